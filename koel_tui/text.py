@@ -1,0 +1,64 @@
+"""Text at the two borders of the program: `repair` on the way in, `safe_text` on the way out.
+
+Stored text stays as it came, apart from broken surrogates. What reaches a terminal goes through
+`safe_text` (or `safe_line`), because neither Textual nor Rich removes escape sequences.
+"""
+
+import re
+import unicodedata
+
+_MARKS_PER_BASE = 8
+_COMBINING_RUN = re.compile(
+    r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{9,}"
+)
+_BIDI_NAMES = {
+    0x202A: "LRE", 0x202B: "RLE", 0x202C: "PDF", 0x202D: "LRO", 0x202E: "RLO",
+    0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI",
+}  # fmt: skip
+
+
+def _terminal_map() -> dict[int, str]:
+    table = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
+    table[0x7F] = "\u2421"
+    table.update(dict.fromkeys(range(0x80, 0xA0), "\ufffd"))
+    table.update({code: f"\u27e6{name}\u27e7" for code, name in _BIDI_NAMES.items()})
+    table.update(dict.fromkeys(range(0xE0000, 0xE0080), ""))
+    table.update(dict.fromkeys((0x85, 0x2028, 0x2029), "\n"))
+    table.update(dict.fromkeys(range(0xD800, 0xE000), "\ufffd"))
+    return table
+
+
+_TERMINAL = _terminal_map()
+
+
+def repair(text: str) -> str:
+    """Return `text` with surrogate halves joined where they pair up and replaced where they don't.
+
+    A server that splits UTF-16 in the middle of a pair sends two lone halves; joined text is
+    repaired without loss. Everything else, control characters included, is kept.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def safe_text(text: str) -> str:
+    """Return `text` fit for a terminal: no control bytes, no hidden direction changes.
+
+    The map works character by character, so text may be cut anywhere before it: escape becomes
+    a visible picture (U+2400 block), C1 controls U+FFFD, direction controls a visible name, tag
+    characters vanish, exotic line ends become newlines, and at most 8 combining marks stack up.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _COMBINING_RUN.sub(lambda run: run[0][:_MARKS_PER_BASE], text.translate(_TERMINAL))
+
+
+def safe_line(text: str, limit: int = 200) -> str:
+    """Return `text` as one harmless line of at most `limit` characters, for titles and messages.
+
+    Stricter than `safe_text`: white space runs become one space and all format characters go.
+    """
+    line = " ".join(safe_text(text[: limit * 8]).split())
+    line = "".join(char for char in line if unicodedata.category(char) != "Cf")
+    return line if len(line) <= limit else line[: limit - 1] + "…"
