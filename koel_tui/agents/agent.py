@@ -1,0 +1,57 @@
+"""What an agent is, and the CUSTOM events by which agents here report progress and figures."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ag_ui.core import BaseEvent, RunAgentInput
+
+ACTIVITY = "koel.activity"
+"""CUSTOM event: where a run stands before and while it writes.
+
+value: `{"phase": "loading" | "queued" | "reading" | "writing", "position": int, "fraction": float}`;
+position counts from 1 (next in line) and is there when queued, fraction is 0..1 and is there when
+loading or reading.
+"""
+
+METRICS = "koel.metrics"
+"""CUSTOM event: figures of the answer just finished, sent before RUN_FINISHED.
+
+value: the fields of `koel_tui.engine.SessionMetrics` and `"reason"`, `"trimmed_turns"`, `"model"`,
+`"context_tokens"` (the window).
+"""
+
+
+class Agent(Protocol):
+    """Anything that answers a run with AG-UI events."""
+
+    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the protocol's word
+        """Return the events of one run; closing the iterator stops the run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded model says of itself: its name and its window in tokens."""
+
+    name: str
+    context_tokens: int
+
+
+class ModelAgent(Agent, Protocol):
+    """An agent that owns a model: it loads it once, keeps a context per thread, and is closed."""
+
+    async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
+        """Load the model unless it is loaded; concurrent callers share one load.
+
+        `progress` is called with 0..1. Raises the engine's error when the load fails.
+        """
+        ...
+
+    async def release(self, thread_id: str) -> None:
+        """Free the context kept for a thread; one that has none is fine."""
+        ...
+
+    async def close(self) -> None:
+        """End every run and give the model's memory back. Idempotent."""
+        ...

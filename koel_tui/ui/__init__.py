@@ -1,0 +1,1 @@
+"""The window: a Textual program with a tab per thread."""
