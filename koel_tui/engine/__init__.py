@@ -1,0 +1,55 @@
+"""The engine: weights loaded once, any number of sessions on them."""
+
+from koel_tui.engine.engine import Engine
+from koel_tui.engine.errors import (
+    ContextOverflowError,
+    EngineClosedError,
+    EngineCrashedError,
+    EngineError,
+    ModelLoadError,
+    SessionBusyError,
+    SessionClosedError,
+    SessionLimitError,
+    UnsupportedError,
+)
+from koel_tui.engine.host import EngineHost
+from koel_tui.engine.session import EngineSession
+from koel_tui.engine.values import (
+    ChatMessage,
+    Delta,
+    Finished,
+    ModelCard,
+    ModelSpec,
+    Progress,
+    Sampling,
+    SessionMetrics,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+)
+
+__all__ = [
+    "ChatMessage",
+    "ContextOverflowError",
+    "Delta",
+    "Engine",
+    "EngineClosedError",
+    "EngineCrashedError",
+    "EngineError",
+    "EngineHost",
+    "EngineSession",
+    "Finished",
+    "ModelCard",
+    "ModelLoadError",
+    "ModelSpec",
+    "Progress",
+    "Sampling",
+    "SessionBusyError",
+    "SessionClosedError",
+    "SessionLimitError",
+    "SessionMetrics",
+    "TextDelta",
+    "ThinkingDelta",
+    "ToolCallDelta",
+    "UnsupportedError",
+]

@@ -1,0 +1,65 @@
+"""What the engine raises. Every message says what failed, why, and what to do next."""
+
+
+class EngineError(Exception):
+    """Base of everything the engine raises."""
+
+
+class EngineClosedError(EngineError):
+    """The engine was closed; load a new one."""
+
+    def __init__(self, message: str = "The engine is closed. Load a new one.") -> None:
+        super().__init__(message)
+
+
+class SessionClosedError(EngineError):
+    """The session was closed; open a new one."""
+
+    def __init__(self, message: str = "The session is closed. Open a new one.") -> None:
+        super().__init__(message)
+
+
+class SessionLimitError(EngineError):
+    """As many sessions are open as the engine allows."""
+
+
+class SessionBusyError(EngineError):
+    """The session is already generating; wait for it or stop it."""
+
+    def __init__(
+        self, message: str = "The session is already generating. Wait for it or stop it first."
+    ) -> None:
+        super().__init__(message)
+
+
+class ModelLoadError(EngineError):
+    """The model file cannot be loaded; the message has the path and llama.cpp's reason."""
+
+
+class ContextOverflowError(EngineError):
+    """The prompt does not fit the window; the message has both numbers."""
+
+
+class UnsupportedError(EngineError):
+    """The model or this engine lacks what was asked for; the message names it."""
+
+
+class EngineCrashedError(EngineError):
+    """The native side died; the next call starts a fresh one."""
+
+
+ERROR_TYPES: dict[str, type[EngineError]] = {
+    kind.__name__: kind
+    for kind in (
+        EngineError,
+        EngineClosedError,
+        SessionClosedError,
+        SessionLimitError,
+        SessionBusyError,
+        ModelLoadError,
+        ContextOverflowError,
+        UnsupportedError,
+        EngineCrashedError,
+    )
+}
+"""The classes by name, for errors that cross the process border."""

@@ -1,0 +1,209 @@
+"""Commands to the native side and events from it, and their form on the wire.
+
+In the runner process each travels as a frame: 4 bytes of length, big endian, then JSON. The
+in-process engine passes the same values by reference. Both sides check what they receive.
+"""
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter
+
+from koel_tui.engine.errors import ERROR_TYPES, EngineError
+from koel_tui.engine.values import (
+    ChatMessage,
+    FinishReason,
+    ModelCard,
+    ModelSpec,
+    SessionMetrics,
+    SessionOptions,
+)
+
+T = TypeVar("T")
+HEADER = struct.Struct(">I")
+FRAME_LIMIT = 256 * 1024 * 1024
+"""Longest frame in bytes; a conversation larger than this is a bug, not a chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load the weights and make the context; the first command, once."""
+
+    spec: ModelSpec
+    max_sessions: int | None
+    parallel: int
+    kind: Literal["load"] = "load"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Make a session known; answered by `Done` or `Failed` with the same call."""
+
+    call: int
+    session: int
+    options: SessionOptions
+    kind: Literal["open_session"] = "open_session"
+
+
+@dataclass(frozen=True, slots=True)
+class StartTurn:
+    """Answer the conversation; events carry the turn until `TurnEnded` or `Failed`."""
+
+    turn: int
+    session: int
+    messages: tuple[ChatMessage, ...]
+    kind: Literal["start_turn"] = "start_turn"
+
+
+@dataclass(frozen=True, slots=True)
+class StopTurn:
+    """End a turn after the current token; one that has ended is ignored."""
+
+    turn: int
+    kind: Literal["stop_turn"] = "stop_turn"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    """Forget a session and free its slot; its turn, if any, was stopped before."""
+
+    session: int
+    kind: Literal["close_session"] = "close_session"
+
+
+@dataclass(frozen=True, slots=True)
+class CountTokens:
+    """Count the tokens of a text; answered by `Counted`."""
+
+    call: int
+    text: str
+    kind: Literal["count_tokens"] = "count_tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Free everything and end."""
+
+    kind: Literal["shutdown"] = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """How much of the weights is in memory, 0..1."""
+
+    fraction: float
+    kind: Literal["load_progress"] = "load_progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model is ready."""
+
+    card: ModelCard
+    kind: Literal["loaded"] = "loaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A call succeeded."""
+
+    call: int
+    kind: Literal["done"] = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The answer to `CountTokens`."""
+
+    call: int
+    tokens: int
+    kind: Literal["counted"] = "counted"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A call or turn failed, or (id 0) the load; `error` is a class name of `errors`."""
+
+    call: int
+    error: str
+    message: str
+    kind: Literal["failed"] = "failed"
+
+    @classmethod
+    def of(cls, call: int, error: EngineError) -> "Failed":
+        """Return the event that reports `error`."""
+        return cls(call, type(error).__name__, str(error))
+
+    def as_error(self) -> EngineError:
+        """Return the error to raise on the caller's side."""
+        return ERROR_TYPES.get(self.error, EngineError)(self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`done` of `total` prompt tokens are decoded."""
+
+    turn: int
+    done: int
+    total: int
+    kind: Literal["reading"] = "reading"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer."""
+
+    turn: int
+    text: str
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The turn is over, its native work done."""
+
+    turn: int
+    reason: FinishReason
+    metrics: SessionMetrics
+    kind: Literal["turn_ended"] = "turn_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The native side is gone; made by the link, never sent by the native side."""
+
+    message: str
+    kind: Literal["crashed"] = "crashed"
+
+
+Command = Load | OpenSession | StartTurn | StopTurn | CloseSession | CountTokens | Shutdown
+Event = LoadProgress | Loaded | Done | Counted | Failed | Reading | Text | TurnEnded | Crashed
+
+
+class FrameCodec(Generic[T]):
+    """Turns values of one tagged union into frames and back."""
+
+    def __init__(self, union: Any) -> None:
+        self._adapter: TypeAdapter[T] = TypeAdapter(Annotated[union, Field(discriminator="kind")])
+
+    def encode(self, value: T) -> bytes:
+        """Return the whole frame, header included."""
+        # Stdlib json: it alone writes lone surrogates, which pydantic's own encoder refuses.
+        body = json.dumps(self._adapter.dump_python(value, mode="json")).encode()
+        return HEADER.pack(len(body)) + body
+
+    def decode(self, body: bytes) -> T:
+        """Return the value in a frame's body. Raises ValueError when it is not one."""
+        return self._adapter.validate_python(json.loads(body))
+
+
+def command_codec() -> FrameCodec[Command]:
+    """Return the codec of what the parent sends."""
+    return FrameCodec(Command)
+
+
+def event_codec() -> FrameCodec[Event]:
+    """Return the codec of what the native side sends."""
+    return FrameCodec(Event)

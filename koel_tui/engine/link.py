@@ -1,0 +1,26 @@
+"""How an engine reaches its native side, wherever that runs."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from koel_tui.engine.frames import Command, Event
+
+
+class Link(Protocol):
+    """An ordered, two-way channel to one native side.
+
+    Commands arrive in the order sent. `receive` is called on the event loop, in the order of
+    the events; after `Crashed` nothing more comes until the link is opened again.
+    """
+
+    async def open(self, receive: Callable[[Event], None]) -> None:
+        """Start the native side. Raises `EngineError` when it cannot be started."""
+        ...
+
+    def send(self, command: Command) -> None:
+        """Pass a command on without waiting; silently dropped when nothing is there."""
+        ...
+
+    async def close(self) -> None:
+        """End the native side and wait until it is gone. Idempotent."""
+        ...

@@ -1,0 +1,134 @@
+"""The context: the KV cache of all slots, and decoding into it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llama_cpp
+import psutil
+
+from koel_tui.engine.errors import EngineError, ModelLoadError
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.native.model import Model
+from koel_tui.engine.values import ModelSpec
+
+KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_Q8_0, 34 / 32)}
+"""GGML's type and the bytes per value, by the names of `ModelSpec.kv_type`."""
+
+_ABORTED = 2
+_NO_ROOM = 1
+
+
+class DecodeAborted(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """Decoding was called off; the cache holds an unknown part of the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive tokens of one sequence; `wants_logits` asks for those after the last."""
+
+    sequence: int
+    position: int
+    tokens: Sequence[int]
+    wants_logits: bool
+
+
+class Context:
+    """One llama.cpp context with `slots` sequences of `window` tokens each.
+
+    Use it from the owner thread only, except `abort`, which any thread may set.
+    """
+
+    def __init__(self, model: Model, spec: ModelSpec, log: NativeLog, slots: int, window: int):
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = slots * window
+        params.n_seq_max = slots
+        params.n_batch = spec.batch_tokens
+        params.n_ubatch = spec.batch_tokens
+        params.kv_unified = False
+        params.type_k = params.type_v = KV_TYPES[spec.kv_type][0]
+        # More threads than cores make decoding several times slower.
+        threads = spec.threads or psutil.cpu_count(logical=False) or os.cpu_count() or 1
+        params.n_threads = params.n_threads_batch = threads
+        self.abort = False
+        # llama.cpp keeps the bare pointer, so the callback must live as long as the context.
+        self._abort_callback = llama_cpp.ggml_abort_callback(lambda _data: self.abort)
+        params.abort_callback = self._abort_callback
+        log.forget_errors()
+        self._context = llama_cpp.llama_init_from_model(model.handle, params)
+        if not self._context:
+            raise ModelLoadError(
+                f"Cannot make a context of {slots} x {window} tokens for {model.name}: "
+                f"{log.reason() or 'llama.cpp gave no reason'}. "
+                "Use a smaller window (--context-tokens) or fewer sessions."
+            )
+        self._model = model
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self.window = int(llama_cpp.llama_n_ctx_seq(self._context))
+        self.batch_tokens = spec.batch_tokens
+        self._batch = llama_cpp.llama_batch_init(spec.batch_tokens, 0, 1)
+
+    @property
+    def handle(self) -> Any:
+        """The native pointer, for sampling."""
+        return self._context
+
+    def decode(self, chunks: Sequence[Chunk]) -> list[int]:
+        """Decode the chunks in one batch; return the logits row of each that wants one, else -1.
+
+        Raises `DecodeAborted` when `abort` was set meanwhile, `EngineError` on failure; the
+        sequences may then hold part of their chunks.
+        """
+        batch, count, rows = self._batch, 0, []
+        for chunk in chunks:
+            for offset, token in enumerate(chunk.tokens):
+                batch.token[count] = token
+                batch.pos[count] = chunk.position + offset
+                batch.n_seq_id[count] = 1
+                batch.seq_id[count][0] = chunk.sequence
+                batch.logits[count] = 0
+                count += 1
+            if chunk.wants_logits:
+                batch.logits[count - 1] = 1
+            rows.append(count - 1 if chunk.wants_logits else -1)
+        batch.n_tokens = count
+        result = llama_cpp.llama_decode(self._context, batch)
+        if result == _ABORTED:
+            raise DecodeAborted
+        if result == _NO_ROOM:
+            raise EngineError("The KV cache has no room for the batch. Close a session and retry.")
+        if result != 0:
+            raise EngineError(
+                f"llama_decode failed with code {result}. Send again; see the log for its reason."
+            )
+        return rows
+
+    def keep(self, sequence: int, tokens: int) -> bool:
+        """Drop all but the first `tokens` of a sequence; False when that cannot be exact.
+
+        A sliding-window cache has forgotten the tokens before its window, so a shorter prefix can
+        be kept only while everything the window of its next token needs is still there.
+        """
+        model = self._model
+        if tokens == 0:
+            return self.clear(sequence)
+        if not model.remembers_exactly:
+            held = llama_cpp.llama_memory_seq_pos_max(self._memory, sequence) + 1
+            return bool(held == tokens)
+        if model.sliding_window:
+            oldest = llama_cpp.llama_memory_seq_pos_min(self._memory, sequence)
+            if oldest > max(0, tokens - model.sliding_window):
+                return False
+        return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, tokens, -1))
+
+    def clear(self, sequence: int) -> bool:
+        """Empty a sequence."""
+        return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1))
+
+    def close(self) -> None:
+        """Free the context, before its model."""
+        if self._context:
+            llama_cpp.llama_batch_free(self._batch)
+            llama_cpp.llama_free(self._context)
+            self._context = None

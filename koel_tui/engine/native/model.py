@@ -1,0 +1,124 @@
+"""The weights: loading, what the file says of itself, and its tokenizer."""
+
+import ctypes
+import time
+from collections.abc import Callable
+from typing import Any
+
+import llama_cpp
+
+from koel_tui.engine.errors import EngineError, ModelLoadError
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.values import ModelSpec
+
+
+class Model:
+    """One set of weights in memory. Use it from the owner thread only."""
+
+    def __init__(
+        self, spec: ModelSpec, log: NativeLog, progress: Callable[[float], bool] | None = None
+    ) -> None:
+        """Load `spec.path`. `progress` hears 0..1 and returns False to give up.
+
+        Raises `ModelLoadError` with the path and the reason llama.cpp logged.
+        """
+        if not spec.path.is_file():
+            raise ModelLoadError(f"Cannot load {spec.path}: no such file. Check the path.")
+        begin = time.perf_counter()
+        params = llama_cpp.llama_model_default_params()
+        params.n_gpu_layers = spec.gpu_layers
+        params.load_mode = (
+            llama_cpp.LLAMA_LOAD_MODE_MMAP if spec.mmap else llama_cpp.LLAMA_LOAD_MODE_NONE
+        )
+        callback = llama_cpp.llama_progress_callback(
+            lambda fraction, _data: True if progress is None else progress(fraction)
+        )
+        params.progress_callback = callback
+        log.forget_errors()
+        self._model = llama_cpp.llama_model_load_from_file(bytes(spec.path), params)
+        if not self._model:
+            reason = log.reason() or "llama.cpp gave no reason"
+            raise ModelLoadError(
+                f"Cannot load {spec.path}: {reason}. Choose another GGUF file or fetch it again."
+            )
+        self.load_s = time.perf_counter() - begin
+        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self.name = spec.path.stem  # what users know it by; names inside files are often internal
+        self.window = int(llama_cpp.llama_model_n_ctx_train(self._model))
+        self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
+        self.remembers_exactly = not (
+            llama_cpp.llama_model_is_recurrent(self._model)
+            or llama_cpp.llama_model_is_hybrid(self._model)
+        )
+        self.chat_template = self.metadata("tokenizer.chat_template")
+        self.bos = self._special(llama_cpp.llama_vocab_bos)
+        self.eos = self._special(llama_cpp.llama_vocab_eos)
+
+    @property
+    def handle(self) -> Any:
+        """The native pointer, for making contexts."""
+        return self._model
+
+    def kv_bytes_per_token(self, type_size: float) -> int:
+        """Return how many bytes of KV cache a token takes with values of `type_size` bytes."""
+        model = self._model
+        heads = max(1, llama_cpp.llama_model_n_head(model))
+        head_size = llama_cpp.llama_model_n_embd(model) / heads
+        kv_heads = llama_cpp.llama_model_n_head_kv(model)
+        layers = llama_cpp.llama_model_n_layer(model)
+        return int(layers * kv_heads * head_size * 2 * type_size)
+
+    def metadata(self, key: str) -> str:
+        """Return a metadata value of the file as text, '' when it has none."""
+        length = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), None, 0)
+        if length < 0:
+            return ""
+        buffer = ctypes.create_string_buffer(length + 1)
+        llama_cpp.llama_model_meta_val_str(self._model, key.encode(), buffer, length + 1)
+        return buffer.value.decode("utf-8", "replace")
+
+    def tokenize(self, text: str, *, special: bool, start: bool) -> list[int]:
+        """Return the tokens of `text`.
+
+        `special` reads control tokens written out in the text as such; `start` adds what the
+        vocabulary puts at the start of a text.
+        """
+        data = text.encode("utf-8", "replace")
+        size = len(data) + 8
+        for _ in range(2):
+            tokens = (llama_cpp.llama_token * size)()
+            count = llama_cpp.llama_tokenize(
+                self._vocab, data, len(data), tokens, size, start, special
+            )
+            if count >= 0:
+                return tokens[:count]
+            size = -count
+        raise EngineError(f"The tokenizer of {self.name} failed on a text of {len(data)} bytes.")
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes of a token; control tokens have none."""
+        size = 64
+        for _ in range(2):
+            buffer = ctypes.create_string_buffer(size)
+            count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+        raise EngineError(f"The vocabulary of {self.name} cannot spell token {token}.")
+
+    def ends_answer(self, token: int) -> bool:
+        """Return whether a token ends the answer."""
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    def close(self) -> None:
+        """Free the weights; every context on them must be gone."""
+        if self._model:
+            llama_cpp.llama_model_free(self._model)
+            self._model = None
+
+    def _special(self, ask: Callable[[int], int]) -> str:
+        token = ask(self._vocab)
+        if token < 0:
+            return ""
+        text = llama_cpp.llama_vocab_get_text(self._vocab, token)
+        return text.decode("utf-8", "replace") if text else ""

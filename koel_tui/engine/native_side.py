@@ -1,0 +1,145 @@
+"""The caller's end of the native side: started, asked, restarted after a crash, closed."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from koel_tui.engine.errors import EngineClosedError, EngineCrashedError, EngineError
+from koel_tui.engine.frames import (
+    Command,
+    Counted,
+    Crashed,
+    Done,
+    Event,
+    Failed,
+    Load,
+    Loaded,
+    LoadProgress,
+)
+from koel_tui.engine.link import Link
+from koel_tui.engine.values import ModelCard
+
+
+class NativeSide:
+    """One native side over a link: loads it once, matches answers to calls, passes turns on.
+
+    `on_turn` hears events of turns with the turn's number, `on_crash` that everything the native
+    side knew is gone; the next call loads it anew.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        load: Load,
+        *,
+        on_turn: Callable[[int, Event], None],
+        on_crash: Callable[[EngineCrashedError], None],
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
+        self._link = link
+        self._load = load
+        self._on_turn = on_turn
+        self._on_crash = on_crash
+        self._on_progress = on_progress
+        self._numbers = itertools.count(1)
+        self._calls: dict[int, asyncio.Future[Event]] = {}
+        self._loading: asyncio.Future[ModelCard] | None = None
+        self._starting: asyncio.Task[ModelCard] | None = None
+        self._card: ModelCard | None = None
+        self._closed = False
+
+    @property
+    def card(self) -> ModelCard | None:
+        """What the loaded model says of itself; None while nothing is loaded."""
+        return self._card
+
+    def number(self) -> int:
+        """Return a number no other call or turn has."""
+        return next(self._numbers)
+
+    async def start(self) -> ModelCard:
+        """Load the model unless it is loaded; concurrent callers share one load.
+
+        Raises `ModelLoadError`, `EngineCrashedError` or `EngineClosedError`.
+        """
+        self._check_open()
+        if self._card is not None:
+            return self._card
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._start(), name="engine start")
+        card = await asyncio.shield(self._starting)
+        self._check_open()
+        return card
+
+    async def call(self, make: Callable[[int], Command]) -> Event:
+        """Send a command that is answered, starting the native side if need be."""
+        await self.start()
+        number = self.number()
+        answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._calls[number] = answer
+        self._link.send(make(number))
+        try:
+            return await answer
+        finally:
+            del self._calls[number]
+
+    def send(self, command: Command) -> None:
+        """Send a command that has no answer of its own."""
+        self._link.send(command)
+
+    async def close(self) -> None:
+        """Fail every call and end the native side."""
+        self._closed = True
+        self._card = None
+        self._fail(EngineClosedError())
+        await self._link.close()
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+
+    async def _start(self) -> ModelCard:
+        self._loading = asyncio.get_running_loop().create_future()
+        await self._link.open(self._receive)
+        self._link.send(self._load)
+        return await self._loading
+
+    def _receive(self, event: Event) -> None:
+        match event:
+            case LoadProgress(fraction=fraction):
+                if self._on_progress is not None:
+                    self._on_progress(fraction)
+            case Loaded(card=card):
+                self._card = card
+                if self._loading is not None and not self._loading.done():
+                    self._loading.set_result(card)
+            case Crashed(message=message):
+                self._card = None
+                error = EngineCrashedError(message)
+                self._fail(error)
+                self._on_crash(error)
+            case Failed(call=0):
+                self._fail_future(self._loading, event.as_error())
+            case Done(call=number) | Counted(call=number):
+                answer = self._calls.get(number)
+                if answer is not None and not answer.done():
+                    answer.set_result(event)
+            case Failed(call=number) if number in self._calls:
+                self._fail_future(self._calls[number], event.as_error())
+            case Failed(call=number):
+                self._on_turn(number, event)
+            case _:
+                self._on_turn(event.turn, event)
+
+    def _fail(self, error: EngineError) -> None:
+        self._fail_future(self._loading, error)
+        for answer in self._calls.values():
+            self._fail_future(answer, error)
+
+    @staticmethod
+    def _fail_future(future: asyncio.Future[Any] | None, error: EngineError) -> None:
+        if future is not None and not future.done():  # else its caller has gone
+            future.set_exception(error)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineClosedError

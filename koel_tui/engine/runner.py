@@ -1,0 +1,76 @@
+"""The runner process: the worker on its main thread, commands and events over a socket.
+
+Started as `python -m koel_tui.engine.runner SOCKET_FD LOG_FILE`; it ends with `Shutdown` or when
+the parent's end of the socket closes, so no runner outlives its parent.
+"""
+
+import gc
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import sys
+import threading
+
+from koel_tui.engine.frames import (
+    FRAME_LIMIT,
+    HEADER,
+    Event,
+    Shutdown,
+    command_codec,
+    event_codec,
+)
+from koel_tui.engine.native.worker import Worker
+
+_LOG_BYTES = 2 * 1024 * 1024
+
+
+def main(arguments: list[str]) -> None:
+    """Run until the parent says so or is gone."""
+    descriptor, log = int(arguments[0]), arguments[1]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    handler = logging.handlers.RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=2)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    with socket.socket(fileno=descriptor) as channel:
+        serve(channel)
+
+
+def serve(channel: socket.socket) -> None:
+    """Do what comes over `channel` until it ends; the worker runs on the calling thread."""
+    encode = event_codec().encode
+
+    def emit(event: Event) -> None:
+        # Blocks while the parent does not read: a slow window slows the model, nothing piles up.
+        try:
+            channel.sendall(encode(event))
+        except OSError:
+            os._exit(0)  # the parent is gone, there is nobody to work for
+
+    worker = Worker(emit)
+    threading.Thread(target=_listen, args=(channel, worker), name="commands", daemon=True).start()
+    gc.freeze()
+    worker.run()
+
+
+def _listen(channel: socket.socket, worker: Worker) -> None:
+    """Post the parent's commands; end the process when the parent is gone."""
+    decode = command_codec().decode
+    stream = channel.makefile("rb")
+    while True:
+        header = stream.read(HEADER.size)
+        if len(header) < HEADER.size:
+            # Native code may be busy for long yet, and what it works on nobody wants any more.
+            os._exit(0)
+        (length,) = HEADER.unpack(header)
+        if length > FRAME_LIMIT:
+            os._exit(1)
+        command = decode(stream.read(length))
+        worker.post(command)
+        if isinstance(command, Shutdown):
+            return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

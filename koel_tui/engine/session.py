@@ -1,0 +1,139 @@
+"""A session: one conversation on the shared weights, with its own history and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from koel_tui.engine.errors import SessionBusyError, SessionClosedError
+from koel_tui.engine.frames import TurnEnded
+from koel_tui.engine.turn import Turn, TurnStream
+from koel_tui.engine.values import ChatMessage, SessionMetrics, SessionOptions, TextDelta
+
+
+class SessionHost(Protocol):
+    """What a session needs of its engine."""
+
+    def start_turn(self, session: EngineSession, messages: tuple[ChatMessage, ...]) -> Turn:
+        """Put a turn in line. Raises `EngineClosedError`."""
+        ...
+
+    def close_session(self, session: EngineSession) -> None:
+        """Free what the engine keeps for the session."""
+        ...
+
+
+class EngineSession:
+    """One conversation. Made by `Engine.open_session`; independent of every other session.
+
+    The history lives here, on the caller's side, so it outlives the native side.
+    """
+
+    def __init__(self, host: SessionHost, number: int, options: SessionOptions) -> None:
+        self._host = host
+        self._number = number
+        self._options = options
+        self._history: list[ChatMessage] = []
+        self._turn: Turn | None = None
+        self._metrics = SessionMetrics()
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        """The label given at opening."""
+        return self._options.name
+
+    @property
+    def number(self) -> int:
+        """The engine's number of this session, unique for the engine's life."""
+        return self._number
+
+    @property
+    def options(self) -> SessionOptions:
+        """What the session was opened with."""
+        return self._options
+
+    @property
+    def history(self) -> tuple[ChatMessage, ...]:
+        """The conversation so far, answers included."""
+        return tuple(self._history)
+
+    @property
+    def metrics(self) -> SessionMetrics:
+        """Figures of the last finished turn; zeros before the first."""
+        return self._metrics
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called, here or by the engine."""
+        return self._closed
+
+    @property
+    def generating(self) -> bool:
+        """Whether a turn waits or runs."""
+        return self._turn is not None
+
+    def add(self, message: ChatMessage) -> None:
+        """Append a message to the history; nothing runs yet. Raises `SessionClosedError`."""
+        self._check_open()
+        self._history.append(message)
+
+    def stream(
+        self, messages: Sequence[ChatMessage] | None = None, *, progress: bool = False
+    ) -> TurnStream:
+        """Return the deltas of the answer to the history, the last one `Finished`.
+
+        `messages` replaces the history first. With `progress` the stream also tells the place
+        in the line and how much of the prompt is read. The turn starts at the first read.
+
+        Raises `SessionBusyError` and `SessionClosedError` at once; while reading also
+        `EngineClosedError`, `EngineCrashedError` and `ContextOverflowError`.
+        """
+        self._check_idle()
+        replacement = None if messages is None else list(messages)
+
+        def start() -> Turn:
+            self._check_idle()
+            if replacement is not None:
+                self._history = replacement
+            self._turn = self._host.start_turn(self, tuple(self._history))
+            return self._turn
+
+        return TurnStream(start, self._finish_turn, progress)
+
+    async def respond(self) -> str:
+        """Return the whole answer to the history. Raises like `stream`."""
+        pieces = [delta.text async for delta in self.stream() if isinstance(delta, TextDelta)]
+        return "".join(pieces)
+
+    def stop(self) -> None:
+        """End the running or waiting turn normally; on an idle session do nothing."""
+        if self._turn is not None:
+            self._turn.stop()
+
+    async def close(self) -> None:
+        """End the turn, then free the session's native state. Idempotent."""
+        self.shut()
+
+    def shut(self) -> None:
+        """Close without waiting: the stream of a turn in flight still ends normally."""
+        if not self._closed:
+            self._closed = True
+            self.stop()
+            self._host.close_session(self)
+
+    def _finish_turn(self, text: str, ended: TurnEnded | None) -> None:
+        self._turn = None
+        if ended is not None:
+            self._metrics = ended.metrics
+        if text:
+            self._history.append(ChatMessage("assistant", text))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionClosedError
+
+    def _check_idle(self) -> None:
+        self._check_open()
+        if self._turn is not None:
+            raise SessionBusyError

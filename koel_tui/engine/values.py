@@ -1,0 +1,168 @@
+"""The values an engine takes and gives: all frozen, all plain data."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
+DEFAULT_WINDOW = 8192
+"""The largest window, in tokens, that is taken without being asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Which model file to load and how.
+
+    `context_tokens` is the window of each session, prompt and answer together; None takes the
+    model's own, at most `DEFAULT_WINDOW`. `gpu_layers` -1 puts all layers on a GPU that is there.
+    `threads` None means one per physical core. `batch_tokens` is the largest prefill step.
+    """
+
+    path: Path
+    context_tokens: int | None = None
+    gpu_layers: int = -1
+    threads: int | None = None
+    batch_tokens: int = 512
+    kv_type: Literal["f16", "q8_0"] = "f16"
+    mmap: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+        if self.context_tokens is not None and self.context_tokens < 1:
+            raise ValueError(f"context_tokens must be at least 1, not {self.context_tokens}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1, not {self.threads}")
+        if not 1 <= self.batch_tokens <= 65_536:
+            raise ValueError(f"batch_tokens must be 1 to 65536, not {self.batch_tokens}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn. Temperature 0 always takes the likeliest one (greedy).
+
+    The names and their meaning are llama.cpp's. `seed` None draws a random one; the seed used
+    is in `SessionMetrics.seed`.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    seed: int | None = None
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    typical_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "top_p", "min_p", "repeat_penalty", "typical_p"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"{name} must be a number of at least 0, not {value}")
+        if self.seed is not None and not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be 0 to 4294967295, not {self.seed}")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A tool call the model made; `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a conversation as the chat template sees it."""
+
+    role: str
+    content: str
+    name: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer; never half a character."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """A piece of what the model thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a turn stands before it writes; only sent to who asks for it.
+
+    `position` counts from 1 (next in line) while queued; `done` of `total` prompt tokens are
+    decoded while reading.
+    """
+
+    phase: Literal["queued", "reading"]
+    position: int = 0
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMetrics:
+    """Figures of a session's last turn; zeros before the first. Times in seconds."""
+
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    output_tokens: int = 0
+    time_to_first_token_s: float = 0.0
+    prefill_tokens_per_s: float = 0.0
+    decode_tokens_per_s: float = 0.0
+    load_s: float = 0.0
+    seed: int | None = None
+
+    @property
+    def total(self) -> int:
+        """Prompt and output tokens together."""
+        return self.prompt_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last delta of every turn that ends without an error."""
+
+    reason: FinishReason
+    trimmed_turns: int = 0
+    metrics: SessionMetrics = SessionMetrics()
+
+
+Delta = TextDelta | ThinkingDelta | ToolCallDelta | Progress | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a session was opened with; applies to each of its turns."""
+
+    name: str = ""
+    system: str | None = None
+    sampling: Sampling = Sampling()
+    max_output_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_output_tokens is not None and self.max_output_tokens < 1:
+            raise ValueError(f"max_output_tokens must be at least 1, not {self.max_output_tokens}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a loaded model says of itself; the window is per session, in tokens."""
+
+    name: str
+    context_tokens: int
+    slots: int
+    load_s: float
