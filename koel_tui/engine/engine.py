@@ -86,7 +86,11 @@ class Engine:
             parallel=parallel,
             on_progress=on_progress,
         )
-        await engine.start()
+        try:
+            await engine.start()
+        except BaseException:  # a cancelled load must leave no process either
+            await engine.close()
+            raise
         return engine
 
     @classmethod

@@ -1,0 +1,115 @@
+"""A native side that says what the test tells it to; for the order of things, not for words."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from koel_tui.engine.engine import Engine
+from koel_tui.engine.frames import (
+    CloseSession,
+    Command,
+    Crashed,
+    Done,
+    Event,
+    Failed,
+    Load,
+    Loaded,
+    OpenSession,
+    StartTurn,
+    StopTurn,
+    Text,
+    TurnEnded,
+)
+from koel_tui.engine.values import FinishReason, ModelCard, ModelSpec, SessionMetrics
+
+
+class ScriptedLink:
+    """Answers loading and opening by itself; turns say what the test makes them say."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.opened = 0
+        self.closed = 0
+        self.refuse_sessions: str | None = None
+        self.hold_sessions = False
+        self.turns: dict[int, int] = {}  # running turns: number by session
+        self._receive: Callable[[Event], None] | None = None
+
+    async def open(self, receive: Callable[[Event], None]) -> None:
+        await asyncio.sleep(0)
+        self.opened += 1
+        self._receive = receive
+
+    def send(self, command: Command) -> None:
+        self.commands.append(command)
+        match command:
+            case Load():
+                self.emit(Loaded(ModelCard("scripted", 4096, 8, 0.0)))
+            case OpenSession(call=call) if self.refuse_sessions:
+                self.emit(Failed(call, "EngineError", self.refuse_sessions))
+            case OpenSession(call=call) if not self.hold_sessions:
+                self.emit(Done(call))
+            case StartTurn(turn=turn, session=session):
+                assert session not in self.turns, "two native turns on one session"
+                self.turns[session] = turn
+            case StopTurn(turn=turn) if turn in self.turns.values():
+                self.end(turn=turn, reason="stopped")
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    def emit(self, event: Event) -> None:
+        if self._receive is not None:
+            asyncio.get_running_loop().call_soon(self._receive, event)
+
+    def say(self, session: int, *pieces: str) -> None:
+        for piece in pieces:
+            self.emit(Text(self.turns[session], piece))
+
+    def end(
+        self, session: int = 0, *, turn: int = 0, reason: FinishReason = "end", tokens: int = 0
+    ) -> None:
+        if turn:
+            session = next(key for key, value in self.turns.items() if value == turn)
+        number = self.turns.pop(session)
+        self.emit(TurnEnded(number, reason, SessionMetrics(output_tokens=tokens)))
+
+    def fail(self, session: int, message: str) -> None:
+        self.emit(Failed(self.turns.pop(session), "EngineError", message))
+
+    def crash(self) -> None:
+        self.turns.clear()
+        self.emit(Crashed("the engine process ended"))
+
+    def sent(self, kind: type[Command]) -> list[Command]:
+        return [command for command in self.commands if isinstance(command, kind)]
+
+    @property
+    def started(self) -> list[int]:
+        return [each.session for each in self.commands if isinstance(each, StartTurn)]
+
+    @property
+    def closed_sessions(self) -> list[int]:
+        return [each.session for each in self.commands if isinstance(each, CloseSession)]
+
+
+async def scripted_engine(
+    max_sessions: int | None = 8, parallel: int = 1
+) -> tuple[Engine, ScriptedLink]:
+    link = ScriptedLink()
+    engine = Engine(
+        link, ModelSpec(Path("none.gguf")), max_sessions=max_sessions, parallel=parallel
+    )
+    await engine.start()
+    return engine, link
+
+
+async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """Let the loop run until `condition` holds; fail when it does not in time."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+def texts(deltas: Sequence[object]) -> list[str]:
+    return [delta.text for delta in deltas if hasattr(delta, "text")]

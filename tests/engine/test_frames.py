@@ -1,0 +1,67 @@
+"""Frames: what goes into one comes out again, and nothing else gets in."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.engine import ChatMessage, ModelSpec, Sampling, SessionMetrics, ToolCallDelta
+from koel_tui.engine.frames import (
+    HEADER,
+    Command,
+    Event,
+    Failed,
+    Load,
+    OpenSession,
+    StartTurn,
+    Text,
+    TurnEnded,
+    command_codec,
+    event_codec,
+)
+from koel_tui.engine.values import SessionOptions
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Load(ModelSpec(Path("/models/a b.gguf"), context_tokens=512), None, 2),
+        OpenSession(3, 1, SessionOptions("x", "be brief", Sampling(seed=7), 20)),
+        StartTurn(
+            4, 1, (ChatMessage("assistant", "", tool_calls=(ToolCallDelta("i", "n", "{}"),)),)
+        ),
+    ],
+)
+def test_commands_round_trip(command: Command) -> None:
+    codec = command_codec()
+    frame = codec.encode(command)
+    assert HEADER.unpack(frame[: HEADER.size]) == (len(frame) - HEADER.size,)
+    assert codec.decode(frame[HEADER.size :]) == command
+
+
+@given(st.text(), st.integers(0, 2**40))
+def test_any_text_round_trips(text: str, turn: int) -> None:
+    codec = event_codec()
+    event: Event = Text(turn, text)
+    assert codec.decode(codec.encode(event)[HEADER.size :]) == event
+
+
+def test_events_keep_their_figures() -> None:
+    codec = event_codec()
+    event = TurnEnded(1, "stopped", SessionMetrics(3, 1, 2, 0.5, 10.0, 20.0, 0.1, 99))
+    assert codec.decode(codec.encode(event)[HEADER.size :]) == event
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"kind": "made up"}', b'{"kind": "text", "turn": "x"}', b"\xff"]
+)
+def test_anything_else_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        event_codec().decode(body)
+
+
+def test_errors_cross_the_border_as_their_own_class() -> None:
+    failed = Failed(1, "ContextOverflowError", "too long")
+    assert type(failed.as_error()).__name__ == "ContextOverflowError"
+    assert type(Failed(1, "SystemExit", "no").as_error()).__name__ == "EngineError"
