@@ -1,0 +1,214 @@
+"""The JSON of a state: Koel's six keys first, then what is ours.
+
+`encode_state` gives ASCII text, so its bytes are the text in any encoding that knows ASCII.
+"""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from koel_tui.protocol.errors import ProtocolError
+from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase, ToolCall
+
+_KOEL_MESSAGE_KEYS = ("id", "role", "content", "timestamp", "toolCallId", "name")
+_OUR_MESSAGE_KEYS = ("reasoning", "toolCalls", "interrupted", "attachments", "usage")
+_MESSAGE_KEYS = frozenset((*_KOEL_MESSAGE_KEYS, *_OUR_MESSAGE_KEYS))
+_CALL_KEYS = frozenset(("id", "name", "arguments", "parentMessageId"))
+_KOEL_KEYS = ("messages", "pendingMessage", "pendingToolCalls", "state", "reasoningEcho", "phase")
+# An error is never stored, so it is no unknown key to be kept either.
+_STATE_KEYS = frozenset((*_KOEL_KEYS, "pendingMessages", "error"))
+_BATCH = 64
+
+
+def encode_state(state: ChatState) -> str:
+    """Return `state` as compact JSON in ASCII, without its error.
+
+    Several open messages: `pendingMessage` is the first, `pendingMessages` (else absent) the
+    others. Raises TypeError when the state holds values that JSON cannot.
+    """
+    pending = [_message(message) for message in state.pending_messages]
+    rest: dict[str, Any] = {
+        "pendingMessage": pending[0] if pending else None,
+        "pendingToolCalls": [_call(call) for call in state.pending_tool_calls],
+        "state": state.state,
+        "reasoningEcho": {
+            key: base64.b64encode(value).decode("ascii")
+            for key, value in state.reasoning_echo.items()
+        },
+        "phase": state.phase.value,
+    }
+    if len(pending) > 1:
+        rest["pendingMessages"] = pending[1:]
+    rest.update(_unknown(state.extra, _STATE_KEYS))
+    return f'{{"messages":[{",".join(_batches(state.messages))}],{dumps(rest)[1:]}'
+
+
+def decode_state(wire: object) -> ChatState:
+    """Return the state that `wire`, decoded JSON, stands for, exactly as it was saved.
+
+    Absent keys mean defaults, unknown ones are kept. Raises `ProtocolError` on anything else that
+    is not as it should be. A loaded state goes through `settle` before it is shown.
+    """
+    source = _object(wire, "the state")
+    pending = [source["pendingMessage"]] if source.get("pendingMessage") is not None else []
+    pending += _list(source, "pendingMessages")
+    phase = source.get("phase") or RunPhase.IDLE.value
+    if phase not in tuple(RunPhase):
+        raise _malformed(f"the phase {phase!r} is not known")
+    return ChatState(
+        messages=tuple(_read_message(item) for item in _list(source, "messages")),
+        open_messages=tuple(OpenMessage.of(_read_message(item)) for item in pending),
+        pending_tool_calls=tuple(_read_call(item) for item in _list(source, "pendingToolCalls")),
+        state=_value(source, "state", dict, {}),
+        reasoning_echo={
+            key: _read_bytes(value)
+            for key, value in _value(source, "reasoningEcho", dict, {}).items()
+        },
+        phase=RunPhase(phase),
+        extra=_unknown(source, _STATE_KEYS),
+    )
+
+
+def dumps(value: object) -> str:
+    """Return `value` as compact ASCII JSON; a broken surrogate in it is escaped, not an error."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def encode_time(time: datetime) -> str:
+    """Return a UTC time the way Koel writes it: milliseconds, microseconds only where needed."""
+    utc = time.astimezone(UTC)
+    precision = "microseconds" if utc.microsecond % 1000 else "milliseconds"
+    return utc.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+
+
+def decode_time(text: str) -> datetime:
+    """Return the UTC time of an ISO 8601 text; one without a zone is taken as UTC.
+
+    Raises ValueError or OverflowError when there is no such time.
+    """
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _batches(messages: tuple[Message, ...]) -> Iterator[str]:
+    # One call for a long thread would hold the interpreter, and with it the window, for 40 ms.
+    for start in range(0, len(messages), _BATCH):
+        yield dumps([_message(message) for message in messages[start : start + _BATCH]])[1:-1]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    wire: dict[str, Any] = {
+        "id": message.id,
+        "role": message.role,
+        "content": message.content,
+        "timestamp": None if message.timestamp is None else encode_time(message.timestamp),
+        "toolCallId": message.tool_call_id,
+        "name": message.name,
+    }
+    if message.reasoning:
+        wire["reasoning"] = message.reasoning
+    if message.tool_calls:
+        wire["toolCalls"] = [_call(call) for call in message.tool_calls]
+    if message.interrupted:
+        wire["interrupted"] = True
+    if message.attachments:
+        wire["attachments"] = list(message.attachments)
+    if message.usage is not None:
+        wire["usage"] = message.usage
+    wire.update(_unknown(message.extra, _MESSAGE_KEYS))
+    return wire
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    wire = {
+        "id": call.id,
+        "name": call.name,
+        "arguments": call.arguments,
+        "parentMessageId": call.parent_message_id,
+    }
+    return {**wire, **_unknown(call.extra, _CALL_KEYS)}
+
+
+def _read_message(wire: object) -> Message:
+    source = _object(wire, "a message")
+    attachments = _list(source, "attachments")
+    return Message(
+        id=_text(source, "id"),
+        role=_text(source, "role"),
+        content=_value(source, "content", str, ""),
+        timestamp=_read_time(_value(source, "timestamp", str, None)),
+        tool_call_id=_value(source, "toolCallId", str, None),
+        name=_value(source, "name", str, None),
+        reasoning=_value(source, "reasoning", str, ""),
+        tool_calls=tuple(_read_call(item) for item in _list(source, "toolCalls")),
+        interrupted=_value(source, "interrupted", bool, False),
+        attachments=tuple(_object(item, "an attachment") for item in attachments),
+        usage=_value(source, "usage", dict, None),
+        extra=_unknown(source, _MESSAGE_KEYS),
+    )
+
+
+def _read_call(wire: object) -> ToolCall:
+    source = _object(wire, "a tool call")
+    return ToolCall(
+        id=_text(source, "id"),
+        name=_text(source, "name"),
+        arguments=_value(source, "arguments", str, ""),
+        parent_message_id=_value(source, "parentMessageId", str, None),
+        extra=_unknown(source, _CALL_KEYS),
+    )
+
+
+def _read_time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return decode_time(text)
+    except (ValueError, OverflowError) as error:
+        raise _malformed(f"{text[:40]!r} is not a time") from error
+
+
+def _read_bytes(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise _malformed("an entry of reasoningEcho is not a text")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise _malformed("an entry of reasoningEcho is not base64") from error
+
+
+def _unknown(source: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in source.items() if key not in known}
+
+
+def _object(wire: object, what: str) -> dict[str, Any]:
+    if not isinstance(wire, dict):
+        raise _malformed(f"{what} is not an object")
+    return wire
+
+
+def _list(source: Mapping[str, Any], key: str) -> list[Any]:
+    found: list[Any] = _value(source, key, list, [])
+    return found
+
+
+def _text(source: Mapping[str, Any], key: str) -> str:
+    value = source.get(key)
+    if not isinstance(value, str):
+        raise _malformed(f"{key} of a message or tool call is missing or not a text")
+    return value
+
+
+def _value(source: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
+    value = source.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise _malformed(f"{key} is not of type {kind.__name__}")
+    return value
+
+
+def _malformed(reason: str) -> ProtocolError:
+    return ProtocolError(f"This is not a saved conversation: {reason}.")

@@ -1,0 +1,122 @@
+"""Events as they come in: AG-UI's models, and what is not one of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ag_ui import core
+from ag_ui.core import BaseEvent, EventType, RunErrorEvent
+from pydantic import ValidationError
+
+from koel_tui.protocol.errors import (
+    AgentError,
+    BusinessError,
+    KoelError,
+    ProtocolError,
+    TransportError,
+)
+from koel_tui.text import repair
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """An event of a type this version does not know, kept verbatim in `raw`."""
+
+    type: str
+    raw: object
+
+
+Event = BaseEvent | UnknownEvent
+"""Whatever an agent may send."""
+
+_DETAILS = "koel"
+_AGENT_CODES = ("refused", "tool_failed", "internal")
+
+
+def _model_name(kind: EventType) -> str:
+    return "".join(word.capitalize() for word in kind.value.split("_")) + "Event"
+
+
+_MODELS: Mapping[str, type[BaseEvent]] = {
+    kind.value: getattr(core, _model_name(kind)) for kind in EventType
+}
+
+
+def parse_event(data: object) -> Event | ProtocolError:
+    """Return the event that `data`, decoded JSON, stands for; never raises.
+
+    An unknown or missing type gives an `UnknownEvent`, a known type with bad fields a
+    `ProtocolError`, returned and not raised. Broken surrogates are repaired first, because no
+    event with one in it can be validated.
+    """
+    kind = data.get("type") if isinstance(data, dict) else None
+    if not isinstance(kind, str):
+        return UnknownEvent("", data)
+    model = _MODELS.get(kind)
+    if model is None:
+        return UnknownEvent(kind, data)
+    try:
+        return model.model_validate(_repaired(data))
+    except (ValidationError, RecursionError) as error:
+        return ProtocolError(
+            f"The agent sent a {kind} event that cannot be read: {_reason(error)}. "
+            "The run was ended; try again, or report it to the maker of the agent.",
+            event_type=kind,
+            cause=error,
+        )
+
+
+def error_event(error: KoelError) -> RunErrorEvent:
+    """Return `error` as the event that ends a run; `run_error` reads it back."""
+    return RunErrorEvent(
+        message=repair(error.message),
+        code=f"{error.family}.{error.code}",
+        metadata={_DETAILS: dict(error.details)},
+    )
+
+
+def run_error(event: RunErrorEvent) -> KoelError:
+    """Return the error a RUN_ERROR event tells of.
+
+    Codes written by `error_event` give back the error; any other code is the agent's own word and
+    gives an `AgentError` that carries it.
+    """
+    family, _, code = (event.code or "").partition(".")
+    make = _FAMILIES.get(family)
+    details = (event.metadata or {}).get(_DETAILS)
+    if make is not None and code and isinstance(details, dict):
+        return make(event.message, code, details)
+    own = event.code if event.code in _AGENT_CODES else "unknown"
+    return AgentError(event.message, own, agent_code=event.code)
+
+
+_FAMILIES: Mapping[str, Callable[[str, str, dict[str, Any]], KoelError]] = {
+    "transport": lambda message, code, known: TransportError(
+        message, code, status=known.get("status")
+    ),
+    "protocol": lambda message, code, known: ProtocolError(
+        message, code, event_type=known.get("event_type")
+    ),
+    "agent": lambda message, code, known: AgentError(
+        message, code, agent_code=known.get("agent_code")
+    ),
+    "business": lambda message, code, known: BusinessError(message, code, details=known),
+}
+
+
+def _repaired(value: Any) -> Any:
+    if isinstance(value, str):
+        return repair(value)
+    if isinstance(value, dict):
+        return {_repaired(key): _repaired(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_repaired(item) for item in value]
+    return value
+
+
+def _reason(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]

@@ -1,0 +1,13 @@
+"""Plain values: what JSON can hold, owned by nobody else."""
+
+import json
+from typing import Any
+
+
+def plain(value: object) -> Any:
+    """Return a deep copy of `value` made of JSON values only.
+
+    Raises TypeError, ValueError or RecursionError when JSON cannot hold it: an object, NaN, a
+    loop, or nesting too deep.
+    """
+    return json.loads(json.dumps(value, allow_nan=False))

@@ -1,0 +1,125 @@
+"""Saving a thread: one write at a time, the newest state wins, a failure is kept to be shown."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from koel_tui.protocol import ChatState
+from koel_tui.storage import SessionStorage
+
+_log = logging.getLogger(__name__)
+
+
+class Autosave:
+    """Writes the states of one thread.
+
+    Writes and deletes run one after another in the order they were asked for. A write that fails
+    leaves the thread dirty and `error` set, and is tried again at the next save point.
+    """
+
+    def __init__(
+        self,
+        thread_id: str,
+        storage: SessionStorage | None,
+        current: Callable[[], ChatState],
+        *,
+        interval: float,
+        after: asyncio.Future[None] | None = None,
+    ) -> None:
+        self._thread_id = thread_id
+        self._storage = storage
+        self._current = current
+        self._interval = interval
+        self._tail = after
+        self._timer: asyncio.TimerHandle | None = None
+        self._written_at = float("-inf")
+        self._revision = self._saved = 0
+        self.error: Exception | None = None
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there is a newer state than the one stored; never without a storage."""
+        return self._storage is not None and self._revision != self._saved
+
+    def changed(self) -> None:
+        """Note that there is a newer state."""
+        self._revision += 1
+
+    def soon(self) -> None:
+        """Save within `interval` seconds of the last write."""
+        if self._timer is None and self.dirty:
+            loop = asyncio.get_running_loop()
+            delay = self._written_at + self._interval - loop.time()
+            self._timer = loop.call_later(max(0.0, delay), self._on_timer)
+
+    def now(self) -> asyncio.Future[None]:
+        """Save as soon as the writes before are done; the result never holds an error."""
+        return self._enqueue(self._try_write)
+
+    async def drained(self, patience: float) -> None:
+        """Wait until the writes asked for so far are done, at most `patience` seconds."""
+        if self._tail is not None:
+            await asyncio.wait([self._tail], timeout=patience)
+
+    async def persist(self) -> None:
+        """Save, changed or not. Raises what the storage raises; nothing happens without one."""
+        if self._storage is not None:
+            await asyncio.shield(self._enqueue(self._write))
+
+    async def forget(self) -> None:
+        """Delete what is stored, the state of this moment included.
+
+        Raises what the storage raises; nothing happens without one.
+        """
+        revision = self._revision
+        if self._storage is not None:
+            await asyncio.shield(self._enqueue(lambda: self._delete(revision)))
+
+    def _enqueue(self, job: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._tail = asyncio.create_task(_run_after(self._tail, job))
+        return self._tail
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._tail is None or self._tail.done():
+            self.now()  # else the write under way sets the timer again when it ends
+
+    async def _try_write(self) -> None:
+        if not self.dirty:
+            return
+        try:
+            await self._write()
+        except Exception as error:  # the run goes on; `error` and `dirty` tell the user
+            _log.warning("Thread %r was not saved: %s", self._thread_id, error)
+        else:
+            self.soon()
+
+    async def _write(self) -> None:
+        if self._storage is None:
+            return
+        revision, state = self._revision, self._current()
+        self._written_at = asyncio.get_running_loop().time()
+        try:
+            await self._storage.save(self._thread_id, state)
+        except Exception as error:
+            self.error = error
+            raise
+        self._saved = revision
+        self.error = None
+
+    async def _delete(self, revision: int) -> None:
+        if self._storage is not None:
+            await self._storage.delete(self._thread_id)
+            self._saved = revision
+            self.error = None
+
+
+async def _run_after(
+    previous: asyncio.Future[None] | None, job: Callable[[], Awaitable[None]]
+) -> None:
+    if previous is not None:
+        await asyncio.wait([previous])
+    await job()

@@ -1,0 +1,97 @@
+"""The client: it makes the sessions of an agent, and ends them."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from koel_tui.agents import Agent
+from koel_tui.protocol import ChatState
+from koel_tui.session.chat_session import ChatSession, Means
+from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
+from koel_tui.storage import SessionStorage
+
+
+def utc_now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)
+
+
+class KoelClient:
+    """Makes sessions that talk to one agent and owns them until they are disposed.
+
+    `storage` is where sessions save themselves; None saves nothing. `clock` gives the UTC times of
+    messages. `save_interval` is the least time in seconds between two saves while text streams.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        storage: SessionStorage | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        save_interval: float = 1.0,
+    ) -> None:
+        self._means = Means(agent, storage, clock, save_interval)
+        self._sessions: list[ChatSession] = []
+        self._disposed: asyncio.Task[None] | None = None
+
+    @property
+    def sessions(self) -> tuple[ChatSession, ...]:
+        """The live sessions, oldest first."""
+        return tuple(session for session in self._sessions if not session.disposed)
+
+    @property
+    def unsaved(self) -> tuple[ChatSession, ...]:
+        """The disposed sessions whose last save failed; their `state` is the only copy left."""
+        return tuple(session for session in self._sessions if session.closed and session.dirty)
+
+    def new_session(
+        self,
+        thread_id: str | None = None,
+        initial: ChatState | None = None,
+        forward: Mapping[str, Any] | None = None,
+    ) -> ChatSession:
+        """Return a new session of a thread; it never loads.
+
+        `thread_id` is a new UUID unless given, `initial` what was loaded of the thread, `forward`
+        what is sent as `forwardedProps` with each run. Raises `ThreadInUseError` when the thread
+        has a live session, `SessionDisposedError` after `dispose`.
+        """
+        if self._disposed is not None:
+            raise SessionDisposedError("The client was closed. Make a new one to open threads.")
+        if thread_id is None:
+            thread_id = str(uuid.uuid4())
+        after = None
+        for session in self._sessions:
+            if session.thread_id == thread_id:
+                if not session.disposed:
+                    raise ThreadInUseError(thread_id)
+                after = session.dispose()
+        opened = ChatSession(
+            thread_id, initial or ChatState(), self._means, forward=forward, after=after
+        )
+        self._forget_closed()
+        self._sessions.append(opened)
+        return opened
+
+    def dispose(self) -> asyncio.Future[None]:
+        """End every session at once; the result completes when their last saves are done.
+
+        Idempotent. The result holds no error: `unsaved` tells of saves that failed.
+        """
+        if self._disposed is None:
+            closing = [session.dispose() for session in self._sessions]
+            self._disposed = asyncio.create_task(_all_done(closing))
+        return asyncio.shield(self._disposed)
+
+    def _forget_closed(self) -> None:
+        self._sessions = [
+            session for session in self._sessions if not session.closed or session.dirty
+        ]
+
+
+async def _all_done(closing: list[asyncio.Future[None]]) -> None:
+    if closing:
+        await asyncio.wait(closing)

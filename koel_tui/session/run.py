@@ -1,0 +1,137 @@
+"""One run in flight: the task that pulls an agent's events, and how it ends."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from ag_ui.core import RunErrorEvent, RunFinishedEvent
+
+from koel_tui.protocol import Event, KoelError, ProtocolError, classify
+
+_log = logging.getLogger(__name__)
+
+CANCEL_GRACE = 0.05
+"""Seconds an agent may take to stop before the log says that it does not."""
+
+STOP_GRACE = 1.0
+"""Seconds to wait for a cancelled run to let go of its agent, before asking again or going on."""
+
+
+class Run:
+    """One run in flight.
+
+    It reports each event, the reason if it ends without an event that says so, and last, once,
+    that it ended. It is *over* when it ended or was abandoned: then it reports nothing more. Its
+    task may last longer, until the agent has let go.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        *,
+        on_event: Callable[[Event], None],
+        on_failure: Callable[[KoelError], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.run_id = run_id
+        self._on_event = on_event
+        self._on_failure = on_failure
+        self._on_end = on_end
+        self._over = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(
+        self,
+        open_events: Callable[[], AsyncIterator[Event]],
+        after: Iterable[asyncio.Future[None]] = (),
+    ) -> asyncio.Task[None]:
+        """Start pulling the events and return the task that does it.
+
+        `after` are the ends of earlier runs of the thread: an agent answers one at a time.
+        """
+        self._task = asyncio.create_task(self._drive(open_events, tuple(after)))
+        return self._task
+
+    def abandon(self) -> None:
+        """Be over at once and stop the agent; never waits for it."""
+        self._over.set()
+        if self._task is None or self._task.done():
+            return
+        self._task.cancel()
+        watch = asyncio.get_running_loop().call_later(CANCEL_GRACE, self._warn)
+        self._task.add_done_callback(lambda _: watch.cancel())
+
+    async def over(self) -> None:
+        """Wait until the run is over."""
+        await self._over.wait()
+
+    async def _drive(
+        self,
+        open_events: Callable[[], AsyncIterator[Event]],
+        after: tuple[asyncio.Future[None], ...],
+    ) -> None:
+        try:
+            if after:
+                await asyncio.wait(after, timeout=2 * STOP_GRACE)
+            await self._pull(open_events())
+        except asyncio.CancelledError as error:
+            self._fail(_interrupted("The run was stopped before its answer was complete", error))
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+        except Exception as error:  # whatever an agent raises is its failed run, not ours
+            self._fail(classify(error))
+
+    async def _pull(self, events: AsyncIterator[Event]) -> None:
+        try:
+            async for event in events:
+                if self._over.is_set():
+                    return
+                self._on_event(event)
+                if isinstance(event, RunFinishedEvent | RunErrorEvent):
+                    self._end()
+                    return
+                # An agent that never waits must not keep readers, keys and cancel from running.
+                await asyncio.sleep(0)
+            self._fail(_interrupted("The agent stopped before its answer was complete"))
+        finally:
+            close = getattr(events, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _fail(self, error: KoelError) -> None:
+        if self._over.is_set():
+            if not isinstance(error.cause, asyncio.CancelledError):
+                _log.warning("Run %s failed after it was over: %r", self.run_id, error)
+            return
+        self._on_failure(error)
+        self._end()
+
+    def _end(self) -> None:
+        self._over.set()
+        self._on_end()
+
+    def _warn(self) -> None:
+        _log.warning(
+            "The agent has not stopped %d ms after run %s was cancelled; going on without it",
+            CANCEL_GRACE * 1000,
+            self.run_id,
+        )
+
+
+async def let_go(tasks: Iterable[asyncio.Future[None]]) -> None:
+    """Wait for the tasks of runs that are over; one that does not end is asked once more."""
+    waiting = set(tasks)
+    for last in (False, True):
+        if not waiting:
+            return
+        _, waiting = await asyncio.wait(waiting, timeout=STOP_GRACE)
+        for task in waiting:
+            if last:
+                _log.error("A cancelled run never ended: %r", task)
+            else:
+                task.cancel()
+
+
+def _interrupted(what: str, cause: BaseException | None = None) -> ProtocolError:
+    return ProtocolError(f"{what}. What came is kept; send again to go on.", "closed", cause=cause)
