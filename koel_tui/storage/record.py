@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self, TypeGuard
 
-from koel_tui.protocol import ChatState, decode_state, settle
+from koel_tui.protocol import ChatState, ProtocolError, decode_state, settle
 from koel_tui.protocol.codec import decode_time, dumps, encode_time
 from koel_tui.protocol.plain import plain
 from koel_tui.storage.errors import FutureSchemaError
@@ -69,8 +69,18 @@ class Record:
         return cls(Header(thread_id), {})
 
     def chat_state(self) -> ChatState:
-        """Return the state ready to be shown. Raises `ProtocolError` when it is none."""
-        return settle(decode_state(self.state), _time(self.header.meta.get("updated")))
+        """Return the state ready to be shown.
+
+        Raises `NotAThreadError` when it is none, `FutureSchemaError` when a newer version would
+        know.
+        """
+        try:
+            state = decode_state(self.state)
+        except ProtocolError as error:
+            if self.header.schema > SCHEMA:
+                raise FutureSchemaError(self.header.id, self.header.schema) from error
+            raise NotAThreadError(error.message) from error
+        return settle(state, _time(self.header.meta.get("updated")))
 
     def summary(self, otherwise: datetime) -> Summary:
         """Return the thread as a list shows it; `otherwise` stands in for times not known."""

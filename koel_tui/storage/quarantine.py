@@ -1,0 +1,66 @@
+"""Files that cannot be read: copied aside as they are, and reported once."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from koel_tui.paths import DirectoryError, private_directory
+from koel_tui.storage.atomic import write_atomically
+
+Signature = tuple[int, int, int, int]
+"""What changes whenever a file is replaced or written."""
+
+
+def signature_of(status: os.stat_result) -> Signature:
+    """Return the signature of a file with this status."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedThread:
+    """A thread's file that cannot be read: why, and where its copy is, if it could be made."""
+
+    path: Path
+    reason: str
+    copy: Path | None
+
+
+class Quarantine:
+    """The damaged files of one directory and their copies in its subdirectory `quarantine`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "quarantine"
+        self._found: dict[str, tuple[Signature, DamagedThread]] = {}
+
+    @property
+    def damaged(self) -> tuple[DamagedThread, ...]:
+        """The files found damaged so far, each once."""
+        return tuple(damaged for _, damaged in list(self._found.values()))
+
+    def knows(self, path: Path, signature: Signature) -> bool:
+        """Whether the file was found damaged, copied aside, and has not changed since."""
+        found = self._found.get(path.name)
+        return found is not None and found[0] == signature and found[1].copy is not None
+
+    def take(self, path: Path, reason: str, signature: Signature, data: bytes | None) -> None:
+        """Report a damaged file and copy its bytes aside, where they could be read."""
+        if not self.knows(path, signature):
+            copy = None if data is None else self._copy(path, data)
+            self._found[path.name] = (signature, DamagedThread(path, reason, copy))
+
+    def release(self, path: Path) -> None:
+        """Take back the report of a file that is gone or whole again; its copies stay."""
+        self._found.pop(path.name, None)
+
+    def _copy(self, path: Path, data: bytes) -> Path | None:
+        # Named by content: the same damage gives one copy, however often the program starts.
+        digest = hashlib.sha256(data).hexdigest()[:12]
+        copy = self._directory / f"{path.stem}.{digest}.json"
+        try:
+            private_directory(self._directory)
+            if not copy.exists():
+                write_atomically(copy, data)
+        except (OSError, DirectoryError):
+            return None  # the report says that there is no copy; the file itself stays as it is
+        return copy
