@@ -9,9 +9,9 @@ from ag_ui.core import BaseEvent, RunAgentInput
 ACTIVITY = "koel.activity"
 """CUSTOM event: where a run stands before and while it writes.
 
-value: `{"phase": "loading" | "queued" | "reading" | "writing", "position": int, "fraction": float}`;
-position counts from 1 (next in line) and is there when queued, fraction is 0..1 and is there when
-loading or reading.
+value: `{"phase": str, "position": int, "fraction": float}`; phase is loading, queued, reading or
+writing; position counts from 1 (next in line) and is there when queued, fraction is 0..1 and is
+there when loading or reading.
 """
 
 METRICS = "koel.metrics"

@@ -1,0 +1,257 @@
+"""The agent on this machine: runs become turns of engine sessions, deltas become events."""
+
+import asyncio
+import dataclasses
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from ag_ui.core import (
+    BaseEvent,
+    CustomEvent,
+    RunAgentInput,
+    RunErrorEvent,
+    RunFinishedEvent,
+    RunStartedEvent,
+    TextMessageContentEvent,
+    TextMessageEndEvent,
+    TextMessageStartEvent,
+    TokenUsage,
+)
+
+from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
+from koel_tui.engine import (
+    ChatMessage,
+    Engine,
+    EngineClosedError,
+    EngineError,
+    EngineSession,
+    Finished,
+    ModelCard,
+    Progress,
+    Sampling,
+    TextDelta,
+    ToolCallDelta,
+)
+from koel_tui.text import repair
+
+EngineLoader = Callable[[Callable[[float], None]], Awaitable[Engine]]
+"""Loads an engine, telling the progress 0..1."""
+
+PROTOCOL_VERSION = "1.0"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """How a thread is answered: its system prompt, sampling and longest answer in tokens."""
+
+    system: str | None = None
+    sampling: Sampling = dataclasses.field(default_factory=Sampling)
+    max_output_tokens: int | None = None
+
+    def overridden(self, props: Mapping[str, Any]) -> "TurnSettings":
+        """Return these settings with what a run's `forwardedProps` says of them.
+
+        Known keys: system, sampling (a mapping of `Sampling`'s fields), max_output_tokens.
+        Raises ValueError for a value out of its range.
+        """
+        sampling = self.sampling
+        if isinstance(props.get("sampling"), Mapping):
+            known = {field.name for field in dataclasses.fields(Sampling)}
+            wanted = {key: value for key, value in props["sampling"].items() if key in known}
+            sampling = dataclasses.replace(sampling, **wanted)
+        return TurnSettings(
+            system=props.get("system", self.system),
+            sampling=sampling,
+            max_output_tokens=props.get("max_output_tokens", self.max_output_tokens),
+        )
+
+
+class LocalAgent:
+    """Answers runs with a model on this machine, one engine session per thread.
+
+    The engine is loaded at the first `load` or run; the weights are shared by all threads.
+    """
+
+    def __init__(self, loader: EngineLoader, defaults: TurnSettings | None = None) -> None:
+        self._loader = loader
+        self._defaults = defaults or TurnSettings()
+        self._loading: asyncio.Task[Engine] | None = None
+        self._listeners: list[Callable[[float], None]] = []
+        self._sessions: dict[str, tuple[TurnSettings, EngineSession]] = {}
+        self._closed = False
+
+    async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
+        """Load the engine unless it is loaded; concurrent callers share one load.
+
+        `progress` hears 0..1. Raises `EngineError`; the next call tries again.
+        """
+        card = await self._card(await self._engine(progress))
+        return ModelInfo(card.name, card.context_tokens)
+
+    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the protocol's word
+        """Return the events of one run; closing the iterator stops the turn."""
+        yield RunStartedEvent(
+            thread_id=input.thread_id, run_id=input.run_id, protocol_version=PROTOCOL_VERSION
+        )
+        try:
+            if self._loading is None or not self._loading.done():
+                yield _activity(phase="loading", fraction=0.0)
+            engine = await self._engine()
+            session = await self._session(engine, input)
+            async for event in self._turn(engine, session, input):
+                yield event
+        except EngineError as error:
+            yield RunErrorEvent(message=str(error), code=type(error).__name__)
+        except ValueError as error:
+            yield RunErrorEvent(
+                message=f"A setting of this thread cannot be used: {error}. Change it and resend.",
+                code="ValueError",
+            )
+
+    async def release(self, thread_id: str) -> None:
+        """Close the engine session of a thread; one that has none is fine."""
+        held = self._sessions.pop(thread_id, None)
+        if held is not None:
+            await held[1].close()
+
+    async def close(self) -> None:
+        """End every run and give the model's memory back. Idempotent."""
+        self._closed = True
+        self._sessions.clear()
+        loading, self._loading = self._loading, None
+        if loading is None:
+            return
+        loading.cancel()
+        (engine,) = await asyncio.gather(loading, return_exceptions=True)
+        if isinstance(engine, Engine):
+            await engine.close()
+
+    async def _engine(self, progress: Callable[[float], None] | None = None) -> Engine:
+        if self._closed:
+            raise EngineClosedError
+        if progress is not None:
+            self._listeners.append(progress)
+        try:
+            if self._loading is None or (self._loading.done() and _failed(self._loading)):
+                self._loading = asyncio.create_task(self._load(), name="model load")
+            return await asyncio.shield(self._loading)
+        finally:
+            if progress is not None:
+                self._listeners.remove(progress)
+
+    async def _load(self) -> Engine:
+        return await self._loader(self._tell)
+
+    def _tell(self, fraction: float) -> None:
+        for listener in tuple(self._listeners):
+            listener(fraction)
+
+    async def _card(self, engine: Engine) -> ModelCard:
+        return engine.card or await engine.start()
+
+    async def _session(self, engine: Engine, run: RunAgentInput) -> EngineSession:
+        """Return the thread's engine session, a new one when its settings have changed."""
+        props = run.forwarded_props if isinstance(run.forwarded_props, Mapping) else {}
+        settings = self._defaults.overridden(props)
+        held = self._sessions.get(run.thread_id)
+        if held is not None and held[0] == settings and not held[1].closed:
+            return held[1]
+        await self.release(run.thread_id)
+        session = await engine.open_session(
+            name=run.thread_id,
+            system=settings.system,
+            sampling=settings.sampling,
+            max_output_tokens=settings.max_output_tokens,
+        )
+        self._sessions[run.thread_id] = (settings, session)
+        return session
+
+    async def _turn(
+        self, engine: Engine, session: EngineSession, run: RunAgentInput
+    ) -> AsyncIterator[BaseEvent]:
+        message_id = str(uuid.uuid4())
+        writing = False
+        stream = session.stream(engine_messages(run.messages), progress=True)
+        try:
+            async for delta in stream:
+                match delta:
+                    case Progress(phase="queued", position=position):
+                        yield _activity(phase="queued", position=position)
+                    case Progress(done=done, total=total):
+                        yield _activity(phase="reading", fraction=done / max(1, total))
+                    case TextDelta(text=text):
+                        if not writing:
+                            writing = True
+                            yield _activity(phase="writing")
+                            yield TextMessageStartEvent(message_id=message_id, role="assistant")
+                        yield TextMessageContentEvent(message_id=message_id, delta=text)
+                    case Finished():
+                        if writing:
+                            yield TextMessageEndEvent(message_id=message_id)
+                        card = await self._card(engine)
+                        yield CustomEvent(name=METRICS, value=_figures(delta, card))
+                        yield _run_finished(run, delta, card)
+        finally:
+            await stream.aclose()
+
+
+def engine_messages(messages: list[Any]) -> list[ChatMessage]:
+    """Return AG-UI messages as the engine takes them; activity and reasoning are left out."""
+    taken = []
+    for message in messages:
+        if message.role in ("activity", "reasoning"):
+            continue
+        calls = tuple(
+            ToolCallDelta(call.id, call.function.name, call.function.arguments)
+            for call in getattr(message, "tool_calls", None) or ()
+        )
+        taken.append(
+            ChatMessage(
+                role="system" if message.role == "developer" else message.role,
+                content=repair(_text_of(message.content)),
+                name=getattr(message, "name", None),
+                tool_call_id=getattr(message, "tool_call_id", None),
+                tool_calls=calls,
+            )
+        )
+    return taken
+
+
+def _text_of(content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.text for part in content if getattr(part, "type", "") == "text")
+
+
+def _failed(task: asyncio.Task[Engine]) -> bool:
+    return task.cancelled() or task.exception() is not None
+
+
+def _activity(**value: Any) -> CustomEvent:
+    return CustomEvent(name=ACTIVITY, value=value)
+
+
+def _figures(finished: Finished, card: ModelCard) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(finished.metrics),
+        "reason": finished.reason,
+        "trimmed_turns": finished.trimmed_turns,
+        "model": card.name,
+        "context_tokens": card.context_tokens,
+    }
+
+
+def _run_finished(run: RunAgentInput, finished: Finished, card: ModelCard) -> RunFinishedEvent:
+    metrics = finished.metrics
+    usage = TokenUsage(
+        provider="koel-chat",
+        model=card.name,
+        input_tokens=metrics.prompt_tokens,
+        output_tokens=metrics.output_tokens,
+        total_tokens=metrics.total,
+        cached_input_tokens=metrics.reused_tokens,
+    )
+    return RunFinishedEvent(thread_id=run.thread_id, run_id=run.run_id, usage=[usage])

@@ -1,0 +1,101 @@
+"""`koel-chat ask "..."`: one answer to stdout."""
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from koel_tui.cli.exits import Exit, UsageProblem, exit_named
+from koel_tui.cli.options import model_option, window_options
+from koel_tui.text import repair, safe_text
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import ChatState
+    from koel_tui.session import ChatSession
+
+
+@click.command()
+@click.argument("question", required=False)
+@model_option
+@click.option("--system", help="System prompt: who the model is to be.")
+@click.option("--temperature", type=click.FloatRange(0, 5), help="0 takes the likeliest words.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Same seed, same answer.")
+@click.option("--max-output-tokens", type=click.IntRange(1), help="Longest answer in tokens.")
+@click.option("--thread", help="Saved thread to go on with (title or id); the answer is saved.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+@window_options
+def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -> int:
+    """Print one answer. QUESTION and what is piped in are sent together."""
+    prompt = _prompt(question)
+    from koel_tui.settings import load_settings
+
+    return asyncio.run(_ask(prompt, thread, as_json, load_settings(**flags)))
+
+
+def _prompt(question: str | None) -> str:
+    piped = "" if sys.stdin.isatty() else sys.stdin.read()
+    prompt = repair("\n\n".join(part for part in (question or "", piped) if part.strip()))
+    if not prompt:
+        raise UsageProblem('nothing to ask. Try: koel-chat ask "..." or pipe a text in.')
+    return prompt
+
+
+async def _ask(prompt: str, thread: str | None, as_json: bool, settings: Any) -> int:
+    from koel_tui.cli.assemble import local_agent, open_storage
+    from koel_tui.cli.threads import named_thread
+    from koel_tui.session import KoelClient
+    from koel_tui.storage import MemoryStorage
+
+    storage = MemoryStorage() if thread is None else open_storage()
+    initial = None
+    if thread is not None:
+        thread = await named_thread(storage, thread)
+        initial = await storage.load(thread)
+    agent = local_agent(settings)
+    client = KoelClient(agent, storage=storage)
+    try:
+        # Loading first lets the error of a bad model come as what it is.
+        info = await agent.load()
+        session = client.new_session(thread, initial=initial)
+        printing = asyncio.create_task(_print_text(session, silent=as_json))
+        await session.send(prompt)
+        state = session.state
+        await session.dispose()
+        await printing
+    finally:
+        await client.dispose()
+        await agent.close()
+    if as_json:
+        click.echo(json.dumps(_as_json(session.thread_id, info.name, state)))
+    return _result(state)
+
+
+async def _print_text(session: "ChatSession", *, silent: bool) -> None:
+    """Write the answer as it comes; to a terminal without control bytes, to a pipe as it is."""
+    from ag_ui.core import TextMessageContentEvent
+
+    shown = safe_text if sys.stdout.isatty() else repair
+    async for event in session.events():
+        if isinstance(event, TextMessageContentEvent) and not silent:
+            click.echo(shown(event.delta), nl=False)
+    if not silent:
+        click.echo()
+
+
+def _as_json(thread_id: str, model: str, state: "ChatState") -> dict[str, Any]:
+    answered = bool(state.messages) and state.messages[-1].role == "assistant"
+    return {
+        "thread": thread_id,
+        "model": model,
+        "text": state.messages[-1].content if answered else "",
+        "error": None if state.error is None else str(state.error),
+    }
+
+
+def _result(state: "ChatState") -> int:
+    if state.error is None:
+        return Exit.OK
+    click.echo(safe_text(f"koel-chat: {state.error}"), err=True)
+    return exit_named(str(getattr(state.error, "agent_code", "")))

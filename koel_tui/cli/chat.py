@@ -1,0 +1,48 @@
+"""`koel-chat [THREAD]`: the window."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from koel_tui.cli.exits import Exit, UsageProblem
+from koel_tui.cli.options import model_option, window_options
+
+if TYPE_CHECKING:
+    from koel_tui.ui.backend import Backend
+
+
+@click.command()
+@click.argument("thread", required=False)
+@model_option
+@click.option("--max-sessions", type=click.IntRange(1, 256), help="Open contexts at most (8).")
+@click.option(
+    "--parallel", type=click.IntRange(1, 64), help="Answers written at the same time (1)."
+)
+@window_options
+@click.option("--theme", help="Name of a theme; ctrl+p in the window lists them.")
+def chat(thread: str | None, model: Path | None, theme: str | None, **flags: Any) -> int:
+    """Open the window; THREAD is the title or id of a saved thread."""
+    if model is not None:
+        # A model named by hand is checked before the terminal changes in any way.
+        from koel_tui.models import check_gguf
+
+        check_gguf(model.expanduser())
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageProblem(
+            "the window needs a terminal, and this is none. "
+            'For one answer to a file or a pipe use: koel-chat ask "..."'
+        )
+
+    def connect() -> "Backend":
+        from koel_tui.cli.assemble import backend
+        from koel_tui.settings import load_settings
+
+        return backend(load_settings(model=model, **flags))
+
+    from koel_tui.ui.app import KoelApp
+
+    app = KoelApp(connect, thread=thread, theme=theme)
+    app.run()
+    return app.return_code or Exit.OK

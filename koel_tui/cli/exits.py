@@ -1,0 +1,49 @@
+"""The exit codes, and which error ends in which."""
+
+import enum
+
+
+class Exit(enum.IntEnum):
+    """What the process answers its caller; sysexits.h where that has a fitting number."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    NO_MODEL = 66
+    NO_SERVER = 69
+    ENGINE_DIED = 71
+    NO_DIRECTORY = 73
+    SAVE_FAILED = 74
+    LOCKED = 75
+    WRONG_PASSPHRASE = 77
+    BAD_CONFIG = 78
+    INTERRUPTED = 130
+
+
+_BY_CLASS = {
+    "ModelFileError": Exit.NO_MODEL,
+    "NoModelError": Exit.NO_MODEL,
+    "ModelLoadError": Exit.NO_MODEL,
+    "EngineCrashedError": Exit.ENGINE_DIED,
+    "DirectoryError": Exit.NO_DIRECTORY,
+    "StorageError": Exit.SAVE_FAILED,
+    "SettingsError": Exit.BAD_CONFIG,
+    "UsageProblem": Exit.USAGE,
+}
+
+
+class UsageProblem(Exception):  # noqa: N818 - the caller's, not ours
+    """The command cannot do this here; the message says what would work."""
+
+
+def exit_of(error: BaseException) -> Exit:
+    """Return the exit code of an error, by the names of its classes.
+
+    By name, because importing the rooms that define them would cost every start their time.
+    """
+    return exit_named(*(kind.__name__ for kind in type(error).__mro__))
+
+
+def exit_named(*names: str) -> Exit:
+    """Return the exit code of the first known class name."""
+    return next((_BY_CLASS[name] for name in names if name in _BY_CLASS), Exit.INTERNAL)

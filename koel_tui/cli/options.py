@@ -1,0 +1,30 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def model_option(command: F) -> F:
+    """Add --model."""
+    return click.option(
+        "--model",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="GGUF file to run (default: the bundled starter model).",
+    )(command)
+
+
+def window_options(command: F) -> F:
+    """Add the options that size the window of tokens and the machine's use."""
+    for option in (
+        click.option("--threads", type=click.IntRange(1), help="CPU threads to decode with."),
+        click.option("--gpu-layers", type=click.IntRange(-1), help="Layers on the GPU; -1: all."),
+        click.option("--context-tokens", type=click.IntRange(256), help="Window in tokens."),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,141 @@
+"""What a GGUF file says of itself before anything loads it: whether it is one, and whole.
+
+llama.cpp gives the same error for every bad file, and some crash it. This reads the header with
+every count bounded, so that a hostile file costs neither memory nor time.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+_MAGIC = b"GGUF"
+_VERSIONS = (2, 3)
+_MOST_ENTRIES = 1_000_000
+_LONGEST_STRING = 64 * 1024 * 1024
+_STRING, _ARRAY = 8, 9
+_SCALAR_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_DEFAULT_ALIGNMENT = 32
+
+
+class ModelFileError(Exception):
+    """A model file cannot be used; the message has the path, the reason and the next step."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"Cannot use {path}: {reason}. Choose another GGUF file.")
+        self.path = path
+        self.reason = reason
+
+
+class _Truncated(Exception):  # noqa: N818 - never leaves this module
+    """The file ends before its header says it should."""
+
+
+class _Implausible(Exception):  # noqa: N818 - never leaves this module
+    """The header holds a number no real model has."""
+
+
+def check_gguf(path: Path) -> None:
+    """Check that `path` is a GGUF file that is all there.
+
+    Raises `ModelFileError`. Passing says nothing about what is inside the tensors.
+    """
+    try:
+        if path.is_dir():
+            raise ModelFileError(path, "it is a directory")
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            if size == 0:
+                raise ModelFileError(path, "the file is empty")
+            if file.read(4) != _MAGIC:
+                raise ModelFileError(path, "it is not a GGUF file")
+            begin_of_last_tensor = _Header(file).last_tensor()
+    except FileNotFoundError:
+        raise ModelFileError(path, "there is no such file") from None
+    except OSError as error:
+        raise ModelFileError(path, f"it cannot be read ({error.strerror or error})") from None
+    except _Truncated:
+        raise ModelFileError(path, "the file is cut off within its header") from None
+    except _Implausible as error:
+        raise ModelFileError(path, f"its header is damaged ({error})") from None
+    if size <= begin_of_last_tensor:
+        raise ModelFileError(
+            path,
+            f"the file is cut off: it has {size:,} bytes and needs more than "
+            f"{begin_of_last_tensor:,}",
+        )
+
+
+class _Header:
+    """A bounded reader of the part of a GGUF file before the tensors."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Start after the magic bytes."""
+        self._file = file
+
+    def last_tensor(self) -> int:
+        """Return where in the file the last tensor begins, in bytes."""
+        version = self._number("<I")
+        if version not in _VERSIONS:
+            raise _Implausible(f"GGUF version {version}")
+        tensors, entries = self._count("tensors"), self._count("entries")
+        alignment = _DEFAULT_ALIGNMENT
+        for _ in range(entries):
+            key = self._bytes()
+            value = self._skip_value(self._number("<I"))
+            if key == b"general.alignment" and value:
+                alignment = value
+        offset = 0
+        for _ in range(tensors):
+            self._bytes()
+            dimensions = self._number("<I")
+            if dimensions > 8:
+                raise _Implausible(f"{dimensions} dimensions")
+            self._read(8 * dimensions + 4)
+            offset = max(offset, self._number("<Q"))
+        data = self._file.tell()
+        return data + (-data % alignment) + offset
+
+    def _skip_value(self, kind: int) -> int:
+        """Read past a value; return it when it is a 32-bit number, else 0."""
+        if kind == _STRING:
+            self._bytes()
+        elif kind == _ARRAY:
+            element, count = self._number("<I"), self._count("array elements")
+            if element == _STRING:
+                for _ in range(count):
+                    self._bytes()
+            else:
+                self._read(count * self._scalar_size(element))
+        elif kind == 4:
+            return self._number("<I")
+        else:
+            self._read(self._scalar_size(kind))
+        return 0
+
+    def _scalar_size(self, kind: int) -> int:
+        if kind not in _SCALAR_SIZES:
+            raise _Implausible(f"value type {kind}")
+        return _SCALAR_SIZES[kind]
+
+    def _count(self, what: str) -> int:
+        count = self._number("<Q")
+        if count > _MOST_ENTRIES:
+            raise _Implausible(f"{count} {what}")
+        return count
+
+    def _bytes(self) -> bytes:
+        length = self._number("<Q")
+        if length > _LONGEST_STRING:
+            raise _Implausible(f"a text of {length} bytes")
+        return self._read(length)
+
+    def _number(self, form: str) -> int:
+        (value,) = struct.unpack(form, self._read(struct.calcsize(form)))
+        return int(value)
+
+    def _read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        if len(data) < size:
+            raise _Truncated
+        return data
