@@ -1,0 +1,91 @@
+"""Where a run stands and what the last one measured, read from the events of agents."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["idle", "waiting", "loading", "queued", "reading", "writing"]
+_REPORTED: tuple[Phase, ...] = ("loading", "queued", "reading", "writing")
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a thread is doing. `position` counts from 1 when queued, `fraction` is 0..1."""
+
+    phase: Phase = "idle"
+    position: int = 0
+    fraction: float | None = None
+
+    @property
+    def percent(self) -> str:
+        """The fraction as text with a space before it, or nothing when it is not known."""
+        return "" if self.fraction is None else f" {self.fraction:.0%}".replace("%", " %")
+
+    @property
+    def words(self) -> str:
+        """What to say of it in the status line; nothing when idle."""
+        match self.phase:
+            case "idle":
+                return ""
+            case "loading":
+                return f"loading model{self.percent}"
+            case "queued":
+                return f"queued: {self.position} ahead"
+            case phase:
+                return f"{phase}{self.percent}"
+
+    @property
+    def mark(self) -> str:
+        """The same in the few cells a tab has."""
+        match self.phase:
+            case "idle":
+                return ""
+            case "writing":
+                return "⌛"
+            case "queued":
+                return f"queued {self.position}"
+            case phase:
+                return f"{phase}{self.percent}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the last answer of a thread measured."""
+
+    model: str = ""
+    used: int = 0
+    window: int = 0
+    tokens_per_s: float = 0.0
+    trimmed_turns: int = 0
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def activity_of(value: object) -> Activity | None:
+    """Return the activity in the value of an ACTIVITY event; None for one this is not."""
+    if not isinstance(value, Mapping):
+        return None
+    phase = next((known for known in _REPORTED if value.get("phase") == known), None)
+    if phase is None:
+        return None
+    fraction = value.get("fraction")
+    return Activity(
+        phase,
+        position=int(_number(value.get("position"))),
+        fraction=None if fraction is None else min(1.0, max(0.0, _number(fraction))),
+    )
+
+
+def figures_of(value: object) -> Figures | None:
+    """Return the figures in the value of a METRICS event; None for one this is not."""
+    if not isinstance(value, Mapping):
+        return None
+    return Figures(
+        model=str(value.get("model") or ""),
+        used=int(_number(value.get("prompt_tokens")) + _number(value.get("output_tokens"))),
+        window=int(_number(value.get("context_tokens"))),
+        tokens_per_s=_number(value.get("decode_tokens_per_s")),
+        trimmed_turns=int(_number(value.get("trimmed_turns"))),
+    )

@@ -1,0 +1,371 @@
+"""The window: tabs, the transcript of the one in front, the prompt, the status line."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual import events, on
+from textual.app import App, ComposeResult, SystemCommand
+from textual.containers import Container
+from textual.notifications import SeverityLevel
+from textual.screen import Screen
+from textual.widgets import Footer, Tabs
+
+from koel_tui.text import repair, safe_line, safe_text
+from koel_tui.ui import terminal
+from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.desk import Desk
+from koel_tui.ui.keys import KEYS, bindings
+from koel_tui.ui.leaving import EXIT_SAVE_FAILED, Signals, close_in_time
+from koel_tui.ui.prompt import Prompt
+from koel_tui.ui.startup import Startup
+from koel_tui.ui.status import Status, StatusLine
+from koel_tui.ui.tabbar import Label, TabBar
+from koel_tui.ui.throttle import Throttle
+from koel_tui.ui.transcript import Transcript
+
+if TYPE_CHECKING:
+    from koel_tui.ui.backend import Backend
+    from koel_tui.ui.saved import SavedThread
+
+_QUIT_WITHIN = 2.0
+_PAINT_INTERVAL = 0.1
+_LOOK_INTERVAL = 0.5
+
+
+class KoelApp(App[int]):
+    """The whole window. `connect` makes what it talks to, and is called after the first paint."""
+
+    TITLE = "koel-chat"
+    CSS_PATH = "koel.tcss"
+    BINDINGS = bindings(KEYS)
+
+    def __init__(
+        self,
+        connect: "Callable[[], Backend]",
+        *,
+        thread: str | None = None,
+        theme: str | None = None,
+    ) -> None:
+        super().__init__()
+        terminal.teach_alt_enter()
+        self._connect = connect
+        self._wanted_thread = thread
+        self._wanted_theme = theme
+        self._startup = Startup(self._poke)
+        self._desk = Desk(self)
+        self._shown: Conversation | None = None
+        self._hint = ""
+        self._asked_to_quit = float("-inf")
+        self._leaving = False
+        self._signals = Signals(self._leave)
+        self._tabbar = TabBar(self._label(self._desk.active))
+        self._middle = Container(id="middle")
+        self._transcript: Transcript | None = None
+        self._prompt = Prompt()
+        self._statusline = StatusLine(self._status())
+        self._painting = Throttle(self.set_timer, self._paint, _PAINT_INTERVAL)
+
+    @property
+    def fatal(self) -> BaseException | None:
+        """What kept the model from being there, if anything did."""
+        return self._startup.problem
+
+    def compose(self) -> ComposeResult:
+        """Yield the parts of the window, top to bottom."""
+        yield self._tabbar
+        yield self._middle
+        yield self._prompt
+        yield self._statusline
+        yield Footer(show_command_palette=False)
+
+    async def on_mount(self) -> None:
+        """Show the empty window; all that takes time comes after it is painted."""
+        if self._wanted_theme in self.available_themes:
+            self.theme = self._wanted_theme
+        elif self._wanted_theme:
+            self._tell(f"There is no theme {self._wanted_theme!r}; ctrl+p, Theme lists all.")
+        self._signals.catch()
+        self._prompt.focus()
+        await self._show_active()
+        self.set_interval(_LOOK_INTERVAL, self._poke)  # saving ends without an event
+        self.call_after_refresh(self.run_worker, self._start, exit_on_error=False)
+
+    async def on_unmount(self) -> None:
+        """Give the signals back, and save what an unforeseen end left unsaved."""
+        self._signals.release()
+        await self._close()
+
+    # What conversations tell
+
+    def changed(self, conversation: Conversation) -> None:
+        """Paint a conversation anew: its label always, its messages where they are in view."""
+        if conversation is self._shown and self._transcript is not None:
+            self._transcript.poke()
+        self._poke()
+
+    def ended(self, conversation: Conversation) -> None:
+        """Mark a tab whose run ended out of sight."""
+        self._desk.tabs.mark_unread(conversation)
+        self.changed(conversation)
+
+    def returned(self, conversation: Conversation, text: str) -> None:
+        """Put text back where the user writes, before what is there already."""
+        if conversation is self._shown:
+            self._prompt.replace_text(_joined(text, self._prompt.text))
+        else:
+            conversation.draft = _joined(text, conversation.draft)
+
+    def lost(self, conversation: Conversation) -> None:
+        """Say that a closed thread could not be saved."""
+        why = conversation.save_problem
+        self._tell(f"NOT SAVED: {conversation.title}: {why}", "error")
+
+    # What the user does
+
+    @on(Prompt.Sent)
+    def _send(self, event: Prompt.Sent) -> None:
+        self._prompt.clear()
+        self._prompt.past.add(event.text)
+        self._desk.active.ask(event.text)
+        if self._transcript is not None:
+            self._transcript.go_to_end()
+
+    @on(Tabs.TabActivated)
+    async def _tab_clicked(self) -> None:
+        # Also told of our own changes, perhaps late: what counts is what the row shows now.
+        clicked = next((c for c in self._desk.tabs if c.key == self._tabbar.active), None)
+        if clicked is not None and self._desk.tabs.activate(clicked):
+            await self._show_active()
+
+    async def action_new_tab(self) -> None:
+        """Open an empty tab."""
+        self._keep_draft()
+        self._desk.new()
+        await self._show_active()
+
+    async def action_close_tab(self) -> None:
+        """Close the tab in front; its thread stays saved."""
+        self._keep_draft()
+        self._desk.close(self._desk.active)
+        await self._show_active()
+
+    async def action_reopen_tab(self) -> None:
+        """Bring back the tab closed last."""
+        self._keep_draft()
+        await self._open(self._desk.reopen())
+
+    async def action_step_tab(self, distance: int) -> None:
+        """Go so many tabs to the right."""
+        self._desk.tabs.activate(self._desk.tabs.step(distance))
+        await self._show_active()
+
+    async def action_go_to_tab(self, number: int) -> None:
+        """Go to the tab with this number, if there is one."""
+        conversation = self._desk.tabs.at(number)
+        if conversation is not None and self._desk.tabs.activate(conversation):
+            await self._show_active()
+
+    def action_stop(self) -> None:
+        """Stop the answer being written in the tab in front."""
+        self._desk.active.stop()
+
+    def action_scroll(self, where: str) -> None:
+        """Scroll the transcript while the prompt keeps the focus."""
+        transcript = self._transcript
+        if transcript is None:
+            return
+        page = max(1, transcript.size.height - 2)
+        lines = {"up": -1, "down": 1, "page_up": -page, "page_down": page}
+        if where in lines:
+            transcript.move(lines[where])
+        elif where == "home":
+            transcript.go_to_start()
+        else:
+            transcript.go_to_end()
+
+    async def action_open(self) -> None:
+        """Choose a saved thread and open it."""
+        backend = self._startup.backend
+        if backend is None:
+            self._tell("Saved threads can be opened as soon as the start is over.")
+            return
+        from koel_tui.ui.picker import Picker
+        from koel_tui.ui.saved import saved_threads
+
+        try:
+            threads = await saved_threads(backend.storage)
+        except Exception as error:
+            self._tell(f"The saved threads cannot be listed: {error}", "error")
+            return
+        await self.push_screen(Picker(threads), self._picked)
+
+    def action_help(self) -> None:
+        """Show every key."""
+        from koel_tui.ui.help import Help
+
+        in_force: defaultdict[str, list[str]] = defaultdict(list)
+        for key, active in self.active_bindings.items():
+            if active.binding.id:
+                in_force[active.binding.id].append(key)
+        self.push_screen(Help(in_force))
+
+    def action_copy_or_quit(self) -> None:
+        """Quit at the second press; a selection was copied before this is reached."""
+        if monotonic() - self._asked_to_quit < _QUIT_WITHIN:
+            self._leave(0)
+            return
+        self._asked_to_quit = monotonic()
+        self._hint = "press ctrl+c again to quit"
+        self.set_timer(_QUIT_WITHIN, self._forget_hint)
+        self._poke()
+
+    async def action_quit(self) -> None:
+        """Save everything and quit; asked again, quit at once."""
+        self._leave(0)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Return the commands of the palette."""
+        from koel_tui.ui.commands import commands
+
+        return commands(self)
+
+    # What Textual asks or tells
+
+    def on_app_blur(self, event: events.AppBlur) -> None:
+        """Keep Textual from restyling every widget when the terminal loses the focus."""
+        event.prevent_default()
+
+    def on_app_focus(self, event: events.AppFocus) -> None:
+        """The same when it gets it back; the prompt kept the focus."""
+        event.prevent_default()
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy text that is fit for a terminal, because it goes there."""
+        super().copy_to_clipboard(safe_text(repair(text)))
+
+    # How it works
+
+    async def _start(self) -> None:
+        backend = await self._startup.connect(self._connect)
+        if backend is None:
+            return
+        if self._leaving:
+            await backend.close()
+            return
+        self._desk.connect(backend)
+        await self._open_wanted(backend)
+        await self._startup.load()
+
+    async def _open_wanted(self, backend: "Backend") -> None:
+        if self._wanted_thread is None:
+            return
+        from koel_tui.ui.saved import find_thread, saved_threads
+
+        found = find_thread(await saved_threads(backend.storage), self._wanted_thread)
+        if isinstance(found, str):
+            self._tell(found, "warning")
+        else:
+            self.call_later(self._picked, found)
+
+    async def _picked(self, thread: "SavedThread | None") -> None:
+        if thread is not None:
+            self._keep_draft()
+            await self._open(self._desk.open(thread.id, thread.title))
+
+    async def _open(self, opening: Awaitable[object]) -> None:
+        try:
+            await opening
+        except Exception as error:
+            self._tell(f"The thread cannot be opened: {error}", "error")
+        await self._show_active()
+
+    def _keep_draft(self) -> None:
+        if self._shown is not None:
+            self._shown.draft = self._prompt.text
+
+    async def _show_active(self) -> None:
+        """Bring the window in line with the tab in front."""
+        active, before = self._desk.active, self._shown
+        if active is not before:
+            self._keep_draft()
+            if before is not None and self._transcript is not None:
+                before.place = self._transcript.place()
+            self._shown, self._transcript = active, Transcript(active, active.place)
+            with self.batch_update():
+                await self._middle.remove_children()
+                await self._middle.mount(self._transcript)
+                self._prompt.show(active.draft)
+        await self._paint()
+
+    async def _paint(self) -> None:
+        await self._tabbar.show_labels(
+            [self._label(conversation) for conversation in self._desk.tabs], self._desk.active.key
+        )
+        self._statusline.show(self._status())
+
+    def _poke(self) -> None:
+        if self.is_running:
+            self._painting.poke()
+
+    def _label(self, conversation: Conversation) -> Label:
+        if conversation.busy:
+            waiting = len(conversation.queue)
+            mark = conversation.activity.mark + (f" +{waiting}" if waiting else "")
+        elif conversation.failed:
+            mark = "✗"
+        else:
+            mark = "●" if self._desk.tabs.is_unread(conversation) else ""
+        return Label(conversation.key, conversation.title, mark)
+
+    def _status(self) -> Status:
+        conversation, startup = self._desk.active, self._startup
+        alarm = ""
+        if conversation.save_problem:
+            alarm = f"NOT SAVED: {conversation.save_problem}"
+        elif startup.problem is not None:
+            alarm = f"No model: {startup.problem}"
+        saved = "saved" if conversation.entries() else ""
+        figures = conversation.figures
+        return Status(
+            activity=self._hint or startup.words or conversation.activity.words,
+            model=figures.model or startup.model,
+            used=figures.used,
+            window=figures.window or startup.window,
+            tokens_per_s=figures.tokens_per_s,
+            saved="saving…" if conversation.unsaved else saved,
+            alarm=alarm,
+        )
+
+    def _tell(self, text: str, severity: SeverityLevel = "information") -> None:
+        self.notify(safe_line(text), severity=severity, markup=False)
+
+    def _forget_hint(self) -> None:
+        self._hint = ""
+        self._poke()
+
+    def _leave(self, code: int) -> None:
+        if self._leaving:  # asked twice: whoever asks does not want to wait
+            self.exit(code, return_code=code)
+            return
+        self._leaving = True
+        self._hint = "Saving…"
+        self._poke()
+        self.run_worker(self._save_and_exit(code), exit_on_error=False)
+
+    async def _save_and_exit(self, code: int) -> None:
+        problem = await self._close()
+        if problem:
+            self.exit(EXIT_SAVE_FAILED, EXIT_SAVE_FAILED, Text(safe_text(problem)))
+        else:
+            self.exit(code, code)
+
+    async def _close(self) -> str:
+        backend, self._startup.backend = self._startup.backend, None
+        return "" if backend is None else await close_in_time(backend, self._desk)
+
+
+def _joined(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text.strip())

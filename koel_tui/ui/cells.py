@@ -1,0 +1,24 @@
+"""Text measured in terminal cells: a Chinese character or an emoji takes two."""
+
+from rich.cells import cell_len, set_cell_size
+
+
+def fit(text: str, width: int) -> str:
+    """Return `text`, cut to at most `width` cells with a mark where something is missing."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
+
+
+def count(number: int) -> str:
+    """Return a number of tokens in few characters: 940, 1.2k, 131k."""
+    if number < 1000:
+        return str(number)
+    thousands = number / 1000
+    return f"{thousands:.1f}k" if thousands < 99.95 else f"{thousands:.0f}k"
+
+
+def bar(fraction: float, cells: int = 4) -> str:
+    """Return a bar of so many cells; anything above nothing fills at least one."""
+    full = min(cells, max(int(fraction > 0), round(fraction * cells)))
+    return "▓" * full + "░" * (cells - full)

@@ -1,0 +1,20 @@
+"""The commands of the palette: everything a key does, and what has no key."""
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from textual.app import App, SystemCommand
+
+from koel_tui.ui.keys import KEYS, spoken
+
+
+def commands(app: App[int]) -> Iterable[SystemCommand]:
+    """Return the commands of the palette, each with the key that does the same."""
+    for key in KEYS:
+        if key.command:
+            names = " ".join(spoken(key.keys.split(",")))
+            yield SystemCommand(key.command, names, _runner(app, key.action))
+    yield SystemCommand("Theme", "other colours", app.action_change_theme)
+
+
+def _runner(app: App[int], action: str) -> Callable[[], Awaitable[bool]]:
+    return lambda: app.run_action(action)

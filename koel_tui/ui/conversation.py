@@ -1,0 +1,223 @@
+"""One open tab: its thread, what waits to be sent, and where its run stands."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from koel_tui.text import safe_line
+from koel_tui.ui.activity import Activity, Figures, activity_of, figures_of
+from koel_tui.ui.entries import Entry, Place, Row
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import ChatState, Event, Message
+    from koel_tui.session import ChatSession
+
+NEW_TITLE = "New thread"
+WELCOME = (
+    "Ask anything. The model runs on this computer; nothing leaves it.",
+    "",
+    "enter sends, ctrl+j starts a new line.",
+    "ctrl+n opens another tab, ctrl+o a saved thread.",
+    "f1 shows all keys.",
+)
+_TITLE_LENGTH = 40
+_SHOWN = ("user", "assistant", "tool")
+
+
+class Listener(Protocol):
+    """Who hears what happens in a conversation."""
+
+    def changed(self, conversation: "Conversation") -> None:
+        """Something to show is different."""
+        ...
+
+    def ended(self, conversation: "Conversation") -> None:
+        """A run is over, however it ended."""
+        ...
+
+    def returned(self, conversation: "Conversation", text: str) -> None:
+        """Text that waited to be sent will not be: it belongs to the user again."""
+        ...
+
+    def lost(self, conversation: "Conversation") -> None:
+        """The conversation is closed, and its last words could not be saved."""
+        ...
+
+
+class Conversation:
+    """Sends what the user asks, one run after the other, and tells what comes of it.
+
+    It exists before there is anything to talk to: what is asked then waits until `attach`.
+    """
+
+    def __init__(self, key: str, listener: Listener, title: str = "") -> None:
+        self.key = key
+        self.draft = ""
+        self.place: Place | None = None
+        self.activity = Activity()
+        self.figures = Figures()
+        self.queue: list[str] = []
+        self.problem = ""
+        self._title = title
+        self._listener = listener
+        self._session: ChatSession | None = None
+        self._run: asyncio.Task[None] | None = None
+        self._readers: list[asyncio.Task[None]] = []
+        self._known: tuple[Message, ...] = ()
+        self._entries: list[Entry] = []
+
+    @property
+    def thread_id(self) -> str | None:
+        """The thread in this tab; None before there is one."""
+        return self._session.thread_id if self._session else None
+
+    @property
+    def title(self) -> str:
+        """The title given to the thread, else the first words the user said in it."""
+        if self._title:
+            return self._title
+        asked = next((entry.text for entry in self.entries() if entry.role == "user"), "")
+        return safe_line(asked or next(iter(self.queue), ""), _TITLE_LENGTH) or NEW_TITLE
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is in flight."""
+        return self._run is not None
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever written or asked here."""
+        return not (self.busy or self.queue or self.draft.strip() or self.entries())
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last run ended with an error."""
+        return self._session is not None and self._session.state.error is not None
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something here is not on the disk yet."""
+        return self._session is not None and self._session.dirty
+
+    @property
+    def save_problem(self) -> str:
+        """Why the thread cannot be saved; empty when it can."""
+        error = self._session.save_error if self._session else None
+        return safe_line(str(error) or type(error).__name__) if error else ""
+
+    def attach(self, session: "ChatSession") -> None:
+        """Take the session of this tab's thread, and send what already waits."""
+        self._session = session
+        self._readers = [
+            asyncio.create_task(self._read_states(session.states())),
+            asyncio.create_task(self._read_events(session.events())),
+        ]
+        self._send_next()
+
+    def ask(self, text: str) -> None:
+        """Send `text` as soon as the thread is free."""
+        self.queue.append(text)
+        self._send_next()
+        self._listener.changed(self)
+
+    def stop(self) -> None:
+        """Stop the run, keep what it wrote, and give back what was to be sent after it."""
+        if self._session is not None and self.busy:
+            self._session.cancel()
+        self._give_back()
+        self._listener.changed(self)
+
+    async def close(self) -> None:
+        """End the session, which saves it; nothing is deleted."""
+        if self._session is not None:
+            await self._session.dispose()
+        await asyncio.gather(*self._readers, *filter(None, [self._run]))
+
+    def entries(self) -> Sequence[Entry]:
+        """Return the messages to show, oldest first."""
+        if self._session is None:
+            return ()
+        state = self._session.state
+        if state.messages is not self._known:
+            self._known, self._entries = state.messages, list(_entries(state.messages))
+        if not state.open_messages:
+            return self._entries
+        return [*self._entries, *_entries(state.pending_messages, writing=True)]
+
+    def rows(self) -> Sequence[Row]:
+        """Return what stands below the messages."""
+        state = self._session.state if self._session else None
+        rows: list[Row] = []
+        if self.problem:
+            rows.append(Row("error", f"✗ {self.problem}"))
+        if state is not None and state.error is not None:
+            rows.append(Row("error", f"✗ {state.error.message}"))
+            rows.append(Row("hint", "  ↑ brings your message back, enter sends it again."))
+        if self.busy and not _writes(state):
+            rows.append(Row("wait", f"⌛ {self.activity.words}…"))
+        rows += [Row("queued", f"queued: {safe_line(text)}") for text in self.queue]
+        if not rows and not self.entries():
+            rows = [Row("welcome", line) for line in WELCOME]
+        return rows
+
+    def _send_next(self) -> None:
+        if self._session is None or self._run is not None or not self.queue:
+            return
+        text = self.queue.pop(0)
+        try:
+            completion = self._session.send(text)
+        except Exception as error:  # the session did not take the text: it stays the user's
+            self.problem = str(error) or type(error).__name__
+            self.queue.insert(0, text)
+            self._give_back()
+            return
+        self.activity, self.problem = Activity("waiting"), ""
+        self._run = asyncio.create_task(self._follow(completion))
+
+    async def _follow(self, completion: Coroutine[Any, Any, None]) -> None:
+        try:
+            await completion
+        finally:
+            self._run = None
+            self.activity = Activity()
+        if self.failed:
+            self._give_back()
+        self._listener.ended(self)
+        self._send_next()
+
+    def _give_back(self) -> None:
+        if self.queue:
+            text = "\n\n".join(self.queue)
+            self.queue.clear()
+            self._listener.returned(self, text)
+
+    async def _read_states(self, states: "AsyncIterator[ChatState]") -> None:
+        async for _ in states:
+            self._listener.changed(self)
+
+    async def _read_events(self, events: "AsyncIterator[Event]") -> None:
+        from ag_ui.core import CustomEvent, TextMessageContentEvent
+
+        from koel_tui.agents import ACTIVITY, METRICS
+
+        async for event in events:
+            if isinstance(event, TextMessageContentEvent):
+                self.activity = Activity("writing")
+            elif isinstance(event, CustomEvent) and event.name == ACTIVITY:
+                self.activity = activity_of(event.value) or self.activity
+            elif isinstance(event, CustomEvent) and event.name == METRICS:
+                self.figures = figures_of(event.value) or self.figures
+            else:
+                continue
+            self._listener.changed(self)
+
+
+def _entries(messages: "Sequence[Message]", writing: bool = False) -> Iterator[Entry]:
+    for message in messages:
+        if message.role in _SHOWN and (message.content or message.interrupted):
+            note = "stopped" if message.interrupted else ""
+            yield Entry(message.id, message.role, message.content, writing, note)
+
+
+def _writes(state: "ChatState | None") -> bool:
+    return state is not None and any(message.pieces for message in state.open_messages)

@@ -1,0 +1,82 @@
+"""The key map: every key of the window, once. Bindings, help and the palette are made from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding, BindingType
+
+Group = Literal["Tabs", "Conversation", "Prompt", "Program"]
+
+_SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
+
+TAB_COUNT = 9
+"""Tabs with a key of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One thing a key does. `id` is what a user remaps; `command` is its name in the palette."""
+
+    id: str
+    keys: str
+    action: str
+    help: str
+    group: Group
+    footer: str = ""
+    command: str = ""
+
+    def binding(self) -> Binding:
+        """Return the Textual binding of this key."""
+        return Binding(
+            self.keys, self.action, self.footer or self.help, show=bool(self.footer), id=self.id
+        )
+
+
+# f5/f6 and the pairs with alt or ctrl+f4 stand beside each other because terminals and tmux keep
+# some keys for themselves: of each pair one always arrives.
+KEYS: tuple[Key, ...] = (
+    Key("tab.new", "ctrl+n", "new_tab", "new tab", "Tabs", "New", "New tab"),
+    Key("tab.open", "ctrl+o", "open", "open a saved thread", "Tabs", "Open", "Open a saved thread"),
+    Key("palette", "ctrl+p", "command_palette", "all commands", "Program", "Commands"),
+    Key("run.stop", "escape", "stop", "stop the answer", "Conversation", "Stop", "Stop the answer"),
+    Key("help", "f1", "help", "list of keys", "Program", "Help", "List of keys"),
+    Key("tab.previous", "f5,ctrl+pageup", "step_tab(-1)", "previous tab", "Tabs", "",
+        "Previous tab"),
+    Key("tab.next", "f6,ctrl+pagedown", "step_tab(1)", "next tab", "Tabs", "", "Next tab"),
+    Key("tab.close", "alt+w,ctrl+f4", "close_tab", "close tab; it stays saved", "Tabs",
+        "", "Close tab (it stays saved)"),
+    Key("tab.reopen", "alt+shift+w", "reopen_tab", "reopen the closed tab", "Tabs", "",
+        "Reopen the closed tab"),
+    *(
+        Key(f"tab.{n}", f"alt+{n}", f"go_to_tab({n})", f"go to tab {n}", "Tabs")
+        for n in range(1, TAB_COUNT + 1)
+    ),
+    Key("scroll.page_up", "pageup", "scroll('page_up')", "page up", "Conversation"),
+    Key("scroll.page_down", "pagedown", "scroll('page_down')", "page down", "Conversation"),
+    Key("scroll.up", "shift+up", "scroll('up')", "line up", "Conversation"),
+    Key("scroll.down", "shift+down", "scroll('down')", "line down", "Conversation"),
+    Key("scroll.home", "ctrl+home", "scroll('home')", "first message", "Conversation"),
+    Key("scroll.end", "ctrl+end", "scroll('end')", "newest message", "Conversation"),
+    Key("copy_or_quit", "ctrl+c", "copy_or_quit", "copy; twice: quit", "Program"),
+    Key("quit", "ctrl+q", "quit", "quit", "Program", "", "Quit"),
+)  # fmt: skip
+"""Keys of the whole window. The first with a footer text are the footer, in this order."""
+
+PROMPT_KEYS: tuple[Key, ...] = (
+    Key("prompt.send", "enter", "send", "send", "Prompt"),
+    Key("prompt.newline", "ctrl+j,alt+enter,shift+enter", "newline", "new line", "Prompt"),
+    Key("prompt.previous", "up", "cursor_up", "earlier prompt (first line)", "Prompt"),
+    Key("prompt.next", "down", "cursor_down", "later prompt (last line)", "Prompt"),
+)
+"""Keys of the prompt; the usual editing keys of Textual's TextArea work besides."""
+
+
+def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
+    """Return the Textual bindings of `keys`."""
+    return [key.binding() for key in keys]
+
+
+def spoken(keys: Sequence[str]) -> list[str]:
+    """Return the names of keys as a person reads them; of several for one thing, two."""
+    return ["+".join(_SHORT.get(part, part) for part in key.split("+")) for key in keys[:2]]

@@ -1,0 +1,69 @@
+"""The ways out of the window: signals, and saving everything before the end."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from koel_tui.ui.backend import Backend
+    from koel_tui.ui.desk import Desk
+
+CLOSE_DEADLINE = 5.0
+"""Seconds that saving and unloading may take; after that the window ends all the same."""
+
+EXIT_SAVE_FAILED = 74
+SIGNAL_EXIT = 128
+"""What the exit code of a program ended by a signal begins with."""
+
+_SIGNALS = tuple(
+    number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))
+)
+
+
+class Signals:
+    """Turns the signals that end a program into a call on the event loop."""
+
+    def __init__(self, leave: Callable[[int], None]) -> None:
+        self._leave = leave
+        self._caught: list[int] = []
+
+    def catch(self) -> None:
+        """Take over the signals, where this loop can; a loop beside the main thread cannot."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            try:
+                loop.add_signal_handler(number, self._leave, SIGNAL_EXIT + number)
+            except (NotImplementedError, RuntimeError, ValueError):
+                return
+            self._caught.append(number)
+
+    def release(self) -> None:
+        """Give the signals back."""
+        loop = asyncio.get_running_loop()
+        while self._caught:
+            loop.remove_signal_handler(self._caught.pop())
+
+
+async def close_in_time(backend: "Backend", desk: "Desk") -> str:
+    """Save and end everything, and return what of it failed; empty when nothing did."""
+    failed = ""
+    try:
+        async with asyncio.timeout(CLOSE_DEADLINE):
+            await desk.settle()
+            await backend.close()
+    except TimeoutError:
+        failed = f"The model did not end within {CLOSE_DEADLINE:.0f} seconds."
+    except Exception as error:
+        failed = str(error) or type(error).__name__
+    return _loss(backend, desk) or failed
+
+
+def _loss(backend: "Backend", desk: "Desk") -> str:
+    titles = {conversation.thread_id: conversation.title for conversation in desk.tabs}
+    lost = [(titles.get(s.thread_id, s.thread_id), s.save_error) for s in backend.client.unsaved]
+    if not lost:
+        return ""
+    names = ", ".join(repr(title) for title, _ in lost)
+    why = next((str(error) for _, error in lost if error), "it took too long")
+    return f"Not saved: {names}. {why}"

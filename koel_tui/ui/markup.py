@@ -1,0 +1,26 @@
+"""Markdown as untrusted text: what the parser may make of a model's words."""
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+
+from koel_tui.text import safe_text
+
+
+def parser() -> MarkdownIt:
+    """Return a Markdown parser whose tokens are fit for a terminal.
+
+    HTML stays visible text instead of vanishing, and what an entity like `&#x202e;` decodes to
+    passes the same gate as the source did.
+    """
+    markdown = MarkdownIt("gfm-like", {"html": False})
+    markdown.core.ruler.push("koel_safe", _make_safe)
+    return markdown
+
+
+def _make_safe(state: StateCore) -> None:
+    for token in state.tokens:
+        token.content = safe_text(token.content)
+        for child in token.children or ():
+            child.content = safe_text(child.content)
+            for grandchild in child.children or ():
+                grandchild.content = safe_text(grandchild.content)

@@ -1,0 +1,126 @@
+"""One message of a transcript as a widget."""
+
+import re
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Markdown, Static
+
+from koel_tui.text import safe_text
+from koel_tui.ui import markup, richness
+from koel_tui.ui.entries import Entry
+
+_LATE_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
+
+
+class MessageView(Vertical):
+    """Shows one entry and follows its growth.
+
+    The user's words and everything too big for Markdown are plain text; answers are Markdown,
+    to which new text is appended, because rendering all of it again costs more with every token.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(classes=f"message -{entry.role}")
+        self.entry = entry
+        self._shown = _shown_text(entry)
+        self._rich, self.cost = _weigh(entry.role, self._shown)
+
+    def compose(self) -> ComposeResult:
+        """Yield the body and the note below it."""
+        yield self._body()
+        if self.entry.note:
+            yield self._note()
+
+    async def on_mount(self) -> None:
+        """Fill a body that will grow."""
+        await self._begin()
+
+    async def show(self, entry: Entry) -> None:
+        """Bring the view from the entry it shows to a later state of the same message."""
+        if entry == self.entry:
+            return
+        ended = self.entry.writing and not entry.writing
+        noted = self.entry.note
+        self.entry = entry
+        await self._show_text(_shown_text(entry), ended)
+        if entry.note and not noted:
+            await self.mount(self._note())
+
+    async def _show_text(self, text: str, ended: bool) -> None:
+        before, self._shown = self._shown, text
+        rich = self._rich
+        self._rich, self.cost = _weigh(self.entry.role, text)
+        body = self.query_one(".body", Widget)
+        if rich != self._rich or not text.startswith(before):
+            await body.remove()
+            await self.mount(self._body(), before=0)
+            await self._begin()
+        elif isinstance(body, PlainText):
+            await body.show(text)
+        elif isinstance(body, Markdown):
+            if len(text) > len(before):
+                await body.append(text[len(before) :])
+            # A link's address may come after its use: only then is one full rendering needed.
+            if ended and _LATE_REFERENCE.search(text):
+                await body.update(text)
+
+    async def _begin(self) -> None:
+        # Text set at once and continued by append comes out wrong in every list and code block:
+        # what will grow has to be appended from its first character on.
+        if self._rich and self.entry.writing and self._shown:
+            await self.query_one(Markdown).append(self._shown)
+
+    def _body(self) -> Widget:
+        if not self._rich:
+            return PlainText(self._shown)
+        parser = markup.parser()
+        return Markdown(
+            "" if self.entry.writing else self._shown,
+            parser_factory=lambda: parser,
+            open_links=False,
+            classes="body",
+        )
+
+    def _note(self) -> Static:
+        return Static(Content(self.entry.note), classes="note")
+
+
+def _shown_text(entry: Entry) -> str:
+    return safe_text(entry.text.replace("\r\n", "\n"))
+
+
+def _weigh(role: str, text: str) -> tuple[bool, int]:
+    """Say whether a message is shown as Markdown, and about how many widgets it takes."""
+    if role == "assistant" and len(text) <= richness.MAX_CHARACTERS:
+        widgets = richness.widgets(text)
+        if widgets <= richness.MAX_WIDGETS:
+            return True, 2 + widgets
+    return False, 2 + len(text) // richness.PIECE + 1
+
+
+def cost_of(entry: Entry) -> int:
+    """Estimate the widgets a message takes, before any of them exists."""
+    return _weigh(entry.role, entry.text)[1]
+
+
+class PlainText(Vertical):
+    """Text without any markup, cut into pieces so that growth repaints only the last one."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(classes="body")
+        self._pieces = list(richness.pieces(text))
+
+    def compose(self) -> ComposeResult:
+        """Yield a widget for each piece."""
+        yield from (Static(Content(piece)) for piece in self._pieces)
+
+    async def show(self, text: str) -> None:
+        """Show a longer text that begins with the one shown."""
+        old, self._pieces = self._pieces, list(richness.pieces(text))
+        last = len(old) - 1
+        if self._pieces[last] != old[last]:
+            self.query_children(Static)[last].update(Content(self._pieces[last]))
+        await self.mount_all(Static(Content(piece)) for piece in self._pieces[last + 1 :])

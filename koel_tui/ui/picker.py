@@ -1,0 +1,101 @@
+"""The list of saved threads, to open one."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from koel_tui.text import safe_line
+from koel_tui.ui.cells import fit
+from koel_tui.ui.saved import SavedThread
+
+_MOST_SHOWN = 200
+
+
+class Picker(ModalScreen[SavedThread]):
+    """Shows saved threads; typing narrows the list. Returns the one chosen, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+o", "dismiss", "Leave"),
+        Binding("up", "list('cursor_up')", show=False),
+        Binding("down", "list('cursor_down')", show=False),
+        Binding("pageup", "list('page_up')", show=False),
+        Binding("pagedown", "list('page_down')", show=False),
+    ]
+
+    def __init__(self, threads: Sequence[SavedThread]) -> None:
+        super().__init__()
+        self._threads = threads
+        self._shown: list[SavedThread] = []
+
+    def compose(self) -> ComposeResult:
+        """Yield the field to type in, the list, and how to leave."""
+        with Vertical(id="panel"):
+            yield Input(placeholder="Type to find a thread", id="find")
+            yield OptionList(id="threads", compact=True)
+            yield Static("enter opens · esc leaves", id="hint", markup=False)
+
+    def on_mount(self) -> None:
+        """Say what the panel is."""
+        self.query_one("#panel").border_title = "Saved threads"
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lay the list out for the width there now is."""
+        self.call_after_refresh(self._fill)
+
+    @on(Input.Changed)
+    def _narrow(self) -> None:
+        self._fill()
+
+    @on(Input.Submitted)
+    def _take_highlighted(self) -> None:
+        self.query_one(OptionList).action_select()
+
+    @on(OptionList.OptionSelected)
+    def _take(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._shown[event.option_index])
+
+    async def action_list(self, action: str) -> None:
+        """Do something in the list while the field keeps the focus."""
+        await self.query_one(OptionList).run_action(action)
+
+    def _fill(self) -> None:
+        words = self.query_one(Input).value.casefold().split()
+        found = [thread for thread in self._threads if thread.matches(words)]
+        self._shown = found[:_MOST_SHOWN]
+        threads = self.query_one(OptionList)
+        width = threads.scrollable_content_region.width
+        threads.clear_options()
+        threads.add_options(
+            Option(_line(thread, width), disabled=bool(thread.damage)) for thread in self._shown
+        )
+        threads.action_first()
+        self.query_one("#hint", Static).update(self._hint(len(found)))
+
+    def _hint(self, found: int) -> str:
+        if not self._threads:
+            return "Nothing is saved yet · esc leaves"
+        if not found:
+            return "No title has these words · esc leaves"
+        more = f"{found - _MOST_SHOWN} more, type to narrow · " if found > _MOST_SHOWN else ""
+        return f"{more}enter opens · esc leaves"
+
+
+def _line(thread: SavedThread, width: int) -> Content:
+    aside = f"damaged: {thread.damage}" if thread.damage else _figures(thread)
+    aside = fit(safe_line(aside), max(0, width - 12))
+    title = fit(safe_line(thread.title) or "(no title)", max(4, width - cell_len(aside) - 2))
+    gap = " " * max(2, width - cell_len(title) - cell_len(aside))
+    return Content.assemble(title, gap, (aside, "$foreground 60%"))
+
+
+def _figures(thread: SavedThread) -> str:
+    return f"{thread.messages} message{'' if thread.messages == 1 else 's'} · {thread.when}"

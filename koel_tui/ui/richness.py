@@ -1,0 +1,65 @@
+"""How much a message costs to show as Markdown, before any of it is built."""
+
+import re
+from collections.abc import Iterator
+
+MAX_CHARACTERS = 32 * 1024
+"""Longer messages are shown plainly."""
+MAX_WIDGETS = 300
+"""So are those that would take more widgets."""
+PIECE = 4096
+"""Characters of plain text in one widget."""
+
+_LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
+_FENCE = re.compile(r"[ \t]{0,3}(```|~~~)")
+
+
+def widgets(text: str) -> int:
+    """Estimate how many widgets Textual's Markdown makes of `text`; each costs milliseconds.
+
+    A paragraph or heading is one, a list item four, a table cell one, a fence or quote two.
+    """
+    total = 0
+    fence = ""
+    in_paragraph = False
+    for line in text.splitlines():
+        mark = _FENCE.match(line)
+        if fence:
+            if mark and mark[1] == fence:
+                fence = ""
+        elif mark:
+            fence = mark[1]
+            total += 2
+            in_paragraph = False
+        elif not line.strip():
+            in_paragraph = False
+        elif _LIST_ITEM.match(line):
+            total += 4
+            in_paragraph = True
+        elif "|" in line:
+            total += line.count("|") + 1
+            in_paragraph = False
+        elif line.lstrip().startswith(">"):
+            total += 0 if in_paragraph else 2
+            in_paragraph = True
+        elif not in_paragraph or line.startswith("#"):
+            total += 1
+            in_paragraph = not line.startswith("#")
+    return total
+
+
+def pieces(text: str, size: int = PIECE) -> Iterator[str]:
+    """Cut `text` into pieces of at most `size` characters, at line ends where there are any.
+
+    Pieces never change when text is added at the end, apart from the last one.
+    """
+    start = 0
+    while len(text) - start > size:
+        line_end = text.rfind("\n", start, start + size)
+        if line_end > start:
+            yield text[start:line_end]
+            start = line_end + 1
+        else:
+            yield text[start : start + size]
+            start += size
+    yield text[start:]

@@ -1,0 +1,52 @@
+"""The saved threads as a list to choose from, and the one a user names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from koel_tui.storage import SessionStorage
+
+
+@dataclass(frozen=True, slots=True)
+class SavedThread:
+    """A thread in storage; one that cannot be read has a damage and cannot be opened."""
+
+    id: str
+    title: str
+    when: str = ""
+    messages: int = 0
+    damage: str = ""
+
+    def matches(self, words: Sequence[str]) -> bool:
+        """Say whether the title has every one of these words in it, in any case."""
+        title = self.title.casefold()
+        return all(word in title for word in words)
+
+
+async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
+    """Return what is saved, newest first, and behind it what cannot be read."""
+    return [
+        SavedThread(
+            id=summary.id,
+            title=summary.title or summary.preview,
+            when=summary.updated.astimezone().strftime("%Y-%m-%d %H:%M"),
+            messages=summary.messages,
+        )
+        for summary in await storage.summaries()
+    ]
+
+
+def find_thread(threads: Sequence[SavedThread], wanted: str) -> SavedThread | str:
+    """Return the thread with this id, beginning of an id, or title; else why there is none."""
+    readable = [thread for thread in threads if not thread.damage]
+    for found in (
+        [thread for thread in readable if thread.id == wanted],
+        [thread for thread in readable if thread.id.startswith(wanted)] if wanted else [],
+        [thread for thread in readable if thread.title == wanted],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            return f"{len(found)} threads fit {wanted!r}; ctrl+o lists all."
+    return f"No saved thread is called {wanted!r}; ctrl+o lists all."

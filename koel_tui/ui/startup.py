@@ -1,0 +1,54 @@
+"""From the first paint to a loaded model, and how far that is."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from koel_tui.ui.activity import Activity
+
+if TYPE_CHECKING:
+    from koel_tui.ui.backend import Backend
+
+
+class Startup:
+    """What the start has come to: words for the status line, and the problem that ended it."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self.words = "Starting…"
+        self.model = ""
+        self.window = 0
+        self.problem: BaseException | None = None
+        self.backend: Backend | None = None
+        self._changed = changed
+
+    async def connect(self, connect: "Callable[[], Backend]") -> "Backend | None":
+        """Call `connect` beside the window, because the imports it makes take their time."""
+        try:
+            self.backend = await asyncio.to_thread(connect)
+        except Exception as error:  # whatever it is, the window says it and stays
+            self._fail(error)
+        return self.backend
+
+    async def load(self) -> None:
+        """Load the model, telling how far it is."""
+        if self.backend is None:
+            return
+        self._say(Activity("loading").words)
+        try:
+            model = await self.backend.agent.load(self._progress)
+        except Exception as error:
+            self._fail(error)
+        else:
+            self.model, self.window = model.name, model.context_tokens
+            self._say("")
+
+    def _progress(self, fraction: float) -> None:
+        self._say(Activity("loading", fraction=fraction).words)
+
+    def _fail(self, error: BaseException) -> None:
+        self.problem = error
+        self._say("")
+
+    def _say(self, words: str) -> None:
+        self.words = words
+        self._changed()

@@ -1,0 +1,77 @@
+"""The status line: what is going on at the left, figures and what is saved at the right."""
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual import events
+from textual.content import Content
+from textual.widgets import Static
+
+from koel_tui.text import safe_line
+from koel_tui.ui import cells
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything the status line can say; what is empty or 0 is left out."""
+
+    activity: str = ""
+    model: str = ""
+    used: int = 0
+    window: int = 0
+    tokens_per_s: float = 0.0
+    saved: str = ""
+    alarm: str = ""
+
+    def render(self, width: int) -> Content:
+        """Return the line for so many cells; the least important goes first when it is narrow."""
+        left = safe_line(self.activity)
+        if self.alarm:
+            alarm = cells.fit(safe_line(self.alarm), width)
+            room = width - cell_len(alarm) - 1
+            left = cells.fit(left, room) if room > 0 else ""
+            gap = " " * max(0, width - cell_len(left) - cell_len(alarm))
+            return Content.assemble(left, gap, (alarm, "bold $text-error"))
+        right = self._figures(width - cell_len(left) - 2)
+        gap = " " * max(0, width - cell_len(left) - cell_len(right))
+        return Content.assemble((left, "bold"), gap, (right, "$foreground 60%"))
+
+    def _figures(self, room: int) -> str:
+        model = safe_line(self.model)
+        context = f"ctx {cells.count(self.used)}/{cells.count(self.window)}" if self.window else ""
+        meter = f"{context} {cells.bar(self.used / self.window)}" if self.window else ""
+        speed = f"{self.tokens_per_s:.0f} tok/s" if self.tokens_per_s else ""
+        # Each choice says less than the one before it.
+        for parts in (
+            (model, meter, speed, self.saved),
+            (cells.fit(model, 20), meter, speed, self.saved),
+            (cells.fit(model, 12), context, speed, self.saved),
+            (context, speed, self.saved),
+            (context, self.saved),
+            (self.saved,),
+        ):
+            line = " · ".join(part for part in parts if part)
+            if cell_len(line) <= room:
+                return line
+        return ""
+
+
+class StatusLine(Static):
+    """One line of fixed height, so that a change repaints it and lays out nothing."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(id="status")
+        self._status = status
+
+    def show(self, status: Status) -> None:
+        """Show `status`, unless that is what is shown."""
+        if status != self._status:
+            self._status = status
+            self._paint()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Make the line anew for the width there now is."""
+        self._paint()
+
+    def _paint(self) -> None:
+        self.update(self._status.render(self.content_size.width), layout=False)

@@ -1,0 +1,66 @@
+"""The row of tabs."""
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual import events
+from textual.content import Content
+from textual.widgets import Tab, Tabs
+
+from koel_tui.text import safe_line
+from koel_tui.ui.cells import fit
+
+_SHORTEST_TITLE = 8
+_LONGEST_TITLE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a tab says: its number, its title, and in few words how its thread is."""
+
+    id: str
+    title: str
+    mark: str = ""
+
+    def text(self, number: int, room: int) -> str:
+        """Return the label in one harmless line of about `room` cells."""
+        mark = f" {self.mark}" if self.mark else ""
+        head = f"{number} "
+        width = room - cell_len(head) - cell_len(mark)
+        title = fit(safe_line(self.title), min(_LONGEST_TITLE, max(_SHORTEST_TITLE, width)))
+        return head + title + mark
+
+
+class TabBar(Tabs, can_focus=False):
+    """Shows one tab per label; the prompt keeps the keyboard focus."""
+
+    def __init__(self, label: Label) -> None:
+        super().__init__(Tab(Content(label.text(1, _LONGEST_TITLE)), id=label.id))
+        self._labels = [label]
+
+    async def show_labels(self, labels: list[Label], active: str) -> None:
+        """Show these tabs with that one in front; only what differs is touched."""
+        wanted = {label.id for label in labels}
+        shown = {label.id for label in self._labels}
+        self._labels = labels
+        with self.app.batch_update():
+            for label in labels:
+                if label.id not in shown:
+                    await self.add_tab(Tab(Content(""), id=label.id))
+            if self.active != active:
+                self.active = active
+            for tab_id in shown - wanted:
+                await self.remove_tab(tab_id)
+            self._write_labels()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Give every title the room there now is."""
+        self._write_labels()
+
+    def _write_labels(self) -> None:
+        room = self.size.width // len(self._labels) - 2  # a cell of padding on both sides
+        for number, label in enumerate(self._labels, 1):
+            tab = self.get_tab(label.id)
+            text = label.text(number, room)
+            if tab is not None and tab.label_text != text:
+                tab.label = Content(text)

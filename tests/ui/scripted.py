@@ -1,0 +1,112 @@
+"""An agent that says what a test tells it to, when the test tells it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from ag_ui.core import (
+    BaseEvent,
+    CustomEvent,
+    RunAgentInput,
+    RunErrorEvent,
+    RunFinishedEvent,
+    RunStartedEvent,
+    TextMessageContentEvent,
+    TextMessageEndEvent,
+    TextMessageStartEvent,
+)
+
+from koel_tui.agents import ACTIVITY, METRICS, ModelInfo
+
+
+class Turn:
+    """One run of the agent, in the hands of the test."""
+
+    def __init__(self, asked: RunAgentInput) -> None:
+        self.asked = asked
+        self.closed = asyncio.Event()
+        self._events: asyncio.Queue[BaseEvent | None] = asyncio.Queue()
+        self._message_id = f"answer-{asked.run_id}"
+        self._open = False
+        self._say(RunStartedEvent(thread_id=asked.thread_id, run_id=asked.run_id))
+
+    @property
+    def prompt(self) -> object:
+        """The newest message the agent was asked with."""
+        return self.asked.messages[-1].content
+
+    def write(self, text: str) -> None:
+        """Stream `text` as a part of the answer."""
+        if not self._open:
+            self._open = True
+            self._say(TextMessageStartEvent(message_id=self._message_id, role="assistant"))
+        self._say(TextMessageContentEvent(message_id=self._message_id, delta=text))
+
+    def report(self, **activity: Any) -> None:
+        """Send an ACTIVITY event."""
+        self._say(CustomEvent(name=ACTIVITY, value=activity))
+
+    def measure(self, **metrics: Any) -> None:
+        """Send a METRICS event."""
+        self._say(CustomEvent(name=METRICS, value=metrics))
+
+    def finish(self) -> None:
+        """End the answer and the run."""
+        if self._open:
+            self._say(TextMessageEndEvent(message_id=self._message_id))
+        self._say(RunFinishedEvent(thread_id=self.asked.thread_id, run_id=self.asked.run_id))
+        self._events.put_nowait(None)
+
+    def fail(self, message: str) -> None:
+        """End the run with an error."""
+        self._say(RunErrorEvent(message=message, code="internal"))
+        self._events.put_nowait(None)
+
+    def _say(self, event: BaseEvent) -> None:
+        self._events.put_nowait(event)
+
+    async def events(self) -> AsyncIterator[BaseEvent]:
+        """Yield what the test says, until it ends the run."""
+        try:
+            while (event := await self._events.get()) is not None:
+                yield event
+        finally:
+            self.closed.set()
+
+
+class ScriptedAgent:
+    """Implements ModelAgent. `turns` grows by one each time a session asks."""
+
+    def __init__(self, *, load_at_once: bool = True) -> None:
+        self.turns: list[Turn] = []
+        self.released: list[str] = []
+        self.closed = False
+        self.progress: Callable[[float], None] = lambda fraction: None
+        self._loaded = asyncio.Event()
+        self._load_error: Exception | None = None
+        if load_at_once:
+            self._loaded.set()
+
+    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+        turn = Turn(input)
+        self.turns.append(turn)
+        return turn.events()
+
+    async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
+        if progress is not None:
+            self.progress = progress
+        await self._loaded.wait()
+        if self._load_error is not None:
+            raise self._load_error
+        return ModelInfo("Scripted-1B", 8192)
+
+    def end_load(self, error: Exception | None = None) -> None:
+        """Let the load end, well or with `error`."""
+        self._load_error = error
+        self._loaded.set()
+
+    async def release(self, thread_id: str) -> None:
+        self.released.append(thread_id)
+
+    async def close(self) -> None:
+        self.closed = True
