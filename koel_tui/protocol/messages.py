@@ -19,8 +19,8 @@ def from_ag_ui(messages: Iterable[core.Message]) -> tuple[Message, ...]:
     """Return the messages as ours.
 
     A message of role reasoning becomes the reasoning of the assistant message after it, or one
-    of its own where none follows. Raises TypeError, ValueError or RecursionError when a message
-    holds values that JSON cannot.
+    of its own where none follows. Of messages with the same id the last is taken. Raises
+    TypeError, ValueError or RecursionError when a message holds values that JSON cannot.
     """
     found: list[Message] = []
     thoughts: list[core.ReasoningMessage] = []
@@ -35,7 +35,7 @@ def from_ag_ui(messages: Iterable[core.Message]) -> tuple[Message, ...]:
         found.append(ours)
     if thoughts:
         found.append(Message(thoughts[-1].id, "assistant", reasoning=_joined(thoughts)))
-    return tuple(found)
+    return tuple({message.id: message for message in found}.values())
 
 
 def to_ag_ui(messages: Iterable[Message]) -> list[core.Message]:

@@ -174,15 +174,15 @@ def _merge(
 def _with_activity(merged: list[Message], local: Iterable[Message]) -> list[Message]:
     """Return `merged` with the local activity messages, each behind the one it stood behind."""
     result = list(merged)
+    ids = [message.id for message in result]
     place = 0
     for message in local:
-        if message.role == "activity":
-            result.insert(place, message)
-            place += 1
-            continue
-        ids = [other.id for other in result]
         if message.id in ids:
             place = ids.index(message.id) + 1
+        elif message.role == "activity":
+            result.insert(place, message)
+            ids.insert(place, message.id)
+            place += 1
     return result
 
 

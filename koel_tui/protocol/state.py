@@ -128,8 +128,8 @@ class ChatState:
 
     @property
     def pending_message(self) -> Message | None:
-        """The message that was opened last and is still being written, or None."""
-        return self.open_messages[-1].message if self.open_messages else None
+        """The message being written, the oldest where there are several, or None."""
+        return self.open_messages[0].message if self.open_messages else None
 
 
 def end_run(state: ChatState, phase: RunPhase, at: datetime | None = None) -> ChatState:

@@ -1,0 +1,284 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
+
+import pytest
+from ag_ui import core
+from ag_ui.core import BaseEvent
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.protocol import (
+    AgentError,
+    ChatState,
+    Event,
+    Message,
+    OpenMessage,
+    ProtocolError,
+    RunPhase,
+    ToolCall,
+    TransportError,
+    UnknownEvent,
+    error_event,
+    fold,
+)
+from tests.protocol.strategies import A_MOMENT, events, states
+
+A_STAMP = int(A_MOMENT.timestamp() * 1000)
+HELLO = Message("u1", "user", "hello", timestamp=A_MOMENT)
+
+
+def start(message_id: str = "a1", **fields: object) -> BaseEvent:
+    return core.TextMessageStartEvent.model_validate({"message_id": message_id, **fields})
+
+
+def content(delta: str, message_id: str = "a1") -> BaseEvent:
+    return core.TextMessageContentEvent(message_id=message_id, delta=delta)
+
+
+def end(message_id: str = "a1") -> BaseEvent:
+    return core.TextMessageEndEvent(message_id=message_id, timestamp=A_STAMP)
+
+
+def started(**fields: object) -> BaseEvent:
+    return core.RunStartedEvent.model_validate({"thread_id": "t", "run_id": "r", **fields})
+
+
+def finished(outcome: str | None = None) -> BaseEvent:
+    fields = {"thread_id": "t", "run_id": "r", "timestamp": A_STAMP}
+    shaped = None if outcome is None else {"type": outcome}
+    return core.RunFinishedEvent.model_validate({**fields, "outcome": shaped})
+
+
+def fold_all(*given: Event, over: ChatState | None = None) -> ChatState:
+    return reduce(fold, given, over or ChatState())
+
+
+def test_session_case_01_run_started_clears_error_and_pending_and_keeps_messages() -> None:
+    before = ChatState(
+        messages=(HELLO,),
+        open_messages=(OpenMessage.of(Message("a1", "assistant", "half")),),
+        pending_tool_calls=(ToolCall("t1", "find"),),
+        error=AgentError("broken"),
+        phase=RunPhase.ERROR,
+    )
+    assert fold(before, started()) == ChatState(messages=(HELLO,), phase=RunPhase.RUNNING)
+
+
+def test_session_case_02_deltas_become_one_message() -> None:
+    state = fold_all(start(), content("Hel"), content("lo"))
+    assert state.messages == ()
+    assert state.pending_message == Message("a1", "assistant", "Hello")
+    done = fold(state, end())
+    assert done.messages == (Message("a1", "assistant", "Hello", timestamp=A_MOMENT),)
+    assert done.pending_message is None
+
+
+@pytest.mark.parametrize("event", [content("x", "nobody"), end("nobody"), content("")])
+def test_session_case_03_text_of_no_open_message_changes_nothing(event: BaseEvent) -> None:
+    state = fold_all(start())
+    assert fold(state, event) is state
+    assert fold(ChatState(), event) == ChatState()
+
+
+def test_session_case_06_a_state_snapshot_replaces_the_state() -> None:
+    state = ChatState(state={"old": 1})
+    assert fold(state, core.StateSnapshotEvent(snapshot={"new": 2})).state == {"new": 2}
+    assert fold(state, core.StateSnapshotEvent(snapshot=None)).state == {}
+    assert fold(state, core.StateSnapshotEvent(snapshot={"old": 1})) is state
+
+
+def test_a_state_snapshot_is_not_shared_with_its_event() -> None:
+    snapshot = {"list": [1]}
+    state = fold(ChatState(), core.StateSnapshotEvent(snapshot=snapshot))
+    snapshot["list"].append(2)
+    assert state.state == {"list": [1]}
+
+
+@pytest.mark.parametrize("snapshot", [[], "text", {"a": float("nan")}, {"a": object()}])
+def test_a_snapshot_that_is_no_json_object_is_an_error_and_changes_no_state(
+    snapshot: object,
+) -> None:
+    before = ChatState(messages=(HELLO,), state={"old": 1}, phase=RunPhase.RUNNING)
+    after = fold(before, core.StateSnapshotEvent(snapshot=snapshot))
+    assert isinstance(after.error, ProtocolError)
+    assert (after.error.code, after.error.event_type) == ("malformed", "STATE_SNAPSHOT")
+    assert replace(after, error=None) == replace(before, phase=RunPhase.ERROR)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        core.RawEvent(event={"any": 1}),
+        core.CustomEvent(name="koel.activity", value={}),
+        UnknownEvent("SOME_FUTURE_EVENT", {"payload": 42}),
+        core.ToolCallArgsEvent(tool_call_id="t", delta="x"),
+    ],
+)
+def test_session_case_11_other_events_return_the_identical_object(event: Event) -> None:
+    state = fold_all(start(), content("Hel"), over=ChatState(messages=(HELLO,)))
+    assert fold(state, event) is state
+
+
+def test_two_open_messages_stay_apart() -> None:
+    state = fold_all(
+        start("a"), start("b"), content("1", "a"), content("2", "b"), content("3", "a")
+    )
+    assert [message.content for message in state.pending_messages] == ["13", "2"]
+    done = fold_all(end("b"), end("a"), over=state)
+    assert [(message.id, message.content) for message in done.messages] == [("b", "2"), ("a", "13")]
+
+
+def test_a_second_start_of_an_open_message_loses_nothing() -> None:
+    state = fold_all(start(), content("Hel"))
+    assert fold(state, start()) is state
+
+
+def test_an_id_used_again_gives_a_second_message() -> None:
+    turn = (start(), content("one"), end())
+    again = (start(), content("two"), end())
+    done = fold_all(*turn, *again)
+    assert [(message.id, message.content) for message in done.messages] == [
+        ("a1", "one"),
+        ("a1-2", "two"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [(None, "assistant"), ("developer", "assistant"), ("user", "user"), ("system", "system")],
+)
+def test_roles_of_streamed_text(role: str | None, expected: str) -> None:
+    state = fold_all(start(role=role, name="Ada"), end())
+    assert (state.messages[0].role, state.messages[0].name) == (expected, "Ada")
+
+
+@pytest.mark.parametrize("stamp", [None, 2**53 - 1, -(2**53) + 1])
+def test_a_time_that_does_not_exist_is_no_time(stamp: int | None) -> None:
+    ending = core.TextMessageEndEvent(message_id="a1", timestamp=stamp)
+    assert fold_all(start(), ending).messages[0].timestamp is None
+
+
+def test_steps_set_the_phase() -> None:
+    running = fold(ChatState(), started())
+    stepping = fold(running, core.StepStartedEvent(step_name="s"))
+    assert stepping.phase is RunPhase.STEP_RUNNING
+    assert fold(stepping, core.StepStartedEvent(step_name="s2")) is stepping
+    assert fold(stepping, core.StepFinishedEvent(step_name="s")) == running
+
+
+@pytest.mark.parametrize(
+    ("outcome", "phase"),
+    [(None, RunPhase.IDLE), ("success", RunPhase.IDLE), ("cancelled", RunPhase.CANCELLED)],
+)
+def test_run_finished_sets_the_phase_by_its_outcome(outcome: str | None, phase: RunPhase) -> None:
+    assert fold_all(started(), finished(outcome)) == ChatState(phase=phase)
+
+
+@pytest.mark.parametrize(
+    "last", [finished(), finished("cancelled"), core.RunErrorEvent(message="x")]
+)
+def test_the_end_of_a_run_loses_no_text_and_keeps_it_once(last: BaseEvent) -> None:
+    state = fold_all(started(), start("a"), content("Hel", "a"), start("b"), last)
+    assert state.open_messages == ()
+    assert [(m.id, m.content, m.interrupted) for m in state.messages] == [("a", "Hel", True)]
+    assert fold(state, last).messages == state.messages
+
+
+def test_run_error_sets_the_error_and_keeps_the_agents_code() -> None:
+    state = fold_all(started(), core.RunErrorEvent(message="no model", code="model_missing"))
+    assert state.phase is RunPhase.ERROR
+    assert state.error == AgentError("no model", agent_code="model_missing")
+
+
+def test_an_error_made_here_comes_back_from_its_event() -> None:
+    error = TransportError("no answer", "timeout", status=504)
+    assert fold(ChatState(), error_event(error)).error == error
+
+
+def test_run_started_adds_the_messages_of_its_input_that_are_new() -> None:
+    given = [
+        {"id": "u1", "role": "user", "content": "changed"},
+        {"id": "s1", "role": "system", "content": "Be brief."},
+    ]
+    event = started(input={"threadId": "t", "runId": "r", "messages": given})
+    state = fold(ChatState(messages=(HELLO,)), event)
+    assert state.messages == (HELLO, Message("s1", "system", "Be brief."))
+    assert fold(state, event) is state
+
+
+def snapshot(*messages: Mapping[str, object]) -> BaseEvent:
+    return core.MessagesSnapshotEvent.model_validate({"messages": messages, "timestamp": A_STAMP})
+
+
+def test_a_messages_snapshot_replaces_messages_by_id_and_keeps_local_reasoning() -> None:
+    thought = Message(
+        "a1", "assistant", "old", timestamp=A_MOMENT, reasoning="hm", interrupted=True
+    )
+    gone = Message("x", "user", "gone")
+    state = fold(
+        ChatState(messages=(gone, thought)),
+        snapshot(
+            {"id": "u1", "role": "user", "content": "hello"},
+            {"id": "a1", "role": "assistant", "content": "new"},
+        ),
+    )
+    assert state.messages == (HELLO, replace(thought, content="new", interrupted=False))
+
+
+def test_a_messages_snapshot_with_reasoning_replaces_local_reasoning() -> None:
+    state = fold(
+        ChatState(messages=(Message("a1", "assistant", "x", reasoning="old"),)),
+        snapshot(
+            {"id": "r1", "role": "reasoning", "content": "new"},
+            {"id": "a1", "role": "assistant", "content": "x"},
+        ),
+    )
+    assert [message.reasoning for message in state.messages] == ["new"]
+
+
+def test_a_messages_snapshot_keeps_local_activity_in_its_place_unless_it_has_some() -> None:
+    activity = Message("act", "activity", "{}", name="plan")
+    before = ChatState(messages=(HELLO, activity, Message("a1", "assistant", "old")))
+    wire = [
+        {"id": "u1", "role": "user", "content": "hello"},
+        {"id": "a1", "role": "assistant", "content": "new"},
+    ]
+    assert [m.id for m in fold(before, snapshot(*wire)).messages] == ["u1", "act", "a1"]
+    own = {"id": "act2", "role": "activity", "activityType": "plan", "content": {}}
+    assert [m.id for m in fold(before, snapshot(*wire, own)).messages] == ["u1", "a1", "act2"]
+
+
+def test_a_messages_snapshot_of_an_open_message_goes_on_being_written() -> None:
+    state = fold_all(
+        start(), content("wrong"), snapshot({"id": "a1", "role": "assistant", "content": "Hel"})
+    )
+    assert state.messages == ()
+    done = fold_all(content("lo"), end(), over=state)
+    assert [(message.id, message.content) for message in done.messages] == [("a1", "Hello")]
+
+
+def test_a_messages_snapshot_that_says_nothing_new_changes_nothing() -> None:
+    state = ChatState(messages=(HELLO,))
+    assert fold(state, snapshot({"id": "u1", "role": "user", "content": "hello"})) is state
+
+
+@given(states, st.lists(events, max_size=12))
+def test_the_fold_never_raises_and_never_changes_its_argument(
+    state: ChatState, given: list[Event]
+) -> None:
+    for event in given:
+        copy = replace(state)
+        after = fold(state, event)
+        assert state == copy
+        assert after == fold(state, event)
+        if after == state:
+            assert after is state
+        state = after
+
+
+@given(st.lists(events, max_size=12))
+def test_messages_of_a_thread_have_their_own_ids(given: list[Event]) -> None:
+    state = fold_all(*given)
+    ids = [message.id for message in state.messages + state.pending_messages]
+    assert len(ids) == len(set(ids))
