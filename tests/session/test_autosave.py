@@ -1,0 +1,180 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from ag_ui.core import BaseEvent, RunAgentInput
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.session import KoelClient
+from koel_tui.session.autosave import Autosave
+from koel_tui.storage import MemoryStorage
+from tests.session.helpers import (
+    FailingStorage,
+    ScriptedAgent,
+    SlowStorage,
+    begin,
+    content,
+    end,
+    eventually,
+    finish,
+    other_tasks,
+    say,
+    start,
+)
+
+
+class Thread:
+    """The newest state of a thread, and its autosave."""
+
+    def __init__(self, storage: MemoryStorage | None, interval: float = 3600) -> None:
+        self.state = ChatState()
+        self.autosave = Autosave("t", storage, lambda: self.state, interval=interval)
+
+    def say(self, text: str) -> None:
+        self.state = ChatState(messages=(*self.state.messages, Message(text, "user", text)))
+        self.autosave.changed()
+
+
+async def test_while_text_streams_saves_keep_their_distance() -> None:
+    storage = FailingStorage()
+
+    async def long(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield start("m")
+        for _ in range(300):
+            yield content("m", "word ")
+        yield end("m")
+        yield finish(run)
+
+    client = KoelClient(ScriptedAgent(long), storage=storage, save_interval=3600)
+    session = client.new_session("t")
+    await session.send("hi")
+    assert storage.attempts == 2  # the user's message, and the end of the turn
+    assert not session.dirty
+
+
+async def test_storage_case_05_the_text_so_far_is_saved_while_it_streams() -> None:
+    storage = MemoryStorage()
+    gate = asyncio.Event()
+    client = KoelClient(ScriptedAgent(say("Hel", gate=gate)), storage=storage, save_interval=0.01)
+    session = client.new_session("t")
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    await eventually(lambda: not session.dirty)
+    loaded = await storage.load("t")
+    assert loaded is not None
+    said = [(message.content, message.interrupted) for message in loaded.messages]
+    assert said == [("hi", False), ("Hel", True)]
+    gate.set()
+    await sending
+    assert await storage.load("t") == session.state
+
+
+async def test_a_user_message_is_saved_before_the_answer_comes() -> None:
+    storage = MemoryStorage()
+    gate = asyncio.Event()
+
+    async def late(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        await gate.wait()
+        yield begin(run)
+        yield finish(run)
+
+    client = KoelClient(ScriptedAgent(late), storage=storage, save_interval=3600)
+    session = client.new_session("t")
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: session.state.messages != () and not session.dirty)
+    assert await storage.list_threads() == ["t"]
+    gate.set()
+    await sending
+
+
+async def test_one_write_at_a_time_and_the_newest_state_wins() -> None:
+    storage = SlowStorage()
+    thread = Thread(storage)
+    waiting = []
+    for text in "abc":
+        thread.say(text)
+        waiting.append(thread.autosave.now())
+    storage.open.set()
+    await asyncio.gather(*waiting)
+    assert storage.most_waiting == 1
+    assert await storage.load("t") == thread.state
+    assert not thread.autosave.dirty
+
+
+async def test_what_changes_during_a_write_is_saved_without_another_call() -> None:
+    storage = SlowStorage()
+    thread = Thread(storage, interval=0)
+    thread.say("a")
+    saving = thread.autosave.now()
+    await eventually(lambda: storage.waiting == 1)
+    thread.say("b")
+    storage.open.set()
+    await saving
+    await eventually(lambda: not thread.autosave.dirty)
+    assert await storage.load("t") == thread.state
+    await eventually(lambda: other_tasks() == set())
+
+
+async def test_a_failed_write_waits_for_the_next_save_point() -> None:
+    storage = FailingStorage()
+    storage.broken = True
+    thread = Thread(storage, interval=0)
+    thread.say("a")
+    await thread.autosave.now()
+    assert thread.autosave.error is not None and thread.autosave.dirty
+    assert other_tasks() == set()
+    storage.broken = False
+    thread.autosave.soon()
+    await eventually(lambda: not thread.autosave.dirty)
+    assert thread.autosave.error is None
+    assert storage.attempts == 2
+
+
+async def test_a_clean_thread_is_not_written() -> None:
+    storage = FailingStorage()
+    thread = Thread(storage)
+    await thread.autosave.now()
+    thread.autosave.soon()
+    assert storage.attempts == 0
+    await thread.autosave.persist()
+    assert storage.attempts == 1
+
+
+async def test_forget_comes_after_the_write_under_way_and_nothing_comes_back() -> None:
+    storage = SlowStorage()
+    thread = Thread(storage, interval=0)
+    thread.say("a")
+    saving = thread.autosave.now()
+    await eventually(lambda: storage.waiting == 1)
+    thread.state = ChatState()
+    thread.autosave.changed()
+    forgetting = asyncio.create_task(thread.autosave.forget())
+    storage.open.set()
+    await saving
+    await forgetting
+    assert await storage.list_threads() == []
+    assert not thread.autosave.dirty
+    assert other_tasks() == set()
+
+
+async def test_without_a_storage_nothing_is_ever_dirty() -> None:
+    thread = Thread(None)
+    thread.say("a")
+    await thread.autosave.now()
+    await thread.autosave.persist()
+    await thread.autosave.forget()
+    assert not thread.autosave.dirty
+
+
+@pytest.mark.parametrize("patience", [0.0, 0.01])
+async def test_waiting_for_a_slow_write_ends(patience: float) -> None:
+    storage = SlowStorage()
+    thread = Thread(storage)
+    await thread.autosave.drained(patience)
+    thread.say("a")
+    saving = thread.autosave.now()
+    await thread.autosave.drained(patience)
+    assert thread.autosave.dirty
+    storage.open.set()
+    await saving

@@ -1,0 +1,569 @@
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import reduce
+from typing import Any
+
+import pytest
+from ag_ui.core import (
+    BaseEvent,
+    RawEvent,
+    RunAgentInput,
+    RunErrorEvent,
+    StateSnapshotEvent,
+    Tool,
+)
+
+from koel_tui.protocol import (
+    AgentError,
+    ChatState,
+    Message,
+    OpenMessage,
+    ProtocolError,
+    RunPhase,
+    TransportError,
+    UnknownEvent,
+    fold,
+)
+from koel_tui.session import KoelClient, RunInProgressError, SessionDisposedError
+from koel_tui.storage import MemoryStorage, StorageError
+from tests.session.helpers import (
+    Answer,
+    FailingStorage,
+    ReleasingAgent,
+    ScriptedAgent,
+    SlowStorage,
+    begin,
+    collected,
+    content,
+    end,
+    eventually,
+    fail,
+    finish,
+    other_tasks,
+    say,
+    start,
+)
+
+
+def _said(state: ChatState) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in state.messages]
+
+
+async def test_session_case_02_an_answer_streams_into_one_message() -> None:
+    session = KoelClient(ScriptedAgent(say("Hel", "lo"))).new_session()
+    await session.send("hi")
+    assert _said(session.state) == [("user", "hi"), ("assistant", "Hello")]
+    assert session.state.pending_messages == ()
+    assert session.state.phase is RunPhase.IDLE
+
+
+async def test_session_case_01_a_new_run_clears_the_error_and_keeps_the_messages() -> None:
+    session = KoelClient(ScriptedAgent(fail(ValueError("odd"), "half"), say("ok"))).new_session()
+    await session.send("one")
+    assert session.state.error is not None
+    await session.send("two")
+    assert session.state.error is None
+    said = [("user", "one"), ("assistant", "half"), ("user", "two"), ("assistant", "ok")]
+    assert _said(session.state) == said
+
+
+async def test_session_case_03_and_11_stray_events_change_nothing() -> None:
+    async def answer(run: RunAgentInput) -> AsyncIterator[Any]:
+        yield begin(run)
+        yield content("nobody", "x")
+        yield end("nobody")
+        yield RawEvent(event=1)
+        yield UnknownEvent("SOME_FUTURE_EVENT", {})
+        yield finish(run)
+
+    session = KoelClient(ScriptedAgent(answer)).new_session()
+    states, events = session.states(), session.events()
+    await session.send("hi")
+    await session.dispose()
+    assert len(await collected(events)) == 6
+    assert _said(session.state) == [("user", "hi")]
+    assert [state.phase for state in await collected(states)] == [RunPhase.IDLE]
+
+
+async def test_session_case_06_the_agents_state_is_kept_and_sent_with_the_next_run() -> None:
+    async def answer(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield StateSnapshotEvent(snapshot={"count": (run.state or {}).get("count", 0) + 1})
+        yield finish(run)
+
+    session = KoelClient(ScriptedAgent(answer)).new_session()
+    await session.send("one")
+    await session.send("two")
+    assert session.state.state == {"count": 2}
+
+
+async def test_send_sets_message_and_phase_at_the_call() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
+    client = KoelClient(ScriptedAgent(say("ok")), clock=lambda: moment)
+    session = client.new_session()
+    sending = session.send("hi\ud83d")
+    assert _said(session.state) == [("user", "hi\ufffd")]
+    assert session.state.phase is RunPhase.RUNNING
+    await sending
+    stamps = {message.timestamp for message in session.state.messages}
+    assert stamps == {moment.replace(microsecond=678_000)}
+
+
+async def test_a_second_send_is_refused_and_leaves_the_first_run_alone() -> None:
+    gate = asyncio.Event()
+    session = KoelClient(ScriptedAgent(say("ok", gate=gate))).new_session("t9")
+    sending = asyncio.create_task(session.send("one"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    before = session.state
+    with pytest.raises(RunInProgressError, match="t9"):
+        await session.send("two")
+    assert session.state is before
+    gate.set()
+    await sending
+    assert _said(session.state) == [("user", "one"), ("assistant", "ok")]
+
+
+async def test_what_an_agent_is_asked_with() -> None:
+    agent = ScriptedAgent(say("ok"))
+    session = KoelClient(agent).new_session(
+        "t1",
+        initial=ChatState(messages=(Message("a0", "assistant"), Message("u0", "user", "before"))),
+        forward={"system": "Be brief."},
+    )
+    tool = Tool(name="find", description="finds", parameters={})
+    await session.send("now", tools=(tool,))
+    session.forward = {"temperature": 0.2}
+    await session.send("again")
+    first, second = agent.inputs
+    assert [(message.role, message.content) for message in first.messages] == [
+        ("user", "before"),
+        ("user", "now"),
+    ]
+    assert (first.thread_id, first.forwarded_props) == ("t1", {"system": "Be brief."})
+    assert first.tools == [tool]
+    assert (second.tools, second.forwarded_props) == ([], {"temperature": 0.2})
+    assert first.run_id != second.run_id
+
+
+@pytest.mark.parametrize(
+    ("error", "family"),
+    [(ConnectionResetError("cut"), TransportError), (ValueError("odd"), AgentError)],
+)
+async def test_a_raising_agent_is_an_error_in_the_state(
+    error: Exception, family: type[Exception]
+) -> None:
+    session = KoelClient(ScriptedAgent(fail(error, "Hel"))).new_session()
+    states = session.states()
+    await session.send("hi")
+    assert session.state.phase is RunPhase.ERROR
+    assert isinstance(session.state.error, family)
+    assert session.state.error.cause is error
+    assert session.state.messages[-1].interrupted
+    assert await anext(states) is session.state
+
+
+async def test_an_agent_that_cannot_even_start_is_an_error_in_the_state() -> None:
+    class Broken:
+        def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002
+            raise RuntimeError("no model")
+
+    session = KoelClient(Broken()).new_session()
+    await session.send("hi")
+    assert session.state.error == AgentError("no model")
+
+
+async def test_a_run_error_event_ends_the_run() -> None:
+    async def answer(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield RunErrorEvent(message="busy", code="E7")
+        raise AssertionError("read on after the end of the run")
+
+    session = KoelClient(ScriptedAgent(answer)).new_session()
+    await session.send("hi")
+    assert session.state.error == AgentError("busy", agent_code="E7")
+
+
+async def test_a_stream_that_just_ends_is_an_interrupted_run() -> None:
+    async def answer(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield start("m")
+        yield content("m", "Hel")
+
+    agent = ScriptedAgent(answer, say("ok"))
+    session = KoelClient(agent).new_session()
+    await session.send("hi")
+    assert isinstance(session.state.error, ProtocolError)
+    assert session.state.error.code == "closed"
+    assert session.state.phase is RunPhase.ERROR
+    assert session.state.messages[-1].interrupted
+    await session.send("go on")
+    assert [message.content for message in agent.inputs[1].messages] == ["hi", "Hel", "go on"]
+
+
+async def test_an_agent_that_cancels_itself_does_not_hang_its_run() -> None:
+    session = KoelClient(ScriptedAgent(fail(asyncio.CancelledError(), "Hel"))).new_session()
+    async with asyncio.timeout(1):
+        await session.send("hi")
+    assert session.state.phase is RunPhase.ERROR
+
+
+@pytest.mark.parametrize(
+    "answer", [say("Hel", "lo"), fail(ConnectionResetError("cut"), "ha"), fail(ValueError("odd"))]
+)
+async def test_session_case_12_the_recorded_events_fold_to_the_live_state(answer: Answer) -> None:
+    session = KoelClient(ScriptedAgent(answer)).new_session()
+    events = session.events()
+    sending = session.send("hi")
+    first = session.state
+    await sending
+    await session.dispose()
+    assert reduce(fold, await collected(events), first) == session.state
+
+
+async def test_session_case_13_an_event_that_cannot_be_folded_ends_the_run_with_an_error() -> None:
+    class Poisoned(RawEvent):
+        def model_copy(self, **_: object) -> "Poisoned":
+            raise RuntimeError("cannot be copied")
+
+    async def answer(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield Poisoned(event=1)
+        await asyncio.Event().wait()
+
+    session = KoelClient(ScriptedAgent(answer)).new_session()
+    async with asyncio.timeout(1):
+        await session.send("hi")
+    assert session.state.error == AgentError("cannot be copied")
+
+
+async def test_session_case_23_cancel_is_immediate_and_keeps_what_came() -> None:
+    storage = MemoryStorage()
+    stopped = asyncio.Event()
+
+    async def endless(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        try:
+            yield begin(run)
+            yield start("m")
+            while True:
+                yield content("m", "ha ")
+                await asyncio.sleep(0)
+        finally:
+            stopped.set()
+
+    agent = ScriptedAgent(endless, say("ok"))
+    session = KoelClient(agent, storage=storage).new_session("t")
+    sending = asyncio.create_task(session.send("laugh"))
+    await eventually(lambda: len(session.state.pending_messages) > 0)
+    session.cancel()
+    assert session.state.phase is RunPhase.CANCELLED
+    assert session.state.error is None
+    cancelled = session.state
+    events = session.events()
+    async with asyncio.timeout(1):
+        await sending
+        await stopped.wait()
+    assert session.state is cancelled
+    kept = session.state.messages[-1]
+    assert kept.interrupted and kept.timestamp is not None and kept.content.startswith("ha")
+    assert await storage.load("t") == cancelled
+    await session.send("again")
+    assert session.state.messages[1] == kept
+    assert agent.inputs[1].messages[1].content == kept.content
+    await session.dispose()
+    assert len(await collected(events)) == 5  # the second run's alone
+
+
+async def test_cancel_before_the_first_token_leaves_no_empty_message() -> None:
+    gate = asyncio.Event()
+    session = KoelClient(ScriptedAgent(say(gate=gate))).new_session()
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    session.cancel()
+    await sending
+    assert _said(session.state) == [("user", "hi")]
+
+
+async def test_cancel_of_a_run_that_has_not_begun() -> None:
+    agent = ScriptedAgent(say("ok"))
+    session = KoelClient(agent).new_session()
+    sending = session.send("hi")
+    session.cancel()
+    async with asyncio.timeout(1):
+        await sending
+    assert (session.state.phase, agent.inputs) == (RunPhase.CANCELLED, [])
+
+
+async def test_cancel_on_an_idle_session_changes_nothing() -> None:
+    session = KoelClient(ScriptedAgent(say("ok"))).new_session()
+    await session.send("hi")
+    before = session.state
+    session.cancel()
+    assert session.state is before
+
+
+async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay_cancel(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    free = asyncio.Event()
+
+    async def stubborn(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield start("m")
+        yield content("m", "Hel")
+        while not free.is_set():
+            try:
+                await free.wait()
+            except asyncio.CancelledError:
+                continue
+        yield content("m", "lo")
+
+    session = KoelClient(ScriptedAgent(stubborn)).new_session()
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    events = session.events()
+    with caplog.at_level(logging.WARNING, logger="koel_tui.session"):
+        began = time.perf_counter()
+        session.cancel()
+        assert time.perf_counter() - began < 0.05
+        async with asyncio.timeout(1):
+            await sending
+        await eventually(lambda: bool(caplog.records))
+    cancelled = session.state
+    free.set()
+    await session.dispose()
+    assert session.state is cancelled
+    assert await collected(events) == []
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert other_tasks() == set()
+
+
+async def test_the_next_run_waits_until_the_agent_has_let_go_of_the_last() -> None:
+    running: list[str] = []
+
+    async def careful(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        assert running == []
+        running.append(run.run_id)
+        try:
+            yield begin(run)
+            yield start("m")
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):  # letting go takes a while
+                await asyncio.sleep(0)
+            running.remove(run.run_id)
+
+    session = KoelClient(ScriptedAgent(careful)).new_session()
+    for _ in range(3):
+        sending = asyncio.create_task(session.send("hi"))
+        await eventually(lambda: bool(session.state.pending_messages))
+        session.cancel()
+        await sending
+    assert session.state.error is None
+
+
+async def test_cancelling_who_waits_for_send_leaves_the_run_alone() -> None:
+    gate = asyncio.Event()
+    session = KoelClient(ScriptedAgent(say("ok", gate=gate))).new_session()
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    sending.cancel()
+    gate.set()
+    await eventually(lambda: session.state.phase is RunPhase.IDLE)
+    assert _said(session.state)[-1] == ("assistant", "ok")
+
+
+async def test_session_case_26_persist_load_and_go_on_with_equal_states() -> None:
+    storage = MemoryStorage()
+    client = KoelClient(ScriptedAgent(say("Hel", "lo")), storage=storage)
+    session = client.new_session("thread-42")
+    await session.send("hi")
+    await session.persist()
+    await session.dispose()
+    saved = await storage.load("thread-42")
+    resumed = client.new_session("thread-42", initial=saved)
+    assert resumed.state == session.state
+    await resumed.send("again")
+    ids = [message.id for message in resumed.state.messages]
+    assert len(set(ids)) == 4
+
+
+async def test_a_state_that_was_saved_while_running_is_not_running_when_resumed() -> None:
+    half = OpenMessage.of(Message("m", "assistant", "Hel"))
+    running = ChatState(open_messages=(half,), phase=RunPhase.RUNNING)
+    session = KoelClient(ScriptedAgent(say("ok"))).new_session(initial=running)
+    assert session.state.phase is RunPhase.IDLE
+    assert session.state.messages[0].interrupted
+
+
+async def test_session_case_27_clear_leaves_nothing_behind() -> None:
+    storage = MemoryStorage()
+    gate = asyncio.Event()
+    client = KoelClient(ScriptedAgent(say("ha", gate=gate)), storage=storage, save_interval=0)
+    session = client.new_session("t")
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    states = session.states()
+    await session.clear()
+    await sending
+    assert session.state == ChatState()
+    assert await anext(states) == ChatState()
+    assert await storage.list_threads() == []
+    await session.dispose()
+    assert await storage.list_threads() == []
+
+
+async def test_a_cleared_thread_can_be_used_again() -> None:
+    storage = MemoryStorage()
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
+    await session.send("one")
+    await session.clear()
+    await session.send("two")
+    loaded = await storage.load("t")
+    assert loaded is not None
+    assert _said(loaded) == [("user", "two"), ("assistant", "ok")]
+
+
+async def test_clear_that_cannot_delete_says_so_and_is_empty_all_the_same() -> None:
+    class Undeletable(MemoryStorage):
+        async def delete(self, thread_id: str) -> None:
+            raise StorageError("read-only")
+
+    storage = Undeletable()
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
+    await session.send("secret")
+    with pytest.raises(StorageError):
+        await session.clear()
+    assert session.state == ChatState() and session.dirty
+    await session.dispose()
+    assert await storage.load("t") == ChatState()
+
+
+async def test_persist_without_a_storage_does_nothing() -> None:
+    session = KoelClient(ScriptedAgent(say("ok"))).new_session()
+    await session.persist()
+    await session.send("hi")
+    await session.clear()
+    assert not session.dirty and session.save_error is None
+
+
+async def test_persist_raises_what_the_storage_raises() -> None:
+    storage = FailingStorage()
+    storage.broken = True
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session()
+    with pytest.raises(StorageError, match="full"):
+        await session.persist()
+    assert isinstance(session.save_error, StorageError)
+
+
+async def test_a_failed_save_does_not_end_the_run_and_is_tried_again() -> None:
+    storage = FailingStorage()
+    storage.broken = True
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
+    await session.send("one")
+    assert session.state.phase is RunPhase.IDLE and session.state.error is None
+    assert session.dirty and isinstance(session.save_error, StorageError)
+    storage.broken = False
+    await session.send("two")
+    assert not session.dirty and session.save_error is None
+    assert await storage.load("t") == session.state
+
+
+async def test_a_storage_that_hangs_does_not_hang_send() -> None:
+    storage = SlowStorage()
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
+    async with asyncio.timeout(3):
+        await session.send("hi")
+    assert session.state.phase is RunPhase.IDLE and session.dirty
+    storage.open.set()
+    await session.dispose()
+    assert storage.most_waiting == 1
+    assert await storage.load("t") == session.state
+
+
+async def test_use_after_dispose_is_refused() -> None:
+    session = KoelClient(ScriptedAgent(say("ok"))).new_session("t9")
+    await session.dispose()
+    for use in (
+        lambda: session.send("x"),
+        session.cancel,
+        session.states,
+        session.events,
+    ):
+        with pytest.raises(SessionDisposedError, match="t9"):
+            use()
+    for later in (session.persist, session.clear):
+        with pytest.raises(SessionDisposedError, match="t9"):
+            await later()
+    assert session.state == ChatState()
+
+
+async def test_dispose_during_a_run_settles_send_saves_and_leaks_nothing() -> None:
+    storage = MemoryStorage()
+    agent = ReleasingAgent(say("Hel", gate=asyncio.Event()))
+    session = KoelClient(agent, storage=storage).new_session("t")
+    states = asyncio.create_task(collected(session.states()))
+    events = asyncio.create_task(collected(session.events()))
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    closing = session.dispose()
+    assert session.state.phase is RunPhase.CANCELLED
+    async with asyncio.timeout(1):
+        await closing
+        await sending
+    await session.dispose()
+    assert (await states)[-1] is session.state
+    assert len(await events) >= 2
+    assert await storage.load("t") == session.state
+    assert agent.released == ["t"]
+    assert other_tasks() == set()
+
+
+async def test_a_release_that_fails_does_not_stop_the_close() -> None:
+    class Unreleasable(ReleasingAgent):
+        async def release(self, thread_id: str) -> None:
+            raise RuntimeError("gone")
+
+    session = KoelClient(Unreleasable(say("ok"))).new_session()
+    await session.dispose()
+    assert session.closed
+
+
+async def test_an_untouched_session_is_not_saved() -> None:
+    storage = MemoryStorage()
+    client = KoelClient(ScriptedAgent(say("ok")), storage=storage)
+    saved = ChatState(messages=(Message("u", "user", "hi"),))
+    await client.new_session("t", initial=saved).dispose()
+    assert await storage.list_threads() == []
+
+
+async def test_prompt_readers_see_every_state_and_slow_ones_the_newest() -> None:
+    session = KoelClient(ScriptedAgent(say("a", "b", "c"))).new_session()
+    prompt = asyncio.create_task(collected(session.states()))
+    slow = session.states()
+    sending = session.send("hi")
+    await asyncio.sleep(0)
+    await sending
+    assert await anext(slow) is session.state
+    await session.dispose()
+    texts = ["".join(m.content for m in state.pending_messages) for state in await prompt]
+    assert [text for text in texts if text] == ["a", "ab", "abc"]
+    assert await collected(slow) == []
+
+
+async def test_events_are_never_skipped_and_start_at_the_call() -> None:
+    session = KoelClient(ScriptedAgent(say("a", "b"))).new_session()
+    await session.send("one")
+    events = session.events()
+    await session.send("two")
+    await session.dispose()
+    kinds = [event.type for event in await collected(events)]
+    assert kinds == [
+        "RUN_STARTED",
+        "TEXT_MESSAGE_START",
+        "TEXT_MESSAGE_CONTENT",
+        "TEXT_MESSAGE_CONTENT",
+        "TEXT_MESSAGE_END",
+        "RUN_FINISHED",
+    ]
