@@ -4,9 +4,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from koel_tui.protocol import ChatState, encode_state
+from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec import dumps
-from koel_tui.storage.record import Record, decode_record, encode_record, newest_first
+from koel_tui.storage.record import (
+    Record,
+    decode_record,
+    encode_chat_state,
+    encode_record,
+    newest_first,
+)
 from koel_tui.storage.storage import Summary
 
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,7 +33,7 @@ class MemoryStorage:
     async def save(self, thread_id: str, state: ChatState) -> None:
         """Keep `state` as the thread's newest; what is known about the thread stays."""
         header = self._record(thread_id).header.saved(self._clock())
-        self._threads[thread_id] = encode_record(header, encode_state(state))
+        self._threads[thread_id] = encode_record(header, encode_chat_state(thread_id, state))
 
     async def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state ready to be shown, or None when there is none."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self, TypeGuard
 
-from koel_tui.protocol import ChatState, ProtocolError, decode_state, settle
+from koel_tui.protocol import ChatState, ProtocolError, decode_state, encode_state, settle
 from koel_tui.protocol.codec import decode_time, dumps, encode_time
 from koel_tui.protocol.plain import plain
-from koel_tui.storage.errors import FutureSchemaError
+from koel_tui.storage.errors import FutureSchemaError, StorageError
 from koel_tui.storage.storage import Summary
 
 FORMAT = "koel-chat/thread"
@@ -110,6 +110,17 @@ def encode_record(header: Header, state: str) -> str:
     }
     rest = f",{dumps(header.extra)[1:]}" if header.extra else "}"
     return f'{dumps(known)[:-1]},"state":{state}{rest}'
+
+
+def encode_chat_state(thread_id: str, state: ChatState) -> str:
+    """Return the JSON of `state`. Raises StorageError when it holds what JSON cannot."""
+    try:
+        return encode_state(state)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StorageError(
+            f"Thread {thread_id!r} holds a value that cannot be saved ({error}). "
+            "Report this; the rest of the thread can be copied from the window."
+        ) from error
 
 
 def decode_record(text: str | bytes) -> Record:

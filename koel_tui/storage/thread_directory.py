@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from koel_tui.paths import private_directory
-from koel_tui.protocol import ChatState, encode_state
+from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec import dumps
 from koel_tui.storage.atomic import flush_directory, sweep, write_atomically
 from koel_tui.storage.errors import DamagedThreadError, StorageError
@@ -21,6 +21,7 @@ from koel_tui.storage.record import (
     NotAThreadError,
     Record,
     decode_record,
+    encode_chat_state,
     encode_record,
 )
 from koel_tui.storage.storage import Summary
@@ -61,14 +62,7 @@ class ThreadDirectory:
     def save(self, thread_id: str, state: ChatState) -> None:
         """Write `state`, keeping the thread's meta. Raises StorageError: nothing has changed."""
         header = self._header(thread_id).saved(self._clock())
-        try:
-            text = encode_state(state)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise StorageError(
-                f"Thread {thread_id!r} holds a value that cannot be saved ({error}). "
-                "Export it, and report this."
-            ) from error
-        self._write(header, text)
+        self._write(header, encode_chat_state(thread_id, state))
 
     def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
         """Set or remove fields of the thread's meta. Raises StorageError."""
@@ -100,7 +94,10 @@ class ThreadDirectory:
         self.quarantine.release(path)
 
     def summaries(self) -> Iterator[Summary]:
-        """Yield a summary of every thread that can be read, in no order."""
+        """Yield a summary of every thread that can be read, in no order.
+
+        For speed messages are counted, not checked: damage inside one shows when it is loaded.
+        """
         self._open()
         with os.scandir(self.path) as entries:
             names = [
@@ -188,11 +185,11 @@ class ThreadDirectory:
         except FileNotFoundError:
             return None  # deleted since it was listed
         signature = signature_of(status)
+        if self.quarantine.knows(path, signature):
+            return None
         known = self._summaries.get(path.name)
         if known is not None and known[0] == signature:
             return known[1]
-        if self.quarantine.knows(path, signature):
-            return None
         data = None
         try:
             read = _read(path)
@@ -226,11 +223,14 @@ def _read(path: Path) -> tuple[bytes, os.stat_result] | None:
         if path.is_symlink():
             raise StorageError(_not_ours(path)) from error
         raise
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise StorageError(_not_ours(path))
-        return file.read(), status
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(), status
+    finally:
+        os.close(descriptor)
 
 
 def _not_ours(path: Path) -> str:

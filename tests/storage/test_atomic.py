@@ -1,0 +1,166 @@
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from koel_tui.storage.atomic import sweep, write_atomically
+
+NAME = f"t-{'0' * 32}.json"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "threads"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def path(folder: Path) -> Path:
+    file = folder / NAME
+    file.write_bytes(b"old")
+    return file
+
+
+def test_the_content_is_replaced_and_private(path: Path) -> None:
+    status = write_atomically(path, b"new" * 100_000)
+    assert path.read_bytes() == b"new" * 100_000
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_ino == status.st_ino
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_link_is_replaced_and_its_target_untouched(path: Path) -> None:
+    link = path.with_name("link.json")
+    link.symlink_to(path)
+    write_atomically(link, b"new")
+    assert path.read_bytes() == b"old"
+    assert not link.is_symlink() and link.read_bytes() == b"new"
+
+
+def test_the_data_is_on_the_disk_before_its_name_and_the_name_before_the_return(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    real_fsync, real_replace, real_write = os.fsync, os.replace, os.write
+
+    def write(descriptor: int, data: Any) -> int:
+        steps.append("write")
+        return real_write(descriptor, data)
+
+    def fsync(descriptor: int) -> None:
+        folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        steps.append("flush directory" if folder else "flush file")
+        real_fsync(descriptor)
+
+    def replace(*paths: Any, **named: Any) -> None:
+        steps.append("rename")
+        real_replace(*paths, **named)
+
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    write_atomically(path, b"new")
+    assert steps == ["write", "flush file", "rename", "flush directory"]
+
+
+def test_short_writes_are_finished(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, bytes(data[:7])))
+    write_atomically(path, bytes(range(256)))
+    assert path.read_bytes() == bytes(range(256))
+
+
+CALLS = ("open", "write", "fsync", "fstat", "replace", "close")
+
+
+class Faults:
+    """Makes the k-th system call of a write fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+        self.count = 0
+        self.failed = ""
+        for name in CALLS:
+            monkeypatch.setattr(os, name, self._wrapped(name, getattr(os, name), failing))
+
+    def _wrapped(self, name: str, real: Any, failing: int) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.count += 1
+            if self.count != failing:
+                return real(*arguments, **named)
+            if name == "close":
+                real(*arguments)  # a failed close closes all the same
+            self.failed = name
+            raise OSError(5, "Input/output error")
+
+        return call
+
+
+def _every_fault(path: Path) -> Iterator[str]:
+    for failing in range(1, 100):
+        path.write_bytes(b"old")
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            faults = Faults(monkeypatch, failing)
+            try:
+                write_atomically(path, b"new content")
+            except OSError as error:
+                assert error.errno == 5
+                yield faults.failed
+            else:
+                assert not faults.failed
+                return
+    raise AssertionError("more system calls than there should be")
+
+
+def test_storage_case_09_whatever_call_fails_the_content_is_whole_and_a_retry_works(
+    path: Path,
+) -> None:
+    seen = []
+    for failed in _every_fault(path):
+        seen.append(failed)
+        assert path.read_bytes() in (b"old", b"new content")
+        if len(seen) <= 5:  # up to the rename itself the old content must stand
+            assert path.read_bytes() == b"old"
+        assert list(path.parent.iterdir()) == [path]
+        write_atomically(path, b"retried")
+        assert path.read_bytes() == b"retried"
+    assert seen[:5] == ["open", "write", "fsync", "fstat", "replace"]
+    assert seen[5:] == ["close", "open", "fsync", "close"]
+
+
+def test_sweeping_takes_left_overs_and_leaves_everything_else(folder: Path) -> None:
+    left_over = folder / f".{NAME}.{'a' * 16}.tmp"
+    written = folder / f".{NAME}.{'b' * 16}.tmp"
+    link = folder / f".{NAME}.{'c' * 16}.tmp"
+    foreign = folder / ".something.tmp"
+    for file in (left_over, written, foreign):
+        file.write_bytes(b"half")
+    link.symlink_to(foreign)
+    with written.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        sweep(folder)
+        assert {file.name for file in folder.iterdir()} == {
+            written.name,
+            link.name,
+            foreign.name,
+        }
+    sweep(folder)
+    assert not written.exists()
+
+
+def test_a_writer_holds_its_temporary_file_against_sweepers(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def sweeping(descriptor: int) -> None:
+        sweep(path.parent)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sweeping)
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
