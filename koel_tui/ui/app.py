@@ -11,13 +11,13 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.containers import Container
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
-from textual.widgets import Footer, Tabs
+from textual.widgets import Footer, Markdown, Tabs
 
 from koel_tui.text import repair, safe_line, safe_text
 from koel_tui.ui import terminal
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.desk import Desk
-from koel_tui.ui.keys import KEYS, bindings
+from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, Signals, close_in_time
 from koel_tui.ui.prompt import Prompt
 from koel_tui.ui.startup import Startup
@@ -50,7 +50,9 @@ class KoelApp(App[int]):
         theme: str | None = None,
     ) -> None:
         super().__init__()
-        terminal.teach_alt_enter()
+        terminal.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
+        # A label that changes would move the line under the tabs for a third of a second.
+        self.animation_level = "none"
         self._connect = connect
         self._wanted_thread = thread
         self._wanted_theme = theme
@@ -64,7 +66,7 @@ class KoelApp(App[int]):
         self._tabbar = TabBar(self._label(self._desk.active))
         self._middle = Container(id="middle")
         self._transcript: Transcript | None = None
-        self._prompt = Prompt()
+        self._prompt = Prompt(self._send)
         self._statusline = StatusLine(self._status())
         self._painting = Throttle(self.set_timer, self._paint, _PAINT_INTERVAL)
 
@@ -109,6 +111,8 @@ class KoelApp(App[int]):
     def ended(self, conversation: Conversation) -> None:
         """Mark a tab whose run ended out of sight."""
         self._desk.tabs.mark_unread(conversation)
+        if conversation.answered:
+            self._startup.recover()
         self.changed(conversation)
 
     def returned(self, conversation: Conversation, text: str) -> None:
@@ -118,6 +122,11 @@ class KoelApp(App[int]):
         else:
             conversation.draft = _joined(text, conversation.draft)
 
+    def notice(self) -> str:
+        """Return why there is no model to talk to; empty when there is one."""
+        problem = self._startup.problem
+        return "" if problem is None else str(problem) or type(problem).__name__
+
     def lost(self, conversation: Conversation) -> None:
         """Say that a closed thread could not be saved."""
         why = conversation.save_problem
@@ -125,12 +134,9 @@ class KoelApp(App[int]):
 
     # What the user does
 
-    @on(Prompt.Sent)
-    def _send(self, event: Prompt.Sent) -> None:
-        self._prompt.clear()
-        self._prompt.past.add(event.text)
-        self._desk.active.ask(event.text)
-        if self._transcript is not None:
+    def _send(self, text: str) -> None:
+        if self._shown is not None and self._transcript is not None:
+            self._shown.ask(text)
             self._transcript.go_to_end()
 
     @on(Tabs.TabActivated)
@@ -139,6 +145,10 @@ class KoelApp(App[int]):
         clicked = next((c for c in self._desk.tabs if c.key == self._tabbar.active), None)
         if clicked is not None and self._desk.tabs.activate(clicked):
             await self._show_active()
+
+    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
+        """Show where a link leads; nothing of a model's is opened."""
+        self._tell(f"This link leads to {event.href}")
 
     async def action_new_tab(self) -> None:
         """Open an empty tab."""
@@ -256,17 +266,28 @@ class KoelApp(App[int]):
             await backend.close()
             return
         self._desk.connect(backend)
-        await self._open_wanted(backend)
+        await self._look_at_saved(backend)
         await self._startup.load()
+        if self._transcript is not None:
+            self._transcript.poke()
 
-    async def _open_wanted(self, backend: "Backend") -> None:
-        if self._wanted_thread is None:
-            return
+    async def _look_at_saved(self, backend: "Backend") -> None:
+        """Open the thread asked for at the start, and tell of files that cannot be read."""
         from koel_tui.ui.saved import find_thread, saved_threads
 
-        found = find_thread(await saved_threads(backend.storage), self._wanted_thread)
+        try:
+            threads = await saved_threads(backend.storage)
+        except Exception as error:
+            self._tell(f"The saved threads cannot be listed: {error}", "error")
+            return
+        for thread in threads:
+            if thread.damage:
+                self._tell(f"{thread.title} is damaged and was left out: {thread.damage}", "error")
+        if self._wanted_thread is None:
+            return
+        found = find_thread(threads, self._wanted_thread)
         if isinstance(found, str):
-            self._tell(found, "warning")
+            self._tell(f"{found} ctrl+o lists all.", "warning")
         else:
             self.call_later(self._picked, found)
 
@@ -293,11 +314,12 @@ class KoelApp(App[int]):
             self._keep_draft()
             if before is not None and self._transcript is not None:
                 before.place = self._transcript.place()
+            # These go together, before anything is awaited: what is typed meanwhile is this tab's.
             self._shown, self._transcript = active, Transcript(active, active.place)
+            self._prompt.show(active.draft)
             with self.batch_update():
                 await self._middle.remove_children()
                 await self._middle.mount(self._transcript)
-                self._prompt.show(active.draft)
         await self._paint()
 
     async def _paint(self) -> None:
@@ -325,8 +347,8 @@ class KoelApp(App[int]):
         alarm = ""
         if conversation.save_problem:
             alarm = f"NOT SAVED: {conversation.save_problem}"
-        elif startup.problem is not None:
-            alarm = f"No model: {startup.problem}"
+        elif notice := self.notice():
+            alarm = f"No model: {notice}"
         saved = "saved" if conversation.entries() else ""
         figures = conversation.figures
         return Status(

@@ -11,7 +11,7 @@ def commands(app: App[int]) -> Iterable[SystemCommand]:
     """Return the commands of the palette, each with the key that does the same."""
     for key in KEYS:
         if key.command:
-            names = " ".join(spoken(key.keys.split(",")))
+            names = " ".join(spoken(key.names))
             yield SystemCommand(key.command, names, _runner(app, key.action))
     yield SystemCommand("Theme", "other colours", app.action_change_theme)
 

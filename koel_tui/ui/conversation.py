@@ -19,6 +19,7 @@ WELCOME = (
     "enter sends, ctrl+j starts a new line.",
     "ctrl+n opens another tab, ctrl+o a saved thread.",
     "f1 shows all keys.",
+    "",
 )
 _TITLE_LENGTH = 40
 _SHOWN = ("user", "assistant", "tool")
@@ -37,6 +38,10 @@ class Listener(Protocol):
 
     def returned(self, conversation: "Conversation", text: str) -> None:
         """Text that waited to be sent will not be: it belongs to the user again."""
+        ...
+
+    def notice(self) -> str:
+        """Return what is wrong for all conversations alike; empty when nothing is."""
         ...
 
     def lost(self, conversation: "Conversation") -> None:
@@ -86,13 +91,18 @@ class Conversation:
 
     @property
     def untouched(self) -> bool:
-        """Whether nothing was ever written or asked here."""
-        return not (self.busy or self.queue or self.draft.strip() or self.entries())
+        """Whether nothing was ever asked here."""
+        return not (self.busy or self.queue or self.entries())
 
     @property
     def failed(self) -> bool:
         """Whether the last run ended with an error."""
         return self._session is not None and self._session.state.error is not None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the model has finished an answer here."""
+        return bool(self.figures.model) and not self.failed
 
     @property
     def unsaved(self) -> bool:
@@ -148,16 +158,18 @@ class Conversation:
         """Return what stands below the messages."""
         state = self._session.state if self._session else None
         rows: list[Row] = []
+        if self.untouched:
+            rows += [Row("welcome", line) for line in WELCOME]
         if self.problem:
             rows.append(Row("error", f"✗ {self.problem}"))
         if state is not None and state.error is not None:
             rows.append(Row("error", f"✗ {state.error.message}"))
             rows.append(Row("hint", "  ↑ brings your message back, enter sends it again."))
+        elif notice := self._listener.notice():
+            rows.append(Row("error", f"✗ {notice}"))
         if self.busy and not _writes(state):
             rows.append(Row("wait", f"⌛ {self.activity.words}…"))
         rows += [Row("queued", f"queued: {safe_line(text)}") for text in self.queue]
-        if not rows and not self.entries():
-            rows = [Row("welcome", line) for line in WELCOME]
         return rows
 
     def _send_next(self) -> None:

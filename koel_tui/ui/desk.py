@@ -44,8 +44,8 @@ class Desk:
             conversation.attach(backend.client.new_session())
 
     def new(self) -> None:
-        """Open an empty tab; one that is in front and untouched serves as well."""
-        if not self.active.untouched:
+        """Open an empty tab; one that is in front and empty serves as well."""
+        if not _is_empty(self.active):
             self._add(self._conversation())
 
     async def open(self, thread_id: str, title: str = "") -> None:
@@ -66,12 +66,12 @@ class Desk:
         conversation.attach(self._backend.client.new_session(thread_id, saved))
         before = self.active
         self.tabs.add(conversation)
-        if before.untouched:
+        if _is_empty(before):
             self._take_out(before)
 
     def close(self, conversation: Conversation) -> None:
         """Close a tab. Its thread stays saved, and `reopen` brings it back."""
-        if not conversation.untouched:
+        if not _is_empty(conversation):
             thread_id = conversation.thread_id if conversation.entries() else None
             self._closed.append(Closed(thread_id, conversation.title, conversation.draft))
         if len(self.tabs) == 1:
@@ -114,3 +114,7 @@ class Desk:
         await conversation.close()
         if conversation.unsaved:
             self._listener.lost(conversation)
+
+
+def _is_empty(conversation: Conversation) -> bool:
+    return conversation.untouched and not conversation.draft.strip()

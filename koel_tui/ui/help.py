@@ -50,7 +50,7 @@ def key_list(remapped: Mapping[str, Sequence[str]]) -> Content:
 
 
 def _line(key: Key, remapped: Mapping[str, Sequence[str]]) -> Content | None:
-    names = " ".join(spoken(remapped.get(key.id, key.keys.split(","))))
+    names = " ".join(spoken(remapped.get(key.id, key.names)))
     text = key.help
     if key.id == "tab.1":
         names, text = f"alt+1 … alt+{TAB_COUNT}", "go to that tab"

@@ -26,6 +26,11 @@ class Key:
     footer: str = ""
     command: str = ""
 
+    @property
+    def names(self) -> list[str]:
+        """The keys that do it."""
+        return self.keys.split(",")
+
     def binding(self) -> Binding:
         """Return the Textual binding of this key."""
         return Binding(

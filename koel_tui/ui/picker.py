@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from koel_tui.text import safe_line
@@ -18,6 +18,8 @@ from koel_tui.ui.cells import fit
 from koel_tui.ui.saved import SavedThread
 
 _MOST_SHOWN = 200
+_FRAME = 6
+"""Lines of the panel that are not the list, and two beside it."""
 
 
 class Picker(ModalScreen[SavedThread]):
@@ -39,9 +41,8 @@ class Picker(ModalScreen[SavedThread]):
     def compose(self) -> ComposeResult:
         """Yield the field to type in, the list, and how to leave."""
         with Vertical(id="panel"):
-            yield Input(placeholder="Type to find a thread", id="find")
+            yield Input(placeholder="Type to find a thread", id="find", compact=True)
             yield OptionList(id="threads", compact=True)
-            yield Static("enter opens · esc leaves", id="hint", markup=False)
 
     def on_mount(self) -> None:
         """Say what the panel is."""
@@ -72,13 +73,14 @@ class Picker(ModalScreen[SavedThread]):
         found = [thread for thread in self._threads if thread.matches(words)]
         self._shown = found[:_MOST_SHOWN]
         threads = self.query_one(OptionList)
+        threads.styles.max_height = max(1, self.size.height - _FRAME)
         width = threads.scrollable_content_region.width
         threads.clear_options()
         threads.add_options(
             Option(_line(thread, width), disabled=bool(thread.damage)) for thread in self._shown
         )
         threads.action_first()
-        self.query_one("#hint", Static).update(self._hint(len(found)))
+        self.query_one("#panel").border_subtitle = self._hint(len(found))
 
     def _hint(self, found: int) -> str:
         if not self._threads:

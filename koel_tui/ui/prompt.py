@@ -1,10 +1,10 @@
 """The prompt: an editor that grows with its text, sends on enter and remembers what was sent."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from textual import events
 from textual.actions import SkipAction
-from textual.message import Message
 from textual.widgets import TextArea
 
 from koel_tui.text import repair, safe_text
@@ -50,28 +50,34 @@ class History:
 
 
 class Prompt(TextArea):
-    """Where the user writes. Posts `Sent`; never clears itself, so nothing typed is lost."""
+    """Where the user writes."""
 
     BINDINGS = bindings(PROMPT_KEYS)
 
-    @dataclass
-    class Sent(Message):
-        """The user wants this text sent."""
-
-        text: str
-
-    def __init__(self) -> None:
+    def __init__(self, send: Callable[[str], None]) -> None:
+        """Make the prompt. `send` is called at once, before any key pressed later counts."""
         super().__init__(
             id="prompt",
             highlight_cursor_line=False,
             placeholder="Message…  enter sends, ctrl+j starts a new line",
         )
-        self.past = History()
+        self._send = send
+        self._past = History()
 
-    def on_key(self, event: events.Key) -> None:
-        """Let keys with a binding be keys: TextArea would type enter, and the 1 of alt+1."""
-        if event.key == "enter" or event.key.startswith(("alt+", "ctrl+")):
-            event.prevent_default()
+    async def on_key(self, event: events.Key) -> None:
+        """Do what a key is bound to here and now.
+
+        Textual would look for the binding after the event has gone up to the app, when text
+        typed after it is in the prompt already: the enter of a fast typist, or of a program that
+        types, would send some of the next prompt.
+        """
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            if await self.app.run_action(binding.action, self):
+                event.stop()
+                event.prevent_default()
+                return
+        if event.key.startswith(("alt+", "ctrl+")):
+            event.prevent_default()  # TextArea would type the 1 of alt+1
 
     async def on_paste(self, event: events.Paste) -> None:
         """Take control bytes out of what is pasted: a prompt is shown on a terminal, too."""
@@ -79,7 +85,7 @@ class Prompt(TextArea):
         if clean != event.text:
             event.prevent_default()
             event.stop()
-            self.replace(clean, *self.selection)
+            self._type(clean)
 
     def replace_text(self, text: str) -> None:
         """Put `text` in place of all there is, with the cursor at its end; undo brings it back."""
@@ -90,16 +96,19 @@ class Prompt(TextArea):
         """Begin anew with `text`: another tab's draft, without the history of this one's edits."""
         self.load_text(text)
         self.move_cursor(self.document.end)
-        self.past.leave()
+        self._past.leave()
 
     def action_send(self) -> None:
-        """Post the text to be sent, unless there is nothing but white space."""
+        """Hand the text over to be sent, unless there is nothing but white space."""
         if self.text.strip():
-            self.post_message(self.Sent(self.text))
+            text = self.text
+            self.show("")
+            self._past.add(text)
+            self._send(text)
 
     def action_newline(self) -> None:
         """Start a new line."""
-        self.insert("\n")
+        self._type("\n")
 
     def action_cursor_up(self, select: bool = False) -> None:
         """Move up; from the first line to the prompt sent before."""
@@ -131,6 +140,10 @@ class Prompt(TextArea):
         """Leave f6 to the tabs."""
         raise SkipAction
 
+    def _type(self, text: str) -> None:
+        """Put `text` where the cursor is, in place of what is selected."""
+        self.replace(text, *self.selection, maintain_selection_offset=False)
+
     def _walk(self, distance: int) -> None:
-        if (text := self.past.step(distance, self.text)) is not None:
+        if (text := self._past.step(distance, self.text)) is not None:
             self.replace_text(text)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from koel_tui.storage import SessionStorage
+    from koel_tui.storage import DamagedThread, SessionStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SavedThread:
 
 async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
     """Return what is saved, newest first, and behind it what cannot be read."""
-    return [
+    threads = [
         SavedThread(
             id=summary.id,
             title=summary.title or summary.preview,
@@ -35,6 +35,9 @@ async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
         )
         for summary in await storage.summaries()
     ]
+    # Only a storage made of files has files that can be damaged.
+    damaged: Sequence[DamagedThread] = getattr(storage, "damaged", ())
+    return threads + [SavedThread("", file.path.name, damage=file.reason) for file in damaged]
 
 
 def find_thread(threads: Sequence[SavedThread], wanted: str) -> SavedThread | str:
@@ -48,5 +51,5 @@ def find_thread(threads: Sequence[SavedThread], wanted: str) -> SavedThread | st
         if len(found) == 1:
             return found[0]
         if found:
-            return f"{len(found)} threads fit {wanted!r}; ctrl+o lists all."
-    return f"No saved thread is called {wanted!r}; ctrl+o lists all."
+            return f"{len(found)} saved threads fit {wanted!r}."
+    return f"No saved thread is called {wanted!r}."

@@ -42,6 +42,10 @@ class Startup:
             self.model, self.window = model.name, model.context_tokens
             self._say("")
 
+    def recover(self) -> None:
+        """Take note that the model answers, whatever went wrong before."""
+        self.problem = None
+
     def _progress(self, fraction: float) -> None:
         self._say(Activity("loading", fraction=fraction).words)
 

@@ -1,19 +1,37 @@
 """What this version of Textual gets wrong about terminals; the only place that reaches inside it.
 
-The version is pinned, and a test in a real terminal watches each of these.
+The version is pinned, and tests watch this.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
-from textual.keys import Keys
 
-_ALT_ENTER = ("\x1b\r", "\x1b\n")
+_NAMED = {"enter": ("\r", "\n")}
 
 
-def teach_alt_enter() -> None:
-    """Make alt+enter a key of its own where the terminal has no keyboard protocol.
+@dataclass(frozen=True, slots=True)
+class _Key:
+    value: str
 
-    There it arrives as escape and return, of which Textual makes a plain enter: it would send the
-    prompt instead of starting a new line. Both mean ctrl+j here.
+
+def teach_alt_keys(keys: Iterable[str]) -> None:
+    """Make these keys with alt arrive as what they are where they come as escape and a character.
+
+    So they do without a keyboard protocol, in tmux for instance. There Textual takes alt+enter
+    for enter, which would send the prompt instead of starting a new line, alt+1 for the ¡ of
+    some keyboards, and waits a tenth of a second for what may follow every other.
     """
     if isinstance(ANSI_SEQUENCES_KEYS, dict):
-        ANSI_SEQUENCES_KEYS.update(dict.fromkeys(_ALT_ENTER, (Keys.ControlJ,)))
+        for key in keys:
+            for sequence in _sequences(key):
+                # Textual asks the members of the tuple for nothing but their value.
+                ANSI_SEQUENCES_KEYS[sequence] = (_Key(key),)
+
+
+def _sequences(key: str) -> list[str]:
+    *modifiers, name = key.split("+")
+    if modifiers == ["alt"]:
+        return [f"\x1b{character}" for character in _NAMED.get(name, (name,))]
+    return [f"\x1b{name.upper()}"] if modifiers == ["alt", "shift"] else []

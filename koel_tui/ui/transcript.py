@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -97,20 +98,28 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def move(self, lines: int) -> None:
         """Scroll by so many lines, down when positive; past an end, load what is beyond."""
-        before = self.scroll_target_y
-        self.scroll_relative(y=lines, animate=False)
-        if before == self.scroll_target_y:
-            self._load_beyond(lines)
+        if not self._is_against(lines):
+            self.scroll_relative(y=lines, animate=False, immediate=True)
 
-    def on_mouse_scroll_up(self) -> None:
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Load earlier messages when the wheel turns against the top."""
-        if self.scroll_y <= 0:
-            self._load_beyond(-1)
+        if self._is_against(-1):
+            event.prevent_default()
 
-    def on_mouse_scroll_down(self) -> None:
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Load later messages when the wheel turns against the bottom."""
-        if self.scroll_y >= self.max_scroll_y:
-            self._load_beyond(1)
+        if self._is_against(1):
+            event.prevent_default()
+
+    def _is_against(self, direction: int) -> bool:
+        """Say whether it goes no further this way, after asking for what is beyond.
+
+        Textual must not hear of it: scrolling that moves nothing ends the following of the end.
+        """
+        against = self.scroll_y <= 0 if direction < 0 else self.scroll_y >= self.max_scroll_y
+        if against:
+            self._load_beyond(direction)
+        return against
 
     def _scrolled(self, before: float, now: float) -> None:
         if now <= 0 < before:
@@ -240,11 +249,16 @@ class Transcript(VerticalScroll, can_focus=False):
             await self.remove_children(gone)
 
     def _paint_edges(self) -> None:
-        self.query_one("#earlier", Static).update(_earlier(self._start))
+        _show(self.query_one("#earlier", Static), _earlier(self._start))
         rows = [*self._source.rows()]
         if not self.at_tail:
             rows.insert(0, Row("later", f"↓ {self._total - self._end} later messages"))
-        self.query_one("#rows", Static).update(_rows(rows))
+        _show(self.query_one("#rows", Static), _rows(rows))
+
+
+def _show(edge: Static, content: Content) -> None:
+    edge.display = bool(content)
+    edge.update(content)
 
 
 def _earlier(count: int) -> Content:

@@ -1,0 +1,220 @@
+"""Asking and answering in one tab."""
+
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.message import MessageView
+from koel_tui.ui.transcript import FLUSH_INTERVAL
+from tests.ui.window import opened
+
+
+async def test_a_question_and_its_answer_are_shown_as_they_come() -> None:
+    async with opened() as window:
+        turn = await window.ask("Why is the sky blue?")
+        assert turn.prompt == "Why is the sky blue?"
+        assert window.prompt.text == ""
+        await window.sees("Why is the sky blue?")
+        turn.write("Because of ")
+        await window.sees("Because of")
+        turn.write("**scattering**.")
+        await window.sees("Because of scattering.")
+        turn.finish()
+        await window.until(lambda: "⌛" not in window.screen)
+
+
+async def test_the_thread_is_saved_and_the_status_line_says_so() -> None:
+    storage = MemoryStorage()
+    async with opened(storage=storage) as window:
+        turn = await window.ask("Keep this")
+        turn.write("Kept.")
+        turn.finish()
+        await window.sees("Kept.")
+        await window.misses("⌛")
+        await window.until(lambda: window.status.rstrip().endswith("saved"))
+        (summary,) = await storage.summaries()
+        assert (summary.title, summary.messages) == ("Keep this", 2)
+
+
+async def test_nothing_but_white_space_is_not_sent() -> None:
+    async with opened() as window:
+        await window.type("  \n ")
+        await window.press("enter")
+        assert window.agent.turns == []
+        assert window.prompt.text == "  \n "
+
+
+async def test_every_word_arrives_however_fast_the_model_writes() -> None:
+    async with opened() as window:
+        turn = await window.ask("Count")
+        words = [f"w{n}" for n in range(400)]
+        for word in words:
+            turn.write(f"{word} ")
+        turn.finish()
+        await window.until(lambda: window.shown[-1:] == ["".join(f"{w} " for w in words)])
+        await window.sees("w399")
+
+
+async def test_streamed_markdown_looks_like_markdown_shown_at_once() -> None:
+    text = "# Title\n\n- one\n  - two\n\n```python\nx = 1\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nEnd."
+    async with opened(size=(80, 40)) as window:
+        turn = await window.ask("Show")
+        for start in range(0, len(text), 3):
+            turn.write(text[start : start + 3])
+            await window.pilot.pause()
+        turn.finish()
+        await window.sees("End.")
+        await window.misses("⌛")
+        streamed = window.lines[2:-5]
+        await window.press("ctrl+n")
+        await window.press("alt+1")
+        await window.sees("End.")
+        assert window.lines[2:-5] == streamed
+
+
+async def test_a_half_written_answer_goes_on_right_after_a_visit_to_another_tab() -> None:
+    async with opened(size=(80, 30)) as window:
+        turn = await window.ask("Code")
+        turn.write("```python\nfirst = 1\n")
+        await window.sees("first = 1")
+        await window.press("ctrl+n", "alt+1")
+        turn.write("second = 2\n```\n\nAfter.")
+        turn.finish()
+        await window.sees("After.")
+        await window.sees("second = 2")
+        assert "```" not in window.screen
+
+
+async def test_a_link_defined_after_its_use_becomes_a_link_at_the_end() -> None:
+    async with opened() as window:
+        turn = await window.ask("Link")
+        turn.write("See [the docs][1].\n\n")
+        await window.sees("[the docs][1]")
+        turn.write("[1]: https://example.org/")
+        turn.finish()
+        await window.sees("See the docs.")
+
+
+async def test_escape_stops_the_answer_and_keeps_what_came() -> None:
+    async with opened() as window:
+        turn = await window.ask("Long story")
+        turn.write("Once upon a time")
+        await window.sees("Once upon")
+        await window.press("escape")
+        await window.until(turn.closed.is_set)
+        await window.sees("stopped")
+        await window.sees("Once upon a time")
+        again = await window.ask("And then?")
+        assert [message.content for message in again.asked.messages] == [
+            "Long story",
+            "Once upon a time",
+            "And then?",
+        ]
+
+
+async def test_what_is_sent_during_an_answer_waits_and_is_sent_after_it() -> None:
+    async with opened() as window:
+        first = await window.ask("One")
+        first.write("1")
+        await window.type("Two")
+        await window.press("enter")
+        await window.sees("queued: Two")
+        assert len(window.agent.turns) == 1
+        first.finish()
+        await window.until(lambda: len(window.agent.turns) == 2)
+        assert window.agent.turns[1].prompt == "Two"
+        await window.misses("queued: Two")
+
+
+async def test_escape_gives_back_what_was_queued_before_what_is_typed() -> None:
+    async with opened() as window:
+        await window.ask("One")
+        await window.type("Two")
+        await window.press("enter")
+        await window.sees("queued: Two")
+        await window.type("Three")
+        await window.press("escape")
+        await window.until(lambda: window.prompt.text == "Two\n\nThree")
+        assert len(window.agent.turns) == 1
+
+
+async def test_an_error_is_a_row_with_its_cause_and_what_to_do() -> None:
+    async with opened() as window:
+        turn = await window.ask("Break")
+        await window.type("Next")
+        await window.press("enter")
+        await window.sees("queued: Next")
+        turn.fail("The engine ended. The next message starts it again.")
+        await window.sees("✗ The engine ended. The next message starts it again.")
+        await window.sees("↑ brings your message back")
+        await window.until(lambda: window.tabs == ["1 Break ✗"])
+        # What waited is not sent into the failure: it is the user's again.
+        assert window.prompt.text == "Next"
+        assert "Break" in window.shown
+        await window.press("ctrl+a", "ctrl+k", "up")
+        await window.until(lambda: window.prompt.text == "Next")
+        await window.press("up")
+        assert window.prompt.text == "Break"
+
+
+async def test_the_status_line_tells_where_the_run_stands_and_its_figures() -> None:
+    async with opened() as window:
+        turn = await window.ask("Figures")
+        turn.report(phase="queued", position=1)
+        await window.until(lambda: "queued: 1 ahead" in window.status)
+        turn.report(phase="reading", fraction=0.4)
+        await window.until(lambda: "reading 40 %" in window.status)
+        await window.until(lambda: window.tabs == ["1 Figures reading 40 %"])
+        turn.write("x")
+        await window.until(lambda: "writing" in window.status)
+        await window.until(lambda: window.tabs == ["1 Figures ⌛"])
+        turn.measure(
+            model="Other-7B",
+            prompt_tokens=1000,
+            output_tokens=240,
+            context_tokens=8192,
+            decode_tokens_per_s=112.4,
+        )
+        turn.finish()
+        await window.until(
+            lambda: "Other-7B · ctx 1.2k/8.2k ▓░░░ · 112 tok/s · saved" in window.status
+        )
+
+
+async def test_the_view_follows_the_end_only_while_the_user_is_there() -> None:
+    async with opened() as window:
+        turn = await window.ask("Lines")
+        turn.write("".join(f"line {n}\n\n" for n in range(60)))
+        await window.sees("line 59")
+        await window.press("pageup")
+        await window.misses("line 59")
+        before = window.lines[2:10]
+        turn.write("last words")
+        await window.until(lambda: window.shown[-1].endswith("last words"))
+        await window.pilot.pause(2 * FLUSH_INTERVAL)
+        assert window.lines[2:10] == before
+        await window.press("pagedown", "pagedown")
+        await window.sees("last words")
+        turn.write(" and more")
+        await window.sees("and more")
+
+
+async def test_an_answer_too_rich_for_markdown_becomes_plain_text_while_it_grows() -> None:
+    async with opened() as window:
+        turn = await window.ask("List")
+        turn.write("- item\n" * 50)
+        await window.sees("• item")
+        turn.write("- item\n" * 2000 + "the end")
+        await window.sees("- item")
+        turn.finish()
+        await window.sees("the end")
+        assert len(window.transcript.query("*")) < 50
+
+
+async def test_a_message_view_follows_its_message_without_being_made_anew() -> None:
+    async with opened() as window:
+        turn = await window.ask("Same")
+        turn.write("a")
+        await window.until(lambda: len(window.shown) == 2)
+        view = window.transcript.query(MessageView).last()
+        turn.write("b")
+        turn.finish()
+        await window.until(lambda: window.shown == ["Same", "ab"] and "⌛" not in window.screen)
+        assert window.transcript.query(MessageView).last() is view

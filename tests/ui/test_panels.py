@@ -1,0 +1,141 @@
+"""The picker of saved threads, the list of keys, the command palette."""
+
+from pathlib import Path
+
+from textual.command import CommandPalette
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import JsonFileStorage, MemoryStorage
+from koel_tui.ui.help import Help
+from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from koel_tui.ui.picker import Picker
+from tests.ui.window import Window, messages, opened
+
+
+async def saved(**threads: str) -> MemoryStorage:
+    """Return a storage of threads with these ids and first words, the last one newest."""
+    storage = MemoryStorage()
+    for thread_id, asked in threads.items():
+        await storage.save(thread_id, ChatState(messages=(Message("u", "user", asked),)))
+    return storage
+
+
+async def picker(window: Window) -> None:
+    await window.press("ctrl+o")
+    await window.until(lambda: isinstance(window.app.screen, Picker))
+    await window.sees("esc leaves")
+
+
+async def test_saved_threads_are_listed_newest_first_and_enter_opens_one() -> None:
+    async with opened(storage=await saved(a="About forests", b="About cities")) as window:
+        await picker(window)
+        await window.sees("About cities")
+        rows = [n for n, line in enumerate(window.lines) if "About" in line]
+        assert "cities" in window.lines[rows[0]]
+        assert "1 message · " in window.lines[rows[0]]
+        await window.press("down", "enter")
+        await window.until(lambda: window.shown == ["About forests"])
+        assert window.tabs == ["1 About forests"]
+
+
+async def test_typing_narrows_the_list() -> None:
+    async with opened(storage=await saved(a="About forests", b="About cities")) as window:
+        await picker(window)
+        await window.type("FOR ab")
+        await window.misses("About cities")
+        await window.press("enter")
+        await window.until(lambda: window.shown == ["About forests"])
+
+
+async def test_a_thread_open_in_a_tab_is_gone_to_not_opened_twice() -> None:
+    async with opened(storage=await saved(a="About forests")) as window:
+        await picker(window)
+        await window.press("enter")
+        await window.until(lambda: window.tabs == ["1 About forests"])
+        await window.press("ctrl+n")
+        await picker(window)
+        await window.press("enter")
+        await window.until(lambda: window.shown == ["About forests"])
+        assert window.tabs == ["1 About forests", "2 New thread"]
+
+
+async def test_escape_leaves_the_picker_and_changes_nothing() -> None:
+    async with opened(storage=await saved(a="About forests")) as window:
+        await window.type("draft")
+        await picker(window)
+        await window.press("escape")
+        await window.until(lambda: not isinstance(window.app.screen, Picker))
+        assert (window.tabs, window.prompt.text) == (["1 New thread"], "draft")
+
+
+async def test_the_picker_says_when_there_is_nothing() -> None:
+    async with opened() as window:
+        await picker(window)
+        await window.sees("Nothing is saved yet · esc leaves")
+        await window.press("enter")
+        assert isinstance(window.app.screen, Picker)
+
+
+async def test_a_damaged_file_is_named_at_the_start_and_cannot_be_opened(tmp_path: Path) -> None:
+    storage = JsonFileStorage(tmp_path / "threads")
+    await storage.save("good", messages(2, "good {n}"))
+    await storage.save("bad", messages(2, "bad {n}"))
+    bad = next(
+        path for path in (tmp_path / "threads").glob("*.json") if "bad 0" in path.read_text()
+    )
+    bad.write_text("[half")
+    storage = JsonFileStorage(tmp_path / "threads")
+    async with opened(storage=storage) as window:
+        await window.sees("is damaged")
+        await picker(window)
+        await window.sees("good 0")
+        await window.sees("damaged: ")
+        await window.press("down", "enter")
+        await window.until(lambda: window.shown == ["good 0", "good 1"])
+
+
+async def test_a_long_list_fits_a_small_window() -> None:
+    threads = {f"t{n}": f"Thread number {n}" for n in range(60)}
+    async with opened(size=(60, 15), storage=await saved(**threads)) as window:
+        await picker(window)
+        await window.sees("Thread number 59")
+        assert "enter opens · esc leaves" in window.screen
+        await window.press("pagedown", "pagedown", "enter")
+        await window.until(lambda: len(window.shown) == 1)
+
+
+async def test_help_lists_every_key() -> None:
+    async with opened(size=(100, 60)) as window:
+        await window.press("f1")
+        await window.until(lambda: isinstance(window.app.screen, Help))
+        for key in (*KEYS, *PROMPT_KEYS):
+            if not key.id.removeprefix("tab.").isdigit():
+                await window.sees(key.help)
+        await window.sees("alt+1 … alt+9")
+        await window.press("escape")
+        await window.until(lambda: not isinstance(window.app.screen, Help))
+
+
+async def test_help_shows_remapped_keys() -> None:
+    async with opened(size=(100, 60)) as window:
+        window.app.set_keymap({"tab.new": "ctrl+t"})
+        await window.press("f1")
+        await window.until(lambda: isinstance(window.app.screen, Help))
+        line = next(line for line in window.lines if "new tab" in line)
+        assert "ctrl+t" in line and "ctrl+n" not in line
+
+
+async def test_the_palette_offers_our_commands_and_runs_them() -> None:
+    async with opened(size=(80, 40)) as window:
+        (await window.ask("First")).finish()
+        await window.press("ctrl+p")
+        await window.until(lambda: isinstance(window.app.screen, CommandPalette))
+        for key in KEYS:
+            if key.command:
+                await window.sees(key.command)
+        for foreign in ("Screenshot", "Maximize"):
+            assert foreign not in window.screen
+        await window.type("new tab")
+        await window.misses("Quit")
+        await window.press("enter")
+        await window.until(lambda: len(window.tabs) == 2)

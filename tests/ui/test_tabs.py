@@ -1,0 +1,177 @@
+"""Several threads at once: opening, going between, closing and reopening tabs."""
+
+import pytest
+
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.message import MessageView
+from tests.ui.window import Window, messages, opened
+
+
+async def three_tabs(window: Window) -> None:
+    """Ask A, B and C in tabs 1, 2 and 3; each answer is under way."""
+    for name in "ABC":
+        if name != "A":
+            await window.press("ctrl+n")
+        (await window.ask(name)).write(f"answer {name}")
+        await window.sees(f"answer {name}")
+
+
+async def test_tabs_are_numbered_and_titled_by_the_first_words() -> None:
+    async with opened() as window:
+        assert window.tabs == ["1 New thread"]
+        turn = await window.ask("Tell me about forests, and do not leave out a single one of them")
+        turn.finish()
+        await window.press("ctrl+n")
+        await window.until(lambda: window.tabs == ["1 Tell me about forests,…", "2 New thread"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "seen"),
+    [
+        (["alt+1"], "answer A"),
+        (["alt+2"], "answer B"),
+        (["f5"], "answer B"),
+        (["ctrl+pageup"], "answer B"),
+        (["f5", "f5", "f5"], "answer C"),
+        (["f6"], "answer A"),
+        (["ctrl+pagedown"], "answer A"),
+        (["alt+9"], "answer C"),
+    ],
+)
+async def test_every_key_that_goes_to_a_tab(keys: list[str], seen: str) -> None:
+    async with opened() as window:
+        await three_tabs(window)
+        await window.press(*keys)
+        await window.sees(seen)
+        assert window.app.focused is window.prompt
+
+
+async def test_a_click_on_a_tab_goes_there_and_the_prompt_keeps_the_focus() -> None:
+    async with opened() as window:
+        await three_tabs(window)
+        assert await window.pilot.click("#tab-1")
+        await window.sees("answer A")
+        assert window.app.focused is window.prompt
+
+
+async def test_only_the_tab_in_front_has_widgets_for_its_messages() -> None:
+    async with opened() as window:
+        await three_tabs(window)
+        assert window.shown == ["C", "answer C"]
+        assert len(window.app.query(MessageView)) == 2
+
+
+async def test_one_tab_writes_while_another_waits_and_the_labels_say_so() -> None:
+    async with opened() as window:
+        first = await window.ask("First")
+        first.write("...")
+        await window.press("ctrl+n")
+        second = await window.ask("Second")
+        second.report(phase="queued", position=1)
+        await window.until(lambda: window.tabs == ["1 First ⌛", "2 Second queued 1"])
+        first.finish()
+        await window.until(lambda: window.tabs == ["1 First ●", "2 Second queued 1"])
+        await window.press("alt+1")
+        await window.until(lambda: window.tabs == ["1 First", "2 Second queued 1"])
+
+
+async def test_an_answer_goes_on_in_a_tab_out_of_sight() -> None:
+    async with opened() as window:
+        turn = await window.ask("Away")
+        turn.write("before ")
+        await window.press("ctrl+n")
+        turn.write("and after")
+        turn.finish()
+        await window.until(lambda: window.tabs[0].endswith("●"))
+        await window.press("alt+1")
+        await window.sees("before and after")
+
+
+async def test_each_tab_keeps_its_own_draft() -> None:
+    async with opened() as window:
+        await window.type("draft one")
+        await window.press("ctrl+n")
+        await window.until(lambda: window.prompt.text == "")
+        await window.type("draft two")
+        await window.press("alt+1")
+        await window.until(lambda: window.prompt.text == "draft one")
+        await window.press("alt+2")
+        await window.until(lambda: window.prompt.text == "draft two")
+
+
+async def test_a_tab_remembers_where_the_user_was_reading() -> None:
+    storage = MemoryStorage()
+    await storage.save("long", messages(30))
+    async with opened(storage=storage, thread="long") as window:
+        await window.sees("message 29")
+        await window.press("pageup")
+        await window.misses("message 29")
+        there = window.lines[2:-5]
+        await window.press("ctrl+n", "alt+1")
+        await window.until(lambda: window.lines[2:-5] == there, "the same lines")
+
+
+async def test_a_new_tab_is_not_opened_beside_an_empty_one() -> None:
+    async with opened() as window:
+        await window.press("ctrl+n", "ctrl+n")
+        assert window.tabs == ["1 New thread"]
+
+
+async def test_closing_a_tab_ends_its_session_and_keeps_its_thread() -> None:
+    storage = MemoryStorage()
+    async with opened(storage=storage) as window:
+        await three_tabs(window)
+        await window.press("alt+2", "alt+w")
+        await window.until(lambda: len(window.tabs) == 2)
+        await window.sees("answer C")
+        turn = window.agent.turns[1]
+        await window.until(turn.closed.is_set)
+        await window.until(lambda: turn.asked.thread_id in window.agent.released)
+        assert turn.asked.thread_id in await storage.list_threads()
+
+
+async def test_the_last_tab_closes_into_an_empty_one() -> None:
+    async with opened() as window:
+        (await window.ask("Only")).finish()
+        await window.press("ctrl+f4")
+        await window.until(lambda: window.tabs == ["1 New thread"])
+        await window.sees("Ask anything.")
+
+
+async def test_a_closed_tab_comes_back_with_its_messages_and_its_draft() -> None:
+    async with opened() as window:
+        turn = await window.ask("Come back")
+        turn.write("I will")
+        turn.finish()
+        await window.sees("I will")
+        await window.type("half a thought")
+        await window.press("alt+w")
+        await window.until(lambda: window.tabs == ["1 New thread"])
+        await window.press("alt+shift+w")
+        await window.sees("I will")
+        await window.until(lambda: window.prompt.text == "half a thought")
+        assert window.tabs == ["1 Come back"]
+
+
+async def test_a_draft_without_a_thread_comes_back_too() -> None:
+    async with opened() as window:
+        await window.type("never sent")
+        await window.press("alt+w")
+        await window.until(lambda: window.prompt.text == "")
+        await window.press("alt+shift+w")
+        await window.until(lambda: window.prompt.text == "never sent")
+
+
+async def test_keys_pressed_before_the_window_is_ready_for_them_do_no_harm() -> None:
+    async with opened() as window:
+        await window.press("alt+shift+w", "alt+5", "escape", "pageup", "shift+down", "ctrl+end")
+        assert window.tabs == ["1 New thread"]
+
+
+async def test_titles_shrink_so_that_all_tabs_can_be_told_apart() -> None:
+    async with opened(size=(60, 15)) as window:
+        for n in range(5):
+            if n:
+                await window.press("ctrl+n")
+            (await window.ask(f"{n}{n}{n} a title of many words")).finish()
+        await window.until(lambda: len(window.tabs) == 5 and max(map(len, window.tabs)) <= 12)

@@ -1,0 +1,124 @@
+"""Text from models and files is text: it is never markup and never reaches the terminal raw."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui import markup
+from tests.ui.window import Window, opened
+
+ESC = "\x1b]0;owned\x1b\\\x9b31m\x07"
+MARKUP = ["[/x]", "[@click=app.quit]x[/]", "[bold]b[/bold]", "[", "[[", "\\[", "[red", "$x"]
+
+
+def rendered(window: Window) -> Iterator[str]:
+    """Yield every piece of text that goes to the terminal, styles and links included."""
+    for screen in window.app.screen_stack:
+        for strip in screen._compositor.render_strips():
+            yield strip.render(window.app.console)
+
+
+def assert_no_foreign_escape(window: Window) -> None:
+    for line in rendered(window):
+        for part in line.split("\x1b")[1:]:
+            assert part.startswith("["), f"not one of ours: {part[:20]!r}"
+        assert not set(line) & {"\x07", "\x9b", "\x90", "\x9d"}
+        assert "]0;owned" not in line or "\x1b]0;owned" not in line
+
+
+@pytest.mark.parametrize("text", MARKUP)
+async def test_what_looks_like_markup_is_shown_literally(text: str) -> None:
+    async with opened() as window:
+        turn = await window.ask(f"mine {text} end")
+        turn.write(f"`model {text} end`")
+        turn.fail(f"error {text} end")
+        await window.sees(f"error {text} end")
+        await window.sees(f"mine {text} end")
+        await window.sees(f"model {text} end")
+        await window.until(lambda: window.tabs[0].startswith(f"1 mine {text}"[:20]))
+        await window.press("ctrl+o")
+        await window.sees("esc leaves")
+        await window.sees(f"mine {text} end")
+
+
+async def test_no_control_byte_of_a_model_reaches_the_screen() -> None:
+    async with opened() as window:
+        turn = await window.ask(f"ask {ESC} asked")
+        for (
+            character
+        ) in f"plain {ESC} text `code {ESC}`\n\n```python\n# {ESC}\n```\n\n[l {ESC}](x) ":
+            turn.write(character)
+        turn.write("&#27;]0;owned &#x202e; end")
+        await window.sees("end")
+        assert_no_foreign_escape(window)
+        turn.fail(f"failed {ESC} badly")
+        await window.sees("badly")
+        assert_no_foreign_escape(window)
+        assert "\u202e" not in window.screen
+        await window.press("ctrl+o")
+        await window.sees("esc leaves")
+        assert_no_foreign_escape(window)
+
+
+async def test_a_hostile_title_and_a_hostile_save_error_are_harmless() -> None:
+    class Failing(MemoryStorage):
+        async def save(self, thread_id: str, state: ChatState) -> None:
+            raise OSError(f"disk {ESC} [/x] gone")
+
+    async with opened(storage=Failing()) as window:
+        (await window.ask("x")).finish()
+        await window.until(lambda: "NOT SAVED: disk" in window.status)
+        assert "[/x] gone" in window.status
+        assert_no_foreign_escape(window)
+
+
+async def test_pasted_control_bytes_do_not_stay_in_the_prompt() -> None:
+    async with opened() as window:
+        await window.type(f"a{ESC}b\r\nc\rd")
+        assert window.prompt.text == "a␛]0;owned␛\\\ufffd31m␇b\nc\nd"
+        assert_no_foreign_escape(window)
+
+
+async def test_what_is_copied_is_fit_for_a_terminal() -> None:
+    async with opened() as window:
+        window.app.copy_to_clipboard("a\x1bb\ud800")
+        assert window.app.clipboard == "a␛b\ufffd"
+
+
+async def test_a_link_is_told_not_opened() -> None:
+    async with opened(size=(80, 24)) as window:
+        opened_urls: list[str] = []
+        window.app.open_url = lambda url, *, new_tab=True: opened_urls.append(url)  # type: ignore[method-assign]  # noticing a call is the point
+        turn = await window.ask("Link")
+        turn.write("[docs](https://example.org/%1b%5d0;x?[/b])")
+        turn.finish()
+        await window.sees("docs")
+        row = next(n for n, line in enumerate(window.lines) if "docs" in line)
+        await window.pilot.click(offset=(window.lines[row].index("docs") + 1, row))
+        await window.sees("https://example.org/")
+        assert opened_urls == []
+        assert_no_foreign_escape(window)
+
+
+def test_html_stays_visible() -> None:
+    tokens = markup.parser().parse("<div>kept</div>\n\na <b>bold</b> word")
+    text = "".join(child.content for token in tokens for child in token.children or ())
+    assert "<div>kept</div>" in text
+    assert "<b>bold</b>" in text
+
+
+async def test_messages_of_other_roles_are_plain_or_left_out() -> None:
+    storage = MemoryStorage()
+    state = ChatState(
+        messages=(
+            Message("s", "system", "hidden instructions"),
+            Message("u", "user", "asked"),
+            Message("t", "tool", "[bold]result[/bold] **x**"),
+        )
+    )
+    await storage.save("roles", state)
+    async with opened(storage=storage, thread="roles") as window:
+        await window.sees("[bold]result[/bold] **x**")
+        assert "hidden instructions" not in window.screen

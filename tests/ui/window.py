@@ -1,0 +1,136 @@
+"""Drives the window in tests: opens it, waits for what is to be seen, reads the screen."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from textual import events
+from textual.pilot import Pilot
+from textual.widgets import Tab
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.session import KoelClient
+from koel_tui.storage import MemoryStorage, SessionStorage
+from koel_tui.ui.app import KoelApp
+from koel_tui.ui.backend import Backend
+from koel_tui.ui.message import MessageView
+from koel_tui.ui.prompt import Prompt
+from koel_tui.ui.transcript import Transcript
+from tests.ui.scripted import ScriptedAgent, Turn
+
+DEADLINE = 10.0
+
+
+class Window:
+    """The window under test and the agent behind it."""
+
+    def __init__(self, pilot: Pilot[int], app: KoelApp, agent: ScriptedAgent) -> None:
+        self.pilot = pilot
+        self.app = app
+        self.agent = agent
+
+    async def until(self, holds: Callable[[], bool], what: str = "") -> None:
+        """Wait until `holds()`, and fail with the screen as it is when it does not."""
+        end = monotonic() + DEADLINE
+        while not holds():
+            assert monotonic() < end, f"never seen: {what or holds}\n{self.screen}"
+            await self.pilot.pause(0.01)
+
+    async def sees(self, text: str) -> None:
+        """Wait until `text` stands on the screen."""
+        await self.until(lambda: text in self.screen, text)
+
+    async def misses(self, text: str) -> None:
+        """Wait until `text` stands nowhere on the screen."""
+        await self.until(lambda: text not in self.screen, f"no {text!r}")
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        """Put `text` into what has the focus, the way a terminal pastes."""
+        self.app.post_message(events.Paste(text))
+        await self.pilot.pause()
+
+    async def ask(self, text: str) -> Turn:
+        """Send `text` and return the run the agent gets for it."""
+        before = len(self.agent.turns)
+        await self.type(text)
+        await self.press("enter")
+        await self.until(lambda: len(self.agent.turns) > before, "a run")
+        return self.agent.turns[before]
+
+    async def connected(self) -> None:
+        """Wait until the start is over."""
+        await self.until(lambda: "Scripted-1B" in self.status or "No model" in self.status)
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands on the screen, line by line."""
+        strips = self.app.screen._compositor.render_strips()
+        return ["".join(segment.text for segment in strip) for strip in strips]
+
+    @property
+    def screen(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def status(self) -> str:
+        return self.lines[-2]
+
+    @property
+    def tabs(self) -> list[str]:
+        """The labels of the tabs."""
+        return [tab.label_text for tab in self.app.screen_stack[0].query(Tab)]
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.app.screen_stack[0].query_one(Prompt)
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.app.screen_stack[0].query_one(Transcript)
+
+    @property
+    def shown(self) -> list[str]:
+        """The texts of the mounted messages."""
+        return [view.entry.text for view in self.transcript.query(MessageView)]
+
+
+@asynccontextmanager
+async def opened(
+    *,
+    size: tuple[int, int] = (80, 24),
+    agent: ScriptedAgent | None = None,
+    storage: SessionStorage | None = None,
+    thread: str | None = None,
+    theme: str | None = None,
+    connect: Callable[[], Backend] | None = None,
+) -> AsyncIterator[Window]:
+    """Open a window on a scripted agent; it is connected unless the agent still loads."""
+    scripted = agent or ScriptedAgent()
+    kept = storage or MemoryStorage()
+
+    def assemble() -> Backend:
+        return Backend(KoelClient(scripted, storage=kept), kept, scripted)
+
+    app = KoelApp(connect or assemble, thread=thread, theme=theme)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        window = Window(pilot, app, scripted)
+        if agent is None and connect is None:
+            await window.connected()
+        yield window
+
+
+def messages(count: int, text: str = "message {n}") -> ChatState:
+    """Return a state of so many messages, the user and the assistant in turn."""
+    roles = ("user", "assistant")
+    return ChatState(
+        messages=tuple(Message(f"m{n}", roles[n % 2], text.format(n=n)) for n in range(count))
+    )
+
+
+async def settle(seconds: float = 0.0) -> None:
+    """Let everything that is ready run."""
+    await asyncio.sleep(seconds)
