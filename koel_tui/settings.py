@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     context_tokens: int | None = Field(
         None, ge=256, description="Window in tokens (prompt and answer); none: the model's own."
     )
-    max_output_tokens: int | None = Field(None, ge=1, description="Longest answer in tokens.")
+    max_output_tokens: int = Field(2048, ge=1, description="Longest answer in tokens.")
     gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1: all that fit.")
     threads: int | None = Field(None, ge=1, description="CPU threads; none: physical cores.")
     system: str | None = Field(None, description="System prompt of new threads.")

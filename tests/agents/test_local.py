@@ -1,0 +1,249 @@
+"""The local agent: engine deltas become AG-UI events, one engine session per thread."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from ag_ui.core import (
+    AssistantMessage,
+    BaseEvent,
+    CustomEvent,
+    EventType,
+    FunctionCall,
+    RunAgentInput,
+    RunErrorEvent,
+    RunFinishedEvent,
+    SystemMessage,
+    TextMessageContentEvent,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+
+from koel_tui.agents import ACTIVITY, METRICS, LocalAgent, ModelInfo, TurnSettings
+from koel_tui.agents.local import engine_messages
+from koel_tui.engine import ChatMessage, Engine, ModelLoadError, ModelSpec, Sampling, ToolCallDelta
+from koel_tui.engine.frames import OpenSession, StopTurn
+from tests.engine.scripted import ScriptedLink, until
+
+
+def run_input(thread: str = "t", text: str = "hello", **props: Any) -> RunAgentInput:
+    return RunAgentInput(
+        thread_id=thread,
+        run_id=f"run-{thread}",
+        messages=[UserMessage(id="u", role="user", content=text)],
+        forwarded_props=props or None,
+    )
+
+
+class Loader:
+    """Loads a scripted engine, when the test lets it."""
+
+    def __init__(self) -> None:
+        self.link = ScriptedLink()
+        self.loads = 0
+        self.ready = asyncio.Event()
+        self.ready.set()
+        self.error: Exception | None = None
+
+    async def __call__(self, progress: Callable[[float], None]) -> Engine:
+        self.loads += 1
+        progress(0.5)
+        await self.ready.wait()
+        if self.error is not None:
+            raise self.error
+        engine = Engine(self.link, ModelSpec(Path("none.gguf")), max_sessions=2)
+        await engine.start()
+        return engine
+
+
+@pytest_asyncio.fixture
+async def loader() -> Loader:
+    return Loader()
+
+
+@pytest_asyncio.fixture
+async def agent(loader: Loader) -> AsyncIterator[LocalAgent]:
+    made = LocalAgent(loader, TurnSettings(system="be brief"))
+    yield made
+    await made.close()
+
+
+def collect(agent: LocalAgent, asked: RunAgentInput) -> asyncio.Task[list[BaseEvent]]:
+    async def read() -> list[BaseEvent]:
+        return [event async for event in agent.run(asked)]
+
+    return asyncio.create_task(read())
+
+
+def options(link: ScriptedLink) -> list[OpenSession]:
+    return [each for each in link.commands if isinstance(each, OpenSession)]
+
+
+async def answer(agent: LocalAgent, link: ScriptedLink, asked: RunAgentInput) -> list[BaseEvent]:
+    """Run and let the model say one thing."""
+    begun = len(link.started)
+    reading = collect(agent, asked)
+    await until(lambda: len(link.started) > begun)
+    link.say(link.started[-1], "fine")
+    link.end(link.started[-1], tokens=1)
+    return await reading
+
+
+async def test_a_run_is_a_whole_stream_of_events(agent: LocalAgent, loader: Loader) -> None:
+    reading = collect(agent, run_input())
+    await until(lambda: loader.link.started)
+    session = loader.link.started[0]
+    loader.link.say(session, "Hel", "lo")
+    loader.link.end(session, tokens=2)
+    events = await reading
+    visible = [event.type for event in events if event.type != EventType.CUSTOM]
+    assert visible == [
+        EventType.RUN_STARTED,
+        EventType.TEXT_MESSAGE_START,
+        EventType.TEXT_MESSAGE_CONTENT,
+        EventType.TEXT_MESSAGE_CONTENT,
+        EventType.TEXT_MESSAGE_END,
+        EventType.RUN_FINISHED,
+    ]
+    text = [event.delta for event in events if isinstance(event, TextMessageContentEvent)]
+    assert text == ["Hel", "lo"]
+    custom = [event for event in events if isinstance(event, CustomEvent)]
+    phases = [event.value["phase"] for event in custom if event.name == ACTIVITY]
+    assert phases == ["loading", "writing"]
+    (metrics,) = [event.value for event in custom if event.name == METRICS]
+    assert metrics["output_tokens"] == 2 and metrics["context_tokens"] == 4096
+    finished = events[-1]
+    assert isinstance(finished, RunFinishedEvent) and finished.usage is not None
+    assert finished.usage[0].output_tokens == 2
+
+
+async def test_an_empty_answer_opens_no_message(agent: LocalAgent, loader: Loader) -> None:
+    reading = collect(agent, run_input())
+    await until(lambda: loader.link.started)
+    loader.link.end(loader.link.started[0])
+    types = [event.type for event in await reading]
+    assert EventType.TEXT_MESSAGE_START not in types
+    assert types[-1] == EventType.RUN_FINISHED
+
+
+async def test_the_second_of_two_threads_hears_its_place(agent: LocalAgent, loader: Loader) -> None:
+    await agent.load()
+    first = collect(agent, run_input("a"))
+    await until(lambda: loader.link.started)
+    events: list[BaseEvent] = []
+
+    async def read() -> None:
+        async for event in agent.run(run_input("b")):
+            events.append(event)
+
+    second = asyncio.create_task(read())
+    await until(
+        lambda: any(
+            isinstance(event, CustomEvent) and event.value == {"phase": "queued", "position": 1}
+            for event in events
+        )
+    )
+    loader.link.end(loader.link.started[0])
+    await first
+    await until(lambda: len(loader.link.started) == 2)
+    loader.link.end(loader.link.started[1])
+    await second
+
+
+async def test_a_thread_keeps_its_session_until_its_settings_change(
+    agent: LocalAgent, loader: Loader
+) -> None:
+    link = loader.link
+    await answer(agent, link, run_input("a"))
+    await answer(agent, link, run_input("a", "again"))
+    assert len(options(link)) == 1
+    assert options(link)[0].options.system == "be brief"
+    await answer(agent, link, run_input("a", system="be rude", sampling={"temperature": 0}))
+    assert len(options(link)) == 2
+    assert options(link)[1].options.system == "be rude"
+    assert options(link)[1].options.sampling == Sampling(temperature=0)
+    assert link.closed_sessions == [options(link)[0].session]
+
+
+async def test_a_bad_setting_is_a_run_error(agent: LocalAgent) -> None:
+    events = await collect(agent, run_input("a", sampling={"temperature": -1}))
+    assert isinstance(events[-1], RunErrorEvent)
+    assert "temperature" in events[-1].message
+
+
+async def test_at_the_cap_the_message_is_the_engines(agent: LocalAgent, loader: Loader) -> None:
+    await answer(agent, loader.link, run_input("a"))
+    await answer(agent, loader.link, run_input("b"))
+    events = await collect(agent, run_input("c"))
+    assert isinstance(events[-1], RunErrorEvent)
+    assert events[-1].code == "SessionLimitError"
+    assert events[-1].message.startswith("Max concurrent sessions (2) reached.")
+    await agent.release("a")
+    await answer(agent, loader.link, run_input("c"))
+
+
+async def test_leaving_the_run_stops_the_turn(agent: LocalAgent, loader: Loader) -> None:
+    reading = collect(agent, run_input())
+    await until(lambda: loader.link.started)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert loader.link.sent(StopTurn)
+
+
+async def test_concurrent_loads_share_one_and_all_hear_of_it(
+    agent: LocalAgent, loader: Loader
+) -> None:
+    loader.ready.clear()
+    heard: list[float] = []
+    loads = [asyncio.create_task(agent.load(heard.append)) for _ in range(3)]
+    await until(lambda: heard)
+    loads[0].cancel()
+    loader.ready.set()
+    results = await asyncio.gather(*loads, return_exceptions=True)
+    assert results[1:] == [ModelInfo("scripted", 4096)] * 2
+    assert loader.loads == 1
+
+
+async def test_a_failed_load_is_a_run_error_and_can_be_tried_again(
+    agent: LocalAgent, loader: Loader
+) -> None:
+    loader.error = ModelLoadError("no such model")
+    with pytest.raises(ModelLoadError):
+        await agent.load()
+    events = await collect(agent, run_input())
+    assert isinstance(events[-1], RunErrorEvent)
+    assert (events[-1].code, events[-1].message) == ("ModelLoadError", "no such model")
+    loader.error = None
+    await answer(agent, loader.link, run_input())
+
+
+async def test_close_ends_a_load_and_everything_after_it(agent: LocalAgent, loader: Loader) -> None:
+    loader.ready.clear()
+    running = collect(agent, run_input())
+    await until(lambda: loader.loads)
+    await agent.close()
+    await agent.close()
+    await asyncio.gather(running, return_exceptions=True)
+    events = await collect(agent, run_input())
+    assert isinstance(events[-1], RunErrorEvent)
+    assert events[-1].code == "EngineClosedError"
+
+
+def test_messages_are_taken_over_with_their_calls() -> None:
+    call = ToolCall(id="c1", type="function", function=FunctionCall(name="f", arguments="{}"))
+    messages = [
+        SystemMessage(id="1", role="system", content="be brief"),
+        UserMessage(id="2", role="user", content="hi \ud83d"),
+        AssistantMessage(id="3", role="assistant", tool_calls=[call]),
+        ToolMessage(id="4", role="tool", content="42", tool_call_id="c1"),
+    ]
+    assert engine_messages(list(messages)) == [
+        ChatMessage("system", "be brief"),
+        ChatMessage("user", "hi \ufffd"),
+        ChatMessage("assistant", "", tool_calls=(ToolCallDelta("c1", "f", "{}"),)),
+        ChatMessage("tool", "42", tool_call_id="c1"),
+    ]

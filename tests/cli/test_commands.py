@@ -1,0 +1,147 @@
+"""The commands from outside: what they print, and their exit codes."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from koel_tui import __version__, paths
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import JsonFileStorage
+
+PROGRAM = str(Path(sys.executable).with_name("koel-chat"))
+
+
+def koel(
+    *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "KOEL_TEMPERATURE": "0", **(environment or {})},
+    )
+
+
+def save(thread: str, *texts: str) -> None:
+    roles = ("user", "assistant")
+    messages = tuple(
+        Message(id=str(index), role=roles[index % 2], content=text)
+        for index, text in enumerate(texts)
+    )
+    storage = JsonFileStorage(paths.threads_dir())
+    asyncio.run(storage.save(thread, ChatState(messages=messages)))
+
+
+def test_version_and_help() -> None:
+    assert koel("--version").stdout.strip() == f"koel-chat, version {__version__}"
+    for arguments in ((), ("ask",), ("threads",), ("chat",)):
+        help_text = koel(*arguments, "--help")
+        assert help_text.returncode == 0 and "Usage: koel-chat" in help_text.stdout
+
+
+def test_ask_prints_one_answer_of_the_question_and_what_is_piped_in() -> None:
+    done = koel(
+        "ask", "Repeat the following text.", "--max-output-tokens", "24", stdin="I like Mila."
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Mila" in done.stdout
+    assert done.stdout.endswith("\n")
+
+
+def test_ask_json_is_one_object() -> None:
+    done = koel("ask", "Say hello.", "--json", "--max-output-tokens", "8")
+    answer = json.loads(done.stdout)
+    assert answer["text"] and answer["error"] is None
+    assert answer["model"].startswith("SmolLM2-135M")
+
+
+def test_ask_goes_on_with_a_saved_thread() -> None:
+    save("mila", "I have a cat called Mila.", "What a lovely name.")
+    done = koel("ask", "What is my cat called?", "--thread", "mila", "--max-output-tokens", "16")
+    assert "Mila" in done.stdout, done.stderr
+    shown = koel("threads", "show", "mila").stdout
+    assert "What is my cat called?" in shown and done.stdout.strip() in shown
+
+
+def test_ask_without_a_question_says_so() -> None:
+    done = koel("ask")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing to ask" in done.stderr
+
+
+def test_ask_beyond_the_window_is_an_error_with_both_numbers() -> None:
+    done = koel("ask", "--context-tokens", "256", stdin="word " * 600)
+    assert done.returncode == 1
+    assert "the window has 256" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ask_is_ended_by_ctrl_c_with_130() -> None:
+    child = subprocess.Popen(
+        [PROGRAM, "ask", "Write a very long story."],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert child.stdout.read(1)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_threads_list_and_show() -> None:
+    save("one", "Where is the harbour?", "Down the hill.")
+    save("two", "Tell me \x1b]0;evil\x07 of the sea.", "It is wide.")
+    listed = koel("threads", "list")
+    assert listed.returncode == 0
+    assert "Where is the harbour?" in listed.stdout and "\x1b" not in listed.stdout
+    rows = [json.loads(line) for line in koel("threads", "list", "--json").stdout.splitlines()]
+    assert [row["id"] for row in rows] == ["two", "one"]
+    assert [row["messages"] for row in rows] == [2, 2]
+    assert koel("threads", "show", "one").stdout == (
+        "You:\nWhere is the harbour?\n\nModel:\nDown the hill.\n\n"
+    )
+    state = json.loads(koel("threads", "show", "one", "--json").stdout)
+    assert state["messages"][1]["content"] == "Down the hill."
+
+
+def test_a_thread_that_is_not_there_is_named() -> None:
+    done = koel("threads", "show", "nowhere")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "config", "named"),
+    [
+        ({"KOEL_PARALLEL": "many"}, "", "parallel"),
+        ({}, "max_sessions = 0", "max_sessions"),
+        ({}, "modle = 'x'", "modle"),
+        ({}, "this is no toml", "config.toml"),
+    ],
+)
+def test_bad_settings_are_named_and_exit_78(
+    environment: dict[str, str], config: str, named: str
+) -> None:
+    paths.config_file().parent.mkdir(parents=True)
+    paths.config_file().write_text(config)
+    done = koel("ask", "hi", environment=environment)
+    assert done.returncode == 78, done.stderr
+    assert named in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_data_directory_that_cannot_be_used_is_73() -> None:
+    paths.data_dir().parent.mkdir(parents=True)
+    paths.data_dir().write_text("in the way")
+    done = koel("threads", "list")
+    assert done.returncode == 73
+    assert str(paths.data_dir()) in done.stderr

@@ -1,0 +1,31 @@
+"""What a start costs: the window's process imports what it needs, when it needs it."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def imported(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["koel_tui.cli.assemble", "koel_tui.ui.app", "koel_tui.session", "koel_tui.agents",
+     "koel_tui.engine", "koel_tui.models", "koel_tui.storage"],
+)  # fmt: skip
+def test_nothing_the_window_imports_loads_llama_cpp(module: str) -> None:
+    assert "llama_cpp" not in imported(f"import {module}")
+
+
+def test_the_entry_point_imports_no_room_before_it_knows_the_command() -> None:
+    modules = imported("import koel_tui.cli")
+    assert not modules & {"textual", "pydantic", "ag_ui.core", "koel_tui.engine", "jinja2"}
+
+
+def test_the_window_paints_before_the_heavy_rooms_are_imported() -> None:
+    modules = imported("import koel_tui.ui.app")
+    assert not modules & {"pydantic", "ag_ui.core", "koel_tui.storage", "koel_tui.session"}

@@ -1,0 +1,126 @@
+"""A real terminal for the real program: a pseudo-terminal, its keys, and what is on its screen."""
+
+import os
+import sys
+import termios
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import pexpect
+import pyte
+
+PROGRAM = str(Path(sys.executable).with_name("koel-chat"))
+KEYS = {
+    "enter": "\r",
+    "escape": "\x1b",
+    "ctrl+n": "\x0e",
+    "ctrl+o": "\x0f",
+    "ctrl+p": "\x10",
+    "ctrl+q": "\x11",
+    "f1": "\x1bOP",
+    "alt+1": "\x1b1",
+    "alt+2": "\x1b2",
+    "alt+w": "\x1bw",
+    "ctrl+pgup": "\x1b[5;5~",
+    "ctrl+pgdn": "\x1b[6;5~",
+}
+
+
+class Terminal:
+    """One run of the program in a pseudo-terminal; use it as a context manager."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 100,
+        rows: int = 30,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self.bytes = b""
+        self.child = pexpect.spawn(
+            PROGRAM,
+            list(arguments),
+            dimensions=(rows, columns),
+            env={**os.environ, "TERM": "xterm-256color", **(environment or {})},
+            timeout=10,
+        )
+        self._before = termios.tcgetattr(self.child.child_fd)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            sys.stderr.write(f"the screen when it failed:\n{self.text}\n")
+        self.child.close(force=True)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.child.send(KEYS[key])
+
+    def type(self, text: str) -> None:
+        self.child.send(text)
+
+    def ask(self, text: str) -> None:
+        """Type a question, see it in the prompt, and send it."""
+        self.type(text)
+        self.until(lambda screen: text[-20:] in screen)
+        self.press("enter")
+
+    @property
+    def text(self) -> str:
+        """What is on the screen now."""
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    @property
+    def label_row(self) -> str:
+        """The row with the tabs."""
+        return str(self._screen.display[0])
+
+    def until(self, condition: Callable[[str], object], seconds: float = 30.0) -> str:
+        """Read until `condition` holds for the screen, and return it; fail when it never does."""
+        end = time.monotonic() + seconds
+        while not condition(self.text):
+            if time.monotonic() > end:
+                raise AssertionError(f"not seen within {seconds} s; the screen:\n{self.text}")
+            self._read()
+        return self.text
+
+    def wait(self, seconds: float = 10.0) -> int:
+        """Read until the program ends and return its exit code."""
+        end = time.monotonic() + seconds
+        while self._read():
+            if time.monotonic() > end:
+                raise AssertionError(f"still running after {seconds} s; the screen:\n{self.text}")
+        self.child.wait()
+        status = self.child.exitstatus
+        return -(self.child.signalstatus or 0) if status is None else int(status)
+
+    def restored(self) -> bool:
+        """Whether the terminal is as it was before the program."""
+        modes = termios.tcgetattr(self.child.child_fd)[3]
+        flags = termios.ICANON | termios.ECHO
+        switched = b"\x1b[?1049h" in self.bytes
+        left = self.bytes.rfind(b"\x1b[?1049l") > self.bytes.rfind(b"\x1b[?1049h")
+        return bool(modes & flags == self._before[3] & flags and (left or not switched))
+
+    def _read(self) -> bool:
+        try:
+            data = self.child.read_nonblocking(65536, timeout=0.05)
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        assert isinstance(data, bytes)
+        self.bytes += data
+        self._stream.feed(data)
+        return True

@@ -1,0 +1,69 @@
+"""What bad input gets, in a real terminal: one sentence, the right code, nothing lost."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from koel_tui import paths
+from tests.e2e.terminal import PROGRAM, Terminal
+
+
+def bad_models(folder: Path, starter: Path) -> dict[str, Path]:
+    empty, other, part = (folder / f"{name}.gguf" for name in ("empty", "other", "part"))
+    empty.touch()
+    other.write_text("this is a poem, not a model")
+    with starter.open("rb") as whole:
+        part.write_bytes(whole.read(1_000_000))
+    return {
+        "no such file": folder / "missing.gguf",
+        "the file is empty": empty,
+        "not a GGUF file": other,
+        "cut off": part,
+    }
+
+
+@pytest.mark.parametrize("reason", ["no such file", "the file is empty", "not a GGUF", "cut off"])
+def test_a_bad_model_is_one_sentence_and_exit_66(
+    tmp_path: Path, starter_path: Path, reason: str
+) -> None:
+    models = bad_models(tmp_path, starter_path)
+    path = next(path for known, path in models.items() if reason in known)
+    with Terminal("--model", str(path), columns=200) as terminal:
+        assert terminal.wait() == 66
+        assert terminal.restored()
+        assert b"\x1b[?1049h" not in terminal.bytes, "the window was opened"
+        message = terminal.text.strip()
+    assert str(path) in message and reason in message
+    assert message.count("\n") == 0 and "Traceback" not in message
+
+
+def test_ask_with_a_bad_model_ends_the_same_way(tmp_path: Path, starter_path: Path) -> None:
+    for reason, path in bad_models(tmp_path, starter_path).items():
+        done = subprocess.run(
+            [PROGRAM, "ask", "hi", "--model", str(path)],
+            capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (66, "")
+        assert str(path) in done.stderr and reason in done.stderr
+
+
+def test_without_a_terminal_the_hint_is_ask() -> None:
+    done = subprocess.run([PROGRAM], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert "koel-chat ask" in done.stderr
+
+
+def test_a_damaged_thread_is_named_kept_and_in_nobodys_way() -> None:
+    folder = paths.threads_dir()
+    folder.mkdir(parents=True)
+    damaged = folder / f"t-{'0' * 32}.json"
+    damaged.write_bytes(b'{"format":"koel-chat/thread","schema":1,"id":"x","sta')
+    with Terminal(columns=120) as terminal:
+        terminal.until(lambda screen: damaged.name[:20] in screen)
+        terminal.ask("Say hello.")
+        terminal.until(lambda screen: "saved" in screen and "⌛" not in screen)
+        terminal.press("ctrl+q")
+        assert terminal.wait() == 0
+    copies = list((folder / "quarantine").iterdir())
+    assert [copy.read_bytes() for copy in copies] == [damaged.read_bytes()]
