@@ -244,6 +244,10 @@ class KoelApp(App[int]):
 
     # What Textual asks or tells
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Keep the prompt from filling a low window."""
+        self._prompt.grow_within(event.size.height)
+
     def on_app_blur(self, event: events.AppBlur) -> None:
         """Keep Textual from restyling every widget when the terminal loses the focus."""
         event.prevent_default()
@@ -260,16 +264,14 @@ class KoelApp(App[int]):
 
     async def _start(self) -> None:
         backend = await self._startup.connect(self._connect)
-        if backend is None:
-            return
-        if self._leaving:
+        if backend is not None and self._leaving:
             await backend.close()
             return
-        self._desk.connect(backend)
-        await self._look_at_saved(backend)
-        await self._startup.load()
-        if self._transcript is not None:
-            self._transcript.poke()
+        if backend is not None:
+            self._desk.connect(backend)
+            await self._look_at_saved(backend)
+            await self._startup.load()
+        self.changed(self._desk.active)
 
     async def _look_at_saved(self, backend: "Backend") -> None:
         """Open the thread asked for at the start, and tell of files that cannot be read."""

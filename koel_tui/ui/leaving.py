@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
@@ -26,23 +26,26 @@ class Signals:
 
     def __init__(self, leave: Callable[[int], None]) -> None:
         self._leave = leave
-        self._caught: list[int] = []
+        self._before: dict[int, Any] = {}
 
     def catch(self) -> None:
         """Take over the signals, where this loop can; a loop beside the main thread cannot."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
+            before = signal.getsignal(number)
             try:
                 loop.add_signal_handler(number, self._leave, SIGNAL_EXIT + number)
             except (NotImplementedError, RuntimeError, ValueError):
                 return
-            self._caught.append(number)
+            self._before[number] = before
 
     def release(self) -> None:
-        """Give the signals back."""
+        """Give the signals back to who had them."""
         loop = asyncio.get_running_loop()
-        while self._caught:
-            loop.remove_signal_handler(self._caught.pop())
+        for number, before in self._before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, before)
+        self._before.clear()
 
 
 async def close_in_time(backend: "Backend", desk: "Desk") -> str:

@@ -11,6 +11,7 @@ from koel_tui.text import repair, safe_text
 from koel_tui.ui.keys import PROMPT_KEYS, bindings
 
 MAX_LINES = 10
+_FRAME = 2
 
 
 @dataclass(slots=True)
@@ -86,6 +87,10 @@ class Prompt(TextArea):
             event.prevent_default()
             event.stop()
             self._type(clean)
+
+    def grow_within(self, lines: int) -> None:
+        """Grow with the text to `MAX_LINES`, but never over half of a window of so many lines."""
+        self.styles.max_height = max(_FRAME + 1, min(_FRAME + MAX_LINES, lines // 2))
 
     def replace_text(self, text: str) -> None:
         """Put `text` in place of all there is, with the cursor at its end; undo brings it back."""

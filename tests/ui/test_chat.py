@@ -53,7 +53,10 @@ async def test_every_word_arrives_however_fast_the_model_writes() -> None:
 
 
 async def test_streamed_markdown_looks_like_markdown_shown_at_once() -> None:
-    text = "# Title\n\n- one\n  - two\n\n```python\nx = 1\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nEnd."
+    text = (
+        "# Title\n\n- one\n  - two\n\n```python\nx = 1\n```\n\n"
+        "| a | b |\n|---|---|\n| 1 | 2 |\n\nEnd."
+    )
     async with opened(size=(80, 40)) as window:
         turn = await window.ask("Show")
         for start in range(0, len(text), 3):

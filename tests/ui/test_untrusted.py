@@ -30,7 +30,7 @@ def assert_no_foreign_escape(window: Window) -> None:
 
 @pytest.mark.parametrize("text", MARKUP)
 async def test_what_looks_like_markup_is_shown_literally(text: str) -> None:
-    async with opened() as window:
+    async with opened(size=(120, 30)) as window:
         turn = await window.ask(f"mine {text} end")
         turn.write(f"`model {text} end`")
         turn.fail(f"error {text} end")

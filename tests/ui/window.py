@@ -63,7 +63,7 @@ class Window:
 
     async def connected(self) -> None:
         """Wait until the start is over."""
-        await self.until(lambda: "Scripted-1B" in self.status or "No model" in self.status)
+        await self.until(lambda: "ctx" in self.status or "No model" in self.status)
 
     @property
     def lines(self) -> list[str]:

@@ -1,0 +1,138 @@
+"""Long threads: few widgets, all messages within reach."""
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.entries import Entry
+from koel_tui.ui.transcript import MAX_MESSAGES, MAX_WIDGETS, STEP, TAIL, reach
+from tests.ui.window import Window, messages, opened
+
+COUNT = 500
+
+
+async def long_thread() -> MemoryStorage:
+    storage = MemoryStorage()
+    await storage.save("long", messages(COUNT, "message number {n}."))
+    return storage
+
+
+def numbers(window: Window) -> list[int]:
+    """Return the numbers of the messages mounted."""
+    return [int(text.removeprefix("message number ").removesuffix(".")) for text in window.shown]
+
+
+def assert_bounded(window: Window) -> None:
+    mounted = numbers(window)
+    assert mounted == list(range(mounted[0], mounted[-1] + 1))
+    assert len(mounted) <= MAX_MESSAGES
+    assert len(window.transcript.query("*")) <= MAX_WIDGETS
+
+
+async def test_a_long_thread_shows_its_end_first() -> None:
+    async with opened(storage=await long_thread(), thread="long") as window:
+        await window.sees(f"message number {COUNT - 1}.")
+        assert numbers(window) == list(range(COUNT - TAIL, COUNT))
+        assert_bounded(window)
+
+
+async def test_scrolling_up_reaches_the_first_message_and_down_the_last() -> None:
+    async with opened(size=(80, 60), storage=await long_thread(), thread="long") as window:
+        await window.sees(f"message number {COUNT - 1}.")
+        await window.press("pageup", "pageup", "pageup")
+        await window.until(lambda: numbers(window)[0] < COUNT - TAIL)
+        assert_bounded(window)
+        for _ in range(COUNT):
+            if "message number 0." in window.screen:
+                break
+            await window.press("pageup")
+            assert_bounded(window)
+        await window.sees("message number 0.")
+        assert "earlier message" not in window.screen
+        for _ in range(COUNT):
+            if f"message number {COUNT - 1}." in window.screen:
+                break
+            await window.press("pagedown")
+            assert_bounded(window)
+        await window.sees(f"message number {COUNT - 1}.")
+
+
+async def test_what_the_user_reads_stays_in_place_when_more_is_loaded() -> None:
+    async with opened(storage=await long_thread(), thread="long") as window:
+        await window.sees(f"message number {COUNT - 1}.")
+        first = COUNT - TAIL
+        while f"message number {first}." not in window.screen:
+            await window.press("shift+up")
+        await window.press("shift+up", "shift+up")
+        await window.until(lambda: numbers(window)[0] == first - STEP)
+        await window.sees(f"message number {first}.")
+        await window.sees(f"message number {first + 1}.")
+
+
+async def test_home_and_end_jump() -> None:
+    async with opened(storage=await long_thread(), thread="long") as window:
+        await window.sees(f"message number {COUNT - 1}.")
+        await window.press("ctrl+home")
+        await window.sees("message number 0.")
+        assert_bounded(window)
+        await window.press("ctrl+end")
+        await window.sees(f"message number {COUNT - 1}.")
+        assert_bounded(window)
+
+
+async def test_a_new_question_goes_to_the_end_from_wherever_the_user_reads() -> None:
+    async with opened(storage=await long_thread(), thread="long") as window:
+        await window.sees(f"message number {COUNT - 1}.")
+        await window.press("ctrl+home")
+        await window.sees("message number 0.")
+        turn = await window.ask("And now?")
+        await window.sees("And now?")
+        turn.write("Now this.")
+        await window.sees("Now this.")
+
+
+async def test_an_answer_out_of_the_window_of_messages_is_there_at_the_end() -> None:
+    async with opened(storage=await long_thread(), thread="long") as window:
+        turn = await window.ask("Go on")
+        await window.press("ctrl+home")
+        await window.sees("message number 0.")
+        turn.write("Far below.")
+        turn.finish()
+        await window.until(lambda: "writing" not in window.status)
+        await window.press("ctrl+end")
+        await window.sees("Far below.")
+
+
+async def test_a_long_talk_keeps_few_widgets() -> None:
+    async with opened() as window:
+        for n in range(24):
+            turn = await window.ask(f"message number {2 * n}.")
+            turn.write(f"message number {2 * n + 1}.")
+            turn.finish()
+            await window.until(lambda n=n: numbers(window)[-1:] == [2 * n + 1])  # type: ignore[misc]  # mypy does not see the default
+        await window.until(lambda: len(numbers(window)) <= MAX_MESSAGES)
+        assert_bounded(window)
+
+
+async def test_a_message_that_is_heavy_alone_is_still_shown() -> None:
+    storage = MemoryStorage()
+    state = ChatState(
+        messages=(
+            Message("u", "user", "x" * 100_000),
+            Message("a", "assistant", "- item\n" * 60 + "the end"),
+        )
+    )
+    await storage.save("heavy", state)
+    async with opened(storage=storage, thread="heavy") as window:
+        await window.sees("the end")
+        await window.press("ctrl+home")
+        await window.sees("xxxxxxxx")
+
+
+def test_a_window_reaches_as_far_as_its_limits() -> None:
+    light = [Entry(str(n), "user", "short") for n in range(100)]
+    assert reach(light, 100, -1, 20) == 80
+    assert reach(light, 5, -1, 20) == 0
+    assert reach(light, 0, 1, 20) == 20
+    assert reach([], 0, -1, 20) == 0
+    heavy = [Entry(str(n), "assistant", "- x\n" * 20) for n in range(10)]
+    assert reach(heavy, 10, -1, 20) == 9
+    assert reach(heavy[:1], 1, -1, 20) == 0

@@ -1,0 +1,106 @@
+"""Leaving: the keys, the signals, and that nothing is lost on the way out."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from koel_tui.protocol import ChatState
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui import leaving
+from tests.ui.window import Window, opened
+
+
+async def gone(window: Window) -> None:
+    await window.until(lambda: not window.app.is_running, "the end")
+
+
+async def test_ctrl_q_saves_closes_and_ends_with_0() -> None:
+    storage = MemoryStorage()
+    async with opened(storage=storage) as window:
+        turn = await window.ask("Half")
+        turn.write("half an answer")
+        await window.sees("half an answer")
+        await window.press("ctrl+q")
+        await gone(window)
+    assert (window.app.return_code, window.app.return_value) == (0, 0)
+    assert window.agent.closed
+    assert turn.closed.is_set()
+    state = await storage.load(turn.asked.thread_id)
+    assert state is not None
+    assert [message.content for message in state.messages] == ["Half", "half an answer"]
+    assert state.messages[1].interrupted
+
+
+async def test_ctrl_c_asks_once_and_then_quits() -> None:
+    async with opened() as window:
+        await window.press("ctrl+c")
+        await window.until(lambda: "press ctrl+c again to quit" in window.status)
+        await window.press("ctrl+c")
+        await gone(window)
+    assert window.app.return_code == 0
+
+
+async def test_ctrl_c_copies_a_selection_and_does_not_ask() -> None:
+    async with opened() as window:
+        await window.type("copy me")
+        await window.press("ctrl+a", "shift+end", "ctrl+c")
+        assert window.app.clipboard == "copy me"
+        assert "again to quit" not in window.status
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+async def test_a_signal_saves_and_ends_with_its_code(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    async with opened() as window:
+        turn = await window.ask("Signal")
+        os.kill(os.getpid(), number)
+        await gone(window)
+    assert window.app.return_code == 128 + number
+    assert window.agent.closed
+    assert turn.closed.is_set()
+    assert signal.getsignal(number) == before
+
+
+async def test_what_cannot_be_saved_is_said_on_the_way_out() -> None:
+    class Full(MemoryStorage):
+        async def save(self, thread_id: str, state: ChatState) -> None:
+            raise OSError("The disk is full. Make room and try again.")
+
+    async with opened(storage=Full()) as window:
+        (await window.ask("Doomed")).finish()
+        await window.until(lambda: "NOT SAVED: The disk is full." in window.status)
+        await window.press("ctrl+q")
+        await gone(window)
+        (message,) = window.app._exit_renderables
+    assert window.app.return_code == 74
+    assert str(message) == "Not saved: 'Doomed'. The disk is full. Make room and try again."
+
+
+async def test_closing_a_tab_that_cannot_be_saved_is_told() -> None:
+    class Full(MemoryStorage):
+        async def save(self, thread_id: str, state: ChatState) -> None:
+            raise OSError("disk full")
+
+    async with opened(size=(100, 24), storage=Full()) as window:
+        (await window.ask("Doomed")).finish()
+        await window.press("alt+w")
+        await window.sees("NOT SAVED: Doomed: disk full")
+
+
+async def test_an_agent_that_does_not_end_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leaving, "CLOSE_DEADLINE", 0.1)
+    async with opened() as window:
+
+        async def never() -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(window.agent, "close", never)
+        await window.press("ctrl+q")
+        await gone(window)
+        (message,) = window.app._exit_renderables
+    assert "did not end" in str(message)

@@ -1,0 +1,129 @@
+"""The prompt: keys, history, growth, and the order of what is typed fast."""
+
+from collections.abc import Iterator
+
+import pytest
+from textual import events
+from textual._xterm_parser import XTermParser
+from textual.app import App, ComposeResult
+from textual.message import Message
+from textual.pilot import Pilot
+
+from koel_tui.ui import terminal
+from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from koel_tui.ui.prompt import History, Prompt
+from tests.ui.window import opened
+
+
+class PromptApp(App[None]):
+    """A prompt and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        yield Prompt(self.sent.append)
+
+
+async def type_keys(pilot: Pilot[None], text: str) -> None:
+    names = {" ": "space", "\n": "ctrl+j"}
+    await pilot.press(*(names.get(character, character) for character in text))
+
+
+async def test_enter_sends_and_three_keys_start_a_new_line() -> None:
+    app = PromptApp()
+    async with app.run_test() as pilot:
+        await pilot.press("a", "ctrl+j", "b", "alt+enter", "c", "shift+enter", "d", "enter")
+        assert app.sent == ["a\nb\nc\nd"]
+        assert app.query_one(Prompt).text == ""
+
+
+async def test_keys_that_come_all_at_once_count_in_their_order() -> None:
+    app = PromptApp()
+    async with app.run_test() as pilot:
+        for key in ["o", "n", "e", "enter", "t", "w", "left", "o", "ctrl+j", "x", "enter", "end"]:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await pilot.pause(0.05)
+        assert app.sent == ["one", "to\nxw"]
+
+
+async def test_up_and_down_walk_through_what_was_sent() -> None:
+    app = PromptApp()
+    async with app.run_test() as pilot:
+        prompt = app.query_one(Prompt)
+        for text in ("first", "second\nline"):
+            await type_keys(pilot, text)
+            await pilot.press("enter")
+        await type_keys(pilot, "draft")
+        await pilot.press("up")
+        assert prompt.text == "second\nline"
+        await pilot.press("up")  # within the text: it has two lines
+        assert prompt.text == "second\nline"
+        await pilot.press("up")
+        assert prompt.text == "first"
+        await pilot.press("up")
+        assert prompt.text == "first"
+        await pilot.press("down", "down", "down", "down")
+        assert prompt.text == "draft"
+
+
+async def test_the_prompt_grows_with_its_text_up_to_ten_lines() -> None:
+    async with opened(size=(80, 40)) as window:
+        assert window.prompt.size.height == 1
+        await window.type("1\n2\n3")
+        await window.until(lambda: window.prompt.size.height == 3)
+        await window.type("\n".join(map(str, range(30))))
+        await window.until(lambda: window.prompt.size.height == 10)
+        await window.press("enter")
+        await window.until(lambda: window.prompt.size.height == 1)
+
+
+async def test_the_prompt_leaves_room_in_a_small_window() -> None:
+    async with opened(size=(60, 15)) as window:
+        await window.type("\n".join(map(str, range(30))))
+        await window.until(lambda: window.prompt.size.height > 3)
+        assert window.transcript.size.height >= 2
+        assert "^n New" in window.lines[-1]
+        assert "Scripted-1B" in window.status
+
+
+def test_history_keeps_a_repeated_prompt_once_and_gives_back_what_was_typed() -> None:
+    past = History()
+    assert past.step(-1, "typed") is None
+    for text in ("a", "a", "b"):
+        past.add(text)
+    assert past.texts == ["a", "b"]
+    assert [past.step(-1, "typed"), past.step(-1, "b"), past.step(-1, "a")] == ["b", "a", None]
+    assert [past.step(1, "a"), past.step(1, "b"), past.step(1, "typed")] == ["b", "typed", None]
+
+
+def keys_of(sequence: str) -> Iterator[str]:
+    """Yield the keys Textual makes of what a terminal without a keyboard protocol sends."""
+    found: list[Message] = []
+    parser = XTermParser()
+    found += parser.feed(sequence)
+    found += parser.tick()
+    return (event.key for event in found if isinstance(event, events.Key))
+
+
+@pytest.mark.parametrize(
+    ("sequence", "key"),
+    [
+        ("\x1b\r", "alt+enter"),
+        ("\x1b\n", "alt+enter"),
+        ("\x1b1", "alt+1"),
+        ("\x1b9", "alt+9"),
+        ("\x1bw", "alt+w"),
+        ("\x1bW", "alt+shift+w"),
+        ("\x1b[13;3u", "alt+enter"),
+        ("\x1b[119;4u", "alt+shift+w"),
+        ("\n", "ctrl+j"),
+        ("\r", "enter"),
+        ("\x1b[1;5S", "ctrl+f4"),
+        ("\x1b[5;5~", "ctrl+pageup"),
+    ],
+)
+def test_our_keys_arrive_from_a_terminal(sequence: str, key: str) -> None:
+    terminal.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
+    assert list(keys_of(sequence)) == [key]

@@ -1,0 +1,148 @@
+"""The start: what is imported before the first paint, connecting, loading, and what goes wrong."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+from koel_tui.session import KoelClient
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.app import KoelApp
+from koel_tui.ui.backend import Backend
+from tests.ui.scripted import ScriptedAgent
+from tests.ui.window import messages, opened
+
+LATE = (
+    "ag_ui",
+    "koel_tui.agents",
+    "koel_tui.engine",
+    "koel_tui.models",
+    "koel_tui.protocol",
+    "koel_tui.session",
+    "koel_tui.storage",
+    "llama_cpp",
+    "pydantic",
+)
+
+
+def test_nothing_heavy_is_imported_before_the_first_paint() -> None:
+    code = "import sys, koel_tui.ui.app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & set(LATE)
+
+
+async def test_the_window_is_there_before_what_it_talks_to() -> None:
+    agent, storage = ScriptedAgent(), MemoryStorage()
+    may_connect = threading.Event()
+    threads: list[str] = []
+
+    def connect() -> Backend:
+        threads.append(threading.current_thread().name)
+        may_connect.wait(10)
+        return Backend(KoelClient(agent, storage=storage), storage, agent)
+
+    async with opened(connect=connect) as window:
+        await window.sees("Ask anything.")
+        await window.until(lambda: "Starting…" in window.status)
+        await window.type("too early?")
+        await window.press("enter")
+        await window.sees("queued: too early?")
+        await window.press("ctrl+o")
+        await window.sees("Saved threads can be opened")
+        may_connect.set()
+        await window.until(lambda: bool(agent.turns) or bool(window.agent.turns))
+    assert threads != [threading.main_thread().name]
+
+
+async def test_the_load_shows_its_progress_and_a_question_waits_for_it() -> None:
+    agent = ScriptedAgent(load_at_once=False)
+    async with opened(agent=agent) as window:
+        await window.until(lambda: "loading model" in window.status)
+        agent.progress(0.4)
+        await window.until(lambda: "loading model 40 %" in window.status)
+        turn = await window.ask("Ready?")
+        turn.report(phase="loading", fraction=0.5)
+        await window.sees("⌛ loading model 50 %…")
+        agent.end_load()
+        turn.write("Yes.")
+        turn.finish()
+        await window.sees("Yes.")
+        await window.until(lambda: "Scripted-1B" in window.status)
+
+
+async def test_a_load_that_fails_is_told_and_threads_stay_readable() -> None:
+    agent = ScriptedAgent(load_at_once=False)
+    storage = MemoryStorage()
+    await storage.save("old", messages(2, "kept {n}"))
+    async with opened(agent=agent, storage=storage, thread="old") as window:
+        await window.until(lambda: "loading model" in window.status)
+        error = RuntimeError("The file model.gguf is not a model. Choose another with --model.")
+        agent.end_load(error)
+        await window.until(lambda: "No model: The file model.gguf" in window.status)
+        await window.sees("✗ The file model.gguf is not a model. Choose another with --model.")
+        await window.sees("kept 1")
+        assert window.app.fatal is error
+        # It can be tried again by asking; an answer takes the alarm back.
+        turn = await window.ask("Again")
+        turn.write("Here.")
+        turn.measure(model="Found-1B", context_tokens=4096)
+        turn.finish()
+        await window.until(lambda: "Found-1B" in window.status)
+        await window.misses("✗")
+        assert window.app.fatal is None
+
+
+async def test_a_start_that_fails_is_told_and_the_window_stays() -> None:
+    def connect() -> Backend:
+        raise OSError("Cannot use /threads: read-only. Check its permissions.")
+
+    async with opened(connect=connect) as window:
+        await window.sees("✗ Cannot use /threads: read-only. Check its permissions.")
+        await window.type("kept")
+        await window.press("enter")
+        await window.sees("queued: kept")
+        await window.press("escape")
+        await window.until(lambda: window.prompt.text == "kept")
+        assert isinstance(window.app.fatal, OSError)
+
+
+async def test_the_thread_asked_for_is_opened() -> None:
+    storage = MemoryStorage()
+    await storage.save("thread-one", messages(2, "one {n}"))
+    await storage.save("thread-two", messages(2, "two {n}"))
+    for wanted, first in (("thread-one", "one 0"), ("thread-t", "two 0"), ("one 0", "one 0")):
+        async with opened(storage=storage, thread=wanted) as window:
+            await window.sees(first)
+            await window.until(lambda first=first: window.tabs == [f"1 {first}"])  # type: ignore[misc]  # mypy does not see the default
+
+
+async def test_a_thread_that_is_not_there_is_told_and_a_new_one_opened() -> None:
+    async with opened(thread="nowhere") as window:
+        await window.sees("No saved thread is called 'nowhere'.")
+        assert window.tabs == ["1 New thread"]
+
+
+async def test_what_is_typed_during_the_start_stays() -> None:
+    agent = ScriptedAgent(load_at_once=False)
+    async with opened(agent=agent) as window:
+        await window.type("typed early")
+        agent.end_load()
+        await window.connected()
+        assert window.prompt.text == "typed early"
+
+
+async def test_leaving_during_the_start_closes_what_comes_of_it() -> None:
+    agent, storage = ScriptedAgent(), MemoryStorage()
+    may_connect = threading.Event()
+
+    def connect() -> Backend:
+        may_connect.wait(10)
+        return Backend(KoelClient(agent, storage=storage), storage, agent)
+
+    app = KoelApp(connect)
+    async with app.run_test() as pilot:
+        await pilot.press("ctrl+q")
+        may_connect.set()
+        await asyncio.sleep(0)
+    assert app.return_code == 0
