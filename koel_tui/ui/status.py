@@ -25,7 +25,7 @@ class Status:
 
     def render(self, width: int) -> Content:
         """Return the line for so many cells; the least important goes first when it is narrow."""
-        left = safe_line(self.activity)
+        left = cells.fit(safe_line(self.activity), width)
         if self.alarm:
             alarm = cells.fit(safe_line(self.alarm), width)
             room = width - cell_len(alarm) - 1

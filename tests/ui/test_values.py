@@ -1,0 +1,257 @@
+"""The pure parts of the window."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from koel_tui.ui import cells, richness
+from koel_tui.ui.activity import Activity, Figures, activity_of, figures_of
+from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from koel_tui.ui.saved import SavedThread, find_thread
+from koel_tui.ui.status import Status
+from koel_tui.ui.tabbar import Label
+from koel_tui.ui.throttle import Throttle
+from koel_tui.ui.workspace import Workspace
+
+
+class TestWorkspace:
+    def test_a_new_tab_comes_to_the_front_at_the_end(self) -> None:
+        tabs = Workspace("a")
+        tabs.add("b")
+        assert (list(tabs), tabs.active, tabs.number("b")) == (["a", "b"], "b", 2)
+
+    def test_removing_brings_the_right_neighbour_to_the_front_else_the_left(self) -> None:
+        tabs = Workspace("a")
+        tabs.add("b")
+        tabs.add("c")
+        tabs.activate("b")
+        tabs.remove("b")
+        assert tabs.active == "c"
+        tabs.remove("c")
+        assert tabs.active == "a"
+        with pytest.raises(ValueError, match="last tab"):
+            tabs.remove("a")
+
+    def test_removing_one_behind_changes_nothing_in_front(self) -> None:
+        tabs = Workspace("a")
+        tabs.add("b")
+        tabs.remove("a")
+        assert tabs.active == "b"
+
+    def test_stepping_goes_round_and_numbers_stop_at_the_ends(self) -> None:
+        tabs = Workspace("a")
+        tabs.add("b")
+        assert (tabs.step(1), tabs.step(-1), tabs.step(2)) == ("a", "a", "b")
+        assert (tabs.at(1), tabs.at(2), tabs.at(0), tabs.at(3)) == ("a", "b", None, None)
+
+    def test_unread_is_for_tabs_behind_and_ends_with_a_look(self) -> None:
+        tabs = Workspace("a")
+        tabs.add("b")
+        tabs.mark_unread("b")
+        tabs.mark_unread("a")
+        tabs.mark_unread("gone")
+        assert (tabs.is_unread("a"), tabs.is_unread("b")) == (True, False)
+        assert tabs.activate("a")
+        assert not tabs.is_unread("a")
+        assert not tabs.activate("a")
+        assert not tabs.activate("gone")
+
+
+class TestThrottle:
+    async def test_many_pokes_are_one_flush_and_one_during_it_another(self) -> None:
+        scheduled: list[tuple[float, Callable[[], Awaitable[None]]]] = []
+        flushed: list[int] = []
+
+        async def flush() -> None:
+            flushed.append(len(scheduled))
+            if len(flushed) == 1:
+                throttle.poke()
+
+        throttle = Throttle(lambda *call: scheduled.append(call), flush, interval=10.0)
+        for _ in range(5):
+            throttle.poke()
+        assert len(scheduled) == 1
+        await scheduled[0][1]()
+        assert len(scheduled) == 2
+        await scheduled[1][1]()
+        assert len(flushed) == 2
+        throttle.poke()
+        assert 9.0 < scheduled[2][0] <= 10.0
+
+    async def test_a_flush_that_fails_does_not_end_the_painting(self) -> None:
+        scheduled: list[Callable[[], Awaitable[None]]] = []
+
+        async def flush() -> None:
+            raise RuntimeError
+
+        throttle = Throttle(lambda delay, run: scheduled.append(run), flush, interval=0)
+        throttle.poke()
+        with pytest.raises(RuntimeError):
+            await scheduled[0]()
+        throttle.poke()
+        assert len(scheduled) == 2
+
+
+class TestCells:
+    @given(st.text(max_size=40), st.integers(0, 30))
+    def test_a_fitted_text_is_never_too_wide(self, text: str, width: int) -> None:
+        assert cell_len(cells.fit(text, width)) <= width
+
+    def test_what_fits_stays_and_what_is_cut_is_marked(self) -> None:
+        assert cells.fit("forest", 6) == "forest"
+        assert cells.fit("forests", 6) == "fores…"
+        assert cells.fit("日本語", 4) == "日…"
+
+    def test_counts_are_short(self) -> None:
+        counts = [0, 999, 1000, 8192, 99_900, 131_072]
+        assert [cells.count(n) for n in counts] == ["0", "999", "1.0k", "8.2k", "99.9k", "131k"]
+
+    def test_a_bar_is_empty_only_at_nothing(self) -> None:
+        bars = [cells.bar(fraction) for fraction in (0, 0.01, 0.5, 1, 7)]
+        assert bars == ["░░░░", "▓░░░", "▓▓░░", "▓▓▓▓", "▓▓▓▓"]
+
+
+class TestActivity:
+    @pytest.mark.parametrize(
+        ("value", "words", "mark"),
+        [
+            ({"phase": "loading", "fraction": 0.4}, "loading model 40 %", "loading 40 %"),
+            ({"phase": "loading"}, "loading model", "loading"),
+            ({"phase": "queued", "position": 2}, "queued: 2 ahead", "queued 2"),
+            ({"phase": "reading", "fraction": 2}, "reading 100 %", "reading 100 %"),
+            ({"phase": "writing"}, "writing", "⌛"),
+        ],
+    )
+    def test_words_and_mark(self, value: object, words: str, mark: str) -> None:
+        activity = activity_of(value)
+        assert activity is not None
+        assert (activity.words, activity.mark) == (words, mark)
+
+    @pytest.mark.parametrize("value", [None, 3, "writing", [], {}, {"phase": 4}, {"phase": "x"}])
+    def test_what_is_none_is_left_out(self, value: object) -> None:
+        assert activity_of(value) is None
+
+    def test_idle_says_nothing(self) -> None:
+        assert (Activity().words, Activity().mark) == ("", "")
+
+    def test_figures(self) -> None:
+        value = {"model": "M", "prompt_tokens": 3, "output_tokens": 4, "context_tokens": 9, "x": 1}
+        assert figures_of(value) == Figures("M", used=7, window=9)
+        assert figures_of({"model": None, "prompt_tokens": "many"}) == Figures()
+        assert figures_of("no") is None
+
+
+class TestStatus:
+    FULL = Status("writing", "Some-Model-7B", 1200, 8192, 112.4, "saved")
+
+    def test_all_of_it_where_there_is_room(self) -> None:
+        line = self.FULL.render(70).plain
+        assert line.startswith("writing ")
+        assert line.endswith("Some-Model-7B · ctx 1.2k/8.2k ▓░░░ · 112 tok/s · saved")
+        assert cell_len(line) == 70
+
+    def test_the_least_important_goes_first(self) -> None:
+        assert self.FULL.render(57).plain.endswith(
+            "Some-Model-… · ctx 1.2k/8.2k · 112 tok/s · saved"
+        )
+        assert self.FULL.render(46).plain.endswith("  ctx 1.2k/8.2k · 112 tok/s · saved")
+        assert self.FULL.render(15).plain == "writing   saved"
+
+    def test_an_alarm_stands_before_all_else(self) -> None:
+        status = Status("writing", "M", 1, 2, 3, "saved", alarm="NOT SAVED: disk full")
+        assert status.render(40).plain == "writing             NOT SAVED: disk full"
+        assert status.render(10).plain == "NOT SAVED…"
+
+    @given(st.text(max_size=60), st.text(max_size=60), st.integers(1, 90), st.text(max_size=60))
+    def test_it_never_needs_more_than_the_width(
+        self, activity: str, model: str, width: int, alarm: str
+    ) -> None:
+        for status in (
+            Status(activity, model, 100, 8192, 3.0, "saved"),
+            Status(activity, model, 100, 8192, 3.0, "saved", alarm),
+        ):
+            assert cell_len(status.render(width).plain) <= width
+
+
+class TestRichness:
+    @pytest.mark.parametrize(
+        ("text", "widgets"),
+        [
+            ("", 0),
+            ("one\nparagraph\n\nand two", 2),
+            ("# Head\ntext", 2),
+            ("- a\n- b\n  more\n- c", 12),
+            ("1. a\n2. b", 8),
+            ("```\n- a\n- b\n```\n\n~~~\n```\n~~~", 4),
+            ("> a\n> b", 2),
+        ],
+    )
+    def test_it_counts_what_markdown_will_make(self, text: str, widgets: int) -> None:
+        assert richness.widgets(text) == widgets
+
+    def test_tables_count_by_their_cells(self) -> None:
+        assert richness.widgets("|" + "a|" * 50 + "\n") * 200 > richness.MAX_WIDGETS
+
+    @given(st.text(st.sampled_from("ab\n"), max_size=200), st.integers(1, 20))
+    def test_pieces_are_the_text_and_growth_changes_only_the_last(
+        self, text: str, size: int
+    ) -> None:
+        pieces = list(richness.pieces(text, size))
+        assert all(len(piece) <= size for piece in pieces)
+        assert "".join(pieces).replace("\n", "") == text.replace("\n", "")
+        grown = list(richness.pieces(text + "more", size))
+        assert grown[: len(pieces) - 1] == pieces[:-1]
+
+
+class TestLabel:
+    def test_a_title_is_cut_and_the_mark_is_not(self) -> None:
+        label = Label("t", "A title of several words", "queued 2")
+        assert label.text(3, 40) == "3 A title of several words queued 2"
+        assert label.text(3, 22) == "3 A title of… queued 2"
+        assert label.text(3, 5) == "3 A title… queued 2"
+
+    def test_a_title_is_one_harmless_line(self) -> None:
+        assert Label("t", "a\n\x1b[31m\u202eb").text(1, 30) == "1 a ␛[31m⟦RLO⟧b"
+
+
+class TestFindThread:
+    THREADS = (
+        SavedThread("abc-1", "Forests"),
+        SavedThread("abc-2", "Cities"),
+        SavedThread("xyz", "Cities"),
+        SavedThread("abc", "By its whole id"),
+        SavedThread("", "file.json", damage="torn"),
+    )
+
+    @pytest.mark.parametrize(
+        ("wanted", "thread_id"),
+        [("abc-1", "abc-1"), ("abc", "abc"), ("x", "xyz"), ("Forests", "abc-1")],
+    )
+    def test_by_id_beginning_or_title(self, wanted: str, thread_id: str) -> None:
+        found = find_thread(self.THREADS, wanted)
+        assert isinstance(found, SavedThread)
+        assert found.id == thread_id
+
+    def test_what_fits_nothing_or_too_much_is_told(self) -> None:
+        assert find_thread(self.THREADS, "ab") == "3 saved threads fit 'ab'."
+        assert find_thread(self.THREADS, "Cities") == "2 saved threads fit 'Cities'."
+        assert find_thread(self.THREADS, "file.json") == "No saved thread is called 'file.json'."
+        assert find_thread(self.THREADS, "") == "No saved thread is called ''."
+
+
+class TestKeys:
+    def test_ids_and_keys_are_told_apart(self) -> None:
+        keys = (*KEYS, *PROMPT_KEYS)
+        assert len({key.id for key in keys}) == len(keys)
+        names = [name for key in keys for name in key.names]
+        assert len(set(names)) == len(names)
+
+    def test_no_key_is_one_that_terminals_mix_up(self) -> None:
+        names = {name for key in (*KEYS, *PROMPT_KEYS) for name in key.names}
+        assert not names & {"ctrl+i", "ctrl+m", "ctrl+h", "ctrl+left_square_bracket", "ctrl+tab"}
+
+    def test_the_footer_has_at_most_five_keys(self) -> None:
+        assert len([key for key in KEYS if key.footer]) == 5
