@@ -54,7 +54,7 @@ class Context:
         self.abort = False
         # llama.cpp keeps the bare pointer, so the callback must live as long as the context.
         self._abort_callback = llama_cpp.ggml_abort_callback(lambda _data: self.abort)
-        params.abort_callback = self._abort_callback
+        self._abortable = False
         log.forget_errors()
         self._context = llama_cpp.llama_init_from_model(model.handle, params)
         if not self._context:
@@ -93,6 +93,7 @@ class Context:
                 batch.logits[count - 1] = 1
             rows.append(count - 1 if chunk.wants_logits else -1)
         batch.n_tokens = count
+        self._watch_abort(count > len(chunks))
         result = llama_cpp.llama_decode(self._context, batch)
         if result == _ABORTED:
             raise DecodeAborted
@@ -103,6 +104,17 @@ class Context:
                 f"llama_decode failed with code {result}. Send again; see the log for its reason."
             )
         return rows
+
+    def _watch_abort(self, wanted: bool) -> None:
+        """Have `abort` looked at while decoding, or not.
+
+        It is asked for every node of the graph: nothing beside a prompt, but some 5 % of the time
+        a single token takes, which is over in milliseconds anyway.
+        """
+        if wanted != self._abortable:
+            callback = self._abort_callback if wanted else llama_cpp.ggml_abort_callback()
+            llama_cpp.llama_set_abort_callback(self._context, callback, None)
+            self._abortable = wanted
 
     def keep(self, sequence: int, tokens: int) -> bool:
         """Drop all but the first `tokens` of a sequence; False when that cannot be exact.

@@ -1,0 +1,109 @@
+"""Takes the pictures of the README: the real program, the real model, a home of its own.
+
+uv run python screenshots/make.py
+"""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from textual.events import Paste
+from textual.pilot import Pilot
+
+from koel_tui.ui.app import KoelApp
+
+HERE = Path(__file__).parent
+SEA = "Explain in two sentences why the sea is salty."
+ROBOT = "Write a short story about a robot who learns to paint. Use a heading."
+HAIKU = "Give me three tips for better sleep as a list."
+
+
+class Studio:
+    """Runs the window without a terminal and takes its picture."""
+
+    def __init__(self, app: KoelApp, pilot: Pilot[int]) -> None:
+        self._app = app
+        self._pilot = pilot
+
+    async def ask(self, text: str) -> None:
+        """Send `text` as a user would."""
+        self._app.post_message(Paste(text))
+        await self._pilot.pause()
+        await self._pilot.press("enter")
+
+    async def press(self, *keys: str) -> None:
+        """Press keys."""
+        await self._pilot.press(*keys)
+
+    async def until(self, condition: Callable[[str], object], seconds: float = 120) -> None:
+        """Wait until `condition` holds for the text on the screen."""
+        end = time.monotonic() + seconds
+        while not condition(self.text):
+            if time.monotonic() > end:
+                raise TimeoutError(f"never seen on the screen:\n{self.text}")
+            await self._pilot.pause(0.02)
+
+    @property
+    def text(self) -> str:
+        """What is on the screen."""
+        size = self._app.size
+        lines = self._app.screen._compositor.render_strips(size)
+        return "\n".join(strip.text.rstrip() for strip in lines)
+
+    def picture(self, name: str) -> None:
+        """Save what is on the screen as NAME.svg."""
+        svg = self._app.export_screenshot(title="koel-chat")
+        (HERE / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+@asynccontextmanager
+async def studio(columns: int, rows: int, thread: str | None = None) -> AsyncIterator[Studio]:
+    """Open the real program in a window of this size."""
+    from koel_tui.cli.assemble import backend
+    from koel_tui.settings import load_settings
+
+    settings = load_settings(temperature=0.2, seed=4, max_output_tokens=220)
+    app = KoelApp(lambda: backend(settings), thread=thread)
+    async with app.run_test(size=(columns, rows)) as pilot:
+        opened = Studio(app, pilot)
+        await opened.until(lambda text: "ctx 0/" in text)
+        yield opened
+        await opened.press("ctrl+q")
+
+
+async def main() -> None:
+    """Take all pictures, from one story: ask, ask in a second tab, list, come back."""
+
+    def answered(text: str) -> bool:
+        return "tok/s" in text and "⌛" not in text and "· saved" in text
+
+    async with studio(100, 30) as window:
+        await window.ask(HAIKU)
+        await window.until(answered)
+        await window.press("ctrl+n")
+        await window.ask(SEA)
+        await window.until(answered)
+        await window.press("ctrl+n")
+        await window.ask(ROBOT)
+        await window.until(lambda text: "⌛" in text and len(text.split()) > 150)
+        window.picture("two-tabs")
+        await window.until(answered)
+        await window.press("ctrl+o")
+        await window.until(lambda text: "messages" in text)
+        window.picture("picker")
+        await window.press("escape")
+    async with studio(80, 24, thread=SEA) as window:
+        await window.until(lambda text: SEA in text)
+        window.picture("resumed")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["HOME"] = home
+        for name in ("DATA", "CONFIG", "CACHE", "STATE"):
+            os.environ[f"XDG_{name}_HOME"] = f"{home}/{name.lower()}"
+        asyncio.run(main())
