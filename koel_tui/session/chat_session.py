@@ -243,7 +243,7 @@ class ChatSession:
         """Return the event with a time, so that the fold needs no clock of its own."""
         if not isinstance(event, BaseEvent) or event.timestamp is not None:
             return event
-        return event.model_copy(update={"timestamp": int(self._now().timestamp() * 1000)})
+        return event.model_copy(update={"timestamp": round(self._now().timestamp() * 1000)})
 
     def _now(self) -> datetime:
         """Return the time in whole milliseconds, which is what is stored."""

@@ -159,7 +159,6 @@ class ThreadDirectory:
         path = self._path(header.id)
         try:
             private_directory(self.path)
-            self._signature(path)
             status = write_atomically(path, encode_record(header, state).encode("ascii"))
         except OSError as error:
             raise StorageError(

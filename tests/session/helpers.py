@@ -128,6 +128,23 @@ def fail(error: BaseException, *deltas: str) -> Answer:
     return answer
 
 
+def stubborn(free: asyncio.Event) -> Answer:
+    """Return an answer that ignores cancellation until `free` is set."""
+
+    async def answer(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield start("m")
+        yield content("m", "Hel")
+        while not free.is_set():
+            try:
+                await free.wait()
+            except asyncio.CancelledError:
+                continue
+        yield content("m", "lo")
+
+    return answer
+
+
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds; fail at the deadline."""
     async with asyncio.timeout(DEADLINE):

@@ -116,6 +116,22 @@ async def test_what_changes_during_a_write_is_saved_without_another_call() -> No
     await eventually(lambda: other_tasks() == set())
 
 
+async def test_saves_do_not_pile_up_behind_a_slow_write() -> None:
+    storage = SlowStorage()
+    thread = Thread(storage, interval=0)
+    thread.say("first")
+    thread.autosave.soon()
+    await eventually(lambda: storage.waiting == 1)
+    for number in range(20):
+        thread.say(str(number))
+        thread.autosave.soon()
+        await asyncio.sleep(0.001)  # lets the timer go off while the write still waits
+    assert len(other_tasks()) == 1
+    storage.open.set()
+    await eventually(lambda: not thread.autosave.dirty)
+    assert await storage.load("t") == thread.state
+
+
 async def test_a_failed_write_waits_for_the_next_save_point() -> None:
     storage = FailingStorage()
     storage.broken = True

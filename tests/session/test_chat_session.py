@@ -3,7 +3,8 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from koel_tui.protocol import (
     fold,
 )
 from koel_tui.session import KoelClient, RunInProgressError, SessionDisposedError
+from koel_tui.session.run import CANCEL_GRACE
 from koel_tui.storage import MemoryStorage, StorageError
 from tests.session.helpers import (
     Answer,
@@ -45,6 +47,7 @@ from tests.session.helpers import (
     other_tasks,
     say,
     start,
+    stubborn,
 )
 
 
@@ -110,6 +113,16 @@ async def test_send_sets_message_and_phase_at_the_call() -> None:
     await sending
     stamps = {message.timestamp for message in session.state.messages}
     assert stamps == {moment.replace(microsecond=678_000)}
+
+
+async def test_times_are_exact_to_the_millisecond() -> None:
+    for milliseconds in range(0, 1000, 7):
+        moment = datetime(2026, 1, 2, 3, 4, 5, milliseconds * 1000, tzinfo=UTC)
+        session = KoelClient(
+            ScriptedAgent(say("ok")), clock=partial(next, repeat(moment))
+        ).new_session()
+        await session.send("hi")
+        assert {message.timestamp for message in session.state.messages} == {moment}
 
 
 async def test_a_second_send_is_refused_and_leaves_the_first_run_alone() -> None:
@@ -304,22 +317,9 @@ async def test_cancel_on_an_idle_session_changes_nothing() -> None:
 
 
 async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay_cancel(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, free: asyncio.Event
 ) -> None:
-    free = asyncio.Event()
-
-    async def stubborn(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
-        yield begin(run)
-        yield start("m")
-        yield content("m", "Hel")
-        while not free.is_set():
-            try:
-                await free.wait()
-            except asyncio.CancelledError:
-                continue
-        yield content("m", "lo")
-
-    session = KoelClient(ScriptedAgent(stubborn)).new_session()
+    session = KoelClient(ScriptedAgent(stubborn(free))).new_session()
     sending = asyncio.create_task(session.send("hi"))
     await eventually(lambda: bool(session.state.pending_messages))
     events = session.events()
@@ -337,6 +337,20 @@ async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay
     assert await collected(events) == []
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert other_tasks() == set()
+
+
+async def test_an_agent_that_stops_when_asked_is_not_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    session = KoelClient(ScriptedAgent(say("Hel", gate=asyncio.Event()))).new_session()
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    session.cancel()
+    await sending
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_later(2 * CANCEL_GRACE, passed.set)
+    await passed.wait()
+    assert caplog.records == []
 
 
 async def test_the_next_run_waits_until_the_agent_has_let_go_of_the_last() -> None:

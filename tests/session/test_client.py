@@ -5,17 +5,17 @@ from collections.abc import AsyncIterator
 import pytest
 from ag_ui.core import BaseEvent, RunAgentInput
 
-from koel_tui.session import KoelClient, SessionDisposedError, ThreadInUseError
+from koel_tui.session import ChatSession, KoelClient, SessionDisposedError, ThreadInUseError
 from koel_tui.storage import MemoryStorage
 from tests.session.helpers import (
     FailingStorage,
     ReleasingAgent,
     ScriptedAgent,
-    begin,
+    SlowStorage,
     eventually,
     other_tasks,
     say,
-    start,
+    stubborn,
 )
 
 
@@ -36,18 +36,24 @@ async def test_a_live_thread_gets_no_second_session() -> None:
 
 async def test_a_thread_can_be_opened_again_right_after_dispose() -> None:
     storage = MemoryStorage()
-    agent = ReleasingAgent(say("Hel", gate=asyncio.Event()), say("ok"))
+    released_before: list[str] = []
+
+    async def second(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        released_before.extend(agent.released)
+        async for event in say("ok")(run):
+            yield event
+
+    agent = ReleasingAgent(say("Hel", gate=asyncio.Event()), second)
     client = KoelClient(agent, storage=storage)
     session = client.new_session("t")
     sending = asyncio.create_task(session.send("hi"))
     await eventually(lambda: bool(session.state.pending_messages))
-    closing = session.dispose()
+    session.dispose()
     again = client.new_session("t", initial=session.state)
     assert client.sessions == (again,)
     await again.send("go on")
-    assert closing.done()
-    assert agent.released == ["t"]
     await sending
+    assert released_before == ["t"]
     assert [message.content for message in agent.inputs[1].messages] == ["hi", "Hel", "go on"]
     assert await storage.load("t") == again.state
 
@@ -101,16 +107,22 @@ async def test_dispose_takes_effect_at_the_call() -> None:
     await closing
 
 
-async def test_giving_up_on_dispose_does_not_stop_the_last_save() -> None:
-    storage = MemoryStorage()
+@pytest.mark.parametrize("whole_client", [True, False])
+async def test_giving_up_on_dispose_does_not_stop_the_last_save(whole_client: bool) -> None:
+    storage = SlowStorage()
     client = KoelClient(ScriptedAgent(say("Hel", gate=asyncio.Event())), storage=storage)
     session = client.new_session("t")
     sending = asyncio.create_task(session.send("hi"))
     await eventually(lambda: bool(session.state.pending_messages))
-    waiting = asyncio.ensure_future(client.dispose())
+    owner: KoelClient | ChatSession = client if whole_client else session
+    waiting = owner.dispose()
+    await asyncio.sleep(0)
     waiting.cancel()
     await sending
-    await eventually(lambda: session.closed)
+    assert not session.closed
+    storage.open.set()
+    await owner.dispose()
+    assert session.closed
     assert await storage.load("t") == session.state
 
 
@@ -127,20 +139,9 @@ async def test_what_could_not_be_saved_is_still_there_after_dispose() -> None:
 
 
 async def test_an_agent_that_never_lets_go_does_not_hang_dispose(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, free: asyncio.Event
 ) -> None:
-    free = asyncio.Event()
-
-    async def stuck(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
-        yield begin(run)
-        yield start("m")
-        while not free.is_set():
-            try:
-                await free.wait()
-            except asyncio.CancelledError:
-                continue
-
-    client = KoelClient(ScriptedAgent(stuck))
+    client = KoelClient(ScriptedAgent(stubborn(free)))
     session = client.new_session()
     sending = asyncio.create_task(session.send("hi"))
     await eventually(lambda: bool(session.state.pending_messages))
