@@ -1,6 +1,4 @@
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial, reduce
@@ -21,7 +19,6 @@ from koel_tui.protocol import (
     AgentError,
     ChatState,
     Message,
-    OpenMessage,
     ProtocolError,
     RunPhase,
     TransportError,
@@ -29,14 +26,10 @@ from koel_tui.protocol import (
     fold,
 )
 from koel_tui.session import KoelClient, RunInProgressError, SessionDisposedError
-from koel_tui.session.run import CANCEL_GRACE
-from koel_tui.storage import MemoryStorage, StorageError
 from tests.session.helpers import (
     Answer,
-    FailingStorage,
     ReleasingAgent,
     ScriptedAgent,
-    SlowStorage,
     begin,
     collected,
     content,
@@ -44,10 +37,8 @@ from tests.session.helpers import (
     eventually,
     fail,
     finish,
-    other_tasks,
     say,
     start,
-    stubborn,
 )
 
 
@@ -215,13 +206,6 @@ async def test_a_stream_that_just_ends_is_an_interrupted_run() -> None:
     assert [message.content for message in agent.inputs[1].messages] == ["hi", "Hel", "go on"]
 
 
-async def test_an_agent_that_cancels_itself_does_not_hang_its_run() -> None:
-    session = KoelClient(ScriptedAgent(fail(asyncio.CancelledError(), "Hel"))).new_session()
-    async with asyncio.timeout(1):
-        await session.send("hi")
-    assert session.state.phase is RunPhase.ERROR
-
-
 @pytest.mark.parametrize(
     "answer", [say("Hel", "lo"), fail(ConnectionResetError("cut"), "ha"), fail(ValueError("odd"))]
 )
@@ -251,251 +235,6 @@ async def test_session_case_13_an_event_that_cannot_be_folded_ends_the_run_with_
     assert session.state.error == AgentError("cannot be copied")
 
 
-async def test_session_case_23_cancel_is_immediate_and_keeps_what_came() -> None:
-    storage = MemoryStorage()
-    stopped = asyncio.Event()
-
-    async def endless(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
-        try:
-            yield begin(run)
-            yield start("m")
-            while True:
-                yield content("m", "ha ")
-                await asyncio.sleep(0)
-        finally:
-            stopped.set()
-
-    agent = ScriptedAgent(endless, say("ok"))
-    session = KoelClient(agent, storage=storage).new_session("t")
-    sending = asyncio.create_task(session.send("laugh"))
-    await eventually(lambda: len(session.state.pending_messages) > 0)
-    session.cancel()
-    assert session.state.phase is RunPhase.CANCELLED
-    assert session.state.error is None
-    cancelled = session.state
-    events = session.events()
-    async with asyncio.timeout(1):
-        await sending
-        await stopped.wait()
-    assert session.state is cancelled
-    kept = session.state.messages[-1]
-    assert kept.interrupted and kept.timestamp is not None and kept.content.startswith("ha")
-    assert await storage.load("t") == cancelled
-    await session.send("again")
-    assert session.state.messages[1] == kept
-    assert agent.inputs[1].messages[1].content == kept.content
-    await session.dispose()
-    assert len(await collected(events)) == 5  # the second run's alone
-
-
-async def test_cancel_before_the_first_token_leaves_no_empty_message() -> None:
-    gate = asyncio.Event()
-    session = KoelClient(ScriptedAgent(say(gate=gate))).new_session()
-    sending = asyncio.create_task(session.send("hi"))
-    await eventually(lambda: bool(session.state.pending_messages))
-    session.cancel()
-    await sending
-    assert _said(session.state) == [("user", "hi")]
-
-
-async def test_cancel_of_a_run_that_has_not_begun() -> None:
-    agent = ScriptedAgent(say("ok"))
-    session = KoelClient(agent).new_session()
-    sending = session.send("hi")
-    session.cancel()
-    async with asyncio.timeout(1):
-        await sending
-    assert (session.state.phase, agent.inputs) == (RunPhase.CANCELLED, [])
-
-
-async def test_cancel_on_an_idle_session_changes_nothing() -> None:
-    session = KoelClient(ScriptedAgent(say("ok"))).new_session()
-    await session.send("hi")
-    before = session.state
-    session.cancel()
-    assert session.state is before
-
-
-async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay_cancel(
-    caplog: pytest.LogCaptureFixture, free: asyncio.Event
-) -> None:
-    session = KoelClient(ScriptedAgent(stubborn(free))).new_session()
-    sending = asyncio.create_task(session.send("hi"))
-    await eventually(lambda: bool(session.state.pending_messages))
-    events = session.events()
-    with caplog.at_level(logging.WARNING, logger="koel_tui.session"):
-        began = time.perf_counter()
-        session.cancel()
-        assert time.perf_counter() - began < 0.05
-        async with asyncio.timeout(1):
-            await sending
-        await eventually(lambda: bool(caplog.records))
-    cancelled = session.state
-    free.set()
-    await session.dispose()
-    assert session.state is cancelled
-    assert await collected(events) == []
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert other_tasks() == set()
-
-
-async def test_an_agent_that_stops_when_asked_is_not_warned_of(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    session = KoelClient(ScriptedAgent(say("Hel", gate=asyncio.Event()))).new_session()
-    sending = asyncio.create_task(session.send("hi"))
-    await eventually(lambda: bool(session.state.pending_messages))
-    session.cancel()
-    await sending
-    passed = asyncio.Event()
-    asyncio.get_running_loop().call_later(2 * CANCEL_GRACE, passed.set)
-    await passed.wait()
-    assert caplog.records == []
-
-
-async def test_the_next_run_waits_until_the_agent_has_let_go_of_the_last() -> None:
-    running: list[str] = []
-
-    async def careful(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
-        assert running == []
-        running.append(run.run_id)
-        try:
-            yield begin(run)
-            yield start("m")
-            await asyncio.Event().wait()
-        finally:
-            for _ in range(20):  # letting go takes a while
-                await asyncio.sleep(0)
-            running.remove(run.run_id)
-
-    session = KoelClient(ScriptedAgent(careful)).new_session()
-    for _ in range(3):
-        sending = asyncio.create_task(session.send("hi"))
-        await eventually(lambda: bool(session.state.pending_messages))
-        session.cancel()
-        await sending
-    assert session.state.error is None
-
-
-async def test_cancelling_who_waits_for_send_leaves_the_run_alone() -> None:
-    gate = asyncio.Event()
-    session = KoelClient(ScriptedAgent(say("ok", gate=gate))).new_session()
-    sending = asyncio.create_task(session.send("hi"))
-    await eventually(lambda: bool(session.state.pending_messages))
-    sending.cancel()
-    gate.set()
-    await eventually(lambda: session.state.phase is RunPhase.IDLE)
-    assert _said(session.state)[-1] == ("assistant", "ok")
-
-
-async def test_session_case_26_persist_load_and_go_on_with_equal_states() -> None:
-    storage = MemoryStorage()
-    client = KoelClient(ScriptedAgent(say("Hel", "lo")), storage=storage)
-    session = client.new_session("thread-42")
-    await session.send("hi")
-    await session.persist()
-    await session.dispose()
-    saved = await storage.load("thread-42")
-    resumed = client.new_session("thread-42", initial=saved)
-    assert resumed.state == session.state
-    await resumed.send("again")
-    ids = [message.id for message in resumed.state.messages]
-    assert len(set(ids)) == 4
-
-
-async def test_a_state_that_was_saved_while_running_is_not_running_when_resumed() -> None:
-    half = OpenMessage.of(Message("m", "assistant", "Hel"))
-    running = ChatState(open_messages=(half,), phase=RunPhase.RUNNING)
-    session = KoelClient(ScriptedAgent(say("ok"))).new_session(initial=running)
-    assert session.state.phase is RunPhase.IDLE
-    assert session.state.messages[0].interrupted
-
-
-async def test_session_case_27_clear_leaves_nothing_behind() -> None:
-    storage = MemoryStorage()
-    gate = asyncio.Event()
-    client = KoelClient(ScriptedAgent(say("ha", gate=gate)), storage=storage, save_interval=0)
-    session = client.new_session("t")
-    sending = asyncio.create_task(session.send("hi"))
-    await eventually(lambda: bool(session.state.pending_messages))
-    states = session.states()
-    await session.clear()
-    await sending
-    assert session.state == ChatState()
-    assert await anext(states) == ChatState()
-    assert await storage.list_threads() == []
-    await session.dispose()
-    assert await storage.list_threads() == []
-
-
-async def test_a_cleared_thread_can_be_used_again() -> None:
-    storage = MemoryStorage()
-    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
-    await session.send("one")
-    await session.clear()
-    await session.send("two")
-    loaded = await storage.load("t")
-    assert loaded is not None
-    assert _said(loaded) == [("user", "two"), ("assistant", "ok")]
-
-
-async def test_clear_that_cannot_delete_says_so_and_is_empty_all_the_same() -> None:
-    class Undeletable(MemoryStorage):
-        async def delete(self, thread_id: str) -> None:
-            raise StorageError("read-only")
-
-    storage = Undeletable()
-    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
-    await session.send("secret")
-    with pytest.raises(StorageError):
-        await session.clear()
-    assert session.state == ChatState() and session.dirty
-    await session.dispose()
-    assert await storage.load("t") == ChatState()
-
-
-async def test_persist_without_a_storage_does_nothing() -> None:
-    session = KoelClient(ScriptedAgent(say("ok"))).new_session()
-    await session.persist()
-    await session.send("hi")
-    await session.clear()
-    assert not session.dirty and session.save_error is None
-
-
-async def test_persist_raises_what_the_storage_raises() -> None:
-    storage = FailingStorage()
-    storage.broken = True
-    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session()
-    with pytest.raises(StorageError, match="full"):
-        await session.persist()
-    assert isinstance(session.save_error, StorageError)
-
-
-async def test_a_failed_save_does_not_end_the_run_and_is_tried_again() -> None:
-    storage = FailingStorage()
-    storage.broken = True
-    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
-    await session.send("one")
-    assert session.state.phase is RunPhase.IDLE and session.state.error is None
-    assert session.dirty and isinstance(session.save_error, StorageError)
-    storage.broken = False
-    await session.send("two")
-    assert not session.dirty and session.save_error is None
-    assert await storage.load("t") == session.state
-
-
-async def test_a_storage_that_hangs_does_not_hang_send() -> None:
-    storage = SlowStorage()
-    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
-    async with asyncio.timeout(3):
-        await session.send("hi")
-    assert session.state.phase is RunPhase.IDLE and session.dirty
-    storage.open.set()
-    await session.dispose()
-    assert storage.most_waiting == 1
-    assert await storage.load("t") == session.state
-
-
 async def test_use_after_dispose_is_refused() -> None:
     session = KoelClient(ScriptedAgent(say("ok"))).new_session("t9")
     await session.dispose()
@@ -513,27 +252,6 @@ async def test_use_after_dispose_is_refused() -> None:
     assert session.state == ChatState()
 
 
-async def test_dispose_during_a_run_settles_send_saves_and_leaks_nothing() -> None:
-    storage = MemoryStorage()
-    agent = ReleasingAgent(say("Hel", gate=asyncio.Event()))
-    session = KoelClient(agent, storage=storage).new_session("t")
-    states = asyncio.create_task(collected(session.states()))
-    events = asyncio.create_task(collected(session.events()))
-    sending = asyncio.create_task(session.send("hi"))
-    await eventually(lambda: bool(session.state.pending_messages))
-    closing = session.dispose()
-    assert session.state.phase is RunPhase.CANCELLED
-    async with asyncio.timeout(1):
-        await closing
-        await sending
-    await session.dispose()
-    assert (await states)[-1] is session.state
-    assert len(await events) >= 2
-    assert await storage.load("t") == session.state
-    assert agent.released == ["t"]
-    assert other_tasks() == set()
-
-
 async def test_a_release_that_fails_does_not_stop_the_close() -> None:
     class Unreleasable(ReleasingAgent):
         async def release(self, thread_id: str) -> None:
@@ -542,14 +260,6 @@ async def test_a_release_that_fails_does_not_stop_the_close() -> None:
     session = KoelClient(Unreleasable(say("ok"))).new_session()
     await session.dispose()
     assert session.closed
-
-
-async def test_an_untouched_session_is_not_saved() -> None:
-    storage = MemoryStorage()
-    client = KoelClient(ScriptedAgent(say("ok")), storage=storage)
-    saved = ChatState(messages=(Message("u", "user", "hi"),))
-    await client.new_session("t", initial=saved).dispose()
-    assert await storage.list_threads() == []
 
 
 async def test_prompt_readers_see_every_state_and_slow_ones_the_newest() -> None:
@@ -581,3 +291,10 @@ async def test_events_are_never_skipped_and_start_at_the_call() -> None:
         "TEXT_MESSAGE_END",
         "RUN_FINISHED",
     ]
+
+
+async def test_an_agent_that_cancels_itself_does_not_hang_its_run() -> None:
+    session = KoelClient(ScriptedAgent(fail(asyncio.CancelledError(), "Hel"))).new_session()
+    async with asyncio.timeout(1):
+        await session.send("hi")
+    assert session.state.phase is RunPhase.ERROR

@@ -1,0 +1,163 @@
+import asyncio
+
+import pytest
+
+from koel_tui.protocol import (
+    ChatState,
+    Message,
+    OpenMessage,
+    RunPhase,
+)
+from koel_tui.session import KoelClient
+from koel_tui.storage import MemoryStorage, StorageError
+from tests.session.helpers import (
+    FailingStorage,
+    ReleasingAgent,
+    ScriptedAgent,
+    SlowStorage,
+    collected,
+    eventually,
+    other_tasks,
+    say,
+)
+
+
+def _said(state: ChatState) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in state.messages]
+
+
+async def test_session_case_26_persist_load_and_go_on_with_equal_states() -> None:
+    storage = MemoryStorage()
+    client = KoelClient(ScriptedAgent(say("Hel", "lo")), storage=storage)
+    session = client.new_session("thread-42")
+    await session.send("hi")
+    await session.persist()
+    await session.dispose()
+    saved = await storage.load("thread-42")
+    resumed = client.new_session("thread-42", initial=saved)
+    assert resumed.state == session.state
+    await resumed.send("again")
+    ids = [message.id for message in resumed.state.messages]
+    assert len(set(ids)) == 4
+
+
+async def test_a_state_that_was_saved_while_running_is_not_running_when_resumed() -> None:
+    half = OpenMessage.of(Message("m", "assistant", "Hel"))
+    running = ChatState(open_messages=(half,), phase=RunPhase.RUNNING)
+    session = KoelClient(ScriptedAgent(say("ok"))).new_session(initial=running)
+    assert session.state.phase is RunPhase.IDLE
+    assert session.state.messages[0].interrupted
+
+
+async def test_session_case_27_clear_leaves_nothing_behind() -> None:
+    storage = MemoryStorage()
+    gate = asyncio.Event()
+    client = KoelClient(ScriptedAgent(say("ha", gate=gate)), storage=storage, save_interval=0)
+    session = client.new_session("t")
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    states = session.states()
+    await session.clear()
+    await sending
+    assert session.state == ChatState()
+    assert await anext(states) == ChatState()
+    assert await storage.list_threads() == []
+    await session.dispose()
+    assert await storage.list_threads() == []
+
+
+async def test_a_cleared_thread_can_be_used_again() -> None:
+    storage = MemoryStorage()
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
+    await session.send("one")
+    await session.clear()
+    await session.send("two")
+    loaded = await storage.load("t")
+    assert loaded is not None
+    assert _said(loaded) == [("user", "two"), ("assistant", "ok")]
+
+
+async def test_clear_that_cannot_delete_says_so_and_is_empty_all_the_same() -> None:
+    class Undeletable(MemoryStorage):
+        async def delete(self, thread_id: str) -> None:
+            raise StorageError("read-only")
+
+    storage = Undeletable()
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
+    await session.send("secret")
+    with pytest.raises(StorageError):
+        await session.clear()
+    assert session.state == ChatState() and session.dirty
+    await session.dispose()
+    assert await storage.load("t") == ChatState()
+
+
+async def test_persist_without_a_storage_does_nothing() -> None:
+    session = KoelClient(ScriptedAgent(say("ok"))).new_session()
+    await session.persist()
+    await session.send("hi")
+    await session.clear()
+    assert not session.dirty and session.save_error is None
+
+
+async def test_persist_raises_what_the_storage_raises() -> None:
+    storage = FailingStorage()
+    storage.broken = True
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session()
+    with pytest.raises(StorageError, match="full"):
+        await session.persist()
+    assert isinstance(session.save_error, StorageError)
+
+
+async def test_a_failed_save_does_not_end_the_run_and_is_tried_again() -> None:
+    storage = FailingStorage()
+    storage.broken = True
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
+    await session.send("one")
+    assert session.state.phase is RunPhase.IDLE and session.state.error is None
+    assert session.dirty and isinstance(session.save_error, StorageError)
+    storage.broken = False
+    await session.send("two")
+    assert not session.dirty and session.save_error is None
+    assert await storage.load("t") == session.state
+
+
+async def test_a_storage_that_hangs_does_not_hang_send() -> None:
+    storage = SlowStorage()
+    session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session("t")
+    async with asyncio.timeout(3):
+        await session.send("hi")
+    assert session.state.phase is RunPhase.IDLE and session.dirty
+    storage.open.set()
+    await session.dispose()
+    assert storage.most_waiting == 1
+    assert await storage.load("t") == session.state
+
+
+async def test_dispose_during_a_run_settles_send_saves_and_leaks_nothing() -> None:
+    storage = MemoryStorage()
+    agent = ReleasingAgent(say("Hel", gate=asyncio.Event()))
+    session = KoelClient(agent, storage=storage).new_session("t")
+    states = asyncio.create_task(collected(session.states()))
+    events = asyncio.create_task(collected(session.events()))
+    sending = asyncio.create_task(session.send("hi"))
+    await eventually(lambda: bool(session.state.pending_messages))
+    closing = session.dispose()
+    assert session.state.phase is RunPhase.CANCELLED
+    async with asyncio.timeout(1):
+        await closing
+        await sending
+    await session.dispose()
+    assert (await states)[-1] is session.state
+    assert len(await events) >= 2
+    assert await storage.load("t") == session.state
+    assert agent.released == ["t"]
+    assert other_tasks() == set()
+
+
+async def test_an_untouched_session_is_not_saved() -> None:
+    storage = MemoryStorage()
+    client = KoelClient(ScriptedAgent(say("ok")), storage=storage)
+    saved = ChatState(messages=(Message("u", "user", "hi"),))
+    await client.new_session("t", initial=saved).dispose()
+    assert await storage.list_threads() == []
