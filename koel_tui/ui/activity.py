@@ -59,6 +59,29 @@ class Figures:
     trimmed_turns: int = 0
 
 
+class Pace:
+    """How fast text comes: the pieces of one answer by the time they took."""
+
+    _ENOUGH = 10
+
+    def __init__(self) -> None:
+        self._pieces = 0
+        self._began_at = self._now = 0.0
+
+    def tick(self, now: float) -> None:
+        """Count a piece that came at `now`, in seconds of any clock."""
+        if not self._pieces:
+            self._began_at = now
+        self._pieces += 1
+        self._now = now
+
+    @property
+    def per_s(self) -> float:
+        """Pieces a second; 0 until there are enough to tell."""
+        took = self._now - self._began_at
+        return (self._pieces - 1) / took if self._pieces > self._ENOUGH and took > 0 else 0.0
+
+
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 

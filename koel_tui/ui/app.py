@@ -351,15 +351,14 @@ class KoelApp(App[int]):
             alarm = f"NOT SAVED: {conversation.save_problem}"
         elif notice := self.notice():
             alarm = f"No model: {notice}"
-        saved = "saved" if conversation.entries() else ""
         figures = conversation.figures
         return Status(
             activity=self._hint or startup.words or conversation.activity.words,
             model=figures.model or startup.model,
             used=figures.used,
             window=figures.window or startup.window,
-            tokens_per_s=figures.tokens_per_s,
-            saved="saving…" if conversation.unsaved else saved,
+            tokens_per_s=conversation.tokens_per_s,
+            saved=_saved(conversation),
             alarm=alarm,
         )
 
@@ -393,3 +392,10 @@ class KoelApp(App[int]):
 
 def _joined(*texts: str) -> str:
     return "\n\n".join(text for text in texts if text.strip())
+
+
+def _saved(conversation: Conversation) -> str:
+    # Text that is being written is saved every second: saying so each time would only flicker.
+    if conversation.busy or not conversation.entries():
+        return ""
+    return "saving…" if conversation.unsaved else "saved"

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from koel_tui.text import safe_line
-from koel_tui.ui.activity import Activity, Figures, activity_of, figures_of
+from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui.entries import Entry, Place, Row
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Conversation:
         self._listener = listener
         self._session: ChatSession | None = None
         self._run: asyncio.Task[None] | None = None
+        self._pace = Pace()
         self._readers: list[asyncio.Task[None]] = []
         self._known: tuple[Message, ...] = ()
         self._entries: list[Entry] = []
@@ -103,6 +105,11 @@ class Conversation:
     def answered(self) -> bool:
         """Whether the model has finished an answer here."""
         return bool(self.figures.model) and not self.failed
+
+    @property
+    def tokens_per_s(self) -> float:
+        """How fast the answer comes, or came."""
+        return self._pace.per_s if self.busy else self.figures.tokens_per_s
 
     @property
     def unsaved(self) -> bool:
@@ -160,11 +167,16 @@ class Conversation:
         rows: list[Row] = []
         if self.untouched:
             rows += [Row("welcome", line) for line in WELCOME]
+        if left_out := self.figures.trimmed_turns:
+            turns = "1 turn" if left_out == 1 else f"{left_out} turns"
+            rows.append(Row("hint", f"The oldest {turns} did not fit the model and were left out."))
         if self.problem:
             rows.append(Row("error", f"✗ {self.problem}"))
         if state is not None and state.error is not None:
             rows.append(Row("error", f"✗ {state.error.message}"))
             rows.append(Row("hint", "  ↑ brings your message back, enter sends it again."))
+        elif state is not None and _ended_unanswered(state):
+            rows.append(Row("hint", "stopped before an answer came"))
         elif notice := self._listener.notice():
             rows.append(Row("error", f"✗ {notice}"))
         if self.busy and not _writes(state):
@@ -183,7 +195,7 @@ class Conversation:
             self.queue.insert(0, text)
             self._give_back()
             return
-        self.activity, self.problem = Activity("waiting"), ""
+        self.activity, self.problem, self._pace = Activity("waiting"), "", Pace()
         self._run = asyncio.create_task(self._follow(completion))
 
     async def _follow(self, completion: Coroutine[Any, Any, None]) -> None:
@@ -215,6 +227,7 @@ class Conversation:
         async for event in events:
             if isinstance(event, TextMessageContentEvent):
                 self.activity = Activity("writing")
+                self._pace.tick(monotonic())
             elif isinstance(event, CustomEvent) and event.name == ACTIVITY:
                 self.activity = activity_of(event.value) or self.activity
             elif isinstance(event, CustomEvent) and event.name == METRICS:
@@ -229,6 +242,11 @@ def _entries(messages: "Sequence[Message]", writing: bool = False) -> Iterator[E
         if message.role in _SHOWN and (message.content or message.interrupted):
             note = "stopped" if message.interrupted else ""
             yield Entry(message.id, message.role, message.content, writing, note)
+
+
+def _ended_unanswered(state: "ChatState") -> bool:
+    last = state.messages[-1:]
+    return state.phase == "cancelled" and bool(last) and last[0].role == "user"
 
 
 def _writes(state: "ChatState | None") -> bool:

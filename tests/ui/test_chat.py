@@ -112,6 +112,24 @@ async def test_escape_stops_the_answer_and_keeps_what_came() -> None:
         ]
 
 
+async def test_a_stop_before_the_first_word_is_told() -> None:
+    async with opened() as window:
+        await window.ask("Never mind")
+        await window.press("escape")
+        await window.sees("stopped before an answer came")
+        await window.ask("Now")
+        await window.misses("stopped before an answer came")
+
+
+async def test_turns_that_did_not_fit_are_told() -> None:
+    async with opened() as window:
+        turn = await window.ask("Long")
+        turn.write("short")
+        turn.measure(model="M", trimmed_turns=3, context_tokens=256)
+        turn.finish()
+        await window.sees("The oldest 3 turns did not fit the model and were left out.")
+
+
 async def test_what_is_sent_during_an_answer_waits_and_is_sent_after_it() -> None:
     async with opened() as window:
         first = await window.ask("One")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui.ui import cells, richness
-from koel_tui.ui.activity import Activity, Figures, activity_of, figures_of
+from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
 from koel_tui.ui.saved import SavedThread, find_thread
 from koel_tui.ui.status import Status
@@ -142,6 +142,17 @@ class TestActivity:
         assert figures_of(value) == Figures("M", used=7, window=9)
         assert figures_of({"model": None, "prompt_tokens": "many"}) == Figures()
         assert figures_of("no") is None
+
+
+class TestPace:
+    def test_it_tells_when_it_has_seen_enough(self) -> None:
+        pace = Pace()
+        for n in range(10):
+            pace.tick(100 + n / 20)
+        assert pace.per_s == 0
+        for n in range(10, 30):
+            pace.tick(100 + n / 20)
+        assert round(pace.per_s) == 20
 
 
 class TestStatus:

@@ -76,6 +76,16 @@ class Window:
         return "\n".join(self.lines)
 
     @property
+    def view(self) -> str:
+        """What stands in the transcript."""
+        region = self.transcript.region
+        return "\n".join(self.lines[region.y : region.bottom])
+
+    async def reads(self, text: str) -> None:
+        """Wait until `text` stands in the transcript."""
+        await self.until(lambda: text in self.view, text)
+
+    @property
     def status(self) -> str:
         return self.lines[-2]
 
