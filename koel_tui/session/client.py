@@ -28,8 +28,8 @@ class KoelClient:
     def __init__(
         self,
         agent: Agent,
-        *,
         storage: SessionStorage | None = None,
+        *,
         clock: Callable[[], datetime] = utc_now,
         save_interval: float = 1.0,
     ) -> None:
