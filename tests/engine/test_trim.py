@@ -1,0 +1,105 @@
+"""Overflow trimming: what stays, what leaves, and how often the prompt is made for it."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.engine import ChatMessage, ContextOverflowError, ToolCallDelta
+from koel_tui.engine.native.trim import Fitted, Messages, fit
+
+SYSTEM = ChatMessage("system", "s")
+
+
+def prompt_of(messages: Messages) -> list[int]:
+    """One token a character, and one for each message."""
+    return [0] * sum(len(message.content) + 1 for message in messages)
+
+
+def turn(question: str, answer: str = "a") -> Messages:
+    return ChatMessage("user", question), ChatMessage("assistant", answer)
+
+
+def tool_turn(question: str) -> Messages:
+    call = ToolCallDelta("c", "now", "{}")
+    return (
+        ChatMessage("user", question),
+        ChatMessage("assistant", "", tool_calls=(call,)),
+        ChatMessage("tool", "noon", tool_call_id="c"),
+        ChatMessage("assistant", "noon"),
+    )
+
+
+turns = st.lists(
+    st.builds(turn, st.text("x", min_size=1, max_size=9), st.text("y", max_size=9))
+    | st.builds(tool_turn, st.text("x", min_size=1, max_size=9)),
+    max_size=20,
+)
+heads = st.lists(st.just(SYSTEM), max_size=2).map(tuple)
+greetings = st.just(()) | st.just((ChatMessage("assistant", "hello"),))
+newest = st.text("z", min_size=1, max_size=9).map(lambda text: (ChatMessage("user", text),))
+
+
+def joined(parts: list[Messages]) -> Messages:
+    return tuple(message for part in parts for message in part)
+
+
+@given(heads, greetings, turns, newest, st.integers(1, 200), st.integers(0, 60))
+def test_fit_keeps_the_newest_turns_and_no_fewer_than_fit(
+    head: Messages,
+    greeting: Messages,
+    old: list[Messages],
+    last: Messages,
+    window: int,
+    reserve: int,
+) -> None:
+    room = max(1, reserve)
+    parts = [*([greeting] if greeting else []), *old, last]
+    smallest = len(prompt_of(head + last))
+    try:
+        fitted = fit(head + joined(parts), prompt_of, window=window, reserve=reserve)
+    except ContextOverflowError:
+        assert smallest >= window
+        return
+    assert fitted.messages == head + joined(parts[fitted.left_out :])
+    assert len(fitted.prompt) == len(prompt_of(fitted.messages)) < window
+    if fitted.left_out < len(parts) - 1:
+        assert len(fitted.prompt) + room <= window
+    if fitted.left_out:
+        more = prompt_of(head + joined(parts[fitted.left_out - 1 :]))
+        assert len(more) + room > window
+
+
+@pytest.mark.parametrize("window", [10**6, 5000, 100, 12])
+def test_fit_asks_for_few_prompts(window: int) -> None:
+    asked: list[int] = []
+
+    def counting(messages: Messages) -> list[int]:
+        asked.append(len(messages))
+        return prompt_of(messages)
+
+    messages = (SYSTEM, *joined([turn("question")] * 1000), ChatMessage("user", "last"))
+    fitted = fit(messages, counting, window=window, reserve=4)
+    assert fitted.messages[-1].content == "last"
+    assert len(asked) <= (1 if window == 10**6 else math.ceil(math.log2(1001)) + 2)
+
+
+def test_fit_the_reserve_shrinks_for_the_newest_turn() -> None:
+    messages = (SYSTEM, *turn("old"), ChatMessage("user", "x" * 90))
+    fitted = fit(messages, prompt_of, window=100, reserve=50)
+    assert fitted == Fitted((SYSTEM, messages[-1]), [0] * 93, 1)
+
+
+def test_fit_a_newest_turn_larger_than_the_window_is_an_error_with_both_numbers() -> None:
+    with pytest.raises(ContextOverflowError, match=r"takes 201 tokens, the window has 100\b"):
+        fit((ChatMessage("user", "x" * 200),), prompt_of, window=100, reserve=1)
+    with pytest.raises(ContextOverflowError, match=r"newest turn .* takes 103 tokens, the window"):
+        fit(
+            (SYSTEM, *turn("old"), ChatMessage("user", "x" * 100)), prompt_of, window=103, reserve=1
+        )
+
+
+def test_fit_nothing_and_only_a_system_prompt() -> None:
+    assert fit((), prompt_of, window=10, reserve=1) == Fitted((), [], 0)
+    assert fit((SYSTEM,), prompt_of, window=10, reserve=1).messages == (SYSTEM,)
