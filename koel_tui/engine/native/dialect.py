@@ -1,0 +1,58 @@
+"""Dialects: how a model marks its thinking, as far as its chat template tells."""
+
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What stands before and after a piece of thinking."""
+
+    start: str
+    end: str
+
+
+KNOWN_TAGS = (
+    Tags("<think>", "</think>"),
+    Tags("<|channel>thought", "<channel|>"),
+    Tags("[THINK]", "[/THINK]"),
+    Tags("<thinking>", "</thinking>"),
+    Tags("<reasoning>", "</reasoning>"),
+    Tags("<seed:think>", "</seed:think>"),
+    Tags("<|START_THINKING|>", "<|END_THINKING|>"),
+    Tags(
+        "<|channel|>analysis<|message|>",
+        "<|end|><|start|>assistant<|channel|>final<|message|>",
+    ),
+)
+"""The tags models are known to use."""
+
+_USUAL_TAGS = KNOWN_TAGS[:2]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The thinking tags of a model.
+
+    `anywhere` False reads them at the beginning of an answer only: a model whose template tells
+    of no thinking may well write about `<think>`, and that is not to disappear.
+    """
+
+    thinking: tuple[Tags, ...] = _USUAL_TAGS
+    anywhere: bool = True
+
+    @classmethod
+    def of_template(cls, source: str) -> Self:
+        """Return the dialect that the source of a chat template shows."""
+        declared = tuple(tags for tags in KNOWN_TAGS if tags.start in source or tags.end in source)
+        return cls(declared) if declared else cls(anywhere=False)
+
+    def left_open(self, prompt: str) -> Tags | None:
+        """Return the tags of a block of thinking that the end of the prompt begins, if any.
+
+        The template of many a reasoning model ends so, and the answer starts inside the block.
+        """
+        if not self.anywhere:
+            return None  # the template writes no tags, so these are somebody's text
+        end = prompt.rstrip()
+        return next((tags for tags in self.thinking if end.endswith(tags.start)), None)

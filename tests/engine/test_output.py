@@ -1,0 +1,311 @@
+"""The splitter: what of an answer is text, what thinking, what a tool call."""
+
+import json
+from itertools import groupby, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.engine import TextDelta, ThinkingDelta, ToolCallDelta
+from koel_tui.engine.native.dialect import KNOWN_TAGS, Dialect, Tags
+from koel_tui.engine.native.output import CALL_LIMIT, OutputSplitter, Piece
+
+THINK = KNOWN_TAGS[0]
+ALL = Dialect(KNOWN_TAGS)
+TOOLS = ("now", "add")
+
+Plain = tuple[str, str]
+
+
+def joined(pieces: list[Piece]) -> list[Plain]:
+    """The pieces as (kind, content), neighbours of a kind together."""
+    plain: list[Plain] = []
+    for piece in pieces:
+        match piece:
+            case TextDelta(text=text):
+                plain.append(("text", text))
+            case ThinkingDelta(text=text):
+                plain.append(("thinking", text))
+            case ToolCallDelta(name=name, arguments=arguments):
+                plain.append((f"call {len(plain)}", f"{name}{arguments}"))
+    return [
+        (kind.split()[0], "".join(content for _, content in group))
+        for kind, group in groupby(plain, key=lambda item: item[0])
+    ]
+
+
+def split(
+    *deltas: str,
+    dialect: Dialect = ALL,
+    thinking: bool = True,
+    inside: Tags | None = None,
+    tools: tuple[str, ...] = TOOLS,
+) -> list[Plain]:
+    splitter = OutputSplitter(dialect, thinking=thinking, inside=inside, tools=tools)
+    pieces = [piece for delta in deltas for piece in splitter.feed(delta)]
+    return joined(pieces + splitter.finish())
+
+
+# Thinking
+
+
+def test_output_a_tag_over_two_deltas() -> None:
+    assert split("<th", "ink>why", " so</thi", "nk>\n\nhe", "llo") == [
+        ("thinking", "why so"),
+        ("text", "hello"),
+    ]
+
+
+@pytest.mark.parametrize("tags", KNOWN_TAGS, ids=lambda tags: tags.start)
+def test_output_thinking_of_every_dialect(tags: Tags) -> None:
+    answer = f"{tags.start}\nwhy{tags.end}\nhello"
+    expected = [("thinking", "why"), ("text", "hello")]
+    assert split(answer) == expected
+    assert split(*answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("a < b <thin", [("text", "a < b <thin")]),
+        ("<think>why</thi", [("thinking", "why</thi")]),
+        ("<think></think>hello", [("text", "hello")]),
+        ("<think>\n\n</think>\n\nhello", [("text", "hello")]),
+        (
+            "<think>1</think>a<think>2</think>b",
+            [("thinking", "1"), ("text", "a"), ("thinking", "2"), ("text", "b")],
+        ),
+        ("<think>never ended", [("thinking", "never ended")]),
+        ("<think>", []),
+        ("</think>stray", [("text", "</think>stray")]),
+        ("", []),
+        (" \n ", [("text", " \n ")]),
+    ],
+)
+def test_output_edges_of_thinking(answer: str, expected: list[Plain]) -> None:
+    assert split(answer) == expected
+    assert split(*answer) == expected
+
+
+def test_output_thinking_not_wanted_is_not_text_either() -> None:
+    assert split("<think>why</think>hello", thinking=False) == [("text", "hello")]
+    assert split("<think>why", thinking=False) == []
+
+
+def test_output_an_answer_that_starts_inside_thinking() -> None:
+    assert split("\nwhy</think>hello", inside=THINK) == [("thinking", "why"), ("text", "hello")]
+
+
+def test_output_without_declared_tags_only_the_beginning_is_thinking() -> None:
+    unknown = Dialect.of_template("{{ messages }}")
+    assert split("\n<think>why</think>yes", dialect=unknown) == [
+        ("text", "\n"),
+        ("thinking", "why"),
+        ("text", "yes"),
+    ]
+    written = "Write `<think>` and `</think>`."
+    assert split(written, dialect=unknown) == [("text", written)]
+    assert split(*written, dialect=unknown) == [("text", written)]
+
+
+def test_dialect_is_what_the_template_shows() -> None:
+    assert Dialect.of_template("{{ m.split('</think>')[-1] }}") == Dialect((THINK,))
+    assert Dialect.of_template("[THINK]").thinking == (Tags("[THINK]", "[/THINK]"),)
+    assert not Dialect.of_template("").anywhere
+
+
+def test_dialect_tells_an_open_block_at_the_end_of_a_prompt() -> None:
+    dialect = Dialect((THINK,))
+    assert dialect.left_open("<|im_start|>assistant\n<think>\n") == THINK
+    assert dialect.left_open("<think>\n\n</think>\n\n") is None
+    assert dialect.left_open("what is <think>?\n<|im_start|>assistant\n") is None
+    assert Dialect.of_template("").left_open("user: <think>") is None
+
+
+# Tool calls
+
+ADD = '{"name": "add", "arguments": {"a": 1, "b": "}<"}}'
+NOW = '{"name": "now", "parameters": {}}'
+ADDED = ("call", 'add{"a": 1, "b": "}<"}')
+NOWED = ("call", "now{}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (f"<tool_call>\n{ADD}\n</tool_call>", [ADDED]),
+        (
+            f"ok<tool_call>{ADD}</tool_call>\n<tool_call>{NOW}</tool_call>",
+            [("text", "ok"), ADDED, NOWED],
+        ),
+        (f"<tool_call>{ADD}", [ADDED]),  # the end tag was the end of the answer
+        (f"[TOOL_CALLS] [{ADD}, {NOW}]", [ADDED, NOWED]),
+        (f"[TOOL_CALLS][{ADD}]done", [ADDED, ("text", "done")]),
+        (f"<|python_tag|>{ADD}; {NOW}", [ADDED, NOWED]),
+        (f"{ADD}", [ADDED]),
+        (f"\n{NOW};{NOW}", [("text", "\n"), NOWED, NOWED]),
+        ('<function=add>{"a": 1, "b": "}<"}</function>', [ADDED]),
+        ("<function=now></function>", [NOWED]),
+        (f"<think>which?</think>{NOW}", [("thinking", "which?"), NOWED]),
+        (
+            r'<tool_call>{"name": "now", "arguments": "{\"tz\": \"é\"}"}</tool_call>',
+            [("call", 'now{"tz": "é"}')],
+        ),
+        (r'{"name": "now", "arguments": {"q": "\\\"}"}}', [("call", r'now{"q": "\\\"}"}')]),
+        (
+            r'<tool_call>{"name": "now", "arguments": {"q": "\ud800"}}</tool_call>',
+            [("call", r'now{"q": "\ud800"}')],
+        ),
+    ],
+)
+def test_output_calls_never_leak_into_the_text(answer: str, expected: list[Plain]) -> None:
+    assert split(answer) == expected
+    assert split(*answer) == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<tool_call>not json</tool_call> and on",
+        "<tool_call>[]</tool_call>",
+        '<tool_call>{"name": 5}</tool_call>',
+        '<tool_call>{"name": "a b", "arguments": {}}</tool_call>',
+        '<tool_call>{"name": "now", "arguments": {"a": NaN}}</tool_call>',
+        "<tool_call>" + "[" * 50_000 + "</tool_call>",
+        '<tool_call>{"name": "now", "argum',
+        "[TOOL_CALLS] none today",
+        "<|python_tag|>print(1)",
+        "<function=now",
+        '<function=now>["a"]</function>',
+        '{"answer": 42} is the answer',
+        '{"name": "Alice", "parameters": {}}',  # no tool of that name was offered
+        '{"name": "now"}',
+        "{ unbalanced",
+        f"see {ADD}",  # only a whole answer may be a bare call
+    ],
+)
+def test_output_what_is_no_call_is_text_to_the_letter(answer: str) -> None:
+    assert split(answer) == [("text", answer)]
+    assert split(*answer) == [("text", answer)]
+
+
+def test_output_without_tools_nothing_is_a_call() -> None:
+    for answer in (f"<tool_call>{ADD}</tool_call>", ADD, f"[TOOL_CALLS][{ADD}]"):
+        assert split(answer, tools=()) == [("text", answer)]
+
+
+def test_output_a_call_without_an_end_becomes_text() -> None:
+    endless = "<tool_call>" + "x" * CALL_LIMIT
+    splitter = OutputSplitter(ALL, tools=TOOLS)
+    held = splitter.feed(endless[: CALL_LIMIT - 1])
+    assert held == []
+    assert joined(splitter.feed(endless[CALL_LIMIT - 1 :] + f"<tool_call>{NOW}</tool_call>")) == [
+        ("text", endless),
+        NOWED,
+    ]
+
+
+def test_output_ids_are_nine_letters_and_digits_and_differ() -> None:
+    def ids(prefix: str) -> list[str]:
+        splitter = OutputSplitter(ALL, tools=TOOLS, call_prefix=prefix)
+        pieces = splitter.feed(f"[TOOL_CALLS][{ADD}, {NOW}]")
+        assert splitter.calls == 2
+        return [piece.id for piece in pieces if isinstance(piece, ToolCallDelta)]
+
+    made = ids("a") + ids("b")
+    assert len(set(made)) == 4
+    assert all(len(each) == 9 and each.isalnum() for each in made)
+    assert ids("a") == made[:2]
+
+
+# Any answer, cut anywhere
+
+FRAGMENTS = [
+    *(part for tags in KNOWN_TAGS for part in (tags.start, tags.end)),
+    "<tool_call>",
+    "</tool_call>",
+    "[TOOL_CALLS]",
+    "<|python_tag|>",
+    "<function=now>",
+    "</function>",
+    ADD,
+    NOW,
+    f"[{ADD}]",
+    "{",
+    "}",
+    "[",
+    "]",
+    '"',
+    "\\",
+    ";",
+    "<",
+    "\n",
+    " ",
+    "word",
+    "é😀",
+]
+answers = st.lists(
+    st.sampled_from(FRAGMENTS) | st.text("<think>/ [TO{", max_size=5), max_size=12
+).map("".join)
+dialects = st.sampled_from([ALL, Dialect((THINK,)), Dialect.of_template("")])
+
+
+@given(answers, st.lists(st.integers(0, 200)), dialects, st.booleans(), st.booleans())
+def test_output_is_the_same_however_it_is_cut(
+    answer: str, cuts: list[int], dialect: Dialect, inside: bool, offered: bool
+) -> None:
+    def splitting(*deltas: str) -> list[Plain]:
+        return split(
+            *deltas,
+            dialect=dialect,
+            inside=THINK if inside else None,
+            tools=TOOLS if offered else (),
+        )
+
+    bounds = [0, *sorted(min(cut, len(answer)) for cut in cuts), len(answer)]
+    deltas = [answer[a:b] for a, b in pairwise(bounds)]
+    assert splitting(*deltas) == splitting(answer) == splitting(*answer)
+
+
+words = st.text(
+    st.characters(exclude_characters="<[{", exclude_categories=["Cs"]), min_size=1
+).filter(lambda text: text[0] not in " \t\r\n;")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["text", "thinking", "call"]), words), max_size=8))
+def test_output_loses_nothing_but_the_tags(parts: list[Plain]) -> None:
+    parts = [
+        part for _, group in groupby(parts, key=lambda part: part[0]) for part in [next(group)]
+    ]
+    written = {
+        "text": "{}".format,
+        "thinking": "<think>{}</think>".format,
+        "call": lambda text: (
+            f'<tool_call>{{"name": "add", "arguments": {json.dumps({"a": text})}}}</tool_call>'
+        ),
+    }
+    expected = [
+        (kind, "add" + json.dumps({"a": text}, ensure_ascii=False) if kind == "call" else text)
+        for kind, text in parts
+    ]
+    assert split(*"".join(written[kind](text) for kind, text in parts)) == expected
+
+
+@given(answers)
+def test_output_holds_back_no_more_than_a_tag(answer: str) -> None:
+    splitter = OutputSplitter(Dialect((THINK,)))
+    given_out = 0
+    for position, character in enumerate(answer, 1):
+        pieces = splitter.feed(character)
+        given_out += sum(
+            len(piece.text) for piece in pieces if not isinstance(piece, ToolCallDelta)
+        )
+        tags = sum(answer[:position].count(tag) * len(tag) for tag in (THINK.start, THINK.end))
+        blanks = sum(each.isspace() for each in answer[:position])
+        assert position - given_out < tags + blanks + len(THINK.end)
+
+
+def test_output_tells_the_tags_it_looks_for() -> None:
+    assert OutputSplitter(Dialect((THINK,))).tags == ("<think>", "</think>")
+    assert "[TOOL_CALLS]" in OutputSplitter(Dialect((THINK,)), tools=TOOLS).tags
