@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Markdown, Tabs
 
 from koel_tui.text import repair, safe_line, safe_text
-from koel_tui.ui import terminal
+from koel_tui.ui import inside
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.desk import Desk
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
@@ -39,7 +40,7 @@ class KoelApp(App[int]):
     """The whole window. `connect` makes what it talks to, and is called after the first paint."""
 
     TITLE = "koel-chat"
-    CSS_PATH = "koel.tcss"
+    CSS_PATH = Path(__file__).with_name("koel.tcss")
     BINDINGS = bindings(KEYS)
 
     def __init__(
@@ -50,7 +51,7 @@ class KoelApp(App[int]):
         theme: str | None = None,
     ) -> None:
         super().__init__()
-        terminal.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
+        inside.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
         # A label that changes would move the line under the tabs for a third of a second.
         self.animation_level = "none"
         self._connect = connect
@@ -322,6 +323,7 @@ class KoelApp(App[int]):
             with self.batch_update():
                 await self._middle.remove_children()
                 await self._middle.mount(self._transcript)
+                self._transcript.return_to_place()
         await self._paint()
 
     async def _paint(self) -> None:

@@ -8,6 +8,7 @@ from textual.actions import SkipAction
 from textual.widgets import TextArea
 
 from koel_tui.text import repair, safe_text
+from koel_tui.ui import inside
 from koel_tui.ui.keys import PROMPT_KEYS, bindings
 
 MAX_LINES = 10
@@ -72,7 +73,7 @@ class Prompt(TextArea):
         typed after it is in the prompt already: the enter of a fast typist, or of a program that
         types, would send some of the next prompt.
         """
-        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+        for binding in inside.bindings_of(self, event.key):
             if await self.app.run_action(binding.action, self):
                 event.stop()
                 event.prevent_default()

@@ -1,41 +1,44 @@
 """The transcript: a window onto the messages of one thread, however many there are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.content import Content
-from textual.widgets import Static
 
-from koel_tui.text import safe_text
-from koel_tui.ui.entries import Entry, Place, Row, Source
+from koel_tui.ui import edge, inside
+from koel_tui.ui.entries import Entry, Place, Source
 from koel_tui.ui.message import MessageView, cost_of
 from koel_tui.ui.throttle import Throttle
 
 TAIL = 20
-"""Messages shown first."""
+"""Messages mounted while the end is followed, at most."""
+TAIL_WIDGETS = 80
+"""Widgets mounted then, about: each makes painting a new word dearer."""
 STEP = 10
 """Messages loaded at once when the user reaches an end of what is shown."""
 MAX_MESSAGES = 40
+"""Messages mounted while the user reads further up, at most."""
 MAX_WIDGETS = 150
+"""Widgets mounted then, about."""
 FLUSH_INTERVAL = 0.05
 
-_ROW_STYLES = {"error": "$text-error", "welcome": "$foreground"}
 
-
-def reach(entries: Sequence[Entry], position: int, direction: int, limit: int) -> int:
+def reach(
+    entries: Sequence[Entry], position: int, direction: int, messages: int, widgets: int
+) -> int:
     """Return how far from `position` a window reaches, up (-1) or down (1).
 
-    It takes in at most `limit` messages and about `MAX_WIDGETS` widgets, but always one message.
+    It takes in at most so many messages and widgets, but always one message.
     """
     taken = cost = 0
-    while taken < limit:
+    while taken < messages:
         index = position - 1 if direction < 0 else position
         if not 0 <= index < len(entries):
             break
         cost += cost_of(entries[index])
-        if taken and cost > MAX_WIDGETS:
+        if taken and cost > widgets:
             break
         position += direction
         taken += 1
@@ -49,6 +52,8 @@ class Transcript(VerticalScroll, can_focus=False):
         super().__init__(id="transcript")
         self._source = source
         self._place = place
+        self._above = edge.Edge("above")
+        self._below = edge.Edge("below")
         self._views: list[MessageView] = []
         self._start = 0
         self._end = 0
@@ -57,21 +62,27 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def compose(self) -> ComposeResult:
         """Yield what stands above and below the messages."""
-        yield Static(id="earlier")
-        yield Static(id="rows")
+        yield self._above
+        yield self._below
 
     async def on_mount(self) -> None:
         """Show the end of the thread, or where the user was reading."""
         self.watch(self, "scroll_y", self._scrolled, init=False)
         self.anchor()
         entries = self._source.entries()
-        place = self._place
-        if place is None or place.end > len(entries):
+        if self._place is not None and self._place.end > len(entries):
+            self._place = None
+        if self._place is None:
             await self._show_tail(entries)
         else:
-            await self._rebuild(entries, place.start, place.end)
             self.release_anchor()
-            self.call_after_refresh(self.scroll_to, y=place.scroll_y, animate=False)
+            await self._rebuild(entries, self._place.start, self._place.end)
+
+    def return_to_place(self) -> None:
+        """Scroll to where the user was reading; for who mounts this, before anything is painted."""
+        if self._place is not None:
+            inside.lay_out(self)
+            self.scroll_to(y=self._place.scroll_y, animate=False, immediate=True)
 
     @property
     def at_tail(self) -> bool:
@@ -147,18 +158,20 @@ class Transcript(VerticalScroll, can_focus=False):
             await self._show_tail(entries)
             return
         if not self._views:
-            self._start = reach(entries, len(entries), -1, TAIL)
+            self._start = reach(entries, len(entries), -1, TAIL, TAIL_WIDGETS)
         await self._drop(self._views[kept:])
         self._end = self._start + kept
         self._total = len(entries)
         if follow:
             await self._mount_down_to(entries, len(entries))
             if self.is_vertical_scroll_end:
-                await self._trim(at_top=True)
+                await self._trim(at_top=True, messages=TAIL, widgets=TAIL_WIDGETS)
         self._paint_edges()
 
     async def _show_tail(self, entries: Sequence[Entry]) -> None:
-        await self._rebuild(entries, reach(entries, len(entries), -1, TAIL), len(entries))
+        await self._rebuild(
+            entries, reach(entries, len(entries), -1, TAIL, TAIL_WIDGETS), len(entries)
+        )
 
     async def _rebuild(self, entries: Sequence[Entry], start: int, end: int) -> None:
         with self.app.batch_update():
@@ -176,62 +189,56 @@ class Transcript(VerticalScroll, can_focus=False):
     async def _go_to_start(self) -> None:
         entries = self._source.entries()
         if self._start > 0:
-            await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL))
+            await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, MAX_WIDGETS))
         self.scroll_home(animate=False)
 
     async def _load_earlier(self) -> None:
         entries = self._source.entries()
-        start = reach(entries, self._start, -1, STEP)
+        start = reach(entries, self._start, -1, STEP, MAX_WIDGETS)
         if start == self._start or not self._views:
             return
-        first = self._views[0]
-        keep_in_place = self._keeper(first)
         views = [MessageView(entry) for entry in entries[start : self._start]]
-        with self.app.batch_update():
-            await self.mount_all(views, before=first)
+        async with self._keeping_in_place(self._views[0]):
+            await self.mount_all(views, before=self._views[0])
             self._views[:0] = views
             self._start = start
             await self._trim(at_top=False)
-            self._paint_edges()
-        self.call_after_refresh(keep_in_place)
 
     async def _load_later(self) -> None:
         entries = self._source.entries()
         if self._end >= len(entries) or not self._views:
             return
-        keep_in_place = self._keeper(self._views[-1])
-        with self.app.batch_update():
+        async with self._keeping_in_place(self._views[-1]):
             self._total = len(entries)
-            await self._mount_down_to(entries, reach(entries, self._end, 1, STEP))
+            await self._mount_down_to(entries, reach(entries, self._end, 1, STEP, MAX_WIDGETS))
             await self._trim(at_top=True)
-            self._paint_edges()
-        self.call_after_refresh(keep_in_place)
 
-    def _keeper(self, view: MessageView) -> Callable[[], None]:
-        """Return what puts `view` back to its place on the screen once the layout is made."""
+    @asynccontextmanager
+    async def _keeping_in_place(self, view: MessageView) -> AsyncIterator[None]:
+        """Change what is mounted so that `view` stays where it is in sight."""
         offset = view.virtual_region.y - self.scroll_y
-
-        def restore() -> None:
-            if view.is_attached:
-                self.scroll_to(y=view.virtual_region.y - offset, animate=False, immediate=True)
-
         self.release_anchor()  # else the end would be followed through what is loaded now
-        return restore
+        with self.app.batch_update():
+            yield
+            self._paint_edges()
+            inside.lay_out(self)
+            self.scroll_to(y=view.virtual_region.y - offset, animate=False, immediate=True)
 
     async def _mount_down_to(self, entries: Sequence[Entry], end: int) -> None:
         views = [MessageView(entry) for entry in entries[self._end : end]]
-        await self.mount_all(views, before="#rows")
+        await self.mount_all(views, before=self._below)
         self._views += views
         self._end += len(views)
 
-    async def _trim(self, at_top: bool) -> None:
-        """Unmount messages at one edge until the rest is within the limits."""
+    async def _trim(
+        self, at_top: bool, messages: int = MAX_MESSAGES, widgets: int = MAX_WIDGETS
+    ) -> None:
+        """Unmount messages out of sight at one edge until the rest is within the limits."""
         views = self._views if at_top else self._views[::-1]
         count, cost = len(views), sum(view.cost for view in views)
         drop: list[MessageView] = []
-        # The messages just loaded are at the other edge and stay.
-        for view in views[: max(0, count - STEP)]:
-            if count <= MAX_MESSAGES and cost <= MAX_WIDGETS:
+        for view in views[:-1]:
+            if (count <= messages and cost <= widgets) or self._is_in_sight(view):
                 break
             drop.append(view)
             count -= 1
@@ -242,6 +249,10 @@ class Transcript(VerticalScroll, can_focus=False):
             self._end -= len(drop)
         await self._drop(drop)
 
+    def _is_in_sight(self, view: MessageView) -> bool:
+        top, region = self.scroll_y, view.virtual_region
+        return region.bottom > top and region.y < top + self.size.height
+
     async def _drop(self, views: Sequence[MessageView]) -> None:
         if views:
             gone = set(views)
@@ -249,24 +260,5 @@ class Transcript(VerticalScroll, can_focus=False):
             await self.remove_children(gone)
 
     def _paint_edges(self) -> None:
-        _show(self.query_one("#earlier", Static), _earlier(self._start))
-        rows = [*self._source.rows()]
-        if not self.at_tail:
-            rows.insert(0, Row("later", f"↓ {self._total - self._end} later messages"))
-        _show(self.query_one("#rows", Static), _rows(rows))
-
-
-def _show(edge: Static, content: Content) -> None:
-    edge.display = bool(content)
-    edge.update(content)
-
-
-def _earlier(count: int) -> Content:
-    return Content(f"↑ {count} earlier message{'s' if count > 1 else ''}" if count else "")
-
-
-def _rows(rows: Sequence[Row]) -> Content:
-    return Content("\n").join(
-        Content.styled(safe_text(row.text), _ROW_STYLES.get(row.kind, "$foreground 60%"))
-        for row in rows
-    )
+        self._above.show(edge.earlier(self._start))
+        self._below.show([*edge.later(self._total - self._end), *self._source.rows()])

@@ -132,12 +132,22 @@ async def test_a_message_that_is_heavy_alone_is_still_shown() -> None:
         await window.reads("xxxxxxxx")
 
 
+async def test_what_is_in_sight_stays_mounted_however_much_it_takes() -> None:
+    async with opened(size=(120, 60)) as window:
+        turn = await window.ask("List them")
+        for n in range(30):
+            turn.write(f"- item {n}\n")
+            await window.reads(f"• item {n}")
+        assert "List them" in window.view
+
+
 def test_a_window_reaches_as_far_as_its_limits() -> None:
     light = [Entry(str(n), "user", "short") for n in range(100)]
-    assert reach(light, 100, -1, 20) == 80
-    assert reach(light, 5, -1, 20) == 0
-    assert reach(light, 0, 1, 20) == 20
-    assert reach([], 0, -1, 20) == 0
+    assert reach(light, 100, -1, 20, 150) == 80
+    assert reach(light, 100, -1, 20, 30) == 90
+    assert reach(light, 5, -1, 20, 150) == 0
+    assert reach(light, 0, 1, 20, 150) == 20
+    assert reach([], 0, -1, 20, 150) == 0
     heavy = [Entry(str(n), "assistant", "- x\n" * 20) for n in range(10)]
-    assert reach(heavy, 10, -1, 20) == 9
-    assert reach(heavy[:1], 1, -1, 20) == 0
+    assert reach(heavy, 10, -1, 20, 150) == 9
+    assert reach(heavy[:1], 1, -1, 20, 10) == 0

@@ -1,12 +1,11 @@
-"""What this version of Textual gets wrong about terminals; the only place that reaches inside it.
-
-The version is pinned, and tests watch this.
-"""
+"""The only place that reaches inside Textual, whose version is pinned; tests watch each use."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual.binding import Binding
+from textual.widget import Widget
 
 _NAMED = {"enter": ("\r", "\n")}
 
@@ -35,3 +34,16 @@ def _sequences(key: str) -> list[str]:
     if modifiers == ["alt"]:
         return [f"\x1b{character}" for character in _NAMED.get(name, (name,))]
     return [f"\x1b{name.upper()}"] if modifiers == ["alt", "shift"] else []
+
+
+def bindings_of(widget: Widget, key: str) -> list[Binding]:
+    """Return what a key is bound to in this widget, after any remapping."""
+    return widget._bindings.key_to_bindings.get(key, [])
+
+
+def lay_out(widget: Widget) -> None:
+    """Give every widget of the screen its place now, within a batch: nothing is painted yet.
+
+    For what has to be known before the next frame: by how much something new moves the rest.
+    """
+    widget.screen._refresh_layout()

@@ -1,0 +1,43 @@
+"""What stands above and below the messages of a transcript and is none of them."""
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.widgets import Static
+
+from koel_tui.text import safe_text
+from koel_tui.ui.entries import Row
+
+_STYLES = {"error": "$text-error", "welcome": "$foreground"}
+_QUIET = "$foreground 60%"
+
+
+class Edge(Static):
+    """Shows rows; takes no line when there are none."""
+
+    def __init__(self, id: str) -> None:  # noqa: A002 - Textual's word
+        super().__init__(id=id)
+        self.display = False
+        self._rows: Sequence[Row] = ()
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show these rows; when they are those shown nothing is laid out, which costs the most."""
+        if rows == self._rows:
+            return
+        self._rows = rows
+        self.display = bool(rows)
+        self.update(Content("\n").join(_content(row) for row in rows))
+
+
+def _content(row: Row) -> Content:
+    return Content.styled(safe_text(row.text), _STYLES.get(row.kind, _QUIET))
+
+
+def earlier(count: int) -> list[Row]:
+    """Return the row that says how many messages are above."""
+    return [Row("more", f"↑ {count} earlier message{'s' if count > 1 else ''}")] if count else []
+
+
+def later(count: int) -> list[Row]:
+    """Return the row that says how many messages are below."""
+    return [Row("more", f"↓ {count} later message{'s' if count > 1 else ''}")] if count else []
