@@ -1,49 +1,276 @@
 """The chat template: what it renders, and what it may not do."""
 
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from koel_tui.engine import ChatMessage, EngineError, ModelLoadError
+from koel_tui.engine import ChatMessage, EngineError, ModelLoadError, ToolCallDelta
+from koel_tui.engine.native import template as module
 from koel_tui.engine.native.template import ChatTemplate
 
 HELLO = [ChatMessage("user", "hello")]
+TALK = [ChatMessage("system", "be brief"), *HELLO]
+NOW: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "now", "description": "The time in Zürich", "parameters": {}},
+}
+CALLED = [
+    *HELLO,
+    ChatMessage("assistant", "", tool_calls=(ToolCallDelta("c1", "now", '{"tz": "CET"}'),)),
+    ChatMessage("tool", "noon", tool_call_id="c1"),
+]
+BY_ROLE = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+ALTERNATING = (
+    "{% for m in messages %}"
+    "{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
+    "[{{ m.role }}]{{ m.content }}{% endfor %}"
+)
 
 
-def template(source: str) -> ChatTemplate:
-    return ChatTemplate(source, model="tiny", bos="<s>", eos="</s>")
+class Templates:
+    """Makes templates and closes them."""
+
+    def __init__(self) -> None:
+        self.made: list[ChatTemplate] = []
+
+    def __call__(self, source: str) -> ChatTemplate:
+        made = ChatTemplate(source, model="tiny", bos="<s>", eos="</s>")
+        self.made.append(made)
+        return made
 
 
-def test_template_without_a_source_is_chatml() -> None:
+@pytest.fixture
+def template() -> Iterator[Templates]:
+    templates = Templates()
+    yield templates
+    for made in templates.made:
+        made.close()
+
+
+def test_template_without_a_source_is_chatml(template: Templates) -> None:
     assert template("").render(HELLO) == (
         "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
-def test_template_gets_special_tokens_and_functions() -> None:
+def test_template_gets_special_tokens_and_functions(template: Templates) -> None:
     source = (
         "{{ bos_token }}{{ messages | tojson }}{% if false %}{{ raise_exception('x') }}{% endif %}"
+        "{{ strftime_now('%Y') | length }}{% generation %}!{% endgeneration %}"
     )
-    assert template(source).render(HELLO) == '<s>[{"role": "user", "content": "hello"}]'
+    assert template(source).render(HELLO) == '<s>[{"role": "user", "content": "hello"}]4!'
 
 
-def test_template_that_refuses_names_the_model() -> None:
+def test_template_any_character_comes_through(template: Templates) -> None:
+    text = "é😀\u2028\n\r\x00\x1b\ud800"
+    assert template(BY_ROLE).render([ChatMessage("user", text)]) == f"[user]{text}"
+
+
+def test_template_thinking_is_asked_for_and_told(template: Templates) -> None:
+    made = template(BY_ROLE + "{% if enable_thinking %}<think>{% endif %}")
+    assert made.render(HELLO, thinking=True).endswith("<think>")
+    assert made.render(HELLO) == "[user]hello"
+    assert made.dialect.left_open(made.render(HELLO, thinking=True)) is not None
+
+
+def test_template_that_refuses_names_the_model(template: Templates) -> None:
     with pytest.raises(EngineError, match=r"template of tiny failed.*roles must alternate"):
         template("{{ raise_exception('roles must alternate') }}").render(HELLO)
 
 
-def test_template_that_cannot_be_read_names_the_model() -> None:
+def test_template_that_cannot_be_read_names_the_model(template: Templates) -> None:
     with pytest.raises(ModelLoadError, match="template of tiny cannot be read"):
         template("{% if %}")
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ messages.append(1) }}",
-        "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
-        "{% include '/etc/passwd' %}",
-    ],
-)
-def test_template_cannot_leave_its_sandbox(source: str) -> None:
-    with pytest.raises(EngineError):
+# Conversations a template does not take as they are
+
+
+def test_template_that_refuses_a_system_role_gets_it_in_the_first_question(
+    template: Templates,
+) -> None:
+    assert template(ALTERNATING).render(TALK) == "[user]be brief\n\nhello"
+
+
+def test_template_that_drops_the_system_role_gets_it_in_the_first_question(
+    template: Templates,
+) -> None:
+    source = (
+        "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    )
+    assert template(source).render(TALK) == "[user]be brief\n\nhello"
+    assert template("{{ messages | length }}").render(TALK) == "2"
+
+
+def test_template_that_wants_turns_gets_neighbours_as_one(template: Templates) -> None:
+    talk = [*TALK, ChatMessage("user", "anyone?"), ChatMessage("assistant", "yes"), *HELLO]
+    assert template(ALTERNATING).render(talk) == (
+        "[user]be brief\n\nhello\n\nanyone?[assistant]yes[user]hello"
+    )
+
+
+# Tools
+
+
+def test_template_that_knows_tools_gets_them(template: Templates) -> None:
+    made = template(
+        "{% if not tools is defined %}{% set tools = none %}{% endif %}"
+        "{% if tools %}{{ tools[0].function.name }}{% endif %}"
+        "{% for m in messages %}{% for c in m.tool_calls or [] %}"
+        "{{ c.function.arguments | tojson }}{% endfor %}{{ m.content }}{% endfor %}"
+    )
+    assert made.knows_tools
+    assert made.render(CALLED, tools=[NOW]) == 'nowhello{"tz": "CET"}noon'
+    assert made.render(HELLO) == "hello"
+
+
+def test_template_that_prints_arguments_gets_them_as_text(template: Templates) -> None:
+    made = template(
+        "{{ tools }}{% for m in messages %}{% for c in m.tool_calls or [] %}"
+        "{{ c.function.name + c.function.arguments }}{% endfor %}{% endfor %}"
+    )
+    assert made.render(CALLED) == 'Nonenow{"tz": "CET"}'
+
+
+def test_template_without_tools_gets_them_in_the_system_prompt(template: Templates) -> None:
+    made = template(BY_ROLE)
+    assert not made.knows_tools
+    prompt = made.render([TALK[0], *CALLED], tools=[NOW])
+    assert prompt.startswith("[system]be brief\n\nYou can call these tools:\n<tools>\n{")
+    assert "The time in Zürich" in prompt
+    assert prompt.endswith(
+        '[user]hello[assistant]<tool_call>\n{"name": "now", "arguments": {"tz": "CET"}}\n'
+        "</tool_call>[user]<tool_response>\nnoon\n</tool_response>"
+    )
+    assert made.render(HELLO, tools=[NOW]).startswith("[system]You can call")
+    assert template(ALTERNATING).render(TALK, tools=[NOW]).endswith("is needed.\n\nhello")
+
+
+# Hostile templates
+
+ESCAPES = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ messages.append(1) }}",
+    "{{ messages.clear() }}",
+    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ self._TemplateReference__context.environment.loader.x }}",
+    "{{ lipsum.__globals__['os'].system('id') }}",
+    "{{ raise_exception.__globals__['sys'].exit() }}",
+    "{{ strftime_now.__closure__[0] }}",
+    "{{ '{0.__class__.__mro__}'.format(1) }}",
+    "{{ ''|attr('__class__')|attr('__mro__') }}{{ (''|attr('__class__')).mro() }}",
+    "{{ joiner.__init__['__globals__']['__builtins__']['open']('/etc/passwd').read() }}",
+    "{{ request.application.__globals__ }}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}{{ os.getcwd() }}",
+    "{% extends '/etc/passwd' %}",
+]
+ENDLESS = [
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+    "{% set ns = namespace(n=10) %}{% for i in range(9) %}{% set ns.n = ns.n ** 10 %}{% endfor %}",
+    "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
+    "{% set m = namespace(x=[1]) %}{% for i in range(60) %}{% set m.x = [m.x, m.x] %}{% endfor %}"
+    "{{ n.x == m.x }}",
+    "{{ (range(99999) | list | string * 99) | wordwrap(1) | length }}",
+]
+BOMBS = [
+    "{{ 'x' * 10**10 }}",
+    "{{ [0] * 10**10 }}",
+    "{{ '%5000000000d' % 1 }}",
+    "{{ '{:>5000000000}'.format(1) }}",
+    "{{ 'x' | center(5000000000) }}",
+    "{{ 'x'.ljust(5000000000) }}",
+    "{{ messages | tojson(indent=999999999) }}",
+    "{{ (5).to_bytes(5000000000, 'big') }}",
+    "{{ range(10**9) | list }}",
+    "{{ lipsum(n=99999999) }}",
+    "{% set n = namespace(x='xx') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
+    "{{ n.x }}",
+    "{% set x %}{% for i in range(99999) %}{{ 'x' * 99999 }}{% endfor %}{% endset %}{{ x }}",
+    "{% for i in range(99999) %}hello {% endfor %}",
+    "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+    "{{ " + "not " * 50_000 + "1 }}",
+    "{{ 1" + " + 1" * 50_000 + " }}",
+    "{% if 1 %}" * 5000 + "{% endif %}" * 5000,
+    "{% if a %}" + "{% elif a %}" * 20_000 + "{% endif %}",
+    "x" * (module.SOURCE_LIMIT + 1),
+]
+
+
+@pytest.mark.parametrize("source", ESCAPES)
+def test_template_cannot_leave_its_sandbox(template: Templates, source: str) -> None:
+    with pytest.raises(EngineError, match="template of tiny"):
         template(source).render(HELLO)
+
+
+@pytest.mark.parametrize("source", [*ENDLESS, *BOMBS], ids=lambda source: source[:50])
+@pytest.mark.timeout(30)
+def test_template_cannot_take_all_time_or_memory(template: Templates, source: str) -> None:
+    with pytest.raises(EngineError, match=r"template of tiny (failed|cannot be read)"):
+        template(source).render(HELLO)
+
+
+WEIGH = """
+import json, resource, sys
+from koel_tui.engine import ChatMessage, EngineError
+from koel_tui.engine.native.template import ChatTemplate
+
+for source in json.load(sys.stdin):
+    try:
+        ChatTemplate(source, model="tiny", bos="", eos="").render([ChatMessage("user", "hello")])
+    except EngineError:
+        pass
+print(max(resource.getrusage(who).ru_maxrss
+          for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not enforce RLIMIT_DATA")
+def test_template_bombs_stay_small() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WEIGH],
+        input=json.dumps(BOMBS),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    assert int(done.stdout) < 200 * 1024  # kilobytes
+
+
+def test_template_that_reached_a_limit_renders_the_next_conversation(template: Templates) -> None:
+    made = template(
+        "{% for m in messages if m.content == 'work' %}{% for a in range(99999) %}"
+        "{% for b in range(99999) %}{% endfor %}{% endfor %}{% endfor %}done"
+    )
+    with pytest.raises(EngineError, match="takes too long"):
+        made.render([ChatMessage("user", "work")])
+    assert made.render(HELLO) == "done"
+
+
+def test_template_error_text_is_short(template: Templates) -> None:
+    with pytest.raises(EngineError) as caught:
+        template("{{ raise_exception('x' * 99999) }}").render(HELLO)
+    assert len(str(caught.value)) < 1000
+
+
+def test_template_a_long_conversation_is_within_the_limits(template: Templates) -> None:
+    talk = [ChatMessage("user", "hello" * 1000), ChatMessage("assistant", "hi")] * 1000
+    assert template("").render([*talk, *HELLO]).endswith("assistant\n")
+
+
+def test_template_closed_twice(template: Templates) -> None:
+    made = template("")
+    made.close()
+    made.close()

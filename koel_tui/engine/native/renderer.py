@@ -1,0 +1,103 @@
+"""The renderer: a chat template in the process of its own that renders it."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_PROGRAM = Path(__file__).with_name("sandbox.py")
+_TIMED_OUT = (-signal.SIGPROF, -signal.SIGALRM)
+
+
+class RenderError(Exception):
+    """The template failed; `final` when another try would only cost as much again."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+class Renderer:
+    """Renders one template; a process that reached its limits is replaced. Close it.
+
+    Use it from one thread at a time. The process ends when this one does, however that ends.
+    """
+
+    def __init__(self, source: str) -> None:
+        """Start the process. Raises `RenderError` when the template cannot be read."""
+        self._source = source
+        self._process: subprocess.Popen[bytes] | None = None
+        self.variables = frozenset(self._start()["variables"])
+        """The names of the variables the template looks at."""
+
+    def render(self, variables: Mapping[str, Any]) -> str:
+        """Return the text of the template with the variables. Raises `RenderError`."""
+        if self._process is None:
+            self._start()
+        return str(self._ask(variables)["text"])
+
+    def close(self) -> None:
+        """End the process. Idempotent."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _start(self) -> dict[str, Any]:
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+                # Neither the user's environment nor a module in some directory has a say in it,
+                # and without `site` it starts in half the time.
+                [sys.executable, "-P", "-S", str(_PROGRAM)],
+                env=_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # ctrl+c at the terminal is the window's business
+            )
+        except OSError as error:
+            raise RenderError(f"its process does not start: {error}", final=True) from error
+        try:
+            return self._ask({"source": self._source})
+        except RenderError:
+            self.close()
+            raise
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        process = self._process
+        assert process and process.stdin and process.stdout  # noqa: S101 - started, with pipes
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except OSError:
+            line = b""
+        if not line:
+            raise RenderError(self._last_words(process), final=True)
+        reply: dict[str, Any] = json.loads(line)
+        if "error" in reply:
+            raise RenderError(reply["error"])
+        return reply
+
+    def _last_words(self, process: subprocess.Popen[bytes]) -> str:
+        code = process.wait()
+        self.close()
+        return "it takes too long" if code in _TIMED_OUT else f"its process ended with {code}"
+
+
+def _environment() -> dict[str, str]:
+    places = {
+        str(Path(spec.origin).parent.parent)
+        for spec in map(importlib.util.find_spec, ("jinja2", "markupsafe"))
+        if spec is not None and spec.origin is not None
+    }
+    zone = {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
+    return {"PYTHONPATH": os.pathsep.join(places), "PYTHONUTF8": "1", **zone}

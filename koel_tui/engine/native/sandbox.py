@@ -1,0 +1,175 @@
+"""The program of the process that renders a chat template.
+
+A template comes with a model from anywhere. Jinja's sandbox keeps it away from Python's insides,
+but not from taking all time and memory, and a check between its steps would not either: a single
+step can do it (`10 ** 10 ** 10`, printing or comparing a list that holds itself many times over),
+and while it runs no other code of its process gets a turn. So a template has a process of its
+own, with a timer and a limit that the operating system enforces; it can open no file and start no
+process, even if it should break out of Jinja. The engine starts this file by its path.
+
+Requests and replies are JSON, one a line. The first request has the `source`, its reply the
+`variables` the template looks at; each further one has the variables to render with, its reply
+the `text`. A reply with `error` says why there is none; no reply means that a limit was reached.
+"""
+
+import json
+import resource
+import signal
+import sys
+from datetime import datetime
+from typing import Any, NoReturn
+
+import jinja2.debug  # noqa: F401 - Jinja imports it when a template fails: too late for a file
+from jinja2 import Template, TemplateError, meta, nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+CPU_LIMIT_S = 2.0
+TIME_LIMIT_S = 10.0  # for a machine that is too busy to spend the other one
+MEMORY_LIMIT = 160 * 1024 * 1024
+MEMORY_PER_BYTE = 16  # what a byte of a request may become as Python objects
+OUTPUT_LIMIT = 64 * 1024
+OUTPUT_PER_BYTE = 4
+_REASON_LIMIT = 500
+
+_TIMERS = (
+    (signal.ITIMER_PROF, signal.SIGPROF, CPU_LIMIT_S),
+    (signal.ITIMER_REAL, signal.SIGALRM, TIME_LIMIT_S),
+)
+
+
+class _Generation(Extension):
+    """`{% generation %}`: what a trainer is to learn from; it changes nothing in a prompt."""
+
+    tags = {"generation"}  # noqa: RUF012 - Jinja declares it so
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class _Server:
+    """Answers requests: the first compiles the template, the others render it."""
+
+    def __init__(self) -> None:
+        self._environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.loopcontrols", _Generation],
+        )
+        self._environment.filters["tojson"] = _to_json
+        self._environment.globals["raise_exception"] = _raise
+        self._environment.globals["strftime_now"] = _now
+        self._template: Template | None = None
+
+    def answer(self, line: bytes) -> dict[str, Any]:
+        """Return the reply to a request."""
+        try:
+            request = json.loads(line)
+            if self._template is None:
+                return {"variables": self._compile(request["source"])}
+            return {"text": self._render(request, OUTPUT_LIMIT + OUTPUT_PER_BYTE * len(line))}
+        except MemoryError:
+            reason = "it takes too much memory"
+        except RecursionError:
+            reason = "it is nested too deeply"
+        except Exception as error:  # whatever the template does, the engine gets a reply
+            reason = str(error)[:_REASON_LIMIT] or type(error).__name__
+        return {"error": reason}
+
+    def forget(self) -> None:
+        """Make the next request the first one."""
+        self._template = None
+
+    def _compile(self, source: str) -> list[str]:
+        variables = meta.find_undeclared_variables(self._environment.parse(source))
+        self._template = self._environment.from_string(source)
+        return sorted(variables)
+
+    def _render(self, variables: dict[str, Any], limit: int) -> str:
+        assert self._template is not None  # noqa: S101 - the first request has made it
+        pieces: list[str] = []
+        for piece in self._template.generate(variables):
+            limit -= len(piece)
+            if limit < 0:
+                raise TemplateError("its output is too long for its input")
+            pieces.append(piece)
+        return "".join(pieces)
+
+
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    # Jinja's own filter escapes for HTML, which no model was trained on.
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
+
+
+def _raise(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+def _now(form: str) -> str:
+    return datetime.now().strftime(form)
+
+
+def _warm_up(server: _Server) -> None:
+    """Have the standard library read the files it reads at first use, while it can."""
+    _now("%x %X")
+    for source in (r"{{ 'Grüße\n' | tojson }}{{ missing.part }}", "{% if %}"):
+        server.answer(json.dumps({"source": source}).encode())
+        server.answer(b"{}")
+        server.forget()
+
+
+def _close_off() -> None:
+    """Give up files and processes, and let the timers kill."""
+    signals = {number for _, number, _ in _TIMERS}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    for number in signals:
+        signal.signal(number, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit(request_bytes: int) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    memory = MEMORY_LIMIT + MEMORY_PER_BYTE * request_bytes
+    if most != resource.RLIM_INFINITY:
+        memory = min(memory, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, most))
+    for timer, _, seconds in _TIMERS:
+        signal.setitimer(timer, seconds)
+
+
+def _unlimit() -> None:
+    for timer, _, _ in _TIMERS:
+        signal.setitimer(timer, 0)
+
+
+def main() -> None:
+    """Answer requests from the standard input until it ends."""
+    server = _Server()
+    _warm_up(server)
+    _close_off()
+    for line in sys.stdin.buffer:
+        _limit(len(line))
+        reply = json.dumps(server.answer(line)).encode() + b"\n"
+        _unlimit()
+        sys.stdout.buffer.write(reply)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
