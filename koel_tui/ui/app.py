@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import events, on
-from textual.app import App, ComposeResult, SystemCommand
-from textual.containers import Container
+from textual.app import ComposeResult, SystemCommand
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.widgets import Footer, Markdown, Tabs
@@ -20,12 +19,12 @@ from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.desk import Desk
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, Signals, close_in_time
-from koel_tui.ui.prompt import Prompt
+from koel_tui.ui.pane import Pane
 from koel_tui.ui.startup import Startup
-from koel_tui.ui.status import Status, StatusLine
-from koel_tui.ui.tabbar import Label, TabBar
+from koel_tui.ui.status import StatusLine
+from koel_tui.ui.summary import label_of, status_of
+from koel_tui.ui.tabbar import TabBar
 from koel_tui.ui.throttle import Throttle
-from koel_tui.ui.transcript import Transcript
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
@@ -36,7 +35,7 @@ _PAINT_INTERVAL = 0.1
 _LOOK_INTERVAL = 0.5
 
 
-class KoelApp(App[int]):
+class KoelApp(inside.QuietApp):
     """The whole window. `connect` makes what it talks to, and is called after the first paint."""
 
     TITLE = "koel-chat"
@@ -59,28 +58,24 @@ class KoelApp(App[int]):
         self._wanted_theme = theme
         self._startup = Startup(self._poke)
         self._desk = Desk(self)
-        self._shown: Conversation | None = None
         self._hint = ""
         self._asked_to_quit = float("-inf")
         self._leaving = False
         self._signals = Signals(self._leave)
-        self._tabbar = TabBar(self._label(self._desk.active))
-        self._middle = Container(id="middle")
-        self._transcript: Transcript | None = None
-        self._prompt = Prompt(self._send)
-        self._statusline = StatusLine(self._status())
+        self._tabbar = TabBar(label_of(self._desk.active, unread=False))
+        self._pane = Pane()
+        self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
         self._painting = Throttle(self.set_timer, self._paint, _PAINT_INTERVAL)
 
     @property
     def fatal(self) -> BaseException | None:
-        """What kept the model from being there, if anything did."""
-        return self._startup.problem
+        """What ended the window, else what kept the model from being there, if anything did."""
+        return self.crash or self._startup.problem
 
     def compose(self) -> ComposeResult:
         """Yield the parts of the window, top to bottom."""
         yield self._tabbar
-        yield self._middle
-        yield self._prompt
+        yield self._pane
         yield self._statusline
         yield Footer(show_command_palette=False)
 
@@ -91,10 +86,10 @@ class KoelApp(App[int]):
         elif self._wanted_theme:
             self._tell(f"There is no theme {self._wanted_theme!r}; ctrl+p, Theme lists all.")
         self._signals.catch()
-        self._prompt.focus()
+        self._pane.take_focus()
         await self._show_active()
         self.set_interval(_LOOK_INTERVAL, self._poke)  # saving ends without an event
-        self.call_after_refresh(self.run_worker, self._start, exit_on_error=False)
+        self.call_after_refresh(self.run_worker, self._start)
 
     async def on_unmount(self) -> None:
         """Give the signals back, and save what an unforeseen end left unsaved."""
@@ -105,8 +100,7 @@ class KoelApp(App[int]):
 
     def changed(self, conversation: Conversation) -> None:
         """Paint a conversation anew: its label always, its messages where they are in view."""
-        if conversation is self._shown and self._transcript is not None:
-            self._transcript.poke()
+        self._pane.changed(conversation)
         self._poke()
 
     def ended(self, conversation: Conversation) -> None:
@@ -118,15 +112,11 @@ class KoelApp(App[int]):
 
     def returned(self, conversation: Conversation, text: str) -> None:
         """Put text back where the user writes, before what is there already."""
-        if conversation is self._shown:
-            self._prompt.replace_text(_joined(text, self._prompt.text))
-        else:
-            conversation.draft = _joined(text, conversation.draft)
+        self._pane.give_back(conversation, text)
 
     def notice(self) -> str:
-        """Return why there is no model to talk to; empty when there is one."""
-        problem = self._startup.problem
-        return "" if problem is None else str(problem) or type(problem).__name__
+        """Return what is wrong for all conversations alike."""
+        return self._startup.notice
 
     def lost(self, conversation: Conversation) -> None:
         """Say that a closed thread could not be saved."""
@@ -134,11 +124,6 @@ class KoelApp(App[int]):
         self._tell(f"NOT SAVED: {conversation.title}: {why}", "error")
 
     # What the user does
-
-    def _send(self, text: str) -> None:
-        if self._shown is not None and self._transcript is not None:
-            self._shown.ask(text)
-            self._transcript.go_to_end()
 
     @on(Tabs.TabActivated)
     async def _tab_clicked(self) -> None:
@@ -153,19 +138,19 @@ class KoelApp(App[int]):
 
     async def action_new_tab(self) -> None:
         """Open an empty tab."""
-        self._keep_draft()
+        self._pane.put_away()
         self._desk.new()
         await self._show_active()
 
     async def action_close_tab(self) -> None:
         """Close the tab in front; its thread stays saved."""
-        self._keep_draft()
+        self._pane.put_away()
         self._desk.close(self._desk.active)
         await self._show_active()
 
     async def action_reopen_tab(self) -> None:
         """Bring back the tab closed last."""
-        self._keep_draft()
+        self._pane.put_away()
         await self._open(self._desk.reopen())
 
     async def action_step_tab(self, distance: int) -> None:
@@ -185,33 +170,14 @@ class KoelApp(App[int]):
 
     def action_scroll(self, where: str) -> None:
         """Scroll the transcript while the prompt keeps the focus."""
-        transcript = self._transcript
-        if transcript is None:
-            return
-        page = max(1, transcript.size.height - 2)
-        lines = {"up": -1, "down": 1, "page_up": -page, "page_down": page}
-        if where in lines:
-            transcript.move(lines[where])
-        elif where == "home":
-            transcript.go_to_start()
-        else:
-            transcript.go_to_end()
+        self._pane.scroll_messages(where)
 
-    async def action_open(self) -> None:
+    def action_open(self) -> None:
         """Choose a saved thread and open it."""
-        backend = self._startup.backend
-        if backend is None:
+        if self._startup.backend is None:
             self._tell("Saved threads can be opened as soon as the start is over.")
-            return
-        from koel_tui.ui.picker import Picker
-        from koel_tui.ui.saved import saved_threads
-
-        try:
-            threads = await saved_threads(backend.storage)
-        except Exception as error:
-            self._tell(f"The saved threads cannot be listed: {error}", "error")
-            return
-        await self.push_screen(Picker(threads), self._picked)
+        else:
+            self.run_worker(self._choose(self._startup.backend), group="choose", exclusive=True)
 
     def action_help(self) -> None:
         """Show every key."""
@@ -223,10 +189,10 @@ class KoelApp(App[int]):
                 in_force[active.binding.id].append(key)
         self.push_screen(Help(in_force))
 
-    def action_copy_or_quit(self) -> None:
+    async def action_copy_or_quit(self) -> None:
         """Quit at the second press; a selection was copied before this is reached."""
         if monotonic() - self._asked_to_quit < _QUIT_WITHIN:
-            self._leave(0)
+            await self.action_quit()
             return
         self._asked_to_quit = monotonic()
         self._hint = "press ctrl+c again to quit"
@@ -234,7 +200,9 @@ class KoelApp(App[int]):
         self._poke()
 
     async def action_quit(self) -> None:
-        """Save everything and quit; asked again, quit at once."""
+        """Save everything and quit; asked again, quit at once: who asks twice will not wait."""
+        if self._leaving:
+            self.exit(0)
         self._leave(0)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -244,10 +212,6 @@ class KoelApp(App[int]):
         return commands(self)
 
     # What Textual asks or tells
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Keep the prompt from filling a low window."""
-        self._prompt.grow_within(event.size.height)
 
     def on_app_blur(self, event: events.AppBlur) -> None:
         """Keep Textual from restyling every widget when the terminal loses the focus."""
@@ -276,13 +240,9 @@ class KoelApp(App[int]):
 
     async def _look_at_saved(self, backend: "Backend") -> None:
         """Open the thread asked for at the start, and tell of files that cannot be read."""
-        from koel_tui.ui.saved import find_thread, saved_threads
+        from koel_tui.ui.saved import find_thread
 
-        try:
-            threads = await saved_threads(backend.storage)
-        except Exception as error:
-            self._tell(f"The saved threads cannot be listed: {error}", "error")
-            return
+        threads = await self._saved_threads(backend)
         for thread in threads:
             if thread.damage:
                 self._tell(f"{thread.title} is damaged and was left out: {thread.damage}", "error")
@@ -294,9 +254,23 @@ class KoelApp(App[int]):
         else:
             self.call_later(self._picked, found)
 
+    async def _choose(self, backend: "Backend") -> None:
+        from koel_tui.ui.picker import Picker
+
+        await self.push_screen(Picker(await self._saved_threads(backend)), self._picked)
+
+    async def _saved_threads(self, backend: "Backend") -> "list[SavedThread]":
+        from koel_tui.ui.saved import saved_threads
+
+        try:
+            return await saved_threads(backend.storage)
+        except Exception as error:
+            self._tell(f"The saved threads cannot be listed: {error}", "error")
+            return []
+
     async def _picked(self, thread: "SavedThread | None") -> None:
         if thread is not None:
-            self._keep_draft()
+            self._pane.put_away()
             await self._open(self._desk.open(thread.id, thread.title))
 
     async def _open(self, opening: Awaitable[object]) -> None:
@@ -306,79 +280,35 @@ class KoelApp(App[int]):
             self._tell(f"The thread cannot be opened: {error}", "error")
         await self._show_active()
 
-    def _keep_draft(self) -> None:
-        if self._shown is not None:
-            self._shown.draft = self._prompt.text
-
     async def _show_active(self) -> None:
         """Bring the window in line with the tab in front."""
-        active, before = self._desk.active, self._shown
-        if active is not before:
-            self._keep_draft()
-            if before is not None and self._transcript is not None:
-                before.place = self._transcript.place()
-            # These go together, before anything is awaited: what is typed meanwhile is this tab's.
-            self._shown, self._transcript = active, Transcript(active, active.place)
-            self._prompt.show(active.draft)
-            with self.batch_update():
-                await self._middle.remove_children()
-                await self._middle.mount(self._transcript)
-                self._transcript.return_to_place()
+        await self._pane.show(self._desk.active)
         await self._paint()
 
     async def _paint(self) -> None:
-        await self._tabbar.show_labels(
-            [self._label(conversation) for conversation in self._desk.tabs], self._desk.active.key
-        )
-        self._statusline.show(self._status())
+        tabs = self._desk.tabs
+        labels = [label_of(conversation, tabs.is_unread(conversation)) for conversation in tabs]
+        await self._tabbar.show_labels(labels, tabs.active.key)
+        self._statusline.show(status_of(tabs.active, self._startup, self._hint))
 
     def _poke(self) -> None:
         if self.is_running:
             self._painting.poke()
 
-    def _label(self, conversation: Conversation) -> Label:
-        if conversation.busy:
-            waiting = len(conversation.queue)
-            mark = conversation.activity.mark + (f" +{waiting}" if waiting else "")
-        elif conversation.failed:
-            mark = "✗"
-        else:
-            mark = "●" if self._desk.tabs.is_unread(conversation) else ""
-        return Label(conversation.key, conversation.title, mark)
-
-    def _status(self) -> Status:
-        conversation, startup = self._desk.active, self._startup
-        alarm = ""
-        if conversation.save_problem:
-            alarm = f"NOT SAVED: {conversation.save_problem}"
-        elif notice := self.notice():
-            alarm = f"No model: {notice}"
-        figures = conversation.figures
-        return Status(
-            activity=self._hint or startup.words or conversation.activity.words,
-            model=figures.model or startup.model,
-            used=figures.used,
-            window=figures.window or startup.window,
-            tokens_per_s=conversation.tokens_per_s,
-            saved=_saved(conversation),
-            alarm=alarm,
-        )
-
     def _tell(self, text: str, severity: SeverityLevel = "information") -> None:
-        self.notify(safe_line(text), severity=severity, markup=False)
+        self.notify(safe_line(text, 400), severity=severity, markup=False)
 
     def _forget_hint(self) -> None:
         self._hint = ""
         self._poke()
 
     def _leave(self, code: int) -> None:
-        if self._leaving:  # asked twice: whoever asks does not want to wait
-            self.exit(code, return_code=code)
-            return
-        self._leaving = True
-        self._hint = "Saving…"
-        self._poke()
-        self.run_worker(self._save_and_exit(code), exit_on_error=False)
+        # A terminal that closes sends its signal twice: the second one must not cut the saving.
+        if not self._leaving:
+            self._leaving = True
+            self._hint = "Saving…"
+            self._poke()
+            self.run_worker(self._save_and_exit(code))
 
     async def _save_and_exit(self, code: int) -> None:
         problem = await self._close()
@@ -390,14 +320,3 @@ class KoelApp(App[int]):
     async def _close(self) -> str:
         backend, self._startup.backend = self._startup.backend, None
         return "" if backend is None else await close_in_time(backend, self._desk)
-
-
-def _joined(*texts: str) -> str:
-    return "\n\n".join(text for text in texts if text.strip())
-
-
-def _saved(conversation: Conversation) -> str:
-    # Text that is being written is saved every second: saying so each time would only flicker.
-    if conversation.busy or not conversation.entries():
-        return ""
-    return "saving…" if conversation.unsaved else "saved"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NEW_TITLE = "New thread"
 WELCOME = (
-    "Ask anything. The model runs on this computer; nothing leaves it.",
+    "Ask anything. The model runs on this computer.",
     "",
     "enter sends, ctrl+j starts a new line.",
     "ctrl+n opens another tab, ctrl+o a saved thread.",

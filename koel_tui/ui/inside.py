@@ -1,11 +1,18 @@
 """The only place that reaches inside Textual, whose version is pinned; tests watch each use."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rich.text import Text
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual.app import App
 from textual.binding import Binding
 from textual.widget import Widget
+
+from koel_tui.text import safe_line
+
+_log = logging.getLogger(__name__)
 
 _NAMED = {"enter": ("\r", "\n")}
 
@@ -47,3 +54,26 @@ def lay_out(widget: Widget) -> None:
     For what has to be known before the next frame: by how much something new moves the rest.
     """
     widget.screen._refresh_layout()
+
+
+class QuietApp(App[int]):
+    """An app whose errors end it with one line, and with the traceback in the log.
+
+    Textual would print the traceback with local variables: what users wrote, and their keys.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.crash: Exception | None = None
+
+    def _handle_exception(self, error: Exception) -> None:
+        self.crash = error
+        _log.critical("The window ended by an error", exc_info=error)
+        super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        what = f"{type(self.crash).__name__}: {self.crash}"
+        self._exit_renderables.append(
+            Text(f"koel-chat ended by an error of its own: {safe_line(what)}")
+        )
+        self._close_messages_no_wait()

@@ -21,6 +21,17 @@ class Startup:
         self.backend: Backend | None = None
         self._changed = changed
 
+    @property
+    def notice(self) -> str:
+        """The problem in its own words; empty when there is none."""
+        return "" if self.problem is None else str(self.problem) or type(self.problem).__name__
+
+    @property
+    def alarm(self) -> str:
+        """The problem in a few words more; empty when there is none."""
+        what = "Cannot start" if self.backend is None else "No model"
+        return f"{what}: {self.notice}" if self.notice else ""
+
     async def connect(self, connect: "Callable[[], Backend]") -> "Backend | None":
         """Call `connect` beside the window, because the imports it makes take their time."""
         try:

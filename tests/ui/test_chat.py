@@ -59,8 +59,8 @@ async def test_streamed_markdown_looks_like_markdown_shown_at_once() -> None:
     )
     async with opened(size=(80, 40)) as window:
         turn = await window.ask("Show")
-        for start in range(0, len(text), 3):
-            turn.write(text[start : start + 3])
+        for start in range(0, len(text), 7):
+            turn.write(text[start : start + 7])
             await window.pilot.pause()
         turn.finish()
         await window.sees("End.")

@@ -79,6 +79,42 @@ async def test_what_cannot_be_saved_is_said_on_the_way_out() -> None:
     assert str(message) == "Not saved: 'Doomed'. The disk is full. Make room and try again."
 
 
+async def test_an_error_of_the_window_ends_it_with_one_line_and_saves() -> None:
+    storage = MemoryStorage()
+    with pytest.raises(RuntimeError, match="a bug"):
+        async with opened(storage=storage) as window:
+            secret = await window.ask("secret words")
+
+            def fail() -> None:
+                raise RuntimeError(f"a bug \x1b with {len(str(secret))}")
+
+            window.app.call_later(fail)
+            await gone(window)
+            (message,) = window.app._exit_renderables
+            assert str(message).startswith("koel-chat ended by an error of its own: RuntimeError")
+            assert "\x1b" not in str(message)
+    assert window.app.return_code == 1
+    assert isinstance(window.app.fatal, RuntimeError)
+    assert window.agent.closed
+    assert [summary.title for summary in await storage.summaries()] == ["secret words"]
+
+
+async def test_the_second_ctrl_q_does_not_wait_and_a_second_signal_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened() as window:
+        slow = asyncio.Event()
+        monkeypatch.setattr(window.agent, "close", slow.wait)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await window.until(lambda: "Saving…" in window.status)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await window.pilot.pause()
+        assert window.app.is_running
+        await window.press("ctrl+q")
+        await gone(window)
+        slow.set()
+
+
 async def test_closing_a_tab_that_cannot_be_saved_is_told() -> None:
     class Full(MemoryStorage):
         async def save(self, thread_id: str, state: ChatState) -> None:

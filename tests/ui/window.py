@@ -35,7 +35,7 @@ class Window:
         end = monotonic() + DEADLINE
         while not holds():
             assert monotonic() < end, f"never seen: {what or holds}\n{self.screen}"
-            await self.pilot.pause(0.01)
+            await asyncio.sleep(0.005)
 
     async def sees(self, text: str) -> None:
         """Wait until `text` stands on the screen."""
@@ -139,8 +139,3 @@ def messages(count: int, text: str = "message {n}") -> ChatState:
     return ChatState(
         messages=tuple(Message(f"m{n}", roles[n % 2], text.format(n=n)) for n in range(count))
     )
-
-
-async def settle(seconds: float = 0.0) -> None:
-    """Let everything that is ready run."""
-    await asyncio.sleep(seconds)

@@ -1,0 +1,90 @@
+"""The conversation in front: its transcript, and the prompt with its draft."""
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+
+from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.prompt import Prompt
+from koel_tui.ui.transcript import Transcript
+
+
+class Pane(Vertical):
+    """Shows one conversation at a time; what belongs to it is put away when another comes."""
+
+    def __init__(self) -> None:
+        super().__init__(id="pane")
+        self._conversation: Conversation | None = None
+        self._transcript: Transcript | None = None
+        self._messages = Container(id="messages")
+        self._prompt = Prompt(self._send)
+
+    def compose(self) -> ComposeResult:
+        """Yield the place of the transcript, and the prompt."""
+        yield self._messages
+        yield self._prompt
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Keep the prompt from filling a low window."""
+        self._prompt.grow_within(event.size.height)
+
+    def take_focus(self) -> None:
+        """Let the user write."""
+        self._prompt.focus()
+
+    async def show(self, conversation: Conversation) -> None:
+        """Show this conversation where the user left it."""
+        if conversation is self._conversation:
+            return
+        self.put_away()
+        # These go together, before anything is awaited: what is typed meanwhile is the new one's.
+        self._conversation = conversation
+        self._transcript = Transcript(conversation, conversation.place)
+        self._prompt.show(conversation.draft)
+        with self.app.batch_update():
+            await self._messages.remove_children()
+            await self._messages.mount(self._transcript)
+            self._transcript.return_to_place()
+
+    def put_away(self) -> None:
+        """Give the conversation the draft and the place that are its."""
+        if self._conversation is not None and self._transcript is not None:
+            self._conversation.draft = self._prompt.text
+            self._conversation.place = self._transcript.place()
+
+    def changed(self, conversation: Conversation) -> None:
+        """Paint the messages anew, if they are this conversation's."""
+        if conversation is self._conversation and self._transcript is not None:
+            self._transcript.poke()
+
+    def give_back(self, conversation: Conversation, text: str) -> None:
+        """Put text where the user writes to this conversation, before what is there already."""
+        if conversation is self._conversation:
+            self._prompt.replace_text(_joined(text, self._prompt.text))
+        else:
+            conversation.draft = _joined(text, conversation.draft)
+
+    def scroll_messages(self, where: str) -> None:
+        """Scroll to an end, or by a line or a page."""
+        transcript = self._transcript
+        if transcript is None:
+            return
+        page = max(1, transcript.size.height - 2)
+        match where:
+            case "home":
+                transcript.go_to_start()
+            case "end":
+                transcript.go_to_end()
+            case "up" | "down":
+                transcript.move(-1 if where == "up" else 1)
+            case "page_up" | "page_down":
+                transcript.move(-page if where == "page_up" else page)
+
+    def _send(self, text: str) -> None:
+        if self._conversation is not None and self._transcript is not None:
+            self._conversation.ask(text)
+            self._transcript.go_to_end()
+
+
+def _joined(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text.strip())

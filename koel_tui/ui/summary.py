@@ -1,0 +1,40 @@
+"""What the tab and the status line say of a conversation."""
+
+from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.startup import Startup
+from koel_tui.ui.status import Status
+from koel_tui.ui.tabbar import Label
+
+
+def label_of(conversation: Conversation, unread: bool) -> Label:
+    """Return the label of a conversation's tab."""
+    if conversation.busy:
+        waiting = len(conversation.queue)
+        mark = conversation.activity.mark + (f" +{waiting}" if waiting else "")
+    elif conversation.failed:
+        mark = "✗"
+    else:
+        mark = "●" if unread else ""
+    return Label(conversation.key, conversation.title, mark)
+
+
+def status_of(conversation: Conversation, startup: Startup, hint: str) -> Status:
+    """Return the status line of the conversation in front; a hint goes before what it does."""
+    figures = conversation.figures
+    problem = conversation.save_problem
+    return Status(
+        activity=hint or startup.words or conversation.activity.words,
+        model=figures.model or startup.model,
+        used=figures.used,
+        window=figures.window or startup.window,
+        tokens_per_s=conversation.tokens_per_s,
+        saved=_saved(conversation),
+        alarm=f"NOT SAVED: {problem}" if problem else startup.alarm,
+    )
+
+
+def _saved(conversation: Conversation) -> str:
+    # Text that is being written is saved every second: saying so each time would only flicker.
+    if conversation.busy or not conversation.entries():
+        return ""
+    return "saving…" if conversation.unsaved else "saved"
