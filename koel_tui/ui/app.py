@@ -1,6 +1,5 @@
 """The window: tabs, the transcript of the one in front, the prompt, the status line."""
 
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from time import monotonic
@@ -86,7 +85,7 @@ class KoelApp(inside.QuietApp):
         elif self._wanted_theme:
             self._tell(f"There is no theme {self._wanted_theme!r}; ctrl+p, Theme lists all.")
         self._signals.catch()
-        self._pane.take_focus()
+        self._pane.prompt.focus()
         await self._show_active()
         self.set_interval(_LOOK_INTERVAL, self._poke)  # saving ends without an event
         self.call_after_refresh(self.run_worker, self._start)
@@ -183,11 +182,7 @@ class KoelApp(inside.QuietApp):
         """Show every key."""
         from koel_tui.ui.help import Help
 
-        in_force: defaultdict[str, list[str]] = defaultdict(list)
-        for key, active in self.active_bindings.items():
-            if active.binding.id:
-                in_force[active.binding.id].append(key)
-        self.push_screen(Help(in_force))
+        self.push_screen(Help(inside.keys_by_id(self, self._pane.prompt)))
 
     async def action_copy_or_quit(self) -> None:
         """Quit at the second press; a selection was copied before this is reached."""

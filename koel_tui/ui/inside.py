@@ -1,13 +1,15 @@
 """The only place that reaches inside Textual, whose version is pinned; tests watch each use."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.text import Text
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
-from textual.binding import Binding
+from textual.binding import Binding, BindingsMap
+from textual.dom import DOMNode
 from textual.widget import Widget
 
 from koel_tui.text import safe_line
@@ -45,7 +47,24 @@ def _sequences(key: str) -> list[str]:
 
 def bindings_of(widget: Widget, key: str) -> list[Binding]:
     """Return what a key is bound to in this widget, after any remapping."""
-    return widget._bindings.key_to_bindings.get(key, [])
+    return _in_force(widget).key_to_bindings.get(key, [])
+
+
+def keys_by_id(*nodes: DOMNode) -> dict[str, list[str]]:
+    """Return the keys of every binding of these nodes that has an id, after any remapping."""
+    keys: defaultdict[str, list[str]] = defaultdict(list)
+    for node in nodes:
+        for key, binding in _in_force(node):
+            if binding.id is not None:
+                keys[binding.id].append(key)
+    return keys
+
+
+def _in_force(node: DOMNode) -> BindingsMap:
+    bindings = node._bindings.copy()
+    if node.app._keymap:
+        bindings.apply_keymap(node.app._keymap)
+    return bindings
 
 
 def lay_out(widget: Widget) -> None:

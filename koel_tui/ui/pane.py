@@ -17,20 +17,16 @@ class Pane(Vertical):
         self._conversation: Conversation | None = None
         self._transcript: Transcript | None = None
         self._messages = Container(id="messages")
-        self._prompt = Prompt(self._send)
+        self.prompt = Prompt(self._send)
 
     def compose(self) -> ComposeResult:
         """Yield the place of the transcript, and the prompt."""
         yield self._messages
-        yield self._prompt
+        yield self.prompt
 
     def on_resize(self, event: events.Resize) -> None:
         """Keep the prompt from filling a low window."""
-        self._prompt.grow_within(event.size.height)
-
-    def take_focus(self) -> None:
-        """Let the user write."""
-        self._prompt.focus()
+        self.prompt.grow_within(event.size.height)
 
     async def show(self, conversation: Conversation) -> None:
         """Show this conversation where the user left it."""
@@ -40,7 +36,7 @@ class Pane(Vertical):
         # These go together, before anything is awaited: what is typed meanwhile is the new one's.
         self._conversation = conversation
         self._transcript = Transcript(conversation, conversation.place)
-        self._prompt.show(conversation.draft)
+        self.prompt.show(conversation.draft)
         with self.app.batch_update():
             await self._messages.remove_children()
             await self._messages.mount(self._transcript)
@@ -49,7 +45,7 @@ class Pane(Vertical):
     def put_away(self) -> None:
         """Give the conversation the draft and the place that are its."""
         if self._conversation is not None and self._transcript is not None:
-            self._conversation.draft = self._prompt.text
+            self._conversation.draft = self.prompt.text
             self._conversation.place = self._transcript.place()
 
     def changed(self, conversation: Conversation) -> None:
@@ -60,7 +56,7 @@ class Pane(Vertical):
     def give_back(self, conversation: Conversation, text: str) -> None:
         """Put text where the user writes to this conversation, before what is there already."""
         if conversation is self._conversation:
-            self._prompt.replace_text(_joined(text, self._prompt.text))
+            self.prompt.replace_text(_joined(text, self.prompt.text))
         else:
             conversation.draft = _joined(text, conversation.draft)
 

@@ -111,7 +111,8 @@ async def test_help_lists_every_key() -> None:
         for key in (*KEYS, *PROMPT_KEYS):
             if not key.id.removeprefix("tab.").isdigit():
                 await window.sees(key.help)
-        await window.sees("alt+1 … alt+9")
+        for names in ("alt+1 … alt+9", "f5 ctrl+pgup", "f6 ctrl+pgdn", "ctrl+j alt+enter"):
+            await window.sees(names)
         await window.press("escape")
         await window.until(lambda: not isinstance(window.app.screen, Help))
 

@@ -48,6 +48,14 @@ async def test_keys_that_come_all_at_once_count_in_their_order() -> None:
         assert app.sent == ["one", "to\nxw"]
 
 
+async def test_the_keys_of_the_prompt_can_be_remapped() -> None:
+    app = PromptApp()
+    async with app.run_test() as pilot:
+        app.set_keymap({"prompt.send": "ctrl+s", "prompt.newline": "enter"})
+        await pilot.press("a", "enter", "b", "ctrl+s")
+        assert app.sent == ["a\nb"]
+
+
 async def test_up_and_down_walk_through_what_was_sent() -> None:
     app = PromptApp()
     async with app.run_test() as pilot:
