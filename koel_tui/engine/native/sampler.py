@@ -5,6 +5,7 @@ import secrets
 import llama_cpp
 
 from koel_tui.engine.native.context import Context
+from koel_tui.engine.native.grammar import grammar_stage
 from koel_tui.engine.native.model import Model
 from koel_tui.engine.values import Sampling
 
@@ -12,12 +13,17 @@ from koel_tui.engine.values import Sampling
 class Sampler:
     """One turn's sampler chain, in the order of llama.cpp's own programs. Close it."""
 
-    def __init__(self, sampling: Sampling, model: Model) -> None:
+    def __init__(self, sampling: Sampling, model: Model, grammar: str | None = None) -> None:
+        """Make the chain; `grammar`, in GBNF, holds the answer to it.
+
+        Raises `EngineError` when llama.cpp does not take the grammar.
+        """
+        first = [] if grammar is None else [grammar_stage(grammar, model)]
         self.seed = secrets.randbits(32) if sampling.seed is None else sampling.seed
         self._chain = llama_cpp.llama_sampler_chain_init(
             llama_cpp.llama_sampler_chain_default_params()
         )
-        for stage in self._stages(sampling):
+        for stage in [*first, *self._stages(sampling)]:
             llama_cpp.llama_sampler_chain_add(self._chain, stage)
 
     def _stages(self, sampling: Sampling) -> list[int]:

@@ -1,0 +1,51 @@
+"""Grammars: holding an answer to a JSON schema."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import llama_cpp
+from llama_cpp.llama_grammar import json_schema_to_gbnf
+
+from koel_tui.engine.errors import EngineError, UnsupportedError
+from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.schema import plain_schema
+
+GRAMMAR_LIMIT = 4 * 1024 * 1024
+"""The longest grammar in characters; a short schema can ask for a very long one."""
+
+
+def schema_grammar(schema: Mapping[str, Any]) -> str:
+    """Return the grammar, in llama.cpp's GBNF, of the JSON texts that fit the schema.
+
+    Raises `UnsupportedError` naming what in the schema no grammar can be made of.
+    """
+    plain = plain_schema(schema)
+    try:
+        grammar = json_schema_to_gbnf(plain)
+    except Exception as error:  # the converter trusts its input: any kind can come out of it
+        reason = str(error)[:200] or type(error).__name__
+        raise UnsupportedError(
+            f"No grammar can be made of the schema: {reason}. Use a simpler one."
+        ) from error
+    if len(grammar) > GRAMMAR_LIMIT:
+        raise UnsupportedError(
+            f"The schema makes a grammar of {len(grammar)} characters, at most {GRAMMAR_LIMIT} "
+            "are allowed. Use a smaller schema."
+        )
+    return str(grammar)
+
+
+def grammar_stage(grammar: str, model: Model) -> Any:
+    """Return the sampler stage that lets only texts of the grammar pass.
+
+    It has to be the first of its chain: a stage before it may leave no token the grammar allows.
+    Raises `EngineError` when llama.cpp does not take the grammar.
+    """
+    vocab = llama_cpp.llama_model_get_vocab(model.handle)
+    stage = llama_cpp.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")
+    if not stage:
+        raise EngineError(
+            "llama.cpp does not take the grammar made of the schema. Use a simpler schema; "
+            "the log has the reason."
+        )
+    return stage
