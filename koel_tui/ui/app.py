@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _QUIT_WITHIN = 2.0
 _PAINT_INTERVAL = 0.1
-_LOOK_INTERVAL = 0.5
+_LOOK_INTERVAL = 1.0
 
 
 class KoelApp(inside.QuietApp):
@@ -277,8 +277,9 @@ class KoelApp(inside.QuietApp):
 
     async def _show_active(self) -> None:
         """Bring the window in line with the tab in front."""
-        await self._pane.show(self._desk.active)
-        await self._paint()
+        with self.batch_update():  # one layout for both
+            await self._pane.show(self._desk.active)
+            await self._paint()
 
     async def _paint(self) -> None:
         tabs = self._desk.tabs

@@ -9,6 +9,7 @@ from koel_tui.ui.conversation import Conversation, Listener
 from koel_tui.ui.workspace import Workspace
 
 if TYPE_CHECKING:
+    from koel_tui.protocol import ChatState
     from koel_tui.ui.backend import Backend
 
 
@@ -51,7 +52,8 @@ class Desk:
     async def open(self, thread_id: str, title: str = "") -> None:
         """Bring the tab of a saved thread to the front, opening it if need be.
 
-        Raises what storage raises for a thread that cannot be read.
+        Raises what storage raises for a thread that cannot be read, `LookupError` for one that
+        is not there.
         """
         for conversation in self.tabs:
             if conversation.thread_id == thread_id:
@@ -61,7 +63,7 @@ class Desk:
             raise RuntimeError("threads open after the start")
         if thread_id in self._closing:
             await asyncio.wait([self._closing[thread_id]])
-        saved = await self._backend.storage.load(thread_id)
+        saved = await self._state_of(thread_id, self._backend)
         conversation = self._conversation(title)
         conversation.attach(self._backend.client.new_session(thread_id, saved))
         before = self.active
@@ -82,11 +84,12 @@ class Desk:
         """Bring back the tab closed last; False when none was."""
         if not self._closed:
             return False
-        closed = self._closed.pop()
+        closed = self._closed[-1]
         if closed.thread_id is None:
             self.new()
         else:
             await self.open(closed.thread_id, closed.title)
+        self._closed.pop()
         self._listener.returned(self.active, closed.draft)
         return True
 
@@ -94,6 +97,16 @@ class Desk:
         """Wait until the sessions of closed tabs have ended."""
         if self._closing:
             await asyncio.wait(list(self._closing.values()))
+
+    async def _state_of(self, thread_id: str, backend: "Backend") -> "ChatState":
+        # What could not be saved when its tab was closed is nowhere but here.
+        for session in backend.client.unsaved:
+            if session.thread_id == thread_id:
+                return session.state
+        saved = await backend.storage.load(thread_id)
+        if saved is None:
+            raise LookupError("it is not there any more.")
+        return saved
 
     def _conversation(self, title: str = "") -> Conversation:
         return Conversation(f"tab-{next(self._keys)}", self._listener, title)

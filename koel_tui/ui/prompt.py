@@ -63,6 +63,7 @@ class Prompt(TextArea):
             highlight_cursor_line=False,
             placeholder="Message…  enter sends, ctrl+j starts a new line",
         )
+        self.cursor_blink = False  # it would be most of what an idle window costs
         self._send = send
         self._past = History()
 

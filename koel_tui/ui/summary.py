@@ -11,6 +11,8 @@ def label_of(conversation: Conversation, unread: bool) -> Label:
     if conversation.busy:
         waiting = len(conversation.queue)
         mark = conversation.activity.mark + (f" +{waiting}" if waiting else "")
+    elif conversation.save_problem:
+        mark = "not saved"
     elif conversation.failed:
         mark = "✗"
     else:

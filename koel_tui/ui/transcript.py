@@ -14,7 +14,7 @@ from koel_tui.ui.throttle import Throttle
 
 TAIL = 20
 """Messages mounted while the end is followed, at most."""
-TAIL_WIDGETS = 80
+TAIL_WIDGETS = 60
 """Widgets mounted then, about: each makes painting a new word dearer."""
 STEP = 10
 """Messages loaded at once when the user reaches an end of what is shown."""

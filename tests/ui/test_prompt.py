@@ -7,7 +7,6 @@ from textual import events
 from textual._xterm_parser import XTermParser
 from textual.app import App, ComposeResult
 from textual.message import Message
-from textual.pilot import Pilot
 
 from koel_tui.ui import inside
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
@@ -24,11 +23,6 @@ class PromptApp(App[None]):
 
     def compose(self) -> ComposeResult:
         yield Prompt(self.sent.append)
-
-
-async def type_keys(pilot: Pilot[None], text: str) -> None:
-    names = {" ": "space", "\n": "ctrl+j"}
-    await pilot.press(*(names.get(character, character) for character in text))
 
 
 async def test_enter_sends_and_three_keys_start_a_new_line() -> None:
@@ -61,9 +55,9 @@ async def test_up_and_down_walk_through_what_was_sent() -> None:
     async with app.run_test() as pilot:
         prompt = app.query_one(Prompt)
         for text in ("first", "second\nline"):
-            await type_keys(pilot, text)
+            prompt.insert(text)
             await pilot.press("enter")
-        await type_keys(pilot, "draft")
+        prompt.insert("draft")
         await pilot.press("up")
         assert prompt.text == "second\nline"
         await pilot.press("up")  # within the text: it has two lines

@@ -158,6 +158,19 @@ async def test_a_draft_without_a_thread_comes_back_too() -> None:
         await window.until(lambda: window.prompt.text == "never sent")
 
 
+async def test_a_closed_thread_that_was_deleted_is_told() -> None:
+    storage = MemoryStorage()
+    async with opened(storage=storage) as window:
+        turn = await window.ask("Gone")
+        turn.finish()
+        await window.press("alt+w")
+        await window.until(lambda: turn.asked.thread_id in window.agent.released)
+        await storage.delete(turn.asked.thread_id)
+        await window.press("alt+shift+w")
+        await window.sees("not there any more")
+        assert window.tabs == ["1 New thread"]
+
+
 async def test_keys_pressed_before_the_window_is_ready_for_them_do_no_harm() -> None:
     async with opened() as window:
         await window.press("alt+shift+w", "alt+5", "escape", "pageup", "shift+down", "ctrl+end")

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import pytest
-
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui import markup
@@ -28,19 +26,25 @@ def assert_no_foreign_escape(window: Window) -> None:
         assert "]0;owned" not in line or "\x1b]0;owned" not in line
 
 
-@pytest.mark.parametrize("text", MARKUP)
-async def test_what_looks_like_markup_is_shown_literally(text: str) -> None:
+async def test_what_looks_like_markup_is_shown_literally() -> None:
     async with opened(size=(120, 30)) as window:
-        turn = await window.ask(f"mine {text} end")
-        turn.write(f"`model {text} end`")
-        turn.fail(f"error {text} end")
-        await window.sees(f"error {text} end")
-        await window.sees(f"mine {text} end")
-        await window.sees(f"model {text} end")
-        await window.until(lambda: window.tabs[0].startswith(f"1 mine {text}"[:20]))
+        for text in MARKUP:
+            turn = await window.ask(f"mine {text} end")
+            turn.write(f"`model {text} end`")
+            turn.fail(f"error {text} end")
+            await window.reads(f"error {text} end")
+            await window.reads(f"mine {text} end")
+            await window.reads(f"model {text} end")
+            await window.until(
+                lambda text=text: window.tabs[-1].startswith(  # type: ignore[misc]  # mypy does not see the default
+                    f"{len(window.tabs)} mine {text}"[:20]
+                )
+            )
+            await window.press("ctrl+n")
         await window.press("ctrl+o")
         await window.sees("esc leaves")
-        await window.sees(f"mine {text} end")
+        for text in MARKUP:
+            await window.sees(f"mine {text} end")
 
 
 async def test_no_control_byte_of_a_model_reaches_the_screen() -> None:
