@@ -99,14 +99,14 @@ class KoelApp(inside.QuietApp):
 
     def changed(self, conversation: Conversation) -> None:
         """Paint a conversation anew: its label always, its messages where they are in view."""
+        if conversation.answered:
+            self._startup.recover()
         self._pane.changed(conversation)
         self._poke()
 
     def ended(self, conversation: Conversation) -> None:
         """Mark a tab whose run ended out of sight."""
         self._desk.tabs.mark_unread(conversation)
-        if conversation.answered:
-            self._startup.recover()
         self.changed(conversation)
 
     def returned(self, conversation: Conversation, text: str) -> None:
@@ -142,7 +142,8 @@ class KoelApp(inside.QuietApp):
         await self._show_active()
 
     async def action_close_tab(self) -> None:
-        """Close the tab in front; its thread stays saved."""
+        """Close the tab in front; its thread stays saved, and what is queued becomes draft."""
+        self._desk.active.stop()
         self._pane.put_away()
         self._desk.close(self._desk.active)
         await self._show_active()

@@ -60,7 +60,6 @@ class Conversation:
         self.key = key
         self.draft = ""
         self.place: Place | None = None
-        self.activity = Activity()
         self.figures = Figures()
         self.queue: list[str] = []
         self.problem = ""
@@ -68,6 +67,7 @@ class Conversation:
         self._listener = listener
         self._session: ChatSession | None = None
         self._run: asyncio.Task[None] | None = None
+        self._activity = Activity()
         self._pace = Pace()
         self._readers: list[asyncio.Task[None]] = []
         self._known: tuple[Message, ...] = ()
@@ -90,6 +90,11 @@ class Conversation:
     def busy(self) -> bool:
         """Whether a run is in flight."""
         return self._run is not None
+
+    @property
+    def activity(self) -> Activity:
+        """Where the run stands; idle without one, whatever its last events say late."""
+        return self._activity if self.busy else Activity()
 
     @property
     def untouched(self) -> bool:
@@ -195,7 +200,7 @@ class Conversation:
             self.queue.insert(0, text)
             self._give_back()
             return
-        self.activity, self.problem, self._pace = Activity("waiting"), "", Pace()
+        self._activity, self.problem, self._pace = Activity("waiting"), "", Pace()
         self._run = asyncio.create_task(self._follow(completion))
 
     async def _follow(self, completion: Coroutine[Any, Any, None]) -> None:
@@ -203,7 +208,6 @@ class Conversation:
             await completion
         finally:
             self._run = None
-            self.activity = Activity()
         if self.failed:
             self._give_back()
         self._listener.ended(self)
@@ -226,10 +230,10 @@ class Conversation:
 
         async for event in events:
             if isinstance(event, TextMessageContentEvent):
-                self.activity = Activity("writing")
+                self._activity = Activity("writing")
                 self._pace.tick(monotonic())
             elif isinstance(event, CustomEvent) and event.name == ACTIVITY:
-                self.activity = activity_of(event.value) or self.activity
+                self._activity = activity_of(event.value) or self._activity
             elif isinstance(event, CustomEvent) and event.name == METRICS:
                 self.figures = figures_of(event.value) or self.figures
             else:

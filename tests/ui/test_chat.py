@@ -165,7 +165,7 @@ async def test_an_error_is_a_row_with_its_cause_and_what_to_do() -> None:
         turn.fail("The engine ended. The next message starts it again.")
         await window.sees("✗ The engine ended. The next message starts it again.")
         await window.sees("↑ brings your message back")
-        await window.until(lambda: window.tabs == ["1 Break ✗"])
+        await window.has_tabs("1 Break ✗")
         # What waited is not sent into the failure: it is the user's again.
         assert window.prompt.text == "Next"
         assert "Break" in window.shown
@@ -182,10 +182,10 @@ async def test_the_status_line_tells_where_the_run_stands_and_its_figures() -> N
         await window.until(lambda: "queued: 1 ahead" in window.status)
         turn.report(phase="reading", fraction=0.4)
         await window.until(lambda: "reading 40 %" in window.status)
-        await window.until(lambda: window.tabs == ["1 Figures reading 40 %"])
+        await window.has_tabs("1 Figures reading 40 %")
         turn.write("x")
         await window.until(lambda: "writing" in window.status)
-        await window.until(lambda: window.tabs == ["1 Figures ⌛"])
+        await window.has_tabs("1 Figures ⌛")
         turn.measure(
             model="Other-7B",
             prompt_tokens=1000,

@@ -122,7 +122,7 @@ async def test_closing_a_tab_that_cannot_be_saved_is_told() -> None:
 
     async with opened(size=(100, 24), storage=Full()) as window:
         (await window.ask("Doomed")).finish()
-        await window.until(lambda: window.tabs == ["1 Doomed not saved"])
+        await window.has_tabs("1 Doomed not saved")
         await window.press("alt+w")
         await window.sees("NOT SAVED: Doomed: disk full")
         # It is still in memory, and comes back.

@@ -51,7 +51,7 @@ async def test_a_thread_open_in_a_tab_is_gone_to_not_opened_twice() -> None:
     async with opened(storage=await saved(a="About forests")) as window:
         await picker(window)
         await window.press("enter")
-        await window.until(lambda: window.tabs == ["1 About forests"])
+        await window.has_tabs("1 About forests")
         await window.press("ctrl+n")
         await picker(window)
         await window.press("enter")

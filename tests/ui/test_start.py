@@ -114,7 +114,7 @@ async def test_the_thread_asked_for_is_opened() -> None:
     for wanted, first in (("thread-one", "one 0"), ("thread-t", "two 0"), ("one 0", "one 0")):
         async with opened(storage=storage, thread=wanted) as window:
             await window.sees(first)
-            await window.until(lambda first=first: window.tabs == [f"1 {first}"])  # type: ignore[misc]  # mypy does not see the default
+            await window.has_tabs(f"1 {first}")
 
 
 async def test_a_thread_that_is_not_there_is_told_and_a_new_one_opened() -> None:

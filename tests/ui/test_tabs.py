@@ -20,7 +20,7 @@ async def test_tabs_are_numbered_and_titled_by_the_first_words() -> None:
         turn = await window.ask("Tell me about forests, and do not leave out a single one of them")
         turn.finish()
         await window.press("ctrl+n")
-        await window.until(lambda: window.tabs == ["1 Tell me about forests,…", "2 New thread"])
+        await window.has_tabs("1 Tell me about forests,…", "2 New thread")
 
 
 async def test_every_key_that_goes_to_a_tab() -> None:
@@ -64,11 +64,11 @@ async def test_one_tab_writes_while_another_waits_and_the_labels_say_so() -> Non
         await window.press("ctrl+n")
         second = await window.ask("Second")
         second.report(phase="queued", position=1)
-        await window.until(lambda: window.tabs == ["1 First ⌛", "2 Second queued 1"])
+        await window.has_tabs("1 First ⌛", "2 Second queued 1")
         first.finish()
-        await window.until(lambda: window.tabs == ["1 First ●", "2 Second queued 1"])
+        await window.has_tabs("1 First ●", "2 Second queued 1")
         await window.press("alt+1")
-        await window.until(lambda: window.tabs == ["1 First", "2 Second queued 1"])
+        await window.has_tabs("1 First", "2 Second queued 1")
 
 
 async def test_an_answer_goes_on_in_a_tab_out_of_sight() -> None:
@@ -130,7 +130,7 @@ async def test_the_last_tab_closes_into_an_empty_one() -> None:
     async with opened() as window:
         (await window.ask("Only")).finish()
         await window.press("ctrl+f4")
-        await window.until(lambda: window.tabs == ["1 New thread"])
+        await window.has_tabs("1 New thread")
         await window.sees("Ask anything.")
 
 
@@ -142,11 +142,25 @@ async def test_a_closed_tab_comes_back_with_its_messages_and_its_draft() -> None
         await window.sees("I will")
         await window.type("half a thought")
         await window.press("alt+w")
-        await window.until(lambda: window.tabs == ["1 New thread"])
+        await window.has_tabs("1 New thread")
         await window.press("alt+shift+w")
         await window.sees("I will")
         await window.until(lambda: window.prompt.text == "half a thought")
         assert window.tabs == ["1 Come back"]
+
+
+async def test_closing_a_tab_keeps_what_waited_to_be_sent() -> None:
+    async with opened() as window:
+        await window.ask("One")
+        await window.type("Two")
+        await window.press("enter")
+        await window.sees("queued: Two")
+        await window.type("Three")
+        await window.press("alt+w")
+        await window.has_tabs("1 New thread")
+        await window.press("alt+shift+w")
+        await window.until(lambda: window.prompt.text == "Two\n\nThree")
+        assert len(window.agent.turns) == 1
 
 
 async def test_a_draft_without_a_thread_comes_back_too() -> None:

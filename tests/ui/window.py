@@ -94,6 +94,10 @@ class Window:
         """The labels of the tabs."""
         return [tab.label_text for tab in self.app.screen_stack[0].query(Tab)]
 
+    async def has_tabs(self, *labels: str) -> None:
+        """Wait until the tabs say this."""
+        await self.until(lambda: self.tabs == list(labels), f"tabs {labels}")
+
     @property
     def prompt(self) -> Prompt:
         return self.app.screen_stack[0].query_one(Prompt)
