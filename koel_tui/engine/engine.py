@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Self
+from pathlib import Path
+from typing import Any, ClassVar, Self, Unpack
 
 from koel_tui.engine.errors import (
     EngineClosedError,
     EngineCrashedError,
     EngineError,
     SessionLimitError,
-    UnsupportedError,
 )
+from koel_tui.engine.flight import Flights, ProgressCallback
 from koel_tui.engine.frames import (
     CloseSession,
     Counted,
@@ -20,17 +20,24 @@ from koel_tui.engine.frames import (
     Event,
     Load,
     OpenSession,
+    SaveKv,
     StartTurn,
     StopTurn,
 )
+from koel_tui.engine.lane import SessionLane
 from koel_tui.engine.link import Link
 from koel_tui.engine.mutex import GenerationMutex
 from koel_tui.engine.native_side import NativeSide
+from koel_tui.engine.options import SessionSettings, session_options
 from koel_tui.engine.session import EngineSession
 from koel_tui.engine.turn import Turn
-from koel_tui.engine.values import ChatMessage, ModelCard, ModelSpec, Sampling, SessionOptions
-
-ProgressCallback = Callable[[float], None]
+from koel_tui.engine.values import (
+    ChatMessage,
+    MemoryReport,
+    ModelCard,
+    ModelSpec,
+    SessionOptions,
+)
 
 
 class Engine:
@@ -38,6 +45,10 @@ class Engine:
 
     Use it from one event loop. Native calls happen on a thread of their own.
     """
+
+    # The one thing engines share: loads under way. `load` has no object to keep them in, and two
+    # callers that ask for the same weights at the same time must not put them into memory twice.
+    _loads: ClassVar[Flights] = Flights()
 
     def __init__(
         self,
@@ -50,7 +61,10 @@ class Engine:
     ) -> None:
         if max_sessions is not None and max_sessions < 0:
             raise ValueError(f"max_sessions must be at least 0 or None, not {max_sessions}")
+        if spec.slots is not None and spec.slots < parallel:
+            raise ValueError(f"slots must be at least parallel ({parallel}), not {spec.slots}")
         self._max_sessions = max_sessions
+        self._model = spec.path.name
         self._mutex = GenerationMutex(parallel)
         self._native = NativeSide(
             link,
@@ -59,7 +73,8 @@ class Engine:
             on_crash=self._crashed,
             on_progress=on_progress,
         )
-        self._sessions: dict[int, EngineSession] = {}
+        self._lane = SessionLane(self._open)
+        self._sessions: dict[int, EngineSession] = {}  # those of open_session
         self._opening = 0
         self._introduced: set[int] = set()  # numbers of the sessions this native side knows
         self._turns: dict[int, Turn] = {}
@@ -77,21 +92,28 @@ class Engine:
         """Load the weights and return the engine.
 
         `max_sessions` caps open sessions (None: no cap), `parallel` is how many turns may
-        generate at once, `on_progress` hears 0..1 while loading. Raises `ModelLoadError`.
+        generate at once, `on_progress` hears 0..1 while loading. Calls that ask for the same
+        while it loads get one engine, or one `ModelLoadError`; whoever of them closes it
+        closes it for all. Once loaded, an engine is its owner's: a later call loads its own.
         """
-        engine = cls(
-            cls._make_link(),
-            spec,
-            max_sessions=max_sessions,
-            parallel=parallel,
-            on_progress=on_progress,
-        )
-        try:
-            await engine.start()
-        except BaseException:  # a cancelled load must leave no process either
-            await engine.close()
-            raise
-        return engine
+
+        async def load(progress: ProgressCallback) -> Self:
+            engine = cls(
+                cls._make_link(),
+                spec,
+                max_sessions=max_sessions,
+                parallel=parallel,
+                on_progress=progress,
+            )
+            try:
+                await engine.start()
+            except BaseException:  # a cancelled load must leave no process either
+                await engine.close()
+                raise
+            return engine
+
+        key = (cls, asyncio.get_running_loop(), spec, max_sessions, parallel)
+        return await cls._loads.join(key, load, on_progress)
 
     @classmethod
     def _make_link(cls) -> Link:
@@ -114,51 +136,51 @@ class Engine:
         return self._native.card
 
     @property
+    def memory(self) -> MemoryReport:
+        """What the native side holds, as it last reported; zeros while nothing is loaded."""
+        return self._native.memory
+
+    @property
+    def session(self) -> EngineSession | None:
+        """The session of `create_session`; None before the first and after its close."""
+        return self._lane.current
+
+    @property
     def sessions(self) -> tuple[EngineSession, ...]:
-        """The open sessions, oldest first."""
-        return tuple(self._sessions.values())
+        """The open sessions: the one of `create_session` first, then the others, oldest first."""
+        legacy = () if self.session is None else (self.session,)
+        return (*legacy, *self._sessions.values())
 
     async def open_session(
-        self,
-        name: str = "",
-        system: str | None = None,
-        sampling: Sampling | None = None,
-        lora: str | None = None,
-        thinking: bool = False,
-        vision: bool | None = None,
-        audio: bool | None = None,
-        tools: Sequence[object] = (),
-        max_output_tokens: int | None = None,
+        self, name: str = "", **settings: Unpack[SessionSettings]
     ) -> EngineSession:
-        """Return a new independent session on the shared weights.
+        """Return a new independent session on the shared weights; see `SessionSettings`.
 
-        Raises `SessionLimitError` at the cap, before any native call; `UnsupportedError` for
-        what this engine or model lacks; `EngineClosedError`; `EngineCrashedError`.
+        Raises, before any native call, `SessionLimitError` at the cap, `UnsupportedError` for
+        what this engine lacks and `ModelLoadError` for a missing adapter; `EngineClosedError`;
+        `EngineCrashedError`.
         """
         self._check_open()
         self._check_cap()
-        asked = {
-            "lora": lora,
-            "thinking": thinking,
-            "vision": vision,
-            "audio": audio,
-            "tools": tools,
-        }
-        for feature, wanted in asked.items():
-            if wanted:
-                raise UnsupportedError(
-                    f"This engine does not support {feature}. Open the session without it."
-                )
-        options = SessionOptions(name, system, sampling or Sampling(), max_output_tokens)
-        session = EngineSession(self, self._native.number(), options)
+        options = session_options(self._model, name, **settings)
         self._opening += 1  # reserved before the first await: concurrent opens can't pass the cap
         try:
-            await self._introduce(session)
-            self._check_open()
+            session = await self._open(options)
         finally:
             self._opening -= 1
         self._sessions[session.number] = session
         return session
+
+    async def create_session(
+        self, name: str = "", **settings: Unpack[SessionSettings]
+    ) -> EngineSession:
+        """Close `engine.session` and return a fresh one in its place, outside the cap.
+
+        Concurrent callers share one creation, with the settings of the first, and its failure.
+        Raises like `open_session`, `SessionLimitError` excepted.
+        """
+        self._check_open()
+        return await self._lane.create(lambda: session_options(self._model, name, **settings))
 
     async def count_tokens(self, text: str) -> int:
         """Return how many tokens the model's tokenizer makes of `text`."""
@@ -178,23 +200,34 @@ class Engine:
         for session in self.sessions:
             session.shut()
         await self._native.close()
+        await self._lane.settle()
 
     # What sessions and turns ask of their engine
 
-    def start_turn(self, session: EngineSession, messages: tuple[ChatMessage, ...]) -> Turn:
+    def start_turn(
+        self,
+        session: EngineSession,
+        messages: tuple[ChatMessage, ...],
+        schema: dict[str, Any] | None,
+    ) -> Turn:
         """Put a turn of `session` in line."""
         self._check_open()
-        turn = Turn(self._native.number(), session, messages, self)
+        turn = Turn(self._native.number(), session, messages, schema, self)
         self._turns[turn.number] = turn
         turn.enter(self._mutex)
         return turn
 
+    async def save_kv(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
+        """Write a snapshot of what the native side holds of `session`."""
+        self._check_open()
+        await self._introduce(session)
+        await self._native.call(lambda call: SaveKv(call, session.number, path, budget_bytes))
+
     def close_session(self, session: EngineSession) -> None:
         """Forget `session` and free its slot."""
         self._sessions.pop(session.number, None)
-        if session.number in self._introduced:
-            self._introduced.discard(session.number)
-            self._native.send(CloseSession(session.number))
+        self._lane.forget(session)
+        self._retract(session)
 
     async def prepare(self, turn: Turn) -> None:
         """Make the turn's session known to a native side that may be fresh."""
@@ -202,7 +235,7 @@ class Engine:
 
     def begin(self, turn: Turn) -> None:
         """Start the native work of the turn."""
-        self._native.send(StartTurn(turn.number, turn.session.number, turn.messages))
+        self._native.send(StartTurn(turn.number, turn.session.number, turn.messages, turn.schema))
 
     def halt(self, turn: Turn) -> None:
         """Ask the native work of the turn to end."""
@@ -212,10 +245,31 @@ class Engine:
         """Forget the turn; its late events go nowhere."""
         self._turns.pop(turn.number, None)
 
+    async def _open(self, options: SessionOptions) -> EngineSession:
+        self._check_open()
+        session = EngineSession(self, self._native.number(), options)
+        await self._introduce(session)
+        self._check_open()
+        return session
+
     async def _introduce(self, session: EngineSession) -> None:
-        if session.number not in self._introduced:
+        await self._native.start()
+        if session.closed or session.number in self._introduced:
+            return
+        self._introduced.add(session.number)  # known from the moment the command is sent
+        try:
             await self._native.call(lambda call: OpenSession(call, session.number, session.options))
-            self._introduced.add(session.number)
+        except EngineError:
+            self._introduced.discard(session.number)
+            raise
+        except BaseException:  # the caller has gone, the session stays known
+            self._retract(session)
+            raise
+
+    def _retract(self, session: EngineSession) -> None:
+        if session.number in self._introduced:
+            self._introduced.discard(session.number)
+            self._native.send(CloseSession(session.number))
 
     def _turn_event(self, number: int, event: Event) -> None:
         turn = self._turns.get(number)

@@ -7,6 +7,7 @@ in-process engine passes the same values by reference. Both sides check what the
 import json
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter
@@ -15,10 +16,12 @@ from koel_tui.engine.errors import ERROR_TYPES, EngineError
 from koel_tui.engine.values import (
     ChatMessage,
     FinishReason,
+    MemoryReport,
     ModelCard,
     ModelSpec,
     SessionMetrics,
     SessionOptions,
+    ToolCallDelta,
 )
 
 T = TypeVar("T")
@@ -54,6 +57,7 @@ class StartTurn:
     turn: int
     session: int
     messages: tuple[ChatMessage, ...]
+    schema: dict[str, Any] | None = None
     kind: Literal["start_turn"] = "start_turn"
 
 
@@ -71,6 +75,20 @@ class CloseSession:
 
     session: int
     kind: Literal["close_session"] = "close_session"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveKv:
+    """Write a session's KV state to a file; answered by `Done` or `Failed`.
+
+    Older snapshots beside it go, oldest first, until all of them fit `budget_bytes`.
+    """
+
+    call: int
+    session: int
+    path: Path
+    budget_bytes: int
+    kind: Literal["save_kv"] = "save_kv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +170,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryChanged:
+    """What the native side holds now; sent whenever that changes by more than a token."""
+
+    report: MemoryReport
+    kind: Literal["memory_changed"] = "memory_changed"
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A piece of the answer."""
 
@@ -161,12 +187,31 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinking:
+    """A piece of what the model thinks."""
+
+    turn: int
+    text: str
+    kind: Literal["thinking"] = "thinking"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """A tool call the model made."""
+
+    turn: int
+    tool_call: ToolCallDelta
+    kind: Literal["tool_called"] = "tool_called"
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     """The turn is over, its native work done."""
 
     turn: int
     reason: FinishReason
     metrics: SessionMetrics
+    trimmed_turns: int = 0
     kind: Literal["turn_ended"] = "turn_ended"
 
 
@@ -178,8 +223,11 @@ class Crashed:
     kind: Literal["crashed"] = "crashed"
 
 
-Command = Load | OpenSession | StartTurn | StopTurn | CloseSession | CountTokens | Shutdown
-Event = LoadProgress | Loaded | Done | Counted | Failed | Reading | Text | TurnEnded | Crashed
+Command = (
+    Load | OpenSession | StartTurn | StopTurn | CloseSession | SaveKv | CountTokens | Shutdown
+)
+TurnEvent = Reading | Text | Thinking | ToolCalled | TurnEnded
+Event = LoadProgress | Loaded | Done | Counted | Failed | MemoryChanged | Crashed | TurnEvent
 
 
 class FrameCodec(Generic[T]):

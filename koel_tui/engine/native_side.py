@@ -16,9 +16,10 @@ from koel_tui.engine.frames import (
     Load,
     Loaded,
     LoadProgress,
+    MemoryChanged,
 )
 from koel_tui.engine.link import Link
-from koel_tui.engine.values import ModelCard
+from koel_tui.engine.values import MemoryReport, ModelCard
 
 
 class NativeSide:
@@ -47,12 +48,18 @@ class NativeSide:
         self._loading: asyncio.Future[ModelCard] | None = None
         self._starting: asyncio.Task[ModelCard] | None = None
         self._card: ModelCard | None = None
+        self._memory = MemoryReport()
         self._closed = False
 
     @property
     def card(self) -> ModelCard | None:
         """What the loaded model says of itself; None while nothing is loaded."""
         return self._card
+
+    @property
+    def memory(self) -> MemoryReport:
+        """What the native side last said it holds; zeros while nothing is loaded."""
+        return self._memory
 
     def number(self) -> int:
         """Return a number no other call or turn has."""
@@ -91,15 +98,17 @@ class NativeSide:
     async def close(self) -> None:
         """Fail every call and end the native side."""
         self._closed = True
-        self._card = None
+        self._forget()
         self._fail(EngineClosedError())
-        await self._link.close()
         if self._starting is not None:
+            # Before the link: one that is still opening would start what nobody ends.
             await asyncio.gather(self._starting, return_exceptions=True)
+        await self._link.close()
 
     async def _start(self) -> ModelCard:
-        self._loading = asyncio.get_running_loop().create_future()
         await self._link.open(self._receive)
+        self._check_open()
+        self._loading = asyncio.get_running_loop().create_future()
         self._link.send(self._load)
         return await self._loading
 
@@ -112,8 +121,10 @@ class NativeSide:
                 self._card = card
                 if self._loading is not None and not self._loading.done():
                     self._loading.set_result(card)
+            case MemoryChanged(report=report):
+                self._memory = report
             case Crashed(message=message):
-                self._card = None
+                self._forget()
                 error = EngineCrashedError(message)
                 self._fail(error)
                 self._on_crash(error)
@@ -129,6 +140,10 @@ class NativeSide:
                 self._on_turn(number, event)
             case _:
                 self._on_turn(event.turn, event)
+
+    def _forget(self) -> None:
+        self._card = None
+        self._memory = MemoryReport()
 
     def _fail(self, error: EngineError) -> None:
         self._fail_future(self._loading, error)

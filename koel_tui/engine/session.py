@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
 
 from koel_tui.engine.errors import SessionBusyError, SessionClosedError
 from koel_tui.engine.frames import TurnEnded
+from koel_tui.engine.options import absolute
 from koel_tui.engine.turn import Turn, TurnStream
 from koel_tui.engine.values import ChatMessage, SessionMetrics, SessionOptions, TextDelta
+
+KV_BUDGET = 2 * 1024**3
+"""Bytes that the snapshots of a folder may take together unless the caller says otherwise."""
 
 
 class SessionHost(Protocol):
     """What a session needs of its engine."""
 
-    def start_turn(self, session: EngineSession, messages: tuple[ChatMessage, ...]) -> Turn:
+    def start_turn(
+        self,
+        session: EngineSession,
+        messages: tuple[ChatMessage, ...],
+        schema: dict[str, Any] | None,
+    ) -> Turn:
         """Put a turn in line. Raises `EngineClosedError`."""
+        ...
+
+    async def save_kv(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
+        """Write a snapshot of what the session holds. Raises `EngineError`."""
         ...
 
     def close_session(self, session: EngineSession) -> None:
@@ -79,30 +94,37 @@ class EngineSession:
         self._history.append(message)
 
     def stream(
-        self, messages: Sequence[ChatMessage] | None = None, *, progress: bool = False
+        self,
+        messages: Sequence[ChatMessage] | None = None,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        progress: bool = False,
     ) -> TurnStream:
         """Return the deltas of the answer to the history, the last one `Finished`.
 
-        `messages` replaces the history first. With `progress` the stream also tells the place
-        in the line and how much of the prompt is read. The turn starts at the first read.
+        `messages` replaces the history first; `schema` is a JSON schema the answer is held to.
+        With `progress` the stream also tells the place in the line and how much of the prompt
+        is read. The turn starts at the first read. Thinking is not recorded in the history; a
+        tool call is, with or without text beside it.
 
         Raises `SessionBusyError` and `SessionClosedError` at once; while reading also
         `EngineClosedError`, `EngineCrashedError` and `ContextOverflowError`.
         """
         self._check_idle()
         replacement = None if messages is None else list(messages)
+        held_to = None if schema is None else dict(schema)
 
         def start() -> Turn:
             self._check_idle()
             if replacement is not None:
                 self._history = replacement
-            self._turn = self._host.start_turn(self, tuple(self._history))
+            self._turn = self._host.start_turn(self, tuple(self._history), held_to)
             return self._turn
 
         return TurnStream(start, self._finish_turn, progress)
 
     async def respond(self) -> str:
-        """Return the whole answer to the history. Raises like `stream`."""
+        """Return the whole text of the answer to the history. Raises like `stream`."""
         pieces = [delta.text async for delta in self.stream() if isinstance(delta, TextDelta)]
         return "".join(pieces)
 
@@ -110,6 +132,17 @@ class EngineSession:
         """End the running or waiting turn normally; on an idle session do nothing."""
         if self._turn is not None:
             self._turn.stop()
+
+    async def save_kv(self, path: str | PathLike[str], *, budget_bytes: int = KV_BUDGET) -> None:
+        """Write what the model has read and said so far, for `open_session(kv=path)`.
+
+        The oldest snapshots in the same folder go until all of them fit `budget_bytes`. Raises
+        `SessionClosedError`, and `EngineError` when the file cannot be written.
+        """
+        self._check_open()
+        if budget_bytes < 0:
+            raise ValueError(f"budget_bytes must be at least 0, not {budget_bytes}")
+        await self._host.save_kv(self, absolute(path), budget_bytes)
 
     async def close(self) -> None:
         """End the turn, then free the session's native state. Idempotent."""
@@ -122,12 +155,12 @@ class EngineSession:
             self.stop()
             self._host.close_session(self)
 
-    def _finish_turn(self, text: str, ended: TurnEnded | None) -> None:
+    def _finish_turn(self, answer: ChatMessage, ended: TurnEnded | None) -> None:
         self._turn = None
         if ended is not None:
             self._metrics = ended.metrics
-        if text:
-            self._history.append(ChatMessage("assistant", text))
+        if answer.content or answer.tool_calls:
+            self._history.append(answer)
 
     def _check_open(self) -> None:
         if self._closed:

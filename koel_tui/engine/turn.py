@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.engine.frames import Event, Failed, Reading, Text, TurnEnded
+from koel_tui.engine.frames import Event, Failed, Reading, Text, Thinking, ToolCalled, TurnEnded
 from koel_tui.engine.mutex import GenerationMutex, Ticket
 from koel_tui.engine.values import (
     ChatMessage,
@@ -17,17 +17,15 @@ from koel_tui.engine.values import (
     Progress,
     SessionMetrics,
     TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
 )
 
 if TYPE_CHECKING:
     from koel_tui.engine.session import EngineSession
 
-
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    """The turn's place in the line has changed; 0 means it may generate."""
-
-    position: int
+_Happening = Text | Thinking | ToolCalled | Reading | Progress | TurnEnded
+"""What the reader of a turn gets to see of it."""
 
 
 class TurnHost(Protocol):
@@ -53,19 +51,27 @@ class TurnHost(Protocol):
 class Turn:
     """The bookkeeping of one turn, from the line to its last event.
 
-    The permit goes back as soon as the native work is over, however slowly the caller reads.
+    It starts as soon as it gets its permit, and gives that back as soon as the native work is
+    over, however slowly the caller reads.
     """
 
     def __init__(
-        self, number: int, session: EngineSession, messages: tuple[ChatMessage, ...], host: TurnHost
+        self,
+        number: int,
+        session: EngineSession,
+        messages: tuple[ChatMessage, ...],
+        schema: dict[str, Any] | None,
+        host: TurnHost,
     ) -> None:
         self.number = number
         self.session = session
         self.messages = messages
+        self.schema = schema
         self._host = host
-        self._inbox: asyncio.Queue[_Moved | Event | EngineError] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Event | Progress | Exception] = asyncio.Queue()
         self._mutex: GenerationMutex | None = None
         self._ticket: Ticket | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._begun = False
         self._stopped = False
         self._over = False
@@ -73,7 +79,7 @@ class Turn:
     def enter(self, mutex: GenerationMutex) -> None:
         """Join the line for a permit."""
         self._mutex = mutex
-        self._ticket = mutex.enter(lambda position: self._inbox.put_nowait(_Moved(position)))
+        self._ticket = mutex.enter(self._moved)
 
     def receive(self, event: Event) -> None:
         """Take an event of the native side."""
@@ -81,20 +87,20 @@ class Turn:
             self._leave()
         self._inbox.put_nowait(event)
 
-    def fail(self, error: EngineError) -> None:
-        """End the turn with an error of the engine itself."""
+    def fail(self, error: Exception) -> None:
+        """End the turn with an error that is not the native side's."""
         self._leave()
         self._inbox.put_nowait(error)
 
     def stop(self) -> None:
         """Ask for the end of the turn; what waits unread is dropped, the stream ends normally."""
-        if self._over or self._stopped:
+        if self._stopped:
             return
         self._stopped = True
-        if self._begun:
+        if self._begun and not self._over:
             self._host.halt(self)
-        else:
-            self._end_unbegun()
+        elif not self._over:
+            self._end_here()
 
     def abandon(self) -> None:
         """Leave at once, wherever the turn stands; its late events go nowhere."""
@@ -102,45 +108,54 @@ class Turn:
             if self._begun and not self._stopped:
                 self._host.halt(self)
             self._stopped = True
-            self._leave()
+            self._end_here()
 
-    async def next(self) -> Text | Reading | Progress | TurnEnded:
+    async def next(self) -> _Happening:
         """Return what happens next. Raises `EngineError` when the turn fails."""
         while True:
             item = await self._inbox.get()
             match item:
-                case _Moved(position=0):
-                    await self._start()
-                case _Moved(position=position):
-                    return Progress("queued", position=position)
-                case Text() | Reading():
+                case Progress():
+                    return item
+                case Text() | Thinking() | ToolCalled() | Reading():
                     if not self._stopped:
                         return item
                 case TurnEnded():
-                    return item
+                    # What came after the stop was dropped, so this is not the native side's end.
+                    return replace(item, reason="stopped") if self._stopped else item
                 case Failed():
                     raise item.as_error()
-                case EngineError():
+                case Exception():
                     raise item
                 case _:
                     raise EngineError(
                         f"The engine sent {item.kind!r} within a turn; this is a bug."
                     )
 
-    async def _start(self) -> None:
-        if self._over:
-            return
-        await self._host.prepare(self)
-        if not self._over:  # else stopped while a fresh native side was starting
-            self._begun = True
-            self._host.begin(self)
+    def _moved(self, position: int) -> None:
+        if position:
+            self._inbox.put_nowait(Progress("queued", position=position))
+        else:
+            self._starting = asyncio.create_task(self._start(), name="turn start")
 
-    def _end_unbegun(self) -> None:
+    async def _start(self) -> None:
+        try:
+            await self._host.prepare(self)
+        except Exception as error:  # whatever it is, the reader must not wait for ever
+            self.fail(error)
+        else:
+            if not self._over:
+                self._begun = True
+                self._host.begin(self)
+
+    def _end_here(self) -> None:
         self._leave()
         self._inbox.put_nowait(TurnEnded(0, "stopped", SessionMetrics()))
 
     def _leave(self) -> None:
         self._over = True
+        if self._starting is not None and not self._begun:
+            self._starting.cancel()
         if self._mutex is not None and self._ticket is not None:
             self._mutex.leave(self._ticket)
         self._host.over(self)
@@ -156,7 +171,7 @@ class TurnStream(AsyncIterator[Delta]):
     def __init__(
         self,
         start: Callable[[], Turn],
-        finish: Callable[[str, TurnEnded | None], None],
+        finish: Callable[[ChatMessage, TurnEnded | None], None],
         progress: bool,
     ) -> None:
         self._start = start
@@ -164,6 +179,7 @@ class TurnStream(AsyncIterator[Delta]):
         self._progress = progress
         self._turn: Turn | None = None
         self._pieces: list[str] = []
+        self._calls: list[ToolCallDelta] = []
         self._done = False
 
     def __aiter__(self) -> TurnStream:
@@ -181,22 +197,29 @@ class TurnStream(AsyncIterator[Delta]):
         try:
             while True:
                 item = await self._turn.next()
-                match item:
-                    case Text(text=text):
-                        self._pieces.append(text)
-                        return TextDelta(text)
-                    case Reading(done=done, total=total):
-                        if self._progress:
-                            return Progress("reading", done=done, total=total)
-                    case Progress():
-                        if self._progress:
-                            return item
-                    case TurnEnded(reason=reason, metrics=metrics):
-                        self._end(item)
-                        return Finished(reason, metrics=metrics)
+                if self._progress or not isinstance(item, Reading | Progress):
+                    return self._delta(item)
         except BaseException:
             self._end(None)
             raise
+
+    def _delta(self, item: _Happening) -> Delta:
+        match item:
+            case Text(text=text):
+                self._pieces.append(text)
+                return TextDelta(text)
+            case Thinking(text=text):
+                return ThinkingDelta(text)
+            case ToolCalled(tool_call=call):
+                self._calls.append(call)
+                return call
+            case Reading(done=done, total=total):
+                return Progress("reading", done=done, total=total)
+            case Progress():
+                return item
+            case TurnEnded(reason=reason, trimmed_turns=trimmed, metrics=metrics):
+                self._end(item)
+                return Finished(reason, trimmed, metrics)
 
     async def aclose(self) -> None:
         """End the turn now; the session can be used again at once."""
@@ -211,4 +234,5 @@ class TurnStream(AsyncIterator[Delta]):
         self._done = True
         if self._turn is not None:
             self._turn.abandon()
-            self._finish("".join(self._pieces), ended)
+            answer = ChatMessage("assistant", "".join(self._pieces), tool_calls=tuple(self._calls))
+            self._finish(answer, ended)

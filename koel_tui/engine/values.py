@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
 DEFAULT_WINDOW = 8192
@@ -17,6 +17,8 @@ class ModelSpec:
     `context_tokens` is the window of each session, prompt and answer together; None takes the
     model's own, at most `DEFAULT_WINDOW`. `gpu_layers` -1 puts all layers on a GPU that is there.
     `threads` None means one per physical core. `batch_tokens` is the largest prefill step.
+    `slots` is how many sessions stay in the context at once; None makes as many as fit a quarter
+    of the free memory.
     """
 
     path: Path
@@ -26,6 +28,7 @@ class ModelSpec:
     batch_tokens: int = 512
     kv_type: Literal["f16", "q8_0"] = "f16"
     mmap: bool = True
+    slots: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -33,6 +36,8 @@ class ModelSpec:
             raise ValueError(f"context_tokens must be at least 1, not {self.context_tokens}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1, not {self.threads}")
+        if self.slots is not None and not 1 <= self.slots <= 256:
+            raise ValueError(f"slots must be 1 to 256, not {self.slots}")
         if not 1 <= self.batch_tokens <= 65_536:
             raise ValueError(f"batch_tokens must be 1 to 65536, not {self.batch_tokens}")
 
@@ -115,7 +120,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SessionMetrics:
-    """Figures of a session's last turn; zeros before the first. Times in seconds."""
+    """Figures of a session's last turn; zeros before the first. Times in seconds.
+
+    `seed` is the one that was used, `snapshot_misses` is 1 when the snapshot the session was opened
+    with could not be used and the conversation was read again.
+    """
 
     prompt_tokens: int = 0
     reused_tokens: int = 0
@@ -125,6 +134,7 @@ class SessionMetrics:
     decode_tokens_per_s: float = 0.0
     load_s: float = 0.0
     seed: int | None = None
+    snapshot_misses: int = 0
 
     @property
     def total(self) -> int:
@@ -146,16 +156,51 @@ Delta = TextDelta | ThinkingDelta | ToolCallDelta | Progress | Finished
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session was opened with; applies to each of its turns."""
+    """What a session was opened with; applies to each of its turns.
+
+    `lora` is an adapter file, `kv` a snapshot to start from, `thinking` whether thinking is passed
+    on, `tools` are function tools as JSON schema objects in the form chat templates take.
+    """
 
     name: str = ""
     system: str | None = None
     sampling: Sampling = Sampling()
     max_output_tokens: int | None = None
+    lora: Path | None = None
+    kv: Path | None = None
+    thinking: bool = False
+    tools: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_output_tokens is not None and self.max_output_tokens < 1:
             raise ValueError(f"max_output_tokens must be at least 1, not {self.max_output_tokens}")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMemory:
+    """The KV cache of one session: bytes of its tokens, in a slot or parked in host memory."""
+
+    session: int
+    kv_bytes: int
+    parked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReport:
+    """What the engine holds in memory, in bytes.
+
+    `context_bytes` is what all slots take together, whoever is in them; `sessions` says whose
+    tokens are where.
+    """
+
+    weights_bytes: int = 0
+    context_bytes: int = 0
+    sessions: tuple[SessionMemory, ...] = ()
+
+    @property
+    def parked_bytes(self) -> int:
+        """Host memory of the parked sessions."""
+        return sum(each.kv_bytes for each in self.sessions if each.parked)
 
 
 @dataclass(frozen=True, slots=True)

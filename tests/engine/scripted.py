@@ -1,7 +1,7 @@
 """A native side that says what the test tells it to; for the order of things, not for words."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from koel_tui.engine.engine import Engine
@@ -15,12 +15,26 @@ from koel_tui.engine.frames import (
     Load,
     Loaded,
     OpenSession,
+    SaveKv,
     StartTurn,
     StopTurn,
     Text,
+    Thinking,
+    ToolCalled,
     TurnEnded,
 )
-from koel_tui.engine.values import FinishReason, ModelCard, ModelSpec, SessionMetrics
+from koel_tui.engine.session import EngineSession
+from koel_tui.engine.values import (
+    ChatMessage,
+    Delta,
+    FinishReason,
+    ModelCard,
+    ModelSpec,
+    SessionMetrics,
+    ToolCallDelta,
+)
+
+QUESTION = [ChatMessage("user", "hello")]
 
 
 class ScriptedLink:
@@ -32,7 +46,10 @@ class ScriptedLink:
         self.closed = 0
         self.refuse_sessions: str | None = None
         self.hold_sessions = False
+        self.refuse_load: str | None = None
+        self.hold_load = False
         self.turns: dict[int, int] = {}  # running turns: number by session
+        self.pending = 0  # events on their way
         self._receive: Callable[[Event], None] | None = None
 
     async def open(self, receive: Callable[[Event], None]) -> None:
@@ -43,11 +60,15 @@ class ScriptedLink:
     def send(self, command: Command) -> None:
         self.commands.append(command)
         match command:
-            case Load():
-                self.emit(Loaded(ModelCard("scripted", 4096, 8, 0.0)))
+            case Load() if self.refuse_load:
+                self.emit(Failed(0, "ModelLoadError", self.refuse_load))
+            case Load() if not self.hold_load:
+                self.finish_load()
             case OpenSession(call=call) if self.refuse_sessions:
                 self.emit(Failed(call, "EngineError", self.refuse_sessions))
             case OpenSession(call=call) if not self.hold_sessions:
+                self.emit(Done(call))
+            case SaveKv(call=call):
                 self.emit(Done(call))
             case StartTurn(turn=turn, session=session):
                 assert session not in self.turns, "two native turns on one session"
@@ -60,19 +81,46 @@ class ScriptedLink:
 
     def emit(self, event: Event) -> None:
         if self._receive is not None:
-            asyncio.get_running_loop().call_soon(self._receive, event)
+            self.pending += 1
+            asyncio.get_running_loop().call_soon(self._deliver, self._receive, event)
+
+    def _deliver(self, receive: Callable[[Event], None], event: Event) -> None:
+        self.pending -= 1
+        receive(event)
+
+    def finish_load(self) -> None:
+        self.emit(Loaded(ModelCard("scripted", 4096, 8, 0.0)))
+
+    def finish_sessions(self) -> None:
+        """Answer the openings held back so far, and hold back no more."""
+        self.hold_sessions = False
+        for command in self.commands:
+            if isinstance(command, OpenSession):
+                self.emit(Done(command.call))
+
+    def think(self, session: int, text: str) -> None:
+        self.emit(Thinking(self.turns[session], text))
+
+    def call_tool(self, session: int, call: ToolCallDelta) -> None:
+        self.emit(ToolCalled(self.turns[session], call))
 
     def say(self, session: int, *pieces: str) -> None:
         for piece in pieces:
             self.emit(Text(self.turns[session], piece))
 
     def end(
-        self, session: int = 0, *, turn: int = 0, reason: FinishReason = "end", tokens: int = 0
+        self,
+        session: int = 0,
+        *,
+        turn: int = 0,
+        reason: FinishReason = "end",
+        tokens: int = 0,
+        trimmed: int = 0,
     ) -> None:
         if turn:
             session = next(key for key, value in self.turns.items() if value == turn)
         number = self.turns.pop(session)
-        self.emit(TurnEnded(number, reason, SessionMetrics(output_tokens=tokens)))
+        self.emit(TurnEnded(number, reason, SessionMetrics(output_tokens=tokens), trimmed))
 
     def fail(self, session: int, message: str) -> None:
         self.emit(Failed(self.turns.pop(session), "EngineError", message))
@@ -83,6 +131,10 @@ class ScriptedLink:
 
     def sent(self, kind: type[Command]) -> list[Command]:
         return [command for command in self.commands if isinstance(command, kind)]
+
+    @property
+    def opened_sessions(self) -> list[int]:
+        return [each.session for each in self.commands if isinstance(each, OpenSession)]
 
     @property
     def started(self) -> list[int]:
@@ -113,3 +165,11 @@ async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
 
 def texts(deltas: Sequence[object]) -> list[str]:
     return [delta.text for delta in deltas if hasattr(delta, "text")]
+
+
+async def collect(stream: AsyncIterator[Delta]) -> list[Delta]:
+    return [delta async for delta in stream]
+
+
+def ask(session: EngineSession) -> asyncio.Task[list[Delta]]:
+    return asyncio.create_task(collect(session.stream(QUESTION)))

@@ -1,7 +1,6 @@
 """The engine's order of things, on a scripted native side: cap, line, close, crash."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
@@ -18,42 +17,9 @@ from koel_tui.engine import (
     SessionClosedError,
     SessionLimitError,
     TextDelta,
-    UnsupportedError,
 )
 from koel_tui.engine.frames import CloseSession, OpenSession, StopTurn
-from tests.engine.scripted import scripted_engine, texts, until
-
-QUESTION = [ChatMessage("user", "hello")]
-
-
-async def collect(stream: AsyncIterator[Delta]) -> list[Delta]:
-    return [delta async for delta in stream]
-
-
-def ask(session: EngineSession) -> asyncio.Task[list[Delta]]:
-    return asyncio.create_task(collect(session.stream(QUESTION)))
-
-
-async def test_engine_case_05_everything_after_close_is_refused() -> None:
-    engine, _ = await scripted_engine()
-    session = await engine.open_session()
-    await session.close()
-    with pytest.raises(SessionClosedError):
-        session.add(QUESTION[0])
-    with pytest.raises(SessionClosedError):
-        await session.respond()
-    with pytest.raises(SessionClosedError):
-        async for _ in session.stream(QUESTION):
-            pass
-    session.stop()
-
-
-async def test_engine_case_04_close_twice_frees_once() -> None:
-    engine, link = await scripted_engine()
-    session = await engine.open_session()
-    await session.close()
-    await session.close()
-    assert link.closed_sessions == [session.number]
+from tests.engine.scripted import QUESTION, ask, scripted_engine, texts, until
 
 
 async def test_engine_case_06_cap_0_is_refused_without_a_native_call() -> None:
@@ -367,12 +333,3 @@ async def test_engine_answers_are_recorded_and_empty_ones_are_not() -> None:
     await answer
     assert session.history == (*QUESTION, ChatMessage("assistant", "ab"))
     assert session.metrics.output_tokens == 2
-
-
-async def test_engine_names_what_it_does_not_support() -> None:
-    engine, _ = await scripted_engine(max_sessions=1)
-    with pytest.raises(UnsupportedError, match="vision"):
-        await engine.open_session(vision=True)
-    with pytest.raises(UnsupportedError, match="lora"):
-        await engine.open_session(lora="adapter.gguf")
-    assert await engine.open_session()

@@ -1,0 +1,267 @@
+"""Opening sessions: the legacy lane, the settings, saving; on a scripted native side."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from koel_tui.engine import (
+    EngineClosedError,
+    EngineError,
+    EngineSession,
+    Finished,
+    ModelLoadError,
+    ModelSpec,
+    Sampling,
+    SessionClosedError,
+    SessionLimitError,
+    UnsupportedError,
+)
+from koel_tui.engine.engine import Engine
+from koel_tui.engine.frames import CloseSession, OpenSession, SaveKv
+from koel_tui.engine.values import SessionOptions
+from tests.engine.scripted import QUESTION, ScriptedLink, ask, collect, scripted_engine, until
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[Engine, ScriptedLink]]:
+    engine, link = await scripted_engine(max_sessions=2)
+    yield engine, link
+    await engine.close()
+
+
+Pair = tuple[Engine, ScriptedLink]
+
+
+def creating(engine: Engine, count: int, **settings: Any) -> list[asyncio.Task[EngineSession]]:
+    return [asyncio.create_task(engine.create_session(**settings)) for _ in range(count)]
+
+
+async def test_engine_case_01_three_at_once_share_one_creation(pair: Pair) -> None:
+    engine, link = pair
+    first, *others = [await each for each in creating(engine, 3)]
+    assert all(other is first for other in others)
+    assert engine.session is first
+    assert link.opened_sessions == [first.number]
+
+
+async def test_engine_case_01_a_failure_reaches_all_three_and_the_next_call_works(
+    pair: Pair,
+) -> None:
+    engine, link = pair
+    link.refuse_sessions = "no room"
+    for result in await asyncio.gather(*creating(engine, 3), return_exceptions=True):
+        assert isinstance(result, EngineError) and str(result) == "no room"
+    assert len(link.opened_sessions) == 1
+    assert engine.session is None
+    link.refuse_sessions = None
+    assert await engine.create_session() is engine.session
+
+
+async def test_engine_case_01_the_settings_of_later_callers_are_ignored(pair: Pair) -> None:
+    engine, _ = pair
+    first, second = await asyncio.gather(
+        engine.create_session("first", system="Be kind."), engine.create_session(vision=True)
+    )
+    assert first is second
+    assert (first.name, first.options.system) == ("first", "Be kind.")
+
+
+async def test_engine_case_01_a_cancelled_caller_leaves_the_creation_to_the_others(
+    pair: Pair,
+) -> None:
+    engine, link = pair
+    link.hold_sessions = True
+    leaving, staying = creating(engine, 2)
+    await until(lambda: link.opened_sessions)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    link.finish_sessions()
+    assert await staying is engine.session
+    assert leaving.cancelled()
+
+
+async def test_engine_case_02_the_first_is_closed_before_the_second_exists(pair: Pair) -> None:
+    engine, link = pair
+    first = await engine.create_session()
+    second = await engine.create_session()
+    assert first is not second
+    assert first.closed and not second.closed
+    order = [type(each) for each in link.commands if isinstance(each, OpenSession | CloseSession)]
+    assert order == [OpenSession, CloseSession, OpenSession]
+    assert link.closed_sessions == [first.number]
+
+
+async def test_engine_case_02_a_generating_session_ends_normally_when_it_is_replaced(
+    pair: Pair,
+) -> None:
+    engine, link = pair
+    first = await engine.create_session()
+    answer = ask(first)
+    await until(lambda: link.started)
+    await engine.create_session()
+    finished = (await answer)[-1]
+    assert isinstance(finished, Finished) and finished.reason == "stopped"
+
+
+async def test_engine_case_03_a_superseded_session_is_closed_and_harmless(pair: Pair) -> None:
+    engine, link = pair
+    first = await engine.create_session()
+    second = await engine.create_session()
+    with pytest.raises(SessionClosedError):
+        first.add(QUESTION[0])
+    await first.close()
+    assert engine.session is second
+    assert link.closed_sessions == [first.number]
+
+
+async def test_engine_case_03_closing_the_current_session_empties_the_lane(pair: Pair) -> None:
+    engine, _ = pair
+    session = await engine.create_session()
+    await session.close()
+    assert engine.session is None
+    assert engine.sessions == ()
+
+
+async def test_engine_case_04_close_twice_frees_once(pair: Pair) -> None:
+    engine, link = pair
+    session = await engine.open_session()
+    await session.close()
+    await session.close()
+    assert link.closed_sessions == [session.number]
+
+
+@pytest.mark.parametrize("opener", [Engine.open_session, Engine.create_session])
+async def test_engine_case_05_everything_after_close_is_refused(pair: Pair, opener: Any) -> None:
+    engine, link = pair
+    session = await opener(engine)
+    unread = session.stream(QUESTION)
+    await session.close()
+    before = list(link.commands)
+    with pytest.raises(SessionClosedError):
+        session.add(QUESTION[0])
+    with pytest.raises(SessionClosedError):
+        session.stream(QUESTION)
+    with pytest.raises(SessionClosedError):
+        await session.respond()
+    with pytest.raises(SessionClosedError):
+        await collect(unread)
+    with pytest.raises(SessionClosedError):
+        await session.save_kv("snapshot")
+    session.stop()
+    assert link.commands == before
+
+
+async def test_engine_the_cap_does_not_count_the_legacy_session(pair: Pair) -> None:
+    engine, _ = pair
+    legacy = await engine.create_session()
+    opened = [await engine.open_session() for _ in range(2)]
+    with pytest.raises(SessionLimitError):
+        await engine.open_session()
+    newer = await engine.create_session()
+    assert engine.sessions == (newer, *opened)
+    assert legacy not in engine.sessions
+
+
+async def test_engine_open_session_never_touches_the_legacy_session(pair: Pair) -> None:
+    engine, _ = pair
+    opened = await engine.open_session()
+    assert engine.session is None
+    legacy = await engine.create_session()
+    await opened.close()
+    assert engine.session is legacy
+
+
+async def test_engine_case_11_a_creation_suspended_by_close_fails_with_it(pair: Pair) -> None:
+    engine, link = pair
+    link.hold_sessions = True
+    waiting = creating(engine, 2)
+    await until(lambda: link.opened_sessions)
+    await engine.close()
+    for result in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(result, EngineClosedError)
+    assert engine.session is None
+    with pytest.raises(EngineClosedError):
+        await engine.create_session()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_engine_a_cancelled_opening_is_closed_natively(pair: Pair) -> None:
+    engine, link = pair
+    link.hold_sessions = True
+    opening = asyncio.create_task(engine.open_session())
+    await until(lambda: link.opened_sessions)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    assert link.closed_sessions == link.opened_sessions
+
+
+@pytest.mark.parametrize("feature", ["vision", "audio"])
+async def test_engine_names_what_is_missing_for_images_and_sound(feature: str) -> None:
+    engine, link = await scripted_engine(max_sessions=1)
+    before = list(link.commands)
+    openers: list[Any] = [engine.open_session, engine.create_session]
+    for opener in openers:
+        with pytest.raises(UnsupportedError, match=f"{feature}.*mmproj file"):
+            await opener(**{feature: True})
+    assert link.commands == before
+    assert await engine.open_session(vision=False, audio=None)
+
+
+async def test_engine_a_missing_adapter_is_named(tmp_path: Path) -> None:
+    engine, link = await scripted_engine(max_sessions=1)
+    with pytest.raises(ModelLoadError, match=r"absent\.gguf: no such file"):
+        await engine.open_session(lora=tmp_path / "absent.gguf")
+    assert not link.opened_sessions
+    assert await engine.open_session()
+
+
+async def test_engine_passes_the_settings_on(pair: Pair, tmp_path: Path) -> None:
+    engine, link = pair
+    adapter, snapshot = tmp_path / "lora.gguf", tmp_path / "thread.kv"
+    adapter.touch()
+    tool = {"type": "function", "function": {"name": "now"}}
+    await engine.open_session(
+        "name",
+        system="Be brief.",
+        sampling=Sampling(temperature=0),
+        lora=str(adapter),
+        kv=str(snapshot),
+        thinking=True,
+        tools=[tool],
+        max_output_tokens=7,
+    )
+    (opened,) = link.sent(OpenSession)
+    assert isinstance(opened, OpenSession)
+    assert opened.options == SessionOptions(
+        name="name",
+        system="Be brief.",
+        sampling=Sampling(temperature=0),
+        max_output_tokens=7,
+        lora=adapter,
+        kv=snapshot,
+        thinking=True,
+        tools=(tool,),
+    )
+
+
+async def test_engine_saves_a_session_it_knows(pair: Pair, tmp_path: Path) -> None:
+    engine, link = pair
+    session = await engine.open_session()
+    await session.save_kv(tmp_path / "thread.kv")
+    await session.save_kv(tmp_path / "thread.kv", budget_bytes=5)
+    first, second = link.sent(SaveKv)
+    assert isinstance(first, SaveKv) and isinstance(second, SaveKv)
+    assert (first.session, first.path) == (session.number, tmp_path / "thread.kv")
+    assert (first.budget_bytes, second.budget_bytes) == (2 * 1024**3, 5)
+    with pytest.raises(ValueError, match="budget_bytes"):
+        await session.save_kv(tmp_path / "thread.kv", budget_bytes=-1)
+
+
+def test_engine_refuses_fewer_slots_than_turns_at_once() -> None:
+    with pytest.raises(ValueError, match="slots must be at least parallel"):
+        Engine(ScriptedLink(), ModelSpec(Path("none.gguf"), slots=1), parallel=2)
+    with pytest.raises(ValueError, match="slots must be 1 to 256"):
+        ModelSpec(Path("none.gguf"), slots=0)

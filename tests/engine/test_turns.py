@@ -1,0 +1,162 @@
+"""What a turn tells, what is kept of it, crashes between turns; on a scripted native side."""
+
+import asyncio
+
+from koel_tui.engine import (
+    ChatMessage,
+    Finished,
+    MemoryReport,
+    Progress,
+    SessionMemory,
+    SessionMetrics,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+)
+from koel_tui.engine.frames import Load, MemoryChanged, StartTurn
+from tests.engine.scripted import QUESTION, ask, collect, scripted_engine, texts, until
+
+
+async def test_engine_case_18_a_stop_drops_what_a_slow_reader_has_not_read() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    stream = session.stream(QUESTION)
+    first = asyncio.ensure_future(anext(stream))
+    await until(lambda: link.started)
+    link.say(session.number, *"1234")
+    link.end(session.number, tokens=4)
+    assert await first == TextDelta("1")
+    await until(lambda: not link.pending)
+    session.stop()
+    rest = await collect(stream)
+    assert len(texts(rest)) <= 1
+    assert isinstance(rest[-1], Finished) and rest[-1].reason == "stopped"
+    assert session.history[-1] == ChatMessage("assistant", "1")
+
+
+async def test_engine_a_reader_that_stands_still_does_not_hold_up_its_own_turn() -> None:
+    engine, link = await scripted_engine()
+    running, waiting, last = [await engine.open_session() for _ in range(3)]
+    answer = ask(running)
+    await until(lambda: link.started)
+    stream = waiting.stream(QUESTION, progress=True)
+    assert await anext(stream) == Progress("queued", position=1)
+    behind = ask(last)
+    link.end(running.number)
+    await until(lambda: link.started[-1] == waiting.number)
+    link.end(waiting.number)
+    await until(lambda: link.started[-1] == last.number)
+    link.end(last.number)
+    await asyncio.gather(answer, behind)
+    await stream.aclose()
+
+
+async def test_engine_closing_a_stream_ends_it_for_who_reads_it() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    stream = session.stream(QUESTION)
+    reading = asyncio.create_task(collect(stream))
+    await until(lambda: link.started)
+    await stream.aclose()
+    (last,) = await reading
+    assert isinstance(last, Finished) and last.reason == "stopped"
+    assert not link.turns
+
+
+async def test_engine_case_26_metrics_after_three_tokens_say_three() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    assert session.metrics == SessionMetrics()
+    answer = ask(session)
+    await until(lambda: link.started)
+    link.say(session.number, "a", "b", "c")
+    link.end(session.number, tokens=3)
+    finished = (await answer)[-1]
+    assert isinstance(finished, Finished)
+    assert finished.metrics.output_tokens == session.metrics.output_tokens == 3
+
+
+async def test_engine_says_how_many_turns_were_left_out() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    answer = ask(session)
+    await until(lambda: link.started)
+    link.end(session.number, trimmed=2)
+    assert await answer == [Finished("end", trimmed_turns=2)]
+
+
+async def test_engine_thinking_is_told_and_not_recorded() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session(thinking=True)
+    answer = ask(session)
+    await until(lambda: link.started)
+    link.think(session.number, "hm")
+    link.say(session.number, "yes")
+    link.end(session.number)
+    deltas = await answer
+    assert deltas[:2] == [ThinkingDelta("hm"), TextDelta("yes")]
+    assert session.history[-1] == ChatMessage("assistant", "yes")
+
+
+async def test_engine_a_tool_call_without_text_is_recorded() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    session.add(QUESTION[0])
+    answer = asyncio.create_task(session.respond())
+    await until(lambda: link.started)
+    call = ToolCallDelta("1", "now", "{}")
+    link.call_tool(session.number, call)
+    link.end(session.number, reason="tool_calls")
+    assert await answer == ""
+    assert session.history[-1] == ChatMessage("assistant", "", tool_calls=(call,))
+
+
+async def test_engine_passes_the_schema_on() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    answer = asyncio.create_task(collect(session.stream(QUESTION, schema={"type": "object"})))
+    await until(lambda: link.started)
+    link.end(session.number)
+    await answer
+    (start,) = link.sent(StartTurn)
+    assert isinstance(start, StartTurn) and start.schema == {"type": "object"}
+
+
+async def test_engine_case_20_a_crash_between_turns_is_not_noticed_by_an_idle_session() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    link.crash()
+    await until(lambda: engine.card is None)
+    assert engine.memory == MemoryReport()
+    answer = ask(session)
+    await until(lambda: link.started)
+    assert link.opened_sessions == [session.number] * 2
+    link.end(session.number)
+    await answer
+
+
+async def test_engine_case_20_a_session_closed_while_the_engine_restarts_is_not_reopened() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    link.crash()
+    await until(lambda: engine.card is None)
+    link.hold_load = True
+    answer = ask(session)
+    await until(lambda: len(link.sent(Load)) == 2)
+    await session.close()
+    assert await answer == [Finished("stopped")]
+    link.finish_load()
+    await engine.start()
+    await asyncio.sleep(0)
+    assert link.opened_sessions == [session.number]
+
+
+async def test_engine_memory_is_what_the_native_side_reported_last() -> None:
+    engine, link = await scripted_engine()
+    assert engine.memory == MemoryReport()
+    report = MemoryReport(100, 20, (SessionMemory(1, 8, parked=True), SessionMemory(2, 4, False)))
+    link.emit(MemoryChanged(report))
+    await until(lambda: engine.memory == report)
+    assert engine.memory.parked_bytes == 8
+    await engine.close()
+    assert engine.memory == MemoryReport()
