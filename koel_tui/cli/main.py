@@ -14,6 +14,7 @@ from koel_tui.text import safe_text
 _COMMANDS = {
     "chat": "koel_tui.cli.chat:chat",
     "ask": "koel_tui.cli.ask:ask",
+    "bench": "koel_tui.cli.bench:bench",
     "threads": "koel_tui.cli.threads:threads",
 }
 

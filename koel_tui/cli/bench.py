@@ -1,0 +1,92 @@
+"""`koel-chat bench`: how fast the engine is here, beside llama.cpp's own calls."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from koel_tui.cli.exits import Exit
+from koel_tui.cli.options import model_option
+from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from koel_tui.engine.bench import Plan, Report
+
+_LEGEND = (
+    "Medians of {rounds}, taken in turns with the bare llama.cpp loop. The ratio is koel-chat's "
+    "figure over the bare loop's: for tokens/s more is better, for times and memory less. Extra is "
+    "what a switch adds to the first token of a thread that is in front already. Resuming counts "
+    "to the first token, a stop to the start of who waits. Switching to a parked thread is shown "
+    "beside a copy of its state out of the context and one back in."
+)
+
+
+@click.command()
+@model_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+@click.option("--quick", is_flag=True, help="One round of less: a minute or so, rough figures.")
+def bench(model: Path | None, as_json: bool, quick: bool) -> int:
+    """Measure speed and memory with your model on this machine, some minutes long.
+
+    Run it with nothing else going on: another busy program changes the figures many times over.
+    """
+    from koel_tui.engine.bench import QUICK, STANDARD
+    from koel_tui.models import choose_model
+    from koel_tui.settings import load_settings
+
+    path = choose_model(load_settings(model=model).model)
+    report = asyncio.run(_measure(path, QUICK if quick else STANDARD))
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        _show(report)
+    return Exit.OK
+
+
+async def _measure(path: Path, plan: "Plan") -> "Report":
+    """Measure, with a line on stderr of what is going on."""
+    from rich.console import Console
+
+    from koel_tui.engine.bench import measure
+
+    with Console(stderr=True).status("starting") as status:
+        return await measure(path, plan, status.update)
+
+
+def _show(report: "Report") -> None:
+    from rich.console import Console
+
+    rounds = "one round" if report.plan.rounds == 1 else f"{report.plan.rounds} rounds"
+    console = Console()
+    console.print(table(report))
+    console.print(_LEGEND.format(rounds=rounds), style="dim", highlight=False)
+
+
+def table(report: "Report") -> "Table":
+    """Return the report as a table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    # As Text: a file's name is not markup.
+    shown = Table(title=Text(safe_line(report.model)), title_justify="left")
+    shown.add_column("Measure")
+    for heading in ("koel-chat", "bare llama.cpp"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    shown.add_column("ratio", justify="right", no_wrap=True)
+    for figure in report.figures:
+        shown.add_row(
+            Text(figure.name),
+            f"{_number(figure.value)} {figure.unit}",
+            "" if figure.bare is None else f"{_number(figure.bare)} {figure.unit}",
+            "" if figure.ratio is None else f"{figure.ratio:.2f}",
+        )
+    return shown
+
+
+def _number(value: float) -> str:
+    """Three digits that count, never in powers of ten."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,116 @@
+"""The reference: llama.cpp's own calls in a loop, greedy, nothing around them.
+
+`python -m koel_tui.engine.bench.bare_loop MODEL WINDOW PROMPT_TOKENS OUTPUT_TOKENS SEQUENCES`
+prints a JSON object. It runs as a process of its own, so that whoever measures need not load
+llama.cpp.
+"""
+
+import ctypes
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import llama_cpp
+import psutil
+
+_BATCH = 512
+Placed = tuple[int, int, int]
+"""A token, its position and its sequence."""
+
+
+class BareLoop:
+    """A model and a context of `sequences` streams, with the engine's own settings."""
+
+    def __init__(self, path: str, window: int, sequences: int) -> None:
+        model = llama_cpp.llama_model_load_from_file(
+            path.encode(), llama_cpp.llama_model_default_params()
+        )
+        if not model:
+            sys.exit(f"cannot load {path}")
+        self.vocab = llama_cpp.llama_model_get_vocab(model)
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = window * sequences
+        params.n_seq_max = sequences
+        params.kv_unified = False
+        params.n_batch = params.n_ubatch = _BATCH
+        params.n_threads = params.n_threads_batch = psutil.cpu_count(logical=False) or 1
+        self.context = llama_cpp.llama_init_from_model(model, params)
+        if not self.context:
+            sys.exit(f"cannot make a context of {sequences} times {window} tokens")
+        chain = llama_cpp.llama_sampler_chain_default_params()
+        self.sampler = llama_cpp.llama_sampler_chain_init(chain)
+        llama_cpp.llama_sampler_chain_add(self.sampler, llama_cpp.llama_sampler_init_greedy())
+        self.batch = llama_cpp.llama_batch_init(_BATCH, 0, 1)
+
+    def prompt(self, tokens: int) -> list[int]:
+        """Return that many tokens of prose."""
+        text = b"I walked to the harbour and back, and wrote down what I saw there. " * tokens
+        buffer = (llama_cpp.llama_token * (len(text) + 8))()
+        llama_cpp.llama_tokenize(self.vocab, text, len(text), buffer, len(buffer), True, False)
+        return list(buffer[:tokens])
+
+    def decode(self, placed: Sequence[Placed], wanted: set[int]) -> None:
+        """Decode a batch; logits at the indices `wanted`."""
+        for index, (token, position, sequence) in enumerate(placed):
+            self.batch.token[index] = token
+            self.batch.pos[index] = position
+            self.batch.n_seq_id[index] = 1
+            self.batch.seq_id[index][0] = sequence
+            self.batch.logits[index] = index in wanted
+        self.batch.n_tokens = len(placed)
+        if llama_cpp.llama_decode(self.context, self.batch):
+            sys.exit("llama_decode failed")
+
+    def sample(self, index: int) -> int:
+        """Return the likeliest token at an index of the last batch."""
+        return int(llama_cpp.llama_sampler_sample(self.sampler, self.context, index))
+
+    def read(self, prompt: list[int], sequence: int) -> int:
+        """Decode a prompt and return the first token of the answer."""
+        for start in range(0, len(prompt), _BATCH):
+            part = prompt[start : start + _BATCH]
+            placed = [(token, start + index, sequence) for index, token in enumerate(part)]
+            self.decode(placed, {len(part) - 1})
+        return self.sample(-1)
+
+    def copy_state(self) -> dict[str, float]:
+        """Copy the first sequence out to memory and in again; return the size and the times."""
+        size = llama_cpp.llama_state_seq_get_size(self.context, 0)
+        state = (ctypes.c_uint8 * size)()
+        begin = time.perf_counter()
+        llama_cpp.llama_state_seq_get_data(self.context, state, size, 0)
+        out = time.perf_counter()
+        llama_cpp.llama_state_seq_set_data(self.context, state, size, 0)
+        return {"state_bytes": size, "out": out - begin, "in": time.perf_counter() - out}
+
+
+def measure(path: str, window: int, prompt_tokens: int, output: int, sequences: int) -> Any:
+    """Read a prompt into each sequence, write `output` tokens in all of them at once."""
+    loop = BareLoop(path, window, sequences)
+    loaded_at = time.time()
+    prompt = loop.prompt(prompt_tokens)
+    begin = time.perf_counter()
+    last = [loop.read(prompt, sequence) for sequence in range(sequences)]
+    first = time.perf_counter()
+    for position in range(len(prompt), len(prompt) + output - 1):
+        placed = [(token, position, sequence) for sequence, token in enumerate(last)]
+        loop.decode(placed, set(range(sequences)))
+        last = [loop.sample(index) for index in range(sequences)]
+    end = time.perf_counter()
+    return {
+        "loaded_at": loaded_at,
+        "read": first - begin,
+        "prefill": sequences * len(prompt) / (first - begin),
+        "decode": sequences * (output - 1) / (end - first),
+        "overall": sequences * output / (end - begin),
+        **loop.copy_state(),
+    }
+
+
+if __name__ == "__main__":
+    quiet = llama_cpp.llama_log_callback(lambda *_: None)
+    llama_cpp.llama_log_set(quiet, ctypes.c_void_p(None))
+    numbers = [int(each) for each in sys.argv[2:6]]
+    print(json.dumps(measure(sys.argv[1], *numbers)))

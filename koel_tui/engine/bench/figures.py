@@ -1,0 +1,92 @@
+"""What is measured, how much of it, and what came out."""
+
+import statistics
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Unit = Literal["s", "ms", "MB", "tokens/s"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much to measure. `history_tokens` is about how long a thread is that is switched to.
+
+    `at_once` are the numbers of answers that are written at the same time.
+    """
+
+    rounds: int
+    history_tokens: int
+    output_tokens: int
+    at_once: tuple[int, ...] = (1, 2, 4)
+
+    @property
+    def window(self) -> int:
+        """Tokens of the window everything fits."""
+        return self.history_tokens + self.output_tokens + 512
+
+
+STANDARD = Plan(rounds=3, history_tokens=2000, output_tokens=96)
+QUICK = Plan(rounds=1, history_tokens=400, output_tokens=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The median of one measure, and of the bare loop's like where there is one."""
+
+    name: str
+    unit: Unit
+    value: float
+    bare: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours over the bare loop's; above 1 is better for speeds and worse for times."""
+        return self.value / self.bare if self.bare else None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything one run measured, in the order to be shown."""
+
+    model: str
+    plan: Plan
+    figures: tuple[Figure, ...]
+
+    def figure(self, name: str) -> Figure:
+        """Return a figure by name. Raises KeyError."""
+        for figure in self.figures:
+            if figure.name == name:
+                return figure
+        raise KeyError(name)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON data, ratios included."""
+        figures = [{**asdict(each), "ratio": each.ratio} for each in self.figures]
+        return {"model": self.model, "plan": asdict(self.plan), "figures": figures}
+
+
+@dataclass(slots=True)
+class Samples:
+    """What the rounds measure, gathered by name in the order of first appearance."""
+
+    _ours: dict[tuple[str, Unit], list[float]] = field(default_factory=lambda: defaultdict(list))
+    _bare: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, name: str, unit: Unit, value: float, bare: float | None = None) -> None:
+        """Add what one round measured."""
+        self._ours[name, unit].append(value)
+        if bare is not None:
+            self._bare[name].append(bare)
+
+    def figures(self) -> tuple[Figure, ...]:
+        """Return the medians."""
+        return tuple(
+            Figure(
+                name,
+                unit,
+                statistics.median(values),
+                statistics.median(self._bare[name]) if self._bare.get(name) else None,
+            )
+            for (name, unit), values in self._ours.items()
+        )

@@ -1,0 +1,218 @@
+"""The measuring: rounds, each of which measures everything once, ours and the bare loop's."""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from koel_tui.engine.bench.bare import Bare, run_bare
+from koel_tui.engine.bench.figures import Plan, Report, Samples
+from koel_tui.engine.bench.turns import Library, timed
+from koel_tui.engine.engine import Engine
+from koel_tui.engine.host import EngineHost
+from koel_tui.engine.session import EngineSession
+from koel_tui.engine.values import Delta, ModelSpec, Progress, Sampling
+
+_GREEDY = Sampling(temperature=0)
+_FEW = 4
+"""Tokens of an answer of which only the first counts."""
+
+
+async def measure(model: Path, plan: Plan, tell: Callable[[str], None] | None = None) -> Report:
+    """Measure the engine with `model`; `tell` hears what is being done.
+
+    Rounds are interleaved with the bare loop, so that both see the same state of the machine.
+    Raises `EngineError` when the model cannot be loaded or does not answer.
+    """
+    samples = Samples()
+    for number in range(1, plan.rounds + 1):
+
+        def say(what: str, number: int = number) -> None:
+            if tell is not None:
+                tell(f"round {number} of {plan.rounds}: {what}")
+
+        await Round(model, plan, samples, say).run()
+    return Report(model.name, plan, samples.figures())
+
+
+class Round:
+    """One round over everything there is to measure."""
+
+    def __init__(
+        self, model: Path, plan: Plan, samples: Samples, say: Callable[[str], None]
+    ) -> None:
+        self._model = model
+        self._plan = plan
+        self._samples = samples
+        self._say = say
+        self._library = Library()
+        self._thread = f"{plan.history_tokens} tokens"
+
+    async def run(self) -> None:
+        """Measure everything once."""
+        most = max(self._plan.at_once)
+        self._say("loading")
+        begin = time.perf_counter()
+        engine = await self._load(parallel=most, slots=max(3, most + 1))
+        load = time.perf_counter() - begin
+        try:
+            self._say("llama.cpp's own calls")
+            bare = await run_bare(
+                self._model,
+                window=self._plan.window,
+                prompt_tokens=self._plan.history_tokens,
+                output_tokens=self._plan.output_tokens,
+            )
+            self._samples.add("load", "s", load, bare.load)
+            stay = await self._one_thread(engine, bare)
+            await self._resident(engine, stay)
+            await self._resume(engine)
+            for count in self._plan.at_once:
+                await self._at_once(engine, count)
+        finally:
+            await engine.close()
+        engine = await self._load(parallel=1, slots=1)
+        try:
+            await self._parked(engine, stay, bare)
+        finally:
+            await engine.close()
+        engine = await self._load(parallel=1, slots=2)
+        try:
+            await self._stop(engine)
+        finally:
+            await engine.close()
+
+    async def _load(self, *, parallel: int, slots: int) -> Engine:
+        spec = ModelSpec(self._model, context_tokens=self._plan.window, slots=slots)
+        return await EngineHost.load(spec, max_sessions=None, parallel=parallel)
+
+    async def _open(self, engine: Engine, tokens: int = _FEW, **more: Any) -> EngineSession:
+        return await engine.open_session(sampling=_GREEDY, max_output_tokens=tokens, **more)
+
+    async def _one_thread(self, engine: Engine, bare: Bare) -> float:
+        """Measure reading and writing one thread; return the first token's time when it goes on."""
+        self._say(f"reading {self._thread} and writing")
+        thread = await self._library.thread(engine, self._plan.history_tokens)
+        session = await self._open(engine, self._plan.output_tokens)
+        turn = await timed(session, thread)
+        self._samples.add(f"prefill, {self._thread}", "tokens/s", turn.prefill, bare.prefill)
+        self._samples.add(f"decode after {self._thread}", "tokens/s", turn.decode, bare.decode)
+        stays = [await timed(session, self._library.go_on(thread)) for _ in range(3)]
+        stay = statistics.median(each.first_s for each in stays)
+        self._samples.add("first token, thread in front", "ms", stay * 1e3)
+        extra = turn.first_s - stay
+        self._samples.add("switch by reading again: extra", "ms", extra * 1e3, bare.read * 1e3)
+        for each in engine.memory.sessions:
+            if each.session == session.number:
+                per = bare.state_bytes / 1e6
+                self._samples.add(f"KV of {self._thread}", "MB", each.kv_bytes / 1e6, per)
+        await session.close()
+        return stay
+
+    async def _switch(self, engine: Engine) -> float:
+        """Let two threads take turns; return the time to the first token after a switch."""
+        threads = [await self._library.thread(engine, self._plan.history_tokens) for _ in "ab"]
+        sessions = [await self._open(engine) for _ in threads]
+        for session, thread in zip(sessions, threads, strict=True):
+            await timed(session, thread)
+        times = []
+        for session, thread in [*zip(sessions, threads, strict=True)] * 2:
+            times.append((await timed(session, self._library.go_on(thread))).first_s)
+        for session in sessions:
+            await session.close()
+        return statistics.median(times)
+
+    async def _resident(self, engine: Engine, stay: float) -> None:
+        self._say(f"switching between two threads of {self._thread}, both resident")
+        extra = await self._switch(engine) - stay
+        self._samples.add("switch, both resident: extra", "ms", extra * 1e3)
+
+    async def _parked(self, engine: Engine, stay: float, bare: Bare) -> None:
+        self._say(f"switching between two threads of {self._thread}, one of them parked")
+        extra = await self._switch(engine) - stay
+        copying = bare.out_s + bare.in_s
+        self._samples.add("switch, one parked: extra", "ms", extra * 1e3, copying * 1e3)
+
+    async def _resume(self, engine: Engine) -> None:
+        self._say(f"resuming a thread of {self._thread}")
+        thread = await self._library.thread(engine, self._plan.history_tokens)
+        session = await self._open(engine)
+        again = await timed(session, thread)
+        with tempfile.TemporaryDirectory(prefix="koel-bench-") as folder:
+            snapshot = Path(folder, "thread.kv")
+            begin = time.perf_counter()
+            await session.save_kv(snapshot)
+            self._samples.add("saving a snapshot", "ms", (time.perf_counter() - begin) * 1e3)
+            await session.close()
+            begin = time.perf_counter()
+            session = await self._open(engine, kv=snapshot)
+            opening = time.perf_counter() - begin
+            turn = await timed(session, self._library.go_on(thread))
+            await session.close()
+        resumed = (opening + turn.first_s) * 1e3
+        self._samples.add("resume from a snapshot", "ms", resumed)
+        self._samples.add("resume by reading again", "ms", again.first_s * 1e3)
+
+    async def _at_once(self, engine: Engine, count: int) -> None:
+        """Measure `count` answers at once, the same one after the other, and the bare loop's."""
+        self._say(f"writing {count} at once")
+        output = self._plan.output_tokens
+        sessions = [await self._open(engine, output) for _ in range(count)]
+        begin = time.perf_counter()
+        turns = await asyncio.gather(
+            *(timed(session, self._library.question()) for session in sessions)
+        )
+        rate = sum(turn.metrics.output_tokens for turn in turns) / (time.perf_counter() - begin)
+        for session in sessions:
+            await session.close()
+        bare = await run_bare(
+            self._model,
+            window=self._plan.window,
+            prompt_tokens=turns[0].metrics.prompt_tokens,
+            output_tokens=turns[0].metrics.output_tokens,
+            sequences=count,
+        )
+        name = "1 answer" if count == 1 else f"{count} answers at once, in total"
+        self._samples.add(name, "tokens/s", rate, bare.overall)
+        if count > 1:
+            await self._in_sequence(engine, count)
+
+    async def _in_sequence(self, engine: Engine, count: int) -> None:
+        seconds, tokens = 0.0, 0
+        for _ in range(count):
+            session = await self._open(engine, self._plan.output_tokens)
+            begin = time.perf_counter()
+            tokens += (await timed(session, self._library.question())).metrics.output_tokens
+            seconds += time.perf_counter() - begin
+            await session.close()
+        self._samples.add(f"{count} answers in sequence", "tokens/s", tokens / seconds)
+
+    async def _stop(self, engine: Engine) -> None:
+        """Measure from a stop in the middle of a prompt to the next caller's start."""
+        self._say(f"stopping while {self._thread} are read")
+        thread = await self._library.thread(engine, self._plan.history_tokens)
+        reading, waiting = await self._open(engine), await self._open(engine)
+        stopped_at = started_at = 0.0
+
+        async def stop() -> None:
+            nonlocal stopped_at
+            async for delta in reading.stream(thread, progress=True):
+                if _reading(delta) and delta.done >= delta.total / 4 and not stopped_at:
+                    stopped_at = time.perf_counter()
+                    reading.stop()
+
+        stopping = asyncio.create_task(stop())
+        await asyncio.sleep(0)  # it is in line now, and next
+        async for delta in waiting.stream(self._library.question(), progress=True):
+            if _reading(delta) and not started_at:
+                started_at = time.perf_counter()
+        await stopping
+        latency = (started_at - stopped_at) * 1e3
+        self._samples.add(f"stop while reading {self._thread}", "ms", latency)
+
+
+def _reading(delta: Delta) -> TypeGuard[Progress]:
+    return isinstance(delta, Progress) and delta.phase == "reading"

@@ -1,0 +1,78 @@
+"""Turns with a clock beside them, and the threads they are about."""
+
+import itertools
+import time
+from dataclasses import dataclass, field
+
+from koel_tui.engine.engine import Engine
+from koel_tui.engine.errors import EngineError
+from koel_tui.engine.session import EngineSession
+from koel_tui.engine.values import ChatMessage, Finished, SessionMetrics, TextDelta
+
+_SENTENCE = "I walked to the harbour and back, and wrote down what I saw there. "
+_STORY = "Write a very long story about a lighthouse keeper and the sea, in many chapters."
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One turn: seconds from asking to the first token, and from that to the last."""
+
+    first_s: float
+    writing_s: float
+    metrics: SessionMetrics
+
+    @property
+    def prefill(self) -> float:
+        """Prompt tokens read in a second, those not counted that were held already."""
+        return (self.metrics.prompt_tokens - self.metrics.reused_tokens) / self.first_s
+
+    @property
+    def decode(self) -> float:
+        """Tokens written in a second."""
+        return (self.metrics.output_tokens - 1) / self.writing_s if self.writing_s else 0.0
+
+
+async def timed(session: EngineSession, messages: list[ChatMessage]) -> Timed:
+    """Run a turn and return how long it took."""
+    begin = time.perf_counter()
+    first = last = 0.0
+    metrics = SessionMetrics()
+    async for delta in session.stream(messages):
+        if isinstance(delta, TextDelta):
+            last = time.perf_counter()
+            first = first or last
+        elif isinstance(delta, Finished):
+            metrics = delta.metrics
+    if not first:
+        raise EngineError("The model answered nothing, so nothing can be measured with it.")
+    return Timed(first - begin, last - first, metrics)
+
+
+@dataclass(slots=True)
+class Library:
+    """Makes threads of a wanted length, each different from its first words on.
+
+    Different, because the engine decodes what two threads begin with only once.
+    """
+
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    _per_sentence: float = 0.0
+
+    async def thread(self, engine: Engine, tokens: int) -> list[ChatMessage]:
+        """Return a conversation of about `tokens` tokens, to be answered."""
+        if not self._per_sentence:
+            self._per_sentence = await engine.count_tokens(_SENTENCE * 50) / 50
+        text = _SENTENCE * max(1, round(tokens / self._per_sentence))
+        return [
+            ChatMessage("user", f"Number {next(self._numbers)} of my diaries. {text}"),
+            ChatMessage("assistant", "Thank you for sharing it."),
+            ChatMessage("user", _STORY),
+        ]
+
+    def question(self) -> list[ChatMessage]:
+        """Return a short conversation that asks for a long answer."""
+        return [ChatMessage("user", f"Number {next(self._numbers)} of my wishes. {_STORY}")]
+
+    def go_on(self, thread: list[ChatMessage]) -> list[ChatMessage]:
+        """Return the conversation with another question at its end; all else is the same."""
+        return [*thread[:-1], ChatMessage("user", f"What is on page {next(self._numbers)}?")]
