@@ -23,7 +23,7 @@ from koel_tui.ui.startup import Startup
 from koel_tui.ui.status import StatusLine
 from koel_tui.ui.summary import label_of, status_of
 from koel_tui.ui.tabbar import TabBar
-from koel_tui.ui.throttle import Throttle
+from koel_tui.ui.throttle import Throttle, in_queue_of
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
@@ -64,7 +64,7 @@ class KoelApp(inside.QuietApp):
         self._tabbar = TabBar(label_of(self._desk.active, unread=False))
         self._pane = Pane()
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
-        self._painting = Throttle(self.set_timer, self._paint, _PAINT_INTERVAL)
+        self._painting = Throttle(in_queue_of(self), self._paint, _PAINT_INTERVAL)
 
     @property
     def fatal(self) -> BaseException | None:

@@ -67,6 +67,11 @@ def _in_force(node: DOMNode) -> BindingsMap:
     return bindings
 
 
+def follows_end(widget: Widget) -> bool:
+    """Say whether an anchored widget is at its end and stays there when it grows."""
+    return widget._anchored and not widget._anchor_released
+
+
 def lay_out(widget: Widget) -> None:
     """Give every widget of the screen its place now, within a batch: nothing is painted yet.
 

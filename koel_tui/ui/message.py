@@ -53,7 +53,9 @@ class MessageView(Vertical):
         before, self._shown = self._shown, text
         rich = self._rich
         self._rich, self.cost = _weigh(self.entry.role, text)
-        body = self.query_one(".body", Widget)
+        body = self.query_one_optional(".body", Widget)
+        if body is None:
+            return  # this view is on its way out
         if rich != self._rich or not text.startswith(before):
             await body.remove()
             await self.mount(self._body(), before=0)
@@ -70,8 +72,9 @@ class MessageView(Vertical):
     async def _begin(self) -> None:
         # Text set at once and continued by append comes out wrong in every list and code block:
         # what will grow has to be appended from its first character on.
-        if self._rich and self.entry.writing and self._shown:
-            await self.query_one(Markdown).append(self._shown)
+        body = self.query_one_optional(Markdown)
+        if body is not None and self.entry.writing and self._shown:
+            await body.append(self._shown)
 
     def _body(self) -> Widget:
         if not self._rich:

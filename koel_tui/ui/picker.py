@@ -37,16 +37,17 @@ class Picker(ModalScreen[SavedThread]):
         super().__init__()
         self._threads = threads
         self._shown: list[SavedThread] = []
+        self._find = Input(placeholder="Type to find a thread", id="find", compact=True)
+        self._list = OptionList(id="threads", compact=True)
+        self._panel = Vertical(self._find, self._list, id="panel")
 
     def compose(self) -> ComposeResult:
         """Yield the field to type in, the list, and how to leave."""
-        with Vertical(id="panel"):
-            yield Input(placeholder="Type to find a thread", id="find", compact=True)
-            yield OptionList(id="threads", compact=True)
+        yield self._panel
 
     def on_mount(self) -> None:
         """Say what the panel is."""
-        self.query_one("#panel").border_title = "Saved threads"
+        self._panel.border_title = "Saved threads"
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the list out for the width there now is."""
@@ -58,7 +59,7 @@ class Picker(ModalScreen[SavedThread]):
 
     @on(Input.Submitted)
     def _take_highlighted(self) -> None:
-        self.query_one(OptionList).action_select()
+        self._list.action_select()
 
     @on(OptionList.OptionSelected)
     def _take(self, event: OptionList.OptionSelected) -> None:
@@ -66,13 +67,13 @@ class Picker(ModalScreen[SavedThread]):
 
     async def action_list(self, action: str) -> None:
         """Do something in the list while the field keeps the focus."""
-        await self.query_one(OptionList).run_action(action)
+        await self._list.run_action(action)
 
     def _fill(self) -> None:
-        words = self.query_one(Input).value.casefold().split()
+        words = self._find.value.casefold().split()
         found = [thread for thread in self._threads if thread.matches(words)]
         self._shown = found[:_MOST_SHOWN]
-        threads = self.query_one(OptionList)
+        threads = self._list
         threads.styles.max_height = max(1, self.size.height - _FRAME)
         width = threads.scrollable_content_region.width
         threads.clear_options()
@@ -80,7 +81,7 @@ class Picker(ModalScreen[SavedThread]):
             Option(_line(thread, width), disabled=bool(thread.damage)) for thread in self._shown
         )
         threads.action_first()
-        self.query_one("#panel").border_subtitle = self._hint(len(found))
+        self._panel.border_subtitle = self._hint(len(found))
 
     def _hint(self, found: int) -> str:
         if not self._threads:

@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from koel_tui.ui import edge, inside
 from koel_tui.ui.entries import Entry, Place, Source
 from koel_tui.ui.message import MessageView, cost_of
-from koel_tui.ui.throttle import Throttle
+from koel_tui.ui.throttle import Throttle, in_queue_of
 
 TAIL = 20
 """Messages mounted while the end is followed, at most."""
@@ -58,7 +58,7 @@ class Transcript(VerticalScroll, can_focus=False):
         self._start = 0
         self._end = 0
         self._total = 0
-        self._throttle = Throttle(self.set_timer, self._sync, FLUSH_INTERVAL)
+        self._throttle = Throttle(in_queue_of(self), self._sync, FLUSH_INTERVAL)
 
     def compose(self) -> ComposeResult:
         """Yield what stands above and below the messages."""
@@ -91,9 +91,10 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def place(self) -> Place | None:
         """Return where the user is reading; None at the end, where new text is followed."""
-        if self.at_tail and self.is_vertical_scroll_end:
+        # Asked from outside this widget's queue, when a change may be half made.
+        if inside.follows_end(self) or not self._views:
             return None
-        return Place(self._start, self._end, self.scroll_y)
+        return Place(self._start, self._start + len(self._views), self.scroll_y)
 
     def poke(self) -> None:
         """Note that the thread changed; it is painted soon, and not too often."""
