@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
+from koel_tui.engine.shared import SharedTask
+
 ProgressCallback = Callable[[float], None]
 
 
@@ -34,7 +36,7 @@ class Flight(Generic[E]):
         self._listeners: list[ProgressCallback] = []
         self._waiting = 0
         self._taken = False
-        self._task = asyncio.create_task(self._fly(load), name="model load")
+        self._task = SharedTask(self._fly(load), "model load")
 
     async def join(self, on_progress: ProgressCallback | None) -> E:
         """Wait for the load and return what was loaded. Raises what the load raised."""
@@ -42,7 +44,7 @@ class Flight(Generic[E]):
         if on_progress is not None:
             self._listeners.append(on_progress)
         try:
-            loaded = await asyncio.shield(self._task)
+            loaded = await self._task.result()
         except asyncio.CancelledError:
             if on_progress is not None:
                 self._listeners.remove(on_progress)
@@ -64,7 +66,7 @@ class Flight(Generic[E]):
         self._landed()  # before anything is awaited: who comes now starts a load of his own
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
-            await (await self._task).close()
+            await (await self._task.result()).close()
 
     def _tell(self, fraction: float) -> None:
         for listener in tuple(self._listeners):

@@ -1,9 +1,9 @@
 """The legacy lane: one session at a time, replaced as a whole."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from koel_tui.engine.session import EngineSession
+from koel_tui.engine.shared import SharedTask
 from koel_tui.engine.values import SessionOptions
 
 
@@ -13,7 +13,7 @@ class SessionLane:
     def __init__(self, open_session: Callable[[SessionOptions], Awaitable[EngineSession]]) -> None:
         self._open = open_session
         self._current: EngineSession | None = None
-        self._creating: asyncio.Task[EngineSession] | None = None
+        self._creating: SharedTask[EngineSession] | None = None
 
     @property
     def current(self) -> EngineSession | None:
@@ -27,8 +27,8 @@ class SessionLane:
         creation to the others.
         """
         if self._creating is None:
-            self._creating = asyncio.create_task(self._create(options), name="create session")
-        return await asyncio.shield(self._creating)
+            self._creating = SharedTask(self._create(options), "create session")
+        return await self._creating.result()
 
     def forget(self, session: EngineSession) -> None:
         """Empty the lane if `session` is in it; an older one that closes late changes nothing."""
@@ -38,7 +38,7 @@ class SessionLane:
     async def settle(self) -> None:
         """Wait until no creation is under way."""
         if self._creating is not None:
-            await asyncio.gather(self._creating, return_exceptions=True)
+            await self._creating.settle()
 
     async def _create(self, options: Callable[[], SessionOptions]) -> EngineSession:
         try:

@@ -19,6 +19,7 @@ from koel_tui.engine.frames import (
     MemoryChanged,
 )
 from koel_tui.engine.link import Link
+from koel_tui.engine.shared import SharedTask
 from koel_tui.engine.values import MemoryReport, ModelCard
 
 
@@ -46,9 +47,10 @@ class NativeSide:
         self._numbers = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Event]] = {}
         self._loading: asyncio.Future[ModelCard] | None = None
-        self._starting: asyncio.Task[ModelCard] | None = None
+        self._starting: SharedTask[ModelCard] | None = None
         self._card: ModelCard | None = None
         self._memory = MemoryReport()
+        self._gone: EngineError = EngineClosedError()  # why nothing is loaded any more
         self._closed = False
 
     @property
@@ -73,11 +75,13 @@ class NativeSide:
         self._check_open()
         if self._card is not None:
             return self._card
-        if self._starting is None or self._starting.done():
-            self._starting = asyncio.create_task(self._start(), name="engine start")
-        card = await asyncio.shield(self._starting)
+        if self._starting is None or self._starting.done:
+            self._starting = SharedTask(self._start(), "engine start")
+        await self._starting.result()
         self._check_open()
-        return card
+        if self._card is None:  # it died between the end of its load and here
+            raise self._gone
+        return self._card
 
     async def call(self, make: Callable[[int], Command]) -> Event:
         """Send a command that is answered, starting the native side if need be."""
@@ -98,11 +102,10 @@ class NativeSide:
     async def close(self) -> None:
         """Fail every call and end the native side."""
         self._closed = True
-        self._forget()
-        self._fail(EngineClosedError())
+        self._lose(EngineClosedError())
         if self._starting is not None:
             # Before the link: one that is still opening would start what nobody ends.
-            await asyncio.gather(self._starting, return_exceptions=True)
+            await self._starting.settle()
         await self._link.close()
 
     async def _start(self) -> ModelCard:
@@ -124,9 +127,8 @@ class NativeSide:
             case MemoryChanged(report=report):
                 self._memory = report
             case Crashed(message=message):
-                self._forget()
                 error = EngineCrashedError(message)
-                self._fail(error)
+                self._lose(error)
                 self._on_crash(error)
             case Failed(call=0):
                 self._fail_future(self._loading, event.as_error())
@@ -141,14 +143,14 @@ class NativeSide:
             case _:
                 self._on_turn(event.turn, event)
 
-    def _forget(self) -> None:
+    def _lose(self, why: EngineError) -> None:
+        """Forget what was loaded and fail everybody who waits for an answer."""
         self._card = None
         self._memory = MemoryReport()
-
-    def _fail(self, error: EngineError) -> None:
-        self._fail_future(self._loading, error)
+        self._gone = why
+        self._fail_future(self._loading, why)
         for answer in self._calls.values():
-            self._fail_future(answer, error)
+            self._fail_future(answer, why)
 
     @staticmethod
     def _fail_future(future: asyncio.Future[Any] | None, error: EngineError) -> None:

@@ -89,24 +89,21 @@ class Turn:
 
     def fail(self, error: Exception) -> None:
         """End the turn with an error that is not the native side's."""
+        self._halt()
         self._leave()
         self._inbox.put_nowait(error)
 
     def stop(self) -> None:
         """Ask for the end of the turn; what waits unread is dropped, the stream ends normally."""
-        if self._stopped:
-            return
-        self._stopped = True
-        if self._begun and not self._over:
-            self._host.halt(self)
-        elif not self._over:
+        if not self._begun and not self._over:
             self._end_here()
+        self._halt()
+        self._stopped = True
 
     def abandon(self) -> None:
         """Leave at once, wherever the turn stands; its late events go nowhere."""
         if not self._over:
-            if self._begun and not self._stopped:
-                self._host.halt(self)
+            self._halt()
             self._stopped = True
             self._end_here()
 
@@ -147,6 +144,11 @@ class Turn:
             if not self._over:
                 self._begun = True
                 self._host.begin(self)
+
+    def _halt(self) -> None:
+        """End the native work, if it runs and was not told so before."""
+        if self._begun and not self._over and not self._stopped:
+            self._host.halt(self)
 
     def _end_here(self) -> None:
         self._leave()

@@ -46,6 +46,7 @@ class ScriptedLink:
         self.closed = 0
         self.refuse_sessions: str | None = None
         self.hold_sessions = False
+        self._held: list[int] = []  # calls of the openings held back
         self.refuse_load: str | None = None
         self.hold_load = False
         self.turns: dict[int, int] = {}  # running turns: number by session
@@ -66,7 +67,9 @@ class ScriptedLink:
                 self.finish_load()
             case OpenSession(call=call) if self.refuse_sessions:
                 self.emit(Failed(call, "EngineError", self.refuse_sessions))
-            case OpenSession(call=call) if not self.hold_sessions:
+            case OpenSession(call=call) if self.hold_sessions:
+                self._held.append(call)
+            case OpenSession(call=call):
                 self.emit(Done(call))
             case SaveKv(call=call):
                 self.emit(Done(call))
@@ -94,9 +97,9 @@ class ScriptedLink:
     def finish_sessions(self) -> None:
         """Answer the openings held back so far, and hold back no more."""
         self.hold_sessions = False
-        for command in self.commands:
-            if isinstance(command, OpenSession):
-                self.emit(Done(command.call))
+        held, self._held = self._held, []
+        for call in held:
+            self.emit(Done(call))
 
     def think(self, session: int, text: str) -> None:
         self.emit(Thinking(self.turns[session], text))
@@ -127,6 +130,7 @@ class ScriptedLink:
 
     def crash(self) -> None:
         self.turns.clear()
+        self._held.clear()
         self.emit(Crashed("the engine process ended"))
 
     def sent(self, kind: type[Command]) -> list[Command]:
@@ -143,6 +147,49 @@ class ScriptedLink:
     @property
     def closed_sessions(self) -> list[int]:
         return [each.session for each in self.commands if isinstance(each, CloseSession)]
+
+
+class StrictLink(ScriptedLink):
+    """A native side that refuses to be told nonsense, and hears nothing while it is dead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = False
+        self.crashes = 0
+        self.known: set[int] = set()
+        self.refused: set[int] = set()
+        self.starts: list[int] = []
+
+    async def open(self, receive: Callable[[Event], None]) -> None:
+        await super().open(receive)
+        self.alive = True
+
+    def send(self, command: Command) -> None:
+        if not self.alive:
+            return
+        match command:
+            case OpenSession(session=session):
+                assert session not in self.known - self.refused, "opened twice"
+                self.refused.discard(session)
+                # A refused one too: a caller who leaves before he hears of it closes it.
+                self.known.add(session)
+                if self.refuse_sessions:
+                    self.refused.add(session)
+            case CloseSession(session=session):
+                assert session in self.known, "closed twice, or never opened"
+                assert session not in self.turns, "closed in the middle of its turn"
+                self.known.remove(session)
+            case StartTurn(turn=turn, session=session):
+                assert session in self.known - self.refused, "a turn of an unknown session"
+                self.starts.append(turn)
+        super().send(command)
+
+    def crash(self) -> None:
+        if self.alive:
+            self.alive = False
+            self.crashes += 1
+            self.known.clear()
+            super().crash()
 
 
 async def scripted_engine(

@@ -1,0 +1,265 @@
+"""Whatever the order of opening, asking, stopping, leaving, failing, crashing: the rules hold."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from koel_tui.engine import (
+    Delta,
+    Engine,
+    EngineClosedError,
+    EngineError,
+    EngineSession,
+    Finished,
+    ModelSpec,
+    SessionBusyError,
+    SessionClosedError,
+    SessionLimitError,
+)
+from koel_tui.engine.turn import TurnStream
+from tests.engine.scripted import QUESTION, StrictLink
+
+STEPS = 400
+"""Turns of the loop within which everything that was begun has to come to its end."""
+
+
+class Schedule:
+    """An engine, everybody who uses it, and what each step does to them."""
+
+    def __init__(self, cap: int | None, parallel: int) -> None:
+        self.cap, self.parallel = cap, parallel
+        self.link = StrictLink()
+        self.engine = Engine(
+            self.link, ModelSpec(Path("none.gguf")), max_sessions=cap, parallel=parallel
+        )
+        self.places = 0  # under the cap, as this model counts them
+        self.counted: set[int] = set()
+        self.sessions: list[EngineSession] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.streams: list[TurnStream] = []
+
+    def spawn(self, work: Any) -> None:
+        self.tasks.append(asyncio.create_task(work))
+
+    # Steps; each takes a number that picks whom it is about
+
+    def do_open(self, _: int) -> None:
+        self.spawn(self._open())
+
+    async def _open(self) -> None:
+        full = self.cap is not None and self.places >= self.cap
+        self.places += not full
+        try:
+            session = await self.engine.open_session()
+        except BaseException as error:
+            self.places -= not full
+            assert isinstance(error, SessionLimitError) == full or isinstance(
+                error, EngineClosedError | asyncio.CancelledError
+            )
+            raise
+        assert not full, "the cap was passed"
+        self.counted.add(session.number)
+        self.sessions.append(session)
+        self._count_closed()
+
+    def do_create(self, _: int) -> None:
+        async def create() -> None:
+            session = await self.engine.create_session()
+            if session not in self.sessions:
+                self.sessions.append(session)
+
+        self.spawn(create())
+
+    def do_ask(self, pick: int) -> None:
+        self._stream(pick, lambda stream: self.spawn(self._read(stream, 10_000)))
+
+    def do_leave_early(self, pick: int) -> None:
+        self._stream(pick, lambda stream: self.spawn(self._read(stream, 1 + pick % 3)))
+
+    def do_peek(self, pick: int) -> None:
+        """Read once and keep the stream, the way a reader does that stands still."""
+
+        def peek(stream: TurnStream) -> None:
+            self.streams.append(stream)
+            self.spawn(anext(stream))
+
+        self._stream(pick, peek)
+
+    def do_drop(self, pick: int) -> None:
+        if self.streams:
+            self.spawn(self.streams.pop(pick % len(self.streams)).aclose())
+
+    def do_stop(self, pick: int) -> None:
+        if self.sessions:
+            self.sessions[pick % len(self.sessions)].stop()
+
+    def do_close(self, pick: int) -> None:
+        if self.sessions:
+            self.sessions[pick % len(self.sessions)].shut()
+            self._count_closed()
+
+    def do_cancel(self, pick: int) -> None:
+        pending = [task for task in self.tasks if not task.done()]
+        if pending:
+            pending[pick % len(pending)].cancel()
+
+    def do_say(self, pick: int) -> None:
+        self._native(pick, lambda session: self.link.say(session, "a", "b"))
+
+    def do_end(self, pick: int) -> None:
+        self._native(pick, self.link.end)
+
+    def do_fail(self, pick: int) -> None:
+        self._native(pick, lambda session: self.link.fail(session, "llama_decode failed"))
+
+    def do_crash(self, _: int) -> None:
+        self.link.crash()
+
+    def do_hold(self, _: int) -> None:
+        self.link.hold_sessions = True
+
+    def do_answer(self, _: int) -> None:
+        self.link.finish_sessions()
+
+    def do_refuse(self, pick: int) -> None:
+        self.link.refuse_sessions = "no room" if pick % 2 else None
+
+    def do_refuse_load(self, pick: int) -> None:
+        self.link.refuse_load = "no such file" if pick % 2 else None
+
+    def do_close_engine(self, pick: int) -> None:
+        if pick == 0:  # seldom: nothing much happens afterwards
+            self.spawn(self.engine.close())
+
+    # Helpers of the steps
+
+    def _stream(self, pick: int, use: Callable[[TurnStream], None]) -> None:
+        if not self.sessions:
+            return
+        session = self.sessions[pick % len(self.sessions)]
+        busy = session.generating
+        try:
+            stream = session.stream(QUESTION, progress=bool(pick % 2))
+        except SessionBusyError:
+            assert busy
+        except SessionClosedError:
+            assert session.closed
+        else:
+            use(stream)
+
+    async def _read(self, stream: TurnStream, most: int) -> list[Delta]:
+        deltas = []
+        async for delta in stream:
+            deltas.append(delta)
+            if len(deltas) == most:
+                return deltas
+        assert isinstance(deltas[-1], Finished)
+        return deltas
+
+    def _native(self, pick: int, act: Callable[[int], None]) -> None:
+        running = list(self.link.turns)
+        if running:
+            act(running[pick % len(running)])
+
+    def _count_closed(self) -> None:
+        for session in self.sessions:
+            if session.closed and session.number in self.counted:
+                self.counted.remove(session.number)
+                self.places -= 1
+
+    # Rules
+
+    def check(self) -> None:
+        """What holds at any time."""
+        mutex = self.engine._mutex
+        assert mutex.held <= self.parallel
+        assert len(self.link.turns) <= self.parallel
+        assert not (mutex.waiting and mutex.held < self.parallel), "a free permit and a waiter"
+        if self.parallel == 1 or not self.link.crashes:
+            # Turns are numbered as they join the line. After a crash with several permits, one
+            # whose session is to be made known again may be overtaken by its equals.
+            assert self.link.starts == sorted(self.link.starts), "not first come, first served"
+        if self.cap is not None:
+            legacy = self.engine.session is not None
+            assert len(self.engine.sessions) - legacy <= self.cap
+        for task in self.tasks:
+            if task.done() and not task.cancelled():
+                error = task.exception()
+                allowed = EngineError | StopAsyncIteration
+                assert error is None or isinstance(error, allowed), repr(error)
+
+    async def run(self, steps: Sequence[tuple[str, int]]) -> None:
+        """Start the engine, take the steps, let everything end, close."""
+        await self.engine.start()
+        for _ in range(3):
+            self.do_open(0)
+        self.do_create(0)
+        await self._settle()
+        for name, pick in steps:
+            if name == "wait":
+                for _ in range(pick + 1):
+                    await asyncio.sleep(0)
+            else:
+                getattr(self, f"do_{name}")(pick)
+            self.check()
+        await self._finish()
+
+    async def _finish(self) -> None:
+        self.link.refuse_sessions = self.link.refuse_load = None
+        for stream in self.streams:
+            await stream.aclose()
+        await self._settle()
+        assert (self.engine._mutex.held, self.engine._mutex.waiting) == (0, 0)
+        assert not self.engine._turns
+        self._count_closed()
+        await self.engine._lane.settle()
+        # Those of the engine too: whoever created one may have been cancelled meanwhile.
+        for session in (*self.sessions, *self.engine.sessions):
+            await session.close()
+        assert self.engine.sessions == ()
+        if self.link.alive and not self.link.closed:
+            assert not self.link.known - self.link.refused, "a session stays open natively"
+        await self.engine.close()
+        await self._settle()
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "something still runs"
+
+    async def _settle(self) -> None:
+        """End native turns as they start, until nobody waits for anything any more."""
+        for _ in range(STEPS):
+            self.link.finish_sessions()
+            for session in list(self.link.turns):
+                self.link.end(session)
+            self.check()
+            if all(task.done() for task in self.tasks) and not self.link.pending:
+                return
+            await asyncio.sleep(0)
+        waiting = [task for task in self.tasks if not task.done()]
+        raise AssertionError(f"a caller hangs: {waiting}")
+
+
+STEP_NAMES = ["wait", *(name[3:] for name in dir(Schedule) if name.startswith("do_"))]
+USUAL = ["open", "answer", *["ask", "ask", "say", "wait", "wait", "end"] * 3]
+"""Said again, so that most schedules have turns in them to be disturbed."""
+steps = st.lists(
+    st.tuples(st.sampled_from([*USUAL, *STEP_NAMES]), st.integers(0, 5)), min_size=30, max_size=90
+)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(steps, st.sampled_from([None, 0, 1, 2, 3]), st.integers(1, 3))
+def test_engine_any_schedule_keeps_the_rules(
+    schedule: list[tuple[str, int]], cap: int | None, parallel: int
+) -> None:
+    problems: list[str] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: problems.append(str(context)))
+        await Schedule(cap, parallel).run(schedule)
+
+    asyncio.run(run())
+    assert problems == []
