@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from koel_tui.engine.bench.bare import Bare, run_bare
 from koel_tui.engine.bench.figures import Plan, Report, Samples
-from koel_tui.engine.bench.turns import Library, timed
+from koel_tui.engine.bench.turns import Library, Timed, timed
 from koel_tui.engine.engine import Engine
 from koel_tui.engine.host import EngineHost
 from koel_tui.engine.session import EngineSession
@@ -59,15 +59,7 @@ class Round:
         engine = await self._load(parallel=most, slots=max(3, most + 1))
         load = time.perf_counter() - begin
         try:
-            self._say("llama.cpp's own calls")
-            bare = await run_bare(
-                self._model,
-                window=self._plan.window,
-                prompt_tokens=self._plan.history_tokens,
-                output_tokens=self._plan.output_tokens,
-            )
-            self._samples.add("load", "s", load, bare.load)
-            stay = await self._one_thread(engine, bare)
+            stay, bare = await self._one_thread(engine, load)
             await self._resident(engine, stay)
             await self._resume(engine)
             for count in self._plan.at_once:
@@ -92,12 +84,27 @@ class Round:
     async def _open(self, engine: Engine, tokens: int = _FEW, **more: Any) -> EngineSession:
         return await engine.open_session(sampling=_GREEDY, max_output_tokens=tokens, **more)
 
-    async def _one_thread(self, engine: Engine, bare: Bare) -> float:
-        """Measure reading and writing one thread; return the first token's time when it goes on."""
+    async def _bare(self, turn: Timed, *, sequences: int = 1) -> Bare:
+        return await run_bare(
+            self._model,
+            window=self._plan.window,
+            prompt_tokens=turn.metrics.prompt_tokens,
+            output_tokens=turn.metrics.output_tokens,
+            sequences=sequences,
+        )
+
+    async def _one_thread(self, engine: Engine, load: float) -> tuple[float, Bare]:
+        """Measure reading and writing one thread, and the bare loop with as many tokens.
+
+        Returns the time to the first token when the thread goes on, and the bare loop's figures.
+        """
         self._say(f"reading {self._thread} and writing")
         thread = await self._library.thread(engine, self._plan.history_tokens)
         session = await self._open(engine, self._plan.output_tokens)
         turn = await timed(session, thread)
+        self._say("the same with llama.cpp's own calls")
+        bare = await self._bare(turn)
+        self._samples.add("load", "s", load, bare.load)
         self._samples.add(f"prefill, {self._thread}", "tokens/s", turn.prefill, bare.prefill)
         self._samples.add(f"decode after {self._thread}", "tokens/s", turn.decode, bare.decode)
         stays = [await timed(session, self._library.go_on(thread)) for _ in range(3)]
@@ -110,7 +117,7 @@ class Round:
                 per = bare.state_bytes / 1e6
                 self._samples.add(f"KV of {self._thread}", "MB", each.kv_bytes / 1e6, per)
         await session.close()
-        return stay
+        return stay, bare
 
     async def _switch(self, engine: Engine) -> float:
         """Let two threads take turns; return the time to the first token after a switch."""
@@ -168,13 +175,7 @@ class Round:
         rate = sum(turn.metrics.output_tokens for turn in turns) / (time.perf_counter() - begin)
         for session in sessions:
             await session.close()
-        bare = await run_bare(
-            self._model,
-            window=self._plan.window,
-            prompt_tokens=turns[0].metrics.prompt_tokens,
-            output_tokens=turns[0].metrics.output_tokens,
-            sequences=count,
-        )
+        bare = await self._bare(turns[0], sequences=count)
         name = "1 answer" if count == 1 else f"{count} answers at once, in total"
         self._samples.add(name, "tokens/s", rate, bare.overall)
         if count > 1:
