@@ -50,6 +50,7 @@ class NativeSide:
         self._starting: SharedTask[ModelCard] | None = None
         self._card: ModelCard | None = None
         self._memory = MemoryReport()
+        self._linked = False
         self._gone: EngineError = EngineClosedError()  # why nothing is loaded any more
         self._closed = False
 
@@ -109,7 +110,9 @@ class NativeSide:
         await self._link.close()
 
     async def _start(self) -> ModelCard:
-        await self._link.open(self._receive)
+        if not self._linked:  # a native side that could not load is there still
+            await self._link.open(self._receive)
+            self._linked = True
         self._check_open()
         self._loading = asyncio.get_running_loop().create_future()
         self._link.send(self._load)
@@ -127,6 +130,7 @@ class NativeSide:
             case MemoryChanged(report=report):
                 self._memory = report
             case Crashed(message=message):
+                self._linked = False
                 error = EngineCrashedError(message)
                 self._lose(error)
                 self._on_crash(error)

@@ -9,7 +9,14 @@ import pytest
 from koel_tui.engine import Engine, EngineCrashedError, ModelLoadError, ModelSpec
 from koel_tui.engine.frames import Load, LoadProgress
 from koel_tui.engine.link import Link
-from tests.engine.scripted import ScriptedLink, until
+from tests.engine.scripted import (
+    QUESTION,
+    ScriptedLink,
+    ask,
+    collect,
+    scripted_engine,
+    until,
+)
 
 SPEC, OTHER = ModelSpec(Path("one.gguf")), ModelSpec(Path("two.gguf"))
 
@@ -203,3 +210,19 @@ async def test_engine_a_link_that_cannot_open_fails_the_load(
         await kind.load(SPEC)
     monkeypatch.undo()
     assert await kind.load(SPEC)
+
+
+async def test_engine_case_20_a_restart_that_fails_is_tried_again_on_the_same_native_side() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    link.crash()
+    await until(lambda: engine.card is None)
+    link.refuse_load = "no such file"
+    with pytest.raises(ModelLoadError, match="no such file"):
+        await collect(session.stream(QUESTION))
+    link.refuse_load = None
+    answer = ask(session)
+    await until(lambda: link.started)
+    link.end(session.number)
+    await answer
+    assert link.opened == 2
