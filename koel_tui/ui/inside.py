@@ -3,14 +3,18 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from rich.text import Text
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingsMap
+from textual.command import CommandPalette
 from textual.dom import DOMNode
-from textual.widget import Widget
+from textual.theme import ThemeProvider
+from textual.widget import MountError, Widget
 
 from koel_tui.text import safe_line
 
@@ -80,6 +84,26 @@ def lay_out(widget: Widget) -> None:
     widget.screen._refresh_layout()
 
 
+def unlaid_list() -> AbstractContextManager[None]:
+    """Return what guards the paging of an OptionList that is empty or not laid out yet.
+
+    Textual looks for a line that is not there, and the app would end.
+    """
+    return suppress(KeyError)
+
+
+class Palette(CommandPalette):
+    """Textual's command palette, safe for keys that come faster than it works."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Leave, once: a second key right after the first would close the window below."""
+        return super().dismiss(result) if self.is_current else AwaitComplete()
+
+    def _action_command_list(self, action: str) -> None:
+        with unlaid_list():
+            super()._action_command_list(action)
+
+
 class QuietApp(App[int]):
     """An app whose errors end it with one line, and with the traceback in the log.
 
@@ -90,7 +114,18 @@ class QuietApp(App[int]):
         super().__init__()
         self.crash: Exception | None = None
 
+    def action_command_palette(self) -> None:
+        """Show the command palette, once."""
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(Palette())
+
+    def search_themes(self) -> None:
+        """Show the themes to choose from."""
+        self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
+
     def _handle_exception(self, error: Exception) -> None:
+        if (self._exit or not self._running) and isinstance(error, MountError):
+            return  # an answer still streams while the window closes; that is no error
         self.crash = error
         _log.critical("The window ended by an error", exc_info=error)
         super()._handle_exception(error)

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from koel_tui.text import safe_line
 from koel_tui.ui.cells import fit
+from koel_tui.ui.inside import unlaid_list
 from koel_tui.ui.saved import SavedThread
 
 _MOST_SHOWN = 200
@@ -63,11 +64,13 @@ class Picker(ModalScreen[SavedThread]):
 
     @on(OptionList.OptionSelected)
     def _take(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._shown[event.option_index])
+        if self.is_current:  # a key pressed right before may have left already
+            self.dismiss(self._shown[event.option_index])
 
     async def action_list(self, action: str) -> None:
         """Do something in the list while the field keeps the focus."""
-        await self._list.run_action(action)
+        with unlaid_list():
+            await self._list.run_action(action)
 
     def _fill(self) -> None:
         words = self._find.value.casefold().split()

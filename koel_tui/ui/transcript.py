@@ -92,7 +92,8 @@ class Transcript(VerticalScroll, can_focus=False):
     def place(self) -> Place | None:
         """Return where the user is reading; None at the end, where new text is followed."""
         # Asked from outside this widget's queue, when a change may be half made.
-        if inside.follows_end(self) or not self._views:
+        at_end = self.at_tail and self.is_vertical_scroll_end
+        if at_end or inside.follows_end(self) or not self._views:
             return None
         return Place(self._start, self._start + len(self._views), self.scroll_y)
 
@@ -191,7 +192,8 @@ class Transcript(VerticalScroll, can_focus=False):
         entries = self._source.entries()
         if self._start > 0:
             await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, MAX_WIDGETS))
-        self.scroll_home(animate=False)
+        if self.max_scroll_y > 0:  # where all is in sight the end stays followed
+            self.scroll_home(animate=False)
 
     async def _load_earlier(self) -> None:
         entries = self._source.entries()

@@ -33,6 +33,17 @@ async def test_ctrl_q_saves_closes_and_ends_with_0() -> None:
     assert state.messages[1].interrupted
 
 
+async def test_leaving_while_an_answer_pours_in_is_no_error() -> None:
+    for _ in range(5):
+        async with opened() as window:
+            turn = await window.ask("Pour")
+            for n in range(50):
+                turn.write(f"- {n}\n\n")
+            window.app.exit(0)
+            turn.fail("late")
+        assert window.app.return_code == 0
+
+
 async def test_ctrl_c_asks_once_and_then_quits() -> None:
     async with opened() as window:
         await window.press("ctrl+c")

@@ -68,11 +68,20 @@ async def test_escape_leaves_the_picker_and_changes_nothing() -> None:
         assert (window.tabs, window.prompt.text) == (["1 New thread"], "draft")
 
 
+async def test_keys_pressed_twice_in_the_picker_count_once() -> None:
+    async with opened(storage=await saved(a="About forests")) as window:
+        for keys in (("enter", "enter"), ("enter", "escape"), ("escape", "enter", "escape")):
+            await picker(window)
+            await window.press(*keys)
+            await window.until(lambda: len(window.app.screen_stack) == 1)
+        await window.has_tabs("1 About forests")
+
+
 async def test_the_picker_says_when_there_is_nothing() -> None:
     async with opened() as window:
         await picker(window)
         await window.sees("Nothing is saved yet · esc leaves")
-        await window.press("enter")
+        await window.press("enter", "pagedown", "pageup", "up", "down")
         assert isinstance(window.app.screen, Picker)
 
 
@@ -140,3 +149,12 @@ async def test_the_palette_offers_our_commands_and_runs_them() -> None:
         await window.misses("Quit")
         await window.press("enter")
         await window.until(lambda: len(window.tabs) == 2)
+
+
+async def test_paging_through_an_empty_palette_does_no_harm() -> None:
+    async with opened() as window:
+        await window.press("ctrl+p", "pagedown", "pageup")
+        await window.until(lambda: isinstance(window.app.screen, CommandPalette))
+        await window.type("no command has these words")
+        await window.press("pagedown", "pageup", "down", "up", "enter", "escape")
+        await window.until(lambda: len(window.app.screen_stack) == 1)

@@ -1,0 +1,58 @@
+"""Keys and events faster than the window can work, in no order: nothing breaks, nothing is lost."""
+
+import asyncio
+import random
+
+import pytest
+from textual import events
+
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from tests.ui.window import Window, messages, opened
+
+LEAVING = {"quit", "copy_or_quit"}
+NAMES = [name for key in (*KEYS, *PROMPT_KEYS) if key.id not in LEAVING for name in key.names]
+MANY = ["pageup", "pagedown", "ctrl+home", "ctrl+end", "shift+up", "enter", "escape"] * 3
+TEXTS = ["word **b** ", "\n- item" * 20, "\n| a | b |\n|---|---|\n| 1 | 2 |\n", "```\ncode\n"]
+
+
+def do_something(window: Window, chance: random.Random) -> None:
+    """Press a key, type, or let the agent say something."""
+    what = chance.random()
+    if what < 0.25:
+        window.app.post_message(events.Paste(chance.choice(["hello", "a\nb", "x" * 300])))
+    elif what < 0.85 or not window.agent.turns:
+        window.app.post_message(events.Key(chance.choice(NAMES + MANY), None))
+    else:
+        turn = chance.choice(window.agent.turns[-4:])
+        if what < 0.96:
+            turn.write(chance.choice(TEXTS))
+        elif what < 0.98:
+            turn.finish()
+        else:
+            turn.fail("bad")
+
+
+@pytest.mark.parametrize("seed", [24, 41])
+async def test_a_hurried_user(seed: int) -> None:
+    chance = random.Random(seed)
+    storage = MemoryStorage()
+    for n, count in enumerate((2, 30, 120)):
+        await storage.save(f"t{n}", messages(count, "message {n}\n\n- a\n- b"))
+    async with opened(storage=storage) as window:
+        for _ in range(150):
+            do_something(window, chance)
+            if chance.random() < 0.2:
+                await asyncio.sleep(0.02)
+        for _ in range(5):  # out of every panel, the one still opening included
+            await window.pilot.pause(0.1)
+            await window.press("escape")
+        await window.press("ctrl+end")
+        asked = [str(turn.prompt) for turn in window.agent.turns]
+        kept = [await storage.load(turn.asked.thread_id) for turn in window.agent.turns]
+        for prompt, state in zip(asked, kept, strict=True):
+            assert state is not None
+            assert prompt in [message.content for message in state.messages]
+        turn = await window.ask("Still there?")
+        turn.write("Yes, all of it.")
+        await window.reads("Yes, all of it.")
