@@ -16,7 +16,10 @@ TAB_COUNT = 9
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One thing a key does. `id` is what a user remaps; `command` is its name in the palette."""
+    """One thing a key does.
+
+    `id` is what a user remaps, `command` its name in the palette; `everywhere` includes panels.
+    """
 
     id: str
     keys: str
@@ -25,6 +28,7 @@ class Key:
     group: Group
     footer: str = ""
     command: str = ""
+    everywhere: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -34,7 +38,12 @@ class Key:
     def binding(self) -> Binding:
         """Return the Textual binding of this key."""
         return Binding(
-            self.keys, self.action, self.footer or self.help, show=bool(self.footer), id=self.id
+            self.keys,
+            self.action,
+            self.footer or self.help,
+            show=bool(self.footer),
+            priority=self.everywhere,
+            id=self.id,
         )
 
 
@@ -64,7 +73,7 @@ KEYS: tuple[Key, ...] = (
     Key("scroll.home", "ctrl+home", "scroll('home')", "first message", "Conversation"),
     Key("scroll.end", "ctrl+end", "scroll('end')", "newest message", "Conversation"),
     Key("copy_or_quit", "ctrl+c", "copy_or_quit", "copy; twice: quit", "Program"),
-    Key("quit", "ctrl+q", "quit", "quit", "Program", "", "Quit"),
+    Key("quit", "ctrl+q", "quit", "quit", "Program", "", "Quit", everywhere=True),
 )  # fmt: skip
 """Keys of the whole window. The first with a footer text are the footer, in this order."""
 

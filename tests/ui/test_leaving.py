@@ -33,6 +33,14 @@ async def test_ctrl_q_saves_closes_and_ends_with_0() -> None:
     assert state.messages[1].interrupted
 
 
+async def test_ctrl_q_quits_from_a_panel_too() -> None:
+    async with opened() as window:
+        await window.press("f1")
+        await window.sees("esc leaves")
+        await window.press("ctrl+q")
+        await gone(window)
+
+
 async def test_leaving_while_an_answer_pours_in_is_no_error() -> None:
     for _ in range(5):
         async with opened() as window:
