@@ -223,9 +223,7 @@ class Crashed:
     kind: Literal["crashed"] = "crashed"
 
 
-Command = (
-    Load | OpenSession | StartTurn | StopTurn | CloseSession | SaveKv | CountTokens | Shutdown
-)
+Command = Load | OpenSession | StartTurn | StopTurn | CloseSession | SaveKv | CountTokens | Shutdown
 TurnEvent = Reading | Text | Thinking | ToolCalled | TurnEnded
 Event = LoadProgress | Loaded | Done | Counted | Failed | MemoryChanged | Crashed | TurnEvent
 

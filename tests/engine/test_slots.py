@@ -4,40 +4,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.engine.native.slots import SlotTable, common_prefix, slot_count
+from koel_tui.engine.native.slots import Slot, SlotTable, common_prefix, slot_count
+
+
+def occupied(table: SlotTable, *sessions: int) -> list[Slot]:
+    slots = []
+    for session in sessions:
+        slot = table.spare(())
+        slot.session = session
+        slots.append(slot)
+    return slots
 
 
 def test_slots_a_session_keeps_its_own() -> None:
     table = SlotTable(2)
-    first = table.claim(1, set())
-    assert table.claim(2, set()) is not first
-    assert table.claim(1, set()) is first
+    first, second = occupied(table, 1, 2)
+    assert table.own(1) is first
+    assert table.own(2) is second
+    assert table.own(3) is None
 
 
-def test_slots_the_least_recently_used_idle_one_is_taken_over() -> None:
+def test_slots_the_least_recently_used_idle_one_is_given_away() -> None:
     table = SlotTable(3)
-    a, b, c = (table.claim(session, set()) for session in (1, 2, 3))
-    table.claim(1, set())
-    assert table.claim(4, {3}) is b
-    assert table.claim(5, {3}) is a
-    assert c.session == 3
+    a, b, _ = occupied(table, 1, 2, 3)
+    table.own(1)
+    assert table.spare({3}) is b
+    assert table.spare({3}) is a
 
 
 def test_slots_a_released_one_is_empty_and_goes_first() -> None:
     table = SlotTable(2)
-    slot = table.claim(1, set())
+    slot, _ = occupied(table, 1, 2)
     slot.tokens.extend([1, 2])
-    assert table.release(1) is slot
-    assert slot.tokens == []
-    assert table.release(1) is None
-    assert table.claim(9, set()) is slot
+    table.release(slot)
+    assert (slot.session, slot.tokens) == (None, [])
+    assert table.spare(()) is slot
 
 
 def test_slots_all_busy_is_an_error() -> None:
     table = SlotTable(1)
-    table.claim(1, set())
+    occupied(table, 1)
     with pytest.raises(LookupError):
-        table.claim(2, {1})
+        table.spare({1})
 
 
 @given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))

@@ -1,5 +1,6 @@
 """The context: the KV cache of all slots, and decoding into it."""
 
+import ctypes
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,6 +138,28 @@ class Context:
     def clear(self, sequence: int) -> bool:
         """Empty a sequence."""
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1))
+
+    def state(self, sequence: int) -> bytearray:
+        """Return a copy of what a sequence holds; only the tokens it really holds take room."""
+        size = llama_cpp.llama_state_seq_get_size(self._context, sequence)
+        state = bytearray(size)
+        written = llama_cpp.llama_state_seq_get_data(
+            self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence
+        )
+        if written != size:
+            raise EngineError(f"llama.cpp copied {written} of {size} bytes of a context.")
+        return state
+
+    def load_state(self, sequence: int, state: bytearray) -> bool:
+        """Put a copy made by `state` into a sequence; False, and an empty sequence, if it fails."""
+        self.clear(sequence)
+        size = len(state)
+        taken = llama_cpp.llama_state_seq_set_data(
+            self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence
+        )
+        if taken != size:
+            self.clear(sequence)
+        return bool(taken == size)
 
     def close(self) -> None:
         """Free the context, before its model."""

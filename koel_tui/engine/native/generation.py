@@ -2,10 +2,26 @@
 
 import codecs
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
+from koel_tui.engine.native.context import Chunk
+from koel_tui.engine.native.output import OutputSplitter, Piece
 from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.slots import Slot
 from koel_tui.engine.values import SessionMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which turn of which session is to be answered, and within which limits."""
+
+    turn: int
+    session: int
+    lora: Path | None
+    output_limit: int
+    trimmed_turns: int
+    snapshot_misses: int
 
 
 class Generation:
@@ -18,24 +34,27 @@ class Generation:
 
     def __init__(
         self,
-        turn: int,
-        session: int,
+        assignment: Assignment,
         slot: Slot,
         prompt: list[int],
         sampler: Sampler,
-        output_limit: int,
+        splitter: OutputSplitter,
+        spelled: frozenset[int],
+        begin: float,
     ) -> None:
-        self.turn = turn
-        self.session = session
+        """`spelled` are the control tokens to be read; `begin` is when the turn was asked for."""
+        self.assignment = assignment
+        self.turn = assignment.turn
         self.slot = slot
         self.tokens = prompt
         self.sampler = sampler
+        self.spelled = spelled
         self.prompt_tokens = len(prompt)
-        self.output_limit = output_limit
         self.output_tokens = 0
+        self._splitter = splitter
         self._reused = len(slot.tokens)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._begin = time.perf_counter()
+        self._begin = begin
         self._first = 0.0
         self._last = 0.0
 
@@ -43,6 +62,13 @@ class Generation:
     def pending(self) -> int:
         """How many tokens are to be decoded before the next can be drawn."""
         return len(self.tokens) - len(self.slot.tokens)
+
+    def chunk(self, most: int) -> Chunk:
+        """Return the next tokens to decode, at most so many."""
+        held = len(self.slot.tokens)
+        tokens = self.tokens[held : held + most]
+        last = held + len(tokens) == len(self.tokens)
+        return Chunk(self.slot.sequence, held, tokens, wants_logits=last)
 
     @property
     def reading(self) -> bool:
@@ -52,19 +78,25 @@ class Generation:
     @property
     def exhausted(self) -> bool:
         """Whether the answer is as long as it may be."""
-        return self.output_tokens >= self.output_limit
+        return self.output_tokens >= self.assignment.output_limit
 
-    def draw(self, token: int, piece: bytes) -> str:
-        """Add a drawn token; return the text it completes, '' within a character."""
-        self._mark()
-        self.tokens.append(token)
-        self.output_tokens += 1
-        return self._utf8.decode(piece)
+    @property
+    def called_tools(self) -> bool:
+        """Whether the answer has tool calls in it."""
+        return self._splitter.calls > 0
 
-    def _mark(self) -> None:
+    def draw(self, token: int, piece: bytes) -> list[Piece]:
+        """Add a drawn token; return what it completes, nothing within a character or a tag."""
         self._last = time.perf_counter()
         if not self.output_tokens:
             self._first = self._last
+        self.tokens.append(token)
+        self.output_tokens += 1
+        return self._splitter.feed(self._utf8.decode(piece))
+
+    def finish(self) -> list[Piece]:
+        """Return what was held back: the answer is over."""
+        return self._splitter.finish()
 
     def metrics(self, load_s: float) -> SessionMetrics:
         """Return the figures so far."""
@@ -80,4 +112,5 @@ class Generation:
             decode_tokens_per_s=(self.output_tokens - 1) / writing_s if writing_s > 0 else 0.0,
             load_s=load_s,
             seed=self.sampler.seed,
+            snapshot_misses=self.assignment.snapshot_misses,
         )

@@ -68,6 +68,11 @@ class Model:
         layers = llama_cpp.llama_model_n_layer(model)
         return int(layers * kv_heads * head_size * 2 * type_size)
 
+    @property
+    def weights_bytes(self) -> int:
+        """Return how many bytes the weights take."""
+        return int(llama_cpp.llama_model_size(self._model))
+
     def metadata(self, key: str) -> str:
         """Return a metadata value of the file as text, '' when it has none."""
         length = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), None, 0)
@@ -95,12 +100,12 @@ class Model:
             size = -count
         raise EngineError(f"The tokenizer of {self.name} failed on a text of {len(data)} bytes.")
 
-    def piece(self, token: int) -> bytes:
-        """Return the bytes of a token; control tokens have none."""
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """Return the bytes of a token; a control token has some only with `special`."""
         size = 64
         for _ in range(2):
             buffer = ctypes.create_string_buffer(size)
-            count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
+            count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
             if count >= 0:
                 return buffer.raw[:count]
             size = -count

@@ -1,15 +1,21 @@
 """Which session's tokens are in which sequence of the context. Pure bookkeeping."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(slots=True)
 class Slot:
-    """One sequence of the context: whose it is and which tokens it holds, in order."""
+    """One sequence of the context: whose it is and which tokens it holds, in order.
+
+    `lora` is the adapter they were decoded with: the same tokens under another one are not the
+    same context.
+    """
 
     sequence: int
     session: int | None = None
+    lora: Path | None = None
     tokens: list[int] = field(default_factory=list)
 
 
@@ -19,36 +25,38 @@ class SlotTable:
     def __init__(self, count: int) -> None:
         self._slots = [Slot(sequence) for sequence in range(count)]  # least recently used first
 
-    def claim(self, session: int, busy: Collection[int]) -> Slot:
-        """Return the slot of `session`, or else the one that is best given to it.
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._slots)
 
-        Its own comes first, then an empty one, then the least recently used that no session in
-        `busy` holds. Raises `LookupError` when every slot is busy.
+    def own(self, session: int) -> Slot | None:
+        """Return the slot of `session`, now the most recently used; None when it has none."""
+        slot = next((slot for slot in self._slots if slot.session == session), None)
+        if slot is not None:
+            self._touch(slot)
+        return slot
+
+    def spare(self, busy: Collection[int]) -> Slot:
+        """Return the slot best given away: a free one, or the least recently used.
+
+        Never one of a session in `busy`. Raises `LookupError` when there is no other.
         """
-        slot = self._own(session) or self._free(busy)
-        if slot is None:
+        idle = [slot for slot in self._slots if slot.session not in busy]
+        if not idle:
             raise LookupError("every slot is busy")
+        slot = next((slot for slot in idle if slot.session is None), idle[0])
+        self._touch(slot)
+        return slot
+
+    def release(self, slot: Slot) -> None:
+        """Take a slot away from its session; it is empty and the next to be given."""
+        slot.session = slot.lora = None
+        slot.tokens.clear()
+        self._slots.remove(slot)
+        self._slots.insert(0, slot)
+
+    def _touch(self, slot: Slot) -> None:
         self._slots.remove(slot)
         self._slots.append(slot)
-        slot.session = session
-        return slot
-
-    def release(self, session: int) -> Slot | None:
-        """Take the slot away from `session` and return it, emptied; None when it has none."""
-        slot = self._own(session)
-        if slot is not None:
-            slot.session = None
-            slot.tokens.clear()
-            self._slots.remove(slot)
-            self._slots.insert(0, slot)
-        return slot
-
-    def _own(self, session: int) -> Slot | None:
-        return next((slot for slot in self._slots if slot.session == session), None)
-
-    def _free(self, busy: Collection[int]) -> Slot | None:
-        idle = [slot for slot in self._slots if slot.session not in busy]
-        return next((slot for slot in idle if slot.session is None), idle[0] if idle else None)
 
 
 def common_prefix(held: list[int], wanted: list[int]) -> int:

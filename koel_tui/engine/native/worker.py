@@ -2,11 +2,11 @@
 
 import logging
 import queue
+import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
-import psutil
-
-from koel_tui.engine.errors import ContextOverflowError, EngineError
+from koel_tui.engine.errors import EngineError
 from koel_tui.engine.frames import (
     CloseSession,
     Command,
@@ -18,77 +18,37 @@ from koel_tui.engine.frames import (
     Load,
     Loaded,
     LoadProgress,
+    MemoryChanged,
     OpenSession,
     Reading,
+    SaveKv,
     Shutdown,
     StartTurn,
     StopTurn,
     Text,
+    Thinking,
+    ToolCalled,
     TurnEnded,
 )
-from koel_tui.engine.native.context import KV_TYPES, Chunk, Context, DecodeAborted
-from koel_tui.engine.native.generation import Generation
+from koel_tui.engine.native.context import Chunk, DecodeAborted
+from koel_tui.engine.native.generation import Assignment, Generation
+from koel_tui.engine.native.grammar import schema_grammar
+from koel_tui.engine.native.loaded import LoadedModel
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.output import OutputSplitter, Piece
 from koel_tui.engine.native.sampler import Sampler
-from koel_tui.engine.native.slots import SlotTable, common_prefix, slot_count
-from koel_tui.engine.native.template import ChatTemplate
+from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.values import (
-    DEFAULT_WINDOW,
-    ChatMessage,
     FinishReason,
-    ModelCard,
     SessionOptions,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
 )
 
 _PROGRESS_STEP = 0.02
-
-
-class Engaged:
-    """A loaded model with its context, template and slots: what a worker works with."""
-
-    def __init__(self, load: Load, log: NativeLog, progress: Callable[[float], bool]) -> None:
-        """Load it all. Raises `ModelLoadError`; nothing is left in memory then."""
-        spec = load.spec
-        self.model = Model(spec, log, progress)
-        try:
-            window = spec.context_tokens or min(self.model.window or DEFAULT_WINDOW, DEFAULT_WINDOW)
-            slots = slot_count(
-                free_bytes=psutil.virtual_memory().available,
-                slot_bytes=self.model.kv_bytes_per_token(KV_TYPES[spec.kv_type][1]) * window,
-                parallel=load.parallel,
-                max_sessions=load.max_sessions,
-            )
-            self.template = ChatTemplate(
-                self.model.chat_template,
-                model=self.model.name,
-                bos=self.model.bos,
-                eos=self.model.eos,
-            )
-            self.context = Context(self.model, spec, log, slots, window)
-        except BaseException:
-            self.model.close()
-            raise
-        self.slots = SlotTable(slots)
-        self.card = ModelCard(
-            name=self.model.name,
-            context_tokens=self.context.window,
-            slots=slots,
-            load_s=self.model.load_s,
-        )
-
-    def prompt(self, messages: tuple[ChatMessage, ...], options: SessionOptions) -> list[int]:
-        """Return the tokens of the conversation, the system prompt of the session in front."""
-        if options.system and not (messages and messages[0].role == "system"):
-            messages = (ChatMessage("system", options.system), *messages)
-        text = self.template.render(messages)
-        start = not (self.model.bos and text.startswith(self.model.bos))
-        return self.model.tokenize(text, special=True, start=start)
-
-    def close(self) -> None:
-        """Free the context, then the weights."""
-        self.context.close()
-        self.model.close()
+_READ_BESIDE_WRITING = 64
+"""Prompt tokens read in a step while other turns write, so that these go on writing."""
 
 
 class Worker:
@@ -101,9 +61,10 @@ class Worker:
         self._emit = emit
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._log = NativeLog(logging.getLogger("koel_tui.llama"))
-        self._engaged: Engaged | None = None
+        self._model: LoadedModel | None = None
         self._options: dict[int, SessionOptions] = {}
-        self._running: dict[int, Generation] = {}  # by turn, in the order they started
+        self._snapshot_misses: set[int] = set()  # sessions whose snapshot was of no use
+        self._running: dict[int, Generation] = {}  # by turn, the one that waits longest first
         self._shutting_down = False
 
     def post(self, command: Command) -> None:
@@ -129,12 +90,12 @@ class Worker:
             for generation in self._running.values():
                 generation.sampler.close()
             self._running.clear()
-            if self._engaged is not None:
-                self._engaged.close()
+            if self._model is not None:
+                self._model.close()
 
     def _interrupt(self) -> None:
-        if self._engaged is not None:
-            self._engaged.context.abort = True
+        if self._model is not None:
+            self._model.context.abort = True
 
     def _obey_waiting(self) -> bool:
         """Obey every command that waits, one at least if there is nothing to decode."""
@@ -151,9 +112,8 @@ class Worker:
         match command:
             case Load():
                 self._answering(0, lambda: self._load(command))
-            case OpenSession(call=call, session=session, options=options):
-                self._options[session] = options
-                self._emit(Done(call))
+            case OpenSession(call=call):
+                self._answering(call, lambda: self._open_session(command))
             case CloseSession(session=session):
                 self._close_session(session)
             case StartTurn(turn=turn):
@@ -161,6 +121,8 @@ class Worker:
             case StopTurn(turn=turn):
                 if turn in self._running:
                     self._end(self._running[turn], "stopped")
+            case SaveKv(call=call):
+                self._answering(call, lambda: self._save_kv(command))
             case CountTokens(call=call, text=text):
                 self._answering(call, lambda: self._count(call, text))
             case Shutdown():
@@ -182,78 +144,116 @@ class Worker:
                 self._emit(LoadProgress(fraction))
             return not self._shutting_down
 
-        self._engaged = Engaged(load, self._log, progress)
-        self._emit(Loaded(self._engaged.card))
+        self._model = LoadedModel(load, self._log, progress)
+        self._tell_memory()
+        self._emit(Loaded(self._model.card))
 
     def _count(self, call: int, text: str) -> None:
         tokens = self._loaded().model.tokenize(text, special=False, start=False)
         self._emit(Counted(call, len(tokens)))
 
+    def _open_session(self, command: OpenSession) -> None:
+        loaded, options = self._loaded(), command.options
+        if options.lora is not None:
+            loaded.adapters.load(options.lora)
+        if options.kv is not None:
+            parked = read_snapshot(options.kv, loaded.fingerprint(options.lora))
+            if parked is None:
+                self._snapshot_misses.add(command.session)
+            else:
+                loaded.cache.adopt(command.session, parked)
+        self._options[command.session] = options
+        self._emit(Done(command.call))
+
     def _close_session(self, session: int) -> None:
         self._options.pop(session, None)
-        if self._engaged is not None:
-            slot = self._engaged.slots.release(session)
-            if slot is not None:
-                self._engaged.context.clear(slot.sequence)
+        self._snapshot_misses.discard(session)
+        if self._model is not None:
+            self._model.cache.release(session)
+            self._tell_memory()
+
+    def _save_kv(self, command: SaveKv) -> None:
+        loaded = self._loaded()
+        parked = loaded.cache.copy(command.session)
+        if parked is None:
+            raise EngineError("The session holds nothing yet. Save it after its first answer.")
+        fingerprint = loaded.fingerprint(self._options[command.session].lora)
+        write_snapshot(command.path, fingerprint, parked, command.budget_bytes)
+        self._emit(Done(command.call))
 
     def _start_turn(self, start: StartTurn) -> None:
-        engaged = self._loaded()
-        options = self._options[start.session]
-        prompt = engaged.prompt(start.messages, options)
-        window = engaged.context.window
-        if len(prompt) >= window:
-            raise ContextOverflowError(
-                f"The conversation takes {len(prompt)} tokens, the window has {window}. "
-                "Start a new thread or use a larger window."
-            )
-        slot = engaged.slots.claim(
-            start.session, {generation.session for generation in self._running.values()}
+        begin = time.perf_counter()
+        loaded, options = self._loaded(), self._options[start.session]
+        grammar = None if start.schema is None else schema_grammar(start.schema)
+        fitted = loaded.fitted(start.messages, options)
+        prompt = list(fitted.prompt)
+        busy = {generation.assignment.session for generation in self._running.values()}
+        try:
+            slot = loaded.cache.prepare(start.session, options.lora, prompt, busy)
+        except LookupError:
+            raise EngineError("Every slot is in use. Wait for a turn to end.") from None
+        splitter = OutputSplitter(
+            loaded.template.dialect,
+            thinking=options.thinking,
+            inside=loaded.template.dialect.left_open(loaded.tail(prompt)),
+            tools=[_tool_name(tool) for tool in options.tools],
+            call_prefix=f"{options.name}:{len(start.messages)}",
         )
-        # The last token is decoded again even if it is held: its logits are needed.
-        kept = min(common_prefix(slot.tokens, prompt), len(prompt) - 1)
-        if kept < len(slot.tokens) and not engaged.context.keep(slot.sequence, kept):
-            engaged.context.clear(slot.sequence)
-            kept = 0
-        del slot.tokens[kept:]
-        room = window - len(prompt)
-        generation = Generation(
-            start.turn,
-            start.session,
-            slot,
-            prompt,
-            Sampler(options.sampling, engaged.model),
-            min(room, options.max_output_tokens or room),
+        room = loaded.context.window - len(prompt)
+        assignment = Assignment(
+            turn=start.turn,
+            session=start.session,
+            lora=options.lora,
+            output_limit=min(room, options.max_output_tokens or room),
+            trimmed_turns=fitted.left_out,
+            snapshot_misses=int(start.session in self._snapshot_misses),
         )
-        self._running[start.turn] = generation
-        self._emit(Reading(start.turn, kept, len(prompt)))
+        self._snapshot_misses.discard(start.session)
+        sampler = Sampler(options.sampling, loaded.model, grammar)
+        spelled = loaded.spelled(splitter.tags)
+        self._running[start.turn] = Generation(
+            assignment, slot, prompt, sampler, splitter, spelled, begin
+        )
+        self._emit(Reading(start.turn, len(slot.tokens), len(prompt)))
 
     def _step(self) -> None:
-        """Decode one batch: a token of every writing turn, then prompts as far as there is room."""
-        context = self._loaded().context
-        room = context.batch_tokens
-        batch: list[tuple[Generation, Chunk]] = []
-        for generation in sorted(self._running.values(), key=lambda each: each.reading):
-            take = min(room, generation.pending)
-            if take:
-                held = len(generation.slot.tokens)
-                tokens = generation.tokens[held : held + take]
-                last = take == generation.pending
-                chunk = Chunk(generation.slot.sequence, held, tokens, wants_logits=last)
-                batch.append((generation, chunk))
-                room -= take
+        """Decode one batch of the turns that share an adapter, and of the rest next time."""
+        loaded = self._loaded()
+        lora = next(iter(self._running.values())).assignment.lora
+        batch = self._batch(lora)
+        loaded.adapters.apply(lora)
         try:
-            rows = context.decode([chunk for _, chunk in batch])
+            rows = loaded.context.decode([chunk for _, chunk in batch])
         except DecodeAborted:
-            context.abort = False
-            self._restore(generation for generation, _ in batch)
+            loaded.context.abort = False
+            loaded.cache.restore(generation.slot for generation, _ in batch)
         except EngineError as error:
-            self._restore(generation for generation, _ in batch)
+            loaded.cache.restore(generation.slot for generation, _ in batch)
             for generation, _ in batch:
                 self._drop(generation)
                 self._emit(Failed.of(generation.turn, error))
         else:
             for (generation, chunk), row in zip(batch, rows, strict=True):
                 self._advance(generation, chunk, row)
+        if len(batch) < len(self._running):  # the others have waited: they come first
+            for generation, _ in batch:
+                if self._running.pop(generation.turn, None):
+                    self._running[generation.turn] = generation
+
+    def _batch(self, lora: Path | None) -> list[tuple[Generation, Chunk]]:
+        """Return a token of every writing turn, then prompts as far as there is room."""
+        together = [each for each in self._running.values() if each.assignment.lora == lora]
+        writing = [each for each in together if each.pending == 1]
+        room = self._loaded().context.batch_tokens - len(writing)
+        if writing:
+            room = min(room, _READ_BESIDE_WRITING)
+        batch = [(each, each.chunk(1)) for each in writing]
+        for generation in together:
+            if generation.pending > 1 and room > 0:
+                chunk = generation.chunk(room)
+                room -= len(chunk.tokens)
+                batch.append((generation, chunk))
+        return batch
 
     def _advance(self, generation: Generation, chunk: Chunk, row: int) -> None:
         generation.slot.tokens.extend(chunk.tokens)
@@ -262,36 +262,49 @@ class Worker:
             self._emit(Reading(generation.turn, held, generation.prompt_tokens))
         if row < 0:
             return
-        engaged = self._loaded()
-        token = generation.sampler.sample(engaged.context, row)
-        if engaged.model.ends_answer(token):
+        loaded = self._loaded()
+        token = generation.sampler.sample(loaded.context, row)
+        if loaded.model.ends_answer(token):
             self._end(generation, "end")
             return
-        text = generation.draw(token, engaged.model.piece(token))
-        if text:
-            self._emit(Text(generation.turn, text))
+        piece = loaded.model.piece(token, special=token in generation.spelled)
+        self._say(generation, generation.draw(token, piece))
         if generation.exhausted:
             self._end(generation, "length")
 
+    def _say(self, generation: Generation, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            match piece:
+                case TextDelta(text=text):
+                    self._emit(Text(generation.turn, text))
+                case ThinkingDelta(text=text):
+                    self._emit(Thinking(generation.turn, text))
+                case ToolCallDelta():
+                    self._emit(ToolCalled(generation.turn, piece))
+
     def _end(self, generation: Generation, reason: FinishReason) -> None:
         self._drop(generation)
+        self._say(generation, generation.finish())
+        if reason == "end" and generation.called_tools:
+            reason = "tool_calls"
         metrics = generation.metrics(self._loaded().model.load_s)
-        self._emit(TurnEnded(generation.turn, reason, metrics))
+        self._tell_memory()
+        trimmed = generation.assignment.trimmed_turns
+        self._emit(TurnEnded(generation.turn, reason, metrics, trimmed))
 
     def _drop(self, generation: Generation) -> None:
         del self._running[generation.turn]
         generation.sampler.close()
 
-    def _restore(self, generations: Iterable[Generation]) -> None:
-        """Make the cache agree with the slots again after a batch that may be half in it."""
-        context = self._loaded().context
-        for generation in generations:
-            slot = generation.slot
-            if not context.keep(slot.sequence, len(slot.tokens)):
-                context.clear(slot.sequence)
-                slot.tokens.clear()
+    def _tell_memory(self) -> None:
+        self._emit(MemoryChanged(self._loaded().memory()))
 
-    def _loaded(self) -> Engaged:
-        if self._engaged is None:
+    def _loaded(self) -> LoadedModel:
+        if self._model is None:
             raise EngineError("No model is loaded. Load one first.")
-        return self._engaged
+        return self._model
+
+
+def _tool_name(tool: dict[str, object]) -> str:
+    function = tool.get("function", tool)
+    return str(function.get("name", "")) if isinstance(function, dict) else ""

@@ -1,0 +1,50 @@
+"""LoRA adapters: loaded once per file, applied to the whole context at a time."""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+
+from koel_tui.engine.errors import ModelLoadError
+from koel_tui.engine.native.context import Context
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.native.model import Model
+
+
+class Adapters:
+    """The adapters of one model. llama.cpp frees them with the model."""
+
+    def __init__(self, model: Model, context: Context, log: NativeLog) -> None:
+        self._model = model
+        self._context = context
+        self._log = log
+        self._loaded: dict[Path, Any] = {}
+        self._applied: Path | None = None
+
+    def load(self, path: Path) -> None:
+        """Load an adapter file unless it is loaded. Raises `ModelLoadError` with the reason."""
+        if path in self._loaded:
+            return
+        self._log.forget_errors()
+        handle = llama_cpp.llama_adapter_lora_init(self._model.handle, bytes(path))
+        if not handle:
+            raise ModelLoadError(
+                f"Cannot load the adapter {path}: {self._log.reason() or 'no reason given'}. "
+                f"Use an adapter made for {self._model.name}."
+            )
+        self._loaded[path] = handle
+
+    def apply(self, path: Path | None) -> None:
+        """Decode with this adapter from now on; None with none."""
+        if path == self._applied:
+            return
+        handles = [] if path is None else [self._loaded[path]]
+        count = len(handles)
+        llama_cpp.llama_set_adapters_lora(
+            self._context.handle,
+            (llama_cpp.llama_adapter_lora_p_ctypes * count)(*handles),
+            count,
+            (ctypes.c_float * count)(*([1.0] * count)),
+        )
+        self._applied = path

@@ -1,0 +1,113 @@
+"""The KV cache as sessions see it: what each holds, wherever that is, and how to get more of it."""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from koel_tui.engine.native.context import Context
+from koel_tui.engine.native.parking import Parked, ParkingLot
+from koel_tui.engine.native.slots import Slot, SlotTable, common_prefix
+from koel_tui.engine.values import SessionMemory
+
+_WORTH_COPYING = 32
+"""Tokens a prefix must save before it is copied from another session's slot."""
+
+
+class KvCache:
+    """Gives sessions slots, parks those that lose theirs, and finds the longest prefix held.
+
+    A session's context is in its slot, or parked in host memory, or gone; gone only costs time.
+    """
+
+    def __init__(self, context: Context, slots: int, bytes_per_token: int, parking: int) -> None:
+        self._context = context
+        self._slots = SlotTable(slots)
+        self._lot = ParkingLot(parking)
+        self._bytes_per_token = bytes_per_token
+
+    def prepare(
+        self, session: int, lora: Path | None, prompt: list[int], busy: Collection[int]
+    ) -> Slot:
+        """Return the session's slot holding as much of the prompt's beginning as is known.
+
+        It never holds all of it: the last token is decoded again, for its logits. Raises
+        `LookupError` when every slot belongs to a session in `busy`.
+        """
+        slot = self._slots.own(session) or self._move_in(session, lora, busy)
+        kept = common_prefix(slot.tokens, prompt)
+        donor = self._donor(slot, prompt, kept)
+        if donor is not None and self._context.load_state(
+            slot.sequence, self._context.state(donor.sequence)
+        ):
+            slot.tokens[:] = donor.tokens
+            kept = common_prefix(slot.tokens, prompt)
+        self._shorten(slot, min(kept, len(prompt) - 1))
+        return slot
+
+    def restore(self, slots: Iterable[Slot]) -> None:
+        """Make the context agree with the slots again after a batch that may be half in it."""
+        for slot in slots:
+            if not self._context.keep(slot.sequence, len(slot.tokens)):
+                self._shorten(slot, 0)
+
+    def adopt(self, session: int, parked: Parked) -> None:
+        """Take a context from outside as if the session had been parked with it."""
+        self._lot.park(session, parked)
+
+    def copy(self, session: int) -> Parked | None:
+        """Return a copy of what the session holds, None when it holds nothing."""
+        slot = next((slot for slot in self._slots if slot.session == session), None)
+        if slot is None:
+            return self._lot.look(session)
+        return self._copy(slot) if slot.tokens else None
+
+    def release(self, session: int) -> None:
+        """Forget a session and free its slot."""
+        self._lot.drop(session)
+        slot = self._slots.own(session)
+        if slot is not None:
+            self._context.clear(slot.sequence)
+            self._slots.release(slot)
+
+    def memory(self) -> tuple[SessionMemory, ...]:
+        """Return the bytes each session's tokens take, and where."""
+        resident = [
+            SessionMemory(slot.session, len(slot.tokens) * self._bytes_per_token, parked=False)
+            for slot in self._slots
+            if slot.session is not None
+        ]
+        parked = [
+            SessionMemory(session, size, parked=True) for session, size in self._lot.sizes().items()
+        ]
+        return tuple(sorted((*resident, *parked), key=lambda each: each.session))
+
+    def _move_in(self, session: int, lora: Path | None, busy: Collection[int]) -> Slot:
+        slot = self._slots.spare(busy)
+        if slot.session is not None and slot.tokens:
+            self._lot.park(slot.session, self._copy(slot))
+        slot.session, slot.lora = session, lora
+        parked = self._lot.take(session)
+        if parked is not None and self._context.load_state(slot.sequence, parked.state):
+            slot.tokens[:] = parked.tokens
+        else:
+            self._shorten(slot, 0)
+        return slot
+
+    def _donor(self, slot: Slot, prompt: list[int], kept: int) -> Slot | None:
+        """Return the slot that holds so much more of the prompt that a copy is worth its time."""
+        others = (each for each in self._slots if each is not slot and each.lora == slot.lora)
+        known = [(common_prefix(each.tokens, prompt), -len(each.tokens), each) for each in others]
+        longest = max(known, key=lambda each: each[:2], default=None)
+        if longest is None or longest[0] - kept < _WORTH_COPYING:
+            return None
+        return longest[2]
+
+    def _copy(self, slot: Slot) -> Parked:
+        return Parked(list(slot.tokens), self._context.state(slot.sequence))
+
+    def _shorten(self, slot: Slot, tokens: int) -> None:
+        if tokens and tokens == len(slot.tokens):
+            return
+        if not (tokens and self._context.keep(slot.sequence, tokens)):
+            self._context.clear(slot.sequence)
+            tokens = 0
+        del slot.tokens[tokens:]

@@ -1,0 +1,144 @@
+"""A loaded model: weights, context, template, adapters, and whose tokens are where."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import llama_cpp
+import psutil
+
+from koel_tui.engine.errors import ModelLoadError
+from koel_tui.engine.frames import Load
+from koel_tui.engine.native.adapters import Adapters
+from koel_tui.engine.native.cache import KvCache
+from koel_tui.engine.native.context import KV_TYPES, Context
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.slots import slot_count
+from koel_tui.engine.native.snapshot import Fingerprint, file_mark
+from koel_tui.engine.native.template import ChatTemplate
+from koel_tui.engine.native.trim import Fitted, fit
+from koel_tui.engine.values import (
+    DEFAULT_WINDOW,
+    ChatMessage,
+    MemoryReport,
+    ModelCard,
+    SessionOptions,
+)
+
+_COMPUTE_BYTES = 128 * 1024 * 1024
+"""What a context takes beside its KV cache, about: the buffers of one batch."""
+
+
+class LoadedModel:
+    """Everything a worker works with. Use it from the owner thread only."""
+
+    def __init__(self, load: Load, log: NativeLog, progress: Callable[[float], bool]) -> None:
+        """Load it all. Raises `ModelLoadError`; nothing is left in memory then."""
+        spec = load.spec
+        self.model = Model(spec, log, progress)
+        try:
+            window = spec.context_tokens or min(self.model.window or DEFAULT_WINDOW, DEFAULT_WINDOW)
+            token_bytes = self.model.kv_bytes_per_token(KV_TYPES[spec.kv_type][1])
+            free = psutil.virtual_memory().available
+            slots = spec.slots or slot_count(
+                free_bytes=free,
+                slot_bytes=token_bytes * window,
+                parallel=load.parallel,
+                max_sessions=load.max_sessions,
+            )
+            check_memory(slots, window, token_bytes, free)
+            self.template = ChatTemplate(
+                self.model.chat_template,
+                model=self.model.name,
+                bos=self.model.bos,
+                eos=self.model.eos,
+            )
+            try:
+                self.context = Context(self.model, spec, log, slots, window)
+            except BaseException:
+                self.template.close()
+                raise
+        except BaseException:
+            self.model.close()
+            raise
+        self.adapters = Adapters(self.model, self.context, log)
+        self.cache = KvCache(self.context, slots, token_bytes, parking=free // 4)
+        self._context_bytes = slots * self.context.window * token_bytes
+        self._kv_type = spec.kv_type
+        self._mark = file_mark(spec.path)
+        self.card = ModelCard(
+            name=self.model.name,
+            context_tokens=self.context.window,
+            slots=slots,
+            load_s=self.model.load_s,
+        )
+
+    def prompt(self, messages: tuple[ChatMessage, ...], options: SessionOptions) -> list[int]:
+        """Return the tokens of a conversation."""
+        text = self.template.render(messages, tools=options.tools, thinking=options.thinking)
+        start = not (self.model.bos and text.startswith(self.model.bos))
+        return self.model.tokenize(text, special=True, start=start)
+
+    def tail(self, prompt: list[int]) -> str:
+        """Return the end of a prompt as text, long enough to hold a tag."""
+        pieces = (self.model.piece(token, special=True) for token in prompt[-16:])
+        return b"".join(pieces).decode("utf-8", "replace")
+
+    def fitted(self, messages: tuple[ChatMessage, ...], options: SessionOptions) -> Fitted:
+        """Return what of a conversation fits the window, the session's system prompt in front.
+
+        Raises `ContextOverflowError` when not even the newest turn does.
+        """
+        if options.system and not (messages and messages[0].role == "system"):
+            messages = (ChatMessage("system", options.system), *messages)
+        window = self.context.window
+        # Half the window is the most that is kept free: a larger limit on answers is a wish.
+        reserve = min(options.max_output_tokens or window // 4, window // 2)
+        return fit(
+            messages,
+            lambda shorter: self.prompt(shorter, options),
+            window=window,
+            reserve=reserve,
+        )
+
+    def spelled(self, tags: Collection[str]) -> frozenset[int]:
+        """Return the control tokens that are tags, and so are to be read in the answer."""
+        tokens = (self.model.tokenize(tag, special=True, start=False) for tag in tags)
+        return frozenset(each[0] for each in tokens if len(each) == 1)
+
+    def fingerprint(self, lora: Path | None) -> Fingerprint:
+        """Return what a KV snapshot must have been made with to be of use here."""
+        return Fingerprint(
+            library=llama_cpp.__version__,
+            model=self._mark,
+            kv_type=self._kv_type,
+            lora=file_mark(lora),
+        )
+
+    def memory(self) -> MemoryReport:
+        """Return what is held in memory."""
+        return MemoryReport(
+            weights_bytes=self.model.weights_bytes,
+            context_bytes=self._context_bytes,
+            sessions=self.cache.memory(),
+        )
+
+    def close(self) -> None:
+        """Free the context, then the weights."""
+        self.template.close()
+        self.context.close()
+        self.model.close()
+
+
+def check_memory(slots: int, window: int, token_bytes: int, free: int) -> None:
+    """Refuse a context that does not fit the free memory; llama.cpp may abort on one.
+
+    Raises `ModelLoadError` with both numbers.
+    """
+    needed = slots * window * token_bytes + _COMPUTE_BYTES
+    if needed > free * 0.9:
+        raise ModelLoadError(
+            f"A context of {slots} x {window} tokens needs {needed / 1e6:,.0f} MB and "
+            f"{free / 1e6:,.0f} MB are free. Use a smaller window (--context-tokens) or fewer "
+            "sessions (--max-sessions)."
+        )

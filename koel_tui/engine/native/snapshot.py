@@ -1,0 +1,116 @@
+"""KV snapshots on disk: a cache that saves reading a conversation again, never the truth.
+
+A file is a line of JSON (what it is for, its tokens, a checksum) and then llama.cpp's bytes.
+Whatever is wrong with it means: read the conversation again.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from koel_tui.engine.errors import EngineError
+from koel_tui.engine.native.parking import Parked
+
+_FORMAT = "koel-chat/kv 1"
+_LONGEST_HEADER = 64 * 1024 * 1024
+_SAMPLE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Everything that must be the same for a state to mean the same: compared as a whole."""
+
+    library: str
+    model: str
+    kv_type: str
+    lora: str
+
+
+def file_mark(path: Path | None) -> str:
+    """Return what tells a file from every other: its size and the hash of both its ends.
+
+    Whole files of weights are too large to be hashed each time; '' stands for no file.
+    """
+    if path is None:
+        return ""
+    size = path.stat().st_size
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(_SAMPLE))
+        file.seek(max(0, size - _SAMPLE))
+        digest.update(file.read(_SAMPLE))
+    return f"{size}:{digest.hexdigest()}"
+
+
+def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget: int) -> None:
+    """Write a snapshot atomically, readable by its owner only, and keep its folder within budget.
+
+    Other snapshots in the folder go, oldest first, until all fit `budget` bytes. Raises
+    `EngineError` when it cannot be written; a snapshot that was there is then still there.
+    """
+    header = {
+        "format": _FORMAT,
+        **asdict(fingerprint),
+        "tokens": parked.tokens,
+        "sha256": hashlib.sha256(parked.state).hexdigest(),
+    }
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(json.dumps(header).encode() + b"\n")
+                file.write(parked.state)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EngineError(
+            f"Cannot write the snapshot {path}: {error.strerror or error}. "
+            "The conversation is not affected; it will be read again when it is resumed."
+        ) from error
+    _keep_budget(path, budget)
+
+
+def read_snapshot(path: Path, fingerprint: Fingerprint) -> Parked | None:
+    """Return what a snapshot holds, None when it is absent, damaged, or made for anything else."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.readline(_LONGEST_HEADER))
+            expected = {"format": _FORMAT, **asdict(fingerprint)}
+            if any(header.get(key) != value for key, value in expected.items()):
+                return None
+            tokens, state = header["tokens"], bytearray(file.read())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    whole = hashlib.sha256(state).hexdigest() == header.get("sha256")
+    if not (whole and isinstance(tokens, list) and all(type(each) is int for each in tokens)):
+        return None
+    return Parked(tokens, state)
+
+
+def _keep_budget(newest: Path, budget: int) -> None:
+    found = [each for each in newest.parent.glob(f"*{newest.suffix}") if each != newest]
+    sizes = {each: each.stat() for each in found if each.is_file() and not each.is_symlink()}
+    total = newest.stat().st_size + sum(status.st_size for status in sizes.values())
+    for path in sorted(sizes, key=lambda each: sizes[each].st_mtime_ns):
+        if total <= budget:
+            return
+        if _is_snapshot(path):
+            with contextlib.suppress(OSError):  # another process was quicker
+                path.unlink()
+            total -= sizes[path].st_size
+
+
+def _is_snapshot(path: Path) -> bool:
+    """Whether a file is one of ours: nothing else is ever removed."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_FORMAT) + 12).startswith(b'{"format": "' + _FORMAT.encode())
+    except OSError:
+        return False
