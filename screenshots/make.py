@@ -19,7 +19,7 @@ from koel_tui.ui.app import KoelApp
 HERE = Path(__file__).parent
 SEA = "Explain in two sentences why the sea is salty."
 ROBOT = "Write a short story about a robot who learns to paint. Use a heading."
-HAIKU = "Give me three tips for better sleep as a list."
+TIPS = "Give me three tips for better sleep as a list."
 
 
 class Studio:
@@ -82,15 +82,15 @@ async def main() -> None:
         return "tok/s" in text and "⌛" not in text and "· saved" in text
 
     async with studio(100, 30) as window:
-        await window.ask(HAIKU)
-        await window.until(answered)
-        await window.press("ctrl+n")
         await window.ask(SEA)
         await window.until(answered)
         await window.press("ctrl+n")
         await window.ask(ROBOT)
         await window.until(lambda text: "⌛" in text and len(text.split()) > 150)
         window.picture("two-tabs")
+        await window.until(answered)
+        await window.press("ctrl+n")
+        await window.ask(TIPS)
         await window.until(answered)
         await window.press("ctrl+o")
         await window.until(lambda text: "messages" in text)

@@ -45,4 +45,8 @@ def chat(thread: str | None, model: Path | None, theme: str | None, **flags: Any
 
     app = KoelApp(connect, thread=thread, theme=theme)
     app.run()
-    return app.return_code or Exit.OK
+    if app.return_code:
+        return app.return_code  # the window has said why
+    if app.fatal is not None:
+        raise app.fatal  # it stayed open without what it needed; the shell learns why
+    return Exit.OK

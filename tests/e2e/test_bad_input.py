@@ -1,5 +1,6 @@
 """What bad input gets, in a real terminal: one sentence, the right code, nothing lost."""
 
+import struct
 import subprocess
 from pathlib import Path
 
@@ -36,6 +37,21 @@ def test_a_bad_model_is_one_sentence_and_exit_66(
         message = terminal.text.strip()
     assert str(path) in message and reason in message
     assert message.count("\n") == 0 and "Traceback" not in message
+
+
+def test_a_model_that_cannot_be_loaded_is_said_in_the_window_and_after_it(
+    tmp_path: Path, starter_path: Path
+) -> None:
+    """Its header is in order, so only llama.cpp can find out."""
+    path = tmp_path / "strange.gguf"
+    known = b"general.architecture" + struct.pack("<IQ", 8, 5)
+    path.write_bytes(starter_path.read_bytes().replace(known + b"llama", known + b"lxama", 1))
+    with Terminal("--model", str(path), columns=200) as terminal:
+        terminal.until(lambda screen: "No model" in screen and "lxama" in screen)
+        terminal.press("ctrl+q")
+        assert terminal.wait() == 66
+        assert terminal.restored()
+        assert "lxama" in terminal.text
 
 
 def test_ask_with_a_bad_model_ends_the_same_way(tmp_path: Path, starter_path: Path) -> None:
