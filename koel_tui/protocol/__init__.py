@@ -1,5 +1,6 @@
 """The protocol: pure values and pure functions for threads, runs and events."""
 
+from koel_tui.protocol.chunks import ChunkExpander, expand_chunks
 from koel_tui.protocol.codec import decode_state, encode_state
 from koel_tui.protocol.errors import (
     AgentError,
@@ -21,11 +22,13 @@ from koel_tui.protocol.state import (
     end_run,
     settle,
 )
+from koel_tui.protocol.verify import Verifier, verify
 
 __all__ = [
     "AgentError",
     "BusinessError",
     "ChatState",
+    "ChunkExpander",
     "Event",
     "KoelError",
     "Message",
@@ -35,13 +38,16 @@ __all__ = [
     "ToolCall",
     "TransportError",
     "UnknownEvent",
+    "Verifier",
     "classify",
     "decode_state",
     "encode_state",
     "end_run",
     "error_event",
+    "expand_chunks",
     "fold",
     "parse_event",
     "settle",
     "to_ag_ui",
+    "verify",
 ]

@@ -1,0 +1,193 @@
+"""The order of events: which may come when, and what becomes of a stream that breaks it."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from enum import Enum, auto
+
+from ag_ui.core import (
+    BaseEvent,
+    ReasoningMessageContentEvent,
+    ReasoningMessageEndEvent,
+    ReasoningMessageStartEvent,
+    RunErrorEvent,
+    RunFinishedEvent,
+    RunStartedEvent,
+    StepFinishedEvent,
+    StepStartedEvent,
+    TextMessageContentEvent,
+    TextMessageEndEvent,
+    TextMessageStartEvent,
+    ToolCallArgsEvent,
+    ToolCallEndEvent,
+    ToolCallStartEvent,
+)
+
+from koel_tui.protocol.errors import ProtocolError
+from koel_tui.protocol.events import Event, error_event
+from koel_tui.protocol.streams import closing
+
+
+class _Stage(Enum):
+    BEFORE = auto()
+    RUNNING = auto()
+    FINISHED = auto()
+    FAILED = auto()
+    BROKEN = auto()
+    """The stream broke a rule; nothing more of it counts."""
+
+
+class Verifier:
+    """The rules of order over one stream, event by event.
+
+    Not calling `finish` adds nothing, which is what cancelling a run asks for.
+    """
+
+    def __init__(self) -> None:
+        self._stage = _Stage.BEFORE
+        self._open: set[tuple[str, str]] = set()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the stream broke a rule; then nothing more comes out of it."""
+        return self._stage is _Stage.BROKEN
+
+    def feed(self, event: Event) -> tuple[Event, ...]:
+        """Return `event`, or the RUN_ERROR that stands for it when it may not come now.
+
+        That is the last event: what is fed later gives nothing.
+        """
+        if self.broken:
+            return ()
+        wrong = self._wrong(event)
+        if wrong is None:
+            self._follow(event)
+            return (event,)
+        self._stage = _Stage.BROKEN
+        kind = event.type.value if isinstance(event, BaseEvent) else event.type
+        return (
+            error_event(
+                ProtocolError(
+                    f"The agent broke the order of events: {kind or 'an event'} {wrong}. "
+                    "What came before is kept; try again, or report it to the maker of the agent.",
+                    event_type=kind,
+                )
+            ),
+        )
+
+    def finish(self) -> tuple[Event, ...]:
+        """Return the RUN_ERROR of a stream that ended before its run did, else nothing."""
+        if self._stage not in (_Stage.BEFORE, _Stage.RUNNING):
+            return ()
+        self._stage = _Stage.BROKEN
+        return (
+            error_event(
+                ProtocolError(
+                    "The agent stopped before its answer was complete. "
+                    "What came is kept; send again to go on.",
+                    "closed",
+                )
+            ),
+        )
+
+    def _wrong(self, event: Event) -> str | None:
+        """Return why `event` may not come now, or None when it may."""
+        match self._stage, event:
+            case _Stage.RUNNING, RunStartedEvent():
+                return "came while a run was active"
+            case _, RunStartedEvent():
+                return None
+            case _Stage.FAILED, _:
+                return "came after RUN_ERROR"
+            case _, RunErrorEvent():
+                return None
+            case _Stage.BEFORE, _:
+                return "came before RUN_STARTED"
+            case _Stage.FINISHED, _:
+                return "came after RUN_FINISHED"
+        if isinstance(event, RunFinishedEvent):
+            return self._unfinished()
+        if (opens := _opens(event)) is not None:
+            return (
+                f"opened {_named(opens)}, which was open already" if opens in self._open else None
+            )
+        needed = _continues(event) or _closes(event)
+        if needed is not None and needed not in self._open:
+            return f"belongs to {_named(needed)}, which is not open"
+        return None
+
+    def _unfinished(self) -> str | None:
+        if not self._open:
+            return None
+        return f"came while {_named(min(self._open))} was open"
+
+    def _follow(self, event: Event) -> None:
+        match event:
+            case RunStartedEvent():
+                self._stage = _Stage.RUNNING
+                self._open.clear()
+            case RunFinishedEvent():
+                self._stage = _Stage.FINISHED
+            case RunErrorEvent():
+                self._stage = _Stage.FAILED
+        if (opened := _opens(event)) is not None:
+            self._open.add(opened)
+        if (closed := _closes(event)) is not None:
+            self._open.discard(closed)
+
+
+async def verify(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    """Yield `events` as long as they keep the order, and close them when the reader stops.
+
+    An event that breaks it becomes one RUN_ERROR, the last event. So does the end of a stream
+    whose run has not ended.
+    """
+    verifier = Verifier()
+    async with closing(events):
+        async for event in events:
+            for checked in verifier.feed(event):
+                yield checked
+            if verifier.broken:
+                return
+        for ending in verifier.finish():
+            yield ending
+
+
+def _opens(event: Event) -> tuple[str, str] | None:
+    match event:
+        case TextMessageStartEvent():
+            return "message", event.message_id
+        case ToolCallStartEvent():
+            return "tool call", event.tool_call_id
+        case ReasoningMessageStartEvent():
+            return "reasoning message", event.message_id
+        case StepStartedEvent():
+            return "step", event.step_name
+    return None
+
+
+def _continues(event: Event) -> tuple[str, str] | None:
+    match event:
+        case TextMessageContentEvent():
+            return "message", event.message_id
+        case ToolCallArgsEvent():
+            return "tool call", event.tool_call_id
+        case ReasoningMessageContentEvent():
+            return "reasoning message", event.message_id
+    return None
+
+
+def _closes(event: Event) -> tuple[str, str] | None:
+    match event:
+        case TextMessageEndEvent():
+            return "message", event.message_id
+        case ToolCallEndEvent():
+            return "tool call", event.tool_call_id
+        case ReasoningMessageEndEvent():
+            return "reasoning message", event.message_id
+        case StepFinishedEvent():
+            return "step", event.step_name
+    return None
+
+
+def _named(opened: tuple[str, str]) -> str:
+    kind, name = opened
+    return f"the {kind} {name!r}"
