@@ -10,6 +10,7 @@ from koel_tui.engine.errors import ModelLoadError
 from koel_tui.engine.native.context import Context
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.snapshot import file_mark
 
 
 class Adapters:
@@ -20,6 +21,7 @@ class Adapters:
         self._context = context
         self._log = log
         self._loaded: dict[Path, Any] = {}
+        self._marks: dict[Path, str] = {}
         self._applied: Path | None = None
 
     def load(self, path: Path) -> None:
@@ -27,13 +29,19 @@ class Adapters:
         if path in self._loaded:
             return
         self._log.forget_errors()
+        try:
+            mark = file_mark(path)
+        except OSError as error:
+            raise self._refusal(path, str(error.strerror)) from error
         handle = llama_cpp.llama_adapter_lora_init(self._model.handle, bytes(path))
         if not handle:
-            raise ModelLoadError(
-                f"Cannot load the adapter {path}: {self._log.reason() or 'no reason given'}. "
-                f"Use an adapter made for {self._model.name}."
-            )
+            raise self._refusal(path, self._log.reason() or "llama.cpp gave no reason")
         self._loaded[path] = handle
+        self._marks[path] = mark
+
+    def mark(self, path: Path | None) -> str:
+        """Return what tells a loaded adapter from others, even when its file is gone by now."""
+        return "" if path is None else self._marks[path]
 
     def apply(self, path: Path | None) -> None:
         """Decode with this adapter from now on; None with none."""
@@ -48,3 +56,8 @@ class Adapters:
             (ctypes.c_float * count)(*([1.0] * count)),
         )
         self._applied = path
+
+    def _refusal(self, path: Path, reason: str) -> ModelLoadError:
+        return ModelLoadError(
+            f"Cannot load the adapter {path}: {reason}. Use an adapter made for {self._model.name}."
+        )

@@ -112,7 +112,7 @@ class LoadedModel:
             library=llama_cpp.__version__,
             model=self._mark,
             kv_type=self._kv_type,
-            lora=file_mark(lora),
+            lora=self.adapters.mark(lora),
         )
 
     def memory(self) -> MemoryReport:

@@ -30,13 +30,11 @@ class Fingerprint:
     lora: str
 
 
-def file_mark(path: Path | None) -> str:
+def file_mark(path: Path) -> str:
     """Return what tells a file from every other: its size and the hash of both its ends.
 
-    Whole files of weights are too large to be hashed each time; '' stands for no file.
+    Whole files of weights are too large to be hashed each time.
     """
-    if path is None:
-        return ""
     size = path.stat().st_size
     digest = hashlib.sha256()
     with path.open("rb") as file:
