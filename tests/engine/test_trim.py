@@ -1,6 +1,7 @@
 """Overflow trimming: what stays, what leaves, and how often the prompt is made for it."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -67,8 +68,41 @@ def test_fit_keeps_the_newest_turns_and_no_fewer_than_fit(
     if fitted.left_out < len(parts) - 1:
         assert len(fitted.prompt) + room <= window
     if fitted.left_out:
-        more = prompt_of(head + joined(parts[fitted.left_out - 1 :]))
-        assert len(more) + room > window
+        excess = len(prompt_of(head + joined(parts))) + room - window
+        more = len(prompt_of(head + joined(parts[fitted.left_out - 1 :])))
+        freed_without_the_last = len(prompt_of(head + joined(parts))) - more
+        assert excess > 0
+        assert freed_without_the_last < excess + max(1, window // 4), "more left than a quarter"
+
+
+@given(heads, st.lists(turns.filter(bool).map(lambda some: some[0]), min_size=5, max_size=80))
+def test_fit_the_beginning_stays_the_same_until_a_quarter_is_filled_again(
+    head: Messages, conversation: list[Messages]
+) -> None:
+    window, quarter, changes = 120, 30, [(0, 0)]
+    for newest in range(len(conversation)):
+        messages = head + joined(conversation[:newest]) + conversation[newest][:1]
+        fitted = fit(messages, prompt_of, window=window, reserve=20)
+        assert fitted.left_out >= changes[-1][0], "a turn that had left is back"
+        if fitted.left_out > changes[-1][0]:
+            changes.append((fitted.left_out, len(prompt_of(messages))))
+    largest = max(len(prompt_of(turn)) for turn in conversation)
+    for (_, before), (_, after) in pairwise(changes[1:]):
+        assert after - before > quarter - largest
+
+
+def test_fit_a_large_turn_stays_while_there_is_room_for_it() -> None:
+    document = turn("d" * 50)
+    grown = joined([*[turn("x" * 7)] * 4, document])
+    left_out = []
+    for _ in range(8):
+        grown += turn("x" * 3)
+        messages = (*grown, ChatMessage("user", "q"))
+        fitted = fit(messages, prompt_of, window=100, reserve=20)
+        assert (document[0] in fitted.messages) == (len(prompt_of(messages)) - 40 <= 80)
+        left_out.append(fitted.left_out)
+    assert left_out == sorted(left_out)
+    assert {4, 5} < set(left_out)
 
 
 @pytest.mark.parametrize("window", [10**6, 5000, 100, 12])
