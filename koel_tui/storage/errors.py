@@ -5,6 +5,10 @@ class StorageError(Exception):
     """A thread could not be loaded or saved; the message says which, why, and what to do."""
 
 
+class NotAThreadError(ValueError):
+    """What was read is not a saved thread; the message says why."""
+
+
 class FutureSchemaError(StorageError):
     """The thread was saved by a newer version: it can be read, and is never written."""
 
@@ -27,3 +31,36 @@ class DamagedThreadError(StorageError):
         )
         self.thread_id = thread_id
         self.reason = reason
+
+
+class ThreadLockedError(StorageError):
+    """Somebody else holds the thread for writing; `pid` is their process, where it is known."""
+
+    def __init__(self, thread_id: str, pid: int | None) -> None:
+        super().__init__(
+            f"Thread {thread_id!r} is open in another koel-chat{process(pid)} and was not changed. "
+            "Close it there, then try again."
+        )
+        self.thread_id = thread_id
+        self.pid = pid
+
+
+class EncryptedThreadsError(StorageError):
+    """The directory is not kept in the way it was asked for: in clear, or encrypted."""
+
+
+class WrongPassphraseError(StorageError):
+    """The passphrase is not the one the threads are encrypted with."""
+
+
+class NoKeyError(StorageError):
+    """The key of the encrypted threads, or what it takes to use it, is not to be had."""
+
+
+class DamagedKeyFileError(StorageError):
+    """The file with the wrapped key is damaged or missing; without it no thread can be read."""
+
+
+def process(pid: int | None) -> str:
+    """Return the words for a process in an error."""
+    return "" if pid is None else f" (process {pid})"

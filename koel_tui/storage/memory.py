@@ -1,11 +1,13 @@
 """A storage that lasts as long as the program."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec import dumps
+from koel_tui.storage.errors import StorageError
+from koel_tui.storage.locks import Access
 from koel_tui.storage.record import (
     Record,
     decode_record,
@@ -29,6 +31,14 @@ class MemoryStorage:
     def __init__(self, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._clock = clock
         self._threads: dict[str, str] = {}
+        self._trash: dict[str, tuple[datetime, str]] = {}
+
+    async def open(self, thread_id: str) -> Access:
+        """Hold the thread for writing: always to be had, since nobody else can reach it."""
+        return Access(writable=True)
+
+    async def close(self, thread_id: str) -> None:
+        """Let others write the thread, if there were any."""
 
     async def save(self, thread_id: str, state: ChatState) -> None:
         """Keep `state` as the thread's newest; what is known about the thread stays."""
@@ -42,6 +52,37 @@ class MemoryStorage:
     async def delete(self, thread_id: str) -> None:
         """Forget the thread; one that is absent is fine."""
         self._threads.pop(thread_id, None)
+
+    async def trash(self, thread_id: str) -> None:
+        """Throw the thread away, in place of an older one of its id; an absent one is fine."""
+        text = self._threads.pop(thread_id, None)
+        if text is not None:
+            self._trash.pop(thread_id, None)
+            self._trash[thread_id] = (self._clock(), text)
+
+    async def restore(self, thread_id: str) -> None:
+        """Take a thread back from the trash. Raises `StorageError` when it cannot be."""
+        if thread_id not in self._trash:
+            raise StorageError(f"There is no thread {thread_id!r} in the trash.")
+        if thread_id in self._threads:
+            raise StorageError(
+                f"Thread {thread_id!r} was not brought back: there is a thread of this id. "
+                "Delete that one first."
+            )
+        self._threads[thread_id] = self._trash.pop(thread_id)[1]
+
+    async def trashed(self) -> list[Summary]:
+        """Return the threads in the trash, the one thrown away last first."""
+        texts = [text for _, text in reversed(self._trash.values())]
+        return [decode_record(text).summary(_NO_TIME) for text in texts]
+
+    async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
+        """Forget for good what has been in the trash so long; return how many threads went."""
+        limit = self._clock() - older_than
+        gone = [name for name, (since, _) in self._trash.items() if since <= limit]
+        for name in gone:
+            del self._trash[name]
+        return len(gone)
 
     async def list_threads(self) -> list[str]:
         """Return the ids of the kept threads in a fresh list."""
@@ -57,11 +98,10 @@ class MemoryStorage:
         """Return what is known about a thread, in a fresh dict; empty when it is absent."""
         return dict(self._record(thread_id).header.meta)
 
-    async def summaries(self) -> list[Summary]:
-        """Return the kept threads, the one changed last first."""
-        return newest_first(
-            decode_record(text).summary(_NO_TIME) for text in self._threads.values()
-        )
+    async def summaries(self, limit: int | None = None) -> list[Summary]:
+        """Return the kept threads, the one changed last first; with a limit only so many."""
+        found = (decode_record(text).summary(_NO_TIME) for text in self._threads.values())
+        return newest_first(found)[:limit]
 
     def _record(self, thread_id: str) -> Record:
         text = self._threads.get(thread_id)

@@ -31,7 +31,7 @@ class Quarantine:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "quarantine"
-        self._found: dict[str, tuple[Signature, DamagedThread]] = {}
+        self._found: dict[Path, tuple[Signature, DamagedThread]] = {}
 
     @property
     def damaged(self) -> tuple[DamagedThread, ...]:
@@ -40,23 +40,23 @@ class Quarantine:
 
     def knows(self, path: Path, signature: Signature) -> bool:
         """Whether the file was found damaged, copied aside, and has not changed since."""
-        found = self._found.get(path.name)
+        found = self._found.get(path)
         return found is not None and found[0] == signature and found[1].copy is not None
 
     def take(self, path: Path, reason: str, signature: Signature, data: bytes | None) -> None:
         """Report a damaged file and copy its bytes aside, where they could be read."""
         if not self.knows(path, signature):
             copy = None if data is None else self._copy(path, data)
-            self._found[path.name] = (signature, DamagedThread(path, reason, copy))
+            self._found[path] = (signature, DamagedThread(path, reason, copy))
 
     def release(self, path: Path) -> None:
         """Take back the report of a file that is gone or whole again; its copies stay."""
-        self._found.pop(path.name, None)
+        self._found.pop(path, None)
 
     def _copy(self, path: Path, data: bytes) -> Path | None:
         # Named by content: the same damage gives one copy, however often the program starts.
         digest = hashlib.sha256(data).hexdigest()[:12]
-        copy = self._directory / f"{path.stem}.{digest}.json"
+        copy = self._directory / f"{path.stem}.{digest}{path.suffix}"
         try:
             private_directory(self._directory)
             if not copy.exists():

@@ -9,26 +9,22 @@ from typing import Any, Self, TypeGuard
 from koel_tui.protocol import ChatState, ProtocolError, decode_state, encode_state, settle
 from koel_tui.protocol.codec import decode_time, dumps, encode_time
 from koel_tui.protocol.plain import plain
-from koel_tui.storage.errors import FutureSchemaError, StorageError
+from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
+from koel_tui.storage.migration import MIGRATIONS, SCHEMA, Migrations, migrate
 from koel_tui.storage.storage import Summary
 
 FORMAT = "koel-chat/thread"
-SCHEMA = 1
 _KEYS = ("format", "schema", "gen", "id", "meta", "state")
 _TITLE_LENGTH = 60
 _PREVIEW_LENGTH = 120
-
-
-class NotAThreadError(ValueError):
-    """The text is not a saved thread; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """All of a saved thread but its state.
 
-    `gen` counts the writes, `meta` is what is known about the thread, `extra` keeps the keys this
-    version does not know.
+    `gen` counts the writes, `schema` is the one it was found in, `meta` is what is known about the
+    thread, `extra` keeps the keys this version does not know.
     """
 
     id: str
@@ -53,7 +49,7 @@ class Header:
     def _next(self) -> "Header":
         if self.schema > SCHEMA:
             raise FutureSchemaError(self.id, self.schema)
-        return replace(self, gen=self.gen + 1)
+        return replace(self, gen=self.gen + 1, schema=SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +119,8 @@ def encode_chat_state(thread_id: str, state: ChatState) -> str:
         ) from error
 
 
-def decode_record(text: str | bytes) -> Record:
-    """Return the thread that `text` holds, whatever its schema.
+def decode_record(text: str | bytes, migrations: Migrations = MIGRATIONS) -> Record:
+    """Return the thread that `text` holds, whatever its schema; an older one is migrated.
 
     Raises `NotAThreadError` when it holds none. The state is looked at only when it is asked for.
     """
@@ -138,9 +134,13 @@ def decode_record(text: str | bytes) -> Record:
         raise NotAThreadError(f"it is not JSON: {error}") from error
     if not isinstance(wire, dict) or wire.get("format") != FORMAT:
         raise NotAThreadError(f"it does not say that its format is {FORMAT}")
-    schema, gen = wire.get("schema"), wire.get("gen", 0)
-    if not _is_count(schema) or schema < 1 or not _is_count(gen):
-        raise NotAThreadError("its schema or gen is not a number")
+    schema = wire.get("schema")
+    if not _is_count(schema):
+        raise NotAThreadError("its schema is not a number")
+    wire = migrate(wire, schema, migrations)
+    gen = wire.get("gen", 0)
+    if not _is_count(gen):
+        raise NotAThreadError("its gen is not a number")
     thread_id, meta = wire.get("id"), wire.get("meta", {})
     if not isinstance(thread_id, str) or not isinstance(meta, dict) or "state" not in wire:
         raise NotAThreadError("its id, meta or state is missing")

@@ -1,10 +1,11 @@
 """What a storage is: threads by id, each with its state and what is known about it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from koel_tui.protocol import ChatState
+from koel_tui.storage.locks import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,18 @@ class Summary:
 class SessionStorage(Protocol):
     """Where threads are kept. Any string is a thread id. I/O errors raise `StorageError`."""
 
+    async def open(self, thread_id: str) -> Access:
+        """Hold the thread for writing until it is closed, unless somebody else does.
+
+        One that is not held is held for each write; where somebody else holds it, a write raises
+        `ThreadLockedError` and changes nothing.
+        """
+        ...
+
+    async def close(self, thread_id: str) -> None:
+        """Let others write the thread; one that is not open is fine."""
+        ...
+
     async def save(self, thread_id: str, state: ChatState) -> None:
         """Keep `state` as the thread's newest; what is known about the thread stays.
 
@@ -40,7 +53,26 @@ class SessionStorage(Protocol):
         ...
 
     async def delete(self, thread_id: str) -> None:
-        """Forget the thread; one that is absent is fine."""
+        """Forget the thread for good; one that is absent is fine."""
+        ...
+
+    async def trash(self, thread_id: str) -> None:
+        """Throw the thread away, in place of an older one of its id; an absent one is fine."""
+        ...
+
+    async def restore(self, thread_id: str) -> None:
+        """Take a thread back from the trash.
+
+        Raises `StorageError` when it is not there, or when there is a thread of its id.
+        """
+        ...
+
+    async def trashed(self) -> list[Summary]:
+        """Return the threads in the trash, the one thrown away last first."""
+        ...
+
+    async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
+        """Forget for good what has been in the trash so long; return how many threads went."""
         ...
 
     async def list_threads(self) -> list[str]:
@@ -58,6 +90,9 @@ class SessionStorage(Protocol):
         """Return what is known about a thread, in a fresh dict; empty when it is absent."""
         ...
 
-    async def summaries(self) -> list[Summary]:
-        """Return the saved threads, the one changed last first."""
+    async def summaries(self, limit: int | None = None) -> list[Summary]:
+        """Return the saved threads, the one changed last first; with a limit only so many.
+
+        The first screen of a long list is there sooner with a limit.
+        """
         ...

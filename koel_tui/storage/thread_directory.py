@@ -1,12 +1,12 @@
 """The directory of thread files: blocking, called from worker threads only."""
 
 import hashlib
-import os
-import re
-import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,223 +14,238 @@ from koel_tui.paths import private_directory
 from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec import dumps
 from koel_tui.storage.atomic import flush_directory, sweep, write_atomically
-from koel_tui.storage.errors import DamagedThreadError, StorageError
-from koel_tui.storage.quarantine import Quarantine, Signature, signature_of
-from koel_tui.storage.record import (
-    Header,
+from koel_tui.storage.codec import Codec
+from koel_tui.storage.conflicts import Conflicts
+from koel_tui.storage.errors import (
+    DamagedThreadError,
+    FutureSchemaError,
     NotAThreadError,
-    Record,
-    decode_record,
-    encode_chat_state,
-    encode_record,
+    StorageError,
 )
+from koel_tui.storage.locks import Access, Locks
+from koel_tui.storage.migration import SCHEMA, Migrations
+from koel_tui.storage.naming import beside, stem_of
+from koel_tui.storage.quarantine import Quarantine, signature_of
+from koel_tui.storage.reading import check_plain, read_file
+from koel_tui.storage.record import Header, Record, encode_chat_state, encode_record
+from koel_tui.storage.shelf import Shelf
 from koel_tui.storage.storage import Summary
 
-_NAME = re.compile(r"t-[0-9a-f]{32}\.json")
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a file held when it was last loaded or saved here."""
 
-def file_name(thread_id: str) -> str:
-    """Return the name of a thread's file; any string gives a harmless one."""
-    digest = hashlib.sha256(thread_id.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"t-{digest[:32]}.json"
+    digest: bytes
+    header: Header
 
 
 class ThreadDirectory:
     """Reads and writes the files of one directory and looks at no others.
 
-    Calls for one thread must not overlap. What was read is remembered by the file's signature, so
-    that a save need not read what it replaces and a list reads only what has changed.
+    Calls for one thread must not overlap. Every write holds the thread's lock and reads the file
+    it replaces: what was not last loaded or saved here is not replaced.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, path: Path, codec: Codec, clock: Callable[[], datetime], migrations: Migrations
+    ) -> None:
         self.path = path
         self.quarantine = Quarantine(path)
+        self.conflicts = Conflicts()
+        self._codec = codec
         self._clock = clock
-        self._headers: dict[str, tuple[Signature, Header]] = {}
-        self._summaries: dict[str, tuple[Signature, Summary]] = {}
-        self._opening = threading.Lock()
-        self._opened = False
+        self._migrations = migrations
+        self._shelf = self.shelf_at(".")
+        self._locks = Locks(path)
+        self._seen: dict[Path, _Seen] = {}
+        self._preparing = threading.Lock()
+        self._prepared = False
+
+    def open(self, thread_id: str) -> Access:
+        """Hold the thread's lock until `close`, unless somebody else does."""
+        return self._locks.open(stem_of(self.path_of(thread_id)))
+
+    def close(self, thread_id: str) -> None:
+        """Give the thread's lock back."""
+        self._locks.close(stem_of(self.path_of(thread_id)))
 
     def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state, or None when there is none that can be read."""
+        path = self.path_of(thread_id)
+        data = self._bytes(thread_id, path)
+        if data is None:
+            return None
         try:
-            found = self._thread(thread_id)
+            record, state = self._checked(thread_id, path, data)
         except DamagedThreadError:
             return None  # reported in `quarantine`; the others must open all the same
-        return None if found is None else found[1]
+        self._seen[path] = _Seen(_digest(data), record.header)
+        self.conflicts.settle(path)
+        return state
 
     def save(self, thread_id: str, state: ChatState) -> None:
-        """Write `state`, keeping the thread's meta. Raises StorageError: nothing has changed."""
-        header = self._header(thread_id).saved(self._clock())
-        self._write(header, encode_chat_state(thread_id, state))
+        """Write `state`, keeping the thread's meta; beside the file when others changed it.
+
+        Raises StorageError: nothing has changed.
+        """
+        text = encode_chat_state(thread_id, state)
+        with self.writing(thread_id) as path:
+            data = self._bytes(thread_id, path)
+            seen = self._seen.get(path)
+            header = Header(thread_id) if seen is None else seen.header
+            if data is None or (seen is not None and seen.digest == _digest(data)):
+                self._back_up(path, header, data)
+                self._seen[path] = self._write(path, header.saved(self._clock()), text)
+                self.conflicts.settle(path)
+            else:
+                self._save_aside(path, header, text, data)
 
     def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
         """Set or remove fields of the thread's meta. Raises StorageError."""
-        found = self._thread(thread_id)
-        record = Record.empty(thread_id) if found is None else found[0]
-        self._write(record.header.described(fields, self._clock()), dumps(record.state))
+        with self.writing(thread_id) as path:
+            data = self._bytes(thread_id, path)
+            seen = self._seen.get(path)
+            if data is None:
+                record = Record.empty(thread_id)
+            else:
+                record = self._checked(thread_id, path, data)[0]
+                self._back_up(path, record.header, data)
+            header = record.header.described(fields, self._clock())
+            written = self._write(path, header, dumps(record.state))
+            if data is None or (seen is not None and seen.digest == _digest(data)):
+                self._seen[path] = written  # else there is a state in it that was not loaded here
 
     def meta(self, thread_id: str) -> dict[str, Any]:
         """Return the thread's meta; empty when there is none that can be read."""
+        path = self.path_of(thread_id)
+        data = self._bytes(thread_id, path)
+        if data is None:
+            return {}
+        seen = self._seen.get(path)
+        if seen is not None and seen.digest == _digest(data):
+            return dict(seen.header.meta)
         try:
-            return dict(self._header(thread_id).meta)
+            return dict(self._checked(thread_id, path, data)[0].header.meta)
         except DamagedThreadError:
             return {}  # reported in `quarantine`
 
     def delete(self, thread_id: str) -> None:
-        """Remove the thread's file for good. Raises StorageError."""
-        path = self._path(thread_id)
-        try:
-            if self._signature(path) is None:
-                return
+        """Remove the thread's file and its backups for good. Raises StorageError."""
+        if not self.exists(thread_id):
+            return
+        with self.writing(thread_id) as path, telling("delete", thread_id, path):
+            for backup in self.path.glob(f"{path.stem}.schema-*{path.suffix}"):
+                backup.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             flush_directory(self.path)
-        except OSError as error:
-            raise StorageError(
-                f"Cannot delete thread {thread_id!r} at {path}: {error.strerror or error}."
-            ) from error
-        self._headers.pop(path.name, None)
-        self._summaries.pop(path.name, None)
-        self.quarantine.release(path)
+            self.forget(path)
 
-    def summaries(self) -> Iterator[Summary]:
-        """Yield a summary of every thread that can be read, in no order.
+    def summaries(self, limit: int | None = None) -> list[Summary]:
+        """Return the threads that can be read, of those whose files changed last `limit`."""
+        self.prepare()
+        return list(islice(self._shelf.summaries(), limit))
 
-        For speed messages are counted, not checked: damage inside one shows when it is loaded.
-        """
-        self._open()
-        with os.scandir(self.path) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
-            ]
-        for name in names:
-            summary = self._summary(self.path / name)
-            if summary is not None:
-                yield summary
+    def exists(self, thread_id: str) -> bool:
+        """Return whether there is a file of the thread. Raises StorageError."""
+        path = self.path_of(thread_id)
+        with telling("read", thread_id, path):
+            return check_plain(path)
 
-    def _open(self) -> None:
-        with self._opening:
-            if not self._opened:
+    def path_of(self, thread_id: str) -> Path:
+        """Return the path of the thread's file, which need not exist."""
+        self.prepare()
+        return self._shelf.path_of(thread_id)
+
+    @contextmanager
+    def writing(self, thread_id: str) -> Iterator[Path]:
+        """Hold the thread's lock while its file is changed."""
+        path = self.path_of(thread_id)
+        private_directory(self.path)
+        with self._locks.held(stem_of(path), thread_id):
+            self._codec.admit()
+            yield path
+
+    def shelf_at(self, folder: str) -> Shelf:
+        """Return the threads in a folder below the directory, kept in the same way."""
+        return Shelf(self.path / folder, self._codec, self.quarantine, self._migrations)
+
+    def forget(self, path: Path) -> None:
+        """Drop what is remembered of a file that is gone."""
+        self._seen.pop(path, None)
+        self._shelf.forget(path)
+        self.conflicts.settle(path)
+
+    def prepare(self) -> None:
+        """Make the directory ready for use. Raises StorageError where it is kept another way."""
+        with self._preparing:
+            if not self._prepared:
                 private_directory(self.path)
-                sweep(self.path)
-                if (self.path / "quarantine").is_dir():
-                    sweep(self.path / "quarantine")
-                self._opened = True
+                for folder in (self.path, self.path / "quarantine", self.path / "trash"):
+                    if folder.is_dir():
+                        sweep(folder)
+                self._prepared = True
+        self._codec.admit()
 
-    def _path(self, thread_id: str) -> Path:
-        self._open()
-        return self.path / file_name(thread_id)
+    def _bytes(self, thread_id: str, path: Path) -> bytes | None:
+        with telling("read", thread_id, path):
+            read = read_file(path)
+        return None if read is None else read[0]
 
-    def _thread(self, thread_id: str) -> tuple[Record, ChatState] | None:
-        """Return the thread as it is on the disk, checked to its last message; None if absent."""
-        path = self._path(thread_id)
+    def _checked(self, thread_id: str, path: Path, data: bytes) -> tuple[Record, ChatState]:
+        """Return the thread in the bytes of its file, checked to its last message."""
         try:
-            read = _read(path)
-        except OSError as error:
-            raise StorageError(
-                f"Cannot read thread {thread_id!r} at {path}: {error.strerror or error}. "
-                "Check the disk and the permissions, then open it again."
-            ) from error
-        if read is None:
-            return None
-        data, status = read
-        signature = signature_of(status)
-        try:
-            record = _decode(data, path)
+            record = self._shelf.decode(data, path)
             state = record.chat_state()
         except NotAThreadError as error:
-            self.quarantine.take(path, str(error), signature, data)
+            with telling("read", thread_id, path):
+                self.quarantine.take(path, str(error), signature_of(path.lstat()), data)
             raise DamagedThreadError(thread_id, str(error)) from error
         self.quarantine.release(path)
-        self._headers[path.name] = (signature, record.header)
         return record, state
 
-    def _header(self, thread_id: str) -> Header:
-        path = self._path(thread_id)
-        known = self._headers.get(path.name)
-        if known is not None and known[0] == self._signature(path):
-            return known[1]
-        found = self._thread(thread_id)
-        return Header(thread_id) if found is None else found[0].header
+    def _save_aside(self, path: Path, last: Header, text: str, theirs: bytes) -> None:
+        found = self._checked(last.id, path, theirs)[0].header
+        if found.schema > SCHEMA:
+            raise FutureSchemaError(found.id, found.schema)
+        aside, base = self.conflicts.place(path, last)
+        header = base.saved(self._clock())
+        self._write(aside, header, text)
+        self.conflicts.note(path, aside, header)
 
-    def _write(self, header: Header, state: str) -> None:
-        path = self._path(header.id)
+    def _back_up(self, path: Path, header: Header, data: bytes | None) -> None:
+        """Keep a copy of a file in an older schema before it is written in this one."""
+        if data is None or header.schema >= SCHEMA:
+            return
+        backup = beside(path, f"schema-{header.schema}-{_digest(data).hex()[:12]}")
+        with telling("back up", header.id, backup):
+            if not backup.exists():
+                write_atomically(backup, data)
+
+    def _write(self, path: Path, header: Header, state: str) -> _Seen:
+        text = encode_record(header, state).encode("ascii")
+        data = self._codec.seal(stem_of(path), text)
         try:
-            private_directory(self.path)
-            status = write_atomically(path, encode_record(header, state).encode("ascii"))
+            write_atomically(path, data)
         except OSError as error:
             raise StorageError(
                 f"Thread {header.id!r} was not saved to {path}: {error.strerror or error}. "
                 "It is still in memory and will be saved again; make room or check the disk."
             ) from error
-        self._headers[path.name] = (signature_of(status), header)
-
-    def _signature(self, path: Path) -> Signature | None:
-        """Return the file's signature, None when absent. Raises when it is no file of ours."""
-        try:
-            status = path.lstat()
-        except FileNotFoundError:
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            raise StorageError(_not_ours(path))
-        return signature_of(status)
-
-    def _summary(self, path: Path) -> Summary | None:
-        """Return the summary of a file, or None and a report when it cannot be read."""
-        try:
-            status = path.lstat()
-        except FileNotFoundError:
-            return None  # deleted since it was listed
-        signature = signature_of(status)
-        if self.quarantine.knows(path, signature):
-            return None
-        known = self._summaries.get(path.name)
-        if known is not None and known[0] == signature:
-            return known[1]
-        data = None
-        try:
-            read = _read(path)
-            if read is None:
-                return None
-            data, status = read
-            signature = signature_of(status)
-            summary = _decode(data, path).summary(datetime.fromtimestamp(status.st_mtime, UTC))
-        except (NotAThreadError, StorageError, OSError) as error:
-            self.quarantine.take(path, str(error), signature, data)
-            return None
-        self._summaries[path.name] = (signature, summary)
-        return summary
+        return _Seen(_digest(data), header)
 
 
-def _decode(data: bytes, path: Path) -> Record:
-    record = decode_record(data)
-    if file_name(record.header.id) != path.name:
-        raise NotAThreadError("the id in it is another thread's")
-    return record
-
-
-def _read(path: Path) -> tuple[bytes, os.stat_result] | None:
-    """Return a file's bytes and status, None when absent. Raises StorageError for a link."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+@contextmanager
+def telling(deed: str, thread_id: str, path: Path) -> Iterator[None]:
+    """Turn an OSError in a block into a `StorageError` that says what could not be done."""
     try:
-        descriptor = os.open(path, flags)
-    except FileNotFoundError:
-        return None
+        yield
     except OSError as error:
-        if path.is_symlink():
-            raise StorageError(_not_ours(path)) from error
-        raise
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise StorageError(_not_ours(path))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(), status
-    finally:
-        os.close(descriptor)
+        raise StorageError(
+            f"Cannot {deed} thread {thread_id!r} at {path}: {error.strerror or error}. "
+            "Check the disk and the permissions, then try again."
+        ) from error
 
 
-def _not_ours(path: Path) -> str:
-    return f"{path} is not a plain file; links are neither followed nor replaced. Move it away."
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

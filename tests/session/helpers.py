@@ -62,18 +62,18 @@ class FailingStorage(MemoryStorage):
 
 
 class SlowStorage(MemoryStorage):
-    """A memory that saves only while `open`, and tells how many saves wait at once."""
+    """A memory that saves only while its `gate` is open, and tells how many saves wait at once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.open = asyncio.Event()
+        self.gate = asyncio.Event()
         self.waiting = 0
         self.most_waiting = 0
 
     async def save(self, thread_id: str, state: ChatState) -> None:
         self.waiting += 1
         self.most_waiting = max(self.most_waiting, self.waiting)
-        await self.open.wait()
+        await self.gate.wait()
         self.waiting -= 1
         await super().save(thread_id, state)
 

@@ -95,7 +95,7 @@ async def test_one_write_at_a_time_and_the_newest_state_wins() -> None:
     for text in "abc":
         thread.say(text)
         waiting.append(thread.autosave.now())
-    storage.open.set()
+    storage.gate.set()
     await asyncio.gather(*waiting)
     assert storage.most_waiting == 1
     assert await storage.load("t") == thread.state
@@ -109,7 +109,7 @@ async def test_what_changes_during_a_write_is_saved_without_another_call() -> No
     saving = thread.autosave.now()
     await eventually(lambda: storage.waiting == 1)
     thread.say("b")
-    storage.open.set()
+    storage.gate.set()
     await saving
     await eventually(lambda: not thread.autosave.dirty)
     assert await storage.load("t") == thread.state
@@ -127,7 +127,7 @@ async def test_saves_do_not_pile_up_behind_a_slow_write() -> None:
         thread.autosave.soon()
         await asyncio.sleep(0.001)  # lets the timer go off while the write still waits
     assert len(other_tasks()) == 1
-    storage.open.set()
+    storage.gate.set()
     await eventually(lambda: not thread.autosave.dirty)
     assert await storage.load("t") == thread.state
 
@@ -166,7 +166,7 @@ async def test_forget_comes_after_the_write_under_way_and_nothing_comes_back() -
     thread.state = ChatState()
     thread.autosave.changed()
     forgetting = asyncio.create_task(thread.autosave.forget())
-    storage.open.set()
+    storage.gate.set()
     await saving
     await forgetting
     assert await storage.list_threads() == []
@@ -192,5 +192,5 @@ async def test_waiting_for_a_slow_write_ends(patience: float) -> None:
     saving = thread.autosave.now()
     await thread.autosave.drained(patience)
     assert thread.autosave.dirty
-    storage.open.set()
+    storage.gate.set()
     await saving

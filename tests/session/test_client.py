@@ -120,7 +120,7 @@ async def test_giving_up_on_dispose_does_not_stop_the_last_save(whole_client: bo
     waiting.cancel()
     await sending
     assert not session.closed
-    storage.open.set()
+    storage.gate.set()
     await owner.dispose()
     assert session.closed
     assert await storage.load("t") == session.state

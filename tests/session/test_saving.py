@@ -128,7 +128,7 @@ async def test_a_storage_that_hangs_does_not_hang_send() -> None:
     async with asyncio.timeout(3):
         await session.send("hi")
     assert session.state.phase is RunPhase.IDLE and session.dirty
-    storage.open.set()
+    storage.gate.set()
     await session.dispose()
     assert storage.most_waiting == 1
     assert await storage.load("t") == session.state

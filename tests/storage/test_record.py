@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.protocol import ChatState, Message, encode_state
+from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.record import (
     Header,
-    NotAThreadError,
     Record,
     decode_record,
     encode_record,

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,8 @@ from koel_tui.protocol import (
 )
 from koel_tui.storage import JsonFileStorage, MemoryStorage, SessionStorage, StorageError
 from tests.protocol.golden import GOLDEN
+from tests.storage.helpers import Clock, saying
 
-MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STRANGE_IDS = [
     "",
     "../x",
@@ -36,32 +35,11 @@ STRANGE_IDS = [
 ]
 
 
-class Clock:
-    """A clock that goes on by one second each time it is asked."""
-
-    def __init__(self) -> None:
-        self.now = MOMENT
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
-
-
 @pytest.fixture(params=["memory", "json"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStorage:
     if request.param == "memory":
         return MemoryStorage(clock=Clock())
     return JsonFileStorage(tmp_path / "threads", clock=Clock())
-
-
-def saying(*texts: str) -> ChatState:
-    roles = ("user", "assistant")
-    return ChatState(
-        messages=tuple(
-            Message(str(place), roles[place % 2], text, timestamp=MOMENT)
-            for place, text in enumerate(texts)
-        )
-    )
 
 
 class TestEveryStore:

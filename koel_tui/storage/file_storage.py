@@ -1,0 +1,106 @@
+"""A storage of one file per thread, in clear or encrypted."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from koel_tui.protocol import ChatState
+from koel_tui.storage.codec import Codec
+from koel_tui.storage.conflicts import Conflict
+from koel_tui.storage.lanes import Lanes
+from koel_tui.storage.locks import Access
+from koel_tui.storage.migration import Migrations
+from koel_tui.storage.quarantine import DamagedThread
+from koel_tui.storage.record import newest_first
+from koel_tui.storage.storage import Summary
+from koel_tui.storage.thread_directory import ThreadDirectory
+from koel_tui.storage.trash import Trash
+
+
+class FileStorage:
+    """Keeps each thread in a file of its own in one private directory.
+
+    A save is on the disk when it returns. Nothing touches the disk before the first call, and no
+    call does so on the event loop's thread. A file that cannot be read is copied aside, reported
+    in `damaged`, never overwritten, and otherwise as if it were absent. A save that would replace
+    what was not loaded here goes to a file beside it, reported in `conflicts`. Besides
+    `StorageError`, calls raise `koel_tui.paths.DirectoryError` when the directory cannot be used.
+    """
+
+    def __init__(
+        self, directory: Path, codec: Codec, clock: Callable[[], datetime], migrations: Migrations
+    ) -> None:
+        self._files = ThreadDirectory(directory, codec, clock, migrations)
+        self._trash = Trash(self._files, clock)
+        self._lanes = Lanes()
+
+    @property
+    def damaged(self) -> tuple[DamagedThread, ...]:
+        """The files found damaged by the calls made so far."""
+        return self._files.quarantine.damaged
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """The files written aside because somebody else had changed the thread, each once."""
+        return self._files.conflicts.found
+
+    async def open(self, thread_id: str) -> Access:
+        """Hold the thread for writing until it is closed, unless somebody else does."""
+        return await self._lanes.run(thread_id, lambda: self._files.open(thread_id))
+
+    async def close(self, thread_id: str) -> None:
+        """Let others write the thread; one that is not open is fine."""
+        await self._lanes.run(thread_id, lambda: self._files.close(thread_id))
+
+    async def save(self, thread_id: str, state: ChatState) -> None:
+        """Write `state` as the thread's newest; what is known about the thread stays.
+
+        Raises `StorageError`: `ThreadLockedError` when somebody else holds the thread;
+        `FutureSchemaError` and `DamagedThreadError` say that the file must not be written.
+        """
+        await self._lanes.run(thread_id, lambda: self._files.save(thread_id, state))
+
+    async def load(self, thread_id: str) -> ChatState | None:
+        """Return the thread's state ready to be shown, or None when none can be read."""
+        return await self._lanes.run(thread_id, lambda: self._files.load(thread_id))
+
+    async def delete(self, thread_id: str) -> None:
+        """Remove the thread's file for good; one that is absent is fine."""
+        await self._lanes.run(thread_id, lambda: self._files.delete(thread_id))
+
+    async def list_threads(self) -> list[str]:
+        """Return the ids of the saved threads in a fresh list."""
+        return [summary.id for summary in await self.summaries()]
+
+    async def update_meta(self, thread_id: str, /, **fields: Any) -> None:
+        """Set what is known about a thread; None removes a field. An absent thread is made."""
+        await self._lanes.run(thread_id, lambda: self._files.update_meta(thread_id, fields))
+
+    async def meta(self, thread_id: str) -> dict[str, Any]:
+        """Return what is known about a thread, in a fresh dict; empty when it is absent."""
+        return await self._lanes.run(thread_id, lambda: self._files.meta(thread_id))
+
+    async def summaries(self, limit: int | None = None) -> list[Summary]:
+        """Return the saved threads, the one changed last first; with a limit only so many.
+
+        With a limit only the files that changed last are read.
+        """
+        return newest_first(await asyncio.to_thread(self._files.summaries, limit))
+
+    async def trash(self, thread_id: str) -> None:
+        """Throw the thread away, in place of an older one of its id; an absent one is fine."""
+        await self._lanes.run(thread_id, lambda: self._trash.put(thread_id))
+
+    async def restore(self, thread_id: str) -> None:
+        """Take a thread back from the trash. Raises `StorageError` when it cannot be."""
+        await self._lanes.run(thread_id, lambda: self._trash.take_back(thread_id))
+
+    async def trashed(self) -> list[Summary]:
+        """Return the threads in the trash, the one thrown away last first."""
+        return await asyncio.to_thread(self._trash.summaries)
+
+    async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
+        """Remove for good what has been in the trash so long; return how many threads went."""
+        return await asyncio.to_thread(self._trash.empty, older_than)

@@ -1,0 +1,46 @@
+"""Reading files: plain ones only, no link is followed."""
+
+import os
+import stat
+from pathlib import Path
+
+from koel_tui.storage.errors import StorageError
+
+
+def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
+    """Return a file's bytes and status, None when absent.
+
+    Raises `StorageError` for what is no plain file, OSError.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if path.is_symlink():
+            raise StorageError(_not_ours(path)) from error
+        raise
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise StorageError(_not_ours(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(), status
+    finally:
+        os.close(descriptor)
+
+
+def check_plain(path: Path) -> bool:
+    """Return whether there is a file. Raises `StorageError` when it is no plain one, OSError."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(status.st_mode):
+        raise StorageError(_not_ours(path))
+    return True
+
+
+def _not_ours(path: Path) -> str:
+    return f"{path} is not a plain file; links are neither followed nor replaced. Move it away."

@@ -1,0 +1,74 @@
+"""Threads that were thrown away and can be taken back."""
+
+import os
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from koel_tui.paths import private_directory
+from koel_tui.storage.atomic import flush_directory
+from koel_tui.storage.errors import StorageError
+from koel_tui.storage.storage import Summary
+from koel_tui.storage.thread_directory import ThreadDirectory, telling
+
+
+class Trash:
+    """The subdirectory `trash` of a directory of threads; a file's time says when it came there."""
+
+    def __init__(self, threads: ThreadDirectory, clock: Callable[[], datetime]) -> None:
+        self._threads = threads
+        self._shelf = threads.shelf_at("trash")
+        self._clock = clock
+
+    def put(self, thread_id: str) -> None:
+        """Move a thread here, in place of an older one of its id; an absent one is fine."""
+        if not self._threads.exists(thread_id):
+            return
+        with self._threads.writing(thread_id) as path, telling("throw away", thread_id, path):
+            self._move(path, private_directory(self._shelf.path) / path.name)
+            self._threads.forget(path)
+
+    def take_back(self, thread_id: str) -> None:
+        """Move a thread from here to its place. Raises `StorageError` when that is not free."""
+        with self._threads.writing(thread_id) as path, telling("bring back", thread_id, path):
+            if self._threads.exists(thread_id):
+                raise StorageError(
+                    f"Thread {thread_id!r} was not brought back: there is a thread of this id. "
+                    "Delete that one first."
+                )
+            source = self._shelf.path / path.name
+            if not source.exists():
+                raise StorageError(f"There is no thread {thread_id!r} in the trash.")
+            self._move(source, path)
+            self._shelf.forget(source)
+
+    def summaries(self) -> list[Summary]:
+        """Return the threads in the trash that can be read, the one thrown away last first."""
+        self._threads.prepare()
+        return list(self._shelf.summaries()) if self._shelf.path.is_dir() else []
+
+    def empty(self, older_than: timedelta) -> int:
+        """Remove for good what has been here so long. Return how many threads went."""
+        self._threads.prepare()
+        if not self._shelf.path.is_dir():
+            return 0
+        limit = (self._clock() - older_than).timestamp() * 1e9
+        gone = [path for path, signature in self._shelf.files() if signature[3] <= limit]
+        try:
+            for path in gone:
+                path.unlink(missing_ok=True)
+                self._shelf.forget(path)
+            flush_directory(self._shelf.path)
+        except OSError as error:
+            raise StorageError(
+                f"Cannot empty the trash {self._shelf.path}: {error.strerror or error}. "
+                "Check the permissions, then try again."
+            ) from error
+        return len(gone)
+
+    def _move(self, source: Path, target: Path) -> None:
+        now = self._clock().timestamp()
+        os.utime(source, (now, now), follow_symlinks=False)
+        source.replace(target)
+        flush_directory(target.parent)
+        flush_directory(source.parent)
