@@ -2,6 +2,7 @@
 
 from koel_tui.protocol.chunks import ChunkExpander, expand_chunks
 from koel_tui.protocol.codec import decode_state, encode_state
+from koel_tui.protocol.ending import end_run, settle, truncate
 from koel_tui.protocol.errors import (
     AgentError,
     BusinessError,
@@ -19,9 +20,8 @@ from koel_tui.protocol.state import (
     OpenMessage,
     RunPhase,
     ToolCall,
-    end_run,
-    settle,
 )
+from koel_tui.protocol.transcript import calls_to_answer
 from koel_tui.protocol.verify import Verifier, verify
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "TransportError",
     "UnknownEvent",
     "Verifier",
+    "calls_to_answer",
     "classify",
     "decode_state",
     "encode_state",
@@ -49,5 +50,6 @@ __all__ = [
     "parse_event",
     "settle",
     "to_ag_ui",
+    "truncate",
     "verify",
 ]

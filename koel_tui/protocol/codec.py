@@ -13,7 +13,14 @@ from koel_tui.protocol.errors import ProtocolError
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase, ToolCall
 
 _KOEL_MESSAGE_KEYS = ("id", "role", "content", "timestamp", "toolCallId", "name")
-_OUR_MESSAGE_KEYS = ("reasoning", "toolCalls", "interrupted", "attachments", "usage")
+_OUR_MESSAGE_KEYS = (
+    "reasoning",
+    "reasoningIds",
+    "toolCalls",
+    "interrupted",
+    "attachments",
+    "usage",
+)
 _MESSAGE_KEYS = frozenset((*_KOEL_MESSAGE_KEYS, *_OUR_MESSAGE_KEYS))
 _CALL_KEYS = frozenset(("id", "name", "arguments", "parentMessageId"))
 _KOEL_KEYS = ("messages", "pendingMessage", "pendingToolCalls", "state", "reasoningEcho", "phase")
@@ -109,6 +116,8 @@ def _message(message: Message) -> dict[str, Any]:
     }
     if message.reasoning:
         wire["reasoning"] = message.reasoning
+    if message.reasoning_ids:
+        wire["reasoningIds"] = list(message.reasoning_ids)
     if message.tool_calls:
         wire["toolCalls"] = [_call(call) for call in message.tool_calls]
     if message.interrupted:
@@ -142,6 +151,7 @@ def _read_message(wire: object) -> Message:
         tool_call_id=_value(source, "toolCallId", str, None),
         name=_value(source, "name", str, None),
         reasoning=_value(source, "reasoning", str, ""),
+        reasoning_ids=_texts(source, "reasoningIds"),
         tool_calls=tuple(_read_call(item) for item in _list(source, "toolCalls")),
         interrupted=_value(source, "interrupted", bool, False),
         attachments=tuple(_object(item, "an attachment") for item in attachments),
@@ -192,6 +202,13 @@ def _object(wire: object, what: str) -> dict[str, Any]:
 def _list(source: Mapping[str, Any], key: str) -> list[Any]:
     found: list[Any] = _value(source, key, list, [])
     return found
+
+
+def _texts(source: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    values = tuple(_list(source, key))
+    if not all(isinstance(value, str) for value in values):
+        raise _malformed(f"an entry of {key} is not a text")
+    return values
 
 
 def _text(source: Mapping[str, Any], key: str) -> str:

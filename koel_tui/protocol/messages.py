@@ -1,17 +1,20 @@
 """Messages in AG-UI's models and in ours."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ag_ui import core
 
+from koel_tui.protocol.echo import echo_bytes, echo_text
 from koel_tui.protocol.plain import plain
 from koel_tui.protocol.state import Message, ToolCall
+from koel_tui.protocol.transcript import answerable
 from koel_tui.text import repair
 
 _MODELLED = ("id", "role", "content", "name", "toolCallId", "toolCalls")
+_MODELLED_OF_CALLS = ("id", "type", "function")
 _ROLES = {"developer": "system"}
 
 
@@ -30,44 +33,48 @@ def from_ag_ui(messages: Iterable[core.Message]) -> tuple[Message, ...]:
             continue
         ours = _from_ag_ui(plain(message.model_dump(by_alias=True)))
         if ours.role == "assistant" and thoughts:
-            ours = replace(ours, reasoning=_joined(thoughts))
+            ours = _thought(ours, thoughts)
             thoughts.clear()
         found.append(ours)
     if thoughts:
-        found.append(Message(thoughts[-1].id, "assistant", reasoning=_joined(thoughts)))
+        found.append(_thought(Message(thoughts[-1].id, "assistant"), thoughts))
     return tuple({message.id: message for message in found}.values())
 
 
-def to_ag_ui(messages: Iterable[Message]) -> list[core.Message]:
+def to_ag_ui(
+    messages: Iterable[Message], echo: Mapping[str, bytes] | None = None
+) -> list[core.Message]:
     """Return the messages as an agent is asked with them.
 
-    Left out are assistant messages that say nothing and what is ours alone, such as activity.
+    Left out are assistant messages that say nothing, calls without an answer and answers without
+    a call, and what is ours alone, such as activity. `echo`, the state's `reasoning_echo`, goes
+    to the agent on the messages and calls it came for, and what came for none of them before the
+    last question.
     """
-    return [known for message in messages if (known := _to_ag_ui(message)) is not None]
+    left = dict(echo or {})
+    asked: list[core.Message] = []
+    for message in answerable(messages):
+        asked += _reasoning(message, left)
+        known = _to_ag_ui(message, left)
+        if known is not None:
+            asked.append(known)
+    questions = [place for place, message in enumerate(asked) if message.role == "user"]
+    place = questions[-1] if questions else len(asked)
+    asked[place:place] = [_encrypted(name, "", value) for name, value in left.items()]
+    return asked
 
 
-def _joined(thoughts: Iterable[core.ReasoningMessage]) -> str:
-    return "\n\n".join(thought.content for thought in thoughts)
+def echo_of(messages: Iterable[core.Message]) -> dict[str, bytes]:
+    """Return the encrypted reasoning that the messages carry, by the ids of the reasoning."""
+    return {
+        message.id: echo_bytes(message.encrypted_value)
+        for message in messages
+        if isinstance(message, core.ReasoningMessage) and message.encrypted_value is not None
+    }
 
 
-def _from_ag_ui(wire: dict[str, Any]) -> Message:
-    content, attachments = _content(wire.get("content"))
-    return Message(
-        id=wire["id"],
-        role=_ROLES.get(wire["role"], wire["role"]),
-        content=content,
-        tool_call_id=wire.get("toolCallId"),
-        name=wire.get("name"),
-        tool_calls=tuple(
-            ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"])
-            for call in wire.get("toolCalls") or ()
-        ),
-        attachments=attachments,
-        extra={key: value for key, value in wire.items() if key not in _MODELLED},
-    )
-
-
-def _content(content: Any) -> tuple[str, tuple[dict[str, Any], ...]]:
+def content_of(content: Any) -> tuple[str, tuple[dict[str, Any], ...]]:
+    """Return AG-UI's content, JSON of a text, of parts or of an activity, as text and the rest."""
     if content is None or isinstance(content, str):
         return content or "", ()
     if isinstance(content, dict):  # activity
@@ -76,7 +83,38 @@ def _content(content: Any) -> tuple[str, tuple[dict[str, Any], ...]]:
     return text, tuple(part for part in content if part["type"] != "text")
 
 
-def _to_ag_ui(message: Message) -> core.Message | None:
+def _thought(message: Message, thoughts: Sequence[core.ReasoningMessage]) -> Message:
+    return replace(
+        message,
+        reasoning="\n\n".join(thought.content for thought in thoughts),
+        reasoning_ids=tuple(thought.id for thought in thoughts),
+    )
+
+
+def _from_ag_ui(wire: dict[str, Any]) -> Message:
+    content, attachments = content_of(wire.get("content"))
+    return Message(
+        id=wire["id"],
+        role=_ROLES.get(wire["role"], wire["role"]),
+        content=content,
+        tool_call_id=wire.get("toolCallId"),
+        name=wire.get("name"),
+        tool_calls=tuple(
+            ToolCall(
+                call["id"],
+                call["function"]["name"],
+                call["function"]["arguments"],
+                parent_message_id=wire["id"],
+                extra={key: call[key] for key in call if key not in _MODELLED_OF_CALLS},
+            )
+            for call in wire.get("toolCalls") or ()
+        ),
+        attachments=attachments,
+        extra={key: value for key, value in wire.items() if key not in _MODELLED},
+    )
+
+
+def _to_ag_ui(message: Message, echo: dict[str, bytes]) -> core.Message | None:
     # Nothing with a broken surrogate in it passes the validation of AG-UI's models.
     content, name = repair(message.content), message.name and repair(message.name)
     match message.role:
@@ -86,7 +124,11 @@ def _to_ag_ui(message: Message) -> core.Message | None:
             return core.SystemMessage(id=message.id, role="system", content=content, name=name)
         case "tool":
             return core.ToolMessage(
-                id=message.id, role="tool", content=content, tool_call_id=message.tool_call_id or ""
+                id=message.id,
+                role="tool",
+                content=content,
+                tool_call_id=message.tool_call_id or "",
+                encrypted_value=_taken(echo, message),
             )
         case "assistant" if content or message.tool_calls:
             return core.AssistantMessage(
@@ -94,18 +136,43 @@ def _to_ag_ui(message: Message) -> core.Message | None:
                 role="assistant",
                 content=content or None,
                 name=name,
-                tool_calls=_calls(message.tool_calls) or None,
+                tool_calls=_calls(message.tool_calls, echo) or None,
+                encrypted_value=_taken(echo, message),
             )
         case _:
             return None
 
 
-def _calls(calls: Sequence[ToolCall]) -> list[core.ToolCall]:
+def _calls(calls: Sequence[ToolCall], echo: dict[str, bytes]) -> list[core.ToolCall]:
     return [
         core.ToolCall(
             id=call.id,
             type="function",
             function=core.FunctionCall(name=call.name, arguments=repair(call.arguments)),
+            encrypted_value=_taken(echo, call),
         )
         for call in calls
     ]
+
+
+def _taken(echo: dict[str, bytes], of: Message | ToolCall) -> str | None:
+    """Take the encrypted value of a message or call out of `echo`, or the one it came with."""
+    if of.id in echo:
+        return echo_text(echo.pop(of.id))
+    own = of.extra.get("encryptedValue")
+    return repair(own) if isinstance(own, str) else None
+
+
+def _reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Message]:
+    """Take the encrypted reasoning of a message out of `echo`; the first goes with its text."""
+    names = [name for name in message.reasoning_ids if name in echo]
+    texts = [message.reasoning, *("" for _ in names)]
+    return [
+        _encrypted(name, text, echo.pop(name)) for name, text in zip(names, texts, strict=False)
+    ]
+
+
+def _encrypted(name: str, text: str, value: bytes) -> core.ReasoningMessage:
+    return core.ReasoningMessage(
+        id=name, role="reasoning", content=repair(text), encrypted_value=echo_text(value)
+    )

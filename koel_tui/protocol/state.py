@@ -1,4 +1,4 @@
-"""The state of one thread: frozen values that only `fold` and `settle` carry on."""
+"""The state of one thread: frozen values that only the fold and the ends of a run carry on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from koel_tui.protocol.errors import KoelError
+from koel_tui.protocol.rope import GrowingText, Rope
 
 
 class RunPhase(StrEnum):
@@ -24,15 +25,23 @@ class RunPhase(StrEnum):
         return self in (RunPhase.RUNNING, RunPhase.STEP_RUNNING)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ToolCall:
-    """A call of a tool by the model; `arguments` is JSON text, perhaps not complete yet."""
+    """A call of a tool by the model; `arguments` is JSON text, perhaps not complete yet.
+
+    `parent_message_id` is the id of the message that makes the call.
+    """
 
     id: str
     name: str
-    arguments: str = ""
+    arguments: GrowingText = GrowingText()  # noqa: RUF009  a descriptor, not a default value
     parent_message_id: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def append(self, delta: str) -> "ToolCall":
+        """Return the call with `delta` at the end of its arguments."""
+        written = type(self).__dict__["arguments"].rope(self)
+        return replace(self, arguments=written.append(delta))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,9 @@ class Message:
     """One message of a thread.
 
     `role` is user, assistant, system, tool or activity. `timestamp` is UTC, and None until the
-    message is complete. `interrupted` says that the run ended before the message did. `extra`
-    keeps the JSON keys this version does not know.
+    message is complete. `interrupted` says that the run ended before the message did.
+    `reasoning_ids` name what `reasoning` was streamed as, `extra` keeps the JSON keys this version
+    does not know.
     """
 
     id: str
@@ -56,6 +66,7 @@ class Message:
     attachments: tuple[Mapping[str, Any], ...] = ()
     usage: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    reasoning_ids: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -63,53 +74,76 @@ class Message:
         return not (self.content or self.reasoning or self.tool_calls or self.attachments)
 
 
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """One stretch of reasoning, still being written while `is_open`."""
+
+    id: str
+    text: Rope = field(default_factory=Rope, compare=False)
+    is_open: bool = True
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenMessage:
     """A message still being written.
 
-    `key` is the id by which events address it, `head` the message without its text, `pieces` the
-    text so far. A piece is at least twice as long as the next one, so that there are few, and an
-    append copies each character only log(n) times: n appends cost n log n, not n squared.
+    `key` is the id by which events address it, None while only reasoning has come. `head` is the
+    message without what is being written, `text` and `thoughts` are that. `has_text` says whether
+    its text was started; a message that only makes calls has none.
     """
 
-    key: str
+    key: str | None
     head: Message
-    pieces: tuple[str, ...] = ()
+    text: Rope = field(default_factory=Rope)
+    thoughts: tuple[Thought, ...] = ()
+    has_text: bool = True
 
     @classmethod
     def of(cls, message: Message, key: str | None = None) -> Self:
         """Return `message` open for more text, addressed by `key` (its own id unless given)."""
-        pieces = (message.content,) if message.content else ()
-        return cls(message.id if key is None else key, replace(message, content=""), pieces)
+        head = replace(message, content="")
+        return cls(message.id if key is None else key, head, Rope.of(message.content))
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The text written so far; empty when there is none."""
+        return self.text.pieces
 
     @property
     def message(self) -> Message:
-        """The message with the text written so far."""
-        return replace(self.head, content="".join(self.pieces))
+        """The message with all that was written so far."""
+        if not self.thoughts:
+            return replace(self.head, content=str(self.text))
+        said = (self.head.reasoning, *(str(thought.text) for thought in self.thoughts))
+        return replace(
+            self.head,
+            content=str(self.text),
+            reasoning="\n\n".join(filter(None, said)),
+            reasoning_ids=(*self.head.reasoning_ids, *(thought.id for thought in self.thoughts)),
+        )
 
     def append(self, delta: str) -> "OpenMessage":
-        """Return the message with `delta` at its end."""
-        pieces = self.pieces
-        while pieces and len(pieces[-1]) < 2 * len(delta):
-            delta = pieces[-1] + delta
-            pieces = pieces[:-1]
-        return OpenMessage(self.key, self.head, (*pieces, delta))
+        """Return the message with `delta` at the end of its text."""
+        return replace(self, text=self.text.append(delta))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OpenMessage):
             return NotImplemented
-        return self.key == other.key and self.message == other.message
+        return self._value() == other._value()
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    def _value(self) -> tuple[object, ...]:
+        return (self.key, self.message, self.thoughts, self.has_text)
 
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
     """Everything known of a thread: what was said, what is being said, and how the run stands.
 
-    Treat the mappings as frozen too. `error` is never stored; `extra` keeps the JSON keys this
-    version does not know.
+    Treat the mappings as frozen too. A call is pending until its result is there. `error` is never
+    stored; `extra` keeps the JSON keys this version does not know.
     """
 
     messages: tuple[Message, ...] = ()
@@ -130,24 +164,3 @@ class ChatState:
     def pending_message(self) -> Message | None:
         """The message being written, the oldest where there are several, or None."""
         return self.open_messages[0].message if self.open_messages else None
-
-
-def end_run(state: ChatState, phase: RunPhase, at: datetime | None = None) -> ChatState:
-    """Return `state` with its run over: `phase` set and half-written messages kept.
-
-    What was still open becomes a message marked interrupted and stamped `at` unless it has a time
-    of its own; an empty one is dropped.
-    """
-    if not state.open_messages:
-        return state if state.phase == phase else replace(state, phase=phase)
-    kept = tuple(
-        replace(message, interrupted=True, timestamp=message.timestamp or at)
-        for message in state.pending_messages
-        if not message.is_empty
-    )
-    return replace(state, messages=state.messages + kept, open_messages=(), phase=phase)
-
-
-def settle(state: ChatState, at: datetime | None = None) -> ChatState:
-    """Return a loaded `state` as it can be shown: nothing runs, half-written messages are kept."""
-    return end_run(state, RunPhase.IDLE if state.phase.is_running else state.phase, at)

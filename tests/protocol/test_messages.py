@@ -58,4 +58,5 @@ def test_fields_that_are_not_ours_are_kept() -> None:
 
 def test_reasoning_that_no_answer_follows_is_kept() -> None:
     thought = core.ReasoningMessage(id="r", role="reasoning", content="hm")
-    assert from_ag_ui([thought]) == (Message("r", "assistant", reasoning="hm"),)
+    expected = Message("r", "assistant", reasoning="hm", reasoning_ids=("r",))
+    assert from_ag_ui([thought]) == (expected,)

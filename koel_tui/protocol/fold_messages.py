@@ -1,0 +1,164 @@
+"""The fold of whole messages: snapshots of the thread, and activities."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from ag_ui.core import (
+    ActivityDeltaEvent,
+    ActivityMessage,
+    ActivitySnapshotEvent,
+    MessagesSnapshotEvent,
+)
+
+from koel_tui.protocol.fold_basics import NOT_PLAIN, event_time, malformed
+from koel_tui.protocol.messages import content_of, echo_of, from_ag_ui
+from koel_tui.protocol.patch import PatchError, patched
+from koel_tui.protocol.rope import Rope
+from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought, ToolCall
+
+
+def messages_replaced(event: MessagesSnapshotEvent, state: ChatState) -> ChatState:
+    """Replace the messages by id, keeping reasoning and activity unless the snapshot has some."""
+    try:
+        given = from_ag_ui(event.messages)
+    except NOT_PLAIN as error:
+        return malformed(state, event, error)
+    reasons = any(message.role == "reasoning" for message in event.messages)
+    acts = any(message.role == "activity" for message in event.messages)
+    local = {message.id: message for message in state.messages}
+    by_id = {message.id: message for message in given}
+    reopened = tuple(_rewritten(opened, by_id, reasons) for opened in state.open_messages)
+    still_open = {opened.head.id for opened in reopened}
+    merged = [
+        _merge(message, local.get(message.id), reasons, event_time(event))
+        for message in by_id.values()
+        if message.id not in still_open
+    ]
+    messages = tuple(merged if acts else _with_activity(merged, state.messages))
+    replaced = replace(
+        state,
+        messages=messages,
+        open_messages=reopened,
+        pending_tool_calls=_unanswered(state.pending_tool_calls, given),
+        reasoning_echo={**state.reasoning_echo, **echo_of(event.messages)},
+    )
+    return state if replaced == state else replaced
+
+
+def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatState:
+    """Add an activity message, or replace it where it stands unless that is not wanted."""
+    model = ActivityMessage(
+        id=event.message_id,
+        role="activity",
+        activity_type=event.activity_type,
+        content=event.content,
+    )
+    try:
+        (message,) = from_ag_ui([model])
+    except NOT_PLAIN as error:
+        return malformed(state, event, error)
+    for index, known in enumerate(state.messages):
+        if known.id == message.id:
+            if known.role != "activity" or event.replace is False:
+                return state
+            return _with_message(state, index, replace(message, timestamp=known.timestamp))
+    if any(opened.head.id == message.id for opened in state.open_messages):
+        return state
+    added = replace(message, timestamp=event_time(event))
+    return replace(state, messages=(*state.messages, added))
+
+
+def activity_patched(event: ActivityDeltaEvent, state: ChatState) -> ChatState:
+    """Apply a patch to the content of an activity message, all of it or nothing."""
+    index = _activity_place(state, event.message_id)
+    if index is None:
+        return state
+    known = state.messages[index]
+    try:
+        content = json.loads(known.content)
+        if not isinstance(content, dict):
+            raise PatchError("the activity is not an object")
+        text, _ = content_of(patched(content, event.patch))
+    except (ValueError, RecursionError) as error:
+        return malformed(state, event, error)
+    extra = {**known.extra, "activityType": event.activity_type}
+    return _with_message(state, index, replace(known, content=text, extra=extra))
+
+
+def _activity_place(state: ChatState, message_id: str) -> int | None:
+    for index, message in enumerate(state.messages):
+        if message.id == message_id and message.role == "activity":
+            return index
+    return None
+
+
+def _with_message(state: ChatState, index: int, message: Message) -> ChatState:
+    if message == state.messages[index]:
+        return state
+    messages = (*state.messages[:index], message, *state.messages[index + 1 :])
+    return replace(state, messages=messages)
+
+
+def _merge(
+    message: Message, local: Message | None, reasons: bool, time: datetime | None
+) -> Message:
+    """Return the message of a snapshot with what only the local one knows."""
+    if local is None:
+        return replace(message, timestamp=time)
+    return replace(
+        message,
+        timestamp=local.timestamp or time,
+        reasoning=message.reasoning if reasons else local.reasoning,
+        reasoning_ids=message.reasoning_ids if reasons else local.reasoning_ids,
+        interrupted=local.interrupted and message.content == local.content,
+        attachments=message.attachments or local.attachments,
+        usage=local.usage,
+        extra={**local.extra, **message.extra},
+    )
+
+
+def _with_activity(merged: list[Message], local: Iterable[Message]) -> list[Message]:
+    """Return `merged` with the local activity messages, each behind the one it stood behind."""
+    result = list(merged)
+    ids = [message.id for message in result]
+    place = 0
+    for message in local:
+        if message.id in ids:
+            place = ids.index(message.id) + 1
+        elif message.role == "activity":
+            result.insert(place, message)
+            ids.insert(place, message.id)
+            place += 1
+    return result
+
+
+def _rewritten(opened: OpenMessage, snapshot: Mapping[str, Message], reasons: bool) -> OpenMessage:
+    """Return an open message with what a snapshot says of it; it goes on being written."""
+    if reasons:
+        told = {name for message in snapshot.values() for name in message.reasoning_ids}
+        thoughts = tuple(
+            Thought(thought.id) if thought.id in told else thought
+            for thought in opened.thoughts
+            if thought.is_open or thought.id not in told
+        )
+        opened = replace(opened, thoughts=thoughts)
+    given = snapshot.get(opened.head.id)
+    if given is None:
+        return opened
+    head = replace(_merge(given, opened.head, reasons, None), content="", interrupted=False)
+    return replace(opened, head=head, text=Rope.of(given.content))
+
+
+def _unanswered(
+    pending: tuple[ToolCall, ...], messages: tuple[Message, ...]
+) -> tuple[ToolCall, ...]:
+    """Return the calls of `pending` that no tool message behind their message answers."""
+    answered: set[str | None] = set()
+    made: set[str] = set()
+    for message in reversed(messages):
+        if message.role == "tool" and message.tool_call_id not in made:
+            answered.add(message.tool_call_id)
+        made.update(call.id for call in message.tool_calls)
+    return tuple(call for call in pending if call.id not in answered)

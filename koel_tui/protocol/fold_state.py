@@ -1,0 +1,30 @@
+"""The fold of the shared state: replaced by snapshots, changed by patches."""
+
+from dataclasses import replace
+
+from ag_ui.core import StateDeltaEvent, StateSnapshotEvent
+
+from koel_tui.protocol.fold_basics import NOT_PLAIN, malformed
+from koel_tui.protocol.patch import PatchError, patched
+from koel_tui.protocol.plain import is_same, plain
+from koel_tui.protocol.state import ChatState
+
+
+def state_replaced(event: StateSnapshotEvent, state: ChatState) -> ChatState:
+    """Replace the state by a snapshot, which is null or an object."""
+    try:
+        snapshot = {} if event.snapshot is None else plain(event.snapshot)
+    except NOT_PLAIN as error:
+        return malformed(state, event, error)
+    if not isinstance(snapshot, dict):
+        return malformed(state, event, TypeError("it is not an object"))
+    return state if is_same(snapshot, state.state) else replace(state, state=snapshot)
+
+
+def state_patched(event: StateDeltaEvent, state: ChatState) -> ChatState:
+    """Apply a patch to the state, all of it or nothing."""
+    try:
+        changed = patched(state.state, event.delta)
+    except PatchError as error:
+        return malformed(state, event, error)
+    return state if is_same(changed, state.state) else replace(state, state=changed)

@@ -1,0 +1,126 @@
+"""The fold of streamed text and reasoning: messages opened, written and committed by their ids."""
+
+from dataclasses import replace
+
+from ag_ui.core import (
+    ReasoningEncryptedValueEvent,
+    ReasoningMessageContentEvent,
+    ReasoningMessageEndEvent,
+    ReasoningMessageStartEvent,
+    TextMessageContentEvent,
+    TextMessageEndEvent,
+    TextMessageStartEvent,
+)
+
+from koel_tui.protocol.echo import echo_bytes
+from koel_tui.protocol.fold_basics import event_time, open_assistant, with_open, without_open
+from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought
+from koel_tui.protocol.transcript import commit, unused_id
+
+_OTHER_ROLES = ("user", "system")
+
+
+def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
+    """Open a message; one that was opened by a call gets its text."""
+    for index, opened in enumerate(state.open_messages):
+        if opened.key == event.message_id:
+            if opened.has_text:
+                return state
+            return with_open(state, index, replace(opened, has_text=True))
+    if event.role not in _OTHER_ROLES:
+        return open_assistant(state, event.message_id, name=event.name, has_text=True)[0]
+    unused = unused_id(event.message_id, state.messages, state.open_messages)
+    opened = OpenMessage(event.message_id, Message(unused, event.role, name=event.name))
+    return replace(state, open_messages=(*state.open_messages, opened))
+
+
+def text_continued(event: TextMessageContentEvent, state: ChatState) -> ChatState:
+    """Append to the open message."""
+    if not event.delta:
+        return state
+    for index, opened in enumerate(state.open_messages):
+        if opened.key == event.message_id and opened.has_text:
+            return with_open(state, index, opened.append(event.delta))
+    return state
+
+
+def text_ended(event: TextMessageEndEvent, state: ChatState) -> ChatState:
+    """Commit the open message."""
+    for index, opened in enumerate(state.open_messages):
+        if opened.key == event.message_id and opened.has_text:
+            message = replace(opened.message, timestamp=event_time(event))
+            return without_open(state, index, commit(state.messages, message))
+    return state
+
+
+def reasoning_started(event: ReasoningMessageStartEvent, state: ChatState) -> ChatState:
+    """Open a stretch of reasoning for the assistant message that follows."""
+    if _open_thought(state, event.message_id) is not None:
+        return state
+    return _with_thought(state, Thought(event.message_id))
+
+
+def reasoning_continued(event: ReasoningMessageContentEvent, state: ChatState) -> ChatState:
+    """Append to the open stretch of reasoning."""
+    found = _open_thought(state, event.message_id)
+    if found is None or not event.delta:
+        return state
+    thought = state.open_messages[found[0]].thoughts[found[1]]
+    return _rethought(state, found, replace(thought, text=thought.text.append(event.delta)))
+
+
+def reasoning_ended(event: ReasoningMessageEndEvent, state: ChatState) -> ChatState:
+    """End the open stretch of reasoning; the message it belongs to may still be to come."""
+    found = _open_thought(state, event.message_id)
+    if found is None:
+        return state
+    thought = state.open_messages[found[0]].thoughts[found[1]]
+    return _rethought(state, found, replace(thought, is_open=False))
+
+
+def reasoning_encrypted(event: ReasoningEncryptedValueEvent, state: ChatState) -> ChatState:
+    """Keep an encrypted value for the next run.
+
+    Reasoning of which nothing else is known belongs to the assistant message that follows, too.
+    """
+    value = echo_bytes(event.encrypted_value)
+    if state.reasoning_echo.get(event.entity_id) == value:
+        return state
+    kept = replace(state, reasoning_echo={**state.reasoning_echo, event.entity_id: value})
+    if event.subtype != "message" or _is_known(state, event.entity_id):
+        return kept
+    return _with_thought(kept, Thought(event.entity_id, is_open=False))
+
+
+def _is_known(state: ChatState, entity_id: str) -> bool:
+    for opened in state.open_messages:
+        if opened.key == entity_id or any(each.id == entity_id for each in opened.thoughts):
+            return True
+    return any(
+        entity_id == message.id or entity_id in message.reasoning_ids for message in state.messages
+    )
+
+
+def _open_thought(state: ChatState, thought_id: str) -> tuple[int, int] | None:
+    for index, opened in enumerate(state.open_messages):
+        for place, thought in enumerate(opened.thoughts):
+            if thought.id == thought_id and thought.is_open:
+                return index, place
+    return None
+
+
+def _with_thought(state: ChatState, thought: Thought) -> ChatState:
+    for index, opened in enumerate(state.open_messages):
+        if opened.key is None:
+            return with_open(state, index, replace(opened, thoughts=(*opened.thoughts, thought)))
+    unused = unused_id(thought.id, state.messages, state.open_messages)
+    head = Message(unused, "assistant")
+    opened = OpenMessage(None, head, thoughts=(thought,), has_text=False)
+    return replace(state, open_messages=(*state.open_messages, opened))
+
+
+def _rethought(state: ChatState, found: tuple[int, int], thought: Thought) -> ChatState:
+    index, place = found
+    opened = state.open_messages[index]
+    thoughts = (*opened.thoughts[:place], thought, *opened.thoughts[place + 1 :])
+    return with_open(state, index, replace(opened, thoughts=thoughts))

@@ -1,0 +1,167 @@
+"""The fold of tool calls: pending on their message, committed onto it, answered behind it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from ag_ui.core import ToolCallArgsEvent, ToolCallEndEvent, ToolCallResultEvent, ToolCallStartEvent
+
+from koel_tui.protocol.fold_basics import (
+    NOT_PLAIN,
+    event_time,
+    malformed,
+    open_assistant,
+    with_open,
+    without_open,
+)
+from koel_tui.protocol.messages import content_of
+from koel_tui.protocol.plain import plain
+from koel_tui.protocol.state import ChatState, Message, ToolCall
+from koel_tui.protocol.transcript import (
+    commit,
+    commit_place,
+    is_committed,
+    makes_call,
+    unused_id,
+)
+
+
+def call_started(event: ToolCallStartEvent, state: ChatState) -> ChatState:
+    """Add a pending call to its message, which is opened where there is none."""
+    if _pending(state, event.tool_call_id) is not None:
+        return state
+    parent = _parent(state, event.parent_message_id)
+    if parent is None:
+        key = event.tool_call_id if event.parent_message_id is None else event.parent_message_id
+        state, opened = open_assistant(state, key, has_text=False)
+        parent = opened.head
+    elif makes_call(parent, (event.tool_call_id,)):
+        return state
+    call = ToolCall(event.tool_call_id, event.tool_call_name, parent_message_id=parent.id)
+    return replace(state, pending_tool_calls=(*state.pending_tool_calls, call))
+
+
+def call_continued(event: ToolCallArgsEvent, state: ChatState) -> ChatState:
+    """Append to the arguments of a pending call that is not complete."""
+    call = _pending(state, event.tool_call_id)
+    if call is None or not event.delta or is_committed(state, call):
+        return state
+    return _with_pending(state, call, call.append(event.delta))
+
+
+def call_ended(event: ToolCallEndEvent, state: ChatState) -> ChatState:
+    """Commit a call onto its message; it stays pending until its result is there."""
+    call = _pending(state, event.tool_call_id)
+    if call is None or is_committed(state, call):
+        return state
+    return _committed(state, call, event_time(event))
+
+
+def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
+    """Store a result behind the message that made the call, in the order of its calls.
+
+    A second result of a call changes nothing, nor does one of a call nobody made.
+    """
+    try:
+        parts = event.content
+        content, attachments = content_of(
+            parts
+            if isinstance(parts, str)
+            else plain([part.model_dump(by_alias=True) for part in parts])
+        )
+    except NOT_PLAIN as error:
+        return malformed(state, event, error)
+    call = _pending(state, event.tool_call_id)
+    if call is not None and not is_committed(state, call):
+        state = _committed(state, call, event_time(event))
+    place = _answer_place(state, event.tool_call_id)
+    if call is not None:
+        left = tuple(each for each in state.pending_tool_calls if each.id != call.id)
+        state = replace(state, pending_tool_calls=left)
+    if place is None:
+        return state
+    answer = Message(
+        unused_id(event.message_id, state.messages, state.open_messages),
+        "tool",
+        content,
+        timestamp=event_time(event),
+        tool_call_id=event.tool_call_id,
+        attachments=attachments,
+    )
+    return replace(state, messages=(*state.messages[:place], answer, *state.messages[place:]))
+
+
+def _pending(state: ChatState, call_id: str) -> ToolCall | None:
+    return next((call for call in state.pending_tool_calls if call.id == call_id), None)
+
+
+def _with_pending(state: ChatState, call: ToolCall, changed: ToolCall) -> ChatState:
+    pending = tuple(changed if each is call else each for each in state.pending_tool_calls)
+    return replace(state, pending_tool_calls=pending)
+
+
+def _parent(state: ChatState, wanted: str | None) -> Message | None:
+    """Return the assistant message `wanted` names in this turn, or None."""
+    for opened in state.open_messages:
+        if opened.key is not None and opened.key == wanted and opened.head.role == "assistant":
+            return opened.head
+    for message in reversed(state.messages):
+        if message.role == "user":
+            return None
+        if message.id == wanted and message.role == "assistant":
+            return message
+    return None
+
+
+def _committed(state: ChatState, call: ToolCall, at: datetime | None) -> ChatState:
+    """Return `state` with a complete call on its message."""
+    done = replace(call, arguments=call.arguments)  # joined once, for good
+    for index, opened in enumerate(state.open_messages):
+        if opened.head.id == call.parent_message_id:
+            state = _with_pending(state, call, done)
+            head = replace(opened.head, tool_calls=(*opened.head.tool_calls, done))
+            opened = replace(opened, head=head)
+            if opened.has_text:
+                return with_open(state, index, opened)
+            message = replace(opened.message, timestamp=at)
+            return without_open(state, index, commit(state.messages, message))
+    for index in reversed(range(len(state.messages))):
+        message = state.messages[index]
+        if message.id == call.parent_message_id:
+            made = replace(message, tool_calls=(*message.tool_calls, done))
+            messages = (*state.messages[:index], made, *state.messages[index + 1 :])
+            return replace(_with_pending(state, call, done), messages=messages)
+    wanted = call.id if call.parent_message_id is None else call.parent_message_id
+    parent_id = unused_id(wanted, state.messages, state.open_messages)
+    done = replace(done, parent_message_id=parent_id)
+    made = Message(parent_id, "assistant", tool_calls=(done,), timestamp=at)
+    return replace(_with_pending(state, call, done), messages=(*state.messages, made))
+
+
+def _answer_place(state: ChatState, call_id: str) -> int | None:
+    """Return where the answer to a call belongs; None when there is one, or nobody made it."""
+    for opened in state.open_messages:
+        if makes_call(opened.head, (call_id,)):
+            calls = opened.head.tool_calls
+            return _among(state.messages, commit_place(state.messages, calls), calls, call_id)
+    for index in reversed(range(len(state.messages))):
+        if makes_call(state.messages[index], (call_id,)):
+            return _among(state.messages, index + 1, state.messages[index].tool_calls, call_id)
+    return None
+
+
+def _among(
+    messages: Sequence[Message], start: int, calls: Sequence[ToolCall], call_id: str
+) -> int | None:
+    """Return the place of an answer among those from `start` on, in the order of `calls`."""
+    order = {call.id: place for place, call in enumerate(calls)}
+    place = start
+    for index in range(start, len(messages)):
+        message = messages[index]
+        if message.role != "tool":
+            break
+        if message.tool_call_id == call_id:
+            return None
+        if order.get(message.tool_call_id or "", -1) < order[call_id]:
+            place = index + 1
+    return place

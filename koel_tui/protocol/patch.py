@@ -1,0 +1,33 @@
+"""JSON patches (RFC 6902) over plain values: all of one or nothing of it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from koel_tui.protocol.plain import plain
+
+
+class PatchError(ValueError):
+    """A patch that cannot be applied."""
+
+
+def patched(document: Mapping[str, Any], operations: Iterable[BaseModel]) -> dict[str, Any]:
+    """Return a copy of `document` with all of `operations` applied; nothing given is changed.
+
+    Raises `PatchError` when one of them fails or when the outcome is no JSON object.
+    """
+    # The library costs a tenth of the program's start and most threads never need it.
+    from jsonpatch import JsonPatchException, apply_patch
+    from jsonpointer import JsonPointerException
+
+    try:
+        steps = plain([each.model_dump(by_alias=True) for each in operations])
+        outcome = plain(apply_patch(dict(document), steps))
+    except (JsonPatchException, JsonPointerException) as error:
+        raise PatchError(str(error) or type(error).__name__) from error
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise PatchError(f"the patch or its outcome is not JSON: {error}") from error
+    if not isinstance(outcome, dict):
+        raise PatchError("its outcome is not an object")
+    return outcome
