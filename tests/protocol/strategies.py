@@ -48,6 +48,7 @@ messages = st.builds(
     attachments=st.lists(objects, max_size=2).map(tuple),
     usage=st.none() | objects,
     extra=extras,
+    reasoning_ids=st.lists(texts, max_size=2).map(tuple),
 )
 states = st.builds(
     ChatState,
@@ -61,11 +62,32 @@ states = st.builds(
 )
 
 _stamps = st.none() | st.integers(-(2**53) + 1, 2**53 - 1)
+_ag_calls = st.builds(
+    core.ToolCall,
+    id=ids,
+    type=st.just("function"),
+    function=st.builds(core.FunctionCall, name=clean_texts, arguments=clean_texts),
+)
 _ag_messages = st.one_of(
     st.builds(core.UserMessage, id=ids, role=st.just("user"), content=clean_texts),
-    st.builds(core.AssistantMessage, id=ids, role=st.just("assistant"), content=clean_texts),
+    st.builds(
+        core.AssistantMessage,
+        id=ids,
+        role=st.just("assistant"),
+        content=clean_texts,
+        tool_calls=st.none() | st.lists(_ag_calls, max_size=2),
+    ),
+    st.builds(
+        core.ToolMessage, id=ids, role=st.just("tool"), content=clean_texts, tool_call_id=ids
+    ),
     st.builds(core.DeveloperMessage, id=ids, role=st.just("developer"), content=clean_texts),
-    st.builds(core.ReasoningMessage, id=ids, role=st.just("reasoning"), content=clean_texts),
+    st.builds(
+        core.ReasoningMessage,
+        id=ids,
+        role=st.just("reasoning"),
+        content=clean_texts,
+        encrypted_value=st.none() | clean_texts,
+    ),
     st.builds(
         core.ActivityMessage,
         id=ids,
@@ -91,6 +113,23 @@ _awkward: st.SearchStrategy[Any] = st.sampled_from(
     [None, [], {"a": float("nan")}, {"a": object()}, {1: (2,)}]
 )
 
+_paths = st.sampled_from(["", "/a", "/b", "/a/0", "/a/-", "/a/1", "/a/b", "/missing/x"])
+_patches = st.lists(
+    st.fixed_dictionaries(
+        {"op": st.sampled_from(["add", "replace", "test"]), "path": _paths},
+        optional={"value": values | _awkward},
+    ).map(lambda operation: {"value": None, **operation})
+    | st.fixed_dictionaries({"op": st.just("remove"), "path": _paths})
+    | st.fixed_dictionaries(
+        {"op": st.sampled_from(["move", "copy"]), "path": _paths, "from": _paths}
+    ),
+    max_size=3,
+)
+_calls = {"tool_call_id": ids, "timestamp": _stamps}
+_activities = {"message_id": ids, "activity_type": clean_texts, "timestamp": _stamps}
+_parts = st.builds(core.TextPart, type=st.just("text"), text=clean_texts)
+_kept: st.SearchStrategy[Any] = st.sampled_from([None, True, False])
+
 known_events: st.SearchStrategy[BaseEvent] = st.one_of(
     st.builds(core.RunStartedEvent, input=_inputs, **_runs),
     st.builds(core.RunFinishedEvent, outcome=_outcomes, **_runs),
@@ -104,12 +143,49 @@ known_events: st.SearchStrategy[BaseEvent] = st.one_of(
     ),
     st.builds(core.TextMessageContentEvent, delta=clean_texts, **_texts),
     st.builds(core.TextMessageEndEvent, **_texts),
+    st.builds(core.TextMessageChunkEvent, delta=clean_texts, **_texts),
+    st.builds(
+        core.ToolCallStartEvent,
+        tool_call_name=clean_texts,
+        parent_message_id=st.none() | ids,
+        **_calls,
+    ),
+    st.builds(core.ToolCallArgsEvent, delta=clean_texts, **_calls),
+    st.builds(core.ToolCallEndEvent, **_calls),
+    st.builds(core.ToolCallChunkEvent, **_calls),
+    st.builds(
+        core.ToolCallResultEvent,
+        message_id=ids,
+        content=clean_texts | st.lists(_parts, max_size=2),
+        **_calls,
+    ),
     st.builds(core.StateSnapshotEvent, snapshot=values | _awkward),
+    st.builds(core.StateDeltaEvent, delta=_patches),
     st.builds(core.MessagesSnapshotEvent, messages=st.lists(_ag_messages, max_size=4)),
+    st.builds(
+        core.ActivitySnapshotEvent,
+        content=st.dictionaries(clean_texts, values | _awkward, max_size=2),
+        replace=_kept,
+        **_activities,
+    ),
+    st.builds(core.ActivityDeltaEvent, patch=_patches, **_activities),
     st.builds(core.RawEvent, event=values),
     st.builds(core.CustomEvent, name=clean_texts, value=values),
-    st.builds(core.ToolCallStartEvent, tool_call_id=ids, tool_call_name=clean_texts),
     st.builds(core.ReasoningStartEvent, message_id=ids),
+    st.builds(core.ReasoningMessageStartEvent, role=st.just("reasoning"), **_texts),
+    st.builds(core.ReasoningMessageContentEvent, delta=clean_texts, **_texts),
+    st.builds(core.ReasoningMessageEndEvent, **_texts),
+    st.builds(core.ReasoningMessageChunkEvent, delta=clean_texts, **_texts),
+    st.builds(core.ReasoningEndEvent, message_id=ids),
+    st.builds(
+        core.ReasoningEncryptedValueEvent,
+        subtype=st.sampled_from(["message", "tool-call"]),
+        entity_id=ids,
+        encrypted_value=clean_texts | st.sampled_from(["AQID", "AQ==", "/3RleHQ6"]),
+    ),
+    st.builds(core.SubagentStartedEvent, subagent_run_id=ids, name=clean_texts),
+    st.builds(core.SubagentFinishedEvent, subagent_run_id=ids),
+    st.builds(core.SubagentErrorEvent, subagent_run_id=ids, message=clean_texts),
 )
 events: st.SearchStrategy[Event] = known_events | st.builds(UnknownEvent, clean_texts, values)
 A_MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

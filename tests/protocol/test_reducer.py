@@ -1,11 +1,10 @@
-from collections.abc import Mapping
+import json
 from dataclasses import replace
-from functools import reduce
 
 import pytest
 from ag_ui import core
 from ag_ui.core import BaseEvent
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from koel_tui.protocol import (
@@ -19,39 +18,24 @@ from koel_tui.protocol import (
     ToolCall,
     TransportError,
     UnknownEvent,
+    calls_to_answer,
+    decode_state,
+    encode_state,
     error_event,
     fold,
+    to_ag_ui,
+)
+from tests.protocol.build import (
+    HELLO,
+    content,
+    end,
+    finished,
+    fold_all,
+    snapshot,
+    start,
+    started,
 )
 from tests.protocol.strategies import A_MOMENT, events, states
-
-A_STAMP = int(A_MOMENT.timestamp() * 1000)
-HELLO = Message("u1", "user", "hello", timestamp=A_MOMENT)
-
-
-def start(message_id: str = "a1", **fields: object) -> BaseEvent:
-    return core.TextMessageStartEvent.model_validate({"message_id": message_id, **fields})
-
-
-def content(delta: str, message_id: str = "a1") -> BaseEvent:
-    return core.TextMessageContentEvent(message_id=message_id, delta=delta)
-
-
-def end(message_id: str = "a1") -> BaseEvent:
-    return core.TextMessageEndEvent(message_id=message_id, timestamp=A_STAMP)
-
-
-def started(**fields: object) -> BaseEvent:
-    return core.RunStartedEvent.model_validate({"thread_id": "t", "run_id": "r", **fields})
-
-
-def finished(outcome: str | None = None) -> BaseEvent:
-    fields = {"thread_id": "t", "run_id": "r", "timestamp": A_STAMP}
-    shaped = None if outcome is None else {"type": outcome}
-    return core.RunFinishedEvent.model_validate({**fields, "outcome": shaped})
-
-
-def fold_all(*given: Event, over: ChatState | None = None) -> ChatState:
-    return reduce(fold, given, over or ChatState())
 
 
 def test_session_case_01_run_started_clears_error_and_pending_and_keeps_messages() -> None:
@@ -207,10 +191,6 @@ def test_run_started_adds_the_messages_of_its_input_that_are_new() -> None:
     assert fold(state, event) is state
 
 
-def snapshot(*messages: Mapping[str, object]) -> BaseEvent:
-    return core.MessagesSnapshotEvent.model_validate({"messages": messages, "timestamp": A_STAMP})
-
-
 def test_a_messages_snapshot_replaces_messages_by_id_and_keeps_local_reasoning() -> None:
     thought = Message(
         "a1", "assistant", "old", timestamp=A_MOMENT, reasoning="hm", interrupted=True
@@ -263,22 +243,57 @@ def test_a_messages_snapshot_that_says_nothing_new_changes_nothing() -> None:
     assert fold(state, snapshot({"id": "u1", "role": "user", "content": "hello"})) is state
 
 
-@given(states, st.lists(events, max_size=12))
+def _is_same(one: ChatState, other: ChatState) -> bool:
+    """Tell more than ==, to which 1 and true are equal."""
+    return one == other and encode_state(one) == encode_state(other)
+
+
+@settings(max_examples=400)
+@given(states | st.just(ChatState()), st.lists(events, max_size=15))
 def test_the_fold_never_raises_and_never_changes_its_argument(
     state: ChatState, given: list[Event]
 ) -> None:
     for event in given:
-        copy = replace(state)
+        copy, text = replace(state), encode_state(state)
         after = fold(state, event)
-        assert state == copy
+        assert state == copy and encode_state(state) == text
         assert after == fold(state, event)
-        if after == state:
-            assert after is state
+        assert (after is state) == _is_same(after, state)
         state = after
 
 
-@given(st.lists(events, max_size=12))
+@given(st.lists(events, max_size=15))
+def test_what_is_folded_can_be_saved_and_loaded(given: list[Event]) -> None:
+    state = fold_all(*given)
+    text = encode_state(state)
+    loaded = decode_state(json.loads(text))
+    assert encode_state(loaded) == text
+    assert loaded.messages == state.messages
+    assert loaded.pending_messages == state.pending_messages
+    assert loaded.pending_tool_calls == state.pending_tool_calls
+
+
+@given(st.lists(events, max_size=15))
+def test_what_is_folded_can_be_sent_with_nothing_dangling(given: list[Event]) -> None:
+    state = fold_all(*given)
+    asked: list[str] = []
+    for message in to_ag_ui(state.messages, state.reasoning_echo):
+        if isinstance(message, core.AssistantMessage):
+            asked += [call.id for call in message.tool_calls or ()]
+        elif isinstance(message, core.ToolMessage):
+            asked.remove(message.tool_call_id)
+    assert asked == []
+
+
+@given(st.lists(events, max_size=15))
 def test_messages_of_a_thread_have_their_own_ids(given: list[Event]) -> None:
     state = fold_all(*given)
     ids = [message.id for message in state.messages + state.pending_messages]
     assert len(ids) == len(set(ids))
+
+
+@given(st.lists(events, max_size=15))
+def test_the_end_of_a_run_leaves_only_calls_that_can_be_answered(given: list[Event]) -> None:
+    done = fold(fold_all(*given), finished())
+    assert done.open_messages == ()
+    assert done.pending_tool_calls == calls_to_answer(done)
