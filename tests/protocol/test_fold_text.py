@@ -1,0 +1,218 @@
+import json
+from dataclasses import replace
+
+import pytest
+from ag_ui import core
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.protocol import (
+    ChatState,
+    Message,
+    RunPhase,
+    decode_state,
+    encode_state,
+    fold,
+    to_ag_ui,
+    truncate,
+)
+from koel_tui.protocol.echo import echo_bytes, echo_text
+from tests.protocol.build import (
+    HELLO,
+    call,
+    call_start,
+    content,
+    encrypted,
+    end,
+    finished,
+    fold_all,
+    result,
+    snapshot,
+    start,
+    started,
+    text,
+    thought,
+)
+from tests.protocol.strategies import A_MOMENT
+
+
+def reasoning(state: ChatState) -> list[tuple[str, str]]:
+    return [(message.id, message.reasoning) for message in state.messages]
+
+
+def more(delta: str, message_id: str = "r1") -> core.BaseEvent:
+    return core.ReasoningMessageContentEvent(message_id=message_id, delta=delta)
+
+
+def test_reasoning_goes_to_the_assistant_message_that_follows() -> None:
+    state = fold_all(*thought("Hm."), *text("Yes."))
+    expected = Message(
+        "a1",
+        "assistant",
+        "Yes.",
+        timestamp=A_MOMENT,
+        reasoning="Hm.",
+        reasoning_ids=("r1",),
+    )
+    assert state == ChatState(messages=(expected,))
+
+
+def test_reasoning_shows_while_it_is_written() -> None:
+    state = fold_all(*thought("H")[:3], more("m."))
+    assert [m.reasoning for m in state.pending_messages] == ["Hm."]
+    assert [m.content for m in state.pending_messages] == [""]
+
+
+def test_several_stretches_of_reasoning_stay_apart() -> None:
+    one, two = thought("", "r1")[:2], thought("", "r2")[:2]
+    state = fold_all(*one, *two, more("1", "r1"), more("2", "r2"), more("!", "r1"), *text("x"))
+    assert reasoning(state) == [("a1", "1!\n\n2")]
+
+
+def test_reasoning_that_goes_on_beside_its_text_is_kept() -> None:
+    state = fold_all(*thought("H")[:3], start(), content("x"), more("m"), end(), more("lost"))
+    assert [(m.content, m.reasoning) for m in state.messages] == [("x", "Hm")]
+    assert fold(state, more("late")) is state
+
+
+def test_reasoning_goes_to_a_message_made_for_a_call() -> None:
+    state = fold_all(*thought("Hm."), *call(), result(), *thought("So.", "r2"), *text("x", "a2"))
+    assert reasoning(state) == [("a1", "Hm."), ("r-tc1", ""), ("a2", "So.")]
+
+
+def test_reasoning_does_not_go_to_what_is_not_the_assistants() -> None:
+    user = (start("u2", role="user"), content("hi", "u2"), end("u2"))
+    state = fold_all(*thought("Hm."), *user, *text("Yes."))
+    assert reasoning(state) == [("u2", ""), ("a1", "Hm.")]
+
+
+def test_reasoning_may_share_the_id_of_its_text() -> None:
+    assert reasoning(fold_all(*thought("Hm.", "a1"), *text("Yes."))) == [("a1", "Hm.")]
+
+
+def test_reasoning_without_an_answer_is_kept_and_not_interrupted_when_the_run_finished() -> None:
+    state = fold_all(started(), *thought("Hm."), finished())
+    assert [(m.id, m.reasoning, m.interrupted) for m in state.messages] == [("r1", "Hm.", False)]
+
+
+@pytest.mark.parametrize(
+    "events", [(*thought("Hm.")[:3], finished()), (*thought("Hm."), finished("cancelled"))]
+)
+def test_reasoning_that_was_cut_off_is_interrupted(events: tuple[core.BaseEvent, ...]) -> None:
+    state = fold_all(started(), *events)
+    assert [(m.reasoning, m.interrupted) for m in state.messages] == [("Hm.", True)]
+
+
+def test_reasoning_of_no_open_stretch_changes_nothing() -> None:
+    state = fold_all(*thought("Hm."))
+    closing = core.ReasoningMessageEndEvent(message_id="r1")
+    for event in (more("x"), more("x", "nobody"), closing):
+        assert fold(state, event) is state
+    opened = fold_all(*thought("Hm.")[:3])
+    assert fold(opened, thought("")[1]) is opened
+    assert fold(opened, more("")) is opened
+
+
+def test_a_snapshot_keeps_reasoning_being_written_unless_it_has_it() -> None:
+    state = fold_all(*thought("H")[:3], start(), content("x"))
+    answer = {"id": "a1", "role": "assistant", "content": "xy"}
+    kept = fold_all(snapshot(answer), more("m"), end(), over=state)
+    assert [(m.content, m.reasoning) for m in kept.messages] == [("xy", "Hm")]
+    told = {"id": "r1", "role": "reasoning", "content": "Told."}
+    replaced = fold_all(snapshot(told, answer), more("More."), end(), over=state)
+    assert reasoning(replaced) == [("a1", "Told.\n\nMore.")]
+
+
+def test_a_snapshot_does_not_double_reasoning_that_waits_for_its_message() -> None:
+    wire = (
+        {"id": "r1", "role": "reasoning", "content": "Hm."},
+        {"id": "a1", "role": "assistant", "content": "Yes."},
+    )
+    state = fold_all(*thought("Hm."), snapshot(*wire), finished())
+    assert reasoning(state) == [("a1", "Hm.")]
+
+
+VALUES = ["AQID", "AQ==", "", "gAAAAB-_x", "not base64!", "/3RleHQ6", "A", "AR==", "é\n"]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_session_case_10_an_encrypted_value_goes_back_exactly_as_it_came(value: str) -> None:
+    state = fold_all(started(), *thought("Hm."), encrypted("r1", value), *text("x"), finished())
+    saved = decode_state(json.loads(encode_state(state)))
+    assert saved == state
+    sent = to_ag_ui(saved.messages, saved.reasoning_echo)
+    assert sent == [
+        core.ReasoningMessage(id="r1", role="reasoning", content="Hm.", encrypted_value=value),
+        core.AssistantMessage(id="a1", role="assistant", content="x"),
+    ]
+
+
+@given(st.text() | st.binary().map(lambda data: echo_text(data)))
+def test_session_case_10_holds_for_any_value(value: str) -> None:
+    assert echo_text(echo_bytes(value)) == value
+
+
+def test_session_case_10_base64_is_kept_as_its_bytes() -> None:
+    state = fold_all(encrypted("e1", "AQID"))
+    assert state.reasoning_echo == {"e1": b"\x01\x02\x03"}
+    assert fold(state, encrypted("e1", "AQID")) is state
+
+
+def test_encrypted_values_go_to_the_messages_and_calls_they_came_for() -> None:
+    events = (
+        *text("x"),
+        *call(),
+        encrypted("a1", "QQ=="),
+        encrypted("tc1", "Qg==", "tool-call"),
+        result(),
+        encrypted("r-tc1", "Qw=="),
+    )
+    state = fold_all(*events)
+    assistant, tool = to_ag_ui(state.messages, state.reasoning_echo)
+    assert isinstance(assistant, core.AssistantMessage)
+    assert isinstance(tool, core.ToolMessage)
+    assert assistant.encrypted_value == "QQ=="
+    assert [each.encrypted_value for each in assistant.tool_calls or ()] == ["Qg=="]
+    assert tool.encrypted_value == "Qw=="
+
+
+def test_encrypted_reasoning_without_text_belongs_to_the_message_that_follows() -> None:
+    state = fold_all(encrypted("r1", "QQ=="), *text("x"))
+    assert state.messages[0].reasoning_ids == ("r1",)
+    assert [each.role for each in to_ag_ui(state.messages, state.reasoning_echo)] == [
+        "reasoning",
+        "assistant",
+    ]
+
+
+def test_an_encrypted_value_of_nothing_known_is_sent_before_the_last_question() -> None:
+    state = fold_all(started(), encrypted("e1", "QQ=="), finished())
+    assert state.messages == ()
+    asked = (HELLO, Message("a", "assistant", "x"), replace(HELLO, id="u2"))
+    sent = to_ag_ui(asked, state.reasoning_echo)
+    assert [each.id for each in sent] == ["u1", "a", "e1", "u2"]
+
+
+def test_an_encrypted_value_in_a_snapshot_goes_back_too() -> None:
+    wire = (
+        {"id": "r1", "role": "reasoning", "content": "Hm.", "encryptedValue": "QQ=="},
+        {"id": "a1", "role": "assistant", "content": "Yes.", "encryptedValue": "Qg=="},
+    )
+    state = fold_all(snapshot(*wire))
+    sent = [
+        each.model_dump(by_alias=True) for each in to_ag_ui(state.messages, state.reasoning_echo)
+    ]
+    assert sent == list(wire)
+    given = {"threadId": "t", "runId": "r", "messages": wire}
+    begun = fold(ChatState(), started(input=given))
+    assert begun.reasoning_echo == {"r1": b"A"}
+
+
+def test_truncating_drops_messages_what_is_pending_and_their_encrypted_values() -> None:
+    first = fold_all(*thought("1"), encrypted("r1", "QQ=="), *text("x"), over=ChatState((HELLO,)))
+    events = (*thought("2", "r2"), encrypted("r2", "Qg=="), *call(parent="a2"), call_start("tc2"))
+    state = fold_all(started(), *events, encrypted("tc1", "Qw==", "tool-call"), over=first)
+    assert set(state.reasoning_echo) == {"r1", "r2", "tc1"}
+    assert truncate(state, 2) == replace(first, phase=RunPhase.RUNNING)
+    assert truncate(first, 2) is first
+    assert truncate(first, 1) == ChatState((HELLO,))
