@@ -120,8 +120,9 @@ class Context:
     def keep(self, sequence: int, tokens: int) -> bool:
         """Drop all but the first `tokens` of a sequence; False when that cannot be exact.
 
-        A sliding-window cache has forgotten the tokens before its window, so a shorter prefix can
-        be kept only while everything the window of its next token needs is still there.
+        A sliding-window cache may have forgotten the tokens before its window (llama.cpp keeps
+        them by default), so a shorter prefix can be kept only while everything the window of its
+        next token needs is still there.
         """
         model = self._model
         if tokens == 0:

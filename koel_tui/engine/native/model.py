@@ -62,11 +62,14 @@ class Model:
     def kv_bytes_per_token(self, type_size: float) -> int:
         """Return how many bytes of KV cache a token takes with values of `type_size` bytes."""
         model = self._model
-        heads = max(1, llama_cpp.llama_model_n_head(model))
-        head_size = llama_cpp.llama_model_n_embd(model) / heads
+        usual = llama_cpp.llama_model_n_embd(model) // max(1, llama_cpp.llama_model_n_head(model))
+        prefix = f"{self.metadata('general.architecture')}.attention."
+        key, value = (
+            int(self.metadata(f"{prefix}{each}_length") or usual) for each in ("key", "value")
+        )
         kv_heads = llama_cpp.llama_model_n_head_kv(model)
         layers = llama_cpp.llama_model_n_layer(model)
-        return int(layers * kv_heads * head_size * 2 * type_size)
+        return int(layers * kv_heads * (key + value) * type_size)
 
     @property
     def weights_bytes(self) -> int:

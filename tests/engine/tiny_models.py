@@ -1,0 +1,116 @@
+"""Model files of a few hundred kilobytes, for architectures whose memory works another way.
+
+The weights are random, so they talk nonsense; but each token they say depends on every token
+before it, and that is what a test of the memory needs. They spell byte by byte.
+"""
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+CONTROL = ["<unk>", "<|im_start|>", "<|im_end|>"]
+WIDTH, CONTEXT = 64, 4096
+SLIDING_WINDOW = 32
+
+
+class _ModelFile:
+    """A GGUF file in the making."""
+
+    def __init__(self, path: Path, architecture: str, layers: int) -> None:
+        self._numbers = np.random.default_rng(7)
+        self.writer = writer = gguf.GGUFWriter(path, architecture)
+        writer.add_context_length(CONTEXT)
+        writer.add_embedding_length(WIDTH)
+        writer.add_block_count(layers)
+        writer.add_layer_norm_rms_eps(1e-6)
+        tokens = [*CONTROL, *(f"<0x{byte:02X}>" for byte in range(256))]
+        kinds = [gguf.TokenType.CONTROL] * len(CONTROL) + [gguf.TokenType.BYTE] * 256
+        writer.add_tokenizer_model("llama")
+        writer.add_token_list(tokens)
+        writer.add_token_scores([0.0] * len(tokens))
+        writer.add_token_types(kinds)
+        writer.add_bos_token_id(1)
+        writer.add_eos_token_id(2)
+        writer.add_unk_token_id(0)
+        writer.add_add_bos_token(False)
+        writer.add_add_space_prefix(False)
+        self._add_embedding(len(tokens))
+        self.add("output_norm.weight", np.ones(WIDTH))
+
+    def _add_embedding(self, tokens: int) -> None:
+        self.add_random("token_embd.weight", tokens, WIDTH)
+        said = self._numbers.normal(0, 1, (tokens, WIDTH))
+        letters = range(len(CONTROL) + ord("a"), len(CONTROL) + ord("z") + 1)
+        said[[token for token in range(tokens) if token not in letters]] = 0  # letters are likelier
+        self.add("output.weight", said)
+
+    def add(self, name: str, weights: NDArray[np.float64]) -> None:
+        self.writer.add_tensor(name, weights.astype(np.float32))
+
+    def add_random(self, name: str, *shape: int, scale: float = 1.0) -> None:
+        """Add weights that keep numbers about as large as they are, times `scale`."""
+        size = scale / np.sqrt(shape[-1])
+        self.add(name, self._numbers.normal(0, size, shape))
+
+    def write(self) -> None:
+        self.writer.write_header_to_file()
+        self.writer.write_kv_data_to_file()
+        self.writer.write_tensors_to_file()
+        self.writer.close()
+
+
+def write_recurrent_model(path: Path) -> Path:
+    """Write a Mamba model: its memory is one state, which cannot forget its last tokens."""
+    layers, inner, state, rank = 2, 2 * WIDTH, 16, 8
+    file = _ModelFile(path, "mamba", layers)
+    file.writer.add_feed_forward_length(0)
+    file.writer.add_head_count(0)
+    file.writer.add_ssm_conv_kernel(4)
+    file.writer.add_ssm_inner_size(inner)
+    file.writer.add_ssm_state_size(state)
+    file.writer.add_ssm_time_step_rank(rank)
+    for layer in range(layers):
+        block = f"blk.{layer}."
+        file.add(block + "attn_norm.weight", np.ones(WIDTH))
+        file.add_random(block + "ssm_in.weight", 2 * inner, WIDTH, scale=2)
+        file.add_random(block + "ssm_conv1d.weight", inner, 4)
+        file.add(block + "ssm_conv1d.bias", np.zeros(inner))
+        file.add_random(block + "ssm_x.weight", rank + 2 * state, inner)
+        file.add_random(block + "ssm_dt.weight", inner, rank)
+        file.add(block + "ssm_dt.bias", np.full(inner, -5.0))  # it forgets slowly
+        file.add(block + "ssm_a", -np.tile(np.linspace(0.01, 0.5, state), (inner, 1)))
+        file.add(block + "ssm_d", np.ones(inner))
+        file.add_random(block + "ssm_out.weight", WIDTH, inner, scale=2)
+    file.write()
+    return path
+
+
+def write_sliding_model(path: Path) -> Path:
+    """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one all."""
+    layers, heads, head = 2, 4, 32
+    file = _ModelFile(path, "gemma3", layers)
+    file.writer.add_feed_forward_length(2 * WIDTH)
+    file.writer.add_head_count(heads)
+    file.writer.add_head_count_kv(1)
+    file.writer.add_key_length(head)
+    file.writer.add_value_length(head)
+    file.writer.add_sliding_window(SLIDING_WINDOW)
+    file.writer.add_sliding_window_pattern(layers)
+    file.writer.add_rope_freq_base(10_000)
+    for layer in range(layers):
+        block = f"blk.{layer}."
+        for norm in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+            file.add(f"{block}{norm}.weight", np.ones(WIDTH))
+        for norm in ("attn_q_norm", "attn_k_norm"):
+            file.add(f"{block}{norm}.weight", np.ones(head))
+        file.add_random(block + "attn_q.weight", heads * head, WIDTH, scale=2)
+        file.add_random(block + "attn_k.weight", head, WIDTH, scale=2)
+        file.add_random(block + "attn_v.weight", head, WIDTH, scale=2)
+        file.add_random(block + "attn_output.weight", WIDTH, heads * head)
+        file.add_random(block + "ffn_gate.weight", 2 * WIDTH, WIDTH)
+        file.add_random(block + "ffn_up.weight", 2 * WIDTH, WIDTH)
+        file.add_random(block + "ffn_down.weight", WIDTH, 2 * WIDTH)
+    file.write()
+    return path
