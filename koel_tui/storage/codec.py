@@ -8,7 +8,7 @@ from koel_tui.storage.errors import EncryptedThreadsError
 from koel_tui.storage.naming import KEY_FILE
 
 
-class Codec(Protocol):
+class Form(Protocol):
     """Names the file of a thread and turns its JSON into the bytes of that file and back.
 
     A stem is the name without its suffix; it stands for one thread and gives nothing away.
@@ -17,10 +17,6 @@ class Codec(Protocol):
     @property
     def suffix(self) -> str:
         """The end of the names of its files, with the dot."""
-        ...
-
-    def admit(self) -> None:
-        """Raise `StorageError` unless the directory is kept in this way at this moment."""
         ...
 
     def stem(self, thread_id: str) -> str:
@@ -33,6 +29,14 @@ class Codec(Protocol):
 
     def unseal(self, stem: str, data: bytes) -> bytes:
         """Return the text in the bytes of a file. Raises `NotAThreadError`."""
+        ...
+
+
+class Codec(Form, Protocol):
+    """The form of one directory, which can change while the program runs."""
+
+    def admit(self) -> None:
+        """Raise `StorageError` unless the directory is kept in this form at this moment."""
         ...
 
 

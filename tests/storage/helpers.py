@@ -1,12 +1,16 @@
 """What the tests of the stores share: a clock, threads with words in them, names of files."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import Cost, EncryptedFileStorage, JsonFileStorage, Passphrase
 from koel_tui.storage.codec import ClearCodec
+from koel_tui.storage.file_storage import FileStorage
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+CHEAP = Cost(memory=19 * 1024, passes=2, lanes=1)
 
 
 class Clock:
@@ -39,3 +43,19 @@ def words(state: ChatState | None) -> list[str]:
 def file_name(thread_id: str) -> str:
     """Return the name of a thread's file in clear."""
     return f"{ClearCodec(Path()).stem(thread_id)}.json"
+
+
+def passphrase(text: str = "correct horse") -> Passphrase:
+    """Return a key that costs as little as is allowed."""
+    return Passphrase(lambda new: text, CHEAP)
+
+
+def encrypted(folder: Path, text: str = "correct horse") -> EncryptedFileStorage:
+    return EncryptedFileStorage(folder, key=passphrase(text), clock=Clock())
+
+
+def in_clear(folder: Path) -> JsonFileStorage:
+    return JsonFileStorage(folder, clock=Clock())
+
+
+FILE_STORES: dict[str, Callable[[Path], FileStorage]] = {"json": in_clear, "encrypted": encrypted}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ from koel_tui.protocol import (
     ToolCall,
     decode_state,
 )
-from koel_tui.storage import JsonFileStorage, MemoryStorage, SessionStorage, StorageError
+from koel_tui.storage import Access, MemoryStorage, SessionStorage, StorageError
 from tests.protocol.golden import GOLDEN
-from tests.storage.helpers import Clock, saying
+from tests.storage.helpers import FILE_STORES, Clock, saying
 
 STRANGE_IDS = [
     "",
@@ -35,11 +36,11 @@ STRANGE_IDS = [
 ]
 
 
-@pytest.fixture(params=["memory", "json"])
+@pytest.fixture(params=["memory", *FILE_STORES])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStorage:
     if request.param == "memory":
         return MemoryStorage(clock=Clock())
-    return JsonFileStorage(tmp_path / "threads", clock=Clock())
+    return FILE_STORES[request.param](tmp_path / "threads")
 
 
 class TestEveryStore:
@@ -172,9 +173,78 @@ class TestEveryStore:
         assert [summary.id for summary in await store.summaries()] == ["old", "new"]
         assert (await store.summaries())[0].created == oldest.created
 
+    async def test_a_limit_gives_the_threads_changed_last(self, store: SessionStorage) -> None:
+        for number in range(5):
+            await store.save(str(number), saying("hi"))
+        assert [summary.id for summary in await store.summaries(2)] == ["4", "3"]
+        assert len(await store.summaries(9)) == 5
+        assert await store.summaries(0) == []
 
-async def test_what_one_store_wrote_another_reads(tmp_path: Path) -> None:
-    one = JsonFileStorage(tmp_path)
-    await one.save("t", saying("hi", "hello"))
-    other = JsonFileStorage(tmp_path)
-    assert await other.load("t") == saying("hi", "hello")
+    async def test_an_opened_thread_can_be_written_until_after_it_is_closed(
+        self, store: SessionStorage
+    ) -> None:
+        assert await store.open("t") == Access(writable=True)
+        assert await store.open("t") == Access(writable=True)
+        await store.save("t", saying("hi"))
+        await store.update_meta("t", title="x")
+        await store.close("t")
+        await store.close("t")
+        await store.save("t", saying("hi", "hello"))
+        assert await store.load("t") == saying("hi", "hello")
+
+    async def test_a_thread_comes_back_from_the_trash_as_it_was(
+        self, store: SessionStorage
+    ) -> None:
+        await store.save("t", saying("hi"))
+        await store.update_meta("t", title="Weather")
+        await store.trash("t")
+        assert await store.load("t") is None
+        assert await store.list_threads() == []
+        assert [(found.id, found.title) for found in await store.trashed()] == [("t", "Weather")]
+        await store.restore("t")
+        assert await store.trashed() == []
+        assert await store.load("t") == saying("hi")
+        assert (await store.meta("t"))["title"] == "Weather"
+
+    async def test_what_was_thrown_away_last_is_listed_first(self, store: SessionStorage) -> None:
+        for name in "abc":
+            await store.save(name, saying(name))
+        for name in "bca":
+            await store.trash(name)
+        assert [found.id for found in await store.trashed()] == ["a", "c", "b"]
+
+    async def test_the_trash_keeps_the_newest_of_a_thread(self, store: SessionStorage) -> None:
+        for text in ("old", "new"):
+            await store.save("t", saying(text))
+            await store.trash("t")
+        assert [found.title for found in await store.trashed()] == ["new"]
+
+    async def test_what_cannot_be_brought_back_is_refused(self, store: SessionStorage) -> None:
+        await store.trash("nobody")
+        with pytest.raises(StorageError, match="no thread 'nobody'"):
+            await store.restore("nobody")
+        await store.save("t", saying("old"))
+        await store.trash("t")
+        await store.save("t", saying("new"))
+        with pytest.raises(StorageError, match="Delete that one"):
+            await store.restore("t")
+        assert await store.load("t") == saying("new")
+        assert [found.title for found in await store.trashed()] == ["old"]
+
+    async def test_the_trash_forgets_what_has_been_there_long(self, store: SessionStorage) -> None:
+        for name in ("old", "new"):
+            await store.save(name, saying(name))
+        await store.trash("old")
+        for _ in range(10):
+            await store.update_meta("new", title="x")  # time goes by
+        await store.trash("new")
+        assert await store.empty_trash(timedelta(seconds=8)) == 1
+        assert [found.id for found in await store.trashed()] == ["new"]
+        assert await store.empty_trash() == 1
+        assert await store.trashed() == []
+
+
+@pytest.mark.parametrize("kind", FILE_STORES)
+async def test_what_one_store_wrote_another_reads(tmp_path: Path, kind: str) -> None:
+    await FILE_STORES[kind](tmp_path).save("t", saying("hi", "hello"))
+    assert await FILE_STORES[kind](tmp_path).load("t") == saying("hi", "hello")

@@ -1,0 +1,31 @@
+"""A storage of one encrypted file per thread."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from koel_tui.storage.file_storage import FileStorage
+from koel_tui.storage.keys import KeySource
+from koel_tui.storage.memory import utc_now
+from koel_tui.storage.migration import MIGRATIONS, Migrations
+from koel_tui.storage.sealing import SealedCodec
+
+
+class EncryptedFileStorage(FileStorage):
+    """Keeps each thread in an encrypted file of its own; nothing in the directory is in clear.
+
+    The key is asked for at the first call, in a worker thread, and what fails then is asked for
+    again at the next. Besides what every storage raises, calls raise `WrongPassphraseError`,
+    `NoKeyError`, `DamagedKeyFileError`, and `EncryptedThreadsError` where threads are in clear.
+    """
+
+    def __init__(
+        self,
+        directory: Path | str,
+        *,
+        key: KeySource,
+        clock: Callable[[], datetime] = utc_now,
+        migrations: Migrations = MIGRATIONS,
+    ) -> None:
+        path = Path(directory)
+        super().__init__(path, SealedCodec(path, key), clock, migrations)
