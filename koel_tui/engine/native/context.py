@@ -122,17 +122,14 @@ class Context:
 
         A sliding-window cache may have forgotten the tokens before its window (llama.cpp keeps
         them by default), so a shorter prefix can be kept only while everything the window of its
-        next token needs is still there.
+        next token needs is still there. A recurrent state cannot go back at all: llama.cpp says so.
         """
-        model = self._model
+        window = self._model.sliding_window
         if tokens == 0:
             return self.clear(sequence)
-        if not model.remembers_exactly:
-            held = llama_cpp.llama_memory_seq_pos_max(self._memory, sequence) + 1
-            return bool(held == tokens)
-        if model.sliding_window:
+        if window:
             oldest = llama_cpp.llama_memory_seq_pos_min(self._memory, sequence)
-            if oldest > max(0, tokens - model.sliding_window):
+            if oldest > max(0, tokens - window):
                 return False
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, tokens, -1))
 

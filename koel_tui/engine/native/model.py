@@ -46,10 +46,6 @@ class Model:
         self.name = spec.path.stem  # what users know it by; names inside files are often internal
         self.window = int(llama_cpp.llama_model_n_ctx_train(self._model))
         self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
-        self.remembers_exactly = not (
-            llama_cpp.llama_model_is_recurrent(self._model)
-            or llama_cpp.llama_model_is_hybrid(self._model)
-        )
         self.chat_template = self.metadata("tokenizer.chat_template")
         self.bos = self._special(llama_cpp.llama_vocab_bos)
         self.eos = self._special(llama_cpp.llama_vocab_eos)
