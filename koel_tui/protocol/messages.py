@@ -165,7 +165,7 @@ def _taken(echo: dict[str, bytes], of: Message | ToolCall) -> str | None:
 
 def _reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Message]:
     """Take the encrypted reasoning of a message out of `echo`; the first goes with its text."""
-    names = [name for name in message.reasoning_ids if name in echo]
+    names = [name for name in dict.fromkeys(message.reasoning_ids) if name in echo]
     texts = [message.reasoning, *("" for _ in names)]
     return [
         _encrypted(name, text, echo.pop(name)) for name, text in zip(names, texts, strict=False)

@@ -70,8 +70,12 @@ def answerable(messages: Iterable[Message]) -> list[Message]:
     answers: set[str | None] = set()
     kept: list[Message] = []
     for message in reversed(tuple(messages)):
-        calls = tuple(call for call in message.tool_calls if call.id in answers)
-        answers -= {call.id for call in message.tool_calls}
+        calls = tuple(
+            call
+            for call in {call.id: call for call in message.tool_calls}.values()
+            if call.id in answers
+        )
+        answers -= {call.id for call in calls}
         if message.role == "tool":
             answers.add(message.tool_call_id)
         kept.append(message if calls == message.tool_calls else replace(message, tool_calls=calls))

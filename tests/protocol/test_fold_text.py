@@ -158,6 +158,12 @@ def test_session_case_10_base64_is_kept_as_its_bytes() -> None:
     assert fold(state, encrypted("e1", "AQID")) is state
 
 
+def test_reasoning_that_used_its_id_twice_is_sent_once() -> None:
+    state = fold_all(*thought("1"), *thought("2"), encrypted("r1", "QQ=="), *text("x"))
+    sent = to_ag_ui(state.messages, state.reasoning_echo)
+    assert [each.content for each in sent] == ["1\n\n2", "x"]
+
+
 def test_encrypted_values_go_to_the_messages_and_calls_they_came_for() -> None:
     events = (
         *text("x"),

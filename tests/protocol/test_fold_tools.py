@@ -214,6 +214,14 @@ def test_an_answer_to_no_call_is_not_sent() -> None:
     assert [each.id for each in twice] == ["a", "r"]
 
 
+def test_an_answer_is_to_the_newest_call_of_its_id() -> None:
+    call_ = ToolCall("tc1", "find", "{}")
+    old, new = (Message(name, "assistant", "x", tool_calls=(call_, call_)) for name in "ab")
+    sent = to_ag_ui([old, new, Message("r", "tool", "42", tool_call_id="tc1")])
+    calls = [len(each.tool_calls or ()) for each in sent if isinstance(each, core.AssistantMessage)]
+    assert calls == [0, 1]
+
+
 def test_a_snapshot_with_a_result_answers_its_call() -> None:
     wire: list[dict[str, object]] = [
         {
