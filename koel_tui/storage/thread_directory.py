@@ -59,6 +59,7 @@ class ThreadDirectory:
         self._shelf = self.shelf_at(".")
         self._locks = Locks(path)
         self._seen: dict[Path, _Seen] = {}
+        self._tried: dict[Path, _Seen] = {}
         self._preparing = threading.Lock()
         self._prepared = False
 
@@ -92,11 +93,12 @@ class ThreadDirectory:
         text = encode_chat_state(thread_id, state)
         with self.writing(thread_id) as path:
             data = self._bytes(thread_id, path)
+            ours = self._is_ours(path, data)
             seen = self._seen.get(path)
             header = Header(thread_id) if seen is None else seen.header
-            if data is None or (seen is not None and seen.digest == _digest(data)):
+            if data is None or ours:
                 self._back_up(path, header, data)
-                self._seen[path] = self._write(path, header.saved(self._clock()), text)
+                self._write(path, header.saved(self._clock()), text, ours=True)
                 self.conflicts.settle(path)
             else:
                 self._save_aside(path, header, text, data)
@@ -105,16 +107,15 @@ class ThreadDirectory:
         """Set or remove fields of the thread's meta. Raises StorageError."""
         with self.writing(thread_id) as path:
             data = self._bytes(thread_id, path)
-            seen = self._seen.get(path)
+            ours = data is None or self._is_ours(path, data)
             if data is None:
                 record = Record.empty(thread_id)
             else:
                 record = self._checked(thread_id, path, data)[0]
                 self._back_up(path, record.header, data)
             header = record.header.described(fields, self._clock())
-            written = self._write(path, header, dumps(record.state))
-            if data is None or (seen is not None and seen.digest == _digest(data)):
-                self._seen[path] = written  # else there is a state in it that was not loaded here
+            # Where it is not ours there is a state in it that was never loaded here.
+            self._write(path, header, dumps(record.state), ours=ours)
 
     def meta(self, thread_id: str) -> dict[str, Any]:
         """Return the thread's meta; empty when there is none that can be read."""
@@ -122,9 +123,8 @@ class ThreadDirectory:
         data = self._bytes(thread_id, path)
         if data is None:
             return {}
-        seen = self._seen.get(path)
-        if seen is not None and seen.digest == _digest(data):
-            return dict(seen.header.meta)
+        if self._is_ours(path, data):
+            return dict(self._seen[path].header.meta)
         try:
             return dict(self._checked(thread_id, path, data)[0].header.meta)
         except DamagedThreadError:
@@ -173,6 +173,7 @@ class ThreadDirectory:
     def forget(self, path: Path) -> None:
         """Drop what is remembered of a file that is gone."""
         self._seen.pop(path, None)
+        self._tried.pop(path, None)
         self._shelf.forget(path)
         self.conflicts.settle(path)
 
@@ -204,13 +205,25 @@ class ThreadDirectory:
         self.quarantine.release(path)
         return record, state
 
+    def _is_ours(self, path: Path, data: bytes | None) -> bool:
+        """Return whether a file holds what was last loaded or saved here.
+
+        A write that failed may have come as far as its place: then that is what was saved.
+        """
+        tried = self._tried.get(path)
+        digest = None if data is None else _digest(data)
+        if tried is not None and tried.digest == digest:
+            self._seen[path] = tried
+        seen = self._seen.get(path)
+        return seen is not None and seen.digest == digest
+
     def _save_aside(self, path: Path, last: Header, text: str, theirs: bytes) -> None:
         found = self._checked(last.id, path, theirs)[0].header
         if found.schema > SCHEMA:
             raise FutureSchemaError(found.id, found.schema)
         aside, base = self.conflicts.place(path, last)
         header = base.saved(self._clock())
-        self._write(aside, header, text)
+        self._write(aside, header, text, ours=False)
         self.conflicts.note(path, aside, header)
 
     def _back_up(self, path: Path, header: Header, data: bytes | None) -> None:
@@ -222,9 +235,13 @@ class ThreadDirectory:
             if not backup.exists():
                 write_atomically(backup, data)
 
-    def _write(self, path: Path, header: Header, state: str) -> _Seen:
+    def _write(self, path: Path, header: Header, state: str, *, ours: bool) -> None:
+        """Write a file; `ours` when a later save may replace it."""
         text = encode_record(header, state).encode("ascii")
         data = self._codec.seal(stem_of(path), text)
+        written = _Seen(_digest(data), header)
+        if ours:
+            self._tried[path] = written
         try:
             write_atomically(path, data)
         except OSError as error:
@@ -232,7 +249,9 @@ class ThreadDirectory:
                 f"Thread {header.id!r} was not saved to {path}: {error.strerror or error}. "
                 "It is still in memory and will be saved again; make room or check the disk."
             ) from error
-        return _Seen(_digest(data), header)
+        if ours:
+            self._seen[path] = written
+            self._tried.pop(path, None)
 
 
 @contextmanager

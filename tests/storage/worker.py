@@ -1,0 +1,165 @@
+"""Processes that use a store, for the tests of what happens between processes.
+
+`python -m tests.storage.worker DEED KIND FOLDER …`, see the functions below.
+"""
+
+import asyncio
+import importlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import ThreadLockedError
+from tests.storage.helpers import FILE_STORES, saying, words
+
+REPOSITORY = Path(__file__).parents[2]
+LONG = "x" * 20_000
+
+
+def start(deed: str, kind: str, folder: Path, *more: str) -> subprocess.Popen[str]:
+    """Begin a deed in a process of its own."""
+    command = [sys.executable, "-m", "tests.storage.worker", deed, kind, str(folder), *more]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+class NaiveStorage:
+    """Writes the way no store may: over the old file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "t.json"
+        folder.mkdir(exist_ok=True)
+
+    async def save(self, thread_id: str, state: ChatState) -> None:
+        with self._path.open("w") as file:
+            json.dump([message.content for message in state.messages], file)
+
+    async def load(self, thread_id: str) -> ChatState | None:
+        with suppress(ValueError):
+            return saying(*json.loads(self._path.read_text())) if self._path.exists() else None
+        return None
+
+
+def _open_store(kind: str, folder: Path) -> Any:
+    return NaiveStorage(folder) if kind == "naive" else FILE_STORES[kind](folder)
+
+
+async def hold(kind: str, folder: Path) -> None:
+    """Open the thread `t` and hold it until there is nothing more to read."""
+    storage = FILE_STORES[kind](folder)
+    print((await storage.open("t")).writable, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+async def append(kind: str, folder: Path, name: str, times: str) -> None:
+    """Add messages to the thread `t`; print which were kept and which refused."""
+    storage = FILE_STORES[kind](folder)
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    kept, refused = [], []
+    for number in range(int(times)):
+        text = f"{name}{number}"
+        state = await storage.load("t") or ChatState()
+        longer = replace(state, messages=(*state.messages, Message(text, "user", text)))
+        try:
+            await storage.save("t", longer)
+        except ThreadLockedError:
+            refused.append(text)
+        else:
+            kept.append(text)
+    print(json.dumps([kept, refused]))
+
+
+@dataclass
+class Toll:
+    """What kills did: starts that found nothing readable, lost saves, left-over files."""
+
+    rounds: int = 0
+    saves: int = 0
+    torn: int = 0
+    lost: int = 0
+    left_over: int = 0
+
+
+def kills(kind: str, folder: Path, rounds: str, seed: str) -> None:
+    """Kill a saving process at random moments, again and again; print the toll.
+
+    Each process is forked from this one, which has no threads, so that a round is short.
+    """
+    for module in ("filelock", "cryptography.hazmat.primitives.ciphers.aead"):
+        importlib.import_module(module)  # once, not in every round
+    chance, toll, promised = random.Random(int(seed)), Toll(), 0
+    for _ in range(int(rounds) + 1):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _save_for_ever(kind, folder, writing)
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            found, left_over = (int(word) for word in lines.readline().split())
+            toll.torn += found < 0
+            toll.lost += 0 <= found < promised
+            toll.left_over += left_over
+            time.sleep(chance.uniform(0.005, 0.03))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            saved = [int(line) for line in lines if line.endswith("\n")]
+        promised = saved[-1] if saved else max(found, 0)
+        toll.rounds += 1
+        toll.saves += len(saved)
+    print(json.dumps(vars(toll)))
+
+
+def _save_for_ever(kind: str, folder: Path, writing: int) -> None:
+    """Tell what a start finds, then save ever higher numbers and tell each when it is saved."""
+
+    async def work() -> None:
+        storage = _open_store(kind, folder)
+        state = await storage.load("t")
+        number = int(words(state)[0]) if state is not None else _nothing(folder)
+        os.write(writing, f"{number} {_left_over(folder)}\n".encode())
+        number = max(number, 0)
+        while True:
+            number += 1
+            await storage.save("t", saying(str(number), LONG))
+            os.write(writing, f"{number}\n".encode())
+
+    try:
+        asyncio.run(work())
+    finally:
+        os._exit(1)
+
+
+def _nothing(folder: Path) -> int:
+    """Return 0 where no thread was ever saved, -1 where there should be one."""
+    return -1 if any(folder.glob("t*")) else 0
+
+
+def _left_over(folder: Path) -> int:
+    return len(list(folder.glob(".*.tmp")))
+
+
+def main() -> None:
+    """Do what the command line says."""
+    deed, kind, folder, *more = sys.argv[1:]
+    if deed == "kills":
+        kills(kind, Path(folder), *more)
+    elif deed == "hold":
+        asyncio.run(hold(kind, Path(folder)))
+    else:
+        asyncio.run(append(kind, Path(folder), *more))
+
+
+if __name__ == "__main__":
+    main()
