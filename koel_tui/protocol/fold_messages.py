@@ -14,7 +14,7 @@ from ag_ui.core import (
 
 from koel_tui.protocol.fold_basics import NOT_PLAIN, event_time, malformed
 from koel_tui.protocol.messages import content_of, echo_of, from_ag_ui
-from koel_tui.protocol.patch import PatchError, patched
+from koel_tui.protocol.patch import patched
 from koel_tui.protocol.rope import Rope
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought, ToolCall
 
@@ -77,10 +77,7 @@ def activity_patched(event: ActivityDeltaEvent, state: ChatState) -> ChatState:
         return state
     known = state.messages[index]
     try:
-        content = json.loads(known.content)
-        if not isinstance(content, dict):
-            raise PatchError("the activity is not an object")
-        text, _ = content_of(patched(content, event.patch))
+        text, _ = content_of(patched(json.loads(known.content), event.patch))
     except (ValueError, RecursionError) as error:
         return malformed(state, event, error)
     extra = {**known.extra, "activityType": event.activity_type}

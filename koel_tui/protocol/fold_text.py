@@ -21,12 +21,23 @@ _OTHER_ROLES = ("user", "system")
 
 
 def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
-    """Open a message; one that was opened by a call gets its text."""
+    """Open a message; one that was opened by a call gets its text.
+
+    An interrupted answer at the end of the thread is opened again: the agent goes on with it.
+    """
     for index, opened in enumerate(state.open_messages):
         if opened.key == event.message_id:
             if opened.has_text:
                 return state
             return with_open(state, index, replace(opened, has_text=True))
+    last = state.messages[-1] if state.messages else None
+    if last is not None and last.interrupted and last.id == event.message_id:
+        reopened = OpenMessage.of(replace(last, interrupted=False, timestamp=None))
+        return replace(
+            state,
+            messages=state.messages[:-1],
+            open_messages=(*state.open_messages, reopened),
+        )
     if event.role not in _OTHER_ROLES:
         return open_assistant(state, event.message_id, name=event.name, has_text=True)[0]
     unused = unused_id(event.message_id, state.messages, state.open_messages)

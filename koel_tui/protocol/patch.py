@@ -1,6 +1,6 @@
 """JSON patches (RFC 6902) over plain values: all of one or nothing of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,7 +12,7 @@ class PatchError(ValueError):
     """A patch that cannot be applied."""
 
 
-def patched(document: Mapping[str, Any], operations: Iterable[BaseModel]) -> dict[str, Any]:
+def patched(document: object, operations: Iterable[BaseModel]) -> dict[str, Any]:
     """Return a copy of `document` with all of `operations` applied; nothing given is changed.
 
     Raises `PatchError` when one of them fails or when the outcome is no JSON object.
@@ -23,7 +23,7 @@ def patched(document: Mapping[str, Any], operations: Iterable[BaseModel]) -> dic
 
     try:
         steps = plain([each.model_dump(by_alias=True) for each in operations])
-        outcome = plain(apply_patch(dict(document), steps))
+        outcome = plain(apply_patch(document, steps))
     except (JsonPatchException, JsonPointerException) as error:
         raise PatchError(str(error) or type(error).__name__) from error
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:

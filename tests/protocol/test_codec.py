@@ -131,6 +131,8 @@ def _broken(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         _broken(lambda wire: wire["messages"][0].update(timestamp=3)),
         _broken(lambda wire: wire["messages"][0].update(interrupted="yes")),
         _broken(lambda wire: wire["messages"][0].update(attachments=[3])),
+        _broken(lambda wire: wire["messages"][0].update(reasoningIds=[3])),
+        _broken(lambda wire: wire["messages"][0].update(reasoningIds="r")),
         _broken(lambda wire: wire.update(pendingMessage=[])),
         _broken(lambda wire: wire.update(pendingToolCalls=[{"id": "t"}])),
         _broken(lambda wire: wire.update(state=[])),

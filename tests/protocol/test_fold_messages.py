@@ -78,6 +78,14 @@ def test_an_activity_that_cannot_be_patched_is_an_error(content: str) -> None:
     assert replace(after, error=None) == replace(before, phase=RunPhase.ERROR)
 
 
+@pytest.mark.parametrize("content", ["[]", "[1]", "null"])
+def test_an_activity_that_is_no_object_stays_an_error_whatever_the_patch(content: str) -> None:
+    before = ChatState(messages=(Message("p1", "activity", content),))
+    after = fold(before, patch())
+    assert isinstance(after.error, ProtocolError)
+    assert after.messages == before.messages
+
+
 def test_an_activity_that_json_cannot_hold_is_an_error() -> None:
     after = fold(ChatState(), activity({"a": float("nan")}))
     assert isinstance(after.error, ProtocolError)

@@ -191,6 +191,11 @@ def test_encrypted_reasoning_without_text_belongs_to_the_message_that_follows() 
     ]
 
 
+def test_an_encrypted_value_of_a_call_is_no_reasoning() -> None:
+    state = fold_all(encrypted("tc9", "QQ==", "tool-call"), *text("x"))
+    assert state.messages[0].reasoning_ids == ()
+
+
 def test_an_encrypted_value_of_nothing_known_is_sent_before_the_last_question() -> None:
     state = fold_all(started(), encrypted("e1", "QQ=="), finished())
     assert state.messages == ()

@@ -30,6 +30,7 @@ from tests.protocol.build import (
     start,
     started,
     text,
+    thought,
 )
 from tests.protocol.strategies import A_MOMENT
 
@@ -119,6 +120,11 @@ def test_a_call_made_while_its_message_is_written_stays_with_it() -> None:
     assert shape(done)[0] == ("a1", ["tc1"])
 
 
+def test_a_message_cut_off_after_its_call_was_answered_stands_before_the_answer() -> None:
+    state = fold_all(started(), start(), content("a"), *call(), result(), finished("cancelled"))
+    assert [message.id for message in state.messages] == ["a1", "r-tc1"]
+
+
 def test_text_that_follows_a_call_being_made_joins_its_message() -> None:
     state = fold_all(call_start(), start(), content("hm"), call_end(), end())
     assert [(m.content, len(m.tool_calls)) for m in state.messages] == [("hm", 1)]
@@ -134,6 +140,16 @@ def test_a_call_never_lands_on_a_message_of_an_earlier_turn() -> None:
     state = fold_all(*text("old"), over=ChatState(messages=(HELLO,)))
     asked = replace(state, messages=(*state.messages, Message("u2", "user", "again")))
     assert shape(fold_all(*call(), over=asked))[1:] == [("a1", []), ("u2", []), ("a1-2", ["tc1"])]
+
+
+def test_a_call_is_never_made_by_the_users_message() -> None:
+    state = fold_all(start("a1", role="user"), *call(), end("a1"))
+    assert [(m.role, len(m.tool_calls)) for m in state.messages] == [("assistant", 1), ("user", 0)]
+
+
+def test_a_call_without_a_message_takes_the_reasoning_before_it() -> None:
+    state = fold_all(*thought("Hm."), call_start(parent=None), start(), call_end(), end())
+    assert [(m.id, m.reasoning) for m in state.messages] == [("tc1", "Hm."), ("a1", "")]
 
 
 def test_an_id_of_a_call_used_again_is_another_call() -> None:

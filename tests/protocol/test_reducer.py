@@ -173,6 +173,8 @@ def test_run_error_sets_the_error_and_keeps_the_agents_code() -> None:
     state = fold_all(started(), core.RunErrorEvent(message="no model", code="model_missing"))
     assert state.phase is RunPhase.ERROR
     assert state.error == AgentError("no model", agent_code="model_missing")
+    again = core.RunErrorEvent(message="no model", code="model_missing")
+    assert fold(state, again) is state
 
 
 def test_an_error_made_here_comes_back_from_its_event() -> None:
