@@ -3,17 +3,32 @@
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.client import KoelClient
 from koel_tui.session.errors import (
+    NothingToContinueError,
     RunInProgressError,
     SessionDisposedError,
     SessionError,
     ThreadInUseError,
+    UnknownMessageError,
 )
+from koel_tui.session.interceptors import Interceptor, LogRuns, Next, Redact, Retry
+from koel_tui.session.observers import Observer
+from koel_tui.session.tools import ToolHandler, tool_handler
 
 __all__ = [
     "ChatSession",
+    "Interceptor",
     "KoelClient",
+    "LogRuns",
+    "Next",
+    "NothingToContinueError",
+    "Observer",
+    "Redact",
+    "Retry",
     "RunInProgressError",
     "SessionDisposedError",
     "SessionError",
     "ThreadInUseError",
+    "ToolHandler",
+    "UnknownMessageError",
+    "tool_handler",
 ]

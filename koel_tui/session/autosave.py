@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from koel_tui.protocol import ChatState
 from koel_tui.storage import SessionStorage
@@ -75,6 +76,14 @@ class Autosave:
         if self._storage is not None:
             await asyncio.shield(self._enqueue(lambda: self._delete(revision)))
 
+    async def describe(self, fields: Mapping[str, Any]) -> None:
+        """Set what is known about the thread. Raises what the storage raises."""
+        await asyncio.shield(self._enqueue(lambda: self._describe(fields)))
+
+    def note(self, fields: Mapping[str, Any]) -> None:
+        """Set what is known about the thread, if that can be: it is not worth an error."""
+        self._enqueue(lambda: self._try_describe(fields))
+
     def _enqueue(self, job: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
         if self._timer is not None:
             self._timer.cancel()
@@ -109,6 +118,16 @@ class Autosave:
             raise
         self._saved = revision
         self.error = None
+
+    async def _describe(self, fields: Mapping[str, Any]) -> None:
+        if self._storage is not None:
+            await self._storage.update_meta(self._thread_id, **fields)
+
+    async def _try_describe(self, fields: Mapping[str, Any]) -> None:
+        try:
+            await self._describe(fields)
+        except Exception as error:
+            _log.warning("Thread %r: %s was not noted: %s", self._thread_id, list(fields), error)
 
     async def _delete(self, revision: int) -> None:
         if self._storage is not None:

@@ -3,31 +3,40 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ag_ui.core import BaseEvent, RunAgentInput, Tool
+from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, RunErrorEvent, Tool
 
-from koel_tui.agents import Agent
+from koel_tui.agents import METRICS
 from koel_tui.protocol import (
     ChatState,
     Event,
     KoelError,
     Message,
     RunPhase,
+    calls_to_answer,
     end_run,
     error_event,
     fold,
     settle,
     to_ag_ui,
+    truncate,
 )
 from koel_tui.session.autosave import Autosave
 from koel_tui.session.broadcast import Broadcast
-from koel_tui.session.errors import RunInProgressError, SessionDisposedError
+from koel_tui.session.errors import (
+    NothingToContinueError,
+    RunInProgressError,
+    SessionDisposedError,
+    UnknownMessageError,
+)
+from koel_tui.session.means import Means
+from koel_tui.session.rounds import is_last, result_event, rounds
 from koel_tui.session.run import Run, let_go
-from koel_tui.storage import SessionStorage
+from koel_tui.session.tools import ToolHandler, declared, handlers_by_name
 from koel_tui.text import repair
 
 _log = logging.getLogger(__name__)
@@ -38,15 +47,8 @@ _SAVE_GRACE = 0.5
 _RELEASE_GRACE = 5.0
 """Seconds an agent may take to free what it keeps for a thread."""
 
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a client gives each of its sessions to work with."""
-
-    agent: Agent
-    storage: SessionStorage | None
-    clock: Callable[[], datetime]
-    save_interval: float
+Tools = Sequence[Tool | ToolHandler]
+"""What a run offers: a `ToolHandler` is executed here, of a `Tool` the agent only hears."""
 
 
 class ChatSession:
@@ -81,6 +83,8 @@ class ChatSession:
             after=after,
         )
         self._run: Run | None = None
+        self._handlers: Mapping[str, ToolHandler] = {}
+        self._model = ""
         self._tasks: set[asyncio.Future[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         if after is not None:
@@ -116,25 +120,80 @@ class ChatSession:
         """Whether the newest state is not saved yet; never without a storage."""
         return self._autosave.dirty
 
-    def send(self, text: str, *, tools: Sequence[Tool] = ()) -> Coroutine[Any, Any, None]:
-        """Add the user's message, start a run, and return what completes when the run ends.
+    # Runs. State and phase are set at the call; what is returned completes when the run ends. A
+    # failed run does not raise, it is in `state.error`. Cancelling the caller leaves it alone.
 
-        The message and the phase are set at the call. A failed run does not raise, it is in
-        `state.error`. Cancelling the caller leaves the run alone. Raises `RunInProgressError`.
+    def send(self, text: str, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
+        """Add the user's message and run. Raises `RunInProgressError`."""
+        self._check_idle()
+        return self._ask(self._state, text, tools)
+
+    def edit(self, message_id: str, text: str, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
+        """Replace a message and all that came after it by a message of the user's, and run.
+
+        Raises `RunInProgressError` and `UnknownMessageError`.
         """
-        self._check()
-        if self._run is not None:
-            raise RunInProgressError(self._thread_id)
-        message = Message(_new_id(), "user", repair(text), timestamp=self._now())
-        messages = (*self._state.messages, message)
-        self._set(replace(self._state, messages=messages, error=None, phase=RunPhase.RUNNING))
-        self._autosave.now()
-        return self._start(tools)
+        self._check_idle()
+        return self._ask(truncate(self._state, self._place(message_id)), text, tools)
+
+    def regenerate(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
+        """Drop everything after the user's last message, and run.
+
+        Nothing happens when the user has said nothing. Raises `RunInProgressError`.
+        """
+        self._check_idle()
+        messages = self._state.messages
+        asked = [index for index, message in enumerate(messages) if message.role == "user"]
+        if not asked:
+            return _nothing()
+        return self._start(truncate(self._state, asked[-1] + 1), tools)
+
+    def continue_answer(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
+        """Let the agent go on with the interrupted answer at the end of the thread.
+
+        Raises `RunInProgressError`, and `NothingToContinueError` when there is none.
+        """
+        self._check_idle()
+        last = self._state.messages[-1] if self._state.messages else None
+        if last is None or last.role != "assistant" or not last.interrupted:
+            raise NothingToContinueError(self._thread_id)
+        return self._start(self._state, tools)
 
     def cancel(self) -> None:
         """End the run in flight at once and keep what has come; nothing happens when idle."""
         self._check()
         self._abandon()
+
+    async def branch(self, message_id: str) -> "ChatSession":
+        """Return the session of a new thread with the messages up to the one named.
+
+        It is saved, with this thread as `parent` in what is known about it. Raises
+        `UnknownMessageError` and what the storage raises.
+        """
+        self._check()
+        begun = truncate(self._state, self._place(message_id) + 1)
+        branch = self._means.open_session(settle(replace(begun, error=None)), self.forward)
+        try:
+            await branch.persist()
+            await branch.describe(parent=self._thread_id)
+        except BaseException:
+            branch.dispose()
+            raise
+        return branch
+
+    def update_state(self, patch: Mapping[str, Any]) -> None:
+        """Set keys of the shared state, which agents get with the next run."""
+        self._check()
+        self._set(replace(self._state, state={**self._state.state, **patch}))
+        self._autosave.soon()
+
+    async def describe(self, **fields: Any) -> None:
+        """Set what is known about the thread, its title for instance; None removes a field.
+
+        Raises what the storage raises; nothing happens without one.
+        """
+        self._check()
+        await self._autosave.describe(fields)
 
     async def persist(self) -> None:
         """Save the state. Raises what the storage raises; nothing happens without a storage."""
@@ -173,26 +232,55 @@ class ChatSession:
             self._closing = asyncio.create_task(self._close(self._autosave.now()))
         return asyncio.shield(self._closing)
 
-    def _start(self, tools: Sequence[Tool]) -> Coroutine[Any, Any, None]:
-        run = self._run = Run(
-            _new_id(), on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end
+    def _ask(self, before: ChatState, text: str, tools: Tools) -> Coroutine[Any, Any, None]:
+        message = Message(_new_id(), "user", repair(text), timestamp=self._now())
+        return self._start(replace(before, messages=(*before.messages, message)), tools)
+
+    def _start(self, state: ChatState, tools: Tools) -> Coroutine[Any, Any, None]:
+        handlers = handlers_by_name(tools)
+        self._set(replace(state, error=None, phase=RunPhase.RUNNING))
+        self._autosave.now()
+        run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
+        self._run, self._handlers = run, handlers
+        offered, earlier = declared(tools), tuple(self._tasks)
+        self._keep(
+            run.start(
+                lambda: rounds(
+                    self._means.ask,
+                    lambda: self._input(offered),
+                    lambda: self._state,
+                    handlers,
+                    _new_id,
+                ),
+                earlier,
+            )
         )
-        ask = self._means.agent.run
-        earlier = tuple(self._tasks)
-        self._keep(run.start(lambda: ask(self._input(run.run_id, tools)), earlier))
         return self._completion(run)
 
-    def _on_event(self, event: Event) -> None:
-        stamped = self._stamp(event)
-        self._events.publish(stamped)
-        self._set(fold(self._state, stamped))
+    def _on_event(self, event: Event) -> bool:
+        """Take an event of the run; return whether the run is over with it."""
+        if isinstance(event, RunErrorEvent):
+            self._answer_calls("Error: the run failed before this call was executed.")
+        if isinstance(event, CustomEvent) and event.name == METRICS:
+            self._note_model(event.value)
+        state = self._apply(event)
+        for reduce in self._means.reducers:
+            state = reduce(state, event)
+        self._set(state)
         self._autosave.soon()
+        return is_last(event, self._state, self._handlers)
+
+    def _apply(self, event: Event) -> ChatState:
+        """Tell everybody of an event and return what it makes of the state."""
+        stamped = self._stamp(event)
+        self._means.observers.event(self._thread_id, stamped)
+        self._events.publish(stamped)
+        return fold(self._state, stamped)
 
     def _on_failure(self, error: KoelError) -> None:
-        event = self._stamp(error_event(error))
-        self._events.publish(event)
+        self._answer_calls("Error: the run failed before this call was executed.")
         # The event tells the same error, but only this one knows its cause.
-        self._set(replace(fold(self._state, event), error=error))
+        self._set(replace(self._apply(error_event(error)), error=error))
 
     def _on_end(self) -> None:
         self._run = None
@@ -207,8 +295,21 @@ class ChatSession:
             return
         run, self._run = self._run, None
         run.abandon()
+        self._answer_calls("Error: the user stopped this before there was a result.")
         self._set(end_run(self._state, RunPhase.CANCELLED, self._now()))
         self._autosave.now()
+
+    def _answer_calls(self, why: str) -> None:
+        """Answer the calls that will not be executed any more: models need one for each."""
+        if self._handlers:
+            for call in calls_to_answer(self._state):
+                self._set(self._apply(result_event(_new_id(), call, why)))
+
+    def _note_model(self, figures: Any) -> None:
+        model = figures.get("model") if isinstance(figures, Mapping) else None
+        if isinstance(model, str) and model != self._model:
+            self._model = model
+            self._autosave.note({"model": model})
 
     async def _close(self, last_save: asyncio.Future[None]) -> None:
         await asyncio.wait([last_save])
@@ -222,13 +323,13 @@ class ChatSession:
         except Exception as error:  # the thread is saved; nothing is lost but the agent's memory
             _log.warning("The agent did not release thread %r: %r", self._thread_id, error)
 
-    def _input(self, run_id: str, tools: Sequence[Tool]) -> RunAgentInput:
+    def _input(self, tools: list[Tool]) -> RunAgentInput:
         return RunAgentInput(
             thread_id=self._thread_id,
-            run_id=run_id,
-            messages=to_ag_ui(self._state.messages),
+            run_id=_new_id(),
+            messages=to_ag_ui(self._state.messages, self._state.reasoning_echo),
             state=dict(self._state.state),
-            tools=list(tools),
+            tools=tools,
             context=[],
             forwarded_props=dict(self.forward),
         )
@@ -238,6 +339,7 @@ class ChatSession:
             self._state = state
             self._autosave.changed()
             self._states.publish(state)
+            self._means.observers.state(self._thread_id, state)
 
     def _stamp(self, event: Event) -> Event:
         """Return the event with a time, so that the fold needs no clock of its own."""
@@ -250,6 +352,12 @@ class ChatSession:
         now = self._means.clock()
         return now - timedelta(microseconds=now.microsecond % 1000)
 
+    def _place(self, message_id: str) -> int:
+        for index, message in enumerate(self._state.messages):
+            if message.id == message_id:
+                return index
+        raise UnknownMessageError(self._thread_id, message_id)
+
     def _keep(self, task: asyncio.Future[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -260,6 +368,15 @@ class ChatSession:
                 f"The session of thread {self._thread_id!r} was closed. Open the thread again."
             )
 
+    def _check_idle(self) -> None:
+        self._check()
+        if self._run is not None:
+            raise RunInProgressError(self._thread_id)
+
 
 def _new_id() -> str:
     return str(uuid.uuid4())
+
+
+async def _nothing() -> None:
+    """Complete at once."""

@@ -2,14 +2,17 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from koel_tui.agents import Agent
 from koel_tui.protocol import ChatState
-from koel_tui.session.chat_session import ChatSession, Means
+from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
+from koel_tui.session.interceptors import Interceptor, pipeline
+from koel_tui.session.means import Means, Reducer
+from koel_tui.session.observers import Observer, Observers
 from koel_tui.storage import SessionStorage
 
 
@@ -21,8 +24,10 @@ def utc_now() -> datetime:
 class KoelClient:
     """Makes sessions that talk to one agent and owns them until they are disposed.
 
-    `storage` is where sessions save themselves; None saves nothing. `clock` gives the UTC times of
-    messages. `save_interval` is the least time in seconds between two saves while text streams.
+    `storage` is where sessions save themselves; None saves nothing. `reducers` carry states on
+    after the fold, left to right. `interceptors` stand around each run, the first outermost, and
+    `observers` hear everything. `clock` gives the UTC times of messages. `save_interval` is the
+    least time in seconds between two saves while text streams.
     """
 
     def __init__(
@@ -30,10 +35,22 @@ class KoelClient:
         agent: Agent,
         storage: SessionStorage | None = None,
         *,
+        reducers: Sequence[Reducer] = (),
+        interceptors: Sequence[Interceptor] = (),
+        observers: Sequence[Observer] = (),
         clock: Callable[[], datetime] = utc_now,
         save_interval: float = 1.0,
     ) -> None:
-        self._means = Means(agent, storage, clock, save_interval)
+        self._means = Means(
+            agent=agent,
+            ask=pipeline(agent, interceptors),
+            storage=storage,
+            clock=clock,
+            save_interval=save_interval,
+            open_session=lambda initial, forward: self.new_session(None, initial, forward),
+            reducers=tuple(reducers),
+            observers=Observers(observers),
+        )
         self._sessions: list[ChatSession] = []
         self._disposed: asyncio.Task[None] | None = None
 

@@ -15,6 +15,26 @@ class RunInProgressError(SessionError):
         self.thread_id = thread_id
 
 
+class NothingToContinueError(SessionError):
+    """An answer was to be continued where no interrupted one is at the end."""
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(
+            f"Thread {thread_id!r} does not end with an interrupted answer. Regenerate the "
+            "answer, or ask for more in a message."
+        )
+        self.thread_id = thread_id
+
+
+class UnknownMessageError(SessionError):
+    """A message was named that the thread does not have."""
+
+    def __init__(self, thread_id: str, message_id: str) -> None:
+        super().__init__(f"Thread {thread_id!r} has no message {message_id!r}. Look at its state.")
+        self.thread_id = thread_id
+        self.message_id = message_id
+
+
 class SessionDisposedError(SessionError):
     """A session or client was used after it was disposed."""
 

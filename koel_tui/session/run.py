@@ -1,10 +1,8 @@
-"""One run in flight: the task that pulls an agent's events, and how it ends."""
+"""One run in flight: the task that pulls its events, and how it ends."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-
-from ag_ui.core import RunErrorEvent, RunFinishedEvent
 
 from koel_tui.protocol import Event, KoelError, ProtocolError, classify
 
@@ -20,20 +18,18 @@ STOP_GRACE = 1.0
 class Run:
     """One run in flight.
 
-    It reports each event, the reason if it ends without an event that says so, and last, once,
-    that it ended. It is *over* when it ended or was abandoned: then it reports nothing more. Its
-    task may last longer, until the agent has let go.
+    It reports each event, which `on_event` calls the last by returning True, the reason if none
+    comes, and at the end, once, that it ended. It is *over* when it ended or was abandoned: then it
+    reports nothing more. Its task may last longer, until the agent has let go.
     """
 
     def __init__(
         self,
-        run_id: str,
         *,
-        on_event: Callable[[Event], None],
+        on_event: Callable[[Event], bool],
         on_failure: Callable[[KoelError], None],
         on_end: Callable[[], None],
     ) -> None:
-        self.run_id = run_id
         self._on_event = on_event
         self._on_failure = on_failure
         self._on_end = on_end
@@ -87,8 +83,7 @@ class Run:
             async for event in events:
                 if self._over.is_set():
                     return
-                self._on_event(event)
-                if isinstance(event, RunFinishedEvent | RunErrorEvent):
+                if self._on_event(event):
                     self._end()
                     return
                 # An agent that never waits must not keep readers, keys and cancel from running.
@@ -102,7 +97,7 @@ class Run:
     def _fail(self, error: KoelError) -> None:
         if self._over.is_set():
             if not isinstance(error.cause, asyncio.CancelledError):
-                _log.warning("Run %s failed after it was over: %r", self.run_id, error)
+                _log.warning("A run failed after it was over: %r", error)
             return
         self._on_failure(error)
         self._end()
@@ -113,9 +108,8 @@ class Run:
 
     def _warn(self) -> None:
         _log.warning(
-            "The agent has not stopped %d ms after run %s was cancelled; going on without it",
+            "The agent has not stopped %d ms after its run was cancelled; going on without it",
             CANCEL_GRACE * 1000,
-            self.run_id,
         )
 
 

@@ -18,11 +18,14 @@ class Log:
 
     def run(self) -> Run:
         return Run(
-            "r1",
-            on_event=self.events.append,
+            on_event=self._hear,
             on_failure=self.failures.append,
             on_end=self._end,
         )
+
+    def _hear(self, event: Event) -> bool:
+        self.events.append(event)
+        return False
 
     def _end(self) -> None:
         self.ends += 1

@@ -1,0 +1,37 @@
+"""The chain: an agent's events written out and checked, then each interceptor around the next."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from ag_ui.core import RunAgentInput
+
+from koel_tui.agents import Agent
+from koel_tui.protocol import Event, expand_chunks, verify
+
+Next = Callable[[RunAgentInput], AsyncIterator[Event]]
+"""What an interceptor stands in front of: the next one, or the agent."""
+
+
+class Interceptor(Protocol):
+    """Sees the input of a run on its way in and the events on their way out."""
+
+    def __call__(self, run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
+        """Return the events of `run`; what it does not ask `following` for never happens.
+
+        An exception ends the run as its error. Close the iterator of `following` on every way
+        out; `koel_tui.protocol.streams.closing` does.
+        """
+        ...
+
+
+def pipeline(agent: Agent, interceptors: Sequence[Interceptor]) -> Next:
+    """Return what runs `agent` behind `interceptors`, the first of which is asked first."""
+
+    def checked(run: RunAgentInput) -> AsyncIterator[Event]:
+        return verify(expand_chunks(agent.run(run)))
+
+    following: Next = checked
+    for interceptor in reversed(interceptors):
+        following = partial(interceptor, following=following)
+    return following

@@ -1,0 +1,96 @@
+"""Masking of texts, whole or as they come in pieces. Pure."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+MASK = "[REDACTED]"
+
+Pattern = str | re.Pattern[str]
+"""A string that is looked for literally, or a regular expression."""
+
+_Span = tuple[int, int]
+
+
+def masked(text: str, patterns: Sequence[Pattern]) -> str:
+    """Return `text` with each match replaced, matches that overlap by one mask."""
+    return _cover(text, _spans(text, patterns), 0, len(text))
+
+
+class Masking:
+    """Masks a text that comes in pieces; what may still become a match waits for the next one.
+
+    A match of a regular expression is found across pieces up to `longest` characters.
+    """
+
+    def __init__(self, patterns: Sequence[Pattern], longest: int) -> None:
+        self._patterns = patterns
+        self._longest = longest
+        self._text = ""
+        self._done = 0  # what is before is given out, and kept for patterns that look behind
+
+    def feed(self, piece: str) -> str:
+        """Return what is certain of the text so far and was not returned yet."""
+        self._text += piece
+        spans = [span for span in _spans(self._text, self._patterns) if span[1] > self._done]
+        cut = self._waiting_from()
+        for start, end in spans:
+            if start < cut < end:  # the match may grow, or another may overlap it
+                cut = start
+        return self._give(spans, max(cut, self._done))
+
+    def finish(self) -> str:
+        """Return the rest."""
+        spans = [span for span in _spans(self._text, self._patterns) if span[1] > self._done]
+        return self._give(spans, len(self._text))
+
+    def _waiting_from(self) -> int:
+        """Return where the text begins that a match may still need."""
+        size = len(self._text)
+        first = size
+        for pattern in self._patterns:
+            if isinstance(pattern, str):
+                begins = max(self._done, size - len(pattern) + 1)
+                held = (at for at in range(begins, size) if pattern.startswith(self._text[at:]))
+                first = min(first, next(held, size))
+            else:
+                first = min(first, size - self._longest)
+        return max(first, self._done)
+
+    def _give(self, spans: list[_Span], cut: int) -> str:
+        given = _cover(self._text, spans, self._done, cut)
+        forgotten = max(0, cut - self._longest)
+        self._text, self._done = self._text[forgotten:], cut - forgotten
+        return given
+
+
+def _spans(text: str, patterns: Sequence[Pattern]) -> list[_Span]:
+    """Return where the patterns match, in order, those that overlap as one."""
+    found = sorted(span for pattern in patterns for span in _matches(text, pattern))
+    spans: list[_Span] = []
+    for start, end in found:
+        if spans and start < spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def _matches(text: str, pattern: Pattern) -> Iterator[_Span]:
+    if isinstance(pattern, str):
+        at = text.find(pattern)
+        while at >= 0:
+            yield at, at + len(pattern)
+            at = text.find(pattern, at + 1)
+    else:
+        yield from (match.span() for match in pattern.finditer(text) if match.group())
+
+
+def _cover(text: str, spans: list[_Span], start: int, end: int) -> str:
+    """Return the part of `text` from `start` to `end` with a mask for each span in it."""
+    pieces, at = [], start
+    for first, last in spans:
+        if last <= start or first >= end:
+            continue
+        pieces += [text[at : max(first, at)], MASK]
+        at = last
+    return "".join((*pieces, text[at:end]))

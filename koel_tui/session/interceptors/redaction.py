@@ -1,0 +1,118 @@
+"""Redaction: what must not be kept is taken out of the events before anything sees them."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from ag_ui.core import (
+    BaseEvent,
+    EventType,
+    MessagesSnapshotEvent,
+    RunAgentInput,
+    ToolCallResultEvent,
+)
+
+from koel_tui.protocol import Event
+from koel_tui.protocol.streams import closing
+from koel_tui.session.interceptors.chain import Next
+from koel_tui.session.interceptors.masking import Masking, Pattern, masked
+
+_ENDS = {
+    EventType.TEXT_MESSAGE_CONTENT: EventType.TEXT_MESSAGE_END,
+    EventType.REASONING_MESSAGE_CONTENT: EventType.REASONING_MESSAGE_END,
+    EventType.TOOL_CALL_ARGS: EventType.TOOL_CALL_END,
+}
+"""The events that carry a text in deltas, and those that end it."""
+
+
+class Redact:
+    """Replaces what matches any of `patterns` by [REDACTED], wherever the deltas were cut.
+
+    A string is taken literally. Messages, reasoning, arguments and results of tools are searched;
+    ids and names are not. Where a match may still be coming, the text before it waits: for a string
+    no longer than its own length, for a regular expression always the last `longest` characters,
+    which is the longest match that is found across deltas. Raises ValueError without patterns.
+    """
+
+    def __init__(self, patterns: Sequence[Pattern], *, longest: int = 64) -> None:
+        self._patterns = tuple(each for each in patterns if each)
+        literal = (len(each) for each in self._patterns if isinstance(each, str))
+        self._longest = max(longest, *literal, 0)
+        if not self._patterns:
+            raise ValueError("redaction needs at least one pattern that is not empty")
+
+    async def __call__(self, run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
+        """Return the events of `following` with their content redacted."""
+        texts = _OpenTexts(self._patterns, self._longest)
+        events = following(run)
+        async with closing(events):
+            try:
+                async for event in events:
+                    for redacted in self._redacted(event, texts):
+                        yield redacted
+            except Exception:
+                for rest in texts.finish():  # what was said before the failure stays said
+                    yield rest
+                raise
+
+    def _redacted(self, event: Event, texts: "_OpenTexts") -> Iterator[Event]:
+        match event:
+            case BaseEvent(type=kind) if kind in _ENDS:
+                yield from texts.feed(event)
+            case BaseEvent(type=kind) if kind in _ENDS.values():
+                yield from texts.finish(kind, _id_of(event))
+                yield event
+            case ToolCallResultEvent():
+                yield event.model_copy(update={"content": self._masked(event.content)})
+            case MessagesSnapshotEvent():
+                messages = [self._message(each) for each in event.messages]
+                yield event.model_copy(update={"messages": messages})
+            case BaseEvent(type=EventType.RUN_FINISHED | EventType.RUN_ERROR):
+                yield from texts.finish()
+                yield event
+            case _:
+                yield event
+
+    def _message(self, message: Any) -> Any:
+        return message.model_copy(update={"content": self._masked(message.content)})
+
+    def _masked(self, content: Any) -> Any:
+        """Return a message's content with every text in it masked; other parts stay."""
+        if isinstance(content, str):
+            return masked(content, self._patterns)
+        if isinstance(content, list):
+            return [
+                part.model_copy(update={"text": masked(part.text, self._patterns)})
+                if isinstance(getattr(part, "text", None), str)
+                else part
+                for part in content
+            ]
+        return content
+
+
+class _OpenTexts:
+    """The texts that are being streamed, by the kind of their events and their ids."""
+
+    def __init__(self, patterns: Sequence[Pattern], longest: int) -> None:
+        self._patterns = patterns
+        self._longest = longest
+        self._open: dict[tuple[EventType, str], tuple[BaseEvent, Masking]] = {}
+
+    def feed(self, event: Any) -> Iterator[Event]:
+        key = (_ENDS[event.type], _id_of(event))
+        if key not in self._open:
+            self._open[key] = (event, Masking(self._patterns, self._longest))
+        certain = self._open[key][1].feed(event.delta)
+        if certain:
+            yield event.model_copy(update={"delta": certain})
+
+    def finish(self, kind: EventType | None = None, name: str = "") -> Iterator[Event]:
+        """Yield the rest of one text, or of all without a kind, and forget it."""
+        for key in list(self._open) if kind is None else [(kind, name)]:
+            event, masking = self._open.pop(key, (None, None))
+            rest = masking.finish() if masking else ""
+            if event is not None and rest:
+                yield event.model_copy(update={"delta": rest})
+
+
+def _id_of(event: BaseEvent) -> str:
+    return str(getattr(event, "tool_call_id", None) or getattr(event, "message_id", ""))

@@ -1,0 +1,83 @@
+"""Retrying a run that the connection failed."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from ag_ui.core import (
+    CustomEvent,
+    RunAgentInput,
+    RunErrorEvent,
+    RunStartedEvent,
+)
+
+from koel_tui.protocol import Event, KoelError, TransportError, classify
+from koel_tui.protocol.events import run_error
+from koel_tui.protocol.streams import closing
+from koel_tui.session.interceptors.chain import Next
+
+RESUMED = "koel.connection_resumed"
+"""CUSTOM event: a run goes on after a failed connection. value: `{"attempt": int}`, from 1."""
+
+
+class Retry:
+    """Tries a run again when the connection failed before the agent said anything.
+
+    Only a `TransportError` is retried, up to `retries` times, after `base_s` seconds doubling up to
+    `most_s`, each wait up to `jitter` (a share) longer or shorter. What was said is never said
+    twice: a run that fails after its first words fails. Cancelling the run ends the wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        retries: int = 5,
+        base_s: float = 1.0,
+        most_s: float = 30.0,
+        jitter: float = 0.2,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._retries = retries
+        self._base_s = base_s
+        self._most_s = most_s
+        self._jitter = jitter
+        self._sleep = sleep
+        self._chance = chance
+
+    async def __call__(self, run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
+        """Return the events of the first attempt that gets through, or the last failure."""
+        started = False
+        for attempt in itertools.count():
+            spoken = False
+            try:
+                events = following(run)
+                async with closing(events):
+                    async for event in events:
+                        if isinstance(event, RunStartedEvent):
+                            if not started:
+                                started = True
+                                yield event
+                            if attempt:
+                                yield CustomEvent(name=RESUMED, value={"attempt": attempt})
+                            continue
+                        if isinstance(event, RunErrorEvent) and not spoken:
+                            _raise_if_transport(run_error(event))
+                        spoken = True
+                        yield event
+                return
+            except Exception as error:
+                failure = classify(error)
+                if spoken or attempt == self._retries or not isinstance(failure, TransportError):
+                    raise
+            await self._sleep(self._delay(attempt))
+
+    def _delay(self, attempt: int) -> float:
+        wait = min(self._base_s * 2.0**attempt, self._most_s)
+        return float(wait * (1 + self._jitter * (2 * self._chance() - 1)))
+
+
+def _raise_if_transport(error: KoelError) -> None:
+    if isinstance(error, TransportError):
+        raise error

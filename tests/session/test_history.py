@@ -1,0 +1,149 @@
+"""What is done with what was said: answered anew, changed, branched, gone on with."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from ag_ui.core import BaseEvent, RunAgentInput
+
+from koel_tui.protocol import ChatState, Message, RunPhase
+from koel_tui.session import (
+    ChatSession,
+    KoelClient,
+    NothingToContinueError,
+    RunInProgressError,
+    UnknownMessageError,
+)
+from koel_tui.storage import MemoryStorage
+from tests.session.helpers import ScriptedAgent, begin, content, end, finish, say, start
+
+TALK = ChatState(
+    messages=(
+        Message("u1", "user", "Name a tree."),
+        Message("a1", "assistant", "Oak."),
+        Message("u2", "user", "Another."),
+        Message("a2", "assistant", "Elm."),
+    )
+)
+
+
+def said(state: ChatState) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in state.messages]
+
+
+def talk(agent: ScriptedAgent, storage: MemoryStorage | None = None) -> ChatSession:
+    return KoelClient(agent, storage=storage).new_session("t", initial=TALK)
+
+
+async def test_session_case_25_regenerate_answers_the_last_question_anew() -> None:
+    agent = ScriptedAgent(say("Ash."))
+    session = talk(agent)
+    await session.regenerate()
+    assert session.state.messages[:3] == TALK.messages[:3]
+    assert said(session.state)[3:] == [("assistant", "Ash.")]
+    first_run = agent.inputs[0].run_id
+    await session.regenerate()
+    assert len(session.state.messages) == 4
+    assert [message.id for message in agent.inputs[1].messages] == ["u1", "a1", "u2"]
+    assert agent.inputs[1].run_id != first_run
+
+
+async def test_regenerate_without_a_question_does_nothing() -> None:
+    agent = ScriptedAgent(say("x"))
+    session = KoelClient(agent).new_session()
+    before = session.state
+    await session.regenerate()
+    assert session.state is before and agent.inputs == []
+
+
+async def test_edit_replaces_a_message_and_what_came_after_it() -> None:
+    session = talk(ScriptedAgent(say("Fir.")))
+    await session.edit("u2", "A conifer.")
+    assert said(session.state)[1:] == [
+        ("assistant", "Oak."), ("user", "A conifer."), ("assistant", "Fir."),
+    ]  # fmt: skip
+    assert session.state.messages[2].id != "u2"
+    with pytest.raises(UnknownMessageError, match="u2"):
+        await session.edit("u2", "again")
+
+
+async def test_nothing_is_changed_while_a_run_is_in_flight() -> None:
+    session = talk(ScriptedAgent(say("x")))
+    sending = session.send("first")
+    attempts: list[Callable[[], Awaitable[None]]] = [
+        session.regenerate,
+        session.continue_answer,
+        lambda: session.edit("u1", "x"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(RunInProgressError):
+            await attempt()
+    await sending
+    assert said(session.state)[-1] == ("assistant", "x")
+
+
+async def test_a_branch_is_a_thread_of_its_own_that_knows_its_parent() -> None:
+    storage = MemoryStorage()
+    session = talk(ScriptedAgent(say("Yew.")), storage)
+    branch = await session.branch("a1")
+    assert branch.state.messages == TALK.messages[:2]
+    assert (await storage.meta(branch.thread_id))["parent"] == "t"
+    await branch.send("One more.")
+    assert session.state == TALK
+    assert await storage.load(branch.thread_id) == branch.state
+    with pytest.raises(UnknownMessageError):
+        await session.branch("nobody")
+
+
+def half() -> ChatState:
+    return ChatState(
+        messages=(
+            Message("u", "user", "Tell."),
+            Message("a", "assistant", "Once upon", interrupted=True),
+        )
+    )
+
+
+async def going_on(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+    """Go on with the last message, as the local agent does."""
+    last = run.messages[-1]
+    assert last.role == "assistant"
+    yield begin(run)
+    yield start(last.id)
+    yield content(last.id, " a time.")
+    yield end(last.id)
+    yield finish(run)
+
+
+async def test_an_interrupted_answer_is_gone_on_with_in_its_own_message() -> None:
+    session = KoelClient(ScriptedAgent(going_on)).new_session(initial=half())
+    await session.continue_answer()
+    assert said(session.state) == [("user", "Tell."), ("assistant", "Once upon a time.")]
+    answer = session.state.messages[1]
+    assert (answer.id, answer.interrupted) == ("a", False)
+    with pytest.raises(NothingToContinueError):
+        await session.continue_answer()
+
+
+async def test_an_answer_that_fails_before_it_goes_on_is_kept_as_it_was() -> None:
+    async def failing(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        raise OSError("gone")
+
+    session = KoelClient(ScriptedAgent(failing)).new_session(initial=half())
+    await session.continue_answer()
+    assert session.state.messages == half().messages
+    assert session.state.phase is RunPhase.ERROR
+
+
+async def test_the_shared_state_is_merged_sent_and_not_lost_in_a_run() -> None:
+    agent = ScriptedAgent(say("x"))
+    session = KoelClient(agent).new_session(initial=ChatState(state={"a": 1, "b": {"c": 1}}))
+    states = session.states()
+    session.update_state({"b": 2})
+    assert (await anext(states)).state == {"a": 1, "b": 2}
+    sending = session.send("hi")
+    session.update_state({"d": 3})
+    await sending
+    assert session.state.state == {"a": 1, "b": 2, "d": 3}
+    await session.send("again")
+    assert agent.inputs[1].state == {"a": 1, "b": 2, "d": 3}
