@@ -1,14 +1,16 @@
 """A storage of one file per thread, in clear or encrypted."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from koel_tui.protocol import ChatState
 from koel_tui.storage.codec import Codec
 from koel_tui.storage.conflicts import Conflict
+from koel_tui.storage.errors import StorageError
 from koel_tui.storage.lanes import Lanes
 from koel_tui.storage.locks import Access
 from koel_tui.storage.migration import Migrations
@@ -17,6 +19,8 @@ from koel_tui.storage.record import newest_first
 from koel_tui.storage.storage import Summary
 from koel_tui.storage.thread_directory import ThreadDirectory
 from koel_tui.storage.trash import Trash
+
+T = TypeVar("T")
 
 
 class FileStorage:
@@ -48,11 +52,11 @@ class FileStorage:
 
     async def open(self, thread_id: str) -> Access:
         """Hold the thread for writing until it is closed, unless somebody else does."""
-        return await self._lanes.run(thread_id, lambda: self._files.open(thread_id))
+        return await self._do("open", thread_id, lambda: self._files.open(thread_id))
 
     async def close(self, thread_id: str) -> None:
         """Let others write the thread; one that is not open is fine."""
-        await self._lanes.run(thread_id, lambda: self._files.close(thread_id))
+        await self._do("close", thread_id, lambda: self._files.close(thread_id))
 
     async def save(self, thread_id: str, state: ChatState) -> None:
         """Write `state` as the thread's newest; what is known about the thread stays.
@@ -60,15 +64,15 @@ class FileStorage:
         Raises `StorageError`: `ThreadLockedError` when somebody else holds the thread;
         `FutureSchemaError` and `DamagedThreadError` say that the file must not be written.
         """
-        await self._lanes.run(thread_id, lambda: self._files.save(thread_id, state))
+        await self._do("save", thread_id, lambda: self._files.save(thread_id, state))
 
     async def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state ready to be shown, or None when none can be read."""
-        return await self._lanes.run(thread_id, lambda: self._files.load(thread_id))
+        return await self._do("read", thread_id, lambda: self._files.load(thread_id))
 
     async def delete(self, thread_id: str) -> None:
         """Remove the thread's file for good; one that is absent is fine."""
-        await self._lanes.run(thread_id, lambda: self._files.delete(thread_id))
+        await self._do("delete", thread_id, lambda: self._files.delete(thread_id))
 
     async def list_threads(self) -> list[str]:
         """Return the ids of the saved threads in a fresh list."""
@@ -76,31 +80,51 @@ class FileStorage:
 
     async def update_meta(self, thread_id: str, /, **fields: Any) -> None:
         """Set what is known about a thread; None removes a field. An absent thread is made."""
-        await self._lanes.run(thread_id, lambda: self._files.update_meta(thread_id, fields))
+        await self._do("save", thread_id, lambda: self._files.update_meta(thread_id, fields))
 
     async def meta(self, thread_id: str) -> dict[str, Any]:
         """Return what is known about a thread, in a fresh dict; empty when it is absent."""
-        return await self._lanes.run(thread_id, lambda: self._files.meta(thread_id))
+        return await self._do("read", thread_id, lambda: self._files.meta(thread_id))
 
     async def summaries(self, limit: int | None = None) -> list[Summary]:
         """Return the saved threads, the one changed last first; with a limit only so many.
 
         With a limit only the files that changed last are read.
         """
-        return newest_first(await asyncio.to_thread(self._files.summaries, limit))
+        with _telling("list the threads"):
+            return newest_first(await asyncio.to_thread(self._files.summaries, limit))
 
     async def trash(self, thread_id: str) -> None:
         """Throw the thread away, in place of an older one of its id; an absent one is fine."""
-        await self._lanes.run(thread_id, lambda: self._trash.put(thread_id))
+        await self._do("throw away", thread_id, lambda: self._trash.put(thread_id))
 
     async def restore(self, thread_id: str) -> None:
         """Take a thread back from the trash. Raises `StorageError` when it cannot be."""
-        await self._lanes.run(thread_id, lambda: self._trash.take_back(thread_id))
+        await self._do("bring back", thread_id, lambda: self._trash.take_back(thread_id))
 
     async def trashed(self) -> list[Summary]:
         """Return the threads in the trash, the one thrown away last first."""
-        return await asyncio.to_thread(self._trash.summaries)
+        with _telling("list the trash"):
+            return await asyncio.to_thread(self._trash.summaries)
 
     async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
         """Remove for good what has been in the trash so long; return how many threads went."""
-        return await asyncio.to_thread(self._trash.empty, older_than)
+        with _telling("empty the trash"):
+            return await asyncio.to_thread(self._trash.empty, older_than)
+
+    async def _do(self, deed: str, thread_id: str, job: Callable[[], T]) -> T:
+        with _telling(f"{deed} thread {thread_id!r}"):
+            return await self._lanes.run(thread_id, job)
+
+
+@contextmanager
+def _telling(deed: str) -> Iterator[None]:
+    """Turn an OSError in a block into a `StorageError` that says what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        place = f" at {error.filename}" if error.filename else ""
+        raise StorageError(
+            f"Cannot {deed}{place}: {error.strerror or error}. "
+            "Check the disk and the permissions, then try again."
+        ) from error

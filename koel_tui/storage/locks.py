@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui.paths import private_directory
-from koel_tui.storage.errors import StorageError, ThreadLockedError, process
+from koel_tui.storage.errors import ThreadLockedError, process
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -62,19 +62,12 @@ class Locks:
     def held(self, name: str, thread_id: str) -> Iterator[None]:
         """Hold the lock for a block, and longer when it is open already.
 
-        Raises `ThreadLockedError`, `StorageError` when there can be no lock.
+        Raises `ThreadLockedError`, OSError when there can be no lock.
         """
         if name in self._held:
             yield
             return
-        try:
-            taken = self._take(name)
-        except OSError as error:
-            raise StorageError(
-                f"Thread {thread_id!r} cannot be locked in {self._directory}: "
-                f"{error.strerror or error}. Check the disk and the permissions, then try again."
-            ) from error
-        if not taken:
+        if not self._take(name):
             raise ThreadLockedError(thread_id, self._holder(name))
         try:
             yield

@@ -44,7 +44,8 @@ class ThreadDirectory:
     """Reads and writes the files of one directory and looks at no others.
 
     Calls for one thread must not overlap. Every write holds the thread's lock and reads the file
-    it replaces: what was not last loaded or saved here is not replaced.
+    it replaces: what was not last loaded or saved here is not replaced. Besides what is said they
+    raise OSError.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class ThreadDirectory:
     def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state, or None when there is none that can be read."""
         path = self.path_of(thread_id)
-        data = self._bytes(thread_id, path)
+        data = _bytes(path)
         if data is None:
             return None
         try:
@@ -92,7 +93,7 @@ class ThreadDirectory:
         """
         text = encode_chat_state(thread_id, state)
         with self.writing(thread_id) as path:
-            data = self._bytes(thread_id, path)
+            data = _bytes(path)
             ours = self._is_ours(path, data)
             seen = self._seen.get(path)
             header = Header(thread_id) if seen is None else seen.header
@@ -106,7 +107,7 @@ class ThreadDirectory:
     def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
         """Set or remove fields of the thread's meta. Raises StorageError."""
         with self.writing(thread_id) as path:
-            data = self._bytes(thread_id, path)
+            data = _bytes(path)
             ours = data is None or self._is_ours(path, data)
             if data is None:
                 record = Record.empty(thread_id)
@@ -120,7 +121,7 @@ class ThreadDirectory:
     def meta(self, thread_id: str) -> dict[str, Any]:
         """Return the thread's meta; empty when there is none that can be read."""
         path = self.path_of(thread_id)
-        data = self._bytes(thread_id, path)
+        data = _bytes(path)
         if data is None:
             return {}
         if self._is_ours(path, data):
@@ -134,7 +135,7 @@ class ThreadDirectory:
         """Remove the thread's file and its backups for good. Raises StorageError."""
         if not self.exists(thread_id):
             return
-        with self.writing(thread_id) as path, telling("delete", thread_id, path):
+        with self.writing(thread_id) as path:
             for backup in self.path.glob(f"{path.stem}.schema-*{path.suffix}"):
                 backup.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -148,9 +149,7 @@ class ThreadDirectory:
 
     def exists(self, thread_id: str) -> bool:
         """Return whether there is a file of the thread. Raises StorageError."""
-        path = self.path_of(thread_id)
-        with telling("read", thread_id, path):
-            return check_plain(path)
+        return check_plain(self.path_of(thread_id))
 
     def path_of(self, thread_id: str) -> Path:
         """Return the path of the thread's file, which need not exist."""
@@ -188,19 +187,13 @@ class ThreadDirectory:
                 self._prepared = True
         self._codec.admit()
 
-    def _bytes(self, thread_id: str, path: Path) -> bytes | None:
-        with telling("read", thread_id, path):
-            read = read_file(path)
-        return None if read is None else read[0]
-
     def _checked(self, thread_id: str, path: Path, data: bytes) -> tuple[Record, ChatState]:
         """Return the thread in the bytes of its file, checked to its last message."""
         try:
             record = self._shelf.decode(data, path)
             state = record.chat_state()
         except NotAThreadError as error:
-            with telling("read", thread_id, path):
-                self.quarantine.take(path, str(error), signature_of(path.lstat()), data)
+            self.quarantine.take(path, str(error), signature_of(path.lstat()), data)
             raise DamagedThreadError(thread_id, str(error)) from error
         self.quarantine.release(path)
         return record, state
@@ -231,9 +224,8 @@ class ThreadDirectory:
         if data is None or header.schema >= SCHEMA:
             return
         backup = beside(path, f"schema-{header.schema}-{_digest(data).hex()[:12]}")
-        with telling("back up", header.id, backup):
-            if not backup.exists():
-                write_atomically(backup, data)
+        if not backup.exists():
+            write_atomically(backup, data)
 
     def _write(self, path: Path, header: Header, state: str, *, ours: bool) -> None:
         """Write a file; `ours` when a later save may replace it."""
@@ -254,16 +246,9 @@ class ThreadDirectory:
             self._tried.pop(path, None)
 
 
-@contextmanager
-def telling(deed: str, thread_id: str, path: Path) -> Iterator[None]:
-    """Turn an OSError in a block into a `StorageError` that says what could not be done."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"Cannot {deed} thread {thread_id!r} at {path}: {error.strerror or error}. "
-            "Check the disk and the permissions, then try again."
-        ) from error
+def _bytes(path: Path) -> bytes | None:
+    read = read_file(path)
+    return None if read is None else read[0]
 
 
 def _digest(data: bytes) -> bytes:

@@ -9,7 +9,7 @@ from koel_tui.paths import private_directory
 from koel_tui.storage.atomic import flush_directory
 from koel_tui.storage.errors import StorageError
 from koel_tui.storage.storage import Summary
-from koel_tui.storage.thread_directory import ThreadDirectory, telling
+from koel_tui.storage.thread_directory import ThreadDirectory
 
 
 class Trash:
@@ -24,13 +24,13 @@ class Trash:
         """Move a thread here, in place of an older one of its id; an absent one is fine."""
         if not self._threads.exists(thread_id):
             return
-        with self._threads.writing(thread_id) as path, telling("throw away", thread_id, path):
+        with self._threads.writing(thread_id) as path:
             self._move(path, private_directory(self._shelf.path) / path.name)
             self._threads.forget(path)
 
     def take_back(self, thread_id: str) -> None:
         """Move a thread from here to its place. Raises `StorageError` when that is not free."""
-        with self._threads.writing(thread_id) as path, telling("bring back", thread_id, path):
+        with self._threads.writing(thread_id) as path:
             if self._threads.exists(thread_id):
                 raise StorageError(
                     f"Thread {thread_id!r} was not brought back: there is a thread of this id. "
@@ -54,16 +54,10 @@ class Trash:
             return 0
         limit = (self._clock() - older_than).timestamp() * 1e9
         gone = [path for path, signature in self._shelf.files() if signature[3] <= limit]
-        try:
-            for path in gone:
-                path.unlink(missing_ok=True)
-                self._shelf.forget(path)
-            flush_directory(self._shelf.path)
-        except OSError as error:
-            raise StorageError(
-                f"Cannot empty the trash {self._shelf.path}: {error.strerror or error}. "
-                "Check the permissions, then try again."
-            ) from error
+        for path in gone:
+            path.unlink(missing_ok=True)
+            self._shelf.forget(path)
+        flush_directory(self._shelf.path)
         return len(gone)
 
     def _move(self, source: Path, target: Path) -> None:

@@ -1,0 +1,206 @@
+"""What a loss of power may leave on the disk: every state that the recorded calls allow."""
+
+import itertools
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from koel_tui.storage.atomic import write_atomically
+
+OLD, NEW = b"old content", b"the new content"
+
+
+@dataclass(frozen=True)
+class Made:
+    inode: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Written:
+    inode: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Emptied:
+    inode: int
+
+
+@dataclass(frozen=True)
+class Renamed:
+    inode: int
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class FileFlushed:
+    inode: int
+
+
+@dataclass(frozen=True)
+class FolderFlushed:
+    pass
+
+
+Step = Made | Written | Emptied | Renamed | FileFlushed | FolderFlushed
+
+
+class Recorder:
+    """Notes what a writer asks of the disk, while it is done for real."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[Step] = []
+        real_open, real_write, real_fsync = os.open, os.write, os.fsync
+        real_replace = os.replace
+
+        def opening(path: Any, flags: int, *more: Any, **named: Any) -> int:
+            fresh = bool(flags & os.O_CREAT) and not Path(path).exists()
+            descriptor = real_open(path, flags, *more, **named)
+            inode = os.fstat(descriptor).st_ino
+            if fresh:
+                self.steps.append(Made(inode, Path(path).name))
+            elif flags & os.O_TRUNC:
+                self.steps.append(Emptied(inode))
+            return descriptor
+
+        def writing(descriptor: int, data: Any) -> int:
+            done = real_write(descriptor, data)
+            self.steps.append(Written(os.fstat(descriptor).st_ino, bytes(data[:done])))
+            return done
+
+        def flushing(descriptor: int) -> None:
+            status = os.fstat(descriptor)
+            folder = stat.S_ISDIR(status.st_mode)
+            self.steps.append(FolderFlushed() if folder else FileFlushed(status.st_ino))
+            real_fsync(descriptor)
+
+        def replacing(source: Any, target: Any, **named: Any) -> None:
+            inode = Path(source).stat().st_ino
+            self.steps.append(Renamed(inode, Path(source).name, Path(target).name))
+            real_replace(source, target, **named)
+
+        monkeypatch.setattr(os, "open", opening)
+        monkeypatch.setattr(os, "write", writing)
+        monkeypatch.setattr(os, "fsync", flushing)
+        monkeypatch.setattr(os, "replace", replacing)
+
+
+def contents_left(steps: list[Step], inode: int, before: bytes) -> set[bytes]:
+    """Return every content that a file may have: what was not flushed may be lost in any part."""
+    states = {before}
+    content = before
+    for step in steps:
+        if isinstance(step, FileFlushed) and step.inode == inode:
+            states = {content}
+        elif isinstance(step, Emptied) and step.inode == inode:
+            content = b""
+            states |= {content}
+        elif isinstance(step, Written) and step.inode == inode:
+            longer = content + step.data
+            states |= {longer[:size] for size in range(len(content), len(longer) + 1)}
+            states |= {b"\0" * len(longer)}  # the length is there, the data is not
+            content = longer
+    return states
+
+
+def names_left(steps: list[Step], before: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Yield every directory there may be: of what was not flushed any part may be lost."""
+    settled, loose = dict(before), list[Step]()
+    for step in steps:
+        if isinstance(step, FolderFlushed):
+            for done in loose:
+                _apply(settled, done)
+            loose = []
+        elif isinstance(step, Made | Renamed):
+            loose.append(step)
+    for size in range(len(loose) + 1):
+        for kept in itertools.combinations(loose, size):
+            names = dict(settled)
+            for step in kept:
+                _apply(names, step)
+            yield names
+
+
+def _apply(names: dict[str, int], step: Step) -> None:
+    if isinstance(step, Made):
+        names[step.name] = step.inode
+    elif isinstance(step, Renamed):
+        names.pop(step.source, None)
+        names[step.target] = step.inode
+
+
+def left_after_power_loss(steps: list[Step], name: str, inode: int) -> set[bytes | None]:
+    """Return everything that may stand under a name; None for nothing."""
+    left: set[bytes | None] = set()
+    for names in names_left(steps, {name: inode}):
+        there = names.get(name)
+        if there is None:
+            left.add(None)
+        else:
+            left |= contents_left(steps, there, OLD if there == inode else b"")
+    return left
+
+
+def record(path: Path, writer: Callable[[Path, bytes], object]) -> tuple[list[Step], int]:
+    path.write_bytes(OLD)
+    inode = path.stat().st_ino
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        recorder = Recorder(monkeypatch)
+        writer(path, NEW)
+    return recorder.steps, inode
+
+
+def verdict(path: Path, writer: Callable[[Path, bytes], object]) -> tuple[bool, bool]:
+    """Return whether a loss of power can tear the file, and lose what was acknowledged."""
+    steps, inode = record(path, writer)
+    torn = any(
+        left_after_power_loss(steps[:done], path.name, inode) - {OLD, NEW}
+        for done in range(len(steps) + 1)
+    )
+    return torn, left_after_power_loss(steps, path.name, inode) != {NEW}
+
+
+def over_the_old(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.write(descriptor, data)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def renamed_unflushed(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT)
+    os.write(descriptor, data)
+    os.close(descriptor)
+    os.replace(temporary, path)  # noqa: PTH105 - the call that is recorded
+
+
+def folder_unflushed(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT)
+    os.write(descriptor, data)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    os.replace(temporary, path)  # noqa: PTH105 - the call that is recorded
+
+
+def test_storage_case_09_a_loss_of_power_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    assert verdict(tmp_path / "t.json", write_atomically) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("writer", "expected"),
+    [(over_the_old, (True, False)), (renamed_unflushed, (True, True)),
+     (folder_unflushed, (False, True))],
+)  # fmt: skip
+def test_the_enumeration_finds_out_who_flushes_too_little(
+    tmp_path: Path, writer: Callable[[Path, bytes], object], expected: tuple[bool, bool]
+) -> None:
+    assert verdict(tmp_path / "t.json", writer) == expected
