@@ -40,7 +40,7 @@ class ToolCall:
 
     def append(self, delta: str) -> "ToolCall":
         """Return the call with `delta` at the end of its arguments."""
-        written = type(self).__dict__["arguments"].rope(self)
+        written = vars(ToolCall)["arguments"].rope(self)
         return replace(self, arguments=written.append(delta))
 
 
