@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -13,13 +12,12 @@ from ag_ui.core import (
     RunErrorEvent,
     RunFinishedEvent,
     RunStartedEvent,
-    TextMessageContentEvent,
-    TextMessageEndEvent,
-    TextMessageStartEvent,
     TokenUsage,
+    Tool,
 )
 
 from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
+from koel_tui.agents.turn_events import TurnEvents, new_id
 from koel_tui.engine import (
     ChatMessage,
     Engine,
@@ -31,6 +29,7 @@ from koel_tui.engine import (
     Progress,
     Sampling,
     TextDelta,
+    ThinkingDelta,
     ToolCallDelta,
 )
 from koel_tui.text import repair
@@ -43,28 +42,36 @@ PROTOCOL_VERSION = "1.0"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """How a thread is answered: its system prompt, sampling and longest answer in tokens."""
+    """How a thread is answered.
+
+    `max_output_tokens` is the longest answer, `thinking` whether the model thinks first, `lora` an
+    adapter file.
+    """
 
     system: str | None = None
     sampling: Sampling = dataclasses.field(default_factory=Sampling)
     max_output_tokens: int | None = None
+    thinking: bool = False
+    lora: str | None = None
 
     def overridden(self, props: Mapping[str, Any]) -> "TurnSettings":
         """Return these settings with what a run's `forwardedProps` says of them.
 
-        Known keys: system, sampling (a mapping of `Sampling`'s fields), max_output_tokens.
-        Raises ValueError for a value out of its range.
+        Known keys: the fields of this class, `sampling` as a mapping of `Sampling`'s fields.
+        Raises ValueError or TypeError for a value that is not allowed.
         """
         sampling = self.sampling
         if isinstance(props.get("sampling"), Mapping):
             known = {field.name for field in dataclasses.fields(Sampling)}
             wanted = {key: value for key, value in props["sampling"].items() if key in known}
             sampling = dataclasses.replace(sampling, **wanted)
-        return TurnSettings(
-            system=props.get("system", self.system),
-            sampling=sampling,
-            max_output_tokens=props.get("max_output_tokens", self.max_output_tokens),
-        )
+        plain = ("system", "max_output_tokens", "thinking", "lora")
+        given = {key: props[key] for key in plain if key in props}
+        return dataclasses.replace(self, sampling=sampling, **given)
+
+
+_Opened = tuple[TurnSettings, list[dict[str, Any]]]
+"""What an engine session was opened with: settings and tools."""
 
 
 class LocalAgent:
@@ -78,7 +85,7 @@ class LocalAgent:
         self._defaults = defaults or TurnSettings()
         self._loading: asyncio.Task[Engine] | None = None
         self._listeners: list[Callable[[float], None]] = []
-        self._sessions: dict[str, tuple[TurnSettings, EngineSession]] = {}
+        self._sessions: dict[str, tuple[_Opened, EngineSession]] = {}
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
@@ -103,7 +110,7 @@ class LocalAgent:
                 yield event
         except EngineError as error:
             yield RunErrorEvent(message=str(error), code=type(error).__name__)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             yield RunErrorEvent(
                 message=f"A setting of this thread cannot be used: {error}. Change it and resend.",
                 code="ValueError",
@@ -154,8 +161,9 @@ class LocalAgent:
         """Return the thread's engine session, a new one when its settings have changed."""
         props = run.forwarded_props if isinstance(run.forwarded_props, Mapping) else {}
         settings = self._defaults.overridden(props)
+        wanted = (settings, [function_tool(tool) for tool in run.tools or ()])
         held = self._sessions.get(run.thread_id)
-        if held is not None and held[0] == settings and not held[1].closed:
+        if held is not None and held[0] == wanted and not held[1].closed:
             return held[1]
         await self.release(run.thread_id)
         session = await engine.open_session(
@@ -163,16 +171,19 @@ class LocalAgent:
             system=settings.system,
             sampling=settings.sampling,
             max_output_tokens=settings.max_output_tokens,
+            thinking=settings.thinking,
+            lora=settings.lora,
+            tools=wanted[1],
         )
-        self._sessions[run.thread_id] = (settings, session)
+        self._sessions[run.thread_id] = (wanted, session)
         return session
 
     async def _turn(
         self, engine: Engine, session: EngineSession, run: RunAgentInput
     ) -> AsyncIterator[BaseEvent]:
-        message_id = str(uuid.uuid4())
-        writing = False
-        stream = session.stream(engine_messages(run.messages), progress=True)
+        messages = engine_messages(run.messages)
+        answer, writing = TurnEvents(_answer_id(run)), False
+        stream = session.stream(messages, progress=True)
         try:
             async for delta in stream:
                 match delta:
@@ -180,15 +191,15 @@ class LocalAgent:
                         yield _activity(phase="queued", position=position)
                     case Progress(done=done, total=total):
                         yield _activity(phase="reading", fraction=done / max(1, total))
-                    case TextDelta(text=text):
+                    case TextDelta() | ThinkingDelta() | ToolCallDelta():
                         if not writing:
                             writing = True
                             yield _activity(phase="writing")
-                            yield TextMessageStartEvent(message_id=message_id, role="assistant")
-                        yield TextMessageContentEvent(message_id=message_id, delta=text)
+                        for event in answer.feed(delta):
+                            yield event
                     case Finished():
-                        if writing:
-                            yield TextMessageEndEvent(message_id=message_id)
+                        for event in answer.finish():
+                            yield event
                         card = await self._card(engine)
                         yield CustomEvent(name=METRICS, value=_figures(delta, card))
                         yield _run_finished(run, delta, card)
@@ -216,6 +227,19 @@ def engine_messages(messages: list[Any]) -> list[ChatMessage]:
             )
         )
     return taken
+
+
+def function_tool(tool: Tool) -> dict[str, Any]:
+    """Return a tool in the form chat templates take."""
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def _answer_id(run: RunAgentInput) -> str:
+    """Return the id of the answer: an answer at the end of the thread is gone on with."""
+    last = run.messages[-1] if run.messages else None
+    begun = last is not None and last.role == "assistant" and not last.tool_calls
+    return last.id if begun and last is not None else new_id()
 
 
 def _text_of(content: Any) -> str:

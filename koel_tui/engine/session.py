@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -102,7 +103,8 @@ class EngineSession:
     ) -> TurnStream:
         """Return the deltas of the answer to the history, the last one `Finished`.
 
-        `messages` replaces the history first; `schema` is a JSON schema the answer is held to.
+        `messages` replaces the history first; `schema` is a JSON schema the answer is held to. An
+        answer at the end of the history is gone on with, and the deltas are what is added to it.
         With `progress` the stream also tells the place in the line and how much of the prompt
         is read. The turn starts at the first read. Thinking is not recorded in the history; a
         tool call is, with or without text beside it.
@@ -159,8 +161,12 @@ class EngineSession:
         self._turn = None
         if ended is not None:
             self._metrics = ended.metrics
-        if answer.content or answer.tool_calls:
-            self._history.append(answer)
+        if not (answer.content or answer.tool_calls):
+            return
+        if self._history and self._history[-1].begins_answer:
+            begun = self._history.pop()
+            answer = replace(answer, content=begun.content + answer.content)
+        self._history.append(answer)
 
     def _check_open(self) -> None:
         if self._closed:

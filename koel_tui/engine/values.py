@@ -89,6 +89,11 @@ class ChatMessage:
     tool_call_id: str | None = None
     tool_calls: tuple[ToolCallDelta, ...] = ()
 
+    @property
+    def begins_answer(self) -> bool:
+        """Whether this message, being the last of a conversation, is an answer to go on with."""
+        return self.role == "assistant" and not self.tool_calls
+
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:

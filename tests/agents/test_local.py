@@ -18,6 +18,7 @@ from ag_ui.core import (
     RunFinishedEvent,
     SystemMessage,
     TextMessageContentEvent,
+    Tool,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -27,6 +28,7 @@ from koel_tui.agents import ACTIVITY, METRICS, LocalAgent, ModelInfo, TurnSettin
 from koel_tui.agents.local import engine_messages
 from koel_tui.engine import ChatMessage, Engine, ModelLoadError, ModelSpec, Sampling, ToolCallDelta
 from koel_tui.engine.frames import OpenSession, StopTurn
+from koel_tui.protocol import ChatState, Verifier, calls_to_answer, fold
 from tests.engine.scripted import ScriptedLink, until
 
 
@@ -247,3 +249,47 @@ def test_messages_are_taken_over_with_their_calls() -> None:
         ChatMessage("assistant", "", tool_calls=(ToolCallDelta("c1", "f", "{}"),)),
         ChatMessage("tool", "42", tool_call_id="c1"),
     ]
+
+
+async def test_thinking_text_and_calls_become_events_that_fold_into_one_message(
+    agent: LocalAgent, loader: Loader
+) -> None:
+    tool = Tool(name="f", description="does f", parameters={"type": "object"})
+    asked = run_input(thinking=True).model_copy(update={"tools": [tool]})
+    reading = collect(agent, asked)
+    link = loader.link
+    await until(lambda: link.started)
+    session = link.started[0]
+    link.think(session, "hm")
+    link.think(session, "m")
+    link.say(session, "Let me see.")
+    link.call_tool(session, ToolCallDelta("c1", "f", "{}"))
+    link.end(session, tokens=3)
+    events = await reading
+    opened = options(link)[0].options
+    assert opened.thinking and opened.tools[0]["function"]["name"] == "f"
+    verifier, state = Verifier(), ChatState()
+    for event in events:
+        (checked,) = verifier.feed(event)
+        state = fold(state, checked)
+    (message,) = state.messages
+    assert (message.reasoning, message.content) == ("hmm", "Let me see.")
+    assert [(call.id, call.name, call.arguments) for call in message.tool_calls] == [
+        ("c1", "f", "{}")
+    ]
+    assert [call.id for call in calls_to_answer(state)] == ["c1"]
+
+
+async def test_an_answer_at_the_end_is_gone_on_with_under_its_id(
+    agent: LocalAgent, loader: Loader
+) -> None:
+    asked = run_input()
+    asked.messages.append(AssistantMessage(id="half", role="assistant", content="Once"))
+    events = await answer(agent, loader.link, asked)
+    text = [event for event in events if isinstance(event, TextMessageContentEvent)]
+    assert [event.message_id for event in text] == ["half"]
+
+
+async def test_a_setting_of_the_wrong_type_is_a_run_error(agent: LocalAgent) -> None:
+    events = await collect(agent, run_input("a", sampling={"temperature": "hot"}))
+    assert isinstance(events[-1], RunErrorEvent) and "setting" in events[-1].message

@@ -268,6 +268,15 @@ async def test_engine_counts_tokens_like_the_tokenizer(engine: Engine) -> None:
     assert await engine.count_tokens("<|im_end|>") > 1  # written out, not a control token
 
 
+async def test_an_answer_that_was_begun_is_gone_on_with(session: EngineSession) -> None:
+    session.add(user("Count from one to ten in words."))
+    session.add(ChatMessage("assistant", "One, two, three, four,"))
+    added = await session.respond()
+    assert added.startswith(" five, six")
+    assert session.history[-1].content == "One, two, three, four," + added
+    assert len(session.history) == 2
+
+
 @pytest.fixture
 def broken(starter_path: Path, tmp_path: Path) -> Path:
     path = tmp_path / "broken.gguf"

@@ -74,8 +74,14 @@ class LoadedModel:
         )
 
     def prompt(self, messages: tuple[ChatMessage, ...], options: SessionOptions) -> list[int]:
-        """Return the tokens of a conversation."""
+        """Return the tokens of a conversation, up to where the answer is to be written."""
+        begun = ""
+        if messages and messages[-1].begins_answer:
+            messages, begun = messages[:-1], messages[-1].content
         text = self.template.render(messages, tools=options.tools, thinking=options.thinking)
+        if begun:
+            open_thinking = self.template.dialect.left_open(text)
+            text += (open_thinking.end + "\n\n" if open_thinking else "") + begun
         start = not (self.model.bos and text.startswith(self.model.bos))
         return self.model.tokenize(text, special=True, start=start)
 
