@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from koel_tui.protocol import ChatState, Message
-from koel_tui.storage import ThreadLockedError
-from tests.storage.helpers import FILE_STORES, saying, words
+from koel_tui.storage import ThreadLockedError, decrypt_threads, encrypt_threads
+from tests.storage.helpers import FILE_STORES, passphrase, saying, words
 
 REPOSITORY = Path(__file__).parents[2]
 LONG = "x" * 20_000
@@ -121,6 +121,14 @@ def kills(kind: str, folder: Path, rounds: str, seed: str) -> None:
     print(json.dumps(vars(toll)))
 
 
+def convert(deed: str, folder: Path) -> None:
+    """Encrypt or decrypt a directory."""
+    importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
+    print("ready", flush=True)
+    (encrypt_threads if deed == "encrypt" else decrypt_threads)(folder, passphrase())
+    print("done", flush=True)
+
+
 def _save_for_ever(kind: str, folder: Path, writing: int) -> None:
     """Tell what a start finds, then save ever higher numbers and tell each when it is saved."""
 
@@ -155,6 +163,8 @@ def main() -> None:
     deed, kind, folder, *more = sys.argv[1:]
     if deed == "kills":
         kills(kind, Path(folder), *more)
+    elif deed == "convert":
+        convert(kind, Path(folder))
     elif deed == "hold":
         asyncio.run(hold(kind, Path(folder)))
     else:
