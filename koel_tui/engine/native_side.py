@@ -19,6 +19,7 @@ from koel_tui.engine.frames import (
     MemoryChanged,
 )
 from koel_tui.engine.link import Link
+from koel_tui.engine.restarts import RESTARTS, WITHIN_S, FailedRestarts
 from koel_tui.engine.shared import SharedTask
 from koel_tui.engine.values import MemoryReport, ModelCard
 
@@ -51,6 +52,7 @@ class NativeSide:
         self._card: ModelCard | None = None
         self._memory = MemoryReport()
         self._linked = False
+        self._failed_restarts = FailedRestarts()
         self._gone: EngineError = EngineClosedError()  # why nothing is loaded any more
         self._closed = False
 
@@ -110,6 +112,22 @@ class NativeSide:
         await self._link.close()
 
     async def _start(self) -> ModelCard:
+        clock = asyncio.get_running_loop().time
+        if self._failed_restarts.enough(clock()):
+            raise EngineCrashedError(
+                f"The engine was restarted {RESTARTS} times within {WITHIN_S:.0f} seconds and "
+                f"ended each time, the last time like this: {self._gone} Choose another model or "
+                "a smaller window (--context-tokens), or try again in a minute."
+            )
+        try:
+            card = await self._load_once()
+        except EngineCrashedError:
+            self._failed_restarts.add(clock())
+            raise
+        self._failed_restarts.forget()
+        return card
+
+    async def _load_once(self) -> ModelCard:
         if not self._linked:  # a native side that could not load is there still
             await self._link.open(self._receive)
             self._linked = True

@@ -1,0 +1,61 @@
+"""A program that does the same over and over; prints by how many bytes its memory grew.
+
+In a process of its own, so that nothing else is in the figure.
+"""
+
+import asyncio
+import gc
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+
+from koel_tui.engine import ChatMessage, Engine, ModelSpec
+
+
+async def growth(step: Callable[[int], Awaitable[None]], *, first: int, then: int) -> int:
+    """Return what `then` rounds add to the memory that the `first` ones have taken."""
+    process = psutil.Process()
+    for number in range(first):
+        await step(number)
+    gc.collect()
+    before = process.memory_info().rss
+    for number in range(then):
+        await step(number)
+    gc.collect()
+    return int(process.memory_info().rss - before)
+
+
+async def sessions(spec: ModelSpec) -> int:
+    """Open and close sessions; every tenth says something."""
+    engine = await Engine.load(spec, max_sessions=None)
+
+    async def step(number: int) -> None:
+        session = await engine.open_session(f"{number}", max_output_tokens=2)
+        if number % 10 == 0:
+            session.add(ChatMessage("user", f"Say {number}."))
+            await session.respond()
+        await session.close()
+
+    grown = await growth(step, first=20, then=100)
+    await engine.close()
+    return grown
+
+
+async def loads(spec: ModelSpec) -> int:
+    """Load the model and free it."""
+
+    async def step(_number: int) -> None:
+        engine = await Engine.load(spec)
+        session = await engine.open_session(max_output_tokens=2)
+        session.add(ChatMessage("user", "Hello."))
+        await session.respond()
+        await engine.close()
+
+    return await growth(step, first=3, then=5)
+
+
+if __name__ == "__main__":
+    what = {"sessions": sessions, "loads": loads}[sys.argv[1]]
+    print(asyncio.run(what(ModelSpec(Path(sys.argv[2]), context_tokens=512, mmap=False))))

@@ -1,0 +1,253 @@
+"""The runner process at its worst: killed, dead at every start, unread, asked for too much."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from koel_tui.engine import (
+    ChatMessage,
+    EngineCrashedError,
+    EngineHost,
+    EngineSession,
+    ModelLoadError,
+    ModelSpec,
+    Progress,
+    Sampling,
+    TextDelta,
+)
+from koel_tui.engine.frames import (
+    HEADER,
+    Command,
+    Done,
+    Event,
+    Load,
+    Loaded,
+    OpenSession,
+    Shutdown,
+    StartTurn,
+    StopTurn,
+    Text,
+    TurnEnded,
+    command_codec,
+    event_codec,
+)
+from koel_tui.engine.restarts import RESTARTS, WITHIN_S, FailedRestarts
+from koel_tui.engine.values import SessionOptions
+from tests.engine.test_host import runners, until
+from tests.engine.tiny_models import write_recurrent_model
+
+ROOT = Path(__file__).parents[2]
+STORY = ChatMessage("user", "Write a very long story about the sea.")
+MILA = (ChatMessage("user", "I have a cat called Mila."), ChatMessage("assistant", "How nice!"))
+
+
+@pytest_asyncio.fixture
+async def host(starter_path: Path) -> AsyncIterator[EngineHost]:
+    spec = ModelSpec(starter_path, context_tokens=1024, slots=2)
+    engine = await EngineHost.load(spec, max_sessions=None)
+    yield engine
+    await engine.close()
+    assert runners() == []
+
+
+async def opened(host: EngineHost) -> EngineSession:
+    session = await host.open_session(sampling=Sampling(temperature=0), max_output_tokens=12)
+    for message in MILA:
+        session.add(message)
+    return session
+
+
+async def reached(session: EngineSession, phase: str) -> asyncio.Task[None]:
+    """Start a turn and return when it is in the phase; the task reads on."""
+    there = asyncio.Event()
+    story = ChatMessage("user", "word " * 600) if phase == "reading" else STORY
+
+    async def read() -> None:
+        async for delta in session.stream([*MILA, story], progress=True):
+            reading = isinstance(delta, Progress) and delta.phase == "reading"
+            if reading if phase == "reading" else isinstance(delta, TextDelta):
+                there.set()
+
+    task = asyncio.create_task(read())
+    async with asyncio.timeout(20):
+        await there.wait()
+    return task
+
+
+@pytest.mark.parametrize("phase", ["idle", "reading", "writing"])
+async def test_engine_case_20_kill_9_fails_everybody_of_that_moment(
+    host: EngineHost, tmp_path: Path, phase: str
+) -> None:
+    running, queued, bystander = [await opened(host) for _ in range(3)]
+    callers: list[asyncio.Task[Any]] = []
+    if phase != "idle":
+        callers = [await reached(running, phase), asyncio.create_task(queued.respond())]
+    (first,) = runners()
+    first.send_signal(signal.SIGSTOP)  # so that none of these is answered before it dies
+    pending: list[Coroutine[Any, Any, Any]] = [
+        host.count_tokens("one two"),
+        host.open_session(),
+        bystander.save_kv(tmp_path / "thread.kv"),
+    ]
+    callers += [asyncio.create_task(each) for each in pending]
+    await asyncio.sleep(0)
+    first.send_signal(signal.SIGKILL)
+    async with asyncio.timeout(20):
+        results = await asyncio.gather(*callers, return_exceptions=True)
+    for result in results:
+        assert isinstance(result, EngineCrashedError) and "SIGKILL" in str(result)
+    assert host.sessions == (running, queued, bystander)
+
+    bystander.add(ChatMessage("user", "What is my cat called?"))
+    assert "Mila" in await bystander.respond()
+    assert runners() != [first]
+
+
+async def test_engine_case_20_a_runner_that_dies_at_every_start_is_left_alone(
+    host: EngineHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await opened(host)
+    starts = tmp_path / "starts"
+    stillborn = tmp_path / "stillborn"
+    stillborn.write_text(f"#!/bin/sh\necho >> {starts}\nexit 3\n")
+    stillborn.chmod(0o700)
+    runners()[0].kill()
+    await until(lambda: host.card is None)
+    monkeypatch.setattr(sys, "executable", str(stillborn))
+    for _ in range(RESTARTS):
+        with pytest.raises(EngineCrashedError, match="ended with code 3"):
+            await session.respond()
+    for _ in range(2):
+        with pytest.raises(EngineCrashedError, match=r"restarted 3 times .*code 3.*try again in"):
+            await session.respond()
+    assert len(starts.read_text().splitlines()) == RESTARTS
+
+
+def test_engine_restarts_are_bounded_for_a_while_only() -> None:
+    failed = FailedRestarts()
+    for now in (0.0, 1.0, 2.0):
+        assert not failed.enough(now)
+        failed.add(now)
+    assert failed.enough(WITHIN_S - 1)
+    assert not failed.enough(WITHIN_S)
+    failed.add(WITHIN_S)
+    assert failed.enough(WITHIN_S), "each minute has three tries"
+    failed.forget()
+    assert not failed.enough(WITHIN_S)
+
+
+async def test_engine_case_13_equal_loads_share_one_runner(starter_path: Path) -> None:
+    spec = ModelSpec(starter_path, context_tokens=256)
+    heard: list[float] = []
+    first, second = await asyncio.gather(
+        EngineHost.load(spec), EngineHost.load(spec, on_progress=heard.append)
+    )
+    assert first is second
+    assert len(runners()) == 1
+    assert heard
+    await first.close()
+    assert runners() == []
+
+
+async def test_engine_a_window_beyond_all_memory_is_an_error_and_no_crash(
+    starter_path: Path,
+) -> None:
+    with pytest.raises(ModelLoadError, match=r"needs [\d,]+ MB and [\d,]+ MB are free.*smaller"):
+        await EngineHost.load(ModelSpec(starter_path, context_tokens=10**9))
+    await until(lambda: not runners())
+
+
+class RawRunner:
+    """A runner and the parent's end of its socket, read only when the test says so."""
+
+    def __init__(self, log: Path) -> None:
+        self._ours, theirs = socket.socketpair()
+        for end in (self._ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self._ours.settimeout(30)
+        with theirs:
+            command = [sys.executable, "-m", "koel_tui.engine.runner"]
+            self.process = psutil.Popen(
+                [*command, str(theirs.fileno()), str(log)], pass_fds=(theirs.fileno(),), cwd=ROOT
+            )
+        self._stream = self._ours.makefile("rb")
+
+    def send(self, command: Command) -> None:
+        self._ours.sendall(command_codec().encode(command))
+
+    def events(self) -> Iterator[Event]:
+        while True:
+            (length,) = HEADER.unpack(self._stream.read(HEADER.size))
+            yield event_codec().decode(self._stream.read(length))
+
+    def wait_for(self, kind: type[Event]) -> Event:
+        return next(event for event in self.events() if isinstance(event, kind))
+
+    def end(self) -> None:
+        self._stream.close()
+        self._ours.close()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[RawRunner]:
+    made = RawRunner(tmp_path / "runner.log")
+    yield made
+    made.end()
+
+
+async def at_rest(process: psutil.Process, seconds: float = 20.0) -> None:
+    """Wait until the process uses no processor time any more."""
+    async with asyncio.timeout(seconds):
+        before = None
+        while (now := process.cpu_times()[:2]) != before:
+            before = now
+            await asyncio.sleep(0.2)
+
+
+async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_it(
+    runner: RawRunner, tmp_path: Path
+) -> None:
+    window = 50_000
+    spec = ModelSpec(write_recurrent_model(tmp_path / "quick.gguf"), context_tokens=window, slots=2)
+    runner.send(Load(spec, max_sessions=2, parallel=1))
+    runner.wait_for(Loaded)
+    runner.send(OpenSession(1, 1, SessionOptions()))
+    runner.wait_for(Done)
+    before = runner.process.memory_info().rss
+    runner.send(StartTurn(2, 1, (STORY,)))
+    await at_rest(runner.process)
+    assert runner.process.memory_info().rss - before < 20e6
+    runner.send(StopTurn(2))
+    said, ended = 0, None
+    for event in runner.events():
+        said += isinstance(event, Text)
+        if isinstance(event, TurnEnded):
+            ended = event
+            break
+    assert ended is not None and ended.reason == "stopped"
+    assert 0 < said < window / 10, "the model went on for nobody"
+    runner.send(Shutdown())
+    assert runner.process.wait(10) == 0
+
+
+@pytest.mark.parametrize(("what", "most"), [("sessions", 5e6), ("loads", 20e6)])
+def test_engine_memory_stays_flat(starter_path: Path, what: str, most: float) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engine.flat_memory", what, str(starter_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert int(done.stdout) < most
