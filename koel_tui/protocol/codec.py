@@ -85,9 +85,9 @@ def dumps(value: object) -> str:
 
 def encode_time(time: datetime) -> str:
     """Return a UTC time the way Koel writes it: milliseconds, microseconds only where needed."""
-    utc = time.astimezone(UTC)
+    utc = time if time.tzinfo is UTC else time.astimezone(UTC)
     precision = "microseconds" if utc.microsecond % 1000 else "milliseconds"
-    return utc.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+    return utc.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
 def decode_time(text: str) -> datetime:
@@ -126,7 +126,8 @@ def _message(message: Message) -> dict[str, Any]:
         wire["attachments"] = list(message.attachments)
     if message.usage is not None:
         wire["usage"] = message.usage
-    wire.update(_unknown(message.extra, _MESSAGE_KEYS))
+    if message.extra:
+        wire.update(_unknown(message.extra, _MESSAGE_KEYS))
     return wire
 
 
