@@ -1,0 +1,113 @@
+"""How fast ten thousand threads are listed and one long thread is saved and loaded. Run alone."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from koel_tui.protocol import ChatState, Message, encode_state
+from koel_tui.storage import MemoryStorage
+from koel_tui.storage.codec import ClearCodec, Form
+from koel_tui.storage.file_storage import FileStorage
+from koel_tui.storage.key_file import read_key_file
+from koel_tui.storage.record import Header, encode_record
+from koel_tui.storage.sealing import Sealer
+from tests.benchmarks.report import line, median
+from tests.storage.helpers import FILE_STORES, passphrase
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+THREADS = 10_000
+ROUNDS = 5
+SCREEN = 50
+
+
+def conversation(messages: int) -> ChatState:
+    roles = ("user", "assistant")
+    return ChatState(
+        messages=tuple(
+            Message(f"m{number}", roles[number % 2], f"Said as number {number}. " * 7, MOMENT)
+            for number in range(messages)
+        )
+    )
+
+
+def seconds(deed: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    deed()
+    return time.perf_counter() - begin
+
+
+def fill(folder: Path, kind: str) -> None:
+    """Write the files as the store would, without waiting for the disk after each."""
+    asyncio.run(FILE_STORES[kind](folder).save("thread 0", ChatState()))
+    form: Form = ClearCodec(folder)
+    key = read_key_file(folder)
+    if key is not None:
+        form = Sealer(key.unwrap(passphrase()), key.name)
+    state = encode_state(conversation(50))
+    for number in range(THREADS):
+        thread_id = f"thread {number}"
+        text = encode_record(Header(thread_id).saved(MOMENT), state).encode("ascii")
+        stem = form.stem(thread_id)
+        (folder / f"{stem}{form.suffix}").write_bytes(form.seal(stem, text))
+
+
+@pytest.mark.parametrize("kind", FILE_STORES)
+def test_listing_ten_thousand_threads(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "threads"
+    fill(folder, kind)
+
+    def read_everything() -> None:
+        for path in folder.glob("t-*"):
+            json.loads(path.read_bytes())
+
+    def listed(limit: int | None) -> float:
+        storage: FileStorage = FILE_STORES[kind](folder)
+        asyncio.run(storage.meta("none"))  # asks for the key, which costs what it must
+        return seconds(lambda: asyncio.run(storage.summaries(limit)))
+
+    reading = median([seconds(read_everything) for _ in range(ROUNDS)])
+    first = median([listed(SCREEN) for _ in range(ROUNDS)])
+    every = median([listed(None) for _ in range(ROUNDS)])
+    storage = FILE_STORES[kind](folder)
+    asyncio.run(storage.summaries())
+    again = median([seconds(lambda: asyncio.run(storage.summaries())) for _ in range(ROUNDS)])
+    bare = "reading every file with json.loads"
+    print()
+    print(line(f"{kind}: first screen of {THREADS} threads", first, reading, "s", bare))
+    print(line(f"{kind}: all {THREADS} threads", every, reading, "s", bare))
+    print(line(f"{kind}: all {THREADS} threads again", again, reading, "s", bare))
+
+
+def bare_save(path: Path, wire: object) -> None:
+    with path.open("w") as file:
+        file.write(json.dumps(wire, separators=(",", ":")))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@pytest.mark.parametrize("kind", FILE_STORES)
+def test_a_thread_of_ten_thousand_messages(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "threads"
+    storage, state = FILE_STORES[kind](folder), conversation(10_000)
+    asyncio.run(storage.save("t", state))
+    memory = MemoryStorage()
+    asyncio.run(memory.save("t", state))
+    text = encode_record(Header("t").saved(MOMENT), encode_state(state))
+    wire = json.loads(text)
+    saving, bare, loading, parsing = [], [], [], []
+    for _ in range(ROUNDS * 3):
+        bare.append(seconds(lambda: bare_save(tmp_path / "bare.json", wire)))
+        saving.append(seconds(lambda: asyncio.run(storage.save("t", state))))
+        parsing.append(seconds(lambda: json.loads((tmp_path / "bare.json").read_bytes())))
+        loading.append(seconds(lambda: asyncio.run(storage.load("t"))))
+    print()
+    size = f"{len(text) / 1e6:.1f} MB"
+    print(line(f"{kind}: save {size}", median(saving), median(bare), "s", "json.dumps and fsync"))
+    print(line(f"{kind}: load {size}", median(loading), median(parsing), "s", "json.loads"))
