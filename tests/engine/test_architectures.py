@@ -99,7 +99,7 @@ async def test_architecture_a_second_turn_goes_on(engine: Engine) -> None:
 
 
 @asynchronous
-async def test_architecture_stop_and_resend(engine: Engine) -> None:
+async def test_engine_case_23_stop_and_resend(engine: Engine) -> None:
     session = await opened(engine)
     async for delta in session.stream([user(TALE)]):
         if isinstance(delta, TextDelta):
@@ -109,7 +109,7 @@ async def test_architecture_stop_and_resend(engine: Engine) -> None:
 
 
 @asynchronous
-async def test_architecture_stop_while_reading_and_resend(engine: Engine) -> None:
+async def test_engine_case_23_stop_while_reading_and_resend(engine: Engine) -> None:
     session = await opened(engine)
     async for delta in session.stream([user(TALE * 4)], progress=True):
         if isinstance(delta, Progress):
@@ -131,7 +131,7 @@ async def test_architecture_another_answer_and_an_edited_question(engine: Engine
 
 
 @asynchronous
-async def test_architecture_parking(engine: Engine) -> None:
+async def test_engine_case_23_parking(engine: Engine) -> None:
     sessions = [await opened(engine) for _ in range(3)]
     for question in (TALE, "And then?"):
         for number, session in enumerate(sessions):
@@ -142,7 +142,7 @@ async def test_architecture_parking(engine: Engine) -> None:
 
 
 @asynchronous
-async def test_architecture_snapshot(engine: Engine, tmp_path: Path) -> None:
+async def test_engine_case_23_snapshot(engine: Engine, tmp_path: Path) -> None:
     session = await opened(engine)
     await ask(session, TALE)
     held = session.metrics.total

@@ -50,7 +50,7 @@ def split(
 # Thinking
 
 
-def test_output_a_tag_over_two_deltas() -> None:
+def test_engine_case_24_a_tag_over_two_deltas() -> None:
     assert split("<th", "ink>why", " so</thi", "nk>\n\nhe", "llo") == [
         ("thinking", "why so"),
         ("text", "hello"),

@@ -47,7 +47,7 @@ def joined(parts: list[Messages]) -> Messages:
 
 
 @given(heads, greetings, turns, newest, st.integers(1, 200), st.integers(0, 60))
-def test_fit_keeps_the_newest_turns_and_no_fewer_than_fit(
+def test_engine_case_25_fit_keeps_the_head_the_newest_and_whole_turns(
     head: Messages,
     greeting: Messages,
     old: list[Messages],
