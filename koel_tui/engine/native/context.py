@@ -10,6 +10,7 @@ import llama_cpp
 import psutil
 
 from koel_tui.engine.errors import EngineError, ModelLoadError
+from koel_tui.engine.native.buffer import Buffer, host_buffer
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
 from koel_tui.engine.values import ModelSpec
@@ -137,10 +138,10 @@ class Context:
         """Empty a sequence."""
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1))
 
-    def state(self, sequence: int) -> bytearray:
+    def state(self, sequence: int) -> Buffer:
         """Return a copy of what a sequence holds; only the tokens it really holds take room."""
         size = llama_cpp.llama_state_seq_get_size(self._context, sequence)
-        state = bytearray(size)
+        state = host_buffer(size)
         written = llama_cpp.llama_state_seq_get_data(
             self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence
         )
@@ -148,7 +149,7 @@ class Context:
             raise EngineError(f"llama.cpp copied {written} of {size} bytes of a context.")
         return state
 
-    def load_state(self, sequence: int, state: bytearray) -> bool:
+    def load_state(self, sequence: int, state: Buffer) -> bool:
         """Put a copy made by `state` into a sequence; False, and an empty sequence, if it fails."""
         self.clear(sequence)
         size = len(state)

@@ -3,13 +3,15 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from koel_tui.engine.native.buffer import Buffer
+
 
 @dataclass(frozen=True, slots=True)
 class Parked:
     """A context outside its slot: its tokens, in order, and llama.cpp's bytes for them."""
 
     tokens: list[int]
-    state: bytearray
+    state: Buffer
 
 
 class ParkingLot:

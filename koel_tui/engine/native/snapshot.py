@@ -9,13 +9,16 @@ import hashlib
 import json
 import os
 import tempfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from koel_tui.engine.errors import EngineError
+from koel_tui.engine.native.buffer import Buffer, host_buffer
 from koel_tui.engine.native.parking import Parked
 
-_FORMAT = "koel-chat/kv 1"
+_FORMAT = "koel-chat/kv 2"
 _LONGEST_HEADER = 64 * 1024 * 1024
 _SAMPLE = 1024 * 1024
 
@@ -54,7 +57,7 @@ def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget:
         "format": _FORMAT,
         **asdict(fingerprint),
         "tokens": parked.tokens,
-        "sha256": hashlib.sha256(parked.state).hexdigest(),
+        "crc32": zlib.crc32(parked.state),
     }
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -83,13 +86,20 @@ def read_snapshot(path: Path, fingerprint: Fingerprint) -> Parked | None:
             expected = {"format": _FORMAT, **asdict(fingerprint)}
             if any(header.get(key) != value for key, value in expected.items()):
                 return None
-            tokens, state = header["tokens"], bytearray(file.read())
+            tokens, state = header["tokens"], _rest(file)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    whole = hashlib.sha256(state).hexdigest() == header.get("sha256")
+    whole = zlib.crc32(state) == header.get("crc32")
     if not (whole and isinstance(tokens, list) and all(type(each) is int for each in tokens)):
         return None
     return Parked(tokens, state)
+
+
+def _rest(file: BinaryIO) -> Buffer:
+    """Return what is left of an open file; shorter than it was when somebody cuts it meanwhile."""
+    rest = host_buffer(os.fstat(file.fileno()).st_size - file.tell())
+    file.readinto(rest)  # type: ignore[attr-defined]  # a buffered file has it
+    return rest
 
 
 def _keep_budget(newest: Path, budget: int) -> None:
