@@ -4,6 +4,7 @@ from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.client import KoelClient
 from koel_tui.session.errors import (
     NothingToContinueError,
+    ReadOnlyThreadError,
     RunInProgressError,
     SessionDisposedError,
     SessionError,
@@ -22,6 +23,7 @@ __all__ = [
     "Next",
     "NothingToContinueError",
     "Observer",
+    "ReadOnlyThreadError",
     "Redact",
     "Retry",
     "RunInProgressError",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from koel_tui.protocol import ChatState
-from koel_tui.storage import SessionStorage
+from koel_tui.storage import Access, SessionStorage
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Autosave:
         self._written_at = float("-inf")
         self._revision = self._saved = 0
         self.error: Exception | None = None
+        self.access: Access | None = None
+        """Whether the thread may be written; None before it was opened."""
 
     @property
     def dirty(self) -> bool:
@@ -56,6 +58,14 @@ class Autosave:
     def now(self) -> asyncio.Future[None]:
         """Save as soon as the writes before are done; the result never holds an error."""
         return self._enqueue(self._try_write)
+
+    async def open(self) -> None:
+        """Hold the thread for writing. Raises what the storage raises; nothing without one."""
+        await asyncio.shield(self._enqueue(self._open))
+
+    async def release(self) -> None:
+        """Let others write the thread, once the writes before are done."""
+        await asyncio.shield(self._enqueue(self._release))
 
     async def drained(self, patience: float) -> None:
         """Wait until the writes asked for so far are done, at most `patience` seconds."""
@@ -109,6 +119,7 @@ class Autosave:
     async def _write(self) -> None:
         if self._storage is None:
             return
+        await self._open()
         revision, state = self._revision, self._current()
         self._written_at = asyncio.get_running_loop().time()
         try:
@@ -118,6 +129,15 @@ class Autosave:
             raise
         self._saved = revision
         self.error = None
+
+    async def _open(self) -> None:
+        if self._storage is not None and self.access is None:
+            self.access = await self._storage.open(self._thread_id)
+
+    async def _release(self) -> None:
+        if self._storage is not None and self.access is not None:
+            self.access = None
+            await self._storage.close(self._thread_id)
 
     async def _describe(self, fields: Mapping[str, Any]) -> None:
         if self._storage is not None:

@@ -29,6 +29,7 @@ from koel_tui.session.autosave import Autosave
 from koel_tui.session.broadcast import Broadcast
 from koel_tui.session.errors import (
     NothingToContinueError,
+    ReadOnlyThreadError,
     RunInProgressError,
     SessionDisposedError,
     UnknownMessageError,
@@ -37,6 +38,7 @@ from koel_tui.session.means import Means
 from koel_tui.session.rounds import is_last, result_event, rounds
 from koel_tui.session.run import Run, let_go
 from koel_tui.session.tools import ToolHandler, declared, handlers_by_name
+from koel_tui.storage import Access
 from koel_tui.text import repair
 
 _log = logging.getLogger(__name__)
@@ -163,6 +165,16 @@ class ChatSession:
         """End the run in flight at once and keep what has come; nothing happens when idle."""
         self._check()
         self._abandon()
+
+    async def hold(self) -> Access | None:
+        """Hold the thread for writing, which the first save does otherwise; return whether it may.
+
+        Where another program holds it, the thread can be read here and not go on. Raises what the
+        storage raises; None without one.
+        """
+        self._check()
+        await self._autosave.open()
+        return self._autosave.access
 
     async def branch(self, message_id: str) -> "ChatSession":
         """Return the session of a new thread with the messages up to the one named.
@@ -314,6 +326,10 @@ class ChatSession:
     async def _close(self, last_save: asyncio.Future[None]) -> None:
         await asyncio.wait([last_save])
         await let_go(self._tasks)
+        try:
+            await self._autosave.release()
+        except Exception as error:  # the system frees the lock when the program ends
+            _log.warning("Thread %r was not unlocked: %r", self._thread_id, error)
         release = getattr(self._means.agent, "release", None)
         if release is None:
             return
@@ -372,6 +388,9 @@ class ChatSession:
         self._check()
         if self._run is not None:
             raise RunInProgressError(self._thread_id)
+        access = self._autosave.access
+        if access is not None and not access.writable:
+            raise ReadOnlyThreadError(self._thread_id, access.reason)
 
 
 def _new_id() -> str:

@@ -26,6 +26,14 @@ class NothingToContinueError(SessionError):
         self.thread_id = thread_id
 
 
+class ReadOnlyThreadError(SessionError):
+    """A thread was to go on that somebody else holds."""
+
+    def __init__(self, thread_id: str, reason: str) -> None:
+        super().__init__(f"Thread {thread_id!r} can only be read here. {reason}")
+        self.thread_id = thread_id
+
+
 class UnknownMessageError(SessionError):
     """A message was named that the thread does not have."""
 

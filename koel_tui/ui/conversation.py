@@ -63,6 +63,8 @@ class Conversation:
         self.figures = Figures()
         self.queue: list[str] = []
         self.problem = ""
+        self.read_only = ""
+        """Why the thread can only be read here; empty when it can go on."""
         self._title = title
         self._listener = listener
         self._session: ChatSession | None = None
@@ -175,7 +177,9 @@ class Conversation:
         if left_out := self.figures.trimmed_turns:
             turns = "1 turn" if left_out == 1 else f"{left_out} turns"
             rows.append(Row("hint", f"The oldest {turns} did not fit the model and were left out."))
-        if self.problem:
+        if self.read_only:
+            rows.append(Row("error", f"✗ This thread can only be read here. {self.read_only}"))
+        elif self.problem:
             rows.append(Row("error", f"✗ {self.problem}"))
         if state is not None and state.error is not None:
             rows.append(Row("error", f"✗ {state.error.message}"))

@@ -65,7 +65,14 @@ class Desk:
             await asyncio.wait([self._closing[thread_id]])
         saved = await self._state_of(thread_id, self._backend)
         conversation = self._conversation(title)
-        conversation.attach(self._backend.client.new_session(thread_id, saved))
+        session = self._backend.client.new_session(thread_id, saved)
+        try:
+            access = await session.hold()
+        except BaseException:
+            session.dispose()
+            raise
+        conversation.read_only = access.reason if access is not None else ""
+        conversation.attach(session)
         before = self.active
         self.tabs.add(conversation)
         if _is_empty(before):

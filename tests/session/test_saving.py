@@ -1,4 +1,6 @@
 import asyncio
+import os
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +10,8 @@ from koel_tui.protocol import (
     OpenMessage,
     RunPhase,
 )
-from koel_tui.session import KoelClient
-from koel_tui.storage import MemoryStorage, StorageError
+from koel_tui.session import KoelClient, ReadOnlyThreadError
+from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
 from tests.session.helpers import (
     FailingStorage,
     ReleasingAgent,
@@ -161,3 +163,22 @@ async def test_an_untouched_session_is_not_saved() -> None:
     saved = ChatState(messages=(Message("u", "user", "hi"),))
     await client.new_session("t", initial=saved).dispose()
     assert await storage.list_threads() == []
+
+
+async def test_a_thread_is_held_while_it_is_open_and_let_go_with_its_session(
+    tmp_path: Path,
+) -> None:
+    here, elsewhere = JsonFileStorage(tmp_path), JsonFileStorage(tmp_path)
+    session = KoelClient(ScriptedAgent(say("ok")), storage=here).new_session("t")
+    await session.send("hi")
+    other = KoelClient(ScriptedAgent(say("ok")), storage=elsewhere).new_session("t")
+    access = await other.hold()
+    assert access is not None and not access.writable and access.holder_pid == os.getpid()
+    with pytest.raises(ReadOnlyThreadError, match="another koel-chat"):
+        await other.send("me too")
+    await session.dispose()
+    await other.dispose()
+    again = KoelClient(ScriptedAgent(say("ok")), storage=elsewhere).new_session("t")
+    access = await again.hold()
+    assert access is not None and access.writable
+    await again.dispose()

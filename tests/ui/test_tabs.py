@@ -1,6 +1,8 @@
 """Several threads at once: opening, going between, closing and reopening tabs."""
 
-from koel_tui.storage import MemoryStorage
+from pathlib import Path
+
+from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.ui.message import MessageView
 from tests.ui.window import Window, messages, opened
 
@@ -199,3 +201,19 @@ async def test_titles_shrink_so_that_all_tabs_can_be_told_apart() -> None:
                 await window.press("ctrl+n")
             (await window.ask(f"{n}{n}{n} a title of many words")).finish()
         await window.until(lambda: len(window.tabs) == 5 and max(map(len, window.tabs)) <= 12)
+
+
+async def test_a_thread_that_is_open_elsewhere_can_be_read_and_nothing_typed_is_lost(
+    tmp_path: Path,
+) -> None:
+    elsewhere = JsonFileStorage(tmp_path)
+    await elsewhere.save("t", messages(2))
+    await elsewhere.open("t")
+    async with opened(storage=JsonFileStorage(tmp_path), thread="t") as window:
+        await window.sees("message 1")
+        await window.sees("can only be read here")
+        await window.type("and now?")
+        await window.press("enter")
+        await window.until(lambda: window.prompt.text == "and now?")
+        assert window.agent.turns == []
+    await elsewhere.close("t")
