@@ -16,6 +16,7 @@ from koel_tui.storage.locks import Access
 from koel_tui.storage.migration import Migrations
 from koel_tui.storage.quarantine import DamagedThread
 from koel_tui.storage.record import newest_first
+from koel_tui.storage.shelf import Shelf
 from koel_tui.storage.storage import Summary
 from koel_tui.storage.thread_directory import ThreadDirectory
 from koel_tui.storage.trash import Trash
@@ -36,6 +37,7 @@ class FileStorage:
     def __init__(
         self, directory: Path, codec: Codec, clock: Callable[[], datetime], migrations: Migrations
     ) -> None:
+        self.directory = directory
         self._files = ThreadDirectory(directory, codec, clock, migrations)
         self._trash = Trash(self._files, clock)
         self._lanes = Lanes()
@@ -111,6 +113,14 @@ class FileStorage:
         """Remove for good what has been in the trash so long; return how many threads went."""
         with _telling("empty the trash"):
             return await asyncio.to_thread(self._trash.empty, older_than)
+
+    def reader(self) -> Shelf:
+        """Return the threads' files, to be read past the storage: nothing of that shows in it.
+
+        Blocks; for worker threads. Raises `StorageError` where it must not read them.
+        """
+        self._files.prepare()
+        return self._files.shelf_at(".")
 
     async def _do(self, deed: str, thread_id: str, job: Callable[[], T]) -> T:
         with _telling(f"{deed} thread {thread_id!r}"):
