@@ -28,7 +28,7 @@ from koel_tui.engine.lane import SessionLane
 from koel_tui.engine.link import Link
 from koel_tui.engine.mutex import GenerationMutex
 from koel_tui.engine.native_side import NativeSide
-from koel_tui.engine.options import SessionSettings, session_options
+from koel_tui.engine.options import SessionSettings, check_supported, session_options
 from koel_tui.engine.session import EngineSession
 from koel_tui.engine.turn import Turn
 from koel_tui.engine.values import (
@@ -64,7 +64,8 @@ class Engine:
         if spec.slots is not None and spec.slots < parallel:
             raise ValueError(f"slots must be at least parallel ({parallel}), not {spec.slots}")
         self._max_sessions = max_sessions
-        self._model = spec.path.name
+        check_supported(spec)
+        self._spec = spec
         self._mutex = GenerationMutex(parallel)
         self._native = NativeSide(
             link,
@@ -162,7 +163,7 @@ class Engine:
         """
         self._check_open()
         self._check_cap()
-        options = session_options(self._model, name, **settings)
+        options = session_options(self._spec, name, **settings)
         self._opening += 1  # reserved before the first await: concurrent opens can't pass the cap
         try:
             session = await self._open(options)
@@ -180,7 +181,7 @@ class Engine:
         Raises like `open_session`, `SessionLimitError` excepted.
         """
         self._check_open()
-        return await self._lane.create(lambda: session_options(self._model, name, **settings))
+        return await self._lane.create(lambda: session_options(self._spec, name, **settings))
 
     async def count_tokens(self, text: str) -> int:
         """Return how many tokens the model's tokenizer makes of `text`."""

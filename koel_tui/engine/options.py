@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from koel_tui.engine.errors import ModelLoadError, UnsupportedError
-from koel_tui.engine.values import Sampling, SessionOptions
+from koel_tui.engine.values import ModelSpec, Sampling, SessionOptions
 
 
 class SessionSettings(TypedDict, total=False):
@@ -17,7 +17,7 @@ class SessionSettings(TypedDict, total=False):
     sampling: Sampling | None
     """How tokens are drawn; None is `Sampling()`."""
     lora: str | PathLike[str] | None
-    """Adapter file for this session alone."""
+    """Adapter file for this session alone; None is the one of `ModelSpec`."""
     kv: str | PathLike[str] | None
     """Snapshot made by `EngineSession.save_kv` to start from; a useless one is ignored."""
     thinking: bool
@@ -37,8 +37,17 @@ def absolute(path: str | PathLike[str]) -> Path:
     return Path(path).absolute()
 
 
+def check_supported(spec: ModelSpec) -> None:
+    """Raise `UnsupportedError` when a model is to be loaded with what this engine lacks."""
+    if spec.mmproj is not None:
+        raise UnsupportedError(
+            f"This engine loads text models only, so it has no use for the projector {spec.mmproj}."
+            f" Load {spec.path.name} without it, or use a server that takes images and sound."
+        )
+
+
 def session_options(
-    model: str,
+    spec: ModelSpec,
     name: str = "",
     *,
     system: str | None = None,
@@ -51,17 +60,19 @@ def session_options(
     tools: Sequence[Mapping[str, Any]] = (),
     max_output_tokens: int | None = None,
 ) -> SessionOptions:
-    """Return the options of a session on `model`, a name for messages.
+    """Return the options of a session on a model loaded as `spec` says.
 
     Raises `UnsupportedError` for vision and audio, `ModelLoadError` when `lora` is no file.
     """
     for feature, wanted in (("vision", vision), ("audio", audio)):
         if wanted:
             raise UnsupportedError(
-                f"{model} is loaded without {feature}: that takes a model made for {feature} and "
-                "its projector (an mmproj file), and this engine loads text models only. "
+                f"{spec.path.name} is loaded without {feature}: that takes a model made for "
+                f"{feature} and its projector (an mmproj file), and this engine loads text models "
+                "only. "
                 f"Open the session without {feature}, or use a server that has such a model."
             )
+    lora = spec.lora if lora is None else lora
     adapter = None if lora is None else absolute(lora)
     if adapter is not None and not adapter.is_file():
         raise ModelLoadError(f"Cannot load the adapter {adapter}: no such file. Check the path.")

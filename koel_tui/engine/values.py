@@ -18,7 +18,8 @@ class ModelSpec:
     model's own, at most `DEFAULT_WINDOW`. `gpu_layers` -1 puts all layers on a GPU that is there.
     `threads` None means one per physical core. `batch_tokens` is the largest prefill step.
     `slots` is how many sessions stay in the context at once; None makes as many as fit a quarter
-    of the free memory.
+    of the free memory. `lora` is the adapter of sessions that name none. `mmproj`, a projector for
+    images and sound, is refused by an engine that has neither.
     """
 
     path: Path
@@ -29,9 +30,13 @@ class ModelSpec:
     kv_type: Literal["f16", "q8_0"] = "f16"
     mmap: bool = True
     slots: int | None = None
+    lora: Path | None = None
+    mmproj: Path | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+        for name in ("path", "lora", "mmproj"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
         if self.context_tokens is not None and self.context_tokens < 1:
             raise ValueError(f"context_tokens must be at least 1, not {self.context_tokens}")
         if self.threads is not None and self.threads < 1:

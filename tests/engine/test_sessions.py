@@ -210,6 +210,25 @@ async def test_engine_names_what_is_missing_for_images_and_sound(feature: str) -
     assert await engine.open_session(vision=False, audio=None)
 
 
+async def test_engine_refuses_a_projector_before_anything_is_loaded() -> None:
+    link = ScriptedLink()
+    with pytest.raises(UnsupportedError, match=r"projector eyes\.gguf"):
+        Engine(link, ModelSpec(Path("m.gguf"), mmproj=Path("eyes.gguf")))
+    assert not link.opened
+
+
+async def test_engine_uses_the_adapter_of_the_model_where_a_session_names_none(
+    tmp_path: Path,
+) -> None:
+    usual, own = tmp_path / "usual.gguf", tmp_path / "own.gguf"
+    usual.touch()
+    own.touch()
+    engine = Engine(ScriptedLink(), ModelSpec(Path("m.gguf"), lora=usual))
+    assert (await engine.open_session()).options.lora == usual
+    assert (await engine.open_session(lora=own)).options.lora == own
+    await engine.close()
+
+
 async def test_engine_a_missing_adapter_is_named(tmp_path: Path) -> None:
     engine, link = await scripted_engine(max_sessions=1)
     with pytest.raises(ModelLoadError, match=r"absent\.gguf: no such file"):
