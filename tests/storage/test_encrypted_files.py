@@ -20,7 +20,9 @@ from koel_tui.storage import (
     WrongPassphraseError,
     change_key,
 )
+from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.key_file import read_key_file, write_key_file
+from koel_tui.storage.sealing import Sealer
 from tests.storage.helpers import CHEAP, encrypted, passphrase, saying
 
 
@@ -117,6 +119,20 @@ async def test_a_file_put_in_the_place_of_another_is_noticed(folder: Path) -> No
     assert await storage.load("b") is None
     assert await storage.load("a") == saying("for a")
     assert len(storage.damaged) == 1
+
+
+def test_a_seal_holds_for_one_thread_and_one_key() -> None:
+    sealer = Sealer(b"k" * 32, "key")
+    one, other = sealer.stem("one"), sealer.stem("other")
+    sealed = sealer.seal(one, b"words")
+    assert sealer.unseal(one, sealed) == b"words"
+    assert sealer.seal(one, b"words") != sealed
+    with pytest.raises(NotAThreadError, match="changed"):
+        sealer.unseal(other, sealed)
+    with pytest.raises(NotAThreadError, match="another key"):
+        Sealer(b"k" * 32, "other key").unseal(one, sealed)
+    with pytest.raises(NotAThreadError, match="changed"):
+        Sealer(b"l" * 32, "key").unseal(one, sealed)
 
 
 async def test_the_passphrase_is_asked_for_once_and_new_ones_are_told(folder: Path) -> None:
