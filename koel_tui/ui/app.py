@@ -12,9 +12,10 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.widgets import Footer, Markdown, Tabs
 
-from koel_tui.text import repair, safe_line, safe_text
+from koel_tui.text import safe_line, safe_text
 from koel_tui.ui import inside
 from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.copier import Copier
 from koel_tui.ui.desk import Desk
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, Signals, close_in_time
@@ -57,6 +58,7 @@ class KoelApp(inside.QuietApp):
         self._wanted_theme = theme
         self._startup = Startup(self._poke)
         self._desk = Desk(self)
+        self._copier = Copier(self, self._tell)
         self._hint = ""
         self._asked_to_quit = float("-inf")
         self._leaving = False
@@ -185,6 +187,18 @@ class KoelApp(inside.QuietApp):
 
         self.push_screen(Help(inside.keys_by_id(self, self._pane.prompt)))
 
+    def action_fold(self) -> None:
+        """Unfold thinking and calls in the tab in front, or fold them again."""
+        self._desk.active.fold()
+
+    async def action_copy_answer(self) -> None:
+        """Copy the newest answer of the tab in front."""
+        await self._copier.answer(self._desk.active.last_answer)
+
+    async def action_copy_code(self) -> None:
+        """Copy a code block of the newest answer, from the last one on."""
+        await self._copier.next_code(self._desk.active.last_answer)
+
     async def action_copy_or_quit(self) -> None:
         """Quit at the second press; a selection was copied before this is reached."""
         if monotonic() - self._asked_to_quit < _QUIT_WITHIN:
@@ -218,8 +232,9 @@ class KoelApp(inside.QuietApp):
         event.prevent_default()
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copy text that is fit for a terminal, because it goes there."""
-        super().copy_to_clipboard(safe_text(repair(text)))
+        """Copy a selection the best way there is."""
+        self._copier.remember(text)  # before any key after this one may paste it
+        self.run_worker(self._copier.text(text))
 
     # How it works
 

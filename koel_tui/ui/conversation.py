@@ -1,13 +1,14 @@
 """One open tab: its thread, what waits to be sent, and where its run stands."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from koel_tui.text import safe_line
 from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui.entries import Entry, Place, Row
+from koel_tui.ui.listing import entries_of
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Event, Message
@@ -23,7 +24,6 @@ WELCOME = (
     "",
 )
 _TITLE_LENGTH = 40
-_SHOWN = ("user", "assistant", "tool")
 
 
 class Listener(Protocol):
@@ -74,6 +74,7 @@ class Conversation:
         self._readers: list[asyncio.Task[None]] = []
         self._known: tuple[Message, ...] = ()
         self._entries: list[Entry] = []
+        self._unfolded = False
 
     @property
     def thread_id(self) -> str | None:
@@ -163,10 +164,25 @@ class Conversation:
             return ()
         state = self._session.state
         if state.messages is not self._known:
-            self._known, self._entries = state.messages, list(_entries(state.messages))
+            self._known = state.messages
+            self._entries = list(entries_of(state.messages, unfolded=self._unfolded))
         if not state.open_messages:
             return self._entries
-        return [*self._entries, *_entries(state.pending_messages, writing=True)]
+        written = entries_of(state.pending_messages, writing=True, unfolded=self._unfolded)
+        return [*self._entries, *written]
+
+    @property
+    def last_answer(self) -> str:
+        """The text of the newest answer, the one being written included; empty without one."""
+        return next(
+            (each.text for each in reversed(self.entries()) if each.role == "assistant"), ""
+        )
+
+    def fold(self) -> None:
+        """Unfold thinking and calls, or fold them again."""
+        self._unfolded = not self._unfolded
+        self._known = ()
+        self._listener.changed(self)
 
     def rows(self) -> Sequence[Row]:
         """Return what stands below the messages."""
@@ -243,13 +259,6 @@ class Conversation:
             else:
                 continue
             self._listener.changed(self)
-
-
-def _entries(messages: "Sequence[Message]", writing: bool = False) -> Iterator[Entry]:
-    for message in messages:
-        if message.role in _SHOWN and (message.content or message.interrupted):
-            note = "stopped" if message.interrupted else ""
-            yield Entry(message.id, message.role, message.content, writing, note)
 
 
 def _ended_unanswered(state: "ChatState") -> bool:

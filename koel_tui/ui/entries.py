@@ -7,7 +7,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message; `writing` while more of it may come, `note` a word about how it ended."""
+    """A message or a block of one; `writing` while more of it may come.
+
+    `note` is a word about how a message ended, or the headline of a block of thinking or of a call,
+    whose text is empty while it is folded.
+    """
 
     id: str
     role: str

@@ -92,6 +92,17 @@ def unlaid_list() -> AbstractContextManager[None]:
     return suppress(KeyError)
 
 
+def remember_copied(app: App[int], text: str) -> None:
+    """Make `text` what is pasted within the window, as Textual does when it copies."""
+    app._clipboard = text
+
+
+def write_to_terminal(app: App[int], sequence: str) -> None:
+    """Send a control sequence to the terminal, if there is one."""
+    if app._driver is not None:
+        app._driver.write(sequence)
+
+
 class Palette(CommandPalette):
     """Textual's command palette, safe for keys that come faster than it works."""
 

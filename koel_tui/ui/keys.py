@@ -72,6 +72,12 @@ KEYS: tuple[Key, ...] = (
     Key("scroll.down", "shift+down", "scroll('down')", "line down", "Conversation"),
     Key("scroll.home", "ctrl+home", "scroll('home')", "first message", "Conversation"),
     Key("scroll.end", "ctrl+end", "scroll('end')", "newest message", "Conversation"),
+    Key("fold", "ctrl+t", "fold", "fold or unfold thinking and calls", "Conversation", "",
+        "Fold or unfold thinking and calls"),
+    Key("copy.answer", "alt+c", "copy_answer", "copy the answer", "Conversation", "",
+        "Copy the answer"),
+    Key("copy.code", "alt+b", "copy_code", "copy a code block; again: the one before",
+        "Conversation", "", "Copy a code block"),
     Key("copy_or_quit", "ctrl+c", "copy_or_quit", "copy; twice: quit", "Program"),
     Key("quit", "ctrl+q", "quit", "quit", "Program", "", "Quit", everywhere=True),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from textual.widgets import Markdown, Static
 from koel_tui.text import safe_text
 from koel_tui.ui import markup, richness
 from koel_tui.ui.entries import Entry
+from koel_tui.ui.plaintext import PlainText
 
 _LATE_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 
@@ -107,23 +108,3 @@ def _weigh(role: str, text: str) -> tuple[bool, int]:
 def cost_of(entry: Entry) -> int:
     """Estimate the widgets a message takes, before any of them exists."""
     return _weigh(entry.role, entry.text)[1]
-
-
-class PlainText(Vertical):
-    """Text without any markup, cut into pieces so that growth repaints only the last one."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(classes="body")
-        self._pieces = list(richness.pieces(text))
-
-    def compose(self) -> ComposeResult:
-        """Yield a widget for each piece."""
-        yield from (Static(Content(piece)) for piece in self._pieces)
-
-    async def show(self, text: str) -> None:
-        """Show a longer text that begins with the one shown."""
-        old, self._pieces = self._pieces, list(richness.pieces(text))
-        last = len(old) - 1
-        if self._pieces[last] != old[last]:
-            self.query_children(Static)[last].update(Content(self._pieces[last]))
-        await self.mount_all(Static(Content(piece)) for piece in self._pieces[last + 1 :])

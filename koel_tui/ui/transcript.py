@@ -9,8 +9,8 @@ from textual.containers import VerticalScroll
 
 from koel_tui.ui import edge, inside
 from koel_tui.ui.entries import Entry, Place, Source
-from koel_tui.ui.message import MessageView, cost_of
 from koel_tui.ui.throttle import Throttle, in_queue_of
+from koel_tui.ui.view import View, cost_of, view_of
 
 TAIL = 20
 """Messages mounted while the end is followed, at most."""
@@ -54,7 +54,7 @@ class Transcript(VerticalScroll, can_focus=False):
         self._place = place
         self._above = edge.Edge("above")
         self._below = edge.Edge("below")
-        self._views: list[MessageView] = []
+        self._views: list[View] = []
         self._start = 0
         self._end = 0
         self._total = 0
@@ -200,7 +200,7 @@ class Transcript(VerticalScroll, can_focus=False):
         start = reach(entries, self._start, -1, STEP, MAX_WIDGETS)
         if start == self._start or not self._views:
             return
-        views = [MessageView(entry) for entry in entries[start : self._start]]
+        views = [view_of(entry) for entry in entries[start : self._start]]
         async with self._keeping_in_place(self._views[0]):
             await self.mount_all(views, before=self._views[0])
             self._views[:0] = views
@@ -217,7 +217,7 @@ class Transcript(VerticalScroll, can_focus=False):
             await self._trim(at_top=True)
 
     @asynccontextmanager
-    async def _keeping_in_place(self, view: MessageView) -> AsyncIterator[None]:
+    async def _keeping_in_place(self, view: View) -> AsyncIterator[None]:
         """Change what is mounted so that `view` stays where it is in sight."""
         offset = view.virtual_region.y - self.scroll_y
         self.release_anchor()  # else the end would be followed through what is loaded now
@@ -228,7 +228,7 @@ class Transcript(VerticalScroll, can_focus=False):
             self.scroll_to(y=view.virtual_region.y - offset, animate=False, immediate=True)
 
     async def _mount_down_to(self, entries: Sequence[Entry], end: int) -> None:
-        views = [MessageView(entry) for entry in entries[self._end : end]]
+        views = [view_of(entry) for entry in entries[self._end : end]]
         await self.mount_all(views, before=self._below)
         self._views += views
         self._end += len(views)
@@ -239,7 +239,7 @@ class Transcript(VerticalScroll, can_focus=False):
         """Unmount messages out of sight at one edge until the rest is within the limits."""
         views = self._views if at_top else self._views[::-1]
         count, cost = len(views), sum(view.cost for view in views)
-        drop: list[MessageView] = []
+        drop: list[View] = []
         for view in views[:-1]:
             if (count <= messages and cost <= widgets) or self._is_in_sight(view):
                 break
@@ -252,11 +252,11 @@ class Transcript(VerticalScroll, can_focus=False):
             self._end -= len(drop)
         await self._drop(drop)
 
-    def _is_in_sight(self, view: MessageView) -> bool:
+    def _is_in_sight(self, view: View) -> bool:
         top, region = self.scroll_y, view.virtual_region
         return region.bottom > top and region.y < top + self.size.height
 
-    async def _drop(self, views: Sequence[MessageView]) -> None:
+    async def _drop(self, views: Sequence[View]) -> None:
         if views:
             gone = set(views)
             self._views = [view for view in self._views if view not in gone]

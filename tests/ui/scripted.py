@@ -7,6 +7,9 @@ from typing import Any
 from ag_ui.core import (
     BaseEvent,
     CustomEvent,
+    ReasoningMessageContentEvent,
+    ReasoningMessageEndEvent,
+    ReasoningMessageStartEvent,
     RunAgentInput,
     RunErrorEvent,
     RunFinishedEvent,
@@ -14,6 +17,10 @@ from ag_ui.core import (
     TextMessageContentEvent,
     TextMessageEndEvent,
     TextMessageStartEvent,
+    ToolCallArgsEvent,
+    ToolCallEndEvent,
+    ToolCallResultEvent,
+    ToolCallStartEvent,
 )
 
 from koel_tui.agents import ACTIVITY, METRICS, ModelInfo
@@ -41,6 +48,28 @@ class Turn:
             self._open = True
             self._say(TextMessageStartEvent(message_id=self._message_id, role="assistant"))
         self._say(TextMessageContentEvent(message_id=self._message_id, delta=text))
+
+    def think(self, *deltas: str) -> None:
+        """Stream reasoning, and end it."""
+        thought = f"thought-{self.asked.run_id}"
+        self._say(ReasoningMessageStartEvent(message_id=thought, role="reasoning"))
+        for delta in deltas:
+            self._say(ReasoningMessageContentEvent(message_id=thought, delta=delta))
+        self._say(ReasoningMessageEndEvent(message_id=thought))
+
+    def call(self, name: str, arguments: str, result: str | None = None) -> None:
+        """Call a tool, and tell its result."""
+        self._say(
+            ToolCallStartEvent(
+                tool_call_id=name, tool_call_name=name, parent_message_id=self._message_id
+            )
+        )
+        self._say(ToolCallArgsEvent(tool_call_id=name, delta=arguments))
+        self._say(ToolCallEndEvent(tool_call_id=name))
+        if result is not None:
+            self._say(
+                ToolCallResultEvent(message_id=f"r-{name}", tool_call_id=name, content=result)
+            )
 
     def report(self, **activity: Any) -> None:
         """Send an ACTIVITY event."""

@@ -1,0 +1,75 @@
+"""The clipboard: a program of the desktop where the terminal is one, the terminal itself elsewhere.
+
+The terminal's way, OSC 52, reaches the user's own machine through ssh and tmux, but not every
+terminal takes it, and none says whether it did.
+"""
+
+import asyncio
+import base64
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+_PATIENCE = 2.0
+_TOOLS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("WAYLAND_DISPLAY", ("wl-copy",)),
+    ("DISPLAY", ("xclip", "-selection", "clipboard")),
+    ("DISPLAY", ("xsel", "--clipboard", "--input")),
+)
+
+TERMINAL = "the terminal (OSC 52)"
+"""The name of the way through the terminal."""
+
+
+def tool_of(
+    environment: Mapping[str, str],
+    platform: str = sys.platform,
+    which: Callable[[str], str | None] = shutil.which,
+) -> Sequence[str]:
+    """Return the command that fills the clipboard of this desktop; empty when there is none."""
+    if "SSH_CONNECTION" in environment or "SSH_TTY" in environment:
+        return ()  # a clipboard here would be that of the other machine
+    if platform == "darwin":
+        return ("pbcopy",)
+    for variable, command in _TOOLS:
+        if environment.get(variable) and which(command[0]):
+            return command
+    return ()
+
+
+def osc52(text: str, environment: Mapping[str, str]) -> str:
+    """Return the sequence that makes a terminal copy `text`, handed through by tmux if need be."""
+    encoded = base64.b64encode(text.encode()).decode("ascii")
+    sequence = f"\x1b]52;c;{encoded}\x07"
+    if environment.get("TMUX"):
+        escaped = sequence.replace("\x1b", "\x1b\x1b")
+        return f"\x1bPtmux;{escaped}\x1b\\"
+    return sequence
+
+
+async def copy(text: str, environment: Mapping[str, str], terminal: Callable[[str], None]) -> str:
+    """Copy `text` and return the way it went; `terminal` writes to the terminal."""
+    tool = tool_of(environment)
+    if tool and await _through(tool, text):
+        return tool[0]
+    terminal(osc52(text, environment))
+    return TERMINAL
+
+
+async def _through(tool: Sequence[str], text: str) -> bool:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *tool,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError:
+        return False
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await process.communicate(text.encode())
+    except TimeoutError:
+        process.kill()
+        return False
+    return process.returncode == 0

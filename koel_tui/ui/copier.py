@@ -1,0 +1,55 @@
+"""Copying answers and their code blocks to the clipboard, and saying how it went."""
+
+import os
+from collections.abc import Callable
+
+from textual.app import App
+
+from koel_tui.text import repair, safe_text
+from koel_tui.ui import clipboard, inside
+from koel_tui.ui.code import code_blocks
+
+
+class Copier:
+    """Copies what it is given; `tell` shows a line to the user."""
+
+    def __init__(self, app: App[int], tell: Callable[[str], None]) -> None:
+        self._app = app
+        self._tell = tell
+        self._answer = ""
+        self._block = 0
+
+    def remember(self, text: str) -> None:
+        """Make `text` what is pasted within the window, at once."""
+        inside.remember_copied(self._app, _fit(text))
+
+    async def text(self, text: str, what: str = "the selection") -> None:
+        """Copy `text`, made fit for a terminal because it may go through one."""
+        self.remember(text)
+        way = await clipboard.copy(
+            _fit(text), os.environ, lambda sequence: inside.write_to_terminal(self._app, sequence)
+        )
+        self._tell(f"Copied {what} with {way}.")
+
+    async def answer(self, answer: str) -> None:
+        """Copy an answer; an empty one is none."""
+        if answer:
+            await self.text(answer, "the answer")
+        else:
+            self._tell("There is no answer to copy yet.")
+
+    async def next_code(self, answer: str) -> None:
+        """Copy the last code block of an answer, and the one before it each time after."""
+        blocks = code_blocks(answer)
+        if not blocks:
+            self._tell("There is no code block in the last answer.")
+            return
+        self._block = self._block - 1 if answer == self._answer else -1
+        self._answer = answer
+        place = self._block % len(blocks)
+        block = blocks[place]
+        await self.text(block.text, f"code block {place + 1} of {len(blocks)} ({block.words})")
+
+
+def _fit(text: str) -> str:
+    return safe_text(repair(text))

@@ -1,0 +1,60 @@
+"""A folded block of a transcript: one line that says what is in it, and the text when unfolded."""
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from koel_tui.text import safe_line, safe_text
+from koel_tui.ui import richness
+from koel_tui.ui.entries import Entry
+from koel_tui.ui.plaintext import PlainText
+
+_HEADLINE = 400
+
+
+class FoldView(Vertical):
+    """Shows an entry whose note is its headline, and whose text is empty while it is folded."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(classes=f"message fold -{entry.role}")
+        self.entry = entry
+
+    @property
+    def cost(self) -> int:
+        """About how many widgets this takes."""
+        return cost_of(self.entry)
+
+    def compose(self) -> ComposeResult:
+        """Yield the headline, and the text unless it is folded."""
+        yield Static(_headline(self.entry), classes="headline")
+        if self.entry.text:
+            yield PlainText(safe_text(self.entry.text))
+
+    async def show(self, entry: Entry) -> None:
+        """Bring the view to a later state of the same block."""
+        before, self.entry = self.entry, entry
+        headline = self.query_one_optional(".headline", Static)
+        if entry == before or headline is None:
+            return
+        headline.update(_headline(entry))
+        if entry.text == before.text:
+            return
+        body = self.query_one_optional(PlainText)
+        if body is not None and before.text and entry.text.startswith(before.text):
+            await body.show(safe_text(entry.text))
+            return
+        if body is not None:
+            await body.remove()
+        if entry.text:
+            await self.mount(PlainText(safe_text(entry.text)))
+
+
+def cost_of(entry: Entry) -> int:
+    """Estimate the widgets a block takes, before any of them exists."""
+    return 2 + (len(entry.text) // richness.PIECE + 2 if entry.text else 0)
+
+
+def _headline(entry: Entry) -> Content:
+    mark = "▾" if entry.text else "▸"
+    return Content(f"{mark} {safe_line(entry.note, _HEADLINE)}")

@@ -1,0 +1,96 @@
+"""The file of what was sent, one prompt a line, shared by all windows of a user."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from koel_tui.ui.pastes import Draft, draft_of
+
+MAX_ENTRIES = 1000
+MAX_BYTES = 1_000_000
+_LARGEST_ENTRY = MAX_BYTES // 8
+"""A longer prompt is remembered until the window ends: one paste must not push out the rest."""
+
+_PRIVATE = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class HistoryFile:
+    """Reads and appends prompts. Every call raises OSError, and does its work at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> list[Draft]:
+        """Return the prompts sent, oldest first; lines that are damaged are left out."""
+        return list(_drafts(self._lines()))[-MAX_ENTRIES:]
+
+    def append(self, draft: Draft) -> None:
+        """Add a prompt at the end, and forget the oldest half when the file has become too long."""
+        line = _line(draft)
+        if len(line) > _LARGEST_ENTRY:
+            return
+        with self._locked():
+            lines = self._lines()
+            size = sum(map(len, lines)) + len(lines) + len(line)
+            if len(lines) >= MAX_ENTRIES or size > MAX_BYTES:
+                self._rewrite([*_newest(lines), line])
+            else:
+                self._add(line, after_half_a_line=bool(lines) and bool(lines[-1]))
+
+    def _lines(self) -> list[bytes]:
+        """Return the lines; the last one is empty unless a writer died half-way."""
+        try:
+            return self._path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+
+    def _add(self, line: bytes, *, after_half_a_line: bool) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | _PRIVATE, 0o600)
+        try:
+            os.write(descriptor, b"\n" * after_half_a_line + line + b"\n")
+        finally:
+            os.close(descriptor)
+
+    def _rewrite(self, lines: list[bytes]) -> None:
+        from koel_tui.storage.atomic import write_atomically
+
+        write_atomically(self._path, b"\n".join(lines) + b"\n")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # A file of its own, because a rewrite puts another file in the place of this one.
+        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | _PRIVATE, 0o600)
+        try:
+            with suppress(OSError):  # not every file system locks: a line more or less is no harm
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+def _line(draft: Draft) -> bytes:
+    # Only ASCII comes out, whatever came in: broken surrogates stay what they are.
+    return json.dumps(draft.as_json()).encode("ascii")
+
+
+def _newest(lines: list[bytes]) -> list[bytes]:
+    kept: list[bytes] = []
+    room = MAX_BYTES // 2
+    for line in reversed(lines[-MAX_ENTRIES // 2 :]):
+        room -= len(line) + 1
+        if room < 0:
+            break
+        if line:
+            kept.append(line)
+    return kept[::-1]
+
+
+def _drafts(lines: list[bytes]) -> Iterator[Draft]:
+    for line in lines:
+        try:
+            yield draft_of(json.loads(line))
+        except (ValueError, RecursionError):
+            continue

@@ -1,0 +1,89 @@
+"""What of a thread is shown: its messages as entries, thinking and calls as folded blocks. Pure."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from koel_tui.text import safe_line
+from koel_tui.ui.entries import Entry
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import Message, ToolCall
+
+_SHOWN = ("user", "assistant")
+_HEADLINE = 200
+
+
+def entries_of(
+    messages: "Sequence[Message]", *, writing: bool = False, unfolded: bool = False
+) -> Iterator[Entry]:
+    """Yield the entries of messages, oldest first; with `writing` more of them may come.
+
+    The result of a call is shown with the call. Of what is folded the text is left out, so that
+    it costs nothing until somebody wants to see it.
+    """
+    results = {each.tool_call_id: each.content for each in messages if each.role == "tool"}
+    called: set[str] = set()
+    for message in messages:
+        if message.role in _SHOWN:
+            yield from _entries_of(message, results, writing, unfolded)
+            called.update(call.id for call in message.tool_calls)
+        elif message.role == "tool" and message.tool_call_id not in called:
+            yield Entry(message.id, "tool", message.content, writing)
+
+
+def _entries_of(
+    message: "Message", results: dict[str | None, str], writing: bool, unfolded: bool
+) -> Iterator[Entry]:
+    if message.reasoning:
+        open_now = writing and not message.content
+        yield Entry(
+            f"{message.id}#thinking",
+            "thinking",
+            message.reasoning if unfolded else "",
+            open_now,
+            _thinking(message.reasoning, open_now),
+        )
+    if message.content or message.interrupted:
+        note = "stopped" if message.interrupted else ""
+        yield Entry(message.id, message.role, message.content, writing, note)
+    for call in message.tool_calls:
+        result = results.get(call.id)
+        yield Entry(
+            f"{message.id}#{call.id}",
+            "call",
+            _call_text(call, result) if unfolded else "",
+            result is None,
+            _call_headline(call, result),
+        )
+
+
+def _thinking(text: str, writing: bool) -> str:
+    words = len(text.split())
+    count = "1 word" if words == 1 else f"{words} words"
+    return f"thinking… {count}" if writing else f"thought, {count}"
+
+
+def _call_headline(call: "ToolCall", result: str | None) -> str:
+    outcome = "…" if result is None else f" → {result}"
+    return safe_line(f"{call.name} {call.arguments}{outcome}", _HEADLINE)
+
+
+def _call_text(call: "ToolCall", result: str | None) -> str:
+    parts = [f"{call.name}", _pretty(call.arguments)]
+    if result is not None:
+        parts += ["→", _pretty(result)]
+    return "\n".join(parts)
+
+
+def _pretty(text: str) -> str:
+    """Return JSON spread over lines, and any other text as it is."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return json.dumps(value, indent=2, ensure_ascii=False) if _is_nested(value) else text
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, dict | list)

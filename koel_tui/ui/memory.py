@@ -1,0 +1,102 @@
+"""What the window keeps from one run to the next: its tabs with their drafts, and the history."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from koel_tui.paths import DirectoryError, private_directory
+from koel_tui.ui.history_file import HistoryFile
+from koel_tui.ui.open_tabs import OpenTabs
+from koel_tui.ui.pastes import Draft
+from koel_tui.ui.tabs_file import TabsFile
+
+T = TypeVar("T")
+
+
+class Memory:
+    """Reads and writes beside the event loop, one thing after the other.
+
+    Without a directory nothing is kept. What fails is told, once, and the window goes on.
+    """
+
+    def __init__(self, directory: Path | None, tell: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._tell = tell
+        self._worker: ThreadPoolExecutor | None = None
+        self._tabs: TabsFile | None = None
+        self._kept: OpenTabs | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._failed = False
+
+    async def tabs(self) -> OpenTabs:
+        """Return the tabs to open again; from now on `keep` keeps those of this window."""
+        directory = self._directory
+        if directory is None:
+            return OpenTabs()
+        tabs_file = TabsFile(directory)
+
+        def read() -> OpenTabs:
+            private_directory(directory)
+            return tabs_file.open()
+
+        self._worker = ThreadPoolExecutor(1, "memory")
+        found = await self._do(read)
+        if found is None:
+            return OpenTabs()
+        self._tabs, self._kept = tabs_file, found
+        for problem in tabs_file.problems:
+            self._tell(problem)
+        return found
+
+    async def history(self) -> list[Draft]:
+        """Return what was sent in earlier windows, oldest first."""
+        history = self._history
+        return [] if history is None else await self._do(history.read) or []
+
+    def remember(self, draft: Draft) -> None:
+        """Add a prompt to the history."""
+        history = self._history
+        if history is not None:
+            self._later(lambda: history.append(draft))
+
+    def keep(self, tabs: OpenTabs) -> None:
+        """Write the tabs down unless that is done, or the last time still goes on."""
+        tabs_file = self._tabs
+        if tabs_file is None or tabs == self._kept:
+            return
+        if self._writing is not None and not self._writing.done():
+            return
+        self._kept = tabs
+        self._writing = self._later(lambda: tabs_file.write(tabs))
+
+    async def close(self, tabs: OpenTabs) -> None:
+        """Write what is not written yet, and let another window have the tabs."""
+        tabs_file, self._tabs = self._tabs, None
+        if tabs_file is not None:
+            if tabs != self._kept:
+                await self._do(lambda: tabs_file.write(tabs))
+            await self._do(tabs_file.close)
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await asyncio.to_thread(worker.shutdown)
+
+    @property
+    def _history(self) -> HistoryFile | None:
+        if self._directory is None or self._worker is None:
+            return None
+        return HistoryFile(self._directory / "history.jsonl")
+
+    def _later(self, job: Callable[[], None]) -> "asyncio.Future[None]":
+        return asyncio.ensure_future(self._do(job))
+
+    async def _do(self, job: Callable[[], T]) -> T | None:
+        """Return what `job` returns; None when it failed."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, job)
+        except (OSError, DirectoryError) as error:
+            if not self._failed:
+                self._failed = True
+                self._tell(f"Drafts and open tabs cannot be kept: {error}")
+        return None

@@ -1,0 +1,71 @@
+"""Which tabs are open, as it is kept from one run of the program to the next."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from koel_tui.ui.pastes import Draft, draft_of
+
+_FORMAT = "koel-chat/tabs"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTab:
+    """A tab: its thread if it has one, what its label said, and what was typed there."""
+
+    thread_id: str | None
+    title: str
+    draft: Draft = Draft()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTabs:
+    """The tabs from left to right, and the place of the one in front."""
+
+    tabs: tuple[OpenTab, ...] = ()
+    active: int = 0
+
+    def encode(self) -> bytes:
+        """Return what `decode` makes these tabs of."""
+        tabs = [
+            {"thread": tab.thread_id, "title": tab.title, "draft": tab.draft.as_json()}
+            for tab in self.tabs
+        ]
+        return json.dumps({"format": _FORMAT, "tabs": tabs, "active": self.active}).encode("ascii")
+
+    def joined(self, others: "OpenTabs") -> "OpenTabs":
+        """Return these tabs and behind them the others; the one in front stays.
+
+        Of two tabs with the same thread the second is left out, unless words are in it.
+        """
+        known = {tab.thread_id for tab in self.tabs if tab.thread_id is not None}
+        new = [
+            OpenTab(None, "", tab.draft) if tab.thread_id in known else tab for tab in others.tabs
+        ]
+        new = [tab for tab in new if tab.thread_id is not None or tab.draft.text]
+        active = self.active if self.tabs else min(others.active, max(0, len(new) - 1))
+        return OpenTabs((*self.tabs, *new), active)
+
+
+def decode(data: bytes) -> OpenTabs:
+    """Return the tabs in `data`. Raises ValueError where there are none."""
+    try:
+        value = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(value, dict) or value.get("format") != _FORMAT:
+        raise ValueError("not a list of open tabs")
+    tabs, active = value.get("tabs"), value.get("active")
+    if not isinstance(tabs, list) or not isinstance(active, int):
+        raise ValueError("not a list of open tabs")
+    read = tuple(_tab(tab) for tab in tabs)
+    return OpenTabs(read, min(max(0, active), max(0, len(read) - 1)))
+
+
+def _tab(value: Any) -> OpenTab:
+    if not isinstance(value, dict):
+        raise ValueError("not a tab")
+    thread_id, title = value.get("thread"), value.get("title")
+    if not isinstance(title, str) or not isinstance(thread_id, str | None):
+        raise ValueError("not a tab")
+    return OpenTab(thread_id, title, draft_of(value.get("draft")))
