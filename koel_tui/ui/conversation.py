@@ -1,7 +1,7 @@
 """One open tab: its thread, what waits to be sent, and where its run stands."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -152,6 +152,16 @@ class Conversation:
         self._give_back()
         self._listener.changed(self)
 
+    def go_on(self) -> None:
+        """Let the model go on with the answer that was stopped."""
+        if self.busy:
+            return
+        if self._session is not None and _ended_within(self._session.state):
+            self._begin(lambda session: session.continue_answer())
+        else:
+            self.problem = "No answer was stopped here, so there is none to go on with."
+        self._listener.changed(self)
+
     async def close(self) -> None:
         """End the session, which saves it; nothing is deleted."""
         if self._session is not None:
@@ -204,6 +214,8 @@ class Conversation:
             rows.append(Row("hint", "stopped before an answer came"))
         elif notice := self._listener.notice():
             rows.append(Row("error", f"✗ {notice}"))
+        elif state is not None and not self.busy and _ended_within(state):
+            rows.append(Row("hint", "alt+g lets it go on"))
         if self.busy and not _writes(state):
             rows.append(Row("wait", f"⌛ {self.activity.words}…"))
         rows += [Row("queued", f"queued: {safe_line(text)}") for text in self.queue]
@@ -213,15 +225,22 @@ class Conversation:
         if self._session is None or self._run is not None or not self.queue:
             return
         text = self.queue.pop(0)
-        try:
-            completion = self._session.send(text)
-        except Exception as error:  # the session did not take the text: it stays the user's
-            self.problem = str(error) or type(error).__name__
-            self.queue.insert(0, text)
+        if not self._begin(lambda session: session.send(text)):
+            self.queue.insert(0, text)  # the session did not take the text: it stays the user's
             self._give_back()
-            return
+
+    def _begin(self, ask: "Callable[[ChatSession], Coroutine[Any, Any, None]]") -> bool:
+        """Start a run, unless the session refuses: then the problem says why."""
+        if self._session is None:
+            return False
+        try:
+            completion = ask(self._session)
+        except Exception as error:
+            self.problem = str(error) or type(error).__name__
+            return False
         self._activity, self.problem, self._pace = Activity("waiting"), "", Pace()
         self._run = asyncio.create_task(self._follow(completion))
+        return True
 
     async def _follow(self, completion: Coroutine[Any, Any, None]) -> None:
         try:
@@ -264,6 +283,10 @@ class Conversation:
 def _ended_unanswered(state: "ChatState") -> bool:
     last = state.messages[-1:]
     return state.phase == "cancelled" and bool(last) and last[0].role == "user"
+
+
+def _ended_within(state: "ChatState") -> bool:
+    return any(last.role == "assistant" and last.interrupted for last in state.messages[-1:])
 
 
 def _writes(state: "ChatState | None") -> bool:

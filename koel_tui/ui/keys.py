@@ -72,6 +72,8 @@ KEYS: tuple[Key, ...] = (
     Key("scroll.down", "shift+down", "scroll('down')", "line down", "Conversation"),
     Key("scroll.home", "ctrl+home", "scroll('home')", "first message", "Conversation"),
     Key("scroll.end", "ctrl+end", "scroll('end')", "newest message", "Conversation"),
+    Key("run.go_on", "alt+g", "go_on", "go on with a stopped answer", "Conversation", "",
+        "Go on with the stopped answer"),
     Key("fold", "ctrl+t", "fold", "fold or unfold thinking and calls", "Conversation", "",
         "Fold or unfold thinking and calls"),
     Key("copy.answer", "alt+c", "copy_answer", "copy the answer", "Conversation", "",

@@ -49,6 +49,10 @@ class Turn:
             self._say(TextMessageStartEvent(message_id=self._message_id, role="assistant"))
         self._say(TextMessageContentEvent(message_id=self._message_id, delta=text))
 
+    def go_on(self) -> None:
+        """Go on with the message at the end of the thread, as the local agent does."""
+        self._message_id = self.asked.messages[-1].id
+
     def think(self, *deltas: str) -> None:
         """Stream reasoning, and end it."""
         thought = f"thought-{self.asked.run_id}"

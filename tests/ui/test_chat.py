@@ -239,3 +239,27 @@ async def test_a_message_view_follows_its_message_without_being_made_anew() -> N
         turn.finish()
         await window.until(lambda: window.shown == ["Same", "ab"] and "⌛" not in window.screen)
         assert window.transcript.query(MessageView).last() is view
+
+
+async def test_a_stopped_answer_goes_on_in_its_own_message() -> None:
+    async with opened() as window:
+        turn = await window.ask("Tell.")
+        turn.write("Once upon")
+        await window.sees("Once upon")
+        await window.press("escape")
+        await window.sees("alt+g lets it go on")
+        await window.press("alt+g")
+        await window.until(lambda: len(window.agent.turns) == 2)
+        second = window.agent.turns[1]
+        assert second.prompt == "Once upon"
+        second.go_on()
+        second.write(" a time.")
+        second.finish()
+        await window.sees("Once upon a time.")
+        await window.until(lambda: not any("alt+g" in line for line in window.lines))
+
+
+async def test_there_must_be_a_stopped_answer_to_go_on_with() -> None:
+    async with opened() as window:
+        await window.press("alt+g")
+        await window.sees("No answer was stopped here")
