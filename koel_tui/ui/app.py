@@ -1,4 +1,4 @@
-"""The window: tabs, the transcript of the one in front, the prompt, the status line."""
+"""The window from its first paint to its last save."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,13 +13,13 @@ from koel_tui.text import safe_text
 from koel_tui.ui import inside
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, Signals, close_in_time
+from koel_tui.ui.tabbed import TabbedApp
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
     from koel_tui.ui.saved import SavedThread
 
 _QUIT_WITHIN = 2.0
-_PAINT_INTERVAL = 0.1
 _LOOK_INTERVAL = 1.0
 
 
@@ -84,10 +84,6 @@ class KoelApp(TabbedApp):
         from koel_tui.ui.help import Help
 
         self.push_screen(Help(inside.keys_by_id(self, self._pane.prompt)))
-
-    def action_go_on(self) -> None:
-        """Go on with the stopped answer of the tab in front."""
-        self._desk.active.go_on()
 
     async def action_copy_or_quit(self) -> None:
         """Quit at the second press; a selection was copied before this is reached."""

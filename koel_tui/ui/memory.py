@@ -68,8 +68,12 @@ class Memory:
             return
         if self._writing is not None and not self._writing.done():
             return
-        self._kept = tabs
-        self._writing = self._later(lambda: tabs_file.write(tabs))
+
+        def write() -> None:
+            tabs_file.write(tabs)
+            self._kept = tabs
+
+        self._writing = self._later(write)
 
     async def close(self, tabs: OpenTabs) -> None:
         """Write what is not written yet, and let another window have the tabs."""

@@ -15,7 +15,7 @@ class OpenTab:
 
     thread_id: str | None
     title: str
-    draft: Draft = Draft()
+    draft: Draft
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,9 @@ class Pastes:
     def _adopt(self, token: str, content: str) -> str:
         if content not in self._tokens:
             taken = token in self._contents
-            self._know(f"{token[: token.rindex('#')]}#{self._last + 1}]" if taken else token, content)
+            self._know(
+                f"{token[: token.rindex('#')]}#{self._last + 1}]" if taken else token, content
+            )
         return self._tokens[content]
 
     def _know(self, token: str, content: str) -> None:

@@ -35,12 +35,12 @@ class TabsFile:
         tabs = OpenTabs()
         for found in left.values():
             tabs = tabs.joined(found)
-        if len(left) > 1:
+        others = [path for path in left if path != self._path]
+        if others:
             self.write(tabs)
-        for path in left:
-            if path != self._path:
-                path.unlink()
-                self._unlock(path)
+        for path in others:
+            path.unlink(missing_ok=True)
+            self._unlock(path)
         return tabs
 
     def write(self, tabs: OpenTabs) -> None:

@@ -1,0 +1,180 @@
+"""The window from the inside: its tabs, what conversations tell, and what the user does there."""
+
+from collections.abc import Awaitable
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.notifications import SeverityLevel
+from textual.widgets import Footer, Markdown, Tabs
+
+from koel_tui.text import safe_line
+from koel_tui.ui import inside
+from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.copier import Copier
+from koel_tui.ui.desk import Desk
+from koel_tui.ui.pane import Pane
+from koel_tui.ui.startup import Startup
+from koel_tui.ui.status import StatusLine
+from koel_tui.ui.summary import label_of, status_of
+from koel_tui.ui.tabbar import TabBar
+from koel_tui.ui.throttle import Throttle, in_queue_of
+
+_PAINT_INTERVAL = 0.1
+
+
+class TabbedApp(inside.QuietApp):
+    """A window of tabs and one prompt; how it begins and ends is for the app made of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._startup = Startup(self._poke)
+        self._desk = Desk(self)
+        self._copier = Copier(self, self._tell)
+        self._hint = ""
+        self._tabbar = TabBar(label_of(self._desk.active, unread=False))
+        self._pane = Pane()
+        self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
+        self._painting = Throttle(in_queue_of(self), self._paint, _PAINT_INTERVAL)
+
+    def compose(self) -> ComposeResult:
+        """Yield the parts of the window, top to bottom."""
+        yield self._tabbar
+        yield self._pane
+        yield self._statusline
+        yield Footer(show_command_palette=False)
+
+    # What conversations tell
+
+    def changed(self, conversation: Conversation) -> None:
+        """Paint a conversation anew: its label always, its messages where they are in view."""
+        if conversation.answered:
+            self._startup.recover()
+        self._pane.changed(conversation)
+        self._poke()
+
+    def ended(self, conversation: Conversation) -> None:
+        """Mark a tab whose run ended out of sight."""
+        self._desk.tabs.mark_unread(conversation)
+        self.changed(conversation)
+
+    def returned(self, conversation: Conversation, text: str) -> None:
+        """Put text back where the user writes, before what is there already."""
+        self._pane.give_back(conversation, text)
+
+    def notice(self) -> str:
+        """Return what is wrong for all conversations alike."""
+        return self._startup.notice
+
+    def lost(self, conversation: Conversation) -> None:
+        """Say that a closed thread could not be saved."""
+        why = conversation.save_problem
+        self._tell(f"NOT SAVED: {conversation.title}: {why}", "error")
+
+    # What the user does
+
+    @on(Tabs.TabActivated)
+    async def _tab_clicked(self) -> None:
+        # Also told of our own changes, perhaps late: what counts is what the row shows now.
+        clicked = next((c for c in self._desk.tabs if c.key == self._tabbar.active), None)
+        if clicked is not None and self._desk.tabs.activate(clicked):
+            await self._show_active()
+
+    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
+        """Show where a link leads; nothing of a model's is opened."""
+        self._tell(f"This link leads to {event.href}")
+
+    async def action_new_tab(self) -> None:
+        """Open an empty tab."""
+        self._pane.put_away()
+        self._desk.new()
+        await self._show_active()
+
+    async def action_close_tab(self) -> None:
+        """Close the tab in front; its thread stays saved, and what is queued becomes draft."""
+        self._desk.active.stop()
+        self._pane.put_away()
+        self._desk.close(self._desk.active)
+        await self._show_active()
+
+    async def action_reopen_tab(self) -> None:
+        """Bring back the tab closed last."""
+        self._pane.put_away()
+        await self._open(self._desk.reopen())
+
+    async def action_step_tab(self, distance: int) -> None:
+        """Go so many tabs to the right."""
+        self._desk.tabs.activate(self._desk.tabs.step(distance))
+        await self._show_active()
+
+    async def action_go_to_tab(self, number: int) -> None:
+        """Go to the tab with this number, if there is one."""
+        conversation = self._desk.tabs.at(number)
+        if conversation is not None and self._desk.tabs.activate(conversation):
+            await self._show_active()
+
+    def action_stop(self) -> None:
+        """Stop the answer being written in the tab in front."""
+        self._desk.active.stop()
+
+    def action_scroll(self, where: str) -> None:
+        """Scroll the transcript while the prompt keeps the focus."""
+        self._pane.scroll_messages(where)
+
+    def action_fold(self) -> None:
+        """Unfold thinking and calls in the tab in front, or fold them again."""
+        self._desk.active.fold()
+
+    async def action_copy_answer(self) -> None:
+        """Copy the newest answer of the tab in front."""
+        await self._copier.answer(self._desk.active.last_answer)
+
+    async def action_copy_code(self) -> None:
+        """Copy a code block of the newest answer, from the last one on."""
+        await self._copier.next_code(self._desk.active.last_answer)
+
+    def action_go_on(self) -> None:
+        """Go on with the stopped answer of the tab in front."""
+        self._desk.active.go_on()
+
+    # What Textual asks or tells
+
+    def on_app_blur(self, event: events.AppBlur) -> None:
+        """Keep Textual from restyling every widget when the terminal loses the focus."""
+        event.prevent_default()
+
+    def on_app_focus(self, event: events.AppFocus) -> None:
+        """The same when it gets it back; the prompt kept the focus."""
+        event.prevent_default()
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy a selection the best way there is."""
+        self._copier.remember(text)  # before any key after this one may paste it
+        self.run_worker(self._copier.text(text))
+
+    # How it works
+
+    async def _open(self, opening: Awaitable[object]) -> None:
+        try:
+            await opening
+        except Exception as error:
+            self._tell(f"The thread cannot be opened: {error}", "error")
+        await self._show_active()
+
+    async def _show_active(self) -> None:
+        """Bring the window in line with the tab in front."""
+        with self.batch_update():  # one layout for both
+            await self._pane.show(self._desk.active)
+            await self._paint()
+
+    async def _paint(self) -> None:
+        tabs = self._desk.tabs
+        labels = [label_of(conversation, tabs.is_unread(conversation)) for conversation in tabs]
+        await self._tabbar.show_labels(labels, tabs.active.key)
+        self._statusline.show(status_of(tabs.active, self._startup, self._hint))
+
+    def _poke(self) -> None:
+        if self.is_running:
+            self._painting.poke()
+
+    def _tell(self, text: str, severity: SeverityLevel = "information") -> None:
+        self.notify(safe_line(text, 400), severity=severity, markup=False)
