@@ -5,8 +5,9 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from koel_tui.protocol.errors import ProtocolError
@@ -26,7 +27,6 @@ _CALL_KEYS = frozenset(("id", "name", "arguments", "parentMessageId"))
 _KOEL_KEYS = ("messages", "pendingMessage", "pendingToolCalls", "state", "reasoningEcho", "phase")
 # An error is never stored, so it is no unknown key to be kept either.
 _STATE_KEYS = frozenset((*_KOEL_KEYS, "pendingMessages", "error"))
-_BATCH = 64
 
 
 def encode_state(state: ChatState) -> str:
@@ -37,7 +37,6 @@ def encode_state(state: ChatState) -> str:
     """
     pending = [_message(message) for message in state.pending_messages]
     rest: dict[str, Any] = {
-        "pendingMessage": pending[0] if pending else None,
         "pendingToolCalls": [_call(call) for call in state.pending_tool_calls],
         "state": state.state,
         "reasoningEcho": {
@@ -46,10 +45,13 @@ def encode_state(state: ChatState) -> str:
         },
         "phase": state.phase.value,
     }
-    if len(pending) > 1:
-        rest["pendingMessages"] = pending[1:]
-    rest.update(_unknown(state.extra, _STATE_KEYS))
-    return f'{{"messages":[{",".join(_batches(state.messages))}],{dumps(rest)[1:]}'
+    others = f',"pendingMessages":[{",".join(pending[1:])}]' if len(pending) > 1 else ""
+    unknown = _unknown(state.extra, _STATE_KEYS)
+    return (
+        f'{{"messages":[{",".join(map(_message, state.messages))}],'
+        f'"pendingMessage":{pending[0] if pending else "null"},{dumps(rest)[1:-1]}{others}'
+        f"{_more(unknown)}}}"
+    )
 
 
 def decode_state(wire: object) -> ChatState:
@@ -99,21 +101,27 @@ def decode_time(text: str) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _batches(messages: tuple[Message, ...]) -> Iterator[str]:
-    # One call for a long thread would hold the interpreter, and with it the window, for 40 ms.
-    for start in range(0, len(messages), _BATCH):
-        yield dumps([_message(message) for message in messages[start : start + _BATCH]])[1:-1]
+def _message(message: Message) -> str:
+    # Written out: in a long thread, making a dict of each message first takes longer than all the
+    # rest of saving it, and one call for all messages would hold the interpreter too long.
+    time = "null" if message.timestamp is None else f'"{encode_time(message.timestamp)}"'
+    called = "null" if message.tool_call_id is None else _quoted(message.tool_call_id)
+    name = "null" if message.name is None else _quoted(message.name)
+    return (
+        f'{{"id":{_quoted(message.id)},"role":{_quoted(message.role)},'
+        f'"content":{_quoted(message.content)},"timestamp":{time},'
+        f'"toolCallId":{called},"name":{name}{_more(_ours(message))}}}'
+    )
 
 
-def _message(message: Message) -> dict[str, Any]:
-    wire: dict[str, Any] = {
-        "id": message.id,
-        "role": message.role,
-        "content": message.content,
-        "timestamp": None if message.timestamp is None else encode_time(message.timestamp),
-        "toolCallId": message.tool_call_id,
-        "name": message.name,
-    }
+def _more(fields: Mapping[str, Any]) -> str:
+    """Return further fields of an object, each with a comma before it."""
+    return f",{dumps(fields)[1:-1]}" if fields else ""
+
+
+def _ours(message: Message) -> dict[str, Any]:
+    """Return what a message says beyond Koel's keys, which for most is nothing."""
+    wire: dict[str, Any] = {}
     if message.reasoning:
         wire["reasoning"] = message.reasoning
     if message.reasoning_ids:
