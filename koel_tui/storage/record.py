@@ -124,14 +124,23 @@ def decode_record(text: str | bytes, migrations: Migrations = MIGRATIONS) -> Rec
 
     Raises `NotAThreadError` when it holds none. The state is looked at only when it is asked for.
     """
+    return record_of(parsed(text), migrations)
+
+
+def parsed(text: str | bytes) -> Any:
+    """Return what JSON text stands for. Raises `NotAThreadError`."""
     try:
-        wire = json.loads(text)
+        return json.loads(text)
     except RecursionError as error:
         raise NotAThreadError("it is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise NotAThreadError("it is not UTF-8") from error
     except ValueError as error:
         raise NotAThreadError(f"it is not JSON: {error}") from error
+
+
+def record_of(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
+    """Return the thread that decoded JSON stands for, as `decode_record` does."""
     if not isinstance(wire, dict) or wire.get("format") != FORMAT:
         raise NotAThreadError(f"it does not say that its format is {FORMAT}")
     schema = wire.get("schema")

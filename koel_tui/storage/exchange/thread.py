@@ -1,0 +1,102 @@
+"""A thread on its way in or out, and what can be wrong with it."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.protocol.codec import decode_time, encode_time
+from koel_tui.storage.errors import NotAThreadError
+from koel_tui.text import repair
+
+_DEEPEST = 100
+
+
+class ImportProblem(Exception):  # noqa: N818 - the file's, not ours
+    """A file, or one thread in it, that cannot be imported: which, why, and what to do."""
+
+    def __init__(self, where: object, reason: object, advice: str) -> None:
+        super().__init__(f"{where} cannot be imported: {reason}. {advice}")
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A thread outside of any storage; `id` may be empty, `meta` is as a storage knows it."""
+
+    id: str
+    state: ChatState
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The title, or the start of what was asked first; a text as it came."""
+        title = self.meta.get("title")
+        if isinstance(title, str) and title.strip():
+            return title
+        asked = (message.content for message in self.state.messages if message.role == "user")
+        return " ".join(next(asked, "")[:400].split())[:60]
+
+
+def of_messages(
+    thread_id: str,
+    messages: Iterable[Message],
+    *,
+    title: str = "",
+    model: str = "",
+    system: str = "",
+    times: Sequence[datetime | None] = (),
+) -> Thread:
+    """Return a thread of another program's messages, which lasts as long as all `times` say.
+
+    A system prompt at the start becomes the thread's own, as if it had been set here.
+    """
+    said = tuple(messages)
+    if said and said[0].role == "system" and not system:
+        system, said = said[0].content, said[1:]
+    return of_state(
+        thread_id, ChatState(messages=said), times, title=title, model=model, system=system
+    )
+
+
+def of_state(
+    thread_id: str, state: ChatState, times: Sequence[datetime | None] = (), **meta: str
+) -> Thread:
+    """Return a thread that says of itself what is known; the times of messages count as well."""
+    known: dict[str, Any] = {key: repair(value) for key, value in meta.items() if value}
+    stamps = [*times, *(message.timestamp for message in state.messages)]
+    moments = sorted(stamp for stamp in stamps if stamp is not None)
+    if moments:
+        known |= {"created": encode_time(moments[0]), "updated": encode_time(moments[-1])}
+    return Thread(thread_id, state, known)
+
+
+def moment(value: object) -> datetime | None:
+    """Return the time that seconds since 1970 or an ISO 8601 text stand for, None if they don't."""
+    try:
+        if isinstance(value, str):
+            return decode_time(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
+
+
+def check_plain(value: object) -> None:
+    """Raise `NotAThreadError` where JSON is nested deeply or holds what is no number."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        following: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                following += item.values()
+            elif isinstance(item, list):
+                following += item
+            elif isinstance(item, float) and not math.isfinite(item):
+                raise NotAThreadError(f"it holds {item}, which is no number in JSON")
+        if not following:
+            return
+        level = following
+    raise NotAThreadError("it is nested too deeply")
