@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import llama_cpp
@@ -195,18 +196,13 @@ def windowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check_window_rule(path: Path, tokens: int) -> None:
     spec = ModelSpec(path, batch_tokens=256, threads=1)
-    log = NativeLog(logging.getLogger("test"))
-    log.install()
-    model = Model(spec, log)
-    try:
-        context = Context(model, spec, log, slots=2, window=2 * tokens)
-        try:
-            text = model.tokenize(TALE * 40, special=False, start=True)[:tokens]
-            holds_to_the_window_rule(context, text, model.sliding_window)
-        finally:
-            context.close()
-    finally:
-        model.close()
+    with (
+        NativeLog(logging.getLogger("test")) as log,
+        closing(Model(spec, log)) as model,
+        closing(Context(model, spec, log, slots=2, window=2 * tokens)) as context,
+    ):
+        text = model.tokenize(TALE * 40, special=False, start=True)[:tokens]
+        holds_to_the_window_rule(context, text, model.sliding_window)
 
 
 def test_architecture_a_forgotten_window_is_not_kept(tiny: dict[str, Path], windowed: None) -> None:

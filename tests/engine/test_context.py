@@ -1,7 +1,6 @@
 """The KV cache: a tail dropped and decoded again gives what a fresh cache gives."""
 
 import ctypes
-import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,19 +16,10 @@ from koel_tui.engine.native.model import Model
 TEXT = "The lighthouse keeper wrote down every ship that passed, and when the fog came he rang the"
 
 
-@pytest.fixture(scope="module")
-def model(starter_path: Path) -> Iterator[Model]:
-    log = NativeLog(logging.getLogger("test"))
-    log.install()
-    loaded = Model(ModelSpec(starter_path), log)
-    yield loaded
-    loaded.close()
-
-
 @pytest.fixture
-def context(model: Model, starter_path: Path) -> Iterator[Context]:
+def context(model: Model, starter_path: Path, native_log: NativeLog) -> Iterator[Context]:
     spec = ModelSpec(starter_path, batch_tokens=64)
-    made = Context(model, spec, NativeLog(logging.getLogger("test")), slots=3, window=512)
+    made = Context(model, spec, native_log, slots=3, window=512)
     yield made
     made.close()
 

@@ -1,7 +1,6 @@
 """Grammars: an answer held to a schema fits it, and what cannot be held is refused by name."""
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,19 +39,10 @@ TREE: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(starter_path: Path) -> Iterator[Model]:
-    log = NativeLog(logging.getLogger("test"))
-    log.install()
-    loaded = Model(ModelSpec(starter_path), log)
-    yield loaded
-    loaded.close()
-
-
 @pytest.fixture
-def context(model: Model, starter_path: Path) -> Iterator[Context]:
+def context(model: Model, starter_path: Path, native_log: NativeLog) -> Iterator[Context]:
     spec = ModelSpec(starter_path, batch_tokens=256)
-    made = Context(model, spec, NativeLog(logging.getLogger("test")), slots=1, window=512)
+    made = Context(model, spec, native_log, slots=1, window=512)
     yield made
     made.close()
 

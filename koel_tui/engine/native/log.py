@@ -2,7 +2,9 @@
 
 import ctypes
 import logging
+import threading
 from collections import deque
+from typing import ClassVar, Self
 
 import llama_cpp
 
@@ -11,22 +13,29 @@ _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: the rest of the line before
 
 
 class NativeLog:
-    """Takes llama.cpp's log lines; made once per process, before anything is loaded.
+    """Takes the lines llama.cpp logs on the thread that installed it.
 
     The bindings' own way to silence the log redirects the file descriptors of the whole process
     to nowhere; this one touches nothing else.
     """
 
+    # llama.cpp has one log for the whole process and keeps the bare pointer of its callback. With
+    # a callback of its own, an engine that ends would leave a dangling one to those that go on.
+    _installed: ClassVar[dict[int, "NativeLog"]] = {}
+
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._errors: deque[str] = deque(maxlen=20)
         self._level = logging.INFO
-        # llama.cpp keeps the bare pointer, so the callback object must live as long as it does.
-        self._callback = llama_cpp.llama_log_callback(self._line)
 
-    def install(self) -> None:
-        """Send llama.cpp's log here from now on."""
-        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(None))
+    def __enter__(self) -> Self:
+        """Take what this thread logs from now on."""
+        self._installed[threading.get_ident()] = self
+        llama_cpp.llama_log_set(_CALLBACK, ctypes.c_void_p(None))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        del self._installed[threading.get_ident()]
 
     def forget_errors(self) -> None:
         """Start a new stretch of work: errors before it explain nothing in it."""
@@ -36,7 +45,15 @@ class NativeLog:
         """Return the error lines since `forget_errors` as one sentence, or ''."""
         return "; ".join(dict.fromkeys(self._errors))
 
-    def _line(self, level: int, text: bytes, _data: object) -> None:
+    @classmethod
+    def dispatch(cls, level: int, text: bytes, _data: object) -> None:
+        """Hand a line to the log of its thread; helper threads of llama.cpp have none."""
+        log = cls._installed.get(threading.get_ident())
+        if log is not None:
+            log.take(level, text)
+
+    def take(self, level: int, text: bytes) -> None:
+        """Take a line of one of llama.cpp's levels."""
         line = text.decode("utf-8", "replace").rstrip()
         if level != _CONTINUED:
             self._level = _LEVELS.get(level, logging.INFO)
@@ -45,3 +62,6 @@ class NativeLog:
         self._logger.log(self._level, "%s", line)
         if self._level >= logging.ERROR:
             self._errors.append(line.split(": ", 1)[-1] if ": " in line[:40] else line)
+
+
+_CALLBACK = llama_cpp.llama_log_callback(NativeLog.dispatch)

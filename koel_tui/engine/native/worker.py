@@ -81,17 +81,17 @@ class Worker:
 
     def run(self) -> None:
         """Work until `Shutdown`, then free everything. Blocks its thread."""
-        self._log.install()
-        try:
-            while self._obey_waiting():
-                if self._running:
-                    self._step()
-        finally:
-            for generation in self._running.values():
-                generation.sampler.close()
-            self._running.clear()
-            if self._model is not None:
-                self._model.close()
+        with self._log:
+            try:
+                while self._obey_waiting():
+                    if self._running:
+                        self._step()
+            finally:
+                for generation in self._running.values():
+                    generation.sampler.close()
+                self._running.clear()
+                if self._model is not None:
+                    self._model.close()
 
     def _interrupt(self) -> None:
         if self._model is not None:
