@@ -5,10 +5,10 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, RunErrorEvent, Tool
+from ag_ui.core import CustomEvent, RunAgentInput, RunErrorEvent, Tool
 
 from koel_tui.agents import METRICS
 from koel_tui.protocol import (
@@ -36,7 +36,8 @@ from koel_tui.session.errors import (
 )
 from koel_tui.session.means import Means
 from koel_tui.session.rounds import is_last, result_event, rounds
-from koel_tui.session.run import Run, let_go
+from koel_tui.session.run import Run, let_go, release
+from koel_tui.session.timestamps import stamp, whole_milliseconds
 from koel_tui.session.tools import ToolHandler, declared, handlers_by_name
 from koel_tui.storage import Access
 from koel_tui.text import repair
@@ -45,9 +46,6 @@ _log = logging.getLogger(__name__)
 
 _SAVE_GRACE = 0.5
 """Seconds `send` waits for the save at the end of its run."""
-
-_RELEASE_GRACE = 5.0
-"""Seconds an agent may take to free what it keeps for a thread."""
 
 Tools = Sequence[Tool | ToolHandler]
 """What a run offers: a `ToolHandler` is executed here, of a `Tool` the agent only hears."""
@@ -284,7 +282,7 @@ class ChatSession:
 
     def _apply(self, event: Event) -> ChatState:
         """Tell everybody of an event and return what it makes of the state."""
-        stamped = self._stamp(event)
+        stamped = stamp(event, self._now())
         self._means.observers.event(self._thread_id, stamped)
         self._events.publish(stamped)
         return fold(self._state, stamped)
@@ -330,14 +328,7 @@ class ChatSession:
             await self._autosave.release()
         except Exception as error:  # the system frees the lock when the program ends
             _log.warning("Thread %r was not unlocked: %r", self._thread_id, error)
-        release = getattr(self._means.agent, "release", None)
-        if release is None:
-            return
-        try:
-            async with asyncio.timeout(_RELEASE_GRACE):
-                await release(self._thread_id)
-        except Exception as error:  # the thread is saved; nothing is lost but the agent's memory
-            _log.warning("The agent did not release thread %r: %r", self._thread_id, error)
+        await release(self._means.agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
         return RunAgentInput(
@@ -357,16 +348,8 @@ class ChatSession:
             self._states.publish(state)
             self._means.observers.state(self._thread_id, state)
 
-    def _stamp(self, event: Event) -> Event:
-        """Return the event with a time, so that the fold needs no clock of its own."""
-        if not isinstance(event, BaseEvent) or event.timestamp is not None:
-            return event
-        return event.model_copy(update={"timestamp": round(self._now().timestamp() * 1000)})
-
     def _now(self) -> datetime:
-        """Return the time in whole milliseconds, which is what is stored."""
-        now = self._means.clock()
-        return now - timedelta(microseconds=now.microsecond % 1000)
+        return whole_milliseconds(self._means.clock())
 
     def _place(self, message_id: str) -> int:
         for index, message in enumerate(self._state.messages):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 
+from koel_tui.agents import Agent
 from koel_tui.protocol import Event, KoelError, ProtocolError, classify
 
 _log = logging.getLogger(__name__)
@@ -13,6 +14,9 @@ CANCEL_GRACE = 0.05
 
 STOP_GRACE = 1.0
 """Seconds to wait for a cancelled run to let go of its agent, before asking again or going on."""
+
+RELEASE_GRACE = 5.0
+"""Seconds an agent may take to free what it keeps for a thread."""
 
 
 class Run:
@@ -125,6 +129,18 @@ async def let_go(tasks: Iterable[asyncio.Future[None]]) -> None:
                 _log.error("A cancelled run never ended: %r", task)
             else:
                 task.cancel()
+
+
+async def release(agent: Agent, thread_id: str) -> None:
+    """Have the agent free what it keeps for a thread, if it keeps anything; never raises."""
+    free = getattr(agent, "release", None)
+    if free is None:
+        return
+    try:
+        async with asyncio.timeout(RELEASE_GRACE):
+            await free(thread_id)
+    except Exception as error:  # the thread is saved; nothing is lost but the agent's memory
+        _log.warning("The agent did not release thread %r: %r", thread_id, error)
 
 
 def _interrupted(what: str, cause: BaseException | None = None) -> ProtocolError:
