@@ -2,6 +2,7 @@
 
 from koel_tui.agents.agent import ACTIVITY, METRICS, Agent, ModelAgent, ModelInfo
 from koel_tui.agents.local import LocalAgent, TurnSettings
+from koel_tui.agents.snapshots import Snapshots
 
 __all__ = [
     "ACTIVITY",
@@ -10,5 +11,6 @@ __all__ = [
     "LocalAgent",
     "ModelAgent",
     "ModelInfo",
+    "Snapshots",
     "TurnSettings",
 ]

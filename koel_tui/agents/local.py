@@ -17,6 +17,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
+from koel_tui.agents.snapshots import Snapshots
 from koel_tui.agents.turn_events import TurnEvents, new_id
 from koel_tui.engine import (
     ChatMessage,
@@ -77,10 +78,17 @@ _Opened = tuple[TurnSettings, list[dict[str, Any]]]
 class LocalAgent:
     """Answers runs with a model on this machine, one engine session per thread.
 
-    The engine is loaded at the first `load` or run; the weights are shared by all threads.
+    The engine is loaded at the first `load` or run; the weights are shared by all threads. With
+    `snapshots` a thread that is released is resumed without being read again.
     """
 
-    def __init__(self, loader: EngineLoader, defaults: TurnSettings | None = None) -> None:
+    def __init__(
+        self,
+        loader: EngineLoader,
+        defaults: TurnSettings | None = None,
+        snapshots: Snapshots | None = None,
+    ) -> None:
+        self._snapshots = snapshots
         self._loader = loader
         self._defaults = defaults or TurnSettings()
         self._loading: asyncio.Task[Engine] | None = None
@@ -120,6 +128,8 @@ class LocalAgent:
         """Close the engine session of a thread; one that has none is fine."""
         held = self._sessions.pop(thread_id, None)
         if held is not None:
+            if self._snapshots is not None:
+                await self._snapshots.keep(thread_id, held[1])
             await held[1].close()
 
     async def close(self) -> None:
@@ -174,6 +184,7 @@ class LocalAgent:
             thinking=settings.thinking,
             lora=settings.lora,
             tools=wanted[1],
+            kv=self._snapshots.find(run.thread_id) if self._snapshots is not None else None,
         )
         self._sessions[run.thread_id] = (wanted, session)
         return session
