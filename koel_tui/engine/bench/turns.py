@@ -55,7 +55,8 @@ class Library:
     Different, because the engine decodes what two threads begin with only once.
     """
 
-    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    # Of three digits each: a longer number is another token to read, and a token takes milliseconds.
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(100))
     _per_sentence: float = 0.0
 
     async def thread(self, engine: Engine, tokens: int) -> list[ChatMessage]:
