@@ -55,7 +55,7 @@ class Library:
     Different, because the engine decodes what two threads begin with only once.
     """
 
-    # Of three digits each: a longer number is another token to read, and a token takes milliseconds.
+    # Of three digits each: a longer number is one more token to read, which takes milliseconds.
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(100))
     _per_sentence: float = 0.0
 
