@@ -27,6 +27,11 @@ def config_file() -> Path:
     return platformdirs.user_config_path(_APP, appauthor=False) / "config.toml"
 
 
+def state_dir() -> Path:
+    """Return the directory of what the window remembers: its tabs, drafts and history."""
+    return platformdirs.user_state_path(_APP, appauthor=False)
+
+
 def cache_dir() -> Path:
     """Return the directory of what can be made again: indexes and snapshots."""
     return platformdirs.user_cache_path(_APP, appauthor=False)

@@ -36,8 +36,9 @@ class KoelApp(TabbedApp):
         *,
         thread: str | None = None,
         theme: str | None = None,
+        home: Path | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(home)
         inside.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
         # A label that changes would move the line under the tabs for a third of a second.
         self.animation_level = "none"
@@ -54,15 +55,18 @@ class KoelApp(TabbedApp):
         return self.crash or self._startup.problem
 
     async def on_mount(self) -> None:
-        """Show the empty window; all that takes time comes after it is painted."""
+        """Show the tabs of last time, empty; all that takes time comes after they are painted."""
         if self._wanted_theme in self.available_themes:
             self.theme = self._wanted_theme
         elif self._wanted_theme:
             self._tell(f"There is no theme {self._wanted_theme!r}; ctrl+p, Theme lists all.")
         self._signals.catch()
         self._pane.prompt.focus()
+        self._desk.restore(await self._memory.tabs(), self._pane.prompt.pastes)
+        if self._wanted_thread is not None:
+            self._desk.new()  # the thread takes its place
         await self._show_active()
-        self.set_interval(_LOOK_INTERVAL, self._poke)  # saving ends without an event
+        self.set_interval(_LOOK_INTERVAL, self._look)
         self.call_after_refresh(self.run_worker, self._start)
 
     async def on_unmount(self) -> None:
@@ -109,13 +113,21 @@ class KoelApp(TabbedApp):
 
     # How it works
 
+    def _look(self) -> None:
+        """Note what changes without an event: that saving ended, and what was typed."""
+        self._poke()
+        if not self._leaving:
+            self._memory.keep(self._open_tabs())
+
     async def _start(self) -> None:
+        self._pane.prompt.recall(await self._memory.history())
         backend = await self._startup.connect(self._connect)
         if backend is not None and self._leaving:
             await backend.close()
             return
         if backend is not None:
             self._desk.connect(backend)
+            await self._show_active()  # its thread can be read now
             await self._look_at_saved(backend)
             await self._startup.load()
         self.changed(self._desk.active)
@@ -176,4 +188,4 @@ class KoelApp(TabbedApp):
 
     async def _close(self) -> str:
         backend, self._startup.backend = self._startup.backend, None
-        return "" if backend is None else await close_in_time(backend, self._desk)
+        return await close_in_time(backend, self._desk, self._memory, self._open_tabs())

@@ -56,7 +56,10 @@ class Conversation:
     It exists before there is anything to talk to: what is asked then waits until `attach`.
     """
 
-    def __init__(self, key: str, listener: Listener, title: str = "") -> None:
+    def __init__(
+        self, key: str, listener: Listener, title: str = "", asleep: str | None = None
+    ) -> None:
+        """Make the conversation; `asleep` is its saved thread, when that is to be read later."""
         self.key = key
         self.draft = ""
         self.place: Place | None = None
@@ -66,6 +69,7 @@ class Conversation:
         self.read_only = ""
         """Why the thread can only be read here; empty when it can go on."""
         self._title = title
+        self._asleep = asleep
         self._listener = listener
         self._session: ChatSession | None = None
         self._run: asyncio.Task[None] | None = None
@@ -79,7 +83,12 @@ class Conversation:
     @property
     def thread_id(self) -> str | None:
         """The thread in this tab; None before there is one."""
-        return self._session.thread_id if self._session else None
+        return self._session.thread_id if self._session else self._asleep
+
+    @property
+    def asleep(self) -> bool:
+        """Whether there is a saved thread that nobody looked at yet: it costs nothing so far."""
+        return self._session is None and self._asleep is not None
 
     @property
     def title(self) -> str:
@@ -102,7 +111,7 @@ class Conversation:
     @property
     def untouched(self) -> bool:
         """Whether nothing was ever asked here."""
-        return not (self.busy or self.queue or self.entries())
+        return not (self.asleep or self.busy or self.queue or self.entries())
 
     @property
     def failed(self) -> bool:
@@ -138,6 +147,14 @@ class Conversation:
             asyncio.create_task(self._read_events(session.events())),
         ]
         self._send_next()
+
+    def rename(self, title: str) -> None:
+        """Take another title; without one the first words are the title."""
+        self._title = title
+
+    def forget_thread(self) -> None:
+        """Be a new conversation: the saved thread is not to be had."""
+        self._asleep, self._title = None, ""
 
     def ask(self, text: str) -> None:
         """Send `text` as soon as the thread is free."""

@@ -6,6 +6,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from koel_tui.ui.conversation import Conversation, Listener
+from koel_tui.ui.open_tabs import OpenTab, OpenTabs
+from koel_tui.ui.pastes import Pastes, joined
 from koel_tui.ui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Desk:
         self._keys = count(1)
         self._closed: list[Closed] = []
         self._closing: dict[str, asyncio.Task[None]] = {}
+        self._waking: dict[Conversation, asyncio.Event] = {}
         self.tabs = Workspace(self._conversation())
 
     @property
@@ -39,10 +42,63 @@ class Desk:
         return self.tabs.active
 
     def connect(self, backend: "Backend") -> None:
-        """Give every open tab a session."""
+        """Give a session to every open tab but those whose thread is read when they are shown."""
         self._backend = backend
         for conversation in self.tabs:
+            if not conversation.asleep:
+                conversation.attach(backend.client.new_session())
+
+    def restore(self, kept: OpenTabs, pastes: Pastes) -> None:
+        """Open the tabs of the window before this one. No thread is read yet."""
+        if not kept.tabs:
+            return
+        empty = self.active
+        for tab in kept.tabs:
+            conversation = self._conversation(tab.title, tab.thread_id)
+            conversation.draft = pastes.adopt(tab.draft)
+            self.tabs.add(conversation)
+        self.tabs.remove(empty)
+        in_front = self.tabs.at(kept.active + 1)
+        if in_front is not None:
+            self.tabs.activate(in_front)
+
+    def kept(self, pastes: Pastes) -> OpenTabs:
+        """Return what is to be kept of the tabs; what waits to be sent is part of the draft."""
+        kept = [each for each in self.tabs if not _is_empty(each)]
+        tabs = tuple(
+            OpenTab(thread_id, each.title if thread_id else "", pastes.draft(_unsent(each, pastes)))
+            for each in kept
+            for thread_id in (_saved_thread(each),)
+        )
+        in_front = kept.index(self.active) if self.active in kept else max(0, len(kept) - 1)
+        return OpenTabs(tabs, in_front)
+
+    async def wake(self, conversation: Conversation) -> None:
+        """Read the thread of a tab that was restored, unless that is done or under way.
+
+        Raises what `open` raises; then the tab is a new one, with the draft that was in it.
+        """
+        thread_id, backend = conversation.thread_id, self._backend
+        if not conversation.asleep or conversation in self._waking:
+            return
+        if thread_id is None or backend is None:
+            return
+        self._waking[conversation] = asyncio.Event()
+        try:
+            title = (await backend.storage.meta(thread_id)).get("title")
+            await self._fill(conversation, thread_id, backend)
+            conversation.rename(title if isinstance(title, str) else "")
+        except Exception:
+            conversation.forget_thread()
             conversation.attach(backend.client.new_session())
+            raise
+        finally:
+            self._waking.pop(conversation).set()
+
+    def sweep(self, conversation: Conversation) -> None:
+        """Close a tab in which there is nothing."""
+        if _is_empty(conversation) and conversation in list(self.tabs):
+            self.close(conversation)
 
     def new(self) -> None:
         """Open an empty tab; one that is in front and empty serves as well."""
@@ -63,16 +119,8 @@ class Desk:
             raise RuntimeError("threads open after the start")
         if thread_id in self._closing:
             await asyncio.wait([self._closing[thread_id]])
-        saved = await self._state_of(thread_id, self._backend)
         conversation = self._conversation(title)
-        session = self._backend.client.new_session(thread_id, saved)
-        try:
-            access = await session.hold()
-        except BaseException:
-            session.dispose()
-            raise
-        conversation.read_only = access.reason if access is not None else ""
-        conversation.attach(session)
+        await self._fill(conversation, thread_id, self._backend)
         before = self.active
         self.tabs.add(conversation)
         if _is_empty(before):
@@ -81,7 +129,7 @@ class Desk:
     def close(self, conversation: Conversation) -> None:
         """Close a tab. Its thread stays saved, and `reopen` brings it back."""
         if not _is_empty(conversation):
-            thread_id = conversation.thread_id if conversation.entries() else None
+            thread_id = _saved_thread(conversation)
             self._closed.append(Closed(thread_id, conversation.title, conversation.draft))
         if len(self.tabs) == 1:
             self._add(self._conversation())
@@ -105,6 +153,18 @@ class Desk:
         if self._closing:
             await asyncio.wait(list(self._closing.values()))
 
+    async def _fill(self, conversation: Conversation, thread_id: str, backend: "Backend") -> None:
+        """Give a conversation the session of a saved thread."""
+        saved = await self._state_of(thread_id, backend)
+        session = backend.client.new_session(thread_id, saved)
+        try:
+            access = await session.hold()
+        except BaseException:
+            session.dispose()
+            raise
+        conversation.read_only = access.reason if access is not None else ""
+        conversation.attach(session)
+
     async def _state_of(self, thread_id: str, backend: "Backend") -> "ChatState":
         # What could not be saved when its tab was closed is nowhere but here.
         for session in backend.client.unsaved:
@@ -115,8 +175,8 @@ class Desk:
             raise LookupError("it is not there any more.")
         return saved
 
-    def _conversation(self, title: str = "") -> Conversation:
-        return Conversation(f"tab-{next(self._keys)}", self._listener, title)
+    def _conversation(self, title: str = "", asleep: str | None = None) -> Conversation:
+        return Conversation(f"tab-{next(self._keys)}", self._listener, title, asleep)
 
     def _add(self, conversation: Conversation) -> None:
         if self._backend is not None:
@@ -131,6 +191,8 @@ class Desk:
         task.add_done_callback(lambda _: self._closing.pop(key, None))
 
     async def _end(self, conversation: Conversation) -> None:
+        if conversation in self._waking:
+            await self._waking[conversation].wait()
         await conversation.close()
         if conversation.unsaved:
             self._listener.lost(conversation)
@@ -138,3 +200,12 @@ class Desk:
 
 def _is_empty(conversation: Conversation) -> bool:
     return conversation.untouched and not conversation.draft.strip()
+
+
+def _saved_thread(conversation: Conversation) -> str | None:
+    saved = conversation.asleep or conversation.entries()
+    return conversation.thread_id if saved else None
+
+
+def _unsent(conversation: Conversation, pastes: Pastes) -> str:
+    return joined(*map(pastes.collapse, conversation.queue), conversation.draft)

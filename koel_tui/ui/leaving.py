@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
     from koel_tui.ui.desk import Desk
+    from koel_tui.ui.memory import Memory
+    from koel_tui.ui.open_tabs import OpenTabs
 
 CLOSE_DEADLINE = 5.0
 """Seconds that saving and unloading may take; after that the window ends all the same."""
@@ -48,13 +50,17 @@ class Signals:
         self._before.clear()
 
 
-async def close_in_time(backend: "Backend", desk: "Desk") -> str:
+async def close_in_time(
+    backend: "Backend | None", desk: "Desk", memory: "Memory", tabs: "OpenTabs"
+) -> str:
     """Save and end everything, and return what of it failed; empty when nothing did."""
     failed = ""
     try:
         async with asyncio.timeout(CLOSE_DEADLINE):
+            await memory.close(tabs)
             await desk.settle()
-            await backend.close()
+            if backend is not None:
+                await backend.close()
     except TimeoutError:
         failed = f"The model did not end within {CLOSE_DEADLINE:.0f} seconds."
     except Exception as error:
@@ -62,7 +68,9 @@ async def close_in_time(backend: "Backend", desk: "Desk") -> str:
     return _loss(backend, desk) or failed
 
 
-def _loss(backend: "Backend", desk: "Desk") -> str:
+def _loss(backend: "Backend | None", desk: "Desk") -> str:
+    if backend is None:
+        return ""
     titles = {conversation.thread_id: conversation.title for conversation in desk.tabs}
     lost = [(titles.get(s.thread_id, s.thread_id), s.save_error) for s in backend.client.unsaved]
     if not lost:

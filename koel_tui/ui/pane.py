@@ -1,10 +1,13 @@
 """The conversation in front: its transcript, and the prompt with its draft."""
 
+from collections.abc import Callable
+
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
 from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.pastes import Draft, joined
 from koel_tui.ui.prompt import Prompt
 from koel_tui.ui.transcript import Transcript
 
@@ -12,12 +15,13 @@ from koel_tui.ui.transcript import Transcript
 class Pane(Vertical):
     """Shows one conversation at a time; what belongs to it is put away when another comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, remember: Callable[[Draft], None]) -> None:
+        """Make the pane. `remember` gets what is sent, for the history."""
         super().__init__(id="pane")
         self._conversation: Conversation | None = None
         self._transcript: Transcript | None = None
         self._messages = Container(id="messages")
-        self.prompt = Prompt(self._send)
+        self.prompt = Prompt(self._send, remember)
 
     def compose(self) -> ComposeResult:
         """Yield the place of the transcript, and the prompt."""
@@ -44,9 +48,14 @@ class Pane(Vertical):
 
     def put_away(self) -> None:
         """Give the conversation the draft and the place that are its."""
+        self.keep_draft()
         if self._conversation is not None and self._transcript is not None:
-            self._conversation.draft = self.prompt.text
             self._conversation.place = self._transcript.place()
+
+    def keep_draft(self) -> None:
+        """Give the conversation what is typed in the prompt."""
+        if self._conversation is not None:
+            self._conversation.draft = self.prompt.text
 
     def changed(self, conversation: Conversation) -> None:
         """Paint the messages anew, if they are this conversation's."""
@@ -55,10 +64,11 @@ class Pane(Vertical):
 
     def give_back(self, conversation: Conversation, text: str) -> None:
         """Put text where the user writes to this conversation, before what is there already."""
+        text = self.prompt.pastes.collapse(text)
         if conversation is self._conversation:
-            self.prompt.replace_text(_joined(text, self.prompt.text))
+            self.prompt.replace_text(joined(text, self.prompt.text))
         else:
-            conversation.draft = _joined(text, conversation.draft)
+            conversation.draft = joined(text, conversation.draft)
 
     def scroll_messages(self, where: str) -> None:
         """Scroll to an end, or by a line or a page."""
@@ -80,7 +90,3 @@ class Pane(Vertical):
         if self._conversation is not None and self._transcript is not None:
             self._conversation.ask(text)
             self._transcript.go_to_end()
-
-
-def _joined(*texts: str) -> str:
-    return "\n\n".join(text for text in texts if text.strip())

@@ -41,6 +41,11 @@ def draft_of(value: Any) -> Draft:
     return Draft(text, pasted)
 
 
+def joined(*texts: str) -> str:
+    """Return what is written in these texts, with an empty line between two."""
+    return "\n\n".join(text for text in texts if text.strip())
+
+
 class Pastes:
     """The pastes of a window, by token. One that was folded is known until the window ends.
 
@@ -54,7 +59,7 @@ class Pastes:
 
     def fold(self, content: str) -> str:
         """Return what stands for a paste in the prompt: itself, or a token when it is large."""
-        lines = content.count("\n") + 1
+        lines = content.count("\n") + (not content.endswith("\n"))
         if lines <= FOLD_LINES and len(content) <= FOLD_CHARACTERS:
             return content
         if content not in self._tokens:

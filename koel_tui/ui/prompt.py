@@ -1,7 +1,6 @@
 """The prompt: an editor that grows with its text, sends on enter and remembers what was sent."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 
 from textual import events
 from textual.actions import SkipAction
@@ -9,46 +8,12 @@ from textual.widgets import TextArea
 
 from koel_tui.text import repair, safe_text
 from koel_tui.ui import inside
+from koel_tui.ui.history import History
 from koel_tui.ui.keys import PROMPT_KEYS, bindings
+from koel_tui.ui.pastes import Draft, Pastes
 
 MAX_LINES = 10
 _FRAME = 2
-
-
-@dataclass(slots=True)
-class History:
-    """Prompts sent, oldest first, and where in them the user is."""
-
-    texts: list[str] = field(default_factory=list)
-    _index: int | None = None
-    _draft: str = ""
-
-    def add(self, text: str) -> None:
-        """Remember a prompt; the same one twice in a row counts once."""
-        self._index = None
-        if self.texts[-1:] != [text]:
-            self.texts.append(text)
-
-    def step(self, distance: int, current: str) -> str | None:
-        """Return the prompt so many steps later (earlier when negative); None at either end.
-
-        Past the newest is what the user was typing when the walk began.
-        """
-        here = len(self.texts) if self._index is None else self._index
-        there = here + distance
-        if not 0 <= there <= len(self.texts) or not self.texts:
-            return None
-        if self._index is None:
-            self._draft = current
-        if there == len(self.texts):
-            self._index = None
-            return self._draft
-        self._index = there
-        return self.texts[there]
-
-    def leave(self) -> None:
-        """Forget the place: the next walk begins at the newest."""
-        self._index = None
 
 
 class Prompt(TextArea):
@@ -56,8 +21,15 @@ class Prompt(TextArea):
 
     BINDINGS = bindings(PROMPT_KEYS)
 
-    def __init__(self, send: Callable[[str], None]) -> None:
-        """Make the prompt. `send` is called at once, before any key pressed later counts."""
+    def __init__(
+        self,
+        send: Callable[[str], None],
+        remember: Callable[[Draft], None] = lambda draft: None,
+    ) -> None:
+        """Make the prompt. `send` is called at once, before any key pressed later counts.
+
+        `remember` gets what is sent and not the same as what was sent before.
+        """
         super().__init__(
             id="prompt",
             highlight_cursor_line=False,
@@ -65,7 +37,9 @@ class Prompt(TextArea):
         )
         self.cursor_blink = False  # it would be most of what an idle window costs
         self._send = send
+        self._remember = remember
         self._past = History()
+        self.pastes = Pastes()
 
     async def on_key(self, event: events.Key) -> None:
         """Do what a key is bound to here and now.
@@ -83,12 +57,12 @@ class Prompt(TextArea):
             event.prevent_default()  # TextArea would type the 1 of alt+1
 
     async def on_paste(self, event: events.Paste) -> None:
-        """Take control bytes out of what is pasted: a prompt is shown on a terminal, too."""
-        clean = safe_text(repair(event.text.replace("\r\n", "\n").replace("\r", "\n")))
-        if clean != event.text:
+        """Take control bytes out of what is pasted, and put a token in the place of a lot."""
+        shown = self.pastes.fold(_clean(event.text))
+        if shown != event.text:
             event.prevent_default()
             event.stop()
-            self._type(clean)
+            self._type(shown)
 
     def grow_within(self, lines: int) -> None:
         """Grow with the text to `MAX_LINES`, but never over half of a window of so many lines."""
@@ -98,6 +72,19 @@ class Prompt(TextArea):
         """Put `text` in place of all there is, with the cursor at its end; undo brings it back."""
         self.replace(text, self.document.start, self.document.end)
         self.move_cursor(self.document.end)
+
+    @property
+    def whole_text(self) -> str:
+        """The text with all that was pasted, as it would be sent."""
+        return self.pastes.expand(self.text)
+
+    def replace_whole_text(self, text: str) -> None:
+        """Put `text` in place of all there is, tokens in the place of what was pasted."""
+        self.replace_text(self.pastes.collapse(_clean(text)))
+
+    def recall(self, drafts: Iterable[Draft]) -> None:
+        """Put what was sent in earlier windows into the history."""
+        self._past.begin_with([self.pastes.adopt(draft) for draft in drafts])
 
     def show(self, text: str) -> None:
         """Begin anew with `text`: another tab's draft, without the history of this one's edits."""
@@ -110,8 +97,9 @@ class Prompt(TextArea):
         if self.text.strip():
             text = self.text
             self.show("")
-            self._past.add(text)
-            self._send(text)
+            if self._past.add(text):
+                self._remember(self.pastes.draft(text))
+            self._send(self.pastes.expand(text))
 
     def action_newline(self) -> None:
         """Start a new line."""
@@ -135,6 +123,30 @@ class Prompt(TextArea):
         else:
             super().action_cursor_down(select)
 
+    def action_paste(self) -> None:
+        """Paste what was copied in the window, in the way of what comes from outside."""
+        self._type(self.pastes.fold(_clean(self.app.clipboard)))
+
+    def action_delete_left(self) -> None:
+        """Delete a character, or the token of a paste."""
+        if not self._delete_token(before=True):
+            super().action_delete_left()
+
+    def action_delete_right(self) -> None:
+        """Delete a character, or the token of a paste."""
+        if not self._delete_token(before=False):
+            super().action_delete_right()
+
+    def action_delete_word_left(self) -> None:
+        """Delete a word, or the token of a paste."""
+        if not self._delete_token(before=True):
+            super().action_delete_word_left()
+
+    def action_delete_word_right(self) -> None:
+        """Delete a word, or the token of a paste."""
+        if not self._delete_token(before=False):
+            super().action_delete_word_right()
+
     def action_cursor_page_up(self) -> None:
         """Leave the key to the transcript."""
         raise SkipAction
@@ -151,6 +163,20 @@ class Prompt(TextArea):
         """Put `text` where the cursor is, in place of what is selected."""
         self.replace(text, *self.selection, maintain_selection_offset=False)
 
+    def _delete_token(self, *, before: bool) -> bool:
+        row, column = self.cursor_location
+        if not self.selection.is_empty:
+            return False
+        span = self.pastes.span(self.document.get_line(row), column, before=before)
+        if span is not None:
+            self.delete((row, span[0]), (row, span[1]), maintain_selection_offset=False)
+        return span is not None
+
     def _walk(self, distance: int) -> None:
         if (text := self._past.step(distance, self.text)) is not None:
             self.replace_text(text)
+
+
+def _clean(text: str) -> str:
+    """Return text with one kind of line end and no control bytes: it is shown on a terminal."""
+    return safe_text(repair(text.replace("\r\n", "\n").replace("\r", "\n")))

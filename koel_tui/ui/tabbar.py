@@ -1,6 +1,7 @@
 """The row of tabs."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rich.cells import cell_len
 from textual import events
@@ -47,11 +48,19 @@ class TabBar(Tabs, can_focus=False):
             for label in labels:
                 if label.id not in shown:
                     await self.add_tab(Tab(Content(""), id=label.id))
+            self._put_in_order()
             if self.active != active:
                 self.active = active
             for tab_id in shown - wanted:
                 await self.remove_tab(tab_id)
             self._write_labels()
+
+    def _put_in_order(self) -> None:
+        tabs = [tab for label in self._labels if (tab := self.get_tab(label.id)) is not None]
+        row = self.query_one("#tabs-list")
+        if [tab for tab in row.children if tab in tabs] != tabs:
+            for before, tab in pairwise(tabs):
+                row.move_child(tab, after=before)
 
     def on_resize(self, event: events.Resize) -> None:
         """Give every title the room there now is."""

@@ -1,6 +1,7 @@
 """The window from the inside: its tabs, what conversations tell, and what the user does there."""
 
 from collections.abc import Awaitable
+from pathlib import Path
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -12,6 +13,8 @@ from koel_tui.ui import inside
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
 from koel_tui.ui.desk import Desk
+from koel_tui.ui.memory import Memory
+from koel_tui.ui.open_tabs import OpenTabs
 from koel_tui.ui.pane import Pane
 from koel_tui.ui.startup import Startup
 from koel_tui.ui.status import StatusLine
@@ -25,14 +28,16 @@ _PAINT_INTERVAL = 0.1
 class TabbedApp(inside.QuietApp):
     """A window of tabs and one prompt; how it begins and ends is for the app made of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path | None) -> None:
+        """Make the window. `home` is where it keeps its tabs and the history; None keeps none."""
         super().__init__()
+        self._memory = Memory(home, lambda problem: self._tell(problem, "error"))
         self._startup = Startup(self._poke)
         self._desk = Desk(self)
         self._copier = Copier(self, self._tell)
         self._hint = ""
         self._tabbar = TabBar(label_of(self._desk.active, unread=False))
-        self._pane = Pane()
+        self._pane = Pane(self._memory.remember)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
         self._painting = Throttle(in_queue_of(self), self._paint, _PAINT_INTERVAL)
 
@@ -112,6 +117,11 @@ class TabbedApp(inside.QuietApp):
         if conversation is not None and self._desk.tabs.activate(conversation):
             await self._show_active()
 
+    async def action_move_tab(self, distance: int) -> None:
+        """Move the tab in front so many places to the right."""
+        self._desk.tabs.move(distance)
+        await self._paint()
+
     def action_stop(self) -> None:
         """Stop the answer being written in the tab in front."""
         self._desk.active.stop()
@@ -165,6 +175,23 @@ class TabbedApp(inside.QuietApp):
         with self.batch_update():  # one layout for both
             await self._pane.show(self._desk.active)
             await self._paint()
+        if self._desk.active.asleep:
+            self.run_worker(self._wake(self._desk.active))
+
+    async def _wake(self, conversation: Conversation) -> None:
+        try:
+            await self._desk.wake(conversation)
+        except Exception as error:
+            self._tell(f"The thread of a tab cannot be opened: {error}", "error")
+            self._pane.put_away()
+            self._desk.sweep(conversation)
+            await self._show_active()
+        self.changed(conversation)
+
+    def _open_tabs(self) -> OpenTabs:
+        """Return the tabs as they are to be kept."""
+        self._pane.keep_draft()
+        return self._desk.kept(self._pane.prompt.pastes)
 
     async def _paint(self) -> None:
         tabs = self._desk.tabs

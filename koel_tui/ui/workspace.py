@@ -51,6 +51,12 @@ class Workspace(Generic[Item]):
         """Return the tab so many places to the right of the one in front, going round."""
         return self._items[(self._items.index(self._active) + distance) % len(self._items)]
 
+    def move(self, distance: int) -> None:
+        """Move the tab in front so many places to the right, as far as there are places."""
+        index = self._items.index(self._active)
+        self._items.remove(self._active)
+        self._items.insert(max(0, index + distance), self._active)
+
     def remove(self, item: Item) -> None:
         """Take out a tab; the one to its right, else to its left, comes to the front.
 

@@ -9,8 +9,9 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 
 from koel_tui.ui import inside
+from koel_tui.ui.history import History
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
-from koel_tui.ui.prompt import History, Prompt
+from koel_tui.ui.prompt import Prompt
 from tests.ui.window import opened
 
 
@@ -75,7 +76,7 @@ async def test_the_prompt_grows_with_its_text_up_to_ten_lines() -> None:
         assert window.prompt.size.height == 1
         await window.type("1\n2\n3")
         await window.until(lambda: window.prompt.size.height == 3)
-        await window.type("\n".join(map(str, range(30))))
+        await window.type("\n".join(map(str, range(20))))
         await window.until(lambda: window.prompt.size.height == 10)
         await window.press("enter")
         await window.until(lambda: window.prompt.size.height == 1)
@@ -83,7 +84,7 @@ async def test_the_prompt_grows_with_its_text_up_to_ten_lines() -> None:
 
 async def test_the_prompt_leaves_room_in_a_small_window() -> None:
     async with opened(size=(60, 15)) as window:
-        await window.type("\n".join(map(str, range(30))))
+        await window.type("\n".join(map(str, range(20))))
         await window.until(lambda: window.prompt.size.height == 3)
         assert window.transcript.size.height >= 2
         assert "^n New" in window.lines[-1]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from time import monotonic
 
 from textual import events
@@ -64,6 +65,10 @@ class Window:
         await self.until(lambda: len(self.agent.turns) > before, "a run")
         return self.agent.turns[before]
 
+    async def prompts(self, text: str) -> None:
+        """Wait until `text` stands in the prompt."""
+        await self.until(lambda: self.prompt.text == text, f"{text!r} in the prompt")
+
     async def connected(self) -> None:
         """Wait until the start is over."""
         await self.until(lambda: "ctx" in self.status or "No model" in self.status)
@@ -124,6 +129,7 @@ async def opened(
     thread: str | None = None,
     theme: str | None = None,
     connect: Callable[[], Backend] | None = None,
+    home: Path | None = None,
 ) -> AsyncIterator[Window]:
     """Open a window on a scripted agent; it is connected unless the agent still loads."""
     scripted = agent or ScriptedAgent()
@@ -132,7 +138,7 @@ async def opened(
     def assemble() -> Backend:
         return Backend(KoelClient(scripted, storage=kept), kept, scripted)
 
-    app = KoelApp(connect or assemble, thread=thread, theme=theme)
+    app = KoelApp(connect or assemble, thread=thread, theme=theme, home=home)
     async with app.run_test(size=size, notifications=True) as pilot:
         window = Window(pilot, app, scripted)
         if agent is None and connect is None:

@@ -1,0 +1,158 @@
+"""Large pastes as tokens: what is folded, sent, deleted, edited, undone and kept."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.ui.pastes import FOLD_CHARACTERS, FOLD_LINES, Draft, Pastes, draft_of, joined
+from tests.ui.window import opened
+
+LONG = "\n".join(f"line {n}" for n in range(120))
+OTHER = "\n".join(f"row {n}" for n in range(30))
+FOLDED = "[pasted 120 lines #1]"
+
+large = st.text(st.sampled_from("ab\n"), min_size=FOLD_CHARACTERS + 1, max_size=FOLD_CHARACTERS + 9)
+small = st.text(max_size=40).filter(lambda text: "[pasted" not in text)
+
+
+class TestPastes:
+    def test_a_large_paste_gets_a_token_that_says_how_large(self) -> None:
+        pastes = Pastes()
+        assert pastes.fold(LONG) == FOLDED
+        assert pastes.fold("x" * 12_345) == "[pasted 12.3k characters #2]"
+        assert pastes.fold("\n" * (FOLD_LINES + 1)) == f"[pasted {FOLD_LINES + 1} lines #3]"
+
+    def test_a_small_paste_stays_what_it_is(self) -> None:
+        pastes = Pastes()
+        for text in ("", "word", "x" * FOLD_CHARACTERS, "x\n" * FOLD_LINES):
+            assert pastes.fold(text) == text
+
+    def test_the_same_paste_has_one_token(self) -> None:
+        pastes = Pastes()
+        assert pastes.fold(LONG) == pastes.fold(LONG) == FOLDED
+
+    def test_an_edited_token_says_what_it_says(self) -> None:
+        pastes = Pastes()
+        pastes.fold(LONG)
+        assert pastes.expand("[pasted 120 line #1]") == "[pasted 120 line #1]"
+
+    def test_a_token_within_a_paste_is_text(self) -> None:
+        pastes = Pastes()
+        first = pastes.fold(LONG)
+        second = pastes.fold(f"{OTHER}\n{first}")
+        assert pastes.expand(second) == f"{OTHER}\n{first}"
+
+    @given(st.lists(st.tuples(small, large), max_size=3))
+    def test_what_is_sent_is_what_was_pasted(self, parts: list[tuple[str, str]]) -> None:
+        pastes = Pastes()
+        shown = "".join(text + pastes.fold(paste) for text, paste in parts)
+        assert pastes.expand(shown) == "".join(text + paste for text, paste in parts)
+        assert len(shown) < FOLD_CHARACTERS
+        assert pastes.expand(pastes.collapse(pastes.expand(shown))) == pastes.expand(shown)
+
+    @given(st.lists(large, max_size=3), st.lists(large, max_size=3))
+    def test_a_draft_of_another_window_keeps_its_pastes_beside_those_there_are(
+        self, theirs: list[str], ours: list[str]
+    ) -> None:
+        earlier, now = Pastes(), Pastes()
+        text = " and ".join(earlier.fold(paste) for paste in theirs)
+        mine = [now.fold(paste) for paste in ours]
+        adopted = now.adopt(draft_of(earlier.draft(text).as_json()))
+        assert now.expand(adopted) == earlier.expand(text)
+        assert [now.expand(token) for token in mine] == ours
+
+    def test_a_draft_holds_only_the_pastes_in_its_text(self) -> None:
+        pastes = Pastes()
+        token = pastes.fold(LONG)
+        pastes.fold(OTHER)
+        assert pastes.draft(f"see {token}") == Draft(f"see {token}", {token: LONG})
+        assert pastes.draft("see") == Draft("see")
+
+    def test_the_span_of_a_token_is_found_at_its_ends(self) -> None:
+        pastes = Pastes()
+        line = f"a {pastes.fold(LONG)}b"
+        span = (2, 2 + len(FOLDED))
+        assert pastes.span(line, span[1], before=True) == span
+        assert pastes.span(line, span[0], before=False) == span
+        for column in (0, 1, span[0], 5, span[1] + 1):
+            assert pastes.span(line, column, before=True) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 1, [], {}, {"text": 1}, {"text": "a", "pasted": 1}, {"text": "a", "pasted": {"": "b"}},
+     {"text": "a", "pasted": {FOLDED: 1}}, {"text": "a", "pasted": {"a": "b"}}],
+)  # fmt: skip
+def test_what_is_no_draft_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="no "):
+        draft_of(value)
+
+
+def test_texts_are_joined_by_empty_lines() -> None:
+    assert joined("a", " ", "", "b") == "a\n\nb"
+
+
+async def test_a_large_paste_is_a_token_in_the_prompt_and_whole_in_the_message() -> None:
+    async with opened() as window:
+        await window.type("Explain: ")
+        await window.type(LONG.replace("\n", "\r\n"))
+        await window.sees(f"Explain: {FOLDED}")
+        await window.press("enter")
+        await window.until(lambda: bool(window.agent.turns))
+        assert window.agent.turns[0].prompt == f"Explain: {LONG}"
+        await window.press("up")
+        await window.prompts(f"Explain: {FOLDED}")
+
+
+async def test_a_token_is_deleted_as_one_and_undo_brings_it_back_with_its_text() -> None:
+    async with opened() as window:
+        await window.type("a")
+        for keys in (
+            ["backspace"],
+            ["ctrl+w"],
+            ["home", "right", "delete"],
+            ["home", "right", "alt+delete"],
+        ):
+            await window.type(LONG)
+            await window.prompts(f"a{FOLDED}")
+            await window.press(*keys)
+            await window.prompts("a")
+            await window.press("ctrl+z")
+            await window.prompts(f"a{FOLDED}")
+            assert window.prompt.whole_text == f"a{LONG}"
+            await window.press("end", "backspace")
+            await window.prompts("a")
+        await window.press("backspace")
+        await window.prompts("")
+
+
+async def test_a_token_that_was_edited_is_sent_as_what_it_says() -> None:
+    async with opened() as window:
+        await window.type(LONG)
+        await window.press("left", "left", "backspace", "enter")
+        await window.until(lambda: bool(window.agent.turns))
+        assert window.agent.turns[0].prompt == "[pasted 120 lines 1]"
+
+
+async def test_a_paste_given_back_is_a_token_again() -> None:
+    async with opened() as window:
+        await window.ask("One")
+        await window.type(LONG)
+        await window.press("enter")
+        await window.sees("queued: line 0")
+        await window.press("escape")
+        await window.prompts(FOLDED)
+
+
+async def test_the_window_scrolls_from_the_prompt_with_a_token_in_it() -> None:
+    async with opened() as window:
+        turn = await window.ask("Count")
+        turn.write("\n\n".join(f"number {n}" for n in range(60)))
+        turn.finish()
+        await window.reads("number 59")
+        await window.type(LONG)
+        await window.press("pageup", "shift+up")
+        await window.misses("number 59")
+        await window.press("shift+down", "pagedown", "pagedown")
+        await window.reads("number 59")
+        assert window.prompt.text == FOLDED
