@@ -44,7 +44,7 @@ def _prompt(question: str | None) -> str:
 
 async def _ask(prompt: str, thread: str | None, as_json: bool, settings: Any) -> int:
     from koel_tui.cli.assemble import local_agent, open_storage
-    from koel_tui.cli.threads import named_thread
+    from koel_tui.cli.threads.named import named_thread
     from koel_tui.session import KoelClient
     from koel_tui.storage import MemoryStorage
 

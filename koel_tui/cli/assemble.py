@@ -1,18 +1,23 @@
 """Puts the rooms together: settings in, a client with its agent and storage out."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.agents import LocalAgent, TurnSettings
+from koel_tui.agents import LocalAgent, Snapshots, TurnSettings
+from koel_tui.cli.unlocking import unlocked
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
 from koel_tui.models import ModelFileError, NoModelError, choose_model
 from koel_tui.session import KoelClient
 from koel_tui.settings import Settings
-from koel_tui.storage import JsonFileStorage
+from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
+from koel_tui.storage.file_storage import FileStorage
+from koel_tui.storage.naming import KEY_FILE
+from koel_tui.storage.search import ThreadIndex, index_file, remove_index
 from koel_tui.ui.backend import Backend
 
 
-def local_agent(settings: Settings, *, defaults: TurnSettings | None = None) -> LocalAgent:
+def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> LocalAgent:
     """Return the agent that answers with the model of `settings`, in the runner process."""
 
     async def load(progress: Callable[[float], None]) -> Engine:
@@ -33,7 +38,7 @@ def local_agent(settings: Settings, *, defaults: TurnSettings | None = None) -> 
             on_progress=progress,
         )
 
-    return LocalAgent(load, defaults or turn_settings(settings))
+    return LocalAgent(load, turn_settings(settings), snapshots)
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
@@ -45,13 +50,43 @@ def turn_settings(settings: Settings) -> TurnSettings:
     )
 
 
-def open_storage() -> JsonFileStorage:
-    """Return the user's threads. Raises `DirectoryError` when their place cannot be used."""
+def threads_directory() -> Path:
+    """Return the directory of the user's threads. Raises `DirectoryError`."""
     paths.private_directory(paths.data_dir())
-    return JsonFileStorage(paths.private_directory(paths.threads_dir()))
+    return paths.private_directory(paths.threads_dir())
 
 
-def backend(settings: Settings) -> Backend:
-    """Return everything the window talks to."""
-    storage, agent = open_storage(), local_agent(settings)
+def open_storage() -> FileStorage:
+    """Return the user's threads, in clear or encrypted as they are.
+
+    The key of encrypted ones is found, or asked for on the terminal, before this returns. Raises
+    `DirectoryError` when their place cannot be used, `WrongPassphraseError`, `NoKeyError`.
+    """
+    directory = threads_directory()
+    if not (directory / KEY_FILE).exists():
+        return JsonFileStorage(directory)
+    return EncryptedFileStorage(directory, key=unlocked(directory))
+
+
+def open_index(storage: FileStorage) -> ThreadIndex:
+    """Return the search over the user's threads."""
+    return ThreadIndex(storage, paths.cache_dir())
+
+
+def forget_index(directory: Path) -> None:
+    """Remove what the search has written down of these threads. Raises `StorageError`."""
+    remove_index(index_file(paths.cache_dir(), directory))
+
+
+def snapshots_beside(storage: FileStorage) -> Snapshots | None:
+    """Return where the model's contexts of threads are kept; nowhere for encrypted threads."""
+    if isinstance(storage, EncryptedFileStorage):
+        return None
+    return Snapshots(paths.cache_dir() / "kv")
+
+
+def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
+    """Return everything the window talks to; `storage` unless it is to be opened now."""
+    storage = storage or open_storage()
+    agent = local_agent(settings, snapshots_beside(storage))
     return Backend(client=KoelClient(agent, storage=storage), storage=storage, agent=agent)

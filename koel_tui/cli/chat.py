@@ -10,7 +10,11 @@ from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.options import model_option, window_options
 
 if TYPE_CHECKING:
+    from koel_tui.storage.file_storage import FileStorage
     from koel_tui.ui.backend import Backend
+
+KEY_FILE = "keys.json"
+"""As the storage names it; to import that would delay every start."""
 
 
 @click.command()
@@ -35,11 +39,13 @@ def chat(thread: str | None, model: Path | None, theme: str | None, **flags: Any
             'For one answer to a file or a pipe use: koel-chat ask "..."'
         )
 
+    storage = _unlocked_storage()
+
     def connect() -> "Backend":
         from koel_tui.cli.assemble import backend
         from koel_tui.settings import load_settings
 
-        return backend(load_settings(model=model, **flags))
+        return backend(load_settings(model=model, **flags), storage)
 
     from koel_tui.ui.app import KoelApp
 
@@ -50,3 +56,14 @@ def chat(thread: str | None, model: Path | None, theme: str | None, **flags: Any
     if app.fatal is not None:
         raise app.fatal  # it stayed open without what it needed; the shell learns why
     return Exit.OK
+
+
+def _unlocked_storage() -> "FileStorage | None":
+    """Return encrypted threads, opened while the terminal is still the shell's; None in clear."""
+    from koel_tui import paths
+
+    if not (paths.threads_dir() / KEY_FILE).exists():
+        return None
+    from koel_tui.cli.assemble import open_storage
+
+    return open_storage()

@@ -29,8 +29,10 @@ _BY_CLASS = {
     "ThreadLockedError": Exit.LOCKED,
     "WrongPassphraseError": Exit.WRONG_PASSPHRASE,
     "NoKeyError": Exit.WRONG_PASSPHRASE,
+    "EncryptedThreadsError": Exit.LOCKED,
     "StorageError": Exit.SAVE_FAILED,
     "SettingsError": Exit.BAD_CONFIG,
+    "ImportProblem": Exit.USAGE,
     "UsageProblem": Exit.USAGE,
 }
 

@@ -1,6 +1,5 @@
 """The entry point: finds the command, runs it, and turns its errors into messages and codes."""
 
-import importlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import click
 
 from koel_tui import __version__
 from koel_tui.cli.exits import Exit, exit_of
+from koel_tui.cli.lazy import LazyGroup
 from koel_tui.text import safe_text
 
 _COMMANDS = {
@@ -19,21 +19,8 @@ _COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """The subcommands, imported when called; a first word that is none is a thread to open."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands, in the order they are shown."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command, None when there is none of this name."""
-        place = _COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, name = place.split(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+class Commands(LazyGroup):
+    """The subcommands; a first word that is none is a thread to open."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `chat` in front of arguments that name no command."""
@@ -47,6 +34,7 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
+    places=_COMMANDS,
     context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     epilog="Run `koel-chat COMMAND --help` for the options of a command.",
 )

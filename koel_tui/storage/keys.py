@@ -201,7 +201,7 @@ class AnyKey:
 
     def _ask(self, new: bool) -> str:
         if self._file is not None:
-            return _read_passphrase(Path(self._file))
+            return read_passphrase(Path(self._file))
         if self._asked is None:
             raise NoKeyError(
                 "The passphrase of the encrypted threads is needed, and nobody can be asked. "
@@ -222,7 +222,8 @@ def needing_packages() -> Iterator[None]:
         ) from error
 
 
-def _read_passphrase(path: Path) -> str:
+def read_passphrase(path: Path) -> str:
+    """Return the passphrase in a file. Raises `NoKeyError`."""
     try:
         return path.read_bytes().decode("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,0 +1,28 @@
+"""`koel-chat threads`: the saved threads, outside the window."""
+
+import click
+
+from koel_tui.cli.lazy import LazyGroup
+
+_HERE = "koel_tui.cli.threads"
+_COMMANDS = {
+    "list": f"{_HERE}.listing:list_threads",
+    "show": f"{_HERE}.listing:show",
+    "search": f"{_HERE}.finding:search",
+    "rename": f"{_HERE}.changing:rename",
+    "export": f"{_HERE}.exchanging:export",
+    "import": f"{_HERE}.exchanging:import_threads",
+    "delete": f"{_HERE}.changing:delete",
+    "restore": f"{_HERE}.changing:restore",
+    "encrypt": f"{_HERE}.sealing:encrypt",
+    "decrypt": f"{_HERE}.sealing:decrypt",
+    "passphrase": f"{_HERE}.sealing:passphrase",
+}
+
+
+@click.group(cls=LazyGroup, places=_COMMANDS)
+def threads() -> None:
+    """List, search, change, move and encrypt saved threads.
+
+    THREAD is always a title, an id or the beginning of an id.
+    """

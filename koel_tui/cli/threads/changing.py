@@ -1,0 +1,64 @@
+"""`koel-chat threads rename`, `delete` and `restore`."""
+
+import asyncio
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from koel_tui.cli.exits import UsageProblem
+from koel_tui.cli.threads.named import named_summary, named_thread
+from koel_tui.text import repair, safe_line, safe_text
+
+if TYPE_CHECKING:
+    from koel_tui.storage import SessionStorage
+
+
+@click.command()
+@click.argument("thread")
+@click.argument("title")
+def rename(thread: str, title: str) -> None:
+    """Give THREAD the title TITLE."""
+    from koel_tui.cli.assemble import open_storage
+
+    new = " ".join(repair(title).split())
+    if not new:
+        raise UsageProblem("A title needs at least one letter.")
+    asyncio.run(_rename(open_storage(), thread, new))
+
+
+@click.command()
+@click.argument("threads", metavar="THREAD...", nargs=-1, required=True)
+def delete(threads: tuple[str, ...]) -> None:
+    """Move threads to the trash, from where `restore` brings them back."""
+    from koel_tui.cli.assemble import open_storage
+
+    asyncio.run(_delete(open_storage(), threads))
+
+
+@click.command()
+@click.argument("threads", metavar="THREAD...", nargs=-1, required=True)
+def restore(threads: tuple[str, ...]) -> None:
+    """Bring deleted threads back from the trash; `list --trash` shows them."""
+    from koel_tui.cli.assemble import open_storage
+
+    asyncio.run(_restore(open_storage(), threads))
+
+
+async def _rename(storage: "SessionStorage", wanted: str, title: str) -> None:
+    await storage.update_meta(await named_thread(storage, wanted), title=title)
+
+
+async def _delete(storage: "SessionStorage", wanted: tuple[str, ...]) -> None:
+    # All are found before the first goes: a mistake in one word must change nothing.
+    for thread_id in [await named_thread(storage, word) for word in wanted]:
+        await storage.trash(thread_id)
+        command = f"koel-chat threads restore {shlex.quote(thread_id)}"
+        click.echo(f"{safe_line(thread_id)} is in the trash. To get it back: {safe_text(command)}")
+
+
+async def _restore(storage: "SessionStorage", wanted: tuple[str, ...]) -> None:
+    trashed = await storage.trashed()
+    for thread_id in [named_summary(trashed, word) for word in wanted]:
+        await storage.restore(thread_id)
+        click.echo(f"{safe_line(thread_id)} is back.")

@@ -1,0 +1,121 @@
+"""`koel-chat threads export` and `import`."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from koel_tui.cli.exits import Exit, UsageProblem
+from koel_tui.cli.threads.named import named_thread
+from koel_tui.text import safe_line, safe_text
+
+if TYPE_CHECKING:
+    from koel_tui.storage import SessionStorage
+    from koel_tui.storage.exchange import ImportFormat, Stored
+
+_EXPORTS = ("json", "koel", "markdown", "html")
+_IMPORTS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
+
+
+@click.command()
+@click.argument("thread")
+@click.option(
+    "--format", "form", type=click.Choice(_EXPORTS), default="markdown", help="Default: markdown."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="File or directory to write to, - for stdout (default: a file named by the title).",
+)
+@click.option("--force", is_flag=True, help="Replace the file if there is one.")
+def export(thread: str, form: str, output: Path | None, force: bool) -> None:
+    """Write a thread to a file: Markdown, HTML, our JSON or Koel's.
+
+    What is exported is in clear, also where the saved threads are encrypted.
+    """
+    from koel_tui.cli.assemble import open_storage
+
+    asyncio.run(_export(open_storage(), thread, form, output, force))
+
+
+@click.command("import")
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--format", "form", type=click.Choice(_IMPORTS), help="Default: found out from the file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a thread.")
+def import_threads(files: tuple[Path, ...], form: str | None, as_json: bool) -> int:
+    """Add the threads in FILEs to the saved ones; nothing there is overwritten.
+
+    Known are the JSON of koel-chat and of Koel, exports of ChatGPT (conversations.json, or the zip
+    with it), and the databases of oterm (store.db), elia (elia.sqlite) and llm (logs.db).
+    """
+    from koel_tui.cli.assemble import open_storage
+    from koel_tui.storage.exchange import ImportFormat
+
+    chosen = None if form is None else ImportFormat(form)
+    return asyncio.run(_import(open_storage(), files, chosen, as_json))
+
+
+async def _export(
+    storage: "SessionStorage", wanted: str, form: str, output: Path | None, force: bool
+) -> None:
+    from koel_tui.storage.exchange import ExportFormat, export_thread, file_name, take_thread
+
+    thread = await take_thread(storage, await named_thread(storage, wanted))
+    chosen = ExportFormat(form)
+    text = export_thread(thread, chosen)
+    if output == Path("-"):
+        click.echo(text, nl=False)
+        return
+    path = output or Path()
+    if path.is_dir():
+        path /= file_name(thread.title, chosen.suffix)
+    if path.exists() and not force:
+        raise UsageProblem(f"{path} is there already. Add --force to replace it.")
+    _write(path, text)
+    click.echo(safe_text(str(path)))
+
+
+def _write(path: Path, text: str) -> None:
+    from koel_tui.storage import StorageError
+    from koel_tui.storage.atomic import write_atomically
+
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror or error}. Choose another place with --output."
+        ) from error
+
+
+async def _import(
+    storage: "SessionStorage", files: tuple[Path, ...], form: "ImportFormat | None", as_json: bool
+) -> int:
+    """Import file by file; what cannot be read is named and keeps nothing else out."""
+    from koel_tui.storage.exchange import ImportProblem, read_threads, store_thread
+
+    problems = 0
+    for file in files:
+        try:
+            for found in read_threads(file.expanduser(), form):
+                if isinstance(found, ImportProblem):
+                    problems += 1
+                    click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
+                else:
+                    click.echo(_told(await store_thread(storage, found), as_json))
+        except ImportProblem as problem:
+            problems += 1
+            click.echo(safe_line(f"koel-chat: {problem}", 1000), err=True)
+    return Exit.USAGE if problems else Exit.OK
+
+
+def _told(stored: "Stored", as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"id": stored.id, "title": stored.title, "new": stored.is_new})
+    note = "" if stored.is_new else "  (was there already)"
+    return f"{safe_line(stored.id)}  {safe_line(stored.title, 60) or '(empty)'}{note}"

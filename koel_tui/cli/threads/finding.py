@@ -1,0 +1,79 @@
+"""`koel-chat threads search`: full text, over all threads."""
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from koel_tui.storage.search import Hit, ThreadIndex
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, help="Hits at most (20).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Search titles and messages for all of WORDS, the best hits first.
+
+    The last word may be the beginning of one.
+    """
+    from koel_tui.cli.assemble import open_index, open_storage
+
+    hits = asyncio.run(_search(open_index(open_storage()), " ".join(words), limit))
+    for hit in hits:
+        click.echo(json.dumps(_fields(hit)) if as_json else _shown(hit))
+    if not hits:
+        click.echo("Nothing is found.", err=True)
+
+
+async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
+    try:
+        await index.refresh(_progress if sys.stderr.isatty() else None)
+        return await index.search(query, limit)
+    finally:
+        await index.close()
+
+
+def _progress(done: int, total: int) -> None:
+    line = "" if done == total else f"Reading threads for the search: {done} of {total}"
+    click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+
+
+def _fields(hit: "Hit") -> dict[str, Any]:
+    return {
+        "thread": hit.thread_id,
+        "title": hit.title,
+        "message": hit.message_id,
+        "role": hit.role,
+        "snippet": hit.snippet,
+        "spans": hit.spans,
+        "updated": hit.updated.isoformat(),
+    }
+
+
+def _shown(hit: "Hit") -> str:
+    when = hit.updated.astimezone().strftime("%Y-%m-%d %H:%M")
+    title = safe_line(hit.title, 60) or "(empty)"
+    return f"{safe_line(hit.thread_id, 8):8}  {when}  {title}\n    {_marked(hit)}"
+
+
+def _marked(hit: "Hit") -> str:
+    """Return the excerpt on one line, the words in it bold where the terminal shows that."""
+    pieces, end = [], 0
+    for start, stop in hit.spans:
+        pieces += [
+            _flat(hit.snippet[end:start]),
+            click.style(_flat(hit.snippet[start:stop]), bold=True),
+        ]
+        end = stop
+    return "".join([*pieces, _flat(hit.snippet[end:])])
+
+
+def _flat(text: str) -> str:
+    """Return a piece of a line, with the spaces at its ends."""
+    return safe_line(f"[{text}]", len(text) * 8 + 8)[1:-1]

@@ -1,0 +1,75 @@
+"""`koel-chat threads list` and `show`."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from koel_tui.cli.exits import UsageProblem
+from koel_tui.cli.threads.named import named_thread
+from koel_tui.text import safe_line, safe_text
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import Message
+    from koel_tui.storage import SessionStorage, Summary
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--trash", is_flag=True, help="List what was deleted and can be restored.")
+def list_threads(as_json: bool, trash: bool) -> None:
+    """List the saved threads, the one changed last first."""
+    from koel_tui.cli.assemble import open_storage
+
+    storage = open_storage()
+    for row in asyncio.run(storage.trashed() if trash else storage.summaries()):
+        click.echo(json.dumps(_fields(row)) if as_json else _line(row))
+    for damaged in storage.damaged:
+        click.echo(safe_line(f"damaged: {damaged.path}: {damaged.reason}", 500), err=True)
+
+
+@click.command()
+@click.argument("thread")
+@click.option("--json", "as_json", is_flag=True, help="Print the state as it is saved.")
+def show(thread: str, as_json: bool) -> None:
+    """Print a thread."""
+    from koel_tui.cli.assemble import open_storage
+
+    asyncio.run(_show(open_storage(), thread, as_json))
+
+
+async def _show(storage: "SessionStorage", wanted: str, as_json: bool) -> None:
+    from koel_tui.protocol import encode_state
+
+    state = await storage.load(await named_thread(storage, wanted))
+    if state is None:
+        raise UsageProblem(f"The thread {wanted!r} has just been deleted.")
+    if as_json:
+        click.echo(encode_state(state))
+        return
+    for message in state.messages:
+        click.echo(_shown(message))
+
+
+def _fields(row: "Summary") -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "title": row.title,
+        "created": row.created.isoformat(),
+        "updated": row.updated.isoformat(),
+        "messages": row.messages,
+        "model": row.model,
+    }
+
+
+def _line(row: "Summary") -> str:
+    when = row.updated.astimezone().strftime("%Y-%m-%d %H:%M")
+    title = safe_line(row.title, 60) or "(empty)"
+    return f"{safe_line(row.id, 8):8}  {when}  {row.messages:4}  {title}"
+
+
+def _shown(message: "Message") -> str:
+    from koel_tui.storage.exchange.wording import speaker
+
+    return f"{speaker(message)}:\n{safe_text(message.content)}\n"

@@ -1,0 +1,61 @@
+"""`koel-chat threads encrypt`, `decrypt` and `passphrase`."""
+
+from pathlib import Path
+
+import click
+
+from koel_tui.cli.exits import UsageProblem
+
+_KEYRING = click.option(
+    "--keyring", is_flag=True, help="Keep the key in the system's keyring; no passphrase."
+)
+
+
+@click.command()
+@_KEYRING
+def encrypt(keyring: bool) -> None:
+    """Encrypt all saved threads, and every one saved from then on.
+
+    The passphrase is asked for, or read from the file named in KOEL_PASSPHRASE_FILE. Interrupted,
+    it goes on when it is started again.
+    """
+    from koel_tui.cli.assemble import forget_index, threads_directory
+    from koel_tui.cli.unlocking import Keys, finder, maker
+    from koel_tui.storage import encrypt_threads
+
+    directory = threads_directory()
+    count = encrypt_threads(directory, Keys(finder(), maker(keyring=keyring)))
+    forget_index(directory)
+    click.echo(f"The threads are encrypted ({count} files). Without the key nobody can read them.")
+
+
+@click.command()
+def decrypt() -> None:
+    """Write all saved threads in clear again."""
+    from koel_tui.cli.assemble import threads_directory
+    from koel_tui.cli.unlocking import unlocked
+    from koel_tui.storage import decrypt_threads
+
+    directory = threads_directory()
+    count = decrypt_threads(directory, unlocked(directory))
+    click.echo(f"The threads are in clear ({count} files).")
+
+
+@click.command()
+@_KEYRING
+@click.option(
+    "--new-file",
+    type=click.Path(path_type=Path),
+    help="File with the new passphrase (default: it is asked for).",
+)
+def passphrase(keyring: bool, new_file: Path | None) -> None:
+    """Change the passphrase of encrypted threads. No thread is written anew."""
+    from koel_tui.cli.assemble import threads_directory
+    from koel_tui.cli.unlocking import maker, unlocked
+    from koel_tui.storage import change_key
+
+    if keyring and new_file is not None:
+        raise UsageProblem("Either --keyring or --new-file: there is one key.")
+    directory = threads_directory()
+    change_key(directory, unlocked(directory), maker(keyring=keyring, file=new_file, fresh=True))
+    click.echo("The threads open with the new key from now on, and no longer with the old one.")
