@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from koel_tui.engine.engine import Engine
@@ -11,6 +12,10 @@ from koel_tui.engine.values import ChatMessage, Finished, SessionMetrics, TextDe
 
 _SENTENCE = "I walked to the harbour and back, and wrote down what I saw there. "
 _STORY = "Write a very long story about a lighthouse keeper and the sea, in many chapters."
+
+# Of as many tokens each and different from the first letter on, so that every question after
+# another one takes as long to read: a token more takes milliseconds.
+_TOPICS = ("sea", "dog", "sky", "man", "sun", "cat", "day", "car", "moon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,8 @@ class Library:
     Different, because the engine decodes what two threads begin with only once.
     """
 
-    # Of three digits each: a longer number is one more token to read, which takes milliseconds.
-    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(100))
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    _topics: Iterator[str] = field(default_factory=lambda: itertools.cycle(_TOPICS))
     _per_sentence: float = 0.0
 
     async def thread(self, engine: Engine, tokens: int) -> list[ChatMessage]:
@@ -76,4 +81,4 @@ class Library:
 
     def go_on(self, thread: list[ChatMessage]) -> list[ChatMessage]:
         """Return the conversation with another question at its end; all else is the same."""
-        return [*thread[:-1], ChatMessage("user", f"What is on page {next(self._numbers)}?")]
+        return [*thread[:-1], ChatMessage("user", f"Tell me about the {next(self._topics)}.")]
