@@ -153,20 +153,19 @@ class ThreadIndex:
             self._database.remove()
             raise
         try:
-            files = shelf.files()
+            names = shelf.names()
         except OSError as error:
             raise StorageError(
                 f"Cannot search {shelf.path}: {error.strerror or error}. Check its permissions."
             ) from error
         known = self._database.known()
-        names = {path.name for path, _ in files}
         changed = [
-            path
-            for path, signature in reversed(files)
-            if known.get(path.name) != signature and path.name not in failed
+            shelf.path / name
+            for name, signature in reversed(names)
+            if known.get(name) != signature and name not in failed
         ]
-        gone = [name for name in known if name not in names]
-        return _Work(shelf, self._database, len(files), changed, gone)
+        gone = list(known.keys() - {name for name, _ in names})
+        return _Work(shelf, self._database, len(names), changed, gone)
 
 
 def _entry(shelf: Shelf, path: Path, data: bytes, signature: Signature, changed: float) -> Entry:
