@@ -170,7 +170,7 @@ async def test_engine_any_real_schedule_leaves_survivors_as_if_fresh(engine: Eng
     bits of the numbers, and with them which of two letters that are equally likely is said.
     """
     chance, strange = random.Random(7), []
-    for _ in range(20):
+    for _ in range(10):
         for session in await survivors(engine, chance):
             *before, answer = session.history
             expected = await fresh(engine, before)
