@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from contextlib import suppress
 from pathlib import Path
 
 from koel_tui.engine import EngineError, EngineSession
@@ -43,6 +42,10 @@ class Snapshots:
             _log.info("No snapshot of thread %r: %s", thread_id, error)
 
     def remove(self, thread_id: str) -> None:
-        """Remove what is kept of a thread that is gone."""
-        with suppress(OSError):
-            self.path(thread_id).unlink(missing_ok=True)
+        """Remove what is kept of a thread that is gone. Raises OSError."""
+        self.path(thread_id).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove what is kept of all threads. Raises OSError."""
+        for path in self._directory.glob("*.kv"):
+            path.unlink(missing_ok=True)

@@ -73,20 +73,20 @@ def open_index(storage: FileStorage) -> ThreadIndex:
     return ThreadIndex(storage, paths.cache_dir())
 
 
-def forget_index(directory: Path) -> None:
-    """Remove what the search has written down of these threads. Raises `StorageError`."""
-    remove_index(index_file(paths.cache_dir(), directory))
-
-
-def snapshots_beside(storage: FileStorage) -> Snapshots | None:
-    """Return where the model's contexts of threads are kept; nowhere for encrypted threads."""
-    if isinstance(storage, EncryptedFileStorage):
-        return None
+def snapshots() -> Snapshots:
+    """Return the model's contexts of threads, kept in clear."""
     return Snapshots(paths.cache_dir() / "kv")
+
+
+def forget_in_clear(directory: Path) -> None:
+    """Remove what is written down in clear of these threads. Raises `StorageError`, OSError."""
+    remove_index(index_file(paths.cache_dir(), directory))
+    snapshots().clear()
 
 
 def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     """Return everything the window talks to; `storage` unless it is to be opened now."""
     storage = storage or open_storage()
-    agent = local_agent(settings, snapshots_beside(storage))
+    in_clear = not isinstance(storage, EncryptedFileStorage)
+    agent = local_agent(settings, snapshots() if in_clear else None)
     return Backend(client=KoelClient(agent, storage=storage), storage=storage, agent=agent)

@@ -11,6 +11,7 @@ from koel_tui.cli.threads.named import named_summary, named_thread
 from koel_tui.text import repair, safe_line, safe_text
 
 if TYPE_CHECKING:
+    from koel_tui.agents import Snapshots
     from koel_tui.storage import SessionStorage
 
 
@@ -31,9 +32,9 @@ def rename(thread: str, title: str) -> None:
 @click.argument("threads", metavar="THREAD...", nargs=-1, required=True)
 def delete(threads: tuple[str, ...]) -> None:
     """Move threads to the trash, from where `restore` brings them back."""
-    from koel_tui.cli.assemble import open_storage
+    from koel_tui.cli.assemble import open_storage, snapshots
 
-    asyncio.run(_delete(open_storage(), threads))
+    asyncio.run(_delete(open_storage(), snapshots(), threads))
 
 
 @click.command()
@@ -49,10 +50,11 @@ async def _rename(storage: "SessionStorage", wanted: str, title: str) -> None:
     await storage.update_meta(await named_thread(storage, wanted), title=title)
 
 
-async def _delete(storage: "SessionStorage", wanted: tuple[str, ...]) -> None:
+async def _delete(storage: "SessionStorage", kept: "Snapshots", wanted: tuple[str, ...]) -> None:
     # All are found before the first goes: a mistake in one word must change nothing.
     for thread_id in [await named_thread(storage, word) for word in wanted]:
         await storage.trash(thread_id)
+        kept.remove(thread_id)
         command = f"koel-chat threads restore {shlex.quote(thread_id)}"
         click.echo(f"{safe_line(thread_id)} is in the trash. To get it back: {safe_text(command)}")
 

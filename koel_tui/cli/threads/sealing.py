@@ -19,13 +19,13 @@ def encrypt(keyring: bool) -> None:
     The passphrase is asked for, or read from the file named in KOEL_PASSPHRASE_FILE. Interrupted,
     it goes on when it is started again.
     """
-    from koel_tui.cli.assemble import forget_index, threads_directory
+    from koel_tui.cli.assemble import forget_in_clear, threads_directory
     from koel_tui.cli.unlocking import Keys, finder, maker
     from koel_tui.storage import encrypt_threads
 
     directory = threads_directory()
     count = encrypt_threads(directory, Keys(finder(), maker(keyring=keyring)))
-    forget_index(directory)
+    forget_in_clear(directory)
     click.echo(f"The threads are encrypted ({count} files). Without the key nobody can read them.")
 
 
