@@ -1,18 +1,20 @@
 """The window from its first paint to its last save."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual.app import SystemCommand
+from textual.app import SuspendNotSupported, SystemCommand
 from textual.screen import Screen
 
 from koel_tui.text import safe_text
 from koel_tui.ui import inside
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, Signals, close_in_time
+from koel_tui.ui.pastes import joined
 from koel_tui.ui.tabbed import TabbedApp
 
 if TYPE_CHECKING:
@@ -89,6 +91,10 @@ class KoelApp(TabbedApp):
 
         self.push_screen(Help(inside.keys_by_id(self, self._pane.prompt)))
 
+    def action_edit_prompt(self) -> None:
+        """Write the prompt in an editor, which has the terminal until it ends."""
+        self.run_worker(self._edit_prompt(), group="editor")
+
     async def action_copy_or_quit(self) -> None:
         """Quit at the second press; a selection was copied before this is reached."""
         if monotonic() - self._asked_to_quit < _QUIT_WITHIN:
@@ -146,12 +152,18 @@ class KoelApp(TabbedApp):
         if isinstance(found, str):
             self._tell(f"{found} ctrl+o lists all.", "warning")
         else:
-            self.call_later(self._picked, found)
+            self.call_later(self._open_wanted, found)
+
+    async def _open_wanted(self, thread: "SavedThread") -> None:
+        empty = self._desk.active
+        await self._picked(thread)
+        self._desk.sweep(empty)
+        await self._show_active()
 
     async def _choose(self, backend: "Backend") -> None:
-        from koel_tui.ui.picker import Picker
+        from koel_tui.ui.panels import SavedPicker
 
-        await self.push_screen(Picker(await self._saved_threads(backend)), self._picked)
+        await self.push_screen(SavedPicker(await self._saved_threads(backend)), self._picked)
 
     async def _saved_threads(self, backend: "Backend") -> "list[SavedThread]":
         from koel_tui.ui.saved import saved_threads
@@ -166,6 +178,22 @@ class KoelApp(TabbedApp):
         if thread is not None:
             self._pane.put_away()
             await self._open(self._desk.open(thread.id, thread.title))
+
+    async def _edit_prompt(self) -> None:
+        from koel_tui.ui.editor import EditorError, edited, editor_command
+
+        prompt = self._pane.prompt
+        before = prompt.whole_text
+        try:
+            command = editor_command(os.environ)
+            with self._signals.without_interrupt(), inside.handed_over(self):
+                text = await edited(before, command)
+        except (EditorError, OSError, SuspendNotSupported) as error:
+            self._tell(str(error), "error")
+            return
+        # What was given back meanwhile stays, too.
+        meanwhile = "" if prompt.whole_text == before else prompt.whole_text
+        prompt.replace_whole_text(joined(meanwhile, text))
 
     def _forget_hint(self) -> None:
         self._hint = ""

@@ -111,11 +111,9 @@ class Desk:
         Raises what storage raises for a thread that cannot be read, `LookupError` for one that
         is not there.
         """
-        before = self.active
         for conversation in self.tabs:
             if conversation.thread_id == thread_id:
                 self.tabs.activate(conversation)
-                self._replace(before)
                 return
         if self._backend is None:
             raise RuntimeError("threads open after the start")
@@ -125,7 +123,8 @@ class Desk:
         await self._fill(conversation, thread_id, self._backend)
         before = self.active
         self.tabs.add(conversation)
-        self._replace(before)
+        if _is_empty(before):
+            self._take_out(before)
 
     def close(self, conversation: Conversation) -> None:
         """Close a tab. Its thread stays saved, and `reopen` brings it back."""
@@ -175,10 +174,6 @@ class Desk:
         if saved is None:
             raise LookupError("it is not there any more.")
         return saved
-
-    def _replace(self, before: Conversation) -> None:
-        if before is not self.active and _is_empty(before):
-            self._take_out(before)
 
     def _conversation(self, title: str = "", asleep: str | None = None) -> Conversation:
         return Conversation(f"tab-{next(self._keys)}", self._listener, title, asleep)

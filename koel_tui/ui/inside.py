@@ -2,8 +2,8 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -101,6 +101,23 @@ def write_to_terminal(app: App[int], sequence: str) -> None:
     """Send a control sequence to the terminal, if there is one."""
     if app._driver is not None:
         app._driver.write(sequence)
+
+
+@contextmanager
+def handed_over(app: App[int]) -> Iterator[None]:
+    """Leave the terminal to another program for a block; meanwhile nothing is painted.
+
+    Raises `SuspendNotSupported` where there is no terminal to leave.
+    """
+    failed: Exception | None = None
+    with app.batch_update(), app.suspend():
+        try:
+            yield
+        except Exception as error:  # Textual takes the terminal back only when it sees none
+            failed = error
+    app.refresh(layout=True)
+    if failed is not None:
+        raise failed
 
 
 class Palette(CommandPalette):

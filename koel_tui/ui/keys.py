@@ -58,6 +58,7 @@ KEYS: tuple[Key, ...] = (
     Key("tab.previous", "f5,ctrl+pageup", "step_tab(-1)", "previous tab", "Tabs", "",
         "Previous tab"),
     Key("tab.next", "f6,ctrl+pagedown", "step_tab(1)", "next tab", "Tabs", "", "Next tab"),
+    Key("tab.find", "f3,alt+0", "find_tab", "list of open tabs", "Tabs", "", "Go to an open tab"),
     Key("tab.left", "ctrl+shift+pageup,alt+shift+pageup", "move_tab(-1)",
         "move the tab to the left", "Tabs", "", "Move the tab to the left"),
     Key("tab.right", "ctrl+shift+pagedown,alt+shift+pagedown", "move_tab(1)",
@@ -70,6 +71,8 @@ KEYS: tuple[Key, ...] = (
         Key(f"tab.{n}", f"alt+{n}", f"go_to_tab({n})", f"go to tab {n}", "Tabs")
         for n in range(1, TAB_COUNT + 1)
     ),
+    Key("prompt.editor", "ctrl+g", "edit_prompt", "write in $EDITOR", "Prompt", "",
+        "Write the prompt in $EDITOR"),
     Key("scroll.page_up", "pageup", "scroll('page_up')", "page up", "Conversation"),
     Key("scroll.page_down", "pagedown", "scroll('page_down')", "page down", "Conversation"),
     Key("scroll.up", "shift+up", "scroll('up')", "line up", "Conversation"),

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +41,21 @@ class Signals:
             except (NotImplementedError, RuntimeError, ValueError):
                 return
             self._before[number] = before
+
+    @contextmanager
+    def without_interrupt(self) -> Iterator[None]:
+        """Leave ctrl+c to another program on this terminal for a block."""
+        if signal.SIGINT not in self._before:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        # Not ignored, which the other program would inherit.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        try:
+            yield
+        finally:
+            if signal.SIGINT in self._before:
+                loop.add_signal_handler(signal.SIGINT, self._leave, SIGNAL_EXIT + signal.SIGINT)
 
     def release(self) -> None:
         """Give the signals back to who had them."""

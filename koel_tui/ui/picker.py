@@ -1,7 +1,8 @@
-"""The list of saved threads, to open one."""
+"""A list to choose one thing from: a saved thread, an open tab."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from rich.cells import cell_len
 from textual import events, on
@@ -16,30 +17,66 @@ from textual.widgets.option_list import Option
 from koel_tui.text import safe_line
 from koel_tui.ui.cells import fit
 from koel_tui.ui.inside import unlaid_list
-from koel_tui.ui.saved import SavedThread
 
 _MOST_SHOWN = 200
 _FRAME = 6
 """Lines of the panel that are not the list, and two beside it."""
 
 
-class Picker(ModalScreen[SavedThread]):
-    """Shows saved threads; typing narrows the list. Returns the one chosen, or None."""
+class Choice(Protocol):
+    """One line of the list."""
 
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def aside(self) -> str:
+        """What is said of it beside that."""
+        ...
+
+    @property
+    def takeable(self) -> bool:
+        """Whether it can be chosen."""
+        ...
+
+    def matches(self, words: Sequence[str]) -> bool:
+        """Say whether it is meant by these words, in lower case."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What a list says of itself."""
+
+    title: str
+    placeholder: str
+    empty: str
+    takes: str
+
+
+Chosen = TypeVar("Chosen", bound=Choice)
+
+
+class Picker(ModalScreen[Chosen], Generic[Chosen]):
+    """Shows what there is to choose from; typing narrows the list. Returns one, or None."""
+
+    WORDING: ClassVar[Wording]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+o", "dismiss", "Leave"),
+        Binding("escape", "dismiss", "Leave"),
         Binding("up", "list('cursor_up')", show=False),
         Binding("down", "list('cursor_down')", show=False),
         Binding("pageup", "list('page_up')", show=False),
         Binding("pagedown", "list('page_down')", show=False),
     ]
 
-    def __init__(self, threads: Sequence[SavedThread]) -> None:
+    def __init__(self, choices: Sequence[Chosen]) -> None:
         super().__init__()
-        self._threads = threads
-        self._shown: list[SavedThread] = []
-        self._find = Input(placeholder="Type to find a thread", id="find", compact=True)
-        self._list = OptionList(id="threads", compact=True)
+        self._choices = choices
+        self._shown: list[Chosen] = []
+        self._find = Input(placeholder=self.WORDING.placeholder, id="find", compact=True)
+        self._list = OptionList(id="choices", compact=True)
         self._panel = Vertical(self._find, self._list, id="panel")
 
     def compose(self) -> ComposeResult:
@@ -48,7 +85,7 @@ class Picker(ModalScreen[SavedThread]):
 
     def on_mount(self) -> None:
         """Say what the panel is."""
-        self._panel.border_title = "Saved threads"
+        self._panel.border_title = self.WORDING.title
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the list out for the width there now is."""
@@ -74,34 +111,29 @@ class Picker(ModalScreen[SavedThread]):
 
     def _fill(self) -> None:
         words = self._find.value.casefold().split()
-        found = [thread for thread in self._threads if thread.matches(words)]
+        found = [choice for choice in self._choices if choice.matches(words)]
         self._shown = found[:_MOST_SHOWN]
-        threads = self._list
-        threads.styles.max_height = max(1, self.size.height - _FRAME)
-        width = threads.scrollable_content_region.width
-        threads.clear_options()
-        threads.add_options(
-            Option(_line(thread, width), disabled=bool(thread.damage)) for thread in self._shown
+        shown = self._list
+        shown.styles.max_height = max(1, self.size.height - _FRAME)
+        width = shown.scrollable_content_region.width
+        shown.clear_options()
+        shown.add_options(
+            Option(_line(choice, width), disabled=not choice.takeable) for choice in self._shown
         )
-        threads.action_first()
+        shown.action_first()
         self._panel.border_subtitle = self._hint(len(found))
 
     def _hint(self, found: int) -> str:
-        if not self._threads:
-            return "Nothing is saved yet · esc leaves"
+        if not self._choices:
+            return f"{self.WORDING.empty} · esc leaves"
         if not found:
             return "No title has these words · esc leaves"
         more = f"{found - _MOST_SHOWN} more, type to narrow · " if found > _MOST_SHOWN else ""
-        return f"{more}enter opens · esc leaves"
+        return f"{more}enter {self.WORDING.takes} · esc leaves"
 
 
-def _line(thread: SavedThread, width: int) -> Content:
-    aside = f"damaged: {thread.damage}" if thread.damage else _figures(thread)
-    aside = fit(safe_line(aside), max(0, width - 12))
-    title = fit(safe_line(thread.title) or "(no title)", max(4, width - cell_len(aside) - 2))
+def _line(choice: Choice, width: int) -> Content:
+    aside = fit(safe_line(choice.aside), max(0, width - 12))
+    title = fit(safe_line(choice.title) or "(no title)", max(4, width - cell_len(aside) - 2))
     gap = " " * max(2, width - cell_len(title) - cell_len(aside))
     return Content.assemble(title, gap, (aside, "$foreground 60%"))
-
-
-def _figures(thread: SavedThread) -> str:
-    return f"{thread.messages} message{'' if thread.messages == 1 else 's'} · {thread.when}"

@@ -18,10 +18,27 @@ class SavedThread:
     messages: int = 0
     damage: str = ""
 
+    @property
+    def aside(self) -> str:
+        """What is said of the thread beside its title."""
+        if self.damage:
+            return f"damaged: {self.damage}"
+        return f"{self.messages} message{'' if self.messages == 1 else 's'} · {self.when}"
+
+    @property
+    def takeable(self) -> bool:
+        """Whether it can be opened."""
+        return not self.damage
+
     def matches(self, words: Sequence[str]) -> bool:
         """Say whether the title has every one of these words in it, in any case."""
-        title = self.title.casefold()
-        return all(word in title for word in words)
+        return has_words(self.title, words)
+
+
+def has_words(title: str, words: Sequence[str]) -> bool:
+    """Say whether a title has every one of these words in it, in any case."""
+    title = title.casefold()
+    return all(word in title for word in words)
 
 
 async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:

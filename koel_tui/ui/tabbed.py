@@ -19,7 +19,7 @@ from koel_tui.ui.pane import Pane
 from koel_tui.ui.startup import Startup
 from koel_tui.ui.status import StatusLine
 from koel_tui.ui.summary import label_of, status_of
-from koel_tui.ui.tabbar import TabBar
+from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.throttle import Throttle, in_queue_of
 
 _PAINT_INTERVAL = 0.1
@@ -117,6 +117,17 @@ class TabbedApp(inside.QuietApp):
         if conversation is not None and self._desk.tabs.activate(conversation):
             await self._show_active()
 
+    def action_find_tab(self) -> None:
+        """Choose an open tab from a list and go there."""
+        from koel_tui.ui.panels import TabChoice, TabPicker, choices
+
+        async def go(choice: TabChoice | None) -> None:
+            if choice is not None and self._desk.tabs.activate(choice.conversation):
+                await self._show_active()
+
+        tabs = zip(self._desk.tabs, self._labels(), strict=True)
+        self.push_screen(TabPicker(choices(tabs)), go)
+
     async def action_move_tab(self, distance: int) -> None:
         """Move the tab in front so many places to the right."""
         self._desk.tabs.move(distance)
@@ -195,9 +206,12 @@ class TabbedApp(inside.QuietApp):
 
     async def _paint(self) -> None:
         tabs = self._desk.tabs
-        labels = [label_of(conversation, tabs.is_unread(conversation)) for conversation in tabs]
-        await self._tabbar.show_labels(labels, tabs.active.key)
+        await self._tabbar.show_labels(self._labels(), tabs.active.key)
         self._statusline.show(status_of(tabs.active, self._startup, self._hint))
+
+    def _labels(self) -> list[Label]:
+        tabs = self._desk.tabs
+        return [label_of(conversation, tabs.is_unread(conversation)) for conversation in tabs]
 
     def _poke(self) -> None:
         if self.is_running:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from rich.cells import cell_len
+
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.ui.message import MessageView
 from tests.ui.window import Window, messages, opened
@@ -217,3 +219,40 @@ async def test_a_thread_that_is_open_elsewhere_can_be_read_and_nothing_typed_is_
         await window.until(lambda: window.prompt.text == "and now?")
         assert window.agent.turns == []
     await elsewhere.close("t")
+
+
+async def test_an_open_tab_is_found_in_a_list() -> None:
+    async with opened(size=(60, 15)) as window:
+        for n in range(12):
+            if n:
+                await window.press("ctrl+n")
+                await window.until(lambda n=n: len(window.tabs) == n + 1)  # type: ignore[misc]
+            (
+                await window.ask(f"question {n} 漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字")
+            ).finish()
+        await window.press("alt+1", "f3")
+        await window.sees("Open tabs")
+        await window.sees("9 question 8 漢字")
+        assert all(cell_len(line) == 60 for line in window.lines)
+        await window.type("question 7")
+        await window.misses("question 8 漢字")
+        await window.press("enter")
+        await window.until(lambda: window.shown[:1] == ["question 7 " + "漢字" * 11])
+        assert window.app.focused is window.prompt
+        await window.press("f3")
+        await window.sees("Open tabs")
+        await window.type("11")
+        await window.misses("9 question 8 漢字")
+        await window.press("enter")
+        await window.until(lambda: window.shown[:1] == ["question 10 " + "漢字" * 11])
+
+
+async def test_the_list_of_tabs_is_left_by_the_keys_that_open_it() -> None:
+    async with opened() as window:
+        for key, leaves in (("f3", "f3"), ("alt+0", "alt+0"), ("f3", "escape")):
+            await window.press(key)
+            await window.sees("Open tabs")
+            await window.sees("1 New thread")
+            await window.press(leaves)
+            await window.misses("Open tabs")
+        assert window.tabs == ["1 New thread"]

@@ -266,3 +266,17 @@ class TestKeys:
 
     def test_the_footer_has_at_most_five_keys(self) -> None:
         assert len([key for key in KEYS if key.footer]) == 5
+
+
+class TestMoving:
+    def test_the_tab_in_front_moves_as_far_as_there_are_places(self) -> None:
+        tabs = Workspace("a")
+        for name in "bcd":
+            tabs.add(name)
+        tabs.activate("b")
+        seen = []
+        for distance in (1, 1, 1, -1, -9):
+            tabs.move(distance)
+            seen.append("".join(tabs))
+            assert tabs.active == "b"
+        assert seen == ["acbd", "acdb", "acdb", "acbd", "bacd"]

@@ -1,0 +1,55 @@
+"""What the panels of the window list: saved threads, open tabs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.picker import Picker, Wording
+from koel_tui.ui.saved import SavedThread, has_words
+from koel_tui.ui.tabbar import Label
+
+
+@dataclass(frozen=True, slots=True)
+class TabChoice:
+    """An open tab in the list."""
+
+    conversation: Conversation
+    label: Label
+    number: int
+    takeable: bool = True
+
+    @property
+    def title(self) -> str:
+        """The number of the tab and its title."""
+        return f"{self.number} {self.label.title}"
+
+    @property
+    def aside(self) -> str:
+        """How its thread is."""
+        return self.label.mark
+
+    def matches(self, words: Sequence[str]) -> bool:
+        """Say whether the title has these words in it, or the only one is the number."""
+        return has_words(self.label.title, words) or list(words) == [str(self.number)]
+
+
+class SavedPicker(Picker[SavedThread]):
+    """The saved threads, to open one."""
+
+    WORDING = Wording("Saved threads", "Type to find a thread", "Nothing is saved yet", "opens")
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "dismiss", show=False)]
+
+
+class TabPicker(Picker[TabChoice]):
+    """The open tabs, to go to one."""
+
+    WORDING = Wording("Open tabs", "Type to find a tab", "No tab is open", "goes there")
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f3,alt+0", "dismiss", show=False)]
+
+
+def choices(tabs: Iterable[tuple[Conversation, Label]]) -> list[TabChoice]:
+    """Return the open tabs as they are listed."""
+    return [TabChoice(tab, label, number) for number, (tab, label) in enumerate(tabs, 1)]

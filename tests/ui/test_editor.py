@@ -1,0 +1,161 @@
+"""The prompt in an editor: which one, what it gets, and what comes of each way it ends."""
+
+import os
+import shlex
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from koel_tui.ui.app import KoelApp
+from koel_tui.ui.editor import EditorError, edited, editor_command
+from tests.ui.window import Window, opened
+
+LONG = "\n".join(f"line {n}" for n in range(120))
+
+
+def editor(code: str) -> list[str]:
+    """Return an editor that runs `code`, with `path` the file."""
+    return [sys.executable, "-c", f"import sys, pathlib; path = pathlib.Path(sys.argv[1])\n{code}"]
+
+
+def test_visual_goes_before_editor_and_may_have_arguments() -> None:
+    assert editor_command({"VISUAL": "code --wait", "EDITOR": "vi"}) == ["code", "--wait"]
+    assert editor_command({"VISUAL": " ", "EDITOR": "'my editor' -x"}) == ["my editor", "-x"]
+
+
+def test_no_editor_and_a_broken_one_say_what_to_do() -> None:
+    with pytest.raises(EditorError, match="Set VISUAL or EDITOR"):
+        editor_command({})
+    with pytest.raises(EditorError, match="EDITOR cannot be understood"):
+        editor_command({"EDITOR": "'vi"})
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the text is put meanwhile."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("a", "ab"), ("", "b"), ("a\n", "a\nb\n"), ("é 漢 😀", "é 漢 😀b"), ("\ud83d", "?b")],
+)
+async def test_what_the_editor_writes_comes_back(before: str, after: str) -> None:
+    append = editor("path.write_bytes(path.read_bytes() + 'b\\n'.encode())")
+    assert await edited(before, append) == after
+
+
+async def test_the_file_is_private_and_nothing_of_it_is_left(
+    temporary: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report"
+    code = (
+        "modes = f'{path.stat().st_mode} {path.parent.stat().st_mode}'\n"
+        f"pathlib.Path({str(report)!r}).write_text(modes)\n"
+        "path.with_name('prompt.md~').write_text('a copy')"
+    )
+    await edited("secret", editor(code))
+    file, directory = map(int, report.read_text().split())
+    assert (stat.S_IMODE(file), stat.S_IMODE(directory)) == (0o600, 0o700)
+    assert not list(temporary.iterdir())
+
+
+async def test_an_editor_that_fails_is_an_error_and_nothing_is_left(temporary: Path) -> None:
+    with pytest.raises(EditorError, match="ended with 3"):
+        await edited("x", editor("path.write_text('changed'); sys.exit(3)"))
+    with pytest.raises(EditorError, match="cannot be started"):
+        await edited("x", ["no-such-editor-anywhere"])
+    assert not list(temporary.iterdir())
+
+
+@contextmanager
+def not_on_a_terminal(self: KoelApp) -> Iterator[None]:
+    """Stand in for leaving the terminal: the window under test has none."""
+    yield
+
+
+def use(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(KoelApp, "suspend", not_on_a_terminal)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", shlex.join(editor(code)))
+
+
+async def test_ctrl_g_edits_the_prompt_with_all_that_was_pasted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(monkeypatch, "path.write_text('Explain:\\n' + path.read_text() + '\\nbriefly')")
+    async with opened() as window:
+        await window.type(LONG)
+        await window.press("ctrl+g")
+        await window.prompts("Explain:\n[pasted 120 lines #1]\nbriefly")
+        await window.press("ctrl+z")
+        await window.prompts("[pasted 120 lines #1]")
+
+
+async def test_control_bytes_of_an_editor_do_not_reach_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(monkeypatch, "path.write_bytes(b'a\\x1b[31m\\r\\nb')")
+    async with opened() as window:
+        await window.press("ctrl+g")
+        await window.prompts("a␛[31m\nb")
+
+
+async def told(window: Window, words: str) -> None:
+    await window.type("as it was")
+    await window.press("ctrl+g")
+    await window.sees(words)
+    assert window.prompt.text == "as it was"
+
+
+async def test_an_editor_that_fails_leaves_the_prompt_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(monkeypatch, "path.write_text('lost'); sys.exit(1)")
+    async with opened(size=(100, 24)) as window:
+        await told(window, "ended with 1")
+
+
+async def test_no_editor_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "")
+    monkeypatch.delenv("EDITOR")
+    async with opened() as window:
+        await told(window, "No editor is named")
+
+
+async def test_where_there_is_no_terminal_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDITOR", "true")
+    async with opened() as window:
+        await told(window, "suspend")
+
+
+async def test_text_given_back_while_the_editor_is_open_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    go, ready = tmp_path / "go", tmp_path / "ready"
+    os.mkfifo(go)
+    use(
+        monkeypatch,
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        f"pathlib.Path({str(go)!r}).read_text()\n"
+        "path.write_text('edited')",
+    )
+    async with opened() as window:
+        turn = await window.ask("One")
+        await window.type("Two")
+        await window.press("enter")
+        await window.sees("queued: Two")
+        await window.press("ctrl+g")
+        await window.until(ready.exists)
+        turn.fail("broken")
+        await window.prompts("Two")
+        go.write_text("")
+        await window.prompts("Two\n\nedited")
