@@ -47,9 +47,12 @@ def chat(thread: str | None, model: Path | None, theme: str | None, **flags: Any
 
         return backend(load_settings(model=model, **flags), storage)
 
+    from koel_tui import paths
     from koel_tui.ui.app import KoelApp
 
-    app = KoelApp(connect, thread=thread, theme=theme)
+    # Tabs, drafts and history are kept in clear: with encrypted threads they are not kept at all.
+    home = paths.state_dir() if storage is None else None
+    app = KoelApp(connect, thread=thread, theme=theme, home=home)
     app.run()
     if app.return_code:
         return app.return_code  # the window has said why
