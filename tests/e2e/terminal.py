@@ -15,6 +15,8 @@ PROGRAM = str(Path(sys.executable).with_name("koel-chat"))
 KEYS = {
     "enter": "\r",
     "escape": "\x1b",
+    "up": "\x1b[A",
+    "ctrl+g": "\x07",
     "ctrl+n": "\x0e",
     "ctrl+o": "\x0f",
     "ctrl+p": "\x10",
