@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from koel_tui.paths import threads_dir
 from koel_tui.storage.file_storage import FileStorage
 from koel_tui.storage.keys import KeySource
 from koel_tui.storage.memory import utc_now
@@ -21,11 +22,11 @@ class EncryptedFileStorage(FileStorage):
 
     def __init__(
         self,
-        directory: Path | str,
+        directory: Path | str | None = None,
         *,
         key: KeySource,
         clock: Callable[[], datetime] = utc_now,
         migrations: Migrations = MIGRATIONS,
     ) -> None:
-        path = Path(directory)
+        path = Path(directory or threads_dir())
         super().__init__(path, SealedCodec(path, key), clock, migrations)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from koel_tui.paths import threads_dir
 from koel_tui.storage.codec import ClearCodec
 from koel_tui.storage.file_storage import FileStorage
 from koel_tui.storage.memory import utc_now
@@ -11,17 +12,17 @@ from koel_tui.storage.migration import MIGRATIONS, Migrations
 
 
 class JsonFileStorage(FileStorage):
-    """Keeps each thread in a JSON file of its own, in clear.
+    """Keeps each thread in a JSON file of its own, in clear; in the user's directory by default.
 
     Where the threads are encrypted its calls raise `EncryptedThreadsError`.
     """
 
     def __init__(
         self,
-        directory: Path | str,
+        directory: Path | str | None = None,
         *,
         clock: Callable[[], datetime] = utc_now,
         migrations: Migrations = MIGRATIONS,
     ) -> None:
-        path = Path(directory)
+        path = Path(directory or threads_dir())
         super().__init__(path, ClearCodec(path), clock, migrations)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from koel_tui.paths import DirectoryError
+from koel_tui.paths import DirectoryError, threads_dir
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import (
     DamagedThreadError,
@@ -376,3 +376,9 @@ async def test_a_list_notices_what_other_programs_changed(
     assert sorted(summary.title for summary in await store.summaries()) == ["after", "new"]
     await other.delete("t")
     assert [summary.title for summary in await store.summaries()] == ["new"]
+
+
+async def test_without_a_directory_threads_are_where_the_user_keeps_them() -> None:
+    await JsonFileStorage().save("t", ChatState())
+    assert JsonFileStorage().directory == threads_dir()
+    assert await JsonFileStorage(threads_dir()).list_threads() == ["t"]
