@@ -45,9 +45,13 @@ class TabBar(Tabs, can_focus=False):
         shown = {label.id for label in self._labels}
         self._labels = labels
         with self.app.batch_update():
-            for label in labels:
-                if label.id not in shown:
-                    await self.add_tab(Tab(Content(""), id=label.id))
+            # All at once and with their texts: one by one, thirty take twice as long.
+            texts = self._texts()
+            new = [label.id for label in labels if label.id not in shown]
+            if new:
+                await self.query_one("#tabs-list").mount_all(
+                    Tab(texts[each], id=each) for each in new
+                )
             self._put_in_order()
             if self.active != active:
                 self.active = active
@@ -67,9 +71,12 @@ class TabBar(Tabs, can_focus=False):
         self._write_labels()
 
     def _write_labels(self) -> None:
+        for tab_id, text in self._texts().items():
+            tab = self.get_tab(tab_id)
+            if tab is not None and tab.label_text != text.plain:
+                tab.label = text
+
+    def _texts(self) -> dict[str, Content]:
         room = self.size.width // len(self._labels) - 2  # a cell of padding on both sides
-        for number, label in enumerate(self._labels, 1):
-            tab = self.get_tab(label.id)
-            text = label.text(number, room)
-            if tab is not None and tab.label_text != text:
-                tab.label = Content(text)
+        numbered = enumerate(self._labels, 1)
+        return {label.id: Content(label.text(number, room)) for number, label in numbered}

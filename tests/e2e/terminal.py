@@ -16,6 +16,7 @@ KEYS = {
     "enter": "\r",
     "escape": "\x1b",
     "up": "\x1b[A",
+    "ctrl+c": "\x03",
     "ctrl+g": "\x07",
     "ctrl+n": "\x0e",
     "ctrl+o": "\x0f",

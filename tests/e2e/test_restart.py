@@ -42,6 +42,24 @@ def test_a_draft_and_the_open_tabs_survive_a_kill() -> None:
 
 
 @pytest.mark.timeout(120)
+def test_ctrl_c_in_an_editor_ends_the_editor_alone(tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nprintf "the editor is here"\nexec sleep 60\n')
+    editor.chmod(0o700)
+    with Terminal(environment={**ENVIRONMENT, "VISUAL": str(editor)}) as terminal:
+        terminal.until(lambda screen: "ctx 0/" in screen)
+        terminal.type("kept")
+        terminal.until(lambda screen: "kept" in screen)
+        terminal.press("ctrl+g")
+        terminal.until(lambda screen: "the editor is here" in screen)
+        terminal.press("ctrl+c")
+        terminal.until(lambda screen: "ended with -2" in screen and "kept" in screen)
+        terminal.press("ctrl+q")
+        assert terminal.wait() == 0
+        assert terminal.restored()
+
+
+@pytest.mark.timeout(120)
 def test_an_editor_gets_the_terminal_and_gives_it_back(tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text(
