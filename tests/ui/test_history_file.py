@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,32 @@ def test_programs_that_append_at_once_lose_nothing_even_while_the_file_is_cut(pa
     for name in "ABC":
         mine = [int(text[2:]) for text in texts if text[0] == name]
         assert mine == list(range(150 - len(mine), 150)), "one is missing among the newest"
+
+
+def test_an_append_waits_while_another_program_cuts_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_file, "MAX_ENTRIES", 4)
+    cutting, go_on = threading.Event(), threading.Event()
+
+    class Slow(HistoryFile):
+        def _rewrite(self, lines: list[bytes]) -> None:
+            cutting.set()
+            go_on.wait(10)
+            super()._rewrite(lines)
+
+    for n in range(3):
+        HistoryFile(path).append(Draft(str(n)))
+    cutter = threading.Thread(target=Slow(path).append, args=[Draft("cutter")])
+    other = threading.Thread(target=HistoryFile(path).append, args=[Draft("other")])
+    cutter.start()
+    assert cutting.wait(10)
+    other.start()
+    other.join(0.2)  # without the lock it is done now, and lost in a moment
+    go_on.set()
+    cutter.join(10)
+    other.join(10)
+    assert [draft.text for draft in HistoryFile(path).read()][-2:] == ["cutter", "other"]
 
 
 def test_earlier_prompts_come_before_those_of_this_window() -> None:
