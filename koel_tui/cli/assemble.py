@@ -15,6 +15,7 @@ from koel_tui.storage.file_storage import FileStorage
 from koel_tui.storage.naming import KEY_FILE
 from koel_tui.storage.search import ThreadIndex, index_file, remove_index
 from koel_tui.ui.backend import Backend
+from koel_tui.ui.memory import forget
 
 
 def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> LocalAgent:
@@ -82,6 +83,7 @@ def forget_in_clear(directory: Path) -> None:
     """Remove what is written down in clear of these threads. Raises `StorageError`, OSError."""
     remove_index(index_file(paths.cache_dir(), directory))
     snapshots().clear()
+    forget(paths.state_dir())
 
 
 def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:

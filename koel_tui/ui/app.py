@@ -47,6 +47,7 @@ class KoelApp(TabbedApp):
         self._connect = connect
         self._wanted_thread = thread
         self._wanted_theme = theme
+        self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
         self._signals = Signals(self._leave)
@@ -120,10 +121,23 @@ class KoelApp(TabbedApp):
     # How it works
 
     def _look(self) -> None:
-        """Note what changes without an event: that saving ended, and what was typed."""
+        """Note what changes without an event: that saving ended, where to, and what was typed."""
         self._poke()
+        self._tell_conflicts()
         if not self._leaving:
             self._memory.keep(self._open_tabs())
+
+    def _tell_conflicts(self) -> None:
+        backend = self._startup.backend
+        # Only a storage made of files can find one changed by somebody else.
+        found = getattr(backend.storage, "conflicts", ()) if backend is not None else ()
+        for conflict in found[self._conflicts :]:
+            self._tell(
+                "A thread was changed elsewhere. What is written here is saved beside it, in "
+                f"{conflict.path}",
+                "warning",
+            )
+        self._conflicts = len(found)
 
     async def _start(self) -> None:
         self._pane.prompt.recall(await self._memory.history())

@@ -104,3 +104,10 @@ class Memory:
                 self._failed = True
                 self._tell(f"Drafts and open tabs cannot be kept: {error}")
         return None
+
+
+def forget(directory: Path) -> None:
+    """Remove what windows have kept in a directory, which is in clear. Raises OSError."""
+    for pattern in ("tabs-*.json", "tabs-*.json.damaged", "history.jsonl"):
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import pexpect
 import pytest
 
 from koel_tui import paths
+from koel_tui.cli.assemble import snapshots
 from koel_tui.cli.chat import KEY_FILE as KEY_FILE_OF_CHAT
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
@@ -54,7 +55,11 @@ def files_with(words: bytes) -> list[Path]:
 def test_encrypted_threads_are_used_like_others(threads: Threads, secret: Path) -> None:
     save("sea", "Where is minerva?", "Down the hill.")
     assert threads("search", "minerva").code == 0
-    assert files_with(b"minerva")
+    snapshots().path("sea").parent.mkdir(parents=True)
+    snapshots().path("sea").write_bytes(b"the context of minerva")
+    for name in ("history.jsonl", "tabs-1.json"):
+        (paths.private_directory(paths.state_dir()) / name).write_text("minerva")
+    assert len(files_with(b"minerva")) > 3
     done = threads("encrypt")
     assert done.code == 0, done.err
     assert "encrypted (1 files)" in done.out

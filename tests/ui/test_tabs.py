@@ -256,3 +256,23 @@ async def test_the_list_of_tabs_is_left_by_the_keys_that_open_it() -> None:
             await window.press(leaves)
             await window.misses("Open tabs")
         assert window.tabs == ["1 New thread"]
+
+
+async def test_a_thread_changed_elsewhere_is_told_with_the_place_of_what_is_written_here(
+    tmp_path: Path,
+) -> None:
+    storage, elsewhere = JsonFileStorage(tmp_path), JsonFileStorage(tmp_path)
+    await storage.save("t", messages(2))
+    async with opened(storage=storage, thread="t", size=(120, 24)) as window:
+        await window.sees("message 1")
+        await storage.close("t")  # as on a file system without locks
+        await elsewhere.load("t")
+        await elsewhere.save("t", messages(4))
+        turn = await window.ask("Mine")
+        turn.write("ours")
+        turn.finish()
+        await window.sees("was changed elsewhere")
+    saved = await JsonFileStorage(tmp_path).load("t")
+    assert saved is not None and len(saved.messages) == 4
+    (aside,) = tmp_path.glob("*conflict*")
+    assert "Mine" in aside.read_text()
