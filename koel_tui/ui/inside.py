@@ -49,9 +49,9 @@ def _sequences(key: str) -> list[str]:
     return [f"\x1b{name.upper()}"] if modifiers == ["alt", "shift"] else []
 
 
-def bindings_of(widget: Widget, key: str) -> list[Binding]:
-    """Return what a key is bound to in this widget, after any remapping."""
-    return _in_force(widget).key_to_bindings.get(key, [])
+def bindings_of(node: DOMNode, key: str) -> list[Binding]:
+    """Return what a key is bound to in this widget or app, after any remapping."""
+    return _in_force(node).key_to_bindings.get(key, [])
 
 
 def keys_by_id(*nodes: DOMNode) -> dict[str, list[str]]:

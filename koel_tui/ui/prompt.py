@@ -1,5 +1,6 @@
 """The prompt: an editor that grows with its text, sends on enter and remembers what was sent."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from textual import events
@@ -14,6 +15,8 @@ from koel_tui.ui.pastes import Draft, Pastes
 
 MAX_LINES = 10
 _FRAME = 2
+_WINDOW_PATIENCE = 2.0
+"""Seconds to wait for the window, which may have closed."""
 
 
 class Prompt(TextArea):
@@ -42,14 +45,19 @@ class Prompt(TextArea):
         self.pastes = Pastes()
 
     async def on_key(self, event: events.Key) -> None:
-        """Do what a key is bound to here and now.
+        """Do what a key is bound to here and now, whether by the prompt or by the window.
 
         Textual would look for the binding after the event has gone up to the app, when text
         typed after it is in the prompt already: the enter of a fast typist, or of a program that
-        types, would send some of the next prompt.
+        types, would send some of the next prompt, and text for a new tab stay in the old one.
         """
         for binding in inside.bindings_of(self, event.key):
             if await self.app.run_action(binding.action, self):
+                event.stop()
+                event.prevent_default()
+                return
+        for binding in inside.bindings_of(self.app, event.key):
+            if await self._done_by_window(binding.action):
                 event.stop()
                 event.prevent_default()
                 return
@@ -158,6 +166,23 @@ class Prompt(TextArea):
     def action_select_line(self) -> None:
         """Leave f6 to the tabs."""
         raise SkipAction
+
+    async def _done_by_window(self, action: str) -> bool:
+        """Have the window do something in its own queue, and wait: what is typed waits too."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        async def do() -> None:
+            handled = False
+            try:
+                handled = await self.app.run_action(action, self.app)
+            finally:
+                if not done.done():
+                    done.set_result(handled)
+
+        self.app.call_later(do)
+        # A window that is closing does nothing any more, and closes when this returns.
+        await asyncio.wait([done], timeout=_WINDOW_PATIENCE)
+        return not done.done() or done.result()
 
     def _type(self, text: str) -> None:
         """Put `text` where the cursor is, in place of what is selected."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.cells import cell_len
+from textual.events import Key
 
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.ui.message import MessageView
@@ -276,3 +277,13 @@ async def test_a_thread_changed_elsewhere_is_told_with_the_place_of_what_is_writ
     assert saved is not None and len(saved.messages) == 4
     (aside,) = tmp_path.glob("*conflict*")
     assert "Mine" in aside.read_text()
+
+
+async def test_text_typed_right_after_a_key_goes_where_the_key_led() -> None:
+    async with opened() as window:
+        await window.type("one")
+        for key in ("ctrl+n", "t", "w", "o", "f5", "!"):
+            window.app.post_message(Key(key, key if len(key) == 1 else None))
+        await window.until(lambda: window.prompt.text == "one!")
+        await window.press("f6")
+        await window.until(lambda: window.prompt.text == "two")
