@@ -1,6 +1,7 @@
 """The window from its first paint to its last save."""
 
 import os
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic
@@ -13,7 +14,7 @@ from textual.screen import Screen
 from koel_tui.text import safe_text
 from koel_tui.ui import inside
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
-from koel_tui.ui.leaving import EXIT_SAVE_FAILED, Signals, close_in_time
+from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
 from koel_tui.ui.pastes import joined
 from koel_tui.ui.tabbed import TabbedApp
 
@@ -41,6 +42,7 @@ class KoelApp(TabbedApp):
         home: Path | None = None,
     ) -> None:
         super().__init__(home)
+        inside.outlive_terminal()
         inside.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
         # A label that changes would move the line under the tabs for a third of a second.
         self.animation_level = "none"
@@ -122,6 +124,8 @@ class KoelApp(TabbedApp):
 
     def _look(self) -> None:
         """Note what changes without an event: that saving ended, where to, and what was typed."""
+        if inside.terminal_gone(self):
+            self._leave(SIGNAL_EXIT + signal.SIGHUP)
         self._poke()
         self._tell_conflicts()
         if not self._leaving:

@@ -1,6 +1,7 @@
 """The only place that reaches inside Textual, whose version is pinned; tests watch each use."""
 
 import logging
+import termios
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,6 +14,8 @@ from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingsMap
 from textual.command import CommandPalette
 from textual.dom import DOMNode
+from textual.drivers import linux_driver
+from textual.drivers._writer_thread import WriterThread
 from textual.theme import ThemeProvider
 from textual.widget import MountError, Widget
 
@@ -118,6 +121,37 @@ def handed_over(app: App[int]) -> Iterator[None]:
     app.refresh(layout=True)
     if failed is not None:
         raise failed
+
+
+class _Writer(WriterThread):
+    """Textual's writer, which goes on taking what is written when there is no terminal any more.
+
+    Textual's own ends then, and whoever writes waits for it for ever: the whole window.
+    """
+
+    def run(self) -> None:
+        """Write until the end, or until writing fails; then only take."""
+        try:
+            super().run()
+        except OSError:
+            while self._queue.get() is not None:
+                pass
+
+
+def outlive_terminal() -> None:
+    """Make the window able to save and end when its terminal has gone."""
+    linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]  # where Textual takes it from
+
+
+def terminal_gone(app: App[int]) -> bool:
+    """Return whether the terminal of a window has hung up. Textual reads on, as fast as it can."""
+    if not isinstance(app._driver, linux_driver.LinuxDriver):
+        return False
+    try:
+        termios.tcgetattr(app._driver.fileno)
+    except termios.error:
+        return True
+    return False
 
 
 class Palette(CommandPalette):

@@ -1,0 +1,35 @@
+"""A terminal that is closed: the window saves what came and ends, with nobody to tell."""
+
+import asyncio
+import time
+
+import psutil
+import pytest
+
+from koel_tui.storage import JsonFileStorage
+from tests.e2e.terminal import Terminal
+
+
+async def saved_texts() -> list[str]:
+    storage = JsonFileStorage()
+    (thread_id,) = await storage.list_threads()
+    state = await storage.load(thread_id)
+    assert state is not None
+    return [message.content for message in state.messages]
+
+
+@pytest.mark.timeout(90)
+def test_closing_the_terminal_saves_the_answer_and_ends_the_program() -> None:
+    with Terminal(environment={"KOEL_TEMPERATURE": "0"}) as terminal:
+        terminal.until(lambda screen: "ctx 0/" in screen)
+        terminal.ask("Tell me a long story about the sea.")
+        terminal.until(lambda screen: "tok/s" in screen)
+        window = psutil.Process(terminal.child.pid)
+        processes = [window, *window.children(recursive=True)]
+        terminal.child.ptyproc.fileobj.close()  # type: ignore[attr-defined]  # not in the stubs
+        end = time.monotonic() + 30
+        while any(each.is_running() and each.status() != "zombie" for each in processes):
+            assert time.monotonic() < end, "the program lives on without its terminal"
+            time.sleep(0.05)
+    question, answer = asyncio.run(saved_texts())
+    assert question == "Tell me a long story about the sea." and answer
