@@ -193,7 +193,7 @@ class LocalAgent:
         self, engine: Engine, session: EngineSession, run: RunAgentInput
     ) -> AsyncIterator[BaseEvent]:
         messages = engine_messages(run.messages)
-        answer, writing = TurnEvents(_answer_id(run)), False
+        answer, writing = TurnEvents(_answer_id(run, messages)), False
         stream = session.stream(messages, progress=True)
         try:
             async for delta in stream:
@@ -246,11 +246,11 @@ def function_tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _answer_id(run: RunAgentInput) -> str:
+def _answer_id(run: RunAgentInput, messages: list[ChatMessage]) -> str:
     """Return the id of the answer: an answer at the end of the thread is gone on with."""
-    last = run.messages[-1] if run.messages else None
-    begun = last is not None and last.role == "assistant" and not last.tool_calls
-    return last.id if begun and last is not None else new_id()
+    if messages and messages[-1].begins_answer:
+        return next(each.id for each in reversed(run.messages) if each.role == "assistant")
+    return new_id()
 
 
 def _text_of(content: Any) -> str:

@@ -70,7 +70,7 @@ def _call_headline(call: "ToolCall", result: str | None) -> str:
 
 
 def _call_text(call: "ToolCall", result: str | None) -> str:
-    parts = [f"{call.name}", _pretty(call.arguments)]
+    parts = [call.name, _pretty(call.arguments)]
     if result is not None:
         parts += ["→", _pretty(result)]
     return "\n".join(parts)
@@ -82,8 +82,5 @@ def _pretty(text: str) -> str:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return json.dumps(value, indent=2, ensure_ascii=False) if _is_nested(value) else text
-
-
-def _is_nested(value: object) -> bool:
-    return isinstance(value, dict | list)
+    nested = isinstance(value, dict | list)
+    return json.dumps(value, indent=2, ensure_ascii=False) if nested else text
