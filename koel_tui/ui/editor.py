@@ -50,7 +50,8 @@ async def edited(text: str, command: Sequence[str]) -> str:
             process.terminate()
             raise
         if code:
-            raise EditorError(f"{command[0]!r} ended with {code}; the prompt is as it was.")
+            name = Path(command[0]).name
+            raise EditorError(f"{name!r} ended with {code}; the prompt is as it was.")
         written = await asyncio.to_thread(path.read_text, "utf-8", "replace")
     # Editors end a file with a newline, which the user did not write.
     return written if text.endswith("\n") else written.removesuffix("\n")

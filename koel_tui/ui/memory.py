@@ -69,22 +69,23 @@ class Memory:
         if self._writing is not None and not self._writing.done():
             return
 
-        def write() -> None:
-            tabs_file.write(tabs)
-            self._kept = tabs
-
-        self._writing = self._later(write)
+        self._writing = self._later(lambda: self._write(tabs_file, tabs))
 
     async def close(self, tabs: OpenTabs) -> None:
         """Write what is not written yet, and let another window have the tabs."""
         tabs_file, self._tabs = self._tabs, None
         if tabs_file is not None:
-            if tabs != self._kept:
-                await self._do(lambda: tabs_file.write(tabs))
+            await self._do(lambda: self._write(tabs_file, tabs))
             await self._do(tabs_file.close)
         worker, self._worker = self._worker, None
         if worker is not None:
             await asyncio.to_thread(worker.shutdown)
+
+    def _write(self, tabs_file: TabsFile, tabs: OpenTabs) -> None:
+        # Compared here, one writing after the other: the last may not be over when the next begins.
+        if tabs != self._kept:
+            tabs_file.write(tabs)
+            self._kept = tabs
 
     @property
     def _history(self) -> HistoryFile | None:
