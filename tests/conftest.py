@@ -1,6 +1,7 @@
 """Fixtures for every room: a private home, and the starter model where it is installed."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     for name in ("DATA", "CONFIG", "CACHE", "STATE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
-    for name in ("KOEL_MODEL", "KOEL_MAX_SESSIONS", "KOEL_PARALLEL", "KOEL_THEME"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("KOEL_")]:
+        monkeypatch.delenv(name)
     return home
 
 

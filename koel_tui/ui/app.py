@@ -40,9 +40,11 @@ class KoelApp(TabbedApp):
         thread: str | None = None,
         theme: str | None = None,
         home: Path | None = None,
+        low_bandwidth: bool = False,
     ) -> None:
-        super().__init__(home)
+        super().__init__(home, low_bandwidth=low_bandwidth)
         inside.outlive_terminal()
+        inside.wear_belt()
         inside.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
         # A label that changes would move the line under the tabs for a third of a second.
         self.animation_level = "none"

@@ -15,9 +15,13 @@ from koel_tui.ui.transcript import Transcript
 class Pane(Vertical):
     """Shows one conversation at a time; what belongs to it is put away when another comes."""
 
-    def __init__(self, remember: Callable[[Draft], None]) -> None:
-        """Make the pane. `remember` gets what is sent, for the history."""
+    def __init__(self, remember: Callable[[Draft], None], interval: float) -> None:
+        """Make the pane. `remember` gets what is sent, for the history.
+
+        The transcript is painted at most once every `interval` seconds.
+        """
         super().__init__(id="pane")
+        self._interval = interval
         self._conversation: Conversation | None = None
         self._transcript: Transcript | None = None
         self._messages = Container(id="messages")
@@ -39,7 +43,7 @@ class Pane(Vertical):
         self.put_away()
         # These go together, before anything is awaited: what is typed meanwhile is the new one's.
         self._conversation = conversation
-        self._transcript = Transcript(conversation, conversation.place)
+        self._transcript = Transcript(conversation, conversation.place, self._interval)
         self.prompt.show(conversation.draft)
         with self.app.batch_update():
             await self._messages.remove_children()

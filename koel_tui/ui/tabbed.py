@@ -21,15 +21,21 @@ from koel_tui.ui.status import StatusLine
 from koel_tui.ui.summary import label_of, status_of
 from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.throttle import Throttle, in_queue_of
+from koel_tui.ui.transcript import FLUSH_INTERVAL
 
 _PAINT_INTERVAL = 0.1
+LOW_BANDWIDTH_INTERVAL = 0.2
+"""Seconds between two paintings at least where every byte counts."""
 
 
 class TabbedApp(inside.QuietApp):
     """A window of tabs and one prompt; how it begins and ends is for the app made of it."""
 
-    def __init__(self, home: Path | None) -> None:
-        """Make the window. `home` is where it keeps its tabs and the history; None keeps none."""
+    def __init__(self, home: Path | None, *, low_bandwidth: bool) -> None:
+        """Make the window. `home` is where it keeps its tabs and the history; None keeps none.
+
+        With `low_bandwidth` it paints less often, for a terminal far away.
+        """
         super().__init__()
         self._memory = Memory(home, lambda problem: self._tell(problem, "error"))
         self._startup = Startup(self._poke)
@@ -37,9 +43,10 @@ class TabbedApp(inside.QuietApp):
         self._copier = Copier(self, self._tell)
         self._hint = ""
         self._tabbar = TabBar(label_of(self._desk.active, unread=False))
-        self._pane = Pane(self._memory.remember)
+        slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
+        self._pane = Pane(self._memory.remember, slow or FLUSH_INTERVAL)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
-        self._painting = Throttle(in_queue_of(self), self._paint, _PAINT_INTERVAL)
+        self._painting = Throttle(in_queue_of(self), self._paint, slow or _PAINT_INTERVAL)
 
     def compose(self) -> ComposeResult:
         """Yield the parts of the window, top to bottom."""

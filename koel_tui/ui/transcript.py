@@ -48,7 +48,13 @@ def reach(
 class Transcript(VerticalScroll, can_focus=False):
     """Shows one thread. Whatever changes what is mounted runs in this widget's own queue."""
 
-    def __init__(self, source: Source, place: Place | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        place: Place | None = None,
+        interval: float = FLUSH_INTERVAL,
+    ) -> None:
+        """Make the transcript; it is painted at most once every `interval` seconds."""
         super().__init__(id="transcript")
         self._source = source
         self._place = place
@@ -58,7 +64,7 @@ class Transcript(VerticalScroll, can_focus=False):
         self._start = 0
         self._end = 0
         self._total = 0
-        self._throttle = Throttle(in_queue_of(self), self._sync, FLUSH_INTERVAL)
+        self._throttle = Throttle(in_queue_of(self), self._sync, interval)
 
     def compose(self) -> ComposeResult:
         """Yield what stands above and below the messages."""

@@ -130,6 +130,7 @@ async def opened(
     theme: str | None = None,
     connect: Callable[[], Backend] | None = None,
     home: Path | None = None,
+    low_bandwidth: bool = False,
 ) -> AsyncIterator[Window]:
     """Open a window on a scripted agent; it is connected unless the agent still loads."""
     scripted = agent or ScriptedAgent()
@@ -138,7 +139,9 @@ async def opened(
     def assemble() -> Backend:
         return Backend(KoelClient(scripted, storage=kept), kept, scripted)
 
-    app = KoelApp(connect or assemble, thread=thread, theme=theme, home=home)
+    app = KoelApp(
+        connect or assemble, thread=thread, theme=theme, home=home, low_bandwidth=low_bandwidth
+    )
     async with app.run_test(size=size, notifications=True) as pilot:
         window = Window(pilot, app, scripted)
         if agent is None and connect is None:
