@@ -29,6 +29,7 @@ def _terminal_map() -> dict[int, str]:
 
 
 _TERMINAL = _terminal_map()
+_GONE = dict.fromkeys((*_TERMINAL, *map(ord, "\t\n")))
 
 
 def repair(text: str) -> str:
@@ -52,6 +53,14 @@ def safe_text(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _COMBINING_RUN.sub(lambda run: run[0][:_MARKS_PER_BASE], text.translate(_TERMINAL))
+
+
+def drop_controls(text: str) -> str:
+    """Return `text` without what `safe_text` replaces, and without tabs and newlines.
+
+    For text that has its place on a line already: what has no width goes, nothing moves.
+    """
+    return text if text.isprintable() else text.translate(_GONE)
 
 
 def safe_line(text: str, limit: int = 200) -> str:

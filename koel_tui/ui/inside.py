@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
+from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
@@ -16,10 +18,11 @@ from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
+from textual.strip import Strip
 from textual.theme import ThemeProvider
 from textual.widget import MountError, Widget
 
-from koel_tui.text import safe_line
+from koel_tui.text import drop_controls, safe_line
 
 _log = logging.getLogger(__name__)
 
@@ -143,6 +146,37 @@ def outlive_terminal() -> None:
     linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]  # where Textual takes it from
 
 
+def wear_belt() -> None:
+    """Keep control characters of any content from the terminal, whatever gate they slipped by.
+
+    Neither Textual nor Rich does. Every strip passes here right before it is written, once.
+    """
+    Strip.render = _render_belted  # type: ignore[assignment, method-assign]  # where all text passes
+
+
+_render = Strip.render
+
+
+def _render_belted(strip: Strip, console: Console) -> str:
+    if strip._render_cache is None:
+        written = [
+            text if style is None or style._link is None else text + style._link
+            for text, style, _ in strip._segments
+        ]
+        if not "".join(written).isprintable():  # no more than a suspicion, and cheap to have
+            strip = Strip(map(_harmless, strip._segments), strip.cell_length)
+    return _render(strip, console)
+
+
+def _harmless(segment: Segment) -> Segment:
+    text, style, control = segment
+    if control:
+        return segment  # a sequence of Textual's own
+    if style is not None and style._link is not None:
+        style = style.update_link(drop_controls(style._link))
+    return Segment(drop_controls(text), style)
+
+
 def terminal_gone(app: App[int]) -> bool:
     """Return whether the terminal of a window has hung up. Textual reads on, as fast as it can."""
     if not isinstance(app._driver, linux_driver.LinuxDriver):
@@ -175,6 +209,8 @@ class QuietApp(App[int]):
     def __init__(self) -> None:
         super().__init__()
         self.crash: Exception | None = None
+        # Those of the cells of a table would be read as markup: text of a model, under the mouse.
+        self._disable_tooltips = True
 
     def action_command_palette(self) -> None:
         """Show the command palette, once."""

@@ -4,7 +4,7 @@ import os
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -23,6 +23,8 @@ KEYS = {
     "ctrl+p": "\x10",
     "ctrl+q": "\x11",
     "f1": "\x1bOP",
+    "f3": "\x1bOR",
+    "ctrl+t": "\x14",
     "alt+1": "\x1b1",
     "alt+2": "\x1b2",
     "alt+w": "\x1bw",
@@ -40,13 +42,14 @@ class Terminal:
         columns: int = 100,
         rows: int = 30,
         environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (PROGRAM,),
     ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.bytes = b""
         self.child = pexpect.spawn(
-            PROGRAM,
-            list(arguments),
+            command[0],
+            [*command[1:], *arguments],
             dimensions=(rows, columns),
             env={**os.environ, "TERM": "xterm-256color", **(environment or {})},
             timeout=10,
@@ -83,6 +86,16 @@ class Terminal:
     def text(self) -> str:
         """What is on the screen now."""
         return "\n".join(line.rstrip() for line in self._screen.display)
+
+    @property
+    def title(self) -> str:
+        """The title of the terminal's window; empty while nobody gave it one."""
+        return str(self._screen.title)
+
+    @property
+    def modes(self) -> set[int]:
+        """The private modes that are on, like bracketed paste, 2004."""
+        return {mode >> 5 for mode in self._screen.mode if mode >= 32}
 
     @property
     def label_row(self) -> str:

@@ -1,0 +1,43 @@
+"""A program that shows raw text past every gate but the belt. Run by test_hostile."""
+
+import sys
+
+from textual.app import App, ComposeResult
+from textual.content import Content
+from textual.style import Style
+from textual.widgets import Input, Label, Log, Markdown, OptionList, Static, TextArea
+
+from koel_tui.ui import inside
+from tests.e2e.hostile import EVERYTHING
+
+
+class RawWidgets(App[None]):
+    """One of each kind of widget that shows text."""
+
+    CSS = "Screen > * { height: auto; max-height: 4; }"
+
+    def compose(self) -> ComposeResult:
+        """Yield widgets that hold every character there is to fear."""
+        yield Static(Content(EVERYTHING))
+        yield Static(Content.styled("linked", Style(link=f"https://x/{EVERYTHING}")))
+        yield Label(Content.styled(EVERYTHING, "bold red"))
+        yield Markdown(f"{EVERYTHING}\n\n`{EVERYTHING}`\n\n```\n{EVERYTHING}\n```")
+        yield Input(EVERYTHING)
+        yield TextArea(EVERYTHING)
+        yield Log()
+        yield OptionList(Content(EVERYTHING))
+        titled = Static("titled")
+        titled.styles.border = ("round", "red")
+        titled.border_title = Content(EVERYTHING)  # type: ignore[assignment]  # Textual takes it
+        yield titled
+        yield Static("the end")
+
+    def on_mount(self) -> None:
+        """Fill what is filled later."""
+        self.query_one(Log).write(EVERYTHING)
+
+
+if __name__ == "__main__":
+    if "--without-belt" not in sys.argv:
+        inside.wear_belt()
+    RawWidgets().run()
