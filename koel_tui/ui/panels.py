@@ -1,4 +1,4 @@
-"""What the panels of the window list: saved threads, open tabs."""
+"""What the panels of the window list: saved threads, open tabs, links."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +36,20 @@ class TabChoice:
         return has_words(self.label.title, words) or list(words) == [str(self.number)]
 
 
+@dataclass(frozen=True, slots=True)
+class LinkChoice:
+    """A link of an answer in the list: its words, and the host it leads to or why it does not."""
+
+    title: str
+    aside: str
+    href: str
+    takeable: bool = True
+
+    def matches(self, words: Sequence[str]) -> bool:
+        """Say whether the words of the link, or its address, have these words in them."""
+        return has_words(f"{self.title} {self.href}", words)
+
+
 class SavedPicker(Picker[SavedThread]):
     """The saved threads, to open one."""
 
@@ -48,6 +62,13 @@ class TabPicker(Picker[TabChoice]):
 
     WORDING = Wording("Open tabs", "Type to find a tab", "No tab is open", "goes there")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f3,alt+0", "dismiss", show=False)]
+
+
+class LinkPicker(Picker[LinkChoice]):
+    """The links of an answer, to follow one."""
+
+    WORDING = Wording("Links", "Type to find a link", "There is no link", "shows where it leads")
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("alt+l", "dismiss", show=False)]
 
 
 def choices(tabs: Iterable[tuple[Conversation, Label]]) -> list[TabChoice]:

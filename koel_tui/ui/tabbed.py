@@ -13,6 +13,7 @@ from koel_tui.ui import inside
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
 from koel_tui.ui.desk import Desk
+from koel_tui.ui.links import written
 from koel_tui.ui.memory import Memory
 from koel_tui.ui.open_tabs import OpenTabs
 from koel_tui.ui.pane import Pane
@@ -22,6 +23,7 @@ from koel_tui.ui.summary import label_of, status_of
 from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.throttle import Throttle, in_queue_of
 from koel_tui.ui.transcript import FLUSH_INTERVAL
+from koel_tui.ui.visitor import Visitor
 
 _PAINT_INTERVAL = 0.1
 LOW_BANDWIDTH_INTERVAL = 0.2
@@ -41,6 +43,7 @@ class TabbedApp(inside.QuietApp):
         self._startup = Startup(self._poke)
         self._desk = Desk(self)
         self._copier = Copier(self, self._tell)
+        self._visitor = Visitor(self, self._tell, self._copier.text)
         self._hint = ""
         self._tabbar = TabBar(label_of(self._desk.active, unread=False))
         slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
@@ -92,8 +95,8 @@ class TabbedApp(inside.QuietApp):
             await self._show_active()
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
-        """Show where a link leads; nothing of a model's is opened."""
-        self._tell(f"This link leads to {event.href}")
+        """Ask whether to open a link; nothing of a model's is opened unasked."""
+        self._visitor.ask(written(event.markdown.source, event.href))
 
     async def action_new_tab(self) -> None:
         """Open an empty tab."""
@@ -152,6 +155,11 @@ class TabbedApp(inside.QuietApp):
         """Unfold thinking and calls in the tab in front, or fold them again."""
         self._desk.active.fold()
 
+    def action_render_plain(self) -> None:
+        """Render the newest answer shown plainly, or show it plainly again."""
+        if not self._pane.render_plain():
+            self._tell("No answer here is shown plainly.")
+
     async def action_copy_answer(self) -> None:
         """Copy the newest answer of the tab in front."""
         await self._copier.answer(self._desk.active.last_answer)
@@ -159,6 +167,10 @@ class TabbedApp(inside.QuietApp):
     async def action_copy_code(self) -> None:
         """Copy a code block of the newest answer, from the last one on."""
         await self._copier.next_code(self._desk.active.last_answer)
+
+    def action_links(self) -> None:
+        """Choose a link of the newest answer of the tab in front."""
+        self._visitor.choose(self._desk.active.last_answer)
 
     def action_go_on(self) -> None:
         """Go on with the stopped answer of the tab in front."""

@@ -1,0 +1,132 @@
+"""The links of an answer, and which of them may be opened. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from markdown_it.token import Token
+
+from koel_tui.text import drop_controls
+from koel_tui.ui import markup
+
+LONGEST = 4096
+"""Characters of an address that can still be shown in full."""
+
+_SCHEMES = ("http", "https")
+_DEEPEST = 8
+"""How often an address may be encoded in itself; more is no honest address."""
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\W_](?:[\w.-]*\w)?\.?")
+
+
+class RefusedLink(Exception):  # noqa: N818 - not an error: the answer to a question
+    """This address is not opened; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address that may be opened, in the parts a user has to tell apart."""
+
+    before: str
+    """The scheme, and a user name if there is one."""
+    host: str
+    after: str
+    """The port, the path and whatever follows."""
+
+    @property
+    def url(self) -> str:
+        """The whole address, as it is opened."""
+        return self.before + self.host + self.after
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A link as it stands in an answer: its words, and where it leads."""
+
+    words: str
+    href: str
+
+
+def checked(href: str) -> Link:
+    """Return the address `href` is. Raises `RefusedLink` for one that is not to be opened.
+
+    What opens it may decode it, once or more; so it has to be harmless however often it is.
+    """
+    if len(href) > LONGEST:
+        raise RefusedLink(f"it is longer than {LONGEST} characters")
+    if not href.isprintable() or " " in href:
+        raise RefusedLink("it has spaces or characters in it that cannot be seen")
+    parts = _split(href)
+    decoded = href
+    for _ in range(_DEEPEST):
+        before, decoded = decoded, unquote(decoded)
+        if decoded == before:
+            break
+        again = _split(decoded)
+        if (again.scheme, again.netloc) != (parts.scheme, parts.netloc):
+            raise RefusedLink("it leads elsewhere when it is decoded")
+    else:
+        raise RefusedLink(f"it is encoded more than {_DEEPEST} times")
+    return _taken_apart(href, parts)
+
+
+def _split(href: str) -> SplitResult:
+    """Return the parts of an address that is harmless as it stands."""
+    if drop_controls(href) != href:
+        raise RefusedLink("it has control characters in it")
+    try:
+        parts = urlsplit(href)
+        port = parts.port
+    except ValueError as error:
+        raise RefusedLink(f"it is no address: {error}") from error
+    if parts.scheme not in _SCHEMES or href[len(parts.scheme) :][:3] != "://":
+        raise RefusedLink("only http and https are opened")
+    if "\\" in href.partition("?")[0]:
+        raise RefusedLink("it has a backslash in it, which programs read in different ways")
+    if not parts.hostname:
+        raise RefusedLink("it names no host")
+    host = _host_of(parts.netloc)
+    if not _HOST.fullmatch(host) or port == 0:
+        raise RefusedLink("its host is no name of a host")
+    return parts
+
+
+def _host_of(netloc: str) -> str:
+    return re.sub(r":\d*\Z", "", netloc.rpartition("@")[2])
+
+
+def _taken_apart(href: str, parts: SplitResult) -> Link:
+    begin = len(parts.scheme) + len("://") + parts.netloc.rfind("@") + 1
+    end = begin + len(_host_of(parts.netloc))
+    return Link(href[:begin], href[begin:end], href[end:])
+
+
+def mentions(text: str) -> list[Mention]:
+    """Return the links of a Markdown text and the sources of its images, each address once."""
+    found: dict[str, Mention] = {}
+    for token in markup.parser().parse(text):
+        for mention in _mentioned(token.children or ()):
+            found.setdefault(mention.href, mention)
+    return list(found.values())
+
+
+def written(text: str, unquoted: str) -> str:
+    """Return the address that stands in a Markdown text and decodes to `unquoted`.
+
+    Textual tells of a click with the address decoded, which may be another one.
+    """
+    return next((m.href for m in mentions(text) if unquote(m.href) == unquoted), unquoted)
+
+
+def _mentioned(tokens: Sequence[Token]) -> list[Mention]:
+    found: list[Mention] = []
+    href, words = "", ""
+    for token in tokens:
+        if token.type == "link_open":
+            href, words = str(token.attrs.get("href", "")), ""
+        elif token.type == "link_close":
+            found.append(Mention(words, href))
+        elif token.type == "image":
+            found.append(Mention(token.content, str(token.attrs.get("src", ""))))
+        words += token.content
+    return found

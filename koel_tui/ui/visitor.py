@@ -1,0 +1,118 @@
+"""Following links: chosen from a list or clicked, checked, asked about, and only then opened."""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, Literal
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from koel_tui.ui.browser import NoBrowserError, browse
+from koel_tui.ui.links import Link, RefusedLink, checked, mentions
+
+Decision = Literal["open", "copy"]
+
+
+class LinkDialog(ModalScreen[Decision]):
+    """Shows an address in full and asks what to do with it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "decide('open')", "Open"),
+        Binding("c", "decide('copy')", "Copy"),
+        Binding("escape", "dismiss", "Leave"),
+    ]
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def compose(self) -> ComposeResult:
+        """Yield the host, first because much may stand before it, and all of the address."""
+        host, quiet = "bold $text-accent", "$foreground 60%"
+        with VerticalScroll(id="panel"):
+            yield Static(
+                Content.assemble(
+                    "It leads to ",
+                    (self._link.host, host),
+                    "\n\n",
+                    (self._link.before, quiet),
+                    (self._link.host, host),
+                    (self._link.after, quiet),
+                )
+            )
+
+    def on_mount(self) -> None:
+        """Say what the panel is and which keys it takes."""
+        panel = self.query_one("#panel")
+        panel.border_title = "Open this link?"
+        panel.border_subtitle = "enter opens · c copies · esc leaves"
+
+    def action_decide(self, decision: Decision) -> None:
+        """Leave with a decision, once."""
+        if self.is_current:
+            self.dismiss(decision)
+
+
+class Visitor:
+    """Follows links; `tell` shows a line to the user, `copy` copies an address."""
+
+    def __init__(
+        self,
+        app: App[int],
+        tell: Callable[[str], None],
+        copy: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._app = app
+        self._tell = tell
+        self._copy = copy
+
+    def choose(self, answer: str) -> None:
+        """Let the user choose one of the links of an answer."""
+        from koel_tui.ui.panels import LinkChoice, LinkPicker
+
+        def take(choice: LinkChoice | None) -> None:
+            if choice is not None:
+                self.ask(choice.href)
+
+        found = [
+            LinkChoice(mention.words or mention.href, *_aside(mention.href))
+            for mention in mentions(answer)
+        ]
+        if found:
+            self._app.push_screen(LinkPicker(found), take)
+        else:
+            self._tell("There is no link in the last answer.")
+
+    def ask(self, href: str) -> None:
+        """Ask whether to open an address; say why not when it is none to be opened."""
+        try:
+            link = checked(href)
+        except RefusedLink as refused:
+            self._tell(f"This link is not opened: {refused}. It leads to {href}")
+            return
+
+        async def go(decision: Decision | None) -> None:
+            if decision == "copy":
+                await self._copy(link.url, "the address")
+            elif decision == "open":
+                self._app.run_worker(self._open(link.url), group="browser")
+
+        self._app.push_screen(LinkDialog(link), go)
+
+    async def _open(self, url: str) -> None:
+        try:
+            await browse(url, os.environ)
+        except NoBrowserError as error:
+            self._tell(str(error))
+
+
+def _aside(href: str) -> tuple[str, str, bool]:
+    """Return what is said of an address beside its words, the address, and if it is opened."""
+    try:
+        return checked(href).host, href, True
+    except RefusedLink as refused:
+        return f"not opened: {refused}", href, False

@@ -1,0 +1,285 @@
+"""Links of answers: which may be opened, and that nothing else ever is."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from textual.widgets import Markdown
+
+from koel_tui.ui.browser import NoBrowserError, browse, browser_of
+from koel_tui.ui.links import LONGEST, Mention, RefusedLink, checked, mentions, written
+from tests.ui.window import Window, opened
+
+REFUSED = [
+    # other schemes, in every spelling
+    "javascript:alert(1)",
+    "JavaScript:alert(1)",
+    "java%73cript:alert(1)",
+    "%6Aavascript:alert(1)",
+    "%256Aavascript:alert(1)",
+    "vbscript:msgbox",
+    "file:///etc/passwd",
+    "%66ile:///etc/passwd",
+    "file%3a///etc/passwd",
+    "data:text/html,<script>",
+    "ssh://-oProxyCommand=x",
+    "smb://host/share",
+    "ms-msdt:/id",
+    "tel:112",
+    "mailto:a@example.org",
+    "ftp://example.org/",
+    "x-man-page://ls",
+    "view-source:https://example.org",
+    "app.quit",
+    "@click=app.quit",
+    "[@click=app.quit]",
+    # what a program that opens it would take for a file, an option, or another host
+    "/etc/passwd",
+    "../..",
+    "C:\\Windows",
+    "-flag",
+    "--remote-expr",
+    "%2D%2Dflag",
+    "//evil/x",
+    "www.example.org",
+    "",
+    "#part",
+    "https:example.org",
+    "https:/example.org",
+    "http%3A//example.org",
+    "https%253A%252F%252Fexample.org",
+    # no host, or one that is read in different ways
+    "https://",
+    "https:///path",
+    "https://user@/path",
+    "https://:80/",
+    "https://example.org%2Fpath",
+    "https://example.org%40evil.example",
+    "https://example.org%2540evil.example",
+    "https://example.org\\@evil.example",
+    "https://-oProxyCommand=x/",
+    "https://exa mple.org/",
+    "https://exa$(id)mple.org/",
+    "https://example.org:port/",
+    "https://example.org:99999/",
+    "https://[::1",
+    # characters that are not seen
+    "https://example.org/\x1b]0;owned\x07",
+    "https://example.org/%1b%5d0;owned%07",
+    "https://example.org/%251b",
+    "https://example.org/a%0d%0aHost:x",
+    "https://example.org/%c2%9b31m",
+    "https://example.org/\u202egpj.exe",
+    "https://example.org/%E2%80%AEgpj.exe",
+    "https://example.org/%F3%A0%81%81",
+    "https://exam\u200bple.org/",
+    " https://example.org/",
+    "https://example.org/ x",
+    "https://example.org/\n",
+    f"https://example.org/{'x' * LONGEST}",
+    f"https://example.org/%{'25' * 20}41",
+]
+
+TAKEN = {
+    "https://example.org": "example.org",
+    "HTTP://Example.ORG/": "Example.ORG",
+    "http://localhost:8080/x": "localhost",
+    "http://127.0.0.1/": "127.0.0.1",
+    "http://[::1]:80/": "[::1]",
+    "https://example.org./": "example.org.",
+    "https://example.org/a%20b?q=%26&r=a%2Fb#part": "example.org",
+    "https://example.org/%F0%9F%98%80": "example.org",
+    "https://example.org/?next=https%3A%2F%2Fother.example%2F": "example.org",
+    "https://trusted.example@evil.example/": "evil.example",
+    "https://trusted.example:443@evil.example:8443/": "evil.example",
+    "https://a@b@evil.example/": "evil.example",
+    "https://xn--ypal-43d9g.com/": "xn--ypal-43d9g.com",
+    "https://bücher.example/": "bücher.example",
+    "https://example.org?q=\\x": "example.org",
+}
+
+
+@pytest.mark.parametrize("href", REFUSED)
+def test_an_address_that_is_not_plainly_of_the_web_is_refused(href: str) -> None:
+    with pytest.raises(RefusedLink) as refused:
+        checked(href)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("href", TAKEN)
+def test_an_address_of_the_web_is_taken_as_it_stands(href: str) -> None:
+    link = checked(href)
+    assert (link.url, link.host) == (href, TAKEN[href])
+
+
+def test_links_and_images_of_an_answer_are_found_once() -> None:
+    text = (
+        "See [the *docs*](https://example.org/a%20b), <https://auto.example>,\n"
+        "![a picture](https://img.example/x.png) and [again](https://example.org/a%20b).\n\n"
+        "| t |\n|---|\n| [cell](file%3a///etc) |\n\n`[code](https://no.example)`"
+    )
+    assert mentions(text) == [
+        Mention("the docs", "https://example.org/a%20b"),
+        Mention("https://auto.example", "https://auto.example"),
+        Mention("a picture", "https://img.example/x.png"),
+        Mention("cell", "file%3a///etc"),
+    ]
+
+
+def test_a_clicked_address_is_the_one_that_was_written() -> None:
+    text = "[x](https://example.org/?u=a%26b)"
+    assert written(text, "https://example.org/?u=a&b") == "https://example.org/?u=a%26b"
+    assert written("", "https://example.org/") == "https://example.org/"
+
+
+def test_a_browser_is_one_of_a_desktop() -> None:
+    def here(name: str) -> str:
+        return f"/usr/bin/{name}"
+
+    assert browser_of({"DISPLAY": ":0"}, "linux", here) == ("xdg-open",)
+    assert browser_of({"WAYLAND_DISPLAY": "w"}, "linux", here) == ("xdg-open",)
+    assert browser_of({}, "linux", here) == ()
+    assert browser_of({"DISPLAY": ":0"}, "linux", lambda _: None) == ()
+    assert browser_of({}, "darwin", here) == ("open",)
+    assert browser_of({"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}, "linux", here) == ()
+
+
+async def test_without_a_browser_copying_is_named() -> None:
+    with pytest.raises(NoBrowserError, match="Copy the address"):
+        await browse("https://example.org", {})
+
+
+class Canary:
+    """A browser that notes what it is asked to open."""
+
+    def __init__(self, folder: Path) -> None:
+        self._opened = folder / "opened"
+        self._program = folder / "xdg-open"
+        self.end_with(0)
+
+    def end_with(self, code: int) -> None:
+        self._program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {self._opened}\nexit {code}\n')
+        self._program.chmod(0o755)
+
+    @property
+    def opened(self) -> list[str]:
+        return self._opened.read_text().splitlines() if self._opened.exists() else []
+
+
+@pytest.fixture
+def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canary]:
+    for name in ("SSH_CONNECTION", "SSH_TTY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    yield Canary(tmp_path)
+
+
+async def answered(window: Window, text: str) -> None:
+    turn = await window.ask("links")
+    turn.write(text)
+    turn.finish()
+    await window.until(lambda: "saved" in window.status)
+
+
+async def click(window: Window, words: str) -> None:
+    await window.sees(words)
+    row = next(n for n, line in enumerate(window.lines) if words in line)
+    await window.pilot.click(offset=(window.lines[row].index(words) + 1, row))
+
+
+async def test_a_clicked_link_is_opened_when_confirmed_and_only_then(canary: Canary) -> None:
+    async with opened() as window:
+        await answered(window, "[docs](https://trusted.example@evil.example/a%20b?u=a%26b)")
+        await click(window, "docs")
+        await window.sees("It leads to evil.example")
+        await window.sees("https://trusted.example@evil.example/a%20b?u=a%26b")
+        await window.press("escape")
+        await window.misses("Open this link?")
+        assert canary.opened == []
+        await click(window, "docs")
+        await window.sees("Open this link?")
+        await window.press("enter")
+        await window.until(lambda: canary.opened != [])
+        assert canary.opened == ["https://trusted.example@evil.example/a%20b?u=a%26b"]
+        await window.misses("Open this link?")
+
+
+async def test_a_link_is_chosen_with_keys_and_may_be_copied(canary: Canary) -> None:
+    async with opened() as window:
+        await window.press("alt+l")
+        await window.sees("There is no link in the last answer.")
+        await answered(window, "[one](https://one.example/) [two](https://two.example/x)")
+        await window.press("alt+l")
+        await window.sees("two.example")
+        await window.press("down", "enter")
+        await window.sees("It leads to two.example")
+        await window.press("c")
+        await window.sees("Copied the address with")
+        assert window.app.clipboard == "https://two.example/x"
+        assert canary.opened == []
+
+
+async def test_refused_links_are_listed_with_the_reason_and_not_to_be_taken(
+    canary: Canary,
+) -> None:
+    async with opened(size=(120, 30)) as window:
+        await answered(window, "[bad](%66ile:///etc/passwd) [good](https://good.example/)")
+        await window.press("alt+l")
+        await window.sees("not opened: only http and https are opened")
+        await window.press("enter")
+        await window.sees("It leads to good.example")
+        await window.press("escape")
+        await click(window, "bad")
+        await window.sees("This link is not opened: only http and https")
+        assert canary.opened == []
+
+
+async def test_no_refused_address_ever_reaches_the_browser(canary: Canary) -> None:
+    async with opened(size=(100, 40)) as window:
+        hrefs = [href for href in REFUSED if len(href) < 100]
+        for href in hrefs:
+            window.app.post_message(Markdown.LinkClicked(Markdown(), quote(href)))
+        await window.until(lambda: "not opened" in window.screen)
+        await window.pilot.pause()
+        assert len(window.app.screen_stack) == 1, "no question was asked"
+        assert canary.opened == []
+
+
+async def test_a_browser_that_fails_is_told(canary: Canary) -> None:
+    canary.end_with(3)
+    async with opened() as window:
+        await answered(window, "[docs](https://example.org)")
+        await click(window, "docs")
+        await window.sees("Open this link?")
+        await window.press("enter")
+        await window.sees("xdg-open ended with 3")
+
+
+async def test_the_longest_address_is_shown_whole(canary: Canary) -> None:
+    host = ".".join(["longer-than-a-line"] * 8) + ".example"
+    async with opened(size=(60, 15)) as window:
+        await answered(window, f"[docs](https://{'u' * 900}@{host}/path)")
+        await window.press("alt+l")
+        await window.sees("docs")
+        await window.press("enter")
+        await window.sees("It leads to")
+        panel = [re.sub(r"^[^│]*│|│[^│]*$", "", line) for line in window.lines]
+        text = "".join(line.strip(" █▁▂▃▄▅▆▇") for line in panel)
+        assert host in text
+
+
+def test_the_loop_goes_on_while_a_browser_starts(canary: Canary) -> None:
+    async def both() -> int:
+        beats = 0
+        opening = asyncio.create_task(browse("https://example.org", {"DISPLAY": ":0"}))
+        while not opening.done():
+            beats += 1
+            await asyncio.sleep(0)
+        await opening
+        return beats
+
+    assert asyncio.run(both()) > 1
