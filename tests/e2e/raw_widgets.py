@@ -8,7 +8,7 @@ from textual.style import Style
 from textual.widgets import Input, Label, Log, Markdown, OptionList, Static, TextArea
 
 from koel_tui.ui import inside
-from tests.e2e.hostile import EVERYTHING
+from tests.hostile import EVERYTHING
 
 
 class RawWidgets(App[None]):
@@ -28,7 +28,7 @@ class RawWidgets(App[None]):
         yield OptionList(Content(EVERYTHING))
         titled = Static("titled")
         titled.styles.border = ("round", "red")
-        titled.border_title = Content(EVERYTHING)  # type: ignore[assignment]  # Textual takes it
+        titled.border_title = Content(EVERYTHING)
         yield titled
         yield Static("the end")
 

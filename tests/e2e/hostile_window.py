@@ -1,0 +1,74 @@
+"""The window with an agent, a storage and a thread that are all hostile. Run by test_hostile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from ag_ui.core import BaseEvent, RunAgentInput
+
+from koel_tui.agents import ModelInfo
+from koel_tui.protocol import ChatState, Message
+from koel_tui.session import KoelClient
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.app import KoelApp
+from koel_tui.ui.backend import Backend
+from tests.hostile import EVERYTHING, SEQUENCES
+from tests.ui.scripted import ScriptedAgent
+
+
+class HostileAgent(ScriptedAgent):
+    """Answers with every character and sequence: whole, and cut in two anywhere."""
+
+    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+        events = super().run(input)
+        turn = self.turns[-1]
+        turn.think(f"thought {EVERYTHING}", *EVERYTHING)
+        turn.write(f"whole {EVERYTHING}\n\n`code {EVERYTHING}`\n\n")
+        for sequence in SEQUENCES:
+            for place in range(1, len(sequence)):
+                turn.write(sequence[:place])
+                turn.write(sequence[place:])
+        turn.write("\n\n| a |\n|---|\n| [/nothing] |\n\nanswered")
+        turn.measure(model=f"model {EVERYTHING}", prompt_tokens=1, context_tokens=100)
+        turn.call(f"tool {EVERYTHING}", f'{{"a": "{EVERYTHING}"}}', f"result {EVERYTHING}")
+        if "fail" in str(turn.prompt):
+            turn.fail(f"failed {EVERYTHING} badly")
+        else:
+            turn.finish()
+        return events
+
+    async def load(self, progress: object = None) -> ModelInfo:
+        return ModelInfo(f"model {EVERYTHING}", 8192)
+
+
+class FullStorage(MemoryStorage):
+    """Takes nothing more, and says so in words that are hostile too."""
+
+    full = False
+
+    async def save(self, thread_id: str, state: ChatState) -> None:
+        if self.full:
+            raise OSError(f"disk {EVERYTHING} full")
+        await super().save(thread_id, state)
+
+
+def main() -> int:
+    """Run the window on a thread with a hostile title; the code it ends with is returned."""
+    storage = FullStorage()
+
+    async def fill() -> None:
+        said = Message("m", "user", f"said {EVERYTHING}")
+        await storage.save("hostile", ChatState(messages=(said,)))
+        await storage.update_meta("hostile", title=f"title {EVERYTHING}")
+
+    asyncio.run(fill())
+    storage.full = True
+    agent = HostileAgent()
+    app = KoelApp(
+        lambda: Backend(KoelClient(agent, storage=storage), storage, agent), thread="hostile"
+    )
+    app.run()
+    return app.return_code or 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
