@@ -1,7 +1,7 @@
 """The wire shape all stores share: one thread as one JSON text."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self, TypeGuard
@@ -108,10 +108,12 @@ def encode_record(header: Header, state: str) -> str:
     return f'{dumps(known)[:-1]},"state":{state}{rest}'
 
 
-def encode_chat_state(thread_id: str, state: ChatState) -> str:
+def encode_chat_state(
+    thread_id: str, state: ChatState, encode: Callable[[ChatState], str] = encode_state
+) -> str:
     """Return the JSON of `state`. Raises StorageError when it holds what JSON cannot."""
     try:
-        return encode_state(state)
+        return encode(state)
     except (TypeError, ValueError, RecursionError) as error:
         raise StorageError(
             f"Thread {thread_id!r} holds a value that cannot be saved ({error}). "

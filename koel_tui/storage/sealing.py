@@ -55,30 +55,29 @@ class Sealer:
         return f"t-{hmac.digest(self._names_key, words, 'sha256').hex()[:32]}"
 
     def seal(self, stem: str, text: bytes) -> bytes:
-        """Return `text` sealed for the thread of `stem`."""
+        """Return `text` sealed for the thread of `stem`: a line that says how, and the bytes."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        data = self._cipher.encrypt(nonce, text, self._about(stem))
-        wire = {
+        how = {
             "format": FORMAT,
             "version": _VERSION,
             "key": self._name,
             "nonce": base64.b64encode(nonce).decode("ascii"),
-            "data": base64.b64encode(data).decode("ascii"),
         }
-        return dumps(wire).encode("ascii")
+        sealed = self._cipher.encrypt(nonce, text, self._about(stem))
+        return dumps(how).encode("ascii") + b"\n" + sealed
 
     def unseal(self, stem: str, data: bytes) -> bytes:
         """Return the text. Raises `NotAThreadError` for what was not sealed so, for this stem."""
         from cryptography.exceptions import InvalidTag
 
         try:
-            wire = json.loads(data)
-            if wire["format"] != FORMAT or wire["version"] != _VERSION:
+            line, _, sealed = data.partition(b"\n")
+            how = json.loads(line)
+            if how["format"] != FORMAT or how["version"] != _VERSION:
                 raise NotAThreadError(f"it does not say that its format is {FORMAT}")
-            if wire["key"] != self._name:
+            if how["key"] != self._name:
                 raise NotAThreadError("it is sealed with another key")
-            nonce = base64.b64decode(wire["nonce"], validate=True)
-            sealed = base64.b64decode(wire["data"], validate=True)
+            nonce = base64.b64decode(how["nonce"], validate=True)
             return self._cipher.decrypt(nonce, sealed, self._about(stem))
         except InvalidTag as error:
             raise NotAThreadError("what is sealed in it was changed") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 from koel_tui.paths import private_directory
 from koel_tui.protocol import ChatState
-from koel_tui.protocol.codec import dumps
+from koel_tui.protocol.codec import StateEncoder, dumps
 from koel_tui.storage.atomic import flush_directory, sweep, write_atomically
 from koel_tui.storage.codec import Codec
 from koel_tui.storage.conflicts import Conflicts
@@ -61,16 +61,21 @@ class ThreadDirectory:
         self._locks = Locks(path)
         self._seen: dict[Path, _Seen] = {}
         self._tried: dict[Path, _Seen] = {}
+        self._encoders: dict[Path, StateEncoder] = {}
         self._preparing = threading.Lock()
         self._prepared = False
 
     def open(self, thread_id: str) -> Access:
         """Hold the thread's lock until `close`, unless somebody else does."""
-        return self._locks.open(stem_of(self.path_of(thread_id)))
+        path = self.path_of(thread_id)
+        self._encoders[path] = StateEncoder()
+        return self._locks.open(stem_of(path))
 
     def close(self, thread_id: str) -> None:
         """Give the thread's lock back."""
-        self._locks.close(stem_of(self.path_of(thread_id)))
+        path = self.path_of(thread_id)
+        self._encoders.pop(path, None)
+        self._locks.close(stem_of(path))
 
     def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state, or None when there is none that can be read."""
@@ -91,7 +96,8 @@ class ThreadDirectory:
 
         Raises StorageError: nothing has changed.
         """
-        text = encode_chat_state(thread_id, state)
+        encoder = self._encoders.get(self.path_of(thread_id)) or StateEncoder()
+        text = encode_chat_state(thread_id, state, encoder.encode)
         with self.writing(thread_id) as path:
             data = _bytes(path)
             ours = self._is_ours(path, data)

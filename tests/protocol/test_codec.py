@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from koel_tui.protocol import (
     AgentError,
@@ -14,10 +15,11 @@ from koel_tui.protocol import (
     OpenMessage,
     ProtocolError,
     RunPhase,
+    codec,
     decode_state,
     encode_state,
 )
-from koel_tui.protocol.codec import decode_time, encode_time
+from koel_tui.protocol.codec import StateEncoder, decode_time, encode_time
 from tests.protocol.golden import GOLDEN
 from tests.protocol.strategies import states
 
@@ -158,3 +160,28 @@ def test_what_is_no_state_is_a_typed_error(wire: object) -> None:
 )
 def test_times_are_read_in_any_zone_and_written_in_utc(text: str, written: str) -> None:
     assert encode_time(decode_time(text)) == written
+
+
+@given(st.lists(states, min_size=1, max_size=4))
+def test_an_encoder_gives_of_each_state_what_encode_state_gives(several: list[ChatState]) -> None:
+    encoder = StateEncoder()
+    for state in several:
+        longer = replace(state, messages=state.messages + several[0].messages)
+        for each in (state, longer, state):
+            assert encoder.encode(each) == encode_state(each)
+
+
+def test_an_encoder_does_not_encode_a_message_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+
+    def counting(message: Message) -> str:
+        encoded.append(message.id)
+        return encode(message)
+
+    encode = codec._message
+    monkeypatch.setattr(codec, "_message", counting)
+    first, second, other = (Message(name, "user", name) for name in "abc")
+    encoder = StateEncoder()
+    for messages in [(first,), (first, second), (first, other)]:
+        encoder.encode(ChatState(messages=messages))
+    assert encoded == ["a", "b", "c"]

@@ -87,7 +87,7 @@ async def test_storage_case_11_a_wrong_passphrase_and_a_flipped_bit_are_told_apa
     assert wrong.damaged == ()
     (path,) = folder.glob("t-*.sealed")
     data = bytearray(path.read_bytes())
-    data[data.index(b'"data":"') + 20] ^= 1
+    data[-20] ^= 1
     path.write_bytes(data)
     storage = encrypted(folder)
     assert await storage.load("t") is None
