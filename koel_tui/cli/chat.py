@@ -1,5 +1,6 @@
 """`koel-chat [THREAD]`: the window."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.exits import Exit, UsageProblem
-from koel_tui.cli.options import model_option, window_options
+from koel_tui.cli.options import look_options, model_option, window_options
+from koel_tui.cli.start import Start, misfit, start_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from koel_tui.storage.file_storage import FileStorage
     from koel_tui.ui.backend import Backend
 
@@ -25,9 +29,19 @@ KEY_FILE = "keys.json"
     "--parallel", type=click.IntRange(1, 64), help="Answers written at the same time (1)."
 )
 @window_options
-@click.option("--theme", help="Name of a theme; ctrl+p in the window lists them.")
-def chat(thread: str | None, model: Path | None, theme: str | None, **flags: Any) -> int:
-    """Open the window; THREAD is the title or id of a saved thread."""
+@look_options
+def chat(
+    thread: str | None,
+    model: Path | None,
+    theme: str | None,
+    plain: bool,
+    low_bandwidth: bool,
+    **flags: Any,
+) -> int:
+    """Open the window; THREAD is the title or id of a saved thread.
+
+    In a terminal smaller than 60 columns by 15 rows, or with TERM=dumb, it is --plain.
+    """
     if model is not None:
         # A model named by hand is checked before the terminal changes in any way.
         from koel_tui.models import check_gguf
@@ -39,6 +53,7 @@ def chat(thread: str | None, model: Path | None, theme: str | None, **flags: Any
             'For one answer to a file or a pipe use: koel-chat ask "..."'
         )
 
+    start = start_settings(theme, plain, low_bandwidth)
     storage = _unlocked_storage()
 
     def connect() -> "Backend":
@@ -48,17 +63,52 @@ def chat(thread: str | None, model: Path | None, theme: str | None, **flags: Any
         return backend(load_settings(model=model, **flags), storage)
 
     from koel_tui import paths
-    from koel_tui.ui.app import KoelApp
 
     # Tabs, drafts and history are kept in clear: with encrypted threads they are not kept at all.
     home = paths.state_dir() if storage is None else None
-    app = KoelApp(connect, thread=thread, theme=theme, home=home)
-    app.run()
-    if app.return_code:
-        return app.return_code  # the window has said why
-    if app.fatal is not None:
-        raise app.fatal  # it stayed open without what it needed; the shell learns why
+    why = misfit(*os.get_terminal_size(), os.environ.get("TERM"))
+    if start.plain or why:
+        if not start.plain:
+            click.echo(f"{why}, so this is plain mode.")
+        code, fatal = _in_plain_mode(connect, thread, home)
+    else:
+        code, fatal = _in_window(connect, thread, home, start)
+    if code:
+        return code  # it was said why
+    if fatal is not None:
+        raise fatal  # it stayed open without what it needed; the shell learns why
     return Exit.OK
+
+
+def _in_window(
+    connect: "Callable[[], Backend]", thread: str | None, home: Path | None, start: Start
+) -> tuple[int, BaseException | None]:
+    if start.low_bandwidth:
+        os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
+    from koel_tui.ui.app import KoelApp
+
+    app = KoelApp(
+        connect, thread=thread, theme=start.theme, home=home, low_bandwidth=start.low_bandwidth
+    )
+    app.run()
+    return app.return_code or 0, app.fatal
+
+
+def _in_plain_mode(
+    connect: "Callable[[], Backend]", thread: str | None, home: Path | None
+) -> tuple[int, BaseException | None]:
+    import asyncio
+
+    from koel_tui.ui.plain.chat import PlainChat
+    from koel_tui.ui.plain.terminal import Terminal
+
+    terminal = Terminal()
+    chat = PlainChat(connect, terminal, thread=thread, home=home)
+    try:
+        code = asyncio.run(chat.run())
+    finally:
+        terminal.close()
+    return code, chat.fatal
 
 
 def _unlocked_storage() -> "FileStorage | None":

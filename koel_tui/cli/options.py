@@ -28,3 +28,22 @@ def window_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def look_options(command: F) -> F:
+    """Add the options that say how a conversation is shown."""
+    for option in (
+        click.option(
+            "--low-bandwidth",
+            is_flag=True,
+            help="Paint at most 5 times a second, for slow connections.",
+        ),
+        click.option(
+            "--plain",
+            is_flag=True,
+            help="For screen readers: lines of text, no window; /help lists its commands.",
+        ),
+        click.option("--theme", help="Name of a theme; ctrl+p in the window lists them."),
+    ):
+        command = option(command)
+    return command

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from koel_tui.storage import DamagedThread, SessionStorage
+    from koel_tui.storage import Conflict, DamagedThread, SessionStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +70,14 @@ def find_thread(threads: Sequence[SavedThread], wanted: str) -> SavedThread | st
         if found:
             return f"{len(found)} saved threads fit {wanted!r}."
     return f"No saved thread is called {wanted!r}."
+
+
+def told_of_conflicts(storage: "SessionStorage", told: int) -> list[str]:
+    """Return a sentence for each thread found changed elsewhere, without the first `told`."""
+    # Only a storage made of files can find one changed by somebody else.
+    found: Sequence[Conflict] = getattr(storage, "conflicts", ())
+    return [
+        "A thread was changed elsewhere. What is written here is saved beside it, in "
+        f"{conflict.path}"
+        for conflict in found[told:]
+    ]

@@ -1,0 +1,58 @@
+"""What the start has to know before there is anything to see."""
+
+import os
+from dataclasses import dataclass
+
+from koel_tui import paths
+
+MIN_COLUMNS = 60
+MIN_ROWS = 15
+"""The smallest terminal the window fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The settings that say what is opened and how it looks."""
+
+    theme: str | None = None
+    plain: bool = False
+    low_bandwidth: bool = False
+
+
+def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start:
+    """Return the settings of the start: flags, else what environment and config.toml say.
+
+    Reading all settings takes longer than the first paint: it is done only where one of these is
+    named. Raises `SettingsError`.
+    """
+    given = Start(theme, plain, low_bandwidth)
+    if not any(_is_named(name) for name in Start.__slots__):
+        return given
+    from koel_tui.settings import load_settings
+
+    settings = load_settings(theme=theme, plain=plain or None, low_bandwidth=low_bandwidth or None)
+    return Start(settings.theme, settings.plain, settings.low_bandwidth)
+
+
+def _is_named(name: str) -> bool:
+    if f"KOEL_{name}".upper() in map(str.upper, os.environ):
+        return True
+    try:
+        return name in paths.config_file().read_text("utf-8", "replace")
+    except OSError:
+        return False
+
+
+def misfit(columns: int, rows: int, terminal: str | None) -> str:
+    """Return why the window cannot be shown on a terminal; empty when it can.
+
+    A size of 0 is one that nobody knows.
+    """
+    if terminal == "dumb":
+        return "This terminal cannot move its cursor (TERM=dumb)"
+    if 0 < columns < MIN_COLUMNS or 0 < rows < MIN_ROWS:
+        return (
+            f"This terminal is {columns} columns by {rows} rows; "
+            f"the window needs {MIN_COLUMNS} by {MIN_ROWS}"
+        )
+    return ""

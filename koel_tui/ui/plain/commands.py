@@ -1,0 +1,91 @@
+"""The commands of the plain mode, once: what is typed, and the help, are made from them. Pure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A word after a slash; `argument` is the name of what may follow it, for the help."""
+
+    name: str
+    help: str
+    argument: str = ""
+
+
+COMMANDS = (
+    Command("help", "list the commands"),
+    Command("new", "open a new thread"),
+    Command("tabs", "list the open threads"),
+    Command("tab", "go to an open thread", "NUMBER"),
+    Command("list", "list the saved threads"),
+    Command("open", "open a saved thread", "TITLE or ID"),
+    Command("close", "close this thread; it stays saved"),
+    Command("read", "read the last messages again, 2 unless you say how many", "NUMBER or all"),
+    Command("stop", "stop the answer; so does ctrl+c"),
+    Command("continue", "go on with a stopped answer"),
+    Command("quit", "save and quit; so do ctrl+d and ctrl+c twice"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command as it was typed; None is no command there is."""
+
+    command: Command | None
+    argument: str
+    word: str
+
+
+def order_of(text: str) -> Order | None:
+    """Return the command in what was typed; None when it is a message.
+
+    Two slashes begin a message that begins with one.
+    """
+    if not text.startswith("/") or text.startswith("//"):
+        return None
+    word, _, argument = text[1:].partition(" ")
+    command = next((each for each in COMMANDS if each.name == word.lower()), None)
+    return Order(command, argument.strip(), word)
+
+
+def message_of(text: str) -> str:
+    """Return the message in what was typed."""
+    return text[1:] if text.startswith("//") else text
+
+
+def help_lines() -> list[str]:
+    """Return the help, a command a line."""
+    commands = [
+        f"/{each.name}{' ' + each.argument if each.argument else ''}: {each.help}."
+        for each in COMMANDS
+    ]
+    return [
+        "Type a message and press enter. A line that ends in a backslash goes on in the next one.",
+        "The up arrow brings back what you typed before.",
+        *commands,
+        "A message that begins with a slash is typed with two.",
+    ]
+
+
+class Typing:
+    """Puts lines together that end in a backslash."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def rest(self, line: str) -> str:
+        """Return what is typed and not complete, `line` being the last of it."""
+        return "\n".join([*self._lines, line])
+
+    @property
+    def begun(self) -> bool:
+        """Whether a line is awaited that belongs to those before it."""
+        return bool(self._lines)
+
+    def add(self, line: str) -> str | None:
+        """Take a line, and return all of the text when it is complete."""
+        if line.endswith("\\"):
+            self._lines.append(line[:-1])
+            return None
+        lines, self._lines = [*self._lines, line], []
+        return "\n".join(lines)

@@ -1,0 +1,57 @@
+"""Text that comes in pieces, cut into what can be read aloud. Pure."""
+
+import re
+from collections.abc import Iterator
+
+_SENTENCE_END = re.compile(
+    r"""[.!?\u2026]["'\u201d\u2019)\]*_]*[ \t]+"""
+    r"|[\u3002\uff01\uff1f][\u300d\u300f\uff09]*"  # those of Chinese and Japanese
+)
+_FENCES = ("```", "~~~")
+_SHORTEST = 40
+"""No sentence shorter than this is a line of its own: `1.` is not even one."""
+_LONGEST = 1000
+
+
+class Lines:
+    """Gives out finished lines, and finished sentences of lines that go on; code only by lines."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self._in_code = False
+        self._at_line_start = True
+
+    def add(self, text: str) -> Iterator[str]:
+        """Take more of the text and yield what is finished with it."""
+        text = self._rest + text
+        at = 0
+        while end := self._end(text, at):
+            yield text[at:end].rstrip()
+            at = end
+        self._rest = text[at:]
+
+    def finish(self) -> Iterator[str]:
+        """Yield what is left, for no more will come."""
+        rest, self._rest = self._rest.rstrip(), ""
+        if rest:
+            yield rest
+
+    def _end(self, text: str, at: int) -> int:
+        """Return where what begins at `at` is finished; 0 when it is not."""
+        limit = min(len(text), at + _LONGEST)
+        newline = text.find("\n", at, limit)
+        upto = limit if newline < 0 else newline
+        marks_code = self._at_line_start and text[at:upto].lstrip().startswith(_FENCES)
+        if not (self._in_code or marks_code):
+            sentence = _SENTENCE_END.search(text, at + _SHORTEST, upto)
+            if sentence is not None:
+                self._at_line_start = False
+                return sentence.end()
+        if newline >= 0:
+            self._in_code ^= marks_code
+            self._at_line_start = True
+            return newline + 1
+        if upto - at < _LONGEST:
+            return 0
+        self._at_line_start = False
+        return text.rfind(" ", at + _SHORTEST, upto) + 1 or upto

@@ -1,0 +1,119 @@
+"""What of a conversation was said already, and what is to be said next."""
+
+from collections.abc import Iterator
+
+from koel_tui.text import safe_line, safe_text
+from koel_tui.ui.activity import Phase
+from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.entries import Entry
+from koel_tui.ui.plain.lines import Lines
+
+LABELS = {"user": "You", "assistant": "Model", "tool": "Tool", "call": "Tool"}
+_WORDS: dict[Phase, str] = {
+    "loading": "The model is loading…",
+    "queued": "Waiting for another answer to end…",
+    "reading": "Model is reading the prompt…",
+}
+
+
+class Reading:
+    """Follows one conversation and tells in lines what is new in it, each thing once."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._said: dict[str, int] = {}
+        self._begin_at = 0
+        self._speaking = ""
+        self._lines = Lines()
+        self._told: set[str] = set()
+
+    def skip(self) -> None:
+        """Count all there is now as said."""
+        entries = self._conversation.entries()
+        self._said.update((entry.id, len(entry.text)) for entry in entries)
+        self._begin_at = max(0, len(entries) - 1)
+        self._speaking, self._lines = "", Lines()
+
+    def asked(self) -> None:
+        """Count what the user asked as said, and begin to tell anew how it goes."""
+        self.skip()
+        self._told.clear()
+
+    def news(self) -> Iterator[str]:
+        """Yield the lines to say now."""
+        entries = self._conversation.entries()
+        for entry in entries[self._begin_at :]:
+            yield from self._of(entry)
+        unfinished = (index for index, entry in enumerate(entries) if entry.writing)
+        self._begin_at = min(next(unfinished, len(entries)), max(0, len(entries) - 1))
+        yield from self._once(self._state())
+
+    def _of(self, entry: Entry) -> Iterator[str]:
+        if entry.role == "thinking":
+            yield from self._once(["Model is thinking…"] if entry.writing else [])
+            return
+        said = self._said.get(entry.id, 0)
+        text = entry.note if entry.role == "call" and not entry.writing else entry.text
+        if len(text) > said:
+            self._said[entry.id] = len(text)
+            for line in self._lines.add(text[said:]):
+                yield from self._spoken(entry, line)
+        if not entry.writing:
+            for line in self._lines.finish():
+                yield from self._spoken(entry, line)
+            if self._speaking == entry.id:
+                self._speaking, self._lines = "", Lines()
+
+    def _spoken(self, entry: Entry, line: str) -> Iterator[str]:
+        if self._speaking == entry.id:
+            yield safe_text(line)
+        elif line:  # an answer does not begin with empty lines
+            self._speaking = entry.id
+            yield labelled(entry.role, line.lstrip())
+
+    def _state(self) -> list[str]:
+        conversation = self._conversation
+        if conversation.busy:
+            words = _WORDS.get(conversation.activity.phase)
+            return [words] if words else []
+        lines = []
+        for row in conversation.rows():
+            if row.kind == "error":
+                lines.append(f"Error: {row.text.removeprefix('✗ ')}")
+        if conversation.failed:
+            lines.append("The up arrow brings your message back, enter sends it again.")
+        elif any(entry.note == "stopped" for entry in conversation.entries()[-1:]):
+            lines.append("Stopped. /continue goes on with the answer.")
+        if conversation.save_problem:
+            lines.append(f"Error: not saved. {conversation.save_problem}")
+        if left_out := conversation.figures.trimmed_turns:
+            lines.append(f"Oldest turns that did not fit the model and were left out: {left_out}.")
+        return lines
+
+    def _once(self, lines: list[str]) -> Iterator[str]:
+        for line in lines:
+            if line not in self._told:
+                self._told.add(line)
+                yield safe_text(line)
+
+
+def labelled(role: str, text: str) -> str:
+    """Return text with who says it before it."""
+    return f"{LABELS[role]}: {safe_text(text)}"
+
+
+def described(conversation: Conversation) -> str:
+    """Return what there is to know of a thread, in one line."""
+    spoken = [entry for entry in conversation.entries() if entry.role in ("user", "assistant")]
+    count = "1 message" if len(spoken) == 1 else f"{len(spoken)} messages"
+    state = [
+        word
+        for word, holds in (
+            (count, not conversation.asleep),
+            ("the model is answering", conversation.busy),
+            ("the last answer failed", conversation.failed),
+            ("not saved", bool(conversation.save_problem)),
+        )
+        if holds
+    ]
+    return ", ".join([safe_line(conversation.title), *state])

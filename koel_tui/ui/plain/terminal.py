@@ -1,0 +1,136 @@
+"""The terminal as a place of lines: they are printed, and read with the keys of readline."""
+
+import asyncio
+import os
+import readline
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Protocol
+
+_STDIN = 0
+_STDOUT = 1
+_MOST_READ = 65536
+
+
+class Console(Protocol):
+    """Where lines go and come from."""
+
+    def say(self, line: str) -> None:
+        """Print a line. Raises OSError when nobody is there any more."""
+        ...
+
+    async def line(self, prompt: str, typed: str = "") -> str | None:
+        """Return the line the user types, `typed` being there already; None at the end of input."""
+        ...
+
+    def listening(self, heard: Callable[[str | None], None]) -> AbstractContextManager[None]:
+        """Pass on the lines typed during a block; None is the end of input."""
+        ...
+
+    def recall(self, texts: Iterable[str]) -> None:
+        """Put these, oldest first, where the up arrow finds them."""
+        ...
+
+    @property
+    def typed(self) -> str:
+        """What is typed in the line being read; empty when none is."""
+        ...
+
+    def close(self) -> None:
+        """Give the terminal back as it was."""
+        ...
+
+
+class Terminal:
+    """The terminal this program runs in."""
+
+    def __init__(self) -> None:
+        self._before = termios.tcgetattr(_STDIN)
+        self._prompt: str | None = None
+        readline.set_auto_history(False)
+        if os.environ.get("TERM") != "dumb":
+            readline.parse_and_bind("set enable-bracketed-paste on")  # a paste is one message
+
+    def say(self, line: str) -> None:
+        """Print a line; above the one being typed, which then stands there once more."""
+        self._write(
+            f"{line}\n" if self._prompt is None else f"\n{line}\n{self._prompt}{self.typed}"
+        )
+
+    async def line(self, prompt: str, typed: str = "") -> str | None:
+        """Return the line the user types, `typed` being there already; None at the end of input."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[str | None] = loop.create_future()
+
+        def read() -> None:
+            readline.set_startup_hook(lambda: readline.insert_text(typed))
+            try:
+                line: str | None = input(prompt)
+            except (EOFError, OSError):
+                line = None
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(_set, answer, line)
+
+        self._prompt = prompt
+        # Nobody can end it, so it must not keep the program from ending.
+        threading.Thread(target=read, name="readline", daemon=True).start()
+        line = await answer
+        self._prompt = None
+        if line is not None:
+            self.recall([line])
+        return line
+
+    @contextmanager
+    def listening(self, heard: Callable[[str | None], None]) -> Iterator[None]:
+        """Pass on the lines typed during a block; None is the end of input."""
+        loop = asyncio.get_running_loop()
+
+        def read() -> None:
+            try:
+                data = os.read(_STDIN, _MOST_READ)
+            except OSError:
+                data = b""
+            if not data:
+                loop.remove_reader(_STDIN)
+                heard(None)
+            for line in data.decode(errors="replace").splitlines():
+                heard(line)
+
+        loop.add_reader(_STDIN, read)
+        try:
+            yield
+        finally:
+            loop.remove_reader(_STDIN)
+
+    def recall(self, texts: Iterable[str]) -> None:
+        """Put these, oldest first, where the up arrow finds them; texts of one line only."""
+        for text in texts:
+            if text and text.isprintable():
+                readline.add_history(text)
+
+    @property
+    def typed(self) -> str:
+        """What is typed in the line being read; empty when none is."""
+        return "" if self._prompt is None else readline.get_line_buffer()
+
+    def close(self) -> None:
+        """Give the terminal back as it was, with the cursor on a line of its own."""
+        with suppress(OSError):
+            if self._prompt is not None:
+                self._write("\n")
+        with suppress(termios.error):
+            termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._before)
+
+    def _write(self, text: str) -> None:
+        # At once and without a buffer: one that cannot be written would fail once more at the exit.
+        rest = text.encode(sys.stdout.encoding, "replace")
+        while rest:
+            rest = rest[os.write(_STDOUT, rest) :]
+
+
+def _set(answer: "asyncio.Future[str | None]", line: str | None) -> None:
+    if not answer.done():
+        answer.set_result(line)

@@ -1,0 +1,58 @@
+"""What is known before anything is opened: plain or window, and how it looks."""
+
+import subprocess
+import sys
+
+import pytest
+
+from koel_tui import paths
+from koel_tui.cli.start import Start, misfit, start_settings
+from koel_tui.settings import SettingsError
+
+
+def write_config(text: str) -> None:
+    paths.config_file().parent.mkdir(parents=True)
+    paths.config_file().write_text(text)
+
+
+def test_flags_come_before_the_environment_and_that_before_the_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert start_settings(None, False, False) == Start()
+    write_config('theme = "nord"\nplain = true\n')
+    assert start_settings(None, False, False) == Start("nord", True, False)
+    monkeypatch.setenv("KOEL_PLAIN", "no")
+    monkeypatch.setenv("koel_low_bandwidth", "1")
+    assert start_settings("dracula", False, False) == Start("dracula", False, True)
+    assert start_settings(None, True, False) == Start("nord", True, True)
+
+
+def test_a_wrong_value_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOEL_PLAIN", "perhaps")
+    with pytest.raises(SettingsError, match="'plain'"):
+        start_settings(None, False, False)
+
+
+def test_the_window_is_not_kept_waiting_for_settings_nobody_made() -> None:
+    code = (
+        "import sys; from koel_tui.cli.start import start_settings;"
+        "start_settings(None, False, True); print('pydantic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "terminal", "why"),
+    [
+        (60, 15, "xterm", ""),
+        (0, 0, None, ""),
+        (59, 15, "xterm", "59 columns"),
+        (60, 14, "xterm", "14 rows"),
+        (200, 50, "dumb", "TERM=dumb"),
+    ],
+)
+def test_the_window_is_for_terminals_it_fits(
+    columns: int, rows: int, terminal: str | None, why: str
+) -> None:
+    assert (why in misfit(columns, rows, terminal)) if why else not misfit(columns, rows, terminal)

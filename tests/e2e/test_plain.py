@@ -1,0 +1,111 @@
+"""The plain mode in a real terminal with the real model: lines, and nothing but lines."""
+
+import asyncio
+import re
+import signal
+
+import pytest
+
+from koel_tui.storage import JsonFileStorage
+from tests.e2e.terminal import Terminal
+
+SHORT = {"KOEL_TEMPERATURE": "0", "KOEL_MAX_OUTPUT_TOKENS": "12"}
+LONG = {"KOEL_TEMPERATURE": "0"}
+
+
+async def saved_texts() -> list[str]:
+    storage = JsonFileStorage()
+    (thread_id,) = await storage.list_threads()
+    state = await storage.load(thread_id)
+    assert state is not None
+    return [message.content for message in state.messages]
+
+
+def prompts(screen: str) -> bool:
+    return screen.rstrip().endswith("You:")
+
+
+@pytest.mark.timeout(240)
+def test_a_thread_is_asked_saved_and_resumed() -> None:
+    with Terminal("--plain", environment=SHORT) as terminal:
+        terminal.until(lambda screen: "The model is ready" in screen and prompts(screen))
+        terminal.ask("Say hello.")
+        terminal.until(lambda screen: "Model: " in screen and prompts(screen), seconds=90)
+        terminal.type("/quit\r")
+        assert terminal.wait() == 0
+        assert terminal.restored()
+        # All that is sent are lines, and what readline needs to take a paste as one.
+        sent = re.sub(rb"\x1b\[\?2004[hl]", b"", terminal.bytes)
+        assert b"\x1b" not in sent
+    question, answer = asyncio.run(saved_texts())
+    assert question == "Say hello." and answer
+    with Terminal("--plain", environment=SHORT) as terminal:
+        terminal.until(lambda screen: "Say hello., 2 messages." in screen and prompts(screen))
+        terminal.type("/read\r")
+        terminal.until(lambda screen: "You: Say hello." in screen and answer[:20] in screen)
+        terminal.until(prompts)
+        terminal.press("up")
+        terminal.until(lambda screen: screen.rstrip().endswith("You: /read"))
+        terminal.press("up")
+        terminal.until(lambda screen: screen.rstrip().endswith("You: Say hello."))
+        terminal.press("enter")
+        terminal.until(lambda screen: screen.count("Model: ") == 2 and prompts(screen), seconds=90)
+        terminal.type("\x04")
+        assert terminal.wait() == 0
+    assert len(asyncio.run(saved_texts())) == 4
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_during_an_answer_keeps_the_part_that_came() -> None:
+    with Terminal("--plain", environment=LONG) as terminal:
+        terminal.until(lambda screen: "The model is ready" in screen and prompts(screen))
+        terminal.ask("Tell me a long story about the sea.")
+        terminal.until(lambda screen: "Model: " in screen, seconds=60)
+        terminal.press("ctrl+c")
+        terminal.until(lambda screen: "Stopped. /continue" in screen and prompts(screen))
+        terminal.type("half a thought")
+        terminal.until(lambda screen: screen.rstrip().endswith("half a thought"))
+        terminal.child.kill(signal.SIGTERM)
+        assert terminal.wait() == 143
+        assert terminal.restored()
+    question, answer = asyncio.run(saved_texts())
+    assert question == "Tell me a long story about the sea." and answer
+    with Terminal("--plain", environment=LONG) as terminal:
+        terminal.until(lambda screen: screen.rstrip().endswith("You: half a thought"))
+        terminal.press("ctrl+c")
+        terminal.until(lambda screen: "Press ctrl+c again to quit." in screen)
+        terminal.until(lambda screen: screen.count("You: half a thought") == 2)
+        terminal.press("ctrl+c")
+        assert terminal.wait() == 130
+        assert terminal.restored()
+
+
+@pytest.mark.timeout(120)
+def test_stop_can_be_typed_while_the_answer_comes() -> None:
+    with Terminal("--plain", environment=LONG) as terminal:
+        terminal.until(lambda screen: "The model is ready" in screen and prompts(screen))
+        terminal.ask("Tell me a long story about the sea.")
+        terminal.until(lambda screen: "Model: " in screen, seconds=60)
+        terminal.type("/stop\r")
+        terminal.until(lambda screen: "Stopped. /continue" in screen and prompts(screen))
+        terminal.type("/quit\r")
+        assert terminal.wait() == 0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("columns", "rows", "name", "why"),
+    [(80, 24, "dumb", "TERM=dumb"), (40, 10, "xterm", "the window needs 60 by 15")],
+)
+def test_where_the_window_does_not_fit_it_is_plain_mode(
+    columns: int, rows: int, name: str, why: str
+) -> None:
+    with Terminal(columns=columns, rows=rows, environment={**SHORT, "TERM": name}) as terminal:
+        terminal.until(lambda screen: why in screen and "so this is pl" in screen)
+        terminal.until(lambda screen: "The model is ready" in screen and prompts(screen))
+        terminal.ask("Say hello.")
+        terminal.until(lambda screen: "Model: " in screen and prompts(screen), seconds=90)
+        terminal.type("/quit\r")
+        assert terminal.wait() == 0
+        if name == "dumb":
+            assert b"\x1b" not in terminal.bytes

@@ -1,0 +1,131 @@
+"""A console in the hands of a test: what it types, and what was said to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from time import monotonic
+
+from koel_tui.session import KoelClient
+from koel_tui.storage import MemoryStorage, SessionStorage
+from koel_tui.ui.backend import Backend
+from koel_tui.ui.plain.chat import PlainChat
+from tests.ui.scripted import ScriptedAgent, Turn
+
+DEADLINE = 10.0
+
+
+class ScriptedConsole:
+    """Implements Console."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.history: list[str] = []
+        self.typed = ""
+        self.gone = False
+        self._prompt: asyncio.Future[str | None] | None = None
+        self._heard: Callable[[str | None], None] | None = None
+
+    def say(self, line: str) -> None:
+        if self.gone:
+            raise OSError("hung up")
+        self.said.append(line)
+
+    async def line(self, prompt: str, typed: str = "") -> str | None:
+        self.said.append(prompt)
+        self.typed = typed
+        self._prompt = asyncio.get_running_loop().create_future()
+        try:
+            return await self._prompt
+        finally:
+            self._prompt = None
+
+    @contextmanager
+    def listening(self, heard: Callable[[str | None], None]) -> Iterator[None]:
+        self._heard = heard
+        try:
+            yield
+        finally:
+            self._heard = None
+
+    def recall(self, texts: Iterable[str]) -> None:
+        self.history += texts
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to give back."""
+
+    @property
+    def prompting(self) -> bool:
+        return self._prompt is not None and not self._prompt.done()
+
+    def enter(self, line: str | None) -> bool:
+        """Type a line where one is read, and say whether that is so."""
+        if self._heard is not None:
+            self._heard(line)
+        elif self._prompt is not None and not self._prompt.done():
+            self.typed = ""
+            self._prompt.set_result(line)
+        else:
+            return False
+        return True
+
+
+class Plain:
+    """The plain mode under test."""
+
+    def __init__(self, chat: PlainChat, console: ScriptedConsole, agent: ScriptedAgent) -> None:
+        self.chat = chat
+        self.console = console
+        self.agent = agent
+        self.running = asyncio.create_task(chat.run())
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        end = monotonic() + DEADLINE
+        while not holds():
+            assert monotonic() < end, "never so:\n" + "\n".join(self.console.said)
+            await asyncio.sleep(0.005)
+
+    async def hears(self, line: str) -> None:
+        """Wait until this line was said, and forget it and all before it."""
+        await self.until(lambda: line in self.console.said)
+        del self.console.said[: self.console.said.index(line) + 1]
+
+    async def enter(self, line: str | None) -> None:
+        await self.until(lambda: self.console.enter(line))
+
+    async def ask(self, text: str) -> Turn:
+        """Type a message at the prompt and return the run the agent gets for it."""
+        before = len(self.agent.turns)
+        await self.until(lambda: self.console.prompting)
+        await self.enter(text)
+        await self.until(lambda: len(self.agent.turns) > before)
+        return self.agent.turns[before]
+
+    async def end(self) -> int:
+        async with asyncio.timeout(DEADLINE):
+            return await self.running
+
+
+@asynccontextmanager
+async def plain(
+    *,
+    agent: ScriptedAgent | None = None,
+    storage: SessionStorage | None = None,
+    thread: str | None = None,
+    connect: Callable[[], Backend] | None = None,
+    home: Path | None = None,
+) -> AsyncIterator[Plain]:
+    """Run the plain mode on a scripted agent."""
+    scripted = agent or ScriptedAgent()
+    kept = storage or MemoryStorage()
+
+    def assemble() -> Backend:
+        return Backend(KoelClient(scripted, storage=kept), kept, scripted)
+
+    console = ScriptedConsole()
+    chat = PlainChat(connect or assemble, console, thread=thread, home=home)
+    under_test = Plain(chat, console, scripted)
+    yield under_test
+    if not under_test.running.done():
+        await under_test.enter("/quit")
+        assert await under_test.end() == 0

@@ -1,0 +1,208 @@
+"""The plain mode: what it says, what it takes, and how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from koel_tui.engine import ModelLoadError
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.backend import Backend
+from tests.ui.plain.console import plain
+from tests.ui.scripted import ScriptedAgent
+from tests.ui.window import messages
+
+
+def test_nothing_of_the_window_is_imported() -> None:
+    code = "import sys, koel_tui.ui.plain.chat, koel_tui.ui.plain.terminal; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"textual", "pydantic", "ag_ui", "koel_tui.storage"}
+
+
+async def test_an_answer_is_said_in_lines_each_once() -> None:
+    async with plain() as chat:
+        await chat.hears("koel-chat, plain mode. /help lists the commands.")
+        await chat.hears("Thread 1 of 1: New thread, 0 messages.")
+        turn = await chat.ask("Why?")
+        for _ in range(3):
+            turn.report(phase="reading", fraction=0.5)
+        await chat.hears("Model is reading the prompt…")
+        turn.write("\n\nBecause of the rivers that carry the salt. There")
+        await chat.hears("Model: Because of the rivers that carry the salt.")
+        turn.write(" is\x1b[31m more.\nLast")
+        await chat.hears("There is␛[31m more.")
+        turn.finish()
+        await chat.hears("Last")
+        await chat.until(lambda: chat.console.prompting)
+        assert chat.console.said == ["You: "]
+
+
+async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -> None:
+    async with plain() as chat:
+        first = await chat.ask("one")
+        await chat.enter("two")
+        await chat.hears("This is sent after the answer.")
+        await chat.enter("/tabs")
+        await chat.hears("1: one, 1 message, the model is answering, you are here.")
+        first.write("First answer.")
+        first.finish()
+        await chat.hears("Model: First answer.")
+        await chat.hears("You: two")
+        await chat.until(lambda: len(chat.agent.turns) == 2)
+        chat.agent.turns[1].write("Second")
+        await chat.until(lambda: chat.chat._desk.active.last_answer == "Second")
+        await chat.enter("/stop")
+        await chat.hears("Model: Second")
+        await chat.hears("Stopped. /continue goes on with the answer.")
+        await chat.enter("/continue")
+        await chat.until(lambda: len(chat.agent.turns) == 3)
+        chat.agent.turns[2].go_on()
+        chat.agent.turns[2].write(" answer.")
+        chat.agent.turns[2].finish()
+        await chat.hears("Model: answer.")
+        await chat.until(lambda: chat.console.prompting)
+        await chat.enter("/read 1")
+        await chat.hears("Model: Second answer.")
+
+
+async def test_threads_go_on_out_of_sight_and_are_read_on_return() -> None:
+    async with plain() as chat:
+        turn = await chat.ask("one")
+        await chat.enter("/new")
+        await chat.hears("Thread 2 of 2: New thread, 0 messages.")
+        turn.write("Answer one.")
+        turn.finish()
+        await chat.hears("Thread 1 is done: one, 2 messages.")
+        await chat.enter("/tab 1")
+        await chat.hears("Thread 1 of 2: one, 2 messages.")
+        await chat.hears("Model: Answer one.")
+        await chat.enter("/tab 7")
+        await chat.hears("There is no thread of this number. /tabs lists them.")
+        await chat.enter("/close")
+        await chat.hears("Closed: one.")
+        await chat.hears("Thread 1 of 1: New thread, 0 messages.")
+        await chat.enter("/nonsense")
+        await chat.hears("There is no command /nonsense. /help lists them.")
+
+
+async def test_saved_threads_are_listed_opened_and_read() -> None:
+    storage = MemoryStorage()
+    await storage.save("t1", messages(4))
+    async with plain(storage=storage) as chat:
+        await chat.enter("/list")
+        await chat.until(lambda: any(s.startswith("message 0, 20") for s in chat.console.said))
+        await chat.enter("/open nothing")
+        await chat.hears("No saved thread is called 'nothing'. /list lists all.")
+        await chat.enter("/open t1")
+        await chat.hears("Thread 1 of 1: message 0, 4 messages.")
+        await chat.enter("/read")
+        await chat.hears("You: message 2")
+        await chat.hears("Model: message 3")
+        assert "You: message 0" not in chat.console.said
+        await chat.enter("/read all")
+        await chat.hears("You: message 0")
+    async with plain(storage=storage, thread="t1") as chat:
+        await chat.hears("Thread 1 of 1: message 0, 4 messages.")
+
+
+async def test_an_error_has_its_cause_and_the_next_step() -> None:
+    async with plain() as chat:
+        await chat.enter("one\\")
+        await chat.hears("More: ")
+        turn = await chat.ask("two")
+        assert turn.prompt == "one\ntwo"
+        turn.fail("The engine died.")
+        await chat.hears("Error: The engine died.")
+        await chat.hears("The up arrow brings your message back, enter sends it again.")
+
+
+async def test_a_model_that_cannot_be_loaded_is_said_and_known_after_the_end() -> None:
+    agent = ScriptedAgent(load_at_once=False)
+    async with plain(agent=agent) as chat:
+        await chat.until(lambda: chat.console.prompting)
+        agent.end_load(ModelLoadError("Not a model. Try another."))
+        await chat.hears("Error: No model: Not a model. Try another.")
+    assert isinstance(chat.chat.fatal, ModelLoadError)
+
+
+async def test_a_start_that_fails_ends_at_once() -> None:
+    def connect() -> Backend:
+        raise ValueError("no directory")
+
+    async with plain(connect=connect) as chat:
+        assert await chat.end() == 0
+    assert str(chat.chat.fatal) == "no directory"
+
+
+async def test_ctrl_c_stops_the_answer_and_twice_quits_with_130() -> None:
+    storage = MemoryStorage()
+    async with plain(storage=storage) as chat:
+        turn = await chat.ask("one")
+        turn.write("Half an ans")
+        await chat.until(lambda: chat.chat._desk.active.last_answer != "")
+        os.kill(os.getpid(), signal.SIGINT)
+        await chat.hears("Model: Half an ans")
+        await chat.hears("Stopped. /continue goes on with the answer.")
+        os.kill(os.getpid(), signal.SIGINT)
+        assert await chat.end() == 130
+    (thread_id,) = await storage.list_threads()
+    saved = await storage.load(thread_id)
+    assert saved is not None
+    assert [each.content for each in saved.messages] == ["one", "Half an ans"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+async def test_a_signal_saves_the_answer_and_ends_with_its_code(
+    number: signal.Signals, code: int
+) -> None:
+    storage = MemoryStorage()
+    async with plain(storage=storage) as chat:
+        turn = await chat.ask("one")
+        turn.write("Half")
+        await chat.until(lambda: chat.chat._desk.active.last_answer == "Half")
+        os.kill(os.getpid(), number)
+        assert await chat.end() == code
+    (thread_id,) = await storage.list_threads()
+    saved = await storage.load(thread_id)
+    assert saved is not None and saved.messages[-1].content == "Half"
+
+
+async def test_a_terminal_that_has_gone_ends_the_chat() -> None:
+    async with plain() as chat:
+        turn = await chat.ask("one")
+        chat.console.gone = True
+        turn.write("line\n")
+        assert await chat.end() == 129
+
+
+async def test_the_end_of_input_quits() -> None:
+    async with plain() as chat:
+        await chat.enter(None)
+        assert await chat.end() == 0
+
+
+async def test_tabs_drafts_and_history_come_back(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    home = tmp_path / "state"
+    async with plain(storage=storage, home=home) as chat:
+        turn = await chat.ask("one")
+        turn.write("Answer.")
+        turn.finish()
+        await chat.hears("Model: Answer.")
+        await chat.until(lambda: chat.console.prompting)
+        chat.console.typed = "half a thou"
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await chat.end() == 143
+    async with plain(storage=storage, home=home) as chat:
+        await chat.hears("Thread 1 of 1: one, 2 messages.")
+        await chat.until(lambda: chat.console.prompting)
+        assert chat.console.typed == "half a thou"
+        assert chat.console.history == ["one"]
+        await chat.enter("another")
+        await chat.until(lambda: len(chat.agent.turns) == 1)
+        assert [message.role for message in chat.agent.turns[0].asked.messages] == [
+            "user", "assistant", "user",
+        ]  # fmt: skip
