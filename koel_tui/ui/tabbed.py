@@ -26,6 +26,8 @@ from koel_tui.ui.transcript import FLUSH_INTERVAL
 from koel_tui.ui.visitor import Visitor
 
 _PAINT_INTERVAL = 0.1
+_LOW = (9, 7, 5)
+"""Rows below which there is no footer, no row of tabs, no status line."""
 LOW_BANDWIDTH_INTERVAL = 0.2
 """Seconds between two paintings at least where every byte counts."""
 
@@ -49,6 +51,7 @@ class TabbedApp(inside.QuietApp):
         slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
         self._pane = Pane(self._memory.remember, slow or FLUSH_INTERVAL)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
+        self._footer = Footer(show_command_palette=False)
         self._painting = Throttle(in_queue_of(self), self._paint, slow or _PAINT_INTERVAL)
 
     def compose(self) -> ComposeResult:
@@ -56,7 +59,7 @@ class TabbedApp(inside.QuietApp):
         yield self._tabbar
         yield self._pane
         yield self._statusline
-        yield Footer(show_command_palette=False)
+        yield self._footer
 
     # What conversations tell
 
@@ -177,6 +180,11 @@ class TabbedApp(inside.QuietApp):
         self._desk.active.go_on()
 
     # What Textual asks or tells
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Leave the room of a window that has become too low to the prompt and the messages."""
+        for part, rows in zip((self._footer, self._tabbar, self._statusline), _LOW, strict=True):
+            part.display = event.size.height >= rows
 
     def on_app_blur(self, event: events.AppBlur) -> None:
         """Keep Textual from restyling every widget when the terminal loses the focus."""

@@ -70,12 +70,27 @@ async def test_the_window_follows_a_terminal_that_changes_its_size() -> None:
             assert "writing" in window.status
 
 
-async def test_no_exception_in_a_terminal_much_too_small() -> None:
-    async with opened(size=(20, 6), agent=None) as window:
-        await window.type("x")
-        await window.press("enter", "f1", "escape", "ctrl+o", "escape")
+async def test_a_window_that_has_become_much_too_small_keeps_its_prompt() -> None:
+    async with opened() as window:
+        turn = await window.ask("Resize")
+        for size in ((40, 10), (20, 6), (12, 4), (1, 1)):
+            await window.pilot.resize_terminal(*size)
+            turn.write(f"{WIDE}\n\n")
+            await window.type("x")
+            await window.until(lambda: len(window.lines) == window.app.size.height)
+            assert [cell_len(line) for line in window.lines] == [size[0]] * size[1]
+            if size[1] > 3:
+                assert window.prompt.region.height == 3
+                assert window.app.screen.region.contains_region(window.prompt.region)
+            for key in ("f1", "ctrl+o"):
+                await window.press(key)
+                await window.until(lambda: len(window.app.screen_stack) == 2)
+                await window.press("escape")
+                await window.until(lambda: len(window.app.screen_stack) == 1)
         await window.pilot.resize_terminal(80, 24)
         await window.sees("^n New")
+        await window.prompts("xxxx")
+        assert_it_fits(window)
 
 
 async def test_a_terminal_that_loses_the_focus_costs_no_restyling() -> None:
