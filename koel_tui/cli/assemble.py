@@ -14,6 +14,7 @@ from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
 from koel_tui.storage.file_storage import FileStorage
 from koel_tui.storage.naming import KEY_FILE
 from koel_tui.storage.search import ThreadIndex, index_file, remove_index
+from koel_tui.storage.search_upkeep import IndexUpkeep
 from koel_tui.ui.backend import Backend
 from koel_tui.ui.memory import forget
 
@@ -91,4 +92,6 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     storage = storage or open_storage()
     in_clear = not isinstance(storage, EncryptedFileStorage)
     agent = local_agent(settings, snapshots() if in_clear else None)
-    return Backend(client=KoelClient(agent, storage=storage), storage=storage, agent=agent)
+    # Of encrypted threads the index is in memory alone, and made when it is needed.
+    upkeep = IndexUpkeep(storage, open_index(storage)) if in_clear else None
+    return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep)

@@ -41,6 +41,7 @@ class FileStorage:
         self._files = ThreadDirectory(directory, codec, clock, migrations)
         self._trash = Trash(self._files, clock)
         self._lanes = Lanes()
+        self._watchers: list[Callable[[], object]] = []
 
     @property
     def damaged(self) -> tuple[DamagedThread, ...]:
@@ -66,7 +67,7 @@ class FileStorage:
         Raises `StorageError`: `ThreadLockedError` when somebody else holds the thread;
         `FutureSchemaError` and `DamagedThreadError` say that the file must not be written.
         """
-        await self._do("save", thread_id, lambda: self._files.save(thread_id, state))
+        await self._change("save", thread_id, lambda: self._files.save(thread_id, state))
 
     async def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state ready to be shown, or None when none can be read."""
@@ -74,7 +75,7 @@ class FileStorage:
 
     async def delete(self, thread_id: str) -> None:
         """Remove the thread's file for good; one that is absent is fine."""
-        await self._do("delete", thread_id, lambda: self._files.delete(thread_id))
+        await self._change("delete", thread_id, lambda: self._files.delete(thread_id))
 
     async def list_threads(self) -> list[str]:
         """Return the ids of the saved threads in a fresh list."""
@@ -82,7 +83,7 @@ class FileStorage:
 
     async def update_meta(self, thread_id: str, /, **fields: Any) -> None:
         """Set what is known about a thread; None removes a field. An absent thread is made."""
-        await self._do("save", thread_id, lambda: self._files.update_meta(thread_id, fields))
+        await self._change("save", thread_id, lambda: self._files.update_meta(thread_id, fields))
 
     async def meta(self, thread_id: str) -> dict[str, Any]:
         """Return what is known about a thread, in a fresh dict; empty when it is absent."""
@@ -98,11 +99,11 @@ class FileStorage:
 
     async def trash(self, thread_id: str) -> None:
         """Throw the thread away, in place of an older one of its id; an absent one is fine."""
-        await self._do("throw away", thread_id, lambda: self._trash.put(thread_id))
+        await self._change("throw away", thread_id, lambda: self._trash.put(thread_id))
 
     async def restore(self, thread_id: str) -> None:
         """Take a thread back from the trash. Raises `StorageError` when it cannot be."""
-        await self._do("bring back", thread_id, lambda: self._trash.take_back(thread_id))
+        await self._change("bring back", thread_id, lambda: self._trash.take_back(thread_id))
 
     async def trashed(self) -> list[Summary]:
         """Return the threads in the trash, the one thrown away last first."""
@@ -121,6 +122,21 @@ class FileStorage:
         """
         self._files.prepare()
         return self._files.shelf_at(".")
+
+    def watch(self, changed: Callable[[], object]) -> None:
+        """Have `changed` called on the event loop after each change made by this storage."""
+        self._watchers.append(changed)
+
+    def unwatch(self, changed: Callable[[], object]) -> None:
+        """Call `changed` no more."""
+        self._watchers.remove(changed)
+
+    async def _change(self, deed: str, thread_id: str, job: Callable[[], None]) -> None:
+        try:
+            await self._do(deed, thread_id, job)
+        finally:  # what failed may have come as far as the disk all the same
+            for changed in self._watchers:
+                changed()
 
     async def _do(self, deed: str, thread_id: str, job: Callable[[], T]) -> T:
         with _telling(f"{deed} thread {thread_id!r}"):

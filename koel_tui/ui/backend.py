@@ -5,19 +5,25 @@ from dataclasses import dataclass
 from koel_tui.agents import ModelAgent
 from koel_tui.session import KoelClient
 from koel_tui.storage import SessionStorage
+from koel_tui.storage.search_upkeep import IndexUpkeep
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The sessions, where they are saved, and the model that answers them."""
+    """The sessions, where they are saved, the model that answers them, and the search index."""
 
     client: KoelClient
     storage: SessionStorage
     agent: ModelAgent
+    upkeep: IndexUpkeep | None = None
 
     async def close(self) -> None:
         """Save and end every session, then the model."""
         try:
-            await self.client.dispose()
+            if self.upkeep is not None:
+                await self.upkeep.close()
         finally:
-            await self.agent.close()
+            try:
+                await self.client.dispose()
+            finally:
+                await self.agent.close()

@@ -1,4 +1,4 @@
-"""From the first paint to a loaded model, and how far that is."""
+"""From the first paint to a loaded model and a search that knows all threads."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,6 +15,8 @@ class Startup:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self.words = "Starting…"
+        self.aside = ""
+        """What goes on beside everything else, to be said when there is nothing else to say."""
         self.model = ""
         self.window = 0
         self.problem: BaseException | None = None
@@ -53,12 +55,21 @@ class Startup:
             self.model, self.window = model.name, model.context_tokens
             self._say("")
 
+    def index(self) -> None:
+        """Begin to keep the search index up to date, which nothing waits for."""
+        if self.backend is not None and self.backend.upkeep is not None:
+            self.backend.upkeep.begin(self._indexed)
+
     def recover(self) -> None:
         """Take note that the model answers, whatever went wrong before."""
         self.problem = None
 
     def _progress(self, fraction: float) -> None:
         self._say(Activity("loading", fraction=fraction).words)
+
+    def _indexed(self, done: int, total: int) -> None:
+        self.aside = "" if done == total else f"indexing {done} of {total} threads"
+        self._changed()
 
     def _fail(self, error: BaseException) -> None:
         self.problem = error

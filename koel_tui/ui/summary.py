@@ -25,7 +25,7 @@ def status_of(conversation: Conversation, startup: Startup, hint: str) -> Status
     figures = conversation.figures
     problem = conversation.save_problem
     return Status(
-        activity=hint or startup.words or conversation.activity.words,
+        activity=hint or startup.words or conversation.activity.words or startup.aside,
         model=figures.model or startup.model,
         used=figures.used,
         window=figures.window or startup.window,

