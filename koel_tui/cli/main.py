@@ -1,5 +1,6 @@
 """The entry point: finds the command, runs it, and turns its errors into messages and codes."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import click
 from koel_tui import __version__
 from koel_tui.cli.exits import Exit, exit_of
 from koel_tui.cli.lazy import LazyGroup
+from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
 
 _COMMANDS = {
@@ -54,6 +56,8 @@ def commands(debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `koel-chat` and end the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if logging.lastResort is not None:  # what writes warnings to stderr where nobody else does
+        logging.lastResort.setFormatter(SafeFormatter())
     sys.exit(run(words))
 
 

@@ -22,6 +22,7 @@ from koel_tui.engine.frames import (
     event_codec,
 )
 from koel_tui.engine.native.worker import Worker
+from koel_tui.logs import SafeFormatter
 
 _LOG_BYTES = 2 * 1024 * 1024
 
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> None:
     descriptor, log = int(arguments[0]), arguments[1]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     handler = logging.handlers.RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=2)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     with socket.socket(fileno=descriptor) as channel:
         serve(channel)

@@ -1,6 +1,7 @@
 """The only place that reaches inside Textual, whose version is pinned; tests watch each use."""
 
 import logging
+import re
 import termios
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.segment import Segment
 from rich.text import Text
+from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
 from textual.await_complete import AwaitComplete
@@ -22,10 +24,11 @@ from textual.strip import Strip
 from textual.theme import ThemeProvider
 from textual.widget import MountError, Widget
 
-from koel_tui.text import drop_controls, safe_line
+from koel_tui.text import drop_controls, repair, safe_line, safe_text
 
 _log = logging.getLogger(__name__)
 
+_ONE_LINE_END = re.compile("\r\n?")
 _NAMED = {"enter": ("\r", "\n")}
 
 
@@ -211,6 +214,12 @@ class QuietApp(App[int]):
         self.crash: Exception | None = None
         # Those of the cells of a table would be read as markup: text of a model, under the mouse.
         self._disable_tooltips = True
+
+    async def on_event(self, event: events.Event) -> None:
+        """Take control characters out of what is pasted, whichever field it goes to."""
+        if isinstance(event, events.Paste):
+            event.text = safe_text(repair(_ONE_LINE_END.sub("\n", event.text)))
+        await super().on_event(event)
 
     def action_command_palette(self) -> None:
         """Show the command palette, once."""

@@ -78,7 +78,7 @@ class Prompt(TextArea):
 
     def replace_text(self, text: str) -> None:
         """Put `text` in place of all there is, with the cursor at its end; undo brings it back."""
-        self.replace(text, self.document.start, self.document.end)
+        self.replace(_clean(text), self.document.start, self.document.end)
         self.move_cursor(self.document.end)
 
     @property
@@ -96,7 +96,7 @@ class Prompt(TextArea):
 
     def show(self, text: str) -> None:
         """Begin anew with `text`: another tab's draft, without the history of this one's edits."""
-        self.load_text(text)
+        self.load_text(_clean(text))
         self.move_cursor(self.document.end)
         self._past.leave()
 

@@ -1,0 +1,283 @@
+"""Every place that shows text of others, with every character that may not reach a terminal.
+
+What is looked at are the strips before the belt: each sink has to be harmless by itself.
+"""
+
+import base64
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input, Tooltip
+
+from koel_tui.logs import SafeFormatter
+from koel_tui.protocol import ChatState, Message, ToolCall
+from koel_tui.session import KoelClient
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui import clipboard
+from koel_tui.ui.app import KoelApp
+from koel_tui.ui.backend import Backend
+from koel_tui.ui.history_file import HistoryFile
+from koel_tui.ui.open_tabs import OpenTab
+from koel_tui.ui.pastes import Draft
+from tests.hostile import EVERYTHING, HOSTILE, SEQUENCES
+from tests.ui.scripted import ScriptedAgent
+from tests.ui.test_reopening import keep
+from tests.ui.window import Window, opened
+
+WORST = f"<{EVERYTHING}>"
+SIZE = (120, 60)
+
+
+def raw(window: Window) -> str:
+    """Return all text on all screens, as it goes to the belt."""
+    return "".join(
+        segment.text
+        for screen in window.app.screen_stack
+        for strip in screen._compositor.render_strips()
+        for segment in strip
+    )
+
+
+def assert_harmless(window: Window) -> None:
+    assert not set(raw(window)) & set(HOSTILE)
+
+
+def whole(text: str) -> Sequence[str]:
+    return [text]
+
+
+def halved(text: str) -> Sequence[str]:
+    """Cut every sequence in the middle."""
+    deltas = [text]
+    for sequence in SEQUENCES:
+        middle = len(sequence) // 2
+        cut = f"{sequence[:middle]}\0cut\0{sequence[middle:]}"
+        deltas = [part for d in deltas for part in d.replace(sequence, cut).split("\0cut\0")]
+    assert "".join(deltas) == text
+    return deltas
+
+
+def spelled(text: str) -> Sequence[str]:
+    return list(text)
+
+
+SHAPES = {
+    "paragraph": "{}",
+    "heading": "# {}",
+    "code": "`{}`",
+    "fence": "```\n{}\n```",
+    "python": "```python\n# {}\nx = '{}'\n```",
+    "language": "```{}\ncode\n```",
+    "list": "- {}\n1. {}",
+    "quote": "> {}",
+    "table": "| {} |\n|---|\n| {} |",
+    "link": "[{}](https://example.org/)",
+    "address": "[words](https://example.org/{})",
+    "image": "![{}](https://example.org/{})",
+    "html": "<div>{}</div> <b>{}</b>",
+    "entity": "&#27;]0;owned&#7; &#x9b;31m &#x202e; &#xe0041; &#127;",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_an_answer_is_harmless_whole_and_in_pieces(shape: str) -> None:
+    text = SHAPES[shape].replace("{}", WORST.replace("\n", ""))
+    async with opened(size=SIZE) as window:
+        for number, cut in enumerate((whole, halved, spelled)):
+            turn = await window.ask("go")
+            for delta in cut(text):
+                turn.write(delta)
+            turn.write(f"\n\nend {number}")
+            await window.sees(f"end {number}")
+            assert_harmless(window)
+            turn.finish()
+            await window.press("alt+c")
+            await window.sees("Copied the answer")
+            assert not set(window.app.clipboard) & set(HOSTILE)
+
+
+async def test_a_plain_answer_is_harmless() -> None:
+    async with opened(size=SIZE) as window:
+        turn = await window.ask("go")
+        turn.write("long line\n" * 4000)
+        for delta in spelled(WORST):
+            turn.write(delta)
+        turn.write("\nat last")
+        turn.finish()
+        await window.sees("at last")
+        assert_harmless(window)
+
+
+@pytest.mark.parametrize("cut", [whole, halved, spelled])
+async def test_thinking_calls_and_errors_are_harmless(cut: Callable[[str], Sequence[str]]) -> None:
+    async with opened(size=SIZE) as window:
+        turn = await window.ask("go")
+        turn.think(*cut(WORST))
+        turn.call(WORST, WORST, WORST)
+        turn.measure(model=WORST, context_tokens=10)
+        await window.sees("▸ thought")
+        assert_harmless(window)
+        await window.press("ctrl+t")
+        await window.sees("▾ thought")
+        assert_harmless(window)
+        turn.fail(f"badly {WORST}")
+        await window.sees("badly")
+        assert_harmless(window)
+
+
+async def test_a_saved_thread_is_harmless_wherever_it_is_named() -> None:
+    storage = MemoryStorage()
+    state = ChatState(
+        messages=(
+            Message("u", "user", f"asked {WORST}"),
+            Message("o", "tool", f"orphan {WORST}", tool_call_id="none"),
+            Message(
+                "a", "assistant", f"said {WORST}", tool_calls=(ToolCall("c", WORST, WORST),),
+                reasoning=WORST, interrupted=True,
+            ),
+        )
+    )  # fmt: skip
+    await storage.save(WORST, state)
+    await storage.update_meta(WORST, title=f"title {WORST}")
+    async with opened(size=SIZE, storage=storage, thread=WORST) as window:
+        await window.sees("said <")
+        assert_harmless(window)
+        for list_of in ("f3", "ctrl+o"):
+            await window.press(list_of)
+            await window.sees("esc leaves")
+            assert_harmless(window)
+            await window.type(f"title {WORST}")
+            await window.until(lambda: "title" in window.app.screen.query_one(Input).value)
+            assert_harmless(window)
+            await window.press("escape")
+            await window.misses("esc leaves")
+        await window.press("alt+w", "ctrl+o")
+        await window.sees("esc leaves")
+        assert_harmless(window)
+
+
+async def test_the_links_of_an_answer_are_harmless() -> None:
+    text = WORST.replace("\n", "")
+    async with opened(size=SIZE) as window:
+        turn = await window.ask("go")
+        turn.write(f"[words {text}](https://example.org/%1b) [good {text}](https://good.example/)")
+        turn.finish()
+        await window.sees("words")
+        await window.press("alt+l")
+        await window.sees("good.example")
+        assert_harmless(window)
+        await window.press("down", "enter")
+        await window.sees("It leads to good.example")
+        assert_harmless(window)
+
+
+class Failing(MemoryStorage):
+    """Fails in every way that has words."""
+
+    async def save(self, thread_id: str, state: ChatState) -> None:
+        raise OSError(f"disk {WORST}")
+
+    async def load(self, thread_id: str) -> ChatState | None:
+        raise OSError(f"lost {WORST}")
+
+
+async def test_errors_of_the_disk_are_harmless() -> None:
+    storage = Failing()
+    await MemoryStorage.save(storage, "t", ChatState(messages=(Message("u", "user", "hi"),)))
+    async with opened(size=SIZE, storage=storage) as window:
+        (await window.ask("x")).finish()
+        await window.until(lambda: "NOT SAVED: disk" in window.status)
+        assert_harmless(window)
+        await window.press("ctrl+o")
+        await window.sees("esc leaves")
+        await window.press("enter")
+        await window.sees("The thread cannot be opened: lost")
+        assert_harmless(window)
+
+
+async def test_a_start_that_fails_is_harmless() -> None:
+    agent = ScriptedAgent(load_at_once=False)
+    async with opened(size=SIZE, agent=agent) as window:
+        agent.end_load(RuntimeError(f"file {WORST}"))
+        await window.sees("No model: file")
+        assert_harmless(window)
+
+    def connect() -> Backend:
+        raise RuntimeError(f"config {WORST}")
+
+    async with opened(size=SIZE, connect=connect, theme=f"theme {WORST}") as window:
+        await window.sees("Cannot start: config")
+        await window.sees("There is no theme")
+        assert_harmless(window)
+
+
+async def test_what_was_kept_of_the_last_window_is_harmless(tmp_path: Path) -> None:
+    keep(tmp_path, OpenTab(None, f"title {WORST}", Draft(f"draft {WORST}")))
+    HistoryFile(tmp_path / "history.jsonl").append(Draft(f"sent {WORST}"))
+    async with opened(size=SIZE, home=tmp_path) as window:
+        await window.sees("draft")
+        assert_harmless(window)
+        await window.press("ctrl+n")
+        await window.until(lambda: window.prompt.text == "")
+        await window.press("up")
+        await window.until(lambda: window.prompt.text.startswith("sent"))
+        assert_harmless(window)
+
+
+async def test_what_is_typed_queued_and_given_back_is_harmless() -> None:
+    async with opened(size=SIZE) as window:
+        turn = await window.ask(f"first {WORST}")
+        await window.type(f"second {WORST}")
+        await window.press("enter")
+        await window.sees("queued: second")
+        assert_harmless(window)
+        turn.fail("stop")
+        await window.until(lambda: window.prompt.text.startswith("second"))
+        assert_harmless(window)
+
+
+async def test_what_an_editor_leaves_is_harmless() -> None:
+    async with opened(size=SIZE) as window:
+        window.prompt.replace_whole_text(f"edited {WORST}")
+        await window.sees("edited")
+        assert_harmless(window)
+
+
+async def test_the_clipboard_gets_harmless_text_and_its_sequence_is_one() -> None:
+    async with opened() as window:
+        window.app.copy_to_clipboard(WORST)
+        assert not set(window.app.clipboard) & set(HOSTILE)
+        sequence = clipboard.osc52(WORST, {})
+        begin, encoded, end = sequence[:7], sequence[7:-1], sequence[-1]
+        assert (begin, end) == ("\x1b]52;c;", "\x07")
+        assert base64.b64decode(encoded, validate=True).decode() == WORST
+
+
+async def test_the_words_at_the_end_are_harmless() -> None:
+    storage = Failing()
+    async with opened(storage=storage) as window:
+        (await window.ask(WORST)).finish()
+        await window.until(lambda: "NOT SAVED" in window.status)
+        await window.press("ctrl+q")
+        await window.until(lambda: bool(window.app._exit_renderables))
+        said = "".join(map(str, window.app._exit_renderables))
+        assert "Not saved" in said
+        assert not set(said) & set(HOSTILE)
+
+
+def test_a_log_line_is_harmless() -> None:
+    record = logging.LogRecord("n", logging.INFO, "p", 1, "m %s", (WORST + "\ud800",), None)
+    line = SafeFormatter("%(message)s").format(record)
+    assert line.startswith("m <") and not set(line) & set(HOSTILE)
+    assert "\ud800" not in line
+
+
+async def test_no_text_of_a_model_is_a_tooltip() -> None:
+    """Textual takes those of the cells of a table for markup."""
+    agent, storage = ScriptedAgent(), MemoryStorage()
+    bare = KoelApp(lambda: Backend(KoelClient(agent, storage=storage), storage, agent))
+    async with bare.run_test(tooltips=not bare._disable_tooltips) as pilot:
+        await pilot.pause()
+        assert not pilot.app.screen.query(Tooltip)
