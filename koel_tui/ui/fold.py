@@ -6,7 +6,6 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui import richness
 from koel_tui.ui.entries import Entry
 from koel_tui.ui.plaintext import PlainText
 
@@ -29,7 +28,7 @@ class FoldView(Vertical):
         """Yield the headline, and the text unless it is folded."""
         yield Static(_headline(self.entry), classes="headline")
         if self.entry.text:
-            yield PlainText(safe_text(self.entry.text))
+            yield PlainText(safe_text(self.entry.text), classes="body")
 
     async def show(self, entry: Entry) -> None:
         """Bring the view to a later state of the same block."""
@@ -42,17 +41,17 @@ class FoldView(Vertical):
             return
         body = self.query_one_optional(PlainText)
         if body is not None and before.text and entry.text.startswith(before.text):
-            await body.show(safe_text(entry.text))
+            body.show(safe_text(entry.text))
             return
         if body is not None:
             await body.remove()
         if entry.text:
-            await self.mount(PlainText(safe_text(entry.text)))
+            await self.mount(PlainText(safe_text(entry.text), classes="body"))
 
 
 def cost_of(entry: Entry) -> int:
     """Estimate the widgets a block takes, before any of them exists."""
-    return 2 + (len(entry.text) // richness.PIECE + 2 if entry.text else 0)
+    return 3 if entry.text else 2
 
 
 def _headline(entry: Entry) -> Content:

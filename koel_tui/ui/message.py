@@ -10,6 +10,7 @@ from textual.widgets import Markdown, Static
 
 from koel_tui.text import safe_text
 from koel_tui.ui import markup, richness
+from koel_tui.ui.big import BigAnswer
 from koel_tui.ui.entries import Entry
 from koel_tui.ui.plaintext import PlainText
 
@@ -62,7 +63,9 @@ class MessageView(Vertical):
             await self.mount(self._body(), before=0)
             await self._begin()
         elif isinstance(body, PlainText):
-            await body.show(text)
+            body.show(text)
+        elif isinstance(body, BigAnswer):
+            body.show(text, self.entry.writing)
         elif isinstance(body, Markdown):
             if len(text) > len(before):
                 await body.append(text[len(before) :])
@@ -79,7 +82,9 @@ class MessageView(Vertical):
 
     def _body(self) -> Widget:
         if not self._rich:
-            return PlainText(self._shown)
+            if self.entry.role == "assistant":
+                return BigAnswer(self._shown, self.entry.writing)
+            return PlainText(self._shown, classes="body")
         parser = markup.parser()
         return Markdown(
             "" if self.entry.writing else self._shown,
@@ -98,11 +103,13 @@ def _shown_text(entry: Entry) -> str:
 
 def _weigh(role: str, text: str) -> tuple[bool, int]:
     """Say whether a message is shown as Markdown, and about how many widgets it takes."""
-    if role == "assistant" and len(text) <= richness.MAX_CHARACTERS:
+    if role != "assistant":
+        return False, 2
+    if len(text) <= richness.MAX_CHARACTERS:
         widgets = richness.widgets(text)
         if widgets <= richness.MAX_WIDGETS:
             return True, 2 + widgets
-    return False, 2 + len(text) // richness.PIECE + 1
+    return False, 4
 
 
 def cost_of(entry: Entry) -> int:

@@ -90,6 +90,10 @@ class Pane(Vertical):
             case "page_up" | "page_down":
                 transcript.move(-page if where == "page_up" else page)
 
+    def render_plain(self) -> bool:
+        """Render the newest answer shown plainly, or take that back; tell if there is one."""
+        return self._transcript is not None and self._transcript.render_plain()
+
     def _send(self, text: str) -> None:
         if self._conversation is not None and self._transcript is not None:
             self._conversation.ask(text)

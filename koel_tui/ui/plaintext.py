@@ -1,28 +1,35 @@
-"""Text without any markup, however long it grows."""
+"""Text without any markup, however long it is and however long it grows."""
 
-from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.content import Content
-from textual.widgets import Static
+from rich.segment import Segment
 
-from koel_tui.ui import richness
+from koel_tui.ui.sheet import Row, Sheet
+from koel_tui.ui.wrapping import Wrapping
 
 
-class PlainText(Vertical):
-    """Text without any markup, cut into pieces so that growth repaints only the last one."""
+class PlainText(Sheet):
+    """Shows a text wrapped to its width."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(classes="body")
-        self._pieces = list(richness.pieces(text))
+    def __init__(self, text: str, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
+        self._wrapping = Wrapping(text)
 
-    def compose(self) -> ComposeResult:
-        """Yield a widget for each piece."""
-        yield from (Static(Content(piece)) for piece in self._pieces)
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return self._wrapping.text
 
-    async def show(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Show a longer text that begins with the one shown."""
-        old, self._pieces = self._pieces, list(richness.pieces(text))
-        last = len(old) - 1
-        if self._pieces[last] != old[last]:
-            self.query_children(Static)[last].update(Content(self._pieces[last]))
-        await self.mount_all(Static(Content(piece)) for piece in self._pieces[last + 1 :])
+        width = self.content_size.width
+        before = self.count(width) if width else 0  # none before the first layout
+        self._wrapping.show(text)
+        self.refresh(layout=not width or self.count(width) != before)
+
+    def count(self, width: int) -> int:
+        """Return how many rows the text takes."""
+        return self._wrapping.count(width)
+
+    def row(self, index: int) -> Row:
+        """Return a row of the width counted last."""
+        row = self._wrapping.row(index)
+        return Row((Segment(row.text),), row.line, row.column)

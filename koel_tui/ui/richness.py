@@ -1,14 +1,11 @@
 """How much a message costs to show as Markdown, before any of it is built."""
 
 import re
-from collections.abc import Iterator
 
 MAX_CHARACTERS = 32 * 1024
 """Longer messages are shown plainly."""
-MAX_WIDGETS = 300
+MAX_WIDGETS = 140
 """So are those that would take more widgets."""
-PIECE = 4096
-"""Characters of plain text in one widget."""
 
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _FENCE = re.compile(r"[ \t]{0,3}(```|~~~)")
@@ -46,20 +43,3 @@ def widgets(text: str) -> int:
             total += 1
             in_paragraph = not line.startswith("#")
     return total
-
-
-def pieces(text: str, size: int = PIECE) -> Iterator[str]:
-    """Cut `text` into pieces of at most `size` characters, at line ends where there are any.
-
-    Pieces never change when text is added at the end, apart from the last one.
-    """
-    start = 0
-    while len(text) - start > size:
-        line_end = text.rfind("\n", start, start + size)
-        if line_end > start:
-            yield text[start:line_end]
-            start = line_end + 1
-        else:
-            yield text[start : start + size]
-            start += size
-    yield text[start:]

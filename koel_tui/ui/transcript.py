@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from koel_tui.ui import edge, inside
+from koel_tui.ui.big import BigAnswer
 from koel_tui.ui.entries import Entry, Place, Source
 from koel_tui.ui.throttle import Throttle, in_queue_of
 from koel_tui.ui.view import View, cost_of, view_of
@@ -114,6 +115,14 @@ class Transcript(VerticalScroll, can_focus=False):
     def go_to_start(self) -> None:
         """Show the first message."""
         self.call_later(self._go_to_start)
+
+    def render_plain(self) -> bool:
+        """Render the newest answer shown plainly, or take that back; tell if there is one."""
+        for view in reversed(self._views):
+            for answer in view.query_children(BigAnswer):
+                answer.switch()
+                return True
+        return False
 
     def move(self, lines: int) -> None:
         """Scroll by so many lines, down when positive; past an end, load what is beyond."""

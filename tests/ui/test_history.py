@@ -144,7 +144,7 @@ async def test_what_is_in_sight_stays_mounted_however_much_it_takes() -> None:
 def test_a_window_reaches_as_far_as_its_limits() -> None:
     light = [Entry(str(n), "user", "short") for n in range(100)]
     assert reach(light, 100, -1, 20, 150) == 80
-    assert reach(light, 100, -1, 20, 30) == 90
+    assert reach(light, 100, -1, 20, 30) == 85
     assert reach(light, 5, -1, 20, 150) == 0
     assert reach(light, 0, 1, 20, 150) == 20
     assert reach([], 0, -1, 20, 150) == 0

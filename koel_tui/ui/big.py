@@ -1,0 +1,86 @@
+"""An answer too big for Markdown: plain text, and Markdown in one widget when asked for."""
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Static
+
+from koel_tui.ui.plaintext import PlainText
+from koel_tui.ui.rendered import Rendered, rows_of
+from koel_tui.ui.sheet import Sheet
+
+_PLAIN = "shown plainly: too big for Markdown"
+_OFFER = f"{_PLAIN} · alt+m renders it"
+_RENDERING = f"{_PLAIN} · rendering…"
+_TAKE_BACK = "rendered as Markdown · alt+m shows it plainly"
+
+
+class Offer(Static):
+    """The line below the text: how it is shown, and how else it can be."""
+
+    class Taken(Message):
+        """It was clicked."""
+
+    def on_click(self) -> None:
+        """Tell of the click."""
+        self.post_message(self.Taken())
+
+
+class BigAnswer(Vertical):
+    """Shows a long text plainly, and says so; `switch` renders it, and takes that back."""
+
+    def __init__(self, text: str, writing: bool) -> None:
+        super().__init__(classes="body")
+        self._text = text
+        self._writing = writing
+
+    def compose(self) -> ComposeResult:
+        """Yield the text and the note below it."""
+        yield PlainText(self._text)
+        yield Offer(self._words(rendered=False), classes="note")
+
+    def show(self, text: str, writing: bool) -> None:
+        """Show a longer text that begins with the one shown."""
+        plain = self.query_one_optional(PlainText)
+        if text != self._text and plain is not None:
+            plain.show(text)
+        elif text != self._text:
+            self.call_later(self._put, PlainText(text))
+        self._text, self._writing = text, writing
+        if plain is not None:
+            self._say(self._words(rendered=False))
+
+    def switch(self) -> None:
+        """Render what is shown plainly, or show it plainly again; not while it is written."""
+        plain = self.query_one_optional(PlainText)
+        if plain is None:
+            self.call_later(self._put, PlainText(self._text))
+        elif not self._writing:
+            self._say(_RENDERING)
+            self.run_worker(self._render_anyway(plain.content_size.width), exclusive=True)
+
+    def on_offer_taken(self) -> None:
+        """Do what the note offers."""
+        self.switch()
+
+    async def _render_anyway(self, width: int) -> None:
+        text = self._text
+        body = Rendered(text, await rows_of(text, width), width)
+        if text == self._text:
+            self.call_later(self._put, body)
+
+    async def _put(self, body: Sheet) -> None:
+        with self.app.batch_update():
+            await self.remove_children(Sheet)
+            await self.mount(body, before=0)
+        self._say(self._words(rendered=isinstance(body, Rendered)))
+
+    def _words(self, *, rendered: bool) -> str:
+        if rendered:
+            return _TAKE_BACK
+        return _PLAIN if self._writing else _OFFER
+
+    def _say(self, words: str) -> None:
+        offer = self.query_one_optional(Offer)
+        if offer is not None and offer.content != words:
+            offer.update(words)

@@ -1,0 +1,83 @@
+"""Markdown of any size as one widget: its rows are made beside the event loop."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from io import StringIO
+from threading import Thread
+
+from rich.segment import Segment
+from textual import events
+
+from koel_tui.ui import markup
+from koel_tui.ui.sheet import Row, Sheet
+
+Rows = Sequence[Sequence[Segment]]
+
+_STYLES = {"markdown.code": "bold cyan", "markdown.h1.border": "dim"}
+
+
+class Rendered(Sheet):
+    """Shows the rows made of a Markdown text, and has them made anew for another width."""
+
+    def __init__(self, source: str, rows: Rows, width: int) -> None:
+        super().__init__()
+        self._source = source
+        self._rows = rows
+        self._made_for = width
+
+    @property
+    def text(self) -> str:
+        """The whole text, row by row as it is shown."""
+        return "\n".join("".join(part.text for part in row) for row in self._rows)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Have rows made for the width there now is."""
+        if self.content_size.width != self._made_for:
+            self._made_for = self.content_size.width
+            self.run_worker(self._make(self._made_for), group="rows", exclusive=True)
+
+    async def _make(self, width: int) -> None:
+        self._rows = await rows_of(self._source, width)
+        self.refresh(layout=True)
+
+    def count(self, width: int) -> int:
+        """Return how many rows there are."""
+        return len(self._rows)
+
+    def row(self, index: int) -> Row:
+        """Return a row."""
+        return Row(self._rows[index], index)
+
+
+async def rows_of(text: str, width: int) -> Rows:
+    """Return the rows of a Markdown text. It takes seconds for megabytes and holds up nothing."""
+    done: Future[Rows] = Future()
+    done.set_running_or_notify_cancel()
+
+    def make() -> None:
+        try:
+            done.set_result(_rows(text, width))
+        except Exception as error:
+            done.set_exception(error)
+
+    # The end of the program would wait for any other kind of thread.
+    Thread(target=make, name="markdown rows", daemon=True).start()
+    return await asyncio.wrap_future(done)
+
+
+def _rows(text: str, width: int) -> Rows:
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.theme import Theme
+
+    document = Markdown("", hyperlinks=False, code_theme="ansi_dark")
+    document.parsed = markup.parser().parse(text)  # Rich's own parser trusts what it reads
+    console = Console(
+        file=StringIO(),
+        width=width,
+        force_terminal=True,
+        color_system="truecolor",
+        theme=Theme(_STYLES),
+    )
+    return console.render_lines(document, pad=False)

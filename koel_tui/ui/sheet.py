@@ -1,0 +1,69 @@
+"""A widget made of rows, however many: only those in sight are ever made."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.text import Text
+from textual.geometry import Size
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its text in styles, and which line and character of the whole text it begins at."""
+
+    segments: Sequence[Segment]
+    line: int
+    column: int = 0
+
+
+class Sheet(Widget):
+    """Shows rows as high as they are; what is selected of them is copied as it was written."""
+
+    DEFAULT_CSS = """
+    Sheet {
+        width: 1fr;
+        height: auto;
+    }
+    """
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """The whole text."""
+
+    @abstractmethod
+    def count(self, width: int) -> int:
+        """Return how many rows there are at this width."""
+
+    @abstractmethod
+    def row(self, index: int) -> Row:
+        """Return a row of the width counted last."""
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Return how many rows there are."""
+        return self.count(width)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str]:
+        """Return what is selected."""
+        return selection.extract(self.text), "\n"
+
+    def render_line(self, y: int) -> Strip:
+        """Return one row as it is painted."""
+        width = self.content_size.width
+        style = self.visual_style.rich_style
+        if y >= self.count(width):
+            return Strip.blank(width, style)
+        row = self.row(y)
+        segments = Segment.apply_style(row.segments, style)
+        if (selection := self.text_selection) and (span := selection.get_span(row.line)):
+            text = Text.assemble(*((each.text, each.style or "") for each in segments))
+            end = span[1] - row.column if span[1] >= 0 else len(text)
+            text.stylize(self.selection_style, max(0, span[0] - row.column), max(0, end))
+            segments = text.render(self.app.console)
+        strip = Strip(segments).adjust_cell_length(width, style)
+        return strip.apply_offsets(row.column, row.line)

@@ -1,0 +1,104 @@
+"""Text cut into rows of so many cells, fast enough for megabytes. Pure."""
+
+import re
+import unicodedata
+from array import array
+from dataclasses import dataclass
+from functools import cache
+
+_FILLER = "\0"
+"""Stands after each character of two cells, so that one place in a text is one cell."""
+_WIDE = re.compile(
+    "[\u1100-\u115f\u231a-\u23ff\u25fd\u25fe\u2600-\u27bf\u2b1b-\u2b55\u2630-\u268f\u2e80-\ua4cf"
+    "\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe1f\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6"
+    "\U00016fe0-\U0001b2ff\U0001d300-\U0001d37f\U0001f000-\U0001faff\U00020000-\U0003fffd]+"
+)
+"""Some of these take one cell in some terminals: their rows end a little early there."""
+_VARIATION_SELECTORS = range(0xFE00, 0xFE10)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row, and where its text begins: which line of the text, which character of it."""
+
+    text: str
+    line: int
+    column: int
+
+
+class Wrapping:
+    """A text in rows of one width, broken at spaces where there are any.
+
+    It is free of control characters other than tabs and newlines. Rows are found by one pass of a
+    regular expression and cut out when asked for: a row of its own for each would take seconds.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = _measured(text)
+        self._starts = array("L", (0,))
+        self._width = 0
+
+    @property
+    def text(self) -> str:
+        """The text, with spaces for tabs."""
+        return self._text.replace(_FILLER, "")
+
+    def show(self, text: str) -> None:
+        """Take a longer text that begins with the one so far; only its end is wrapped."""
+        self._text = _measured(text)
+        if self._width:
+            self._wrap_from(self._starts.pop())
+
+    def count(self, width: int) -> int:
+        """Return how many rows of `width` cells the text takes."""
+        if width != self._width:
+            self._width = width
+            self._starts = array("L")
+            self._wrap_from(0)
+        return len(self._starts)
+
+    def row(self, index: int) -> Row:
+        """Return a row of the width counted last."""
+        start = self._starts[index]
+        end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self._text)
+        line_start = self._text.rfind("\n", 0, start) + 1
+        return Row(
+            self._text[start:end].rstrip("\n").replace(_FILLER, ""),
+            self._text.count("\n", 0, start),
+            start - line_start - self._text.count(_FILLER, line_start, start),
+        )
+
+    def _wrap_from(self, start: int) -> None:
+        found = _rows(max(1, self._width), self._text.isascii()).finditer(self._text, start)
+        end = len(self._text)
+        self._starts.extend(place for row in found if (place := row.start()) < end)
+        if not self._starts:
+            self._starts.append(0)
+
+
+def _measured(text: str) -> str:
+    text = text.expandtabs(8)
+    if text.isascii():
+        return text
+    return _WIDE.sub(lambda run: _FILLER.join(run[0]) + _FILLER, text)
+
+
+@cache
+def _rows(width: int, ascii_only: bool) -> re.Pattern[str]:
+    """Return what matches a row: to its line's end, else to its last space, else all it holds."""
+    cell = r"[^\n]" if ascii_only else rf"[^\n][{_marks()}]*+"
+    halved = rf"(?!{_FILLER})|(?:{cell}){{{max(1, width - 1)}}}"
+    return re.compile(
+        rf"(?:{cell}){{0,{width}}}(?: *(?:\n|\Z)| +)"
+        rf"|(?:{cell}){{{width}}}{'' if ascii_only else halved}"
+    )
+
+
+@cache
+def _marks() -> str:
+    """Return the characters that take no cell, for a class of a regular expression."""
+    return "".join(
+        chr(code)
+        for code in range(0x300, 0x10000)
+        if unicodedata.category(chr(code)) == "Mn" and code not in _VARIATION_SELECTORS
+    )

@@ -1,0 +1,152 @@
+"""Answers too big for Markdown: plain, with an offer, and never in the way of anything else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import pytest
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.big import BigAnswer
+from koel_tui.ui.rendered import Rendered
+from koel_tui.ui.transcript import MAX_WIDGETS
+from tests.ui.window import Window, opened
+
+MEGABYTE = 1_000_000
+OFFER = "shown plainly: too big for Markdown · alt+m renders it"
+ROW = "|" + "cell|" * 20 + "\n"
+TABLE = ROW + "|" + "---|" * 20 + "\n" + ROW * 40
+BIG = {
+    "long": "word **bold** " * 3000,
+    "items": "- item\n" * 2000,
+    "table": TABLE,
+    "line": "x" * MEGABYTE,
+    "wide line": "林" * (MEGABYTE // 3),
+    "lines": "a line of a log, perhaps\n" * (MEGABYTE // 25),
+}
+
+
+@asynccontextmanager
+async def answered(answer: str, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Window]:
+    """Open a window on a thread with this answer, and wait until its end is read."""
+    storage = MemoryStorage()
+    said = (Message("u", "user", "Go."), Message("a", "assistant", answer))
+    await storage.save("big", ChatState(messages=said))
+    async with opened(size=size, storage=storage, thread="big") as window:
+        await window.until(lambda: window.shown[-1:] == [answer])
+        await window.until(lambda: window.transcript.is_vertical_scroll_end)
+        yield window
+
+
+class Gaps:
+    """Watches for how long the event loop does nothing else."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    async def watch(self) -> None:
+        before = monotonic()
+        while True:
+            await asyncio.sleep(0.001)
+            now = monotonic()
+            self.longest = max(self.longest, now - before)
+            before = now
+
+
+@pytest.mark.parametrize("name", BIG)
+async def test_a_big_answer_is_shown_plainly_in_few_widgets(name: str) -> None:
+    async with answered(BIG[name]) as window:
+        await window.reads(OFFER)
+        assert len(window.transcript.query("*")) < 20
+        await window.press("ctrl+home")
+        await window.reads("Go.")
+        await window.reads(BIG[name].split("\n")[0][:20])
+        await window.press("pagedown", "ctrl+end")
+        await window.reads(OFFER)
+
+
+async def test_the_widgets_are_bounded_with_one_answer_just_within_the_limit() -> None:
+    async with answered("- item\n" * 34 + "\nthe end") as window:
+        await window.reads("the end")
+        assert OFFER not in window.view
+        for _ in range(20):
+            await window.press("pageup")
+        await window.reads("Go.")
+        assert len(window.transcript.query("*")) <= MAX_WIDGETS
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 15)])
+async def test_a_plain_answer_is_rendered_when_asked_for_and_plain_again(
+    size: tuple[int, int],
+) -> None:
+    async with answered("word **bold** " * 3000 + "\n\n# The end", size) as window:
+        await window.reads("# The end")
+        await window.reads("alt+m")
+        await window.press("alt+m")
+        await window.reads("rendered as Markdown")
+        assert "# The end" not in window.view and "The end" in window.view
+        assert "**" not in window.view
+        row = next(n for n, line in enumerate(window.lines) if "alt+m shows it" in line)
+        await window.pilot.click(offset=(5, row))
+        await window.reads("# The end")
+        await window.pilot.click(offset=(5, row))
+        await window.reads("rendered as Markdown")
+        await window.pilot.resize_terminal(100, 30)
+        await window.until(
+            lambda: max(len(line.rstrip(" ▁▂▃▄▅▆▇█")) for line in window.view.split("\n")) > 85
+        )
+        assert "**" not in window.view
+
+
+async def test_there_must_be_a_plain_answer_to_render() -> None:
+    async with answered("small") as window:
+        await window.press("alt+m")
+        await window.sees("No answer here is shown plainly.")
+
+
+async def test_an_answer_that_grows_is_offered_when_it_is_whole() -> None:
+    async with opened() as window:
+        turn = await window.ask("Go")
+        turn.write("word " * 7000)
+        await window.reads("too big for Markdown")
+        await window.press("alt+m")
+        assert "alt+m" not in window.view
+        turn.write("the end")
+        await window.reads("the end")
+        turn.finish()
+        await window.reads(OFFER)
+        await window.press("alt+m")
+        await window.until(lambda: bool(window.transcript.query(Rendered)))
+
+
+async def test_what_is_selected_of_a_plain_answer_is_copied_as_written() -> None:
+    async with answered("x" * 200 + " end\nbegin **bold** " * 4000) as window:
+        view = window.transcript.query_one(BigAnswer)
+        (text,) = [child for child in view.children if child.allow_select and child.size.height > 9]
+        text.text_select_all()
+        await window.press("ctrl+c")
+        await window.until(lambda: window.app.clipboard.startswith("x" * 200 + " end\nbegin **b"))
+
+
+@pytest.mark.parametrize("name", BIG)
+async def test_nothing_big_holds_up_the_window(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gaps = Gaps()
+    async with opened() as window:
+        turn = await window.ask("Go")
+        turn.write("x")
+        await window.reads("x")
+        watching = asyncio.create_task(gaps.watch())
+        turn.write("\n\n" + BIG[name])
+        turn.finish()
+        await window.reads("alt+m")
+        opening = gaps.longest
+        await window.press("ctrl+home", "pagedown", "ctrl+end", "alt+m")
+        await window.until(lambda: bool(window.transcript.query(Rendered)))
+        watching.cancel()
+    with capsys.disabled():
+        print(f"\n{name}: longest gap {opening:.3f} s, rendering too {gaps.longest:.3f} s")
+    assert gaps.longest < 2.5  # ten times what is allowed, on a machine that does other things too
