@@ -13,9 +13,11 @@ from textual.screen import Screen
 
 from koel_tui.text import safe_text
 from koel_tui.ui import inside
+from koel_tui.ui.garbage import Garbage
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
 from koel_tui.ui.pastes import joined
+from koel_tui.ui.saved import told_of_conflicts
 from koel_tui.ui.tabbed import TabbedApp
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class KoelApp(TabbedApp):
         self._asked_to_quit = float("-inf")
         self._leaving = False
         self._signals = Signals(self._leave)
+        self._garbage = Garbage()
 
     @property
     def fatal(self) -> BaseException | None:
@@ -80,6 +83,7 @@ class KoelApp(TabbedApp):
         """Give the signals back, and save what an unforeseen end left unsaved."""
         self._signals.release()
         await self._close()
+        self._garbage.end()
 
     # What the user does
 
@@ -101,7 +105,11 @@ class KoelApp(TabbedApp):
         self.run_worker(self._edit_prompt(), group="editor")
 
     async def action_copy_or_quit(self) -> None:
-        """Quit at the second press; a selection was copied before this is reached."""
+        """Copy what is selected of the messages, else quit at the second press."""
+        if selected := self.screen.get_selected_text():
+            self.copy_to_clipboard(selected)
+            self.screen.clear_selection()
+            return
         if monotonic() - self._asked_to_quit < _QUIT_WITHIN:
             await self.action_quit()
             return
@@ -132,22 +140,19 @@ class KoelApp(TabbedApp):
         self._tell_conflicts()
         if not self._leaving:
             self._memory.keep(self._open_tabs())
+        if not any(conversation.busy for conversation in self._desk.tabs):
+            self._garbage.tidy()
 
     def _tell_conflicts(self) -> None:
-        backend = self._startup.backend
-        # Only a storage made of files can find one changed by somebody else.
-        found = getattr(backend.storage, "conflicts", ()) if backend is not None else ()
-        for conflict in found[self._conflicts :]:
-            self._tell(
-                "A thread was changed elsewhere. What is written here is saved beside it, in "
-                f"{conflict.path}",
-                "warning",
-            )
-        self._conflicts = len(found)
+        if self._startup.backend is not None:
+            for line in told_of_conflicts(self._startup.backend.storage, self._conflicts):
+                self._conflicts += 1
+                self._tell(line, "warning")
 
     async def _start(self) -> None:
         self._pane.prompt.recall(await self._memory.history())
         backend = await self._startup.connect(self._connect)
+        self._garbage.begin()
         if backend is not None and self._leaving:
             await backend.close()
             return
@@ -156,6 +161,7 @@ class KoelApp(TabbedApp):
             await self._show_active()  # its thread can be read now
             await self._look_at_saved(backend)
             await self._startup.load()
+            self._startup.index()
         self.changed(self._desk.active)
 
     async def _look_at_saved(self, backend: "Backend") -> None:

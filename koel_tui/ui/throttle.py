@@ -1,13 +1,19 @@
 """Painting not more often than the eye needs, and always once after the last change."""
 
 from collections.abc import Awaitable, Callable
-from time import monotonic
+from time import monotonic, thread_time
 
 from textual.message_pump import MessagePump
 
 Flush = Callable[[], Awaitable[None]]
 Schedule = Callable[[float, Flush], object]
+Clock = Callable[[], float]
 
+_SHARE = 1 / 8
+"""How much of its thread's time painting may take: what it takes is missing where a model computes
+on every processor, and whoever types waits for what is being painted."""
+_LONGEST = 0.5
+"""Seconds between two flushes that are asked for, however dear they are."""
 _SOON = 0.001
 """As soon as possible; a Textual timer of no length at all fails."""
 
@@ -21,29 +27,54 @@ def in_queue_of(pump: MessagePump) -> Schedule:
     return lambda delay, flush: pump.set_timer(max(_SOON, delay), lambda: pump.call_later(flush))
 
 
+def period(cost: float, interval: float) -> float:
+    """Return the seconds from one flush to the next when the first has cost so many of computing.
+
+    As short as `interval` while a flush is cheap, and so long that it keeps to its share.
+    """
+    return max(interval, min(cost / _SHARE, _LONGEST))
+
+
 class Throttle:
     """Calls `flush` after a poke, at most once every `interval` seconds; no poke is lost.
 
-    The interval counts from the end of a flush, so a slow flush leaves time for keys.
+    Dear flushes come less often. What one costs is known only when all it led to is painted: it is
+    what the thread has computed until the next one is due, keys that were typed included.
     """
 
-    def __init__(self, schedule: Schedule, flush: Flush, interval: float) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        flush: Flush,
+        interval: float,
+        *,
+        clock: Clock = monotonic,
+        computed: Clock = thread_time,
+    ) -> None:
         self._schedule = schedule
         self._flush = flush
         self._interval = interval
+        self._clock = clock
+        self._computed = computed
         self._waiting = False
-        self._flushed_at = float("-inf")
+        self._began = float("-inf")
+        self._computed_before = 0.0
 
     def poke(self) -> None:
         """Ask for a flush; pokes until it starts are one."""
         if not self._waiting:
             self._waiting = True
-            self._schedule(max(0.0, self._flushed_at + self._interval - monotonic()), self._run)
+            self._schedule(max(0.0, self._wait(self._interval)), self._run)
+
+    def _wait(self, seconds: float) -> float:
+        return self._began + seconds - self._clock()
 
     async def _run(self) -> None:
+        cost = self._computed() - self._computed_before
+        if (wait := self._wait(period(cost, self._interval))) > 0:
+            self._schedule(wait, self._run)
+            return
         # Cleared first: what changes while the flush runs asks for another one.
         self._waiting = False
-        try:
-            await self._flush()
-        finally:
-            self._flushed_at = monotonic()
+        self._began, self._computed_before = self._clock(), self._computed()
+        await self._flush()

@@ -8,7 +8,14 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def line(what: str, ours: float, reference: float, unit: str, against: str) -> str:
+def share(values: Sequence[float], part: float) -> float:
+    """Return the value that such a part of them stays within: 0.9 is the ninetieth percentile."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+
+
+def line(what: str, ours: float, reference: float, unit: str, against: str, limit: str = "") -> str:
+    """Return a figure beside its reference, and beside its limit where there is one."""
     return (
         f"{what}: {ours:.3g} {unit}, {against} {reference:.3g} {unit}, ratio {ours / reference:.3f}"
+        + (f" (limit {limit})" if limit else "")
     )

@@ -1,0 +1,33 @@
+"""Looking for garbage when nobody waits: a full look holds up keys for a tenth of a second."""
+
+import gc
+
+_SELDOM = 1000
+"""Full looks while something is being written: after so many smaller ones, which take no time."""
+_ENOUGH = 10
+"""Smaller looks after which a full one may find something."""
+
+
+class Garbage:
+    """Decides for the process when Python looks through everything for what nobody refers to.
+
+    Left alone it does so every few seconds while an answer is painted.
+    """
+
+    def __init__(self) -> None:
+        self._before = gc.get_threshold()
+
+    def begin(self) -> None:
+        """Leave out for good what is there by now, most of it imported, and look seldom."""
+        gc.freeze()
+        gc.set_threshold(*self._before[:2], _SELDOM)
+
+    def tidy(self) -> None:
+        """Look now, if there was enough to make garbage; nobody waits."""
+        if gc.get_count()[2] > _ENOUGH:
+            gc.collect()
+
+    def end(self) -> None:
+        """Let Python do as it did before."""
+        gc.unfreeze()
+        gc.set_threshold(*self._before)

@@ -1,0 +1,43 @@
+"""An agent that answers everything with the same endless text, at a given pace."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from ag_ui.core import (
+    BaseEvent,
+    RunAgentInput,
+    RunStartedEvent,
+    TextMessageContentEvent,
+    TextMessageStartEvent,
+)
+
+from koel_tui.agents import ModelInfo
+from tests.benchmarks.ui.answers import tokens
+
+
+class PacedAgent:
+    """Implements ModelAgent. Tokens are due at fixed moments, however late the window reads."""
+
+    def __init__(self, tokens_per_s: float) -> None:
+        self._gap = 1 / tokens_per_s
+
+    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+        loop = asyncio.get_running_loop()
+        answer = f"answer-{input.run_id}"
+        yield RunStartedEvent(thread_id=input.thread_id, run_id=input.run_id)
+        yield TextMessageStartEvent(message_id=answer, role="assistant")
+        due = loop.time()
+        for token in tokens():
+            due += self._gap
+            if (wait := due - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            yield TextMessageContentEvent(message_id=answer, delta=token)
+
+    async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
+        return ModelInfo("Paced-1B", 8192)
+
+    async def release(self, thread_id: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,138 @@
+"""How soon a thread and a tab are there, beside the minimal program. Run alone."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from koel_tui import paths
+from koel_tui.storage import JsonFileStorage
+from koel_tui.ui.open_tabs import OpenTab, OpenTabs
+from koel_tui.ui.pastes import Draft
+from koel_tui.ui.tabs_file import TabsFile
+from tests.benchmarks.report import line, median
+from tests.benchmarks.ui.answers import history, last_words
+from tests.benchmarks.ui.outside import ENTER, KOEL, Outside, module
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
+ROUNDS = 7
+TABS = 30
+TAB_MESSAGES = 200
+LONG = 500
+SETTLED = 1.0
+CTRL_O = "\x0f"
+F2 = "\x1bOQ"
+F6 = "\x1b[17~"
+
+
+def mount_in_minimal(messages: int) -> float:
+    """Return how long the minimal program takes to show so many messages."""
+    with Outside(module("reference", "none", 1, messages)) as program:
+        program.see("Ask anything.")
+        program.watch(SETTLED)
+        return -program.send(F2) + program.see(last_words(messages))
+
+
+def open_long(threads: Path) -> float:
+    """Return how long the window takes from enter in the list to the end of a long thread."""
+    with Outside(module("program", threads, 1)) as program:
+        program.see("Paced-1B")
+        program.watch(SETTLED)
+        program.send(CTRL_O)
+        program.see(f"{LONG} messages")
+        program.watch(SETTLED)
+        return -program.send(ENTER) + program.see(last_words(LONG))
+
+
+def test_opening_a_long_thread(tmp_path: Path) -> None:
+    asyncio.run(JsonFileStorage(tmp_path).save("long", history(LONG)))
+    ours = [open_long(tmp_path) for _ in range(3)]
+    print()
+    print(
+        line(
+            f"open a thread of {LONG} messages until its end is seen",
+            median(ours),
+            mount_in_minimal(LONG),
+            "s",
+            "minimal program mounting all of them",
+            "0.3 s",
+        )
+    )
+
+
+@contextmanager
+def saved_tabs(count: int) -> Iterator[None]:
+    """Leave so many tabs to the next window."""
+    tabs_file = TabsFile(paths.private_directory(paths.state_dir()))
+    tabs_file.open()
+    kept = (OpenTab(f"t{n}", f"T{n}", Draft("")) for n in range(count))
+    tabs_file.write(OpenTabs(tuple(kept), active=0))
+    tabs_file.close()
+    yield
+    for path in paths.state_dir().glob("tabs-*"):
+        path.unlink()
+
+
+def start() -> float:
+    """Return how long the program takes until the first tab's title is seen."""
+    with Outside([KOEL]) as program:
+        return program.see("1 T0") - program.begun
+
+
+def test_starting_with_many_tabs() -> None:
+    few, many = [], []
+    for _ in range(ROUNDS + 1):
+        with saved_tabs(1):
+            few.append(start())
+        with saved_tabs(TABS):
+            many.append(start())
+    print()
+    print(
+        line(
+            f"start with {TABS} saved tabs",
+            median(many[1:]),  # the first warms the file cache
+            median(few[1:]),
+            "s",
+            "with one",
+            "0.1 s more",
+        )
+    )
+
+
+def test_switching_tabs() -> None:
+    paths.private_directory(paths.data_dir())
+    threads = paths.private_directory(paths.threads_dir())
+    storage = JsonFileStorage(threads)
+
+    async def save() -> None:
+        for n in range(TABS):
+            await storage.save(f"t{n}", history(TAB_MESSAGES, f"T{n}-"))
+
+    asyncio.run(save())
+    first: list[float] = []
+    again: list[float] = []
+    with saved_tabs(TABS), Outside(module("program", threads, 1)) as program:
+        program.see(last_words(TAB_MESSAGES, "T0-"))
+        program.see("Paced-1B")
+        program.watch(SETTLED)
+        for seconds in (first, again):
+            for n in (*range(1, TABS), 0):
+                begin = program.send(F6)
+                seconds.append(program.see(last_words(TAB_MESSAGES, f"T{n}-")) - begin)
+                program.watch(0.2)
+    minimal = mount_in_minimal(TAB_MESSAGES)
+    against = f"minimal program mounting the {TAB_MESSAGES} messages"
+    print()
+    for what, values in (("", again), (" for the first time, reading it", first)):
+        print(
+            line(
+                f"switch to a tab of {TAB_MESSAGES} messages among {TABS}{what}",
+                median(values),
+                minimal,
+                "s",
+                against,
+                "0.15 s",
+            )
+        )

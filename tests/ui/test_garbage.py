@@ -1,0 +1,61 @@
+"""A full look for garbage waits until nobody does, and comes then."""
+
+import gc
+import weakref
+
+from koel_tui.ui.garbage import Garbage
+from tests.ui.window import opened
+
+
+class Knot:
+    """Refers to itself: only a look for garbage ends it."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+def old_knot() -> "weakref.ref[Knot]":
+    """Return a knot that no smaller look finds any more, and that nobody refers to."""
+    knot = Knot()
+    gc.collect(1)
+    return weakref.ref(knot)
+
+
+def small_looks(count: int) -> None:
+    for _ in range(count):
+        gc.collect(1)
+
+
+def test_tidying_waits_until_it_is_worth_it() -> None:
+    before, garbage = gc.get_threshold(), Garbage()
+    garbage.begin()
+    try:
+        garbage.tidy()
+        small_looks(1)
+        knot = old_knot()
+        garbage.tidy()
+        assert knot() is not None
+        small_looks(12)
+        garbage.tidy()
+        assert knot() is None
+    finally:
+        garbage.end()
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
+
+
+async def test_the_window_tidies_when_no_answer_is_written() -> None:
+    before = gc.get_threshold()
+    async with opened() as window:
+        turn = await window.ask("One")
+        turn.write("Two")
+        await window.reads("Two")
+        knot = old_knot()
+        small_looks(12)
+        window.app._look()
+        assert knot() is not None
+        turn.finish()
+        await window.until(lambda: "saved" in window.status)
+        small_looks(12)
+        await window.until(lambda: knot() is None, "a look for garbage")
+        assert gc.get_threshold() != before
+    assert gc.get_threshold() == before

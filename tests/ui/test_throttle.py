@@ -1,0 +1,101 @@
+"""Painting keeps to its share of the time, and the last change is always painted."""
+
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from operator import itemgetter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.ui.throttle import Throttle, period
+
+
+class Painted:
+    """A throttle with clocks that stand still until they are moved, and what it asked for."""
+
+    def __init__(self, interval: float, cost: float = 0.0) -> None:
+        self.now = self.computed = 100.0
+        self.flushed: list[float] = []
+        self.pokes_within = 0
+        self._cost = cost
+        self._scheduled: list[tuple[float, Callable[[], Awaitable[None]]]] = []
+        self.throttle = Throttle(
+            lambda delay, run: self._scheduled.append((self.now + delay, run)),
+            self._flush,
+            interval,
+            clock=lambda: self.now,
+            computed=lambda: self.computed,
+        )
+
+    async def _flush(self) -> None:
+        self.flushed.append(self.now)
+        self.computed += self._cost
+        if self.pokes_within:
+            self.pokes_within -= 1
+            self.throttle.poke()
+
+    async def until(self, end: float) -> None:
+        """Let all that was scheduled up to then happen."""
+        while self._scheduled and min(self._scheduled, key=itemgetter(0))[0] <= end:
+            self._scheduled.sort(key=itemgetter(0))
+            at, run = self._scheduled.pop(0)
+            self.now = max(self.now, at)
+            await run()
+        self.now = end
+
+    @property
+    def gaps(self) -> list[float]:
+        """Seconds between the flushes."""
+        return [later - earlier for earlier, later in pairwise(self.flushed)]
+
+
+async def test_many_pokes_are_one_flush() -> None:
+    painted = Painted(interval=10.0)
+    for _ in range(5):
+        painted.throttle.poke()
+    await painted.until(150.0)
+    assert len(painted.flushed) == 1
+    painted.throttle.poke()
+    await painted.until(151.0)
+    assert len(painted.flushed) == 2  # at once: the last one was long ago
+
+
+async def test_a_poke_during_a_flush_is_another_flush() -> None:
+    painted = Painted(interval=10.0)
+    painted.pokes_within = 1
+    painted.throttle.poke()
+    await painted.until(150.0)
+    assert painted.gaps == [10.0]
+
+
+async def test_a_flush_that_fails_does_not_end_the_painting() -> None:
+    scheduled: list[Callable[[], Awaitable[None]]] = []
+
+    async def flush() -> None:
+        raise RuntimeError
+
+    throttle = Throttle(lambda delay, run: scheduled.append(run), flush, interval=0)
+    throttle.poke()
+    with pytest.raises(RuntimeError):
+        await scheduled[0]()
+    throttle.poke()
+    assert len(scheduled) == 2
+
+
+@pytest.mark.parametrize(("cost", "gap"), [(0.001, 0.05), (0.02, 0.16), (0.05, 0.4), (3.0, 0.5)])
+async def test_dear_flushes_come_less_often_and_the_last_one_comes(cost: float, gap: float) -> None:
+    painted = Painted(interval=0.05, cost=cost)
+    for _ in range(400):  # a token each hundredth of a second
+        painted.throttle.poke()
+        await painted.until(painted.now + 0.01)
+    assert min(painted.gaps) == pytest.approx(gap, abs=0.001)
+    assert max(painted.gaps) == pytest.approx(gap, abs=0.011)
+    last_poke = painted.now - 0.01
+    await painted.until(painted.now + 1)
+    assert painted.flushed[-1] >= last_poke
+
+
+@given(st.floats(0, 10), st.floats(0, 1))
+def test_a_period_is_never_shorter_than_asked_for(cost: float, interval: float) -> None:
+    assert interval <= period(cost, interval) <= max(interval, 0.5)
