@@ -1,8 +1,21 @@
 """The code blocks of an answer. Pure."""
 
+import re
 from dataclasses import dataclass
 
 from koel_tui.ui import markup
+
+_EXTENSION = re.compile(r"[a-z][a-z0-9]{0,5}")
+_EXTENSIONS = {
+    "bash": "sh", "c#": "cs", "c++": "cpp", "clojure": "clj", "console": "txt", "csharp": "cs",
+    "docker": "dockerfile", "elixir": "ex", "erlang": "erl", "f#": "fs", "fsharp": "fs",
+    "golang": "go", "haskell": "hs", "javascript": "js", "julia": "jl", "kotlin": "kt",
+    "latex": "tex", "make": "mk", "makefile": "mk", "markdown": "md", "matlab": "m", "ocaml": "ml",
+    "objective-c": "m", "pascal": "pas", "perl": "pl", "plain": "txt", "plaintext": "txt",
+    "powershell": "ps1", "prolog": "pl", "python": "py", "python3": "py", "ruby": "rb",
+    "rust": "rs", "scheme": "scm", "shell": "sh", "sh-session": "txt", "solidity": "sol",
+    "terraform": "tf", "text": "txt", "typescript": "ts", "viml": "vim", "zsh": "sh",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +31,12 @@ class Code:
         lines = self.text.count("\n") + (not self.text.endswith("\n"))
         size = "1 line" if lines == 1 else f"{lines} lines"
         return f"{self.language}, {size}" if self.language else size
+
+    @property
+    def extension(self) -> str:
+        """What the name of a file of it ends in; many languages are named by their own."""
+        language = self.language.lower()
+        return _EXTENSIONS.get(language, language if _EXTENSION.fullmatch(language) else "txt")
 
 
 def code_blocks(text: str) -> list[Code]:

@@ -7,12 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from typing import cast
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.control import Control
 from rich.segment import Segment
 from rich.text import Text
 from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingsMap
@@ -20,6 +23,7 @@ from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
+from textual.screen import Screen
 from textual.strip import Strip
 from textual.theme import ThemeProvider
 from textual.widget import MountError, Widget
@@ -53,9 +57,12 @@ def teach_alt_keys(keys: Iterable[str]) -> None:
 
 def _sequences(key: str) -> list[str]:
     *modifiers, name = key.split("+")
+    characters = _NAMED.get(name, (name,) if len(name) == 1 else ())  # alt+up is known as it is
     if modifiers == ["alt"]:
-        return [f"\x1b{character}" for character in _NAMED.get(name, (name,))]
-    return [f"\x1b{name.upper()}"] if modifiers == ["alt", "shift"] else []
+        return [f"\x1b{character}" for character in characters]
+    if modifiers == ["alt", "shift"]:
+        return [f"\x1b{character.upper()}" for character in characters]
+    return []
 
 
 def bindings_of(node: DOMNode, key: str) -> list[Binding]:
@@ -203,6 +210,57 @@ class Palette(CommandPalette):
             super()._action_command_list(action)
 
 
+_Update = LayoutUpdate | ChopsUpdate
+
+
+class SentLines:
+    """What was sent of each line last, so that it is not sent twice.
+
+    With every word of an answer Textual sends all the lines of it anew.
+    """
+
+    def __init__(self) -> None:
+        self._sent: dict[int, str] = {}
+
+    def forget(self) -> None:
+        """Take nothing for granted: the terminal was another program's, or has another size."""
+        self._sent.clear()
+
+    def without_repeats(self, update: _Update) -> CompositorUpdate:
+        """Return the part of an update that changes anything."""
+        return _Changes(update, self._sent)
+
+
+class _Changes(CompositorUpdate):
+    """The pieces of an update that are not the last ones sent of their lines."""
+
+    def __init__(self, update: _Update, sent: dict[int, str]) -> None:
+        self._update = update
+        self._sent = sent
+
+    def render_segments(self, console: Console) -> str:
+        # Called only when the update is really sent.
+        changed = []
+        for y, piece in _pieces(self._update, console):
+            if self._sent.get(y) != piece:
+                self._sent[y] = piece
+                changed.append(piece)
+        return "".join(changed)
+
+
+def _pieces(update: _Update, console: Console) -> Iterator[tuple[int, str]]:
+    """Yield an update line by line; each piece says itself where it goes."""
+    if isinstance(update, LayoutUpdate):
+        left, top, _, _ = update.region
+        for y, strips in enumerate(update.strips, top):
+            line = "".join(strip.render(console) for strip in strips)
+            yield y, f"{Control.move_to(left, y).segment.text}{line}"
+    else:
+        for span in update.spans:
+            piece = ChopsUpdate(update.chops, [span], update.chop_ends)
+            yield span[0], piece.render_segments(console)
+
+
 class QuietApp(App[int]):
     """An app whose errors end it with one line, and with the traceback in the log.
 
@@ -212,6 +270,7 @@ class QuietApp(App[int]):
     def __init__(self) -> None:
         super().__init__()
         self.crash: Exception | None = None
+        self._sent: SentLines | None = None
         # Those of the cells of a table would be read as markup: text of a model, under the mouse.
         self._disable_tooltips = True
 
@@ -219,7 +278,19 @@ class QuietApp(App[int]):
         """Take control characters out of what is pasted, whichever field it goes to."""
         if isinstance(event, events.Paste):
             event.text = safe_text(repair(_ONE_LINE_END.sub("\n", event.text)))
+        if isinstance(event, events.Resize) and self._sent is not None:
+            self._sent.forget()  # so it does after another program has had the terminal
         await super().on_event(event)
+
+    def spare_the_line(self) -> None:
+        """Send only those lines to the terminal that are others than before."""
+        self._sent = SentLines()
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        if self._sent is not None and isinstance(renderable, _Update):
+            # Of an update Textual asks nothing but its segments.
+            renderable = cast("RenderableType", self._sent.without_repeats(renderable))
+        super()._display(screen, renderable)
 
     def action_command_palette(self) -> None:
         """Show the command palette, once."""

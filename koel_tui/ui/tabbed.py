@@ -48,6 +48,8 @@ class TabbedApp(inside.QuietApp):
         self._visitor = Visitor(self, self._tell, self._copier.text)
         self._hint = ""
         self._tabbar = TabBar(label_of(self._desk.active, unread=False))
+        if low_bandwidth:
+            self.spare_the_line()
         slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
         self._pane = Pane(self._memory.remember, slow or FLUSH_INTERVAL)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
@@ -154,6 +156,10 @@ class TabbedApp(inside.QuietApp):
         """Scroll the transcript while the prompt keeps the focus."""
         self._pane.scroll_messages(where)
 
+    def action_step_message(self, direction: int) -> None:
+        """Go to the message of the user above (-1) or below (1) what is being read."""
+        self._pane.step_message(direction)
+
     def action_fold(self) -> None:
         """Unfold thinking and calls in the tab in front, or fold them again."""
         self._desk.active.fold()
@@ -175,9 +181,19 @@ class TabbedApp(inside.QuietApp):
         """Choose a link of the newest answer of the tab in front."""
         self._visitor.choose(self._desk.active.last_answer)
 
+    def action_save_code(self) -> None:
+        """Save a code block of the newest answer to a file, under a name the user confirms."""
+        from koel_tui.ui.saving import save_code
+
+        save_code(self, self._desk.active.last_answer, self._desk.active.title, self._tell)
+
     def action_go_on(self) -> None:
         """Go on with the stopped answer of the tab in front."""
         self._desk.active.go_on()
+
+    def action_retry(self) -> None:
+        """Run the turn of the tab in front that failed again."""
+        self._desk.active.retry()
 
     # What Textual asks or tells
 

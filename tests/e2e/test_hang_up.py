@@ -6,16 +6,8 @@ import time
 import psutil
 import pytest
 
-from koel_tui.storage import JsonFileStorage
 from tests.e2e.terminal import Terminal
-
-
-async def saved_texts() -> list[str]:
-    storage = JsonFileStorage()
-    (thread_id,) = await storage.list_threads()
-    state = await storage.load(thread_id)
-    assert state is not None
-    return [message.content for message in state.messages]
+from tests.e2e.threads import saved_texts
 
 
 @pytest.mark.timeout(90)

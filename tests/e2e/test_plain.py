@@ -6,19 +6,11 @@ import signal
 
 import pytest
 
-from koel_tui.storage import JsonFileStorage
 from tests.e2e.terminal import Terminal
+from tests.e2e.threads import saved_texts
 
 SHORT = {"KOEL_TEMPERATURE": "0", "KOEL_MAX_OUTPUT_TOKENS": "12"}
 LONG = {"KOEL_TEMPERATURE": "0"}
-
-
-async def saved_texts() -> list[str]:
-    storage = JsonFileStorage()
-    (thread_id,) = await storage.list_threads()
-    state = await storage.load(thread_id)
-    assert state is not None
-    return [message.content for message in state.messages]
 
 
 def prompts(screen: str) -> bool:

@@ -136,7 +136,7 @@ async def test_help_shows_remapped_keys() -> None:
 
 
 async def test_the_palette_offers_our_commands_and_runs_them() -> None:
-    async with opened(size=(80, 60)) as window:
+    async with opened(size=(80, 100)) as window:
         (await window.ask("First")).finish()
         await window.press("ctrl+p")
         await window.until(lambda: isinstance(window.app.screen, CommandPalette))

@@ -1,0 +1,135 @@
+"""Code blocks saved to files: chosen, named, and never over another file."""
+
+from pathlib import Path
+
+import pytest
+
+from koel_tui.ui.code import Code
+from koel_tui.ui.new_file import name_for, write_new
+from koel_tui.ui.saving import CodePicker, NamePanel
+from tests.ui.window import Window, opened
+
+TWO = "One:\n```python\nprint(1)\n```\ntwo:\n```\nls\nps\n```\n"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
+async def answered(window: Window, answer: str, question: str = "Code?") -> None:
+    turn = await window.ask(question)
+    turn.write(answer)
+    turn.finish()
+    await window.until(lambda: not window.app._desk.active.busy)
+
+
+async def naming(window: Window) -> NamePanel:
+    await window.until(lambda: isinstance(window.app.screen, NamePanel))
+    await window.sees("enter saves")
+    assert isinstance(window.app.screen, NamePanel)
+    return window.app.screen
+
+
+async def back(window: Window) -> None:
+    await window.until(lambda: len(window.app.screen_stack) == 1)
+
+
+@pytest.mark.parametrize(
+    ("language", "extension"),
+    [("python", "py"), ("C++", "cpp"), ("json", "json"), ("", "txt"), ("../../x", "txt"),
+     ("a language", "txt"), ("TypeScript", "ts")],
+)  # fmt: skip
+def test_a_file_ends_as_its_language_does(language: str, extension: str) -> None:
+    assert Code("x", language).extension == extension
+
+
+def test_a_proposed_name_is_no_path_and_no_hidden_file() -> None:
+    assert name_for(Code("x", "python"), "../.ssh/\x1b[31mkey?", 2) == "ssh 31mkey-2.py"
+    assert name_for(Code("x", ""), "", 1) == "thread-1.txt"
+
+
+def test_a_file_is_written_whole_and_as_others_are(here: Path) -> None:
+    ordinary = here / "ordinary"
+    ordinary.touch()
+    write_new(here / "new", "ä\ud800")
+    assert (here / "new").read_text() == "ä\ufffd"
+    assert (here / "new").stat().st_mode == ordinary.stat().st_mode
+    assert sorted(path.name for path in here.iterdir()) == ["new", "ordinary"]
+
+
+def test_what_is_there_is_not_touched(here: Path) -> None:
+    (here / "link").symlink_to(here / "nowhere")
+    (here / "file").write_text("mine")
+    for name in ("link", "file", "."):
+        with pytest.raises(FileExistsError):
+            write_new(here / name, "theirs")
+    assert (here / "file").read_text() == "mine" and not (here / "nowhere").exists()
+
+
+def test_a_file_that_cannot_be_written_is_not_begun(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.write", full)
+    with pytest.raises(OSError, match="No space"):
+        write_new(here / "new", "text")
+    assert list(here.iterdir()) == []
+
+
+async def test_one_of_several_blocks_is_chosen_and_saved(here: Path) -> None:
+    async with opened(size=(100, 24)) as window:
+        await window.press("alt+shift+b")
+        await window.sees("no code block in the last answer")
+        await answered(window, TWO)
+        await window.press("alt+shift+b")
+        await window.until(lambda: isinstance(window.app.screen, CodePicker))
+        await window.sees("1 print(1)")
+        await window.sees("python, 1 line")
+        await window.press("down", "enter")
+        await naming(window)
+        await window.press("enter")
+        await back(window)
+        assert (here / "Code-2.txt").read_text() == "ls\nps\n"
+        await window.sees("Saved code block 2 of 2 in")
+
+
+async def test_the_only_block_needs_no_choice_and_the_name_can_be_changed(here: Path) -> None:
+    (here / "Code-1.py").write_text("mine")
+    async with opened() as window:
+        await answered(window, "```python\nprint(1)\n```\n")
+        await window.press("alt+shift+b")
+        await naming(window)
+        await window.press("enter")
+        await window.sees("Code-1.py is there already. Type another name.")
+        await window.press("ctrl+u")
+        await window.press("enter")
+        await window.sees("Type the name of a file.")
+        await window.type("no such folder/x.py")
+        await window.press("enter")
+        await window.sees("cannot be written")
+        await window.press("ctrl+u")
+        await window.type("mine[b].py")
+        await window.press("enter")
+        await back(window)
+    assert (here / "Code-1.py").read_text() == "mine"
+    assert (here / "mine[b].py").read_text() == "print(1)\n"
+
+
+async def test_a_folder_that_may_not_be_written_to_is_told(here: Path) -> None:
+    async with opened() as window:
+        await answered(window, "```\nx\n```\n")
+        await window.press("alt+shift+b")
+        await naming(window)
+        await window.press("ctrl+u")
+        await window.type("/proc/x")
+        await window.press("enter")
+        await window.sees("/proc/x cannot be written")
+        await window.press("escape")
+        await back(window)
+    assert list(here.iterdir()) == []
