@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from koel_tui.text import safe_line
 from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
-from koel_tui.ui.entries import Entry, Place, Row
+from koel_tui.ui.entries import Entry, Place, Row, Spot
+from koel_tui.ui.footnotes import ended_within, rows_of
 from koel_tui.ui.listing import entries_of
 
 if TYPE_CHECKING:
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
     from koel_tui.session import ChatSession
 
 NEW_TITLE = "New thread"
-WELCOME = (
-    "Ask anything. The model runs on this computer.",
-    "",
-    "enter sends, ctrl+j starts a new line.",
-    "ctrl+n opens another tab, ctrl+o a saved thread.",
-    "f1 shows all keys.",
-    "",
-)
 _TITLE_LENGTH = 40
 
 
@@ -62,7 +55,7 @@ class Conversation:
         """Make the conversation; `asleep` is its saved thread, when that is to be read later."""
         self.key = key
         self.draft = ""
-        self.place: Place | None = None
+        self.place: Place | Spot | None = None
         self.figures = Figures()
         self.queue: list[str] = []
         self.problem = ""
@@ -129,6 +122,11 @@ class Conversation:
         return self._pace.per_s if self.busy else self.figures.tokens_per_s
 
     @property
+    def notice(self) -> str:
+        """What is wrong for all conversations alike; empty when nothing is."""
+        return self._listener.notice()
+
+    @property
     def unsaved(self) -> bool:
         """Whether something here is not on the disk yet."""
         return self._session is not None and self._session.dirty
@@ -173,10 +171,20 @@ class Conversation:
         """Let the model go on with the answer that was stopped."""
         if self.busy:
             return
-        if self._session is not None and _ended_within(self._session.state):
+        if self._session is not None and ended_within(self._session.state):
             self._begin(lambda session: session.continue_answer())
         else:
             self.problem = "No answer was stopped here, so there is none to go on with."
+        self._listener.changed(self)
+
+    def retry(self) -> None:
+        """Run again the turn that failed; what came of it is dropped."""
+        if self.busy:
+            return
+        if self.failed:
+            self._begin(lambda session: session.regenerate())
+        else:
+            self.problem = "No answer failed here, so there is none to try again."
         self._listener.changed(self)
 
     async def close(self) -> None:
@@ -213,30 +221,7 @@ class Conversation:
 
     def rows(self) -> Sequence[Row]:
         """Return what stands below the messages."""
-        state = self._session.state if self._session else None
-        rows: list[Row] = []
-        if self.untouched:
-            rows += [Row("welcome", line) for line in WELCOME]
-        if left_out := self.figures.trimmed_turns:
-            turns = "1 turn" if left_out == 1 else f"{left_out} turns"
-            rows.append(Row("hint", f"The oldest {turns} did not fit the model and were left out."))
-        if self.read_only:
-            rows.append(Row("error", f"✗ This thread can only be read here. {self.read_only}"))
-        elif self.problem:
-            rows.append(Row("error", f"✗ {self.problem}"))
-        if state is not None and state.error is not None:
-            rows.append(Row("error", f"✗ {state.error.message}"))
-            rows.append(Row("hint", "  ↑ brings your message back, enter sends it again."))
-        elif state is not None and _ended_unanswered(state):
-            rows.append(Row("hint", "stopped before an answer came"))
-        elif notice := self._listener.notice():
-            rows.append(Row("error", f"✗ {notice}"))
-        elif state is not None and not self.busy and _ended_within(state):
-            rows.append(Row("hint", "alt+g lets it go on"))
-        if self.busy and not _writes(state):
-            rows.append(Row("wait", f"⌛ {self.activity.words}…"))
-        rows += [Row("queued", f"queued: {safe_line(text)}") for text in self.queue]
-        return rows
+        return rows_of(self, self._session.state if self._session else None)
 
     def _send_next(self) -> None:
         if self._session is None or self._run is not None or not self.queue:
@@ -295,16 +280,3 @@ class Conversation:
             else:
                 continue
             self._listener.changed(self)
-
-
-def _ended_unanswered(state: "ChatState") -> bool:
-    last = state.messages[-1:]
-    return state.phase == "cancelled" and bool(last) and last[0].role == "user"
-
-
-def _ended_within(state: "ChatState") -> bool:
-    return any(last.role == "assistant" and last.interrupted for last in state.messages[-1:])
-
-
-def _writes(state: "ChatState | None") -> bool:
-    return state is not None and any(message.pieces for message in state.open_messages)

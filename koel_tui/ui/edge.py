@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from textual.content import Content
+from textual.style import Style
 from textual.widgets import Static
 
 from koel_tui.text import safe_text
 from koel_tui.ui.entries import Row
 
-_STYLES = {"error": "$text-error", "welcome": "$foreground"}
+_STYLES = {"error": "$text-error", "welcome": "$foreground", "action": "bold $text-accent"}
 _QUIET = "$foreground 60%"
 
 
@@ -30,7 +31,8 @@ class Edge(Static):
 
 
 def _content(row: Row) -> Content:
-    return Content.styled(safe_text(row.text), _STYLES.get(row.kind, _QUIET))
+    content = Content.styled(safe_text(row.text), _STYLES.get(row.kind, _QUIET))
+    return content.stylize(Style.from_meta({"@click": row.action})) if row.action else content
 
 
 def earlier(count: int) -> list[Row]:

@@ -22,19 +22,42 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line below the messages: an error, what a run waits for, what is queued."""
+    """A line below the messages: an error, what a run waits for, what is queued.
+
+    A click does `action`, one of the window's, where there is one.
+    """
 
     kind: str
     text: str
+    action: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a user was reading: which messages were mounted and how far down."""
+    """Where a user was reading: which messages were mounted, how far down, and what was seen."""
 
     start: int
     end: int
     scroll_y: float
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """The message a user wants to read, found by a search for instance."""
+
+    entry_id: str
+
+
+def newest(entries: Sequence[Entry]) -> str:
+    """Return what is different when a message, or text of the last one, is new.
+
+    What folds is left out: unfolding it brings nothing new.
+    """
+    for entry in reversed(entries):
+        if entry.role in ("user", "assistant"):
+            return f"{entry.id} {len(entry.text)}"
+    return ""
 
 
 class Source(Protocol):

@@ -7,9 +7,12 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
 from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.entries import Spot
 from koel_tui.ui.pastes import Draft, joined
 from koel_tui.ui.prompt import Prompt
 from koel_tui.ui.transcript import Transcript
+
+_UNSEEN = "[@click=app.scroll('end')]↓ new text below · ctrl+end[/]"
 
 
 class Pane(Vertical):
@@ -45,6 +48,7 @@ class Pane(Vertical):
         self._conversation = conversation
         self._transcript = Transcript(conversation, conversation.place, self._interval)
         self.prompt.show(conversation.draft)
+        self.prompt.border_title = None
         with self.app.batch_update():
             await self._messages.remove_children()
             await self._messages.mount(self._transcript)
@@ -89,6 +93,26 @@ class Pane(Vertical):
                 transcript.move(-1 if where == "up" else 1)
             case "page_up" | "page_down":
                 transcript.move(-page if where == "page_up" else page)
+
+    def on_transcript_unseen(self, event: Transcript.Unseen) -> None:
+        """Say between the messages and the prompt that there is something new below.
+
+        In the frame of the prompt it hides no text, and comes and goes without a new layout.
+        """
+        if event.transcript is self._transcript:
+            self.prompt.border_title = _UNSEEN if event.unseen else None
+
+    def step_message(self, direction: int) -> None:
+        """Go to the message of the user above (-1) or below (1) what is being read."""
+        if self._transcript is not None:
+            self._transcript.step(direction)
+
+    def show_message(self, conversation: Conversation, entry_id: str) -> None:
+        """Show a message of this conversation, now or when it comes to the front."""
+        if conversation is self._conversation and self._transcript is not None:
+            self._transcript.go_to(entry_id)
+        else:
+            conversation.place = Spot(entry_id)
 
     def render_plain(self) -> bool:
         """Render the newest answer shown plainly, or take that back; tell if there is one."""

@@ -64,6 +64,11 @@ class Prompt(TextArea):
         if event.key.startswith(("alt+", "ctrl+")):
             event.prevent_default()  # TextArea would type the 1 of alt+1
 
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Leave the cursor where it is when something in the frame is clicked."""
+        if "@click" in event.style.meta:
+            event.prevent_default()
+
     async def on_paste(self, event: events.Paste) -> None:
         """Take control bytes out of what is pasted, and put a token in the place of a lot."""
         shown = self.pastes.fold(_clean(event.text))

@@ -6,59 +6,52 @@ from contextlib import asynccontextmanager
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.message import Message
 
 from koel_tui.ui import edge, inside
 from koel_tui.ui.big import BigAnswer
-from koel_tui.ui.entries import Entry, Place, Source
+from koel_tui.ui.entries import Entry, Place, Source, Spot, newest
+from koel_tui.ui.extent import (
+    MAX_MESSAGES,
+    MAX_WIDGETS,
+    STEP,
+    TAIL,
+    TAIL_WIDGETS,
+    around,
+    place_of,
+    reach,
+)
 from koel_tui.ui.throttle import Throttle, in_queue_of
-from koel_tui.ui.view import View, cost_of, view_of
+from koel_tui.ui.view import View, view_of
 
-TAIL = 20
-"""Messages mounted while the end is followed, at most."""
-TAIL_WIDGETS = 60
-"""Widgets mounted then, about: each makes painting a new word dearer."""
-STEP = 10
-"""Messages loaded at once when the user reaches an end of what is shown."""
-MAX_MESSAGES = 40
-"""Messages mounted while the user reads further up, at most."""
-MAX_WIDGETS = 150
-"""Widgets mounted then, about."""
 FLUSH_INTERVAL = 0.05
-
-
-def reach(
-    entries: Sequence[Entry], position: int, direction: int, messages: int, widgets: int
-) -> int:
-    """Return how far from `position` a window reaches, up (-1) or down (1).
-
-    It takes in at most so many messages and widgets, but always one message.
-    """
-    taken = cost = 0
-    while taken < messages:
-        index = position - 1 if direction < 0 else position
-        if not 0 <= index < len(entries):
-            break
-        cost += cost_of(entries[index])
-        if taken and cost > widgets:
-            break
-        position += direction
-        taken += 1
-    return position
+"""Seconds between two paintings at least."""
 
 
 class Transcript(VerticalScroll, can_focus=False):
     """Shows one thread. Whatever changes what is mounted runs in this widget's own queue."""
 
+    class Unseen(Message):
+        """Something new came below what is in sight, or the reader has come to see it."""
+
+        def __init__(self, transcript: "Transcript", unseen: bool) -> None:
+            super().__init__()
+            self.transcript = transcript
+            self.unseen = unseen
+
     def __init__(
         self,
         source: Source,
-        place: Place | None = None,
+        place: Place | Spot | None = None,
         interval: float = FLUSH_INTERVAL,
     ) -> None:
         """Make the transcript; it is painted at most once every `interval` seconds."""
         super().__init__(id="transcript")
         self._source = source
-        self._place = place
+        self._place = place if isinstance(place, Place) else None
+        self._wanted = place.entry_id if isinstance(place, Spot) else ""
+        self._newest = self._seen = self._place.seen if self._place else ""
+        self._unseen = False
         self._above = edge.Edge("above")
         self._below = edge.Edge("below")
         self._views: list[View] = []
@@ -75,34 +68,48 @@ class Transcript(VerticalScroll, can_focus=False):
     async def on_mount(self) -> None:
         """Show the end of the thread, or where the user was reading."""
         self.watch(self, "scroll_y", self._scrolled, init=False)
+        self.watch(self, "virtual_size", self._look_below, init=False)
         self.anchor()
         entries = self._source.entries()
+        wanted = place_of(entries, self._wanted) if self._wanted else None
         if self._place is not None and self._place.end > len(entries):
             self._place = None
-        if self._place is None:
-            await self._show_tail(entries)
-        else:
+        if wanted is not None:
+            self.release_anchor()
+            await self._rebuild(entries, *around(entries, wanted))
+        elif self._place is not None:
             self.release_anchor()
             await self._rebuild(entries, self._place.start, self._place.end)
+        else:
+            await self._show_tail(entries)
 
     def return_to_place(self) -> None:
         """Scroll to where the user was reading; for who mounts this, before anything is painted."""
-        if self._place is not None:
-            inside.lay_out(self)
+        inside.lay_out(self)
+        if self._wanted and self._views:
+            self._scroll_to_wanted()
+        elif self._place is not None:
             self.scroll_to(y=self._place.scroll_y, animate=False, immediate=True)
+        self._look_below()
 
     @property
     def at_tail(self) -> bool:
         """Whether the newest message is among those mounted."""
         return self._end == self._total
 
-    def place(self) -> Place | None:
+    @property
+    def at_end(self) -> bool:
+        """Whether the reader sees the end, or follows it."""
+        return self.at_tail and (self.is_vertical_scroll_end or inside.follows_end(self))
+
+    def place(self) -> Place | Spot | None:
         """Return where the user is reading; None at the end, where new text is followed."""
+        if self._wanted:
+            return Spot(self._wanted)
         # Asked from outside this widget's queue, when a change may be half made.
-        at_end = self.at_tail and self.is_vertical_scroll_end
-        if at_end or inside.follows_end(self) or not self._views:
+        if self.at_end or inside.follows_end(self) or not self._views:
             return None
-        return Place(self._start, self._start + len(self._views), self.scroll_y)
+        return Place(self._start, self._start + len(self._views), self.scroll_y, self._seen)
 
     def poke(self) -> None:
         """Note that the thread changed; it is painted soon, and not too often."""
@@ -111,6 +118,17 @@ class Transcript(VerticalScroll, can_focus=False):
     def go_to_end(self) -> None:
         """Show the newest message and follow what comes."""
         self.call_later(self._go_to_end)
+
+    def go_to(self, entry_id: str) -> None:
+        """Show this message, its first line at a third of the height; one unknown changes nothing.
+
+        A thread that is still being read is waited for.
+        """
+        self.call_later(self._go_to, entry_id)
+
+    def step(self, direction: int) -> None:
+        """Go to the message of the user above (-1) or below (1) what is being read."""
+        self.call_later(self._step, direction)
 
     def go_to_start(self) -> None:
         """Show the first message."""
@@ -149,7 +167,17 @@ class Transcript(VerticalScroll, can_focus=False):
             self._load_beyond(direction)
         return against
 
+    def _look_below(self) -> None:
+        """Find out whether there is something new below that was not seen yet."""
+        if self.at_end:
+            self._seen = self._newest
+        unseen = self._seen != self._newest
+        if unseen != self._unseen:
+            self._unseen = unseen
+            self.post_message(self.Unseen(self, unseen))
+
     def _scrolled(self, before: float, now: float) -> None:
+        self._look_below()
         if now <= 0 < before:
             self._load_beyond(-1)
         elif now >= self.max_scroll_y > before:
@@ -173,6 +201,7 @@ class Transcript(VerticalScroll, can_focus=False):
             kept += 1
         if kept == 0 and self._views:
             await self._show_tail(entries)
+            self._look_below()
             return
         if not self._views:
             self._start = reach(entries, len(entries), -1, TAIL, TAIL_WIDGETS)
@@ -184,6 +213,10 @@ class Transcript(VerticalScroll, can_focus=False):
             if self.is_vertical_scroll_end:
                 await self._trim(at_top=True, messages=TAIL, widgets=TAIL_WIDGETS)
         self._paint_edges()
+        self._newest = newest(entries)
+        self._look_below()
+        if self._wanted and entries:
+            await self._go_to(self._wanted)
 
     async def _show_tail(self, entries: Sequence[Entry]) -> None:
         await self._rebuild(
@@ -196,12 +229,61 @@ class Transcript(VerticalScroll, can_focus=False):
             self._start = self._end = start
             self._total = len(entries)
             await self._mount_down_to(entries, end)
+            self._newest = newest(entries)
             self._paint_edges()
 
     async def _go_to_end(self) -> None:
         if not self.at_tail:
             await self._show_tail(self._source.entries())
         self.anchor()
+        self._look_below()
+
+    async def _go_to(self, entry_id: str) -> None:
+        entries = self._source.entries()
+        index = place_of(entries, entry_id)
+        self._wanted = entry_id if index is not None or not entries else ""
+        if index is None:
+            return
+        with self.app.batch_update():
+            self.release_anchor()
+            if not self._shows_round(entries[index]):
+                await self._rebuild(entries, *around(entries, index))
+                inside.lay_out(self)
+            self._scroll_to_wanted()
+
+    def _shows_round(self, entry: Entry) -> bool:
+        """Say whether a message is mounted, and enough above it to scroll to it."""
+        for view in self._views:
+            if view.entry.id == entry.id:
+                return self._start == 0 or self._target(view) > 0
+        return False
+
+    def _target(self, view: View) -> int:
+        """Return how far to scroll for the first line of a message at a third of the height."""
+        return min(view.virtual_region.y - self.size.height // 3, self.max_scroll_y)
+
+    def _scroll_to_wanted(self) -> None:
+        wanted, self._wanted = self._wanted, ""
+        index = place_of([view.entry for view in self._views], wanted)
+        if index is not None:
+            y = max(0, self._target(self._views[index]))
+            self.scroll_to(y=y, animate=False, immediate=True)
+
+    async def _step(self, direction: int) -> None:
+        entries = self._source.entries()
+        beyond = range(self._start - 1, -1, -1) if direction < 0 else range(self._end, len(entries))
+        asked = [view for view in self._views if view.entry.role == "user"]
+        moving = [view for view in asked if (self._target(view) - self.scroll_y) * direction > 0]
+        if moving:
+            await self._go_to(moving[-1 if direction < 0 else 0].entry.id)
+            return
+        found = next((entries[index].id for index in beyond if entries[index].role == "user"), "")
+        if found:
+            await self._go_to(found)
+        elif direction < 0:
+            await self._go_to_start()
+        else:
+            await self._go_to_end()
 
     async def _go_to_start(self) -> None:
         entries = self._source.entries()

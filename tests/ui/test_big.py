@@ -10,8 +10,8 @@ import pytest
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.big import BigAnswer
+from koel_tui.ui.extent import MAX_WIDGETS
 from koel_tui.ui.rendered import Rendered
-from koel_tui.ui.transcript import MAX_WIDGETS
 from tests.ui.window import Window, opened
 
 MEGABYTE = 1_000_000

@@ -175,6 +175,38 @@ async def test_an_error_is_a_row_with_its_cause_and_what_to_do() -> None:
         assert window.prompt.text == "Break"
 
 
+async def test_a_failed_turn_is_tried_again_without_saying_it_twice() -> None:
+    async with opened() as window:
+        turn = await window.ask("Break")
+        turn.write("half of")
+        turn.fail("The engine ended.")
+        await window.sees("Retry (alt+r)")
+        await window.sees("alt+g lets it go on with what came.")
+        await window.press("alt+r")
+        await window.until(lambda: len(window.agent.turns) == 2)
+        await window.misses("The engine ended.")
+        window.agent.turns[1].fail("Again.")
+        await window.sees("✗ Again.")
+        await window.sees("↑ brings your message back")
+        row = next(n for n, line in enumerate(window.lines) if "Retry" in line)
+        await window.pilot.click(offset=(window.lines[row].index("Retry") + 1, row))
+        await window.until(lambda: len(window.agent.turns) == 3)
+        again = window.agent.turns[2]
+        assert [message.content for message in again.asked.messages] == ["Break"]
+        again.write("Whole.")
+        again.finish()
+        await window.sees("Whole.")
+        await window.misses("⌛")
+        assert window.shown == ["Break", "Whole."]
+        assert "Retry" not in window.screen
+
+
+async def test_there_must_be_a_failed_turn_to_try_again() -> None:
+    async with opened() as window:
+        await window.press("alt+r")
+        await window.sees("No answer failed here")
+
+
 async def test_the_status_line_tells_where_the_run_stands_and_its_figures() -> None:
     async with opened() as window:
         turn = await window.ask("Figures")

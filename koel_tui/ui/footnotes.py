@@ -1,0 +1,69 @@
+"""What stands below the messages of a conversation: errors, what is waited for, what to do next."""
+
+from typing import TYPE_CHECKING
+
+from koel_tui.text import safe_line
+from koel_tui.ui.entries import Row
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import ChatState
+    from koel_tui.ui.conversation import Conversation
+
+WELCOME = (
+    "Ask anything. The model runs on this computer.",
+    "",
+    "enter sends, ctrl+j starts a new line.",
+    "ctrl+n opens another tab, ctrl+o a saved thread.",
+    "f1 shows all keys.",
+    "",
+)
+_RETRY = Row("action", "  Retry (alt+r)", "app.retry")
+
+
+def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row]:
+    """Return the rows of a conversation whose thread is in this state."""
+    rows: list[Row] = []
+    if conversation.untouched:
+        rows += [Row("welcome", line) for line in WELCOME]
+    if left_out := conversation.figures.trimmed_turns:
+        turns = "1 turn" if left_out == 1 else f"{left_out} turns"
+        rows.append(Row("hint", f"The oldest {turns} did not fit the model and were left out."))
+    if conversation.read_only:
+        why = f"This thread can only be read here. {conversation.read_only}"
+        rows.append(Row("error", f"✗ {why}"))
+    elif conversation.problem:
+        rows.append(Row("error", f"✗ {conversation.problem}"))
+    rows += _ending(conversation, state)
+    if conversation.busy and not _writes(state):
+        rows.append(Row("wait", f"⌛ {conversation.activity.words}…"))
+    return rows + [Row("queued", f"queued: {safe_line(text)}") for text in conversation.queue]
+
+
+def ended_within(state: "ChatState") -> bool:
+    """Say whether the last answer ended before it was whole."""
+    return any(last.role == "assistant" and last.interrupted for last in state.messages[-1:])
+
+
+def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row]:
+    """Return how the last run ended and what can be done about it."""
+    if state is not None and state.error is not None:
+        hint = "  ↑ brings your message back, enter sends it again."
+        if ended_within(state):
+            hint = "  alt+g lets it go on with what came."
+        return [Row("error", f"✗ {state.error.message}"), _RETRY, Row("hint", hint)]
+    if state is not None and _ended_unanswered(state):
+        return [Row("hint", "stopped before an answer came")]
+    if notice := conversation.notice:
+        return [Row("error", f"✗ {notice}")]
+    if state is not None and not conversation.busy and ended_within(state):
+        return [Row("hint", "alt+g lets it go on")]
+    return []
+
+
+def _ended_unanswered(state: "ChatState") -> bool:
+    last = state.messages[-1:]
+    return state.phase == "cancelled" and bool(last) and last[0].role == "user"
+
+
+def _writes(state: "ChatState | None") -> bool:
+    return state is not None and any(message.pieces for message in state.open_messages)
