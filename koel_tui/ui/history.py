@@ -34,16 +34,25 @@ class History:
         """
         here = len(self.texts) if self._index is None else self._index
         there = here + distance
+        past_newest = there == len(self.texts)
         if not 0 <= there <= len(self.texts) or not self.texts:
             return None
         if self._index is None:
             self._draft = current
-        if there == len(self.texts):
+        elif current != self.texts[self._index]:
+            self._put(current)  # words were added to it on the way, and are found again
+        if past_newest:
             self._index = None
             return self._draft
         self._index = there
         return self.texts[there]
 
     def leave(self) -> None:
-        """Forget the place: the next walk begins at the newest."""
+        """Forget the place: the next walk begins at the newest, which is what was left unsent."""
+        if self._index is not None:
+            self._put(self._draft)
         self._index = None
+
+    def _put(self, text: str) -> None:
+        if text.strip() and text not in self.texts:
+            self.texts.append(text)

@@ -101,6 +101,14 @@ def test_history_keeps_a_repeated_prompt_once_and_gives_back_what_was_typed() ->
     assert [past.step(1, "a"), past.step(1, "b"), past.step(1, "typed")] == ["b", "typed", None]
 
 
+def test_what_is_left_unsent_on_a_walk_through_the_history_is_found_again() -> None:
+    past = History(["a", "b"])
+    assert past.step(-1, "typed") == "b"
+    assert past.step(-1, "b and more") == "a"
+    past.leave()  # another tab, or another prompt sent
+    assert [past.step(-1, ""), past.step(-1, "typed")] == ["typed", "b and more"]
+
+
 def keys_of(sequence: str) -> Iterator[str]:
     """Yield the keys Textual makes of what a terminal without a keyboard protocol sends."""
     found: list[Message] = []
