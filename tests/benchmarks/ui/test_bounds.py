@@ -37,8 +37,10 @@ async def test_what_is_mounted_of_a_long_thread() -> None:
             most_messages = max(most_messages, shown)
             most_widgets = max(most_widgets, len(window.transcript.query(Widget)))
     print()
-    print(f"mounted of {MESSAGES} messages while paging: {most_messages} messages (limit 40), ")
-    print(f"{most_widgets} widgets of the transcript (limit 150)")
+    print(
+        f"mounted of {MESSAGES} messages while paging: {most_messages} messages (limit 40), "
+        f"{most_widgets} widgets of the transcript (limit 150)"
+    )
     assert most_messages <= 40
 
 
@@ -81,7 +83,7 @@ async def test_hostile_markdown_holds_nothing_up(name: str) -> None:
     storage = MemoryStorage()
     await storage.save("hostile", messages(2, text))
     read: list[float] = []
-    async with opened(storage=storage, thread="hostile") as window, longest_gap(read):
+    async with longest_gap(read), opened(storage=storage, thread="hostile") as window:
         await window.until(lambda: len(window.shown) == 2)
         await window.pilot.pause()
     print()

@@ -9,6 +9,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.storage import JsonFileStorage
+from koel_tui.ui.memory import forget
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs
 from koel_tui.ui.pastes import Draft
 from koel_tui.ui.tabs_file import TabsFile
@@ -35,8 +36,21 @@ def mount_in_minimal(messages: int) -> float:
         return -program.send(F2) + program.see(last_words(messages))
 
 
+@contextmanager
+def saved_tabs(count: int) -> Iterator[None]:
+    """Leave so many tabs to the next window."""
+    tabs_file = TabsFile(paths.private_directory(paths.state_dir()))
+    tabs_file.open()
+    kept = (OpenTab(f"t{n}", f"T{n}", Draft("")) for n in range(count))
+    tabs_file.write(OpenTabs(tuple(kept), active=0))
+    tabs_file.close()
+    yield
+    forget(paths.state_dir())
+
+
 def open_long(threads: Path) -> float:
     """Return how long the window takes from enter in the list to the end of a long thread."""
+    forget(paths.state_dir())  # else it is open from the start
     with Outside(module("program", threads, 1)) as program:
         program.see("Paced-1B")
         program.watch(SETTLED)
@@ -60,19 +74,6 @@ def test_opening_a_long_thread(tmp_path: Path) -> None:
             "0.3 s",
         )
     )
-
-
-@contextmanager
-def saved_tabs(count: int) -> Iterator[None]:
-    """Leave so many tabs to the next window."""
-    tabs_file = TabsFile(paths.private_directory(paths.state_dir()))
-    tabs_file.open()
-    kept = (OpenTab(f"t{n}", f"T{n}", Draft("")) for n in range(count))
-    tabs_file.write(OpenTabs(tuple(kept), active=0))
-    tabs_file.close()
-    yield
-    for path in paths.state_dir().glob("tabs-*"):
-        path.unlink()
 
 
 def start() -> float:
@@ -115,7 +116,6 @@ def test_switching_tabs() -> None:
     again: list[float] = []
     with saved_tabs(TABS), Outside(module("program", threads, 1)) as program:
         program.see(last_words(TAB_MESSAGES, "T0-"))
-        program.see("Paced-1B")
         program.watch(SETTLED)
         for seconds in (first, again):
             for n in (*range(1, TABS), 0):
