@@ -39,7 +39,7 @@ class Throttle:
     """Calls `flush` after a poke, at most once every `interval` seconds; no poke is lost.
 
     Dear flushes come less often. What one costs is known only when all it led to is painted: it is
-    what the thread has computed until the next one is due, keys that were typed included.
+    what the thread has computed by the time the next one could come.
     """
 
     def __init__(
@@ -72,8 +72,11 @@ class Throttle:
     async def _run(self) -> None:
         cost = self._computed() - self._computed_before
         if (wait := self._wait(period(cost, self._interval))) > 0:
-            self._schedule(wait, self._run)
-            return
+            self._schedule(wait, self._begin)
+        else:
+            await self._begin()
+
+    async def _begin(self) -> None:
         # Cleared first: what changes while the flush runs asks for another one.
         self._waiting = False
         self._began, self._computed_before = self._clock(), self._computed()

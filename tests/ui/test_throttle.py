@@ -96,6 +96,15 @@ async def test_dear_flushes_come_less_often_and_the_last_one_comes(cost: float, 
     assert painted.flushed[-1] >= last_poke
 
 
+async def test_what_is_computed_while_it_rests_is_not_what_a_flush_costs() -> None:
+    painted = Painted(interval=0.05, cost=0.02)
+    for _ in range(400):
+        painted.throttle.poke()
+        await painted.until(painted.now + 0.01)
+        painted.computed += 0.001
+    assert max(painted.gaps) < 0.25  # 0.8 s if all of it counted
+
+
 @given(st.floats(0, 10), st.floats(0, 1))
 def test_a_period_is_never_shorter_than_asked_for(cost: float, interval: float) -> None:
     assert interval <= period(cost, interval) <= max(interval, 0.5)
