@@ -43,6 +43,8 @@ class TabBar(Tabs, can_focus=False):
         """Show these tabs with that one in front; only what differs is touched."""
         wanted = {label.id for label in labels}
         shown = {label.id for label in self._labels}
+        order = [label.id for label in self._labels]
+        moved = self.active != active or order != [label.id for label in labels]
         self._labels = labels
         with self.app.batch_update():
             # All at once and with their texts: one by one, thirty take twice as long.
@@ -58,6 +60,15 @@ class TabBar(Tabs, can_focus=False):
             for tab_id in shown - wanted:
                 await self.remove_tab(tab_id)
             self._write_labels()
+        if moved:
+            # Textual does this before a tab that is new has its place.
+            self.call_after_refresh(self._bring_into_sight)
+
+    def _bring_into_sight(self) -> None:
+        if self.active_tab is not None:
+            self.query_one("#tabs-scroll").scroll_to_center(
+                self.active_tab, animate=False, force=True
+            )
 
     def _put_in_order(self) -> None:
         tabs = [tab for label in self._labels if (tab := self.get_tab(label.id)) is not None]
@@ -69,6 +80,7 @@ class TabBar(Tabs, can_focus=False):
     def on_resize(self, event: events.Resize) -> None:
         """Give every title the room there now is."""
         self._write_labels()
+        self.call_after_refresh(self._bring_into_sight)
 
     def _write_labels(self) -> None:
         for tab_id, text in self._texts().items():

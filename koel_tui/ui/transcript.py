@@ -287,10 +287,13 @@ class Transcript(VerticalScroll, can_focus=False):
 
     async def _go_to_start(self) -> None:
         entries = self._source.entries()
-        if self._start > 0:
-            await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, MAX_WIDGETS))
-        if self.max_scroll_y > 0:  # where all is in sight the end stays followed
-            self.scroll_home(animate=False)
+        with self.app.batch_update():
+            if self._start > 0:
+                await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, MAX_WIDGETS))
+            inside.lay_out(self)  # what came last may have no place yet
+            if self.max_scroll_y > 0:  # where all is in sight the end stays followed
+                self.release_anchor()
+                self.scroll_to(y=0, animate=False, immediate=True)
 
     async def _load_earlier(self) -> None:
         entries = self._source.entries()

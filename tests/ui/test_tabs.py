@@ -287,3 +287,17 @@ async def test_text_typed_right_after_a_key_goes_where_the_key_led() -> None:
         await window.until(lambda: window.prompt.text == "one!")
         await window.press("f6")
         await window.until(lambda: window.prompt.text == "two")
+
+
+async def test_the_tab_in_front_is_in_sight_when_not_all_are() -> None:
+    async with opened(size=(60, 15)) as window:
+        for _ in range(11):
+            await window.type("a draft")
+            await window.press("ctrl+n")
+        await window.until(lambda: "12 New thr…" in window.lines[0])
+        await window.press("alt+1")
+        await window.until(lambda: window.lines[0].startswith(" 1 New thr…"))
+        await window.press("f5", "ctrl+shift+pageup")
+        await window.until(lambda: "11 New thr…" in window.lines[0])
+        await window.press("alt+2")
+        await window.until(lambda: " 2 New thr…" in window.lines[0])
