@@ -17,6 +17,7 @@ from koel_tui.engine import (
     TextDelta,
 )
 from koel_tui.protocol import ChatState, Message
+from koel_tui.settings import load_settings
 from koel_tui.storage import JsonFileStorage
 from tests.benchmarks.report import line, median
 from tests.benchmarks.ui.outside import ENTER, KOEL, Outside
@@ -78,7 +79,10 @@ async def test_the_window_beside_the_runner_alone(
     history = short_history()
     paths.private_directory(paths.data_dir())
     await JsonFileStorage(paths.private_directory(paths.threads_dir())).save("long", history)
-    engine = await EngineHost.load(ModelSpec(starter_path))
+    settings = load_settings()
+    engine = await EngineHost.load(  # as the window loads it
+        ModelSpec(starter_path), max_sessions=settings.max_sessions, parallel=settings.parallel
+    )
     session = await engine.open_session(
         sampling=Sampling(temperature=0), max_output_tokens=OUTPUT_TOKENS
     )
