@@ -16,6 +16,10 @@ from koel_tui.ui.plaintext import PlainText
 
 _LATE_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 
+_BEGUN_NUMBER = re.compile(r"\n {0,3}\d{1,9}\Z")
+"""With the full stop that may follow, these digits are an item of the list above them; shown
+before, they are a paragraph, and what follows would never get into that list."""
+
 
 class MessageView(Vertical):
     """Shows one entry and follows its growth.
@@ -72,6 +76,8 @@ class MessageView(Vertical):
             # A link's address may come after its use: only then is one full rendering needed.
             if ended and _LATE_REFERENCE.search(text):
                 await body.update(text)
+            elif ended:
+                self.call_after_refresh(_draw_tables, body)
 
     async def _begin(self) -> None:
         # Text set at once and continued by append comes out wrong in every list and code block:
@@ -97,8 +103,16 @@ class MessageView(Vertical):
         return Static(Content(self.entry.note), classes="note")
 
 
+def _draw_tables(body: Markdown) -> None:
+    """Draw the lines of tables anew: of one that grew, Textual may still show those of before."""
+    for table in body.query("MarkdownTable"):
+        for content in table.children:
+            content.refresh(layout=True)
+
+
 def _shown_text(entry: Entry) -> str:
-    return safe_text(entry.text.replace("\r\n", "\n"))
+    text = safe_text(entry.text.replace("\r\n", "\n"))
+    return _BEGUN_NUMBER.sub("", text) if entry.writing else text
 
 
 def _weigh(role: str, text: str) -> tuple[bool, int]:

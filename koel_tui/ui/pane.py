@@ -4,18 +4,19 @@ from collections.abc import Callable
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
+from textual.containers import Vertical
 
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.entries import Spot
 from koel_tui.ui.pastes import Draft, joined
 from koel_tui.ui.prompt import Prompt
+from koel_tui.ui.still import Still, StillContainer
 from koel_tui.ui.transcript import Transcript
 
 _UNSEEN = "[@click=app.scroll('end')]↓ new text below · ctrl+end[/]"
 
 
-class Pane(Vertical):
+class Pane(Still, Vertical):
     """Shows one conversation at a time; what belongs to it is put away when another comes."""
 
     def __init__(self, remember: Callable[[Draft], None], interval: float) -> None:
@@ -27,7 +28,7 @@ class Pane(Vertical):
         self._interval = interval
         self._conversation: Conversation | None = None
         self._transcript: Transcript | None = None
-        self._messages = Container(id="messages")
+        self._messages = StillContainer(id="messages")
         self.prompt = Prompt(self._send, remember)
 
     def compose(self) -> ComposeResult:

@@ -21,6 +21,7 @@ from koel_tui.ui.extent import (
     place_of,
     reach,
 )
+from koel_tui.ui.still import Still
 from koel_tui.ui.throttle import Throttle, in_queue_of
 from koel_tui.ui.view import View, view_of
 
@@ -28,7 +29,7 @@ FLUSH_INTERVAL = 0.05
 """Seconds between two paintings at least."""
 
 
-class Transcript(VerticalScroll, can_focus=False):
+class Transcript(Still, VerticalScroll, can_focus=False):
     """Shows one thread. Whatever changes what is mounted runs in this widget's own queue."""
 
     class Unseen(Message):

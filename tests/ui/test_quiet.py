@@ -1,0 +1,101 @@
+"""What goes on around the history neither restyles it nor lays it out anew."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from textual import events
+from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.widget import Widget
+
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.extent import MAX_WIDGETS, TAIL
+from koel_tui.ui.transcript import Transcript
+from tests.ui.window import Window, messages, opened
+
+
+class Counts:
+    """Counts the layouts of the window and the stylings of what is in the transcript."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.of: Counter[str] = Counter()
+        apply, lay_out = Stylesheet.apply, Screen._refresh_layout
+
+        def count_apply(sheet: Stylesheet, node: DOMNode, **options: object) -> None:
+            if any(isinstance(each, Transcript) for each in node.ancestors):
+                self.of["styled"] += 1
+            apply(sheet, node, **options)  # type: ignore[arg-type]  # passed on as they came
+
+        def count_layout(screen: Screen[object], *arguments: object, **options: object) -> None:
+            self.of["layouts"] += 1
+            lay_out(screen, *arguments, **options)  # type: ignore[arg-type]
+
+        patch.setattr(Stylesheet, "apply", count_apply)
+        patch.setattr(Screen, "_refresh_layout", count_layout)
+
+
+async def a_long_thread(window: Window) -> None:
+    await window.reads("message number 499.")
+    await window.until(lambda: "saved" in window.status)
+    await window.pilot.pause()
+
+
+def focus_lost_and_found(window: Window) -> None:
+    window.app.post_message(events.AppBlur())
+    window.app.post_message(events.AppFocus())
+
+
+def hint(window: Window) -> None:
+    window.app.post_message(events.Key("ctrl+c", None))
+
+
+def unseen(window: Window) -> None:
+    window.transcript.post_message(Transcript.Unseen(window.transcript, True))
+
+
+def classes(window: Window) -> None:
+    for node in window.transcript.ancestors:
+        if isinstance(node, Widget) and not isinstance(node, Screen):
+            node.toggle_class("-busy")
+    window.transcript.toggle_class("-busy")
+
+
+@pytest.mark.parametrize(
+    ("happening", "sign"),
+    [
+        (focus_lost_and_found, ""),
+        (hint, "press ctrl+c again"),
+        (unseen, "new text below"),
+        (classes, ""),
+    ],
+)
+async def test_the_history_is_left_alone(
+    happening: Callable[[Window], None], sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = MemoryStorage()
+    await storage.save("long", messages(500, "message number {n}."))
+    async with opened(storage=storage, thread="long") as window:
+        await a_long_thread(window)
+        counts = Counts(monkeypatch)
+        happening(window)
+        await window.sees(sign)
+        for _ in range(3):
+            await window.pilot.pause()
+        assert counts.of == {}
+
+
+async def test_a_theme_restyles_no_more_than_what_is_mounted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = MemoryStorage()
+    await storage.save("long", messages(500, "message number {n}."))
+    async with opened(storage=storage, thread="long") as window:
+        await a_long_thread(window)
+        counts = Counts(monkeypatch)
+        window.app.theme = "textual-light"
+        await window.until(lambda: counts.of["styled"] > 0)
+        await window.pilot.pause()
+        assert len(window.shown) == TAIL
+        assert counts.of["styled"] <= 3 * MAX_WIDGETS
