@@ -27,6 +27,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.theme import ThemeProvider
 from textual.widget import MountError, Widget
+from textual.widgets import Tabs
 
 from koel_tui.text import drop_controls, repair, safe_line, safe_text
 
@@ -98,6 +99,15 @@ def lay_out(widget: Widget) -> None:
     For what has to be known before the next frame: by how much something new moves the rest.
     """
     widget.screen._refresh_layout()
+
+
+def underline(tabs: Tabs) -> None:
+    """Draw the line below the active tab anew.
+
+    Textual does so when a label changes, and now and then before the tab has its new width.
+    """
+    lay_out(tabs)
+    tabs._highlight_active(animate=False)
 
 
 def unlaid_list() -> AbstractContextManager[None]:

@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.widgets import Tab, Tabs
 
 from koel_tui.text import safe_line
+from koel_tui.ui import inside
 from koel_tui.ui.cells import fit
 
 _SHORTEST_TITLE = 8
@@ -63,6 +64,7 @@ class TabBar(Tabs, can_focus=False):
         if moved:
             # Textual does this before a tab that is new has its place.
             self.call_after_refresh(self._bring_into_sight)
+            self.call_after_refresh(inside.underline, self)
 
     def _bring_into_sight(self) -> None:
         if self.active_tab is not None:
@@ -83,10 +85,14 @@ class TabBar(Tabs, can_focus=False):
         self.call_after_refresh(self._bring_into_sight)
 
     def _write_labels(self) -> None:
+        changed = False
         for tab_id, text in self._texts().items():
             tab = self.get_tab(tab_id)
             if tab is not None and tab.label_text != text.plain:
                 tab.label = text
+                changed = True
+        if changed:
+            self.call_after_refresh(inside.underline, self)
 
     def _texts(self) -> dict[str, Content]:
         room = self.size.width // len(self._labels) - 2  # a cell of padding on both sides

@@ -120,6 +120,11 @@ class Window:
         return [view.entry.text for view in self.transcript.query(MessageView)]
 
 
+def assembly(agent: ScriptedAgent, storage: SessionStorage) -> Callable[[], Backend]:
+    """Return what makes the backend of a window on a scripted agent."""
+    return lambda: Backend(KoelClient(agent, storage=storage), storage, agent)
+
+
 @asynccontextmanager
 async def opened(
     *,
@@ -134,13 +139,12 @@ async def opened(
 ) -> AsyncIterator[Window]:
     """Open a window on a scripted agent; it is connected unless the agent still loads."""
     scripted = agent or ScriptedAgent()
-    kept = storage or MemoryStorage()
-
-    def assemble() -> Backend:
-        return Backend(KoelClient(scripted, storage=kept), kept, scripted)
-
     app = KoelApp(
-        connect or assemble, thread=thread, theme=theme, home=home, low_bandwidth=low_bandwidth
+        connect or assembly(scripted, storage or MemoryStorage()),
+        thread=thread,
+        theme=theme,
+        home=home,
+        low_bandwidth=low_bandwidth,
     )
     async with app.run_test(size=size, notifications=True) as pilot:
         window = Window(pilot, app, scripted)

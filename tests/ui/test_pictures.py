@@ -1,0 +1,68 @@
+"""Pictures of the window in every state, compared with those that were looked at and accepted.
+
+`uv run pytest tests/ui/test_pictures.py --snapshot-update` takes new ones: look at each.
+"""
+
+import time
+from pathlib import Path
+
+import pytest
+from pytest_textual_snapshot import SVGImageExtension
+from syrupy.assertion import SnapshotAssertion
+
+from koel_tui.ui.app import KoelApp
+from tests.ui.scenes import SCENES, UNLOADED, stage
+from tests.ui.scripted import ScriptedAgent
+from tests.ui.window import Window, assembly
+
+SIZES = {"60x15": (60, 15), "80x24": (80, 24), "120x40": (120, 40)}
+SETTLED = 0.3
+"""Seconds in which a window that has settled looks the same."""
+
+
+@pytest.fixture
+def pictures(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    return snapshot.use_extension(SVGImageExtension)
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists show the time of the place."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+async def taken(window: Window) -> str:
+    """Return a picture of what the window shows once nothing changes any more."""
+    picture, since = "", 0.0
+
+    def still() -> bool:
+        nonlocal picture, since
+        waits = window.app._painting._waiting or window.transcript._throttle._waiting
+        now = window.app.export_screenshot(title="koel-chat", simplify=True)
+        if waits or now != picture:
+            picture, since = now, time.monotonic()
+        return time.monotonic() - since > SETTLED
+
+    await window.until(still, "a still picture")
+    return picture
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", SCENES)
+async def test_the_window_looks_as_it_did(
+    name: str, size: str, pictures: SnapshotAssertion, tmp_path: Path
+) -> None:
+    agent = ScriptedAgent(load_at_once=name not in UNLOADED)
+    app = KoelApp(assembly(agent, await stage(name, tmp_path)), home=tmp_path)
+    async with app.run_test(size=SIZES[size], notifications=True) as pilot:
+        window = Window(pilot, app, agent)
+        window.prompt.cursor_blink = False
+        if name not in UNLOADED:
+            await window.connected()
+        await SCENES[name](window)
+        picture = await taken(window)
+    look = tmp_path / f"{name}-{size}.svg"
+    look.write_text(picture, "utf-8")
+    same = pictures == picture
+    assert same, f"{look} is not as in __snapshots__: accept it with --snapshot-update"
