@@ -67,7 +67,7 @@ async def test_the_window_follows_a_terminal_that_changes_its_size() -> None:
             await window.pilot.resize_terminal(*size)
             await window.until(lambda: len(window.lines) == window.app.size.height)
             assert_it_fits(window)
-            assert "writing" in window.status
+            await window.until(lambda: "writing" in window.status)
 
 
 async def test_a_window_that_has_become_much_too_small_keeps_its_prompt() -> None:

@@ -35,7 +35,7 @@ async def test_saved_threads_are_listed_newest_first_and_enter_opens_one() -> No
         assert "1 message · " in window.lines[rows[0]]
         await window.press("down", "enter")
         await window.until(lambda: window.shown == ["About forests"])
-        assert window.tabs == ["1 About forests"]
+        await window.has_tabs("1 About forests")
 
 
 async def test_typing_narrows_the_list() -> None:
@@ -56,7 +56,7 @@ async def test_a_thread_open_in_a_tab_is_gone_to_not_opened_twice() -> None:
         await picker(window)
         await window.press("enter")
         await window.until(lambda: window.shown == ["About forests"])
-        assert window.tabs == ["1 About forests", "2 New thread"]
+        await window.has_tabs("1 About forests", "2 New thread")
 
 
 async def test_escape_leaves_the_picker_and_changes_nothing() -> None:

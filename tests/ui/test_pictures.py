@@ -16,7 +16,7 @@ from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, assembly
 
 SIZES = {"60x15": (60, 15), "80x24": (80, 24), "120x40": (120, 40)}
-SETTLED = 0.3
+SETTLED = 0.2
 """Seconds in which a window that has settled looks the same."""
 
 

@@ -121,7 +121,7 @@ async def test_the_tabs_are_there_before_anything_is_connected(tmp_path: Path) -
     keep(tmp_path, tab(0, "typed before"), tab(1))
     agent = ScriptedAgent(load_at_once=False)
     async with opened(home=tmp_path, storage=storage, agent=agent) as window:
-        assert window.tabs == ["1 Title 0", "2 Title 1"]
+        await window.has_tabs("1 Title 0", "2 Title 1")
         assert window.prompt.text == "typed before"
         await window.press("enter")
         await window.until(lambda: bool(agent.turns))

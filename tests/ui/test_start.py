@@ -124,7 +124,7 @@ async def test_the_thread_asked_for_is_opened() -> None:
 async def test_a_thread_that_is_not_there_is_told_and_a_new_one_opened() -> None:
     async with opened(thread="nowhere") as window:
         await window.sees("No saved thread is called 'nowhere'.")
-        assert window.tabs == ["1 New thread"]
+        await window.has_tabs("1 New thread")
 
 
 async def test_what_is_typed_during_the_start_stays() -> None:

@@ -33,10 +33,13 @@ class Window:
 
     async def until(self, holds: Callable[[], bool], what: str = "") -> None:
         """Wait until `holds()`, and fail with the screen as it is when it does not."""
-        end = monotonic() + DEADLINE
+        began = monotonic()
+        end = began + DEADLINE
         while not holds():
-            assert monotonic() < end, f"never seen: {what or holds}\n{self.screen}"
-            await asyncio.sleep(0.005)
+            now = monotonic()
+            assert now < end, f"never seen: {what or holds}\n{self.screen}"
+            await asyncio.sleep(max(0.005, now - began))  # a dear look leaves the window its time
+            began = monotonic()
 
     async def sees(self, text: str) -> None:
         """Wait until `text` stands on the screen."""
