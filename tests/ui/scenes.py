@@ -123,7 +123,7 @@ async def folded(window: Window) -> None:
 async def unfolded(window: Window) -> None:
     await with_blocks(window)
     await window.press("ctrl+t")
-    await window.reads("I look it up.")
+    await window.reads('"city": "Hamburg"')
 
 
 async def queued(window: Window) -> None:

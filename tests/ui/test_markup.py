@@ -121,7 +121,9 @@ async def shown(window: Window, text: str) -> None:
     await window.until(lambda: words(text) in words(window.screen), text)
 
 
-@pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.slow] if part > 3 else []) for part in range(10)]
+)
 async def test_messages_take_nothing_for_markup(part: int) -> None:
     batch = strings()[part * 200 : (part + 1) * 200]
     text = "\n".join(batch)

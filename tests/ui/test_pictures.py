@@ -48,7 +48,7 @@ async def taken(window: Window) -> str:
     return picture
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["60x15", "80x24", pytest.param("120x40", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SCENES)
 async def test_the_window_looks_as_it_did(
     name: str, size: str, pictures: SnapshotAssertion, tmp_path: Path
