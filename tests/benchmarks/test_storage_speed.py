@@ -65,7 +65,7 @@ def test_listing_ten_thousand_threads(tmp_path: Path, kind: str) -> None:
 
     def read_everything() -> None:
         for path in folder.glob("t-*"):
-            json.loads(path.read_bytes())
+            json.loads(path.read_bytes().partition(b"\n")[0])  # of a sealed file what is JSON
 
     def listed(limit: int | None) -> float:
         storage: FileStorage = FILE_STORES[kind](folder)
@@ -78,7 +78,7 @@ def test_listing_ten_thousand_threads(tmp_path: Path, kind: str) -> None:
     storage = FILE_STORES[kind](folder)
     asyncio.run(storage.summaries())
     again = median([seconds(lambda: asyncio.run(storage.summaries())) for _ in range(ROUNDS)])
-    bare = "reading every file with json.loads"
+    bare = "reading every file and its JSON"
     print()
     print(line(f"{kind}: first screen of {THREADS} threads", first, reading, "s", bare))
     print(line(f"{kind}: all {THREADS} threads", every, reading, "s", bare))
