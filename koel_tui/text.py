@@ -29,6 +29,7 @@ def _terminal_map() -> dict[int, str]:
 
 
 _TERMINAL = _terminal_map()
+_LINE_END = re.compile("\r\n?")
 _GONE = dict.fromkeys((*_TERMINAL, *map(ord, "\t\n")))
 
 
@@ -53,6 +54,11 @@ def safe_text(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _COMBINING_RUN.sub(lambda run: run[0][:_MARKS_PER_BASE], text.translate(_TERMINAL))
+
+
+def safe_input(text: str) -> str:
+    """Return what was typed elsewhere or pasted, repaired and safe, with one kind of line end."""
+    return safe_text(repair(_LINE_END.sub("\n", text)))
 
 
 def drop_controls(text: str) -> str:

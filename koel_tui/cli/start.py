@@ -1,6 +1,7 @@
 """What the start has to know before there is anything to see."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from koel_tui import paths
@@ -26,7 +27,7 @@ def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start
     named. Raises `SettingsError`.
     """
     given = Start(theme, plain, low_bandwidth)
-    if not any(_is_named(name) for name in Start.__slots__):
+    if not _any_is_named(Start.__slots__):
         return given
     from koel_tui.settings import load_settings
 
@@ -34,13 +35,13 @@ def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start
     return Start(settings.theme, settings.plain, settings.low_bandwidth)
 
 
-def _is_named(name: str) -> bool:
-    if f"KOEL_{name}".upper() in map(str.upper, os.environ):
-        return True
+def _any_is_named(names: Iterable[str]) -> bool:
     try:
-        return name in paths.config_file().read_text("utf-8", "replace")
+        config = paths.config_file().read_text("utf-8", "replace")
     except OSError:
-        return False
+        config = ""
+    environment = [name.upper() for name in os.environ]
+    return any(name in config or f"KOEL_{name}".upper() in environment for name in names)
 
 
 def misfit(columns: int, rows: int, terminal: str | None) -> str:

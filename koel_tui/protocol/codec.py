@@ -119,7 +119,7 @@ def encode_time(time: datetime) -> str:
     fraction = "%06d" % micro if micro % 1000 else "%03d" % (micro // 1000)  # noqa: UP031 - below
     # Half of what isoformat takes, and less than an f-string: a long thread has ten thousand.
     moment = (utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, fraction)
-    return "%04d-%02d-%02dT%02d:%02d:%02d.%sZ" % moment  # noqa: UP031
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%sZ" % moment  # noqa: UP031 - see above
 
 
 def decode_time(text: str) -> datetime:

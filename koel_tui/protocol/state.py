@@ -34,7 +34,7 @@ class ToolCall:
 
     id: str
     name: str
-    arguments: GrowingText = GrowingText()  # noqa: RUF009  a descriptor, not a default value
+    arguments: GrowingText = GrowingText()  # noqa: RUF009 - a descriptor, not a default value
     parent_message_id: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 

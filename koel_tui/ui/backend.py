@@ -1,5 +1,6 @@
 """What the window talks to; made by the command line (or a test) and handed to the window."""
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from koel_tui.agents import ModelAgent
@@ -19,11 +20,8 @@ class Backend:
 
     async def close(self) -> None:
         """Save and end every session, then the model."""
-        try:
+        async with AsyncExitStack() as ending:  # the last first, and each whatever the others do
+            ending.push_async_callback(self.agent.close)
+            ending.push_async_callback(self.client.dispose)
             if self.upkeep is not None:
-                await self.upkeep.close()
-        finally:
-            try:
-                await self.client.dispose()
-            finally:
-                await self.agent.close()
+                ending.push_async_callback(self.upkeep.close)

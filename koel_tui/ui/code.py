@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from koel_tui.ui import markup
 
+NO_CODE = "There is no code block in the last answer."
+
 _EXTENSION = re.compile(r"[a-z][a-z0-9]{0,5}")
 _EXTENSIONS = {
     "bash": "sh", "c#": "cs", "c++": "cpp", "clojure": "clj", "console": "txt", "csharp": "cs",

@@ -7,7 +7,7 @@ from textual.app import App
 
 from koel_tui.text import repair, safe_text
 from koel_tui.ui import clipboard, inside
-from koel_tui.ui.code import code_blocks
+from koel_tui.ui.code import NO_CODE, code_blocks
 
 
 class Copier:
@@ -42,7 +42,7 @@ class Copier:
         """Copy the last code block of an answer, and the one before it each time after."""
         blocks = code_blocks(answer)
         if not blocks:
-            self._tell("There is no code block in the last answer.")
+            self._tell(NO_CODE)
             return
         self._block = self._block - 1 if answer == self._answer else -1
         self._answer = answer

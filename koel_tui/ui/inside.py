@@ -1,7 +1,6 @@
 """The only place that reaches inside Textual, whose version is pinned; tests watch each use."""
 
 import logging
-import re
 import termios
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -29,11 +28,10 @@ from textual.theme import ThemeProvider
 from textual.widget import MountError, Widget
 from textual.widgets import Tabs
 
-from koel_tui.text import drop_controls, repair, safe_line, safe_text
+from koel_tui.text import drop_controls, safe_input, safe_line
 
 _log = logging.getLogger(__name__)
 
-_ONE_LINE_END = re.compile("\r\n?")
 _NAMED = {"enter": ("\r", "\n")}
 
 
@@ -287,7 +285,7 @@ class QuietApp(App[int]):
     async def on_event(self, event: events.Event) -> None:
         """Take control characters out of what is pasted, whichever field it goes to."""
         if isinstance(event, events.Paste):
-            event.text = safe_text(repair(_ONE_LINE_END.sub("\n", event.text)))
+            event.text = safe_input(event.text)
         if isinstance(event, events.Resize) and self._sent is not None:
             self._sent.forget()  # so it does after another program has had the terminal
         await super().on_event(event)

@@ -7,7 +7,7 @@ from textual import events
 from textual.actions import SkipAction
 from textual.widgets import TextArea
 
-from koel_tui.text import repair, safe_text
+from koel_tui.text import safe_input
 from koel_tui.ui import inside
 from koel_tui.ui.history import History
 from koel_tui.ui.keys import PROMPT_KEYS, bindings
@@ -70,8 +70,8 @@ class Prompt(TextArea):
             event.prevent_default()
 
     async def on_paste(self, event: events.Paste) -> None:
-        """Take control bytes out of what is pasted, and put a token in the place of a lot."""
-        shown = self.pastes.fold(_clean(event.text))
+        """Put a token in the place of a lot."""
+        shown = self.pastes.fold(event.text)  # the window has made it safe
         if shown != event.text:
             event.prevent_default()
             event.stop()
@@ -83,7 +83,7 @@ class Prompt(TextArea):
 
     def replace_text(self, text: str) -> None:
         """Put `text` in place of all there is, with the cursor at its end; undo brings it back."""
-        self.replace(_clean(text), self.document.start, self.document.end)
+        self.replace(safe_input(text), self.document.start, self.document.end)
         self.move_cursor(self.document.end)
 
     @property
@@ -93,7 +93,7 @@ class Prompt(TextArea):
 
     def replace_whole_text(self, text: str) -> None:
         """Put `text` in place of all there is, tokens in the place of what was pasted."""
-        self.replace_text(self.pastes.collapse(_clean(text)))
+        self.replace_text(self.pastes.collapse(safe_input(text)))
 
     def recall(self, drafts: Iterable[Draft]) -> None:
         """Put what was sent in earlier windows into the history."""
@@ -101,7 +101,7 @@ class Prompt(TextArea):
 
     def show(self, text: str) -> None:
         """Begin anew with `text`: another tab's draft, without the history of this one's edits."""
-        self.load_text(_clean(text))
+        self.load_text(safe_input(text))
         self.move_cursor(self.document.end)
         self._past.leave()
 
@@ -138,7 +138,7 @@ class Prompt(TextArea):
 
     def action_paste(self) -> None:
         """Paste what was copied in the window, in the way of what comes from outside."""
-        self._type(self.pastes.fold(_clean(self.app.clipboard)))
+        self._type(self.pastes.fold(safe_input(self.app.clipboard)))
 
     def action_delete_left(self) -> None:
         """Delete a character, or the token of a paste."""
@@ -205,8 +205,3 @@ class Prompt(TextArea):
     def _walk(self, distance: int) -> None:
         if (text := self._past.step(distance, self.text)) is not None:
             self.replace_text(text)
-
-
-def _clean(text: str) -> str:
-    """Return text with one kind of line end and no control bytes: it is shown on a terminal."""
-    return safe_text(repair(text.replace("\r\n", "\n").replace("\r", "\n")))

@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from koel_tui.text import safe_line
-from koel_tui.ui.code import Code, code_blocks
+from koel_tui.ui.code import NO_CODE, Code, code_blocks
 from koel_tui.ui.new_file import name_for, write_new
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.saved import has_words
@@ -114,7 +114,7 @@ def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None
 
     choices = [CodeChoice(block, number) for number, block in enumerate(blocks, 1)]
     if not choices:
-        tell("There is no code block in the last answer.")
+        tell(NO_CODE)
     elif len(choices) == 1:
         name(choices[0])
     else:

@@ -42,28 +42,27 @@ class TabBar(Tabs, can_focus=False):
 
     async def show_labels(self, labels: list[Label], active: str) -> None:
         """Show these tabs with that one in front; only what differs is touched."""
-        wanted = {label.id for label in labels}
-        shown = {label.id for label in self._labels}
-        order = [label.id for label in self._labels]
-        moved = self.active != active or order != [label.id for label in labels]
+        shown = [label.id for label in self._labels]
+        wanted = [label.id for label in labels]
+        moved = self.active != active or shown != wanted
         self._labels = labels
         with self.app.batch_update():
             # All at once and with their texts: one by one, thirty take twice as long.
             texts = self._texts()
-            new = [label.id for label in labels if label.id not in shown]
-            if new:
+            if new := [each for each in wanted if each not in shown]:
                 await self.query_one("#tabs-list").mount_all(
                     Tab(texts[each], id=each) for each in new
                 )
             self._put_in_order()
             if self.active != active:
                 self.active = active
-            for tab_id in shown - wanted:
-                await self.remove_tab(tab_id)
-            self._write_labels()
+            for gone in set(shown).difference(wanted):
+                await self.remove_tab(gone)
+            changed = self._write_labels()
         if moved:
             # Textual does this before a tab that is new has its place.
             self.call_after_refresh(self._bring_into_sight)
+        if moved or changed:
             self.call_after_refresh(inside.underline, self)
 
     def _bring_into_sight(self) -> None:
@@ -81,18 +80,20 @@ class TabBar(Tabs, can_focus=False):
 
     def on_resize(self, event: events.Resize) -> None:
         """Give every title the room there now is."""
-        self._write_labels()
+        changed = self._write_labels()
         self.call_after_refresh(self._bring_into_sight)
+        if changed:
+            self.call_after_refresh(inside.underline, self)
 
-    def _write_labels(self) -> None:
+    def _write_labels(self) -> bool:
+        """Write what differs; return whether anything did."""
         changed = False
         for tab_id, text in self._texts().items():
             tab = self.get_tab(tab_id)
             if tab is not None and tab.label_text != text.plain:
                 tab.label = text
                 changed = True
-        if changed:
-            self.call_after_refresh(inside.underline, self)
+        return changed
 
     def _texts(self) -> dict[str, Content]:
         room = self.size.width // len(self._labels) - 2  # a cell of padding on both sides

@@ -3,6 +3,8 @@
 import asyncio
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -15,6 +17,15 @@ LONG = {"KOEL_TEMPERATURE": "0"}
 
 def prompts(screen: str) -> bool:
     return screen.rstrip().endswith("You:")
+
+
+@contextmanager
+def answering() -> Iterator[Terminal]:
+    with Terminal("--plain", environment=LONG) as terminal:
+        terminal.until(lambda screen: "The model is ready" in screen and prompts(screen))
+        terminal.ask("Tell me a long story about the sea.")
+        terminal.until(lambda screen: "Model: " in screen, seconds=60)
+        yield terminal
 
 
 @pytest.mark.timeout(240)
@@ -49,10 +60,7 @@ def test_a_thread_is_asked_saved_and_resumed() -> None:
 
 @pytest.mark.timeout(120)
 def test_ctrl_c_during_an_answer_keeps_the_part_that_came() -> None:
-    with Terminal("--plain", environment=LONG) as terminal:
-        terminal.until(lambda screen: "The model is ready" in screen and prompts(screen))
-        terminal.ask("Tell me a long story about the sea.")
-        terminal.until(lambda screen: "Model: " in screen, seconds=60)
+    with answering() as terminal:
         terminal.press("ctrl+c")
         terminal.until(lambda screen: "Stopped. /continue" in screen and prompts(screen))
         terminal.type("half a thought")
@@ -74,10 +82,7 @@ def test_ctrl_c_during_an_answer_keeps_the_part_that_came() -> None:
 
 @pytest.mark.timeout(120)
 def test_stop_can_be_typed_while_the_answer_comes() -> None:
-    with Terminal("--plain", environment=LONG) as terminal:
-        terminal.until(lambda screen: "The model is ready" in screen and prompts(screen))
-        terminal.ask("Tell me a long story about the sea.")
-        terminal.until(lambda screen: "Model: " in screen, seconds=60)
+    with answering() as terminal:
         terminal.type("/stop\r")
         terminal.until(lambda screen: "Stopped. /continue" in screen and prompts(screen))
         terminal.type("/quit\r")

@@ -48,7 +48,7 @@ def test_appending_costs_linear_time() -> None:
 
 def test_states_are_frozen_and_compare_deeply() -> None:
     with pytest.raises(FrozenInstanceError):
-        ChatState().phase = RunPhase.ERROR  # type: ignore[misc]
+        ChatState().phase = RunPhase.ERROR  # type: ignore[misc]  # it is frozen
     assert _writing("a") == _writing("a")
     assert _writing("a") != _writing("b")
 

@@ -40,7 +40,7 @@ def assert_broken_by_the_last(*events: Event, kind: str | None = None) -> None:
     """Check that all but the last event pass and the last one becomes one RUN_ERROR."""
     result = verified(*events, CUSTOM, STARTED)
     assert result[:-1] == list(events[:-1])
-    error = run_error(result[-1])  # type: ignore[arg-type]
+    error = run_error(result[-1])  # type: ignore[arg-type]  # checked there
     assert isinstance(error, ProtocolError)
     assert (error.code, error.event_type) == ("malformed", kind or kinds(events[-1:])[0])
 
@@ -112,7 +112,7 @@ def test_families_do_not_share_ids() -> None:
 @pytest.mark.parametrize("events", [[], [STARTED], [STARTED, text("START")], [FINISHED]])
 def test_a_stream_that_ends_early_is_an_interrupted_run(events: list[Event]) -> None:
     result = verified(*events)
-    error = run_error(result[-1])  # type: ignore[arg-type]
+    error = run_error(result[-1])  # type: ignore[arg-type]  # checked there
     assert isinstance(error, ProtocolError)
     assert error.code == ("malformed" if events == [FINISHED] else "closed")
     assert kinds(result).count("RUN_ERROR") == 1

@@ -29,7 +29,7 @@ class ScriptedAgent:
         self._answers = list(answers)
         self.inputs: list[RunAgentInput] = []
 
-    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002
+    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the name of AG-UI
         self.inputs.append(input)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return answer(input)

@@ -168,7 +168,7 @@ async def test_a_raising_agent_is_an_error_in_the_state(
 
 async def test_an_agent_that_cannot_even_start_is_an_error_in_the_state() -> None:
     class Broken:
-        def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002
+        def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the name of AG-UI
             raise RuntimeError("no model")
 
     session = KoelClient(Broken()).new_session()

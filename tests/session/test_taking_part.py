@@ -77,7 +77,7 @@ async def test_reducers_carry_the_state_on_from_left_to_right() -> None:
 
     client = KoelClient(
         ScriptedAgent(say("x")),
-        reducers=[noting("one"), noting("two")],  # type: ignore[list-item]
+        reducers=[noting("one"), noting("two")],  # type: ignore[list-item]  # they take any event
     )
     session = client.new_session()
     await session.send("hi")

@@ -69,7 +69,7 @@ def test_the_schema_comes_from_the_signature() -> None:
 
 def test_a_function_that_is_not_async_is_refused() -> None:
     with pytest.raises(TypeError, match="not an async"):
-        tool_handler(lambda: None)  # type: ignore[arg-type, return-value]
+        tool_handler(lambda: None)  # type: ignore[arg-type, return-value]  # the mistake
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ async def answered(window: Window, text: str = ANSWER) -> None:
         decode_tokens_per_s=42.0,
     )
     turn.finish()
-    await window.until(lambda: "saved" in window.status and window.shown[-1] == text)
+    await window.until(lambda: "saved" in window.status and window.shown[-1:] == [text])
 
 
 async def nothing_yet(window: Window) -> None:
@@ -106,7 +106,7 @@ async def writing_below(window: Window) -> None:
     await window.sees("new text below")
 
 
-async def with_blocks(window: Window) -> None:
+async def folded(window: Window) -> None:
     turn = await window.ask("What is the weather?")
     turn.think("The user asks for the weather. ", "I look it up.")
     turn.call("weather", '{"city":"Hamburg"}', "rain, 9 degrees")
@@ -116,12 +116,8 @@ async def with_blocks(window: Window) -> None:
     await window.until(lambda: "saved" in window.status)
 
 
-async def folded(window: Window) -> None:
-    await with_blocks(window)
-
-
 async def unfolded(window: Window) -> None:
-    await with_blocks(window)
+    await folded(window)
     await window.press("ctrl+t")
     await window.reads('"city": "Hamburg"')
 

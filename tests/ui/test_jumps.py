@@ -4,6 +4,7 @@ import pytest
 from textual import events
 
 from koel_tui.storage import MemoryStorage
+from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.entries import Entry, Spot
 from koel_tui.ui.extent import MAX_MESSAGES, MAX_WIDGETS, around, place_of
 from koel_tui.ui.transcript import FLUSH_INTERVAL
@@ -87,13 +88,14 @@ async def test_a_thread_can_be_opened_at_a_message() -> None:
     async with opened(storage=await long_thread(), thread="long") as window:
         await window.reads(f"message number {COUNT - 1}.")
         conversation = window.transcript._source
+        assert isinstance(conversation, Conversation)
         await window.press("ctrl+n")
         await window.until(lambda: not window.shown)
-        window.app._pane.show_message(conversation, "m1234")  # type: ignore[arg-type]
+        window.app._pane.show_message(conversation, "m1234")
         await window.press("f5")
         await window.reads("message number 1234.")
         await until_at_a_third(window, "message number 1234.")
-        window.app._pane.show_message(conversation, "m77")  # type: ignore[arg-type]
+        window.app._pane.show_message(conversation, "m77")
         await window.reads("message number 77.")
 
 

@@ -30,7 +30,7 @@ class Counts:
 
         def count_layout(screen: Screen[object], *arguments: object, **options: object) -> None:
             self.of["layouts"] += 1
-            lay_out(screen, *arguments, **options)  # type: ignore[arg-type]
+            lay_out(screen, *arguments, **options)  # type: ignore[arg-type]  # passed on
 
         patch.setattr(Stylesheet, "apply", count_apply)
         patch.setattr(Screen, "_refresh_layout", count_layout)

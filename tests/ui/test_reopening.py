@@ -237,7 +237,7 @@ async def test_a_tab_closed_while_its_thread_is_read_ends_well(tmp_path: Path) -
         await may_load.wait()
         return await read(thread_id)
 
-    storage.load = slow  # type: ignore[method-assign]
+    storage.load = slow  # type: ignore[method-assign]  # slower
     keep(tmp_path, tab(0), tab(1))
     async with opened(home=tmp_path, storage=storage) as window:
         await window.press("alt+w")

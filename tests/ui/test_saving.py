@@ -34,6 +34,12 @@ async def naming(window: Window) -> NamePanel:
     return window.app.screen
 
 
+async def saving(window: Window, answer: str) -> None:
+    await answered(window, answer)
+    await window.press("alt+shift+b")
+    await naming(window)
+
+
 async def back(window: Window) -> None:
     await window.until(lambda: len(window.app.screen_stack) == 1)
 
@@ -102,9 +108,7 @@ async def test_one_of_several_blocks_is_chosen_and_saved(here: Path) -> None:
 async def test_the_only_block_needs_no_choice_and_the_name_can_be_changed(here: Path) -> None:
     (here / "Code-1.py").write_text("mine")
     async with opened() as window:
-        await answered(window, "```python\nprint(1)\n```\n")
-        await window.press("alt+shift+b")
-        await naming(window)
+        await saving(window, "```python\nprint(1)\n```\n")
         await window.press("enter")
         await window.sees("Code-1.py is there already. Type another name.")
         await window.press("ctrl+u")
@@ -123,9 +127,7 @@ async def test_the_only_block_needs_no_choice_and_the_name_can_be_changed(here: 
 
 async def test_a_folder_that_may_not_be_written_to_is_told(here: Path) -> None:
     async with opened() as window:
-        await answered(window, "```\nx\n```\n")
-        await window.press("alt+shift+b")
-        await naming(window)
+        await saving(window, "```\nx\n```\n")
         await window.press("ctrl+u")
         await window.type("/proc/x")
         await window.press("enter")

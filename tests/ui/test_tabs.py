@@ -227,7 +227,7 @@ async def test_an_open_tab_is_found_in_a_list() -> None:
         for n in range(12):
             if n:
                 await window.press("ctrl+n")
-                await window.until(lambda n=n: len(window.tabs) == n + 1)  # type: ignore[misc]
+                await window.until(lambda n=n: len(window.tabs) == n + 1)  # type: ignore[misc]  # the n of now
             (
                 await window.ask(f"question {n} 漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字")
             ).finish()

@@ -53,12 +53,20 @@ class Window:
         """Press keys, faster than anybody could."""
         for key in keys:
             self.app.post_message(events.Key(key, None))
-        await self.pilot.pause()
+        await self.handled()
 
     async def type(self, text: str) -> None:
         """Put `text` into what has the focus, the way a terminal pastes."""
         self.app.post_message(events.Paste(text))
-        await self.pilot.pause()
+        await self.handled()
+
+    async def handled(self) -> None:
+        """Wait until what was posted went through the queues: the app's, a widget's, the app's.
+
+        What that leads to later has to be waited for by what is to be seen of it.
+        """
+        for _ in range(3):
+            await self.pilot.pause(0)
 
     async def ask(self, text: str) -> Turn:
         """Send `text` and return the run the agent gets for it."""

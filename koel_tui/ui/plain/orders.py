@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 from koel_tui.text import safe_line
 from koel_tui.ui.desk import Desk
 from koel_tui.ui.plain.commands import Order, help_lines
-from koel_tui.ui.plain.reading import described, labelled
+from koel_tui.ui.plain.reading import described, labelled, spoken
 from koel_tui.ui.saved import find_thread, saved_threads
 from koel_tui.ui.startup import Startup
 
 if TYPE_CHECKING:
     from koel_tui.ui.saved import SavedThread
 
-_SPOKEN = ("user", "assistant")
 _READ = 2
 """Messages read again: a question and its answer."""
 
@@ -59,7 +58,7 @@ class Orders:
         try:
             await self._desk.wake(conversation)
         except Exception as error:
-            self._say(f"Error: the thread cannot be opened. {safe_line(str(error), 400)}")
+            self._refused("the thread cannot be opened", error)
             self._desk.sweep(conversation)
         tabs = self._desk.tabs
         where = f"Thread {tabs.number(tabs.active)} of {len(tabs)}"
@@ -74,7 +73,7 @@ class Orders:
         try:
             await self._desk.open(found.id, found.title)
         except Exception as error:
-            self._say(f"Error: the thread cannot be opened. {safe_line(str(error), 400)}")
+            self._refused("the thread cannot be opened", error)
         await self.arrive()
 
     async def _help(self, _: str) -> None:
@@ -115,7 +114,7 @@ class Orders:
         await self.arrive()
 
     async def _read(self, how_many: str) -> None:
-        entries = [each for each in self._desk.active.entries() if each.role in _SPOKEN]
+        entries = spoken(self._desk.active)
         count = int(how_many) if how_many.isdecimal() else _READ
         shown = entries if how_many == "all" else entries[max(0, len(entries) - count) :]
         if not shown:
@@ -142,5 +141,8 @@ class Orders:
         try:
             return await saved_threads(backend.storage)
         except Exception as error:
-            self._say(f"Error: the saved threads cannot be listed. {safe_line(str(error), 400)}")
+            self._refused("the saved threads cannot be listed", error)
             return []
+
+    def _refused(self, what: str, error: Exception) -> None:
+        self._say(f"Error: {what}. {safe_line(str(error), 400)}")

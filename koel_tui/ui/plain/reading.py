@@ -102,10 +102,15 @@ def labelled(role: str, text: str) -> str:
     return f"{LABELS[role]}: {safe_text(text)}"
 
 
+def spoken(conversation: Conversation) -> list[Entry]:
+    """Return what was said by the user and the model."""
+    return [entry for entry in conversation.entries() if entry.role in ("user", "assistant")]
+
+
 def described(conversation: Conversation) -> str:
     """Return what there is to know of a thread, in one line."""
-    spoken = [entry for entry in conversation.entries() if entry.role in ("user", "assistant")]
-    count = "1 message" if len(spoken) == 1 else f"{len(spoken)} messages"
+    messages = len(spoken(conversation))
+    count = "1 message" if messages == 1 else f"{messages} messages"
     state = [
         word
         for word, holds in (
