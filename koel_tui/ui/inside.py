@@ -19,6 +19,7 @@ from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingsMap
 from textual.command import CommandPalette
+from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
@@ -310,8 +311,8 @@ class QuietApp(App[int]):
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
     def _handle_exception(self, error: Exception) -> None:
-        if (self._exit or not self._running) and isinstance(error, MountError):
-            return  # an answer still streams while the window closes; that is no error
+        if (self._exit or not self._running) and isinstance(error, (MountError, NoMatches)):
+            return  # what still goes on while the window closes finds widgets gone: no error
         self.crash = error
         _log.critical("The window ended by an error", exc_info=error)
         super()._handle_exception(error)

@@ -163,3 +163,14 @@ async def test_an_agent_that_does_not_end_is_not_waited_for(
         await gone(window)
         (message,) = window.app._exit_renderables
     assert "did not end" in str(message)
+
+
+async def test_what_still_goes_on_while_the_window_closes_is_no_error() -> None:
+    async with opened() as window:
+
+        async def late() -> None:
+            await gone(window)
+            window.app.query_one("#gone")
+
+        window.app.screen.call_later(late)
+    assert window.app.crash is None

@@ -4,6 +4,8 @@ import asyncio
 import json
 from pathlib import Path
 
+from textual import events
+
 from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs, decode
@@ -242,7 +244,8 @@ async def test_a_tab_closed_while_its_thread_is_read_ends_well(tmp_path: Path) -
     async with opened(home=tmp_path, storage=storage) as window:
         await window.press("alt+w")
         await window.has_tabs("1 Title 1")
-        await window.press("alt+shift+w")
+        window.app.post_message(events.Key("alt+shift+w", None))  # it waits for what is read
+        await window.until(lambda: window.app._desk._closing != {})
         may_load.set()
         await window.sees("thread 0 message 1")
         assert len(window.tabs) == 2
