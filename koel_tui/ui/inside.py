@@ -19,15 +19,16 @@ from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingsMap
 from textual.command import CommandPalette
-from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.theme import ThemeProvider
-from textual.widget import MountError, Widget
+from textual.widget import Widget
 from textual.widgets import Tabs
+from textual.widgets._markdown import MarkdownTable
 
 from koel_tui.text import drop_controls, safe_input, safe_line
 
@@ -98,6 +99,29 @@ def lay_out(widget: Widget) -> None:
     For what has to be known before the next frame: by how much something new moves the rest.
     """
     widget.screen._refresh_layout()
+
+
+class Settled:
+    """Makes a scrolling widget one whose inside is laid out once, whatever grows in it.
+
+    What holds something larger than before asks Textual for a second layout, because it might need
+    a scrollbar. One that really appears asks for it as well. Only the rows of a table need it:
+    they get their heights after their widths.
+    """
+
+
+def _size_updated_once(
+    widget: Widget, size: Size, virtual_size: Size, container_size: Size, layout: bool = True
+) -> bool:
+    for node in widget.ancestors_with_self if layout else ():
+        if isinstance(node, (Settled, MarkdownTable)):
+            layout = isinstance(node, MarkdownTable)
+            break
+    return _size_updated(widget, size, virtual_size, container_size, layout)
+
+
+_size_updated = Widget._size_updated
+Widget._size_updated = _size_updated_once  # type: ignore[assignment, method-assign]  # for all
 
 
 def underline(tabs: Tabs) -> None:
@@ -291,6 +315,11 @@ class QuietApp(App[int]):
             self._sent.forget()  # so it does after another program has had the terminal
         await super().on_event(event)
 
+    def _end_batch(self) -> None:
+        super()._end_batch()
+        if not self._batch_count and self._screen_stack:
+            self.screen.check_idle()  # it has waited for this, and Textual does not tell it
+
     def spare_the_line(self) -> None:
         """Send only those lines to the terminal that are others than before."""
         self._sent = SentLines()
@@ -311,8 +340,10 @@ class QuietApp(App[int]):
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
     def _handle_exception(self, error: Exception) -> None:
-        if (self._exit or not self._running) and isinstance(error, (MountError, NoMatches)):
-            return  # what still goes on while the window closes finds widgets gone: no error
+        if self._exit or (self._dom_ready and not self._running):
+            # What goes on while the window closes finds widgets gone.
+            _log.warning("Left undone when the window closed", exc_info=error)
+            return
         self.crash = error
         _log.critical("The window ended by an error", exc_info=error)
         super()._handle_exception(error)

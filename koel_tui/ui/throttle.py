@@ -1,5 +1,6 @@
 """Painting not more often than the eye needs, and always once after the last change."""
 
+import os
 from collections.abc import Awaitable, Callable
 from time import monotonic, thread_time
 
@@ -9,9 +10,18 @@ Flush = Callable[[], Awaitable[None]]
 Schedule = Callable[[float, Flush], object]
 Clock = Callable[[], float]
 
-_SHARE = 1 / 8
-"""How much of its thread's time painting may take: what it takes is missing where a model computes
-on every processor, and whoever types waits for what is being painted."""
+
+def painting_share(processors: int) -> float:
+    """Return how much of its thread's time painting may take, of one.
+
+    The model computes on every processor, and each token waits for the slowest of them: with two,
+    what painting takes is lost in tokens almost whole. More than a quarter is left to nobody, since
+    whoever types waits for what is being painted.
+    """
+    return min(processors / 32, 1 / 4)
+
+
+SHARE = painting_share(os.cpu_count() or 1)
 _LONGEST = 0.5
 """Seconds between two flushes that are asked for, however dear they are."""
 _SOON = 0.001
@@ -27,12 +37,12 @@ def in_queue_of(pump: MessagePump) -> Schedule:
     return lambda delay, flush: pump.set_timer(max(_SOON, delay), lambda: pump.call_later(flush))
 
 
-def period(cost: float, interval: float) -> float:
+def period(cost: float, interval: float, share: float) -> float:
     """Return the seconds from one flush to the next when the first has cost so many of computing.
 
     As short as `interval` while a flush is cheap, and so long that it keeps to its share.
     """
-    return max(interval, min(cost / _SHARE, _LONGEST))
+    return max(interval, min(cost / share, _LONGEST))
 
 
 class Throttle:
@@ -48,12 +58,14 @@ class Throttle:
         flush: Flush,
         interval: float,
         *,
+        share: float | None = None,
         clock: Clock = monotonic,
         computed: Clock = thread_time,
     ) -> None:
         self._schedule = schedule
         self._flush = flush
         self._interval = interval
+        self._share = SHARE if share is None else share
         self._clock = clock
         self._computed = computed
         self._waiting = False
@@ -71,7 +83,7 @@ class Throttle:
 
     async def _run(self) -> None:
         cost = self._computed() - self._computed_before
-        if (wait := self._wait(period(cost, self._interval))) > 0:
+        if (wait := self._wait(period(cost, self._interval, self._share))) > 0:
             self._schedule(wait, self._begin)
         else:
             await self._begin()

@@ -29,7 +29,7 @@ FLUSH_INTERVAL = 0.05
 """Seconds between two paintings at least."""
 
 
-class Transcript(Still, VerticalScroll, can_focus=False):
+class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
     """Shows one thread. Whatever changes what is mounted runs in this widget's own queue."""
 
     class Unseen(Message):
@@ -69,7 +69,7 @@ class Transcript(Still, VerticalScroll, can_focus=False):
     async def on_mount(self) -> None:
         """Show the end of the thread, or where the user was reading."""
         self.watch(self, "scroll_y", self._scrolled, init=False)
-        self.watch(self, "virtual_size", self._look_below, init=False)
+        self.screen.screen_layout_refresh_signal.subscribe(self, lambda _: self._look_below())
         self.anchor()
         entries = self._source.entries()
         wanted = place_of(entries, self._wanted) if self._wanted else None
@@ -191,8 +191,12 @@ class Transcript(Still, VerticalScroll, can_focus=False):
             self.call_later(self._load_later)
 
     async def _sync(self) -> None:
-        """Bring the mounted messages in line with the thread."""
-        entries = self._source.entries()
+        """Bring the mounted messages in line with the thread, with one layout for all of it."""
+        with self.app.batch_update():
+            await self._take_in(self._source.entries())
+        self._look_below()
+
+    async def _take_in(self, entries: Sequence[Entry]) -> None:
         follow = self.at_tail
         kept = 0
         for view, entry in zip(self._views, entries[self._start :], strict=False):
@@ -202,7 +206,6 @@ class Transcript(Still, VerticalScroll, can_focus=False):
             kept += 1
         if kept == 0 and self._views:
             await self._show_tail(entries)
-            self._look_below()
             return
         if not self._views:
             self._start = reach(entries, len(entries), -1, TAIL, TAIL_WIDGETS)
@@ -215,7 +218,6 @@ class Transcript(Still, VerticalScroll, can_focus=False):
                 await self._trim(at_top=True, messages=TAIL, widgets=TAIL_WIDGETS)
         self._paint_edges()
         self._newest = newest(entries)
-        self._look_below()
         if self._wanted and entries:
             await self._go_to(self._wanted)
 

@@ -99,3 +99,31 @@ async def test_a_theme_restyles_no_more_than_what_is_mounted(
         await window.pilot.pause()
         assert len(window.shown) == TAIL
         assert counts.of["styled"] <= 3 * MAX_WIDGETS
+
+
+async def test_text_that_grows_is_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened() as window:
+        turn = await window.ask("Tell")
+        turn.write("A first paragraph, long enough for a line.")
+        await window.reads("enough for a line.")
+        await window.pilot.pause()
+        counts = Counts(monkeypatch)
+        for n in range(5):
+            turn.write(" And more of it, which needs a line or two of its own," * 2 + f" {n}.")
+            await window.reads(f" {n}.")
+            await window.pilot.pause()
+        assert counts.of["layouts"] < 2 * 5
+
+
+async def test_what_a_batch_held_back_is_laid_out_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened() as window:
+        await window.pilot.pause()
+        monkeypatch.setattr(window.app, "_poke", lambda: None)  # which would bring it about, later
+        status = window.app._statusline
+        with window.app.batch_update():
+            status.styles.height = 2
+            await window.pilot.pause()
+            assert status.size.height == 1
+        await window.until(lambda: status.size.height == 2)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.ui.throttle import Throttle, period
+from koel_tui.ui.throttle import Throttle, painting_share, period
 
 
 class Painted:
@@ -24,6 +24,7 @@ class Painted:
             lambda delay, run: self._scheduled.append((self.now + delay, run)),
             self._flush,
             interval,
+            share=1 / 8,
             clock=lambda: self.now,
             computed=lambda: self.computed,
         )
@@ -105,6 +106,16 @@ async def test_what_is_computed_while_it_rests_is_not_what_a_flush_costs() -> No
     assert max(painted.gaps) < 0.25  # 0.8 s if all of it counted
 
 
-@given(st.floats(0, 10), st.floats(0, 1))
-def test_a_period_is_never_shorter_than_asked_for(cost: float, interval: float) -> None:
-    assert interval <= period(cost, interval) <= max(interval, 0.5)
+@given(st.floats(0, 10), st.floats(0, 1), st.integers(1, 256))
+def test_a_period_is_never_shorter_than_asked_for(
+    cost: float, interval: float, processors: int
+) -> None:
+    share = painting_share(processors)
+    assert interval <= period(cost, interval, share) <= max(interval, 0.5)
+    assert period(cost, interval, share) == max(interval, 0.5) or cost <= 0.125
+
+
+def test_painting_takes_more_where_there_are_processors_to_spare() -> None:
+    assert painting_share(2) == 1 / 16
+    assert painting_share(1) < painting_share(2) < painting_share(4) < painting_share(8)
+    assert painting_share(256) == painting_share(8) == 1 / 4

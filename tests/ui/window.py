@@ -96,9 +96,10 @@ class Window:
 
     @property
     def view(self) -> str:
-        """What stands in the transcript."""
-        region = self.transcript.region
-        return "\n".join(self.lines[region.y : region.bottom])
+        """What stands in the transcript; nothing while one tab gives way to another."""
+        for transcript in self.app.screen_stack[0].query(Transcript):
+            return "\n".join(self.lines[transcript.region.y : transcript.region.bottom])
+        return ""
 
     async def reads(self, text: str) -> None:
         """Wait until `text` stands in the transcript."""
@@ -128,7 +129,8 @@ class Window:
     @property
     def shown(self) -> list[str]:
         """The texts of the mounted messages."""
-        return [view.entry.text for view in self.transcript.query(MessageView)]
+        views = self.app.screen_stack[0].query("Transcript MessageView").results(MessageView)
+        return [view.entry.text for view in views]  # none while one tab gives way to another
 
 
 def assembly(agent: ScriptedAgent, storage: SessionStorage) -> Callable[[], Backend]:

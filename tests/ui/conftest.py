@@ -1,0 +1,10 @@
+"""Windows under test paint at once: what a test looks at is painted by the thread it counts."""
+
+import pytest
+
+from koel_tui.ui import throttle
+
+
+@pytest.fixture(autouse=True)
+def paint_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttle, "SHARE", 1.0)
