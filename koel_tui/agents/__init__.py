@@ -1,6 +1,6 @@
 """Agents: whatever can answer a run. RunAgentInput in, AG-UI events out."""
 
-from koel_tui.agents.agent import ACTIVITY, METRICS, Agent, ModelAgent, ModelInfo
+from koel_tui.agents.agent import ACTIVITY, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
 from koel_tui.agents.local import LocalAgent, TurnSettings
 from koel_tui.agents.snapshots import Snapshots
 
@@ -13,4 +13,5 @@ __all__ = [
     "ModelInfo",
     "Snapshots",
     "TurnSettings",
+    "tokens_of",
 ]

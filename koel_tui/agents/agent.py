@@ -1,6 +1,6 @@
 """What an agent is, and the CUSTOM events by which agents here report progress and figures."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,16 @@ METRICS = "koel.metrics"
 value: the fields of `koel_tui.engine.SessionMetrics` and `"reason"`, `"trimmed_turns"`, `"model"`,
 `"context_tokens"` (the window).
 """
+
+TOKENS = "tokens"
+"""Key of a content event's `raw_event`: how many tokens its text is made of."""
+
+
+def tokens_of(event: BaseEvent) -> int:
+    """Return how many tokens the text of a content event is made of; 1 where nobody says."""
+    raw = event.raw_event
+    tokens = raw.get(TOKENS) if isinstance(raw, Mapping) else None
+    return tokens if isinstance(tokens, int) and tokens > 0 else 1
 
 
 class Agent(Protocol):

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from ag_ui.core import (
@@ -17,6 +18,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
+from koel_tui.agents.gathering import gathered
 from koel_tui.agents.snapshots import Snapshots
 from koel_tui.agents.turn_events import TurnEvents, new_id
 from koel_tui.engine import (
@@ -87,7 +89,10 @@ class LocalAgent:
         loader: EngineLoader,
         defaults: TurnSettings | None = None,
         snapshots: Snapshots | None = None,
+        gap_s: float = 0.0,
     ) -> None:
+        """Make the agent; text that comes within `gap_s` seconds travels as one event."""
+        self._gap_s = gap_s
         self._snapshots = snapshots
         self._loader = loader
         self._defaults = defaults or TurnSettings()
@@ -196,24 +201,25 @@ class LocalAgent:
         answer, writing = TurnEvents(_answer_id(run, messages)), False
         stream = session.stream(messages, progress=True)
         try:
-            async for delta in stream:
-                match delta:
-                    case Progress(phase="queued", position=position):
-                        yield _activity(phase="queued", position=position)
-                    case Progress(done=done, total=total):
-                        yield _activity(phase="reading", fraction=done / max(1, total))
-                    case TextDelta() | ThinkingDelta() | ToolCallDelta():
-                        if not writing:
-                            writing = True
-                            yield _activity(phase="writing")
-                        for event in answer.feed(delta):
-                            yield event
-                    case Finished():
-                        for event in answer.finish():
-                            yield event
-                        card = await self._card(engine)
-                        yield CustomEvent(name=METRICS, value=_figures(delta, card))
-                        yield _run_finished(run, delta, card)
+            async with aclosing(gathered(stream, self._gap_s)) as deltas:
+                async for delta, tokens in deltas:
+                    match delta:
+                        case Progress(phase="queued", position=position):
+                            yield _activity(phase="queued", position=position)
+                        case Progress(done=done, total=total):
+                            yield _activity(phase="reading", fraction=done / max(1, total))
+                        case TextDelta() | ThinkingDelta() | ToolCallDelta():
+                            if not writing:
+                                writing = True
+                                yield _activity(phase="writing")
+                            for event in answer.feed(delta, tokens):
+                                yield event
+                        case Finished():
+                            for event in answer.finish():
+                                yield event
+                            card = await self._card(engine)
+                            yield CustomEvent(name=METRICS, value=_figures(delta, card))
+                            yield _run_finished(run, delta, card)
         finally:
             await stream.aclose()
 

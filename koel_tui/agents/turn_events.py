@@ -18,6 +18,7 @@ from ag_ui.core import (
     ToolCallStartEvent,
 )
 
+from koel_tui.agents.agent import TOKENS
 from koel_tui.engine import TextDelta, ThinkingDelta, ToolCallDelta
 
 
@@ -35,8 +36,10 @@ class TurnEvents:
         self._thought = ""  # the id of the thinking that is open
         self._writing = False
 
-    def feed(self, delta: TextDelta | ThinkingDelta | ToolCallDelta) -> Iterator[BaseEvent]:
-        """Yield the events that a delta stands for."""
+    def feed(
+        self, delta: TextDelta | ThinkingDelta | ToolCallDelta, tokens: int = 1
+    ) -> Iterator[BaseEvent]:
+        """Yield the events that a delta of so many tokens stands for; `raw_event` tells them."""
         match delta:
             case ThinkingDelta(text=text):
                 if not self._thought:
@@ -49,7 +52,9 @@ class TurnEvents:
                 if not self._writing:
                     self._writing = True
                     yield TextMessageStartEvent(message_id=self._message_id, role="assistant")
-                yield TextMessageContentEvent(message_id=self._message_id, delta=text)
+                yield TextMessageContentEvent(
+                    message_id=self._message_id, delta=text, raw_event={TOKENS: tokens}
+                )
             case ToolCallDelta():
                 yield from self._end_thought()
                 yield ToolCallStartEvent(

@@ -18,6 +18,9 @@ from koel_tui.storage.search_upkeep import IndexUpkeep
 from koel_tui.ui.backend import Backend
 from koel_tui.ui.memory import forget
 
+_GAP_S = 0.04
+"""Seconds within which text travels as one event: it is painted 20 times a second at most."""
+
 
 def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> LocalAgent:
     """Return the agent that answers with the model of `settings`, in the runner process."""
@@ -40,7 +43,7 @@ def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> Local
             on_progress=progress,
         )
 
-    return LocalAgent(load, turn_settings(settings), snapshots)
+    return LocalAgent(load, turn_settings(settings), snapshots, gap_s=_GAP_S)
 
 
 def turn_settings(settings: Settings) -> TurnSettings:

@@ -60,26 +60,28 @@ class Figures:
 
 
 class Pace:
-    """How fast text comes: the pieces of one answer by the time they took."""
+    """How fast text comes: the tokens of one answer by the time they took."""
 
     _ENOUGH = 10
 
     def __init__(self) -> None:
-        self._pieces = 0
-        self._began_at = self._now = 0.0
+        self._tokens = 0
+        self._began_at: float | None = None
+        self._now = 0.0
 
-    def tick(self, now: float) -> None:
-        """Count a piece that came at `now`, in seconds of any clock."""
-        if not self._pieces:
-            self._began_at = now
-        self._pieces += 1
+    def tick(self, now: float, tokens: int = 1) -> None:
+        """Count tokens that had come at `now`, in seconds of any clock."""
+        if self._began_at is None:
+            self._began_at = now  # what they took is not known
+        else:
+            self._tokens += tokens
         self._now = now
 
     @property
     def per_s(self) -> float:
-        """Pieces a second; 0 until there are enough to tell."""
-        took = self._now - self._began_at
-        return (self._pieces - 1) / took if self._pieces > self._ENOUGH and took > 0 else 0.0
+        """Tokens a second; 0 until there are enough to tell."""
+        took = self._now - (self._began_at or 0.0)
+        return self._tokens / took if self._tokens >= self._ENOUGH and took > 0 else 0.0
 
 
 def _number(value: object) -> float:

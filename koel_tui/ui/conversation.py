@@ -267,12 +267,12 @@ class Conversation:
     async def _read_events(self, events: "AsyncIterator[Event]") -> None:
         from ag_ui.core import CustomEvent, TextMessageContentEvent
 
-        from koel_tui.agents import ACTIVITY, METRICS
+        from koel_tui.agents import ACTIVITY, METRICS, tokens_of
 
         async for event in events:
             if isinstance(event, TextMessageContentEvent):
                 self._activity = Activity("writing")
-                self._pace.tick(monotonic())
+                self._pace.tick(monotonic(), tokens_of(event))
             elif isinstance(event, CustomEvent) and event.name == ACTIVITY:
                 self._activity = activity_of(event.value) or self._activity
             elif isinstance(event, CustomEvent) and event.name == METRICS:

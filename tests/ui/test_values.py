@@ -116,6 +116,12 @@ class TestPace:
             pace.tick(100 + n / 20)
         assert round(pace.per_s) == 20
 
+    def test_events_of_several_tokens_count_as_several(self) -> None:
+        pace = Pace()
+        for n in range(10):
+            pace.tick(100 + n / 10, 4)
+        assert round(pace.per_s) == 40
+
 
 class TestStatus:
     FULL = Status("writing", "Some-Model-7B", 1200, 8192, 112.4, "saved")
