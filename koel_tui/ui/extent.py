@@ -13,8 +13,8 @@ STEP = 10
 """Messages loaded at once when the user reaches an end of what is shown."""
 MAX_MESSAGES = 40
 """Messages mounted while the user reads further up, at most."""
-MAX_WIDGETS = 150
-"""Widgets mounted then, about."""
+MAX_WIDGETS = 130
+"""Widgets mounted then, by an estimate that is short of some twenty at worst seen."""
 
 
 def reach(

@@ -25,7 +25,7 @@ from koel_tui.ui.throttle import Throttle, in_queue_of
 from koel_tui.ui.transcript import FLUSH_INTERVAL
 from koel_tui.ui.visitor import Visitor
 
-_PAINT_INTERVAL = 0.1
+_PAINT_INTERVAL = 0.2
 _LOW = (9, 7, 5)
 """Rows below which there is no footer, no row of tabs, no status line."""
 LOW_BANDWIDTH_INTERVAL = 0.2

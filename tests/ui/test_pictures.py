@@ -53,8 +53,23 @@ async def taken(window: Window) -> str:
 async def test_the_window_looks_as_it_did(
     name: str, size: str, pictures: SnapshotAssertion, tmp_path: Path
 ) -> None:
+    await compare(name, size, None, pictures, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", SCENES)
+async def test_the_light_window_looks_as_it_did(
+    name: str, size: str, pictures: SnapshotAssertion, tmp_path: Path
+) -> None:
+    await compare(name, size, "textual-light", pictures, tmp_path)
+
+
+async def compare(
+    name: str, size: str, theme: str | None, pictures: SnapshotAssertion, tmp_path: Path
+) -> None:
     agent = ScriptedAgent(load_at_once=name not in UNLOADED)
-    app = KoelApp(assembly(agent, await stage(name, tmp_path)), home=tmp_path)
+    app = KoelApp(assembly(agent, await stage(name, tmp_path)), home=tmp_path, theme=theme)
     async with app.run_test(size=SIZES[size], notifications=True) as pilot:
         window = Window(pilot, app, agent)
         window.prompt.cursor_blink = False

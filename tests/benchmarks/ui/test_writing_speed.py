@@ -66,7 +66,7 @@ async def ask_alone(
 def ask_window(program: Outside, text: str) -> float:
     """Let the window's model answer; return the tokens a second it shows in the end."""
     program.send(text + ENTER)
-    program.see("tok/s")  # it writes
+    program.see("writing")
     return float(program.find(r"(\d+) tok/s · saved")[1])
 
 
