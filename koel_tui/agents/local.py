@@ -200,28 +200,25 @@ class LocalAgent:
         messages = engine_messages(run.messages)
         answer, writing = TurnEvents(_answer_id(run, messages)), False
         stream = session.stream(messages, progress=True)
-        try:
-            async with aclosing(gathered(stream, self._gap_s)) as deltas:
-                async for delta, tokens in deltas:
-                    match delta:
-                        case Progress(phase="queued", position=position):
-                            yield _activity(phase="queued", position=position)
-                        case Progress(done=done, total=total):
-                            yield _activity(phase="reading", fraction=done / max(1, total))
-                        case TextDelta() | ThinkingDelta() | ToolCallDelta():
-                            if not writing:
-                                writing = True
-                                yield _activity(phase="writing")
-                            for event in answer.feed(delta, tokens):
-                                yield event
-                        case Finished():
-                            for event in answer.finish():
-                                yield event
-                            card = await self._card(engine)
-                            yield CustomEvent(name=METRICS, value=_figures(delta, card))
-                            yield _run_finished(run, delta, card)
-        finally:
-            await stream.aclose()
+        async with aclosing(stream), aclosing(gathered(stream, self._gap_s)) as deltas:
+            async for delta, tokens in deltas:
+                match delta:
+                    case Progress(phase="queued", position=position):
+                        yield _activity(phase="queued", position=position)
+                    case Progress(done=done, total=total):
+                        yield _activity(phase="reading", fraction=done / max(1, total))
+                    case TextDelta() | ThinkingDelta() | ToolCallDelta():
+                        if not writing:
+                            writing = True
+                            yield _activity(phase="writing")
+                        for event in answer.feed(delta, tokens):
+                            yield event
+                    case Finished():
+                        for event in answer.finish():
+                            yield event
+                        card = await self._card(engine)
+                        yield CustomEvent(name=METRICS, value=_figures(delta, card))
+                        yield _run_finished(run, delta, card)
 
 
 def engine_messages(messages: list[Any]) -> list[ChatMessage]:

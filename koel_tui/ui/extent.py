@@ -13,8 +13,10 @@ STEP = 10
 """Messages loaded at once when the user reaches an end of what is shown."""
 MAX_MESSAGES = 40
 """Messages mounted while the user reads further up, at most."""
-MAX_WIDGETS = 130
-"""Widgets mounted then, by an estimate that is short of some twenty at worst seen."""
+MAX_WIDGETS = 150
+"""Widgets mounted then, at most."""
+FULL = MAX_WIDGETS - 20
+"""Widgets by estimate with which it is full: estimates are short of what is mounted by a few."""
 
 
 def reach(
@@ -44,8 +46,8 @@ def reach(
 
 def around(entries: Sequence[Entry], index: int) -> tuple[int, int]:
     """Return where a window round a message begins and ends; it holds that one in any case."""
-    end = reach(entries, index, 1, TAIL, MAX_WIDGETS * 2 // 3)
-    left = MAX_WIDGETS - sum(cost_of(entry) for entry in entries[index:end])
+    end = reach(entries, index, 1, TAIL, FULL * 2 // 3)
+    left = FULL - sum(cost_of(entry) for entry in entries[index:end])
     return reach(entries, index, -1, MAX_MESSAGES - TAIL, left, least=0), end
 
 

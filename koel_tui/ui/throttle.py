@@ -48,8 +48,9 @@ def period(cost: float, interval: float, share: float) -> float:
 class Throttle:
     """Calls `flush` after a poke, at most once every `interval` seconds; no poke is lost.
 
-    Dear flushes come less often. What one costs is known only when all it led to is painted: it is
-    what the thread has computed by the time the next one could come.
+    The interval may be changed at any time. Dear flushes come less often. What one costs is known
+    only when all it led to is painted: it is what the thread has computed by the time the next one
+    could come.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Throttle:
     ) -> None:
         self._schedule = schedule
         self._flush = flush
-        self._interval = interval
+        self.interval = interval
         self._share = SHARE if share is None else share
         self._clock = clock
         self._computed = computed
@@ -76,14 +77,14 @@ class Throttle:
         """Ask for a flush; pokes until it starts are one."""
         if not self._waiting:
             self._waiting = True
-            self._schedule(max(0.0, self._wait(self._interval)), self._run)
+            self._schedule(max(0.0, self._wait(self.interval)), self._run)
 
     def _wait(self, seconds: float) -> float:
         return self._began + seconds - self._clock()
 
     async def _run(self) -> None:
         cost = self._computed() - self._computed_before
-        if (wait := self._wait(period(cost, self._interval, self._share))) > 0:
+        if (wait := self._wait(period(cost, self.interval, self._share))) > 0:
             self._schedule(wait, self._begin)
         else:
             await self._begin()

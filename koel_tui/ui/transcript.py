@@ -12,8 +12,8 @@ from koel_tui.ui import edge, inside
 from koel_tui.ui.big import BigAnswer
 from koel_tui.ui.entries import Entry, Place, Source, Spot, newest
 from koel_tui.ui.extent import (
+    FULL,
     MAX_MESSAGES,
-    MAX_WIDGETS,
     STEP,
     TAIL,
     TAIL_WIDGETS,
@@ -27,6 +27,8 @@ from koel_tui.ui.view import View, view_of
 
 FLUSH_INTERVAL = 0.05
 """Seconds between two paintings at least."""
+AWAY_INTERVAL = 0.25
+"""Seconds between two while nothing of what is written is in sight."""
 
 
 class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
@@ -59,6 +61,7 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
         self._start = 0
         self._end = 0
         self._total = 0
+        self._interval = interval
         self._throttle = Throttle(in_queue_of(self), self._sync, interval)
 
     def compose(self) -> ComposeResult:
@@ -170,8 +173,9 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
 
     def _look_below(self) -> None:
         """Find out whether there is something new below that was not seen yet."""
-        if self.at_end:
+        if at_end := self.at_end:
             self._seen = self._newest
+        self._throttle.interval = self._interval if at_end else max(self._interval, AWAY_INTERVAL)
         unseen = self._seen != self._newest
         if unseen != self._unseen:
             self._unseen = unseen
@@ -292,7 +296,7 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
         entries = self._source.entries()
         with self.app.batch_update():
             if self._start > 0:
-                await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, MAX_WIDGETS))
+                await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, FULL))
             inside.lay_out(self)  # what came last may have no place yet
             if self.max_scroll_y > 0:  # where all is in sight the end stays followed
                 self.release_anchor()
@@ -300,7 +304,7 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
 
     async def _load_earlier(self) -> None:
         entries = self._source.entries()
-        start = reach(entries, self._start, -1, STEP, MAX_WIDGETS)
+        start = reach(entries, self._start, -1, STEP, FULL)
         if start == self._start or not self._views:
             return
         views = [view_of(entry) for entry in entries[start : self._start]]
@@ -316,7 +320,7 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
             return
         async with self._keeping_in_place(self._views[-1]):
             self._total = len(entries)
-            await self._mount_down_to(entries, reach(entries, self._end, 1, STEP, MAX_WIDGETS))
+            await self._mount_down_to(entries, reach(entries, self._end, 1, STEP, FULL))
             await self._trim(at_top=True)
 
     @asynccontextmanager
@@ -336,9 +340,7 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
         self._views += views
         self._end += len(views)
 
-    async def _trim(
-        self, at_top: bool, messages: int = MAX_MESSAGES, widgets: int = MAX_WIDGETS
-    ) -> None:
+    async def _trim(self, at_top: bool, messages: int = MAX_MESSAGES, widgets: int = FULL) -> None:
         """Unmount messages out of sight at one edge until the rest is within the limits."""
         views = self._views if at_top else self._views[::-1]
         count, cost = len(views), sum(view.cost for view in views)

@@ -86,8 +86,8 @@ async def test_a_plain_answer_is_rendered_when_asked_for_and_plain_again(
         await window.reads("alt+m")
         await window.press("alt+m")
         await window.reads("rendered as Markdown")
-        assert "# The end" not in window.view and "The end" in window.view
-        assert "**" not in window.view
+        await window.reads("The end")
+        await window.until(lambda: "# The end" not in window.view and "**" not in window.view)
         row = next(n for n, line in enumerate(window.lines) if "alt+m shows it" in line)
         await window.pilot.click(offset=(5, row))
         await window.reads("# The end")

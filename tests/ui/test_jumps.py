@@ -7,7 +7,7 @@ from koel_tui.storage import MemoryStorage
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.entries import Entry, Spot
 from koel_tui.ui.extent import MAX_MESSAGES, MAX_WIDGETS, around, place_of
-from koel_tui.ui.transcript import FLUSH_INTERVAL
+from koel_tui.ui.transcript import AWAY_INTERVAL, FLUSH_INTERVAL
 from tests.ui.scripted import Turn
 from tests.ui.window import Window, messages, opened
 
@@ -45,6 +45,17 @@ async def scrolled_away(window: Window) -> Turn:
     await window.press("pageup")
     await window.until(lambda: "line 59" not in window.view)
     return turn
+
+
+async def test_what_comes_out_of_sight_is_painted_less_often() -> None:
+    async with opened() as window:
+        turn = await scrolled_away(window)
+        throttle = window.transcript._throttle
+        await window.until(lambda: throttle.interval == AWAY_INTERVAL)
+        await window.press("ctrl+end")
+        await window.reads("line 59")
+        await window.until(lambda: throttle.interval == FLUSH_INTERVAL)
+        turn.finish()
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (60, 15)])

@@ -23,6 +23,7 @@ COMMANDS = (
     Command("read", "read the last messages again, 2 unless you say how many", "NUMBER or all"),
     Command("stop", "stop the answer; so does ctrl+c"),
     Command("continue", "go on with a stopped answer"),
+    Command("retry", "try again what failed"),
     Command("quit", "save and quit; so do ctrl+d and ctrl+c twice"),
 )
 

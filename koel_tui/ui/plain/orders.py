@@ -48,6 +48,7 @@ class Orders:
             "read": self._read,
             "stop": self._stop,
             "continue": self._continue,
+            "retry": self._retry,
             "quit": self._quit,
         }
         await does[order.command.name](order.argument)
@@ -130,6 +131,9 @@ class Orders:
 
     async def _continue(self, _: str) -> None:
         self._desk.active.go_on()
+
+    async def _retry(self, _: str) -> None:
+        self._desk.active.retry()
 
     async def _quit(self, _: str) -> None:
         self._leave()

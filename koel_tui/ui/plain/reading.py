@@ -26,6 +26,7 @@ class Reading:
         self._speaking = ""
         self._lines = Lines()
         self._told: set[str] = set()
+        self._ending: list[str] = []
 
     def skip(self) -> None:
         """Count all there is now as said."""
@@ -74,6 +75,7 @@ class Reading:
     def _state(self) -> list[str]:
         conversation = self._conversation
         if conversation.busy:
+            self._told.difference_update(self._ending)  # this run may end as the last one did
             words = _WORDS.get(conversation.activity.phase)
             return [words] if words else []
         lines = []
@@ -81,13 +83,14 @@ class Reading:
             if row.kind == "error":
                 lines.append(f"Error: {row.text.removeprefix('✗ ')}")
         if conversation.failed:
-            lines.append("The up arrow brings your message back, enter sends it again.")
+            lines.append("/retry tries again. The up arrow brings your message back.")
         elif any(entry.note == "stopped" for entry in conversation.entries()[-1:]):
             lines.append("Stopped. /continue goes on with the answer.")
         if conversation.save_problem:
             lines.append(f"Error: not saved. {conversation.save_problem}")
         if left_out := conversation.figures.trimmed_turns:
             lines.append(f"Oldest turns that did not fit the model and were left out: {left_out}.")
+        self._ending = lines
         return lines
 
     def _once(self, lines: list[str]) -> Iterator[str]:

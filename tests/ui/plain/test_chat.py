@@ -11,8 +11,8 @@ import pytest
 from koel_tui.engine import ModelLoadError
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.backend import Backend
-from tests.ui.plain.console import plain
-from tests.ui.scripted import ScriptedAgent
+from tests.ui.plain.console import Plain, plain
+from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import messages
 
 
@@ -116,7 +116,31 @@ async def test_an_error_has_its_cause_and_the_next_step() -> None:
         assert turn.prompt == "one\ntwo"
         turn.fail("The engine died.")
         await chat.hears("Error: The engine died.")
-        await chat.hears("The up arrow brings your message back, enter sends it again.")
+        await chat.hears("/retry tries again. The up arrow brings your message back.")
+
+
+async def tried_again(chat: Plain) -> Turn:
+    begun = len(chat.agent.turns)
+    await chat.enter("/retry")
+    await chat.until(lambda: len(chat.agent.turns) > begun)
+    return chat.agent.turns[begun]
+
+
+async def test_what_failed_is_tried_again_and_each_end_is_told() -> None:
+    async with plain() as chat:
+        (await chat.ask("one")).fail("The engine died.")
+        await chat.hears("Error: The engine died.")
+        for _ in range(2):
+            turn = await tried_again(chat)
+            assert turn.prompt == "one"
+            turn.fail("The engine died.")
+            await chat.hears("Error: The engine died.")
+        turn = await tried_again(chat)
+        turn.write("At last.")
+        turn.finish()
+        await chat.hears("Model: At last.")
+        await chat.enter("/retry")
+        await chat.hears("Error: No answer failed here, so there is none to try again.")
 
 
 async def test_a_model_that_cannot_be_loaded_is_said_and_known_after_the_end() -> None:
