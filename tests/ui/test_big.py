@@ -97,7 +97,7 @@ async def test_a_plain_answer_is_rendered_when_asked_for_and_plain_again(
         await window.until(
             lambda: max(len(line.rstrip(" ▁▂▃▄▅▆▇█")) for line in window.view.split("\n")) > 85
         )
-        assert "**" not in window.view
+        await window.until(lambda: "**" not in window.view)
 
 
 async def test_there_must_be_a_plain_answer_to_render() -> None:

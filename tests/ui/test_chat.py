@@ -82,7 +82,7 @@ async def test_a_half_written_answer_goes_on_right_after_a_visit_to_another_tab(
         turn.finish()
         await window.sees("After.")
         await window.sees("second = 2")
-        assert "```" not in window.screen
+        await window.until(lambda: "```" not in window.screen)
 
 
 async def test_a_link_defined_after_its_use_becomes_a_link_at_the_end() -> None:
@@ -168,7 +168,7 @@ async def test_an_error_is_a_row_with_its_cause_and_what_to_do() -> None:
         await window.has_tabs("1 Break ✗")
         # What waited is not sent into the failure: it is the user's again.
         assert window.prompt.text == "Next"
-        assert "Break" in window.shown
+        await window.until(lambda: "Break" in window.shown)
         await window.press("ctrl+a", "ctrl+k", "up")
         await window.until(lambda: window.prompt.text == "Next")
         await window.press("up")
@@ -197,8 +197,8 @@ async def test_a_failed_turn_is_tried_again_without_saying_it_twice() -> None:
         again.finish()
         await window.sees("Whole.")
         await window.misses("⌛")
-        assert window.shown == ["Break", "Whole."]
-        assert "Retry" not in window.screen
+        await window.until(lambda: window.shown == ["Break", "Whole."])
+        await window.until(lambda: "Retry" not in window.screen)
 
 
 async def test_there_must_be_a_failed_turn_to_try_again() -> None:

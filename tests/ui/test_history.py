@@ -138,7 +138,7 @@ async def test_what_is_in_sight_stays_mounted_however_much_it_takes() -> None:
         for n in range(0, 30, 6):
             turn.write("".join(f"- item {n + m}\n" for m in range(6)))
             await window.reads(f"• item {n + 5}")
-        assert "List them" in window.view
+        await window.until(lambda: "List them" in window.view)
 
 
 def test_a_window_reaches_as_far_as_its_limits() -> None:

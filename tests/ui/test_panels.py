@@ -108,7 +108,7 @@ async def test_a_long_list_fits_a_small_window() -> None:
     async with opened(size=(60, 15), storage=await saved(**threads)) as window:
         await picker(window)
         await window.sees("Thread number 59")
-        assert "enter opens · esc leaves" in window.screen
+        await window.until(lambda: "enter opens · esc leaves" in window.screen)
         await window.press("pagedown", "pagedown", "enter")
         await window.until(lambda: len(window.shown) == 1)
 

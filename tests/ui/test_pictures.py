@@ -1,6 +1,7 @@
 """Pictures of the window in every state, compared with those that were looked at and accepted.
 
-`uv run pytest tests/ui/test_pictures.py --snapshot-update` takes new ones: look at each.
+`uv run pytest -m "slow or not slow" tests/ui/test_pictures.py --snapshot-update` takes new ones:
+look at each. Without the `-m` it would delete those that only the long run compares.
 """
 
 import time

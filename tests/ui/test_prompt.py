@@ -88,7 +88,7 @@ async def test_the_prompt_leaves_room_in_a_small_window() -> None:
         await window.until(lambda: window.prompt.size.height == 3)
         assert window.transcript.size.height >= 2
         assert "^n New" in window.lines[-1]
-        assert "Scripted-1B" in window.status
+        await window.until(lambda: "Scripted-1B" in window.status)
 
 
 def test_history_keeps_a_repeated_prompt_once_and_gives_back_what_was_typed() -> None:

@@ -97,7 +97,7 @@ async def test_a_theme_restyles_no_more_than_what_is_mounted(
         window.app.theme = "textual-light"
         await window.until(lambda: counts.of["styled"] > 0)
         await window.pilot.pause()
-        assert len(window.shown) == TAIL
+        await window.until(lambda: len(window.shown) == TAIL)
         assert counts.of["styled"] <= 3 * MAX_WIDGETS
 
 

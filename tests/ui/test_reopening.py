@@ -109,7 +109,7 @@ async def test_of_thirty_tabs_only_the_one_in_front_is_read(tmp_path: Path) -> N
     keep(tmp_path, *(tab(n) for n in range(30)), active=7)
     async with opened(home=tmp_path, storage=storage) as window:
         await window.sees("thread 7 message 1")
-        assert len(window.tabs) == 30
+        await window.until(lambda: len(window.tabs) == 30)
         assert storage.loaded == ["t7"]
         await window.press("f6", "f6", "f5")
         await window.sees("thread 8 message 1")
@@ -153,7 +153,7 @@ async def test_the_thread_asked_for_goes_in_front(tmp_path: Path) -> None:
         await leave(window)
     async with opened(home=tmp_path, storage=storage, thread="t0") as window:
         await window.sees("thread 0 message 1")
-        assert len(window.tabs) == 3
+        await window.until(lambda: len(window.tabs) == 3)
         assert storage.loaded == ["t3", "t0"]
 
 
@@ -225,7 +225,7 @@ async def test_a_tab_closed_unseen_is_not_read_and_can_be_reopened(tmp_path: Pat
         await window.sees("thread 1 message 1")
         await window.press("alt+shift+w")
         await window.sees("thread 0 message 1")
-        assert window.tabs[-1].startswith("3 ")
+        await window.until(lambda: window.tabs[-1].startswith("3 "))
         await leave(window)
     assert [each.thread_id for each in kept(tmp_path).tabs] == ["t1", "t2", "t0"]
 
@@ -248,7 +248,7 @@ async def test_a_tab_closed_while_its_thread_is_read_ends_well(tmp_path: Path) -
         await window.until(lambda: window.app._desk._closing != {})
         may_load.set()
         await window.sees("thread 0 message 1")
-        assert len(window.tabs) == 2
+        await window.until(lambda: len(window.tabs) == 2)
 
 
 async def test_an_empty_window_leaves_nothing_to_reopen(tmp_path: Path) -> None:

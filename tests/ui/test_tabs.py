@@ -59,7 +59,7 @@ async def test_a_click_on_a_tab_goes_there_and_the_prompt_keeps_the_focus() -> N
 async def test_only_the_tab_in_front_has_widgets_for_its_messages() -> None:
     async with opened() as window:
         await three_tabs(window)
-        assert window.shown == ["C", "answer C"]
+        await window.until(lambda: window.shown == ["C", "answer C"])
         assert len(window.app.query(MessageView)) == 2
 
 
