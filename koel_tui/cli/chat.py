@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.exits import Exit, UsageProblem
+from koel_tui.cli.heap import keep_one_heap
 from koel_tui.cli.options import look_options, model_option, window_options
 from koel_tui.cli.start import Start, misfit, start_settings
 
@@ -87,6 +88,7 @@ def _in_window(
         os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
     from koel_tui.ui.app import KoelApp
 
+    keep_one_heap()
     app = KoelApp(
         connect, thread=thread, theme=start.theme, home=home, low_bandwidth=start.low_bandwidth
     )

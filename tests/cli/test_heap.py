@@ -1,0 +1,50 @@
+"""One heap for all threads, where the C library lets itself be asked."""
+
+import platform
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from koel_tui.cli.heap import keep_one_heap
+
+COUNT = textwrap.dedent("""
+    import ctypes, threading, tempfile
+    from koel_tui.cli.heap import keep_one_heap
+    if {asked}:
+        assert keep_one_heap()
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    started = threading.Barrier(5)
+    def allocate():
+        held = [object() for _ in range(100_000)], [bytes(600) for _ in range(1000)]
+        started.wait()
+    threads = [threading.Thread(target=allocate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    for thread in threads:
+        thread.join()
+    with tempfile.NamedTemporaryFile() as file:
+        stream = ctypes.c_void_p(libc.fopen(file.name.encode(), b"w"))
+        libc.malloc_info(0, stream)
+        libc.fclose(stream)
+        print(file.read().count(b"<heap nr="))
+""")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a heap per thread is glibc's way")
+def test_threads_have_one_heap_when_asked_for() -> None:
+    def heaps(asked: bool) -> int:
+        code = COUNT.format(asked=asked)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        return int(done.stdout)
+
+    assert heaps(asked=False) > 1
+    assert heaps(asked=True) == 1
+
+
+def test_where_it_cannot_be_asked_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    assert not keep_one_heap()
