@@ -325,6 +325,9 @@ class QuietApp(App[int]):
         self._sent = SentLines()
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        if self._batch_count and renderable is not None:
+            screen.refresh()  # Textual drops it, and takes it for painted
+            return
         if self._sent is not None and isinstance(renderable, _Update):
             # Of an update Textual asks nothing but its segments.
             renderable = cast("RenderableType", self._sent.without_repeats(renderable))

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import pytest
 from textual import events
+from textual.app import App
 from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 
 from koel_tui.storage import MemoryStorage
+from koel_tui.ui import inside
 from koel_tui.ui.extent import MAX_WIDGETS, TAIL
 from koel_tui.ui.transcript import Transcript
 from tests.ui.window import Window, messages, opened
@@ -127,3 +129,25 @@ async def test_what_a_batch_held_back_is_laid_out_when_it_ends(
             await window.pilot.pause()
             assert status.size.height == 1
         await window.until(lambda: status.size.height == 2)
+
+
+async def test_what_is_painted_within_a_batch_is_painted_again_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    painted = 0
+
+    def display(app: App[int], screen: Screen[object], renderable: object) -> None:
+        nonlocal painted
+        painted += not app._batch_count and renderable is not None
+
+    async with opened() as window:
+        await window.connected()
+        await window.pilot.pause()
+        monkeypatch.setattr(window.app, "_poke", lambda: None)
+        monkeypatch.setattr(App, "_display", display)
+        with window.app.batch_update():
+            window.app._statusline.update("changed")
+            inside.lay_out(window.prompt)
+            await window.pilot.pause()
+            assert painted == 0
+        await window.until(lambda: painted > 0)
