@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from textual import events
 from textual.actions import SkipAction
 from textual.widgets import TextArea
+from textual.widgets.text_area import Selection
 
 from koel_tui.text import safe_input
 from koel_tui.ui import inside
@@ -135,6 +136,17 @@ class Prompt(TextArea):
             self._walk(1)
         else:
             super().action_cursor_down(select)
+
+    def action_undo(self) -> None:
+        """Take the last edit back, from where there is text in any case.
+
+        When a scrollbar goes with lines that go, Textual looks for the cursor where it was.
+        """
+        text, selection = self.text, self.selection
+        self.selection = Selection.cursor(self.document.start)
+        super().action_undo()
+        if self.text == text:
+            self.selection = selection
 
     def action_paste(self) -> None:
         """Paste what was copied in the window, in the way of what comes from outside."""

@@ -138,3 +138,17 @@ def keys_of(sequence: str) -> Iterator[str]:
 def test_our_keys_arrive_from_a_terminal(sequence: str, key: str) -> None:
     inside.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
     assert list(keys_of(sequence)) == [key]
+
+
+async def test_lines_are_taken_back_at_once_with_their_scrollbar() -> None:
+    async with opened() as window:
+        prompt = window.prompt
+        prompt.replace_text("one")
+        prompt.history.checkpoint()
+        prompt.replace_text("one\ntwo\nthree\nfour")  # no layout has made room for it yet
+        prompt.action_undo()
+        assert (prompt.text, prompt.cursor_location) == ("one", (0, 3))
+        prompt.action_undo()
+        prompt.move_cursor((0, 0))
+        prompt.action_undo()  # there is nothing: the cursor stays
+        assert (prompt.text, prompt.cursor_location) == ("", (0, 0))
