@@ -13,12 +13,16 @@ from koel_tui.ui import markup, richness
 from koel_tui.ui.big import BigAnswer
 from koel_tui.ui.entries import Entry
 from koel_tui.ui.plaintext import PlainText
+from koel_tui.ui.rendered import Rendered, rows_of
 
 _LATE_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 
 _BEGUN_NUMBER = re.compile(r"\n {0,3}\d{1,9}\Z")
 """With the full stop that may follow, these digits are an item of the list above them; shown
 before, they are a paragraph, and what follows would never get into that list."""
+
+_LIGHT = 4
+"""Widgets an answer takes at most that is not Markdown of Textual's."""
 
 
 class MessageView(Vertical):
@@ -55,14 +59,27 @@ class MessageView(Vertical):
         if entry.note and not noted:
             await self.mount(self._note())
 
+    async def lighten(self) -> None:
+        """Show an answer that is whole in one widget, where too many answers are in sight."""
+        body = self.query_one_optional(Markdown)
+        if body is not None and not self.entry.writing:
+            width = body.content_size.width
+            light = Rendered(self._shown, await rows_of(self._shown, width), width)
+            light.add_class("body")
+            with self.app.batch_update():
+                await body.remove()
+                await self.mount(light, before=0)
+            self.cost = _LIGHT
+
     async def _show_text(self, text: str, ended: bool) -> None:
         before, self._shown = self._shown, text
+        body = self.query_one_optional(".body", Widget)
+        if body is None or (text == before and isinstance(body, Rendered)):
+            return  # this view is on its way out, or nothing is new in it
         rich = self._rich
         self._rich, self.cost = _weigh(self.entry.role, text)
-        body = self.query_one_optional(".body", Widget)
-        if body is None:
-            return  # this view is on its way out
-        if rich != self._rich or not text.startswith(before):
+        begun = isinstance(body, Rendered) or not text.startswith(before)
+        if rich != self._rich or begun:
             await body.remove()
             await self.mount(self._body(), before=0)
             await self._begin()
@@ -123,7 +140,7 @@ def _weigh(role: str, text: str) -> tuple[bool, int]:
         widgets = richness.widgets(text)
         if widgets <= richness.MAX_WIDGETS:
             return True, 2 + widgets
-    return False, 4
+    return False, _LIGHT
 
 
 def cost_of(entry: Entry) -> int:

@@ -18,7 +18,7 @@ def painting_share(processors: int) -> float:
     what painting takes is lost in tokens almost whole. More than a quarter is left to nobody, since
     whoever types waits for what is being painted.
     """
-    return min(processors / 32, 1 / 4)
+    return min(processors / 48, 1 / 4)
 
 
 SHARE = painting_share(os.cpu_count() or 1)

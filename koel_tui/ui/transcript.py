@@ -21,6 +21,7 @@ from koel_tui.ui.extent import (
     place_of,
     reach,
 )
+from koel_tui.ui.message import MessageView
 from koel_tui.ui.still import Still
 from koel_tui.ui.throttle import Throttle, in_queue_of
 from koel_tui.ui.view import View, view_of
@@ -356,6 +357,15 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
         else:
             self._end -= len(drop)
         await self._drop(drop)
+        await self._lighten()
+
+    async def _lighten(self) -> None:
+        """Show the oldest answers in less widgets while all that is in sight takes too many."""
+        for view in self._views:
+            if sum(each.cost for each in self._views) <= FULL:
+                return
+            if isinstance(view, MessageView):
+                await view.lighten()
 
     def _is_in_sight(self, view: View) -> bool:
         top, region = self.scroll_y, view.virtual_region

@@ -89,6 +89,8 @@ def test_ask_is_ended_by_ctrl_c_with_130() -> None:
     child = subprocess.Popen(
         [PROGRAM, "ask", "Write a very long story."],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell lets what it starts in the background ignore it, these tests for instance.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert child.stdout is not None
     assert child.stdout.read(1)

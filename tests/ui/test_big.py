@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 
 import pytest
@@ -11,6 +12,7 @@ from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.big import BigAnswer
 from koel_tui.ui.extent import MAX_WIDGETS
+from koel_tui.ui.message import MessageView
 from koel_tui.ui.rendered import Rendered
 from tests.ui.window import Window, opened
 
@@ -150,3 +152,41 @@ async def test_nothing_big_holds_up_the_window(
     with capsys.disabled():
         print(f"\n{name}: longest gap {opening:.3f} s, rendering too {gaps.longest:.3f} s")
     assert gaps.longest < 2.5  # ten times what is allowed, on a machine that does other things too
+
+
+HEAVY = "|" + "c|" * 12 + "\n|" + "-|" * 12 + "\n" + ("|" + "d|" * 12 + "\n") * 5
+
+
+async def test_the_widgets_are_bounded_with_heavy_answers_in_sight() -> None:
+    said = [f"# The {name}\n\n{HEAVY}\n\n*end* of {name}" for name in ("first", "second", "third")]
+    messages = tuple(
+        Message(f"{n}{role}", role, answer if role == "assistant" else "Go.")
+        for n, answer in enumerate(said)
+        for role in ("user", "assistant")
+    )
+    storage = MemoryStorage()
+    await storage.save("heavy", ChatState(messages=messages))
+    async with opened(size=(100, 60), storage=storage, thread="heavy") as window:
+        await window.reads("end of third")
+        for _ in range(4):
+            await window.press("pageup")
+            assert len(window.transcript.query("*")) <= MAX_WIDGETS
+        await window.reads("The first")
+        await window.press("ctrl+end")
+        await window.reads("end of third")
+        assert len(window.transcript.query("*")) <= MAX_WIDGETS
+        assert "|" not in window.view.replace("│", "") and "*end*" not in window.view
+
+
+async def test_an_answer_in_one_widget_goes_on() -> None:
+    async with answered(f"{HEAVY}\n\n# So\n\nfar") as window:
+        view = window.transcript._views[-1]
+        assert isinstance(view, MessageView)
+        await view.lighten()
+        assert view.query(Rendered) and view.cost < 10
+        await view.show(replace(view.entry, note="stopped"))
+        assert view.query(Rendered)
+        longer = view.entry.text + " and *further*"
+        await view.show(replace(view.entry, text=longer, writing=True))
+        await window.reads("far and further")
+        assert not view.query(Rendered)

@@ -116,6 +116,6 @@ def test_a_period_is_never_shorter_than_asked_for(
 
 
 def test_painting_takes_more_where_there_are_processors_to_spare() -> None:
-    assert painting_share(2) == 1 / 16
+    assert painting_share(2) == 1 / 24
     assert painting_share(1) < painting_share(2) < painting_share(4) < painting_share(8)
-    assert painting_share(256) == painting_share(8) == 1 / 4
+    assert painting_share(256) == painting_share(12) == 1 / 4

@@ -17,6 +17,8 @@ LETTERS = "".join(map(chr, [*range(0x3B1, 0x3C9), *range(0x430, 0x450), *range(0
 """Letters that nothing on the screen has in it but what is typed here."""
 _READ = 1 << 18
 _KEPT = 1 << 16
+_LONGEST_FOUND = 1 << 10
+"""Bytes of what is waited for, at most. Looking through all again would take the model's time."""
 KOEL = str(Path(sys.executable).with_name("koel-chat"))
 ENTER = "\r"
 FOCUS_OUT = "\x1b[O"
@@ -71,9 +73,11 @@ class Outside:
         """Wait until what is written fits `pattern`; what stands before does not count any more."""
         wanted = re.compile(pattern.encode())
         end = time.perf_counter() + DEADLINE
-        while (found := wanted.search(self._seen)) is None:
+        begin = 0
+        while (found := wanted.search(self._seen, begin)) is None:
             assert time.perf_counter() < end, f"{pattern} was not written: {self._seen[-2000:]!r}"
-            self._read(0.05)
+            new = self._read(0.05)
+            begin = max(0, len(self._seen) - new - _LONGEST_FOUND)
         self._seen = self._seen[found.end() :]
         return found
 
@@ -99,11 +103,14 @@ class Outside:
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
-    def _read(self, seconds: float) -> None:
-        if select.select([self._fd], [], [], seconds)[0]:
-            try:
-                data = os.read(self._fd, _READ)
-            except OSError:
-                raise AssertionError(f"the program ended: {self._seen[-2000:]!r}") from None
-            self.written += len(data)
-            self._seen = self._seen[-_KEPT:] + data
+    def _read(self, seconds: float) -> int:
+        """Read what there is within so long, and return how many bytes that was."""
+        if not select.select([self._fd], [], [], seconds)[0]:
+            return 0
+        try:
+            data = os.read(self._fd, _READ)
+        except OSError:
+            raise AssertionError(f"the program ended: {self._seen[-2000:]!r}") from None
+        self.written += len(data)
+        self._seen = self._seen[-_KEPT:] + data
+        return len(data)

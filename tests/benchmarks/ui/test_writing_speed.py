@@ -27,7 +27,17 @@ MESSAGES = 100
 OUTPUT_TOKENS = 192
 QUESTIONS = [
     f"Write a very long story about {whom} and the sea, in many chapters."
-    for whom in ("a keeper", "a sailor", "a child", "a captain", "a smuggler", "a painter")
+    for whom in (
+        "a keeper",
+        "a sailor",
+        "a child",
+        "a captain",
+        "a smuggler",
+        "a painter",
+        "a fisher",
+        "a doctor",
+        "a poet",
+    )
 ]
 
 
@@ -106,4 +116,6 @@ async def test_the_window_beside_the_runner_alone(
             limit="ratio 0.92",
         )
     )
-    print("each question:", [f"{a:.0f}/{b:.0f}" for a, b in zip(ours, alone, strict=True)])
+    pairs = list(zip(ours, alone, strict=True))
+    print("each question:", [f"{a:.0f}/{b:.0f}" for a, b in pairs])
+    print(f"median of their ratios: {median([a / b for a, b in pairs]):.3f}")
