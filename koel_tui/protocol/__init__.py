@@ -12,10 +12,12 @@ from koel_tui.protocol.errors import (
     classify,
 )
 from koel_tui.protocol.events import Event, UnknownEvent, error_event, parse_event
+from koel_tui.protocol.forks import fork_off, forks_shown, switch
 from koel_tui.protocol.messages import to_ag_ui
 from koel_tui.protocol.reducer import fold
 from koel_tui.protocol.state import (
     ChatState,
+    Fork,
     Message,
     OpenMessage,
     RunPhase,
@@ -30,6 +32,7 @@ __all__ = [
     "ChatState",
     "ChunkExpander",
     "Event",
+    "Fork",
     "KoelError",
     "Message",
     "OpenMessage",
@@ -47,8 +50,11 @@ __all__ = [
     "error_event",
     "expand_chunks",
     "fold",
+    "fork_off",
+    "forks_shown",
     "parse_event",
     "settle",
+    "switch",
     "to_ag_ui",
     "truncate",
     "verify",

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from koel_tui.protocol.errors import ProtocolError
-from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase, ToolCall
+from koel_tui.protocol.state import ChatState, Fork, Message, OpenMessage, RunPhase, ToolCall
 
 _KOEL_MESSAGE_KEYS = ("id", "role", "content", "timestamp", "toolCallId", "name")
 _OUR_MESSAGE_KEYS = (
@@ -26,7 +26,7 @@ _MESSAGE_KEYS = frozenset((*_KOEL_MESSAGE_KEYS, *_OUR_MESSAGE_KEYS))
 _CALL_KEYS = frozenset(("id", "name", "arguments", "parentMessageId"))
 _KOEL_KEYS = ("messages", "pendingMessage", "pendingToolCalls", "state", "reasoningEcho", "phase")
 # An error is never stored, so it is no unknown key to be kept either.
-_STATE_KEYS = frozenset((*_KOEL_KEYS, "pendingMessages", "error"))
+_STATE_KEYS = frozenset((*_KOEL_KEYS, "pendingMessages", "forks", "error"))
 
 
 def encode_state(state: ChatState) -> str:
@@ -72,12 +72,13 @@ def _state(state: ChatState, messages: Sequence[str]) -> str:
         },
         "phase": state.phase.value,
     }
+    forks = f',"forks":[{",".join(map(_fork, state.forks))}]' if state.forks else ""
     others = f',"pendingMessages":[{",".join(pending[1:])}]' if len(pending) > 1 else ""
     unknown = _unknown(state.extra, _STATE_KEYS)
     return (
         f'{{"messages":[{",".join(messages)}],'
         f'"pendingMessage":{pending[0] if pending else "null"},{dumps(rest)[1:-1]}{others}'
-        f"{_more(unknown)}}}"
+        f"{forks}{_more(unknown)}}}"
     )
 
 
@@ -103,6 +104,7 @@ def decode_state(wire: object) -> ChatState:
             for key, value in _value(source, "reasoningEcho", dict, {}).items()
         },
         phase=RunPhase(phase),
+        forks=tuple(_read_fork(item) for item in _list(source, "forks")),
         extra=_unknown(source, _STATE_KEYS),
     )
 
@@ -142,6 +144,12 @@ def _message(message: Message) -> str:
         f'"content":{_quoted(message.content)},"timestamp":{time},'
         f'"toolCallId":{called},"name":{name}{_more(_ours(message))}}}'
     )
+
+
+def _fork(fork: Fork) -> str:
+    branches = (f"[{','.join(map(_message, branch))}]" for branch in fork.branches)
+    after = "null" if fork.after is None else _quoted(fork.after)
+    return f'{{"after":{after},"shown":{fork.shown},"branches":[{",".join(branches)}]}}'
 
 
 def _more(fields: Mapping[str, Any]) -> str:
@@ -197,6 +205,19 @@ def _read_message(wire: object) -> Message:
         usage=_value(source, "usage", dict, None),
         extra=_unknown(source, _MESSAGE_KEYS),
     )
+
+
+def _read_fork(wire: object) -> Fork:
+    source = _object(wire, "a fork")
+    shown = _value(source, "shown", int, 0)
+    branches = []
+    for branch in _list(source, "branches"):
+        if not isinstance(branch, list):
+            raise _malformed("a branch is not a list")
+        branches.append(tuple(_read_message(item) for item in branch))
+    if not 0 <= shown < len(branches) or branches[shown]:
+        raise _malformed("the branch shown is not among those of its fork")
+    return Fork(_value(source, "after", str, None), tuple(branches), shown)
 
 
 def _read_call(wire: object) -> ToolCall:

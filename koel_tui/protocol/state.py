@@ -139,11 +139,25 @@ class OpenMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """Where a thread goes on in several ways, its branches, in the order they came.
+
+    `after` is the id of the message before them, None at the start of the thread. The branch that
+    is `shown` is among the messages of the thread itself, and empty here.
+    """
+
+    after: str | None
+    branches: tuple[tuple[Message, ...], ...]
+    shown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ChatState:
     """Everything known of a thread: what was said, what is being said, and how the run stands.
 
     Treat the mappings as frozen too. A call is pending until its result is there. `error` is never
-    stored; `extra` keeps the JSON keys this version does not know.
+    stored; `extra` keeps the JSON keys this version does not know. A fork within a branch that is
+    not shown is among the `forks` like any other.
     """
 
     messages: tuple[Message, ...] = ()
@@ -153,6 +167,7 @@ class ChatState:
     reasoning_echo: Mapping[str, bytes] = field(default_factory=dict)
     error: KoelError | None = None
     phase: RunPhase = RunPhase.IDLE
+    forks: tuple[Fork, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property

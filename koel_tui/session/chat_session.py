@@ -21,7 +21,9 @@ from koel_tui.protocol import (
     end_run,
     error_event,
     fold,
+    fork_off,
     settle,
+    switch,
     to_ag_ui,
     truncate,
 )
@@ -131,13 +133,13 @@ class ChatSession:
     def edit(self, message_id: str, text: str, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Replace a message and all that came after it by a message of the user's, and run.
 
-        Raises `RunInProgressError` and `UnknownMessageError`.
+        What is replaced stays as a branch. Raises `RunInProgressError` and `UnknownMessageError`.
         """
         self._check_idle()
-        return self._ask(truncate(self._state, self._place(message_id)), text, tools)
+        return self._ask(fork_off(self._state, self._place(message_id)), text, tools)
 
     def regenerate(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
-        """Drop everything after the user's last message, and run.
+        """Drop everything after the user's last message, and run; what is dropped stays a branch.
 
         Nothing happens when the user has said nothing. Raises `RunInProgressError`.
         """
@@ -146,7 +148,7 @@ class ChatSession:
         asked = [index for index, message in enumerate(messages) if message.role == "user"]
         if not asked:
             return _nothing()
-        return self._start(truncate(self._state, asked[-1] + 1), tools)
+        return self._start(fork_off(self._state, asked[-1] + 1), tools)
 
     def continue_answer(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Let the agent go on with the interrupted answer at the end of the thread.
@@ -158,6 +160,15 @@ class ChatSession:
         if last is None or last.role != "assistant" or not last.interrupted:
             raise NothingToContinueError(self._thread_id)
         return self._start(self._state, tools)
+
+    def switch(self, after: str | None, step: int = 1) -> None:
+        """Show another branch of the fork after this message, None for the first of a thread.
+
+        The thread goes on from the one shown. Raises `RunInProgressError`.
+        """
+        self._check_idle()
+        self._set(switch(self._state, after, step))
+        self._autosave.now()
 
     def cancel(self) -> None:
         """End the run in flight at once and keep what has come; nothing happens when idle."""
@@ -182,7 +193,9 @@ class ChatSession:
         """
         self._check()
         begun = truncate(self._state, self._place(message_id) + 1)
-        branch = self._means.open_session(settle(replace(begun, error=None)), self.forward)
+        branch = self._means.open_session(
+            settle(replace(begun, error=None, forks=())), self.forward
+        )
         try:
             await branch.persist()
             await branch.describe(parent=self._thread_id)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from koel_tui.protocol import (
     ChatState,
     Event,
+    Fork,
     Message,
     OpenMessage,
     RunPhase,
@@ -50,6 +51,15 @@ messages = st.builds(
     extra=extras,
     reasoning_ids=st.lists(texts, max_size=2).map(tuple),
 )
+_branches = st.lists(messages, min_size=1, max_size=2).map(tuple)
+forks = st.builds(
+    lambda after, others, shown: Fork(
+        after, (*others[:shown], (), *others[shown:]), min(shown, len(others))
+    ),
+    st.none() | texts,
+    st.lists(_branches, min_size=1, max_size=2),
+    st.integers(0, 2),
+)
 states = st.builds(
     ChatState,
     messages=st.lists(messages, max_size=3).map(tuple),
@@ -58,6 +68,7 @@ states = st.builds(
     state=objects,
     reasoning_echo=st.dictionaries(texts, st.binary(max_size=8), max_size=2),
     phase=st.sampled_from(RunPhase),
+    forks=st.lists(forks, max_size=2).map(tuple),
     extra=extras,
 )
 

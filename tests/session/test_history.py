@@ -1,5 +1,6 @@
 """What is done with what was said: answered anew, changed, branched, gone on with."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -47,6 +48,28 @@ async def test_session_case_25_regenerate_answers_the_last_question_anew() -> No
     assert agent.inputs[1].run_id != first_run
 
 
+async def test_what_is_regenerated_or_edited_stays_as_a_branch_to_switch_to() -> None:
+    storage = MemoryStorage()
+    session = talk(ScriptedAgent(say("Ash."), say("Fir."), say("Elm.")), storage)
+    before = TALK.messages
+    await session.regenerate()
+    await session.edit("u1", "Which conifer?")
+    assert said(session.state) == [("user", "Which conifer?"), ("assistant", "Fir.")]
+    session.switch(None)
+    assert session.state.messages[:3] == before[:3]
+    assert said(session.state)[3:] == [("assistant", "Ash.")]
+    session.switch("u2", -1)
+    assert session.state.messages == before
+    async with asyncio.timeout(5):
+        while session.dirty:
+            await asyncio.sleep(0)
+    assert await storage.load("t") == session.state
+    await session.send("And then?")
+    assert said(session.state)[-3:] == [
+        (before[-1].role, before[-1].content), ("user", "And then?"), ("assistant", "Elm."),
+    ]  # fmt: skip
+
+
 async def test_regenerate_without_a_question_does_nothing() -> None:
     agent = ScriptedAgent(say("x"))
     session = KoelClient(agent).new_session()
@@ -77,6 +100,8 @@ async def test_nothing_is_changed_while_a_run_is_in_flight() -> None:
     for attempt in attempts:
         with pytest.raises(RunInProgressError):
             await attempt()
+    with pytest.raises(RunInProgressError):
+        session.switch("u1")
     await sending
     assert said(session.state)[-1] == ("assistant", "x")
 

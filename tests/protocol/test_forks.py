@@ -1,0 +1,130 @@
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.protocol import (
+    ChatState,
+    Fork,
+    Message,
+    ProtocolError,
+    decode_state,
+    encode_state,
+    fork_off,
+    forks_shown,
+    switch,
+)
+
+
+def thread(ids: str) -> ChatState:
+    return ChatState(messages=tuple(map(message, ids)))
+
+
+def message(message_id: str) -> Message:
+    return Message(message_id, "user", message_id)
+
+
+def shown(state: ChatState) -> str:
+    return "".join(message.id for message in state.messages)
+
+
+def grown(state: ChatState, ids: str) -> ChatState:
+    return replace(state, messages=(*state.messages, *map(message, ids)))
+
+
+def test_what_is_replaced_is_a_branch_beside_the_new_one() -> None:
+    state = grown(fork_off(thread("abcd"), 2), "XY")
+    assert shown(state) == "abXY"
+    assert state.forks == (Fork("b", ((message("c"), message("d")), ()), 1),)
+    assert shown(switch(state, "b", -1)) == "abcd"
+    assert switch(switch(state, "b", -1), "b") == state
+
+
+def test_a_third_branch_comes_last_and_one_goes_round() -> None:
+    state = grown(fork_off(grown(fork_off(thread("a1"), 1), "2"), 1), "3")
+    rounds = [shown(state)]
+    for _ in range(3):
+        state = switch(state, "a")
+        rounds.append(shown(state))
+    assert rounds == ["a3", "a1", "a2", "a3"]
+
+
+def test_a_thread_forks_at_its_first_message_too() -> None:
+    state = grown(fork_off(thread("ab"), 0), "X")
+    assert shown(switch(state, None)) == "ab"
+
+
+def test_a_fork_within_a_branch_is_there_again_with_it() -> None:
+    state = grown(fork_off(thread("abc"), 2), "X")  # abX, of b: c
+    state = grown(fork_off(state, 1), "Y")  # aY, of a: bX
+    assert set(forks_shown(state)) == {"a"}
+    state = switch(state, "a")
+    assert shown(state) == "abX"
+    assert set(forks_shown(state)) == {"a", "b"}
+    assert shown(switch(state, "b")) == "abc"
+
+
+def test_a_branch_in_which_nothing_was_said_is_gone_once_it_is_left() -> None:
+    begun = fork_off(thread("abc"), 2)
+    assert shown(begun) == "ab"
+    assert fork_off(begun, 2) == begun
+    assert switch(begun, "b") == thread("abc")
+
+
+def test_where_nothing_forks_nothing_changes() -> None:
+    state = grown(fork_off(thread("ab"), 1), "X")
+    assert switch(state, "X") is state
+    assert switch(state, None) is state
+    assert fork_off(state, 2) is state
+    gone = replace(state, messages=())
+    assert switch(gone, "a") is gone
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), st.just(0)),
+        st.tuples(st.just("fork"), st.integers(0, 6)),
+        st.tuples(st.just("switch"), st.integers(0, 6)),
+    ),
+    max_size=30,
+)
+
+
+@given(steps)
+def test_nothing_said_is_ever_lost_or_twice_there(walk: list[tuple[str, int]]) -> None:
+    state, count = ChatState(), 0
+    for what, place in walk:
+        if what == "say":
+            state, count = grown(state, chr(0x100 + count)), count + 1
+        elif what == "fork":
+            state = fork_off(state, min(place, len(state.messages)))
+        else:
+            places = list(forks_shown(state))
+            if places:
+                after = places[place % len(places)]
+                assert shown(switch(switch(state, after, 1), after, -1)) == shown(state) or (
+                    not state.messages or state.messages[-1].id == after  # an empty one goes
+                )
+                state = switch(state, after)
+        kept = [*shown(state), *(m.id for f in state.forks for b in f.branches for m in b)]
+        assert sorted(kept) == [chr(0x100 + n) for n in range(count)]
+        assert decode_state(json.loads(encode_state(state))) == state
+
+
+@pytest.mark.parametrize(
+    "fork",
+    [
+        5,
+        {"branches": []},
+        {"branches": [5], "shown": 0},
+        {"branches": [[]], "shown": 1},
+        {"branches": [[]], "shown": -1},
+        {"branches": [[{"id": "a", "role": "user"}], []], "shown": 0},
+        {"after": 5, "branches": [[]]},
+    ],
+)
+def test_a_fork_that_is_none_is_no_saved_conversation(fork: object) -> None:
+    with pytest.raises(ProtocolError, match="not a saved conversation"):
+        decode_state({"forks": [fork]})
