@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from koel_tui.text import safe_line
 from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
-from koel_tui.ui.entries import Entry, Place, Row, Spot
+from koel_tui.ui.entries import Branching, Entry, Place, Row, Spot
 from koel_tui.ui.footnotes import ended_within, rows_of
-from koel_tui.ui.listing import entries_of
+from koel_tui.ui.listing import branchings_of, entries_of
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Event, Message
@@ -43,6 +44,14 @@ class Listener(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A message of the user's that is being edited, and the draft it keeps from the prompt."""
+
+    message_id: str
+    draft: str
+
+
 class Conversation:
     """Sends what the user asks, one run after the other, and tells what comes of it.
 
@@ -59,6 +68,7 @@ class Conversation:
         self.figures = Figures()
         self.queue: list[str] = []
         self.problem = ""
+        self.revision: Revision | None = None
         self.read_only = ""
         """Why the thread can only be read here; empty when it can go on."""
         self._title = title
@@ -71,6 +81,7 @@ class Conversation:
         self._readers: list[asyncio.Task[None]] = []
         self._known: tuple[Message, ...] = ()
         self._entries: list[Entry] = []
+        self._end: Branching | None = None
         self._unfolded = False
 
     @property
@@ -187,6 +198,63 @@ class Conversation:
             self.problem = "No answer failed here, so there is none to try again."
         self._listener.changed(self)
 
+    def regenerate(self) -> None:
+        """Have the last question answered again; the answer there is stays as a branch."""
+        if self.busy:
+            return
+        if any(entry.role == "user" for entry in self.entries()):
+            self._begin(lambda session: session.regenerate())
+        else:
+            self.problem = "Nothing was asked here yet, so there is nothing to answer again."
+        self._listener.changed(self)
+
+    def edit(self, message_id: str, text: str) -> bool:
+        """Ask something else in place of a message; what came of it stays as a branch.
+
+        Say whether it was sent.
+        """
+        if self.busy:
+            self.problem = (
+                "An answer is being written. Stop it (esc), then send the edited message."
+            )
+        sent = not self.busy and self._begin(lambda session: session.edit(message_id, text))
+        self._listener.changed(self)
+        return sent
+
+    @property
+    def unsaid(self) -> Branching | None:
+        """The branching at the end of the thread when nothing came of the branch shown."""
+        self.entries()
+        return None if self.busy else self._end
+
+    def switch(self, branching: Branching, step: int) -> str:
+        """Show a branch so many further; return the message it begins with, empty without one."""
+        if self._session is None or self.busy:
+            return ""
+        try:
+            self._session.switch(branching.after, step)
+        except Exception as error:
+            self.problem = str(error) or type(error).__name__
+        self._listener.changed(self)
+        ids = [None, *(message.id for message in self._session.state.messages)]
+        place = ids.index(branching.after) + 1 if branching.after in ids else len(ids)
+        return next(iter(ids[place : place + 1]), None) or ""
+
+    async def branch(self, message_id: str) -> "ChatSession | None":
+        """Return the session of a new thread up to this message; None before there is one.
+
+        Raises what the storage raises.
+        """
+        return await self._session.branch(message_id) if self._session is not None else None
+
+    def take_back(self, text: str) -> bool:
+        """Take a text out of the queue; say whether it was still there."""
+        waits = text in self.queue
+        if waits:
+            self.queue.remove(text)
+            self._listener.changed(self)
+        return waits
+
     async def close(self) -> None:
         """End the session, which saves it; nothing is deleted."""
         if self._session is not None:
@@ -200,10 +268,15 @@ class Conversation:
         state = self._session.state
         if state.messages is not self._known:
             self._known = state.messages
-            self._entries = list(entries_of(state.messages, unfolded=self._unfolded))
+            begun, self._end = branchings_of(state)
+            self._entries = list(
+                entries_of(state.messages, unfolded=self._unfolded, branchings=begun)
+            )
         if not state.open_messages:
             return self._entries
-        written = entries_of(state.pending_messages, writing=True, unfolded=self._unfolded)
+        pending = state.pending_messages
+        begun = {pending[0].id: self._end} if self._end is not None else {}
+        written = entries_of(pending, writing=True, unfolded=self._unfolded, branchings=begun)
         return [*self._entries, *written]
 
     @property

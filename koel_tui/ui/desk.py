@@ -126,11 +126,24 @@ class Desk:
         if _is_empty(before):
             self._take_out(before)
 
+    async def branch(self, message_id: str) -> None:
+        """Open a tab with a new thread, as the one in front is up to this message.
+
+        Raises what the storage raises.
+        """
+        title = f"{self.active.title} (branch)"
+        session = await self.active.branch(message_id)
+        if session is not None:
+            await session.describe(title=title)
+            conversation = self._conversation(title)
+            conversation.attach(session)
+            self.tabs.add(conversation)
+
     def close(self, conversation: Conversation) -> None:
         """Close a tab. Its thread stays saved, and `reopen` brings it back."""
         if not _is_empty(conversation):
             thread_id = _saved_thread(conversation)
-            self._closed.append(Closed(thread_id, conversation.title, conversation.draft))
+            self._closed.append(Closed(thread_id, conversation.title, _typed(conversation)))
         if len(self.tabs) == 1:
             self._add(self._conversation())
         self._take_out(conversation)
@@ -208,4 +221,9 @@ def _saved_thread(conversation: Conversation) -> str | None:
 
 
 def _unsent(conversation: Conversation, pastes: Pastes) -> str:
-    return joined(*map(pastes.collapse, conversation.queue), conversation.draft)
+    return joined(*map(pastes.collapse, conversation.queue), _typed(conversation))
+
+
+def _typed(conversation: Conversation) -> str:
+    kept = conversation.revision.draft if conversation.revision is not None else ""
+    return joined(kept, conversation.draft)

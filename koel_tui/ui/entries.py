@@ -6,11 +6,28 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class Branching:
+    """Where a thread goes on in several ways, and which of them is shown, counted from 1.
+
+    `after` is the id of the message before, None at the start of the thread.
+    """
+
+    after: str | None
+    shown: int
+    count: int
+
+    @property
+    def mark(self) -> str:
+        """The same in a few cells."""
+        return f"‹{self.shown}/{self.count}›"  # noqa: RUF001 - as it is drawn
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A message or a block of one; `writing` while more of it may come.
 
     `note` is a word about how a message ended, or the headline of a block of thinking or of a call,
-    whose text is empty while it is folded.
+    whose text is empty while it is folded. `branching` is there when it begins a branch.
     """
 
     id: str
@@ -18,6 +35,13 @@ class Entry:
     text: str
     writing: bool = False
     note: str = ""
+    branching: Branching | None = None
+
+    @property
+    def remark(self) -> str:
+        """Which branch begins here, and the note; empty when neither says anything."""
+        mark = self.branching.mark if self.branching is not None else ""
+        return " ".join(filter(None, (mark, self.note)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,10 @@ def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row
     rows += _ending(conversation, state)
     if conversation.busy and not _writes(state):
         rows.append(Row("wait", f"⌛ {conversation.activity.words}…"))
-    return rows + [Row("queued", f"queued: {safe_line(text)}") for text in conversation.queue]
+    if (end := conversation.unsaid) is not None:
+        hint = "nothing was said in this branch · alt+left shows the one before"
+        rows.append(Row("hint", f"{end.mark} {hint}", "app.switch_branch(-1)"))
+    return rows + [_queued(text) for text in conversation.queue]
 
 
 def ended_within(state: "ChatState") -> bool:
@@ -58,6 +61,10 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
     if state is not None and not conversation.busy and ended_within(state):
         return [Row("hint", "alt+g lets it go on")]
     return []
+
+
+def _queued(text: str) -> Row:
+    return Row("queued", f"queued: {safe_line(text)} · alt+q edits", "app.queue")
 
 
 def _ended_unanswered(state: "ChatState") -> bool:

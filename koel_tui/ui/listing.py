@@ -1,35 +1,72 @@
 """What of a thread is shown: its messages as entries, thinking and calls as folded blocks. Pure."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from koel_tui.text import safe_line
-from koel_tui.ui.entries import Entry
+from koel_tui.ui.entries import Branching, Entry
 
 if TYPE_CHECKING:
-    from koel_tui.protocol import Message, ToolCall
+    from koel_tui.protocol import ChatState, Message, ToolCall
 
 _SHOWN = ("user", "assistant")
 _HEADLINE = 200
 
 
 def entries_of(
-    messages: "Sequence[Message]", *, writing: bool = False, unfolded: bool = False
+    messages: "Sequence[Message]",
+    *,
+    writing: bool = False,
+    unfolded: bool = False,
+    branchings: "Mapping[str, Branching] | None" = None,
 ) -> Iterator[Entry]:
     """Yield the entries of messages, oldest first; with `writing` more of them may come.
 
     The result of a call is shown with the call. Of what is folded the text is left out, so that
-    it costs nothing until somebody wants to see it.
+    it costs nothing until somebody wants to see it. `branchings` are those that begin with a
+    message, by its id.
     """
     results = {each.tool_call_id: each.content for each in messages if each.role == "tool"}
     called: set[str] = set()
     for message in messages:
         if message.role in _SHOWN:
-            yield from _entries_of(message, results, writing, unfolded)
+            entries = _entries_of(message, results, writing, unfolded)
+            if branchings and message.id in branchings:
+                entries = _marked(entries, branchings[message.id])
+            yield from entries
             called.update(call.id for call in message.tool_calls)
         elif message.role == "tool" and message.tool_call_id not in called:
             yield Entry(message.id, "tool", message.content, writing)
+
+
+def branchings_of(state: "ChatState") -> tuple[dict[str, Branching], Branching | None]:
+    """Return the branchings of a thread by the messages they begin with.
+
+    And the one at its end, where nothing is finished yet in the branch shown.
+    """
+    from koel_tui.protocol import forks_shown
+
+    if not state.forks:
+        return {}, None
+    forks = forks_shown(state)
+    found: dict[str, Branching] = {}
+    before: str | None = None
+    for message in state.messages:
+        if fork := forks.get(before):
+            found[message.id] = Branching(before, fork.shown + 1, len(fork.branches))
+        before = message.id
+    last = forks.get(before)
+    end = Branching(before, last.shown + 1, len(last.branches)) if last is not None else None
+    return found, end
+
+
+def _marked(entries: Iterator[Entry], branching: Branching) -> Iterator[Entry]:
+    for first in entries:
+        yield replace(first, branching=branching)
+        break
+    yield from entries
 
 
 def _entries_of(

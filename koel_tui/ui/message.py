@@ -41,7 +41,7 @@ class MessageView(Vertical):
     def compose(self) -> ComposeResult:
         """Yield the body and the note below it."""
         yield self._body()
-        if self.entry.note:
+        if self.entry.remark:
             yield self._note()
 
     async def on_mount(self) -> None:
@@ -53,11 +53,13 @@ class MessageView(Vertical):
         if entry == self.entry:
             return
         ended = self.entry.writing and not entry.writing
-        noted = self.entry.note
+        noted = self.entry.remark
         self.entry = entry
         await self._show_text(_shown_text(entry), ended)
-        if entry.note and not noted:
-            await self.mount(self._note())
+        if entry.remark != noted:
+            await self.query_children(".note").remove()
+            if entry.remark:
+                await self.mount(self._note())
 
     async def lighten(self) -> None:
         """Show an answer that is whole in one widget, where too many answers are in sight."""
@@ -117,7 +119,7 @@ class MessageView(Vertical):
         )
 
     def _note(self) -> Static:
-        return Static(Content(self.entry.note), classes="note")
+        return Static(Content(self.entry.remark), classes="note")
 
 
 def _draw_tables(body: Markdown) -> None:

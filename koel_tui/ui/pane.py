@@ -1,18 +1,20 @@
 """The conversation in front: its transcript, and the prompt with its draft."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from koel_tui.ui.conversation import Conversation
-from koel_tui.ui.entries import Spot
+from koel_tui.ui.conversation import Conversation, Revision
+from koel_tui.ui.entries import Branching, Spot
 from koel_tui.ui.pastes import Draft, joined
 from koel_tui.ui.prompt import Prompt
 from koel_tui.ui.still import Still, StillContainer
 from koel_tui.ui.transcript import Transcript
 
+_REVISING = "editing your message · enter sends, esc leaves it as it was"
 _UNSEEN = "[@click=app.scroll('end')]↓ new text below · ctrl+end[/]"
 
 
@@ -50,6 +52,7 @@ class Pane(Still, Vertical):
         self._transcript = Transcript(conversation, conversation.place, self._interval)
         self.prompt.show(conversation.draft)
         self.prompt.border_title = None
+        self._say_revising()
         with self.app.batch_update():
             await self._messages.remove_children()
             await self._messages.mount(self._transcript)
@@ -74,7 +77,10 @@ class Pane(Still, Vertical):
     def give_back(self, conversation: Conversation, text: str) -> None:
         """Put text where the user writes to this conversation, before what is there already."""
         text = self.prompt.pastes.collapse(text)
-        if conversation is self._conversation:
+        if (revision := conversation.revision) is not None:
+            # What is being edited is another message.
+            conversation.revision = replace(revision, draft=joined(text, revision.draft))
+        elif conversation is self._conversation:
             self.prompt.replace_text(joined(text, self.prompt.text))
         else:
             conversation.draft = joined(text, conversation.draft)
@@ -115,11 +121,67 @@ class Pane(Still, Vertical):
         else:
             conversation.place = Spot(entry_id)
 
+    def branching(self) -> Branching | None:
+        """Return where the thread branches that is being read, the last of them in sight."""
+        if self._conversation is None or self._transcript is None:
+            return None
+        if self._transcript.at_end and self._conversation.unsaid is not None:
+            return self._conversation.unsaid
+        read = reversed(self._transcript.read())
+        return next((entry.branching for entry in read if entry.branching is not None), None)
+
+    def answer_read(self) -> str:
+        """Return the id of the answer that is being read, the last in sight; empty without one."""
+        read = reversed(self._transcript.read() if self._transcript is not None else ())
+        return next((entry.id for entry in read if entry.role == "assistant"), "")
+
+    def revise(self) -> bool:
+        """Put the user's last message into the prompt, or the one before that being edited.
+
+        Say whether there is one.
+        """
+        conversation = self._conversation
+        if conversation is None:
+            return False
+        asked = [entry for entry in conversation.entries() if entry.role == "user"]
+        before = conversation.revision
+        ids = [entry.id for entry in asked]
+        if before is not None and before.message_id in ids:
+            asked = asked[: max(1, ids.index(before.message_id))]
+        if not asked:
+            return False
+        draft = before.draft if before is not None else self.prompt.text
+        conversation.revision = Revision(asked[-1].id, draft)
+        self.prompt.replace_whole_text(asked[-1].text)
+        self._say_revising()
+        return True
+
+    def leave_revision(self) -> bool:
+        """Put the draft back that a message to edit has kept from the prompt, if one has."""
+        conversation = self._conversation
+        if conversation is None or conversation.revision is None:
+            return False
+        self.prompt.replace_text(conversation.revision.draft)
+        conversation.revision = None
+        self._say_revising()
+        return True
+
     def render_plain(self) -> bool:
         """Render the newest answer shown plainly, or take that back; tell if there is one."""
         return self._transcript is not None and self._transcript.render_plain()
 
     def _send(self, text: str) -> None:
-        if self._conversation is not None and self._transcript is not None:
-            self._conversation.ask(text)
-            self._transcript.go_to_end()
+        conversation = self._conversation
+        if conversation is None or self._transcript is None:
+            return
+        if conversation.revision is None:
+            conversation.ask(text)
+        elif conversation.edit(conversation.revision.message_id, text):
+            self.leave_revision()
+        else:
+            self.prompt.replace_whole_text(text)
+        self._transcript.go_to_end()
+
+    def _say_revising(self) -> None:
+        revising = self._conversation is not None and self._conversation.revision is not None
+        self.prompt.border_subtitle = _REVISING if revising else None

@@ -50,6 +50,41 @@ class LinkChoice:
         return has_words(f"{self.title} {self.href}", words)
 
 
+@dataclass(frozen=True, slots=True)
+class QueuedChoice:
+    """A text that waits to be sent, in the list."""
+
+    title: str
+    aside: str = ""
+    takeable: bool = True
+
+    def matches(self, words: Sequence[str]) -> bool:
+        """Say whether the text has these words in it."""
+        return has_words(self.title, words)
+
+
+class QueuePicker(Picker[QueuedChoice]):
+    """What waits to be sent in a tab, to edit or to drop it."""
+
+    WORDING = Wording(
+        "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("alt+q", "dismiss", show=False),
+        Binding("delete,ctrl+d", "drop", show=False, priority=True),
+    ]
+
+    def __init__(self, conversation: Conversation) -> None:
+        super().__init__([QueuedChoice(text) for text in conversation.queue])
+        self._conversation = conversation
+
+    def action_drop(self) -> None:
+        """Take the highlighted text out of the queue for good."""
+        if (choice := self.highlighted) is not None:
+            self._conversation.take_back(choice.title)
+            self.offer([QueuedChoice(text) for text in self._conversation.queue])
+
+
 class SavedPicker(Picker[SavedThread]):
     """The saved threads, to open one."""
 

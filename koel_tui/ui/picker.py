@@ -104,6 +104,19 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         if self.is_current:  # a key pressed right before may have left already
             self.dismiss(self._shown[event.option_index])
 
+    @property
+    def highlighted(self) -> Chosen | None:
+        """What would be chosen now."""
+        place = self._list.highlighted
+        return None if place is None else self._shown[place]
+
+    def offer(self, choices: Sequence[Chosen]) -> None:
+        """List something else; with nothing to choose from, leave."""
+        self._choices = choices
+        self._fill()
+        if not choices and self.is_current:
+            self.dismiss()
+
     async def action_list(self, action: str) -> None:
         """Do something in the list while the field keeps the focus."""
         with unlaid_list():

@@ -148,9 +148,59 @@ class TabbedApp(inside.QuietApp):
         self._desk.tabs.move(distance)
         await self._paint()
 
+    async def action_branch_off(self) -> None:
+        """Open a tab with a new thread, as this one is up to the answer being read."""
+        if not (answer := self._pane.answer_read()):
+            self._tell("There is no answer yet from which a new thread could go on.")
+            return
+        self._pane.put_away()
+        await self._open(self._desk.branch(answer))
+
     def action_stop(self) -> None:
-        """Stop the answer being written in the tab in front."""
-        self._desk.active.stop()
+        """Leave the editing of a message, else stop the answer of the tab in front."""
+        if not self._pane.leave_revision():
+            self._desk.active.stop()
+
+    def action_regenerate(self) -> None:
+        """Have the last question of the tab in front answered again."""
+        if not self._must_wait():
+            self._desk.active.regenerate()
+
+    def action_revise(self) -> None:
+        """Edit the last message of the user's in the tab in front; again: the one before."""
+        if not self._pane.revise():
+            self._tell("There is no message of yours here to edit.")
+
+    def action_switch_branch(self, step: int) -> None:
+        """Show another branch of the thread where it is being read."""
+        if self._must_wait():
+            return
+        branching = self._pane.branching()
+        if branching is None:
+            self._tell("Nothing branches here: ctrl+r answers again, alt+e edits a message.")
+            return
+        first = self._desk.active.switch(branching, step)
+        if first:
+            self._pane.show_message(self._desk.active, first)
+
+    def action_queue(self) -> None:
+        """Choose a text that waits to be sent, to edit it in the prompt or to drop it."""
+        from koel_tui.ui.panels import QueuedChoice, QueuePicker
+
+        conversation = self._desk.active
+
+        def edit(choice: QueuedChoice | None) -> None:
+            if choice is None:
+                return
+            if conversation.take_back(choice.title):
+                self._pane.give_back(conversation, choice.title)
+            else:
+                self._tell("It has been sent meanwhile.")
+
+        if conversation.queue:
+            self.push_screen(QueuePicker(conversation), edit)
+        else:
+            self._tell("Nothing waits to be sent here.")
 
     def action_scroll(self, where: str) -> None:
         """Scroll the transcript while the prompt keeps the focus."""
@@ -241,6 +291,12 @@ class TabbedApp(inside.QuietApp):
             self._desk.sweep(conversation)
             await self._show_active()
         self.changed(conversation)
+
+    def _must_wait(self) -> bool:
+        """Say whether an answer is being written in the tab in front, to the user too."""
+        if self._desk.active.busy:
+            self._tell("An answer is being written here; esc stops it.")
+        return self._desk.active.busy
 
     def _open_tabs(self) -> OpenTabs:
         """Return the tabs as they are to be kept."""

@@ -116,6 +116,12 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
             return None
         return Place(self._start, self._start + len(self._views), self.scroll_y, self._seen)
 
+    def read(self) -> Sequence[Entry]:
+        """Return the entries down to the last one in sight, oldest first."""
+        bottom = self.scroll_y + self.size.height
+        shown = sum(view.virtual_region.y < bottom for view in self._views)
+        return self._source.entries()[: self._start + shown]
+
     def poke(self) -> None:
         """Note that the thread changed; it is painted soon, and not too often."""
         self._throttle.poke()
