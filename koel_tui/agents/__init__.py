@@ -2,15 +2,18 @@
 
 from koel_tui.agents.agent import ACTIVITY, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
 from koel_tui.agents.local import LocalAgent, TurnSettings
+from koel_tui.agents.router import MODEL, ModelRouter
 from koel_tui.agents.snapshots import Snapshots
 
 __all__ = [
     "ACTIVITY",
     "METRICS",
+    "MODEL",
     "Agent",
     "LocalAgent",
     "ModelAgent",
     "ModelInfo",
+    "ModelRouter",
     "Snapshots",
     "TurnSettings",
     "tokens_of",

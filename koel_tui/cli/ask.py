@@ -3,6 +3,9 @@
 import asyncio
 import json
 import sys
+from collections.abc import Set
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +16,7 @@ from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
-    from koel_tui.session import ChatSession
+    from koel_tui.session import ChatSession, ThreadSettings
 
 
 @click.command()
@@ -31,7 +34,8 @@ def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -
     prompt = _prompt(question)
     from koel_tui.settings import load_settings
 
-    return asyncio.run(_ask(prompt, thread, as_json, load_settings(**flags)))
+    given = {name for name, value in flags.items() if value is not None}
+    return asyncio.run(_ask(prompt, thread, as_json, load_settings(**flags), given))
 
 
 def _prompt(question: str | None) -> str:
@@ -42,23 +46,29 @@ def _prompt(question: str | None) -> str:
     return prompt
 
 
-async def _ask(prompt: str, thread: str | None, as_json: bool, settings: Any) -> int:
+async def _ask(
+    prompt: str, thread: str | None, as_json: bool, settings: Any, given: Set[str]
+) -> int:
+    from koel_tui.agents import MODEL
     from koel_tui.cli.assemble import local_agent, open_storage
     from koel_tui.cli.threads.named import named_thread
-    from koel_tui.session import KoelClient
+    from koel_tui.session import KoelClient, ThreadSettings
     from koel_tui.storage import MemoryStorage
 
     storage = MemoryStorage() if thread is None else open_storage()
-    initial = None
+    initial, wanted = None, {}
     if thread is not None:
         thread = await named_thread(storage, thread)
         initial = await storage.load(thread)
+        wanted = _unless_given(ThreadSettings.of_meta(await storage.meta(thread)), given)
+        if MODEL in wanted:
+            settings = settings.model_copy(update={"model": Path(wanted[MODEL])})
     agent = local_agent(settings)
     client = KoelClient(agent, storage=storage)
     try:
         # Loading first lets the error of a bad model come as what it is.
         info = await agent.load()
-        session = client.new_session(thread, initial=initial)
+        session = client.new_session(thread, initial=initial, forward=wanted)
         printing = asyncio.create_task(_print_text(session, silent=as_json))
         await session.send(prompt)
         state = session.state
@@ -70,6 +80,13 @@ async def _ask(prompt: str, thread: str | None, as_json: bool, settings: Any) ->
     if as_json:
         click.echo(json.dumps(_as_json(session.thread_id, info.name, state)))
     return _result(state)
+
+
+def _unless_given(wanted: "ThreadSettings", given: Set[str]) -> dict[str, Any]:
+    """Return what a thread wants to be answered with, without what was asked for by name."""
+    sampling = {name: wanted.sampling[name] for name in wanted.sampling if name not in given}
+    forward = replace(wanted, sampling=sampling).forward
+    return {name: value for name, value in forward.items() if name not in given}
 
 
 async def _print_text(session: "ChatSession", *, silent: bool) -> None:

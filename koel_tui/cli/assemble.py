@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.agents import LocalAgent, Snapshots, TurnSettings
+from koel_tui.agents import LocalAgent, ModelRouter, Snapshots, TurnSettings
 from koel_tui.cli.unlocking import unlocked
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
 from koel_tui.models import ModelFileError, NoModelError, choose_model
@@ -44,6 +44,16 @@ def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> Local
         )
 
     return LocalAgent(load, turn_settings(settings), snapshots, gap_s=_GAP_S)
+
+
+def model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter:
+    """Return the agent of a window: the model of `settings`, others for threads that want them."""
+
+    def agent(model: str | None) -> LocalAgent:
+        chosen = settings if model is None else settings.model_copy(update={"model": Path(model)})
+        return local_agent(chosen, snapshots)
+
+    return ModelRouter(agent)
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
@@ -94,7 +104,8 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     """Return everything the window talks to; `storage` unless it is to be opened now."""
     storage = storage or open_storage()
     in_clear = not isinstance(storage, EncryptedFileStorage)
-    agent = local_agent(settings, snapshots() if in_clear else None)
+    agent = model_router(settings, snapshots() if in_clear else None)
     # Of encrypted threads the index is in memory alone, and made when it is needed.
     upkeep = IndexUpkeep(storage, open_index(storage)) if in_clear else None
-    return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep)
+    client = KoelClient(agent, storage=storage)
+    return Backend(client, storage, agent, upkeep, turn_settings(settings))

@@ -13,6 +13,7 @@ from koel_tui.session.errors import (
 )
 from koel_tui.session.interceptors import Interceptor, LogRuns, Next, Redact, Retry
 from koel_tui.session.observers import Observer
+from koel_tui.session.settings import ThreadSettings
 from koel_tui.session.tools import ToolHandler, tool_handler
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "SessionDisposedError",
     "SessionError",
     "ThreadInUseError",
+    "ThreadSettings",
     "ToolHandler",
     "UnknownMessageError",
     "tool_handler",

@@ -1,9 +1,9 @@
 """What the window talks to; made by the command line (or a test) and handed to the window."""
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from koel_tui.agents import ModelAgent
+from koel_tui.agents import ModelAgent, TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import SessionStorage
 from koel_tui.storage.search_upkeep import IndexUpkeep
@@ -11,12 +11,16 @@ from koel_tui.storage.search_upkeep import IndexUpkeep
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The sessions, where they are saved, the model that answers them, and the search index."""
+    """The sessions, where they are saved, the model that answers them, and the search index.
+
+    `defaults` are how threads are answered that say nothing of it themselves.
+    """
 
     client: KoelClient
     storage: SessionStorage
     agent: ModelAgent
     upkeep: IndexUpkeep | None = None
+    defaults: TurnSettings = field(default_factory=TurnSettings)
 
     async def close(self) -> None:
         """Save and end every session, then the model."""

@@ -1,7 +1,7 @@
 """One open tab: its thread, what waits to be sent, and where its run stands."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +14,7 @@ from koel_tui.ui.listing import branchings_of, entries_of
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Event, Message
-    from koel_tui.session import ChatSession
+    from koel_tui.session import ChatSession, ThreadSettings
 
 NEW_TITLE = "New thread"
 _TITLE_LENGTH = 40
@@ -69,6 +69,8 @@ class Conversation:
         self.queue: list[str] = []
         self.problem = ""
         self.revision: Revision | None = None
+        self.settings: ThreadSettings | None = None
+        """How this thread wants to be answered; None where it says nothing."""
         self.read_only = ""
         """Why the thread can only be read here; empty when it can go on."""
         self._title = title
@@ -83,6 +85,7 @@ class Conversation:
         self._entries: list[Entry] = []
         self._end: Branching | None = None
         self._unfolded = False
+        self._described = True
 
     @property
     def thread_id(self) -> str | None:
@@ -151,15 +154,42 @@ class Conversation:
     def attach(self, session: "ChatSession") -> None:
         """Take the session of this tab's thread, and send what already waits."""
         self._session = session
+        if self.settings is not None:
+            session.forward = self.settings.forward
         self._readers = [
             asyncio.create_task(self._read_states(session.states())),
             asyncio.create_task(self._read_events(session.events())),
         ]
         self._send_next()
 
+    @property
+    def own_title(self) -> str:
+        """The title given to the thread; empty where its first words are the title."""
+        return self._title
+
     def rename(self, title: str) -> None:
         """Take another title; without one the first words are the title."""
         self._title = title
+
+    def known(self, meta: "Mapping[str, Any]") -> None:
+        """Take what is saved about the thread: its title, and how it wants to be answered."""
+        from koel_tui.session import ThreadSettings
+
+        title = meta.get("title")
+        self._title = title if isinstance(title, str) else ""
+        self.settings = ThreadSettings.of_meta(meta)
+
+    async def configure(self, title: str, settings: "ThreadSettings") -> None:
+        """Take another title and other settings, from the next turn on, and save them.
+
+        Of a thread in which nothing was said they are saved when something is.
+        """
+        self._title, self.settings, self._described = title, settings, False
+        if self._session is not None:
+            self._session.forward = settings.forward
+            if not self.untouched:
+                await self._describe(self._session)
+        self._listener.changed(self)
 
     def forget_thread(self) -> None:
         """Be a new conversation: the saved thread is not to be had."""
@@ -296,6 +326,17 @@ class Conversation:
         """Return what stands below the messages."""
         return rows_of(self, self._session.state if self._session else None)
 
+    async def _describe(self, session: "ChatSession") -> None:
+        """Save the title and the settings, unless they are."""
+        if self._described or self.settings is None:
+            return
+        self._described = True
+        try:
+            await session.describe(title=self._title or None, **self.settings.meta)
+        except Exception as error:
+            self._described = False
+            self.problem = f"The settings of this thread could not be saved: {error}"
+
     def _send_next(self) -> None:
         if self._session is None or self._run is not None or not self.queue:
             return
@@ -322,6 +363,8 @@ class Conversation:
             await completion
         finally:
             self._run = None
+        if self._session is not None and not self._session.disposed:
+            await self._describe(self._session)
         if self.failed:
             self._give_back()
         self._listener.ended(self)

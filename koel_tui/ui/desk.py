@@ -85,9 +85,7 @@ class Desk:
             return
         self._waking[conversation] = asyncio.Event()
         try:
-            title = (await backend.storage.meta(thread_id)).get("title")
             await self._fill(conversation, thread_id, backend)
-            conversation.rename(title if isinstance(title, str) else "")
         except Exception:
             conversation.forget_thread()
             conversation.attach(backend.client.new_session())
@@ -134,8 +132,10 @@ class Desk:
         title = f"{self.active.title} (branch)"
         session = await self.active.branch(message_id)
         if session is not None:
-            await session.describe(title=title)
+            settings = self.active.settings
+            await session.describe(**{**(settings.meta if settings else {}), "title": title})
             conversation = self._conversation(title)
+            conversation.settings = self.active.settings
             conversation.attach(session)
             self.tabs.add(conversation)
 
@@ -169,6 +169,7 @@ class Desk:
     async def _fill(self, conversation: Conversation, thread_id: str, backend: "Backend") -> None:
         """Give a conversation the session of a saved thread."""
         saved = await self._state_of(thread_id, backend)
+        conversation.known(await backend.storage.meta(thread_id))
         session = backend.client.new_session(thread_id, saved)
         try:
             access = await session.hold()

@@ -19,7 +19,7 @@ class Branching:
     @property
     def mark(self) -> str:
         """The same in a few cells."""
-        return f"‹{self.shown}/{self.count}›"  # noqa: RUF001 - as it is drawn
+        return f"‹{self.shown}/{self.count}›"
 
 
 @dataclass(frozen=True, slots=True)

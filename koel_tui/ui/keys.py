@@ -71,6 +71,8 @@ KEYS: tuple[Key, ...] = (
         Key(f"tab.{n}", f"alt+{n}", f"go_to_tab({n})", f"go to tab {n}", "Tabs")
         for n in range(1, TAB_COUNT + 1)
     ),
+    Key("thread.settings", "f2", "thread_settings", "name, role and settings of this thread",
+        "Tabs", "", "Name, role, sampling and model of this thread"),
     Key("prompt.editor", "ctrl+g", "edit_prompt", "write in $EDITOR", "Prompt", "",
         "Write the prompt in $EDITOR"),
     Key("scroll.page_up", "pageup", "scroll('page_up')", "page up", "Conversation"),

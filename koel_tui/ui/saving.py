@@ -56,10 +56,14 @@ class NamePanel(ModalScreen[Path]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,alt+shift+b", "dismiss", "Leave")]
 
-    def __init__(self, name: str, text: str) -> None:
-        """Make the panel; `name` is proposed, `text` is what is written."""
+    def __init__(self, name: str, text: str, directory: Path | None = None) -> None:
+        """Make the panel; `name` is proposed, `text` is what is written.
+
+        It goes to the `directory`, the one the program was started in unless given.
+        """
         super().__init__()
         self._text = text
+        self._directory = directory or Path()
         self._field = Input(name, placeholder="Name of the file", id="name", compact=True)
         self._problem = Static(id="problem")
         self._panel = Vertical(self._field, self._problem, id="panel")
@@ -79,7 +83,7 @@ class NamePanel(ModalScreen[Path]):
         if not name:
             self._tell("Type the name of a file.")
             return
-        path = _path_of(name)
+        path = self._path(name)
         try:
             await asyncio.to_thread(write_new, path, self._text)
         except FileExistsError:
@@ -91,12 +95,11 @@ class NamePanel(ModalScreen[Path]):
             if self.is_current:
                 self.dismiss(path)
 
+    def _path(self, name: str) -> Path:
+        return (self._directory / Path(name).expanduser()).absolute()
+
     def _tell(self, problem: str) -> None:
         self._problem.update(Content.styled(safe_line(problem, 400), "$text-error"))
-
-
-def _path_of(name: str) -> Path:
-    return Path(name).expanduser().absolute()
 
 
 def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None]) -> None:

@@ -132,6 +132,16 @@ class TabbedApp(inside.QuietApp):
         if conversation is not None and self._desk.tabs.activate(conversation):
             await self._show_active()
 
+    def action_thread_settings(self) -> None:
+        """Ask for the name of the thread in front, its role, and how it is to be answered."""
+        from koel_tui.ui.thread_settings import ask_for_settings
+
+        backend, conversation = self._startup.backend, self._desk.active
+        if backend is None or conversation.asleep:
+            self._tell("The settings of a thread can be changed as soon as the start is over.")
+        else:
+            ask_for_settings(self, conversation, backend.defaults)
+
     def action_find_tab(self) -> None:
         """Choose an open tab from a list and go there."""
         from koel_tui.ui.panels import TabChoice, TabPicker, choices

@@ -72,6 +72,23 @@ def test_ask_goes_on_with_a_saved_thread() -> None:
     assert "What is my cat called?" in shown and done.stdout.strip() in shown
 
 
+def test_ask_answers_a_thread_as_it_wants_unless_told_otherwise(
+    tmp_path: Path, starter_path: Path
+) -> None:
+    save("short", "Say a.", "a")
+    other = tmp_path / "Other.gguf"
+    other.symlink_to(starter_path)
+    storage = JsonFileStorage(paths.threads_dir())
+    wants = {"wanted_model": str(other), "max_output_tokens": 3, "sampling": {"temperature": -1}}
+    asyncio.run(storage.update_meta("short", **wants))
+    refused = koel("ask", "Write a story.", "--thread", "short", "--json")
+    assert "temperature" in refused.stderr
+    done = koel("ask", "Write a story.", "--thread", "short", "--json", "--temperature", "0")
+    answer = json.loads(done.stdout)
+    assert answer["model"] == "Other"
+    assert 1 <= len(answer["text"].split()) <= 3
+
+
 def test_ask_without_a_question_says_so() -> None:
     done = koel("ask")
     assert (done.returncode, done.stdout) == (2, "")

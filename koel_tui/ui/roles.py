@@ -1,0 +1,56 @@
+"""The user's own roles: system prompts in files of the config directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from koel_tui.text import repair
+from koel_tui.ui.new_file import write_new
+
+_ENDINGS = (".md", ".txt")
+_MOST = 200
+_LONGEST = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A system prompt under the name of its file."""
+
+    name: str
+    text: str
+
+
+class Roles:
+    """A directory of roles; it need not be there."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def all(self) -> list[Role]:
+        """Return the roles by name. What is too long, or cannot be read, is left out."""
+        try:
+            files = sorted(each for each in self.directory.iterdir() if each.suffix in _ENDINGS)
+        except OSError:
+            return []
+        return [role for file in files[:_MOST] if (role := _read(file)) is not None]
+
+    def keep(self, name: str, text: str) -> Path:
+        """Write a new role and return its file.
+
+        Raises OSError, of which `FileExistsError` says that there is a role of this name.
+        """
+        from koel_tui.storage.exchange import file_name
+
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / file_name(name, _ENDINGS[0])
+        write_new(path, text)
+        return path
+
+
+def _read(file: Path) -> Role | None:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(_LONGEST + 1)
+    except OSError:
+        return None
+    text = repair(data.decode(errors="replace")).strip()
+    return Role(file.stem, text) if text and len(data) <= _LONGEST else None

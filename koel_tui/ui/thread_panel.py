@@ -1,0 +1,193 @@
+"""The settings of one thread: its name, its role, how it is answered."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static, TextArea
+
+from koel_tui.session.settings import ThreadSettings
+from koel_tui.text import safe_input, safe_line
+from koel_tui.ui.picker import Picker, Wording
+from koel_tui.ui.roles import Role, Roles
+from koel_tui.ui.saved import has_words
+from koel_tui.ui.saving import NamePanel
+from koel_tui.ui.thread_form import FIELDS, Field, FieldError, check, settings_of, texts_of
+
+_ROLE = "Who the model is to be; empty: {default}"
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What was filled in: the title, empty for the first words, and the settings."""
+
+    title: str
+    settings: ThreadSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChoice:
+    """A role in the list."""
+
+    role: Role
+    takeable: bool = True
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        return self.role.name
+
+    @property
+    def aside(self) -> str:
+        """How it begins."""
+        return safe_line(self.role.text, 40)
+
+    def matches(self, words: Sequence[str]) -> bool:
+        """Say whether its name or text has these words in it."""
+        return has_words(f"{self.role.name} {self.role.text}", words)
+
+
+class RolePicker(Picker[RoleChoice]):
+    """The user's roles, to take one."""
+
+    WORDING = Wording(
+        "Roles", "Type to find a role", "No role is kept yet: ctrl+s keeps one", "takes it"
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "dismiss", show=False)]
+
+
+class ThreadPanel(ModalScreen[Filled]):
+    """Asks for what a thread wants. Returns it, or None when it is to stay as it is."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,f2", "dismiss", "Leave"),
+        Binding("ctrl+o", "choose_role", show=False, priority=True),
+        Binding("ctrl+s", "keep_role", show=False, priority=True),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
+
+    def __init__(
+        self, title: str, settings: ThreadSettings, defaults: Mapping[str, str], roles: Roles
+    ) -> None:
+        """Make the panel; `defaults` is what holds where a field is empty, by its key."""
+        super().__init__()
+        self._texts = texts_of(title, settings)
+        self._defaults = defaults
+        self._roles = roles
+        self._role = TextArea(settings.system or "", id="role", compact=True)
+        self._role.placeholder = _ROLE.format(default=defaults.get("system") or "nobody special")
+        self._problem = Static(id="problem")
+
+    def compose(self) -> ComposeResult:
+        """Yield the form, and what is wrong with it."""
+        with Vertical(id="panel"):
+            with VerticalScroll(id="form", can_focus=False):
+                yield Static("Role: the system prompt", id="role-label")
+                yield self._role
+                yield from self._lines()
+            yield self._problem
+
+    def on_mount(self) -> None:
+        """Say what the panel is and what its keys do."""
+        panel = self.query_one("#panel")
+        panel.border_title = "This thread"
+        panel.border_subtitle = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
+        self.query_one("#field-title", Input).focus()
+
+    @on(Input.Changed)
+    def _look(self, event: Input.Changed) -> None:
+        self._tell(_problem_of(event.input))
+
+    @on(Input.Submitted)
+    async def _apply(self) -> None:
+        texts = {_key(field): field.value for field in self.query(Input)}
+        try:
+            settings = settings_of(texts, safe_input(self._role.text))
+            await asyncio.to_thread(_look_for_files, settings)
+        except FieldError as error:
+            self.query_one(f"#field-{error.key}", Input).focus()
+            self._tell(str(error))
+        else:
+            if self.is_current:
+                self.dismiss(Filled(" ".join(texts["title"].split()), settings))
+
+    async def action_choose_role(self) -> None:
+        """Take a role of the user's own."""
+        roles = await asyncio.to_thread(self._roles.all)
+        await self.app.push_screen(RolePicker([RoleChoice(role) for role in roles]), self._take)
+
+    def action_keep_role(self) -> None:
+        """Keep the role in a file, for other threads."""
+        text = self._role.text.strip()
+        if not text:
+            self._tell("There is no role yet to keep.")
+            return
+        self._roles.directory.mkdir(parents=True, exist_ok=True)
+        self.app.push_screen(NamePanel("role.md", text, self._roles.directory), self._kept)
+
+    def _take(self, choice: RoleChoice | None) -> None:
+        if choice is not None:
+            self._role.text = safe_input(choice.role.text)
+
+    def _kept(self, path: Path | None) -> None:
+        if path is not None:
+            self._tell(f"The role is kept in {path}")
+
+    def _lines(self) -> Iterator[Horizontal]:
+        for field in FIELDS:
+            yield Horizontal(
+                Static(field.label, classes="label"),
+                Input(
+                    self._texts[field.key],
+                    placeholder=safe_line(self._defaults.get(field.key, "")),
+                    id=f"field-{field.key}",
+                    compact=True,
+                    select_on_focus=False,
+                ),
+                Static(_help(field), classes="help"),
+                classes="line",
+            )
+
+    def _tell(self, problem: str) -> None:
+        self._problem.update(Content.styled(safe_line(problem, 400), "$text-error"))
+
+
+def _help(field: Field) -> Content:
+    return Content(field.help)
+
+
+def _key(field: Input) -> str:
+    return (field.id or "").removeprefix("field-")
+
+
+def _problem_of(field: Input) -> str:
+    try:
+        check(_key(field), field.value)
+    except FieldError as error:
+        return str(error)
+    return ""
+
+
+def _look_for_files(settings: ThreadSettings) -> None:
+    """Raise `FieldError` for a model or an adapter that cannot be used."""
+    from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
+
+    try:
+        if settings.model:
+            choose_model(Path(settings.model))
+    except (ModelFileError, NoModelError) as error:
+        raise FieldError("model", str(error)) from None
+    try:
+        if settings.lora:
+            check_gguf(Path(settings.lora).expanduser())
+    except ModelFileError as error:
+        raise FieldError("lora", str(error)) from None

@@ -1,0 +1,100 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, UserMessage
+
+from koel_tui.agents import ModelInfo, ModelRouter
+
+
+class Named:
+    """An agent that says which one it is, and waits until it may end."""
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        self.released: list[str] = []
+        self.closed = 0
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
+        return ModelInfo(str(self.name), 8192)
+
+    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+        yield CustomEvent(name="answered by", value=self.name)
+        await self.may_end.wait()
+
+    async def release(self, thread_id: str) -> None:
+        self.released.append(thread_id)
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class House:
+    """A router and all the agents it made."""
+
+    def __init__(self) -> None:
+        self.agents: dict[str | None, Named] = {}
+        self.made: list[str | None] = []
+        self.router = ModelRouter(self._make)
+
+    def _make(self, name: str | None) -> Named:
+        self.made.append(name)
+        self.agents[name] = Named(name)
+        return self.agents[name]
+
+    def run(self, **props: object) -> AsyncIterator[BaseEvent]:
+        return self.router.run(
+            RunAgentInput(
+                thread_id="t", run_id="r", state={}, tools=[], context=[], forwarded_props=props,
+                messages=[UserMessage(id="u", role="user", content="Hi")],
+            )
+        )  # fmt: skip
+
+    async def answers(self, **props: object) -> object:
+        (event,) = [event async for event in self.run(**props)]
+        assert isinstance(event, CustomEvent)
+        return event.value
+
+
+async def test_a_thread_is_answered_by_the_model_it_wants() -> None:
+    house = House()
+    assert (await house.router.load()).name == "None"
+    assert await house.answers() is None
+    assert await house.answers(model=5) is None
+    assert await house.answers(model="a") == "a"
+    assert await house.answers(model="a") == "a"
+    assert house.made == [None, "a"]
+
+
+async def test_a_model_too_many_is_closed_and_made_again_when_it_is_wanted() -> None:
+    house = House()
+    for name in ("a", "b", "a"):
+        assert await house.answers(model=name) == name
+    assert house.made == [None, "a", "b", "a"]
+    assert house.agents["b"].closed == 1 and house.agents[None].closed == 0
+
+
+async def test_a_model_that_answers_is_not_closed() -> None:
+    house = House()
+    assert await house.answers(model="a") == "a"
+    first = house.agents["a"]
+    first.may_end.clear()
+    running = house.run(model="a")
+    await anext(running)
+    assert await house.answers(model="b") == "b"
+    assert first.closed == 0
+    first.may_end.set()
+    assert [event async for event in running] == []
+    assert await house.answers(model="c") == "c"
+    assert first.closed == 1 and house.agents["b"].closed == 1
+
+
+async def test_release_and_close_reach_every_model() -> None:
+    house = House()
+    await house.answers(model="a")
+    await house.router.release("t")
+    await house.router.close()
+    await house.router.close()
+    assert [agent.released for agent in house.agents.values()] == [["t"], ["t"]]
+    assert house.agents["a"].closed == 1 and house.agents[None].closed == 2

@@ -1,0 +1,199 @@
+"""The settings of a thread: filled in, refused, sent, saved; and the user's own roles."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Input
+
+from koel_tui import paths
+from koel_tui.session import ThreadSettings
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.roles import Roles
+from koel_tui.ui.thread_form import FIELDS, FieldError, settings_of, texts_of
+from koel_tui.ui.thread_panel import ThreadPanel
+from tests.ui.window import Window, messages, opened
+
+ALL = ThreadSettings(
+    system="You are a pirate.",
+    sampling={"temperature": 0.25, "top_p": 0.5, "top_k": 7, "min_p": 0.0, "repeat_penalty": 1.1,
+              "seed": 42},
+    max_output_tokens=99,
+    thinking=False,
+    model="a.gguf",
+    lora="b.gguf",
+)  # fmt: skip
+
+
+def test_what_is_set_is_what_is_read_again() -> None:
+    texts = texts_of("A title", ALL)
+    assert set(texts) == {field.key for field in FIELDS} and all(texts.values())
+    assert settings_of(texts, "You are a pirate.") == ALL
+    assert settings_of({}, " ") == ThreadSettings()
+    assert ThreadSettings.of_meta(ALL.meta) == ALL
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "allowed"),
+    [
+        ("temperature", "hot", "from 0 to 5"),
+        ("temperature", "-1", "from 0 to 5"),
+        ("temperature", "nan", "from 0 to 5"),
+        ("top_p", "1.5", "from 0 to 1"),
+        ("top_k", "1.5", "whole number from 0"),
+        ("seed", "4294967296", "whole number from 0 to 4294967295"),
+        ("seed", "²", "whole number"),
+        ("max_output_tokens", "0", "from 1"),
+        ("thinking", "perhaps", "yes or no"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_could(key: str, text: str, allowed: str) -> None:
+    with pytest.raises(FieldError, match=allowed) as refused:
+        settings_of({key: text}, "")
+    assert refused.value.key == key
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [{}, {"system": 5, "sampling": [], "thinking": "yes", "lora": {}, "max_output_tokens": True},
+     {"sampling": {"temperature": "hot", "top_k": True, "made_up": 1}, "wanted_model": 7}],
+)  # fmt: skip
+def test_of_a_saved_thread_only_what_is_as_it_should_be_is_taken(meta: Mapping[str, Any]) -> None:
+    assert ThreadSettings.of_meta(meta) == ThreadSettings()
+
+
+def test_roles_are_files_and_a_bad_one_is_left_out(tmp_path: Path) -> None:
+    roles = Roles(tmp_path / "roles")
+    assert roles.all() == []
+    roles.keep("Pirate / captain", "You are a pirate.")
+    (roles.directory / "b.txt").write_bytes(b"Be \xff kind.")
+    (roles.directory / "long.md").write_text("x" * 70_000)
+    (roles.directory / "empty.md").write_text(" ")
+    (roles.directory / "other.py").write_text("x")
+    (roles.directory / "folder.md").mkdir()
+    assert [(role.name, role.text) for role in roles.all()] == [
+        ("Pirate captain", "You are a pirate."), ("b", "Be \ufffd kind."),
+    ]  # fmt: skip
+    with pytest.raises(FileExistsError):
+        roles.keep("Pirate / captain", "Another")
+
+
+async def settings(window: Window) -> ThreadPanel:
+    await window.press("f2")
+    await window.until(lambda: isinstance(window.app.screen, ThreadPanel))
+    await window.sees("This thread")
+    assert isinstance(window.app.screen, ThreadPanel)
+    return window.app.screen
+
+
+async def fill(window: Window, key: str, text: str) -> None:
+    panel = window.app.screen
+    panel.query_one(f"#field-{key}", Input).focus()
+    await window.press("end", "ctrl+u")
+    await window.type(text)
+
+
+async def test_settings_hold_from_the_next_turn_on_and_are_there_again() -> None:
+    storage = MemoryStorage()
+    async with opened(storage=storage) as window:
+        await settings(window)
+        await window.type("Pirates")
+        await fill(window, "temperature", "0.2")
+        await window.press("shift+tab", "shift+tab")
+        await window.type("You are a pirate.")
+        await window.press("tab")
+        await window.press("enter")
+        await window.has_tabs("1 Pirates")
+        assert await storage.list_threads() == []
+        turn = await window.ask("Who are you?")
+        assert turn.asked.forwarded_props == {
+            "system": "You are a pirate.", "sampling": {"temperature": 0.2},
+        }  # fmt: skip
+        turn.finish()
+        await window.until(lambda: "saved" in window.status)
+    (thread,) = await storage.list_threads()
+    meta = await storage.meta(thread)
+    assert meta["title"] == "Pirates" and meta["system"] == "You are a pirate."
+    async with opened(storage=storage, thread=thread) as window:
+        await window.has_tabs("1 Pirates")
+        panel = await settings(window)
+        assert panel.query_one("#field-temperature", Input).value == "0.2"
+        await window.sees("You are a pirate.")
+        await fill(window, "temperature", "")
+        await window.press("enter")
+        turn = await window.ask("And now?")
+        assert turn.asked.forwarded_props == {"system": "You are a pirate."}
+        turn.finish()
+        await window.until(lambda: "saved" in window.status)
+    assert "sampling" not in await storage.meta(thread)
+
+
+async def test_a_bad_value_is_refused_at_its_field_and_esc_changes_nothing() -> None:
+    async with opened() as window:
+        await settings(window)
+        await window.type("Pirates")
+        await fill(window, "top_p", "2")
+        await window.sees("Top p: a number from 0 to 1, or nothing.")
+        await fill(window, "model", "/nowhere/model.gguf")
+        await window.press("enter")
+        await window.sees("Top p: a number from 0 to 1, or nothing.")
+        await window.until(lambda: window.app.focused is not None)
+        assert window.app.focused is not None and window.app.focused.id == "field-top_p"
+        await fill(window, "top_p", "0.5")
+        await window.press("enter")
+        await window.sees("nowhere")
+        await window.press("escape")
+        await window.has_tabs("1 New thread")
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24)])
+async def test_every_field_is_reached_by_keys(size: tuple[int, int]) -> None:
+    async with opened(size=size) as window:
+        await settings(window)
+        for field in FIELDS[1:]:
+            await window.press("down")
+            await window.sees(field.label)
+        await window.press("enter")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
+
+
+async def test_a_role_is_kept_and_taken_in_another_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "roles_dir", lambda: tmp_path / "roles")
+    async with opened() as window:
+        await settings(window)
+        await window.press("ctrl+s")
+        await window.sees("no role yet")
+        await window.press("shift+tab")
+        await window.type("You are a [red]pirate.")
+        await window.press("ctrl+s")
+        await window.sees("Save as")
+        await window.press("end", "ctrl+u")
+        await window.type("pirate.md")
+        await window.press("enter")
+        await window.sees("The role is kept in")
+        await window.press("escape", "ctrl+n")
+        await settings(window)
+        await window.press("ctrl+o")
+        await window.sees("You are a [red]pirate.")
+        await window.press("enter")
+        await window.until(lambda: isinstance(window.app.screen, ThreadPanel))
+        await window.press("enter")
+        turn = await window.ask("Who are you?")
+        assert turn.asked.forwarded_props == {"system": "You are a [red]pirate."}
+        turn.finish()
+
+
+async def test_a_branch_keeps_the_settings_of_its_thread() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(2))
+    await storage.update_meta("t", system="Be kind.", title="Kind")
+    async with opened(storage=storage, thread="t") as window:
+        await window.reads("message 1")
+        await window.press("alt+n")
+        await window.has_tabs("1 Kind", "2 Kind (branch)")
+        turn = await window.ask("Go on")
+        assert turn.asked.forwarded_props == {"system": "Be kind."}
+        turn.finish()
