@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     system: str | None = Field(None, description="System prompt of new threads.")
     temperature: float = Field(0.8, ge=0, le=5, description="0 always takes the likeliest token.")
     seed: int | None = Field(None, ge=0, lt=2**32, description="Fixed seed; none: random.")
+    titles: bool = Field(True, description="Titles of threads made by the model when it is idle.")
     plain: bool = Field(False, description="A line program for screen readers, no window.")
     low_bandwidth: bool = Field(False, description="Paint rarely, for slow connections.")
     theme: str = Field("textual-dark", description="Name of a Textual theme.")

@@ -108,4 +108,4 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     # Of encrypted threads the index is in memory alone, and made when it is needed.
     upkeep = IndexUpkeep(storage, open_index(storage)) if in_clear else None
     client = KoelClient(agent, storage=storage)
-    return Backend(client, storage, agent, upkeep, turn_settings(settings))
+    return Backend(client, storage, agent, upkeep, turn_settings(settings), settings.titles)

@@ -161,6 +161,7 @@ class KoelApp(TabbedApp):
             await self._show_active()  # its thread can be read now
             await self._look_at_saved(backend)
             await self._startup.load()
+            self._background.connect(backend.agent)
             self._startup.index()
         self.changed(self._desk.active)
 
@@ -241,5 +242,6 @@ class KoelApp(TabbedApp):
             self.exit(code, code)
 
     async def _close(self) -> str:
+        await self._background.close()
         backend, self._startup.backend = self._startup.backend, None
         return await close_in_time(backend, self._desk, self._memory, self._open_tabs())

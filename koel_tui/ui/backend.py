@@ -13,7 +13,8 @@ from koel_tui.storage.search_upkeep import IndexUpkeep
 class Backend:
     """The sessions, where they are saved, the model that answers them, and the search index.
 
-    `defaults` are how threads are answered that say nothing of it themselves.
+    `defaults` are how threads are answered that say nothing of it themselves, `titles` whether
+    the model makes titles for threads that have none.
     """
 
     client: KoelClient
@@ -21,6 +22,7 @@ class Backend:
     agent: ModelAgent
     upkeep: IndexUpkeep | None = None
     defaults: TurnSettings = field(default_factory=TurnSettings)
+    titles: bool = False
 
     async def close(self) -> None:
         """Save and end every session, then the model."""

@@ -1,12 +1,13 @@
 """One open tab: its thread, what waits to be sent, and where its run stands."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from koel_tui.text import safe_line
+from koel_tui.ui.about import About
 from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui.entries import Branching, Entry, Place, Row, Spot
 from koel_tui.ui.footnotes import ended_within, rows_of
@@ -69,11 +70,9 @@ class Conversation:
         self.queue: list[str] = []
         self.problem = ""
         self.revision: Revision | None = None
-        self.settings: ThreadSettings | None = None
-        """How this thread wants to be answered; None where it says nothing."""
+        self.about = About(title)
         self.read_only = ""
         """Why the thread can only be read here; empty when it can go on."""
-        self._title = title
         self._asleep = asleep
         self._listener = listener
         self._session: ChatSession | None = None
@@ -85,7 +84,6 @@ class Conversation:
         self._entries: list[Entry] = []
         self._end: Branching | None = None
         self._unfolded = False
-        self._described = True
 
     @property
     def thread_id(self) -> str | None:
@@ -100,8 +98,8 @@ class Conversation:
     @property
     def title(self) -> str:
         """The title given to the thread, else the first words the user said in it."""
-        if self._title:
-            return self._title
+        if self.about.title:
+            return self.about.title
         asked = next((entry.text for entry in self.entries() if entry.role == "user"), "")
         return safe_line(asked or next(iter(self.queue), ""), _TITLE_LENGTH) or NEW_TITLE
 
@@ -154,46 +152,32 @@ class Conversation:
     def attach(self, session: "ChatSession") -> None:
         """Take the session of this tab's thread, and send what already waits."""
         self._session = session
-        if self.settings is not None:
-            session.forward = self.settings.forward
+        session.forward = self.about.forward
         self._readers = [
             asyncio.create_task(self._read_states(session.states())),
             asyncio.create_task(self._read_events(session.events())),
         ]
         self._send_next()
 
-    @property
-    def own_title(self) -> str:
-        """The title given to the thread; empty where its first words are the title."""
-        return self._title
-
     def rename(self, title: str) -> None:
-        """Take another title; without one the first words are the title."""
-        self._title = title
+        """Show another title; without one the first words are the title."""
+        self.about.title = title
 
-    def known(self, meta: "Mapping[str, Any]") -> None:
-        """Take what is saved about the thread: its title, and how it wants to be answered."""
-        from koel_tui.session import ThreadSettings
-
-        title = meta.get("title")
-        self._title = title if isinstance(title, str) else ""
-        self.settings = ThreadSettings.of_meta(meta)
-
-    async def configure(self, title: str, settings: "ThreadSettings") -> None:
+    async def configure(self, title: str, settings: "ThreadSettings | None") -> None:
         """Take another title and other settings, from the next turn on, and save them.
 
         Of a thread in which nothing was said they are saved when something is.
         """
-        self._title, self.settings, self._described = title, settings, False
+        self.about.change(title, settings)
         if self._session is not None:
-            self._session.forward = settings.forward
+            self._session.forward = self.about.forward
             if not self.untouched:
-                await self._describe(self._session)
+                await self._save_about(self._session)
         self._listener.changed(self)
 
     def forget_thread(self) -> None:
         """Be a new conversation: the saved thread is not to be had."""
-        self._asleep, self._title = None, ""
+        self._asleep, self.about = None, About()
 
     def ask(self, text: str) -> None:
         """Send `text` as soon as the thread is free."""
@@ -326,15 +310,21 @@ class Conversation:
         """Return what stands below the messages."""
         return rows_of(self, self._session.state if self._session else None)
 
-    async def _describe(self, session: "ChatSession") -> None:
-        """Save the title and the settings, unless they are."""
-        if self._described or self.settings is None:
-            return
-        self._described = True
+    @property
+    def wants_title(self) -> bool:
+        """Whether the first question has its answer, and nobody gave the thread a title."""
+        asked = sum(message.role == "user" for message in self.messages)
+        return asked == 1 and self.answered and not self.about.title
+
+    @property
+    def messages(self) -> "Sequence[Message]":
+        """What was said in the thread, oldest first."""
+        return self._session.state.messages if self._session is not None else ()
+
+    async def _save_about(self, session: "ChatSession") -> None:
         try:
-            await session.describe(title=self._title or None, **self.settings.meta)
+            await self.about.save(session)
         except Exception as error:
-            self._described = False
             self.problem = f"The settings of this thread could not be saved: {error}"
 
     def _send_next(self) -> None:
@@ -363,8 +353,8 @@ class Conversation:
             await completion
         finally:
             self._run = None
-        if self._session is not None and not self._session.disposed:
-            await self._describe(self._session)
+        if self._session is not None:
+            await self._save_about(self._session)
         if self.failed:
             self._give_back()
         self._listener.ended(self)

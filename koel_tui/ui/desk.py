@@ -129,15 +129,15 @@ class Desk:
 
         Raises what the storage raises.
         """
-        title = f"{self.active.title} (branch)"
-        session = await self.active.branch(message_id)
-        if session is not None:
-            settings = self.active.settings
-            await session.describe(**{**(settings.meta if settings else {}), "title": title})
-            conversation = self._conversation(title)
-            conversation.settings = self.active.settings
-            conversation.attach(session)
-            self.tabs.add(conversation)
+        parent = self.active
+        session = await parent.branch(message_id)
+        if session is None:
+            return
+        conversation = self._conversation()
+        conversation.about = parent.about.copy(f"{parent.title} (branch)")
+        await conversation.about.save(session)
+        conversation.attach(session)
+        self.tabs.add(conversation)
 
     def close(self, conversation: Conversation) -> None:
         """Close a tab. Its thread stays saved, and `reopen` brings it back."""
@@ -169,7 +169,7 @@ class Desk:
     async def _fill(self, conversation: Conversation, thread_id: str, backend: "Backend") -> None:
         """Give a conversation the session of a saved thread."""
         saved = await self._state_of(thread_id, backend)
-        conversation.known(await backend.storage.meta(thread_id))
+        conversation.about.read(await backend.storage.meta(thread_id))
         session = backend.client.new_session(thread_id, saved)
         try:
             access = await session.hold()

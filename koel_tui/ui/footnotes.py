@@ -17,6 +17,7 @@ WELCOME = (
     "f1 shows all keys.",
     "",
 )
+_NEARLY_FULL = 0.85
 _RETRY = Row("action", "  Retry (alt+r)", "app.retry")
 
 
@@ -27,7 +28,9 @@ def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row
         rows += [Row("welcome", line) for line in WELCOME]
     if left_out := conversation.figures.trimmed_turns:
         turns = "1 turn" if left_out == 1 else f"{left_out} turns"
-        rows.append(Row("hint", f"The oldest {turns} did not fit the model and were left out."))
+        rows.append(_full(f"The oldest {turns} did not fit the model and were left out."))
+    elif conversation.figures.used > _NEARLY_FULL * conversation.figures.window > 0:
+        rows.append(_full("The window is nearly full: soon the oldest turns are left out."))
     if conversation.read_only:
         why = f"This thread can only be read here. {conversation.read_only}"
         rows.append(Row("error", f"✗ {why}"))
@@ -61,6 +64,10 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
     if state is not None and not conversation.busy and ended_within(state):
         return [Row("hint", "alt+g lets it go on")]
     return []
+
+
+def _full(what: str) -> Row:
+    return Row("hint", f"{what} alt+shift+n: a new thread with a summary", "app.summarise")
 
 
 def _queued(text: str) -> Row:

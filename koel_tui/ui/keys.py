@@ -95,6 +95,8 @@ KEYS: tuple[Key, ...] = (
         "Conversation", "", "Show the next branch"),
     Key("branch.off", "alt+n", "branch_off", "new thread from the answer being read",
         "Conversation", "", "New tab with the thread up to the answer being read"),
+    Key("tab.summary", "alt+shift+n", "summarise", "new thread with a summary of this one",
+        "Conversation", "", "New tab with a summary of this thread"),
     Key("queue", "alt+q", "queue", "edit or drop what waits to be sent", "Conversation", "",
         "Edit or drop what waits to be sent"),
     Key("run.go_on", "alt+g", "go_on", "go on with a stopped answer", "Conversation", "",

@@ -20,12 +20,15 @@ def label_of(conversation: Conversation, unread: bool) -> Label:
     return Label(conversation.key, conversation.title, mark)
 
 
-def status_of(conversation: Conversation, startup: Startup, hint: str) -> Status:
-    """Return the status line of the conversation in front; a hint goes before what it does."""
+def status_of(conversation: Conversation, startup: Startup, hint: str, aside: str = "") -> Status:
+    """Return the status line of the conversation in front; a hint goes before what it does.
+
+    `aside` is what goes on beside it.
+    """
     figures = conversation.figures
     problem = conversation.save_problem
     return Status(
-        activity=hint or startup.words or conversation.activity.words or startup.aside,
+        activity=hint or startup.words or conversation.activity.words or aside or startup.aside,
         model=figures.model or startup.model,
         used=figures.used,
         window=figures.window or startup.window,

@@ -10,6 +10,8 @@ from textual.widgets import Footer, Markdown, Tabs
 
 from koel_tui.text import safe_line
 from koel_tui.ui import inside
+from koel_tui.ui.asides import title_job
+from koel_tui.ui.background import Background
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
 from koel_tui.ui.desk import Desk
@@ -44,6 +46,7 @@ class TabbedApp(inside.QuietApp):
         self._memory = Memory(home, lambda problem: self._tell(problem, "error"))
         self._startup = Startup(self._poke)
         self._desk = Desk(self)
+        self._background = Background(self._poke)
         self._copier = Copier(self, self._tell)
         self._visitor = Visitor(self, self._tell, self._copier.text)
         self._hint = ""
@@ -69,12 +72,16 @@ class TabbedApp(inside.QuietApp):
         """Paint a conversation anew: its label always, its messages where they are in view."""
         if conversation.answered:
             self._startup.recover()
+        self._background.give_way(any(each.busy for each in self._desk.tabs))
         self._pane.changed(conversation)
         self._poke()
 
     def ended(self, conversation: Conversation) -> None:
-        """Mark a tab whose run ended out of sight."""
+        """Mark a tab whose run ended out of sight, and have a title found for a new thread."""
         self._desk.tabs.mark_unread(conversation)
+        backend = self._startup.backend
+        if backend is not None and backend.titles and conversation.wants_title:
+            self._background.add(title_job(conversation))
         self.changed(conversation)
 
     def returned(self, conversation: Conversation, text: str) -> None:
@@ -157,6 +164,29 @@ class TabbedApp(inside.QuietApp):
         """Move the tab in front so many places to the right."""
         self._desk.tabs.move(distance)
         await self._paint()
+
+    def action_summarise(self) -> None:
+        """Open a tab with a new thread, and a summary of this one in its prompt."""
+        from koel_tui.ui.asides import summary_job
+
+        conversation = self._desk.active
+        if conversation.untouched:
+            self._tell("Nothing was said here yet, so there is nothing to summarise.")
+            return
+        self._background.add(summary_job(conversation, self._summarised))
+        self._tell("A new tab opens with a summary as soon as the model has made it.")
+
+    async def _summarised(self, conversation: Conversation, summary: str) -> None:
+        self._pane.put_away()
+        before = self._desk.active
+        self._desk.new()
+        new = self._desk.active
+        await new.configure("", conversation.about.settings)
+        if before is not conversation or before.draft:
+            self._desk.tabs.activate(before)  # somebody writes there
+            self._desk.tabs.mark_unread(new)
+        await self._show_active()
+        self._pane.give_back(new, summary)
 
     async def action_branch_off(self) -> None:
         """Open a tab with a new thread, as this one is up to the answer being read."""
@@ -316,7 +346,8 @@ class TabbedApp(inside.QuietApp):
     async def _paint(self) -> None:
         tabs = self._desk.tabs
         await self._tabbar.show_labels(self._labels(), tabs.active.key)
-        self._statusline.show(status_of(tabs.active, self._startup, self._hint))
+        aside = self._background.words
+        self._statusline.show(status_of(tabs.active, self._startup, self._hint, aside))
 
     def _labels(self) -> list[Label]:
         tabs = self._desk.tabs

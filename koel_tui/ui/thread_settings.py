@@ -20,9 +20,9 @@ def ask_for_settings(app: App[int], conversation: Conversation, defaults: TurnSe
         if filled is not None:
             await conversation.configure(filled.title, filled.settings)
 
-    settings = conversation.settings or ThreadSettings()
+    settings = conversation.about.settings or ThreadSettings()
     panel = ThreadPanel(
-        conversation.own_title, settings, texts_of_defaults(defaults), Roles(paths.roles_dir())
+        conversation.about.title, settings, texts_of_defaults(defaults), Roles(paths.roles_dir())
     )
     app.push_screen(panel, take)
 

@@ -1,0 +1,44 @@
+"""An answer beside all threads: asked for once, and nothing of it is kept anywhere."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from ag_ui.core import RunAgentInput, RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
+
+from koel_tui.agents import Agent
+from koel_tui.protocol import AgentError, Message, to_ag_ui
+from koel_tui.protocol.streams import closing
+from koel_tui.session.run import release
+
+
+async def answer_aside(agent: Agent, messages: Sequence[Message], **props: Any) -> str:
+    """Return the text of an answer to messages that belong to no thread.
+
+    `props` are its `forwardedProps`. Cancelling stops the agent. Raises `AgentError` for a failed
+    run, and what the agent raises.
+    """
+    thread_id = f"aside-{uuid.uuid4()}"
+    asked = RunAgentInput(
+        thread_id=thread_id,
+        run_id=str(uuid.uuid4()),
+        messages=to_ag_ui(messages),
+        state={},
+        tools=[],
+        context=[],
+        forwarded_props=props,
+    )
+    pieces: list[str] = []
+    events = agent.run(asked)
+    try:
+        async with closing(events):
+            async for event in events:
+                if isinstance(event, TextMessageContentEvent):
+                    pieces.append(event.delta)
+                elif isinstance(event, RunErrorEvent):
+                    raise AgentError(event.message, event.code or "internal")
+                elif isinstance(event, RunFinishedEvent):
+                    break
+    finally:
+        await release(agent, thread_id)
+    return "".join(pieces)

@@ -1,0 +1,79 @@
+"""What the model is asked beside the chats: a title for a thread, a summary of one."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from koel_tui.text import drop_controls, safe_input, safe_line
+from koel_tui.ui.background import Job
+from koel_tui.ui.conversation import Conversation
+
+if TYPE_CHECKING:
+    from koel_tui.agents import ModelAgent
+    from koel_tui.protocol import Message
+
+_LONGEST_TITLE = 40
+_EXCERPT = 600
+"""Characters of a message that are enough to know what a thread is about."""
+_TITLE = "Give this conversation a title of two to six words. Answer with the title alone."
+_SUMMARY = (
+    "Summarise our conversation up to here in a few sentences, with everything somebody needs "
+    "to go on with it. Answer with the summary alone."
+)
+_HEADING = "What we talked about before, in short:"
+
+Done = Callable[[Conversation, str], Awaitable[None]]
+
+
+def title_job(conversation: Conversation) -> Job:
+    """Return the job that gives a thread a title, if it has none by then."""
+
+    async def work(agent: "ModelAgent") -> None:
+        from koel_tui.session.aside import answer_aside
+
+        if conversation.about.title:
+            return
+        props = {"max_output_tokens": 24, "sampling": {"temperature": 0.2}}
+        answer = await answer_aside(agent, _to_be_titled(conversation.messages), **props)
+        title = title_in(answer)
+        if title and not conversation.about.title:
+            await conversation.configure(title, conversation.about.settings)
+
+    return Job("finding a title…", work)
+
+
+def summary_job(conversation: Conversation, done: Done) -> Job:
+    """Return the job that summarises a thread; `done` gets what can begin another one."""
+
+    async def work(agent: "ModelAgent") -> None:
+        from koel_tui.protocol import Message
+        from koel_tui.session.aside import answer_aside
+
+        asked = [*conversation.messages, Message("ask", "user", _SUMMARY)]
+        answer = await answer_aside(
+            agent, asked, **{**conversation.about.forward, "max_output_tokens": 400}
+        )
+        await done(conversation, f"{_HEADING}\n\n{safe_input(answer).strip()}")
+
+    return Job("summarising…", work)
+
+
+def title_in(answer: str) -> str:
+    """Return the title in what a model answered when it was asked for one; empty without any."""
+    lines = (line.strip(" \t#*_\"'`“”.:") for line in answer.splitlines())
+    line = (
+        safe_line(drop_controls(next(filter(None, lines), "")))
+        .removeprefix("Title:")
+        .strip(" \"'“”")
+    )
+    if len(line) <= _LONGEST_TITLE:
+        return line
+    return line[: _LONGEST_TITLE + 1].rpartition(" ")[0].rstrip(" ,;:") or line[:_LONGEST_TITLE]
+
+
+def _to_be_titled(messages: "Sequence[Message]") -> "list[Message]":
+    from koel_tui.protocol import Message
+
+    said = [each for each in messages if each.role in ("user", "assistant")][:2]
+    names = {"user": "Person", "assistant": "Assistant"}
+    talk = "\n\n".join(f"{names[each.role]}: {each.content[:_EXCERPT]}" for each in said)
+    return [Message("ask", "user", f"{_TITLE}\n\n{talk}")]

@@ -1,0 +1,86 @@
+"""Small jobs of the model beside the chats: one at a time, and only while nothing else runs."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from koel_tui.agents import ModelAgent
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something the model is to do; `words` say it in the status line."""
+
+    words: str
+    work: "Callable[[ModelAgent], Awaitable[None]]"
+
+
+class Background:
+    """Does jobs when nobody waits for an answer, and gives way at once when somebody does."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        """Make it; `changed` is called when `words` are others."""
+        self._changed = changed
+        self._agent: ModelAgent | None = None
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._busy = False
+
+    @property
+    def words(self) -> str:
+        """What is being done; empty when nothing is."""
+        return "" if self._running is None else self._running.words
+
+    def connect(self, agent: "ModelAgent") -> None:
+        """Take the model, which is loaded by now."""
+        self._agent = agent
+        self._begin()
+
+    def add(self, job: Job) -> None:
+        """Do a job as soon as nothing else runs."""
+        self._waiting.append(job)
+        self._begin()
+
+    def give_way(self, busy: bool) -> None:
+        """Take note whether somebody waits for an answer: then what runs here begins again later.
+
+        May be called as often as one likes.
+        """
+        self._busy = busy
+        if busy and self._task is not None:
+            self._task.cancel()
+        self._begin()
+
+    async def close(self) -> None:
+        """End what runs, and forget what waits."""
+        self._waiting.clear()
+        self._agent = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _begin(self) -> None:
+        if self._agent is None or self._busy or self._task is not None or not self._waiting:
+            return
+        self._running = self._waiting.popleft()
+        self._task = asyncio.create_task(self._run(self._running, self._agent))
+        self._changed()
+
+    async def _run(self, job: Job, agent: "ModelAgent") -> None:
+        try:
+            await job.work(agent)
+        except asyncio.CancelledError:
+            if self._agent is not None:
+                self._waiting.appendleft(job)
+        except Exception as error:  # nobody waits for it
+            _log.warning("Not done in the background: %s: %r", job.words, error)
+        self._running = self._task = None
+        self._changed()
+        self._begin()

@@ -1,0 +1,216 @@
+"""Jobs of the model beside the chats: titles and summaries, never in anybody's way."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from koel_tui.agents import ModelAgent
+from koel_tui.session import KoelClient
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.asides import title_in
+from koel_tui.ui.backend import Backend
+from koel_tui.ui.background import Background, Job
+from tests.ui.scripted import ScriptedAgent, Turn
+from tests.ui.window import Window, messages, opened
+
+
+class Work:
+    """A job that says when it begins, and ends when it may."""
+
+    def __init__(self, words: str, error: Exception | None = None) -> None:
+        self.begun = 0
+        self.done = 0
+        self.may_end = asyncio.Event()
+        self.job = Job(words, self._work)
+        self._error = error
+
+    async def _work(self, agent: ModelAgent) -> None:
+        self.begun += 1
+        await self.may_end.wait()
+        if self._error is not None:
+            raise self._error
+        self.done += 1
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_jobs_wait_for_the_model_and_run_one_after_the_other() -> None:
+    said: list[str] = []
+    background = Background(lambda: said.append(background.words))
+    first, second = Work("first"), Work("second")
+    background.add(first.job)
+    background.add(second.job)
+    await settled()
+    assert not first.begun and background.words == ""
+    background.connect(ScriptedAgent())
+    await settled()
+    assert first.begun and not second.begun and background.words == "first"
+    first.may_end.set()
+    second.may_end.set()
+    await settled()
+    assert (first.done, second.done) == (1, 1)
+    assert said == ["first", "", "second", ""]
+    await background.close()
+
+
+async def test_a_job_gives_way_at_once_and_begins_again_when_nobody_waits() -> None:
+    background = Background(lambda: None)
+    background.connect(ScriptedAgent())
+    work, later = Work("work"), Work("later")
+    background.add(work.job)
+    background.add(later.job)
+    await settled()
+    background.give_way(busy=True)
+    await settled()
+    assert background.words == "" and work.begun == 1
+    work.may_end.set()
+    background.give_way(busy=True)
+    await settled()
+    assert work.begun == 1
+    background.give_way(busy=False)
+    await settled()
+    assert (work.begun, work.done, later.begun) == (2, 1, 1)
+    await background.close()
+    await settled()
+    assert later.done == 0
+
+
+async def test_a_job_that_fails_is_not_in_the_way_of_the_next() -> None:
+    background = Background(lambda: None)
+    background.connect(ScriptedAgent())
+    bad, good = Work("bad", RuntimeError("no")), Work("good")
+    for work in (bad, good):
+        work.may_end.set()
+        background.add(work.job)
+    await settled()
+    assert good.done == 1
+    await background.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "title"),
+    [
+        ("Trees of the north", "Trees of the north"),
+        ('\n  "**Trees**"\nand more', "Trees"),
+        ("Title: The Sea", "The Sea"),
+        ("", ""),
+        ("\x1b]0;evil\x07 Sea\u202e", "]0;evil Sea"),
+        ("A title that is so long that no tab could ever show it",
+         "A title that is so long that no tab"),
+        ("x" * 80, "x" * 40),
+    ],
+)  # fmt: skip
+def test_a_title_is_one_short_harmless_line(answer: str, title: str) -> None:
+    assert title_in(answer) == title
+
+
+def titled(agent: ScriptedAgent, storage: MemoryStorage) -> Callable[[], Backend]:
+    return lambda: Backend(KoelClient(agent, storage=storage), storage, agent, titles=True)
+
+
+async def next_turn(window: Window, count: int) -> Turn:
+    await window.until(lambda: len(window.agent.turns) >= count, "a run")
+    return window.agent.turns[count - 1]
+
+
+async def test_a_thread_gets_a_title_after_its_first_answer_and_never_in_the_users_way() -> None:
+    agent, storage = ScriptedAgent(), MemoryStorage()
+    async with opened(agent=agent, connect=titled(agent, storage)) as window:
+        await window.connected()
+        turn = await window.ask("Name a tree")
+        turn.write("An oak.")
+        turn.measure(model="Scripted-1B")
+        turn.finish()
+        job = await next_turn(window, 2)
+        await window.until(lambda: "finding a title" in window.status)
+        assert "Name a tree" in str(job.prompt) and "An oak." in str(job.prompt)
+        second = await window.ask("Why?")
+        await window.until(job.closed.is_set, "the job stopped")
+        assert second.prompt == "Why?"
+        second.finish()
+        again = await next_turn(window, 4)
+        again.write('"Old trees"')
+        again.finish()
+        await window.has_tabs("1 Old trees")
+        await window.until(lambda: "finding" not in window.status)
+    (thread,) = await storage.list_threads()
+    assert (await storage.meta(thread))["title"] == "Old trees"
+    state = await storage.load(thread)
+    assert state is not None and "Old trees" not in str(state.messages)
+    assert [each for each in agent.released if each.startswith("aside-")]
+
+
+async def test_a_title_of_the_users_own_stays() -> None:
+    agent, storage = ScriptedAgent(), MemoryStorage()
+    async with opened(agent=agent, connect=titled(agent, storage)) as window:
+        await window.connected()
+        turn = await window.ask("Name a tree")
+        turn.write("An oak.")
+        turn.measure(model="Scripted-1B")
+        turn.finish()
+        job = await next_turn(window, 2)
+        await window.press("f2")
+        await window.sees("This thread")
+        await window.type("Mine")
+        await window.press("enter")
+        await window.has_tabs("1 Mine")
+        job.write("Old trees")
+        job.finish()
+        await window.until(lambda: "finding" not in window.status)
+        assert window.tabs == ["1 Mine"]
+
+
+async def test_a_new_tab_opens_with_a_summary_in_its_prompt() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(4))
+    await storage.update_meta("t", system="Be kind.")
+    async with opened(storage=storage, thread="t") as window:
+        await window.reads("message 3")
+        await window.press("alt+shift+n")
+        job = await next_turn(window, 1)
+        assert [each.content for each in job.asked.messages[:4]] == [
+            f"message {n}" for n in range(4)
+        ]
+        assert job.asked.forwarded_props == {"system": "Be kind.", "max_output_tokens": 400}
+        job.write("We counted.")
+        job.finish()
+        await window.has_tabs("1 message 0", "2 New thread")
+        await window.prompts("What we talked about before, in short:\n\nWe counted.")
+        turn = await window.ask(" Go on.")
+        assert turn.asked.forwarded_props == {"system": "Be kind."}
+        turn.finish()
+
+
+async def test_a_summary_does_not_take_a_prompt_that_is_written_in() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(4))
+    async with opened(storage=storage, thread="t") as window:
+        await window.reads("message 3")
+        await window.press("alt+shift+n")
+        job = await next_turn(window, 1)
+        await window.type("my draft")
+        job.write("We counted.")
+        job.finish()
+        await window.has_tabs("1 message 0", "2 New thread ●")
+        await window.prompts("my draft")
+        await window.press("f6")
+        await window.prompts("What we talked about before, in short:\n\nWe counted.")
+
+
+async def test_there_must_be_something_to_summarise() -> None:
+    async with opened() as window:
+        await window.press("alt+shift+n")
+        await window.sees("nothing to summarise")
+
+
+async def test_the_window_says_when_it_is_nearly_full() -> None:
+    async with opened() as window:
+        turn = await window.ask("Name a tree")
+        turn.measure(model="Scripted-1B", prompt_tokens=7000, output_tokens=300,
+                     context_tokens=8192)  # fmt: skip
+        turn.finish()
+        await window.reads("The window is nearly full")
