@@ -103,6 +103,15 @@ class Desk:
         if not _is_empty(self.active):
             self._add(self._conversation())
 
+    def add_beside(self) -> None:
+        """Open an empty tab beside the one in front, answered as that one is."""
+        front = self.active
+        conversation = self._conversation()
+        conversation.about = front.about.copy("")
+        self._add(conversation)
+        self.tabs.activate(front)
+        self.tabs.join(conversation)
+
     async def open(self, thread_id: str, title: str = "") -> None:
         """Bring the tab of a saved thread to the front, opening it if need be.
 

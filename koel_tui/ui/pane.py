@@ -11,6 +11,7 @@ from koel_tui.ui.conversation import Conversation, Revision
 from koel_tui.ui.entries import Branching, Spot
 from koel_tui.ui.pastes import Draft, joined
 from koel_tui.ui.prompt import Prompt
+from koel_tui.ui.reader import Reader
 from koel_tui.ui.still import Still, StillContainer
 from koel_tui.ui.transcript import Transcript
 
@@ -19,50 +20,74 @@ _UNSEEN = "[@click=app.scroll('end')]↓ new text below · ctrl+end[/]"
 
 
 class Pane(Still, Vertical):
-    """Shows one conversation at a time; what belongs to it is put away when another comes."""
+    """Shows the conversation in front, perhaps one beside it, and the prompt they share.
+
+    What belongs to a conversation is put away when another comes.
+    """
 
     def __init__(self, remember: Callable[[Draft], None], interval: float) -> None:
         """Make the pane. `remember` gets what is sent, for the history.
 
-        The transcript is painted at most once every `interval` seconds.
+        A transcript is painted at most once every `interval` seconds.
         """
         super().__init__(id="pane")
-        self._interval = interval
-        self._conversation: Conversation | None = None
-        self._transcript: Transcript | None = None
-        self._messages = StillContainer(id="messages")
+        self._front = Reader(interval, id="messages")
+        self._beside = Reader(interval, id="beside")
+        self._beside.display = False
         self.prompt = Prompt(self._send, remember)
 
     def compose(self) -> ComposeResult:
-        """Yield the place of the transcript, and the prompt."""
-        yield self._messages
+        """Yield the places of the transcripts, and the prompt."""
+        yield StillContainer(self._front, self._beside, id="readers")
         yield self.prompt
+
+    @property
+    def _conversation(self) -> Conversation | None:
+        return self._front.conversation
+
+    @property
+    def _transcript(self) -> Transcript | None:
+        return self._front.transcript
 
     def on_resize(self, event: events.Resize) -> None:
         """Keep the prompt from filling a low window."""
         self.prompt.grow_within(event.size.height)
 
-    async def show(self, conversation: Conversation) -> None:
-        """Show this conversation where the user left it."""
-        if conversation is self._conversation:
+    async def show(self, conversation: Conversation, beside: Conversation | None = None) -> None:
+        """Show this conversation where the user left it, and another one beside it."""
+        fresh = [
+            reader
+            for reader, wanted in ((self._front, conversation), (self._beside, beside))
+            if wanted is not reader.conversation
+        ]
+        if not fresh:
             return
         self.put_away()
         # These go together, before anything is awaited: what is typed meanwhile is the new one's.
-        self._conversation = conversation
-        self._transcript = Transcript(conversation, conversation.place, self._interval)
-        self.prompt.show(conversation.draft)
-        self.prompt.border_title = None
-        self._say_revising()
+        if self._front in fresh:
+            self._front.take(conversation)
+            self.prompt.show(conversation.draft)
+            self.prompt.border_title = None
+            self._say_revising()
+        if self._beside in fresh:
+            self._beside.leave()
+            if beside is not None:
+                self._beside.take(beside)
         with self.app.batch_update():
-            await self._messages.remove_children()
-            await self._messages.mount(self._transcript)
-            self._transcript.return_to_place()
+            self._beside.display = beside is not None
+            for reader in fresh:
+                await reader.show()
+
+    def head(self, front: str, beside: str) -> None:
+        """Show names above the messages of both conversations; none where they are empty."""
+        self._front.head(front)
+        self._beside.head(beside)
 
     def put_away(self) -> None:
-        """Give the conversation the draft and the place that are its."""
+        """Give the conversations the draft and the places that are theirs."""
         self.keep_draft()
-        if self._conversation is not None and self._transcript is not None:
-            self._conversation.place = self._transcript.place()
+        self._front.put_away()
+        self._beside.put_away()
 
     def keep_draft(self) -> None:
         """Give the conversation what is typed in the prompt."""
@@ -71,8 +96,8 @@ class Pane(Still, Vertical):
 
     def changed(self, conversation: Conversation) -> None:
         """Paint the messages anew, if they are this conversation's."""
-        if conversation is self._conversation and self._transcript is not None:
-            self._transcript.poke()
+        self._front.changed(conversation)
+        self._beside.changed(conversation)
 
     def give_back(self, conversation: Conversation, text: str) -> None:
         """Put text where the user writes to this conversation, before what is there already."""
@@ -176,6 +201,9 @@ class Pane(Still, Vertical):
             return
         if conversation.revision is None:
             conversation.ask(text)
+            if self._beside.conversation is not None and self._beside.transcript is not None:
+                self._beside.conversation.ask(text)
+                self._beside.transcript.go_to_end()
         elif conversation.edit(conversation.revision.message_id, text):
             self.leave_revision()
         else:

@@ -106,6 +106,23 @@ class LinkPicker(Picker[LinkChoice]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("alt+l", "dismiss", show=False)]
 
 
+class BesidePicker(Picker[TabChoice]):
+    """What can be shown beside the tab in front."""
+
+    WORDING = Wording(
+        "Side by side", "Type to find a tab", "No other tab is open", "shows it beside this tab"
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("alt+s", "dismiss", show=False)]
+
+
+def besides(tabs: Iterable[tuple[Conversation, Label]], front: Conversation) -> list[TabChoice]:
+    """Return what can stand beside the tab in front; that one itself stands for a new thread."""
+    new = Label(front.key, "A new thread, with the settings of this one")
+    listed = choices(tabs)
+    others = [choice for choice in listed if choice.conversation is not front]
+    return [TabChoice(front, new, len(listed) + 1), *others]
+
+
 def choices(tabs: Iterable[tuple[Conversation, Label]]) -> list[TabChoice]:
     """Return the open tabs as they are listed."""
     return [TabChoice(tab, label, number) for number, (tab, label) in enumerate(tabs, 1)]

@@ -160,6 +160,44 @@ class TabbedApp(inside.QuietApp):
         tabs = zip(self._desk.tabs, self._labels(), strict=True)
         self.push_screen(TabPicker(choices(tabs)), go)
 
+    async def action_side_by_side(self) -> None:
+        """Show another tab beside the one in front, which share the prompt; else part them."""
+        tabs = self._desk.tabs
+        if tabs.beside is not None:
+            tabs.part()
+        elif len(tabs) == 1:
+            self._desk.add_beside()
+        else:
+            self._choose_beside()
+            return
+        await self._show_active()
+
+    def _choose_beside(self) -> None:
+        from koel_tui.ui.panels import BesidePicker, TabChoice, besides
+
+        async def join(choice: TabChoice | None) -> None:
+            if choice is None:
+                return
+            if choice.conversation is self._desk.active:
+                self._desk.add_beside()
+            else:
+                self._desk.tabs.join(choice.conversation)
+            await self._show_active()
+
+        tabs = zip(self._desk.tabs, self._labels(), strict=True)
+        self.push_screen(BesidePicker(besides(tabs, self._desk.active)), join)
+
+    async def action_swap(self) -> None:
+        """Swap the two tabs that are shown side by side; the prompt stays as it is."""
+        front, beside = self._desk.active, self._desk.tabs.beside
+        if beside is None:
+            self._tell("No tab is shown beside this one: alt+s shows one.")
+            return
+        self._pane.put_away()
+        front.draft, beside.draft = beside.draft, front.draft
+        self._desk.tabs.activate(beside)
+        await self._show_active()
+
     async def action_move_tab(self, distance: int) -> None:
         """Move the tab in front so many places to the right."""
         self._desk.tabs.move(distance)
@@ -197,9 +235,11 @@ class TabbedApp(inside.QuietApp):
         await self._open(self._desk.branch(answer))
 
     def action_stop(self) -> None:
-        """Leave the editing of a message, else stop the answer of the tab in front."""
+        """Leave the editing of a message, else stop the answers in sight."""
         if not self._pane.leave_revision():
-            self._desk.active.stop()
+            for conversation in (self._desk.active, self._desk.tabs.beside):
+                if conversation is not None:
+                    conversation.stop()
 
     def action_regenerate(self) -> None:
         """Have the last question of the tab in front answered again."""
@@ -317,10 +357,11 @@ class TabbedApp(inside.QuietApp):
     async def _show_active(self) -> None:
         """Bring the window in line with the tab in front."""
         with self.batch_update():  # one layout for both
-            await self._pane.show(self._desk.active)
+            await self._pane.show(self._desk.active, self._desk.tabs.beside)
             await self._paint()
-        if self._desk.active.asleep:
-            self.run_worker(self._wake(self._desk.active))
+        for conversation in (self._desk.active, self._desk.tabs.beside):
+            if conversation is not None and conversation.asleep:
+                self.run_worker(self._wake(conversation))
 
     async def _wake(self, conversation: Conversation) -> None:
         try:
@@ -345,7 +386,14 @@ class TabbedApp(inside.QuietApp):
 
     async def _paint(self) -> None:
         tabs = self._desk.tabs
-        await self._tabbar.show_labels(self._labels(), tabs.active.key)
+        labels = self._labels()
+        await self._tabbar.show_labels(labels, tabs.active.key)
+        names = {label.id: f"{label.title} {label.mark}" for label in labels}
+        beside = tabs.beside
+        self._pane.head(
+            names[tabs.active.key] if beside is not None else "",
+            names[beside.key] if beside is not None else "",
+        )
         aside = self._background.words
         self._statusline.show(status_of(tabs.active, self._startup, self._hint, aside))
 

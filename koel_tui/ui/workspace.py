@@ -13,6 +13,7 @@ class Workspace(Generic[Item]):
         self._items = [first]
         self._active = first
         self._unread: list[Item] = []
+        self._pair: tuple[Item, Item] | None = None
 
     def __iter__(self) -> Iterator[Item]:
         return iter(tuple(self._items))
@@ -24,6 +25,22 @@ class Workspace(Generic[Item]):
     def active(self) -> Item:
         """The tab in front."""
         return self._active
+
+    @property
+    def beside(self) -> Item | None:
+        """The tab that is shown beside the one in front; None for one shown alone."""
+        if self._pair is None or self._active not in self._pair:
+            return None
+        first, second = self._pair
+        return second if self._active is first else first
+
+    def join(self, item: Item) -> None:
+        """Show an open tab beside the one in front, whenever one of the two is in front."""
+        self._pair = (self._active, item)
+
+    def part(self) -> None:
+        """Show every tab alone."""
+        self._pair = None
 
     def add(self, item: Item) -> None:
         """Open a tab at the end and bring it to the front."""
@@ -70,10 +87,16 @@ class Workspace(Generic[Item]):
         self._items.remove(item)
         if item in self._unread:
             self._unread.remove(item)
+        if self._pair is not None and item in self._pair:
+            self.part()
 
     def mark_unread(self, item: Item) -> None:
-        """Note that something ended in a tab; nothing to note for the one being looked at."""
-        if item is not self._active and item in self._items and item not in self._unread:
+        """Note that something ended in a tab; nothing to note for those being looked at."""
+        if (
+            item not in (self._active, self.beside)
+            and item in self._items
+            and item not in self._unread
+        ):
             self._unread.append(item)
 
     def is_unread(self, item: Item) -> bool:

@@ -1,0 +1,64 @@
+"""Where one conversation is read: its transcript, under its name where another stands beside it."""
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from koel_tui.text import safe_line
+from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.still import StillContainer
+from koel_tui.ui.transcript import Transcript
+
+
+class Reader(StillContainer):
+    """Shows one conversation at a time, each where the user left it."""
+
+    def __init__(self, interval: float, *, id: str) -> None:  # noqa: A002 - Textual's word
+        """Make the reader; its transcript is painted at most once every `interval` seconds."""
+        super().__init__(id=id)
+        self._interval = interval
+        self._heading = Static(classes="heading")
+        self._heading.display = False
+        self.conversation: Conversation | None = None
+        self.transcript: Transcript | None = None
+
+    def compose(self) -> ComposeResult:
+        """Yield the line for the name."""
+        yield self._heading
+
+    def take(self, conversation: Conversation) -> None:
+        """Begin with a conversation; `show` mounts what is to be seen of it."""
+        self.conversation = conversation
+        self.transcript = Transcript(conversation, conversation.place, self._interval)
+
+    async def show(self) -> None:
+        """Mount the transcript of the conversation, where the user was reading."""
+        await self.clear()
+        if self.transcript is not None:
+            await self.mount(self.transcript)
+            self.transcript.return_to_place()
+
+    async def clear(self) -> None:
+        """Show nothing."""
+        await self.query_children(Transcript).remove()
+
+    def put_away(self) -> None:
+        """Give the conversation the place that is its."""
+        if self.conversation is not None and self.transcript is not None:
+            self.conversation.place = self.transcript.place()
+
+    def leave(self) -> None:
+        """Have no conversation any more."""
+        self.put_away()
+        self.conversation = self.transcript = None
+
+    def changed(self, conversation: Conversation) -> None:
+        """Paint the messages anew, if they are this conversation's."""
+        if conversation is self.conversation and self.transcript is not None:
+            self.transcript.poke()
+
+    def head(self, text: str) -> None:
+        """Show a name above the messages; none when it is empty."""
+        if text != self._heading.content or bool(text) != self._heading.display:
+            self._heading.update(Content(safe_line(text)))
+            self._heading.display = bool(text)

@@ -1,0 +1,150 @@
+"""Two threads side by side: one prompt, answers of both, swapped, parted, closed."""
+
+import pytest
+
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.reader import Reader
+from koel_tui.ui.workspace import Workspace
+from tests.ui.window import Window, messages, opened
+
+
+def test_a_pair_is_shown_whichever_of_the_two_is_in_front() -> None:
+    tabs = Workspace("a")
+    for item in ("b", "c"):
+        tabs.add(item)
+    assert tabs.beside is None
+    tabs.join("a")
+    assert tabs.beside == "a"
+    tabs.activate("a")
+    assert tabs.beside == "c"
+    tabs.mark_unread("c")
+    assert not tabs.is_unread("c")
+    tabs.activate("b")
+    assert tabs.beside is None
+    tabs.activate("c")
+    tabs.remove("a")
+    assert tabs.beside is None
+
+
+async def readers(window: Window) -> tuple[str, str]:
+    """Return what stands in both readers, as it is on the screen."""
+    front, beside = window.app.screen.query(Reader).results(Reader)
+    lines = window.lines
+    return tuple(  # type: ignore[return-value]  # of two
+        "\n".join(
+            line[reader.region.x : reader.region.right]
+            for line in lines[reader.region.y : reader.region.bottom]
+        )
+        for reader in (front, beside)
+    )
+
+
+async def both(window: Window, question: str, *answers: str) -> None:
+    """Ask both threads, and wait for both answers."""
+    before = len(window.agent.turns)
+    await window.type(question)
+    await window.press("enter")
+    await window.until(lambda: len(window.agent.turns) == before + 2, "two runs")
+    for turn, answer in zip(window.agent.turns[before:], answers, strict=True):
+        turn.write(answer)
+        turn.finish()
+    for answer in answers:
+        await window.sees(answer)
+    await window.until(lambda: "saved" in window.status)
+
+
+async def test_one_prompt_asks_two_threads_and_each_answers() -> None:
+    storage = MemoryStorage()
+    async with opened(storage=storage, size=(100, 24)) as window:
+        await window.press("alt+s")
+        await window.has_tabs("1 New thread", "2 New thread")
+        await both(window, "Name a tree", "An oak.", "An elm.")
+        front, beside = await readers(window)
+        assert "An oak." in front and "An elm." not in front
+        assert "An elm." in beside and "An oak." not in beside
+        assert front.startswith(" Name a tree") and "Name a tree" in beside
+        await window.press("alt+s")
+        await window.misses("An elm.")
+        await window.sees("An oak.")
+        await window.press("f6")
+        await window.sees("An elm.")
+        await window.misses("An oak.")
+        turn = await window.ask("Why?")
+        assert len(window.agent.turns) == 3
+        turn.finish()
+    assert len(await storage.list_threads()) == 2
+
+
+async def test_swapping_brings_the_other_to_the_front_and_leaves_the_prompt() -> None:
+    async with opened(size=(100, 24)) as window:
+        await window.press("alt+s")
+        await both(window, "Name a tree", "An oak.", "An elm.")
+        await window.type("my draft")
+        await window.press("alt+x")
+        await window.until(lambda: window.app._desk.tabs.number(window.app._desk.active) == 2)
+        await window.prompts("my draft")
+        await window.sees("An oak.")
+        front, beside = await readers(window)
+        assert "An elm." in front and "An oak." in beside
+        await window.press("ctrl+r")
+        await window.until(lambda: len(window.agent.turns) == 3)
+        window.agent.turns[2].write("A fir.")
+        window.agent.turns[2].finish()
+        await window.sees("A fir.")
+        assert "‹2/2›" in (await readers(window))[0]
+
+
+async def test_another_thread_with_its_own_role_stands_beside_and_one_is_closed() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(2))
+    await storage.update_meta("t", system="Be rude.", title="Rude")
+    async with opened(storage=storage, thread="t", size=(100, 24)) as window:
+        await window.reads("message 1")
+        await window.press("ctrl+n")
+        await window.has_tabs("1 Rude", "2 New thread")
+        await window.press("alt+s")
+        await window.sees("Side by side")
+        await window.press("down", "enter")
+        await window.sees("message 1")
+        await window.type("Go on")
+        await window.press("enter")
+        await window.until(lambda: len(window.agent.turns) == 2)
+        props = [turn.asked.forwarded_props for turn in window.agent.turns]
+        assert sorted(map(str, props)) == ["{'system': 'Be rude.'}", "{}"]
+        await window.press("escape")
+        await window.until(lambda: all(turn.closed.is_set() for turn in window.agent.turns))
+        await window.press("alt+w")
+        await window.has_tabs("1 Rude")
+        await window.sees("message 1")
+        assert len([reader for reader in window.app.screen.query(Reader) if reader.display]) == 1
+
+
+async def test_a_new_thread_beside_is_answered_as_the_one_in_front() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(2))
+    await storage.update_meta("t", system="Be rude.", title="Rude")
+    async with opened(storage=storage, thread="t", size=(100, 24)) as window:
+        await window.reads("message 1")
+        await window.press("alt+s")
+        await window.has_tabs("1 Rude", "2 New thread")
+        await window.type("Go on")
+        await window.press("enter")
+        await window.until(lambda: len(window.agent.turns) == 2)
+        props = [turn.asked.forwarded_props for turn in window.agent.turns]
+        assert props == [{"system": "Be rude."}] * 2
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24)])
+async def test_both_are_shown_in_a_small_window(size: tuple[int, int]) -> None:
+    async with opened(size=size) as window:
+        await window.press("alt+s")
+        await both(window, "Name a tree", "An oak.", "An elm.")
+        await window.press("pageup", "pagedown")
+        front, beside = await readers(window)
+        assert "An oak." in front and "An elm." in beside
+
+
+async def test_without_a_pair_there_is_nothing_to_swap() -> None:
+    async with opened() as window:
+        await window.press("alt+x")
+        await window.sees("No tab is shown beside")
