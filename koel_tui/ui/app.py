@@ -13,12 +13,12 @@ from textual.screen import Screen
 
 from koel_tui.text import safe_text
 from koel_tui.ui import inside
+from koel_tui.ui.conversing import ConversingApp
 from koel_tui.ui.garbage import Garbage
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
 from koel_tui.ui.pastes import joined
 from koel_tui.ui.saved import told_of_conflicts
-from koel_tui.ui.tabbed import TabbedApp
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
@@ -28,7 +28,7 @@ _QUIT_WITHIN = 2.0
 _LOOK_INTERVAL = 1.0
 
 
-class KoelApp(TabbedApp):
+class KoelApp(ConversingApp):
     """The whole window. `connect` makes what it talks to, and is called after the first paint."""
 
     TITLE = "koel-chat"
