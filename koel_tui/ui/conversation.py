@@ -77,6 +77,8 @@ class Conversation:
         self._listener = listener
         self._session: ChatSession | None = None
         self._run: asyncio.Task[None] | None = None
+        self.asked_at = float("-inf")
+        """When the last run began, on a monotonic clock."""
         self._activity = Activity()
         self._pace = Pace()
         self._readers: list[asyncio.Task[None]] = []
@@ -122,6 +124,12 @@ class Conversation:
     def failed(self) -> bool:
         """Whether the last run ended with an error."""
         return self._session is not None and self._session.state.error is not None
+
+    @property
+    def at_cap(self) -> bool:
+        """Whether the last run failed because too many threads have a context of the model."""
+        error = self._session.state.error if self._session is not None else None
+        return getattr(error, "agent_code", None) == "SessionLimitError"
 
     @property
     def answered(self) -> bool:
@@ -344,6 +352,7 @@ class Conversation:
         except Exception as error:
             self.problem = str(error) or type(error).__name__
             return False
+        self.asked_at = monotonic()
         self._activity, self.problem, self._pace = Activity("waiting"), "", Pace()
         self._run = asyncio.create_task(self._follow(completion))
         return True

@@ -2,6 +2,7 @@
 
 from textual.widgets import Markdown
 
+from koel_tui.text import safe_line
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.links import written
 from koel_tui.ui.tabbed import TabbedApp
@@ -9,6 +10,31 @@ from koel_tui.ui.tabbed import TabbedApp
 
 class ConversingApp(TabbedApp):
     """A window of tabs that can do all there is to do in one."""
+
+    def ended(self, conversation: Conversation) -> None:
+        """Offer to free a context where a thread in front could not get one."""
+        super().ended(conversation)
+        if conversation.at_cap and conversation is self._desk.active:
+            self._offer_parking(conversation)
+
+    def _offer_parking(self, conversation: Conversation) -> None:
+        from koel_tui.ui.question import Question
+
+        other, backend = self._desk.unused_longest(), self._startup.backend
+        if other is None or backend is None:
+            return
+
+        async def park(agreed: bool | None) -> None:
+            if agreed:
+                await backend.agent.release(other.thread_id or "")
+                conversation.retry()
+
+        text = (
+            f"As many threads have a context of the model as it keeps. The one used least lately is"
+            f"\n\n  {safe_line(other.title)}\n\nParked, it stays open and saved; when it goes on it"
+            " may have to be read again."
+        )
+        self.push_screen(Question("Park a thread?", text, "parks it and asks again"), park)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         """Ask whether to open a link; nothing of a model's is opened unasked."""

@@ -93,6 +93,15 @@ class Desk:
         finally:
             self._waking.pop(conversation).set()
 
+    def unused_longest(self) -> Conversation | None:
+        """Return the open tab whose thread has not been answered for longest, but once it was.
+
+        Neither the one in front nor one that is being answered.
+        """
+        others = [each for each in self.tabs if each.answered and not each.busy]
+        others = [each for each in others if each is not self.active]
+        return min(others, key=lambda each: each.asked_at, default=None)
+
     def sweep(self, conversation: Conversation) -> None:
         """Close a tab in which there is nothing."""
         if _is_empty(conversation) and conversation in list(self.tabs):

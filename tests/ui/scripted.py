@@ -90,9 +90,9 @@ class Turn:
         self._say(RunFinishedEvent(thread_id=self.asked.thread_id, run_id=self.asked.run_id))
         self._events.put_nowait(None)
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, code: str = "internal") -> None:
         """End the run with an error."""
-        self._say(RunErrorEvent(message=message, code="internal"))
+        self._say(RunErrorEvent(message=message, code=code))
         self._events.put_nowait(None)
 
     def _say(self, event: BaseEvent) -> None:

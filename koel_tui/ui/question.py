@@ -1,0 +1,44 @@
+"""A question that is answered by enter or esc."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from koel_tui.text import safe_text
+
+
+class Question(ModalScreen[bool]):
+    """Asks before something is done. Returns whether it is to be done, None for not."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "agree", "Yes"),
+        Binding("escape", "dismiss", "No"),
+    ]
+
+    def __init__(self, title: str, text: str, does: str) -> None:
+        """Make the question; `does` says what enter does."""
+        super().__init__()
+        self._title = title
+        self._text = text
+        self._does = does
+
+    def compose(self) -> ComposeResult:
+        """Yield the question; it scrolls where it does not fit."""
+        with VerticalScroll(id="panel"):
+            yield Static(Content(safe_text(self._text)))
+
+    def on_mount(self) -> None:
+        """Say what the panel is and which keys it takes."""
+        panel = self.query_one("#panel")
+        panel.border_title = self._title
+        panel.border_subtitle = f"enter {self._does} · esc does not"
+
+    def action_agree(self) -> None:
+        """Leave with yes, once."""
+        if self.is_current:
+            self.dismiss(True)

@@ -1,0 +1,61 @@
+"""More threads than the model keeps contexts: the one used least lately is offered to be parked."""
+
+from koel_tui.protocol import AgentError
+from tests.ui.scripted import ScriptedAgent
+from tests.ui.window import Window, opened
+
+
+async def ask(window: Window, question: str, answer: str) -> None:
+    turn = await window.ask(question)
+    turn.measure(model="Scripted-1B")
+    turn.write(answer)
+    turn.finish()
+    await window.reads(answer)
+
+
+async def full(window: Window) -> None:
+    """Have two threads answered, and a third refused."""
+    await ask(window, "First", "One.")
+    await window.press("ctrl+n")
+    await ask(window, "Second", "Two.")
+    await window.press("ctrl+n")
+    turn = await window.ask("Third")
+    turn.fail("8 sessions are open", code="SessionLimitError")
+    await window.sees("Park a thread?")
+    await window.sees("  First")
+
+
+async def test_enter_parks_the_one_used_least_lately_and_asks_again() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent=agent) as window:
+        await window.connected()
+        await full(window)
+        await window.press("enter")
+        await window.until(lambda: len(agent.turns) == 4, "a run")
+        assert agent.turns[3].prompt == "Third"
+        assert agent.released == [agent.turns[0].asked.thread_id]
+        agent.turns[3].write("Three.")
+        agent.turns[3].finish()
+        await window.reads("Three.")
+        await window.misses("8 sessions are open")
+
+
+async def test_esc_leaves_all_as_it_is() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent=agent) as window:
+        await window.connected()
+        await full(window)
+        await window.press("escape")
+        await window.misses("Park a thread?")
+        await window.reads("8 sessions are open")
+        await window.reads("Retry (alt+r)")
+        assert agent.released == [] and len(agent.turns) == 3
+
+
+async def test_where_there_is_none_to_park_the_error_stands_alone() -> None:
+    async with opened() as window:
+        turn = await window.ask("Third")
+        turn.fail("8 sessions are open", code="SessionLimitError")
+        await window.reads("8 sessions are open")
+        assert isinstance(window.app._desk.active._session.state.error, AgentError)  # type: ignore[union-attr]  # it has one
+        assert len(window.app.screen_stack) == 1
