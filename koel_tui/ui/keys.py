@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 Group = Literal["Tabs", "Conversation", "Prompt", "Program"]
 
-_SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
+_SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc", "at": "@"}
 
 TAB_COUNT = 9
 """Tabs with a key of their own."""
@@ -110,6 +110,7 @@ KEYS: tuple[Key, ...] = (
 PROMPT_KEYS: tuple[Key, ...] = (
     Key("prompt.send", "enter", "send", "send", "Prompt"),
     Key("prompt.newline", "ctrl+j,alt+enter,shift+enter", "newline", "new line", "Prompt"),
+    Key("prompt.attach", "at", "attach", "attach a text file; or drop it here", "Prompt"),
     Key("prompt.previous", "up", "cursor_up", "earlier prompt (first line)", "Prompt"),
     Key("prompt.next", "down", "cursor_down", "later prompt (last line)", "Prompt"),
 )

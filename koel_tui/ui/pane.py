@@ -6,10 +6,12 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from koel_tui.ui.attachments import Gauge
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.entries import Spot
+from koel_tui.ui.file_picker import FilePicker
+from koel_tui.ui.file_prompt import FilePrompt
 from koel_tui.ui.pastes import Draft, joined
-from koel_tui.ui.prompt import Prompt
 from koel_tui.ui.still import Still, StillContainer
 from koel_tui.ui.transcript import Transcript
 
@@ -19,8 +21,8 @@ _UNSEEN = "[@click=app.scroll('end')]↓ new text below · ctrl+end[/]"
 class Pane(Still, Vertical):
     """Shows one conversation at a time; what belongs to it is put away when another comes."""
 
-    def __init__(self, remember: Callable[[Draft], None], interval: float) -> None:
-        """Make the pane. `remember` gets what is sent, for the history.
+    def __init__(self, remember: Callable[[Draft], None], interval: float, gauge: Gauge) -> None:
+        """Make the pane. `remember` gets what is sent, for the history; `gauge` measures files.
 
         The transcript is painted at most once every `interval` seconds.
         """
@@ -29,11 +31,13 @@ class Pane(Still, Vertical):
         self._conversation: Conversation | None = None
         self._transcript: Transcript | None = None
         self._messages = StillContainer(id="messages")
-        self.prompt = Prompt(self._send, remember)
+        self._files = FilePicker()
+        self.prompt = FilePrompt(self._send, remember, gauge, self._files)
 
     def compose(self) -> ComposeResult:
-        """Yield the place of the transcript, and the prompt."""
+        """Yield the place of the transcript, the list of files above the prompt, and the prompt."""
         yield self._messages
+        yield self._files
         yield self.prompt
 
     def on_resize(self, event: events.Resize) -> None:
