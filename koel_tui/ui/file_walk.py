@@ -2,7 +2,6 @@
 
 import mimetypes
 import os
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -52,10 +51,9 @@ def text_files(folder: Path, most: int = MOST_WALKED) -> list[FoundFile]:
 def matching(files: Iterable[FoundFile], typed: str, most: int) -> list[str]:
     """Return the paths that have the letters of `typed` in this order, the likeliest first."""
     wanted = typed.casefold()
-    scattered = re.compile(".*?".join(map(re.escape, wanted)), re.DOTALL)
     ranks: tuple[list[str], ...] = ([], [], [], [])
     for file in files:
-        rank = _rank(file.key, wanted, scattered)
+        rank = _rank(file.key, wanted)
         if rank is not None:
             ranks[rank].append(file.path)
             if len(ranks[0]) == most:
@@ -63,14 +61,24 @@ def matching(files: Iterable[FoundFile], typed: str, most: int) -> list[str]:
     return [path for rank in ranks for path in rank][:most]
 
 
-def _rank(key: str, wanted: str, scattered: re.Pattern[str]) -> int | None:
+def _rank(key: str, wanted: str) -> int | None:
     place = key.find(wanted)
     if place < 0:
-        return 3 if scattered.search(key) else None
+        return 3 if _scattered(wanted, key) else None
     name = key.rfind("/") + 1
     if key.startswith(wanted, name):
         return 0
     return 1 if wanted in key[name:] else 2
+
+
+def _scattered(letters: str, text: str) -> bool:
+    # Not a regular expression: a name of nothing but one letter would keep that busy for years.
+    place = -1
+    for letter in letters:
+        place = text.find(letter, place + 1)
+        if place < 0:
+            return False
+    return True
 
 
 def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:

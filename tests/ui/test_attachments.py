@@ -166,6 +166,10 @@ class TestWalk:
         assert matching(files, "", 2) == paths[:2]
         assert matching(files, "(.*", 9) == []
 
+    def test_a_name_that_was_made_to_take_long_does_not(self) -> None:
+        files = [FoundFile("a" * 250, "a" * 250)]
+        assert matching(files, "a-" * 20, 9) == matching(files, "a" * 30 + "b", 9) == []
+
 
 async def test_a_file_is_picked_by_its_letters_and_sent_whole(folder: Path) -> None:
     async with opened(agent=CountingAgent()) as window:
