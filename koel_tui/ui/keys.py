@@ -110,7 +110,7 @@ KEYS: tuple[Key, ...] = (
 PROMPT_KEYS: tuple[Key, ...] = (
     Key("prompt.send", "enter", "send", "send", "Prompt"),
     Key("prompt.newline", "ctrl+j,alt+enter,shift+enter", "newline", "new line", "Prompt"),
-    Key("prompt.attach", "at", "attach", "attach a text file; or drop it here", "Prompt"),
+    Key("prompt.attach", "at", "attach", "attach a file, or drop it", "Prompt"),
     Key("prompt.previous", "up", "cursor_up", "earlier prompt (first line)", "Prompt"),
     Key("prompt.next", "down", "cursor_down", "later prompt (last line)", "Prompt"),
 )
