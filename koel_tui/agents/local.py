@@ -17,6 +17,7 @@ from ag_ui.core import (
     Tool,
 )
 
+from koel_tui.agents.abilities import MemoryUse
 from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
 from koel_tui.agents.gathering import gathered
 from koel_tui.agents.snapshots import Snapshots
@@ -137,6 +138,35 @@ class LocalAgent:
                 await self._snapshots.keep(thread_id, held[1])
             await held[1].close()
 
+    async def memory(self) -> MemoryUse | None:
+        """Return what the model takes in memory and on the disk; None while it is not loaded."""
+        engine = self._loaded
+        if engine is None or engine.card is None:
+            return None
+        report, slots = engine.memory, engine.card.slots
+        resident = [each.kv_bytes for each in report.sessions if not each.parked]
+        on_disk = await asyncio.to_thread(self._snapshots.size) if self._snapshots else 0
+        return MemoryUse(
+            weights_bytes=report.weights_bytes,
+            kv_bytes=report.context_bytes,
+            slots=slots,
+            resident=len(resident),
+            resident_bytes=sum(resident),
+            parked=len(report.sessions) - len(resident),
+            parked_bytes=report.parked_bytes,
+            snapshots_bytes=on_disk,
+        )
+
+    async def count_tokens(self, text: str) -> int | None:
+        """Return how many tokens the model makes of `text`; None while it is not loaded.
+
+        Raises `EngineError`.
+        """
+        engine = self._loaded
+        if engine is None or engine.card is None:
+            return None
+        return await engine.count_tokens(repair(text))
+
     async def close(self) -> None:
         """End every run and give the model's memory back. Idempotent."""
         self._closed = True
@@ -148,6 +178,11 @@ class LocalAgent:
         (engine,) = await asyncio.gather(loading, return_exceptions=True)
         if isinstance(engine, Engine):
             await engine.close()
+
+    @property
+    def _loaded(self) -> Engine | None:
+        loading = self._loading
+        return loading.result() if loading and loading.done() and not _failed(loading) else None
 
     async def _engine(self, progress: Callable[[float], None] | None = None) -> Engine:
         if self._closed:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from koel_tui.engine import EngineError, EngineSession
@@ -31,6 +32,14 @@ class Snapshots:
         """Return the file of a thread if there is one."""
         path = self.path(thread_id)
         return path if path.is_file() else None
+
+    def size(self) -> int:
+        """Return how many bytes all of them take."""
+        sizes = 0
+        for path in self._directory.glob("*.kv"):
+            with suppress(OSError):  # it may go at any moment
+                sizes += path.stat().st_size
+        return sizes
 
     async def keep(self, thread_id: str, session: EngineSession) -> None:
         """Save what the model has read of a thread, if that is worth it; never raises."""

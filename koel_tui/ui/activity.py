@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 Phase = Literal["idle", "waiting", "loading", "queued", "reading", "writing"]
@@ -50,13 +51,26 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the last answer of a thread measured."""
+    """What an answer of a thread measured.
+
+    Of the tokens `read`, `reused` were known from before; `used` are those read and written.
+    """
 
     model: str = ""
     used: int = 0
     window: int = 0
     tokens_per_s: float = 0.0
     trimmed_turns: int = 0
+    read: int = 0
+    reused: int = 0
+    written: int = 0
+    first_token_s: float = 0.0
+
+    @property
+    def took_s(self) -> float:
+        """Seconds from the beginning of the turn to its last token."""
+        after_first = max(0, self.written - 1)
+        return self.first_token_s + (after_first / self.tokens_per_s if self.tokens_per_s else 0.0)
 
 
 class Pace:
@@ -85,7 +99,11 @@ class Pace:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | float) and isfinite(value) else 0.0
+
+
+def _count(value: object) -> int:
+    return max(0, int(_number(value)))
 
 
 def activity_of(value: object) -> Activity | None:
@@ -107,10 +125,15 @@ def figures_of(value: object) -> Figures | None:
     """Return the figures in the value of a METRICS event; None for one this is not."""
     if not isinstance(value, Mapping):
         return None
+    read, written = _count(value.get("prompt_tokens")), _count(value.get("output_tokens"))
     return Figures(
         model=str(value.get("model") or ""),
-        used=int(_number(value.get("prompt_tokens")) + _number(value.get("output_tokens"))),
-        window=int(_number(value.get("context_tokens"))),
-        tokens_per_s=_number(value.get("decode_tokens_per_s")),
-        trimmed_turns=int(_number(value.get("trimmed_turns"))),
+        used=read + written,
+        window=_count(value.get("context_tokens")),
+        tokens_per_s=max(0.0, _number(value.get("decode_tokens_per_s"))),
+        trimmed_turns=_count(value.get("trimmed_turns")),
+        read=read,
+        reused=_count(value.get("reused_tokens")),
+        written=written,
+        first_token_s=max(0.0, _number(value.get("time_to_first_token_s"))),
     )

@@ -100,6 +100,12 @@ class KoelApp(ConversingApp):
 
         self.push_screen(Help(inside.keys_by_id(self, self._pane.prompt)))
 
+    def action_figures(self) -> None:
+        """Show what the answers of the tab in front measured, and what the model takes."""
+        from koel_tui.ui.info_panel import InfoPanel
+
+        self.push_screen(InfoPanel(self._desk.active, self._startup))
+
     def action_edit_prompt(self) -> None:
         """Write the prompt in an editor, which has the terminal until it ends."""
         self.run_worker(self._edit_prompt(), group="editor")

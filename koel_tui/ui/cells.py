@@ -22,3 +22,15 @@ def bar(fraction: float, cells: int = 4) -> str:
     """Return a bar of so many cells; anything above nothing fills at least one."""
     full = min(cells, max(int(fraction > 0), round(fraction * cells)))
     return "▓" * full + "░" * (cells - full)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in few characters: 940 B, 12 kB, 3.4 MB, 1.2 GB."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB"):
+        if amount < 999.5:
+            return (
+                f"{amount:.1f} {unit}" if unit == "MB" and amount < 9.95 else f"{amount:.0f} {unit}"
+            )
+        amount /= 1000
+    return f"{amount:.1f} GB"

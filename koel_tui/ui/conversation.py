@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NEW_TITLE = "New thread"
 _TITLE_LENGTH = 40
+_TURNS_KEPT = 200
 
 
 class Listener(Protocol):
@@ -67,6 +68,8 @@ class Conversation:
         self.draft = ""
         self.place: Place | Spot | None = None
         self.figures = Figures()
+        self.turns: tuple[Figures, ...] = ()
+        """What the answers since this tab was opened measured, the newest last."""
         self.queue: list[str] = []
         self.problem = ""
         self.revision: Revision | None = None
@@ -391,7 +394,8 @@ class Conversation:
             elif isinstance(event, CustomEvent) and event.name == ACTIVITY:
                 self._activity = activity_of(event.value) or self._activity
             elif isinstance(event, CustomEvent) and event.name == METRICS:
-                self.figures = figures_of(event.value) or self.figures
+                if (figures := figures_of(event.value)) is not None:
+                    self.figures, self.turns = figures, (*self.turns, figures)[-_TURNS_KEPT:]
             else:
                 continue
             self._listener.changed(self)

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 Group = Literal["Tabs", "Conversation", "Prompt", "Program"]
 
-_SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
+_SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc", "at": "@"}
 
 TAB_COUNT = 9
 """Tabs with a key of their own."""
@@ -58,7 +58,7 @@ KEYS: tuple[Key, ...] = (
     Key("tab.previous", "f5,ctrl+pageup", "step_tab(-1)", "previous tab", "Tabs", "",
         "Previous tab"),
     Key("tab.next", "f6,ctrl+pagedown", "step_tab(1)", "next tab", "Tabs", "", "Next tab"),
-    Key("tab.find", "f3,alt+0", "find_tab", "list of open tabs", "Tabs", "", "Go to an open tab"),
+    Key("tab.find", "f4,alt+0", "find_tab", "list of open tabs", "Tabs", "", "Go to an open tab"),
     Key("tab.left", "ctrl+shift+pageup,alt+shift+pageup", "move_tab(-1)",
         "move the tab to the left", "Tabs", "", "Move the tab to the left"),
     Key("tab.right", "ctrl+shift+pagedown,alt+shift+pagedown", "move_tab(1)",
@@ -107,6 +107,8 @@ KEYS: tuple[Key, ...] = (
         "Go on with the stopped answer"),
     Key("run.retry", "alt+r", "retry", "try again what failed", "Conversation", "",
         "Try again what failed"),
+    Key("figures", "f3", "figures", "context, speed and memory", "Conversation", "",
+        "Figures of this thread: context, speed, memory"),
     Key("fold", "ctrl+t", "fold", "fold or unfold thinking and calls", "Conversation", "",
         "Fold or unfold thinking and calls"),
     Key("answer.render", "alt+m", "render_plain",
@@ -128,6 +130,7 @@ KEYS: tuple[Key, ...] = (
 PROMPT_KEYS: tuple[Key, ...] = (
     Key("prompt.send", "enter", "send", "send", "Prompt"),
     Key("prompt.newline", "ctrl+j,alt+enter,shift+enter", "newline", "new line", "Prompt"),
+    Key("prompt.attach", "at", "attach", "attach a file, or drop it", "Prompt"),
     Key("prompt.previous", "up", "cursor_up", "earlier prompt (first line)", "Prompt"),
     Key("prompt.next", "down", "cursor_down", "later prompt (last line)", "Prompt"),
 )

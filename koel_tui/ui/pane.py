@@ -7,10 +7,12 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from koel_tui.ui.attachments import Gauge
 from koel_tui.ui.conversation import Conversation, Revision
 from koel_tui.ui.entries import Branching, Spot
+from koel_tui.ui.file_picker import FilePicker
+from koel_tui.ui.file_prompt import FilePrompt
 from koel_tui.ui.pastes import Draft, joined
-from koel_tui.ui.prompt import Prompt
 from koel_tui.ui.reader import Reader
 from koel_tui.ui.still import Still, StillContainer
 from koel_tui.ui.transcript import Transcript
@@ -25,8 +27,8 @@ class Pane(Still, Vertical):
     What belongs to a conversation is put away when another comes.
     """
 
-    def __init__(self, remember: Callable[[Draft], None], interval: float) -> None:
-        """Make the pane. `remember` gets what is sent, for the history.
+    def __init__(self, remember: Callable[[Draft], None], interval: float, gauge: Gauge) -> None:
+        """Make the pane. `remember` gets what is sent, for the history; `gauge` measures files.
 
         A transcript is painted at most once every `interval` seconds.
         """
@@ -34,11 +36,13 @@ class Pane(Still, Vertical):
         self._front = Reader(interval, id="messages")
         self._beside = Reader(interval, id="beside")
         self._beside.display = False
-        self.prompt = Prompt(self._send, remember)
+        self._files = FilePicker()
+        self.prompt = FilePrompt(self._send, remember, gauge, self._files)
 
     def compose(self) -> ComposeResult:
-        """Yield the places of the transcripts, and the prompt."""
+        """Yield the places of the transcripts, the list of files above the prompt, the prompt."""
         yield StillContainer(self._front, self._beside, id="readers")
+        yield self._files
         yield self.prompt
 
     @property

@@ -96,7 +96,7 @@ class TabPicker(Picker[TabChoice]):
     """The open tabs, to go to one."""
 
     WORDING = Wording("Open tabs", "Type to find a tab", "No tab is open", "goes there")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("f3,alt+0", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f4,alt+0", "dismiss", show=False)]
 
 
 class LinkPicker(Picker[LinkChoice]):

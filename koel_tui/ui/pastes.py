@@ -1,4 +1,4 @@
-"""Large pastes stand in the prompt as short tokens; what they stand for is kept here."""
+"""Large pastes and files stand in the prompt as short tokens; what they stand for is kept here."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ FOLD_LINES = 20
 FOLD_CHARACTERS = 2000
 """A paste of more lines or characters becomes a token: an editor slows down with its text."""
 
-_TOKEN = re.compile(r"\[pasted [^\[\]]{1,40} #\d{1,9}\]")
+_TOKEN = re.compile(r"\[[^\[\]\n]{1,80} #\d{1,9}\]")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -65,6 +65,12 @@ class Pastes:
         if content not in self._tokens:
             what = f"{lines} lines" if lines > 1 else f"{count(len(content))} characters"
             self._know(f"[pasted {what} #{self._last + 1}]", content)
+        return self._tokens[content]
+
+    def attach(self, label: str, content: str) -> str:
+        """Return the token of a file with this text; the label has no brackets in it."""
+        if content not in self._tokens:
+            self._know(f"[{label} #{self._last + 1}]", content)
         return self._tokens[content]
 
     def expand(self, text: str) -> str:

@@ -94,7 +94,8 @@ class Prompt(TextArea):
 
     def replace_whole_text(self, text: str) -> None:
         """Put `text` in place of all there is, tokens in the place of what was pasted."""
-        self.replace_text(self.pastes.collapse(safe_input(text)))
+        # Twice: a file has its own line ends and control characters, a paste has safe ones.
+        self.replace_text(self.pastes.collapse(safe_input(self.pastes.collapse(text))))
 
     def recall(self, drafts: Iterable[Draft]) -> None:
         """Put what was sent in earlier windows into the history."""

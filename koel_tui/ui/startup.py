@@ -1,6 +1,7 @@
 """From the first paint to a loaded model and a search that knows all threads."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,11 @@ from koel_tui.ui.activity import Activity
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
+
+_log = logging.getLogger(__name__)
+
+_COUNT_PATIENCE = 2.0
+"""Seconds that the keys wait for the model to count what is attached."""
 
 
 class Startup:
@@ -54,6 +60,19 @@ class Startup:
         else:
             self.model, self.window = model.name, model.context_tokens
             self._say("")
+
+    async def count_tokens(self, text: str) -> int | None:
+        """Return how many tokens the model makes of `text`; None where it cannot tell in time."""
+        if self.backend is None or not self.window:
+            return None
+        from koel_tui.agents import tokens_in
+
+        try:
+            async with asyncio.timeout(_COUNT_PATIENCE):
+                return await tokens_in(self.backend.agent, text)
+        except Exception as error:  # an estimate does as well
+            _log.info("Tokens cannot be counted: %r", error)
+            return None
 
     def index(self) -> None:
         """Begin to keep the search index up to date, which nothing waits for."""

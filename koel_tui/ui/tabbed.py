@@ -53,7 +53,7 @@ class TabbedApp(inside.QuietApp):
         if low_bandwidth:
             self.spare_the_line()
         slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
-        self._pane = Pane(self._memory.remember, slow or FLUSH_INTERVAL)
+        self._pane = Pane(self._memory.remember, slow or FLUSH_INTERVAL, self._startup)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
         self._footer = Footer(show_command_palette=False)
         self._painting = Throttle(in_queue_of(self), self._paint, slow or _PAINT_INTERVAL)

@@ -24,6 +24,7 @@ KEYS = {
     "ctrl+q": "\x11",
     "f1": "\x1bOP",
     "f3": "\x1bOR",
+    "f4": "\x1bOS",
     "ctrl+t": "\x14",
     "alt+1": "\x1b1",
     "alt+2": "\x1b2",

@@ -43,7 +43,7 @@ def test_a_hostile_thread_model_and_disk_change_nothing_but_the_text() -> None:
         terminal.until(lambda screen: "▾" in screen)
         terminal.ask("fail now")
         terminal.until(lambda screen: "failed" in screen and "badly" in screen)
-        for list_of in ("f3", "ctrl+o"):
+        for list_of in ("f4", "ctrl+o"):
             terminal.press(list_of)
             terminal.until(lambda screen: "esc leaves" in screen and "title" in screen)
             terminal.press("escape")

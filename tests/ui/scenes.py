@@ -163,7 +163,7 @@ async def many_tabs(window: Window) -> None:
 
 async def tab_list(window: Window) -> None:
     await many_tabs(window)
-    await window.press("f3")
+    await window.press("f4")
     await window.sees("Open tabs")
 
 

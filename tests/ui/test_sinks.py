@@ -144,7 +144,7 @@ async def test_a_saved_thread_is_harmless_wherever_it_is_named() -> None:
     async with opened(size=SIZE, storage=storage, thread=WORST) as window:
         await window.sees("said <")
         assert_harmless(window)
-        for list_of in ("f3", "ctrl+o"):
+        for list_of in ("f4", "ctrl+o"):
             await window.press(list_of)
             await window.sees("esc leaves")
             assert_harmless(window)

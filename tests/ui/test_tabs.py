@@ -231,7 +231,7 @@ async def test_an_open_tab_is_found_in_a_list() -> None:
             (
                 await window.ask(f"question {n} 漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字")
             ).finish()
-        await window.press("alt+1", "f3")
+        await window.press("alt+1", "f4")
         await window.sees("Open tabs")
         await window.sees("9 question 8 漢字")
         assert all(cell_len(line) == 60 for line in window.lines)
@@ -240,7 +240,7 @@ async def test_an_open_tab_is_found_in_a_list() -> None:
         await window.press("enter")
         await window.until(lambda: window.shown[:1] == ["question 7 " + "漢字" * 11])
         assert window.app.focused is window.prompt
-        await window.press("f3")
+        await window.press("f4")
         await window.sees("Open tabs")
         await window.type("11")
         await window.misses("9 question 8 漢字")
@@ -250,7 +250,7 @@ async def test_an_open_tab_is_found_in_a_list() -> None:
 
 async def test_the_list_of_tabs_is_left_by_the_keys_that_open_it() -> None:
     async with opened() as window:
-        for key, leaves in (("f3", "f3"), ("alt+0", "alt+0"), ("f3", "escape")):
+        for key, leaves in (("f4", "f4"), ("alt+0", "alt+0"), ("f4", "escape")):
             await window.press(key)
             await window.sees("Open tabs")
             await window.sees("1 New thread")

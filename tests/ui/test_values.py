@@ -101,7 +101,7 @@ class TestActivity:
 
     def test_figures(self) -> None:
         value = {"model": "M", "prompt_tokens": 3, "output_tokens": 4, "context_tokens": 9, "x": 1}
-        assert figures_of(value) == Figures("M", used=7, window=9)
+        assert figures_of(value) == Figures("M", used=7, window=9, read=3, written=4)
         assert figures_of({"model": None, "prompt_tokens": "many"}) == Figures()
         assert figures_of("no") is None
 

@@ -1,0 +1,165 @@
+"""Text files that go with a prompt: found in a paste, read, measured, framed. No widgets."""
+
+import asyncio
+import os
+import re
+import shlex
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from koel_tui.text import safe_line, safe_text
+from koel_tui.ui.cells import count, fit, size
+
+MAX_BYTES = 1_000_000
+"""A larger file is not even looked at: it is more than any window takes."""
+_CHARACTERS_PER_TOKEN = 4
+_LONGEST_DROP = 4096
+_BEGINS_PATH = ("/", "~/", "file:", "'", '"')
+_NAME_CELLS = 28
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class AttachmentError(Exception):
+    """A file cannot be attached; the message says why and what to do."""
+
+
+class Gauge(Protocol):
+    """Who knows how much a model reads at once."""
+
+    @property
+    def window(self) -> int:
+        """The tokens of the window; 0 while that is not known."""
+        ...
+
+    async def count_tokens(self, text: str) -> int | None:
+        """Return how many tokens `text` is; None where nobody can tell now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The text of a file as it was when it was read; `tokens` are estimated unless `counted`."""
+
+    name: str
+    text: str
+    tokens: int
+    counted: bool
+
+    @property
+    def label(self) -> str:
+        """What stands for it in the prompt."""
+        name = self.name.rpartition("/")[2].replace("[", "(").replace("]", ")")
+        number = count(self.tokens) if self.counted else f"~{count(self.tokens)}"
+        return f"{fit(name, _NAME_CELLS)} · {number} token{'' if self.tokens == 1 else 's'}"
+
+    @property
+    def framed(self) -> str:
+        """What the model reads: the name, and the text between fences that are not in it."""
+        return framed(self.name, self.text)
+
+
+def framed(name: str, text: str) -> str:
+    """Return the text of a file as it stands in a message."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    end = "" if text.endswith("\n") else "\n"
+    return f"{name}:\n{fence}\n{text}{end}{fence}\n"
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a file, harmless and on one line."""
+    return safe_text(safe_line(name)) or "(no name)"
+
+
+async def attachment_of(path: Path, name: str, gauge: Gauge) -> Attachment:
+    """Read a file and measure it. Raises `AttachmentError`."""
+    name = shown_name(name)
+    text = await asyncio.to_thread(read_text, path, name)
+    whole = framed(name, text)
+    tokens = await gauge.count_tokens(whole)
+    counted = tokens is not None
+    if tokens is None:
+        tokens = -(-len(whole) // _CHARACTERS_PER_TOKEN)
+    if gauge.window and tokens >= gauge.window:
+        about = "" if counted else "about "
+        raise AttachmentError(
+            f"{name} is too large: it has {about}{tokens:,} tokens, and the window of the model "
+            f"is {gauge.window:,}. Attach a part of it, or start with a larger window "
+            "(--context-tokens)."
+        )
+    return Attachment(name, text, tokens, counted)
+
+
+def read_text(path: Path, name: str) -> str:
+    """Return the text of a file, with one kind of line end.
+
+    Raises `AttachmentError`, which calls it by `name`.
+    """
+    try:
+        with os.fdopen(os.open(path, _READ), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise AttachmentError(f"{name} is not a file. Choose a text file.")
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # a name with a zero byte is the latter
+        why = getattr(error, "strerror", None) or error
+        raise AttachmentError(f"{name} cannot be read: {why}. Choose another file.") from error
+    if len(data) > MAX_BYTES:
+        raise AttachmentError(
+            f"{name} is too large: it has {size(max(status.st_size, len(data)))}, and "
+            f"{size(MAX_BYTES)} is the most. Attach a part of it."
+        )
+    if not data:
+        raise AttachmentError(f"{name} is empty: there is nothing to attach.")
+    if b"\0" in data:
+        raise AttachmentError(f"{name} is not a text file: zero bytes are in it. Choose another.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AttachmentError(
+            f"{name} is not text in UTF-8. Convert it first (iconv -t UTF-8), or choose another."
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def dropped_files(text: str) -> tuple[Path, ...]:
+    """Return the files that a pasted text names, when it is nothing but their whole paths.
+
+    That is what terminals type for files dropped on them: bare, quoted, with backslashes, or as
+    URLs. It looks at the disk.
+    """
+    for reading in _readings(text):
+        paths = tuple(_path(word) for word in reading)
+        # A path that is too long, or has no meaning here, is no file.
+        with suppress(OSError, ValueError):
+            if paths and all(path is not None and path.is_file() for path in paths):
+                return tuple(path for path in paths if path is not None)
+    return ()
+
+
+def may_be_dropped(text: str) -> bool:
+    """Say whether a pasted text begins like the path of a file."""
+    return len(text) <= _LONGEST_DROP and text.lstrip().startswith(_BEGINS_PATH)
+
+
+def _readings(text: str) -> Iterator[list[str]]:
+    """Yield what the words of a text may be: its lines, then words as a shell reads them."""
+    if not may_be_dropped(text):
+        return
+    yield [line.strip() for line in text.splitlines() if line.strip()]
+    with suppress(ValueError):  # a quote that is not closed
+        yield shlex.split(text)
+
+
+def _path(word: str) -> Path | None:
+    if word.startswith("file:"):
+        with suppress(ValueError):
+            word = unquote(urlsplit(word).path)
+    elif word.startswith("~/"):
+        word = str(Path(word).expanduser())
+    return Path(word) if word.startswith("/") else None

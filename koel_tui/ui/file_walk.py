@@ -1,0 +1,100 @@
+"""The text files under a folder, and which of them are meant by a few letters. No widgets."""
+
+import mimetypes
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+MOST_WALKED = 5_000
+_PATIENCE = 1.0
+"""Seconds a walk takes at most: a disk may be far away."""
+_LOOKED_AT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file by its path from the folder the walk began in; `key` is what letters are found in."""
+
+    path: str
+    key: str
+
+
+def text_files(folder: Path, most: int = MOST_WALKED) -> list[FoundFile]:
+    """Return the text files under a folder, the nearest first; it looks at `most` names at most.
+
+    What is hidden is left out, and so is what links lead to outside the tree.
+    """
+    found: list[FoundFile] = []
+    end = monotonic() + _PATIENCE
+    folders, seen = deque([""]), 0
+    while folders:
+        here = folders.popleft()
+        for entry in _entries(folder / here):
+            seen += 1
+            if seen > most or monotonic() > end:
+                return found
+            path = f"{here}{entry.name}"
+            if entry.name.startswith("."):
+                continue
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{path}/")
+                elif entry.is_file() and _is_text(entry):
+                    found.append(FoundFile(path, path.casefold()))
+    return found
+
+
+def matching(files: Iterable[FoundFile], typed: str, most: int) -> list[str]:
+    """Return the paths that have the letters of `typed` in this order, the likeliest first."""
+    wanted = typed.casefold()
+    ranks: tuple[list[str], ...] = ([], [], [], [])
+    for file in files:
+        rank = _rank(file.key, wanted)
+        if rank is not None:
+            ranks[rank].append(file.path)
+            if len(ranks[0]) == most:
+                break
+    return [path for rank in ranks for path in rank][:most]
+
+
+def _rank(key: str, wanted: str) -> int | None:
+    place = key.find(wanted)
+    if place < 0:
+        return 3 if _scattered(wanted, key) else None
+    name = key.rfind("/") + 1
+    if key.startswith(wanted, name):
+        return 0
+    return 1 if wanted in key[name:] else 2
+
+
+def _scattered(letters: str, text: str) -> bool:
+    # Not a regular expression: a name of nothing but one letter would keep that busy for years.
+    place = -1
+    for letter in letters:
+        place = text.find(letter, place + 1)
+        if place < 0:
+            return False
+    return True
+
+
+def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    # Read to its end before anything is sorted: bounded, because a folder may be endless.
+    entries: list[os.DirEntry[str]] = []
+    with suppress(OSError), os.scandir(folder) as listing:
+        for entry in listing:
+            entries.append(entry)
+            if len(entries) > MOST_WALKED:
+                break
+    return iter(sorted(entries, key=lambda entry: entry.name))
+
+
+def _is_text(entry: "os.DirEntry[str]") -> bool:
+    kind, packed = mimetypes.guess_type(entry.name, strict=False)
+    if kind is not None and kind.startswith("text/") and packed is None:
+        return True
+    with Path(entry).open("rb") as file:
+        return b"\0" not in file.read(_LOOKED_AT)

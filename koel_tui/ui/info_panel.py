@@ -1,0 +1,91 @@
+"""The figures of the thread in front, kept up to date while they are looked at."""
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from koel_tui.ui.info import Info, info_text
+
+if TYPE_CHECKING:
+    from koel_tui.agents import MemoryUse
+    from koel_tui.ui.conversation import Conversation
+    from koel_tui.ui.startup import Startup
+
+_INTERVAL = 1.0
+_NOT_LOADED = "not loaded"
+
+
+class InfoPanel(ModalScreen[None]):
+    """Shows what the answers of a thread measured, and what its model takes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f3,q,enter", "dismiss", "Leave")]
+
+    def __init__(self, conversation: "Conversation", startup: "Startup") -> None:
+        super().__init__()
+        self._conversation = conversation
+        self._startup = startup
+        self._info = Info()
+        self._memory: MemoryUse | str = "…"
+        self._words = Static()
+        self._panel = VerticalScroll(self._words, id="panel")
+
+    def compose(self) -> ComposeResult:
+        """Yield the figures; they scroll where they do not fit."""
+        yield self._panel
+
+    def on_mount(self) -> None:
+        """Say what the panel is and how to leave it, and begin to look."""
+        self._panel.border_title = "Figures"
+        self._panel.border_subtitle = "esc leaves"
+        self.run_worker(self._watch())
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Write the figures anew for the width there now is."""
+        self.call_after_refresh(self._write)
+
+    async def _watch(self) -> None:
+        while True:
+            self._look()
+            self._memory = await self._asked()
+            self._look()
+            await asyncio.sleep(_INTERVAL)
+
+    async def _asked(self) -> "MemoryUse | str":
+        """Return what the model takes, or why that is not known."""
+        if self._startup.backend is None:
+            return _NOT_LOADED
+        from koel_tui.agents import memory_of
+
+        try:
+            return await memory_of(self._startup.backend.agent) or _NOT_LOADED
+        except Exception as error:  # whoever answers for the model, the other figures stay
+            return str(error) or type(error).__name__
+
+    def _look(self) -> None:
+        info = replace(info_of(self._conversation, self._startup), memory=self._memory)
+        if info != self._info:
+            self._info = info
+            self._write()
+
+    def _write(self) -> None:
+        self._words.update(info_text(self._info, self._panel.scrollable_content_region.width))
+
+
+def info_of(conversation: "Conversation", startup: "Startup") -> Info:
+    """Return what is known of a thread without asking its model."""
+    figures = conversation.figures
+    now = conversation.activity.words
+    speed = conversation.tokens_per_s
+    return Info(
+        model=figures.model or startup.model,
+        window=figures.window or startup.window,
+        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or startup.words,
+        turns=conversation.turns,
+    )

@@ -1,0 +1,25 @@
+"""A row of numbers as a picture of one line, and in words for who cannot see it. Pure."""
+
+from collections.abc import Sequence
+from statistics import median
+
+_STEPS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], top: float = 0.0) -> str:
+    """Return one block for each number, the highest for `top` or, without one, the largest."""
+    top = top if top > 0 else max(values, default=0.0)
+    return "".join(_STEPS[_step(value, top)] for value in values)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the smallest, the middle and the largest number in words; nothing without any."""
+    if not values:
+        return ""
+    least, middle, most = (f"{each:,.0f}" for each in (min(values), median(values), max(values)))
+    return f"min {least} · median {middle} · max {most}"
+
+
+def _step(value: float, top: float) -> int:
+    last = len(_STEPS) - 1
+    return max(0, round(min(value, top) / top * last)) if top > 0 else 0

@@ -1,0 +1,235 @@
+"""The info panel: figures in words and pictures, by key, in a small window, without a model."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from koel_tui.agents import MemoryUse
+from koel_tui.ui import cells
+from koel_tui.ui.activity import Figures, figures_of
+from koel_tui.ui.info import Info, info_text, sections
+from koel_tui.ui.info_panel import InfoPanel
+from koel_tui.ui.spark import sparkline, spread
+from tests.hostile import EVERYTHING
+from tests.ui.scripted import ScriptedAgent
+from tests.ui.window import Window, opened
+
+MEASURED = {
+    "model": "SmolLM2-135M",
+    "prompt_tokens": 1200,
+    "reused_tokens": 1100,
+    "output_tokens": 34,
+    "context_tokens": 8192,
+    "time_to_first_token_s": 0.42,
+    "decode_tokens_per_s": 110.0,
+    "trimmed_turns": 3,
+}
+USE = MemoryUse(
+    weights_bytes=98_100_000,
+    kv_bytes=188_700_000,
+    slots=4,
+    resident=2,
+    resident_bytes=12_000_000,
+    parked=1,
+    parked_bytes=3_400_000,
+    snapshots_bytes=1_250_000_000,
+)
+
+
+class TellingAgent(ScriptedAgent):
+    """Tells what its model takes."""
+
+    use: MemoryUse | None = None
+    refusal: Exception | None = None
+
+    async def memory(self) -> MemoryUse | None:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.use
+
+
+class TestSpark:
+    def test_the_largest_number_is_the_highest_block(self) -> None:
+        assert sparkline([0, 50, 100]) == "▁▅█"
+        assert sparkline([0, 50, 100], top=200) == "▁▃▅"
+
+    def test_numbers_are_also_told_in_words(self) -> None:
+        assert spread([1000, 3, 20.4]) == "min 3 · median 20 · max 1,000"
+        assert spread([]) == sparkline([]) == ""
+
+    @given(st.lists(st.floats(0, 1e12), max_size=40), st.floats(-1, 1e12))
+    def test_every_number_is_one_block(self, values: list[float], top: float) -> None:
+        line = sparkline(values, top)
+        assert len(line) == len(values) and set(line) <= set("▁▂▃▄▅▆▇█")
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (98_140_000, "98 MB"), (3_400_000, "3.4 MB"),
+     (999_600, "1.0 MB"), (1_250_000_000, "1.2 GB")],
+)  # fmt: skip
+def test_sizes_are_short(count: int, words: str) -> None:
+    assert cells.size(count) == words
+
+
+class TestFigures:
+    def test_an_answer_took_the_time_to_its_first_token_and_that_of_the_others(self) -> None:
+        figures = figures_of(MEASURED)
+        assert figures is not None
+        assert (figures.read, figures.reused, figures.written) == (1200, 1100, 34)
+        assert figures.took_s == pytest.approx(0.42 + 33 / 110)
+        assert Figures(first_token_s=0.5, written=1).took_s == 0.5
+
+    def test_numbers_that_are_none_count_as_nothing(self) -> None:
+        odd = {"prompt_tokens": float("nan"), "output_tokens": -3, "context_tokens": "many"}
+        assert figures_of(odd) == Figures()
+
+
+class TestInfo:
+    def test_everything_measured_is_told(self) -> None:
+        figures = figures_of(MEASURED) or Figures()
+        info = Info("SmolLM2", 8192, "writing", (Figures(used=90, window=8192), figures), USE)
+        assert dict(sections(info, 50)) == {
+            "Model": [("name", "SmolLM2"), ("window", "8,192 tokens"), ("now", "writing")],
+            "Context": [
+                ("used", "1,234 of 8,192 tokens, 15 %"),
+                ("", cells.bar(1234 / 8192, 34)),
+                ("left out", "the oldest 3 turns"),
+            ],
+            "Last answer": [
+                ("read", "1,200 tokens, 1,100 of them reused"),
+                ("written", "34 tokens"),
+                ("speed", "110.0 tokens/s"),
+                ("first token", "after 0.42 s"),
+                ("whole answer", "after 0.72 s"),
+            ],
+            "The last 2 answers": [
+                ("tokens/s", "█"),
+                ("", "min 110 · median 110 · max 110"),
+                ("context", "▁▂"),
+                ("", "min 90 · median 662 · max 1,234"),
+            ],
+            "Memory": [
+                ("weights", "98 MB"),
+                ("KV cache", "189 MB in 4 slots"),
+                ("  filled", "12 MB by 2 threads"),
+                ("parked", "3.4 MB of 1 thread"),
+                ("on the disk", "1.2 GB of snapshots"),
+            ],
+        }
+
+    def test_what_nobody_measured_is_not_made_up(self) -> None:
+        assert dict(sections(Info(memory="not loaded"), 50)) == {
+            "Model": [("name", "none yet")],
+            "Answers": [("", "none measured since this tab was opened")],
+            "Memory": [("", "not loaded")],
+        }
+
+    def test_the_newest_answers_are_shown_where_there_are_too_many(self) -> None:
+        turns = tuple(Figures(used=n, window=100, tokens_per_s=n + 1) for n in range(200))
+        rows = dict(sections(Info(turns=turns), 50))["The last 200 answers"]
+        assert cell_len(rows[0][1]) == 34
+        assert rows[1][1] == "min 167 · median 184 · max 200"
+
+    @given(st.text(max_size=80), st.integers(20, 120))
+    def test_no_row_is_too_wide(self, name: str, width: int) -> None:
+        turns = (Figures(model=name, used=100, window=90, tokens_per_s=3),)
+        pictures = ("▁", "▓", "█")
+        for _, rows in sections(Info(model=name, turns=turns, now=name), width):
+            for label, what in rows:
+                if label in ("name", "now") or what.startswith(pictures):
+                    assert 16 + cell_len(what) <= max(width, 24)
+
+    def test_a_hostile_name_is_harmless(self) -> None:
+        shown = info_text(Info(EVERYTHING, memory=EVERYTHING, now=EVERYTHING), 80).plain
+        assert all(char.isprintable() or char == "\n" for char in shown)
+        assert len(shown.splitlines()) == 9
+
+
+async def panel(window: Window) -> None:
+    await window.press("f3")
+    await window.until(lambda: isinstance(window.app.screen, InfoPanel))
+
+
+async def test_the_figures_of_the_thread_in_front_are_shown_and_left_by_keys() -> None:
+    agent = TellingAgent()
+    agent.use = USE
+    async with opened(size=(80, 40), agent=agent) as window:
+        for number in range(2):
+            turn = await window.ask(f"Question {number}")
+            turn.write("fine")
+            turn.measure(**MEASURED | {"prompt_tokens": 1200 * number})
+            turn.finish()
+            await window.until(lambda: "tok/s" in window.status)
+        await window.until(lambda: "1.2k/8.2k" in window.status)
+        await panel(window)
+        for words in ("1,234 of 8,192 tokens", "the oldest 3 turns", "The last 2 answers",
+                      "max 1,234", "189 MB in 4 slots", "3.4 MB of 1 thread"):  # fmt: skip
+            await window.sees(words)
+        await window.press("f3")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
+        await window.press("ctrl+n")
+        await panel(window)
+        await window.sees("none measured")
+        await window.press("escape")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
+
+
+async def test_the_panel_fits_a_small_window_and_scrolls() -> None:
+    agent = TellingAgent()
+    agent.use = USE
+    async with opened(size=(60, 15), agent=agent) as window:
+        turn = await window.ask("Question")
+        turn.measure(**MEASURED)
+        turn.finish()
+        await window.until(lambda: not window.app._desk.active.busy)
+        await panel(window)
+        await window.sees("1,234 of 8,192 tokens, 15 %")
+        assert all(cell_len(line) == 60 for line in window.lines)
+        assert "parked" not in window.screen
+        await window.press("end")
+        await window.sees("parked        3.4 MB of 1 thread")
+
+
+async def test_the_panel_follows_what_happens_while_it_is_open() -> None:
+    agent = TellingAgent(load_at_once=False)
+    async with opened(agent=agent) as window:
+        await panel(window)
+        await window.sees("not loaded")
+        agent.use = USE
+        agent.end_load()
+        await window.sees("98 MB")
+        await window.sees("Scripted-1B")
+
+
+@pytest.mark.parametrize("refusal", [None, RuntimeError("the runner is gone")])
+async def test_an_agent_that_cannot_tell_leaves_the_other_figures(
+    refusal: Exception | None,
+) -> None:
+    agent = TellingAgent()
+    agent.refusal = refusal
+    async with opened(agent=agent) as window:
+        await panel(window)
+        await window.sees("Scripted-1B")
+        await window.sees(str(refusal) if refusal else "not loaded")
+
+
+async def test_the_panel_is_left_while_the_agent_still_thinks_of_an_answer() -> None:
+    agent = TellingAgent()
+    asked = asyncio.Event()
+
+    async def memory() -> MemoryUse | None:
+        asked.set()
+        await asyncio.Event().wait()
+        return None
+
+    agent.memory = memory  # type: ignore[method-assign]
+    async with opened(agent=agent) as window:
+        await panel(window)
+        await window.until(asked.is_set)
+        await window.sees("Scripted-1B")
+        await window.press("q")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
