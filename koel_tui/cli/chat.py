@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui import paths
 from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.heap import keep_one_heap
 from koel_tui.cli.options import look_options, model_option, window_options
@@ -63,8 +64,6 @@ def chat(
 
         return backend(load_settings(model=model, **flags), storage)
 
-    from koel_tui import paths
-
     # Tabs, drafts and history are kept in clear: with encrypted threads they are not kept at all.
     home = paths.state_dir() if storage is None else None
     why = misfit(*os.get_terminal_size(), os.environ.get("TERM"))
@@ -87,10 +86,17 @@ def _in_window(
     if start.low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
     from koel_tui.ui.app import KoelApp
+    from koel_tui.ui.keymap import keymap_of
 
     keep_one_heap()
     app = KoelApp(
-        connect, thread=thread, theme=start.theme, home=home, low_bandwidth=start.low_bandwidth
+        connect,
+        thread=thread,
+        theme=start.theme,
+        home=home,
+        low_bandwidth=start.low_bandwidth,
+        keymap=keymap_of(start.keys),
+        themes=paths.themes_dir(),
     )
     app.run()
     return app.return_code or 0, app.fatal
@@ -115,8 +121,6 @@ def _in_plain_mode(
 
 def _unlocked_storage() -> "FileStorage | None":
     """Return encrypted threads, opened while the terminal is still the shell's; None in clear."""
-    from koel_tui import paths
-
     if not (paths.threads_dir() / KEY_FILE).exists():
         return None
     from koel_tui.cli.assemble import open_storage
