@@ -76,8 +76,7 @@ class Settings(BaseSettings):
     theme: str = Field("textual-dark", description="Name of a theme, your own ones included.")
     keys: ChosenKeys = Field(
         default_factory=lambda: MappingProxyType({}),
-        description='Keys of the window by what they do, "none" for no key; f1 lists them all.',
-        examples=[{"tab.new": "ctrl+y", "tab.close": "alt+w, f8"}],
+        description='Keys of the window by what they do; several with commas, "none" for no key.',
     )
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui import paths
+from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.heap import keep_one_heap
 from koel_tui.cli.options import look_options, model_option, window_options
@@ -24,7 +25,7 @@ KEY_FILE = "keys.json"
 
 
 @click.command()
-@click.argument("thread", required=False)
+@click.argument("thread", required=False, shell_complete=saved)
 @model_option
 @click.option("--max-sessions", type=click.IntRange(1, 256), help="Open contexts at most (8).")
 @click.option(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from koel_tui.cli.completing import deleted, saved
 from koel_tui.cli.exits import UsageProblem
 from koel_tui.cli.threads.named import named_summary, named_thread
 from koel_tui.text import repair, safe_line, safe_text
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("thread")
+@click.argument("thread", shell_complete=saved)
 @click.argument("title")
 def rename(thread: str, title: str) -> None:
     """Give THREAD the title TITLE."""
@@ -29,7 +30,7 @@ def rename(thread: str, title: str) -> None:
 
 
 @click.command()
-@click.argument("threads", metavar="THREAD...", nargs=-1, required=True)
+@click.argument("threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=saved)
 def delete(threads: tuple[str, ...]) -> None:
     """Move threads to the trash, from where `restore` brings them back."""
     from koel_tui.cli.assemble import open_storage, snapshots
@@ -38,7 +39,7 @@ def delete(threads: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("threads", metavar="THREAD...", nargs=-1, required=True)
+@click.argument("threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=deleted)
 def restore(threads: tuple[str, ...]) -> None:
     """Bring deleted threads back from the trash; `list --trash` shows them."""
     from koel_tui.cli.assemble import open_storage

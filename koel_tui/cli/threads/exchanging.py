@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.threads.named import named_thread
 from koel_tui.text import safe_line, safe_text
@@ -20,7 +21,7 @@ _IMPORTS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
 
 
 @click.command()
-@click.argument("thread")
+@click.argument("thread", shell_complete=saved)
 @click.option(
     "--format", "form", type=click.Choice(_EXPORTS), default="markdown", help="Default: markdown."
 )

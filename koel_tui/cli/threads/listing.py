@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import UsageProblem
 from koel_tui.cli.threads.named import named_thread
 from koel_tui.text import safe_line, safe_text
@@ -30,7 +31,7 @@ def list_threads(as_json: bool, trash: bool) -> None:
 
 
 @click.command()
-@click.argument("thread")
+@click.argument("thread", shell_complete=saved)
 @click.option("--json", "as_json", is_flag=True, help="Print the state as it is saved.")
 def show(thread: str, as_json: bool) -> None:
     """Print a thread."""
