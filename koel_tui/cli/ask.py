@@ -32,7 +32,18 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 @window_options
 def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -> int:
-    """Print one answer. QUESTION and what is piped in are sent together."""
+    """Print one answer to QUESTION.
+
+    What is piped in is sent below the question, or alone where there is none. Without --thread
+    nothing is saved.
+
+    \b
+    Examples:
+      koel-chat ask "Why is the sea salty?"
+      git diff | koel-chat ask "Review this."
+      koel-chat ask --thread "Trip to Rome" "And where to eat?"
+      koel-chat ask --json --temperature 0 "Say hello." | jq -r .text
+    """
     prompt = _prompt(question)
     from koel_tui.settings import load_settings
 

@@ -41,9 +41,18 @@ def chat(
     low_bandwidth: bool,
     **flags: Any,
 ) -> int:
-    """Open the window; THREAD is the title or id of a saved thread.
+    """Open the window, with a saved thread if one is named.
 
-    In a terminal smaller than 60 columns by 15 rows, or with TERM=dumb, it is --plain.
+    THREAD is its title, its id or the beginning of its id; without one the tabs of last time come
+    back. In a terminal smaller than 60 columns by 15 rows, or with TERM=dumb, it is --plain.
+
+    Options count for this run; `koel-chat config edit` is for what is to stay.
+
+    \b
+    Examples:
+      koel-chat chat "Name of a thread"
+      koel-chat chat --model ~/models/qwen.gguf --context-tokens 16384
+      koel-chat chat --theme nord --low-bandwidth
     """
     if model is not None:
         # A model named by hand is checked before the terminal changes in any way.

@@ -62,9 +62,10 @@ def teach_shells() -> None:
 @click.command()
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> int:
-    """Print what makes a shell complete commands, options and threads.
+    """Print the script with which a shell completes koel-chat.
 
-    It belongs into a file that the shell reads when it starts:
+    It completes commands, options and the titles of saved threads, and belongs into a file that
+    the shell reads when it starts:
 
     \b
       bash, ~/.bashrc:  eval "$(koel-chat completion bash)"

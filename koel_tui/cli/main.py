@@ -11,6 +11,7 @@ import click
 from koel_tui import __version__
 from koel_tui.cli.exits import Exit, exit_of
 from koel_tui.cli.lazy import LazyGroup
+from koel_tui.cli.manual import epilog
 from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
 
@@ -59,18 +60,22 @@ class Commands(LazyGroup):
     cls=Commands,
     places=_COMMANDS,
     context_settings={"help_option_names": ["--help"], "max_content_width": 100},
-    epilog="Run `koel-chat COMMAND --help` for the options of a command.",
+    epilog=epilog(),
 )
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 @click.version_option(__version__, prog_name="koel-chat")
 def commands(debug: bool) -> None:
     """Chat with language models on your own machine, a tab per conversation.
 
+    Without a command it runs `chat`, and takes the options of that.
+
     \b
-    koel-chat                    open the window
-    koel-chat THREAD             open the window with a saved thread (its title or id)
-    koel-chat --model FILE.gguf  open the window with another model
-    koel-chat ask "..."          print one answer
+    Examples:
+      koel-chat                       open the window
+      koel-chat "Name of a thread"    open it with a saved thread (title or id)
+      koel-chat --model FILE.gguf     open it with another model
+      koel-chat ask "..."             print one answer
+      koel-chat config edit           change settings, keys and colours
     """
 
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option("--trash", is_flag=True, help="List what was deleted and can be restored.")
 def list_threads(as_json: bool, trash: bool) -> None:
-    """List the saved threads, the one changed last first."""
+    """List the saved threads, the one changed last first.
+
+    A line has the beginning of the id, when the thread was changed, how many messages it has, and
+    its title.
+    """
     from koel_tui.cli.assemble import open_storage
 
     storage = open_storage()
@@ -34,7 +38,7 @@ def list_threads(as_json: bool, trash: bool) -> None:
 @click.argument("thread", shell_complete=saved)
 @click.option("--json", "as_json", is_flag=True, help="Print the state as it is saved.")
 def show(thread: str, as_json: bool) -> None:
-    """Print a thread."""
+    """Print the messages of a thread."""
     from koel_tui.cli.assemble import open_storage
 
     asyncio.run(_show(open_storage(), thread, as_json))
