@@ -32,6 +32,11 @@ def roles_dir() -> Path:
     return config_file().parent / "roles"
 
 
+def themes_dir() -> Path:
+    """Return the directory of the user's own themes; it need not exist."""
+    return config_file().with_name("themes")
+
+
 def state_dir() -> Path:
     """Return the directory of what the window remembers: its tabs, drafts and history."""
     return platformdirs.user_state_path(_APP, appauthor=False)

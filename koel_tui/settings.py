@@ -1,44 +1,84 @@
 """Settings of the program: flags first, then KOEL_* variables, then config.toml, then defaults."""
 
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from koel_tui import paths
+from koel_tui.origins import PREFIX, Origin, line_of, origin_of, variable_of
 
 
 class SettingsError(Exception):
     """The configuration cannot be used; the message names the place, the key and the reason."""
 
 
+def _flat(table: object) -> object:
+    """Return a table of keys as names and comma lists: `tab.new` is a table in TOML, too."""
+    return dict(_pairs(table, "")) if isinstance(table, Mapping) else table
+
+
+def _pairs(table: Mapping[Any, Any], above: str) -> Iterator[tuple[str, object]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _pairs(value, f"{above}{name}.")
+        elif isinstance(value, list):
+            yield f"{above}{name}", ",".join(map(str, value))
+        else:
+            yield f"{above}{name}", value
+
+
+ChosenKeys = Annotated[Mapping[str, str], BeforeValidator(_flat), AfterValidator(MappingProxyType)]
+
+
 class Settings(BaseSettings):
     """Everything a user can set for the whole program."""
 
-    model_config = SettingsConfigDict(env_prefix="KOEL_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    model: Path | None = Field(None, description="GGUF file to run; none: the bundled starter.")
+    model: Path | None = Field(
+        None,
+        description="GGUF file to run; none: the bundled starter.",
+        examples=["~/models/qwen.gguf"],
+    )
     max_sessions: int = Field(8, ge=1, le=256, description="Open model contexts at most.")
     parallel: int = Field(1, ge=1, le=64, description="Answers written at the same time.")
     context_tokens: int | None = Field(
-        None, ge=256, description="Window in tokens (prompt and answer); none: the model's own."
+        None,
+        ge=256,
+        description="Window in tokens (prompt and answer); none: the model's own.",
+        examples=[8192],
     )
     max_output_tokens: int = Field(2048, ge=1, description="Longest answer in tokens.")
     gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1: all that fit.")
-    threads: int | None = Field(None, ge=1, description="CPU threads; none: physical cores.")
-    system: str | None = Field(None, description="System prompt of new threads.")
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads; none: physical cores.", examples=[4]
+    )
+    system: str | None = Field(
+        None, description="System prompt of new threads.", examples=["Answer briefly."]
+    )
     temperature: float = Field(0.8, ge=0, le=5, description="0 always takes the likeliest token.")
-    seed: int | None = Field(None, ge=0, lt=2**32, description="Fixed seed; none: random.")
+    seed: int | None = Field(
+        None, ge=0, lt=2**32, description="Fixed seed; none: random.", examples=[42]
+    )
     titles: bool = Field(True, description="Titles of threads made by the model when it is idle.")
     plain: bool = Field(False, description="A line program for screen readers, no window.")
     low_bandwidth: bool = Field(False, description="Paint rarely, for slow connections.")
-    theme: str = Field("textual-dark", description="Name of a Textual theme.")
+    theme: str = Field("textual-dark", description="Name of a theme, your own ones included.")
+    keys: ChosenKeys = Field(
+        default_factory=lambda: MappingProxyType({}),
+        description='Keys of the window by what they do; several with commas, "none" for no key.',
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -59,14 +99,40 @@ def load_settings(**flags: Any) -> Settings:
 
     Raises `SettingsError` naming the first thing wrong, never showing a value.
     """
+    given = {name: value for name, value in flags.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        return Settings(**given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise SettingsError(
-            f"Setting {name!r}: {first['msg']}. "
-            f"Correct the flag, KOEL_{name.upper()} or {paths.config_file()}."
-        ) from None
+        path = [str(part) for part in first["loc"]] or ["settings"]
+        if first["type"] == "extra_forbidden":
+            raise unusable(path, _unknown(path[0])) from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise unusable(path, why, flag=path[0] in given) from None
+    except UnreadableVariable as error:
+        name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
+        raise unusable([name], "Text that is not JSON, which it has to be there") from None
     except (OSError, ValueError) as error:
         raise SettingsError(f"Cannot read {paths.config_file()}: {error}.") from None
+
+
+def unusable(path: Sequence[str], why: str, *, flag: bool = False) -> SettingsError:
+    """Return the error of a setting that cannot be used, which says where to correct it."""
+    return SettingsError(f"Setting {'.'.join(path)!r}: {why}. Correct {_place(path, flag)}.")
+
+
+def _place(path: Sequence[str], flag: bool) -> str:
+    if flag:
+        return "the flag"
+    line = line_of(path)
+    in_file = f"{paths.config_file()}" if line is None else f"line {line} of {paths.config_file()}"
+    if origin_of(path[0]) is not Origin.ENVIRONMENT:
+        return in_file
+    # Tables of both are put together: what is wrong may stand in either.
+    both = line is not None and len(path) > 1
+    return f"{variable_of(path[0])} or {in_file}" if both else variable_of(path[0])
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, 1)
+    return "There is no such setting" + (f"; {near[0]!r} comes nearest" if near else "")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem, exit_named
 from koel_tui.cli.options import model_option, window_options
 from koel_tui.text import repair, safe_text
@@ -26,11 +27,26 @@ if TYPE_CHECKING:
 @click.option("--temperature", type=click.FloatRange(0, 5), help="0 takes the likeliest words.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Same seed, same answer.")
 @click.option("--max-output-tokens", type=click.IntRange(1), help="Longest answer in tokens.")
-@click.option("--thread", help="Saved thread to go on with (title or id); the answer is saved.")
+@click.option(
+    "--thread",
+    shell_complete=saved,
+    help="Saved thread to go on with (title or id); the answer is saved.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 @window_options
 def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -> int:
-    """Print one answer. QUESTION and what is piped in are sent together."""
+    """Print one answer to QUESTION.
+
+    What is piped in is sent below the question, or alone where there is none. Without --thread
+    nothing is saved.
+
+    \b
+    Examples:
+      koel-chat ask "Why is the sea salty?"
+      git diff | koel-chat ask "Review this."
+      koel-chat ask --thread "Trip to Rome" "And where to eat?"
+      koel-chat ask --json --temperature 0 "Say hello." | jq -r .text
+    """
     prompt = _prompt(question)
     from koel_tui.settings import load_settings
 

@@ -30,9 +30,15 @@ _LEGEND = (
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 @click.option("--quick", is_flag=True, help="One round of less: a minute or so, rough figures.")
 def bench(model: Path | None, as_json: bool, quick: bool) -> int:
-    """Measure speed and memory with your model on this machine, some minutes long.
+    """Measure speed and memory with your model on this machine.
 
-    Run it with nothing else going on: another busy program changes the figures many times over.
+    It takes some minutes. Run it with nothing else going on: another busy program changes the
+    figures many times over.
+
+    \b
+    Examples:
+      koel-chat bench --quick
+      koel-chat bench --model ~/models/qwen.gguf --json > figures.json
     """
     from koel_tui.engine.bench import QUICK, STANDARD
     from koel_tui.models import choose_model

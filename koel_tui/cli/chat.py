@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui import paths
+from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.heap import keep_one_heap
 from koel_tui.cli.options import look_options, model_option, window_options
@@ -23,7 +25,7 @@ KEY_FILE = "keys.json"
 
 
 @click.command()
-@click.argument("thread", required=False)
+@click.argument("thread", required=False, shell_complete=saved)
 @model_option
 @click.option("--max-sessions", type=click.IntRange(1, 256), help="Open contexts at most (8).")
 @click.option(
@@ -39,9 +41,18 @@ def chat(
     low_bandwidth: bool,
     **flags: Any,
 ) -> int:
-    """Open the window; THREAD is the title or id of a saved thread.
+    """Open the window, with a saved thread if one is named.
 
-    In a terminal smaller than 60 columns by 15 rows, or with TERM=dumb, it is --plain.
+    THREAD is its title, its id or the beginning of its id; without one the tabs of last time come
+    back. In a terminal smaller than 60 columns by 15 rows, or with TERM=dumb, it is --plain.
+
+    Options count for this run; `koel-chat config edit` is for what is to stay.
+
+    \b
+    Examples:
+      koel-chat chat "Name of a thread"
+      koel-chat chat --model ~/models/qwen.gguf --context-tokens 16384
+      koel-chat chat --theme nord --low-bandwidth
     """
     if model is not None:
         # A model named by hand is checked before the terminal changes in any way.
@@ -62,8 +73,6 @@ def chat(
         from koel_tui.settings import load_settings
 
         return backend(load_settings(model=model, **flags), storage)
-
-    from koel_tui import paths
 
     # Tabs, drafts and history are kept in clear: with encrypted threads they are not kept at all.
     home = paths.state_dir() if storage is None else None
@@ -87,10 +96,17 @@ def _in_window(
     if start.low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
     from koel_tui.ui.app import KoelApp
+    from koel_tui.ui.keymap import keymap_of
 
     keep_one_heap()
     app = KoelApp(
-        connect, thread=thread, theme=start.theme, home=home, low_bandwidth=start.low_bandwidth
+        connect,
+        thread=thread,
+        theme=start.theme,
+        home=home,
+        low_bandwidth=start.low_bandwidth,
+        keymap=keymap_of(start.keys),
+        themes=paths.themes_dir(),
     )
     app.run()
     return app.return_code or 0, app.fatal
@@ -115,8 +131,6 @@ def _in_plain_mode(
 
 def _unlocked_storage() -> "FileStorage | None":
     """Return encrypted threads, opened while the terminal is still the shell's; None in clear."""
-    from koel_tui import paths
-
     if not (paths.threads_dir() / KEY_FILE).exists():
         return None
     from koel_tui.cli.assemble import open_storage

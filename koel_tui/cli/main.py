@@ -1,23 +1,30 @@
 """The entry point: finds the command, runs it, and turns its errors into messages and codes."""
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from koel_tui import __version__
 from koel_tui.cli.exits import Exit, exit_of
 from koel_tui.cli.lazy import LazyGroup
+from koel_tui.cli.manual import epilog
 from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _COMMANDS = {
     "chat": "koel_tui.cli.chat:chat",
     "ask": "koel_tui.cli.ask:ask",
     "bench": "koel_tui.cli.bench:bench",
     "threads": "koel_tui.cli.threads:threads",
+    "config": "koel_tui.cli.config:config",
+    "completion": "koel_tui.cli.completion:completion",
 }
 
 
@@ -29,27 +36,46 @@ class Commands(LazyGroup):
         own = {"--help", "--version", *_COMMANDS}
         debug = args[:1] == ["--debug"]
         rest = args[1:] if debug else args
-        if not rest or rest[0] not in own:
-            rest = ["chat", *rest]
+        # A shell that completes the first word has typed none yet: it may be any of them.
+        if rest or not ctx.resilient_parsing:
+            rest = rest if rest[:1] and rest[0] in own else ["chat", *rest]
         return super().parse_args(ctx, [*(["--debug"] if debug else []), *rest])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """Return what the first word may be: a command, a thread, or an option of either."""
+        found = super().shell_complete(ctx, incomplete)
+        chat = self.get_command(ctx, "chat")
+        if chat is None:
+            return found
+        with chat.make_context("chat", [], parent=ctx, resilient_parsing=True) as opened:
+            if incomplete.startswith("-"):
+                known = {item.value for item in found}
+                own = chat.shell_complete(opened, incomplete)
+                return found + [item for item in own if item.value not in known]
+            (thread,) = (each for each in chat.params if each.name == "thread")
+            return found + thread.shell_complete(opened, incomplete)
 
 
 @click.group(
     cls=Commands,
     places=_COMMANDS,
     context_settings={"help_option_names": ["--help"], "max_content_width": 100},
-    epilog="Run `koel-chat COMMAND --help` for the options of a command.",
+    epilog=epilog(),
 )
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 @click.version_option(__version__, prog_name="koel-chat")
 def commands(debug: bool) -> None:
     """Chat with language models on your own machine, a tab per conversation.
 
+    Without a command it runs `chat`, and takes the options of that.
+
     \b
-    koel-chat                    open the window
-    koel-chat THREAD             open the window with a saved thread (its title or id)
-    koel-chat --model FILE.gguf  open the window with another model
-    koel-chat ask "..."          print one answer
+    Examples:
+      koel-chat                       open the window
+      koel-chat "Name of a thread"    open it with a saved thread (title or id)
+      koel-chat --model FILE.gguf     open it with another model
+      koel-chat ask "..."             print one answer
+      koel-chat config edit           change settings, keys and colours
     """
 
 
@@ -58,6 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if logging.lastResort is not None:  # what writes warnings to stderr where nobody else does
         logging.lastResort.setFormatter(SafeFormatter())
+    if "_KOEL_CHAT_COMPLETE" in os.environ:  # a shell asks, which click answers
+        from koel_tui.cli.completion import teach_shells
+
+        teach_shells()
     sys.exit(run(words))
 
 

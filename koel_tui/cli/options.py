@@ -22,9 +22,21 @@ def model_option(command: F) -> F:
 def window_options(command: F) -> F:
     """Add the options that size the window of tokens and the machine's use."""
     for option in (
-        click.option("--threads", type=click.IntRange(1), help="CPU threads to decode with."),
-        click.option("--gpu-layers", type=click.IntRange(-1), help="Layers on the GPU; -1: all."),
-        click.option("--context-tokens", type=click.IntRange(256), help="Window in tokens."),
+        click.option(
+            "--threads",
+            type=click.IntRange(1),
+            help="CPU threads to decode with (default: one for each core).",
+        ),
+        click.option(
+            "--gpu-layers",
+            type=click.IntRange(-1),
+            help="Layers on the GPU; -1: all that fit (default).",
+        ),
+        click.option(
+            "--context-tokens",
+            type=click.IntRange(256),
+            help="Window in tokens, prompt and answer together.",
+        ),
     ):
         command = option(command)
     return command

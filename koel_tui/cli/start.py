@@ -1,10 +1,9 @@
 """What the start has to know before there is anything to see."""
 
-import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from koel_tui import paths
+from koel_tui.origins import settles
 
 MIN_COLUMNS = 60
 MIN_ROWS = 15
@@ -18,6 +17,7 @@ class Start:
     theme: str | None = None
     plain: bool = False
     low_bandwidth: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start:
@@ -27,21 +27,12 @@ def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start
     named. Raises `SettingsError`.
     """
     given = Start(theme, plain, low_bandwidth)
-    if not _any_is_named(Start.__slots__):
+    if not settles(Start.__slots__):
         return given
     from koel_tui.settings import load_settings
 
     settings = load_settings(theme=theme, plain=plain or None, low_bandwidth=low_bandwidth or None)
-    return Start(settings.theme, settings.plain, settings.low_bandwidth)
-
-
-def _any_is_named(names: Iterable[str]) -> bool:
-    try:
-        config = paths.config_file().read_text("utf-8", "replace")
-    except OSError:
-        config = ""
-    environment = [name.upper() for name in os.environ]
-    return any(name in config or f"KOEL_{name}".upper() in environment for name in names)
+    return Start(settings.theme, settings.plain, settings.low_bandwidth, settings.keys)
 
 
 def misfit(columns: int, rows: int, terminal: str | None) -> str:

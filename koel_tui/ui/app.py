@@ -15,10 +15,12 @@ from koel_tui.text import safe_text
 from koel_tui.ui import inside
 from koel_tui.ui.conversing import ConversingApp
 from koel_tui.ui.garbage import Garbage
-from koel_tui.ui.keys import KEYS, PROMPT_KEYS, bindings
+from koel_tui.ui.keymap import KeyMap
+from koel_tui.ui.keys import KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
 from koel_tui.ui.pastes import joined
 from koel_tui.ui.saved import told_of_conflicts
+from koel_tui.ui.themes import OwnThemes
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
@@ -43,16 +45,19 @@ class KoelApp(ConversingApp):
         theme: str | None = None,
         home: Path | None = None,
         low_bandwidth: bool = False,
+        keymap: KeyMap | None = None,
+        themes: Path | None = None,
     ) -> None:
         super().__init__(home, low_bandwidth=low_bandwidth)
         inside.outlive_terminal()
         inside.wear_belt()
-        inside.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
+        (keymap or KeyMap()).bind(self, self._pane.prompt)
         # A label that changes would move the line under the tabs for a third of a second.
         self.animation_level = "none"
         self._connect = connect
         self._wanted_thread = thread
         self._wanted_theme = theme
+        self._own_themes = OwnThemes(themes, lambda problem: self._tell(problem, "warning"))
         self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
@@ -66,6 +71,8 @@ class KoelApp(ConversingApp):
 
     async def on_mount(self) -> None:
         """Show the tabs of last time, empty; all that takes time comes after they are painted."""
+        if self._wanted_theme and self._wanted_theme not in self.available_themes:
+            await self._own_themes.register(self)  # now, so that it is there at the first paint
         if self._wanted_theme in self.available_themes:
             self.theme = self._wanted_theme
         elif self._wanted_theme:
@@ -134,7 +141,7 @@ class KoelApp(ConversingApp):
         """Return the commands of the palette."""
         from koel_tui.ui.commands import commands
 
-        return commands(self)
+        return commands(self, inside.keys_by_id(self))
 
     # How it works
 
@@ -157,6 +164,7 @@ class KoelApp(ConversingApp):
 
     async def _start(self) -> None:
         self._pane.prompt.recall(await self._memory.history())
+        await self._own_themes.register(self)
         backend = await self._startup.connect(self._connect)
         self._garbage.begin()
         if backend is not None and self._leaving:

@@ -1,17 +1,20 @@
 """The commands of the palette: everything a key does, and what has no key."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from textual.app import App, SystemCommand
 
 from koel_tui.ui.keys import KEYS, spoken
 
 
-def commands(app: App[int]) -> Iterable[SystemCommand]:
-    """Return the commands of the palette, each with the key that does the same."""
+def commands(app: App[int], in_force: Mapping[str, Sequence[str]]) -> Iterable[SystemCommand]:
+    """Return the commands of the palette, each with the key that does the same.
+
+    `in_force` has the keys by binding id.
+    """
     for key in KEYS:
         if key.command:
-            names = " ".join(spoken(key.names))
+            names = " ".join(spoken(in_force.get(key.id, ())))
             yield SystemCommand(key.command, names, _runner(app, key.action))
     yield SystemCommand("Theme", "other colours", app.action_change_theme)
 

@@ -10,24 +10,28 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from koel_tui.ui.keys import KEYS, PROMPT_KEYS, TAB_COUNT, Key, spoken
+from koel_tui.ui.keys import KEYS, PROMPT_KEYS, TAB_COUNT, leaving, spoken
 
 _ORDER = ("Prompt", "Conversation", "Tabs", "Program")
+_NUMBERED = [f"tab.{number}" for number in range(1, TAB_COUNT + 1)]
 
 
 class Help(ModalScreen[None]):
-    """Shows every key, grouped; `remapped` has the keys in force by binding id."""
+    """Shows every key, grouped; `in_force` has the keys by binding id."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q,enter", "dismiss", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter", "dismiss", "Leave"),
+        leaving("help"),
+    ]
 
-    def __init__(self, remapped: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, in_force: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
-        self._remapped = remapped
+        self._in_force = in_force
 
     def compose(self) -> ComposeResult:
         """Yield the list; it scrolls where it does not fit."""
         with VerticalScroll(id="panel"):
-            yield Static(key_list(self._remapped))
+            yield Static(key_list(self._in_force))
 
     def on_mount(self) -> None:
         """Say what the panel is and how to leave it."""
@@ -36,24 +40,36 @@ class Help(ModalScreen[None]):
         panel.border_subtitle = "esc leaves"
 
 
-def key_list(remapped: Mapping[str, Sequence[str]]) -> Content:
+def key_list(in_force: Mapping[str, Sequence[str]]) -> Content:
     """Return the keys as text, grouped, in two columns; of several keys for one thing, two."""
     rows: list[Content] = []
+    by_number = _numbered(in_force)
     for group in _ORDER:
         if rows:
             rows.append(Content(""))
         rows.append(Content.styled(group, "bold"))
         for key in (*PROMPT_KEYS, *KEYS):
-            if key.group == group and (line := _line(key, remapped)):
-                rows.append(line)
+            if key.group != group or (by_number and key.id in _NUMBERED[1:]):
+                continue
+            if by_number and key.id == _NUMBERED[0]:
+                rows.append(_row(by_number, "go to that tab"))
+            else:
+                rows.append(_row(" ".join(spoken(in_force.get(key.id, ()))), key.help))
     return Content("\n").join(rows)
 
 
-def _line(key: Key, remapped: Mapping[str, Sequence[str]]) -> Content | None:
-    names = " ".join(spoken(remapped.get(key.id, key.names)))
-    text = key.help
-    if key.id == "tab.1":
-        names, text = f"alt+1 … alt+{TAB_COUNT}", "go to that tab"
-    elif key.id.startswith("tab.") and key.id[4:].isdigit():
-        return None
-    return Content.assemble((f"  {names:<17} ", "$text-accent"), text)
+def _numbered(in_force: Mapping[str, Sequence[str]]) -> str:
+    """Return the keys of the tabs as one where they differ by the number only, else nothing."""
+    before = {
+        name.removesuffix(str(number)) if name.endswith(str(number)) else ""
+        for number, tab in enumerate(_NUMBERED, 1)
+        for name in in_force.get(tab, ("",))
+    }
+    if len(before) > 1 or "" in before:
+        return ""
+    (same,) = before
+    return f"{same}1 … {same}{TAB_COUNT}"
+
+
+def _row(names: str, text: str) -> Content:
+    return Content.assemble((f"  {names or 'no key':<17} ", "$text-accent"), text)

@@ -17,12 +17,13 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
 from textual.await_complete import AwaitComplete
-from textual.binding import Binding, BindingsMap
+from textual.binding import Binding, BindingsMap, BindingType
 from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
 from textual.geometry import Size
+from textual.keys import REPLACED_KEYS, _character_to_key, key_to_character
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.theme import ThemeProvider
@@ -35,6 +36,8 @@ from koel_tui.text import drop_controls, safe_input, safe_line
 _log = logging.getLogger(__name__)
 
 _NAMED = {"enter": ("\r", "\n")}
+_OPENERS = tuple(f"\x1b{opener}..." for opener in "[]NOPX^_\\")
+"""What control sequences and strings of terminals begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,49 @@ def teach_alt_keys(keys: Iterable[str]) -> None:
 
 def _sequences(key: str) -> list[str]:
     *modifiers, name = key.split("+")
-    characters = _NAMED.get(name, (name,) if len(name) == 1 else ())  # alt+up is known as it is
+    character = character_of(name) or ""  # alt+up has none, and is known as it is
+    characters = _NAMED.get(name, (character,) if character.isprintable() else ())
     if modifiers == ["alt"]:
-        return [f"\x1b{character}" for character in characters]
+        return [f"\x1b{character}" for character in characters if character]
     if modifiers == ["alt", "shift"]:
-        return [f"\x1b{character.upper()}" for character in characters]
+        return [f"\x1b{character.upper()}" for character in characters if character.islower()]
     return []
+
+
+def name_of_character(character: str) -> str:
+    """Return what Textual calls the key of a character."""
+    return _character_to_key(character)
+
+
+def character_of(name: str) -> str | None:
+    """Return the character whose key has this name, None where the key is none of a character."""
+    return key_to_character(REPLACED_KEYS.get(name, name))
+
+
+def begins_others(key: str) -> bool:
+    """Say whether a terminal sends for this key what it begins the sequences of others with."""
+    return any(
+        known.startswith(sequence) and known != sequence
+        for sequence in _sequences(key)
+        for known in (*ANSI_SEQUENCES_KEYS, *_OPENERS)
+    )
+
+
+def rebind(
+    node: DOMNode,
+    bindings: Iterable[BindingType],
+    inherited: type[DOMNode] | None = None,
+    freed: Iterable[str] = (),
+) -> None:
+    """Give a widget or app these bindings in place of its own, before it is mounted.
+
+    It keeps those of the class `inherited`, without the keys `freed`.
+    """
+    kept = inherited._merged_bindings if inherited else None
+    keys = dict(kept.key_to_bindings) if kept else {}
+    for key in freed:
+        keys.pop(key, None)
+    node._bindings = BindingsMap.from_keys({**keys, **BindingsMap(bindings).key_to_bindings})
 
 
 def bindings_of(node: DOMNode, key: str) -> list[Binding]:

@@ -8,8 +8,11 @@ from textual.binding import Binding, BindingType
 
 Group = Literal["Tabs", "Conversation", "Prompt", "Program"]
 
-_SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc", "at": "@"}
+SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc", "at": "@"}
+"""Names of keys as a person reads them, where Textual has others."""
 
+LEAVING = "leave."
+"""What the ids of keys that leave a panel begin with; the rest is that of the key to it."""
 TAB_COUNT = 9
 """Tabs with a key of their own."""
 
@@ -33,7 +36,7 @@ class Key:
     @property
     def names(self) -> list[str]:
         """The keys that do it."""
-        return self.keys.split(",")
+        return [name for name in self.keys.split(",") if name]
 
     def binding(self) -> Binding:
         """Return the Textual binding of this key."""
@@ -131,17 +134,23 @@ PROMPT_KEYS: tuple[Key, ...] = (
     Key("prompt.send", "enter", "send", "send", "Prompt"),
     Key("prompt.newline", "ctrl+j,alt+enter,shift+enter", "newline", "new line", "Prompt"),
     Key("prompt.attach", "at", "attach", "attach a file, or drop it", "Prompt"),
-    Key("prompt.previous", "up", "cursor_up", "earlier prompt (first line)", "Prompt"),
-    Key("prompt.next", "down", "cursor_down", "later prompt (last line)", "Prompt"),
+    Key("prompt.previous", "up", "previous", "earlier prompt (first line)", "Prompt"),
+    Key("prompt.next", "down", "next", "later prompt (last line)", "Prompt"),
 )
 """Keys of the prompt; the usual editing keys of Textual's TextArea work besides."""
 
 
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
-    """Return the Textual bindings of `keys`."""
-    return [key.binding() for key in keys]
+    """Return the Textual bindings of `keys`, without what has no key."""
+    return [key.binding() for key in keys if key.names]
+
+
+def leaving(opener: str) -> Binding:
+    """Return the binding with which a panel goes on the key that it came on, by its id."""
+    key = next(key for key in KEYS if key.id == opener)
+    return Binding(key.keys, "dismiss", show=False, id=f"{LEAVING}{opener}")
 
 
 def spoken(keys: Sequence[str]) -> list[str]:
     """Return the names of keys as a person reads them; of several for one thing, two."""
-    return ["+".join(_SHORT.get(part, part) for part in key.split("+")) for key in keys[:2]]
+    return ["+".join(SHORT.get(part, part) for part in key.split("+")) for key in keys[:2]]

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.keys import leaving
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.saved import SavedThread, has_words
 from koel_tui.ui.tabbar import Label
@@ -70,7 +71,7 @@ class QueuePicker(Picker[QueuedChoice]):
         "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("alt+q", "dismiss", show=False),
+        leaving("queue"),
         Binding("delete,ctrl+d", "drop", show=False, priority=True),
     ]
 
@@ -89,21 +90,21 @@ class SavedPicker(Picker[SavedThread]):
     """The saved threads, to open one."""
 
     WORDING = Wording("Saved threads", "Type to find a thread", "Nothing is saved yet", "opens")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("tab.open")]
 
 
 class TabPicker(Picker[TabChoice]):
     """The open tabs, to go to one."""
 
     WORDING = Wording("Open tabs", "Type to find a tab", "No tab is open", "goes there")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("f4,alt+0", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("tab.find")]
 
 
 class LinkPicker(Picker[LinkChoice]):
     """The links of an answer, to follow one."""
 
     WORDING = Wording("Links", "Type to find a link", "There is no link", "shows where it leads")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("alt+l", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("links")]
 
 
 class BesidePicker(Picker[TabChoice]):
@@ -112,7 +113,7 @@ class BesidePicker(Picker[TabChoice]):
     WORDING = Wording(
         "Side by side", "Type to find a tab", "No other tab is open", "shows it beside this tab"
     )
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("alt+s", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("tab.beside")]
 
 
 def besides(tabs: Iterable[tuple[Conversation, Label]], front: Conversation) -> list[TabChoice]:

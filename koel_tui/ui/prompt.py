@@ -120,23 +120,31 @@ class Prompt(TextArea):
         """Start a new line."""
         self._type("\n")
 
-    def action_cursor_up(self, select: bool = False) -> None:
+    def action_previous(self) -> None:
         """Move up; from the first line to the prompt sent before."""
-        if select:
-            raise SkipAction  # shift+up scrolls the transcript
         if self.navigator.is_first_wrapped_line(self.cursor_location):
             self._walk(-1)
         else:
-            super().action_cursor_up(select)
+            self.action_cursor_up()
 
-    def action_cursor_down(self, select: bool = False) -> None:
+    def action_next(self) -> None:
         """Move down; from the last line to the prompt sent after."""
-        if select:
-            raise SkipAction  # shift+down scrolls the transcript
         if self.navigator.is_last_wrapped_line(self.cursor_location):
             self._walk(1)
         else:
-            super().action_cursor_down(select)
+            self.action_cursor_down()
+
+    def action_cursor_up(self, select: bool = False) -> None:
+        """Leave shift+up to the transcript."""
+        if select:
+            raise SkipAction
+        super().action_cursor_up()
+
+    def action_cursor_down(self, select: bool = False) -> None:
+        """Leave shift+down to the transcript."""
+        if select:
+            raise SkipAction
+        super().action_cursor_down()
 
     def action_undo(self) -> None:
         """Take the last edit back, from where there is text in any case.

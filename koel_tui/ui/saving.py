@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from koel_tui.text import safe_line
 from koel_tui.ui.code import NO_CODE, Code, code_blocks
+from koel_tui.ui.keys import leaving
 from koel_tui.ui.new_file import name_for, write_new
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.saved import has_words
@@ -48,13 +49,16 @@ class CodePicker(Picker[CodeChoice]):
     """The code blocks of an answer, to save one."""
 
     WORDING = Wording("Code blocks", "Type to find a block", "There is no code block", "saves")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("alt+shift+b", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("save.code")]
 
 
 class NamePanel(ModalScreen[Path]):
     """Asks for the name of a file until it is written. Returns its path, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,alt+shift+b", "dismiss", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Leave"),
+        leaving("save.code"),
+    ]
 
     def __init__(self, name: str, text: str, directory: Path | None = None) -> None:
         """Make the panel; `name` is proposed, `text` is what is written.

@@ -16,6 +16,7 @@ from textual.widgets import Input, Static, TextArea
 
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
+from koel_tui.ui.keys import leaving
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.roles import Role, Roles
 from koel_tui.ui.saved import has_words
@@ -68,7 +69,8 @@ class ThreadPanel(ModalScreen[Filled]):
     """Asks for what a thread wants. Returns it, or None when it is to stay as it is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f2", "dismiss", "Leave"),
+        Binding("escape", "dismiss", "Leave"),
+        leaving("thread.settings"),
         Binding("ctrl+o", "choose_role", show=False, priority=True),
         Binding("ctrl+s", "keep_role", show=False, priority=True),
         Binding("up", "app.focus_previous", show=False),

@@ -15,6 +15,7 @@ from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage, SessionStorage
 from koel_tui.ui.app import KoelApp
 from koel_tui.ui.backend import Backend
+from koel_tui.ui.keymap import KeyMap
 from koel_tui.ui.message import MessageView
 from koel_tui.ui.prompt import Prompt
 from koel_tui.ui.transcript import Transcript
@@ -149,6 +150,8 @@ async def opened(
     connect: Callable[[], Backend] | None = None,
     home: Path | None = None,
     low_bandwidth: bool = False,
+    keymap: KeyMap | None = None,
+    themes: Path | None = None,
 ) -> AsyncIterator[Window]:
     """Open a window on a scripted agent; it is connected unless the agent still loads."""
     scripted = agent or ScriptedAgent()
@@ -158,6 +161,8 @@ async def opened(
         theme=theme,
         home=home,
         low_bandwidth=low_bandwidth,
+        keymap=keymap,
+        themes=themes,
     )
     async with app.run_test(size=size, notifications=True) as pilot:
         window = Window(pilot, app, scripted)

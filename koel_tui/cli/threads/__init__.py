@@ -25,4 +25,10 @@ def threads() -> None:
     """List, search, change, move and encrypt saved threads.
 
     THREAD is always a title, an id or the beginning of an id.
+
+    \b
+    Examples:
+      koel-chat threads list
+      koel-chat threads search harbour storm
+      koel-chat threads export "Trip to Rome" --format html
     """

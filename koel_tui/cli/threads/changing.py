@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from koel_tui.cli.completing import deleted, saved
 from koel_tui.cli.exits import UsageProblem
 from koel_tui.cli.threads.named import named_summary, named_thread
 from koel_tui.text import repair, safe_line, safe_text
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("thread")
+@click.argument("thread", shell_complete=saved)
 @click.argument("title")
 def rename(thread: str, title: str) -> None:
-    """Give THREAD the title TITLE."""
+    """Give a thread another title.
+
+    \b
+    Example:
+      koel-chat threads rename 3f2a "Trip to Rome"
+    """
     from koel_tui.cli.assemble import open_storage
 
     new = " ".join(repair(title).split())
@@ -29,18 +35,24 @@ def rename(thread: str, title: str) -> None:
 
 
 @click.command()
-@click.argument("threads", metavar="THREAD...", nargs=-1, required=True)
+@click.argument("threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=saved)
 def delete(threads: tuple[str, ...]) -> None:
-    """Move threads to the trash, from where `restore` brings them back."""
+    """Move threads to the trash.
+
+    `koel-chat threads restore` brings them back.
+    """
     from koel_tui.cli.assemble import open_storage, snapshots
 
     asyncio.run(_delete(open_storage(), snapshots(), threads))
 
 
 @click.command()
-@click.argument("threads", metavar="THREAD...", nargs=-1, required=True)
+@click.argument("threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=deleted)
 def restore(threads: tuple[str, ...]) -> None:
-    """Bring deleted threads back from the trash; `list --trash` shows them."""
+    """Bring deleted threads back from the trash.
+
+    `koel-chat threads list --trash` shows what is in it.
+    """
     from koel_tui.cli.assemble import open_storage
 
     asyncio.run(_restore(open_storage(), threads))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.threads.named import named_thread
 from koel_tui.text import safe_line, safe_text
@@ -20,7 +21,7 @@ _IMPORTS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
 
 
 @click.command()
-@click.argument("thread")
+@click.argument("thread", shell_complete=saved)
 @click.option(
     "--format", "form", type=click.Choice(_EXPORTS), default="markdown", help="Default: markdown."
 )
@@ -34,6 +35,11 @@ def export(thread: str, form: str, output: Path | None, force: bool) -> None:
     """Write a thread to a file: Markdown, HTML, our JSON or Koel's.
 
     What is exported is in clear, also where the saved threads are encrypted.
+
+    \b
+    Examples:
+      koel-chat threads export "Trip to Rome"
+      koel-chat threads export 3f2a --format json --output - | jq .
     """
     from koel_tui.cli.assemble import open_storage
 
@@ -49,10 +55,16 @@ def export(thread: str, form: str, output: Path | None, force: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a thread.")
 def import_threads(files: tuple[Path, ...], form: str | None, as_json: bool) -> int:
-    """Add the threads in FILEs to the saved ones; nothing there is overwritten.
+    """Add the threads in files to the saved ones.
 
-    Known are the JSON of koel-chat and of Koel, exports of ChatGPT (conversations.json, or the zip
-    with it), and the databases of oterm (store.db), elia (elia.sqlite) and llm (logs.db).
+    Nothing there is overwritten. Known are the JSON of koel-chat and of Koel, exports of ChatGPT
+    (conversations.json, or the zip with it), and the databases of oterm (store.db), elia
+    (elia.sqlite) and llm (logs.db).
+
+    \b
+    Examples:
+      koel-chat threads import conversations.json
+      koel-chat threads import --format llm ~/.config/io.datasette.llm/logs.db
     """
     from koel_tui.cli.assemble import open_storage
     from koel_tui.storage.exchange import ImportFormat

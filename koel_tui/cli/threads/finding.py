@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, help="Hits at most (20).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Search titles and messages for all of WORDS, the best hits first.
+    """Search titles and messages, the best hits first.
 
-    The last word may be the beginning of one.
+    All of WORDS have to be there; the last may be the beginning of a word. A hit is the thread
+    and an excerpt with the words.
+
+    \b
+    Examples:
+      koel-chat threads search harbour storm
+      koel-chat threads search harb --limit 3 --json
     """
     from koel_tui.cli.assemble import open_index, open_storage
 

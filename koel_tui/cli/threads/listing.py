@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import UsageProblem
 from koel_tui.cli.threads.named import named_thread
 from koel_tui.text import safe_line, safe_text
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option("--trash", is_flag=True, help="List what was deleted and can be restored.")
 def list_threads(as_json: bool, trash: bool) -> None:
-    """List the saved threads, the one changed last first."""
+    """List the saved threads, the one changed last first.
+
+    A line has the beginning of the id, when the thread was changed, how many messages it has, and
+    its title.
+    """
     from koel_tui.cli.assemble import open_storage
 
     storage = open_storage()
@@ -30,10 +35,10 @@ def list_threads(as_json: bool, trash: bool) -> None:
 
 
 @click.command()
-@click.argument("thread")
+@click.argument("thread", shell_complete=saved)
 @click.option("--json", "as_json", is_flag=True, help="Print the state as it is saved.")
 def show(thread: str, as_json: bool) -> None:
-    """Print a thread."""
+    """Print the messages of a thread."""
     from koel_tui.cli.assemble import open_storage
 
     asyncio.run(_show(open_storage(), thread, as_json))

@@ -31,7 +31,10 @@ def encrypt(keyring: bool) -> None:
 
 @click.command()
 def decrypt() -> None:
-    """Write all saved threads in clear again."""
+    """Write all saved threads in clear again.
+
+    The passphrase is asked for, or read from the file named in KOEL_PASSPHRASE_FILE.
+    """
     from koel_tui.cli.assemble import threads_directory
     from koel_tui.cli.unlocking import unlocked
     from koel_tui.storage import decrypt_threads
@@ -49,7 +52,10 @@ def decrypt() -> None:
     help="File with the new passphrase (default: it is asked for).",
 )
 def passphrase(keyring: bool, new_file: Path | None) -> None:
-    """Change the passphrase of encrypted threads. No thread is written anew."""
+    """Change the passphrase of encrypted threads.
+
+    No thread is written anew: only the key to them.
+    """
     from koel_tui.cli.assemble import threads_directory
     from koel_tui.cli.unlocking import maker, unlocked
     from koel_tui.storage import change_key

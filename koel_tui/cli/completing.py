@@ -1,0 +1,69 @@
+"""The saved threads that a shell offers while their name is typed."""
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from koel_tui.storage import Summary
+
+Items = list["CompletionItem[str]"]
+_MOST = 200
+"""Threads looked at, those changed last: a shell does not wait for more."""
+_LONGEST = 100
+_LOST = frozenset(',\\"`$!')
+"""Characters that do not come through the script of one shell or another."""
+
+
+def saved(context: click.Context, argument: click.Parameter, begun: str) -> Items:
+    """Return the saved threads whose title or id begins like this."""
+    return _offered(begun, trash=False)
+
+
+def deleted(context: click.Context, argument: click.Parameter, begun: str) -> Items:
+    """Return the threads in the trash whose title or id begins like this."""
+    return _offered(begun, trash=True)
+
+
+def _offered(begun: str, *, trash: bool) -> Items:
+    from click.shell_completion import CompletionItem
+
+    try:
+        rows = asyncio.run(_summaries(trash=trash))
+    except Exception:
+        return []  # in the middle of a command line there is no place for what is wrong
+    titles = Counter(row.title or row.preview for row in rows)
+    items: Items = []
+    for row in rows:
+        title = row.title or row.preview
+        # An id stands for a title that cannot be typed, or is not the only one of its kind.
+        name = title if titles[title] == 1 and _can_be_typed(title) else row.id
+        for value in dict.fromkeys((name, row.id) if begun else (name,)):
+            if value.startswith(begun) and _can_be_typed(value):
+                items.append(CompletionItem(value, help=safe_line(title, 60) or None))
+                break
+    return items
+
+
+def _can_be_typed(name: str) -> bool:
+    plain = name.isprintable() and safe_line(name, _LONGEST) == name and not _LOST & {*name}
+    return plain and bool(name) and not name.startswith("-")
+
+
+async def _summaries(*, trash: bool) -> "list[Summary]":
+    from koel_tui import paths
+    from koel_tui.cli.chat import KEY_FILE
+
+    directory = paths.threads_dir()
+    if not directory.is_dir() or (directory / KEY_FILE).exists():
+        return []  # nothing is made here, and no passphrase asked for
+    from koel_tui.storage import JsonFileStorage
+
+    storage = JsonFileStorage(directory)
+    return await (storage.trashed() if trash else storage.summaries(_MOST))

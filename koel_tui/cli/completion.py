@@ -1,0 +1,86 @@
+"""`koel-chat completion`: what makes a shell complete the words of a command line."""
+
+import re
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+)
+
+from koel_tui.cli.exits import Exit
+
+PROGRAM = "koel-chat"
+VARIABLE = "_KOEL_CHAT_COMPLETE"
+"""What a shell sets that asks for words; click gives it its name."""
+_SHELLS = ("bash", "zsh", "fish")
+_BARE = re.compile(r"[\w@%+=:./-]*")
+
+# As names of files, readline puts in the backslashes that the title of a thread needs.
+_BASH = """\
+%(complete_func)s() {
+    local answer answers
+    COMPREPLY=()
+    mapfile -t answers < <(
+        IFS=$'\\n'
+        env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" \\
+            %(complete_var)s=bash_complete "$1" 2> /dev/null
+    )
+    for answer in "${answers[@]}"; do
+        case $answer in
+            "") ;;
+            file,*) compopt -o default ;;
+            dir,*) compopt -o dirnames ;;
+            title,*) compopt -o filenames; COMPREPLY+=("${answer#*,}") ;;
+            *) COMPREPLY+=("${answer#*,}") ;;
+        esac
+    done
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+
+class _Bash(BashComplete):
+    """Bash, with values that have spaces in them."""
+
+    source_template = _BASH
+
+    def format_completion(self, item: CompletionItem[str]) -> str:
+        """Return the line that the script above reads."""
+        if item.type == "plain" and not _BARE.fullmatch(item.value):
+            return f"title,{item.value}"
+        return super().format_completion(item)
+
+
+def teach_shells() -> None:
+    """Make click print our script for bash, and answer it."""
+    add_completion_class(_Bash)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(shell: str) -> int:
+    """Print the script with which a shell completes koel-chat.
+
+    It completes commands, options and the titles of saved threads, and belongs into a file that
+    the shell reads when it starts:
+
+    \b
+      bash, ~/.bashrc:  eval "$(koel-chat completion bash)"
+      zsh, ~/.zshrc:    eval "$(koel-chat completion zsh)"
+      fish:             koel-chat completion fish \\
+                          > ~/.config/fish/completions/koel-chat.fish
+
+    Then open a new shell. Bash has to be 4.4 or newer; in ~/.zshrc the line goes
+    below the one with compinit.
+    """
+    from koel_tui.cli.main import commands
+
+    teach_shells()
+    known = get_completion_class(shell)
+    if known is None:
+        return Exit.INTERNAL
+    click.echo(known(commands, {}, PROGRAM, VARIABLE).source(), nl=False)
+    return Exit.OK

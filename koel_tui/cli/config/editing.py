@@ -1,0 +1,74 @@
+"""`koel-chat config edit`."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import click
+
+from koel_tui import paths
+from koel_tui.cli.exits import UsageProblem
+from koel_tui.text import safe_text
+
+
+@click.command()
+def edit() -> None:
+    """Open config.toml in $VISUAL or $EDITOR, and check it afterwards.
+
+    Where there is none yet, it begins as a list of all settings, each as a comment. What is wrong
+    with the text is said and ends with 78; the text stays as it was written.
+    """
+    file = paths.config_file()
+    if not file.exists():
+        _begin(file)
+    _open(file)
+    _check(file)
+    click.echo(safe_text(f"{file} is right."))
+
+
+def _begin(file: Path) -> None:
+    """Write the list of all settings. Raises `DirectoryError` where there is no place for it."""
+    from koel_tui.cli.config.toml import template
+    from koel_tui.storage.atomic import write_atomically
+
+    paths.private_directory(file.parent)
+    try:
+        write_atomically(file, template().encode())
+    except OSError as error:
+        raise paths.DirectoryError(
+            f"Cannot write {file}: {error.strerror or error}. Check its permissions."
+        ) from error
+
+
+def _open(file: Path) -> None:
+    from koel_tui.ui.editor import EditorError, editor_command
+
+    try:
+        command = editor_command(os.environ)
+    except EditorError as error:
+        raise UsageProblem(f"{error}\nOr open it yourself: {file}") from error
+    try:
+        code = subprocess.run([*command, str(file)], check=False).returncode  # noqa: S603 - theirs
+    except OSError as error:
+        raise UsageProblem(
+            f"The editor {command[0]!r} cannot be started: {error.strerror or error}. "
+            "Set VISUAL or EDITOR to another one."
+        ) from error
+    if code:
+        raise UsageProblem(f"{Path(command[0]).name!r} ended with {code}; {file} is as it left it.")
+
+
+def _check(file: Path) -> None:
+    """Raise `SettingsError` for what the program could not be started with."""
+    from koel_tui.settings import SettingsError, load_settings
+
+    try:
+        keys = load_settings().keys
+        if keys:
+            from koel_tui.ui.keymap import keymap_of
+
+            keymap_of(keys)
+    except SettingsError as error:
+        raise SettingsError(
+            f"{error}\nThe text stays as you wrote it. To go on with it: koel-chat config edit"
+        ) from None

@@ -1,0 +1,77 @@
+"""`koel-chat config path` and `show`."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from koel_tui import paths
+from koel_tui.text import safe_text
+
+if TYPE_CHECKING:
+    from koel_tui.settings import Settings
+
+
+@click.command()
+def path() -> None:
+    """Print where config.toml is, or would be.
+
+    Themes of your own are read from the directory `themes` beside it.
+    """
+    click.echo(safe_text(str(paths.config_file())))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a setting.")
+def show(as_json: bool) -> None:
+    """Print the settings in force, and where each comes from.
+
+    Each comes from the environment, from config.toml, or is the default. What is printed could be
+    a config.toml itself.
+    """
+    from koel_tui.settings import load_settings
+
+    settings = load_settings()
+    for name in type(settings).model_fields:
+        if as_json:
+            click.echo(json.dumps(_fields(settings, name)))
+        else:
+            click.echo(safe_text("\n".join([*_lines(settings, name), ""])))
+
+
+def _lines(settings: "Settings", name: str) -> list[str]:
+    from koel_tui.cli.config.toml import KEYS, key_table, toml_of
+    from koel_tui.origins import Origin, origin_of
+    from koel_tui.ui.keymap import keymap_of
+
+    value, origin = getattr(settings, name), origin_of(name)
+    head = f"# {type(settings).model_fields[name].description}"
+    if name == KEYS:
+        origins = dict.fromkeys(settings.keys, origin)
+        table = key_table(
+            keymap_of(settings.keys),
+            lambda key: f"{key.help}; {origins.get(key.id, Origin.DEFAULT)}",
+        )
+        return [head, *table]
+    if value is None:
+        return [head, f"# {name} is not set ({origin})"]
+    return [head, f"{name} = {toml_of(value)}  # {origin}"]
+
+
+def _fields(settings: "Settings", name: str) -> dict[str, Any]:
+    from koel_tui.cli.config.toml import KEYS
+    from koel_tui.origins import origin_of
+    from koel_tui.ui.keymap import keymap_of
+
+    value = getattr(settings, name)
+    if name == KEYS:
+        keymap = keymap_of(value)
+        value = {key.id: key.keys for key in (*keymap.prompt, *keymap.window)}
+    elif not isinstance(value, bool | int | float | None):
+        value = str(value)
+    return {
+        "name": name,
+        "value": value,
+        "source": origin_of(name),
+        "description": type(settings).model_fields[name].description,
+    }

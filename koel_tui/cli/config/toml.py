@@ -1,0 +1,47 @@
+"""Settings written as TOML."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from koel_tui.settings import Settings
+from koel_tui.ui.keymap import NO_KEY, KeyMap
+from koel_tui.ui.keys import Key
+
+KEYS = "keys"
+"""The setting that is a table: of the keys of the window."""
+_HEAD = """\
+# The settings of koel-chat. Take the "# " away from a line and change it.
+# `koel-chat config show` prints those in force, `koel-chat config path` where this is.
+"""
+
+
+def toml_of(value: object) -> str:
+    """Return a plain value as TOML."""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:
+    """Yield the lines of the table of keys, with a note about each."""
+    yield f"[{KEYS}]"
+    for key in (*keymap.prompt, *keymap.window):
+        yield f"{toml_of(key.id)} = {toml_of(', '.join(key.names) or NO_KEY)}  # {note(key)}"
+
+
+def template() -> str:
+    """Return a config.toml in which every setting stands as a comment, with its description."""
+    return "\n".join([_HEAD, *_entries()])
+
+
+def _entries() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        yield f"# {field.description}"
+        if name == KEYS:
+            yield from (f"# {line}" for line in key_table(KeyMap(), lambda key: key.help))
+        else:
+            # What has no value of its own shows how one looks.
+            example: Any = field.examples[0] if field.examples else field.default
+            yield f"# {name} = {toml_of(example)}"
+        yield ""

@@ -1,0 +1,43 @@
+"""The end of the main help: exit codes and the environment."""
+
+from koel_tui.cli.exits import Exit
+
+_MEANINGS = {
+    Exit.OK: "all went well",
+    Exit.INTERNAL: "an error of koel-chat itself, or an answer that failed",
+    Exit.USAGE: "the command line cannot be used like this",
+    Exit.NO_MODEL: "the model is missing or its file cannot be used",
+    Exit.NO_SERVER: "the server does not answer",
+    Exit.ENGINE_DIED: "the engine died",
+    Exit.NO_DIRECTORY: "a directory cannot be made or used",
+    Exit.SAVE_FAILED: "threads cannot be saved or read",
+    Exit.LOCKED: "threads are in use elsewhere, or encrypted",
+    Exit.WRONG_PASSPHRASE: "wrong passphrase, or no key",
+    Exit.BAD_CONFIG: "the configuration cannot be used",
+    Exit.INTERRUPTED: "interrupted with ctrl+c",
+}
+_SIGNALS = ("129, 143", "ended by a signal: hung up, terminated")
+_ENVIRONMENT = {
+    "KOEL_NAME": "the setting of this name, KOEL_THEME for instance",
+    "KOEL_PASSPHRASE_FILE": "file with the passphrase of encrypted threads",
+    "VISUAL, EDITOR": "the editor for prompts and for config.toml",
+    "NO_COLOR": "set: shades of grey instead of colours",
+    "TERM": "dumb: lines of text instead of the window",
+}
+
+
+def epilog() -> str:
+    """Return the text, in blocks that click leaves as they are."""
+    codes = [(str(int(code)), meaning) for code, meaning in _MEANINGS.items()]
+    return "\n\n".join(
+        [
+            "Run `koel-chat COMMAND --help` for the options and examples of a command.",
+            _block("Exit codes:", [*codes, _SIGNALS]),
+            _block("Environment:", list(_ENVIRONMENT.items())),
+        ]
+    )
+
+
+def _block(title: str, rows: list[tuple[str, str]]) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(["\b", title, *(f"  {name:<{width}}  {text}" for name, text in rows)])

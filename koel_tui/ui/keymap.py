@@ -1,0 +1,147 @@
+"""The keys in force: those of the window, and what a user chose in their place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from textual.app import App
+from textual.keys import Keys
+from textual.widgets import TextArea
+
+from koel_tui.text import safe_line
+from koel_tui.ui import inside
+from koel_tui.ui.keys import KEYS, LEAVING, PROMPT_KEYS, SHORT, Key, bindings
+
+if TYPE_CHECKING:
+    from koel_tui.settings import SettingsError
+
+NO_KEY = "none"
+_MODIFIERS = frozenset({"alt", "ctrl", "hyper", "meta", "shift", "super"})
+_LONG = {
+    **{short: long for long, short in SHORT.items()},
+    "del": "delete",
+    "ins": "insert",
+    "return": "enter",
+}
+_NAMES = frozenset(key.value for key in Keys)
+_SAME = {
+    "ctrl+i": "tab",
+    "ctrl+m": "enter",
+    "ctrl+left_square_bracket": "escape",
+    "ctrl+space": "ctrl+@",
+}
+"""Keys for which most terminals send another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMap:
+    """Every key there is: of the window and of the prompt. `chosen` are the user's, by id."""
+
+    window: tuple[Key, ...] = KEYS
+    prompt: tuple[Key, ...] = PROMPT_KEYS
+    chosen: tuple[Key, ...] = ()
+
+    def bind(self, app: App[int], prompt: TextArea) -> None:
+        """Put the keys in force, before the window is there."""
+        inside.teach_alt_keys(name for key in (*self.window, *self.prompt) for name in key.names)
+        if not self.chosen:
+            return  # they are what the classes say
+        inside.rebind(app, bindings(self.window))
+        # A key chosen for the window is none for editing any more.
+        freed = [name for key in self.chosen for name in key.names]
+        inside.rebind(prompt, bindings(self.prompt), TextArea, freed)
+        app.set_keymap({LEAVING + key.id: key.keys for key in self.chosen})
+
+
+def keymap_of(chosen: Mapping[str, str]) -> KeyMap:
+    """Return the keys in force when a user chose these by binding id, one or several with commas.
+
+    Raises `SettingsError` for what is no id or no key, and for a key that would do two things.
+    """
+    own = {key.id: key for key in (*KEYS, *PROMPT_KEYS)}
+    changed: dict[str, Key] = {}
+    for name, keys in chosen.items():
+        if name not in own:
+            raise _unusable(name, _unknown(name, own))
+        changed[name] = replace(own[name], keys=_checked(name, keys))
+    window = tuple(changed.get(key.id, key) for key in KEYS)
+    prompt = tuple(changed.get(key.id, key) for key in PROMPT_KEYS)
+    _check_twice((*window, *prompt), changed)
+    return KeyMap(window, prompt, tuple(changed.values()))
+
+
+def key_name(text: str) -> str:
+    """Return the name that Textual has for a key. Raises ValueError, which says why there is none.
+
+    Modifiers may come in any order, and names may be those that the list of keys shows.
+    """
+    written = text.strip().lower()
+    if f"+{written}".endswith("++"):
+        written = f"{written[:-1]}{inside.name_of_character('+')}"
+    *modifiers, name = written.split("+")
+    name = _LONG.get(name, name)
+    if len(name) == 1 and written not in _NAMES:
+        name = inside.name_of_character(name)
+    if not _MODIFIERS.issuperset(modifiers) or not _is_known(name):
+        raise ValueError("is no key that a terminal has. Write it like ctrl+y, alt+shift+k or f7")
+    key = "+".join([*sorted(set(modifiers)), name])
+    if _is_typed(key):
+        raise ValueError("is a key to write with. Put ctrl+ or alt+ before it")
+    if key in _SAME:
+        raise ValueError(f"comes from most terminals as {_SAME[key]}. Write that if you mean it")
+    if inside.begins_others(key):
+        raise ValueError("begins what terminals send for other keys. Choose another key")
+    return key
+
+
+def _checked(name: str, keys: str) -> str:
+    if not keys.strip() or keys.strip().lower() == NO_KEY:
+        return ""
+    names = []
+    for text in keys.split(","):
+        if not text.strip():
+            raise _unusable(name, f'There is an empty key in it; "{NO_KEY}" stands for no key')
+        try:
+            names.append(key_name(text))
+        except ValueError as error:
+            raise _unusable(name, f"{safe_line(text.strip(), 40)!r} {error}") from None
+    return ",".join(dict.fromkeys(names))
+
+
+def _is_known(name: str) -> bool:
+    plain = {known.split("+")[-1] for known in _NAMES}
+    return name in plain or inside.character_of(name) is not None
+
+
+def _is_typed(key: str) -> bool:
+    *modifiers, name = key.split("+")
+    character = inside.character_of(name)
+    return character is not None and character.isprintable() and not {*modifiers} - {"shift"}
+
+
+def _check_twice(keys: tuple[Key, ...], changed: Mapping[str, Key]) -> None:
+    taken: dict[str, Key] = {}
+    for key in keys:
+        for name in key.names:
+            if name in taken:
+                guilty, other = (key, taken[name]) if key.id in changed else (taken[name], key)
+                raise _unusable(
+                    guilty.id,
+                    f"{name} is a key of {other.id!r}, too ({other.help}). Give one of the two "
+                    f'another key, or "{NO_KEY}"',
+                )
+            taken[name] = key
+
+
+def _unknown(name: str, own: Mapping[str, Key]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, own, 3, 0.5)
+    nearest = f"; nearest come {', '.join(near)}" if near else ""
+    return f"Nothing in the window has this name{nearest}"
+
+
+def _unusable(name: str, why: str) -> "SettingsError":
+    from koel_tui.settings import unusable
+
+    return unusable(["keys", safe_line(name, 40)], why)

@@ -1,0 +1,153 @@
+"""The user's own themes: TOML files with the fields of Textual's themes."""
+
+import asyncio
+import re
+from collections.abc import Callable, Container, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+from textual.color import Color, ColorParseError
+from textual.css.errors import StylesheetError
+from textual.css.stylesheet import Stylesheet, StylesheetParseError
+from textual.css.tokenizer import TokenError
+from textual.design import ColorSystem
+from textual.theme import Theme
+
+from koel_tui.text import safe_line
+
+_MOST = 64 * 1024
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_VALUE = re.compile(r"[\w#%., ()-]{1,100}")
+_SWITCHES = ("dark", "ansi")
+_SHARES = ("luminosity_spread", "text_alpha")
+_TEXT_STYLE = "text-style: {};"
+_COLOR_RULES = ("color: {};", "background: {};", "border: tall {};", "tint: {};")
+_NO_RULE = (StylesheetError, StylesheetParseError, TokenError)
+
+
+class ThemeError(Exception):
+    """A theme cannot be used; the message says why."""
+
+
+class OwnThemes:
+    """Puts the themes of a directory beside those of Textual; what is wrong with one is told."""
+
+    def __init__(self, directory: Path | None, tell: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._tell = tell
+
+    async def register(self, app: App[int]) -> None:
+        """Read the themes and make them known to the window, once."""
+        directory, self._directory = self._directory, None
+        if directory is None:
+            return
+        themes, problems = await asyncio.to_thread(read_themes, directory, app.available_themes)
+        for theme in themes:
+            app.register_theme(theme)
+        for problem in problems:
+            self._tell(problem)
+
+
+def read_themes(directory: Path, taken: Container[str]) -> tuple[list[Theme], list[str]]:
+    """Return the themes in the files of a directory, and what is wrong with the others.
+
+    Names in `taken` are those of other themes.
+    """
+    themes: dict[str, Theme] = {}
+    problems = []
+    try:
+        files = sorted(directory.glob("*.toml"))
+    except OSError as error:
+        return [], [f"The themes in {directory} cannot be read: {error.strerror or error}."]
+    for file in files:
+        try:
+            theme = theme_of(_read(file))
+            if theme.name in taken or theme.name in themes:
+                raise ThemeError(f"there is a theme {theme.name!r} already; choose another name")
+            themes[theme.name] = theme
+        except ThemeError as error:
+            problems.append(f"The theme in {safe_line(file.name, 60)} is left out: {error}.")
+    return list(themes.values()), problems
+
+
+def theme_of(source: Mapping[str, Any]) -> Theme:
+    """Return the theme that these fields say. Raises `ThemeError`."""
+    known = {field.name for field in fields(Theme)}
+    for field, value in source.items():
+        if field not in known:
+            raise ThemeError(f"a theme has no {safe_line(field, 40)!r}")
+        if why := _misfit(field, value):
+            raise ThemeError(f"{field} {why}")
+    for field in ("name", "primary"):
+        if field not in source:
+            raise ThemeError(f"{field} is missing")
+    return Theme(**source)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        if not file.is_file():
+            raise ThemeError("it is no file")
+        if file.stat().st_size > _MOST:
+            raise ThemeError(f"it is larger than {_MOST // 1024} KB")
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ThemeError(f"it cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # no UTF-8, or no TOML
+        raise ThemeError(f"it is no TOML: {safe_line(str(error))}") from error
+
+
+def _misfit(field: str, value: object) -> str:
+    """Return what is wrong with the value of a field; empty when nothing is."""
+    if field == "name":
+        right = isinstance(value, str) and _NAME.fullmatch(value)
+        return "" if right else "has to be a word of letters, digits, - and _"
+    if field in _SWITCHES:
+        return "" if isinstance(value, bool) else "has to be true or false"
+    if field in _SHARES:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+        return "" if number else "has to be a number from 0 to 1"
+    if field == "variables":
+        return _wrong_variable(value) if isinstance(value, Mapping) else "has to be a table"
+    return "" if _is_color(value) else 'has to be a colour like "#ffa62b"'
+
+
+def _is_color(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(Color.parse(value))
+    except ColorParseError:
+        return False
+
+
+def _wrong_variable(variables: Mapping[str, object]) -> str:
+    """Return which variable a style sheet could not be read with; nothing else would show it."""
+    usual = ColorSystem(primary="#0178D4").generate()
+    for name, value in variables.items():
+        if name not in usual:
+            return f"has {safe_line(name, 40)!r}, which is none"
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            return f"has no text for {name} that a style could be"
+        if not all(_fits(rule, value) for rule in _rules_of(usual[name])):
+            return f"has a value for {name} that cannot stand for {usual[name]!r}"
+    return ""
+
+
+def _rules_of(value: str) -> list[str]:
+    """Return the rules that a value like this has to fit."""
+    colors = [rule for rule in _COLOR_RULES if _fits(rule, value)]
+    return colors if _COLOR_RULES[0] in colors else [_TEXT_STYLE]
+
+
+def _fits(rule: str, value: str) -> bool:
+    """Say whether a value can stand in a rule of a style sheet."""
+    sheet = Stylesheet()
+    sheet.add_source(f"Static {{ {rule.format(value)} }}")
+    try:
+        sheet.parse()
+    except _NO_RULE:
+        return False
+    return True

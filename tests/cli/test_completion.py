@@ -1,0 +1,147 @@
+"""What a shell is offered, and that bash puts it on the command line."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from koel_tui import paths
+from koel_tui.cli.main import run
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import JsonFileStorage
+from koel_tui.storage.naming import KEY_FILE
+from tests.cli.test_commands import PROGRAM, save
+
+
+def offered(*words: str, to: str = "bash") -> list[str]:
+    """Return what is offered for the last of these words."""
+    done = subprocess.run(
+        [PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={
+            **os.environ,
+            "_KOEL_CHAT_COMPLETE": f"{to}_complete",
+            "COMP_WORDS": " ".join(("koel-chat", *words)),
+            "COMP_CWORD": words[-1] if to == "fish" else str(len(words)),
+        },
+    )
+    assert done.stderr == ""
+    return [line for line in done.stdout.splitlines() if line]
+
+
+def test_the_first_word_is_a_command_a_thread_or_an_option() -> None:
+    save("one", "Where is the harbour?")
+    first = offered("")
+    assert {"plain,chat", "plain,ask", "plain,threads", "plain,config"} <= set(first)
+    assert "title,Where is the harbour?" in first
+    assert offered("con") == ["plain,config"]
+    assert {"plain,--debug", "plain,--version", "plain,--model"} <= set(offered("--"))
+    assert offered("--debug", "con") == ["plain,config"]
+
+
+def test_subcommands_options_and_values_are_offered() -> None:
+    assert offered("threads", "re") == ["plain,rename", "plain,restore"]
+    assert offered("threads", "list", "--") == ["plain,--json", "plain,--trash", "plain,--help"]
+    assert offered("ask", "--te") == ["plain,--temperature"]
+    assert offered("--model", "") == ["file,"]
+    assert offered("completion", "") == ["plain,bash", "plain,zsh", "plain,fish"]
+
+
+@pytest.mark.parametrize("words", [("threads", "show"), ("threads", "delete", "x"), ("chat",),
+                                   ("ask", "--thread")])  # fmt: skip
+def test_threads_are_offered_by_title_else_by_id(words: tuple[str, ...]) -> None:
+    save("one", "Where is the harbour?")
+    save("two", "One, two")  # a comma does not come through every shell
+    save("three", "Twice")
+    save("four", "Twice")
+    save("five", "-dash")
+    save("six", "control \x1b[2J")
+    offers = set(offered(*words, ""))
+    assert offers == {
+        "title,Where is the harbour?", "plain,two", "plain,three", "plain,four", "plain,five",
+        "plain,six"}  # fmt: skip
+    assert offered(*words, "on") == ["plain,one"]
+
+
+def test_a_shell_that_shows_help_gets_the_title_with_the_id() -> None:
+    save("two", "One, two\x1b[2J")
+    assert offered("threads", "show", "", to="zsh") == ["plain", "two", "One, two␛[2J"]
+    assert offered("threads", "show", "t", to="fish") == ["plain,two\tOne, two␛[2J"]
+
+
+async def test_what_is_in_the_trash_is_offered_to_be_restored() -> None:
+    storage = JsonFileStorage(paths.threads_dir())
+    await storage.save("gone", ChatState(messages=(Message("1", "user", "Gone"),)))
+    await storage.trash("gone")
+    assert offered("threads", "restore", "") == ["plain,Gone"]
+    assert offered("threads", "show", "") == []
+
+
+def test_without_threads_or_with_encrypted_ones_nothing_is_made_or_said() -> None:
+    assert offered("threads", "show", "") == []
+    assert not paths.threads_dir().exists()
+    paths.threads_dir().mkdir(parents=True)
+    (paths.threads_dir() / KEY_FILE).write_text("{}")
+    assert offered("threads", "show", "") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_is_printed(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert f"_KOEL_CHAT_COMPLETE={shell}_complete" in script and "koel-chat" in script
+    assert (
+        not shutil.which(shell)
+        or subprocess.run([shell, "-n"], input=script.encode()).returncode == 0
+    )
+
+
+def test_a_shell_that_is_not_known_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", "tcsh"]) == 2
+    assert "'bash', 'zsh', 'fish'" in capsys.readouterr().err
+
+
+def test_a_shell_does_not_wait_for_what_the_program_needs() -> None:
+    code = (
+        "import sys, os; os.environ.update(_KOEL_CHAT_COMPLETE='bash_complete',"
+        "COMP_WORDS='koel-chat threads ', COMP_CWORD='2');"
+        "from koel_tui.cli.main import main\n"
+        "try: main([])\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "plain,list" in done.stdout
+    assert not {"textual", "pydantic", "koel_tui.storage"} & set(done.stdout.split())
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_bash_writes_a_title_so_that_it_is_one_word(tmp_path: Path) -> None:
+    save("one", "Where is (the) harbour?")
+    (tmp_path / "threads").mkdir()  # a directory of this name changes nothing
+    path = f"{Path(PROGRAM).parent}:{os.environ['PATH']}"
+    child = pexpect.spawn(
+        "bash",
+        ["--norc", "--noprofile"],
+        env={**os.environ, "PATH": path, "PS1": "$ ", "TERM": "dumb"},
+        cwd=tmp_path,
+        encoding="utf-8",
+        timeout=20,
+        dimensions=(24, 200),
+    )
+    try:
+        child.sendline('eval "$(koel-chat completion bash)"; set +o histexpand; echo rea""dy')
+        child.expect_exact("ready\r\n")
+        child.send("koel-chat thr\t")
+        child.expect_exact("koel-chat threads ")
+        child.send("sh\tWhe\t")
+        child.expect_exact("show Where\\ is\\ \\(the\\)\\ harbour\\?")
+        child.sendline("")
+        child.expect_exact("Where is (the) harbour?")
+    finally:
+        child.close(force=True)

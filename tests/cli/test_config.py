@@ -1,0 +1,173 @@
+"""The settings from outside: where they are, which are in force, and editing them."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from koel_tui import paths
+from koel_tui.cli.config.toml import template
+from koel_tui.cli.main import run
+from koel_tui.origins import line_of, settles
+from koel_tui.settings import Settings, SettingsError, load_settings
+from koel_tui.ui.keymap import keymap_of
+from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from tests.cli.test_start import write_config
+
+
+def editor(path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make an editor that does what `script` says with the file "$1"."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(path))
+
+
+def test_the_path_is_printed_whatever_is_in_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    write_config("this is no TOML")
+    assert run(["config", "path"]) == 0
+    assert capsys.readouterr().out == f"{paths.config_file()}\n"
+
+
+def test_each_setting_is_shown_with_where_it_comes_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_config('temperature = 0.1\nsystem = "a\\u001b[2J \\"b\\""\n[keys]\n"tab.new" = "f8"\n')
+    monkeypatch.setenv("KOEL_TEMPERATURE", "0.5")
+    monkeypatch.setenv("koel_seed", "7")
+    assert run(["config", "show"]) == 0
+    out = capsys.readouterr().out
+    for line in (
+        "temperature = 0.5  # environment",
+        "seed = 7  # environment",
+        "max_sessions = 8  # default",
+        "# model is not set (default)",
+        '"tab.new" = "f8"  # new tab; config.toml',
+        '"tab.open" = "ctrl+o"  # open a saved thread; default',
+    ):
+        assert line in out.splitlines()
+    assert "\x1b" not in out
+    assert tomllib.loads(out)["system"] == 'a\x1b[2J "b"'
+
+
+def test_show_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
+    write_config('theme = "nord"\nmodel = "/m.gguf"\n[keys]\nhelp = "none"\n')
+    assert run(["config", "show", "--json"]) == 0
+    rows = {row["name"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert list(rows) == list(Settings.model_fields)
+    assert (rows["theme"]["value"], rows["theme"]["source"]) == ("nord", "config.toml")
+    assert (rows["model"]["value"], rows["seed"]["value"]) == ("/m.gguf", None)
+    assert rows["keys"]["value"]["help"] == ""
+    assert all(row["description"] for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\ntheme =\nseed = 3", ["line 2"]),
+        ('\nteme = "nord"', ["'teme'", "'theme' comes nearest", "line 2 of"]),
+        ("seed = 3\ntemperature = 99", ["'temperature'", "less than or equal to 5", "line 2 of"]),
+        ('[keys]\n"tab.nwe" = "f8"', ["'keys.tab.nwe'", "tab.new", "line 2 of"]),
+        ('[keys.tab]\nnew = "q"', ["'keys.tab.new'", "to write with", "line 2 of"]),
+        ('[keys]\ntab.new = "f9"\nfold = "f9"', ["'keys.fold'", "'tab.new'", "line 3 of"]),
+        ("[keys]\ntab.new = 3", ["'keys.tab.new'", "valid string", "line 2 of"]),
+        ("keys = 3", ["'keys'", "line 1 of"]),
+    ],
+)
+def test_what_is_wrong_is_78_and_says_where(
+    text: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config(text)
+    assert run(["config", "show"]) == 78
+    said = capsys.readouterr().err
+    assert not [word for word in words if word not in said], said
+
+
+def test_a_wrong_variable_or_flag_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"Correct the flag\."):
+        load_settings(temperature=9)
+    monkeypatch.setenv("KOEL_KEYS", "{tab")
+    with pytest.raises(SettingsError, match=r"not JSON.*Correct KOEL_KEYS\."):
+        load_settings()
+
+
+def test_keys_are_a_table_a_list_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_config('[keys]\ntab.new = ["f8", "f9"]\n"fold" = "f7"\n')
+    monkeypatch.setenv("KOEL_KEYS", '{"help": "f2"}')
+    keys = load_settings().keys
+    assert dict(keys) == {"tab.new": "f8,f9", "fold": "f7", "help": "f2"}
+    with pytest.raises(TypeError):
+        keys["fold"] = "f3"  # type: ignore[index]  # they cannot be changed
+
+
+def test_the_first_edit_begins_with_every_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    editor(tmp_path / "editor", f'cp "$1" {tmp_path}/seen; echo "seed = 3" > "$1"', monkeypatch)
+    assert run(["config", "edit"]) == 0
+    assert (tmp_path / "seen").read_text() == template()
+    assert load_settings().seed == 3
+    assert "is right" in capsys.readouterr().out
+    assert paths.config_file().stat().st_mode & 0o777 == 0o600
+    assert paths.config_file().parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_list_of_settings_is_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    write_config(template())
+    assert load_settings() == Settings.model_construct()
+    assert not settles(Settings.model_fields), "it would slow down every start"
+    lines = template().splitlines()
+    uncommented = [line.removeprefix("# ") for line in lines if " = " in line or "[" in line]
+    paths.config_file().write_text("\n".join(uncommented))
+    settings = load_settings()
+    for name, field in Settings.model_fields.items():
+        if name != "keys" and not field.examples:
+            assert getattr(settings, name) == field.default
+    keymap = keymap_of(settings.keys)
+    for mine, own in ((keymap.window, KEYS), (keymap.prompt, PROMPT_KEYS)):
+        assert [key.names for key in mine] == [key.names for key in own]
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_wrong_text_is_said_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config("seed = 3\n")
+    editor(tmp_path / "editor", 'echo "sede = 4" >> "$1"', monkeypatch)
+    assert run(["config", "edit"]) == 78
+    said = capsys.readouterr().err
+    assert "'sede'" in said and "line 2 of" in said and "koel-chat config edit" in said
+    assert paths.config_file().read_text() == "seed = 3\nsede = 4\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [("", "Set VISUAL or EDITOR"), ("/nowhere/ed", "cannot be started"), ("false", "ended with 1")],
+)
+def test_an_editor_that_does_not_work_is_a_usage_error(
+    command: str, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VISUAL", command)
+    monkeypatch.delenv("EDITOR", raising=False)
+    write_config("seed = 3\n")
+    assert run(["config", "edit"]) == 2
+    assert why in capsys.readouterr().err
+    assert paths.config_file().read_text() == "seed = 3\n"
+
+
+def test_a_directory_that_cannot_be_made_is_73(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VISUAL", "true")
+    paths.config_file().parent.parent.mkdir(parents=True, exist_ok=True)
+    paths.config_file().parent.write_text("a file")
+    assert run(["config", "edit"]) == 73
+    assert "Check" in capsys.readouterr().err
+
+
+def test_a_line_is_found_however_it_is_written() -> None:
+    write_config(
+        "\n".join(["# seed = 1", "seed=2", "[keys]", "'tab.new' = 'f8'", "tab . open = 1"])
+    )
+    assert [line_of([name]) for name in ("seed", "sed")] == [2, None]
+    assert [line_of(["keys", name]) for name in ("tab.new", "tab.open")] == [4, 5]

@@ -1,0 +1,45 @@
+"""The help of every command: it fits, it begins with what the command does, nothing is cut."""
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from koel_tui.cli.exits import Exit
+from koel_tui.cli.main import commands, run
+
+
+def every(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
+    yield words
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from every(below, *words, name)
+
+
+@pytest.mark.parametrize("words", list(every(commands)), ids=" ".join)
+def test_the_help_fits_80_columns_and_begins_with_a_summary(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*words, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith(" ".join(["Usage: koel-chat", *words]))
+    summary = lines[2]
+    assert re.fullmatch(r"  [A-Z].*[.]", summary), f"no sentence of one line: {summary}"
+    assert not [line for line in lines[1:] if line.endswith("...")]
+
+
+def test_every_exit_code_and_variable_is_in_the_main_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["--help"]) == 0
+    text = capsys.readouterr().out
+    for code in Exit:
+        assert re.search(rf"^ +{int(code)} +[a-z]", text, re.MULTILINE), code
+    for name in ("KOEL_NAME", "KOEL_PASSPHRASE_FILE", "NO_COLOR", "EDITOR"):
+        assert name in text

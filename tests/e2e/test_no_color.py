@@ -1,0 +1,40 @@
+"""NO_COLOR: shades of grey reach the terminal, and no colour."""
+
+import re
+
+from tests.e2e.terminal import Terminal
+
+_STYLES = re.compile(rb"\x1b\[([0-9;]*)m")
+_RGB = re.compile(rb"[34]8;2;(\d+);(\d+);(\d+)")
+_NAMED = re.compile(rb"(?:^|;)(?:[349][0-7]|10[0-7]|[34]8;5;\d+)(?=;|$)")
+
+
+def painted(**environment: str) -> set[bytes]:
+    """Return the styles that a window with the list of keys over it sends."""
+    with Terminal(environment={"COLORTERM": "truecolor", **environment}) as terminal:
+        terminal.until(lambda screen: "ctx 0/" in screen)
+        terminal.press("f1")
+        terminal.until(lambda screen: "esc leaves" in screen)
+        terminal.press("escape")
+        terminal.until(lambda screen: "esc leaves" not in screen)
+        terminal.press("ctrl+p")
+        terminal.until(lambda screen: "Search for commands" in screen)
+        terminal.press("ctrl+q")
+        assert terminal.wait() == 0
+        return set(_STYLES.findall(terminal.bytes))
+
+
+def colors(styles: set[bytes]) -> set[bytes]:
+    """Return the styles with a colour: one of unlike parts, or one of the terminal's own."""
+    return {
+        style
+        for style in styles
+        if any(len({*parts}) > 1 for parts in _RGB.findall(style))
+        or _NAMED.search(_RGB.sub(b"", style))
+    }
+
+
+def test_no_color_reaches_the_terminal() -> None:
+    assert colors(painted()), "a window has colours"
+    styles = painted(NO_COLOR="1")
+    assert styles and not colors(styles)

@@ -1,0 +1,176 @@
+"""The keys a user chose: what is taken, what is refused, and that the window goes by them."""
+
+import pytest
+from textual.screen import Screen
+
+from koel_tui.settings import SettingsError
+from koel_tui.ui import inside
+from koel_tui.ui.help import Help
+from koel_tui.ui.keymap import key_name, keymap_of
+from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from koel_tui.ui.picker import Picker
+from tests.ui.test_prompt import keys_of
+from tests.ui.window import opened
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("ctrl+y", "ctrl+y"),
+        (" Ctrl+Y ", "ctrl+y"),
+        ("shift+alt+k", "alt+shift+k"),
+        ("pgup", "pageup"),
+        ("ctrl+pgdn", "ctrl+pagedown"),
+        ("esc", "escape"),
+        ("F7", "f7"),
+        ("alt+,", "alt+comma"),
+        ("ctrl++", "ctrl+plus"),
+        ("ctrl+@", "ctrl+@"),
+        ("tab", "tab"),
+    ],
+)
+def test_a_key_is_known_by_the_names_that_people_write(written: str, name: str) -> None:
+    assert key_name(written) == name
+
+
+def test_the_keys_of_the_window_have_the_names_that_are_asked_for() -> None:
+    for key in (*KEYS, *PROMPT_KEYS):
+        assert [key_name(name) for name in key.names] == key.names
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("ctlr+y", "no key that a terminal has"),
+        ("f99", "no key that a terminal has"),
+        ("ctrl+", "no key that a terminal has"),
+        ("q", "to write with"),
+        ("shift+q", "to write with"),
+        ("space", "to write with"),
+        ("+", "to write with"),
+        ("ctrl+m", "as enter"),
+        ("alt+[", "terminals send for other keys"),
+        ("alt+shift+o", "terminals send for other keys"),
+    ],
+)
+def test_what_cannot_be_a_key_is_refused(written: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        key_name(written)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "why"),
+    [
+        ({"tab.nwe": "ctrl+y"}, "'keys.tab.nwe'.*nearest come tab.new"),
+        ({"zzz": "ctrl+y"}, "'keys.zzz': Nothing in the window has this name. "),
+        ({"tab.new": "ctlr+y"}, "'keys.tab.new': 'ctlr.y' is no key"),
+        ({"tab.new": "ctrl+y,,f8"}, "empty key"),
+        ({"tab.new": "ctrl+o"}, "'keys.tab.new': ctrl.o is a key of 'tab.open'"),
+        ({"tab.new": "enter"}, "'keys.tab.new': enter is a key of 'prompt.send'"),
+        ({"tab.new": "f8", "fold": "f8"}, "'keys.fold': f8 is a key of 'tab.new'"),
+        ({"tab.new": "f8\x1b[2J\n"}, "no key"),
+    ],
+)
+def test_what_is_wrong_is_named(chosen: dict[str, str], why: str) -> None:
+    with pytest.raises(SettingsError, match=why) as raised:
+        keymap_of(chosen)
+    assert str(raised.value).isprintable()
+
+
+def test_keys_may_change_places() -> None:
+    keymap = keymap_of({"tab.new": "ctrl+o", "tab.open": "ctrl+n"})
+    assert [key.keys for key in keymap.window[:2]] == ["ctrl+o", "ctrl+n"]
+
+
+async def test_the_window_goes_by_the_keys_chosen() -> None:
+    async with opened(keymap=keymap_of({"tab.new": "ctrl+y, f8", "tab.next": "none"})) as window:
+        (await window.ask("First")).finish()
+        await window.press("ctrl+n")
+        await window.press("ctrl+y")  # which is redo in an editor
+        await window.has_tabs("1 First", "2 New thread")
+        (await window.ask("Second")).finish()
+        await window.press("f8")
+        await window.until(lambda: len(window.tabs) == 3)
+        await window.press("f5", "f5", "f6")
+        await window.until(lambda: "First" in window.shown)
+        footer = window.lines[-1].split()
+        assert footer[:4] == ["^y", "New", "^o", "Open"], footer
+
+
+async def test_what_has_no_key_is_not_in_the_footer() -> None:
+    async with opened(keymap=keymap_of({"tab.new": "", "help": "none"})) as window:
+        await window.sees("Open")
+        assert "New" not in window.lines[-1].split() and "Help" not in window.lines[-1]
+
+
+async def test_help_and_palette_show_the_keys_in_force() -> None:
+    keys = {"tab.new": "f8", "help": "f2", "fold": "none", "tab.1": "f7", "prompt.send": "f9"}
+    async with opened(size=(100, 66), keymap=keymap_of(keys)) as window:
+        await window.press("f2")
+        await window.until(lambda: isinstance(window.app.screen, Help))
+        await window.sees("go to tab 9")
+        for row in ("f8 new tab", "f7 go to tab 1", "alt+2 go to tab 2", "f9 send",
+                    "no key fold or unfold"):  # fmt: skip
+            assert any(row in " ".join(line.split()) for line in window.lines), row
+        await window.press("f2")
+        await window.until(lambda: not isinstance(window.app.screen, Help))
+        named = {each.title: each.help for each in window.app.get_system_commands(Screen())}
+        assert [named[title] for title in ("New tab", "List of keys", "Copy the answer")] == [
+            "f8", "f2", "alt+c"]  # fmt: skip
+        assert named["Fold or unfold thinking and calls"] == ""
+
+
+async def test_tabs_with_a_key_each_of_one_kind_are_one_row_of_help() -> None:
+    keys = {f"tab.{number}": f"ctrl+{number}" for number in range(1, 10)}
+    async with opened(size=(100, 60), keymap=keymap_of(keys)) as window:
+        await window.press("f1")
+        await window.sees("ctrl+1 … ctrl+9")
+
+
+async def test_a_panel_goes_on_the_key_that_it_came_on() -> None:
+    async with opened(keymap=keymap_of({"tab.open": "f8"})) as window:
+        await window.press("f8")
+        await window.until(lambda: isinstance(window.app.screen, Picker))
+        await window.press("f8")
+        await window.until(lambda: not isinstance(window.app.screen, Picker))
+
+
+async def test_enter_can_be_a_new_line_and_history_have_keys_of_its_own() -> None:
+    keys = {
+        "prompt.send": "alt+enter",
+        "prompt.newline": "ctrl+j",
+        "prompt.previous": "ctrl+up",
+        "prompt.next": "ctrl+down",
+    }
+    async with opened(keymap=keymap_of(keys)) as window:
+        await window.type("one")
+        await window.press("alt+enter")
+        await window.until(lambda: len(window.agent.turns) == 1)
+        window.agent.turns[0].finish()
+        await window.type("two")
+        await window.press("enter")
+        await window.type("three")
+        await window.press("up", "up")
+        assert (window.prompt.text, window.prompt.cursor_location[0]) == ("two\nthree", 0)
+        await window.press("ctrl+up")
+        await window.prompts("one")
+        await window.press("ctrl+down")
+        await window.prompts("two\nthree")
+
+
+async def test_a_key_with_alt_that_was_chosen_arrives_at_once() -> None:
+    async with opened(keymap=keymap_of({"tab.new": "alt+/"})) as window:
+        (key,) = keys_of("\x1b/")
+        assert key == "alt+slash"
+        (await window.ask("First")).finish()
+        await window.press(key)
+        await window.until(lambda: len(window.tabs) == 2)
+
+
+def test_a_window_without_choices_is_bound_as_its_class_says() -> None:
+    keymap = keymap_of({})
+    assert (keymap.window, keymap.prompt) == (KEYS, PROMPT_KEYS)
+
+
+def test_no_key_of_the_window_begins_others() -> None:
+    assert not [name for key in KEYS for name in key.names if inside.begins_others(name)]

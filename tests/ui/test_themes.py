@@ -1,0 +1,118 @@
+"""The user's own themes: read, refused with a reason, worn; and a window without colours."""
+
+import os
+from pathlib import Path
+
+import pytest
+from textual.theme import BUILTIN_THEMES
+
+from koel_tui.ui.themes import ThemeError, read_themes, theme_of
+from tests.ui.window import opened
+
+FOREST = """
+name = "forest"
+primary = "#2e8b57"
+background = "#0b1f14"
+accent = "gold"
+dark = true
+[variables]
+block-cursor-text-style = "reverse"
+footer-key-foreground = "#90ee90"
+"""
+
+
+def write(directory: Path, **files: str) -> Path:
+    directory.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (directory / f"{name}.toml").write_text(text)
+    return directory
+
+
+def test_a_theme_is_read_with_all_its_fields(tmp_path: Path) -> None:
+    themes, problems = read_themes(write(tmp_path, forest=FOREST), {})
+    assert problems == []
+    assert (themes[0].name, themes[0].primary, themes[0].dark) == ("forest", "#2e8b57", True)
+    assert themes[0].variables["block-cursor-text-style"] == "reverse"
+
+
+def test_the_themes_of_textual_would_be_taken() -> None:
+    for theme in BUILTIN_THEMES.values():
+        source = {name: value for name, value in vars(theme).items() if value is not None}
+        assert theme_of(source) == theme
+
+
+def test_where_there_are_none_there_is_nothing_to_say(tmp_path: Path) -> None:
+    assert read_themes(tmp_path / "themes", {}) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('primary = "red"', "name is missing"),
+        ('name = "a"', "primary is missing"),
+        ('name = "two words"\nprimary = "red"', "name has to be a word"),
+        ('name = "a"\nprimary = "reddish"', "primary has to be a colour"),
+        ('name = "a"\nprimary = 3', "primary has to be a colour"),
+        ('name = "a"\nprimary = "red"\ncolour = "red"', "a theme has no 'colour'"),
+        ('name = "a"\nprimary = "red"\ndark = "yes"', "dark has to be true or false"),
+        ('name = "a"\nprimary = "red"\ntext_alpha = 7', "text_alpha has to be a number"),
+        ('name = "a"\nprimary = "red"\nvariables = "red"', "variables has to be a table"),
+        ('name = "a"\nprimary = "red"\n[variables]\nboarder = "red"', "'boarder', which is none"),
+        ('name = "a"\nprimary = "red"\n[variables]\nborder = "}{"', "no text for border"),
+        ('name = "a"\nprimary = "red"\n[variables]\ntext = "bold"', "value for text that cannot"),
+        ('name = "a"\nprimary = "red"\n[variables]\nlink-style = "red"', "for link-style that"),
+        ('name = "nord"\nprimary = "red"', "there is a theme 'nord' already"),
+        ("name = ", "it is no TOML"),
+        ('name = "\x1b[2J"', "it is no TOML"),
+        (f'name = "a"\nprimary = "red"\n# {"x" * 70000}', "it is larger than 64 KB"),
+    ],
+)
+def test_a_bad_file_is_left_out_with_its_reason(tmp_path: Path, text: str, why: str) -> None:
+    themes, (problem,) = read_themes(write(tmp_path, bad=text, good=FOREST), BUILTIN_THEMES)
+    assert [theme.name for theme in themes] == ["forest"]
+    assert problem.startswith("The theme in bad.toml is left out: ")
+    assert why in problem and problem.isprintable()
+
+
+def test_of_two_themes_with_one_name_the_first_counts(tmp_path: Path) -> None:
+    themes, (problem,) = read_themes(write(tmp_path, a=FOREST, b=FOREST), {})
+    assert len(themes) == 1 and "b.toml" in problem
+
+
+def test_what_is_no_file_does_not_stop_the_others(tmp_path: Path) -> None:
+    write(tmp_path, forest=FOREST)
+    (tmp_path / "directory.toml").mkdir()
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    themes, problems = read_themes(tmp_path, {})
+    assert [theme.name for theme in themes] == ["forest"]
+    assert len(problems) == 3
+
+
+def test_a_theme_that_cannot_be_is_an_error() -> None:
+    with pytest.raises(ThemeError):
+        theme_of({})
+
+
+async def test_a_theme_asked_for_is_worn_from_the_start(tmp_path: Path) -> None:
+    async with opened(theme="forest", themes=write(tmp_path, forest=FOREST)) as window:
+        assert window.app.theme == "forest"
+        assert window.app.screen.styles.background.hex == "#0B1F14"
+        await window.press("ctrl+o", "escape", "f1")  # panels take their colours from it, too
+        await window.sees("esc leaves")
+
+
+async def test_a_theme_can_be_chosen_and_a_bad_one_is_told(tmp_path: Path) -> None:
+    directory = write(tmp_path, forest=FOREST, bad="primary = 3")
+    async with opened(size=(100, 40), themes=directory) as window:
+        await window.sees("The theme in bad.toml is left out")
+        window.app.action_change_theme()
+        await window.sees("Search for themes")
+        await window.type("forest")
+        await window.press("enter")
+        await window.until(lambda: window.app.theme == "forest")
+
+
+async def test_a_theme_that_is_not_there_is_named(tmp_path: Path) -> None:
+    async with opened(theme="forest", themes=tmp_path / "nowhere") as window:
+        await window.sees("There is no theme 'forest'")
