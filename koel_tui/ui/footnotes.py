@@ -67,7 +67,7 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
 
 
 def _full(what: str) -> Row:
-    return Row("hint", f"{what} alt+shift+n: a new thread with a summary", "app.summarise")
+    return Row("hint", f"{what} alt+shift+s: a new thread with a summary", "app.summarise")
 
 
 def _queued(text: str) -> Row:

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from koel_tui.ui.info import Info, info_text
+from koel_tui.ui.keys import leaving
 
 if TYPE_CHECKING:
     from koel_tui.agents import MemoryUse
@@ -25,7 +26,10 @@ _NOT_LOADED = "not loaded"
 class InfoPanel(ModalScreen[None]):
     """Shows what the answers of a thread measured, and what its model takes."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f3,q,enter", "dismiss", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter", "dismiss", "Leave"),
+        leaving("figures"),
+    ]
 
     def __init__(self, conversation: "Conversation", startup: "Startup") -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 Group = Literal["Tabs", "Conversation", "Prompt", "Program"]
 
-SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc", "at": "@"}
+SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
 """Names of keys as a person reads them, where Textual has others."""
 
 LEAVING = "leave."
@@ -102,7 +102,7 @@ KEYS: tuple[Key, ...] = (
         "Conversation", "", "Show the next branch"),
     Key("branch.off", "alt+n", "branch_off", "new thread from the answer being read",
         "Conversation", "", "New tab with the thread up to the answer being read"),
-    Key("tab.summary", "alt+shift+n", "summarise", "new thread with a summary of this one",
+    Key("tab.summary", "alt+shift+s", "summarise", "new thread with a summary of this one",
         "Conversation", "", "New tab with a summary of this thread"),
     Key("queue", "alt+q", "queue", "edit or drop what waits to be sent", "Conversation", "",
         "Edit or drop what waits to be sent"),
@@ -153,4 +153,5 @@ def leaving(opener: str) -> Binding:
 
 def spoken(keys: Sequence[str]) -> list[str]:
     """Return the names of keys as a person reads them; of several for one thing, two."""
-    return ["+".join(SHORT.get(part, part) for part in key.split("+")) for key in keys[:2]]
+    names = {**SHORT, "at": "@"}
+    return ["+".join(names.get(part, part) for part in key.split("+")) for key in keys[:2]]

@@ -170,7 +170,7 @@ async def test_a_new_tab_opens_with_a_summary_in_its_prompt() -> None:
     await storage.update_meta("t", system="Be kind.")
     async with opened(storage=storage, thread="t") as window:
         await window.reads("message 3")
-        await window.press("alt+shift+n")
+        await window.press("alt+shift+s")
         job = await next_turn(window, 1)
         assert [each.content for each in job.asked.messages[:4]] == [
             f"message {n}" for n in range(4)
@@ -190,7 +190,7 @@ async def test_a_summary_does_not_take_a_prompt_that_is_written_in() -> None:
     await storage.save("t", messages(4))
     async with opened(storage=storage, thread="t") as window:
         await window.reads("message 3")
-        await window.press("alt+shift+n")
+        await window.press("alt+shift+s")
         job = await next_turn(window, 1)
         await window.type("my draft")
         job.write("We counted.")
@@ -203,7 +203,7 @@ async def test_a_summary_does_not_take_a_prompt_that_is_written_in() -> None:
 
 async def test_there_must_be_something_to_summarise() -> None:
     async with opened() as window:
-        await window.press("alt+shift+n")
+        await window.press("alt+shift+s")
         await window.sees("nothing to summarise")
 
 
