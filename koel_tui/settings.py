@@ -1,11 +1,13 @@
 """Settings of the program: flags first, then KOEL_* variables, then config.toml, then defaults."""
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -23,7 +25,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="KOEL_", extra="forbid", frozen=True)
 
-    model: Path | None = Field(None, description="GGUF file to run; none: the bundled starter.")
+    model: Path | None = Field(
+        None, description="GGUF file to run, or a model's name; none: the bundled starter."
+    )
+    model_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders to find models in, beside the usual ones."
+    )
     max_sessions: int = Field(8, ge=1, le=256, description="Open model contexts at most.")
     parallel: int = Field(1, ge=1, le=64, description="Answers written at the same time.")
     context_tokens: int | None = Field(
@@ -38,6 +45,14 @@ class Settings(BaseSettings):
     plain: bool = Field(False, description="A line program for screen readers, no window.")
     low_bandwidth: bool = Field(False, description="Paint rarely, for slow connections.")
     theme: str = Field("textual-dark", description="Name of a Textual theme.")
+
+    @field_validator("model_folders", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take a list, or text as PATH has it."""
+        if isinstance(value, str):
+            return tuple(each for each in value.split(os.pathsep) if each)
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -18,6 +18,7 @@ _COMMANDS = {
     "ask": "koel_tui.cli.ask:ask",
     "bench": "koel_tui.cli.bench:bench",
     "threads": "koel_tui.cli.threads:threads",
+    "models": "koel_tui.cli.models:models",
 }
 
 
