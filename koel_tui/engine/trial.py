@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 _MOST_OUTPUT = 1024 * 1024
-_NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1", "GGML_VK_VISIBLE_DEVICES": ""}
+_ENVIRONMENT = {
+    # A driver of a GPU reserves more addresses than the limit allows, and is not on trial here.
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "HIP_VISIBLE_DEVICES": "-1",
+    "GGML_VK_VISIBLE_DEVICES": "",
+    "GGML_NO_BACKTRACE": "1",  # else an assertion starts a debugger
+}
 _THREADS, _WINDOW = 2, 256
 
 
@@ -22,8 +28,7 @@ def main(arguments: list[str]) -> None:
     """Try the file and print what came of it."""
     path, memory_bytes, cpu_s = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     _limit(memory_bytes, cpu_s)
-    # A driver of a GPU reserves more addresses than the limit allows, and is not on trial here.
-    os.environ.update(_NO_GPU)
+    os.environ.update(_ENVIRONMENT)
     print(json.dumps(_tried(path)), flush=True)
 
 

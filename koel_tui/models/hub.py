@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _PREFERRED = "q4_k_m"
 _TIMEOUT_S = 15.0
-_PIECE = 256 * 1024
 _MOST_NAMED = 30
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
@@ -90,7 +89,7 @@ class Hub:
             get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_S) as response,
         ):
             hf_raise_for_status(response)
-            yield begin if response.status_code == 206 else 0, response.iter_raw(_PIECE)
+            yield begin if response.status_code == 206 else 0, response.iter_raw()
 
     def _api(self) -> "HfApi":
         from huggingface_hub import HfApi

@@ -22,13 +22,13 @@ def ollama_models(root: Path) -> Iterator[tuple[str, Path]]:
     """
     manifests = root / "manifests"
     for manifest in files_below(manifests):
-        *place, model, tag = manifest.relative_to(manifests).parts
-        digest = _weights(manifest)
-        if len(place) != 2 or digest is None:
+        parts = manifest.relative_to(manifests).parts
+        digest = _weights(manifest) if len(parts) == 4 else None
+        if digest is None:
             continue
         blob = root / "blobs" / f"sha256-{digest}"
         if _is_gguf(blob):
-            host, owner = place
+            host, owner, model, tag = parts
             shown = [part for part, usual in ((host, _USUAL[0]), (owner, _USUAL[1]))
                      if part != usual]  # fmt: skip
             yield "/".join([*shown, f"{model}:{tag}"]), blob
