@@ -10,6 +10,15 @@ from typing import Any, Self
 COMMIT = "1" * 40
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """Says nothing of a client that hangs up."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_words: object) -> None:
+        pass
+
+
 class HubServer:
     """Serves the files of one repository; the fields say what is to go wrong."""
 
@@ -28,8 +37,7 @@ class HubServer:
         self.begins: list[int] = []
         """Where each request for a file began."""
         self.tokens: list[str | None] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _QuietServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:

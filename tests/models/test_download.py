@@ -175,6 +175,12 @@ def test_the_token_is_sent(
     assert server.tokens == ["Bearer hf_secret"] * 2
 
 
+def test_without_the_network_by_choice(download: Download, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(DownloadError, match="HF_HUB_OFFLINE is set"):
+        download.pull(REPO)
+
+
 def test_nobody_answers(tmp_path: Path) -> None:
     with HubServer({}) as gone:
         url = gone.url

@@ -1,5 +1,6 @@
 """`koel-chat models pull`."""
 
+import shlex
 import sys
 import time
 
@@ -36,6 +37,8 @@ def pull(repo: str, file: str | None) -> None:
     finally:
         line.end()
     click.echo(safe_line(str(path), 5000))
+    if sys.stderr.isatty():
+        click.echo(safe_line(f"Run it: koel-chat --model {shlex.quote(path.stem)}", 5000), err=True)
 
 
 class ProgressLine:
