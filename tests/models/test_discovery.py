@@ -168,7 +168,7 @@ def test_bad_manifests_are_passed_over(computer: Computer, manifest: bytes) -> N
     (root / "manifests" / good).with_name("bad").write_bytes(manifest)
     whole = (root / "manifests" / good).read_bytes()
     (root / "manifests" / "too-short").write_bytes(whole)
-    (root / "manifests" / good).with_name("too-long").write_bytes(whole + b" " * 2_000_000)
+    (root / "manifests" / good).with_name("huge").write_bytes(whole + b" " * 2_000_000)
     assert list(found(computer)) == ["good:latest"]
 
 
