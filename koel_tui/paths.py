@@ -22,6 +22,11 @@ def threads_dir() -> Path:
     return data_dir() / "threads"
 
 
+def models_dir() -> Path:
+    """Return the directory of the models that were downloaded."""
+    return data_dir() / "models"
+
+
 def config_file() -> Path:
     """Return the path of config.toml; it need not exist."""
     return platformdirs.user_config_path(_APP, appauthor=False) / "config.toml"

@@ -1,14 +1,16 @@
 """Settings of the program: flags first, then KOEL_* variables, then config.toml, then defaults."""
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -48,8 +50,11 @@ class Settings(BaseSettings):
 
     model: Path | None = Field(
         None,
-        description="GGUF file to run; none: the bundled starter.",
+        description="GGUF file to run, or a model's name; none: the bundled starter.",
         examples=["~/models/qwen.gguf"],
+    )
+    model_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders to find models in, beside the usual ones."
     )
     max_sessions: int = Field(8, ge=1, le=256, description="Open model contexts at most.")
     parallel: int = Field(1, ge=1, le=64, description="Answers written at the same time.")
@@ -79,6 +84,14 @@ class Settings(BaseSettings):
         default_factory=lambda: MappingProxyType({}),
         description='Keys of the window by what they do; several with commas, "none" for no key.',
     )
+
+    @field_validator("model_folders", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take a list, or text as PATH has it."""
+        if isinstance(value, str):
+            return tuple(each for each in value.split(os.pathsep) if each)
+        return value
 
     @classmethod
     def settings_customise_sources(

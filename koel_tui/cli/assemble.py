@@ -1,5 +1,6 @@
 """Puts the rooms together: settings in, a client with its agent and storage out."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> Local
 
     async def load(progress: Callable[[float], None]) -> Engine:
         try:
-            path = choose_model(settings.model)
+            path = await asyncio.to_thread(choose_model, settings.model, settings.model_folders)
         except (ModelFileError, NoModelError) as error:
             raise ModelLoadError(str(error)) from error
         spec = ModelSpec(

@@ -44,7 +44,8 @@ def bench(model: Path | None, as_json: bool, quick: bool) -> int:
     from koel_tui.models import choose_model
     from koel_tui.settings import load_settings
 
-    path = choose_model(load_settings(model=model).model)
+    settings = load_settings(model=model)
+    path = choose_model(settings.model, settings.model_folders)
     report = asyncio.run(_measure(path, QUICK if quick else STANDARD))
     if as_json:
         click.echo(json.dumps(report.as_json()))

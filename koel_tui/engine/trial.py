@@ -1,0 +1,104 @@
+"""A trial of one model file: loaded, and made to write one token, in a process with limits.
+
+Started as `python -m koel_tui.engine.trial FILE MEMORY_BYTES CPU_SECONDS`; the file is not to be
+trusted, and llama.cpp may end the process. What came of it is one line of JSON on stdout.
+"""
+
+import json
+import math
+import os
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_MOST_OUTPUT = 1024 * 1024
+_ENVIRONMENT = {
+    # A driver of a GPU reserves more addresses than the limit allows, and is not on trial here.
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "HIP_VISIBLE_DEVICES": "-1",
+    "GGML_VK_VISIBLE_DEVICES": "",
+    "GGML_NO_BACKTRACE": "1",  # else an assertion starts a debugger
+}
+_THREADS, _WINDOW = 2, 256
+
+
+def main(arguments: list[str]) -> None:
+    """Try the file and print what came of it."""
+    path, memory_bytes, cpu_s = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    _limit(memory_bytes, cpu_s)
+    os.environ.update(_ENVIRONMENT)
+    print(json.dumps(_tried(path)), flush=True)
+
+
+def _limit(memory_bytes: int, cpu_s: int) -> None:
+    for kind, limit in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_FSIZE, _MOST_OUTPUT),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(ValueError, OSError):  # not every system has every limit
+            resource.setrlimit(kind, (limit, limit))
+
+
+def _tried(path: Path) -> dict[str, Any]:
+    import logging
+
+    from koel_tui.engine.errors import EngineError
+    from koel_tui.engine.native.log import NativeLog
+
+    logger = logging.Logger("trial")  # with no handler: the reasons are in the errors
+    logger.addHandler(logging.NullHandler())
+    try:
+        with NativeLog(logger) as log:
+            try:
+                return _loaded(path, log)
+            except EngineError as error:
+                return {"reason": log.reason() or str(error)}
+    except MemoryError:
+        return {"reason": "it needs more memory than a file of its size may"}
+
+
+def _loaded(path: Path, log: Any) -> dict[str, Any]:
+    from koel_tui.engine.native.context import Context
+    from koel_tui.engine.native.model import Model
+    from koel_tui.engine.values import ModelSpec
+
+    spec = ModelSpec(path, gpu_layers=0, threads=_THREADS, batch_tokens=32)
+    model = Model(spec, log)
+    context = Context(model, spec, log, slots=1, window=_WINDOW)
+    reason = _write(model, context)
+    return {
+        "reason": reason,
+        "architecture": model.metadata("general.architecture"),
+        "context_tokens": model.window,
+    }
+
+
+def _write(model: Any, context: Any) -> str:
+    """Have a token written and read again; return what is wrong with it, '' when nothing is."""
+    import llama_cpp
+
+    from koel_tui.engine.native.context import Chunk
+    from koel_tui.engine.native.sampler import Sampler
+    from koel_tui.engine.values import Sampling
+
+    prompt = model.tokenize("Hello", special=False, start=True)[:16]
+    if not prompt:
+        return "its vocabulary cannot spell a word"
+    (row,) = context.decode([Chunk(0, 0, prompt, wants_logits=True)])
+    logits = llama_cpp.llama_get_logits_ith(context.handle, row)
+    if not logits:
+        return "it writes no text"
+    if not math.isfinite(logits[0]):
+        return "its weights are damaged: it computes nothing but errors"
+    token = Sampler(Sampling(temperature=0), model).sample(context, row)
+    model.piece(token, special=True)
+    context.decode([Chunk(0, len(prompt), [token], wants_logits=True)])
+    return ""
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

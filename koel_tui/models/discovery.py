@@ -1,0 +1,137 @@
+"""The models on this computer: where other programs keep theirs, and where ours are."""
+
+import enum
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from koel_tui import paths
+from koel_tui.models.ollama import ollama_models
+from koel_tui.models.parts import is_model_name, part_of
+from koel_tui.models.starter import starter_model
+from koel_tui.models.walk import files_below
+
+
+class Source(enum.StrEnum):
+    """Who keeps a model, in words for the user."""
+
+    STARTER = "starter"
+    OWN = "koel-chat"
+    HUGGING_FACE = "Hugging Face"
+    LM_STUDIO = "LM Studio"
+    LLAMA_CPP = "llama.cpp"
+    OLLAMA = "Ollama"
+    HOME = "~/models"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model that can be run; of one in several files `path` is the first."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Computer:
+    """Where to look: the home directory, the environment and the root of the file system."""
+
+    home: Path = field(default_factory=Path.home)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    root: Path = Path("/")
+
+    def named(self, *names: str) -> Path | None:
+        """Return the directory that the first of these variables names that is set."""
+        value = next((self.environ[name] for name in names if self.environ.get(name)), None)
+        return None if value is None else Path(value).expanduser()
+
+    def places(self) -> Iterator[tuple[Source, Path]]:
+        """Yield the directories in which other programs keep GGUF files."""
+        cache = self.named("XDG_CACHE_HOME") or self.home / ".cache"
+        hub = self.named("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+        yield Source.HUGGING_FACE, hub or (self.named("HF_HOME") or cache / "huggingface") / "hub"
+        yield Source.LM_STUDIO, self.home / ".lmstudio" / "models"
+        yield Source.LM_STUDIO, cache / "lm-studio" / "models"
+        if set_by_hand := self.named("LLAMA_CACHE"):
+            yield Source.LLAMA_CPP, set_by_hand
+        yield Source.LLAMA_CPP, cache / "llama.cpp"
+        yield Source.LLAMA_CPP, self.home / "Library" / "Caches" / "llama.cpp"
+        yield Source.HOME, self.home / "models"
+
+    def ollama(self) -> tuple[Path, ...]:
+        """Return the directories of Ollama: the user's, and that of the service on Linux."""
+        set_by_hand = self.named("OLLAMA_MODELS")
+        if set_by_hand is not None:
+            return (set_by_hand,)
+        below = Path(".ollama") / "models"
+        return (self.home / below, self.root / "usr" / "share" / "ollama" / below)
+
+
+def find_models(
+    folders: Iterable[Path] = (), computer: Computer | None = None, own: Path | None = None
+) -> list[FoundModel]:
+    """Return the models on this computer and in `folders`, each file once, with its first finder.
+
+    `own` is the directory of downloaded models. Reads directories for some milliseconds, on slow
+    disks more: call it beside the event loop.
+    """
+    computer = computer or Computer()
+    found = [
+        *_starter(),
+        *_in_folder(Source.OWN, own or paths.models_dir()),
+        *(model for place in computer.places() for model in _in_folder(*place)),
+        *(model for root in computer.ollama() for model in _of_ollama(root)),
+        *(each for folder in folders for each in _in_folder(Source.FOLDER, folder.expanduser())),
+    ]
+    return list(_once(found))
+
+
+def _starter() -> Iterator[FoundModel]:
+    path = starter_model()
+    if path is not None:
+        yield FoundModel(path.stem, path, path.stat().st_size, Source.STARTER)
+
+
+def _in_folder(source: Source, folder: Path) -> Iterator[FoundModel]:
+    # The cache of Hugging Face has the weights in `blobs`, without names, and links to them.
+    files = {path: _size(path) for path in files_below(folder) if is_model_name(path.name)}
+    for path in files:
+        part = part_of(path.name)
+        if part is None:
+            names: Sequence[Path] = (path,)
+        elif part.number == 1:
+            names = [path.with_name(name) for name in part.names()]
+        else:
+            continue  # counted with the first
+        sizes = [files.get(each, 0) for each in names]
+        if all(sizes):  # with a part missing or empty it is no model yet
+            name = path.stem if part is None else part.base
+            yield FoundModel(name, path, sum(sizes), source)
+
+
+def _of_ollama(root: Path) -> Iterator[FoundModel]:
+    for name, path in ollama_models(root):
+        yield FoundModel(name, path, _size(path), Source.OLLAMA)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _once(found: Iterable[FoundModel]) -> Iterator[FoundModel]:
+    seen: set[tuple[int, int]] = set()
+    for model in found:
+        try:
+            status = model.path.stat()
+        except OSError:
+            continue  # it went away just now
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            yield model

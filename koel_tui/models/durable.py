@@ -1,0 +1,24 @@
+"""Putting a finished file in its place, so that it stays there through a loss of power."""
+
+import fcntl
+import os
+from pathlib import Path
+
+
+def put_in_place(temporary: Path, target: Path) -> None:
+    """Flush `temporary` to the disk and make it `target`, at once and for good. Raises OSError."""
+    _flush(temporary, os.O_RDWR)
+    temporary.replace(target)
+    _flush(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _flush(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        full = getattr(fcntl, "F_FULLFSYNC", None)
+        if full is None:
+            os.fsync(descriptor)
+        else:
+            fcntl.fcntl(descriptor, full)  # on macOS fsync stops at the cache of the disk
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,183 @@
+"""Hugging Face: what a repository offers, and its files over HTTP."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from koel_tui.models.parts import is_model_name, part_of
+from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_PREFERRED = "q4_k_m"
+_TIMEOUT_S = 15.0
+_MOST_NAMED = 30
+_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+
+
+class DownloadError(Exception):
+    """A model cannot be downloaded now; the message says why and what to do."""
+
+
+class NotOfferedError(DownloadError):
+    """What was asked for is not there, or not for everybody."""
+
+
+class BrokenOffError(DownloadError):
+    """The connection or the server failed for the moment; trying again may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file of a repository as it is at one commit; `name` is its path in there."""
+
+    repo: str
+    commit: str
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class Hub:
+    """The server at `endpoint`; None is the one that HF_ENDPOINT names, or huggingface.co."""
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        self._endpoint = endpoint
+
+    def model(self, repo: str, wanted: str | None = None) -> tuple[HubFile, ...]:
+        """Return the file of `repo` that `wanted` names, or the usual choice; all its parts.
+
+        Raises `DownloadError`.
+        """
+        with _explained(repo):
+            info = self._api().model_info(repo, files_metadata=True, timeout=_TIMEOUT_S)
+        offered = {
+            each.rfilename: each
+            for each in info.siblings or []
+            if is_model_name(PurePosixPath(each.rfilename).name)
+        }
+        files = []
+        for name in _chosen(repo, tuple(offered), wanted):
+            lfs = getattr(offered.get(name), "lfs", None)
+            if not _is_tame(name) or lfs is None or not info.sha:
+                raise NotOfferedError(
+                    f"{repo} offers no {safe_line(name)} whose contents can be checked. "
+                    "Choose another file."
+                )
+            files.append(HubFile(repo, info.sha, name, int(lfs.size), str(lfs.sha256)))
+        return tuple(files)
+
+    @contextmanager
+    def opened(self, file: HubFile, begin: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Open a file at byte `begin`; give where it really begins, and its pieces from there.
+
+        Raises `DownloadError`; in its block too, when the connection breaks.
+        """
+        from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+        url = hf_hub_url(file.repo, file.name, revision=file.commit, endpoint=self._endpoint)
+        headers = build_hf_headers(library_name="koel-chat")
+        headers["Accept-Encoding"] = "identity"  # else lengths and positions mean something else
+        if begin:
+            headers["Range"] = f"bytes={begin}-"
+        with (
+            _explained(file.repo, file.name),
+            get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_S) as response,
+        ):
+            hf_raise_for_status(response)
+            yield begin if response.status_code == 206 else 0, response.iter_raw()
+
+    def _api(self) -> "HfApi":
+        from huggingface_hub import HfApi
+
+        return HfApi(endpoint=self._endpoint, library_name="koel-chat")
+
+
+@contextmanager
+def _explained(repo: str, name: str = "") -> Iterator[None]:
+    """Turn what huggingface_hub raises into a `DownloadError` with the cause and what to do."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    what = safe_line(f"{repo}/{name}" if name else repo)
+    # HTTPError of the library used for HTTP: httpx, later httpx2, so it is not named here.
+    transport: type[BaseException] = HfHubHTTPError.__mro__[1]
+    try:
+        yield
+    except HFValidationError:
+        raise NotOfferedError(
+            f"{safe_line(repo)!r} is no repository: give OWNER/NAME as Hugging Face shows it."
+        ) from None
+    except OfflineModeIsEnabled:
+        raise DownloadError(
+            f"Cannot fetch {what}: HF_HUB_OFFLINE is set. Unset it to download."
+        ) from None
+    except GatedRepoError:
+        raise NotOfferedError(
+            f"{what} is for those who agreed to its terms. Agree to them on its page on "
+            "Hugging Face, then sign in with `hf auth login` or set HF_TOKEN."
+        ) from None
+    except (RepositoryNotFoundError, EntryNotFoundError):
+        raise NotOfferedError(
+            f"There is no {what} on Hugging Face, or it is private. Check the name; for a private "
+            "one sign in with `hf auth login` or set HF_TOKEN."
+        ) from None
+    except HfHubHTTPError as error:
+        raise _refused(what, error.response.status_code) from error
+    except transport as error:
+        reason = safe_line(str(error)) or type(error).__name__
+        raise BrokenOffError(
+            f"Cannot reach the server for {what}: {reason}. Check the connection and try again."
+        ) from error
+
+
+def _refused(what: str, status: int) -> DownloadError:
+    if status in (401, 403):
+        return NotOfferedError(
+            f"The server refuses {what} ({status}). Sign in with `hf auth login` or set HF_TOKEN."
+        )
+    if status == 404:
+        return NotOfferedError(f"There is no {what} on Hugging Face. Check the name.")
+    kind = BrokenOffError if status in _AGAIN else DownloadError
+    return kind(f"The server answered {status} for {what}. Try again later.")
+
+
+def _chosen(repo: str, offered: tuple[str, ...], wanted: str | None) -> tuple[str, ...]:
+    """Return the names of the files of the model that is meant. Raises `NotOfferedError`."""
+    models = [name for name in offered if (part := part_of(name)) is None or part.number == 1]
+    if not models:
+        raise NotOfferedError(f"{repo} has no GGUF file. Look for a repository with GGUF in it.")
+    if wanted is None:
+        fitting = [name for name in models if _PREFERRED in name.lower()]
+        fitting = models if len(models) == 1 else fitting
+        problem = "Which file is it to be?"
+    else:
+        plain = wanted.casefold()
+        exact = [name for name in models if wanted in (name, PurePosixPath(name).name)]
+        fitting = exact or [name for name in models if plain in name.casefold()]
+        problem = f"{len(fitting) or 'None'} of its files fit {safe_line(wanted)!r}."
+    if len(fitting) != 1:
+        names = [safe_line(name) for name in (fitting or models)]
+        shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+        raise NotOfferedError(f"{problem} {repo} has: {shown}.")
+    part = part_of(fitting[0])
+    return (fitting[0],) if part is None else part.names()
+
+
+def _is_tame(name: str) -> bool:
+    """Return whether a path of a repository stays below where it is put."""
+    parts = name.split("/")
+    return all(
+        part and not part.startswith(".") and "\\" not in part and part.isprintable()
+        for part in parts
+    )

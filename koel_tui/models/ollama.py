@@ -1,0 +1,60 @@
+"""The models of Ollama: manifests by name, weights in blobs by hash."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from koel_tui.models.walk import files_below
+
+_LARGEST_MANIFEST = 1024 * 1024
+_WEIGHTS = "application/vnd.ollama.image.model"
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_USUAL = ("registry.ollama.ai", "library")
+_MAGIC = b"GGUF"
+
+
+def ollama_models(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield name and file of each model in Ollama's directory whose weights are a GGUF file.
+
+    Names are those Ollama uses: `llama3.2:1b`, `somebody/model:latest`.
+    """
+    manifests = root / "manifests"
+    for manifest in files_below(manifests):
+        parts = manifest.relative_to(manifests).parts
+        digest = _weights(manifest) if len(parts) == 4 else None
+        if digest is None:
+            continue
+        blob = root / "blobs" / f"sha256-{digest}"
+        if _is_gguf(blob):
+            host, owner, model, tag = parts
+            shown = [part for part, usual in ((host, _USUAL[0]), (owner, _USUAL[1]))
+                     if part != usual]  # fmt: skip
+            yield "/".join([*shown, f"{model}:{tag}"]), blob
+
+
+def _weights(manifest: Path) -> str | None:
+    """Return the hash of the weights a manifest names, None when it names none."""
+    try:
+        with manifest.open("rb") as file:
+            text = file.read(_LARGEST_MANIFEST + 1)
+        if len(text) > _LARGEST_MANIFEST:
+            return None
+        layers: Any = json.loads(text)["layers"]
+        digests = (layer["digest"] for layer in layers if layer.get("mediaType") == _WEIGHTS)
+        # The pattern also keeps the path that is made of it within the directory.
+        found = _DIGEST.fullmatch(next(digests))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    except StopIteration:
+        return None
+    return found[1] if found else None
+
+
+def _is_gguf(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False

@@ -1,0 +1,39 @@
+"""Models in several files: `name-00001-of-00003.gguf` and its like."""
+
+import re
+from dataclasses import dataclass
+
+_PART = re.compile(r"(?P<base>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf", re.IGNORECASE)
+_MOST_PARTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a model a file is; numbers count from 1."""
+
+    base: str
+    number: int
+    total: int
+
+    def name(self, number: int) -> str:
+        """Return the file name of another part."""
+        return f"{self.base}-{number:05}-of-{self.total:05}.gguf"
+
+    def names(self) -> tuple[str, ...]:
+        """Return the file names of all parts, in order."""
+        return tuple(self.name(number) for number in range(1, self.total + 1))
+
+
+def part_of(name: str) -> Part | None:
+    """Return which part a file of this name is, None when it is a model by itself."""
+    found = _PART.fullmatch(name)
+    if found is None:
+        return None
+    part = Part(found["base"], int(found["number"]), int(found["total"]))
+    return part if 1 <= part.number <= part.total <= _MOST_PARTS else None
+
+
+def is_model_name(name: str) -> bool:
+    """Return whether a file of this name can be a model: a GGUF file that is no projector."""
+    lower = name.lower()
+    return lower.endswith(".gguf") and not lower.startswith(".") and "mmproj" not in lower

@@ -1,0 +1,162 @@
+"""Trying a model before it is trusted: in a process of its own, which it may take down."""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import signal
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from koel_tui import paths
+from koel_tui.models.gguf import ModelFileError, check_gguf
+from koel_tui.models.own import model_files
+from koel_tui.models.passed import PassedModels, Traits, sha256_of
+
+_SHORTEST_S = 60.0
+_BYTES_PER_S = 100_000_000
+"""What a slow disk gives: a file too large for a minute at this speed has longer."""
+_EXTRA_BYTES = 4 * 1024**3
+"""Addresses for the interpreter, its libraries and the buffers, beside the weights."""
+_MOST_OUTPUT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of trying a model; `reason` says why it is bad.
+
+    `remembered` is one that passed before and has not changed; it took no seconds.
+    """
+
+    ok: bool
+    reason: str = ""
+    architecture: str = ""
+    context_tokens: int = 0
+    seconds: float = 0.0
+    remembered: bool = False
+
+
+def passed_models() -> PassedModels:
+    """Return the memory of what passed with the llama.cpp that is installed."""
+    version = importlib.metadata.version("llama-cpp-python")
+    return PassedModels(paths.state_dir() / "models.json", version)
+
+
+async def probe_model(
+    path: Path, passed: PassedModels, *, again: bool = False, timeout_s: float | None = None
+) -> Verdict:
+    """Try a model: its header, then a load and one token in a process with limits.
+
+    What passed before is not tried again unless `again`. Nothing a file does reaches this process;
+    cancelled, the other one is ended.
+    """
+    files = model_files(path)
+    try:
+        for file in files:
+            await asyncio.to_thread(check_gguf, file)
+        known = None if again else await asyncio.to_thread(passed.recall, files)
+        if known is not None:
+            return _remembered(known)
+        digest = await _hashed(files)
+        known = None if again else await asyncio.to_thread(passed.recall_hash, digest)
+        if known is not None:
+            await _remember(passed, files, digest, known)
+            return _remembered(known)
+        size = sum(file.stat().st_size for file in files)
+    except ModelFileError as error:
+        return Verdict(False, error.reason)
+    except OSError as error:
+        return Verdict(False, f"it cannot be read ({error.strerror or error})")
+    verdict = await _trial(path, size, timeout_s or max(_SHORTEST_S, size / _BYTES_PER_S))
+    if verdict.ok:
+        traits = Traits(verdict.architecture, verdict.context_tokens)
+        await _remember(passed, files, digest, traits)
+    return verdict
+
+
+async def _remember(
+    passed: PassedModels, files: tuple[Path, ...], digest: str, traits: Traits
+) -> None:
+    with contextlib.suppress(OSError):  # forgotten, it is tried again next time
+        await asyncio.to_thread(passed.remember, files, digest, traits)
+
+
+def _remembered(traits: Traits) -> Verdict:
+    return Verdict(True, "", traits.architecture, traits.context_tokens, remembered=True)
+
+
+async def _hashed(files: tuple[Path, ...]) -> str:
+    stop = threading.Event()
+    try:
+        return await asyncio.to_thread(sha256_of, files, stop)
+    finally:
+        stop.set()
+
+
+async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
+    # Files instead of pipes: what the trial may write is limited, what it may keep open is not.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        begin = time.perf_counter()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # a module in the user's directory must not shadow ours
+            "-m",
+            "koel_tui.engine.trial",
+            str(path),
+            str(2 * size + _EXTRA_BYTES),
+            str(int(4 * timeout_s) + 1),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,  # ctrl+c at the terminal is for the process that waits
+        )
+        try:
+            code = await asyncio.wait_for(process.wait(), timeout_s)
+        except TimeoutError:
+            return Verdict(False, f"it wrote nothing within {timeout_s:.0f} seconds")
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):  # it ended just now
+                    process.kill()
+                await process.wait()
+        return _judged(code, _text(output), _text(errors), time.perf_counter() - begin)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read(_MOST_OUTPUT).decode("utf-8", "replace")
+
+
+def _judged(code: int, output: str, errors: str, seconds: float) -> Verdict:
+    if code != 0:
+        return Verdict(False, f"{_epitaph(code)}{_last_words(errors)}", seconds=seconds)
+    try:
+        said: Any = json.loads(output)
+        reason, architecture = str(said["reason"]), str(said.get("architecture", ""))
+        tokens = int(said.get("context_tokens", 0))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return Verdict(False, "the trial said nothing that can be read", seconds=seconds)
+    return Verdict(not reason, reason, architecture, tokens, seconds)
+
+
+def _epitaph(code: int) -> str:
+    if code > 0:
+        return f"the trial ended with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = str(-code)
+    return f"llama.cpp crashed on it ({name})"
+
+
+def _last_words(errors: str) -> str:
+    """Return the assertion llama.cpp died of, or the last line of a traceback."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    asserted = next((line for line in reversed(lines) if "ASSERT" in line), "")
+    last = asserted or (lines[-1] if lines and "Error" in lines[-1] else "")
+    return f": {last}" if last else ""

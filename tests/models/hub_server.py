@@ -1,0 +1,114 @@
+"""A server that answers as Hugging Face does, with all that goes wrong there."""
+
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+COMMIT = "1" * 40
+
+
+class _QuietServer(ThreadingHTTPServer):
+    """Says nothing of a client that hangs up."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_words: object) -> None:
+        pass
+
+
+class HubServer:
+    """Serves the files of one repository; the fields say what is to go wrong."""
+
+    def __init__(self, files: dict[str, bytes], repo: str = "owner/model-GGUF") -> None:
+        self.repo, self.files = repo, files
+        self.cuts: list[int] = []
+        """After how many bytes each of the next answers breaks off."""
+        self.statuses: list[int] = []
+        """What the next requests for a file are answered with instead."""
+        self.error_code = ""
+        self.digests: dict[str, str] = {}
+        self.takes_ranges = True
+        self.without_lfs = False
+        self.gate: threading.Event | None = None
+        """What the second half of an answer waits for."""
+        self.begins: list[int] = []
+        """Where each request for a file began."""
+        self.tokens: list[str | None] = []
+        self._server = _QuietServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self.gate is not None:
+            self.gate.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def info(self) -> dict[str, Any]:
+        siblings = []
+        for name, content in self.files.items():
+            digest = self.digests.get(name, hashlib.sha256(content).hexdigest())
+            lfs = {"sha256": digest, "size": len(content), "pointerSize": 130}
+            entry = {"rfilename": name, "size": len(content), "blobId": "0" * 40}
+            siblings.append(entry if self.without_lfs else {**entry, "lfs": lfs})
+        return {"id": self.repo, "modelId": self.repo, "sha": COMMIT, "private": False,
+                "downloads": 0, "likes": 0, "tags": [], "siblings": siblings}  # fmt: skip
+
+    def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                server.tokens.append(self.headers["Authorization"])
+                path = self.path.split("?")[0]
+                if path == f"/api/models/{server.repo}":
+                    self._answer(200, json.dumps(server.info()).encode())
+                elif path.startswith(prefix := f"/{server.repo}/resolve/{COMMIT}/"):
+                    self._send_file(server.files[path.removeprefix(prefix)])
+                else:
+                    self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+
+            def _send_file(self, content: bytes) -> None:
+                wanted = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+                begin = int(wanted[1]) if wanted and server.takes_ranges else 0
+                server.begins.append(begin)
+                if server.statuses:
+                    more = {"X-Error-Code": server.error_code} if server.error_code else {}
+                    self._answer(server.statuses.pop(0), b"", more)
+                    return
+                cut = server.cuts.pop(0) if server.cuts else None
+                more = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}
+                self._head(206 if begin else 200, len(content) - begin, more if begin else {})
+                rest = content[begin:]
+                half = len(rest) // 2
+                if server.gate is not None:
+                    self.wfile.write(rest[:half])
+                    server.gate.wait(20)
+                    rest = rest[half:]
+                self.wfile.write(rest[:cut])
+                if cut is not None:
+                    self.close_connection = True
+
+            def _answer(self, status: int, body: bytes, more: dict[str, str] | None = None) -> None:
+                self._head(status, len(body), more or {})
+                self.wfile.write(body)
+
+            def _head(self, status: int, length: int, more: dict[str, str]) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(length))
+                for name, value in more.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            def log_message(self, *_words: object) -> None:
+                pass
+
+        return Handler

@@ -1,0 +1,285 @@
+"""Downloads over a real connection that breaks, lies and refuses."""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from koel_tui.models import ModelFileError
+from koel_tui.models.download import Download, DownloadStopped, UnwritableError
+from koel_tui.models.hub import BrokenOffError, DownloadError, Hub, NotOfferedError
+from koel_tui.models.own import unfinished_downloads
+from tests.models.gguf_file import gguf_bytes
+from tests.models.hub_server import HubServer
+
+REPO = "owner/model-GGUF"
+BIG = gguf_bytes(3_000_000)
+FILES = {
+    "README.md": b"hello",
+    "m-Q4_K_M.gguf": BIG,
+    "m-Q8_0.gguf": gguf_bytes(5000, seed=8),
+    "mmproj-m-Q4_K_M.gguf": gguf_bytes(3000),
+}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with HubServer(dict(FILES)) as server:
+        yield server
+
+
+@pytest.fixture
+def download(server: HubServer, tmp_path: Path) -> Download:
+    return Download(tmp_path / "models", Hub(server.url), waits_s=(0, 0, 0))
+
+
+def files_in(directory: Path) -> list[str]:
+    return sorted(str(each.relative_to(directory)) for each in directory.rglob("*.*")
+                  if each.is_file())  # fmt: skip
+
+
+def test_a_model_arrives_whole_with_progress(download: Download, server: HubServer) -> None:
+    told: list[tuple[int, int]] = []
+    path = download.pull(REPO, on_progress=lambda *words: told.append(words))
+    assert path == download.directory / "owner" / "model-GGUF" / "m-Q4_K_M.gguf"
+    assert path.read_bytes() == BIG
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(told) > 5 and told == sorted(told) and told[-1] == (len(BIG), len(BIG))
+    assert files_in(download.directory) == ["owner/model-GGUF/m-Q4_K_M.gguf"]
+    download.pull(REPO)
+    assert server.begins == [0]  # what is here is not fetched again
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [("m-Q8_0.gguf", "m-Q8_0"), ("q8_0", "m-Q8_0"), ("Q4_K_M", "m-Q4_K_M"), (None, "m-Q4_K_M")],
+)
+def test_a_file_is_named_whole_or_in_part(
+    download: Download, wanted: str | None, name: str
+) -> None:
+    assert download.pull(REPO, wanted).stem == name
+
+
+def test_with_no_usual_choice_the_files_are_named(download: Download, server: HubServer) -> None:
+    server.files["other-Q4_K_M.gguf"] = gguf_bytes()
+    with pytest.raises(NotOfferedError, match=r"has: m-Q4_K_M.gguf, other-Q4_K_M.gguf\."):
+        download.pull(REPO)
+    with pytest.raises(
+        NotOfferedError, match=r"None of its files fit 'Q2'.*has: m-Q4_K_M.gguf, m-"
+    ):
+        download.pull(REPO, "Q2")
+    server.files = {"only-F16.gguf": gguf_bytes()}
+    assert download.pull(REPO).name == "only-F16.gguf"
+    server.files = {"README.md": b""}
+    with pytest.raises(NotOfferedError, match="no GGUF file"):
+        download.pull(REPO)
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(
+    download: Download, server: HubServer
+) -> None:
+    server.cuts = [700_000, 0, 1_000_000]
+    told: list[int] = []
+    path = download.pull(REPO, on_progress=lambda done, _total: told.append(done))
+    assert path.read_bytes() == BIG
+    assert server.begins == [0, 700_000, 700_000, 1_700_000]
+    assert told == sorted(told)
+
+
+def test_given_up_it_keeps_what_came_and_goes_on_next_time(
+    download: Download, server: HubServer
+) -> None:
+    server.cuts = [1_000_000, *[0] * 3]
+    with pytest.raises(BrokenOffError, match=r"1 of 3 MB have come and are kept"):
+        download.pull(REPO)
+    assert server.begins == [0, *[1_000_000] * 3]
+    (begun,) = unfinished_downloads(download.directory)
+    assert (begun.name, begun.size_bytes) == ("m-Q4_K_M", 1_000_000)
+    server.begins.clear()
+    assert download.pull(REPO).read_bytes() == BIG
+    assert server.begins == [1_000_000]
+    assert unfinished_downloads(download.directory) == []
+
+
+def test_a_server_that_cannot_go_on_begins_anew(download: Download, server: HubServer) -> None:
+    server.takes_ranges = False
+    server.cuts = [700_000]
+    assert download.pull(REPO).read_bytes() == BIG
+
+
+def test_a_server_in_trouble_is_asked_again(download: Download, server: HubServer) -> None:
+    server.statuses = [503, 429]
+    assert download.pull(REPO).read_bytes() == BIG
+    server.statuses = [418]
+    with pytest.raises(DownloadError, match="answered 418") as refused:
+        download.pull(REPO, "Q8")
+    assert not isinstance(refused.value, BrokenOffError)
+
+
+def test_a_wrong_checksum_installs_nothing(download: Download, server: HubServer) -> None:
+    server.digests["m-Q4_K_M.gguf"] = "a" * 64
+    with pytest.raises(DownloadError, match="SHA-256 differs"):
+        download.pull(REPO)
+    assert files_in(download.directory) == []
+
+
+def test_more_than_there_is_installs_nothing(download: Download, server: HubServer) -> None:
+    target = download.directory / REPO / "m-Q8_0.gguf"
+    assert download.pull(REPO, "Q8") == target
+    sha = "b" * 12
+    server.digests["m-Q8_0.gguf"] = sha + "0" * 52
+    target.with_name(f".m-Q8_0.gguf.{sha}.part").write_bytes(bytes(6000))
+    with pytest.raises(DownloadError, match="SHA-256 differs"):
+        download.pull(REPO, "Q8")
+    assert target.read_bytes() == FILES["m-Q8_0.gguf"]  # the old one stays
+
+
+def test_a_file_that_is_no_model_is_not_installed(download: Download, server: HubServer) -> None:
+    server.files["bad.gguf"] = b"this is a web page"
+    with pytest.raises(ModelFileError, match=r"bad.gguf: it is not a GGUF file"):
+        download.pull(REPO, "bad.gguf")
+    assert files_in(download.directory) == []
+
+
+def test_a_repository_that_is_not_there(download: Download) -> None:
+    with pytest.raises(NotOfferedError, match="There is no owner/nothing on Hugging Face"):
+        download.pull("owner/nothing")
+    for odd in ("../x", "a/b/c", "a b", ""):
+        with pytest.raises(NotOfferedError, match="is no repository: give OWNER/NAME"):
+            download.pull(odd)
+    assert not download.directory.exists()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_gated_repository_says_what_to_do(
+    download: Download, server: HubServer, status: int
+) -> None:
+    server.statuses, server.error_code = [status], "GatedRepo"
+    with pytest.raises(NotOfferedError, match=r"Agree to them .*hf auth login"):
+        download.pull(REPO)
+    server.statuses, server.error_code = [status], ""
+    with pytest.raises(NotOfferedError, match="hf auth login"):
+        download.pull(REPO)
+
+
+def test_the_token_is_sent(
+    download: Download, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    download.pull(REPO, "Q8")
+    assert server.tokens == ["Bearer hf_secret"] * 2
+
+
+def test_without_the_network_by_choice(download: Download, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(DownloadError, match="HF_HUB_OFFLINE is set"):
+        download.pull(REPO)
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    with HubServer({}) as gone:
+        url = gone.url
+    with pytest.raises(DownloadError, match="Cannot reach the server for owner/model-GGUF"):
+        Download(tmp_path, Hub(url), waits_s=()).pull(REPO)
+
+
+def test_a_full_disk_is_noticed_before_anything_is_fetched(
+    server: HubServer, tmp_path: Path
+) -> None:
+    asked: list[Path] = []
+
+    def free(directory: Path) -> int:
+        asked.append(directory)
+        return 2_000_000
+
+    download = Download(tmp_path / "models", Hub(server.url), free=free)
+    with pytest.raises(UnwritableError, match=r"needs 3 MB more and 2 MB are free"):
+        download.pull(REPO)
+    assert (asked, server.begins) == ([tmp_path / "models"], [])
+    assert not download.directory.exists()
+    partial = tmp_path / "models" / REPO
+    assert download.pull(REPO, "Q8").parent == partial
+
+
+def test_a_disk_that_fills_up_keeps_what_came(
+    download: Download, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UnwritableError, match="No space left on device"):
+        download.pull(REPO)
+    monkeypatch.setattr(os, "fsync", real)
+    assert files_in(download.directory / REPO)[0].endswith(".part")
+    assert download.pull(REPO).read_bytes() == BIG
+    assert server.begins == [0]
+
+
+def test_stopped_it_keeps_what_came(download: Download, server: HubServer) -> None:
+    stop = threading.Event()
+
+    def halfway(done: int, total: int) -> None:
+        if done > total // 2:
+            stop.set()
+
+    with pytest.raises(DownloadStopped):
+        download.pull(REPO, on_progress=halfway, stop=stop)
+    (begun,) = unfinished_downloads(download.directory)
+    assert len(BIG) // 2 < begun.size_bytes < len(BIG)
+    assert download.pull(REPO).read_bytes() == BIG
+    assert server.begins == [0, begun.size_bytes]
+
+
+def test_two_at_once_do_not_write_into_each_other(download: Download, server: HubServer) -> None:
+    server.gate = threading.Event()
+    begun = threading.Event()
+    result: list[Any] = []
+    first = threading.Thread(
+        target=lambda: result.append(download.pull(REPO, on_progress=lambda *_: begun.set()))
+    )
+    first.start()
+    assert begun.wait(20)
+    with pytest.raises(DownloadError, match="is being downloaded already"):
+        download.pull(REPO)
+    server.gate.set()
+    first.join(20)
+    assert result[0].read_bytes() == BIG
+
+
+def test_a_model_in_parts_comes_whole(download: Download, server: HubServer) -> None:
+    names = [f"Q4_K_M/big-0000{number}-of-00002.gguf" for number in (1, 2)]
+    server.files = {name: gguf_bytes(4000, seed) for seed, name in enumerate(names)}
+    told: list[tuple[int, int]] = []
+    path = download.pull(REPO, on_progress=lambda *words: told.append(words))
+    assert path == download.directory / REPO / names[0]
+    for name, content in server.files.items():
+        assert (download.directory / REPO / name).read_bytes() == content
+    total = sum(map(len, server.files.values()))
+    assert told[-1] == (total, total) and told == sorted(told)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../out.gguf", "/etc/out.gguf", "a//b.gguf", ".git/b.gguf", "a\\b.gguf", "\x1b.gguf"],
+)
+def test_names_that_lead_elsewhere_are_refused(
+    download: Download, server: HubServer, name: str
+) -> None:
+    server.files = {name: gguf_bytes()}
+    with pytest.raises(NotOfferedError, match="whose contents can be checked"):
+        download.pull(REPO)
+    assert not download.directory.exists()
+
+
+def test_a_file_without_checksum_is_refused(download: Download, server: HubServer) -> None:
+    server.without_lfs = True
+    with pytest.raises(NotOfferedError, match="whose contents can be checked"):
+        download.pull(REPO)

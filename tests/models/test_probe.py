@@ -1,0 +1,160 @@
+"""Trying models: good ones are remembered, bad ones do no harm."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import gguf
+import psutil
+import pytest
+
+from koel_tui.models import probe
+from koel_tui.models.passed import PassedModels, Traits
+from koel_tui.models.probe import Verdict, probe_model
+from tests.engine.tiny_models import write_recurrent_model, write_sliding_model
+from tests.models.gguf_file import write_gguf
+
+
+@pytest.fixture
+def passed(tmp_path: Path) -> PassedModels:
+    return PassedModels(tmp_path / "state" / "models.json", "1.0")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+
+
+def edited(model: Path, target: Path, key: str, value: int) -> Path:
+    """Copy a model with one number in its header changed."""
+    shutil.copy(model, target)
+    reader = gguf.GGUFReader(target, "r+")
+    field = reader.fields[key]
+    field.parts[field.data[0]][0] = value
+    reader.data.flush()
+    return target
+
+
+async def test_the_starter_passes_and_is_remembered(
+    starter_path: Path, passed: PassedModels
+) -> None:
+    verdict = await probe_model(starter_path, passed)
+    assert (verdict.ok, verdict.reason) == (True, "")
+    assert (verdict.architecture, verdict.context_tokens) == ("llama", 8192)
+    assert verdict.seconds > 0 and not verdict.remembered
+    again = await probe_model(starter_path, passed)
+    assert again == Verdict(True, "", "llama", 8192, remembered=True)
+
+
+async def test_a_recurrent_model_passes(tmp_path: Path, passed: PassedModels) -> None:
+    verdict = await probe_model(write_recurrent_model(tmp_path / "m.gguf"), passed)
+    assert (verdict.ok, verdict.architecture) == (True, "mamba"), verdict.reason
+
+
+async def test_memory_is_of_contents_and_looks(
+    tiny: Path, tmp_path: Path, passed: PassedModels
+) -> None:
+    assert not (await probe_model(tiny, passed)).remembered
+    moved = tmp_path / "moved.gguf"
+    shutil.copyfile(tiny, moved)
+    assert (await probe_model(moved, passed)).remembered  # the same contents
+    assert passed.recall((moved,)) == Traits("gemma3", 4096)
+    assert not (await probe_model(moved, passed, again=True)).remembered
+    with moved.open("r+b") as file:
+        file.truncate(moved.stat().st_size - 10)
+    assert passed.recall((moved,)) is None
+    changed = await probe_model(moved, passed)
+    assert not changed.ok and not changed.remembered
+    assert PassedModels(tmp_path / "state" / "models.json", "1.1").recall((tiny,)) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{", b'{"format": "koel-chat/models 1"}', b"[" * 100_000, b"\xff"],
+    ids=range(6),
+)  # fmt: skip
+def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "models.json"
+    path.write_bytes(content)
+    model = write_gguf(tmp_path / "m.gguf")
+    passed = PassedModels(path, "1.0")
+    assert passed.recall((model,)) is None
+    passed.remember((model,), "ab", Traits("llama", 5))
+    assert passed.recall((model,)) == passed.recall_hash("ab") == Traits("llama", 5)
+    assert json.loads(path.read_text())["engine"] == "1.0"
+    assert sorted(each.name for each in tmp_path.iterdir() if "tmp" in each.name) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "the file is empty"), (b"<html>", "it is not a GGUF file"), (b"GGUF", "cut off")],
+)
+async def test_a_bad_header_needs_no_trial(
+    tmp_path: Path, passed: PassedModels, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(content)
+    verdict = await probe_model(path, passed)
+    assert not verdict.ok and reason in verdict.reason
+    assert not (await probe_model(tmp_path / "absent.gguf", passed)).ok
+
+
+async def test_all_parts_have_to_be_there(tmp_path: Path, passed: PassedModels) -> None:
+    verdict = await probe_model(write_gguf(tmp_path / "m-00001-of-00002.gguf"), passed)
+    assert (verdict.ok, verdict.reason) == (False, "there is no such file")
+
+
+async def test_what_llama_cpp_refuses_is_bad_for_its_reason(
+    tmp_path: Path, passed: PassedModels
+) -> None:
+    verdict = await probe_model(write_gguf(tmp_path / "m.gguf"), passed)
+    assert not verdict.ok and "architecture" in verdict.reason, verdict.reason
+    assert str(tmp_path) not in verdict.reason
+    assert passed.recall((tmp_path / "m.gguf",)) is None
+
+
+@pytest.mark.parametrize("layers", [0, 513])
+async def test_a_model_that_crashes_llama_cpp_is_bad(
+    tiny: Path, tmp_path: Path, passed: PassedModels, layers: int
+) -> None:
+    bad = edited(tiny, tmp_path / "bad.gguf", "gemma3.block_count", layers)
+    verdict = await probe_model(bad, passed)
+    assert not verdict.ok
+    assert "llama.cpp crashed on it (SIGABRT)" in verdict.reason and "ASSERT" in verdict.reason
+
+
+async def test_memory_is_limited(
+    starter_path: Path, passed: PassedModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_EXTRA_BYTES", 100_000_000)  # too little for the libraries
+    verdict = await probe_model(starter_path, passed)
+    assert not verdict.ok and verdict.reason
+
+
+async def test_time_runs_out(starter_path: Path, passed: PassedModels) -> None:
+    verdict = await probe_model(starter_path, passed, timeout_s=0.05)
+    assert (verdict.ok, "within 0 seconds" in verdict.reason) == (False, True)
+    assert trials() == []
+
+
+async def test_cancelled_it_leaves_no_process(starter_path: Path, passed: PassedModels) -> None:
+    probing = asyncio.create_task(probe_model(starter_path, passed))
+    async with asyncio.timeout(20):
+        while not trials():
+            await asyncio.sleep(0.005)
+    trial = trials()[0]
+    os.kill(trial.pid, signal.SIGSTOP)  # it cannot end by itself
+    probing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probing
+    assert trials() == []
+
+
+def trials() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE and "koel_tui.engine.trial" in child.cmdline()
+    ]
