@@ -12,6 +12,8 @@ from textual.widgets import Static
 
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, TAB_COUNT, leaving, spoken
 
+_NAMES = 17
+"""Cells of the column of keys."""
 _ORDER = ("Prompt", "Conversation", "Tabs", "Program")
 _NUMBERED = [f"tab.{number}" for number in range(1, TAB_COUNT + 1)]
 
@@ -54,7 +56,9 @@ def key_list(in_force: Mapping[str, Sequence[str]]) -> Content:
             if by_number and key.id == _NUMBERED[0]:
                 rows.append(_row(by_number, "go to that tab"))
             else:
-                rows.append(_row(" ".join(spoken(in_force.get(key.id, ()))), key.help))
+                names = spoken(in_force.get(key.id, ()))
+                both = " ".join(names)
+                rows.append(_row(both if len(both) <= _NAMES else names[0], key.help))
     return Content("\n").join(rows)
 
 
@@ -72,4 +76,4 @@ def _numbered(in_force: Mapping[str, Sequence[str]]) -> str:
 
 
 def _row(names: str, text: str) -> Content:
-    return Content.assemble((f"  {names or 'no key':<17} ", "$text-accent"), text)
+    return Content.assemble((f"  {names or 'no key':<{_NAMES}} ", "$text-accent"), text)

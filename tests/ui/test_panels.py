@@ -114,7 +114,7 @@ async def test_a_long_list_fits_a_small_window() -> None:
 
 
 async def test_help_lists_every_key() -> None:
-    async with opened(size=(100, 60)) as window:
+    async with opened(size=(100, 80)) as window:
         await window.press("f1")
         await window.until(lambda: isinstance(window.app.screen, Help))
         for key in (*KEYS, *PROMPT_KEYS):
@@ -127,7 +127,7 @@ async def test_help_lists_every_key() -> None:
 
 
 async def test_help_shows_remapped_keys() -> None:
-    async with opened(size=(100, 60)) as window:
+    async with opened(size=(100, 80)) as window:
         window.app.set_keymap({"tab.new": "ctrl+t"})
         await window.press("f1")
         await window.until(lambda: isinstance(window.app.screen, Help))
@@ -136,7 +136,7 @@ async def test_help_shows_remapped_keys() -> None:
 
 
 async def test_the_palette_offers_our_commands_and_runs_them() -> None:
-    async with opened(size=(80, 100)) as window:
+    async with opened(size=(80, 140)) as window:
         (await window.ask("First")).finish()
         await window.press("ctrl+p")
         await window.until(lambda: isinstance(window.app.screen, CommandPalette))

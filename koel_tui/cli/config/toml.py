@@ -20,6 +20,8 @@ def toml_of(value: object) -> str:
     """Return a plain value as TOML."""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml_of, value))}]"
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
