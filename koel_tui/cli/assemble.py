@@ -94,7 +94,9 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     """Return everything the window talks to; `storage` unless it is to be opened now."""
     storage = storage or open_storage()
     in_clear = not isinstance(storage, EncryptedFileStorage)
-    agent = local_agent(settings, snapshots() if in_clear else None)
+    kept = snapshots() if in_clear else None
+    agent = local_agent(settings, kept)
+    index = open_index(storage)
     # Of encrypted threads the index is in memory alone, and made when it is needed.
-    upkeep = IndexUpkeep(storage, open_index(storage)) if in_clear else None
-    return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep)
+    upkeep = IndexUpkeep(storage, index) if in_clear else None
+    return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep, index, kept)

@@ -3,20 +3,26 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from koel_tui.agents import ModelAgent
+from koel_tui.agents import ModelAgent, Snapshots
 from koel_tui.session import KoelClient
 from koel_tui.storage import SessionStorage
+from koel_tui.storage.search import ThreadIndex
 from koel_tui.storage.search_upkeep import IndexUpkeep
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The sessions, where they are saved, the model that answers them, and the search index."""
+    """The sessions, where they are saved, the model that answers them, and the search index.
+
+    `snapshots` is what is kept of the model's contexts. None is what there is not.
+    """
 
     client: KoelClient
     storage: SessionStorage
     agent: ModelAgent
     upkeep: IndexUpkeep | None = None
+    index: ThreadIndex | None = None
+    snapshots: Snapshots | None = None
 
     async def close(self) -> None:
         """Save and end every session, then the model."""
@@ -25,3 +31,5 @@ class Backend:
             ending.push_async_callback(self.client.dispose)
             if self.upkeep is not None:
                 ending.push_async_callback(self.upkeep.close)
+            elif self.index is not None:
+                ending.push_async_callback(self.index.close)

@@ -1,0 +1,94 @@
+"""What is said in the thread under the cursor of a list, in few lines."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.widgets import Static
+
+from koel_tui.text import safe_text
+from koel_tui.ui.hits import FOUND, QUIET, pieces_of
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import Message
+    from koel_tui.storage.search import Hit
+
+_LONGEST, _MOST_LINES = 400, 8
+_BEFORE, _BEHIND = 200, 1200
+_NEWEST = 2
+_SPEAKERS = {"user": "You", "assistant": "Model", "tool": "Tool"}
+
+
+class Preview(Static):
+    """Shows a part of a thread, as plain text."""
+
+    DEFAULT_CSS = """
+    Preview {
+        width: 1fr;
+        padding: 0 0 0 1;
+        border-left: solid $border-blurred;
+    }
+    """
+
+    def __init__(self) -> None:
+        """Make it empty."""
+        super().__init__(id="preview")
+
+    def show(self, content: Content) -> None:
+        """Show something else."""
+        self.update(content)
+
+
+def preview(messages: "Sequence[Message]", hit: "Hit | None" = None) -> Content:
+    """Return how a thread begins and ends, or for a hit what is said round it."""
+    at = None if hit is None else next((m for m in messages if m.id == hit.message_id), None)
+    if hit is not None and at is not None:
+        return _said(at, _round(at, hit))
+    said = [m for m in messages if m.role in ("user", "assistant") and m.content.strip()]
+    return Content("\n\n").join(_ends(said)) if said else Content.styled("Nothing is said.", QUIET)
+
+
+def _ends(said: "Sequence[Message]") -> "Iterator[Content]":
+    last = said[max(1, len(said) - _NEWEST) :]
+    left_out = len(said) - 1 - len(last)
+    yield _said(said[0], Content(_cut(said[0].content)))
+    if left_out:
+        more = f"… {left_out} more message{'' if left_out == 1 else 's'} …"
+        yield Content.styled(more, QUIET)
+    for message in last:
+        yield _said(message, Content(_cut(message.content)))
+
+
+def _said(message: "Message", text: Content) -> Content:
+    speaker = _SPEAKERS.get(message.role, "Other")
+    return Content.assemble((speaker, f"bold {QUIET}"), "\n", text)
+
+
+def _cut(text: str) -> str:
+    """Return the beginning of a text, fit for a terminal."""
+    text = text.strip()
+    lines = text[:_LONGEST].splitlines()
+    kept = "\n".join(lines[:_MOST_LINES])
+    return _shown(kept) + ("" if kept == text else "…")
+
+
+def _round(message: "Message", hit: "Hit") -> Content:
+    """Return the part of a message round a hit, the words in it marked."""
+    text = f"{message.content}\n{message.reasoning}" if message.reasoning else message.content
+    words = hit.snippet.strip("…")
+    start = max(0, text.find(words))
+    lead = len(hit.snippet) - len(hit.snippet.lstrip("…"))
+    begin = max(0, start - _BEFORE)
+    spans = [
+        (start - begin + a - lead, start - begin + b - lead)
+        for a, b in (hit.spans if words in text else ())
+    ]
+    shown = text[begin : start + _BEHIND]
+    pieces = [(_shown(part), FOUND if found else "") for part, found in pieces_of(shown, spans)]
+    return Content.assemble(
+        "…" if begin else "", *pieces, "…" if start + _BEHIND < len(text) else ""
+    )
+
+
+def _shown(text: str) -> str:
+    return safe_text(text).expandtabs(4)
