@@ -1,4 +1,4 @@
-"""Where the words of a search are, on lines that fit. Pure."""
+"""The lines of the list of saved threads: threads, and where the words of a search are. Pure."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
+from textual.widgets.option_list import Option
 
 from koel_tui.text import safe_line
 from koel_tui.ui.cells import fit
+from koel_tui.ui.picker import line_of
+from koel_tui.ui.saved import SavedThread
 
 if TYPE_CHECKING:
     from koel_tui.storage.search import Hit
-    from koel_tui.ui.saved import SavedThread
 
 FOUND = "bold $text-accent"
 """How the words that were looked for are shown."""
 QUIET = "$foreground 60%"
+
+_BRIEF = 56
+"""Columns of the list below which less is said of a thread."""
 
 Piece = tuple[str, bool]
 """A part of a text, and whether it is one of the words that were looked for."""
@@ -26,13 +31,17 @@ Piece = tuple[str, bool]
 class TextHit:
     """A place in a thread of the list where the words of a search are said."""
 
-    thread: "SavedThread"
+    thread: SavedThread
     """The thread, to be opened there."""
     hit: "Hit"
 
 
+Line = SavedThread | TextHit | None
+"""What stands on a line of the list; None is a heading."""
+
+
 def placed(
-    hits: "Iterable[Hit]", threads: "Iterable[SavedThread]", titles: Container[str]
+    hits: "Iterable[Hit]", threads: Iterable[SavedThread], titles: Container[str]
 ) -> Iterator[TextHit]:
     """Yield the hits in these threads, but for titles that are listed as such already."""
     known = {thread.id: thread for thread in threads if thread.takeable}
@@ -56,6 +65,29 @@ def excerpt(hit: "Hit", width: int) -> Content:
     """Return a hit in its context as one line of at most so many cells, the first word in sight."""
     (before, _), *rest = [(_flat(text), found) for text, found in pieces_of(hit.snippet, hit.spans)]
     return _within([(_shortened(before.lstrip(), width // 3), False), *rest], width)
+
+
+def option_of(line: Line, width: int) -> Option:
+    """Return a line of the list, or two for a hit, as wide as there is room."""
+    if line is None:
+        return Option(Content.styled("in the text", QUIET), disabled=True)
+    thread = line.thread if isinstance(line, TextHit) else line
+    aside = thread.brief if width < _BRIEF or isinstance(line, TextHit) else thread.aside
+    content = line_of(thread.title, aside, width)
+    if isinstance(line, TextHit):
+        content = Content.assemble(content, "\n  ", excerpt(line.hit, width - 2))
+    return Option(content, disabled=not thread.takeable)
+
+
+def thread_of(line: Line) -> SavedThread | None:
+    """Return the thread of a line, to be opened there; a heading has none."""
+    return line.thread if isinstance(line, TextHit) else line
+
+
+def key_of(line: Line) -> tuple[bool, str, str]:
+    """Return what tells a line from the others, whatever is said of its thread."""
+    thread = thread_of(line)
+    return (isinstance(line, TextHit), thread.id, thread.at) if thread else (False, "", "")
 
 
 def _flat(text: str) -> str:

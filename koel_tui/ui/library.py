@@ -1,25 +1,23 @@
 """The saved threads: found by title or by what is said in them, looked into, opened, changed."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.notifications import SeverityLevel
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
 
 from koel_tui.text import safe_line
 from koel_tui.ui.cells import fit
 from koel_tui.ui.exporting import FORMATS, FormatPicker
-from koel_tui.ui.hits import QUIET, TextHit, excerpt, placed
+from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
 from koel_tui.ui.panels import TrashPicker
-from koel_tui.ui.picker import MOST_SHOWN, Picker, Wording, line_of
+from koel_tui.ui.picker import MOST_SHOWN, Picker, Wording
 from koel_tui.ui.preview import Preview, preview
 from koel_tui.ui.renaming import TitlePanel
 from koel_tui.ui.saved import SavedThread
@@ -31,27 +29,37 @@ if TYPE_CHECKING:
 
 _WIDE = 100
 """Columns from which there is room for a preview."""
-_BRIEF = 56
-"""Columns of the list below which less is said of a thread."""
 _FRAME = 5
 """Lines of the panel that are not the list."""
 _LOOK_AFTER = 0.1
 _KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
 _KEYS_WITH_UNDO = f"{_KEYS} · ^z undo"
 
-Line = SavedThread | TextHit | None
-"""What stands on a line of the list; None is a heading."""
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What came of something: words, and the thread to put the cursor on if there is another."""
+
+    words: str = ""
+    thread: SavedThread | None = None
+
+
+class _Field(Input):
+    """A field that leaves ctrl+d to the list; the delete key deletes letters."""
+
+    # In its turn: what has priority would overtake the key that moves the cursor to the thread.
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+d", "screen.delete", show=False)]
 
 
 class Library(Picker[SavedThread]):
     """Lists the saved threads. Returns the one to open, and where, or None."""
 
     WORDING = Wording("Saved threads", "Type to find a thread", "Nothing is saved yet", "opens")
+    FIELD = _Field
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+o", "dismiss", show=False),
         Binding("f2,ctrl+r", "rename", show=False),
-        # Before the field, which would take it for one of its own.
-        Binding("ctrl+d,f8", "delete", show=False, priority=True),
+        Binding("ctrl+d,f8", "delete", show=False),
         Binding("ctrl+z", "undo", show=False),
         Binding("ctrl+s,f7", "export", show=False),
         Binding("ctrl+t,f9", "trash", show=False),
@@ -87,21 +95,22 @@ class Library(Picker[SavedThread]):
 
     @on(Input.Changed)
     def _look_for(self) -> None:
+        self._lines = []  # what is typed is looked for from the top
         self._search.begin(self._find.value)
-        self._tell_state()
+        self._say(self._search.state)
 
     def _searched(self) -> None:
-        self._tell_state()
+        self._say(self._search.state)
         self._fill()
 
-    def _tell_state(self) -> None:
-        self._state.update(Content.styled(safe_line(self._search.state), QUIET))
+    def _say(self, text: str) -> None:
+        self._state.update(Content(safe_line(text)))
 
     def _chosen(self, index: int) -> SavedThread | None:
-        return _thread_of(self._lines[index])
+        return thread_of(self._lines[index])
 
     def _fill(self) -> None:
-        before = self._under_cursor
+        before, place = self._under_cursor, self._list.highlighted or 0
         words = self._find.value.casefold().split()
         found = [thread for thread in self._choices if thread.matches(words)]
         titles = found[:MOST_SHOWN]
@@ -112,16 +121,26 @@ class Library(Picker[SavedThread]):
         self._columns.styles.height = height if self._preview.display else "auto"
         self._list.clear_options()
         width = self._list.scrollable_content_region.width
-        self._list.add_options(_option(line, width) for line in self._lines)
+        self._list.add_options(option_of(line, width) for line in self._lines)
         self._list.action_first()
-        if before is not None:
-            self._go_to(before)
+        self._list.scroll_home(animate=False)  # the heading too
+        if before is not None and not self._go_to(before):
+            self._go_near(place)
         self._panel.border_subtitle = self._hint(len(found) or len(hits))
+        self._look_soon()
 
-    def _go_to(self, wanted: SavedThread | TextHit) -> None:
-        """Put the cursor where it was, whatever came before it."""
+    def _go_to(self, wanted: SavedThread | TextHit) -> bool:
+        """Put the cursor on this line, wherever it is now; False when it is nowhere."""
         for index, line in enumerate(self._lines):
-            if _key(line) == _key(wanted):
+            if key_of(line) == key_of(wanted):
+                self._list.highlighted = index
+                return True
+        return False
+
+    def _go_near(self, place: int) -> None:
+        """Put the cursor there, or on the next line before that can be taken."""
+        for index in range(min(place, len(self._lines) - 1), 0, -1):
+            if not self._list.get_option_at_index(index).disabled:
                 self._list.highlighted = index
                 return
 
@@ -134,6 +153,7 @@ class Library(Picker[SavedThread]):
 
     @on(OptionList.OptionHighlighted)
     def _look_soon(self) -> None:
+        self.workers.cancel_group(self, "preview")
         if self._looking is not None:
             self._looking.stop()
         self._looking = self.set_timer(_LOOK_AFTER, self._look) if self._preview.display else None
@@ -143,7 +163,7 @@ class Library(Picker[SavedThread]):
         if line is None:
             self._preview.show(Content(""))
         else:
-            self.run_worker(self._show(line), group="preview", exclusive=True)
+            self.run_worker(self._show(line), group="preview")
 
     async def _show(self, line: SavedThread | TextHit) -> None:
         thread, hit = (line.thread, line.hit) if isinstance(line, TextHit) else (line, None)
@@ -176,80 +196,61 @@ class Library(Picker[SavedThread]):
         """Show what was deleted, to bring it back."""
         self._act(self._choose_from_trash)
 
-    async def _rename(self, thread: SavedThread) -> None:
+    async def _rename(self, thread: SavedThread) -> _Done:
         title = await self.app.push_screen_wait(TitlePanel(thread.title))
         if title is not None:
             await self._actions.rename(thread, title)
+        return _Done()
 
-    async def _delete(self, thread: SavedThread) -> None:
+    async def _delete(self, thread: SavedThread) -> _Done:
         await self._actions.delete(thread)
-        self._tell(f"{_named(thread)} is in the trash. ctrl+z in the list brings it back.")
+        return _Done(f"{_named(thread)} is in the trash, ^z undoes that")
 
-    async def _export(self, thread: SavedThread) -> None:
+    async def _export(self, thread: SavedThread) -> _Done:
         choice = await self.app.push_screen_wait(FormatPicker(FORMATS))
         if choice is None:
-            return
+            return _Done()
         name, text = await self._actions.exported(thread, choice.form)
-        path: Path | None = await self.app.push_screen_wait(NamePanel(name, text))
-        if path is not None:
-            self._tell(f"{_named(thread)} is saved in {path}")
+        path = await self.app.push_screen_wait(NamePanel(name, text))
+        return _Done(f"Saved in {path}" if path is not None else "")
 
-    async def _undo(self) -> None:
+    async def _undo(self) -> _Done:
         thread = await self._actions.undo()
-        self._tell(f"{_named(thread)} is back." if thread else "Nothing was deleted here.")
+        return _Done(f"{_named(thread)} is back" if thread else "Nothing was deleted here", thread)
 
-    async def _choose_from_trash(self) -> None:
+    async def _choose_from_trash(self) -> _Done:
         thread = await self.app.push_screen_wait(TrashPicker(await self._actions.trashed()))
-        if thread is not None:
-            await self._actions.restore(thread)
-            self._tell(f"{_named(thread)} is back.")
+        if thread is None:
+            return _Done()
+        await self._actions.restore(thread)
+        return _Done(f"{_named(thread)} is back", thread)
 
-    def _act_on_thread(self, deed: Callable[[SavedThread], Awaitable[None]]) -> None:
-        thread = _thread_of(self._under_cursor)
+    def _act_on_thread(self, deed: Callable[[SavedThread], Awaitable[_Done]]) -> None:
+        thread = thread_of(self._under_cursor)
         if thread is not None:
             self._act(lambda: deed(thread))
 
-    def _act(self, deed: Callable[[], Awaitable[None]]) -> None:
+    def _act(self, deed: Callable[[], Awaitable[_Done]]) -> None:
         """Do one thing at a time: keys come faster than a disk writes."""
         if not self._acting:
             self._acting = True
             self.run_worker(self._do(deed), group="act")
 
-    async def _do(self, deed: Callable[[], Awaitable[None]]) -> None:
+    async def _do(self, deed: Callable[[], Awaitable[_Done]]) -> None:
+        done = _Done()
         try:
-            await deed()
+            done = await deed()
             self._choices = await self._actions.threads()
         except Exception as error:
-            self._tell(str(error) or type(error).__name__, "error")
+            problem = safe_line(str(error) or type(error).__name__, 400)
+            self.notify(problem, severity="error", markup=False)
         finally:
             self._acting = False
         self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted else _KEYS)
         self._fill()
-
-    def _tell(self, text: str, severity: SeverityLevel = "information") -> None:
-        self.notify(safe_line(text, 400), severity=severity, markup=False)
-
-
-def _option(line: Line, width: int) -> Option:
-    """Return a line of the list, or two for a hit, as wide as there is room."""
-    if line is None:
-        return Option(Content.styled("in the text", QUIET), disabled=True)
-    thread = line.thread if isinstance(line, TextHit) else line
-    aside = thread.brief if width < _BRIEF or isinstance(line, TextHit) else thread.aside
-    content = line_of(thread.title, aside, width)
-    if isinstance(line, TextHit):
-        content = Content.assemble(content, "\n  ", excerpt(line.hit, width - 2))
-    return Option(content, disabled=not thread.takeable)
-
-
-def _thread_of(line: Line) -> SavedThread | None:
-    return line.thread if isinstance(line, TextHit) else line
-
-
-def _key(line: Line) -> tuple[bool, str, str]:
-    """Return what tells a line from the others, whatever is said of its thread."""
-    thread = _thread_of(line)
-    return (isinstance(line, TextHit), thread.id, thread.at) if thread else (False, "", "")
+        if done.thread is not None:
+            self._go_to(done.thread)
+        self._say(done.words)
 
 
 def _named(thread: SavedThread) -> str:

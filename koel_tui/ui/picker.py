@@ -20,8 +20,8 @@ from koel_tui.ui.cells import fit
 from koel_tui.ui.inside import unlaid_list
 
 MOST_SHOWN = 200
-_FRAME = 6
-"""Lines of the panel that are not the list, and two beside it."""
+_FRAME = 4
+"""Lines of the panel that are not the list."""
 
 
 class Choice(Protocol):
@@ -64,6 +64,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
     """Shows what there is to choose from; typing narrows the list. Returns one, or None."""
 
     WORDING: ClassVar[Wording]
+    FIELD: ClassVar[type[Input]] = Input
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Leave"),
         Binding("up", "list('cursor_up')", show=False),
@@ -76,7 +77,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         super().__init__()
         self._choices = choices
         self._shown: list[Chosen] = []
-        self._find = Input(placeholder=self.WORDING.placeholder, id="find", compact=True)
+        self._find = self.FIELD(placeholder=self.WORDING.placeholder, id="find", compact=True)
         self._list = OptionList(id="choices", compact=True)
         self._panel = Vertical(id="panel")
 
@@ -124,7 +125,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         found = [choice for choice in self._choices if choice.matches(words)]
         self._shown = found[:MOST_SHOWN]
         shown = self._list
-        shown.styles.max_height = max(1, self.size.height - _FRAME)
+        shown.styles.max_height = max(1, self.size.height * 9 // 10 - _FRAME)
         width = shown.scrollable_content_region.width
         shown.clear_options()
         shown.add_options(

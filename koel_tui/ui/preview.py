@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _LONGEST, _MOST_LINES = 400, 8
 _BEFORE, _BEHIND = 200, 1200
 _NEWEST = 2
+_GAP = Content("\n\n")
+_TALKING = ("user", "assistant")
 _SPEAKERS = {"user": "You", "assistant": "Model", "tool": "Tool"}
 
 
@@ -25,6 +27,7 @@ class Preview(Static):
     DEFAULT_CSS = """
     Preview {
         width: 1fr;
+        height: 1fr;
         padding: 0 0 0 1;
         border-left: solid $border-blurred;
     }
@@ -41,22 +44,31 @@ class Preview(Static):
 
 def preview(messages: "Sequence[Message]", hit: "Hit | None" = None) -> Content:
     """Return how a thread begins and ends, or for a hit what is said round it."""
-    at = None if hit is None else next((m for m in messages if m.id == hit.message_id), None)
+    at = next((n for n, m in enumerate(messages) if hit and m.id == hit.message_id), None)
     if hit is not None and at is not None:
-        return _said(at, _round(at, hit))
-    said = [m for m in messages if m.role in ("user", "assistant") and m.content.strip()]
-    return Content("\n\n").join(_ends(said)) if said else Content.styled("Nothing is said.", QUIET)
+        before, behind = _of_people(messages[:at])[-1:], _of_people(messages[at + 1 :])[:1]
+        parts = [*map(_begin, before), _said(messages[at], _round(messages[at], hit))]
+        return _GAP.join([*parts, *map(_begin, behind)])
+    said = _of_people(messages)
+    return _GAP.join(_ends(said)) if said else Content.styled("Nothing is said.", QUIET)
+
+
+def _of_people(messages: "Sequence[Message]") -> "list[Message]":
+    return [each for each in messages if each.role in _TALKING and each.content.strip()]
 
 
 def _ends(said: "Sequence[Message]") -> "Iterator[Content]":
     last = said[max(1, len(said) - _NEWEST) :]
     left_out = len(said) - 1 - len(last)
-    yield _said(said[0], Content(_cut(said[0].content)))
+    yield _begin(said[0])
     if left_out:
         more = f"… {left_out} more message{'' if left_out == 1 else 's'} …"
         yield Content.styled(more, QUIET)
-    for message in last:
-        yield _said(message, Content(_cut(message.content)))
+    yield from map(_begin, last)
+
+
+def _begin(message: "Message") -> Content:
+    return _said(message, Content(_cut(message.content)))
 
 
 def _said(message: "Message", text: Content) -> Content:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from textual.timer import Timer
 from textual.widget import Widget
 
+from koel_tui.text import safe_line
+
 if TYPE_CHECKING:
     from koel_tui.storage.search import Hit, ThreadIndex
 
@@ -64,7 +66,9 @@ class Search:
             await self._read(index)
             self._show(await index.find(query, _MOST))
         except Exception as error:
-            self._say(str(error) or type(error).__name__)
+            problem = safe_line(str(error) or type(error).__name__, 400)
+            self._host.notify(problem, severity="error", markup=False)
+            self._say("Only titles were searched.")
 
     async def _read(self, index: "ThreadIndex") -> None:
         self._progress = ""
