@@ -63,8 +63,11 @@ class Locks:
         try:
             if name in self._held or not self._path(name).stat().st_size:
                 return False  # who holds it has signed it
-            from filelock import FileLock, Timeout
+        except OSError:
+            return False
+        from filelock import FileLock, Timeout
 
+        try:
             FileLock(self._path(name), thread_local=False).acquire(timeout=0).lock.release()
         except Timeout:
             return True

@@ -74,7 +74,7 @@ class Library(Picker[SavedThread]):
         """Make the panel; `reading` says how far the search index is, while it is being made."""
         super().__init__(threads)
         self._actions = actions
-        self._search = Search(self, actions.index, reading, self._searched)
+        self._search = Search(self, actions.index, reading, self._fill, self._tell_state)
         self._lines: list[Line] = []
         self._acting = False
         self._looking: Timer | None = None
@@ -84,7 +84,7 @@ class Library(Picker[SavedThread]):
         self._keys = Static(_KEYS, id="keys")
 
     def parts(self) -> Iterable[Widget]:
-        """Yield the field, what is to be known of the search, the list beside the preview, keys."""
+        """Return the field, what is known of the search, the list beside the preview, the keys."""
         return self._find, self._state, self._columns, self._keys
 
     # What is listed
@@ -97,11 +97,10 @@ class Library(Picker[SavedThread]):
     def _look_for(self) -> None:
         self._lines = []  # what is typed is looked for from the top
         self._search.begin(self._find.value)
-        self._say(self._search.state)
+        self._tell_state()
 
-    def _searched(self) -> None:
+    def _tell_state(self) -> None:
         self._say(self._search.state)
-        self._fill()
 
     def _say(self, text: str) -> None:
         self._state.update(Content(safe_line(text)))
@@ -123,8 +122,9 @@ class Library(Picker[SavedThread]):
         width = self._list.scrollable_content_region.width
         self._list.add_options(option_of(line, width) for line in self._lines)
         self._list.action_first()
-        self._list.scroll_home(animate=False)  # the heading too
-        if before is not None and not self._go_to(before):
+        if before is None:
+            self._list.scroll_home(animate=False)  # the heading too
+        elif not self._go_to(before):
             self._go_near(place)
         self._panel.border_subtitle = self._hint(len(found) or len(hits))
         self._look_soon()

@@ -27,11 +27,13 @@ class Search:
         host: Widget,
         index: "ThreadIndex | None",
         reading: Callable[[], str],
-        changed: Callable[[], None],
+        found: Callable[[], None],
+        told: Callable[[], None],
     ) -> None:
         """Make the search; it ends with its `host`.
 
-        `reading` says how far others are with reading threads into the index.
+        `reading` says how far others are with reading threads into the index; `found` is called
+        when there are other hits, `told` when there is another state.
         """
         self.hits: Sequence[Hit] = ()
         self.state = ""
@@ -39,7 +41,8 @@ class Search:
         self._host = host
         self._index = index
         self._reading = reading
-        self._changed = changed
+        self._found = found
+        self._told = told
         self._progress = ""
         self._pause: Timer | None = None
 
@@ -88,9 +91,9 @@ class Search:
     def _show(self, hits: "Sequence[Hit]") -> None:
         if hits != self.hits:
             self.hits = hits
-            self._changed()
+            self._found()
 
     def _say(self, state: str) -> None:
         if state != self.state:
             self.state = state
-            self._changed()
+            self._told()

@@ -10,6 +10,7 @@ import pytest
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
+from koel_tui.agents import Snapshots
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
@@ -19,6 +20,7 @@ from koel_tui.ui.backend import Backend
 from koel_tui.ui.hits import FOUND, excerpt
 from koel_tui.ui.library import Library
 from koel_tui.ui.preview import preview
+from tests.storage.helpers import encrypted
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.test_untrusted import ESC, MARKUP, assert_no_foreign_escape
 from tests.ui.window import Window, messages, opened
@@ -136,6 +138,22 @@ async def test_a_search_says_when_not_everything_is_read(storage: JsonFileStorag
         await window.misses("hits may be missing")
 
 
+async def test_encrypted_threads_are_searched_in_memory(tmp_path: Path) -> None:
+    storage, agent = encrypted(tmp_path / "threads"), ScriptedAgent()
+    index = ThreadIndex(storage, tmp_path / "cache")
+    await storage.save("sea", messages(2, "the lamp says {n}"))
+
+    def connect() -> Backend:
+        return Backend(KoelClient(agent, storage=storage), storage, agent, index=index)
+
+    async with opened(agent=agent, connect=connect) as window:
+        await library(window)
+        await window.type("lamp")
+        await lists(window, "the lamp says 0", "in the text", *["the lamp says 0"] * 2)
+    assert index._database._connection is None  # the window closes what it was given
+    assert not (tmp_path / "cache").exists()
+
+
 async def test_where_nothing_can_be_searched_the_list_says_so() -> None:
     memory = MemoryStorage()
     await memory.save("t", messages(2))
@@ -251,6 +269,24 @@ async def test_a_thread_open_in_a_tab_is_not_deleted_and_a_closed_one_not_reopen
         assert not await storage.load("Two")
 
 
+async def test_what_the_model_read_of_a_deleted_thread_is_forgotten(
+    storage: JsonFileStorage, tmp_path: Path
+) -> None:
+    await titled(storage, "One", "Two")
+    agent, kept = ScriptedAgent(), Snapshots(tmp_path)
+    for thread in ("One", "Two"):
+        kept.path(thread).write_text("said in clear")
+
+    def connect() -> Backend:
+        return Backend(KoelClient(agent, storage=storage), storage, agent, snapshots=kept)
+
+    async with opened(agent=agent, connect=connect) as window:
+        await library(window)
+        await window.press("ctrl+d")
+        await lists(window, "One")
+        assert (kept.find("Two"), kept.find("One")) == (None, kept.path("One"))
+
+
 @pytest.mark.parametrize(
     ("moves", "name", "begins"),
     [(0, "Trees.md", "# Trees"), (1, "Trees.html", "<!"), (2, "Trees.json", "{")],
@@ -346,6 +382,10 @@ async def test_the_list_fits(storage: JsonFileStorage, size: tuple[int, int]) ->
         await window.sees(f"{KEYS} · ^z undo")
         await window.press(*["down"] * 28)
         await window.sees("Thread 0 of a long")
+        await window.press(*["up"] * 12, "ctrl+d")
+        await window.until(lambda: len(listed(window)) == 28, "one less")
+        await window.sees(" Thread 11 of a long")  # where the cursor was
+        assert panel._under_cursor == panel._choices[16]
         await window.type("says")
         await window.sees("in the text")
         await window.until(lambda: len(listed(window)) > 30, "hits")
