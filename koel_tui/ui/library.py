@@ -8,7 +8,6 @@ from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
@@ -18,7 +17,7 @@ from koel_tui.ui.exporting import FORMATS, FormatPicker
 from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
 from koel_tui.ui.panels import TrashPicker
 from koel_tui.ui.picker import MOST_SHOWN, Picker, Wording
-from koel_tui.ui.preview import Preview, preview
+from koel_tui.ui.preview import Preview
 from koel_tui.ui.renaming import TitlePanel
 from koel_tui.ui.saved import SavedThread
 from koel_tui.ui.saving import NamePanel
@@ -31,7 +30,6 @@ _WIDE = 100
 """Columns from which there is room for a preview."""
 _FRAME = 5
 """Lines of the panel that are not the list."""
-_LOOK_AFTER = 0.1
 _KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
 _KEYS_WITH_UNDO = f"{_KEYS} · ^z undo"
 
@@ -54,7 +52,13 @@ class _Field(Input):
 class Library(Picker[SavedThread]):
     """Lists the saved threads. Returns the one to open, and where, or None."""
 
-    WORDING = Wording("Saved threads", "Type to find a thread", "Nothing is saved yet", "opens")
+    WORDING = Wording(
+        "Saved threads",
+        "Type to find a thread",
+        "Nothing is saved yet",
+        "opens",
+        "No thread has these words",
+    )
     FIELD = _Field
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+o", "dismiss", show=False),
@@ -77,8 +81,7 @@ class Library(Picker[SavedThread]):
         self._search = Search(self, actions.index, reading, self._fill, self._tell_state)
         self._lines: list[Line] = []
         self._acting = False
-        self._looking: Timer | None = None
-        self._preview = Preview()
+        self._preview = Preview(actions.state_of)
         self._columns = Horizontal(self._list, self._preview, id="columns")
         self._state = Static(id="state")
         self._keys = Static(_KEYS, id="keys")
@@ -127,7 +130,7 @@ class Library(Picker[SavedThread]):
         elif not self._go_to(before):
             self._go_near(place)
         self._panel.border_subtitle = self._hint(len(found) or len(hits))
-        self._look_soon()
+        self._look()
 
     def _go_to(self, wanted: SavedThread | TextHit) -> bool:
         """Put the cursor on this line, wherever it is now; False when it is nowhere."""
@@ -149,30 +152,9 @@ class Library(Picker[SavedThread]):
         index = self._list.highlighted
         return self._lines[index] if index is not None and index < len(self._lines) else None
 
-    # What is seen of a thread
-
     @on(OptionList.OptionHighlighted)
-    def _look_soon(self) -> None:
-        self.workers.cancel_group(self, "preview")
-        if self._looking is not None:
-            self._looking.stop()
-        self._looking = self.set_timer(_LOOK_AFTER, self._look) if self._preview.display else None
-
     def _look(self) -> None:
-        line = self._under_cursor
-        if line is None:
-            self._preview.show(Content(""))
-        else:
-            self.run_worker(self._show(line), group="preview")
-
-    async def _show(self, line: SavedThread | TextHit) -> None:
-        thread, hit = (line.thread, line.hit) if isinstance(line, TextHit) else (line, None)
-        try:
-            state = await self._actions.state_of(thread.id)
-        except Exception as error:
-            self._preview.show(Content.styled(safe_line(str(error), 400), "$text-error"))
-        else:
-            self._preview.show(preview(state.messages, hit))
+        self._preview.look_at(self._under_cursor)
 
     # What the user does
 

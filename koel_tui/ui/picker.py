@@ -55,6 +55,7 @@ class Wording:
     placeholder: str
     empty: str
     takes: str
+    unmatched: str = "No title has these words"
 
 
 Chosen = TypeVar("Chosen", bound=Choice)
@@ -139,7 +140,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         if not self._choices:
             return f"{self.WORDING.empty} · esc leaves"
         if not found:
-            return "No title has these words · esc leaves"
+            return f"{self.WORDING.unmatched} · esc leaves"
         more = f"{found - MOST_SHOWN} more, type to narrow · " if found > MOST_SHOWN else ""
         return f"{more}enter {self.WORDING.takes} · esc leaves"
 

@@ -1,21 +1,24 @@
 """What is said in the thread under the cursor of a list, in few lines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from textual.content import Content
+from textual.timer import Timer
 from textual.widgets import Static
 
-from koel_tui.text import safe_text
-from koel_tui.ui.hits import FOUND, QUIET, pieces_of
+from koel_tui.text import safe_line, safe_text
+from koel_tui.ui.hits import FOUND, QUIET, Line, TextHit, pieces_of
+from koel_tui.ui.saved import SavedThread
 
 if TYPE_CHECKING:
-    from koel_tui.protocol import Message
+    from koel_tui.protocol import ChatState, Message
     from koel_tui.storage.search import Hit
 
 _LONGEST, _MOST_LINES = 400, 8
 _BEFORE, _BEHIND = 200, 1200
 _NEWEST = 2
+_PAUSE = 0.1
 _GAP = Content("\n\n")
 _TALKING = ("user", "assistant")
 _SPEAKERS = {"user": "You", "assistant": "Model", "tool": "Tool"}
@@ -33,13 +36,31 @@ class Preview(Static):
     }
     """
 
-    def __init__(self) -> None:
-        """Make it empty."""
+    def __init__(self, read: "Callable[[str], Awaitable[ChatState]]") -> None:
+        """Make it empty; `read` returns what is said in a thread."""
         super().__init__(id="preview")
+        self._read = read
+        self._pause: Timer | None = None
 
-    def show(self, content: Content) -> None:
-        """Show something else."""
-        self.update(content)
+    def look_at(self, line: Line) -> None:
+        """Show what is said there, once the cursor stays; what was read for another is dropped."""
+        self.workers.cancel_node(self)
+        if self._pause is not None:
+            self._pause.stop()
+            self._pause = None
+        if line is None:
+            self.update(Content(""))
+        elif self.display:
+            self._pause = self.set_timer(_PAUSE, lambda: self.run_worker(self._show(line)))
+
+    async def _show(self, line: SavedThread | TextHit) -> None:
+        thread, hit = (line.thread, line.hit) if isinstance(line, TextHit) else (line, None)
+        try:
+            state = await self._read(thread.id)
+        except Exception as error:
+            self.update(Content.styled(safe_line(str(error), 400), "$text-error"))
+        else:
+            self.update(preview(state.messages, hit))
 
 
 def preview(messages: "Sequence[Message]", hit: "Hit | None" = None) -> Content:

@@ -105,7 +105,7 @@ async def test_titles_are_filtered_at_once_and_the_text_below_them(
         assert listed(window)[:2] == ["Lighthouses", "in the text"]
         assert "By the sea" in listed(window)
         await window.type("xyz")
-        await window.sees("No title has these words")
+        await window.sees("No thread has these words")
         assert listed(window) == []
 
 
