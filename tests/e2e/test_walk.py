@@ -225,3 +225,17 @@ def test_ten_tabs_come_back_and_one_goes_on() -> None:
         walk.ask("How many floors has it?")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
+
+
+@pytest.mark.timeout(120)
+def test_side_by_side_answers_come_at_once_where_the_model_may() -> None:
+    with Terminal(columns=80, rows=24, environment={**LONG, "KOEL_PARALLEL": "2"}) as terminal:
+        walk = Walk(terminal)
+        walk.sees("ctx 0/")
+        walk.press("alt+s", sees="2 New thread")
+        walk.type("Write a very long story about the sea.")
+        terminal.press("enter")
+        walk.until(lambda _: terminal.label_row.count("⌛") == 2)
+        walk.press("escape", sees="alt+g lets it go on", misses="⌛")
+        terminal.press("ctrl+q")
+        assert terminal.wait() == 0
