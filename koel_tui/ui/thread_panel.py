@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import on
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -73,8 +74,8 @@ class ThreadPanel(ModalScreen[Filled]):
         leaving("thread.settings"),
         Binding("ctrl+o", "choose_role", show=False, priority=True),
         Binding("ctrl+s", "keep_role", show=False, priority=True),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
+        Binding("up", "go(-1)", show=False, priority=True),
+        Binding("down", "go(1)", show=False, priority=True),
     ]
 
     def __init__(
@@ -121,6 +122,12 @@ class ThreadPanel(ModalScreen[Filled]):
         else:
             if self.is_current:
                 self.dismiss(Filled(" ".join(texts["title"].split()), settings))
+
+    def action_go(self, step: int) -> None:
+        """Go to the field above or below; the form would only scroll."""
+        if self.focused is self._role:
+            raise SkipAction  # it has lines of its own
+        self.focus_next() if step > 0 else self.focus_previous()
 
     async def action_choose_role(self) -> None:
         """Take a role of the user's own."""
