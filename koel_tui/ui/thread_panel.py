@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -24,6 +24,8 @@ from koel_tui.ui.saved import has_words
 from koel_tui.ui.saving import NamePanel
 from koel_tui.ui.thread_form import FIELDS, Field, FieldError, check, settings_of, texts_of
 
+_FRAME = 6
+"""Lines that are not the form's: around the panel, its frame, and two for what is wrong."""
 _ROLE = "Who the model is to be; empty: {default}"
 
 
@@ -105,6 +107,10 @@ class ThreadPanel(ModalScreen[Filled]):
         panel.border_title = "This thread"
         panel.border_subtitle = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
         self.query_one("#field-title", Input).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Leave room for what is wrong below the form."""
+        self.query_one("#form").styles.max_height = max(3, event.size.height - _FRAME)
 
     @on(Input.Changed)
     def _look(self, event: Input.Changed) -> None:
