@@ -1,13 +1,14 @@
 """Agents: whatever can answer a run. RunAgentInput in, AG-UI events out."""
 
 from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
-from koel_tui.agents.agent import ACTIVITY, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
+from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
 from koel_tui.agents.local import LocalAgent, TurnSettings
 from koel_tui.agents.router import MODEL, ModelRouter
 from koel_tui.agents.snapshots import Snapshots
 
 __all__ = [
     "ACTIVITY",
+    "ASIDE",
     "METRICS",
     "MODEL",
     "Agent",

@@ -21,6 +21,9 @@ value: the fields of `koel_tui.engine.SessionMetrics` and `"reason"`, `"trimmed_
 `"context_tokens"` (the window).
 """
 
+ASIDE = "aside-"
+"""What the id of a thread begins with of which nothing is to be kept, not even a context."""
+
 TOKENS = "tokens"
 """Key of a content event's `raw_event`: how many tokens its text is made of."""
 

@@ -18,7 +18,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents.abilities import MemoryUse
-from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
+from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, ModelInfo
 from koel_tui.agents.gathering import gathered
 from koel_tui.agents.snapshots import Snapshots
 from koel_tui.agents.turn_events import TurnEvents, new_id
@@ -134,7 +134,7 @@ class LocalAgent:
         """Close the engine session of a thread; one that has none is fine."""
         held = self._sessions.pop(thread_id, None)
         if held is not None:
-            if self._snapshots is not None:
+            if self._snapshots is not None and not thread_id.startswith(ASIDE):
                 await self._snapshots.keep(thread_id, held[1])
             await held[1].close()
 

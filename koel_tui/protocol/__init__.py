@@ -12,7 +12,7 @@ from koel_tui.protocol.errors import (
     classify,
 )
 from koel_tui.protocol.events import Event, UnknownEvent, error_event, parse_event
-from koel_tui.protocol.forks import fork_off, forks_shown, switch
+from koel_tui.protocol.forks import echo_shown, fork_off, forks_shown, switch
 from koel_tui.protocol.messages import to_ag_ui
 from koel_tui.protocol.reducer import fold
 from koel_tui.protocol.state import (
@@ -45,6 +45,7 @@ __all__ = [
     "calls_to_answer",
     "classify",
     "decode_state",
+    "echo_shown",
     "encode_state",
     "end_run",
     "error_event",

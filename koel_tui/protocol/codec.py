@@ -104,7 +104,7 @@ def decode_state(wire: object) -> ChatState:
             for key, value in _value(source, "reasoningEcho", dict, {}).items()
         },
         phase=RunPhase(phase),
-        forks=tuple(_read_fork(item) for item in _list(source, "forks")),
+        forks=_read_forks(source),
         extra=_unknown(source, _STATE_KEYS),
     )
 
@@ -207,6 +207,13 @@ def _read_message(wire: object) -> Message:
     )
 
 
+def _read_forks(source: Mapping[str, Any]) -> tuple[Fork, ...]:
+    forks = tuple(_read_fork(item) for item in _list(source, "forks"))
+    if len({fork.after for fork in forks}) < len(forks):
+        raise _malformed("two forks are at the same place")
+    return forks
+
+
 def _read_fork(wire: object) -> Fork:
     source = _object(wire, "a fork")
     shown = _value(source, "shown", int, 0)
@@ -215,7 +222,7 @@ def _read_fork(wire: object) -> Fork:
         if not isinstance(branch, list):
             raise _malformed("a branch is not a list")
         branches.append(tuple(_read_message(item) for item in branch))
-    if not 0 <= shown < len(branches) or branches[shown]:
+    if isinstance(shown, bool) or not 0 <= shown < len(branches) or branches[shown]:
         raise _malformed("the branch shown is not among those of its fork")
     return Fork(_value(source, "after", str, None), tuple(branches), shown)
 

@@ -36,8 +36,8 @@ def truncate(state: ChatState, count: int) -> ChatState:
     The encrypted reasoning of what is dropped goes too: an agent could not make sense of it.
     """
     kept, dropped = state.messages[:count], state.messages[count:]
-    gone = {name for message in (*dropped, *state.pending_messages) for name in _names(message)}
-    gone -= {name for message in kept for name in _names(message)}
+    gone = {name for message in (*dropped, *state.pending_messages) for name in names_of(message)}
+    gone -= {name for message in kept for name in names_of(message)}
     echo = {key: value for key, value in state.reasoning_echo.items() if key not in gone}
     truncated = replace(
         state, messages=kept, open_messages=(), pending_tool_calls=(), reasoning_echo=echo
@@ -68,5 +68,6 @@ def _is_interrupted(opened: OpenMessage, phase: RunPhase) -> bool:
     return any(thought.is_open for thought in opened.thoughts)
 
 
-def _names(message: Message) -> tuple[str, ...]:
+def names_of(message: Message) -> tuple[str, ...]:
+    """Return the ids by which encrypted reasoning may belong to a message."""
     return (message.id, *message.reasoning_ids, *(call.id for call in message.tool_calls))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from koel_tui.protocol.ending import truncate
+from koel_tui.protocol.ending import names_of, truncate
 from koel_tui.protocol.state import ChatState, Fork
 
 
@@ -13,12 +13,13 @@ def fork_off(state: ChatState, count: int) -> ChatState:
     What is said next becomes another branch, the one shown.
     """
     begun, dropped = truncate(state, count), state.messages[count:]
-    if not dropped:
+    if all(message.is_empty for message in dropped):
         return begun
     after = state.messages[count - 1].id if count else None
     fork = next((fork for fork in state.forks if fork.after == after), Fork(after, ((),)))
     branches = [*fork.branches, ()]
     branches[fork.shown] = dropped
+    begun = replace(begun, reasoning_echo=state.reasoning_echo)  # it belongs to what is kept
     return _with(begun, Fork(after, tuple(branches), len(branches) - 1))
 
 
@@ -32,18 +33,30 @@ def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
     fork = next((fork for fork in state.forks if fork.after == after), None)
     if fork is None or count is None:
         return state
-    branches = list(fork.branches)
-    left = branches[fork.shown] = state.messages[count:]
-    wanted = (fork.shown + step) % len(branches)
-    begun = truncate(state, count)
-    begun = replace(begun, messages=begun.messages + branches[wanted], error=None)
-    if wanted != fork.shown:
-        branches[wanted] = ()
-        if not left:
-            del branches[fork.shown]
-            wanted -= wanted > fork.shown
-        return _with(begun, Fork(after, tuple(branches), wanted))
-    return state
+    wanted = (fork.shown + step) % len(fork.branches)
+    if wanted == fork.shown:
+        return state
+    branches, left = list(fork.branches), state.messages[count:]
+    messages = state.messages[:count] + branches[wanted]
+    branches[fork.shown], branches[wanted] = left, ()
+    if not left:
+        del branches[fork.shown]
+        wanted -= wanted > fork.shown
+    begun = replace(truncate(state, count), messages=messages, error=None)
+    begun = replace(begun, reasoning_echo=state.reasoning_echo)
+    return _with(begun, Fork(after, tuple(branches), wanted))
+
+
+def echo_shown(state: ChatState) -> Mapping[str, bytes]:
+    """Return the encrypted reasoning without what belongs to branches that are not shown."""
+    hidden = {
+        name
+        for fork in state.forks
+        for branch in fork.branches
+        for message in branch
+        for name in names_of(message)
+    }
+    return {key: value for key, value in state.reasoning_echo.items() if key not in hidden}
 
 
 def forks_shown(state: ChatState) -> Mapping[str | None, Fork]:

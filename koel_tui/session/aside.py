@@ -6,7 +6,7 @@ from typing import Any
 
 from ag_ui.core import RunAgentInput, RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
 
-from koel_tui.agents import Agent
+from koel_tui.agents import ASIDE, Agent
 from koel_tui.protocol import AgentError, Message, to_ag_ui
 from koel_tui.protocol.streams import closing
 from koel_tui.session.run import release
@@ -18,7 +18,7 @@ async def answer_aside(agent: Agent, messages: Sequence[Message], **props: Any) 
     `props` are its `forwardedProps`. Cancelling stops the agent. Raises `AgentError` for a failed
     run, and what the agent raises.
     """
-    thread_id = f"aside-{uuid.uuid4()}"
+    thread_id = f"{ASIDE}{uuid.uuid4()}"
     asked = RunAgentInput(
         thread_id=thread_id,
         run_id=str(uuid.uuid4()),

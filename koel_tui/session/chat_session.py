@@ -18,6 +18,7 @@ from koel_tui.protocol import (
     Message,
     RunPhase,
     calls_to_answer,
+    echo_shown,
     end_run,
     error_event,
     fold,
@@ -347,7 +348,7 @@ class ChatSession:
         return RunAgentInput(
             thread_id=self._thread_id,
             run_id=_new_id(),
-            messages=to_ag_ui(self._state.messages, self._state.reasoning_echo),
+            messages=to_ag_ui(self._state.messages, echo_shown(self._state)),
             state=dict(self._state.state),
             tools=tools,
             context=[],

@@ -1,11 +1,14 @@
 """How a thread wants to be answered: saved with it, and sent with each of its runs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed")
 """The names of `koel_tui.engine.Sampling` that a thread may set."""
+
+_WHOLE = ("top_k", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class ThreadSettings:
         known = sampling if isinstance(sampling, Mapping) else {}
         return cls(
             system=_of(str, meta.get("system")),
-            sampling={name: known[name] for name in SAMPLING if _is_number(known.get(name))},
+            sampling={name: known[name] for name in SAMPLING if _fits(name, known.get(name))},
             max_output_tokens=_of(int, meta.get("max_output_tokens")),
             thinking=_of(bool, meta.get("thinking")),
             model=_of(str, meta.get("wanted_model")),
@@ -58,8 +61,10 @@ class ThreadSettings:
         return {name: value for name, value in props.items() if value is not None}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _fits(name: str, value: object) -> bool:
+    if type(value) is int:
+        return abs(value) < 2**32
+    return type(value) is float and math.isfinite(value) and name not in _WHOLE
 
 
 def _of(kind: type, value: Any) -> Any:

@@ -15,6 +15,11 @@ class About:
         self.settings: ThreadSettings | None = None
         self._saved = True
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody said anything about the thread."""
+        return not (self.title or self.forward)
+
     def read(self, meta: Mapping[str, Any]) -> None:
         """Take what is saved about the thread."""
         from koel_tui.session import ThreadSettings

@@ -1,6 +1,6 @@
 """What the model is asked beside the chats: a title for a thread, a summary of one."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from koel_tui.text import drop_controls, safe_input, safe_line
@@ -21,7 +21,8 @@ _SUMMARY = (
 )
 _HEADING = "What we talked about before, in short:"
 
-Done = Callable[[Conversation, str], Awaitable[None]]
+Done = Callable[[Conversation, str], None]
+"""Gets what can begin another thread; empty when there is no summary to be had."""
 
 
 def title_job(conversation: Conversation) -> Job:
@@ -30,9 +31,9 @@ def title_job(conversation: Conversation) -> Job:
     async def work(agent: "ModelAgent") -> None:
         from koel_tui.session.aside import answer_aside
 
-        if conversation.about.title:
+        if conversation.about.title or conversation.closed:
             return
-        props = {"max_output_tokens": 24, "sampling": {"temperature": 0.2}}
+        props = {"max_output_tokens": 24, "thinking": False, "sampling": {"temperature": 0.2}}
         answer = await answer_aside(agent, _to_be_titled(conversation.messages), **props)
         title = title_in(answer)
         if title and not conversation.about.title:
@@ -42,17 +43,21 @@ def title_job(conversation: Conversation) -> Job:
 
 
 def summary_job(conversation: Conversation, done: Done) -> Job:
-    """Return the job that summarises a thread; `done` gets what can begin another one."""
+    """Return the job that summarises a thread, and hands over what comes of it."""
 
     async def work(agent: "ModelAgent") -> None:
         from koel_tui.protocol import Message
         from koel_tui.session.aside import answer_aside
 
+        props = {**conversation.about.forward, "max_output_tokens": 400, "thinking": False}
         asked = [*conversation.messages, Message("ask", "user", _SUMMARY)]
-        answer = await answer_aside(
-            agent, asked, **{**conversation.about.forward, "max_output_tokens": 400}
-        )
-        await done(conversation, f"{_HEADING}\n\n{safe_input(answer).strip()}")
+        try:
+            answer = await answer_aside(agent, asked, **props)
+        except Exception:
+            done(conversation, "")
+            raise
+        summary = safe_input(answer).strip()
+        done(conversation, f"{_HEADING}\n\n{summary}" if summary else "")
 
     return Job("summarising…", work)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from koel_tui.agents import ModelAgent
 
+_PATIENCE = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -54,17 +55,22 @@ class Background:
         May be called as often as one likes.
         """
         self._busy = busy
-        if busy and self._task is not None:
-            self._task.cancel()
+        if busy:
+            self._cancel()
         self._begin()
 
     async def close(self) -> None:
         """End what runs, and forget what waits."""
         self._waiting.clear()
         self._agent = None
-        if self._task is not None:
+        if (task := self._task) is not None:
+            self._cancel()
+            await asyncio.wait([task], timeout=_PATIENCE)  # saving must not wait for a model
+
+    def _cancel(self) -> None:
+        # Once: a second time would end what the job does to end well.
+        if self._task is not None and not self._task.cancelling():
             self._task.cancel()
-            await asyncio.wait([self._task])
 
     def _begin(self) -> None:
         if self._agent is None or self._busy or self._task is not None or not self._waiting:

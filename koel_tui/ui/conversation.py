@@ -11,7 +11,7 @@ from koel_tui.ui.about import About
 from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui.entries import Branching, Entry, Place, Row, Spot
 from koel_tui.ui.footnotes import ended_within, rows_of
-from koel_tui.ui.listing import branchings_of, entries_of
+from koel_tui.ui.listing import Listing
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Event, Message
@@ -80,15 +80,13 @@ class Conversation:
         self._listener = listener
         self._session: ChatSession | None = None
         self._run: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self.asked_at = float("-inf")
         """When the last run began, on a monotonic clock."""
         self._activity = Activity()
         self._pace = Pace()
         self._readers: list[asyncio.Task[None]] = []
-        self._known: tuple[Message, ...] = ()
-        self._entries: list[Entry] = []
-        self._end: Branching | None = None
-        self._unfolded = False
+        self._listing = Listing()
 
     @property
     def thread_id(self) -> str | None:
@@ -198,8 +196,12 @@ class Conversation:
 
     def stop(self) -> None:
         """Stop the run, keep what it wrote, and give back what was to be sent after it."""
-        if self._session is not None and self.busy:
+        if self._session is not None and self._run is not None:
             self._session.cancel()
+            # It only waits for its save: what the user does next need not.
+            self._ending.add(self._run)
+            self._run.add_done_callback(self._ending.discard)
+            self._run = None
         self._give_back()
         self._listener.changed(self)
 
@@ -214,7 +216,7 @@ class Conversation:
         self._listener.changed(self)
 
     def retry(self) -> None:
-        """Run again the turn that failed; what came of it is dropped."""
+        """Run again the turn that failed; what came of it stays as a branch."""
         if self.busy:
             return
         if self.failed:
@@ -250,7 +252,7 @@ class Conversation:
     def unsaid(self) -> Branching | None:
         """The branching at the end of the thread when nothing came of the branch shown."""
         self.entries()
-        return None if self.busy else self._end
+        return None if self.busy else self._listing.end
 
     def switch(self, branching: Branching, step: int) -> str:
         """Show a branch so many further; return the message it begins with, empty without one."""
@@ -284,25 +286,11 @@ class Conversation:
         """End the session, which saves it; nothing is deleted."""
         if self._session is not None:
             await self._session.dispose()
-        await asyncio.gather(*self._readers, *filter(None, [self._run]))
+        await asyncio.gather(*self._readers, *filter(None, [self._run]), *self._ending)
 
     def entries(self) -> Sequence[Entry]:
         """Return the messages to show, oldest first."""
-        if self._session is None:
-            return ()
-        state = self._session.state
-        if state.messages is not self._known:
-            self._known = state.messages
-            begun, self._end = branchings_of(state)
-            self._entries = list(
-                entries_of(state.messages, unfolded=self._unfolded, branchings=begun)
-            )
-        if not state.open_messages:
-            return self._entries
-        pending = state.pending_messages
-        begun = {pending[0].id: self._end} if self._end is not None else {}
-        written = entries_of(pending, writing=True, unfolded=self._unfolded, branchings=begun)
-        return [*self._entries, *written]
+        return () if self._session is None else self._listing.of(self._session.state)
 
     @property
     def last_answer(self) -> str:
@@ -313,13 +301,17 @@ class Conversation:
 
     def fold(self) -> None:
         """Unfold thinking and calls, or fold them again."""
-        self._unfolded = not self._unfolded
-        self._known = ()
+        self._listing.fold()
         self._listener.changed(self)
 
     def rows(self) -> Sequence[Row]:
         """Return what stands below the messages."""
         return rows_of(self, self._session.state if self._session else None)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session was ended."""
+        return self._session is not None and self._session.disposed
 
     @property
     def wants_title(self) -> bool:
@@ -362,11 +354,12 @@ class Conversation:
 
     async def _follow(self, completion: Coroutine[Any, Any, None]) -> None:
         try:
+            if self._session is not None:
+                await self._save_about(self._session)  # before anything can end it
             await completion
         finally:
-            self._run = None
-        if self._session is not None:
-            await self._save_about(self._session)
+            if self._run is asyncio.current_task():
+                self._run = None
         if self.failed:
             self._give_back()
         self._listener.ended(self)

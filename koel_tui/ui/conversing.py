@@ -58,15 +58,20 @@ class ConversingApp(TabbedApp):
         if conversation.untouched:
             self._tell("Nothing was said here yet, so there is nothing to summarise.")
             return
-        self._background.add(summary_job(conversation, self._summarised))
+        self._background.add(summary_job(conversation, self._take_summary))
         self._tell("A new tab opens with a summary as soon as the model has made it.")
 
+    def _take_summary(self, conversation: Conversation, summary: str) -> None:
+        # In the window's own queue: the job it comes from may be ended at any time.
+        self.call_later(self._summarised, conversation, summary)
+
     async def _summarised(self, conversation: Conversation, summary: str) -> None:
+        if not summary:
+            self._tell(f"No summary came of {conversation.title}. Ask again, or another model.")
+            return
         self._pane.put_away()
         before = self._desk.active
-        self._desk.new()
-        new = self._desk.active
-        await new.configure("", conversation.about.settings)
+        new = self._desk.add_new(conversation.about.copy(""))
         if before is not conversation or before.draft:
             self._desk.tabs.activate(before)  # somebody writes there
             self._desk.tabs.mark_unread(new)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from koel_tui.ui.about import About
 from koel_tui.ui.conversation import Conversation, Listener
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs
 from koel_tui.ui.pastes import Pastes, joined
@@ -22,6 +23,7 @@ class Closed:
     thread_id: str | None
     title: str
     draft: str
+    about: About
 
 
 class Desk:
@@ -99,7 +101,7 @@ class Desk:
         Neither the one in front nor one that is being answered.
         """
         others = [each for each in self.tabs if each.answered and not each.busy]
-        others = [each for each in others if each is not self.active]
+        others = [each for each in others if each not in (self.active, self.tabs.beside)]
         return min(others, key=lambda each: each.asked_at, default=None)
 
     def sweep(self, conversation: Conversation) -> None:
@@ -112,14 +114,19 @@ class Desk:
         if not _is_empty(self.active):
             self._add(self._conversation())
 
+    def add_new(self, about: About) -> Conversation:
+        """Open an empty tab with a thread about which this is known, and return it."""
+        conversation = self._conversation()
+        conversation.about = about
+        self._add(conversation)
+        return conversation
+
     def add_beside(self) -> None:
         """Open an empty tab beside the one in front, answered as that one is."""
         front = self.active
-        conversation = self._conversation()
-        conversation.about = front.about.copy("")
-        self._add(conversation)
+        beside = self.add_new(front.about.copy(""))
         self.tabs.activate(front)
-        self.tabs.join(conversation)
+        self.tabs.join(beside)
 
     async def open(self, thread_id: str, title: str = "") -> None:
         """Bring the tab of a saved thread to the front, opening it if need be.
@@ -153,7 +160,11 @@ class Desk:
             return
         conversation = self._conversation()
         conversation.about = parent.about.copy(f"{parent.title} (branch)")
-        await conversation.about.save(session)
+        try:
+            await conversation.about.save(session)
+        except BaseException:
+            session.dispose()
+            raise
         conversation.attach(session)
         self.tabs.add(conversation)
 
@@ -161,7 +172,9 @@ class Desk:
         """Close a tab. Its thread stays saved, and `reopen` brings it back."""
         if not _is_empty(conversation):
             thread_id = _saved_thread(conversation)
-            self._closed.append(Closed(thread_id, conversation.title, _typed(conversation)))
+            self._closed.append(
+                Closed(thread_id, conversation.title, _typed(conversation), conversation.about)
+            )
         if len(self.tabs) == 1:
             self._add(self._conversation())
         self._take_out(conversation)
@@ -170,12 +183,19 @@ class Desk:
         """Bring back the tab closed last; False when none was."""
         if not self._closed:
             return False
-        closed = self._closed[-1]
+        closed = self._closed.pop()
         if closed.thread_id is None:
-            self.new()
+            self.add_new(closed.about)
         else:
-            await self.open(closed.thread_id, closed.title)
-        self._closed.pop()
+            try:
+                await self.open(closed.thread_id, closed.title)
+            except LookupError:  # it is gone for good, what was typed is not
+                self.new()
+                self._listener.returned(self.active, closed.draft)
+                raise
+            except Exception:
+                self._closed.append(closed)
+                raise
         self._listener.returned(self.active, closed.draft)
         return True
 
@@ -235,7 +255,8 @@ class Desk:
 
 
 def _is_empty(conversation: Conversation) -> bool:
-    return conversation.untouched and not conversation.draft.strip()
+    nothing_said = conversation.untouched and not conversation.draft.strip()
+    return nothing_said and conversation.about.is_empty
 
 
 def _saved_thread(conversation: Conversation) -> str | None:

@@ -15,6 +15,37 @@ _SHOWN = ("user", "assistant")
 _HEADLINE = 200
 
 
+class Listing:
+    """The entries of one thread; those that are the same are not made again."""
+
+    def __init__(self) -> None:
+        self.end: Branching | None = None
+        """The branching at the end of the thread, where nothing is finished yet."""
+        self._messages: tuple[Message, ...] = ()
+        self._entries: list[Entry] = []
+        self._unfolded = False
+
+    def of(self, state: "ChatState") -> "Sequence[Entry]":
+        """Return the entries of the thread in this state, oldest first."""
+        if state.messages is not self._messages:
+            self._messages = state.messages
+            begun, self.end = branchings_of(state)
+            self._entries = list(
+                entries_of(state.messages, unfolded=self._unfolded, branchings=begun)
+            )
+        if not state.open_messages:
+            return self._entries
+        pending = state.pending_messages
+        begun = {pending[0].id: self.end} if self.end is not None else {}
+        written = entries_of(pending, writing=True, unfolded=self._unfolded, branchings=begun)
+        return [*self._entries, *written]
+
+    def fold(self) -> None:
+        """Unfold thinking and calls, or fold them again."""
+        self._unfolded = not self._unfolded
+        self._messages = ()
+
+
 def entries_of(
     messages: "Sequence[Message]",
     *,
@@ -30,15 +61,18 @@ def entries_of(
     """
     results = {each.tool_call_id: each.content for each in messages if each.role == "tool"}
     called: set[str] = set()
+    begins: Branching | None = None
     for message in messages:
+        begins = (branchings or {}).get(message.id, begins)
+        entries: Iterator[Entry] = iter(())
         if message.role in _SHOWN:
             entries = _entries_of(message, results, writing, unfolded)
-            if branchings and message.id in branchings:
-                entries = _marked(entries, branchings[message.id])
-            yield from entries
             called.update(call.id for call in message.tool_calls)
         elif message.role == "tool" and message.tool_call_id not in called:
-            yield Entry(message.id, "tool", message.content, writing)
+            entries = iter((Entry(message.id, "tool", message.content, writing),))
+        for entry in entries:
+            yield replace(entry, branching=begins) if begins is not None else entry
+            begins = None
 
 
 def branchings_of(state: "ChatState") -> tuple[dict[str, Branching], Branching | None]:
@@ -60,13 +94,6 @@ def branchings_of(state: "ChatState") -> tuple[dict[str, Branching], Branching |
     last = forks.get(before)
     end = Branching(before, last.shown + 1, len(last.branches)) if last is not None else None
     return found, end
-
-
-def _marked(entries: Iterator[Entry], branching: Branching) -> Iterator[Entry]:
-    for first in entries:
-        yield replace(first, branching=branching)
-        break
-    yield from entries
 
 
 def _entries_of(

@@ -219,9 +219,11 @@ class Pane(Still, Vertical):
         if conversation is None or self._transcript is None:
             return
         if conversation.revision is None:
-            conversation.ask(text)
-            if self._beside.conversation is not None and self._beside.transcript is not None:
-                self._beside.conversation.ask(text)
+            beside = self._beside.conversation
+            if beside is None or beside.read_only or not conversation.read_only:
+                conversation.ask(text)
+            if beside is not None and self._beside.transcript is not None and not beside.read_only:
+                beside.ask(text)
                 self._beside.transcript.go_to_end()
         elif conversation.edit(conversation.revision.message_id, text):
             self.leave_revision()

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui.text import repair
-from koel_tui.ui.new_file import write_new
 
 _ENDINGS = (".md", ".txt")
 _MOST = 200
@@ -32,18 +31,6 @@ class Roles:
         except OSError:
             return []
         return [role for file in files[:_MOST] if (role := _read(file)) is not None]
-
-    def keep(self, name: str, text: str) -> Path:
-        """Write a new role and return its file.
-
-        Raises OSError, of which `FileExistsError` says that there is a role of this name.
-        """
-        from koel_tui.storage.exchange import file_name
-
-        self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / file_name(name, _ENDINGS[0])
-        write_new(path, text)
-        return path
 
 
 def _read(file: Path) -> Role | None:

@@ -87,12 +87,13 @@ class NamePanel(ModalScreen[Path]):
         if not name:
             self._tell("Type the name of a file.")
             return
-        path = self._path(name)
         try:
+            path = self._path(name)
             await asyncio.to_thread(write_new, path, self._text)
         except FileExistsError:
             self._tell(f"{name} is there already. Type another name.")
-        except (OSError, ValueError) as error:  # a name with a zero byte is the latter
+        # A name with a zero byte is the second, one of an unknown user's home the third.
+        except (OSError, ValueError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or error
             self._tell(f"{name} cannot be written: {why}. Type another name.")
         else:

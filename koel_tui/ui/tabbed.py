@@ -179,9 +179,14 @@ class TabbedApp(inside.QuietApp):
             self._tell("No tab is shown beside this one: alt+s shows one.")
             return
         self._pane.put_away()
-        front.draft, beside.draft = beside.draft, front.draft
+        moves = front.revision is None and beside.revision is None  # else each keeps its own
+        left = beside.draft
+        if moves:
+            beside.draft = front.draft
         self._desk.tabs.activate(beside)
         await self._show_active()
+        if moves:
+            front.draft = left
 
     async def action_move_tab(self, distance: int) -> None:
         """Move the tab in front so many places to the right."""

@@ -1,8 +1,8 @@
 """The settings of one thread: its name, its role, how it is answered."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.roles import Role, Roles
 from koel_tui.ui.saved import has_words
 from koel_tui.ui.saving import NamePanel
-from koel_tui.ui.thread_form import FIELDS, Field, FieldError, check, settings_of, texts_of
+from koel_tui.ui.thread_form import FIELDS, FieldError, check, settings_of, texts_of
 
 _FRAME = 6
 """Lines that are not the form's: around the panel, its frame, and two for what is wrong."""
@@ -89,7 +89,8 @@ class ThreadPanel(ModalScreen[Filled]):
         self._defaults = defaults
         self._roles = roles
         self._role = TextArea(settings.system or "", id="role", compact=True)
-        self._role.placeholder = _ROLE.format(default=defaults.get("system") or "nobody special")
+        default = defaults.get("system") or "nobody special"
+        self._role.placeholder = Content(safe_line(_ROLE.format(default=default)))
         self._problem = Static(id="problem")
 
     def compose(self) -> ComposeResult:
@@ -121,7 +122,7 @@ class ThreadPanel(ModalScreen[Filled]):
         texts = {_key(field): field.value for field in self.query(Input)}
         try:
             settings = settings_of(texts, safe_input(self._role.text))
-            await asyncio.to_thread(_look_for_files, settings)
+            settings = await asyncio.to_thread(_with_files, settings)
         except FieldError as error:
             self.query_one(f"#field-{error.key}", Input).focus()
             self._tell(str(error))
@@ -140,13 +141,17 @@ class ThreadPanel(ModalScreen[Filled]):
         roles = await asyncio.to_thread(self._roles.all)
         await self.app.push_screen(RolePicker([RoleChoice(role) for role in roles]), self._take)
 
-    def action_keep_role(self) -> None:
+    async def action_keep_role(self) -> None:
         """Keep the role in a file, for other threads."""
         text = self._role.text.strip()
         if not text:
             self._tell("There is no role yet to keep.")
             return
-        self._roles.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            await asyncio.to_thread(self._roles.directory.mkdir, parents=True, exist_ok=True)
+        except OSError as error:
+            self._tell(f"{self._roles.directory} cannot be used: {error.strerror or error}.")
+            return
         self.app.push_screen(NamePanel("role.md", text, self._roles.directory), self._kept)
 
     def _take(self, choice: RoleChoice | None) -> None:
@@ -168,16 +173,12 @@ class ThreadPanel(ModalScreen[Filled]):
                     compact=True,
                     select_on_focus=False,
                 ),
-                Static(_help(field), classes="help"),
+                Static(Content(field.help), classes="help"),
                 classes="line",
             )
 
     def _tell(self, problem: str) -> None:
         self._problem.update(Content.styled(safe_line(problem, 400), "$text-error"))
-
-
-def _help(field: Field) -> Content:
-    return Content(field.help)
 
 
 def _key(field: Input) -> str:
@@ -192,17 +193,33 @@ def _problem_of(field: Input) -> str:
     return ""
 
 
-def _look_for_files(settings: ThreadSettings) -> None:
-    """Raise `FieldError` for a model or an adapter that cannot be used."""
-    from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
+def _with_files(settings: ThreadSettings) -> ThreadSettings:
+    """Return settings whose files are named in full, wherever the program is started next.
+
+    Raises `FieldError` for a model or an adapter that cannot be used.
+    """
+    from koel_tui.models import check_gguf, choose_model
+
+    model, lora = settings.model, settings.lora
+    if model is not None:
+        path = _usable("model", lambda: choose_model(Path(settings.model or "")))
+        model = str(path) if Path(model).expanduser().exists() else model  # else it is a name
+    if lora is not None:
+        path = _usable("lora", lambda: _checked(Path(settings.lora or ""), check_gguf))
+        lora = str(path)
+    return replace(settings, model=model, lora=lora)
+
+
+def _checked(path: Path, check: Callable[[Path], None]) -> Path:
+    path = path.expanduser().absolute()
+    check(path)
+    return path
+
+
+def _usable(key: str, find: Callable[[], Path]) -> Path:
+    from koel_tui.models import ModelFileError, NoModelError
 
     try:
-        if settings.model:
-            choose_model(Path(settings.model))
-    except (ModelFileError, NoModelError) as error:
-        raise FieldError("model", str(error)) from None
-    try:
-        if settings.lora:
-            check_gguf(Path(settings.lora).expanduser())
-    except ModelFileError as error:
-        raise FieldError("lora", str(error)) from None
+        return find().absolute()
+    except (ModelFileError, NoModelError, OSError, ValueError, RuntimeError) as error:
+        raise FieldError(key, str(error)) from None

@@ -16,14 +16,18 @@ from koel_tui.ui.thread_panel import Filled, ThreadPanel
 def ask_for_settings(app: App[int], conversation: Conversation, defaults: TurnSettings) -> None:
     """Ask what the thread of a conversation wants, and give it that."""
 
+    begun = conversation.about.title
+
     async def take(filled: Filled | None) -> None:
         if filled is not None:
-            await conversation.configure(filled.title, filled.settings)
+            # One that was found meanwhile stays, unless another was typed.
+            same = filled.title == begun
+            await conversation.configure(
+                conversation.about.title if same else filled.title, filled.settings
+            )
 
     settings = conversation.about.settings or ThreadSettings()
-    panel = ThreadPanel(
-        conversation.about.title, settings, texts_of_defaults(defaults), Roles(paths.roles_dir())
-    )
+    panel = ThreadPanel(begun, settings, texts_of_defaults(defaults), Roles(paths.roles_dir()))
     app.push_screen(panel, take)
 
 

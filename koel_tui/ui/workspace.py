@@ -37,6 +37,8 @@ class Workspace(Generic[Item]):
     def join(self, item: Item) -> None:
         """Show an open tab beside the one in front, whenever one of the two is in front."""
         self._pair = (self._active, item)
+        if item in self._unread:
+            self._unread.remove(item)
 
     def part(self) -> None:
         """Show every tab alone."""

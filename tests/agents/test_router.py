@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, UserMessage
 
 from koel_tui.agents import ModelInfo, ModelRouter
+from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
 
 
 class Named:
@@ -98,3 +99,39 @@ async def test_release_and_close_reach_every_model() -> None:
     await house.router.close()
     assert [agent.released for agent in house.agents.values()] == [["t"], ["t"]]
     assert house.agents["a"].closed == 1 and house.agents[None].closed == 2
+
+
+async def test_a_model_whose_run_is_starting_is_not_closed() -> None:
+    house = House()
+    assert await house.answers(model="a") == "a"
+    for name in ("b", "c"):
+        house.agents.pop(name, None)
+    runs = [house.run(model=name) for name in ("b", "c")]
+    first = await asyncio.gather(*(anext(run) for run in runs))
+    assert [event.value for event in first if isinstance(event, CustomEvent)] == ["b", "c"]
+    assert house.agents["a"].closed == 1
+    assert house.agents["b"].closed == house.agents["c"].closed == 0
+
+
+async def test_nothing_is_loaded_after_the_end() -> None:
+    house = House()
+    await house.router.close()
+    await house.answers(model="a")
+    assert house.made == [None]
+
+
+async def test_what_the_own_model_can_tell_is_told() -> None:
+    house = House()
+    assert await memory_of(house.router) is None
+    assert await tokens_in(house.router, "x") is None
+
+    async def memory() -> MemoryUse:
+        return MemoryUse(weights_bytes=5)
+
+    async def count_tokens(text: str) -> int:
+        return len(text)
+
+    own = house.agents[None]
+    own.memory, own.count_tokens = memory, count_tokens  # type: ignore[attr-defined]  # abilities
+    assert await memory_of(house.router) == MemoryUse(weights_bytes=5)
+    assert await tokens_in(house.router, "three") == 5

@@ -68,7 +68,7 @@ states = st.builds(
     state=objects,
     reasoning_echo=st.dictionaries(texts, st.binary(max_size=8), max_size=2),
     phase=st.sampled_from(RunPhase),
-    forks=st.lists(forks, max_size=2).map(tuple),
+    forks=st.lists(forks, max_size=2, unique_by=lambda fork: fork.after).map(tuple),
     extra=extras,
 )
 

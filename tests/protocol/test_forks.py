@@ -11,6 +11,7 @@ from koel_tui.protocol import (
     Message,
     ProtocolError,
     decode_state,
+    echo_shown,
     encode_state,
     fork_off,
     forks_shown,
@@ -121,6 +122,7 @@ def test_nothing_said_is_ever_lost_or_twice_there(walk: list[tuple[str, int]]) -
         {"branches": [5], "shown": 0},
         {"branches": [[]], "shown": 1},
         {"branches": [[]], "shown": -1},
+        {"branches": [[{"id": "a", "role": "user"}], []], "shown": True},
         {"branches": [[{"id": "a", "role": "user"}], []], "shown": 0},
         {"after": 5, "branches": [[]]},
     ],
@@ -128,3 +130,22 @@ def test_nothing_said_is_ever_lost_or_twice_there(walk: list[tuple[str, int]]) -
 def test_a_fork_that_is_none_is_no_saved_conversation(fork: object) -> None:
     with pytest.raises(ProtocolError, match="not a saved conversation"):
         decode_state({"forks": [fork]})
+
+
+def test_what_says_nothing_is_no_branch() -> None:
+    state = replace(thread("ab"), messages=(*thread("ab").messages, Message("c", "assistant")))
+    assert fork_off(state, 2) == thread("ab")
+
+
+def test_encrypted_reasoning_stays_with_its_branch_and_is_not_sent_with_another() -> None:
+    state = replace(thread("abc"), reasoning_echo={"c": b"1", "a": b"2"})
+    state = grown(fork_off(state, 2), "X")
+    assert state.reasoning_echo == {"c": b"1", "a": b"2"}
+    assert echo_shown(state) == {"a": b"2"}
+    assert echo_shown(switch(state, "b")) == {"c": b"1", "a": b"2"}
+
+
+def test_two_forks_at_one_place_are_no_saved_conversation() -> None:
+    fork = {"after": "a", "shown": 0, "branches": [[], []]}
+    with pytest.raises(ProtocolError, match="same place"):
+        decode_state({"forks": [fork, fork]})

@@ -175,7 +175,9 @@ async def test_a_new_tab_opens_with_a_summary_in_its_prompt() -> None:
         assert [each.content for each in job.asked.messages[:4]] == [
             f"message {n}" for n in range(4)
         ]
-        assert job.asked.forwarded_props == {"system": "Be kind.", "max_output_tokens": 400}
+        assert job.asked.forwarded_props == {
+            "system": "Be kind.", "max_output_tokens": 400, "thinking": False,
+        }  # fmt: skip
         job.write("We counted.")
         job.finish()
         await window.has_tabs("1 message 0", "2 New thread")
@@ -214,3 +216,59 @@ async def test_the_window_says_when_it_is_nearly_full() -> None:
                      context_tokens=8192)  # fmt: skip
         turn.finish()
         await window.reads("The window is nearly full")
+
+
+async def test_what_a_job_does_to_end_well_is_not_cut_off() -> None:
+    ended = asyncio.Event()
+
+    async def work(agent: ModelAgent) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            ended.set()
+
+    background = Background(lambda: None)
+    background.connect(ScriptedAgent())
+    background.add(Job("work", work))
+    await settled()
+    for _ in range(30):
+        background.give_way(busy=True)
+        await asyncio.sleep(0)
+    assert ended.is_set()
+    await background.close()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_summary_that_does_not_come_is_told(fails: bool) -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(4))
+    async with opened(storage=storage, thread="t") as window:
+        await window.reads("message 3")
+        await window.press("alt+shift+s")
+        job = await next_turn(window, 1)
+        if fails:
+            job.fail("no luck")
+        else:
+            job.write(" ")
+            job.finish()
+        await window.sees("No summary came")
+        assert len(window.tabs) == 1
+
+
+async def test_a_summary_leaves_the_settings_of_an_empty_tab() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(4))
+    async with opened(storage=storage, thread="t") as window:
+        await window.reads("message 3")
+        await window.press("alt+shift+s")
+        job = await next_turn(window, 1)
+        await window.press("ctrl+n", "f2")
+        await window.sees("This thread")
+        await window.type("Mine")
+        await window.press("enter")
+        await window.has_tabs("1 message 0", "2 Mine")
+        job.write("We counted.")
+        job.finish()
+        await window.has_tabs("1 message 0", "2 Mine", "3 New thread ●")

@@ -253,3 +253,38 @@ async def test_the_last_one_dropped_leaves_the_list() -> None:
         turn.finish()
         await idle(window)
         assert len(window.agent.turns) == 1
+
+
+async def test_the_answer_can_be_given_again_right_after_it_was_stopped() -> None:
+    async with opened() as window:
+        turn = await window.ask("Name a tree")
+        turn.write("An o")
+        await window.reads("An o")
+        await window.press("escape", "ctrl+r")
+        await window.until(lambda: len(window.agent.turns) == 2, "a run")
+        window.agent.turns[1].write("An elm.")
+        window.agent.turns[1].finish()
+        await window.reads("An elm.")
+        await window.reads("‹2/2›")
+
+
+async def test_a_thread_that_is_gone_is_no_obstacle_to_reopening_others() -> None:
+    storage = MemoryStorage()
+    for name in ("one", "two"):
+        await storage.save(name, messages(2, f"{name} {{n}}"))
+    async with opened(storage=storage, thread="two") as window:
+        await window.reads("two 1")
+        await window.press("ctrl+o")
+        await window.sees("one 0")
+        await window.type("one")
+        await window.press("enter")
+        await window.reads("one 1")
+        await window.press("f5", "alt+w")
+        await window.has_tabs("1 one 0")
+        await window.press("alt+w")
+        await window.has_tabs("1 New thread")
+        await storage.delete("one")
+        await window.press("alt+shift+w")
+        await window.sees("cannot be opened")
+        await window.press("alt+shift+w")
+        await window.reads("two 1")

@@ -148,3 +148,52 @@ async def test_without_a_pair_there_is_nothing_to_swap() -> None:
     async with opened() as window:
         await window.press("alt+x")
         await window.sees("No tab is shown beside")
+
+
+async def test_swapping_gives_each_its_draft_back() -> None:
+    async with opened(size=(100, 24)) as window:
+        await window.type("front words")
+        await window.press("ctrl+n")
+        await window.type("second draft")
+        await window.press("alt+s")
+        await window.sees("Side by side")
+        await window.press("down", "enter")
+        await window.until(
+            lambda: len([r for r in window.app.screen.query(Reader) if r.display]) == 2
+        )
+        await window.press("alt+x")
+        await window.until(lambda: window.app._desk.tabs.number(window.app._desk.active) == 1)
+        await window.prompts("second draft")
+        await window.press("alt+s", "f6")
+        await window.prompts("front words")
+
+
+async def test_a_message_that_is_edited_stays_in_its_thread_when_the_two_are_swapped() -> None:
+    async with opened(size=(100, 24)) as window:
+        await window.press("alt+s")
+        await both(window, "Name a tree", "An oak.", "An elm.")
+        await window.press("alt+e")
+        await window.type(" of the north")
+        await window.press("alt+x")
+        await window.prompts("")
+        await window.misses("editing your message")
+        await window.press("alt+x")
+        await window.prompts("Name a tree of the north")
+        await window.sees("editing your message")
+
+
+async def test_a_thread_that_can_only_be_read_is_not_asked_beside_another() -> None:
+    async with opened(size=(100, 24)) as window:
+        await window.press("alt+s")
+        front, beside = window.app._desk.active, window.app._desk.tabs.beside
+        assert beside is not None
+        beside.read_only = "Another program has it."
+        turn = await window.ask("Name a tree")
+        turn.finish()
+        await window.until(lambda: "saved" in window.status)
+        assert len(window.agent.turns) == 1 and not beside.queue
+        beside.read_only, front.read_only = "", "Another program has it."
+        turn = await window.ask("Name another")
+        assert turn.asked.thread_id == beside.thread_id
+        await window.prompts("")
+        turn.finish()

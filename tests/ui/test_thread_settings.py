@@ -66,17 +66,16 @@ def test_of_a_saved_thread_only_what_is_as_it_should_be_is_taken(meta: Mapping[s
 def test_roles_are_files_and_a_bad_one_is_left_out(tmp_path: Path) -> None:
     roles = Roles(tmp_path / "roles")
     assert roles.all() == []
-    roles.keep("Pirate / captain", "You are a pirate.")
+    roles.directory.mkdir()
+    (roles.directory / "Pirate.md").write_text("You are a pirate.")
     (roles.directory / "b.txt").write_bytes(b"Be \xff kind.")
     (roles.directory / "long.md").write_text("x" * 70_000)
     (roles.directory / "empty.md").write_text(" ")
     (roles.directory / "other.py").write_text("x")
     (roles.directory / "folder.md").mkdir()
     assert [(role.name, role.text) for role in roles.all()] == [
-        ("Pirate captain", "You are a pirate."), ("b", "Be \ufffd kind."),
+        ("Pirate", "You are a pirate."), ("b", "Be \ufffd kind."),
     ]  # fmt: skip
-    with pytest.raises(FileExistsError):
-        roles.keep("Pirate / captain", "Another")
 
 
 async def settings(window: Window) -> ThreadPanel:
@@ -202,3 +201,70 @@ async def test_a_branch_keeps_the_settings_of_its_thread() -> None:
         turn = await window.ask("Go on")
         assert turn.asked.forwarded_props == {"system": "Be kind."}
         turn.finish()
+
+
+@pytest.mark.parametrize("leave", ["alt+w", "ctrl+q"])
+async def test_settings_are_saved_when_the_first_answer_is_cut_off(leave: str) -> None:
+    storage = MemoryStorage()
+    async with opened(storage=storage) as window:
+        await settings(window)
+        await window.type("Pirates")
+        await window.press("enter")
+        await window.has_tabs("1 Pirates")
+        turn = await window.ask("Who are you?")
+        turn.write("I a")
+        await window.reads("I a")
+        await window.press(leave)
+        await window.until(turn.closed.is_set, "closed")
+    (thread,) = await storage.list_threads()
+    assert (await storage.meta(thread))["title"] == "Pirates"
+
+
+async def test_a_tab_with_nothing_but_a_role_is_not_thrown_away() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(2))
+    async with opened(storage=storage) as window:
+        await settings(window)
+        await fill(window, "temperature", "0.2")
+        await window.press("enter")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
+        await window.press("ctrl+o")
+        await window.sees("message 0")
+        await window.press("enter")
+        await window.has_tabs("1 New thread", "2 message 0")
+        await window.press("f5")
+        await window.press("alt+w")
+        await window.has_tabs("1 message 0")
+        await window.press("alt+shift+w")
+        await window.has_tabs("1 message 0", "2 New thread")
+        turn = await window.ask("Who are you?")
+        assert turn.asked.forwarded_props == {"sampling": {"temperature": 0.2}}
+        turn.finish()
+
+
+@pytest.mark.parametrize("key", ["model", "lora"])
+@pytest.mark.parametrize("name", ["~nobodyatall/x.gguf", "x" * 5000])
+async def test_a_file_that_cannot_be_is_refused(key: str, name: str) -> None:
+    async with opened() as window:
+        await settings(window)
+        await fill(window, key, name)
+        await window.press("enter")
+        await window.until(lambda: str(window.app.screen.query_one("#problem").render()) != "")
+        assert isinstance(window.app.screen, ThreadPanel)
+
+
+async def test_the_default_role_is_no_markup() -> None:
+    panel = ThreadPanel("", ThreadSettings(), {"system": "Use [/b] and [red]x"}, Roles(Path("x")))
+    async with opened() as window:
+        await window.app.push_screen(panel)
+        await window.sees("Use [/b] and [red]x")
+
+
+async def test_a_title_found_meanwhile_stays() -> None:
+    async with opened() as window:
+        (await window.ask("Who are you?")).finish()
+        await window.until(lambda: "saved" in window.status)
+        await settings(window)
+        window.app._desk.active.rename("Found")
+        await window.press("enter")
+        await window.has_tabs("1 Found")
