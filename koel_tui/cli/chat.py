@@ -105,6 +105,7 @@ def _in_window(
         theme=start.theme,
         home=home,
         low_bandwidth=start.low_bandwidth,
+        notify=start.notify,
         keymap=keymap_of(start.keys),
         themes=paths.themes_dir(),
     )

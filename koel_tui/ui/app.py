@@ -45,10 +45,11 @@ class KoelApp(ConversingApp):
         theme: str | None = None,
         home: Path | None = None,
         low_bandwidth: bool = False,
+        notify: bool = True,
         keymap: KeyMap | None = None,
         themes: Path | None = None,
     ) -> None:
-        super().__init__(home, low_bandwidth=low_bandwidth)
+        super().__init__(home, low_bandwidth=low_bandwidth, notify=notify)
         inside.outlive_terminal()
         inside.wear_belt()
         (keymap or KeyMap()).bind(self, self._pane.prompt)
@@ -87,7 +88,8 @@ class KoelApp(ConversingApp):
         self.call_after_refresh(self.run_worker, self._start)
 
     async def on_unmount(self) -> None:
-        """Give the signals back, and save what an unforeseen end left unsaved."""
+        """Give back the signals and the title, and save what an unforeseen end left unsaved."""
+        self._attention.look_back()
         self._signals.release()
         await self._close()
         self._garbage.end()
