@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -48,6 +48,7 @@ class KoelApp(ConversingApp):
         notify: bool = True,
         keymap: KeyMap | None = None,
         themes: Path | None = None,
+        flags: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(home, low_bandwidth=low_bandwidth, notify=notify)
         inside.outlive_terminal()
@@ -59,6 +60,7 @@ class KoelApp(ConversingApp):
         self._wanted_thread = thread
         self._wanted_theme = theme
         self._own_themes = OwnThemes(themes, lambda problem: self._tell(problem, "warning"))
+        self._flags = flags or {}
         self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
@@ -114,6 +116,12 @@ class KoelApp(ConversingApp):
         from koel_tui.ui.info_panel import InfoPanel
 
         self.push_screen(InfoPanel(self._desk.active, self._startup))
+
+    def action_program_settings(self) -> None:
+        """Show the settings of the program, to change them."""
+        from koel_tui.ui.program_settings import show_settings
+
+        show_settings(self, self._flags, self._attention, self._startup)
 
     def action_edit_prompt(self) -> None:
         """Write the prompt in an editor, which has the terminal until it ends."""
