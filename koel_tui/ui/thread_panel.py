@@ -21,6 +21,7 @@ from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.roles import Role, Roles
 from koel_tui.ui.saved import has_words
 from koel_tui.ui.saving import NamePanel
+from koel_tui.ui.thread_files import look_for_files
 from koel_tui.ui.thread_form import FIELDS, Field, FieldError, check, settings_of, texts_of
 
 _ROLE = "Who the model is to be; empty: {default}"
@@ -114,7 +115,7 @@ class ThreadPanel(ModalScreen[Filled]):
         texts = {_key(field): field.value for field in self.query(Input)}
         try:
             settings = settings_of(texts, safe_input(self._role.text))
-            await asyncio.to_thread(_look_for_files, settings)
+            await asyncio.to_thread(look_for_files, settings)
         except FieldError as error:
             self.query_one(f"#field-{error.key}", Input).focus()
             self._tell(str(error))
@@ -177,19 +178,3 @@ def _problem_of(field: Input) -> str:
     except FieldError as error:
         return str(error)
     return ""
-
-
-def _look_for_files(settings: ThreadSettings) -> None:
-    """Raise `FieldError` for a model or an adapter that cannot be used."""
-    from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
-
-    try:
-        if settings.model:
-            choose_model(Path(settings.model))
-    except (ModelFileError, NoModelError) as error:
-        raise FieldError("model", str(error)) from None
-    try:
-        if settings.lora:
-            check_gguf(Path(settings.lora).expanduser())
-    except ModelFileError as error:
-        raise FieldError("lora", str(error)) from None
