@@ -16,7 +16,7 @@ from koel_tui.text import safe_line
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.program_settings import ProgramSettings, RefusedError
-from koel_tui.ui.settings_list import Setting, text_of
+from koel_tui.ui.settings_list import FLAG, Setting, text_of
 
 Take = Callable[[str], Awaitable[str]]
 
@@ -140,7 +140,7 @@ class ValuePanel(ModalScreen[str]):
     async def _save(self) -> None:
         if not self.is_current:
             return
-        if self._field.value == self._before:
+        if self._field.value == self._before and self._setting.origin != FLAG:
             self.dismiss()
             return
         try:

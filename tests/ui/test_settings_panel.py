@@ -1,7 +1,7 @@
 """The settings of the program: listed, found, changed, refused, and in force at once or later."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,16 @@ from textual import events
 
 from koel_tui import paths
 from koel_tui.origins import Origin, origin_of
+from koel_tui.session import KoelClient
 from koel_tui.settings import Settings, load_settings
-from koel_tui.ui.settings_list import Setting, settings_list, text_of
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.backend import Backend
+from koel_tui.ui.program_settings import ProgramSettings
+from koel_tui.ui.settings_list import FLAG, Setting, settings_list, text_of
 from koel_tui.ui.settings_panel import SettingsPanel, ValuePanel
 from tests.cli.test_start import write_config
 from tests.hostile import EVERYTHING
+from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened
 
 CONFIG = '# mine\nseed = 3 # three\n[keys]\n"tab.new" = "f8"\n'
@@ -85,8 +90,10 @@ def test_what_one_line_cannot_hold_is_left_to_an_editor() -> None:
 
 
 @asynccontextmanager
-async def settings(size: tuple[int, int] = (80, 24)) -> AsyncIterator[Window]:
-    async with opened(size=size) as window:
+async def settings(
+    size: tuple[int, int] = (80, 24), connect: Callable[[], Backend] | None = None
+) -> AsyncIterator[Window]:
+    async with opened(size=size, connect=connect) as window:
         await window.press("f9")
         await window.sees("max_sessions")
         yield window
@@ -139,6 +146,28 @@ async def test_every_setting_is_reached_and_explained(size: tuple[int, int]) -> 
             await window.sees(f"│ {name} ")
             await window.sees((field.description or "")[:40])
             await window.press("down")
+
+
+async def test_titles_are_no_longer_made_at_once() -> None:
+    storage, agent = MemoryStorage(), ScriptedAgent()
+    backend = Backend(KoelClient(agent, storage=storage), storage, agent, titles=True)
+    async with settings(connect=lambda: backend) as window:
+        await window.until(lambda: window.app._startup.backend is backend)
+        await change(window, "titles", "no")
+        await window.sees("titles is no now.")
+        assert window.app._startup.backend is not None
+        assert not window.app._startup.backend.titles
+
+
+async def test_a_flag_holds_until_the_end_whatever_is_saved() -> None:
+    notified: list[bool] = []
+    program = ProgramSettings({"notify": True, "seed": None}, {"notify": notified.append}, ())
+    notify = next(setting for setting in await program.all() if setting.name == "notify")
+    assert notify.origin == FLAG
+    assert "until the program ends" in await program.change(notify, "no")
+    assert config() == "notify = false\n"
+    assert notified == []
+    assert next(each for each in await program.all() if each.name == "notify").value is True
 
 
 async def test_what_cannot_hold_at_once_says_from_when_it_does() -> None:
