@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     titles: bool = Field(True, description="Titles of threads made by the model when it is idle.")
     plain: bool = Field(False, description="A line program for screen readers, no window.")
     low_bandwidth: bool = Field(False, description="Paint rarely, for slow connections.")
+    notify: bool = Field(True, description="Ring when an answer ends while you look elsewhere.")
     theme: str = Field("textual-dark", description="Name of a theme, your own ones included.")
     keys: ChosenKeys = Field(
         default_factory=lambda: MappingProxyType({}),

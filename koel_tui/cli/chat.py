@@ -15,7 +15,7 @@ from koel_tui.cli.options import look_options, model_option, window_options
 from koel_tui.cli.start import Start, misfit, start_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from koel_tui.storage.file_storage import FileStorage
     from koel_tui.ui.backend import Backend
@@ -82,7 +82,8 @@ def chat(
             click.echo(f"{why}, so this is plain mode.")
         code, fatal = _in_plain_mode(connect, thread, home)
     else:
-        code, fatal = _in_window(connect, thread, home, start)
+        looks = {"theme": theme, "plain": plain or None, "low_bandwidth": low_bandwidth or None}
+        code, fatal = _in_window(connect, thread, home, start, {"model": model, **looks, **flags})
     if code:
         return code  # it was said why
     if fatal is not None:
@@ -91,7 +92,11 @@ def chat(
 
 
 def _in_window(
-    connect: "Callable[[], Backend]", thread: str | None, home: Path | None, start: Start
+    connect: "Callable[[], Backend]",
+    thread: str | None,
+    home: Path | None,
+    start: Start,
+    flags: "Mapping[str, object]",
 ) -> tuple[int, BaseException | None]:
     if start.low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
@@ -105,8 +110,10 @@ def _in_window(
         theme=start.theme,
         home=home,
         low_bandwidth=start.low_bandwidth,
+        notify=start.notify,
         keymap=keymap_of(start.keys),
         themes=paths.themes_dir(),
+        flags=flags,
     )
     app.run()
     return app.return_code or 0, app.fatal

@@ -17,6 +17,7 @@ class Start:
     theme: str | None = None
     plain: bool = False
     low_bandwidth: bool = False
+    notify: bool = True
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -32,7 +33,7 @@ def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start
     from koel_tui.settings import load_settings
 
     settings = load_settings(theme=theme, plain=plain or None, low_bandwidth=low_bandwidth or None)
-    return Start(settings.theme, settings.plain, settings.low_bandwidth, settings.keys)
+    return Start(**{name: getattr(settings, name) for name in Start.__slots__})
 
 
 def misfit(columns: int, rows: int, terminal: str | None) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -45,10 +45,12 @@ class KoelApp(ConversingApp):
         theme: str | None = None,
         home: Path | None = None,
         low_bandwidth: bool = False,
+        notify: bool = True,
         keymap: KeyMap | None = None,
         themes: Path | None = None,
+        flags: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(home, low_bandwidth=low_bandwidth)
+        super().__init__(home, low_bandwidth=low_bandwidth, notify=notify)
         inside.outlive_terminal()
         inside.wear_belt()
         (keymap or KeyMap()).bind(self, self._pane.prompt)
@@ -58,6 +60,7 @@ class KoelApp(ConversingApp):
         self._wanted_thread = thread
         self._wanted_theme = theme
         self._own_themes = OwnThemes(themes, lambda problem: self._tell(problem, "warning"))
+        self._flags = flags or {}
         self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
@@ -87,7 +90,8 @@ class KoelApp(ConversingApp):
         self.call_after_refresh(self.run_worker, self._start)
 
     async def on_unmount(self) -> None:
-        """Give the signals back, and save what an unforeseen end left unsaved."""
+        """Give back the signals and the title, and save what an unforeseen end left unsaved."""
+        self._attention.look_back()
         self._signals.release()
         await self._close()
         self._garbage.end()
@@ -112,6 +116,12 @@ class KoelApp(ConversingApp):
         from koel_tui.ui.info_panel import InfoPanel
 
         self.push_screen(InfoPanel(self._desk.active, self._startup))
+
+    def action_program_settings(self) -> None:
+        """Show the settings of the program, to change them."""
+        from koel_tui.ui.program_settings import show_settings
+
+        show_settings(self, self._flags, self._attention, self._startup)
 
     def action_edit_prompt(self) -> None:
         """Write the prompt in an editor, which has the terminal until it ends."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from koel_tui.text import safe_line
 from koel_tui.ui.about import About
 from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
+from koel_tui.ui.branches import Branch, branches_of
 from koel_tui.ui.entries import Branching, Entry, Place, Row, Spot
 from koel_tui.ui.footnotes import ended_within, rows_of
 from koel_tui.ui.listing import Listing
@@ -253,6 +254,11 @@ class Conversation:
         """The branching at the end of the thread when nothing came of the branch shown."""
         self.entries()
         return None if self.busy else self._listing.end
+
+    @property
+    def branches(self) -> Sequence[Branch]:
+        """Every branch at the forks of what is shown of the thread."""
+        return list(branches_of(self._session.state)) if self._session is not None else ()
 
     def switch(self, branching: Branching, step: int) -> str:
         """Show a branch so many further; return the message it begins with, empty without one."""

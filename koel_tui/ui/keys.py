@@ -127,6 +127,8 @@ KEYS: tuple[Key, ...] = (
         "Open a link of the answer"),
     Key("save.code", "alt+shift+b", "save_code", "save a code block to a file", "Conversation",
         "", "Save a code block to a file"),
+    Key("settings", "f9", "program_settings", "settings of the program", "Program", "",
+        "Settings of the program"),
     Key("copy_or_quit", "ctrl+c", "copy_or_quit", "copy; twice: quit", "Program"),
     Key("quit", "ctrl+q", "quit", "quit", "Program", "", "Quit", everywhere=True),
 )  # fmt: skip

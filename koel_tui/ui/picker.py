@@ -20,8 +20,6 @@ from koel_tui.ui.cells import fit
 from koel_tui.ui.inside import unlaid_list
 
 MOST_SHOWN = 200
-_FRAME = 4
-"""Lines of the panel that are not the list."""
 
 
 class Choice(Protocol):
@@ -66,6 +64,8 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
 
     WORDING: ClassVar[Wording]
     FIELD: ClassVar[type[Input]] = Input
+    FRAME: ClassVar[int] = 4
+    """Lines of the panel that are not the list."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Leave"),
         Binding("up", "list('cursor_up')", show=False),
@@ -110,7 +110,11 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
     @on(OptionList.OptionSelected)
     def _take(self, event: OptionList.OptionSelected) -> None:
         if self.is_current:  # a key pressed right before may have left already
-            self.dismiss(self._chosen(event.option_index))
+            self.take(self._chosen(event.option_index))
+
+    def take(self, choice: Chosen | None) -> None:
+        """Do what enter does with a choice: leave with it."""
+        self.dismiss(choice)
 
     @property
     def highlighted(self) -> Chosen | None:
@@ -139,7 +143,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         found = [choice for choice in self._choices if choice.matches(words)]
         self._shown = found[:MOST_SHOWN]
         shown = self._list
-        shown.styles.max_height = max(1, self.size.height * 9 // 10 - _FRAME)
+        shown.styles.max_height = max(1, self.size.height * 9 // 10 - self.FRAME)
         width = shown.scrollable_content_region.width
         shown.clear_options()
         shown.add_options(

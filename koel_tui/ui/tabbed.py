@@ -11,6 +11,7 @@ from textual.widgets import Footer, Tabs
 from koel_tui.text import safe_line
 from koel_tui.ui import inside
 from koel_tui.ui.asides import title_job
+from koel_tui.ui.attention import Attention
 from koel_tui.ui.background import Background
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
@@ -36,12 +37,16 @@ LOW_BANDWIDTH_INTERVAL = 0.2
 class TabbedApp(inside.QuietApp):
     """A window of tabs and one prompt; how it begins and ends is for the app made of it."""
 
-    def __init__(self, home: Path | None, *, low_bandwidth: bool) -> None:
+    def __init__(self, home: Path | None, *, low_bandwidth: bool, notify: bool) -> None:
         """Make the window. `home` is where it keeps its tabs and the history; None keeps none.
 
-        With `low_bandwidth` it paints less often, for a terminal far away.
+        With `low_bandwidth` it paints less often, for a terminal far away. With `notify` it calls
+        a user who looks elsewhere when an answer ends.
         """
         super().__init__()
+        self._attention = Attention(
+            lambda text: inside.write_to_terminal(self, text), wanted=notify
+        )
         self._memory = Memory(home, lambda problem: self._tell(problem, "error"))
         self._startup = Startup(self._poke)
         self._desk = Desk(self)
@@ -78,6 +83,7 @@ class TabbedApp(inside.QuietApp):
     def ended(self, conversation: Conversation) -> None:
         """Mark a tab whose run ended out of sight, and have a title found for a new thread."""
         self._desk.tabs.mark_unread(conversation)
+        self._attention.call(conversation.title, failed=conversation.failed)
         backend = self._startup.backend
         if backend is not None and backend.titles and conversation.wants_title:
             self._background.add(title_job(conversation))
@@ -203,10 +209,12 @@ class TabbedApp(inside.QuietApp):
     def on_app_blur(self, event: events.AppBlur) -> None:
         """Keep Textual from restyling every widget when the terminal loses the focus."""
         event.prevent_default()
+        self._attention.look_away()
 
     def on_app_focus(self, event: events.AppFocus) -> None:
         """The same when it gets it back; the prompt kept the focus."""
         event.prevent_default()
+        self._attention.look_back()
 
     # How it works
 

@@ -2,9 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from koel_tui.session.settings import SAMPLING, ThreadSettings
+
+if TYPE_CHECKING:
+    from koel_tui.agents import TurnSettings
 
 
 class FieldError(Exception):
@@ -87,6 +91,21 @@ def texts_of(title: str, settings: ThreadSettings) -> dict[str, str]:
     """Return the texts of the form for what is set."""
     values = {**settings.forward, **settings.sampling, "title": title}
     return {field.key: _text(values.get(field.key)) for field in FIELDS}
+
+
+def texts_of_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
+    """Return what holds where a thread says nothing, as the form shows it."""
+    values = {
+        "title": "its first words",
+        "model": "the program's",
+        "lora": "none",
+        "thinking": "yes" if defaults.thinking else "no",
+        **asdict(defaults.sampling),
+        "max_output_tokens": defaults.max_output_tokens or "as long as it fits",
+        "seed": "random" if defaults.sampling.seed is None else defaults.sampling.seed,
+        "system": defaults.system or "",
+    }
+    return {name: str(value) for name, value in values.items()}
 
 
 def _value(field: Field, text: str) -> object:

@@ -1,8 +1,8 @@
 """The settings of one thread: its name, its role, how it is answered."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,6 +22,7 @@ from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.roles import Role, Roles
 from koel_tui.ui.saved import has_words
 from koel_tui.ui.saving import NamePanel
+from koel_tui.ui.thread_files import with_files
 from koel_tui.ui.thread_form import FIELDS, FieldError, check, settings_of, texts_of
 
 _FRAME = 6
@@ -122,7 +123,7 @@ class ThreadPanel(ModalScreen[Filled]):
         texts = {_key(field): field.value for field in self.query(Input)}
         try:
             settings = settings_of(texts, safe_input(self._role.text))
-            settings = await asyncio.to_thread(_with_files, settings)
+            settings = await asyncio.to_thread(with_files, settings)
         except FieldError as error:
             self.query_one(f"#field-{error.key}", Input).focus()
             self._tell(str(error))
@@ -191,35 +192,3 @@ def _problem_of(field: Input) -> str:
     except FieldError as error:
         return str(error)
     return ""
-
-
-def _with_files(settings: ThreadSettings) -> ThreadSettings:
-    """Return settings whose files are named in full, wherever the program is started next.
-
-    Raises `FieldError` for a model or an adapter that cannot be used.
-    """
-    from koel_tui.models import check_gguf, choose_model
-
-    model, lora = settings.model, settings.lora
-    if model is not None:
-        path = _usable("model", lambda: choose_model(Path(settings.model or "")))
-        model = str(path) if Path(model).expanduser().exists() else model  # else it is a name
-    if lora is not None:
-        path = _usable("lora", lambda: _checked(Path(settings.lora or ""), check_gguf))
-        lora = str(path)
-    return replace(settings, model=model, lora=lora)
-
-
-def _checked(path: Path, check: Callable[[Path], None]) -> Path:
-    path = path.expanduser().absolute()
-    check(path)
-    return path
-
-
-def _usable(key: str, find: Callable[[], Path]) -> Path:
-    from koel_tui.models import ModelFileError, NoModelError
-
-    try:
-        return find().absolute()
-    except (ModelFileError, NoModelError, OSError, ValueError, RuntimeError) as error:
-        raise FieldError(key, str(error)) from None

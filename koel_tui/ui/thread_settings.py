@@ -1,8 +1,5 @@
 """Changing what a thread wants: the panel, and what is done with what was filled in."""
 
-import dataclasses
-from collections.abc import Mapping
-
 from textual.app import App
 
 from koel_tui import paths
@@ -10,6 +7,7 @@ from koel_tui.agents import TurnSettings
 from koel_tui.session import ThreadSettings
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.roles import Roles
+from koel_tui.ui.thread_form import texts_of_defaults
 from koel_tui.ui.thread_panel import Filled, ThreadPanel
 
 
@@ -29,18 +27,3 @@ def ask_for_settings(app: App[int], conversation: Conversation, defaults: TurnSe
     settings = conversation.about.settings or ThreadSettings()
     panel = ThreadPanel(begun, settings, texts_of_defaults(defaults), Roles(paths.roles_dir()))
     app.push_screen(panel, take)
-
-
-def texts_of_defaults(defaults: TurnSettings) -> Mapping[str, str]:
-    """Return what holds where a thread says nothing, as the form shows it."""
-    values = {
-        "title": "its first words",
-        "model": "the program's",
-        "lora": "none",
-        "thinking": "yes" if defaults.thinking else "no",
-        **dataclasses.asdict(defaults.sampling),
-        "max_output_tokens": defaults.max_output_tokens or "as long as it fits",
-        "seed": "random" if defaults.sampling.seed is None else defaults.sampling.seed,
-        "system": defaults.system or "",
-    }
-    return {name: str(value) for name, value in values.items()}

@@ -69,7 +69,7 @@ def test_show_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
         ("seed = 3\ntemperature = 99", ["'temperature'", "less than or equal to 5", "line 2 of"]),
         ('[keys]\n"tab.nwe" = "f8"', ["'keys.tab.nwe'", "tab.new", "line 2 of"]),
         ('[keys.tab]\nnew = "q"', ["'keys.tab.new'", "to write with", "line 2 of"]),
-        ('[keys]\ntab.new = "f9"\nfold = "f9"', ["'keys.fold'", "'tab.new'", "line 3 of"]),
+        ('[keys]\ntab.new = "f12"\nfold = "f12"', ["'keys.fold'", "'tab.new'", "line 3 of"]),
         ("[keys]\ntab.new = 3", ["'keys.tab.new'", "valid string", "line 2 of"]),
         ("keys = 3", ["'keys'", "line 1 of"]),
     ],

@@ -25,6 +25,8 @@ def test_flags_come_before_the_environment_and_that_before_the_configuration(
     monkeypatch.setenv("koel_low_bandwidth", "1")
     assert start_settings("dracula", False, False) == Start("dracula", False, True)
     assert start_settings(None, True, False) == Start("nord", True, True)
+    monkeypatch.setenv("KOEL_NOTIFY", "no")
+    assert not start_settings(None, False, False).notify
 
 
 def test_a_wrong_value_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,12 +104,12 @@ async def test_what_has_no_key_is_not_in_the_footer() -> None:
 
 
 async def test_help_and_palette_show_the_keys_in_force() -> None:
-    keys = {"tab.new": "f8", "help": "f10", "fold": "none", "tab.1": "f7", "prompt.send": "f9"}
+    keys = {"tab.new": "f8", "help": "f10", "fold": "none", "tab.1": "f7", "prompt.send": "f12"}
     async with opened(size=(100, 66), keymap=keymap_of(keys)) as window:
         await window.press("f10")
         await window.until(lambda: isinstance(window.app.screen, Help))
         await window.sees("go to tab 9")
-        for row in ("f8 new tab", "f7 go to tab 1", "alt+2 go to tab 2", "f9 send",
+        for row in ("f8 new tab", "f7 go to tab 1", "alt+2 go to tab 2", "f12 send",
                     "no key fold or unfold"):  # fmt: skip
             assert any(row in " ".join(line.split()) for line in window.lines), row
         await window.press("f10")

@@ -8,6 +8,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from koel_tui.text import safe_line, safe_text
+from koel_tui.ui.asides import title_job
+from koel_tui.ui.background import Background
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.desk import Desk
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
@@ -17,6 +19,7 @@ from koel_tui.ui.plain.commands import Typing, message_of, order_of
 from koel_tui.ui.plain.orders import Orders
 from koel_tui.ui.plain.reading import Reading, described
 from koel_tui.ui.plain.terminal import Console
+from koel_tui.ui.plain.thread_orders import ThreadOrders
 from koel_tui.ui.saved import saved_threads, told_of_conflicts
 from koel_tui.ui.startup import Startup
 
@@ -54,7 +57,11 @@ class PlainChat:
         self._startup = Startup(self._news.set)
         self._pastes = Pastes()
         self._desk = Desk(self)
-        self._orders = Orders(self._desk, self._startup, self._say, lambda: self._leave(0))
+        self._background = Background(self._news.set)
+        within = ThreadOrders(
+            self._desk, self._startup, self._background, self._say, lambda: self._reading.asked()
+        )
+        self._orders = Orders(self._desk, self._startup, self._say, lambda: self._leave(0), within)
         self._typing = Typing()
         self._heard: list[str | None] = []
         self._sent = ""
@@ -99,11 +106,15 @@ class PlainChat:
         """Look for something to say soon."""
         if conversation.answered:
             self._startup.recover()
+        self._background.give_way(any(each.busy for each in self._desk.tabs))
         self._news.set()
 
     def ended(self, conversation: Conversation) -> None:
-        """Say that a thread out of sight has its answer."""
-        self._news.set()
+        """Say that a thread out of sight has its answer, and have a title found for a new one."""
+        self.changed(conversation)
+        backend = self._startup.backend
+        if backend is not None and backend.titles and conversation.wants_title:
+            self._background.add(title_job(conversation))
         if conversation is not self._desk.active and conversation in list(self._desk.tabs):
             number = self._desk.tabs.number(conversation)
             self._say(f"Thread {number} is done: {described(conversation)}.")
@@ -221,6 +232,8 @@ class PlainChat:
         if self._left.is_set():
             return
         if self._startup.problem is None:
+            if self._startup.backend is not None:
+                self._background.connect(self._startup.backend.agent)
             self._say(f"The model is ready: {safe_line(self._startup.model)}.")
         else:
             self._say(f"Error: {safe_line(self._startup.alarm, 400)}")
@@ -243,5 +256,6 @@ class PlainChat:
             self._left.set()
 
     async def _close(self) -> str:
+        await self._background.close()
         kept = self._desk.kept(self._pastes)
         return await close_in_time(self._startup.backend, self._desk, self._memory, kept)

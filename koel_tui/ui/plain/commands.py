@@ -24,6 +24,16 @@ COMMANDS = (
     Command("stop", "stop the answer; so does ctrl+c"),
     Command("continue", "go on with a stopped answer"),
     Command("retry", "try again what failed"),
+    Command("again", "have your last message answered again; the answer there is stays a branch"),
+    Command("edit", "ask something else in place of your last message", "MESSAGE"),
+    Command("branches", "list the branches of this thread"),
+    Command("branch", "show another branch", "NUMBER"),
+    Command("new-from", "open a new thread with what was said here"),
+    Command("summary", "open a new thread with a summary of this one"),
+    Command("queue", "list what waits to be sent, or take one back to edit it", "NUMBER"),
+    Command("title", "give this thread a title", "TITLE"),
+    Command("settings", "list the settings of this thread"),
+    Command("set", "change one of them", "NAME VALUE"),
     Command("quit", "save and quit; so do ctrl+d and ctrl+c twice"),
 )
 

@@ -7,6 +7,7 @@ from koel_tui.text import safe_line
 from koel_tui.ui.desk import Desk
 from koel_tui.ui.plain.commands import Order, help_lines
 from koel_tui.ui.plain.reading import described, labelled, spoken
+from koel_tui.ui.plain.thread_orders import ThreadOrders
 from koel_tui.ui.saved import find_thread, saved_threads
 from koel_tui.ui.startup import Startup
 
@@ -26,11 +27,14 @@ class Orders:
         startup: Startup,
         say: Callable[[str], None],
         leave: Callable[[], None],
+        thread: ThreadOrders,
     ) -> None:
+        """Make it; `thread` are the commands on what is in a thread."""
         self._desk = desk
         self._startup = startup
         self._say = say
         self._leave = leave
+        self._thread = thread
 
     async def obey(self, order: Order) -> None:
         """Do what was ordered, or say why not."""
@@ -49,7 +53,9 @@ class Orders:
             "stop": self._stop,
             "continue": self._continue,
             "retry": self._retry,
+            "new-from": self._new_from,
             "quit": self._quit,
+            **self._thread.by_name,
         }
         await does[order.command.name](order.argument)
 
@@ -122,6 +128,17 @@ class Orders:
             self._say("There is nothing to read yet.")
         for entry in shown:
             self._say(labelled(entry.role, entry.text))
+
+    async def _new_from(self, _: str) -> None:
+        answers = [each for each in spoken(self._desk.active) if each.role == "assistant"]
+        if not answers:
+            self._say("There is no answer yet from which a new thread could go on.")
+            return
+        try:
+            await self._desk.branch(answers[-1].id)
+        except Exception as error:
+            self._refused("the thread cannot be opened", error)
+        await self.arrive()
 
     async def _stop(self, _: str) -> None:
         if self._desk.active.busy:

@@ -1,0 +1,46 @@
+"""The branches of a thread, as a list. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from koel_tui.ui.entries import Branching
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import ChatState
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One way a thread goes on: its place among the others, counted from 1, and its beginning.
+
+    Without a `role` nothing was said in it yet.
+    """
+
+    branching: Branching
+    place: int
+    role: str = ""
+    text: str = ""
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is the one shown."""
+        return self.place == self.branching.shown
+
+
+def branches_of(state: "ChatState") -> Iterator[Branch]:
+    """Yield every branch at the forks of what is shown of a thread, in the order of the forks."""
+    from koel_tui.protocol import forks_shown
+
+    forks = forks_shown(state)
+    for count, after in enumerate([None, *(message.id for message in state.messages)]):
+        if (fork := forks.get(after)) is None:
+            continue
+        branching = Branching(after, fork.shown + 1, len(fork.branches))
+        for place, kept in enumerate(fork.branches):
+            said = state.messages[count:] if place == fork.shown else kept
+            first = next((each for each in said if each.role in ("user", "assistant")), None)
+            if first is None:
+                yield Branch(branching, place + 1)
+            else:
+                yield Branch(branching, place + 1, first.role, first.content)

@@ -1,0 +1,177 @@
+"""The settings of the program as a list: how each is, what said so, and what it may be. Pure."""
+
+import math
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from koel_tui.origins import Origin, variable_of
+from koel_tui.ui.saved import has_words
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from koel_tui.settings import Settings
+
+FLAG = "flag"
+"""What said a setting that was given to this run alone."""
+_UNSET = "not set"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a setting may be; `read` turns a text into a value or raises ValueError."""
+
+    range: str
+    read: Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting, as a line of the list."""
+
+    name: str
+    value: object
+    default: object
+    origin: str
+    description: str
+    kind: Kind | None
+    takeable: bool = True
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        return self.name
+
+    @property
+    def aside(self) -> str:
+        """Its value and what said so."""
+        return f"{text_of(self.value) or _UNSET} · {self.origin}"
+
+    @property
+    def locked(self) -> str:
+        """Why it cannot be changed here; empty when it can."""
+        if self.kind is None:
+            return "Chosen in the table [keys]: koel-chat config edit"
+        if self.origin == Origin.ENVIRONMENT:
+            name = variable_of(self.name)
+            return f"{name} in the environment says it: unset that to change it"
+        if not text_of(self.value).isprintable():
+            return "It has more than one line: koel-chat config edit"
+        return ""
+
+    @property
+    def help(self) -> str:
+        """What can be written for it."""
+        if self.kind is None:
+            return ""
+        return f"{self.kind.range}; empty: {text_of(self.default) or _UNSET}"
+
+    def matches(self, words: Sequence[str]) -> bool:
+        """Say whether its name, value, origin or description has these words in it."""
+        said = f"{self.name} {self.name.replace('_', ' ')} {self.aside} {self.description}"
+        return has_words(said, words)
+
+    def read(self, text: str) -> object:
+        """Return the value that a text means, None for its default.
+
+        Raises ValueError with what could be written.
+        """
+        if self.kind is None or not text.strip():
+            return None
+        try:
+            return self.kind.read(text.strip())
+        except ValueError:
+            raise ValueError(f"{self.name}: {self.kind.range}, or nothing.") from None
+
+
+def settings_list(
+    settings: "Settings", origins: Mapping[str, Origin], flags: Collection[str]
+) -> list[Setting]:
+    """Return every setting; `flags` are the names of those given to this run alone."""
+    return [
+        Setting(
+            name,
+            getattr(settings, name),
+            field.get_default(call_default_factory=True),
+            FLAG if name in flags else origins[name],
+            field.description or "",
+            _kind_of(name, field),
+        )
+        for name, field in type(settings).model_fields.items()
+    ]
+
+
+def text_of(value: object) -> str:
+    """Return a value as a person writes it; empty when there is none."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case Mapping():
+            return ", ".join(value) or "as they are"
+        case tuple():
+            return os.pathsep.join(map(str, value))
+    return str(value)
+
+
+def _kind_of(name: str, field: "FieldInfo") -> Kind | None:
+    """Return what a setting may be; None for a table, which is no text."""
+    types = {field.annotation, *get_args(field.annotation)} - {None}
+    least, most = _bounds(field.metadata)
+    if name == "theme":
+        return Kind("the name of a theme", str)
+    if bool in types:
+        return Kind("yes or no", _yes_no)
+    if float in types:
+        return Kind(f"a number {_span(least, most)}", _within(least, most, _number))
+    if int in types:
+        return Kind(f"a whole number {_span(least, most)}", _within(least, most, int))
+    if get_origin(field.annotation) is tuple:
+        return Kind(f"folders, with {os.pathsep!r} between them", _folders)
+    if Path in types:
+        return Kind("a GGUF file, or the name of a model", Path)
+    return None if get_origin(field.annotation) is Mapping else Kind("any text", str)
+
+
+def _bounds(metadata: Iterable[Any]) -> tuple[float, float]:
+    least, most = -math.inf, math.inf
+    for each in metadata:
+        least = getattr(each, "ge", least)
+        most = getattr(each, "le", most)
+        if hasattr(each, "lt"):
+            most = each.lt - 1  # of whole numbers only
+    return least, most
+
+
+def _span(least: float, most: float) -> str:
+    if math.isinf(most):
+        return f"from {least} up"
+    return f"from {least} to {most}"
+
+
+def _within(least: float, most: float, read: Callable[[str], float]) -> Callable[[str], float]:
+    def read_within(text: str) -> float:
+        if not text.isascii() or not least <= (value := read(text)) <= most:
+            raise ValueError(text)
+        return value
+
+    return read_within
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
+def _yes_no(text: str) -> bool:
+    words = {"yes": True, "true": True, "no": False, "false": False}
+    if text.casefold() not in words:
+        raise ValueError(text)
+    return words[text.casefold()]
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    return tuple(Path(each) for each in text.split(os.pathsep) if each)

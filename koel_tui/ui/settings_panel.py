@@ -1,0 +1,154 @@
+"""The settings of the program: a list, and a field to change one of them."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+
+from koel_tui.text import safe_line
+from koel_tui.ui.keys import leaving
+from koel_tui.ui.picker import Picker, Wording
+from koel_tui.ui.program_settings import ProgramSettings, RefusedError
+from koel_tui.ui.settings_list import FLAG, Setting, text_of
+
+Take = Callable[[str], Awaitable[str]]
+
+
+class SettingsPanel(Picker[Setting]):
+    """Lists the settings of the program and explains each; enter changes one."""
+
+    WORDING = Wording(
+        "Settings of the program",
+        "Type to find a setting",
+        "Reading…",
+        "changes it",
+        "No setting has these words",
+    )
+    FRAME = 7
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("settings")]
+
+    def __init__(self, settings: ProgramSettings) -> None:
+        super().__init__([])
+        self._settings = settings
+        self._help = Static(id="help")
+        self._news = Static(id="news")
+        self._told_of = ""
+
+    def parts(self) -> Iterable[Widget]:
+        """Return the field to type in, the list, what the setting is, and what was done."""
+        return self._find, self._list, self._help, self._news
+
+    def on_mount(self) -> None:
+        """Say what the panel is, and read the settings."""
+        super().on_mount()
+        self.run_worker(self._read())
+
+    def take(self, choice: Setting | None) -> None:
+        """Have the setting changed, where it can be."""
+        if choice is None:
+            return
+        if choice.locked:
+            self._tell(choice, f"{choice.name} cannot be changed here.", "$text-error")
+            return
+
+        async def changed(words: str | None) -> None:
+            if words is not None:
+                await self._read()
+                self._go_to(choice.name)
+                self._tell(choice, words, "$text-success")
+
+        self.app.push_screen(
+            ValuePanel(choice, lambda text: self._settings.change(choice, text)), changed
+        )
+
+    @on(OptionList.OptionHighlighted)
+    def _explain(self) -> None:
+        choice = self.highlighted
+        text = f"{choice.description}\n{choice.locked or choice.help}" if choice else ""
+        self._help.update(Content("\n".join(map(safe_line, text.split("\n")))))
+        if choice is None or choice.name != self._told_of:
+            self._news.update("")
+
+    async def _read(self) -> None:
+        from koel_tui.settings import SettingsError
+
+        try:
+            self.offer(await self._settings.all())
+        except SettingsError as error:
+            self.notify(safe_line(str(error), 400), severity="error", markup=False)
+            if self.is_current:
+                self.dismiss()
+
+    def _go_to(self, name: str) -> None:
+        names = [setting.name for setting in self._shown]
+        if name in names:
+            self._list.highlighted = names.index(name)
+
+    def _tell(self, setting: Setting, words: str, style: str) -> None:
+        """Say what came of a setting, for as long as the cursor is on it."""
+        self._told_of = setting.name
+        self._news.update(Content.styled(safe_line(words, 400), style))
+
+
+class ValuePanel(ModalScreen[str]):
+    """Asks what a setting is to be until that can be. Returns when it holds, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave")]
+
+    def __init__(self, setting: Setting, take: Take) -> None:
+        """Make the panel; `take` is given what was written, and raises `RefusedError`."""
+        super().__init__()
+        self._setting = setting
+        self._take = take
+        self._before = text_of(setting.value)
+        self._field = Input(self._before, id="value", compact=True)
+        self._problem = Static(id="problem")
+        self._panel = Vertical(
+            Static(Content(safe_line(setting.description))),
+            self._field,
+            Static(Content(safe_line(setting.help)), id="help"),
+            self._problem,
+            id="panel",
+        )
+
+    def compose(self) -> ComposeResult:
+        """Yield what the setting is, its field, what may be in it, and what is wrong with it."""
+        yield self._panel
+
+    def on_mount(self) -> None:
+        """Say which setting it is and how to leave it."""
+        self._panel.border_title = self._setting.name
+        self._panel.border_subtitle = "enter saves in config.toml · esc leaves"
+
+    @on(Input.Changed)
+    def _look(self) -> None:
+        try:
+            self._setting.read(self._field.value)
+        except ValueError as error:
+            self._tell(str(error))
+        else:
+            self._tell("")
+
+    @on(Input.Submitted)
+    async def _save(self) -> None:
+        if not self.is_current:
+            return
+        if self._field.value == self._before and self._setting.origin != FLAG:
+            self.dismiss()
+            return
+        try:
+            words = await self._take(self._field.value)
+        except RefusedError as error:
+            self._tell(str(error))
+        else:
+            self.dismiss(words)
+
+    def _tell(self, problem: str) -> None:
+        self._problem.update(Content.styled(safe_line(problem, 400), "$text-error"))

@@ -1,0 +1,235 @@
+"""The commands on what is in a thread: answered again, edited, branched, set, named, summarised."""
+
+import pytest
+
+from koel_tui.session import KoelClient
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.backend import Backend
+from koel_tui.ui.thread_form import FIELDS
+from tests.hostile import EVERYTHING, foreign
+from tests.ui.plain.console import Plain, plain
+from tests.ui.scripted import ScriptedAgent, Turn
+from tests.ui.window import messages
+
+
+async def turn_of(chat: Plain, line: str) -> Turn:
+    """Type a command that asks the model, and return the run it gets."""
+    before = len(chat.agent.turns)
+    await chat.until(lambda: chat.console.prompting)
+    await chat.enter(line)
+    await chat.until(lambda: len(chat.agent.turns) > before)
+    return chat.agent.turns[before]
+
+
+async def answered(chat: Plain, turn: Turn, text: str) -> None:
+    turn.write(text)
+    turn.finish()
+    await chat.hears(f"Model: {text}")
+    await chat.until(lambda: chat.console.prompting)
+
+
+async def test_an_answer_again_is_a_branch_and_each_can_be_shown() -> None:
+    async with plain() as chat:
+        await chat.enter("/branches")
+        await chat.hears("Nothing branches here. /again answers again, /edit edits your message.")
+        await answered(chat, await chat.ask("Why?"), "First.")
+        again = await turn_of(chat, "/again")
+        assert again.prompt == "Why?"
+        await chat.enter("/again")
+        await chat.hears("An answer is being written. /stop stops it.")
+        await answered(chat, again, "Second.")
+        await chat.enter("/branches")
+        await chat.hears("1: Model: First.")
+        await chat.hears("2, shown: Model: Second.")
+        await chat.enter("/branch 3")
+        await chat.hears("There is no branch of this number. /branches lists them.")
+        await chat.enter("/branch 2")
+        await chat.hears("This branch is shown already.")
+        await chat.enter("/branch 1")
+        await chat.hears("Branch 1 is shown. /read reads the last of it.")
+        await chat.until(lambda: chat.console.prompting)
+        assert chat.console.said == ["You: "], "nothing of it is read unasked"
+        await chat.enter("/read 1")
+        await chat.hears("Model: First.")
+
+
+async def test_a_message_edited_is_sent_and_what_came_before_stays() -> None:
+    async with plain() as chat:
+        await chat.enter("/edit anything")
+        await chat.hears("There is no message of yours here to edit.")
+        await answered(chat, await chat.ask("Wyh?"), "What?")
+        await chat.enter("/edit")
+        await chat.hears("Type the message that is to stand in its place: /edit MESSAGE.")
+        edited = await turn_of(chat, "/edit Why?")
+        assert [message.content for message in edited.asked.messages] == ["Why?"]
+        await answered(chat, edited, "Because.")
+        again = await turn_of(chat, "/again")
+        await answered(chat, again, "So.")
+        await chat.enter("/branches")
+        for line in ("1: You: Wyh?", "2, shown: You: Why?", "3: Model: Because.",
+                     "4, shown: Model: So."):  # fmt: skip
+            await chat.hears(line)
+        await chat.enter("/branch 1")
+        await chat.hears("Branch 1 is shown. /read reads the last of it.")
+        await chat.enter("/read all")
+        await chat.hears("You: Wyh?")
+        await chat.hears("Model: What?")
+
+
+async def test_nothing_to_answer_again_is_said_each_time() -> None:
+    async with plain() as chat:
+        for _ in range(2):
+            await chat.enter("/again")
+            await chat.hears(
+                "Error: Nothing was asked here yet, so there is nothing to answer again."
+            )
+
+
+async def test_a_new_thread_goes_on_from_here() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(4))
+    await storage.update_meta("t", system="Be kind.")
+    async with plain() as chat:
+        await chat.enter("/new-from")
+        await chat.hears("There is no answer yet from which a new thread could go on.")
+    async with plain(storage=storage, thread="t") as chat:
+        await chat.hears("Thread 1 of 1: message 0, 4 messages.")
+        await chat.enter("/new-from")
+        await chat.hears("Thread 2 of 2: message 0 (branch), 4 messages.")
+        turn = await chat.ask("Go on")
+        assert len(turn.asked.messages) == 5
+        assert turn.asked.forwarded_props == {"system": "Be kind."}
+        turn.finish()
+
+
+async def test_settings_are_listed_changed_refused_and_sent() -> None:
+    storage = MemoryStorage()
+    async with plain(storage=storage) as chat:
+        await chat.enter("/settings")
+        await chat.hears("role: not set, so nobody special")
+        await chat.hears("temperature: not set, so 0.8")
+        await chat.hears("/set NAME VALUE changes one, /set NAME leaves it to the program.")
+        await chat.enter("/set temperature 9")
+        await chat.hears("Error: Temperature: a number from 0 to 5, or nothing.")
+        await chat.enter("/set temprature 1")
+        await chat.hears("There is no setting 'temprature'. /settings lists them.")
+        await chat.enter("/set model /nowhere.gguf")
+        await chat.until(lambda: any("nowhere.gguf" in line for line in chat.console.said))
+        await chat.enter("/set Temperature 0.2")
+        await chat.hears("From the next answer on temperature is 0.2")
+        await chat.enter("/set role You are a pirate.")
+        await chat.hears("From the next answer on role is You are a pirate.")
+        await chat.enter("/set seed 5")
+        await chat.hears("From the next answer on seed is 5")
+        await chat.enter("/set seed")
+        await chat.hears("From the next answer on seed is as the program has it")
+        await chat.enter("/settings")
+        await chat.hears("role: You are a pirate.")
+        await chat.hears("temperature: 0.2")
+        turn = await chat.ask("Who are you?")
+        assert turn.asked.forwarded_props == {
+            "system": "You are a pirate.", "sampling": {"temperature": 0.2},
+        }  # fmt: skip
+        await answered(chat, turn, "Arr.")
+    (thread,) = await storage.list_threads()
+    assert (await storage.meta(thread))["sampling"] == {"temperature": 0.2}
+
+
+async def test_every_setting_of_the_window_is_listed() -> None:
+    async with plain() as chat:
+        await chat.enter("/settings")
+        for field in FIELDS:
+            await chat.until(
+                lambda name=field.key: any(s.startswith(f"{name}: ") for s in chat.console.said)  # type: ignore[misc]
+            )
+
+
+async def test_a_title_is_given_and_said() -> None:
+    storage = MemoryStorage()
+    async with plain(storage=storage) as chat:
+        await answered(chat, await chat.ask("Why?"), "Because.")
+        await chat.enter("/title")
+        await chat.hears("This thread is called “Why?”.")
+        await chat.enter("/title  The  sea\x1b]0;owned\x07")
+        await chat.until(lambda: any("called “The sea" in line for line in chat.console.said))
+        assert foreign("".join(chat.console.said).encode()) == []
+    (thread,) = await storage.list_threads()
+    assert (await storage.meta(thread))["title"].startswith("The sea")
+
+
+async def test_what_waits_is_listed_and_taken_back() -> None:
+    async with plain() as chat:
+        await chat.enter("/queue")
+        await chat.hears("Nothing waits to be sent.")
+        turn = await chat.ask("one")
+        await chat.enter("two")
+        await chat.enter("three")
+        await chat.enter("/queue")
+        await chat.hears("1: two")
+        await chat.hears("2: three")
+        await chat.enter("/queue 7")
+        await chat.hears("Nothing of this number waits. /queue lists what does.")
+        await chat.enter("/queue 1")
+        await chat.hears("It is not sent. You can edit it as soon as the answer is over.")
+        await chat.enter("/queue")
+        await chat.hears("1: three")
+        turn.finish()
+        await chat.until(lambda: len(chat.agent.turns) == 2)
+        assert chat.agent.turns[1].prompt == "three"
+        chat.agent.turns[1].finish()
+        await chat.until(lambda: chat.console.typed == "two")
+
+
+async def test_a_summary_begins_a_new_thread_and_leaves_alone_who_types() -> None:
+    async with plain() as chat:
+        await chat.hears("The model is ready: Scripted-1B.")
+        await chat.enter("/summary")
+        await chat.hears("Nothing was said here yet, so there is nothing to summarise.")
+        await answered(chat, await chat.ask("Why?"), "Because.")
+        await chat.enter("/set temperature 0.5")
+        turn = await turn_of(chat, "/summary")
+        await chat.hears("A new thread opens with a summary as soon as the model has made it.")
+        await chat.enter("/new")
+        await chat.hears("Thread 2 of 2: New thread, 0 messages.")
+        await chat.until(lambda: chat.console.prompting)
+        turn.write("It was\x1b[2J said.")
+        turn.finish()
+        await chat.hears("Thread 3 begins with a summary of “Why?”. /tab 3 goes there.")
+        await chat.enter("/tab 3")
+        await chat.hears("You: What we talked about before, in short:")
+        await chat.until(lambda: "It was" in chat.console.typed)
+        assert "\x1b" not in chat.console.typed
+        turn = await chat.ask(chat.console.typed)
+        assert str(turn.prompt).startswith("What we talked about")
+        assert turn.asked.forwarded_props == {"sampling": {"temperature": 0.5}}
+        turn.finish()
+
+
+async def test_a_title_is_found_when_the_model_has_nothing_else_to_do() -> None:
+    storage, agent = MemoryStorage(), ScriptedAgent()
+    async with plain(
+        agent=agent,
+        connect=lambda: Backend(KoelClient(agent, storage=storage), storage, agent, titles=True),
+    ) as chat:
+        await chat.hears("The model is ready: Scripted-1B.")
+        turn = await chat.ask("Why is the sea salty?")
+        turn.measure(model="Scripted-1B", prompt_tokens=1, context_tokens=100)
+        await answered(chat, turn, "Because.")
+        await chat.until(lambda: len(agent.turns) == 2)
+        agent.turns[1].write("The salt of the sea")
+        agent.turns[1].finish()
+        await chat.until(lambda: chat.chat._desk.active.title == "The salt of the sea")
+
+
+@pytest.mark.parametrize("command", ["/branches", "/settings", "/title"])
+async def test_hostile_text_is_said_harmlessly(command: str) -> None:
+    async with plain() as chat:
+        await answered(chat, await chat.ask("Why?"), "Because.")
+        edited = await turn_of(chat, f"/edit {EVERYTHING}")
+        edited.finish()
+        await chat.until(lambda: chat.console.prompting)
+        await chat.enter(f"/set role {EVERYTHING}")
+        await chat.until(lambda: any("on role is" in s for s in chat.console.said))
+        await chat.enter(command)
+        await chat.until(lambda: chat.console.prompting)
+        assert foreign("".join(chat.console.said).encode()) == []

@@ -1,0 +1,83 @@
+"""Calling a user who looks elsewhere: when it is done, what is written, and what is put back."""
+
+import pytest
+from textual import events
+
+from koel_tui.ui import inside
+from koel_tui.ui.attention import Attention
+from tests.hostile import EVERYTHING, foreign
+from tests.ui.window import Window, opened
+
+BACK = "\x1b]0;koel-chat\x1b\\\x1b[23;0t"
+
+
+def done(title: str, *, first: bool = True) -> str:
+    return ("\x1b[22;0t" if first else "") + f"\x1b]0;● koel-chat: {title} is done\x1b\\\x07"
+
+
+def test_only_who_looks_elsewhere_is_called_and_finds_the_title_as_it_was() -> None:
+    written: list[str] = []
+    attention = Attention(written.append)
+    attention.call("Forest")
+    attention.look_back()
+    assert written == []
+    attention.look_away()
+    attention.call("Forest")
+    attention.call("City", failed=True)
+    assert written[0] == done("Forest")
+    assert written[1] == "\x1b]0;✗ koel-chat: City failed\x1b\\\x07", "one title is kept, not two"
+    attention.look_back()
+    attention.look_back()
+    attention.call("Forest")
+    assert written[2:] == [BACK]
+
+
+def test_who_does_not_want_it_is_not_called() -> None:
+    written: list[str] = []
+    attention = Attention(written.append, wanted=False)
+    attention.look_away()
+    attention.call("Forest")
+    assert written == []
+
+
+def test_a_hostile_title_says_nothing_to_the_terminal() -> None:
+    written: list[str] = []
+    attention = Attention(written.append)
+    attention.look_away()
+    attention.call(EVERYTHING)
+    title = written[0].removeprefix("\x1b[22;0t\x1b]0;").removesuffix("\x1b\\\x07")
+    assert foreign(title.encode()) == [] and "\n" not in title
+    assert len(title) < 100
+
+
+async def focus(window: Window, event: events.Event) -> None:
+    window.app.post_message(event)
+    await window.handled()
+
+
+async def test_a_window_without_the_focus_calls_for_any_of_its_tabs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(inside, "write_to_terminal", lambda app, text: written.append(text))
+    async with opened() as window:
+        seen = await window.ask("Seen")
+        seen.finish()
+        await window.until(lambda: "saved" in window.status)
+        behind = await window.ask("Behind")
+        await window.press("ctrl+n")
+        in_front = await window.ask("In front")
+        await focus(window, events.AppBlur())
+        assert written == []
+        behind.finish()
+        await window.until(lambda: written == [done("Seen")])
+        in_front.fail("broken")
+        await window.until(lambda: len(written) == 2)
+        assert "✗ koel-chat: In front failed" in written[1]
+        await focus(window, events.AppFocus())
+        assert written[2:] == [BACK]
+        await focus(window, events.AppBlur())
+        again = await window.ask("Again")
+        again.finish()
+        await window.until(lambda: written[3:] == [done("In front")])
+    assert written[4:] == [BACK], "left while nobody looks, the title is put back, too"

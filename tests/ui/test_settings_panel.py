@@ -1,0 +1,244 @@
+"""The settings of the program: listed, found, changed, refused, and in force at once or later."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual import events
+
+from koel_tui import paths
+from koel_tui.origins import Origin, origin_of
+from koel_tui.session import KoelClient
+from koel_tui.settings import Settings, load_settings
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.backend import Backend
+from koel_tui.ui.program_settings import ProgramSettings
+from koel_tui.ui.settings_list import FLAG, Setting, settings_list, text_of
+from koel_tui.ui.settings_panel import SettingsPanel, ValuePanel
+from tests.cli.test_start import write_config
+from tests.hostile import EVERYTHING
+from tests.ui.scripted import ScriptedAgent
+from tests.ui.window import Window, opened
+
+CONFIG = '# mine\nseed = 3 # three\n[keys]\n"tab.new" = "f8"\n'
+
+
+def listed(**flags: Any) -> dict[str, Setting]:
+    origins = {name: origin_of(name) for name in Settings.model_fields}
+    found = settings_list(load_settings(**flags), origins, flags)
+    return {setting.name: setting for setting in found}
+
+
+def test_every_setting_is_listed_with_its_value_and_what_said_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_config(CONFIG)
+    monkeypatch.setenv("KOEL_NOTIFY", "0")
+    settings = listed(max_sessions=4)
+    assert list(settings) == list(Settings.model_fields)
+    assert all(setting.description for setting in settings.values())
+    assert settings["seed"].aside == f"3 · {Origin.CONFIG}"
+    assert settings["max_sessions"].aside == "4 · flag"
+    assert settings["notify"].aside == f"no · {Origin.ENVIRONMENT}"
+    assert settings["model"].aside == f"not set · {Origin.DEFAULT}"
+    assert settings["keys"].aside == f"tab.new · {Origin.CONFIG}"
+    locked = {name for name, setting in settings.items() if setting.locked}
+    assert locked == {"keys", "notify"}
+    assert "KOEL_NOTIFY" in settings["notify"].locked
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("temperature", "0,5", 0.5), ("temperature", "5", 5.0), ("seed", "4294967295", 2**32 - 1),
+        ("max_sessions", "256", 256), ("context_tokens", "256", 256), ("gpu_layers", "-1", -1),
+        ("titles", "No", False), ("plain", "true", True), ("system", " Be kind. ", "Be kind."),
+        ("model", "~/a.gguf", Path("~/a.gguf")), ("theme", "nord", "nord"),
+        ("model_folders", f"/a{os.pathsep}/b", (Path("/a"), Path("/b"))),
+        ("seed", " ", None), ("temperature", "", None),
+    ],
+)  # fmt: skip
+def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: object) -> None:
+    assert listed()[name].read(text) == value
+    if value is not None:
+        assert getattr(load_settings(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "could"),
+    [
+        ("temperature", "hot", "a number from 0 to 5"), ("temperature", "nan", "from 0 to 5"),
+        ("temperature", "-0.1", "from 0"), ("seed", "4294967296", "to 4294967295"),
+        ("seed", "1.5", "a whole number"), ("max_sessions", "0", "from 1 to 256"),
+        ("context_tokens", "255", "from 256 up"), ("titles", "perhaps", "yes or no"),
+        ("threads", "٣", "a whole number"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_with_what_could(name: str, text: str, could: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: .*{could}"):
+        listed()[name].read(text)
+
+
+def test_what_one_line_cannot_hold_is_left_to_an_editor() -> None:
+    write_config(f"system = {text_of('a')!r}\n")
+    assert not listed()["system"].locked
+    paths.config_file().write_text('system = "a\\nb"\n')
+    assert "config edit" in listed()["system"].locked
+
+
+@asynccontextmanager
+async def settings(
+    size: tuple[int, int] = (80, 24), connect: Callable[[], Backend] | None = None
+) -> AsyncIterator[Window]:
+    async with opened(size=size, connect=connect) as window:
+        await window.press("f9")
+        await window.sees("max_sessions")
+        yield window
+
+
+async def change(window: Window, name: str, text: str) -> None:
+    """Find a setting and write something else in its field, which is selected at first."""
+    await window.type(name)
+    await window.until(lambda: listing(window).count(" · ") == 1, f"{name} alone")
+    await window.press("enter")
+    await window.until(lambda: isinstance(window.app.screen, ValuePanel), "the field")
+    if text:
+        await window.type(text)
+    else:
+        await window.press("delete")
+    await window.press("enter")
+
+
+def listing(window: Window) -> str:
+    return "\n".join(line for line in window.lines[:-2] if "esc leaves" not in line)
+
+
+def config() -> str:
+    return paths.config_file().read_text()
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24)])
+async def test_a_setting_is_found_changed_saved_and_in_force(size: tuple[int, int]) -> None:
+    write_config(CONFIG)
+    async with settings(size) as window:
+        await change(window, "theme", "nord")
+        await window.sees("theme is nord now.")
+        await window.sees("nord · config.toml")
+        assert window.app.theme == "nord"
+        assert config() == CONFIG.replace("three\n", 'three\ntheme = "nord"\n')
+        await window.press("enter")
+        await window.until(lambda: isinstance(window.app.screen, ValuePanel))
+        await window.press("delete", "enter")
+        await window.sees("theme is textual-dark now.")
+        assert config() == CONFIG
+        assert window.app.theme == "textual-dark"
+        await window.press("f9")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24)])
+async def test_every_setting_is_reached_and_explained(size: tuple[int, int]) -> None:
+    async with settings(size) as window:
+        for name, field in Settings.model_fields.items():
+            await window.sees(f"│ {name} ")
+            await window.sees((field.description or "")[:40])
+            await window.press("down")
+
+
+async def test_titles_are_no_longer_made_at_once() -> None:
+    storage, agent = MemoryStorage(), ScriptedAgent()
+    backend = Backend(KoelClient(agent, storage=storage), storage, agent, titles=True)
+    async with settings(connect=lambda: backend) as window:
+        await window.until(lambda: window.app._startup.backend is backend)
+        await change(window, "titles", "no")
+        await window.sees("titles is no now.")
+        assert window.app._startup.backend is not None
+        assert not window.app._startup.backend.titles
+
+
+async def test_a_flag_holds_until_the_end_whatever_is_saved() -> None:
+    notified: list[bool] = []
+    program = ProgramSettings({"notify": True, "seed": None}, {"notify": notified.append}, ())
+    notify = next(setting for setting in await program.all() if setting.name == "notify")
+    assert notify.origin == FLAG
+    assert "until the program ends" in await program.change(notify, "no")
+    assert config() == "notify = false\n"
+    assert notified == []
+    assert next(each for each in await program.all() if each.name == "notify").value is True
+
+
+async def test_what_cannot_hold_at_once_says_from_when_it_does() -> None:
+    async with settings() as window:
+        await change(window, "temperature", "0.5")
+        await window.sees("temperature is 0.5 from the next start on.")
+    assert config() == "temperature = 0.5\n"
+
+
+async def test_the_bell_is_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(
+        "koel_tui.ui.inside.write_to_terminal", lambda app, text: written.append(text)
+    )
+    async with settings() as window:
+        await change(window, "notify", "no")
+        await window.sees("notify is no now.")
+        await window.press("escape")
+        window.app.post_message(events.AppBlur())
+        turn = await window.ask("Hello")
+        turn.finish()
+        await window.until(lambda: "saved" in window.status)
+    assert not any("is done" in text for text in written)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("temperature", "9", "temperature: a number from 0 to 5, or nothing."),
+        ("theme", "[red]none", "There is no theme '[red]none'"),
+        ("model_folders", "/nowhere/at/all", "There is no folder /nowhere/at/all."),
+        ("GGUF file", "/nowhere.gguf", "nowhere.gguf"),
+    ],
+)
+async def test_a_bad_value_is_refused_at_its_field(name: str, text: str, why: str) -> None:
+    write_config(CONFIG)
+    async with settings() as window:
+        await change(window, name, text)
+        await window.sees(why)
+        assert isinstance(window.app.screen, ValuePanel)
+        await window.press("escape")
+        await window.until(lambda: isinstance(window.app.screen, SettingsPanel))
+    assert config() == CONFIG
+
+
+async def test_what_cannot_be_written_stays_in_the_field() -> None:
+    paths.config_file().parent.parent.mkdir()
+    paths.config_file().parent.write_text("in the way")
+    async with settings() as window:
+        await change(window, "seed", "5")
+        await window.sees("config.toml")
+        await window.sees("cannot be written")
+        assert isinstance(window.app.screen, ValuePanel)
+
+
+async def test_what_the_environment_says_is_not_changed_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KOEL_SYSTEM", EVERYTHING.replace("\0", ""))
+    async with settings() as window:
+        await window.type("system")
+        await window.sees("KOEL_SYSTEM in the environment says it: unset that to change it")
+        await window.press("enter")
+        await window.sees("system cannot be changed here.")
+        assert isinstance(window.app.screen, SettingsPanel)
+    assert not paths.config_file().exists()
+
+
+async def test_a_file_that_cannot_be_read_is_told() -> None:
+    async with opened() as window:
+        write_config("theme =\n")
+        await window.press("f9")
+        await window.sees("config.toml")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
