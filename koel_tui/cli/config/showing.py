@@ -40,7 +40,8 @@ def show(as_json: bool) -> None:
 
 
 def _lines(settings: "Settings", name: str) -> list[str]:
-    from koel_tui.cli.config.toml import KEYS, key_table, toml_of
+    from koel_tui.cli.config.toml import KEYS, key_table
+    from koel_tui.config_file import toml_of
     from koel_tui.origins import Origin, origin_of
     from koel_tui.ui.keymap import keymap_of
 

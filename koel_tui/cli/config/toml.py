@@ -1,9 +1,9 @@
 """Settings written as TOML."""
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from koel_tui.config_file import toml_of
 from koel_tui.settings import Settings
 from koel_tui.ui.keymap import NO_KEY, KeyMap
 from koel_tui.ui.keys import Key
@@ -14,15 +14,6 @@ _HEAD = """\
 # The settings of koel-chat. Take the "# " away from a line and change it.
 # `koel-chat config show` prints those in force, `koel-chat config path` where this is.
 """
-
-
-def toml_of(value: object) -> str:
-    """Return a plain value as TOML."""
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(toml_of, value))}]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:

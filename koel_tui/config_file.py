@@ -1,0 +1,152 @@
+"""Changes one setting in config.toml, and leaves everything else there as it was written."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from koel_tui import paths
+
+
+class ConfigFileError(Exception):
+    """config.toml cannot be changed; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """Something said before the first table: of which setting, and where; no name: a comment."""
+
+    names: frozenset[str]
+    start: int
+    end: int
+
+
+def set_value(path: Path, name: str, value: object) -> None:
+    """Make `value` that of a setting outside of tables; None takes the setting out.
+
+    What else is in the file stays as it is, byte for byte, and where nothing changes it is not
+    written. Raises `ConfigFileError` for a file that cannot be changed safely, OSError and
+    `DirectoryError` for one that cannot be written.
+    """
+    file = path.resolve()  # what a link leads to is written, not the link
+    before = _read(file)
+    known = _parsed(before, path)
+    if isinstance(known.get(name), dict):
+        raise ConfigFileError(
+            f"{name!r} is a table in {path}. Change it there: koel-chat config edit"
+        )
+    after = _changed(before, name, value)
+    wanted = {**known, name: json.loads(_plain(value))}
+    if value is None:
+        del wanted[name]
+    if _parsed(after, path) != wanted:
+        raise ConfigFileError(
+            f"{name!r} cannot be changed in {path} as it is written there. Change it by hand: "
+            "koel-chat config edit"
+        )
+    if after != before:
+        from koel_tui.storage.atomic import write_atomically
+
+        paths.private_directory(path.parent)
+        write_atomically(file, after.encode())
+
+
+def toml_of(value: object) -> str:
+    """Return a plain value as TOML."""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml_of, value))}]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _plain(value: object) -> str:
+    """Return a value as JSON, as it is read again from TOML."""
+    return json.dumps(value, default=str)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise ConfigFileError(f"{file} is no UTF-8 text ({error}). Correct it first.") from error
+
+
+def _parsed(text: str, path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigFileError(
+            f"{path} is no TOML: {error}. Correct it first: koel-chat config edit"
+        ) from error
+
+
+def _changed(text: str, name: str, value: object) -> str:
+    statements = list(_statements(text))
+    said = next((each for each in statements if name in each.names), None)
+    if said is not None:
+        old = text[said.start : said.end]
+        new = "" if value is None else _rewritten(old, toml_of(value))
+        return text[: said.start] + new + text[said.end :]
+    if value is None:
+        return text
+    place = _place(text, statements, name)
+    before = text[:place]
+    newline = "\r\n" if "\r\n" in text else "\n"
+    gap = newline if before and not before.endswith("\n") else ""
+    return f"{before}{gap}{name} = {toml_of(value)}{newline}{text[place:]}"
+
+
+def _statements(text: str) -> Iterator[_Statement]:
+    """Yield what stands before the first table, line by line where it is not longer."""
+    start = end = 0
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        if start == end and line.lstrip().startswith("["):
+            return
+        end += len(line)
+        try:
+            said = tomllib.loads(text[start:end])
+        except tomllib.TOMLDecodeError:
+            continue  # it goes on in the next line
+        yield _Statement(frozenset(said), start, end)
+        start = end
+
+
+def _rewritten(statement: str, value: str) -> str:
+    """Return a statement with another value; what is before that and behind it stays."""
+    equals = statement.index("=") + 1
+    said = tomllib.loads(statement)
+    end = len(statement.rstrip())
+    for comment in re.finditer("#", statement):
+        try:
+            if tomllib.loads(statement[: comment.start()]) == said:
+                end = len(statement[: comment.start()].rstrip())
+                break
+        except tomllib.TOMLDecodeError:
+            continue  # it is a part of the value
+    gap = re.match(r"[ \t]*", statement[equals:])
+    head = statement[: equals + (gap.end() if gap else 0)]
+    return head + value + statement[end:]
+
+
+def _place(text: str, statements: list[_Statement], name: str) -> int:
+    """Return where a new setting goes: below where it is a comment, else after the others."""
+    example = re.compile(rf"\s*#\s*{re.escape(name)}\s*=")
+    for each in statements:
+        if not each.names and example.match(text[each.start : each.end]):
+            return each.end
+    others = [each.end for each in statements if each.names]
+    if others:
+        return others[-1]
+    # Above the first table and the comments that belong to it.
+    place = statements[-1].end if statements else 0
+    if place < len(text):
+        for each in reversed(statements):
+            if not text[each.start : each.end].strip():
+                break
+            place = each.start
+    return place
