@@ -105,8 +105,17 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     """Return everything the window talks to; `storage` unless it is to be opened now."""
     storage = storage or open_storage()
     in_clear = not isinstance(storage, EncryptedFileStorage)
-    agent = model_router(settings, snapshots() if in_clear else None)
-    # Of encrypted threads the index is in memory alone, and made when it is needed.
-    upkeep = IndexUpkeep(storage, open_index(storage)) if in_clear else None
-    client = KoelClient(agent, storage=storage)
-    return Backend(client, storage, agent, upkeep, turn_settings(settings), settings.titles)
+    kept = snapshots() if in_clear else None
+    agent = model_router(settings, kept)
+    index = open_index(storage)
+    return Backend(
+        KoelClient(agent, storage=storage),
+        storage,
+        agent,
+        # Of encrypted threads the index is in memory alone, and made when it is needed.
+        upkeep=IndexUpkeep(storage, index) if in_clear else None,
+        index=index,
+        snapshots=kept,
+        defaults=turn_settings(settings),
+        titles=settings.titles,
+    )

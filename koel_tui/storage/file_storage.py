@@ -1,7 +1,7 @@
 """A storage of one file per thread, in clear or encrypted."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,6 +60,13 @@ class FileStorage:
     async def close(self, thread_id: str) -> None:
         """Let others write the thread; one that is not open is fine."""
         await self._do("close", thread_id, lambda: self._files.close(thread_id))
+
+    async def held_elsewhere(self, thread_ids: Iterable[str]) -> frozenset[str]:
+        """Return those of these threads that another program has open for writing now."""
+        with _telling("look for open threads"):
+            return await asyncio.to_thread(
+                lambda: frozenset(filter(self._files.held_elsewhere, thread_ids))
+            )
 
     async def save(self, thread_id: str, state: ChatState) -> None:
         """Write `state` as the thread's newest; what is known about the thread stays.

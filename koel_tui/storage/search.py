@@ -85,6 +85,7 @@ class ThreadIndex:
         self._file = index_file(cache_directory, storage.directory)
         self._in_clear = isinstance(storage, JsonFileStorage)
         self._database = SearchDatabase(self._file if self._in_clear else None)
+        self._reading = asyncio.Lock()
 
     async def search(self, query: str, limit: int = 50) -> list[Hit]:
         """Return where all words of `query` are said in one message or title, the best first.
@@ -93,18 +94,24 @@ class ThreadIndex:
         Of very many hits the ones in the threads changed last are ranked. Raises `StorageError`.
         """
 
-        async def find() -> list[Hit]:
+        async def read_and_find() -> list[Hit]:
             await self._refresh(None)
             return await asyncio.to_thread(self._database.find, query, limit)
 
-        return await self._mended(find)
+        async with self._reading:
+            return await self._mended(read_and_find)
+
+    async def find(self, query: str, limit: int = 50) -> list[Hit]:
+        """Return what `search` does, of what was read so far. Raises `StorageError`."""
+        return await self._mended(lambda: asyncio.to_thread(self._database.find, query, limit))
 
     async def refresh(self, progress: Progress | None = None) -> None:
         """Read what has changed since the last time; cheap when nothing has.
 
         When it is cancelled, what was read so far stays in the index. Raises `StorageError`.
         """
-        await self._mended(lambda: self._refresh(progress))
+        async with self._reading:  # a second one would read the same files again
+            await self._mended(lambda: self._refresh(progress))
 
     async def close(self) -> None:
         """Give the index's file back; the next call opens it again."""

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from koel_tui.storage.search_text import BEGIN, END, TOKENIZER, indexed, match_o
 
 _VERSION = 1
 _PATIENCE = 2.0
+_PAUSE = 0.01
 _RANKED = 5000  # of the newest matches: to rank half a million of them would take a second
 _WORDS = 24
 _TABLES = (
@@ -188,7 +190,7 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA journal_mode = WAL")  # a search goes on while another writes
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
@@ -200,6 +202,20 @@ def _opened(path: Path | None) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let searches go on while another process writes."""
+    # For this SQLite itself does not wait when another process is doing the same.
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > end:
+                raise
+            time.sleep(_PAUSE)
 
 
 def _make_private(path: Path) -> None:

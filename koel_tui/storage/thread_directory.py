@@ -77,6 +77,10 @@ class ThreadDirectory:
         self._encoders.pop(path, None)
         self._locks.close(stem_of(path))
 
+    def held_elsewhere(self, thread_id: str) -> bool:
+        """Say whether somebody else holds the thread's lock at this moment."""
+        return self._locks.held_elsewhere(stem_of(self.path_of(thread_id)))
+
     def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state, or None when there is none that can be read."""
         path = self.path_of(thread_id)

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -177,13 +177,14 @@ class KoelApp(ConversingApp):
             await self._startup.load()
             self._background.connect(backend.agent)
             self._startup.index()
+            await self._startup.empty_trash()
         self.changed(self._desk.active)
 
     async def _look_at_saved(self, backend: "Backend") -> None:
         """Open the thread asked for at the start, and tell of files that cannot be read."""
-        from koel_tui.ui.saved import find_thread
+        from koel_tui.ui.saved import find_thread, saved_threads
 
-        threads = await self._saved_threads(backend)
+        threads = await self._listed(saved_threads(backend.storage))
         for thread in threads:
             if thread.damage:
                 self._tell(f"{thread.title} is damaged and was left out: {thread.damage}", "error")
@@ -202,15 +203,16 @@ class KoelApp(ConversingApp):
         await self._show_active()
 
     async def _choose(self, backend: "Backend") -> None:
-        from koel_tui.ui.panels import SavedPicker
+        from koel_tui.ui.library import Library
+        from koel_tui.ui.thread_actions import ThreadActions
 
-        await self.push_screen(SavedPicker(await self._saved_threads(backend)), self._picked)
+        actions = ThreadActions(backend, self._desk, self.changed)
+        threads = await self._listed(actions.threads())
+        await self.push_screen(Library(threads, actions, lambda: self._startup.aside), self._picked)
 
-    async def _saved_threads(self, backend: "Backend") -> "list[SavedThread]":
-        from koel_tui.ui.saved import saved_threads
-
+    async def _listed(self, listing: "Awaitable[list[SavedThread]]") -> "list[SavedThread]":
         try:
-            return await saved_threads(backend.storage)
+            return await listing
         except Exception as error:
             self._tell(f"The saved threads cannot be listed: {error}", "error")
             return []
@@ -219,6 +221,8 @@ class KoelApp(ConversingApp):
         if thread is not None:
             self._pane.put_away()
             await self._open(self._desk.open(thread.id, thread.title))
+            if thread.at and self._desk.active.thread_id == thread.id:
+                self._pane.show_message(self._desk.active, thread.at)
 
     async def _edit_prompt(self) -> None:
         from koel_tui.ui.editor import EditorError, edited, editor_command

@@ -3,9 +3,10 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from koel_tui.agents import ModelAgent, TurnSettings
+from koel_tui.agents import ModelAgent, Snapshots, TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import SessionStorage
+from koel_tui.storage.search import ThreadIndex
 from koel_tui.storage.search_upkeep import IndexUpkeep
 
 
@@ -13,6 +14,7 @@ from koel_tui.storage.search_upkeep import IndexUpkeep
 class Backend:
     """The sessions, where they are saved, the model that answers them, and the search index.
 
+    `snapshots` is what is kept of the model's contexts. None is what there is not.
     `defaults` are how threads are answered that say nothing of it themselves, `titles` whether
     the model makes titles for threads that have none.
     """
@@ -21,6 +23,8 @@ class Backend:
     storage: SessionStorage
     agent: ModelAgent
     upkeep: IndexUpkeep | None = None
+    index: ThreadIndex | None = None
+    snapshots: Snapshots | None = None
     defaults: TurnSettings = field(default_factory=TurnSettings)
     titles: bool = False
 
@@ -31,3 +35,5 @@ class Backend:
             ending.push_async_callback(self.client.dispose)
             if self.upkeep is not None:
                 ending.push_async_callback(self.upkeep.close)
+            elif self.index is not None:
+                ending.push_async_callback(self.index.close)

@@ -179,6 +179,10 @@ class Desk:
         self._listener.returned(self.active, closed.draft)
         return True
 
+    def forget(self, thread_id: str) -> None:
+        """Bring back no tab of this thread: it is thrown away."""
+        self._closed = [closed for closed in self._closed if closed.thread_id != thread_id]
+
     async def settle(self) -> None:
         """Wait until the sessions of closed tabs have ended."""
         if self._closing:

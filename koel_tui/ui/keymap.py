@@ -58,7 +58,7 @@ def keymap_of(chosen: Mapping[str, str]) -> KeyMap:
 
     Raises `SettingsError` for what is no id or no key, and for a key that would do two things.
     """
-    own = {key.id: key for key in (*KEYS, *PROMPT_KEYS)}
+    own = {key.id: key for key in (*KEYS, *PROMPT_KEYS) if not key.fixed}
     changed: dict[str, Key] = {}
     for name, keys in chosen.items():
         if name not in own:

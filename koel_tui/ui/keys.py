@@ -21,7 +21,8 @@ TAB_COUNT = 9
 class Key:
     """One thing a key does.
 
-    `id` is what a user remaps, `command` its name in the palette; `everywhere` includes panels.
+    `id` is what a user remaps, `command` its name in the palette; `everywhere` includes panels,
+    and one that is `fixed` cannot be remapped: it is a letter that is typed.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Key:
     footer: str = ""
     command: str = ""
     everywhere: bool = False
+    fixed: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -133,7 +135,7 @@ KEYS: tuple[Key, ...] = (
 PROMPT_KEYS: tuple[Key, ...] = (
     Key("prompt.send", "enter", "send", "send", "Prompt"),
     Key("prompt.newline", "ctrl+j,alt+enter,shift+enter", "newline", "new line", "Prompt"),
-    Key("prompt.attach", "at", "attach", "attach a file, or drop it", "Prompt"),
+    Key("prompt.attach", "at", "attach", "attach a file, or drop it", "Prompt", fixed=True),
     Key("prompt.previous", "up", "previous", "earlier prompt (first line)", "Prompt"),
     Key("prompt.next", "down", "next", "later prompt (last line)", "Prompt"),
 )

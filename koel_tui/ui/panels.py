@@ -86,11 +86,11 @@ class QueuePicker(Picker[QueuedChoice]):
             self.offer([QueuedChoice(text) for text in self._conversation.queue])
 
 
-class SavedPicker(Picker[SavedThread]):
-    """The saved threads, to open one."""
+class TrashPicker(Picker[SavedThread]):
+    """The threads that were thrown away, to bring one back."""
 
-    WORDING = Wording("Saved threads", "Type to find a thread", "Nothing is saved yet", "opens")
-    BINDINGS: ClassVar[list[BindingType]] = [leaving("tab.open")]
+    WORDING = Wording("Trash", "Type to find a thread", "The trash is empty", "brings it back")
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+t", "dismiss", show=False)]
 
 
 class TabPicker(Picker[TabChoice]):

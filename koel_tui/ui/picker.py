@@ -1,6 +1,6 @@
 """A list to choose one thing from: a saved thread, an open tab."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
@@ -18,9 +19,9 @@ from koel_tui.text import safe_line
 from koel_tui.ui.cells import fit
 from koel_tui.ui.inside import unlaid_list
 
-_MOST_SHOWN = 200
-_FRAME = 6
-"""Lines of the panel that are not the list, and two beside it."""
+MOST_SHOWN = 200
+_FRAME = 4
+"""Lines of the panel that are not the list."""
 
 
 class Choice(Protocol):
@@ -54,6 +55,7 @@ class Wording:
     placeholder: str
     empty: str
     takes: str
+    unmatched: str = "No title has these words"
 
 
 Chosen = TypeVar("Chosen", bound=Choice)
@@ -63,6 +65,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
     """Shows what there is to choose from; typing narrows the list. Returns one, or None."""
 
     WORDING: ClassVar[Wording]
+    FIELD: ClassVar[type[Input]] = Input
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Leave"),
         Binding("up", "list('cursor_up')", show=False),
@@ -75,13 +78,18 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         super().__init__()
         self._choices = choices
         self._shown: list[Chosen] = []
-        self._find = Input(placeholder=self.WORDING.placeholder, id="find", compact=True)
+        self._find = self.FIELD(placeholder=self.WORDING.placeholder, id="find", compact=True)
         self._list = OptionList(id="choices", compact=True)
-        self._panel = Vertical(self._find, self._list, id="panel")
+        self._panel = Vertical(id="panel")
 
     def compose(self) -> ComposeResult:
-        """Yield the field to type in, the list, and how to leave."""
-        yield self._panel
+        """Yield the panel and what is in it."""
+        with self._panel:
+            yield from self.parts()
+
+    def parts(self) -> Iterable[Widget]:
+        """Return what is in the panel, top to bottom."""
+        return self._find, self._list
 
     def on_mount(self) -> None:
         """Say what the panel is."""
@@ -102,7 +110,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
     @on(OptionList.OptionSelected)
     def _take(self, event: OptionList.OptionSelected) -> None:
         if self.is_current:  # a key pressed right before may have left already
-            self.dismiss(self._shown[event.option_index])
+            self.dismiss(self._chosen(event.option_index))
 
     @property
     def highlighted(self) -> Chosen | None:
@@ -122,16 +130,21 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         with unlaid_list():
             await self._list.run_action(action)
 
+    def _chosen(self, index: int) -> Chosen | None:
+        """Return what stands on a line of the list."""
+        return self._shown[index]
+
     def _fill(self) -> None:
         words = self._find.value.casefold().split()
         found = [choice for choice in self._choices if choice.matches(words)]
-        self._shown = found[:_MOST_SHOWN]
+        self._shown = found[:MOST_SHOWN]
         shown = self._list
-        shown.styles.max_height = max(1, self.size.height - _FRAME)
+        shown.styles.max_height = max(1, self.size.height * 9 // 10 - _FRAME)
         width = shown.scrollable_content_region.width
         shown.clear_options()
         shown.add_options(
-            Option(_line(choice, width), disabled=not choice.takeable) for choice in self._shown
+            Option(line_of(choice.title, choice.aside, width), disabled=not choice.takeable)
+            for choice in self._shown
         )
         shown.action_first()
         self._panel.border_subtitle = self._hint(len(found))
@@ -140,13 +153,14 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         if not self._choices:
             return f"{self.WORDING.empty} · esc leaves"
         if not found:
-            return "No title has these words · esc leaves"
-        more = f"{found - _MOST_SHOWN} more, type to narrow · " if found > _MOST_SHOWN else ""
+            return f"{self.WORDING.unmatched} · esc leaves"
+        more = f"{found - MOST_SHOWN} more, type to narrow · " if found > MOST_SHOWN else ""
         return f"{more}enter {self.WORDING.takes} · esc leaves"
 
 
-def _line(choice: Choice, width: int) -> Content:
-    aside = fit(safe_line(choice.aside), max(0, width - 12))
-    title = fit(safe_line(choice.title) or "(no title)", max(4, width - cell_len(aside) - 2))
+def line_of(title: str, aside: str, width: int) -> Content:
+    """Return a line of a list: what something is called, and at its end what is said of it."""
+    aside = fit(safe_line(aside), max(0, width - 12))
+    title = fit(safe_line(title) or "(no title)", max(4, width - cell_len(aside) - 2))
     gap = " " * max(2, width - cell_len(title) - cell_len(aside))
     return Content.assemble(title, gap, (aside, "$foreground 60%"))

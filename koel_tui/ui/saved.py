@@ -1,11 +1,11 @@
 """The saved threads as a list to choose from, and the one a user names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from koel_tui.storage import Conflict, DamagedThread, SessionStorage
+    from koel_tui.storage import Conflict, DamagedThread, SessionStorage, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,23 @@ class SavedThread:
     when: str = ""
     messages: int = 0
     damage: str = ""
+    mark: str = ""
+    """Where it is open, if anywhere."""
+    at: str = ""
+    """The message it is to be opened at; empty for the place where it was left."""
 
     @property
     def aside(self) -> str:
         """What is said of the thread beside its title."""
         if self.damage:
             return f"damaged: {self.damage}"
-        return f"{self.messages} message{'' if self.messages == 1 else 's'} · {self.when}"
+        size = f"{self.messages} message{'' if self.messages == 1 else 's'}"
+        return " · ".join(filter(None, (self.mark, size, self.when)))
+
+    @property
+    def brief(self) -> str:
+        """The same in fewer words: where it is open, and the day."""
+        return self.aside if self.damage else " · ".join(filter(None, (self.mark, self.when[:10])))
 
     @property
     def takeable(self) -> bool:
@@ -41,17 +51,22 @@ def has_words(title: str, words: Sequence[str]) -> bool:
     return all(word in title for word in words)
 
 
-async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
-    """Return what is saved, newest first, and behind it what cannot be read."""
-    threads = [
+def listed(summaries: "Iterable[Summary]") -> list[SavedThread]:
+    """Return threads of a storage as they are listed."""
+    return [
         SavedThread(
             id=summary.id,
             title=summary.title or summary.preview,
             when=summary.updated.astimezone().strftime("%Y-%m-%d %H:%M"),
             messages=summary.messages,
         )
-        for summary in await storage.summaries()
+        for summary in summaries
     ]
+
+
+async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
+    """Return what is saved, newest first, and behind it what cannot be read."""
+    threads = listed(await storage.summaries())
     # Only a storage made of files has files that can be damaged.
     damaged: Sequence[DamagedThread] = getattr(storage, "damaged", ())
     return threads + [SavedThread("", file.path.name, damage=file.reason) for file in damaged]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from koel_tui.ui.activity import Activity
@@ -14,6 +15,7 @@ _log = logging.getLogger(__name__)
 
 _COUNT_PATIENCE = 2.0
 """Seconds that the keys wait for the model to count what is attached."""
+KEPT_IN_TRASH = timedelta(days=30)
 
 
 class Startup:
@@ -78,6 +80,17 @@ class Startup:
         """Begin to keep the search index up to date, which nothing waits for."""
         if self.backend is not None and self.backend.upkeep is not None:
             self.backend.upkeep.begin(self._indexed)
+
+    async def empty_trash(self) -> None:
+        """Remove for good what was thrown away long ago; it is tried again at the next start."""
+        if self.backend is None:
+            return
+        try:
+            gone = await self.backend.storage.empty_trash(KEPT_IN_TRASH)
+        except Exception as error:  # nobody waits for it
+            _log.warning("The trash was not emptied: %s", error)
+        else:
+            _log.info("%d threads left the trash for good", gone)
 
     def recover(self) -> None:
         """Take note that the model answers, whatever went wrong before."""

@@ -100,6 +100,21 @@ async def test_a_thread_open_elsewhere_is_read_only_and_says_so(folder: Path) ->
         await store.save("other", saying("free"))
 
 
+async def test_threads_open_elsewhere_can_be_told_without_opening_them(folder: Path) -> None:
+    store = JsonFileStorage(folder)
+    await store.save("t", saying("hi"))
+    await store.save("closed", saying("hi"))
+    await store.open("mine")
+    threads = ["t", "closed", "mine", "never saved"]
+    with holding(folder) as process:
+        assert await store.held_elsewhere(threads) == {"t"}
+        assert (await store.open("t")).holder_pid == process.pid  # looking wiped nothing
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE)
+        assert not await store.held_elsewhere(threads)
+        assert await JsonFileStorage(folder).open("t") == Access(writable=True)
+
+
 async def test_the_lock_of_a_killed_process_is_free_at_once(folder: Path) -> None:
     store = JsonFileStorage(folder)
     with holding(folder) as process:

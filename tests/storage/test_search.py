@@ -51,6 +51,27 @@ async def test_a_message_is_found_with_its_thread(
     assert hit.updated == (await store.summaries())[1].updated
 
 
+async def test_what_was_read_so_far_is_found_without_reading_more(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    await store.save("old", saying("An old owl"))
+    await index.refresh()
+    await store.save("new", saying("A new owl"))
+    assert places(await index.find("owl")) == [("old", "0")]
+    assert len(await index.search("owl")) == 2
+
+
+async def test_two_that_refresh_at_once_read_each_thread_once(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    for n in range(40):
+        await store.save(str(n), saying("owl"))
+    read: list[int] = []
+    note = lambda done, total: read.append(done)  # noqa: E731
+    await asyncio.gather(index.refresh(note), index.refresh(note), index.search("owl"))
+    assert read == [32, 40]
+
+
 async def test_the_title_is_found(store: JsonFileStorage, index: ThreadIndex) -> None:
     await store.save("t", saying("hello"))
     await store.update_meta("t", title="Cats of Istanbul")

@@ -362,6 +362,6 @@ async def test_the_list_fits_a_small_window(folder: Path) -> None:
     async with opened(size=(60, 15)) as window:
         await types(window, "@")
         await window.sees("enter attaches")
+        await window.until(lambda: any("big.log" in line for line in window.lines[:4]))
         assert all(cell_len(line) == 60 for line in window.lines)
-        assert any("big.log" in line for line in window.lines[:4])
         assert window.lines[0].startswith(" 1 New thread")

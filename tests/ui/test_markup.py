@@ -104,7 +104,9 @@ async def test_the_lines_of_the_window_take_nothing_for_markup() -> None:
                 assert plain(app.fold.query_one(".headline", Static)) == f"▸ {line}"
             app.options.clear_options()
             threads = [SavedThread("t", text, text) for text in batch]
-            app.options.add_options(Option(picker._line(thread, 390)) for thread in threads)
+            app.options.add_options(
+                Option(picker.line_of(each.title, each.aside, 390)) for each in threads
+            )
             await pilot.pause()
             assert not list(actions(app))
 

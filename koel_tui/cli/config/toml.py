@@ -20,7 +20,8 @@ def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:
     """Yield the lines of the table of keys, with a note about each."""
     yield f"[{KEYS}]"
     for key in (*keymap.prompt, *keymap.window):
-        yield f"{toml_of(key.id)} = {toml_of(', '.join(key.names) or NO_KEY)}  # {note(key)}"
+        if not key.fixed:
+            yield f"{toml_of(key.id)} = {toml_of(', '.join(key.names) or NO_KEY)}  # {note(key)}"
 
 
 def template() -> str:

@@ -1,0 +1,116 @@
+"""The lines of the list of saved threads: threads, and where the words of a search are. Pure."""
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+from textual.widgets.option_list import Option
+
+from koel_tui.text import safe_line
+from koel_tui.ui.cells import fit
+from koel_tui.ui.picker import line_of
+from koel_tui.ui.saved import SavedThread
+
+if TYPE_CHECKING:
+    from koel_tui.storage.search import Hit
+
+FOUND = "bold $text-accent"
+"""How the words that were looked for are shown."""
+QUIET = "$foreground 60%"
+
+_BRIEF = 56
+"""Columns of the list below which less is said of a thread."""
+
+Piece = tuple[str, bool]
+"""A part of a text, and whether it is one of the words that were looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextHit:
+    """A place in a thread of the list where the words of a search are said."""
+
+    thread: SavedThread
+    """The thread, to be opened there."""
+    hit: "Hit"
+
+
+Line = SavedThread | TextHit | None
+"""What stands on a line of the list; None is a heading."""
+
+
+def placed(
+    hits: "Iterable[Hit]", threads: Iterable[SavedThread], titles: Container[str]
+) -> Iterator[TextHit]:
+    """Yield the hits in these threads, but for titles that are listed as such already."""
+    known = {thread.id: thread for thread in threads if thread.takeable}
+    for hit in hits:
+        thread = known.get(hit.thread_id)
+        if thread is not None and (hit.role != "title" or thread.id not in titles):
+            yield TextHit(replace(thread, at=hit.message_id), hit)
+
+
+def pieces_of(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
+    """Yield a text as what is found in it, and what is before, between and behind."""
+    end = 0
+    for start, stop in spans:
+        yield text[end:start], False
+        yield text[start:stop], True
+        end = stop
+    yield text[end:], False
+
+
+def excerpt(hit: "Hit", width: int) -> Content:
+    """Return a hit in its context as one line of at most so many cells, the first word in sight."""
+    (before, _), *rest = [(_flat(text), found) for text, found in pieces_of(hit.snippet, hit.spans)]
+    return _within([(_shortened(before.lstrip(), width // 3), False), *rest], width)
+
+
+def option_of(line: Line, width: int) -> Option:
+    """Return a line of the list, or two for a hit, as wide as there is room."""
+    if line is None:
+        return Option(Content.styled("in the text", QUIET), disabled=True)
+    thread = line.thread if isinstance(line, TextHit) else line
+    aside = thread.brief if width < _BRIEF or isinstance(line, TextHit) else thread.aside
+    content = line_of(thread.title, aside, width)
+    if isinstance(line, TextHit):
+        content = Content.assemble(content, "\n  ", excerpt(line.hit, width - 2))
+    return Option(content, disabled=not thread.takeable)
+
+
+def thread_of(line: Line) -> SavedThread | None:
+    """Return the thread of a line, to be opened there; a heading has none."""
+    return line.thread if isinstance(line, TextHit) else line
+
+
+def key_of(line: Line) -> tuple[bool, str, str]:
+    """Return what tells a line from the others, whatever is said of its thread."""
+    thread = thread_of(line)
+    return (isinstance(line, TextHit), thread.id, thread.at) if thread else (False, "", "")
+
+
+def _flat(text: str) -> str:
+    """Return a piece of a line, with the spaces at its ends."""
+    return safe_line(f"[{text}]", len(text) * 8 + 8)[1:-1]
+
+
+def _shortened(text: str, width: int) -> str:
+    """Return the end of a text that has no room for its beginning."""
+    if cell_len(text) <= width:
+        return text
+    kept = set_cell_size(text[::-1], max(0, width - 1))[::-1]
+    return f"…{kept.lstrip()}"
+
+
+def _within(pieces: Sequence[Piece], width: int) -> Content:
+    """Return pieces as one line, cut where the room ends."""
+    whole = "".join(text for text, _ in pieces).rstrip()
+    line = fit(whole, width)
+    room = len(line) if line == whole else max(0, len(line) - 1)
+    shown, at = Content(line), 0
+    for text, found in pieces:
+        if found and at < room:
+            shown = shown.stylize(FOUND, at, min(at + len(text), room))
+        at += len(text)
+    return shown

@@ -1,0 +1,240 @@
+"""The saved threads: found by title or by what is said in them, looked into, opened, changed."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+
+from koel_tui.text import safe_line
+from koel_tui.ui.cells import fit
+from koel_tui.ui.exporting import FORMATS, FormatPicker
+from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
+from koel_tui.ui.keys import leaving
+from koel_tui.ui.panels import TrashPicker
+from koel_tui.ui.picker import MOST_SHOWN, Picker, Wording
+from koel_tui.ui.preview import Preview
+from koel_tui.ui.renaming import TitlePanel
+from koel_tui.ui.saved import SavedThread
+from koel_tui.ui.saving import NamePanel
+from koel_tui.ui.searching import Search
+
+if TYPE_CHECKING:
+    from koel_tui.ui.thread_actions import ThreadActions
+
+_WIDE = 100
+"""Columns from which there is room for a preview."""
+_FRAME = 5
+"""Lines of the panel that are not the list."""
+_KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
+_KEYS_WITH_UNDO = f"{_KEYS} · ^z undo"
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What came of something: words, and the thread to put the cursor on if there is another."""
+
+    words: str = ""
+    thread: SavedThread | None = None
+
+
+class _Field(Input):
+    """A field that leaves ctrl+d to the list; the delete key deletes letters."""
+
+    # In its turn: what has priority would overtake the key that moves the cursor to the thread.
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+d", "screen.delete", show=False)]
+
+
+class Library(Picker[SavedThread]):
+    """Lists the saved threads. Returns the one to open, and where, or None."""
+
+    WORDING = Wording(
+        "Saved threads",
+        "Type to find a thread",
+        "Nothing is saved yet",
+        "opens",
+        "No thread has these words",
+    )
+    FIELD = _Field
+    BINDINGS: ClassVar[list[BindingType]] = [
+        leaving("tab.open"),
+        Binding("f2,ctrl+r", "rename", show=False),
+        Binding("ctrl+d,f8", "delete", show=False),
+        Binding("ctrl+z", "undo", show=False),
+        Binding("ctrl+s,f7", "export", show=False),
+        Binding("ctrl+t,f9", "trash", show=False),
+    ]
+
+    def __init__(
+        self,
+        threads: Sequence[SavedThread],
+        actions: "ThreadActions",
+        reading: Callable[[], str],
+    ) -> None:
+        """Make the panel; `reading` says how far the search index is, while it is being made."""
+        super().__init__(threads)
+        self._actions = actions
+        self._search = Search(self, actions.index, reading, self._fill, self._tell_state)
+        self._lines: list[Line] = []
+        self._acting = False
+        self._preview = Preview(actions.state_of)
+        self._columns = Horizontal(self._list, self._preview, id="columns")
+        self._state = Static(id="state")
+        self._keys = Static(_KEYS, id="keys")
+
+    def parts(self) -> Iterable[Widget]:
+        """Return the field, what is known of the search, the list beside the preview, the keys."""
+        return self._find, self._state, self._columns, self._keys
+
+    # What is listed
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Make room for a preview where there is some."""
+        self._preview.display = event.size.width >= _WIDE
+
+    @on(Input.Changed)
+    def _look_for(self) -> None:
+        self._lines = []  # what is typed is looked for from the top
+        self._search.begin(self._find.value)
+        self._tell_state()
+
+    def _tell_state(self) -> None:
+        self._say(self._search.state)
+
+    def _say(self, text: str) -> None:
+        self._state.update(Content(safe_line(text)))
+
+    def _chosen(self, index: int) -> SavedThread | None:
+        return thread_of(self._lines[index])
+
+    def _fill(self) -> None:
+        before, place = self._under_cursor, self._list.highlighted or 0
+        words = self._find.value.casefold().split()
+        found = [thread for thread in self._choices if thread.matches(words)]
+        titles = found[:MOST_SHOWN]
+        hits = list(placed(self._search.hits, self._choices, {each.id for each in titles}))
+        self._lines = [*titles, *([None] if hits else []), *hits]
+        height = max(1, self.size.height * 9 // 10 - _FRAME)
+        self._list.styles.max_height = height
+        self._columns.styles.height = height if self._preview.display else "auto"
+        self._list.clear_options()
+        width = self._list.scrollable_content_region.width
+        self._list.add_options(option_of(line, width) for line in self._lines)
+        self._list.action_first()
+        if before is None:
+            self._list.scroll_home(animate=False)  # the heading too
+        elif not self._go_to(before):
+            self._go_near(place)
+        self._panel.border_subtitle = self._hint(len(found) or len(hits))
+        self._look()
+
+    def _go_to(self, wanted: SavedThread | TextHit) -> bool:
+        """Put the cursor on this line, wherever it is now; False when it is nowhere."""
+        for index, line in enumerate(self._lines):
+            if key_of(line) == key_of(wanted):
+                self._list.highlighted = index
+                return True
+        return False
+
+    def _go_near(self, place: int) -> None:
+        """Put the cursor there, or on the next line before that can be taken."""
+        for index in range(min(place, len(self._lines) - 1), 0, -1):
+            if not self._list.get_option_at_index(index).disabled:
+                self._list.highlighted = index
+                return
+
+    @property
+    def _under_cursor(self) -> SavedThread | TextHit | None:
+        index = self._list.highlighted
+        return self._lines[index] if index is not None and index < len(self._lines) else None
+
+    @on(OptionList.OptionHighlighted)
+    def _look(self) -> None:
+        self._preview.look_at(self._under_cursor)
+
+    # What the user does
+
+    def action_rename(self) -> None:
+        """Give the thread under the cursor another title."""
+        self._act_on_thread(self._rename)
+
+    def action_delete(self) -> None:
+        """Throw the thread under the cursor away."""
+        self._act_on_thread(self._delete)
+
+    def action_export(self) -> None:
+        """Write the thread under the cursor to a file."""
+        self._act_on_thread(self._export)
+
+    def action_undo(self) -> None:
+        """Bring back the thread that was deleted last."""
+        self._act(self._undo)
+
+    def action_trash(self) -> None:
+        """Show what was deleted, to bring it back."""
+        self._act(self._choose_from_trash)
+
+    async def _rename(self, thread: SavedThread) -> _Done:
+        title = await self.app.push_screen_wait(TitlePanel(thread.title))
+        if title is not None:
+            await self._actions.rename(thread, title)
+        return _Done()
+
+    async def _delete(self, thread: SavedThread) -> _Done:
+        await self._actions.delete(thread)
+        return _Done(f"{_named(thread)} is in the trash, ^z undoes that")
+
+    async def _export(self, thread: SavedThread) -> _Done:
+        choice = await self.app.push_screen_wait(FormatPicker(FORMATS))
+        if choice is None:
+            return _Done()
+        name, text = await self._actions.exported(thread, choice.form)
+        path = await self.app.push_screen_wait(NamePanel(name, text))
+        return _Done(f"Saved in {path}" if path is not None else "")
+
+    async def _undo(self) -> _Done:
+        thread = await self._actions.undo()
+        return _Done(f"{_named(thread)} is back" if thread else "Nothing was deleted here", thread)
+
+    async def _choose_from_trash(self) -> _Done:
+        thread = await self.app.push_screen_wait(TrashPicker(await self._actions.trashed()))
+        if thread is None:
+            return _Done()
+        await self._actions.restore(thread)
+        return _Done(f"{_named(thread)} is back", thread)
+
+    def _act_on_thread(self, deed: Callable[[SavedThread], Awaitable[_Done]]) -> None:
+        thread = thread_of(self._under_cursor)
+        if thread is not None:
+            self._act(lambda: deed(thread))
+
+    def _act(self, deed: Callable[[], Awaitable[_Done]]) -> None:
+        """Do one thing at a time: keys come faster than a disk writes."""
+        if not self._acting:
+            self._acting = True
+            self.run_worker(self._do(deed), group="act")
+
+    async def _do(self, deed: Callable[[], Awaitable[_Done]]) -> None:
+        done = _Done()
+        try:
+            done = await deed()
+            self._choices = await self._actions.threads()
+        except Exception as error:
+            problem = safe_line(str(error) or type(error).__name__, 400)
+            self.notify(problem, severity="error", markup=False)
+        finally:
+            self._acting = False
+        self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted else _KEYS)
+        self._fill()
+        if done.thread is not None:
+            self._go_to(done.thread)
+        self._say(done.words)
+
+
+def _named(thread: SavedThread) -> str:
+    return f"“{fit(safe_line(thread.title), 30)}”"

@@ -1,0 +1,99 @@
+"""Looking for words in the text of all threads, while they are being typed."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from textual.timer import Timer
+from textual.widget import Widget
+
+from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from koel_tui.storage.search import Hit, ThreadIndex
+
+PAUSE = 0.2
+"""Seconds without a key before the text is searched."""
+_TICK = 0.2
+_MOST = 50
+_GROUP = "search"
+
+
+class Search:
+    """One search at a time, of the words typed last; what it finds and how far it is."""
+
+    def __init__(
+        self,
+        host: Widget,
+        index: "ThreadIndex | None",
+        reading: Callable[[], str],
+        found: Callable[[], None],
+        told: Callable[[], None],
+    ) -> None:
+        """Make the search; it ends with its `host`.
+
+        `reading` says how far others are with reading threads into the index; `found` is called
+        when there are other hits, `told` when there is another state.
+        """
+        self.hits: Sequence[Hit] = ()
+        self.state = ""
+        """What is to be known about the hits; empty when they are all there are."""
+        self._host = host
+        self._index = index
+        self._reading = reading
+        self._found = found
+        self._told = told
+        self._progress = ""
+        self._pause: Timer | None = None
+
+    def begin(self, query: str) -> None:
+        """Forget what was found, and search for these words once typing has paused."""
+        self._host.workers.cancel_group(self._host, _GROUP)
+        if self._pause is not None:
+            self._pause.stop()
+        self.hits, self.state, self._pause = (), "", None
+        if not query.strip():
+            return
+        if self._index is None:
+            self.state = "Only titles are searched here, not what is said."
+            return
+        index = self._index
+        self._pause = self._host.set_timer(
+            PAUSE, lambda: self._host.run_worker(self._run(index, query), group=_GROUP)
+        )
+
+    async def _run(self, index: "ThreadIndex", query: str) -> None:
+        """Show what is found in what was read so far, read the rest, and look again."""
+        try:
+            self._show(await index.find(query, _MOST))
+            await self._read(index)
+            self._show(await index.find(query, _MOST))
+        except Exception as error:
+            problem = safe_line(str(error) or type(error).__name__, 400)
+            self._host.notify(problem, severity="error", markup=False)
+            self._say("Only titles were searched.")
+
+    async def _read(self, index: "ThreadIndex") -> None:
+        self._progress = ""
+        reader = asyncio.create_task(index.refresh(self._note))
+        try:
+            while not (await asyncio.wait([reader], timeout=_TICK))[0]:
+                how_far = self._progress or self._reading()
+                self._say(f"{how_far}: hits may be missing" if how_far else "")
+            await reader
+        finally:
+            reader.cancel()
+        self._say("")
+
+    def _note(self, done: int, total: int) -> None:
+        self._progress = f"indexing {done} of {total} threads"
+
+    def _show(self, hits: "Sequence[Hit]") -> None:
+        if hits != self.hits:
+            self.hits = hits
+            self._found()
+
+    def _say(self, state: str) -> None:
+        if state != self.state:
+            self.state = state
+            self._told()

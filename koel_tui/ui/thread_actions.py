@@ -1,0 +1,126 @@
+"""What is done to saved threads from their list, whether a tab has them open or not."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from koel_tui.storage.exchange import ExportFormat, Thread, export_thread, file_name
+from koel_tui.text import repair
+from koel_tui.ui.saved import SavedThread, listed, saved_threads
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import ChatState
+    from koel_tui.storage.search import ThreadIndex
+    from koel_tui.ui.backend import Backend
+    from koel_tui.ui.conversation import Conversation
+    from koel_tui.ui.desk import Desk
+
+
+class OpenThreadError(Exception):
+    """A thread is open in a tab, and must not be while this is done."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"It is open in tab {number}. Close that tab first (alt+w there).")
+
+
+class ThreadActions:
+    """Lists, reads and changes the threads of a storage. Raises what the storage raises."""
+
+    def __init__(
+        self, backend: "Backend", desk: "Desk", changed: "Callable[[Conversation], None]"
+    ) -> None:
+        """Make the actions; `changed` is told of a tab whose title is another one."""
+        self._backend = backend
+        self._desk = desk
+        self._changed = changed
+        self._deleted: list[SavedThread] = []
+
+    @property
+    def index(self) -> "ThreadIndex | None":
+        """The full text of the threads, where it can be searched."""
+        return self._backend.index
+
+    @property
+    def deleted(self) -> Sequence[SavedThread]:
+        """What was deleted here and can be taken back, the last one last."""
+        return self._deleted
+
+    async def threads(self) -> list[SavedThread]:
+        """Return the saved threads, newest first, with where they are open."""
+        threads = await saved_threads(self._backend.storage)
+        elsewhere: frozenset[str] = frozenset()
+        # Only files can be open in another program.
+        if held := getattr(self._backend.storage, "held_elsewhere", None):
+            elsewhere = await held([thread.id for thread in threads if thread.takeable])
+        here = {tab.thread_id for tab in self._desk.tabs}
+        return [
+            replace(thread, mark="open elsewhere")
+            if thread.id in elsewhere
+            else replace(thread, mark="open")
+            if thread.takeable and thread.id in here
+            else thread
+            for thread in threads
+        ]
+
+    async def state_of(self, thread_id: str) -> "ChatState":
+        """Return what is said in a thread, also what is not saved yet.
+
+        The storage is not asked for a thread that has a session: it would take for seen there what
+        another program wrote, and let the session write over it.
+        """
+        client = self._backend.client
+        for session in (*client.sessions, *client.unsaved):
+            if session.thread_id == thread_id:
+                return session.state
+        saved = await self._backend.storage.load(thread_id)
+        if saved is None:
+            raise LookupError("It cannot be read any more.")
+        return saved
+
+    async def rename(self, thread: SavedThread, title: str) -> None:
+        """Give a thread another title, its tab too."""
+        title = " ".join(repair(title).split())
+        await self._backend.storage.update_meta(thread.id, title=title)
+        for conversation in self._desk.tabs:
+            if conversation.thread_id == thread.id:
+                conversation.rename(title)
+                self._changed(conversation)
+
+    async def delete(self, thread: SavedThread) -> None:
+        """Throw a thread away. Raises `OpenThreadError` for one that a tab has open."""
+        for number, conversation in enumerate(self._desk.tabs, 1):
+            if conversation.thread_id == thread.id:
+                raise OpenThreadError(number)
+        await self._desk.settle()  # what a closed tab still saves must not bring it back
+        await self._backend.storage.trash(thread.id)
+        self._deleted.append(thread)
+        self._desk.forget(thread.id)
+        if self._backend.snapshots is not None:
+            with suppress(OSError):  # it goes as others come
+                await asyncio.to_thread(self._backend.snapshots.remove, thread.id)
+
+    async def undo(self) -> SavedThread | None:
+        """Take back what was deleted last; None when nothing was."""
+        if not self._deleted:
+            return None
+        thread = self._deleted[-1]
+        await self.restore(thread)
+        return thread
+
+    async def trashed(self) -> list[SavedThread]:
+        """Return what is in the trash, the one thrown away last first."""
+        return listed(await self._backend.storage.trashed())
+
+    async def restore(self, thread: SavedThread) -> None:
+        """Take a thread back from the trash."""
+        await self._backend.storage.restore(thread.id)
+        self._deleted = [each for each in self._deleted if each.id != thread.id]
+
+    async def exported(self, thread: SavedThread, form: ExportFormat) -> tuple[str, str]:
+        """Return a name for the file of a thread, and what is written there."""
+        meta = await self._backend.storage.meta(thread.id)
+        whole = Thread(thread.id, await self.state_of(thread.id), meta)
+        text = await asyncio.to_thread(export_thread, whole, form)
+        return file_name(whole.title, form.suffix), text

@@ -1,0 +1,17 @@
+"""What the window is given to talk to."""
+
+from pathlib import Path
+
+from koel_tui.cli.assemble import backend
+from koel_tui.settings import Settings
+from koel_tui.storage import JsonFileStorage
+from tests.storage.helpers import encrypted
+
+
+def test_all_threads_can_be_searched_and_encrypted_ones_leave_nothing_in_clear(
+    tmp_path: Path,
+) -> None:
+    clear = backend(Settings(), JsonFileStorage(tmp_path / "clear"))
+    assert clear.upkeep is not None and clear.index is not None and clear.snapshots is not None
+    sealed = backend(Settings(), encrypted(tmp_path / "sealed"))
+    assert sealed.index is not None and (sealed.upkeep, sealed.snapshots) == (None, None)
