@@ -35,9 +35,7 @@ class ModelRouter:
         """Load the program's own model."""
         return await self._own.load(progress)
 
-    async def use(
-        self, model: str, progress: Callable[[float], None] | None = None
-    ) -> ModelInfo:
+    async def use(self, model: str, progress: Callable[[float], None] | None = None) -> ModelInfo:
         """Load another model and make it the program's own: it answers where none is named.
 
         The one before stays until then, also where the load fails, and ends what runs there.

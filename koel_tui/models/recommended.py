@@ -1,4 +1,4 @@
-"""Models worth a download when none is at hand: small, well known, and made to chat.
+"""Models worth a download when none is at hand: small, well known, made to chat, Apache 2.0.
 
 A list of names, no more: whether they are offered, how large they are and what they hold is what
 Hugging Face says when one is downloaded.
@@ -13,14 +13,12 @@ class Recommended:
 
     repo: str
     size_bytes: int
-    licence: str
 
 
 RECOMMENDED = (
-    Recommended("Qwen/Qwen2.5-0.5B-Instruct-GGUF", 491_000_000, "Apache 2.0"),
-    Recommended("HuggingFaceTB/SmolLM2-1.7B-Instruct-GGUF", 1_060_000_000, "Apache 2.0"),
-    Recommended("Qwen/Qwen2.5-1.5B-Instruct-GGUF", 1_120_000_000, "Apache 2.0"),
-    Recommended("bartowski/Llama-3.2-3B-Instruct-GGUF", 2_020_000_000, "Llama 3.2"),
-    Recommended("Qwen/Qwen3-4B-GGUF", 2_500_000_000, "Apache 2.0"),
+    Recommended("Qwen/Qwen2.5-0.5B-Instruct-GGUF", 491_000_000),
+    Recommended("HuggingFaceTB/SmolLM2-1.7B-Instruct-GGUF", 1_060_000_000),
+    Recommended("Qwen/Qwen2.5-1.5B-Instruct-GGUF", 1_120_000_000),
+    Recommended("Qwen/Qwen3-4B-GGUF", 2_500_000_000),
 )
 """The smallest first."""

@@ -22,6 +22,9 @@ _RATE_OVER = 5.0
 
 T = TypeVar("T")
 
+Ended = Callable[[Path | None], None]
+"""Hears that a download came to its end: with the model, or with None where there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -86,13 +89,13 @@ class Fetching:
         phase: Phase = "coming" if progress.phase == "asking" and total else progress.phase
         return Progress(phase, progress.name, done, total, self._rate.per_s(monotonic()))
 
-    def begin(self, repo: str, file: str | None, ready: Callable[[Path], None]) -> None:
-        """Download a model of a repository, unless something is; `ready` gets it once it works."""
+    def begin(self, repo: str, file: str | None, ended: Ended) -> None:
+        """Download a model of a repository, unless something is; `ended` gets it if it works."""
         if self._task is not None:
             return
         self._stop, self._rate, self._bytes = threading.Event(), Rate(), (0, 0)
         self._progress = Progress("asking", safe_line(repo.rpartition("/")[2], 60))
-        self._task = asyncio.create_task(self._run(repo, file, ready), name="download")
+        self._task = asyncio.create_task(self._run(repo, file, ended), name="download")
         self._changed()
 
     def stop(self) -> None:
@@ -108,7 +111,7 @@ class Fetching:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _run(self, repo: str, file: str | None, ready: Callable[[Path], None]) -> None:
+    async def _run(self, repo: str, file: str | None, ended: Ended) -> None:
         path: Path | None = None
         try:
             path = await _beside(lambda: self._pull(repo, file))
@@ -117,13 +120,12 @@ class Fetching:
             self._end("failed" if problem else "done", problem)
         except asyncio.CancelledError:
             self._end("stopped")
+            return  # whoever cancelled it knows
         except Exception as error:
             self._end(*_outcome(error))
         finally:
             self._task = None
-            self._changed()
-        if path is not None and self._progress.phase == "done":
-            ready(path)
+        ended(path if self._progress.phase == "done" else None)
 
     def _end(self, phase: Phase, problem: str = "") -> None:
         self._progress = Progress(phase, self._progress.name, *self._bytes, problem=problem)

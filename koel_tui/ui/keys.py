@@ -127,6 +127,8 @@ KEYS: tuple[Key, ...] = (
         "Open a link of the answer"),
     Key("save.code", "alt+shift+b", "save_code", "save a code block to a file", "Conversation",
         "", "Save a code block to a file"),
+    Key("model", "alt+shift+m", "choose_model", "choose the model, or download one", "Program",
+        "", "Choose a model, or download one"),
     Key("copy_or_quit", "ctrl+c", "copy_or_quit", "copy; twice: quit", "Program"),
     Key("quit", "ctrl+q", "quit", "quit", "Program", "", "Quit", everywhere=True),
 )  # fmt: skip

@@ -182,11 +182,12 @@ def _problem_of(field: Input) -> str:
 def _look_for_files(settings: ThreadSettings) -> None:
     """Raise `FieldError` for a model or an adapter that cannot be used."""
     from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
+    from koel_tui.settings import SettingsError, load_settings
 
     try:
         if settings.model:
-            choose_model(Path(settings.model))
-    except (ModelFileError, NoModelError) as error:
+            choose_model(Path(settings.model), load_settings().model_folders)
+    except (ModelFileError, NoModelError, SettingsError) as error:
         raise FieldError("model", str(error)) from None
     try:
         if settings.lora:
