@@ -120,6 +120,7 @@ def keep_model(path: Path) -> str:
     """Make a model that of the next start; return why it will not be, empty when it will."""
     from koel_tui import paths
     from koel_tui.config_file import ConfigFileError, set_value
+    from koel_tui.models.starter import starter_model
     from koel_tui.origins import Origin, origin_of, variable_of
 
     file = paths.config_file()
@@ -127,7 +128,8 @@ def keep_model(path: Path) -> str:
         # Put in its place anew, a file could be changed that its owner has made read-only.
         if file.exists() and not file.stat().st_mode & _WRITABLE:
             raise PermissionError(0, "it is read-only")
-        set_value(file, "model", str(path))
+        # The starter is what runs without a model named, wherever the next version has it.
+        set_value(file, "model", None if path == starter_model() else str(path))
     except (ConfigFileError, paths.DirectoryError) as error:
         return f"It is not kept for the next start: {error}"
     except (OSError, ValueError) as error:  # a name that is no text is the latter

@@ -16,7 +16,7 @@ from koel_tui.ui import cells
 
 _log = logging.getLogger(__name__)
 
-Phase = Literal["idle", "asking", "coming", "trying", "stopped", "failed", "done"]
+Phase = Literal["idle", "asking", "coming", "stopping", "trying", "stopped", "failed", "done"]
 _RATE_OVER = 5.0
 """Seconds over which the speed is the mean: what came from the disk is soon forgotten."""
 
@@ -40,7 +40,7 @@ class Progress:
     @property
     def running(self) -> bool:
         """Whether it goes on."""
-        return self.phase in ("asking", "coming", "trying")
+        return self.phase in ("asking", "coming", "stopping", "trying")
 
     @property
     def fraction(self) -> float:
@@ -61,6 +61,8 @@ class Progress:
         match self.phase:
             case "asking" | "coming":
                 return f"downloading {self.name} {self.figures}".rstrip()
+            case "stopping":
+                return f"stopping the download of {self.name}…"
             case "trying":
                 return f"trying {self.name}…"
             case _:
@@ -83,10 +85,10 @@ class Fetching:
     def progress(self) -> Progress:
         """Where it stands now."""
         progress = self._progress
-        if progress.phase not in ("asking", "coming", "stopped"):
+        if progress.phase != "asking":
             return progress
         done, total = self._bytes
-        phase: Phase = "coming" if progress.phase == "asking" and total else progress.phase
+        phase: Phase = "coming" if total else "asking"
         return Progress(phase, progress.name, done, total, self._rate.per_s(monotonic()))
 
     def begin(self, repo: str, file: str | None, ended: Ended) -> None:
@@ -101,8 +103,12 @@ class Fetching:
     def stop(self) -> None:
         """Stop what goes on; asked for again, a download goes on from there."""
         self._stop.set()
-        if self._task is not None and self._progress.phase == "trying":
+        if self._task is None:
+            return
+        if self._progress.phase == "trying":
             self._task.cancel()
+        else:
+            self._end("stopping")  # the server may keep it waiting for some seconds
 
     async def close(self) -> None:
         """End it now. What has come is kept, and nothing waits for the server."""

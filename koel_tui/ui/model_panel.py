@@ -60,6 +60,7 @@ class ModelPanel(Picker[ModelChoice]):
         self._problem = problem
         self._get = get
         self._news = Static(id="news")
+        self._news.display = False
         self._told = Content()
 
     def parts(self) -> Iterable[Widget]:
@@ -127,6 +128,7 @@ class ModelPanel(Picker[ModelChoice]):
         if not news.is_same(self._told):
             self._told = news
             self._news.update(news)
+            self._news.display = bool(news.plain)
             self._list.styles.max_height = self.room
 
     def _said(self) -> Content:
@@ -150,14 +152,16 @@ def news_of(progress: Progress, width: int) -> Content:
     name, figures = safe_line(progress.name, 60), progress.figures
     match progress.phase:
         case "asking":
-            return Content(f"Asking Hugging Face for {name}… {_STOPS}")
+            return Content(f"Asking Hugging Face for {name}… · {_STOPS}")
         case "coming":
             line = f"{cells.bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
             return Content(f"{cells.fit(f'Downloading {name}', width)}\n{line}")
+        case "stopping":
+            return Content("Stopping… What has come is kept.")
         case "trying":
-            return Content(f"{name} has come whole. Trying whether it works… {_STOPS}")
+            return Content(f"{name} is whole. Trying it… · {_STOPS}")
         case "stopped" if progress.total and progress.done >= progress.total:
-            return Content(f"{name} has come whole, but was not tried. It is listed next time.")
+            return Content(f"{name} is whole, but was not tried. It is listed next time.")
         case "stopped":
             at = f" at {progress.fraction:.0%}".replace("%", " %") if progress.total else ""
             return Content(f"Stopped{at}. What has come is kept: chosen again, it goes on.")
