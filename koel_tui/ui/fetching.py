@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Literal, TypeVar
@@ -36,6 +36,9 @@ class Progress:
     total: int = 0
     per_s: float = 0.0
     problem: str = ""
+    repo: str = ""
+    files: tuple[str, ...] = ()
+    """Those of the repository to choose from, where it was not clear which is meant."""
 
     @property
     def running(self) -> bool:
@@ -89,14 +92,15 @@ class Fetching:
             return progress
         done, total = self._bytes
         phase: Phase = "coming" if total else "asking"
-        return Progress(phase, progress.name, done, total, self._rate.per_s(monotonic()))
+        per_s = self._rate.per_s(monotonic())
+        return replace(progress, phase=phase, done=done, total=total, per_s=per_s)
 
     def begin(self, repo: str, file: str | None, ended: Ended) -> None:
         """Download a model of a repository, unless something is; `ended` gets it if it works."""
         if self._task is not None:
             return
         self._stop, self._rate, self._bytes = threading.Event(), Rate(), (0, 0)
-        self._progress = Progress("asking", safe_line(repo.rpartition("/")[2], 60))
+        self._progress = Progress("asking", safe_line(repo.rpartition("/")[2], 60), repo=repo)
         self._task = asyncio.create_task(self._run(repo, file, ended), name="download")
         self._changed()
 
@@ -128,13 +132,17 @@ class Fetching:
             self._end("stopped")
             return  # whoever cancelled it knows
         except Exception as error:
-            self._end(*_outcome(error))
+            phase, problem, files = _outcome(error)
+            self._end(phase, problem, files)
         finally:
             self._task = None
         ended(path if self._progress.phase == "done" else None)
 
-    def _end(self, phase: Phase, problem: str = "") -> None:
-        self._progress = Progress(phase, self._progress.name, *self._bytes, problem=problem)
+    def _end(self, phase: Phase, problem: str = "", files: tuple[str, ...] = ()) -> None:
+        done, total = self._bytes
+        self._progress = replace(
+            self._progress, phase=phase, done=done, total=total, problem=problem, files=files
+        )
         self._changed()
 
     def _pull(self, repo: str, file: str | None) -> Path:
@@ -173,14 +181,17 @@ class Rate:
         return max(0.0, (have - had) / max(1.0, now - began))
 
 
-def _outcome(error: Exception) -> tuple[Phase, str]:
-    """Return how a download ended by this error, and what to say of it."""
+def _outcome(error: Exception) -> tuple[Phase, str, tuple[str, ...]]:
+    """Return how a download ended by this error, what to say of it, and files to choose from."""
     from koel_tui.models.download import DownloadStopped
+    from koel_tui.models.hub import UnclearFileError
 
     if isinstance(error, DownloadStopped):
-        return "stopped", ""
-    _log.warning("A download failed: %r", error)
-    return "failed", str(error) or type(error).__name__
+        return "stopped", "", ()
+    _log.info("A download failed: %r", error)
+    if isinstance(error, UnclearFileError):
+        return "failed", f"{error.question} Those there are stand in the list.", error.files
+    return "failed", str(error) or type(error).__name__, ()
 
 
 async def _tried(path: Path) -> str:

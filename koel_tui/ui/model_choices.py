@@ -55,6 +55,11 @@ def download(model: "Recommended") -> ModelChoice:
     return ModelChoice(f"↓ {model.repo}", f"~{cells.size(model.size_bytes)}", repo=model.repo)
 
 
+def file_of(repo: str, file: str) -> ModelChoice:
+    """Return the download of one file of a repository."""
+    return ModelChoice(f"↓ {file}", repo=repo, file=file)
+
+
 def asked_for(text: str) -> ModelChoice | None:
     """Return the download that was typed as OWNER/NAME or OWNER/NAME FILE; None when none was."""
     found = _REPOSITORY.fullmatch(text)

@@ -23,6 +23,7 @@ from koel_tui.ui.model_choices import (
     ModelChoice,
     asked_for,
     download,
+    file_of,
     here,
 )
 from koel_tui.ui.picker import Picker, Wording
@@ -62,6 +63,8 @@ class ModelPanel(Picker[ModelChoice]):
         self._news = Static(id="news")
         self._news.display = False
         self._told = Content()
+        self._files: list[ModelChoice] = []
+        """Of which one is meant, where that was not clear."""
 
     def parts(self) -> Iterable[Widget]:
         """Return the field, the list, and what there is to say."""
@@ -84,7 +87,9 @@ class ModelPanel(Picker[ModelChoice]):
     def found(self, typed: str) -> list[ModelChoice]:
         """Return what is listed, with the download that was typed."""
         asked = asked_for(typed)
-        return [*([asked] if asked else []), *super().found(typed)]
+        words = typed.casefold().split()
+        files = [choice for choice in self._files if choice.matches(words)]
+        return [*([asked] if asked else []), *files, *super().found(typed)]
 
     def take(self, choice: ModelChoice | None) -> None:
         """Leave with a file, or begin a download."""
@@ -124,20 +129,26 @@ class ModelPanel(Picker[ModelChoice]):
             self._list.highlighted = self._shown.index(before)
 
     def _tell(self) -> None:
-        news = self._said()
+        progress = self._fetching.progress
+        files = [file_of(progress.repo, file) for file in progress.files]
+        if files != self._files:
+            self._files = files
+            self._find.value = ""  # what was typed there has its answer
+            self._fill()
+        news = self._said(progress)
         if not news.is_same(self._told):
             self._told = news
             self._news.update(news)
             self._news.display = bool(news.plain)
             self._list.styles.max_height = self.room
 
-    def _said(self) -> Content:
-        progress = self._fetching.progress
-        width = self._width
-        if self._problem and not progress.running:
-            most = width * max(1, super().room - _FEWEST_LINES)
-            return Content.styled(safe_line(self._problem, max(1, most)), "$text-error")
-        return news_of(progress, width)
+    def _said(self, progress: Progress) -> Content:
+        problem = "" if progress.running else self._problem or progress.problem
+        if not problem:
+            return news_of(progress, self._width)
+        lines = max(1, super().room - _FEWEST_LINES)
+        most = self._width * lines * 4 // 5  # lines end where words do
+        return Content.styled(safe_line(problem, max(1, most)), "$text-error")
 
     def _lines(self, news: Content) -> int:
         return len(news.wrap(max(1, self._width))) if news.plain else 0
@@ -165,8 +176,6 @@ def news_of(progress: Progress, width: int) -> Content:
         case "stopped":
             at = f" at {progress.fraction:.0%}".replace("%", " %") if progress.total else ""
             return Content(f"Stopped{at}. What has come is kept: chosen again, it goes on.")
-        case "failed":
-            return Content.styled(safe_line(progress.problem, 400), "$text-error")
         case _:
             return Content()
 

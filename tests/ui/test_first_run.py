@@ -257,6 +257,10 @@ async def test_what_cannot_be_downloaded_is_told_with_what_to_do(
         await window.type(f"{REPO} Q9")
         await window.press("enter")
         await window.sees("None of its files fit 'Q9'")
+        await window.sees("↓ m-Q4_K_M.gguf")  # of those it has one can be chosen
+        server.statuses = [403]
+        await window.press("enter")
+        await window.sees("The server refuses owner/model-GGUF/m-Q4_K_M.gguf (403).")
         await left(window)
         await window.press("alt+shift+m")
         await window.sees("SmolLM2-1.7B")
