@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 SEA = "Explain in two sentences why the sea is salty."
 ROBOT = "Write a short story about a robot who learns to paint. Use a heading."
 TIPS = "Give me three tips for better sleep as a list."
+PIRATE = "You are an old pirate who answers in one short sentence."
+FISH = "What do you like about the sea?"
 
 
 class Studio:
@@ -66,7 +68,7 @@ async def studio(columns: int, rows: int, thread: str | None = None) -> AsyncIte
     from koel_tui.cli.assemble import backend
     from koel_tui.settings import load_settings
 
-    settings = load_settings(temperature=0.2, seed=4, max_output_tokens=220)
+    settings = load_settings(temperature=0.2, seed=4, max_output_tokens=220, titles=False)
     app = KoelApp(lambda: backend(settings), thread=thread)
     async with app.run_test(size=(columns, rows)) as pilot:
         opened = Studio(app, pilot)
@@ -75,12 +77,13 @@ async def studio(columns: int, rows: int, thread: str | None = None) -> AsyncIte
         await opened.press("ctrl+q")
 
 
+def answered(text: str) -> bool:
+    """Say whether the screen shows a window in which nothing is being written."""
+    return "tok/s" in text and "⌛" not in text and "queued" not in text and "· saved" in text
+
+
 async def main() -> None:
-    """Take all pictures, from one story: ask, ask in a second tab, list, come back."""
-
-    def answered(text: str) -> bool:
-        return "tok/s" in text and "⌛" not in text and "· saved" in text
-
+    """Take all pictures, from one story: ask in two tabs, search, compare, answer again."""
     async with studio(100, 30) as window:
         await window.ask(SEA)
         await window.until(answered)
@@ -92,13 +95,36 @@ async def main() -> None:
         await window.press("ctrl+n")
         await window.ask(TIPS)
         await window.until(answered)
+    async with studio(120, 30, thread=SEA) as window:
+        await window.until(lambda text: SEA in text)
         await window.press("ctrl+o")
         await window.until(lambda text: "messages" in text)
-        window.picture("picker")
+        await window.press(*"paint")
+        await window.until(lambda text: "in the text" in text)
+        await window.press("down", "down")
+        await window.until(lambda text: text.count("paint") > 4)
+        window.picture("library")
         await window.press("escape")
+    async with studio(100, 30, thread=SEA) as window:
+        await window.until(lambda text: SEA in text)
+        await window.press("ctrl+n", "f2")
+        await window.until(lambda text: "This thread" in text)
+        await window.press("shift+tab")
+        await window.ask(PIRATE)
+        window.picture("thread-settings")
+        await window.press("tab", "enter", "alt+s")
+        await window.until(lambda text: "A new thread" in text)
+        await window.press("down")
+        await window.press("enter")
+        await window.ask(FISH)
+        await window.until(lambda text: "⌛" in text)
+        await window.until(answered)
+        window.picture("side-by-side")
     async with studio(80, 24, thread=SEA) as window:
         await window.until(lambda text: SEA in text)
-        window.picture("resumed")
+        await window.press("ctrl+r")
+        await window.until(lambda text: "‹2/2›" in text and answered(text))
+        window.picture("branches")
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ class Pane(Still, Vertical):
         if (revision := conversation.revision) is not None:
             # What is being edited is another message.
             conversation.revision = replace(revision, draft=joined(text, revision.draft))
-        elif conversation is self._conversation:
+        elif conversation is self._conversation and self.prompt.is_attached:
             self.prompt.replace_text(joined(text, self.prompt.text))
         else:
             conversation.draft = joined(text, conversation.draft)
@@ -180,6 +180,7 @@ class Pane(Still, Vertical):
         if not asked:
             return False
         draft = before.draft if before is not None else self.prompt.text
+        self._keep_edited()
         conversation.revision = Revision(asked[-1].id, draft)
         self.prompt.replace_whole_text(asked[-1].text)
         self._say_revising()
@@ -190,10 +191,24 @@ class Pane(Still, Vertical):
         conversation = self._conversation
         if conversation is None or conversation.revision is None:
             return False
+        self._keep_edited()
         self.prompt.replace_text(conversation.revision.draft)
         conversation.revision = None
         self._say_revising()
         return True
+
+    def _keep_edited(self) -> None:
+        """Put an edited message that is not sent into the history of the prompt."""
+        conversation = self._conversation
+        if conversation is None or (revision := conversation.revision) is None:
+            return
+        text = self.prompt.whole_text
+        if all(
+            entry.text != text
+            for entry in conversation.entries()
+            if entry.id == revision.message_id
+        ):
+            self.prompt.keep(self.prompt.text)
 
     def render_plain(self) -> bool:
         """Render the newest answer shown plainly, or take that back; tell if there is one."""

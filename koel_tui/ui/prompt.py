@@ -97,6 +97,11 @@ class Prompt(TextArea):
         # Twice: a file has its own line ends and control characters, a paste has safe ones.
         self.replace_text(self.pastes.collapse(safe_input(self.pastes.collapse(text))))
 
+    def keep(self, text: str) -> None:
+        """Put a text into the history as if it had been sent."""
+        if text.strip() and self._past.add(text):
+            self._remember(self.pastes.draft(text))
+
     def recall(self, drafts: Iterable[Draft]) -> None:
         """Put what was sent in earlier windows into the history."""
         self._past.begin_with([self.pastes.adopt(draft) for draft in drafts])
@@ -112,8 +117,7 @@ class Prompt(TextArea):
         if self.text.strip():
             text = self.text
             self.show("")
-            if self._past.add(text):
-                self._remember(self.pastes.draft(text))
+            self.keep(text)
             self._send(self.pastes.expand(text))
 
     def action_newline(self) -> None:

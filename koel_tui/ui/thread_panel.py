@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -23,6 +24,8 @@ from koel_tui.ui.saved import has_words
 from koel_tui.ui.saving import NamePanel
 from koel_tui.ui.thread_form import FIELDS, Field, FieldError, check, settings_of, texts_of
 
+_FRAME = 6
+"""Lines that are not the form's: around the panel, its frame, and two for what is wrong."""
 _ROLE = "Who the model is to be; empty: {default}"
 
 
@@ -73,8 +76,8 @@ class ThreadPanel(ModalScreen[Filled]):
         leaving("thread.settings"),
         Binding("ctrl+o", "choose_role", show=False, priority=True),
         Binding("ctrl+s", "keep_role", show=False, priority=True),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
+        Binding("up", "go(-1)", show=False, priority=True),
+        Binding("down", "go(1)", show=False, priority=True),
     ]
 
     def __init__(
@@ -105,6 +108,10 @@ class ThreadPanel(ModalScreen[Filled]):
         panel.border_subtitle = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
         self.query_one("#field-title", Input).focus()
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Leave room for what is wrong below the form."""
+        self.query_one("#form").styles.max_height = max(3, event.size.height - _FRAME)
+
     @on(Input.Changed)
     def _look(self, event: Input.Changed) -> None:
         self._tell(_problem_of(event.input))
@@ -121,6 +128,12 @@ class ThreadPanel(ModalScreen[Filled]):
         else:
             if self.is_current:
                 self.dismiss(Filled(" ".join(texts["title"].split()), settings))
+
+    def action_go(self, step: int) -> None:
+        """Go to the field above or below; the form would only scroll."""
+        if self.focused is self._role:
+            raise SkipAction  # it has lines of its own
+        self.focus_next() if step > 0 else self.focus_previous()
 
     async def action_choose_role(self) -> None:
         """Take a role of the user's own."""

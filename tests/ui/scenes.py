@@ -261,6 +261,110 @@ async def quitting(window: Window) -> None:
     await window.sees("again to quit")
 
 
+async def branches(window: Window) -> None:
+    turn = await window.ask("Name a tree")
+    turn.write("An oak.")
+    turn.finish()
+    await window.until(lambda: "saved" in window.status)
+    await window.press("alt+e")
+    await window.type(" of the north")
+    await window.press("enter")
+    await window.until(lambda: len(window.agent.turns) == 2)
+    for answer in ("A birch.", "A fir."):
+        window.agent.turns[-1].write(answer)
+        window.agent.turns[-1].finish()
+        await window.reads(answer)
+        await window.until(lambda: "saved" in window.status)
+        if answer == "A birch.":
+            await window.press("ctrl+r")
+            await window.until(lambda: len(window.agent.turns) == 3)
+    await window.until(lambda: window.view.count("‹2/2›") == 2)
+
+
+async def revising(window: Window) -> None:
+    await branches(window)
+    await window.press("alt+e")
+    await window.sees("editing your message")
+
+
+async def unsaid_branch(window: Window) -> None:
+    await branches(window)
+    await window.press("ctrl+r")
+    await window.until(lambda: len(window.agent.turns) == 4)
+    await window.press("escape")
+    await window.reads("nothing was said in this branch")
+
+
+async def queue_list(window: Window) -> None:
+    await queued(window)
+    await window.press("alt+q")
+    await window.sees("Waiting to be sent")
+
+
+async def thread_settings(window: Window) -> None:
+    await window.press("f2")
+    await window.sees("This thread")
+    await window.type("Trees")
+
+
+async def bad_setting(window: Window) -> None:
+    await thread_settings(window)
+    await window.press("down")
+    await window.until(lambda: getattr(window.app.focused, "id", "") == "field-temperature")
+    await window.type("hot")
+    await window.sees("from 0 to 5")
+
+
+async def side_by_side(window: Window) -> None:
+    await window.press("alt+s")
+    await window.type("How do I make tea?")
+    await window.press("enter")
+    await window.until(lambda: len(window.agent.turns) == 2)
+    for turn, answer in zip(window.agent.turns, (ANSWER, "With hot water."), strict=True):
+        turn.write(answer)
+        turn.finish()
+    await window.sees("With hot water.")
+    await window.until(lambda: "saved" in window.status)
+
+
+async def beside_list(window: Window) -> None:
+    await side_by_side(window)
+    await window.press("alt+s", "alt+s")
+    await window.sees("Side by side")
+
+
+async def figures(window: Window) -> None:
+    await answered(window)
+    await window.press("f3")
+    await window.sees("Figures")
+
+
+async def park_question(window: Window) -> None:
+    await answered(window)
+    await window.press("ctrl+n")
+    turn = await window.ask("And coffee?")
+    turn.fail("8 sessions are open.", code="SessionLimitError")
+    await window.sees("Park a thread?")
+
+
+async def saved_threads_renamed(window: Window) -> None:
+    await saved_threads(window)
+    await window.press("f2")
+    await window.sees("Rename")
+
+
+async def saved_threads_deleted(window: Window) -> None:
+    await saved_threads(window)
+    await window.press("ctrl+d")
+    await window.sees("^z undo")
+
+
+async def saved_threads_exported(window: Window) -> None:
+    await saved_threads(window)
+    await window.press("ctrl+s")
+    await window.sees("Markdown")
+
+
 SCENES: Mapping[str, Scene] = {
     scene.__name__: scene
     for scene in (
@@ -268,6 +372,9 @@ SCENES: Mapping[str, Scene] = {
         writing_below, folded, unfolded, queued, stopped, failed, many_tabs, tab_list,
         saved_threads, saved_threads_filtered, no_saved_threads, palette, keys, long_prompt, links,
         a_link, too_big, told, left_out, further_up, at_the_top, strange, quitting,
+        branches, revising, unsaid_branch, queue_list, thread_settings, bad_setting, side_by_side,
+        beside_list, figures, park_question, saved_threads_renamed, saved_threads_deleted,
+        saved_threads_exported,
     )
 }  # fmt: skip
 

@@ -88,11 +88,16 @@ async def test_editing_goes_back_message_by_message_and_esc_leaves_all_as_it_was
         await window.type("my draft")
         await window.press("alt+e")
         await window.prompts("Second")
+        await window.type(" and more")
         await window.press("alt+e", "alt+e")
         await window.prompts("First")
         await window.press("escape")
         await window.prompts("my draft")
         await window.misses("editing your message")
+        await window.press("up")
+        await window.prompts("Second and more")
+        await window.press("down")
+        await window.prompts("my draft")
         assert len(window.agent.turns) == 2
         assert "‹" not in window.view
 

@@ -1,6 +1,7 @@
 """Two thousand random steps: no error, a bounded transcript, and no word of the user's lost."""
 
 import asyncio
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -109,6 +110,8 @@ class Fuzz:
         texts.append(app._pane.prompt._past._draft)
         for conversation in app._desk.tabs:
             texts += [conversation.draft, *conversation.queue]
+            if conversation.revision is not None:
+                texts.append(conversation.revision.draft)
         texts += [closed.draft for closed in app._desk._closed]
         for turn in self.window.agent.turns:
             texts += [str(message.content) for message in turn.asked.messages]
@@ -130,7 +133,10 @@ class Fuzz:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_random_keys_pastes_and_sizes_lose_nothing(seed: int) -> None:
+async def test_random_keys_pastes_and_sizes_lose_nothing(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where files go that are saved
     async with opened() as window:
         fuzz = Fuzz(window, seed)
         for number in range(STEPS):

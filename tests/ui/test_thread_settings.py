@@ -87,6 +87,10 @@ async def settings(window: Window) -> ThreadPanel:
     return window.app.screen
 
 
+async def focused(window: Window, wanted: str) -> None:
+    await window.until(lambda: getattr(window.app.focused, "id", "") == wanted, wanted)
+
+
 async def fill(window: Window, key: str, text: str) -> None:
     panel = window.app.screen
     panel.query_one(f"#field-{key}", Input).focus()
@@ -153,6 +157,7 @@ async def test_every_field_is_reached_by_keys(size: tuple[int, int]) -> None:
         await settings(window)
         for field in FIELDS[1:]:
             await window.press("down")
+            await focused(window, f"field-{field.key}")
             await window.sees(field.label)
         await window.press("enter")
         await window.until(lambda: len(window.app.screen_stack) == 1)
