@@ -1,6 +1,6 @@
 """Agents: whatever can answer a run. RunAgentInput in, AG-UI events out."""
 
-from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
+from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in, use_model
 from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
 from koel_tui.agents.local import LocalAgent, TurnSettings
 from koel_tui.agents.router import MODEL, ModelRouter
@@ -22,4 +22,5 @@ __all__ = [
     "memory_of",
     "tokens_in",
     "tokens_of",
+    "use_model",
 ]

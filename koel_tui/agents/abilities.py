@@ -1,8 +1,9 @@
-"""What some agents can tell of their model, and others cannot: asked for where it is there."""
+"""What some agents can do with their model, and others cannot: asked for where it is there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from koel_tui.agents.agent import Agent
+from koel_tui.agents.agent import Agent, ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,15 @@ async def tokens_in(agent: Agent, text: str) -> int | None:
     count = getattr(agent, "count_tokens", None)
     tokens = None if count is None else await count(text)
     return tokens if isinstance(tokens, int) else None
+
+
+async def use_model(
+    agent: Agent, model: str, progress: Callable[[float], None] | None = None
+) -> ModelInfo | None:
+    """Have an agent load another model and answer with that; None where it has but its own.
+
+    Raises what the agent raises; then it answers with the model it had.
+    """
+    use = getattr(agent, "use", None)
+    info = None if use is None else await use(model, progress)
+    return info if isinstance(info, ModelInfo) else None

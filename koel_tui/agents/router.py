@@ -28,28 +28,51 @@ class ModelRouter:
         self._make = make
         self._own = make(None)
         self._beside: dict[str, ModelAgent] = {}
-        self._running: Counter[str] = Counter()
+        self._apart: list[ModelAgent] = []
+        """Those that get no runs: not yet, while they load, or no more."""
+        self._running: Counter[ModelAgent] = Counter()
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
         """Load the program's own model."""
         return await self._own.load(progress)
 
+    async def use(self, model: str, progress: Callable[[float], None] | None = None) -> ModelInfo:
+        """Load another model and make it the program's own: it answers where none is named.
+
+        The one before stays until then, also where the load fails, and ends what runs there.
+        Raises what the load raises.
+        """
+        agent = self._make(model)
+        self._apart.append(agent)
+        try:
+            info = await agent.load(progress)
+        except BaseException:
+            await self._close_apart(agent)
+            raise
+        self._apart.remove(agent)
+        before, self._own = self._own, agent
+        self._apart.append(before)
+        if not self._running[before]:
+            await self._close_apart(before)
+        return info
+
     async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the protocol's word
         """Return the events of one run; closing the iterator stops it."""
         props = input.forwarded_props
         wanted = props.get(MODEL) if isinstance(props, Mapping) else None
-        name = wanted if isinstance(wanted, str) else ""
+        agent = self._agent(wanted if isinstance(wanted, str) else "")
         # Counted before anything is waited for: what is to run here is not idle.
-        self._running[name] += 1
+        self._running[agent] += 1
         try:
-            agent = self._agent(name)
-            await self._close_idle(name)
+            await self._close_idle()
             async with aclosing(agent.run(input)) as events:  # type: ignore[type-var]  # generators
                 async for event in events:
                     yield event
         finally:
-            self._running[name] -= 1
+            self._running -= Counter([agent])  # which forgets those at nought
+            if agent in self._apart and not self._running[agent]:
+                await self._close_apart(agent)
 
     async def memory(self) -> MemoryUse | None:
         """Return what the program's own model takes; None while it is not loaded."""
@@ -61,13 +84,13 @@ class ModelRouter:
 
     async def release(self, thread_id: str) -> None:
         """Free what any of the models keeps for a thread."""
-        for agent in (self._own, *self._beside.values()):
+        for agent in (self._own, *self._beside.values(), *self._apart):
             await agent.release(thread_id)
 
     async def close(self) -> None:
         """End every run and give the memory of all models back. Idempotent."""
         self._closed = True
-        agents = (self._own, *self._beside.values())
+        agents = (self._own, *self._beside.values(), *self._apart)
         self._beside.clear()
         for agent in agents:
             await agent.close()
@@ -79,10 +102,15 @@ class ModelRouter:
         self._beside[name] = agent  # the one used last is the last
         return agent
 
-    async def _close_idle(self, name: str) -> None:
-        """Close models that nothing runs on, until no more than allowed are left beside `name`."""
+    async def _close_idle(self) -> None:
+        """Close models that nothing runs on, the one unused longest first, down to the limit."""
         while len(self._beside) > MOST_BESIDE:
-            idle = [each for each in self._beside if each != name and not self._running[each]]
+            idle = [name for name, agent in self._beside.items() if not self._running[agent]]
             if not idle:
                 return
             await self._beside.pop(idle[0]).close()
+
+    async def _close_apart(self, agent: ModelAgent) -> None:
+        await agent.close()
+        if agent in self._apart:
+            self._apart.remove(agent)

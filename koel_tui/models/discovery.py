@@ -4,6 +4,7 @@ import enum
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from koel_tui import paths
@@ -79,15 +80,23 @@ def find_models(
     `own` is the directory of downloaded models. Reads directories for some milliseconds, on slow
     disks more: call it beside the event loop.
     """
+    return list(each_model(folders, computer, own))
+
+
+def each_model(
+    folders: Iterable[Path] = (), computer: Computer | None = None, own: Path | None = None
+) -> Iterator[FoundModel]:
+    """Yield what `find_models` returns, each as soon as it is found."""
     computer = computer or Computer()
-    found = [
-        *_starter(),
-        *_in_folder(Source.OWN, own or paths.models_dir()),
-        *(model for place in computer.places() for model in _in_folder(*place)),
-        *(model for root in computer.ollama() for model in _of_ollama(root)),
-        *(each for folder in folders for each in _in_folder(Source.FOLDER, folder.expanduser())),
-    ]
-    return list(_once(found))
+    return _once(
+        chain(
+            _starter(),
+            _in_folder(Source.OWN, own or paths.models_dir()),
+            (model for place in computer.places() for model in _in_folder(*place)),
+            (model for root in computer.ollama() for model in _of_ollama(root)),
+            (each for folder in folders for each in _in_folder(Source.FOLDER, folder.expanduser())),
+        )
+    )
 
 
 def _starter() -> Iterator[FoundModel]:

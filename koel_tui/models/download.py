@@ -78,7 +78,7 @@ class Download:
         except OSError as error:
             raise UnwritableError(
                 f"Cannot write to {self.directory}: {error.strerror or error}. "
-                "What has come is kept; set it right and run the same again."
+                "What has come is kept; set it right and try the same again."
             ) from error
         return targets[0]
 
@@ -172,7 +172,7 @@ class _Transfer:
                 if wait is None:
                     raise BrokenOffError(
                         f"{error} {self._have / 1e6:,.0f} of {self._file.size_bytes / 1e6:,.0f} MB "
-                        "have come and are kept: the same command goes on from there."
+                        "have come and are kept: tried again, it goes on from there."
                     ) from error
                 if self._stop.wait(wait):
                     raise DownloadStopped from None

@@ -1,6 +1,6 @@
 """Hugging Face: what a repository offers, and its files over HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -24,6 +24,17 @@ class DownloadError(Exception):
 
 class NotOfferedError(DownloadError):
     """What was asked for is not there, or not for everybody."""
+
+
+class UnclearFileError(NotOfferedError):
+    """It is not clear which file is meant: `question` says so, `files` are those to choose from."""
+
+    def __init__(self, question: str, repo: str, files: Sequence[str]) -> None:
+        names = [safe_line(name) for name in files]
+        shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+        super().__init__(f"{question} {repo} has: {shown}.")
+        self.question = question
+        self.files = tuple(files)
 
 
 class BrokenOffError(DownloadError):
@@ -167,9 +178,7 @@ def _chosen(repo: str, offered: tuple[str, ...], wanted: str | None) -> tuple[st
         fitting = exact or [name for name in models if plain in name.casefold()]
         problem = f"{len(fitting) or 'None'} of its files fit {safe_line(wanted)!r}."
     if len(fitting) != 1:
-        names = [safe_line(name) for name in (fitting or models)]
-        shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
-        raise NotOfferedError(f"{problem} {repo} has: {shown}.")
+        raise UnclearFileError(problem, repo, fitting or models)
     part = part_of(fitting[0])
     return (fitting[0],) if part is None else part.names()
 

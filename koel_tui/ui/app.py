@@ -13,6 +13,7 @@ from textual.screen import Screen
 
 from koel_tui.text import safe_text
 from koel_tui.ui import inside
+from koel_tui.ui.choosing import ModelChoosing
 from koel_tui.ui.conversing import ConversingApp
 from koel_tui.ui.garbage import Garbage
 from koel_tui.ui.keymap import KeyMap
@@ -66,6 +67,7 @@ class KoelApp(ConversingApp):
         self._leaving = False
         self._signals = Signals(self._leave)
         self._garbage = Garbage()
+        self._models = ModelChoosing(self, self._startup, self._tell, self._repaint)
 
     @property
     def fatal(self) -> BaseException | None:
@@ -122,6 +124,10 @@ class KoelApp(ConversingApp):
         from koel_tui.ui.program_settings import show_settings
 
         show_settings(self, self._flags, self._attention, self._startup)
+
+    def action_choose_model(self) -> None:
+        """Choose the model that answers, of those on this computer or of a download."""
+        self._models.offer()
 
     def action_edit_prompt(self) -> None:
         """Write the prompt in an editor, which has the terminal until it ends."""
@@ -185,6 +191,8 @@ class KoelApp(ConversingApp):
             await self._show_active()  # its thread can be read now
             await self._look_at_saved(backend)
             await self._startup.load()
+            if self._startup.lacks_model and not self._pane.prompt.text:
+                self._models.offer_unasked()
             self._background.connect(backend.agent)
             self._startup.index()
             await self._startup.empty_trash()
@@ -250,6 +258,9 @@ class KoelApp(ConversingApp):
         meanwhile = "" if prompt.whole_text == before else prompt.whole_text
         prompt.replace_whole_text(joined(meanwhile, text))
 
+    def _repaint(self) -> None:
+        self.changed(self._desk.active)
+
     def _forget_hint(self) -> None:
         self._hint = ""
         self._poke()
@@ -271,5 +282,6 @@ class KoelApp(ConversingApp):
 
     async def _close(self) -> str:
         await self._background.close()
+        await self._startup.fetch.close()
         backend, self._startup.backend = self._startup.backend, None
         return await close_in_time(backend, self._desk, self._memory, self._open_tabs())

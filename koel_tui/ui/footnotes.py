@@ -18,6 +18,8 @@ WELCOME = (
     "",
 )
 _NEARLY_FULL = 0.85
+_OTHER_MODEL = Row("action", "  Choose a model (alt+shift+m)", "app.choose_model")
+_OWN_MODEL = Row("action", "  This thread wants that model: change it (f2)", "app.thread_settings")
 _RETRY = Row("action", "  Retry (alt+r)", "app.retry")
 
 
@@ -56,7 +58,10 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
         hint = "  ↑ brings your message back, enter sends it again."
         if ended_within(state):
             hint = "  alt+g lets it go on with what came."
-        return [Row("error", f"✗ {state.error.message}"), _RETRY, Row("hint", hint)]
+        rows = [Row("error", f"✗ {state.error.message}"), _RETRY, Row("hint", hint)]
+        if getattr(state.error, "agent_code", None) == "ModelLoadError":
+            rows.insert(2, _OWN_MODEL if "model" in conversation.about.forward else _OTHER_MODEL)
+        return rows
     if state is not None and _ended_unanswered(state):
         return [Row("hint", "stopped before an answer came")]
     if notice := conversation.notice:

@@ -129,6 +129,8 @@ KEYS: tuple[Key, ...] = (
         "", "Save a code block to a file"),
     Key("settings", "f9", "program_settings", "settings of the program", "Program", "",
         "Settings of the program"),
+    Key("model", "alt+shift+m", "choose_model", "choose the model, or download one", "Program",
+        "", "Choose a model, or download one"),
     Key("copy_or_quit", "ctrl+c", "copy_or_quit", "copy; twice: quit", "Program"),
     Key("quit", "ctrl+q", "quit", "quit", "Program", "", "Quit", everywhere=True),
 )  # fmt: skip

@@ -134,16 +134,25 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         with unlaid_list():
             await self._list.run_action(action)
 
+    def found(self, typed: str) -> list[Chosen]:
+        """Return what is listed for what was typed."""
+        words = typed.casefold().split()
+        return [choice for choice in self._choices if choice.matches(words)]
+
+    @property
+    def room(self) -> int:
+        """How many lines the list may have."""
+        return max(1, self.size.height * 9 // 10 - self.FRAME)
+
     def _chosen(self, index: int) -> Chosen | None:
         """Return what stands on a line of the list."""
         return self._shown[index]
 
     def _fill(self) -> None:
-        words = self._find.value.casefold().split()
-        found = [choice for choice in self._choices if choice.matches(words)]
+        found = self.found(self._find.value)
         self._shown = found[:MOST_SHOWN]
         shown = self._list
-        shown.styles.max_height = max(1, self.size.height * 9 // 10 - self.FRAME)
+        shown.styles.max_height = self.room
         width = shown.scrollable_content_region.width
         shown.clear_options()
         shown.add_options(

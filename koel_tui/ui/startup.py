@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from koel_tui.ui.activity import Activity
+from koel_tui.ui.fetching import Fetching
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
@@ -29,7 +30,26 @@ class Startup:
         self.window = 0
         self.problem: BaseException | None = None
         self.backend: Backend | None = None
+        self.fetch = Fetching(changed)
+        """The download of a model, if one goes on."""
         self._changed = changed
+        self._loading = asyncio.Lock()
+
+    @property
+    def fetching(self) -> str:
+        """What to say of a download while it goes on."""
+        return self.fetch.progress.words
+
+    @property
+    def lacks_model(self) -> bool:
+        """Whether there is no model file that can be used, so that another has to be chosen."""
+        if self.problem is None or self.backend is None:
+            return False
+        from koel_tui.engine import EngineCrashedError, ModelLoadError
+        from koel_tui.models import ModelFileError, NoModelError
+
+        lacking = (EngineCrashedError, ModelFileError, ModelLoadError, NoModelError)
+        return isinstance(self.problem, lacking)
 
     @property
     def notice(self) -> str:
@@ -40,7 +60,10 @@ class Startup:
     def alarm(self) -> str:
         """The problem in a few words more; empty when there is none."""
         what = "Cannot start" if self.backend is None else "No model"
-        return f"{what}: {self.notice}" if self.notice else ""
+        if not self.notice:
+            return ""
+        # A download under way needs the room more than the words for what it will set right.
+        return what if self.fetching else f"{what}: {self.notice}"
 
     async def connect(self, connect: "Callable[[], Backend]") -> "Backend | None":
         """Call `connect` beside the window, because the imports it makes take their time."""
@@ -54,14 +77,36 @@ class Startup:
         """Load the model, telling how far it is."""
         if self.backend is None:
             return
-        self._say(Activity("loading").words)
-        try:
-            model = await self.backend.agent.load(self._progress)
-        except Exception as error:
-            self._fail(error)
-        else:
-            self.model, self.window = model.name, model.context_tokens
-            self._say("")
+        async with self._loading:
+            self._say(Activity("loading").words)
+            try:
+                model = await self.backend.agent.load(self._progress)
+            except Exception as error:
+                self._fail(error)
+            else:
+                self.model, self.window = model.name, model.context_tokens
+                self._say("")
+
+    async def use(self, model: str) -> None:
+        """Load another model, which answers from then on.
+
+        Raises what its load raises, or RuntimeError where there is no choice; then the one before
+        stays.
+        """
+        from koel_tui.agents import use_model
+
+        async with self._loading:  # one after the other: each takes its memory
+            if self.backend is None:
+                raise RuntimeError("A model can be chosen as soon as the start is over.")
+            self._say(Activity("loading").words)
+            try:
+                loaded = await use_model(self.backend.agent, model, self._progress)
+            finally:
+                self._say("")
+            if loaded is None:
+                raise RuntimeError("What answers here has a model of its own, and no other.")
+            self.problem = None
+            self.model, self.window = loaded.name, loaded.context_tokens
 
     async def count_tokens(self, text: str) -> int | None:
         """Return how many tokens the model makes of `text`; None where it cannot tell in time."""

@@ -28,7 +28,12 @@ def status_of(conversation: Conversation, startup: Startup, hint: str, aside: st
     figures = conversation.figures
     problem = conversation.save_problem
     return Status(
-        activity=hint or startup.words or conversation.activity.words or aside or startup.aside,
+        activity=hint
+        or startup.words
+        or conversation.activity.words
+        or aside
+        or startup.fetching
+        or startup.aside,
         model=figures.model or startup.model,
         used=figures.used,
         window=figures.window or startup.window,

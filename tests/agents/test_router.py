@@ -1,23 +1,29 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import pytest
 from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, UserMessage
 
-from koel_tui.agents import ModelInfo, ModelRouter
+from koel_tui.agents import ModelInfo, ModelRouter, use_model
 from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
 
 
 class Named:
     """An agent that says which one it is, and waits until it may end."""
 
-    def __init__(self, name: str | None) -> None:
+    def __init__(self, name: str | None, house: "House | None" = None) -> None:
         self.name = name
+        self.house = house
         self.released: list[str] = []
         self.closed = 0
         self.may_end = asyncio.Event()
         self.may_end.set()
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
+        if self.house is not None:
+            await self.house.may_load.wait()
+            if self.name is not None and self.name == self.house.broken:
+                raise RuntimeError(f"{self.name} is broken")
         return ModelInfo(str(self.name), 8192)
 
     async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
@@ -37,11 +43,14 @@ class House:
     def __init__(self) -> None:
         self.agents: dict[str | None, Named] = {}
         self.made: list[str | None] = []
+        self.broken: str | None = None
+        self.may_load = asyncio.Event()
+        self.may_load.set()
         self.router = ModelRouter(self._make)
 
     def _make(self, name: str | None) -> Named:
         self.made.append(name)
-        self.agents[name] = Named(name)
+        self.agents[name] = Named(name, self)
         return self.agents[name]
 
     def run(self, **props: object) -> AsyncIterator[BaseEvent]:
@@ -135,3 +144,57 @@ async def test_what_the_own_model_can_tell_is_told() -> None:
     own.memory, own.count_tokens = memory, count_tokens  # type: ignore[attr-defined]  # abilities
     assert await memory_of(house.router) == MemoryUse(weights_bytes=5)
     assert await tokens_in(house.router, "three") == 5
+
+
+async def test_another_model_answers_as_soon_as_it_is_loaded() -> None:
+    house = House()
+    assert await house.answers() is None
+    assert (await house.router.use("a")).name == "a"
+    assert await house.answers() == "a"
+    assert house.agents[None].closed == 1 and house.agents["a"].closed == 0
+    await house.router.close()
+    assert house.agents["a"].closed == 1
+
+
+async def test_a_model_that_does_not_load_leaves_the_one_before() -> None:
+    house = House()
+    house.broken = "a"
+    with pytest.raises(RuntimeError, match="a is broken"):
+        await house.router.use("a")
+    assert await house.answers() is None
+    assert house.agents["a"].closed == 1 and house.agents[None].closed == 0
+
+
+async def test_what_runs_at_the_model_before_ends_there() -> None:
+    house = House()
+    before = house.agents[None]
+    before.may_end.clear()
+    running = house.run()
+    await anext(running)
+    await house.router.use("a")
+    assert before.closed == 0 and await house.answers() == "a"
+    await house.router.release("t")
+    assert before.released == house.agents["a"].released == ["t"]
+    before.may_end.set()
+    assert [event async for event in running] == []
+    assert before.closed == 1
+
+
+async def test_closed_while_another_model_loads_it_closes_that_too() -> None:
+    house = House()
+    house.may_load.clear()
+    using = asyncio.create_task(house.router.use("a"))
+    while "a" not in house.agents:
+        await asyncio.sleep(0)
+    await house.router.close()
+    assert house.agents["a"].closed == 1
+    using.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    assert house.agents[None].closed == 1
+
+
+async def test_an_agent_with_a_model_of_its_own_is_told_from_one_with_a_choice() -> None:
+    house = House()
+    assert await use_model(house.router, "a") == ModelInfo("a", 8192)
+    assert await use_model(Named("b"), "a") is None

@@ -69,7 +69,8 @@ async def loading(window: Window) -> None:
 
 async def no_model(window: Window) -> None:
     window.agent.end_load(NoModelError("No model is here. Give one with --model FILE.gguf."))
-    await window.until(lambda: "No model" in window.status)
+    await window.sees("Qwen3-4B-GGUF")  # all models are listed
+    await window.sees("Give one with")
 
 
 async def an_answer(window: Window) -> None:

@@ -1,0 +1,68 @@
+"""What the list of models offers: files on this computer, and downloads. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from koel_tui.ui import cells
+from koel_tui.ui.saved import has_words
+
+if TYPE_CHECKING:
+    from koel_tui.models import FoundModel
+    from koel_tui.models.recommended import Recommended
+
+_REPOSITORY = re.compile(r"\s*([\w.-]+/[\w.-]+)(?:\s+(\S+))?\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A line of the list: a model's file, or a repository it can be downloaded from, or neither.
+
+    `file` is the one of the repository that is meant, or a part of its name.
+    """
+
+    title: str
+    aside: str = ""
+    path: Path | None = None
+    repo: str = ""
+    file: str | None = None
+
+    @property
+    def takeable(self) -> bool:
+        """Whether there is something to choose."""
+        return self.path is not None or bool(self.repo)
+
+    def matches(self, words: Sequence[str]) -> bool:
+        """Say whether these words are in the line; one that only says something always is."""
+        return not self.takeable or has_words(f"{self.title} {self.aside}", words)
+
+
+LOOKING = ModelChoice("Looking for models on this computer…")
+NOTHING_FOUND = ModelChoice("No model was found on this computer")
+NO_STARTER = ModelChoice('Starter model: pip install "koel-tui[starter]"', "not here")
+
+
+def here(model: "FoundModel", works: bool) -> ModelChoice:
+    """Return the line of a model on this computer; `works` is one that was tried."""
+    said = [str(model.source), cells.size(model.size_bytes), *(["works"] if works else [])]
+    return ModelChoice(model.name, " · ".join(said), model.path.absolute())
+
+
+def download(model: "Recommended") -> ModelChoice:
+    """Return the line of a model that is worth a download."""
+    return ModelChoice(f"↓ {model.repo}", f"~{cells.size(model.size_bytes)}", repo=model.repo)
+
+
+def file_of(repo: str, file: str) -> ModelChoice:
+    """Return the download of one file of a repository."""
+    return ModelChoice(f"↓ {file}", repo=repo, file=file)
+
+
+def asked_for(text: str) -> ModelChoice | None:
+    """Return the download that was typed as OWNER/NAME or OWNER/NAME FILE; None when none was."""
+    found = _REPOSITORY.fullmatch(text)
+    if found is None:
+        return None
+    return ModelChoice(f"↓ {text.strip()}", "Hugging Face", repo=found[1], file=found[2])

@@ -1,0 +1,208 @@
+"""The models to choose from, and the download of one."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from time import monotonic
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from koel_tui.text import safe_line
+from koel_tui.ui import cells
+from koel_tui.ui.fetching import Fetching, Progress
+from koel_tui.ui.keys import leaving
+from koel_tui.ui.model_choices import (
+    LOOKING,
+    NO_STARTER,
+    NOTHING_FOUND,
+    ModelChoice,
+    asked_for,
+    download,
+    file_of,
+    here,
+)
+from koel_tui.ui.picker import Picker, Wording
+
+_BATCH_S = 0.2
+"""Seconds after which what was found so far is listed."""
+_INTERVAL = 0.2
+_BAR = 16
+_FEWEST_LINES = 3
+"""Lines that news leave to the list, however long they are."""
+_STOPS = "del stops it"
+
+
+class ModelPanel(Picker[ModelChoice]):
+    """Lists models. Returns a file to run, or None; a download goes on when the panel is left."""
+
+    WORDING = Wording(
+        "Choose a model",
+        "Type to find one, or OWNER/NAME of Hugging Face",
+        "Nothing to choose",
+        "takes it",
+        "No model has these words: OWNER/NAME [FILE] downloads one",
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        leaving("model"),
+        Binding("delete,ctrl+d", "stop", show=False, priority=True),
+    ]
+
+    def __init__(
+        self, fetching: Fetching, problem: str, get: Callable[[ModelChoice], None]
+    ) -> None:
+        """Make the panel; `problem` is why it is shown, `get` begins a download."""
+        super().__init__([LOOKING])
+        self._fetching = fetching
+        self._problem = problem
+        self._get = get
+        self._news = Static(id="news")
+        self._news.display = False
+        self._told = Content()
+        self._files: list[ModelChoice] = []
+        """Of which one is meant, where that was not clear."""
+
+    def parts(self) -> Iterable[Widget]:
+        """Return the field, the list, and what there is to say."""
+        return self._find, self._list, self._news
+
+    def on_mount(self) -> None:
+        """Begin to look for models, and to watch the download."""
+        self.run_worker(self._look())
+        self.set_interval(_INTERVAL, self._tell)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Write the news anew for the width there now is."""
+        self.call_after_refresh(self._tell)
+
+    @property
+    def room(self) -> int:
+        """How many lines the list may have: those that the news leave."""
+        return max(1, super().room - self._lines(self._told))
+
+    def found(self, typed: str) -> list[ModelChoice]:
+        """Return what is listed, with the download that was typed."""
+        asked = asked_for(typed)
+        words = typed.casefold().split()
+        files = [choice for choice in self._files if choice.matches(words)]
+        return [*([asked] if asked else []), *files, *super().found(typed)]
+
+    def take(self, choice: ModelChoice | None) -> None:
+        """Leave with a file, or begin a download."""
+        if choice is None or choice.path is not None:
+            self.dismiss(choice)
+        elif self._fetching.progress.running:
+            self.notify(f"One download at a time: {_STOPS}.", markup=False)
+        else:
+            self._problem = ""
+            self._get(choice)
+            self._tell()
+
+    def action_stop(self) -> None:
+        """Stop the download; what has come is kept."""
+        self._problem = ""
+        self._fetching.stop()
+
+    async def _look(self) -> None:
+        """List models as they are found; the downloads come last, when nothing moves any more."""
+        found: list[ModelChoice] = []
+        models = _on_this_computer()
+        try:
+            while batch := await asyncio.to_thread(_batch, models):
+                found += batch
+                self._list_anew([*found, LOOKING])
+        except Exception as error:  # the downloads are to be had all the same
+            self._problem = f"Not all models can be listed: {error}"
+        from koel_tui.models.recommended import RECOMMENDED
+
+        self._list_anew([*(found or [NOTHING_FOUND]), *map(download, RECOMMENDED)])
+
+    def _list_anew(self, choices: list[ModelChoice]) -> None:
+        """List more than before, with the same line highlighted."""
+        before = self.highlighted
+        self.offer(choices)
+        if before in self._shown:
+            self._list.highlighted = self._shown.index(before)
+
+    def _tell(self) -> None:
+        progress = self._fetching.progress
+        files = [file_of(progress.repo, file) for file in progress.files]
+        if files != self._files:
+            self._files = files
+            self._find.value = ""  # what was typed there has its answer
+            self._fill()
+        news = self._said(progress)
+        if not news.is_same(self._told):
+            self._told = news
+            self._news.update(news)
+            self._news.display = bool(news.plain)
+            self._list.styles.max_height = self.room
+
+    def _said(self, progress: Progress) -> Content:
+        problem = "" if progress.running else self._problem or progress.problem
+        if not problem:
+            return news_of(progress, self._width)
+        lines = max(1, super().room - _FEWEST_LINES)
+        most = self._width * lines * 4 // 5  # lines end where words do
+        return Content.styled(safe_line(problem, max(1, most)), "$text-error")
+
+    def _lines(self, news: Content) -> int:
+        return len(news.wrap(max(1, self._width))) if news.plain else 0
+
+    @property
+    def _width(self) -> int:
+        return self._panel.scrollable_content_region.width
+
+
+def news_of(progress: Progress, width: int) -> Content:
+    """Return what to say of a download, in lines of this width."""
+    name, figures = safe_line(progress.name, 60), progress.figures
+    match progress.phase:
+        case "asking":
+            return Content(f"Asking Hugging Face for {name}… · {_STOPS}")
+        case "coming":
+            line = f"{cells.bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
+            return Content(f"{cells.fit(f'Downloading {name}', width)}\n{line}")
+        case "stopping":
+            return Content("Stopping… What has come is kept.")
+        case "trying":
+            return Content(f"{name} is whole. Trying it… · {_STOPS}")
+        case "stopped" if progress.total and progress.done >= progress.total:
+            return Content(f"{name} is whole, but was not tried. It is listed next time.")
+        case "stopped":
+            at = f" at {progress.fraction:.0%}".replace("%", " %") if progress.total else ""
+            return Content(f"Stopped{at}. What has come is kept: chosen again, it goes on.")
+        case _:
+            return Content()
+
+
+def _on_this_computer() -> Iterator[ModelChoice]:
+    """Yield the models on this computer, the starter first or how to get it."""
+    from koel_tui.models import Source
+    from koel_tui.models.discovery import each_model
+    from koel_tui.models.own import model_files
+    from koel_tui.models.probe import passed_models
+    from koel_tui.settings import load_settings
+
+    passed = passed_models()
+    models = each_model(load_settings().model_folders)
+    first = next(models, None)
+    if first is None or first.source is not Source.STARTER:
+        yield NO_STARTER
+    for model in chain([first] if first else [], models):
+        yield here(model, passed.recall(model_files(model.path)) is not None)
+
+
+def _batch(models: Iterator[ModelChoice]) -> list[ModelChoice]:
+    """Return what comes of the models within a moment; nothing when there are no more."""
+    end = monotonic() + _BATCH_S
+    batch = []
+    for model in models:
+        batch.append(model)
+        if monotonic() > end:
+            break
+    return batch
