@@ -21,6 +21,8 @@ _CHARACTERS_PER_TOKEN = 4
 _LONGEST_DROP = 4096
 _BEGINS_PATH = ("/", "~/", "file:", "'", '"')
 _NAME_CELLS = 28
+_NAME_CHARACTERS = 40
+"""Of a name whose marks take no cells, which would make a token of any length."""
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -55,7 +57,8 @@ class Attachment:
         """What stands for it in the prompt."""
         name = self.name.rpartition("/")[2].replace("[", "(").replace("]", ")")
         number = count(self.tokens) if self.counted else f"~{count(self.tokens)}"
-        return f"{fit(name, _NAME_CELLS)} · {number} token{'' if self.tokens == 1 else 's'}"
+        name = fit(name[:_NAME_CHARACTERS], _NAME_CELLS)
+        return f"{name} · {number} token{'' if self.tokens == 1 else 's'}"
 
     @property
     def framed(self) -> str:

@@ -110,7 +110,7 @@ class Library(Picker[SavedThread]):
         self._state.update(Content(safe_line(text)))
 
     def _chosen(self, index: int) -> SavedThread | None:
-        return thread_of(self._lines[index])
+        return thread_of(self._lines[index]) if index < len(self._lines) else None
 
     def _fill(self) -> None:
         before, place = self._under_cursor, self._list.highlighted or 0

@@ -105,18 +105,25 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
 
     @on(Input.Submitted)
     def _take_highlighted(self) -> None:
-        self._list.action_select()
+        # At once: told by the list, it would come when the next letter has made another list.
+        choice = self.highlighted
+        if choice is not None and choice.takeable:
+            self._leave_with(choice)
 
     @on(OptionList.OptionSelected)
     def _take(self, event: OptionList.OptionSelected) -> None:
+        if event.option in self._list.options:  # else the list is another one by now
+            self._leave_with(self._chosen(self._list.options.index(event.option)))
+
+    def _leave_with(self, choice: Chosen | None) -> None:
         if self.is_current:  # a key pressed right before may have left already
-            self.dismiss(self._chosen(event.option_index))
+            self.dismiss(choice)
 
     @property
     def highlighted(self) -> Chosen | None:
         """What would be chosen now."""
         place = self._list.highlighted
-        return None if place is None else self._shown[place]
+        return None if place is None else self._chosen(place)
 
     def offer(self, choices: Sequence[Chosen]) -> None:
         """List something else; with nothing to choose from, leave."""

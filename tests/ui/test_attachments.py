@@ -101,7 +101,8 @@ class TestFraming:
         assert framed("a.md", "x\n````\ny") == "a.md:\n`````\nx\n````\ny\n`````\n"
 
     def test_a_hostile_name_makes_a_token_that_is_found_again(self) -> None:
-        for name in (EVERYTHING, "a[b]#3]\x1b[31m\n.txt", "\udcff\u202e", "m" + "\u0301" * 30, ""):
+        names = (EVERYTHING, "a[b]#3]\x1b[31m\n.txt", "\udcff\u202e", "m" + "\u0301" * 30, "")
+        for name in (*names, ("a" + "\u0301" * 3) * 25):
             attached = Attachment(shown_name(name), "text", 1_234, counted=False)
             pastes = Pastes()
             token = pastes.attach(attached.label, attached.framed)

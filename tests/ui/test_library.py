@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.content import Content
-from textual.widgets import OptionList, Static
+from textual.widgets import Input, OptionList, Static
 
 from koel_tui.agents import Snapshots
 from koel_tui.protocol import ChatState, Message
@@ -107,6 +107,31 @@ async def test_titles_are_filtered_at_once_and_the_text_below_them(
         await window.type("xyz")
         await window.sees("No thread has these words")
         assert listed(window) == []
+
+
+async def test_letters_typed_after_enter_take_no_other_thread(storage: JsonFileStorage) -> None:
+    await titled(storage, "One", "Two", "Three")
+    async with on(storage) as window:
+        panel = await library(window)
+        await window.press("down", "down")
+        panel._find.post_message(Input.Submitted(panel._find, ""))  # as the key does in its turn
+        await window.press("h", "r")
+        await window.has_tabs("1 One")
+
+
+async def test_a_line_clicked_in_a_list_that_is_another_by_now_is_not_taken(
+    storage: JsonFileStorage,
+) -> None:
+    await titled(storage, "One", "Two", "Three")
+    async with on(storage) as window:
+        panel = await library(window)
+        late = OptionList.OptionSelected(panel._list, panel._list.options[2], 2)
+        await window.type("three")
+        panel.post_message(late)
+        await window.handled()
+        assert window.app.screen is panel
+        panel.post_message(OptionList.OptionSelected(panel._list, panel._list.options[0], 0))
+        await window.has_tabs("1 Three")
 
 
 async def test_a_hit_opens_its_thread_at_the_message(storage: JsonFileStorage) -> None:
