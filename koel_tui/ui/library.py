@@ -85,11 +85,15 @@ class Library(Picker[SavedThread]):
         self._preview = Preview(actions.state_of)
         self._columns = Horizontal(self._list, self._preview, id="columns")
         self._state = Static(id="state")
-        self._keys = Static(_KEYS, id="keys")
+        self._keys = Static(id="keys")
 
     def parts(self) -> Iterable[Widget]:
         """Return the field, what is known of the search, the list beside the preview, the keys."""
         return self._find, self._state, self._columns, self._keys
+
+    def on_mount(self) -> None:
+        """Show what can be done."""
+        self._show_keys()
 
     # What is listed
 
@@ -105,6 +109,9 @@ class Library(Picker[SavedThread]):
 
     def _tell_state(self) -> None:
         self._say(self._search.state)
+
+    def _show_keys(self) -> None:
+        self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted else _KEYS)
 
     def _say(self, text: str) -> None:
         self._state.update(Content(safe_line(text)))
@@ -229,7 +236,7 @@ class Library(Picker[SavedThread]):
             self.notify(problem, severity="error", markup=False)
         finally:
             self._acting = False
-        self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted else _KEYS)
+        self._show_keys()
         self._fill()
         if done.thread is not None:
             self._go_to(done.thread)
