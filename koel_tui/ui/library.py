@@ -17,7 +17,7 @@ from koel_tui.ui.exporting import FORMATS, FormatPicker
 from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.panels import TrashPicker
-from koel_tui.ui.picker import MOST_SHOWN, Picker, Wording
+from koel_tui.ui.picker import MOST_SHOWN, Field, Picker, Wording
 from koel_tui.ui.preview import Preview
 from koel_tui.ui.renaming import TitlePanel
 from koel_tui.ui.saved import SavedThread
@@ -43,11 +43,10 @@ class _Done:
     thread: SavedThread | None = None
 
 
-class _Field(Input):
+class _Field(Field):
     """A field that leaves ctrl+d to the list; the delete key deletes letters."""
 
-    # In its turn: what has priority would overtake the key that moves the cursor to the thread.
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+d", "screen.delete", show=False)]
+    LEFT = Field.LEFT | {"ctrl+d"}
 
 
 class Library(Picker[SavedThread]):

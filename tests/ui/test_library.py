@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from textual.content import Content
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import OptionList, Static
 
 from koel_tui.agents import Snapshots
 from koel_tui.protocol import ChatState, Message
@@ -115,11 +115,16 @@ async def test_titles_are_filtered_at_once_and_the_text_below_them(
 async def test_letters_typed_after_enter_take_no_other_thread(storage: JsonFileStorage) -> None:
     await titled(storage, "One", "Two", "Three")
     async with on(storage) as window:
-        panel = await library(window)
-        await window.press("down", "down")
-        panel._find.post_message(Input.Submitted(panel._find, ""))  # as the key does in its turn
-        await window.press("h", "r")
+        await library(window)
+        await window.press("down", "down", "enter", "h", "r")
         await window.has_tabs("1 One")
+        await library(window)
+        await window.press("t", "down", "enter", "w")
+        await window.has_tabs("1 One", "2 Two")
+        await library(window)
+        await window.press("down", "down", "h", "ctrl+d")  # of those with an h the first
+        await lists(window)
+        assert [each.id for each in await storage.trashed()] == ["Three"]
 
 
 async def test_a_line_clicked_in_a_list_that_is_another_by_now_is_not_taken(
