@@ -58,13 +58,17 @@ def settles(names: Iterable[str]) -> bool:
 
 
 def _lines() -> list[str]:
+    return _text().split("\n")  # where TOML ends a line: splitlines() knows more ends
+
+
+def _text() -> str:
     try:
-        return paths.config_file().read_text("utf-8", "replace").splitlines()
+        return paths.config_file().read_text("utf-8", "replace")
     except OSError:
-        return []
+        return ""
 
 
 def _configured() -> Mapping[str, Any]:
     import tomllib
 
-    return tomllib.loads("\n".join(_lines()))
+    return tomllib.loads(_text())

@@ -126,7 +126,7 @@ def load_settings(**flags: Any) -> Settings:
     except UnreadableVariable as error:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
         raise unusable([name], "Text that is not JSON, which it has to be there") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"Cannot read {paths.config_file()}: {error}.") from None
 
 

@@ -1,7 +1,7 @@
 """The saved threads that a shell offers while their name is typed."""
 
-import asyncio
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -35,7 +35,7 @@ def _offered(begun: str, *, trash: bool) -> Items:
     from click.shell_completion import CompletionItem
 
     try:
-        rows = asyncio.run(_summaries(trash=trash))
+        rows = _summaries(trash=trash)
     except Exception:
         return []  # in the middle of a command line there is no place for what is wrong
     titles = Counter(row.title or row.preview for row in rows)
@@ -56,14 +56,16 @@ def _can_be_typed(name: str) -> bool:
     return plain and bool(name) and not name.startswith("-")
 
 
-async def _summaries(*, trash: bool) -> "list[Summary]":
+def _summaries(*, trash: bool) -> "list[Summary]":
     from koel_tui import paths
     from koel_tui.cli.chat import KEY_FILE
 
     directory = paths.threads_dir()
     if not directory.is_dir() or (directory / KEY_FILE).exists():
         return []  # nothing is made here, and no passphrase asked for
-    from koel_tui.storage import JsonFileStorage
+    from koel_tui.storage.glance import glance
+    from koel_tui.storage.record import newest_first
 
-    storage = JsonFileStorage(directory)
-    return await (storage.trashed() if trash else storage.summaries(_MOST))
+    if trash:
+        return list(glance(directory, "trash"))
+    return newest_first(islice(glance(directory), _MOST))

@@ -119,17 +119,19 @@ class _Transfer:
     def run(self) -> None:
         """Bring the file, check it and put it in its place."""
         self._target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._is_here():
-            return
         path = unfinished_path(self._target, self._file.sha256)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
-            self._lock(file)
-            self._read(file)
-            self._fetch(file)
-            file.flush()
-            self._check(path)
-            put_in_place(path, self._target)
+        while not self._is_here():
+            with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
+                self._lock(file)
+                if not _is_at(file, path):
+                    continue  # another download has just put it in its place
+                self._read(file)
+                self._fetch(file)
+                file.flush()
+                self._check(file, path)
+                put_in_place(path, self._target)
+                return
 
     def _is_here(self) -> bool:
         """Whether the very file is in its place already."""
@@ -191,9 +193,13 @@ class _Transfer:
         if self._have < self._file.size_bytes:
             raise BrokenOffError(f"The server sent less of {self._file.name} than there is.")
 
-    def _check(self, path: Path) -> None:
+    def _check(self, file: BinaryIO, path: Path) -> None:
+        if not _is_at(file, path):
+            raise DownloadError(
+                f"Somebody has removed what had come of {self._file.name}. Run the same again."
+            )
         if self._digest.hexdigest() != self._file.sha256:
-            path.unlink()
+            path.unlink(missing_ok=True)
             raise DownloadError(
                 f"What has come of {self._file.name} is not what {self._file.repo} says it is "
                 "(its SHA-256 differs), so it is removed. Try again."
@@ -201,7 +207,7 @@ class _Transfer:
         try:
             check_gguf(path)
         except ModelFileError as error:
-            path.unlink()
+            path.unlink(missing_ok=True)
             raise ModelFileError(self._target, error.reason) from None
 
     def _take(self, piece: bytes) -> None:
@@ -220,6 +226,13 @@ class _Transfer:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise DownloadStopped
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Say whether an open file still has this name."""
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    return False
 
 
 def _size(path: Path) -> int:

@@ -5,9 +5,12 @@ every count bounded, so that a hostile file costs neither memory nor time.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import os
 import struct
 from pathlib import Path
 from typing import BinaryIO
+
+from koel_tui.files import open_plain
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -43,8 +46,8 @@ def check_gguf(path: Path) -> None:
     try:
         if path.is_dir():
             raise ModelFileError(path, "it is a directory")
-        with path.open("rb") as file:
-            size = path.stat().st_size
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise ModelFileError(path, "the file is empty")
             if file.read(4) != _MAGIC:

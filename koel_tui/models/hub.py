@@ -1,5 +1,6 @@
 """Hugging Face: what a repository offers, and its files over HTTP."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +11,14 @@ from koel_tui.models.parts import is_model_name, part_of
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, ModelInfo
 
 _PREFERRED = "q4_k_m"
 _TIMEOUT_S = 15.0
 _MOST_NAMED = 30
+_SHA256 = re.compile("[0-9a-f]{64}")
+_ODD = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What an answer that is not what Hugging Face sends leads to, in its library and here."""
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -63,23 +67,20 @@ class Hub:
 
         Raises `DownloadError`.
         """
-        with _explained(repo):
-            info = self._api().model_info(repo, files_metadata=True, timeout=_TIMEOUT_S)
-        offered = {
-            each.rfilename: each
-            for each in info.siblings or []
-            if is_model_name(PurePosixPath(each.rfilename).name)
-        }
-        files = []
-        for name in _chosen(repo, tuple(offered), wanted):
-            lfs = getattr(offered.get(name), "lfs", None)
-            if not _is_tame(name) or lfs is None or not info.sha:
-                raise NotOfferedError(
-                    f"{repo} offers no {safe_line(name)} whose contents can be checked. "
-                    "Choose another file."
-                )
-            files.append(HubFile(repo, info.sha, name, int(lfs.size), str(lfs.sha256)))
-        return tuple(files)
+        _connect()
+        try:
+            with _explained(repo):
+                info = self._api().model_info(repo, files_metadata=True, timeout=_TIMEOUT_S)
+            return _files(repo, info, wanted)
+        except OSError as error:
+            raise DownloadError(
+                f"Cannot ask for {safe_line(repo)}: {safe_line(str(error))}. Set that right first."
+            ) from error
+        except _ODD as error:
+            raise DownloadError(
+                f"The server answered something else for {safe_line(repo)} than Hugging Face does. "
+                "Check HF_ENDPOINT and the proxy, or try again later."
+            ) from error
 
     @contextmanager
     def opened(self, file: HubFile, begin: int) -> Iterator[tuple[int, Iterator[bytes]]]:
@@ -106,6 +107,41 @@ class Hub:
         from huggingface_hub import HfApi
 
         return HfApi(endpoint=self._endpoint, library_name="koel-chat")
+
+
+def _connect() -> None:
+    """Make what all connections share. Raises `DownloadError` where it cannot be as it is set."""
+    from huggingface_hub import get_session
+
+    try:
+        get_session()
+    except (OSError, ValueError) as error:
+        raise DownloadError(
+            f"Cannot connect to anything: {safe_line(str(error))}. "
+            "Check SSL_CERT_FILE, SSL_CERT_DIR and HTTPS_PROXY."
+        ) from error
+
+
+def _files(repo: str, info: "ModelInfo", wanted: str | None) -> tuple[HubFile, ...]:
+    """Return the files of the model that is meant. Raises `NotOfferedError`, and `_ODD`."""
+    offered = {
+        each.rfilename: each
+        for each in info.siblings or []
+        if is_model_name(PurePosixPath(each.rfilename).name)
+    }
+    files = []
+    for name in _chosen(repo, tuple(offered), wanted):
+        lfs = getattr(offered.get(name), "lfs", None)
+        if not _is_tame(name) or lfs is None or not info.sha or not _SHA256.fullmatch(lfs.sha256):
+            raise NotOfferedError(
+                f"{repo} offers no {safe_line(name)} whose contents can be checked. "
+                "Choose another file."
+            )
+        size = int(lfs.size)
+        if size < 0:
+            raise ValueError("a file of less than nothing")
+        files.append(HubFile(repo, str(info.sha), name, size, lfs.sha256))
+    return tuple(files)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from koel_tui.files import open_plain
 from koel_tui.models.walk import files_below
 
 _LARGEST_MANIFEST = 1024 * 1024
@@ -37,7 +38,7 @@ def ollama_models(root: Path) -> Iterator[tuple[str, Path]]:
 def _weights(manifest: Path) -> str | None:
     """Return the hash of the weights a manifest names, None when it names none."""
     try:
-        with manifest.open("rb") as file:
+        with open_plain(manifest) as file:
             text = file.read(_LARGEST_MANIFEST + 1)
         if len(text) > _LARGEST_MANIFEST:
             return None
@@ -54,7 +55,7 @@ def _weights(manifest: Path) -> str | None:
 
 def _is_gguf(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False

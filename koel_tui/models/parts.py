@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass
 
-_PART = re.compile(r"(?P<base>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf", re.IGNORECASE)
+_PART = re.compile(
+    r"(?P<base>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<ending>\.gguf)", re.IGNORECASE
+)
 _MOST_PARTS = 1000
 
 
@@ -14,10 +16,11 @@ class Part:
     base: str
     number: int
     total: int
+    ending: str = ".gguf"
 
     def name(self, number: int) -> str:
         """Return the file name of another part."""
-        return f"{self.base}-{number:05}-of-{self.total:05}.gguf"
+        return f"{self.base}-{number:05}-of-{self.total:05}{self.ending}"
 
     def names(self) -> tuple[str, ...]:
         """Return the file names of all parts, in order."""
@@ -29,7 +32,7 @@ def part_of(name: str) -> Part | None:
     found = _PART.fullmatch(name)
     if found is None:
         return None
-    part = Part(found["base"], int(found["number"]), int(found["total"]))
+    part = Part(found["base"], int(found["number"]), int(found["total"]), found["ending"])
     return part if 1 <= part.number <= part.total <= _MOST_PARTS else None
 
 

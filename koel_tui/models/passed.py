@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -52,8 +52,13 @@ class PassedModels:
 
     def recall(self, files: Sequence[Path]) -> Traits | None:
         """Return what is known of files that look as they did when they passed."""
+        return next(self.recall_each([files]))
+
+    def recall_each(self, models: Iterable[Sequence[Path]]) -> Iterator[Traits | None]:
+        """Yield the same for the files of each of these models; the memory is read once."""
         memory = self._read()
-        return memory.traits.get(memory.looks.get(_look(files), ""))
+        for files in models:
+            yield memory.traits.get(memory.looks.get(_look(files), ""))
 
     def recall_hash(self, digest: str) -> Traits | None:
         """Return what is known of files with these contents."""

@@ -139,7 +139,7 @@ def _judged(code: int, output: str, errors: str, seconds: float) -> Verdict:
         said: Any = json.loads(output)
         reason, architecture = str(said["reason"]), str(said.get("architecture", ""))
         tokens = int(said.get("context_tokens", 0))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         return Verdict(False, "the trial said nothing that can be read", seconds=seconds)
     return Verdict(not reason, reason, architecture, tokens, seconds)
 

@@ -29,8 +29,10 @@ class DamagedThread:
 class Quarantine:
     """The damaged files of one directory and their copies in its subdirectory `quarantine`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, copying: bool = True) -> None:
+        """Make the quarantine; without `copying` damaged files are found, and nothing is made."""
         self._directory = directory / "quarantine"
+        self._copying = copying
         self._found: dict[Path, tuple[Signature, DamagedThread]] = {}
 
     @property
@@ -46,7 +48,7 @@ class Quarantine:
     def take(self, path: Path, reason: str, signature: Signature, data: bytes | None) -> None:
         """Report a damaged file and copy its bytes aside, where they could be read."""
         if not self.knows(path, signature):
-            copy = None if data is None else self._copy(path, data)
+            copy = self._copy(path, data) if self._copying and data is not None else None
             self._found[path] = (signature, DamagedThread(path, reason, copy))
 
     def release(self, path: Path) -> None:

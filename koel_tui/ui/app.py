@@ -26,6 +26,7 @@ from koel_tui.ui.themes import OwnThemes
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
     from koel_tui.ui.saved import SavedThread
+    from koel_tui.ui.thread_actions import ThreadActions
 
 _QUIT_WITHIN = 2.0
 _LOOK_INTERVAL = 1.0
@@ -62,6 +63,7 @@ class KoelApp(ConversingApp):
         self._wanted_theme = theme
         self._own_themes = OwnThemes(themes, lambda problem: self._tell(problem, "warning"))
         self._flags = flags or {}
+        self._actions: ThreadActions | None = None
         self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
@@ -224,7 +226,11 @@ class KoelApp(ConversingApp):
         from koel_tui.ui.library import Library
         from koel_tui.ui.thread_actions import ThreadActions
 
-        actions = ThreadActions(backend, self._desk, self.changed)
+        if self._actions is None:
+            self._actions = ThreadActions(
+                backend, self._desk, self.changed, lambda problem: self._tell(problem, "error")
+            )
+        actions = self._actions
         threads = await self._listed(actions.threads())
         await self.push_screen(Library(threads, actions, lambda: self._startup.aside), self._picked)
 
@@ -284,4 +290,6 @@ class KoelApp(ConversingApp):
         await self._background.close()
         await self._startup.fetch.close()
         backend, self._startup.backend = self._startup.backend, None
-        return await close_in_time(backend, self._desk, self._memory, self._open_tabs())
+        return await close_in_time(
+            backend, self._desk, self._memory, self._open_tabs(), self._actions
+        )

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import shlex
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from koel_tui.files import NotPlainError, open_plain
 from koel_tui.text import safe_line, safe_text
 from koel_tui.ui.cells import count, fit, size
 
@@ -21,7 +21,8 @@ _CHARACTERS_PER_TOKEN = 4
 _LONGEST_DROP = 4096
 _BEGINS_PATH = ("/", "~/", "file:", "'", '"')
 _NAME_CELLS = 28
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NAME_CHARACTERS = 40
+"""Of a name whose marks take no cells, which would make a token of any length."""
 
 
 class AttachmentError(Exception):
@@ -55,7 +56,8 @@ class Attachment:
         """What stands for it in the prompt."""
         name = self.name.rpartition("/")[2].replace("[", "(").replace("]", ")")
         number = count(self.tokens) if self.counted else f"~{count(self.tokens)}"
-        return f"{fit(name, _NAME_CELLS)} · {number} token{'' if self.tokens == 1 else 's'}"
+        name = fit(name[:_NAME_CHARACTERS], _NAME_CELLS)
+        return f"{name} · {number} token{'' if self.tokens == 1 else 's'}"
 
     @property
     def framed(self) -> str:
@@ -101,11 +103,11 @@ def read_text(path: Path, name: str) -> str:
     Raises `AttachmentError`, which calls it by `name`.
     """
     try:
-        with os.fdopen(os.open(path, _READ), "rb") as file:
+        with open_plain(path) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise AttachmentError(f"{name} is not a file. Choose a text file.")
             data = file.read(MAX_BYTES + 1)
+    except NotPlainError as error:
+        raise AttachmentError(f"{name} is not a file. Choose a text file.") from error
     except (OSError, ValueError) as error:  # a name with a zero byte is the latter
         why = getattr(error, "strerror", None) or error
         raise AttachmentError(f"{name} cannot be read: {why}. Choose another file.") from error

@@ -203,6 +203,11 @@ class Desk:
         """Bring back no tab of this thread: it is thrown away."""
         self._closed = [closed for closed in self._closed if closed.thread_id != thread_id]
 
+    async def ended(self, thread_id: str, within: float) -> bool:
+        """Wait for the session of a closed tab of this thread; say whether it has ended in time."""
+        ending = self._closing.get(thread_id)
+        return ending is None or bool((await asyncio.wait([ending], timeout=within))[0])
+
     async def settle(self) -> None:
         """Wait until the sessions of closed tabs have ended."""
         if self._closing:

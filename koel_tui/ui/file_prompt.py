@@ -25,6 +25,8 @@ from koel_tui.ui.prompt import Prompt
 _ABOVE = 4
 """Rows above the prompt that are not lines of the list: its frame, and the tabs."""
 _HERE = Path()
+_PATIENCE = 1.5
+"""Seconds a key waits for the files: longer than a walk takes, unless the disk does not answer."""
 _PICKS = "enter attaches · esc leaves"
 
 
@@ -167,9 +169,15 @@ class FilePrompt(Prompt):
         if key not in ("enter", "tab", "up", "down", "escape"):
             return False
         if key != "escape":
-            await asyncio.wait([search.files])
+            await asyncio.wait([search.files], timeout=_PATIENCE)
             if self._current_search() is not search:
                 return True  # whatever came between, the key was not meant for it
+            if not search.files.done():
+                self._leave()
+                self.notify(
+                    "Looking for files takes too long here. Drop one instead.", markup=False
+                )
+                return True
         if search.files.done() and not search.shown:
             self._leave()
             return False

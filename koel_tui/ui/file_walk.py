@@ -26,7 +26,7 @@ class FoundFile:
 def text_files(folder: Path, most: int = MOST_WALKED) -> list[FoundFile]:
     """Return the text files under a folder, the nearest first; it looks at `most` names at most.
 
-    What is hidden is left out, and so is what links lead to outside the tree.
+    What is hidden is left out, and so are links: they lead out of the tree, or to what is listed.
     """
     found: list[FoundFile] = []
     end = monotonic() + _PATIENCE
@@ -43,7 +43,7 @@ def text_files(folder: Path, most: int = MOST_WALKED) -> list[FoundFile]:
             with suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{path}/")
-                elif entry.is_file() and _is_text(entry):
+                elif entry.is_file(follow_symlinks=False) and _is_text(entry):
                     found.append(FoundFile(path, path.casefold()))
     return found
 

@@ -32,6 +32,22 @@ _SAME = {
 }
 """Keys for which most terminals send another one."""
 
+_IN_LISTS = frozenset({"up", "down", "pageup", "pagedown"})
+PANEL_KEYS: Mapping[str, frozenset[str]] = {
+    "tab.open": _IN_LISTS
+    | {"f2", "ctrl+r", "ctrl+d", "f8", "ctrl+z", "ctrl+s", "f7", "ctrl+t", "f9"},
+    "tab.find": _IN_LISTS,
+    "tab.beside": _IN_LISTS,
+    "links": _IN_LISTS,
+    "save.code": _IN_LISTS,
+    "queue": _IN_LISTS | {"delete", "ctrl+d"},
+    "thread.settings": frozenset({"ctrl+o", "ctrl+s", "up", "down"}),
+}
+"""What keys do something in the panel that a key opens, so that it could not be left with them.
+
+Said here because the panels are not imported before the first paint.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyMap:
@@ -67,6 +83,7 @@ def keymap_of(chosen: Mapping[str, str]) -> KeyMap:
     window = tuple(changed.get(key.id, key) for key in KEYS)
     prompt = tuple(changed.get(key.id, key) for key in PROMPT_KEYS)
     _check_twice((*window, *prompt), changed)
+    _check_panels(changed)
     return KeyMap(window, prompt, tuple(changed.values()))
 
 
@@ -131,6 +148,17 @@ def _check_twice(keys: tuple[Key, ...], changed: Mapping[str, Key]) -> None:
                     f'another key, or "{NO_KEY}"',
                 )
             taken[name] = key
+
+
+def _check_panels(changed: Mapping[str, Key]) -> None:
+    for key in changed.values():
+        for name in key.names:
+            if name in PANEL_KEYS.get(key.id, ()):
+                raise _unusable(
+                    key.id,
+                    f"{name} does something else in the panel that it opens, which is left with "
+                    "the same key. Choose another key",
+                )
 
 
 def _unknown(name: str, own: Mapping[str, Key]) -> str:

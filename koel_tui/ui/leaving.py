@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from koel_tui.ui.desk import Desk
     from koel_tui.ui.memory import Memory
     from koel_tui.ui.open_tabs import OpenTabs
+    from koel_tui.ui.thread_actions import ThreadActions
 
 CLOSE_DEADLINE = 5.0
 """Seconds that saving and unloading may take; after that the window ends all the same."""
@@ -67,14 +68,23 @@ class Signals:
 
 
 async def close_in_time(
-    backend: "Backend | None", desk: "Desk", memory: "Memory", tabs: "OpenTabs"
+    backend: "Backend | None",
+    desk: "Desk",
+    memory: "Memory",
+    tabs: "OpenTabs",
+    actions: "ThreadActions | None" = None,
 ) -> str:
-    """Save and end everything, and return what of it failed; empty when nothing did."""
+    """Save and end everything, and return what of it failed; empty when nothing did.
+
+    `actions` are those whose changes of saved threads may still be under way.
+    """
     failed = ""
     try:
         async with asyncio.timeout(CLOSE_DEADLINE):
             await memory.close(tabs)
             await desk.settle()
+            if actions is not None:
+                await actions.settle()
             if backend is not None:
                 await backend.close()
     except TimeoutError:

@@ -17,7 +17,7 @@ from koel_tui.ui.exporting import FORMATS, FormatPicker
 from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.panels import TrashPicker
-from koel_tui.ui.picker import MOST_SHOWN, Picker, Wording
+from koel_tui.ui.picker import MOST_SHOWN, Field, Picker, Wording
 from koel_tui.ui.preview import Preview
 from koel_tui.ui.renaming import TitlePanel
 from koel_tui.ui.saved import SavedThread
@@ -43,11 +43,10 @@ class _Done:
     thread: SavedThread | None = None
 
 
-class _Field(Input):
+class _Field(Field):
     """A field that leaves ctrl+d to the list; the delete key deletes letters."""
 
-    # In its turn: what has priority would overtake the key that moves the cursor to the thread.
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+d", "screen.delete", show=False)]
+    LEFT = Field.LEFT | {"ctrl+d"}
 
 
 class Library(Picker[SavedThread]):
@@ -85,11 +84,15 @@ class Library(Picker[SavedThread]):
         self._preview = Preview(actions.state_of)
         self._columns = Horizontal(self._list, self._preview, id="columns")
         self._state = Static(id="state")
-        self._keys = Static(_KEYS, id="keys")
+        self._keys = Static(id="keys")
 
     def parts(self) -> Iterable[Widget]:
         """Return the field, what is known of the search, the list beside the preview, the keys."""
         return self._find, self._state, self._columns, self._keys
+
+    def on_mount(self) -> None:
+        """Show what can be done."""
+        self._show_keys()
 
     # What is listed
 
@@ -106,11 +109,14 @@ class Library(Picker[SavedThread]):
     def _tell_state(self) -> None:
         self._say(self._search.state)
 
+    def _show_keys(self) -> None:
+        self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted else _KEYS)
+
     def _say(self, text: str) -> None:
         self._state.update(Content(safe_line(text)))
 
     def _chosen(self, index: int) -> SavedThread | None:
-        return thread_of(self._lines[index])
+        return thread_of(self._lines[index]) if index < len(self._lines) else None
 
     def _fill(self) -> None:
         before, place = self._under_cursor, self._list.highlighted or 0
@@ -229,7 +235,7 @@ class Library(Picker[SavedThread]):
             self.notify(problem, severity="error", markup=False)
         finally:
             self._acting = False
-        self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted else _KEYS)
+        self._show_keys()
         self._fill()
         if done.thread is not None:
             self._go_to(done.thread)

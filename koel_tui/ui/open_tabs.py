@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from koel_tui.ui.pastes import Draft, draft_of
+from koel_tui.ui.pastes import Draft, words_of
 
 _FORMAT = "koel-chat/tabs"
 
@@ -68,4 +68,4 @@ def _tab(value: Any) -> OpenTab:
     thread_id, title = value.get("thread"), value.get("title")
     if not isinstance(title, str) or not isinstance(thread_id, str | None):
         raise ValueError("not a tab")
-    return OpenTab(thread_id, title, draft_of(value.get("draft")))
+    return OpenTab(thread_id, title, words_of(value.get("draft")))

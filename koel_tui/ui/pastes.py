@@ -31,14 +31,27 @@ class Draft:
 
 def draft_of(value: Any) -> Draft:
     """Return the draft in what was read as JSON. Raises ValueError where there is none."""
+    draft = words_of(value)
+    if len(draft.pasted) != len(value.get("pasted", {})):
+        raise ValueError("no pasted text")
+    return draft
+
+
+def words_of(value: Any) -> Draft:
+    """Return the draft in what was read as JSON; a token that stands for nothing is left as text.
+
+    Raises ValueError where there is no draft.
+    """
     text = value.get("text") if isinstance(value, dict) else None
     pasted = value.get("pasted", {}) if isinstance(value, dict) else None
     if not isinstance(text, str) or not isinstance(pasted, dict):
         raise ValueError("no draft")
-    for token, content in pasted.items():
-        if not (_TOKEN.fullmatch(token) and isinstance(content, str)):
-            raise ValueError("no pasted text")
-    return Draft(text, pasted)
+    usable = {
+        token: content
+        for token, content in pasted.items()
+        if _TOKEN.fullmatch(token) and isinstance(content, str)
+    }
+    return Draft(text, usable)
 
 
 def joined(*texts: str) -> str:

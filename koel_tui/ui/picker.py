@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
@@ -17,7 +18,7 @@ from textual.widgets.option_list import Option
 
 from koel_tui.text import safe_line
 from koel_tui.ui.cells import fit
-from koel_tui.ui.inside import unlaid_list
+from koel_tui.ui.inside import bindings_of, unlaid_list
 
 MOST_SHOWN = 200
 
@@ -56,6 +57,36 @@ class Wording:
     unmatched: str = "No title has these words"
 
 
+class Field(Input):
+    """A field over a list, which hears of its keys and of letters in the order they were typed.
+
+    A binding would be looked for when the key has gone all the way up, and letters overtake it.
+    """
+
+    LEFT: ClassVar[frozenset[str]] = frozenset({"up", "down", "pageup", "pagedown"})
+    """Keys that are for the list, though a field has a use for them."""
+
+    class Pressed(Message):
+        """A key that is for the list."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    async def on_key(self, event: events.Key) -> None:
+        """Pass on what is for the list, the way that letters go."""
+        if event.key == "enter":
+            await self.action_submit()
+        elif bindings_of(self.screen, event.key) and (
+            event.key in self.LEFT or not bindings_of(self, event.key)
+        ):
+            self.post_message(self.Pressed(event.key))
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+
 Chosen = TypeVar("Chosen", bound=Choice)
 
 
@@ -63,7 +94,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
     """Shows what there is to choose from; typing narrows the list. Returns one, or None."""
 
     WORDING: ClassVar[Wording]
-    FIELD: ClassVar[type[Input]] = Input
+    FIELD: ClassVar[type[Field]] = Field
     FRAME: ClassVar[int] = 4
     """Lines of the panel that are not the list."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -103,14 +134,27 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
     def _narrow(self) -> None:
         self._fill()
 
+    @on(Field.Pressed)
+    async def _press(self, event: Field.Pressed) -> None:
+        for binding in bindings_of(self, event.key):
+            if self.is_current:
+                await self.run_action(binding.action)
+
     @on(Input.Submitted)
     def _take_highlighted(self) -> None:
-        self._list.action_select()
+        # At once: told by the list, it would come when the next letter has made another list.
+        choice = self.highlighted
+        if choice is not None and choice.takeable:
+            self._leave_with(choice)
 
     @on(OptionList.OptionSelected)
     def _take(self, event: OptionList.OptionSelected) -> None:
+        if event.option in self._list.options:  # else the list is another one by now
+            self._leave_with(self._chosen(self._list.options.index(event.option)))
+
+    def _leave_with(self, choice: Chosen | None) -> None:
         if self.is_current:  # a key pressed right before may have left already
-            self.take(self._chosen(event.option_index))
+            self.take(choice)
 
     def take(self, choice: Chosen | None) -> None:
         """Do what enter does with a choice: leave with it."""
@@ -120,7 +164,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
     def highlighted(self) -> Chosen | None:
         """What would be chosen now."""
         place = self._list.highlighted
-        return None if place is None else self._shown[place]
+        return None if place is None else self._chosen(place)
 
     def offer(self, choices: Sequence[Chosen]) -> None:
         """List something else; with nothing to choose from, leave."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from koel_tui.files import open_plain
 from koel_tui.text import repair
 
 _ENDINGS = (".md", ".txt")
@@ -35,7 +36,7 @@ class Roles:
 
 def _read(file: Path) -> Role | None:
     try:
-        with file.open("rb") as opened:
+        with open_plain(file) as opened:
             data = opened.read(_LONGEST + 1)
     except OSError:
         return None

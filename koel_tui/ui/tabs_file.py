@@ -69,7 +69,7 @@ class TabsFile:
         try:
             return decode(path.read_bytes())
         except ValueError as error:
-            aside = path.with_name(path.name + _DAMAGED)
+            aside = _free(path.with_name(path.name + _DAMAGED))
             path.rename(aside)
             self.problems.append(
                 f"The list of open tabs is damaged ({error}); it is kept as {aside}. "
@@ -92,3 +92,9 @@ class TabsFile:
 
     def _unlock(self, path: Path) -> None:
         os.close(self._locks.pop(path))
+
+
+def _free(path: Path) -> Path:
+    """Return this path, or one with a number behind it that nothing has yet."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in count(2))
+    return path if not path.exists() else next(each for each in numbered if not each.exists())

@@ -97,7 +97,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
         raise ThemeError(f"it cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # no UTF-8, or no TOML
+    except (ValueError, RecursionError) as error:  # no UTF-8, or no TOML
         raise ThemeError(f"it is no TOML: {safe_line(str(error))}") from error
 
 

@@ -1,10 +1,10 @@
 """What is done to saved threads from their list, whether a tab has them open or not."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from koel_tui.storage.exchange import ExportFormat, Thread, export_thread, file_name
 from koel_tui.text import repair
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from koel_tui.ui.desk import Desk
 
 
+T = TypeVar("T")
+
+PATIENCE = 5.0
+"""Seconds in which a tab that was closed has to be saved before its thread can be deleted."""
+
+
 class OpenThreadError(Exception):
     """A thread is open in a tab, and must not be while this is done."""
 
@@ -25,17 +31,37 @@ class OpenThreadError(Exception):
         super().__init__(f"It is open in tab {number}. Close that tab first (alt+w there).")
 
 
+class StillSavingError(Exception):
+    """A thread is still being saved, and must not be while this is done."""
+
+    def __init__(self) -> None:
+        super().__init__("Its tab was closed and is still being saved. Try again in a moment.")
+
+
 class ThreadActions:
-    """Lists, reads and changes the threads of a storage. Raises what the storage raises."""
+    """Lists, reads and changes the threads of a storage. Raises what the storage raises.
+
+    A change that was begun is done to its end, whatever becomes of the list it was asked from.
+    """
 
     def __init__(
-        self, backend: "Backend", desk: "Desk", changed: "Callable[[Conversation], None]"
+        self,
+        backend: "Backend",
+        desk: "Desk",
+        changed: "Callable[[Conversation], None]",
+        tell: Callable[[str], None],
     ) -> None:
-        """Make the actions; `changed` is told of a tab whose title is another one."""
+        """Make the actions.
+
+        `changed` is told of a tab whose title is another one, and `tell` why a change failed that
+        nobody waits for any more.
+        """
         self._backend = backend
         self._desk = desk
         self._changed = changed
+        self._tell = tell
         self._deleted: list[SavedThread] = []
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     @property
     def index(self) -> "ThreadIndex | None":
@@ -81,31 +107,20 @@ class ThreadActions:
 
     async def rename(self, thread: SavedThread, title: str) -> None:
         """Give a thread another title, its tab too."""
-        title = " ".join(repair(title).split())
-        await self._backend.storage.update_meta(thread.id, title=title)
-        for conversation in self._desk.tabs:
-            if conversation.thread_id == thread.id:
-                conversation.rename(title)
-                self._changed(conversation)
+        await self._whole(self._rename(thread, " ".join(repair(title).split())))
 
     async def delete(self, thread: SavedThread) -> None:
-        """Throw a thread away. Raises `OpenThreadError` for one that a tab has open."""
-        for number, conversation in enumerate(self._desk.tabs, 1):
-            if conversation.thread_id == thread.id:
-                raise OpenThreadError(number)
-        await self._desk.settle()  # what a closed tab still saves must not bring it back
-        await self._backend.storage.trash(thread.id)
-        self._deleted.append(thread)
-        self._desk.forget(thread.id)
-        if self._backend.snapshots is not None:
-            with suppress(OSError):  # it goes as others come
-                await asyncio.to_thread(self._backend.snapshots.remove, thread.id)
+        """Throw a thread away. Raises `OpenThreadError` for one that a tab has open.
+
+        Raises `StillSavingError` when the tab that had it open takes too long to end.
+        """
+        await self._whole(self._delete(thread))
 
     async def undo(self) -> SavedThread | None:
         """Take back what was deleted last; None when nothing was."""
         if not self._deleted:
             return None
-        thread = self._deleted[-1]
+        thread = self._deleted.pop()  # where that fails it is still in the trash
         await self.restore(thread)
         return thread
 
@@ -115,8 +130,12 @@ class ThreadActions:
 
     async def restore(self, thread: SavedThread) -> None:
         """Take a thread back from the trash."""
-        await self._backend.storage.restore(thread.id)
-        self._deleted = [each for each in self._deleted if each.id != thread.id]
+        await self._whole(self._restore(thread))
+
+    async def settle(self) -> None:
+        """Wait until what was begun is done."""
+        if self._under_way:
+            await asyncio.wait(list(self._under_way))
 
     async def exported(self, thread: SavedThread, form: ExportFormat) -> tuple[str, str]:
         """Return a name for the file of a thread, and what is written there."""
@@ -124,3 +143,44 @@ class ThreadActions:
         whole = Thread(thread.id, await self.state_of(thread.id), meta)
         text = await asyncio.to_thread(export_thread, whole, form)
         return file_name(whole.title, form.suffix), text
+
+    async def _rename(self, thread: SavedThread, title: str) -> None:
+        await self.state_of(thread.id)  # else one that is gone would be made anew, empty
+        await self._backend.storage.update_meta(thread.id, title=title)
+        for conversation in self._desk.tabs:
+            if conversation.thread_id == thread.id:
+                conversation.rename(title)
+                self._changed(conversation)
+
+    async def _delete(self, thread: SavedThread) -> None:
+        # What a closed tab still saves must not bring it back.
+        if not await self._desk.ended(thread.id, PATIENCE):
+            raise StillSavingError
+        for number, conversation in enumerate(self._desk.tabs, 1):
+            if conversation.thread_id == thread.id:
+                raise OpenThreadError(number)
+        await self._backend.storage.trash(thread.id)
+        self._deleted.append(thread)
+        self._desk.forget(thread.id)
+        if self._backend.snapshots is not None:
+            with suppress(OSError):  # it goes as others come
+                await asyncio.to_thread(self._backend.snapshots.remove, thread.id)
+
+    async def _restore(self, thread: SavedThread) -> None:
+        await self._backend.storage.restore(thread.id)
+        self._deleted = [each for each in self._deleted if each.id != thread.id]
+
+    async def _whole(self, change: Coroutine[Any, Any, T]) -> T:
+        """Make a change that goes on where nobody waits for it any more."""
+        task = asyncio.create_task(change)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._tell_failure)
+            raise
+
+    def _tell_failure(self, task: "asyncio.Task[Any]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._tell(str(error) or type(error).__name__)

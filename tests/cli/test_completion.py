@@ -83,6 +83,18 @@ async def test_what_is_in_the_trash_is_offered_to_be_restored() -> None:
     assert offered("threads", "show", "") == []
 
 
+def test_nothing_is_written_where_a_thread_is_damaged() -> None:
+    save("one", "Where is the harbour?")
+    damaged = paths.threads_dir() / f"t-{'0' * 32}.json"
+    damaged.write_text("[half")
+    (paths.threads_dir() / "left.tmp").touch()
+    paths.threads_dir().chmod(0o755)
+    before = sorted(paths.threads_dir().iterdir())
+    assert offered("threads", "show", "Wh") == ["title,Where is the harbour?"]
+    assert sorted(paths.threads_dir().iterdir()) == before
+    assert paths.threads_dir().stat().st_mode & 0o777 == 0o755
+
+
 def test_without_threads_or_with_encrypted_ones_nothing_is_made_or_said() -> None:
     assert offered("threads", "show", "") == []
     assert not paths.threads_dir().exists()

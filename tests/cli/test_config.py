@@ -1,6 +1,7 @@
 """The settings from outside: where they are, which are in force, and editing them."""
 
 import json
+import signal
 import tomllib
 from pathlib import Path
 
@@ -61,6 +62,20 @@ def test_show_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["description"] for row in rows.values())
 
 
+def test_a_list_is_shown_as_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    write_config('model_folders = ["/a", "/b c"]')
+    assert run(["config", "show", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["value"] for row in rows if row["name"] == "model_folders"] == [["/a", "/b c"]]
+
+
+def test_a_line_ends_where_toml_says(capsys: pytest.CaptureFixture[str]) -> None:
+    write_config('system = "a\u2028b\x85c"\ntemperature = 0.5\n')
+    assert run(["config", "show"]) == 0
+    assert "temperature = 0.5  # config.toml" in capsys.readouterr().out
+    assert line_of(["temperature"]) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -72,6 +87,7 @@ def test_show_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
         ('[keys]\ntab.new = "f12"\nfold = "f12"', ["'keys.fold'", "'tab.new'", "line 3 of"]),
         ("[keys]\ntab.new = 3", ["'keys.tab.new'", "valid string", "line 2 of"]),
         ("keys = 3", ["'keys'", "line 1 of"]),
+        pytest.param(f"keys = {'[' * 20000}", ["Cannot read"], id="deep"),
     ],
 )
 def test_what_is_wrong_is_78_and_says_where(
@@ -110,6 +126,16 @@ def test_the_first_edit_begins_with_every_setting(
     assert "is right" in capsys.readouterr().out
     assert paths.config_file().stat().st_mode & 0o777 == 0o600
     assert paths.config_file().parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_ctrl_c_in_an_editor_is_for_the_editor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = 'trap "t=caught" INT; kill -INT $PPID $$; echo "system = \\"$t\\"" > "$1"'
+    editor(tmp_path / "editor", script, monkeypatch)
+    assert run(["config", "edit"]) == 0
+    assert load_settings().system == "caught"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_list_of_settings_is_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:

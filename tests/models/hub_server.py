@@ -30,6 +30,8 @@ class HubServer:
         """What the next requests for a file are answered with instead."""
         self.error_code = ""
         self.digests: dict[str, str] = {}
+        self.body: bytes | None = None
+        """What is answered instead of what is known of the repository."""
         self.takes_ranges = True
         self.without_lfs = False
         self.gate: threading.Event | None = None
@@ -70,7 +72,8 @@ class HubServer:
                 server.tokens.append(self.headers["Authorization"])
                 path = self.path.split("?")[0]
                 if path == f"/api/models/{server.repo}":
-                    self._answer(200, json.dumps(server.info()).encode())
+                    body = server.body
+                    self._answer(200, json.dumps(server.info()).encode() if body is None else body)
                 elif path.startswith(prefix := f"/{server.repo}/resolve/{COMMIT}/"):
                     self._send_file(server.files[path.removeprefix(prefix)])
                 else:

@@ -10,6 +10,7 @@ import pytest
 from koel_tui import paths
 from koel_tui.models import NoModelError, Source, choose_model, find_models, named_model
 from koel_tui.models.discovery import Computer, FoundModel
+from koel_tui.models.own import model_files
 from koel_tui.models.walk import files_below
 from koel_tui.settings import load_settings
 from tests.models.gguf_file import gguf_bytes, write_gguf
@@ -180,6 +181,22 @@ def test_a_model_in_parts_is_one_and_only_when_all_are_there(computer: Computer)
     (model,) = found(computer).values()
     assert (model.name, model.path) == ("big", parts[0])
     assert model.size_bytes == sum(part.stat().st_size for part in parts)
+
+
+def test_the_parts_of_a_model_end_as_the_first_one_does(computer: Computer) -> None:
+    parts = [write_gguf(computer.home / f"models/BIG-0000{n}-of-00002.GGUF") for n in (1, 2)]
+    (model,) = found(computer).values()
+    assert (model.name, model.path) == ("BIG", parts[0])
+    assert model_files(model.path) == tuple(parts)
+
+
+def test_a_blob_that_is_a_pipe_keeps_nobody_waiting(computer: Computer) -> None:
+    blob = write_ollama(
+        computer.home / ".ollama/models", "registry.ollama.ai/library/pipe/latest", b"GGUF"
+    )
+    blob.unlink()
+    os.mkfifo(blob)
+    assert found(computer) == {}
 
 
 def test_what_is_no_model_is_left_out(computer: Computer) -> None:

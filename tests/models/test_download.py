@@ -1,6 +1,7 @@
 """Downloads over a real connection that breaks, lies and refuses."""
 
 import errno
+import fcntl
 import os
 import threading
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import close_session
 
 from koel_tui.models import ModelFileError
 from koel_tui.models.download import Download, DownloadStopped, UnwritableError
@@ -277,6 +279,83 @@ def test_names_that_lead_elsewhere_are_refused(
     with pytest.raises(NotOfferedError, match="whose contents can be checked"):
         download.pull(REPO)
     assert not download.directory.exists()
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "A" * 64, "../../../../../x" + "0" * 48])
+def test_a_checksum_that_is_none_is_refused(
+    download: Download, server: HubServer, digest: str
+) -> None:
+    server.digests["m-Q4_K_M.gguf"] = digest
+    with pytest.raises(NotOfferedError, match="whose contents can be checked"):
+        download.pull(REPO)
+    assert not download.directory.exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Sign in to this network</html>",
+        b"[]",
+        b"{}",
+        b"null",
+        b'"text"',
+        b"\xff",
+        pytest.param(b"[" * 100_000, id="deep"),
+        *(
+            b'{"id": "a/b", "sha": "1", "siblings": [{"rfilename": "m.gguf", "lfs": %s}]}' % lfs
+            for lfs in (b'{"size": 3}', b'{"sha256": 1, "size": 1, "pointerSize": 1}',
+                        b'{"sha256": "%s", "size": "abc", "pointerSize": 1}' % (b"0" * 64),
+                        b'{"sha256": "%s", "size": -1, "pointerSize": 1}' % (b"0" * 64),
+                        b'{"sha256": "%s", "size": 1e999, "pointerSize": 1}' % (b"0" * 64))
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_answer_of_hugging_face_is_said(
+    download: Download, server: HubServer, body: bytes
+) -> None:
+    server.body = body
+    with pytest.raises(DownloadError, match="than Hugging Face does"):
+        download.pull(REPO)
+    assert not download.directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("SSL_CERT_FILE", "/nonexistent"), ("HTTPS_PROXY", "odd://here:1")]
+)
+def test_a_connection_that_is_set_up_wrong_is_said(
+    download: Download, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    close_session()
+    with pytest.raises(DownloadError, match=rf"Cannot connect.*Check .*{variable}"):
+        download.pull(REPO)
+
+
+def test_what_was_removed_on_the_way_is_said(download: Download, server: HubServer) -> None:
+    def remove(done: int, _total: int) -> None:
+        for part in download.directory.rglob("*.part"):
+            part.unlink()
+
+    with pytest.raises(DownloadError, match="Somebody has removed what had come"):
+        download.pull(REPO, on_progress=remove)
+    assert download.pull(REPO).read_bytes() == BIG
+
+
+def test_what_another_download_ends_right_now_is_not_begun_again(
+    download: Download, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def late(file: Any, operation: int) -> None:
+        for part in download.directory.rglob("*.part"):
+            part.write_bytes(BIG)
+            part.rename(part.with_name("m-Q4_K_M.gguf"))
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert download.pull(REPO).read_bytes() == BIG
+    assert server.begins == []
+    assert files_in(download.directory) == ["owner/model-GGUF/m-Q4_K_M.gguf"]
 
 
 def test_a_file_without_checksum_is_refused(download: Download, server: HubServer) -> None:

@@ -1,5 +1,6 @@
 """The model file: which one, and whether it is one."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def test_a_bad_file_is_named_with_its_reason(tmp_path: Path, content: bytes, rea
         check_gguf(path)
     assert str(path) in str(failure.value)
     assert reason in str(failure.value)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(ModelFileError, match="not a plain file"):
+        check_gguf(tmp_path / "pipe.gguf")
 
 
 def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:

@@ -152,6 +152,25 @@ async def test_cancelled_it_leaves_no_process(starter_path: Path, passed: Passed
     assert trials() == []
 
 
+@pytest.mark.parametrize("said", ["", "{}", "[]", '{"reason": "", "context_tokens": 1e999}'])
+def test_a_trial_that_says_nothing_sensible_is_a_bad_one(said: str) -> None:
+    verdict = probe._judged(0, said, "", 1.0)
+    assert (verdict.ok, verdict.reason) == (False, "the trial said nothing that can be read")
+
+
+async def test_the_memory_is_read_once_for_many(
+    tmp_path: Path, passed: PassedModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [(write_gguf(tmp_path / f"{n}.gguf", seed=n),) for n in range(3)]
+    for number in (0, 2):
+        passed.remember(models[number], str(number), Traits("llama", number))
+    memory = passed._read()
+    reads = iter([memory])
+    monkeypatch.setattr(PassedModels, "_read", lambda _: next(reads))
+    known = list(passed.recall_each(models))
+    assert known == [Traits("llama", 0), None, Traits("llama", 2)]
+
+
 def trials() -> list[psutil.Process]:
     return [
         child

@@ -1,6 +1,7 @@
 """Text files in a prompt: found, read, measured, refused, sent, kept; all of it by keyboard."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -9,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from textual import events
 
+from koel_tui.ui import file_prompt
 from koel_tui.ui.attachments import (
     MAX_BYTES,
     Attachment,
@@ -101,7 +103,8 @@ class TestFraming:
         assert framed("a.md", "x\n````\ny") == "a.md:\n`````\nx\n````\ny\n`````\n"
 
     def test_a_hostile_name_makes_a_token_that_is_found_again(self) -> None:
-        for name in (EVERYTHING, "a[b]#3]\x1b[31m\n.txt", "\udcff\u202e", "m" + "\u0301" * 30, ""):
+        names = (EVERYTHING, "a[b]#3]\x1b[31m\n.txt", "\udcff\u202e", "m" + "\u0301" * 30, "")
+        for name in (*names, ("a" + "\u0301" * 3) * 25):
             attached = Attachment(shown_name(name), "text", 1_234, counted=False)
             pastes = Pastes()
             token = pastes.attach(attached.label, attached.framed)
@@ -159,6 +162,13 @@ class TestWalk:
         assert [file.path for file in text_files(Path(), most=3)] == ["big.log"]
         assert text_files(Path("none")) == []
 
+    def test_a_link_leads_nowhere(self, folder: Path) -> None:
+        (folder.parent / "secret.txt").write_text("secret")
+        Path("out.txt").symlink_to("../secret.txt")
+        Path("in.txt").symlink_to("notes.txt")
+        assert "out.txt" not in [file.path for file in text_files(Path())]
+        assert len(text_files(Path())) == 3
+
     def test_the_likeliest_file_comes_first(self) -> None:
         paths = ["lib/note/a", "my-notes", "sub/notes", "n-o-t-e", "other"]
         files = [FoundFile(path, path) for path in paths]
@@ -205,6 +215,24 @@ async def test_arrows_choose_a_file(folder: Path) -> None:
         await window.press("down", "down", "up", "up", "up", "tab")
         await window.prompts("[my notes.md · ~9 tokens #1] ")
         assert window.prompt.has_focus
+
+
+async def test_a_disk_that_does_not_answer_leaves_the_prompt_to_the_user(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(file_prompt, "_PATIENCE", 0.05)
+    monkeypatch.setattr(file_prompt, "text_files", lambda _: answers.wait(20) and [])
+    try:
+        async with opened() as window:
+            await types(window, "Read @notes\n")
+            await window.sees("Looking for files takes")
+            await types(window, " now")
+            await window.prompts("Read @notes now")
+            assert not window.agent.turns
+            answers.set()
+    finally:
+        answers.set()
 
 
 async def test_escape_leaves_the_at_as_it_was_typed(folder: Path) -> None:

@@ -1,14 +1,21 @@
 """The keys a user chose: what is taken, what is refused, and that the window goes by them."""
 
 import pytest
+from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from koel_tui.settings import SettingsError
 from koel_tui.ui import inside
 from koel_tui.ui.help import Help
-from koel_tui.ui.keymap import key_name, keymap_of
-from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from koel_tui.ui.info_panel import InfoPanel
+from koel_tui.ui.keymap import PANEL_KEYS, key_name, keymap_of
+from koel_tui.ui.keys import KEYS, LEAVING, PROMPT_KEYS
+from koel_tui.ui.library import Library
+from koel_tui.ui.panels import BesidePicker, LinkPicker, QueuePicker, TabPicker
 from koel_tui.ui.picker import Picker
+from koel_tui.ui.saving import CodePicker, NamePanel
+from koel_tui.ui.thread_panel import ThreadPanel
 from tests.ui.test_prompt import keys_of
 from tests.ui.window import opened
 
@@ -68,6 +75,8 @@ def test_what_cannot_be_a_key_is_refused(written: str, why: str) -> None:
         ({"tab.new": "ctrl+o"}, "'keys.tab.new': ctrl.o is a key of 'tab.open'"),
         ({"tab.new": "enter"}, "'keys.tab.new': enter is a key of 'prompt.send'"),
         ({"tab.new": "f8", "fold": "f8"}, "'keys.fold': f8 is a key of 'tab.new'"),
+        ({"tab.open": "ctrl+d"}, "'keys.tab.open': ctrl.d does something else in the panel"),
+        ({"queue": "f8,delete"}, "'keys.queue': delete does something else"),
         ({"tab.new": "f8\x1b[2J\n"}, "no key"),
     ],
 )
@@ -127,11 +136,33 @@ async def test_tabs_with_a_key_each_of_one_kind_are_one_row_of_help() -> None:
         await window.sees("ctrl+1 … ctrl+9")
 
 
+def bound(screen: type[DOMNode]) -> dict[str, list[Binding]]:
+    bindings = screen._merged_bindings
+    assert bindings is not None
+    return bindings.key_to_bindings
+
+
+def test_what_is_said_of_the_keys_in_panels_is_true() -> None:
+    panels = (Library, TabPicker, BesidePicker, LinkPicker, CodePicker, NamePanel, QueuePicker,
+              ThreadPanel, Help, InfoPanel)  # fmt: skip
+    for panel in panels:
+        keys = bound(panel)
+        theirs = {name: each for name, each in keys.items() if name not in bound(Screen)}
+        (opener,) = {
+            binding.id.removeprefix(LEAVING)
+            for bindings in keys.values()
+            for binding in bindings
+            if binding.id
+        }
+        acts = {name for name, (binding, *_) in theirs.items() if binding.action != "dismiss"}
+        assert acts <= PANEL_KEYS.get(opener, frozenset()), panel
+
+
 async def test_a_panel_goes_on_the_key_that_it_came_on() -> None:
-    async with opened(keymap=keymap_of({"tab.open": "f8"})) as window:
-        await window.press("f8")
+    async with opened(keymap=keymap_of({"tab.open": "f12"})) as window:
+        await window.press("f12")
         await window.until(lambda: isinstance(window.app.screen, Picker))
-        await window.press("f8")
+        await window.press("f12")
         await window.until(lambda: not isinstance(window.app.screen, Picker))
 
 

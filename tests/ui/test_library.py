@@ -1,10 +1,12 @@
 """The saved threads in their list: found, looked into, opened at a message, changed."""
 
+import asyncio
 import json
 import os
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.content import Content
@@ -13,9 +15,10 @@ from textual.widgets import OptionList, Static
 from koel_tui.agents import Snapshots
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient
-from koel_tui.storage import JsonFileStorage, MemoryStorage
+from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
 from koel_tui.storage.search import Hit, ThreadIndex
 from koel_tui.storage.search_upkeep import IndexUpkeep
+from koel_tui.ui import thread_actions
 from koel_tui.ui.backend import Backend
 from koel_tui.ui.hits import FOUND, excerpt
 from koel_tui.ui.library import Library
@@ -107,6 +110,36 @@ async def test_titles_are_filtered_at_once_and_the_text_below_them(
         await window.type("xyz")
         await window.sees("No thread has these words")
         assert listed(window) == []
+
+
+async def test_letters_typed_after_enter_take_no_other_thread(storage: JsonFileStorage) -> None:
+    await titled(storage, "One", "Two", "Three")
+    async with on(storage) as window:
+        await library(window)
+        await window.press("down", "down", "enter", "h", "r")
+        await window.has_tabs("1 One")
+        await library(window)
+        await window.press("t", "down", "enter", "w")
+        await window.has_tabs("1 One", "2 Two")
+        await library(window)
+        await window.press("down", "down", "h", "ctrl+d")  # of those with an h the first
+        await lists(window)
+        assert [each.id for each in await storage.trashed()] == ["Three"]
+
+
+async def test_a_line_clicked_in_a_list_that_is_another_by_now_is_not_taken(
+    storage: JsonFileStorage,
+) -> None:
+    await titled(storage, "One", "Two", "Three")
+    async with on(storage) as window:
+        panel = await library(window)
+        late = OptionList.OptionSelected(panel._list, panel._list.options[2], 2)
+        await window.type("three")
+        panel.post_message(late)
+        await window.handled()
+        assert window.app.screen is panel
+        panel.post_message(OptionList.OptionSelected(panel._list, panel._list.options[0], 0))
+        await window.has_tabs("1 Three")
 
 
 async def test_a_hit_opens_its_thread_at_the_message(storage: JsonFileStorage) -> None:
@@ -267,6 +300,125 @@ async def test_a_thread_open_in_a_tab_is_not_deleted_and_a_closed_one_not_reopen
         await window.press("escape", "alt+shift+w")
         await window.has_tabs("1 New thread")
         assert not await storage.load("Two")
+
+
+class Slow(MemoryStorage):
+    """Does what it is asked to at the next `go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def trash(self, thread_id: str) -> None:
+        await super().trash(thread_id)
+        self.asked.set()
+        await self.go.wait()
+
+    async def update_meta(self, thread_id: str, /, **fields: Any) -> None:
+        self.asked.set()
+        await self.go.wait()
+        if fields.get("title") == "Fails":
+            raise StorageError("The disk is full.")
+        await super().update_meta(thread_id, **fields)
+
+
+async def slow() -> Slow:
+    storage = Slow()
+    for name in ("One", "Two"):
+        await storage.save(name, messages(2, f"{name} says {{n}}"))
+    return storage
+
+
+async def test_a_list_that_is_left_leaves_nothing_half_deleted() -> None:
+    storage = await slow()
+    async with opened(storage=storage) as window:
+        await library(window)
+        await window.press("enter")
+        await window.has_tabs("1 Two says 0")
+        await window.press("alt+w")
+        await window.has_tabs("1 New thread")
+        await library(window)
+        await window.press("ctrl+d")
+        await asyncio.wait_for(storage.asked.wait(), 5)
+        await window.press("escape")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
+        storage.go.set()
+        await window.until(lambda: not window.app._desk._closed, "the closed tab forgotten")
+        panel = await library(window)
+        await window.sees("^z undo")  # as in the list that was left
+        await window.press("ctrl+z")
+        await window.sees("“Two says 0” is back")
+        assert panel._actions.deleted == []
+
+
+async def test_a_list_that_is_left_leaves_no_tab_with_another_title() -> None:
+    storage = await slow()
+    async with opened(storage=storage) as window:
+        await library(window)
+        await window.press("enter")
+        await window.has_tabs("1 Two says 0")
+        for title in ("Birds", "Fails"):
+            storage.asked.clear()
+            storage.go.clear()
+            await library(window)
+            await window.press("f2")
+            await window.sees("enter saves")
+            await window.press("ctrl+u")
+            await window.type(title)
+            await window.press("enter")
+            await asyncio.wait_for(storage.asked.wait(), 5)
+            await window.press("escape")
+            await window.until(lambda: len(window.app.screen_stack) == 1)
+            storage.go.set()
+            await window.has_tabs("1 Birds")
+        await told(window, "The disk is full.")
+
+
+async def test_the_window_ends_when_what_was_begun_is_done() -> None:
+    storage = await slow()
+    async with opened(storage=storage) as window:
+        panel = await library(window)
+        await window.press("ctrl+d")
+        await asyncio.wait_for(storage.asked.wait(), 5)
+        await window.press("ctrl+q")
+        await window.sees("Saving…")
+        assert panel._actions._under_way
+        storage.go.set()
+        await window.until(lambda: not window.app.is_running)
+    assert not panel._actions._under_way and panel._actions.deleted
+
+
+async def test_a_thread_that_another_program_deleted_is_not_made_anew(
+    storage: JsonFileStorage,
+) -> None:
+    await titled(storage, "Trees")
+    async with on(storage) as window:
+        await library(window)
+        await JsonFileStorage(storage.directory).trash("Trees")
+        await window.press("f2")
+        await window.sees("enter saves")
+        await window.type("x")
+        await window.press("enter")
+        await told(window, "It cannot be read any more.")
+    assert await storage.summaries() == []
+
+
+async def test_only_its_own_tab_keeps_a_thread_from_being_deleted(
+    storage: JsonFileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread_actions, "PATIENCE", 0.05)
+    await titled(storage, "One", "Two")
+    async with on(storage) as window:
+        await library(window)
+        saving = asyncio.create_task(asyncio.sleep(60))
+        window.app._desk._closing["Two"] = saving
+        await window.press("ctrl+d")
+        await told(window, "is still being saved")
+        await window.press("down", "ctrl+d")
+        await lists(window, "Two")
+        saving.cancel()
+        del window.app._desk._closing["Two"]
 
 
 async def test_what_the_model_read_of_a_deleted_thread_is_forgotten(

@@ -56,6 +56,13 @@ class TestOpenTabs:
         with pytest.raises(ValueError, match="deep"):
             decode(b"[" * 200_000)
 
+    def test_words_outlive_tokens_that_cannot_be_read(self) -> None:
+        pasted = {FOLDED: "long", "[ #1 ": "no token", f"[{'x' * 99} #2]": "too long"}
+        draft = {"text": f"see {FOLDED}", "pasted": pasted}
+        tabs = [{"thread": None, "title": "", "draft": draft}]
+        kept = decode(json.dumps({"format": "koel-chat/tabs", "tabs": tabs, "active": 0}).encode())
+        assert kept.tabs[0].draft == Draft(f"see {FOLDED}", {FOLDED: "long"})
+
     @pytest.mark.parametrize(("active", "kept"), [(-5, 0), (1, 1), (7, 1)])
     def test_a_place_that_is_not_there_is_the_nearest(self, active: int, kept: int) -> None:
         assert decode(OpenTabs(of("a", "b").tabs, active).encode()).active == kept
@@ -120,13 +127,15 @@ class TestTabsFile:
 
     def test_a_damaged_list_is_put_aside_and_told(self, tmp_path: Path) -> None:
         path = tmp_path / "tabs-1.json"
-        for damage in (b"", b"\0" * 100, b'{"format": "koel-chat/tabs"', b"[" * 200_000):
+        damages = (b"", b"\0" * 100, b'{"format": "koel-chat/tabs"', b"[" * 200_000)
+        for number, damage in enumerate(damages, 1):
             path.write_bytes(damage)
             tabs_file = TabsFile(tmp_path)
             assert tabs_file.open() == OpenTabs()
             (problem,) = tabs_file.problems
             assert "damaged" in problem
-            assert path.with_name("tabs-1.json.damaged").read_bytes() == damage
+            aside = path.with_name(f"tabs-1.json.damaged{f'.{number}' if number > 1 else ''}")
+            assert str(aside) in problem and aside.read_bytes() == damage
             tabs_file.write(of("new"))
             tabs_file.close()
             assert decode(path.read_bytes()) == of("new")

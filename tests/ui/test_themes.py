@@ -64,6 +64,7 @@ def test_where_there_are_none_there_is_nothing_to_say(tmp_path: Path) -> None:
         ('name = "nord"\nprimary = "red"', "there is a theme 'nord' already"),
         ("name = ", "it is no TOML"),
         ('name = "\x1b[2J"', "it is no TOML"),
+        pytest.param(f"primary = {'[' * 20000}", "it is no TOML", id="deep"),
         (f'name = "a"\nprimary = "red"\n# {"x" * 70000}', "it is larger than 64 KB"),
     ],
 )

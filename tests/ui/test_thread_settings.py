@@ -1,5 +1,6 @@
 """The settings of a thread: filled in, refused, sent, saved; and the user's own roles."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def test_roles_are_files_and_a_bad_one_is_left_out(tmp_path: Path) -> None:
     (roles.directory / "empty.md").write_text(" ")
     (roles.directory / "other.py").write_text("x")
     (roles.directory / "folder.md").mkdir()
+    os.mkfifo(roles.directory / "pipe.md")
     assert [(role.name, role.text) for role in roles.all()] == [
         ("Pirate", "You are a pirate."), ("b", "Be \ufffd kind."),
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """`koel-chat config edit`."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def _open(file: Path) -> None:
         command = editor_command(os.environ)
     except EditorError as error:
         raise UsageProblem(f"{error}\nOr open it yourself: {file}") from error
+    # Its ctrl+c is not ours, who would end it. Not ignored, which it would inherit.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         code = subprocess.run([*command, str(file)], check=False).returncode  # noqa: S603 - theirs
     except OSError as error:
@@ -54,6 +57,8 @@ def _open(file: Path) -> None:
             f"The editor {command[0]!r} cannot be started: {error.strerror or error}. "
             "Set VISUAL or EDITOR to another one."
         ) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
     if code:
         raise UsageProblem(f"{Path(command[0]).name!r} ended with {code}; {file} is as it left it.")
 

@@ -68,6 +68,8 @@ def _fields(settings: "Settings", name: str) -> dict[str, Any]:
     if name == KEYS:
         keymap = keymap_of(value)
         value = {key.id: key.keys for key in (*keymap.prompt, *keymap.window)}
+    elif isinstance(value, tuple):
+        value = [str(each) for each in value]
     elif not isinstance(value, bool | int | float | None):
         value = str(value)
     return {

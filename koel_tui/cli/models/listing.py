@@ -26,9 +26,9 @@ def list_models(as_json: bool) -> None:
     from koel_tui.models.probe import passed_models
 
     found = all_models()
-    passed = passed_models()
-    for model in found:
-        works = passed.recall(model_files(model.path)) is not None
+    known = passed_models().recall_each(model_files(model.path) for model in found)
+    for model, traits in zip(found, known, strict=True):
+        works = traits is not None
         click.echo(json.dumps(_fields(model, works)) if as_json else _line(model, works))
     for begun in unfinished_downloads(paths.models_dir()):
         click.echo(_unfinished(begun), err=True)

@@ -1,0 +1,19 @@
+"""Looking into a directory of threads without leaving a trace there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from koel_tui.storage.codec import ClearCodec
+from koel_tui.storage.migration import MIGRATIONS
+from koel_tui.storage.quarantine import Quarantine
+from koel_tui.storage.shelf import Shelf
+from koel_tui.storage.storage import Summary
+
+
+def glance(directory: Path, folder: str = ".") -> Iterator[Summary]:
+    """Yield the threads in a folder of a directory in clear, those changed last first.
+
+    Nothing is made, tidied or copied; what cannot be read is passed over. Raises OSError.
+    """
+    quarantine = Quarantine(directory, copying=False)
+    return Shelf(directory / folder, ClearCodec(directory), quarantine, MIGRATIONS).summaries()
