@@ -99,10 +99,8 @@ async def main() -> None:
         await window.until(lambda text: SEA in text)
         await window.press("ctrl+o")
         await window.until(lambda text: "messages" in text)
-        await window.press(*"paint")
-        await window.until(lambda text: "in the text" in text)
-        await window.press("down", "down")
-        await window.until(lambda text: text.count("paint") > 4)
+        await window.press(*"ocean")
+        await window.until(lambda text: "in the text" in text and text.count("ocean") > 2)
         window.picture("library")
         await window.press("escape")
     async with studio(100, 30, thread=SEA) as window:

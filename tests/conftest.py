@@ -12,6 +12,13 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Let benchmarks run one after the other, with nothing else, and show their figures."""
+    if config.option.markexpr == "benchmark":
+        config.option.numprocesses = 0
+
+
 @pytest.fixture(autouse=True)
 def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep every test away from the user's own threads, config, cache and log."""

@@ -168,6 +168,8 @@ class KoelApp(ConversingApp):
         if inside.terminal_gone(self):
             self._leave(SIGNAL_EXIT + signal.SIGHUP)
         self._poke()
+        if len(self.screen_stack) > 1:
+            self.screen.refresh()  # with what has changed under the panel
         self._tell_conflicts()
         if not self._leaving:
             self._memory.keep(self._open_tabs())

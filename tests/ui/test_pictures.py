@@ -36,6 +36,8 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
 async def taken(window: Window) -> str:
     """Return a picture of what the window shows once nothing changes any more."""
     picture, since = "", 0.0
+    window.app.screen.refresh()  # with what has changed under a panel
+    await window.handled()
 
     def still() -> bool:
         nonlocal picture, since
