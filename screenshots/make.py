@@ -98,9 +98,9 @@ async def main() -> None:
     async with studio(120, 30, thread=SEA) as window:
         await window.until(lambda text: SEA in text)
         await window.press("ctrl+o")
-        await window.until(lambda text: "messages" in text)
-        await window.press(*"ocean")
-        await window.until(lambda text: "in the text" in text and text.count("ocean") > 2)
+        await window.until(lambda text: "Give me three" in text)
+        await window.press(*"caffe")
+        await window.until(lambda text: "in the text" in text and text.lower().count("caffe") > 4)
         window.picture("library")
         await window.press("escape")
     async with studio(100, 30, thread=SEA) as window:

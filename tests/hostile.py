@@ -38,8 +38,13 @@ _OURS = re.compile(
 )
 
 
+_BEGUN = re.compile(r"\x1b(?:\[[\d;?]*)?\Z")
+"""A sequence of which no more than the beginning was read yet."""
+
+
 def foreign(written: bytes) -> list[str]:
     """Return what a running window wrote that is neither text nor a sequence of Textual's own."""
-    text = _OURS.sub("", written.decode("utf-8", "backslashreplace"))
+    text = _BEGUN.sub("", written.decode("utf-8", "backslashreplace"))
+    text = _OURS.sub("", text)
     found = re.findall(r".{0,8}[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f].{0,12}", text)
     return found + [character for character in (*BIDI, *TAGS) if character in text]
