@@ -334,12 +334,16 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
     async def _keeping_in_place(self, view: View) -> AsyncIterator[None]:
         """Change what is mounted so that `view` stays where it is in sight."""
         offset = view.virtual_region.y - self.scroll_y
+        follows = inside.follows_end(self) and self.at_tail
         self.release_anchor()  # else the end would be followed through what is loaded now
         with self.app.batch_update():
             yield
             self._paint_edges()
             inside.lay_out(self)
-            self.scroll_to(y=view.virtual_region.y - offset, animate=False, immediate=True)
+            if follows:
+                self.anchor()
+            else:
+                self.scroll_to(y=view.virtual_region.y - offset, animate=False, immediate=True)
 
     async def _mount_down_to(self, entries: Sequence[Entry], end: int) -> None:
         views = [view_of(entry) for entry in entries[self._end : end]]
@@ -375,6 +379,8 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
 
     def _is_in_sight(self, view: View) -> bool:
         top, region = self.scroll_y, view.virtual_region
+        if not region.height:
+            return True  # it has no place yet
         return region.bottom > top and region.y < top + self.size.height
 
     async def _drop(self, views: Sequence[View]) -> None:

@@ -178,6 +178,27 @@ async def test_the_widgets_are_bounded_with_heavy_answers_in_sight() -> None:
         assert "|" not in window.view.replace("│", "") and "*end*" not in window.view
 
 
+async def test_the_end_stays_when_more_is_loaded_before_it_has_a_place() -> None:
+    messages = tuple(
+        Message(f"{n}{role}", role, f"{HEAVY}\n\nend of {n}" if role == "assistant" else "Go.")
+        for n in range(3)
+        for role in ("user", "assistant")
+    )
+    storage = MemoryStorage()
+    await storage.save("heavy", ChatState(messages=messages))
+    async with opened(size=(100, 60), storage=storage, thread="heavy") as window:
+        await window.reads("end of 2")
+        transcript = window.transcript
+        with window.app.batch_update():
+            await transcript._show_tail(transcript._source.entries())
+            await transcript._load_earlier()
+        assert transcript.at_tail
+        await window.reads("end of 2")
+        turn = await window.ask("More?")
+        turn.write("line\n\n" * 40 + "the last one")
+        await window.reads("the last one")
+
+
 async def test_an_answer_in_one_widget_goes_on() -> None:
     async with answered(f"{HEAVY}\n\n# So\n\nfar") as window:
         view = window.transcript._views[-1]
