@@ -21,6 +21,7 @@ _BEGUN_NUMBER = re.compile(r"\n {0,3}\d{1,9}\Z")
 """With the full stop that may follow, these digits are an item of the list above them; shown
 before, they are a paragraph, and what follows would never get into that list."""
 
+_NARROW = 40
 _LIGHT = 4
 """Widgets an answer takes at most that is not Markdown of Textual's."""
 
@@ -65,7 +66,7 @@ class MessageView(Vertical):
         """Show an answer that is whole in one widget, where too many answers are in sight."""
         body = self.query_one_optional(Markdown)
         if body is not None and not self.entry.writing:
-            width = body.content_size.width
+            width = body.content_size.width or _NARROW  # it is made anew when it has its place
             light = Rendered(self._shown, await rows_of(self._shown, width), width)
             light.add_class("body")
             with self.app.batch_update():

@@ -314,12 +314,16 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
         start = reach(entries, self._start, -1, STEP, FULL)
         if start == self._start or not self._views:
             return
+        follows = inside.follows_end(self) and self.at_tail
         views = [view_of(entry) for entry in entries[start : self._start]]
         async with self._keeping_in_place(self._views[0]):
             await self.mount_all(views, before=self._views[0])
             self._views[:0] = views
             self._start = start
-            await self._trim(at_top=False)
+            if follows:  # the end is wanted, wherever it has its place for the moment
+                await self._lighten()
+            else:
+                await self._trim(at_top=False)
 
     async def _load_later(self) -> None:
         entries = self._source.entries()
