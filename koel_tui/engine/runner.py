@@ -60,7 +60,10 @@ def _listen(channel: socket.socket, worker: Worker) -> None:
     decode = command_codec().decode
     stream = channel.makefile("rb")
     while True:
-        header = stream.read(HEADER.size)
+        try:
+            header = stream.read(HEADER.size)
+        except OSError:  # gone, with events of ours it had not read
+            header = b""
         if len(header) < HEADER.size:
             # Native code may be busy for long yet, and what it works on nobody wants any more.
             os._exit(0)
