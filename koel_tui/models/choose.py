@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from koel_tui.models.discovery import find_models
 from koel_tui.models.gguf import check_gguf
 from koel_tui.models.naming import NoModelError, is_name, named_model
 from koel_tui.models.starter import starter_model
@@ -16,6 +15,8 @@ def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
     """
     path = named.expanduser()
     if is_name(named) and not path.exists():
+        from koel_tui.models.discovery import find_models  # a path is what most name
+
         return named_model(find_models(folders), str(named)).path
     return path
 

@@ -3,9 +3,12 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from koel_tui.models.discovery import FoundModel
 from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from koel_tui.models.discovery import FoundModel
 
 _MOST_SHOWN = 5
 _LIST = "`koel-chat models list` shows all."
@@ -21,7 +24,7 @@ def is_name(named: Path) -> bool:
     return not (named.is_absolute() or text.startswith(("~", ".")))
 
 
-def named_model(models: Sequence[FoundModel], wanted: str) -> FoundModel:
+def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
     """Return the model called `wanted`, or the only one whose name begins so.
 
     Raises `NoModelError`, naming those it may have meant.
@@ -49,13 +52,13 @@ def _plain(name: str) -> str:
     return name.casefold().removesuffix(".gguf")
 
 
-def _place(model: FoundModel, others: Sequence[FoundModel]) -> str:
+def _place(model: "FoundModel", others: "Sequence[FoundModel]") -> str:
     """Return what names a model apart from the others: its name, else its path."""
     alike = sum(_plain(other.name) == _plain(model.name) for other in others)
     return model.name if alike == 1 else str(model.path)
 
 
-def _near(models: Sequence[FoundModel], wanted: str) -> list[str]:
+def _near(models: "Sequence[FoundModel]", wanted: str) -> list[str]:
     names = {_plain(model.name): model.name for model in models}
     plain = _plain(wanted)
     within = [name for key, name in names.items() if plain in key]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from koel_tui.ui.entries import Branching
+from koel_tui.ui.listing import branching_of
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
@@ -36,7 +37,7 @@ def branches_of(state: "ChatState") -> Iterator[Branch]:
     for count, after in enumerate([None, *(message.id for message in state.messages)]):
         if (fork := forks.get(after)) is None:
             continue
-        branching = Branching(after, fork.shown + 1, len(fork.branches))
+        branching = branching_of(fork)
         for place, kept in enumerate(fork.branches):
             said = state.messages[count:] if place == fork.shown else kept
             first = next((each for each in said if each.role in ("user", "assistant")), None)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from koel_tui.text import safe_line
 from koel_tui.ui.about import About
 from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
-from koel_tui.ui.branches import Branch, branches_of
 from koel_tui.ui.entries import Branching, Entry, Place, Row, Spot
 from koel_tui.ui.footnotes import ended_within, rows_of
 from koel_tui.ui.listing import Listing
@@ -17,6 +16,7 @@ from koel_tui.ui.listing import Listing
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Event, Message
     from koel_tui.session import ChatSession, ThreadSettings
+    from koel_tui.ui.branches import Branch
 
 NEW_TITLE = "New thread"
 _TITLE_LENGTH = 40
@@ -256,12 +256,14 @@ class Conversation:
         return None if self.busy else self._listing.end
 
     @property
-    def branches(self) -> Sequence[Branch]:
+    def branches(self) -> "Sequence[Branch]":
         """Every branch at the forks of what is shown of the thread."""
+        from koel_tui.ui.branches import branches_of
+
         return list(branches_of(self._session.state)) if self._session is not None else ()
 
     def switch(self, branching: Branching, step: int) -> str:
-        """Show a branch so many further; return the message it begins with, empty without one."""
+        """Show a branch so many further; return the entry it begins with, empty without one."""
         if self._session is None or self.busy:
             return ""
         try:
@@ -269,9 +271,8 @@ class Conversation:
         except Exception as error:
             self.problem = str(error) or type(error).__name__
         self._listener.changed(self)
-        ids = [None, *(message.id for message in self._session.state.messages)]
-        place = ids.index(branching.after) + 1 if branching.after in ids else len(ids)
-        return next(iter(ids[place : place + 1]), None) or ""
+        begun = ((entry.branching, entry.id) for entry in self.entries())
+        return next((id_ for at, id_ in begun if at and at.after == branching.after), "")
 
     async def branch(self, message_id: str) -> "ChatSession | None":
         """Return the session of a new thread up to this message; None before there is one.

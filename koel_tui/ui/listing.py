@@ -9,7 +9,7 @@ from koel_tui.text import safe_line
 from koel_tui.ui.entries import Branching, Entry
 
 if TYPE_CHECKING:
-    from koel_tui.protocol import ChatState, Message, ToolCall
+    from koel_tui.protocol import ChatState, Fork, Message, ToolCall
 
 _SHOWN = ("user", "assistant")
 _HEADLINE = 200
@@ -89,11 +89,15 @@ def branchings_of(state: "ChatState") -> tuple[dict[str, Branching], Branching |
     before: str | None = None
     for message in state.messages:
         if fork := forks.get(before):
-            found[message.id] = Branching(before, fork.shown + 1, len(fork.branches))
+            found[message.id] = branching_of(fork)
         before = message.id
     last = forks.get(before)
-    end = Branching(before, last.shown + 1, len(last.branches)) if last is not None else None
-    return found, end
+    return found, branching_of(last) if last is not None else None
+
+
+def branching_of(fork: "Fork") -> Branching:
+    """Return a fork as it is shown."""
+    return Branching(fork.after, fork.shown + 1, len(fork.branches))
 
 
 def _entries_of(

@@ -10,7 +10,7 @@ from koel_tui.ui import cells
 from koel_tui.ui.saved import has_words
 
 if TYPE_CHECKING:
-    from koel_tui.models import FoundModel
+    from koel_tui.models.discovery import FoundModel
     from koel_tui.models.recommended import Recommended
 
 _REPOSITORY = re.compile(r"\s*([\w.-]+/[\w.-]+)(?:\s+(\S+))?\s*")

@@ -10,7 +10,6 @@ from textual.widgets import Footer, Tabs
 
 from koel_tui.text import safe_line
 from koel_tui.ui import inside
-from koel_tui.ui.asides import title_job
 from koel_tui.ui.attention import Attention
 from koel_tui.ui.background import Background
 from koel_tui.ui.conversation import Conversation
@@ -86,6 +85,8 @@ class TabbedApp(inside.QuietApp):
         self._attention.call(conversation.title, failed=conversation.failed)
         backend = self._startup.backend
         if backend is not None and backend.titles and conversation.wants_title:
+            from koel_tui.ui.asides import title_job
+
             self._background.add(title_job(conversation))
         self.changed(conversation)
 

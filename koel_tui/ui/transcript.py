@@ -314,9 +314,8 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
         start = reach(entries, self._start, -1, STEP, FULL)
         if start == self._start or not self._views:
             return
-        follows = inside.follows_end(self) and self.at_tail
         views = [view_of(entry) for entry in entries[start : self._start]]
-        async with self._keeping_in_place(self._views[0]):
+        async with self._keeping_in_place(self._views[0]) as follows:
             await self.mount_all(views, before=self._views[0])
             self._views[:0] = views
             self._start = start
@@ -335,13 +334,16 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
             await self._trim(at_top=True)
 
     @asynccontextmanager
-    async def _keeping_in_place(self, view: View) -> AsyncIterator[None]:
-        """Change what is mounted so that `view` stays where it is in sight."""
+    async def _keeping_in_place(self, view: View) -> AsyncIterator[bool]:
+        """Change what is mounted so that `view` stays where it is in sight.
+
+        Yields whether it is the end that stays, because it is followed.
+        """
         offset = view.virtual_region.y - self.scroll_y
         follows = inside.follows_end(self) and self.at_tail
         self.release_anchor()  # else the end would be followed through what is loaded now
         with self.app.batch_update():
-            yield
+            yield follows
             self._paint_edges()
             inside.lay_out(self)
             if follows:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from koel_tui import paths
-from koel_tui.models import NoModelError, Source, choose_model, find_models, named_model
-from koel_tui.models.discovery import Computer, FoundModel
+from koel_tui.models import NoModelError, choose_model, named_model
+from koel_tui.models.discovery import Computer, FoundModel, Source, find_models
 from koel_tui.models.own import model_files
 from koel_tui.models.walk import files_below
 from koel_tui.settings import load_settings

@@ -10,7 +10,7 @@ from koel_tui.cli.models.sizes import size_shown
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from koel_tui.models import FoundModel
+    from koel_tui.models.discovery import FoundModel
     from koel_tui.models.own import Unfinished
 
 

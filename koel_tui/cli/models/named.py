@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from koel_tui.models import FoundModel, check_gguf, choose_model, find_models
+from koel_tui.models import check_gguf, choose_model
+from koel_tui.models.discovery import FoundModel, find_models
 
 
 def checked_model(named: Path) -> Path:

