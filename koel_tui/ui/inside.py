@@ -15,6 +15,7 @@ from rich.text import Text
 from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual._context import active_message_pump
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingsMap, BindingType
@@ -383,9 +384,12 @@ class QuietApp(App[int]):
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
     def _handle_exception(self, error: Exception) -> None:
-        if self._exit or (self._dom_ready and not self._running):
-            # What goes on while the window closes finds widgets gone.
-            _log.warning("Left undone when the window closed", exc_info=error)
+        closes = self._exit or (self._dom_ready and not self._running)
+        where = active_message_pump.get(None)
+        if closes or (isinstance(where, Widget) and where._pruning):
+            # What goes on while the window or a panel closes finds widgets gone: a panel left
+            # before it was there is told that it is there when its fields never were.
+            _log.warning("Left undone by what was closed", exc_info=error)
             return
         self.crash = error
         _log.critical("The window ended by an error", exc_info=error)

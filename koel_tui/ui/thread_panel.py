@@ -93,6 +93,7 @@ class ThreadPanel(ModalScreen[Filled]):
         default = defaults.get("system") or "nobody special"
         self._role.placeholder = Content(safe_line(_ROLE.format(default=default)))
         self._problem = Static(id="problem")
+        self._begun = self._filled  # what may be left without a word: at first, what was there
 
     def compose(self) -> ComposeResult:
         """Yield the form, and what is wrong with it."""
@@ -120,9 +121,9 @@ class ThreadPanel(ModalScreen[Filled]):
 
     @on(Input.Submitted)
     async def _apply(self) -> None:
-        texts = {_key(field): field.value for field in self.query(Input)}
+        role, texts = self._filled
         try:
-            settings = settings_of(texts, safe_input(self._role.text))
+            settings = settings_of(texts, safe_input(role))
             settings = await asyncio.to_thread(with_files, settings)
         except FieldError as error:
             self.query_one(f"#field-{error.key}", Input).focus()
@@ -130,6 +131,14 @@ class ThreadPanel(ModalScreen[Filled]):
         else:
             if self.is_current:
                 self.dismiss(Filled(" ".join(texts["title"].split()), settings))
+
+    async def action_dismiss(self, result: Filled | None = None) -> None:
+        """Leave; with something filled in, only when asked twice."""
+        if self._filled == self._begun:
+            await super().action_dismiss(result)
+        else:
+            self._begun = self._filled
+            self._tell("What you changed is not applied yet: enter applies it, esc again drops it.")
 
     def action_go(self, step: int) -> None:
         """Go to the field above or below; the form would only scroll."""
@@ -154,6 +163,12 @@ class ThreadPanel(ModalScreen[Filled]):
             self._tell(f"{self._roles.directory} cannot be used: {error.strerror or error}.")
             return
         self.app.push_screen(NamePanel("role.md", text, self._roles.directory), self._kept)
+
+    @property
+    def _filled(self) -> tuple[str, Mapping[str, str]]:
+        """The role, and what is in the fields by their keys."""
+        texts = {_key(field): field.value for field in self.query(Input)}
+        return self._role.text, {**self._texts, **texts}
 
     def _take(self, choice: RoleChoice | None) -> None:
         if choice is not None:

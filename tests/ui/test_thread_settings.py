@@ -1,12 +1,13 @@
 """The settings of a thread: filled in, refused, sent, saved; and the user's own roles."""
 
+import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
 from koel_tui import paths
 from koel_tui.session import ThreadSettings
@@ -180,7 +181,7 @@ async def test_a_role_is_kept_and_taken_in_another_thread(
         await window.type("pirate.md")
         await window.press("enter")
         await window.sees("The role is kept in")
-        await window.press("escape", "ctrl+n")
+        await window.press("escape", "escape", "ctrl+n")
         await settings(window)
         await window.press("ctrl+o")
         await window.sees("You are a [red]pirate.")
@@ -270,3 +271,39 @@ async def test_a_title_found_meanwhile_stays() -> None:
         window.app._desk.active.rename("Found")
         await window.press("enter")
         await window.has_tabs("1 Found")
+
+
+@pytest.mark.parametrize("ticks", range(4))
+async def test_a_panel_left_before_it_is_there_does_no_harm(tmp_path: Path, ticks: int) -> None:
+    async with opened() as window:
+        panel = ThreadPanel("", ThreadSettings(), {}, Roles(tmp_path))
+        window.app.call_later(window.app.push_screen, panel)
+        await window.until(lambda: window.app.screen is panel)
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        panel.dismiss()
+        await window.ask("Still there?")
+
+
+async def test_what_is_filled_in_is_dropped_when_asked_twice() -> None:
+    async with opened() as window:
+        await window.ask("Who are you?")
+        await settings(window)
+        await window.press("escape")  # nothing is filled in: it leaves
+        await window.until(lambda: len(window.app.screen_stack) == 1)
+        await settings(window)
+        await fill(window, "temperature", "1.5")
+        await window.press("escape")
+        await window.sees("esc again drops it")
+        await fill(window, "temperature", "1.25")
+        await window.press("f2")  # something else than what was asked about
+        await window.sees("esc again drops it")
+        await window.press("enter")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
+        kept = window.app._desk.active.about.settings
+        assert kept is not None and kept.sampling == {"temperature": 1.25}
+        await settings(window)
+        window.app.screen.query_one(TextArea).text = "A long role"
+        await window.press("escape", "escape")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
+        assert window.app._desk.active.about.settings == kept
