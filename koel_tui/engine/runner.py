@@ -12,10 +12,13 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from koel_tui.engine.frames import (
     FRAME_LIMIT,
     HEADER,
+    Command,
     Event,
     Shutdown,
     command_codec,
@@ -24,6 +27,7 @@ from koel_tui.engine.frames import (
 from koel_tui.engine.native.worker import Worker
 from koel_tui.logs import SafeFormatter
 
+_log = logging.getLogger(__name__)
 _LOG_BYTES = 2 * 1024 * 1024
 
 
@@ -56,24 +60,35 @@ def serve(channel: socket.socket) -> None:
 
 
 def _listen(channel: socket.socket, worker: Worker) -> None:
-    """Post the parent's commands; end the process when the parent is gone."""
+    """Post the parent's commands; end the process when there is no parent, or one not understood.
+
+    Native code may be busy for long yet, but what it works on nobody wants any more.
+    """
+    code = 0
+    try:
+        with channel.makefile("rb") as stream:
+            for command in _commands(stream):
+                worker.post(command)
+                if isinstance(command, Shutdown):
+                    return
+    except OSError:
+        pass  # a parent killed with events of ours unread resets its end instead of closing it
+    except Exception:
+        _log.exception("What the parent sent is no command")
+        code = 1
+    os._exit(code)
+
+
+def _commands(stream: BinaryIO) -> Iterator[Command]:
     decode = command_codec().decode
-    stream = channel.makefile("rb")
-    while True:
-        try:
-            header = stream.read(HEADER.size)
-        except OSError:  # gone, with events of ours it had not read
-            header = b""
-        if len(header) < HEADER.size:
-            # Native code may be busy for long yet, and what it works on nobody wants any more.
-            os._exit(0)
+    while len(header := stream.read(HEADER.size)) == HEADER.size:
         (length,) = HEADER.unpack(header)
         if length > FRAME_LIMIT:
-            os._exit(1)
-        command = decode(stream.read(length))
-        worker.post(command)
-        if isinstance(command, Shutdown):
-            return
+            raise ValueError(f"a frame of {length} bytes")
+        body = stream.read(length)
+        if len(body) < length:
+            return  # killed while it sent
+        yield decode(body)
 
 
 if __name__ == "__main__":

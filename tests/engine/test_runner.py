@@ -1,6 +1,7 @@
 """The runner process at its worst: killed, dead at every start, unread, asked for too much."""
 
 import asyncio
+import select
 import signal
 import socket
 import subprocess
@@ -27,8 +28,10 @@ from koel_tui.engine import (
 from koel_tui.engine.frames import (
     HEADER,
     Command,
+    CountTokens,
     Done,
     Event,
+    Failed,
     Load,
     Loaded,
     OpenSession,
@@ -189,13 +192,20 @@ class RawRunner:
             (length,) = HEADER.unpack(self._stream.read(HEADER.size))
             yield event_codec().decode(self._stream.read(length))
 
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    def send_bytes(self, data: bytes) -> None:
+        self._ours.sendall(data)
+
     def wait_for(self, kind: type[Event]) -> Event:
         return next(event for event in self.events() if isinstance(event, kind))
 
-    def end(self) -> None:
+    def end(self) -> int:
+        """Close the parent's end, whatever is unread, and return how the runner ended."""
         self._stream.close()
         self._ours.close()
-        self.process.wait(10)
+        return int(self.process.wait(10))
 
 
 @pytest.fixture
@@ -238,6 +248,27 @@ async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_i
     assert 0 < said < window / 10, "the model went on for nobody"
     runner.send(Shutdown())
     assert runner.process.wait(10) == 0
+
+
+async def test_runner_ends_with_a_parent_gone_with_events_unread(runner: RawRunner) -> None:
+    runner.send(Load(ModelSpec(Path("no.gguf")), max_sessions=2, parallel=1))
+    runner.wait_for(Failed)
+    runner.send(CountTokens(1, "hello"))
+    # Its answer stays unread: an end closed so is reset, and reading from it is an error.
+    assert select.select([runner.fileno()], [], [], 30)[0]
+    assert runner.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [(b"", 0), (b"\0\0", 0), (HEADER.pack(10) + b'{"kind', 0),
+     (HEADER.pack(2) + b"{}", 1), (HEADER.pack(2) + b"\xff\xff", 1), (b"\xff" * 4, 1)],
+)  # fmt: skip
+def test_runner_ends_whatever_its_parent_last_sent(
+    runner: RawRunner, sent: bytes, code: int
+) -> None:
+    runner.send_bytes(sent)
+    assert runner.end() == code
 
 
 @pytest.mark.parametrize(("what", "most"), [("sessions", 5e6), ("loads", 20e6)])
