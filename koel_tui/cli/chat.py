@@ -10,7 +10,6 @@ import click
 from koel_tui import paths
 from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
-from koel_tui.cli.heap import keep_one_heap
 from koel_tui.cli.options import look_options, model_option, window_options
 from koel_tui.cli.start import Start, misfit, start_settings
 
@@ -101,6 +100,7 @@ def _in_window(
     if start.low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
     from koel_tui.ui.app import KoelApp
+    from koel_tui.ui.heap import keep_one_heap
     from koel_tui.ui.keymap import keymap_of
 
     keep_one_heap()

@@ -2,6 +2,8 @@
 
 import gc
 
+from koel_tui.ui.heap import give_back
+
 _SELDOM = 1000
 """Full looks while something is being written: after so many smaller ones, which take no time."""
 _ENOUGH = 10
@@ -21,11 +23,13 @@ class Garbage:
         """Leave out for good what is there by now, most of it imported, and look seldom."""
         gc.freeze()
         gc.set_threshold(*self._before[:2], _SELDOM)
+        give_back()
 
     def tidy(self) -> None:
         """Look now, if there was enough to make garbage; nobody waits."""
         if gc.get_count()[2] > _ENOUGH:
             gc.collect()
+            give_back()
 
     def end(self) -> None:
         """Let Python do as it did before."""

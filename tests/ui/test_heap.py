@@ -1,17 +1,18 @@
-"""One heap for all threads, where the C library lets itself be asked."""
+"""One heap for all threads, and nothing kept that is free, where the C library can be asked."""
 
 import platform
 import subprocess
 import sys
 import textwrap
 
+import psutil
 import pytest
 
-from koel_tui.cli.heap import keep_one_heap
+from koel_tui.ui.heap import give_back, keep_one_heap
 
 COUNT = textwrap.dedent("""
     import ctypes, threading, tempfile
-    from koel_tui.cli.heap import keep_one_heap
+    from koel_tui.ui.heap import keep_one_heap
     if {asked}:
         assert keep_one_heap()
     libc = ctypes.CDLL(None)
@@ -48,3 +49,15 @@ def test_threads_have_one_heap_when_asked_for() -> None:
 def test_where_it_cannot_be_asked_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
     assert not keep_one_heap()
+    assert not give_back()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
+def test_what_is_free_below_something_kept_is_given_back() -> None:
+    many = [bytes(600) for _ in range(100_000)]
+    kept = bytes(600)  # the end of the heap stays where it is
+    del many
+    held = psutil.Process().memory_info().rss
+    assert give_back()
+    assert held - psutil.Process().memory_info().rss > 20e6
+    assert kept
