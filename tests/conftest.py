@@ -7,9 +7,23 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.tally import TallyTable, tally
+
+__all__ = ["tally"]
 # The same examples every time: a failure is seen again by whoever looks for its reason.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that ends a run with what was tried against the program."""
+    parser.addoption("--tally", action="store_true", help="end with what was tried and lost")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count for the option above, in the process that has all the reports."""
+    if config.option.tally and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(TallyTable())
 
 
 @pytest.hookimpl(tryfirst=True)

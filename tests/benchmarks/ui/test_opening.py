@@ -55,7 +55,7 @@ def open_long(threads: Path) -> float:
         program.see("Paced-1B")
         program.watch(SETTLED)
         program.send(CTRL_O)
-        program.see(f"{LONG} messages")
+        program.see("enter opens")
         program.watch(SETTLED)
         return -program.send(ENTER) + program.see(last_words(LONG))
 
