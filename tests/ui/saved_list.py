@@ -1,0 +1,79 @@
+"""The list of saved threads in a window under test: threads to find, and what stands there."""
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+from textual.widgets import OptionList, Static
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.session import KoelClient
+from koel_tui.storage import JsonFileStorage
+from koel_tui.storage.search import ThreadIndex
+from koel_tui.storage.search_upkeep import IndexUpkeep
+from koel_tui.ui.backend import Backend
+from koel_tui.ui.library import Library
+from tests.ui.scripted import ScriptedAgent
+from tests.ui.window import Window, messages, opened
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> JsonFileStorage:
+    return JsonFileStorage(tmp_path / "threads")
+
+
+def on(
+    storage: JsonFileStorage, size: tuple[int, int] = (80, 24)
+) -> AbstractAsyncContextManager[Window]:
+    """Open a window whose threads can be searched."""
+    agent = ScriptedAgent()
+
+    def connect() -> Backend:
+        index = ThreadIndex(storage, storage.directory.parent / "cache")
+        upkeep = IndexUpkeep(storage, index, quiet=0.01)
+        return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep, index)
+
+    return opened(size=size, agent=agent, connect=connect)
+
+
+async def titled(storage: JsonFileStorage, *titles: str) -> None:
+    """Save a thread of two messages for each title, which is its id too; the last is newest."""
+    for title in titles:
+        await storage.save(title, messages(2, f"{title} says {{n}}"))
+        await storage.update_meta(title, title=title)
+
+
+async def lighthouse(storage: JsonFileStorage) -> None:
+    """Save a long thread with one message to be found."""
+    said = list(messages(200, "nothing number {n}").messages)
+    said[60] = Message("m60", "user", "A red lamp on the lighthouse of the harbour")
+    await storage.save("sea", ChatState(messages=tuple(said)))
+    await storage.update_meta("sea", title="By the sea")
+
+
+async def library(window: Window) -> Library:
+    await window.connected()
+    await window.press("ctrl+o")
+    await window.until(lambda: isinstance(window.app.screen, Library))
+    await window.sees("esc leaves")
+    assert isinstance(window.app.screen, Library)
+    return window.app.screen
+
+
+def listed(window: Window) -> list[str]:
+    """Return what stands in the list of threads, top to bottom, without what is said beside it."""
+    options = window.app.screen_stack[1].query_one("#choices", OptionList).options
+    return [str(option.prompt).partition("  ")[0].strip() for option in options]
+
+
+async def lists(window: Window, *titles: str) -> None:
+    await window.until(lambda: listed(window) == list(titles), f"{titles} listed")
+
+
+async def told(window: Window, text: str) -> None:
+    """Wait until a toast says this."""
+
+    def toasts() -> list[str]:
+        return [str(toast.render()) for toast in window.app.screen.query("Toast").results(Static)]
+
+    await window.until(lambda: any(text in toast for toast in toasts()), text)

@@ -1,0 +1,45 @@
+"""Hits of a search as they are shown: excerpts with the words in sight."""
+
+from datetime import UTC, datetime
+
+import pytest
+from textual.content import Content
+
+from koel_tui.protocol import Message
+from koel_tui.storage.search import Hit
+from koel_tui.ui.hits import FOUND, excerpt
+from koel_tui.ui.preview import preview
+
+KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
+
+
+def hit(snippet: str, *words: str) -> Hit:
+    spans = tuple((snippet.index(word), snippet.index(word) + len(word)) for word in words)
+    return Hit("t", "title", "m", "user", snippet, spans, datetime.now(UTC))
+
+
+def marked(content: Content) -> list[str]:
+    return [content.plain[span.start : span.end] for span in content.spans if span.style == FOUND]
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "words"),
+    [
+        (60, "…down to the harbour, where a lamp burns…", ["harbour", "lamp"]),
+        (30, "…n to the harbour, where a la…", ["harbour", "la"]),
+        (14, "…he harbour,…", ["harbour"]),
+    ],
+)
+def test_an_excerpt_keeps_the_first_word_in_sight(width: int, shown: str, words: list[str]) -> None:
+    found = hit("…down to the\nharbour, where a lamp burns…", "harbour", "lamp")
+    content = excerpt(found, width)
+    assert content.plain == shown and marked(content) == words
+
+
+def test_a_preview_of_a_hit_is_what_is_said_round_it() -> None:
+    text = f"{'before ' * 100}the [red]lamp[/red]\x1b burns{' behind' * 400}"
+    content = preview([Message("m", "user", text)], hit("…the [red]lamp[/red]\x1b burns…", "lamp"))
+    assert marked(content) == ["lamp"]
+    assert "the [red]lamp[/red]␛ burns behind" in content.plain
+    assert content.plain.startswith("You\n…") and content.plain.endswith("…")
+    assert len(content.plain) < 1500
