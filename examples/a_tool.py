@@ -1,0 +1,55 @@
+"""A tool: a plain async function that an agent calls, and whose result goes back to it.
+
+The agent here is no model but ten lines that speak AG-UI: anything that does can be asked.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from ag_ui.core import (
+    BaseEvent,
+    RunAgentInput,
+    RunFinishedEvent,
+    RunStartedEvent,
+    TextMessageChunkEvent,
+    ToolCallChunkEvent,
+)
+
+from koel_tui.session import KoelClient, tool_handler
+
+
+async def add(a: int, b: int) -> int:
+    """Return the sum of two numbers."""
+    return a + b
+
+
+class Clerk:
+    """Has its sums done by others."""
+
+    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+        """Call the tool that is offered, and say what came of it."""
+        yield RunStartedEvent(thread_id=input.thread_id, run_id=input.run_id)
+        last = input.messages[-1]
+        if last.role == "tool":
+            yield TextMessageChunkEvent(message_id="answer", delta=f"It is {last.content}.")
+        else:
+            for tool in input.tools or ():
+                yield ToolCallChunkEvent(
+                    tool_call_id="call", tool_call_name=tool.name, delta='{"a": 2, "b": 40}'
+                )
+        yield RunFinishedEvent(thread_id=input.thread_id, run_id=input.run_id)
+
+
+async def main() -> None:
+    """Offer the tool with a question, and print the whole thread."""
+    client = KoelClient(Clerk())
+    session = client.new_session()
+    await session.send("How much are 2 and 40?", tools=[tool_handler(add)])
+    for message in session.state.messages:
+        calls = [f"{call.name}({call.arguments})" for call in message.tool_calls]
+        print(f"{message.role}: {message.content or ''}{' '.join(calls)}")
+    await client.dispose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,32 @@
+"""A summary beside a chat: it gives way when somebody asks, and goes on when nobody waits."""
+
+import asyncio
+from pathlib import Path
+
+from koel_tui.engine import ChatMessage, EngineHost, ModelSpec, TextDelta
+from koel_tui.models import choose_model
+
+TALK = "We planned a trip to Lisbon in May: four days, by train, a room near the river."
+
+
+async def main(model: Path) -> None:
+    """Begin a summary, answer a question that comes meanwhile, then finish the summary."""
+    engine = await EngineHost.load(ModelSpec(model), max_sessions=2)
+    chat = await engine.open_session("chat", max_output_tokens=30)
+    aside = await engine.open_session("summary", max_output_tokens=40)
+
+    aside.add(ChatMessage("user", f"Summarise in one sentence: {TALK}"))
+    async for delta in aside.stream():
+        if isinstance(delta, TextDelta):
+            aside.stop()  # somebody asks: what is written stays, the model is free
+
+    chat.add(ChatMessage("user", f"{TALK} Which month was it?"))
+    print("chat:", await chat.respond())
+
+    await aside.respond()  # an answer at the end of the history is gone on with
+    print("summary:", aside.history[-1].content)
+    await engine.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(choose_model(None)))

@@ -1,0 +1,36 @@
+"""A thread that is saved, loaded by another client, and gone on with."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from koel_tui.agents import LocalAgent, TurnSettings
+from koel_tui.engine import EngineHost, ModelSpec, Sampling
+from koel_tui.models import choose_model
+from koel_tui.session import KoelClient
+from koel_tui.storage import JsonFileStorage
+
+SETTINGS = TurnSettings(sampling=Sampling(temperature=0), max_output_tokens=40)
+
+
+async def main(model: Path) -> None:
+    """Ask in one client, forget everything but the file, and ask a follow-up in another."""
+    agent = LocalAgent(lambda tell: EngineHost.load(ModelSpec(model), on_progress=tell), SETTINGS)
+    with tempfile.TemporaryDirectory() as directory:
+        client = KoelClient(agent, storage=JsonFileStorage(directory))
+        first = client.new_session("cats")
+        await first.send("I have a cat called Mila.")
+        await client.dispose()  # saves before it ends
+
+        storage = JsonFileStorage(directory)
+        client = KoelClient(agent, storage=storage)
+        again = client.new_session("cats", await storage.load("cats"))
+        await again.send("What is my cat called?")
+        for message in again.state.messages:
+            print(f"{message.role}: {message.content}")
+        await client.dispose()
+    await agent.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(choose_model(None)))
