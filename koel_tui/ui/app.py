@@ -16,6 +16,7 @@ from koel_tui.ui import inside
 from koel_tui.ui.choosing import ModelChoosing
 from koel_tui.ui.conversing import ConversingApp
 from koel_tui.ui.garbage import Garbage
+from koel_tui.ui.hints import key_of
 from koel_tui.ui.keymap import KeyMap
 from koel_tui.ui.keys import KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
@@ -83,7 +84,7 @@ class KoelApp(ConversingApp):
         if self._wanted_theme in self.available_themes:
             self.theme = self._wanted_theme
         elif self._wanted_theme:
-            self._tell(f"There is no theme {self._wanted_theme!r}; ctrl+p, Theme lists all.")
+            self._tell(f"There is no theme {self._wanted_theme!r}; Theme in the palette lists all.")
         self._signals.catch()
         self._pane.prompt.focus()
         self._desk.restore(await self._memory.tabs(), self._pane.prompt.pastes)
@@ -145,7 +146,7 @@ class KoelApp(ConversingApp):
             await self.action_quit()
             return
         self._asked_to_quit = monotonic()
-        self._hint = "press ctrl+c again to quit"
+        self._hint = f"press {key_of(self, 'copy_or_quit')} again to quit"
         self.set_timer(_QUIT_WITHIN, self._forget_hint)
         self._poke()
 
@@ -214,7 +215,7 @@ class KoelApp(ConversingApp):
             return
         found = find_thread(threads, self._wanted_thread)
         if isinstance(found, str):
-            self._tell(f"{found} ctrl+o lists all.", "warning")
+            self._tell(f"{found} {key_of(self, 'tab.open')} lists all.", "warning")
         else:
             self.call_later(self._open_wanted, found)
 

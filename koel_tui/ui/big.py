@@ -5,14 +5,14 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
+from koel_tui.ui.hints import key_of
 from koel_tui.ui.plaintext import PlainText
 from koel_tui.ui.rendered import Rendered, rows_of
 from koel_tui.ui.sheet import Sheet
 
 _PLAIN = "shown plainly: too big for Markdown"
-_OFFER = f"{_PLAIN} · alt+m renders it"
 _RENDERING = f"{_PLAIN} · rendering…"
-_TAKE_BACK = "rendered as Markdown · alt+m shows it plainly"
+_RENDER = "answer.render"
 
 
 class Offer(Static):
@@ -77,8 +77,9 @@ class BigAnswer(Vertical):
 
     def _words(self, *, rendered: bool) -> str:
         if rendered:
-            return _TAKE_BACK
-        return _PLAIN if self._writing else _OFFER
+            return f"rendered as Markdown · {key_of(self.app, _RENDER)} shows it plainly"
+        offer = "" if self._writing else f" · {key_of(self.app, _RENDER)} renders it"
+        return f"{_PLAIN}{offer}"
 
     def _say(self, words: str) -> None:
         offer = self.query_one_optional(Offer)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from textual.notifications import SeverityLevel
 
 from koel_tui.text import safe_line
-from koel_tui.ui import inside
-from koel_tui.ui.keys import spoken
+from koel_tui.ui.hints import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,17 +59,17 @@ class ModelChoosing:
         if len(self._app.screen_stack) == 1:
             self.offer(problem)
         else:
-            self._tell(f"{problem or self._startup.notice} {self._keys} shows the models.", "error")
+            self._tell(f"{problem or self._startup.notice} {self._key} shows the models.", "error")
 
     @property
-    def _keys(self) -> str:
-        return " or ".join(spoken(inside.keys_by_id(self._app).get(_KEY, ()))) or "The palette"
+    def _key(self) -> str:
+        return key_of(self._app, _KEY)
 
     def _chosen(self, choice: "ModelChoice | None") -> None:
         if choice is not None and choice.path is not None:
             self._take(choice.path)
         elif self._startup.lacks_model and not self._startup.fetching:
-            self._tell(f"Threads can be read without a model. {self._keys} shows the models again.")
+            self._tell(f"Threads can be read without a model. {self._key} shows the models again.")
 
     def _take(self, path: Path) -> None:
         self._times_chosen += 1
@@ -99,7 +98,7 @@ class ModelChoosing:
         elif chosen:
             self._take(path)
         else:
-            self._tell(f"{progress.name} is here and works. {self._keys} shows it.")
+            self._tell(f"{progress.name} is here and works. {self._key} shows it.")
 
     async def _use(self, path: Path) -> None:
         try:

@@ -4,6 +4,7 @@ from textual.widgets import Markdown
 
 from koel_tui.text import safe_line
 from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.hints import told
 from koel_tui.ui.links import written
 from koel_tui.ui.tabbed import TabbedApp
 
@@ -109,7 +110,8 @@ class ConversingApp(TabbedApp):
             return
         branching = self._pane.branching()
         if branching is None:
-            self._tell("Nothing branches here: ctrl+r answers again, alt+e edits a message.")
+            hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message"))
+            self._tell(f"Nothing branches here: {told(self, hints)}.")
             return
         first = self._desk.active.switch(branching, step)
         if first:

@@ -8,6 +8,7 @@ from textual.widgets import Static
 
 from koel_tui.text import safe_text
 from koel_tui.ui.entries import Row
+from koel_tui.ui.hints import told
 
 _STYLES = {"error": "$text-error", "welcome": "$foreground", "action": "bold $text-accent"}
 _QUIET = "$foreground 60%"
@@ -27,12 +28,12 @@ class Edge(Static):
             return
         self._rows = rows
         self.display = bool(rows)
-        self.update(Content("\n").join(_content(row) for row in rows))
+        self.update(Content("\n").join(self._content(row) for row in rows))
 
-
-def _content(row: Row) -> Content:
-    content = Content.styled(safe_text(row.text), _STYLES.get(row.kind, _QUIET))
-    return content.stylize(Style.from_meta({"@click": row.action})) if row.action else content
+    def _content(self, row: Row) -> Content:
+        text = row.text + told(self.app, row.hints)
+        content = Content.styled(safe_text(text), _STYLES.get(row.kind, _QUIET))
+        return content.stylize(Style.from_meta({"@click": row.action})) if row.action else content
 
 
 def earlier(count: int) -> list[Row]:

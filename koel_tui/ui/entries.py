@@ -48,12 +48,14 @@ class Entry:
 class Row:
     """A line below the messages: an error, what a run waits for, what is queued.
 
-    A click does `action`, one of the window's, where there is one.
+    A click does `action`, one of the window's, where there is one. `hints` are keys by their ids,
+    each with what it does, told behind the text.
     """
 
     kind: str
     text: str
     action: str = ""
+    hints: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

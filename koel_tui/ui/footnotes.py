@@ -10,24 +10,28 @@ if TYPE_CHECKING:
     from koel_tui.ui.conversation import Conversation
 
 WELCOME = (
-    "Ask anything. The model runs on this computer.",
-    "",
-    "enter sends, ctrl+j starts a new line.",
-    "ctrl+n opens another tab, ctrl+o a saved thread.",
-    "f1 shows all keys.",
-    "",
+    Row("welcome", "Ask anything. The model runs on this computer."),
+    Row("welcome", ""),
+    Row("welcome", "", hints=(("prompt.send", "sends"), ("prompt.newline", "starts a new line."))),
+    Row("welcome", "", hints=(("tab.new", "opens another tab"), ("tab.open", "a saved thread."))),
+    Row("welcome", "", hints=(("help", "shows all keys."),)),
+    Row("welcome", ""),
 )
 _NEARLY_FULL = 0.85
-_OTHER_MODEL = Row("action", "  Choose a model (alt+shift+m)", "app.choose_model")
-_OWN_MODEL = Row("action", "  This thread wants that model: change it (f2)", "app.thread_settings")
-_RETRY = Row("action", "  Retry (alt+r)", "app.retry")
+_OTHER_MODEL = Row("action", "  Choose a model ", "app.choose_model", (("model", ""),))
+_OWN_MODEL = Row(
+    "action", "  This thread wants that model: change it ", "app.thread_settings",
+    (("thread.settings", ""),),
+)  # fmt: skip
+_RETRY = Row("action", "  Retry ", "app.retry", (("run.retry", ""),))
+_GO_ON = "run.go_on"
 
 
 def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row]:
     """Return the rows of a conversation whose thread is in this state."""
     rows: list[Row] = []
     if conversation.untouched:
-        rows += [Row("welcome", line) for line in WELCOME]
+        rows += WELCOME
     if left_out := conversation.figures.trimmed_turns:
         turns = "1 turn" if left_out == 1 else f"{left_out} turns"
         rows.append(_full(f"The oldest {turns} did not fit the model and were left out."))
@@ -42,8 +46,9 @@ def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row
     if conversation.busy and not _writes(state):
         rows.append(Row("wait", f"⌛ {conversation.activity.words}…"))
     if (end := conversation.unsaid) is not None:
-        hint = "nothing was said in this branch · alt+left shows the one before"
-        rows.append(Row("hint", f"{end.mark} {hint}", "app.switch_branch(-1)"))
+        text = f"{end.mark} nothing was said in this branch · "
+        before = (("branch.previous", "shows the one before"),)
+        rows.append(Row("hint", text, "app.switch_branch(-1)", before))
     return rows + [_queued(text) for text in conversation.queue]
 
 
@@ -55,10 +60,10 @@ def ended_within(state: "ChatState") -> bool:
 def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row]:
     """Return how the last run ended and what can be done about it."""
     if state is not None and state.error is not None:
-        hint = "  ↑ brings your message back, enter sends it again."
+        hint = Row("hint", "  ↑ brings your message back, enter sends it again.")
         if ended_within(state):
-            hint = "  alt+g lets it go on with what came."
-        rows = [Row("error", f"✗ {state.error.message}"), _RETRY, Row("hint", hint)]
+            hint = Row("hint", "  ", hints=((_GO_ON, "lets it go on with what came."),))
+        rows = [Row("error", f"✗ {state.error.message}"), _RETRY, hint]
         if getattr(state.error, "agent_code", None) == "ModelLoadError":
             rows.insert(2, _OWN_MODEL if "model" in conversation.about.forward else _OTHER_MODEL)
         return rows
@@ -67,16 +72,17 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
     if notice := conversation.notice:
         return [Row("error", f"✗ {notice}")]
     if state is not None and not conversation.busy and ended_within(state):
-        return [Row("hint", "alt+g lets it go on")]
+        return [Row("hint", "", hints=((_GO_ON, "lets it go on"),))]
     return []
 
 
 def _full(what: str) -> Row:
-    return Row("hint", f"{what} alt+shift+s: a new thread with a summary", "app.summarise")
+    hints = (("tab.summary", "opens a new thread with a summary"),)
+    return Row("hint", f"{what} ", "app.summarise", hints)
 
 
 def _queued(text: str) -> Row:
-    return Row("queued", f"queued: {safe_line(text)} · alt+q edits", "app.queue")
+    return Row("queued", f"queued: {safe_line(text)} · ", "app.queue", (("queue", "edits"),))
 
 
 def _ended_unanswered(state: "ChatState") -> bool:

@@ -12,13 +12,14 @@ from koel_tui.ui.conversation import Conversation, Revision
 from koel_tui.ui.entries import Branching, Spot
 from koel_tui.ui.file_picker import FilePicker
 from koel_tui.ui.file_prompt import FilePrompt
+from koel_tui.ui.hints import key_of
 from koel_tui.ui.pastes import Draft, joined
 from koel_tui.ui.reader import Reader
 from koel_tui.ui.still import Still, StillContainer
 from koel_tui.ui.transcript import Transcript
 
 _REVISING = "editing your message · enter sends, esc leaves it as it was"
-_UNSEEN = "[@click=app.scroll('end')]↓ new text below · ctrl+end[/]"
+_UNSEEN = "[@click=app.scroll('end')]↓ new text below · $key[/]"
 
 
 class Pane(Still, Vertical):
@@ -136,7 +137,8 @@ class Pane(Still, Vertical):
         In the frame of the prompt it hides no text, and comes and goes without a new layout.
         """
         if event.transcript is self._transcript:
-            self.prompt.border_title = _UNSEEN if event.unseen else None
+            key = key_of(self.app, "scroll.end")
+            self.prompt.border_title = _UNSEEN.replace("$key", key) if event.unseen else None
 
     def step_message(self, direction: int) -> None:
         """Go to the message of the user above (-1) or below (1) what is being read."""

@@ -51,7 +51,7 @@ class ProgramSettings:
         except ValueError as error:
             raise RefusedError(str(error)) from None
         if setting.name == "theme" and value is not None and value not in self._themes:
-            raise RefusedError(f"There is no theme {text!r}. ctrl+p, Theme lists all.")
+            raise RefusedError(f"There is no theme {text!r}. Theme in the palette lists all.")
         now = await asyncio.to_thread(self._write, setting.name, value)
         words = f"{setting.name} is {text_of(now) or 'not set'}"
         if setting.name in self._flags:

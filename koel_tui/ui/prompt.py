@@ -10,12 +10,14 @@ from textual.widgets.text_area import Selection
 
 from koel_tui.text import safe_input
 from koel_tui.ui import inside
+from koel_tui.ui.hints import told
 from koel_tui.ui.history import History
 from koel_tui.ui.keys import PROMPT_KEYS, bindings
 from koel_tui.ui.pastes import Draft, Pastes
 
 MAX_LINES = 10
 _FRAME = 2
+_HINTS = (("prompt.send", "sends"), ("prompt.newline", "starts a new line"))
 _WINDOW_PATIENCE = 2.0
 """Seconds to wait for the window, which may have closed."""
 
@@ -37,13 +39,16 @@ class Prompt(TextArea):
         super().__init__(
             id="prompt",
             highlight_cursor_line=False,
-            placeholder="Message…  enter sends, ctrl+j starts a new line",
         )
         self.cursor_blink = False  # it would be most of what an idle window costs
         self._send = send
         self._remember = remember
         self._past = History()
         self.pastes = Pastes()
+
+    def on_mount(self) -> None:
+        """Say where nothing is written yet how to send it."""
+        self.placeholder = f"Message…  {told(self.app, _HINTS)}"
 
     async def on_key(self, event: events.Key) -> None:
         """Do what a key is bound to here and now, whether by the prompt or by the window.

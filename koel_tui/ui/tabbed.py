@@ -15,6 +15,7 @@ from koel_tui.ui.background import Background
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
 from koel_tui.ui.desk import Desk
+from koel_tui.ui.hints import key_of
 from koel_tui.ui.memory import Memory
 from koel_tui.ui.open_tabs import OpenTabs
 from koel_tui.ui.pane import Pane
@@ -183,7 +184,7 @@ class TabbedApp(inside.QuietApp):
         """Swap the two tabs that are shown side by side; the prompt stays as it is."""
         front, beside = self._desk.active, self._desk.tabs.beside
         if beside is None:
-            self._tell("No tab is shown beside this one: alt+s shows one.")
+            self._tell(f"No tab is shown beside this one: {key_of(self, 'tab.beside')} shows one.")
             return
         self._pane.put_away()
         moves = front.revision is None and beside.revision is None  # else each keeps its own

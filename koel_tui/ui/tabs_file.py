@@ -73,7 +73,7 @@ class TabsFile:
             path.rename(aside)
             self.problems.append(
                 f"The list of open tabs is damaged ({error}); it is kept as {aside}. "
-                "No thread is lost: ctrl+o lists all."
+                "No thread is lost: all are in the list of saved threads."
             )
             return OpenTabs()
 

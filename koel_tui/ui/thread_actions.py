@@ -28,7 +28,7 @@ class OpenThreadError(Exception):
     """A thread is open in a tab, and must not be while this is done."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"It is open in tab {number}. Close that tab first (alt+w there).")
+        super().__init__(f"It is open in tab {number}. Close that tab first.")
 
 
 class StillSavingError(Exception):

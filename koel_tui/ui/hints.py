@@ -1,0 +1,31 @@
+"""Hints that name keys: those in force, whatever a user has chosen."""
+
+from collections.abc import Mapping, Sequence
+
+from textual.app import App
+
+from koel_tui.ui import inside
+from koel_tui.ui.keys import spoken
+
+Hint = tuple[str, str]
+"""The id of a key, and what it does; nothing where that is said before."""
+
+
+def key_of(app: App[int], key: str) -> str:
+    """Return the key with this id as a person reads it."""
+    return _name(_in_force(app), key) or "the palette"
+
+
+def told(app: App[int], hints: Sequence[Hint]) -> str:
+    """Return hints as one text, without those that have no key."""
+    in_force = _in_force(app)
+    named = [(_name(in_force, key), does) for key, does in hints]
+    return ", ".join(f"{name} {does}" if does else f"({name})" for name, does in named if name)
+
+
+def _in_force(app: App[int]) -> Mapping[str, Sequence[str]]:
+    return inside.keys_by_id(app, *app.screen_stack[0].query("#prompt"))
+
+
+def _name(in_force: Mapping[str, Sequence[str]], key: str) -> str:
+    return next(iter(spoken(in_force.get(key, ()))), "")
