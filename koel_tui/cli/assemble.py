@@ -9,7 +9,7 @@ from koel_tui.agents import LocalAgent, ModelRouter, Snapshots, TurnSettings
 from koel_tui.cli.unlocking import unlocked
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
 from koel_tui.models import ModelFileError, NoModelError, choose_model
-from koel_tui.session import KoelClient
+from koel_tui.session import KoelClient, keep_usage
 from koel_tui.settings import Settings
 from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
 from koel_tui.storage.file_storage import FileStorage
@@ -109,7 +109,7 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     agent = model_router(settings, kept)
     index = open_index(storage)
     return Backend(
-        KoelClient(agent, storage=storage),
+        KoelClient(agent, storage=storage, reducers=[keep_usage]),
         storage,
         agent,
         # Of encrypted threads the index is in memory alone, and made when it is needed.

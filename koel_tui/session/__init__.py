@@ -15,6 +15,7 @@ from koel_tui.session.interceptors import Interceptor, LogRuns, Next, Redact, Re
 from koel_tui.session.observers import Observer
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.session.tools import ToolHandler, tool_handler
+from koel_tui.session.usage import keep_usage
 
 __all__ = [
     "ChatSession",
@@ -34,5 +35,6 @@ __all__ = [
     "ThreadSettings",
     "ToolHandler",
     "UnknownMessageError",
+    "keep_usage",
     "tool_handler",
 ]

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Literal
 
 Phase = Literal["idle", "waiting", "loading", "queued", "reading", "writing"]
+_ENDLESS = 1e15
 _REPORTED: tuple[Phase, ...] = ("loading", "queued", "reading", "writing")
 
 
@@ -99,7 +99,8 @@ class Pace:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and isfinite(value) else 0.0
+    # A saved one may be anything.
+    return float(value) if isinstance(value, int | float) and abs(value) < _ENDLESS else 0.0
 
 
 def _count(value: object) -> int:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from koel_tui.text import safe_line
 from koel_tui.ui.about import About
-from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
+from koel_tui.ui.activity import Activity, activity_of
 from koel_tui.ui.entries import Branching, Entry, Place, Row, Spot
 from koel_tui.ui.footnotes import ended_within, rows_of
 from koel_tui.ui.listing import Listing
+from koel_tui.ui.measured import Measured
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Event, Message
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 NEW_TITLE = "New thread"
 _TITLE_LENGTH = 40
-_TURNS_KEPT = 200
 
 
 class Listener(Protocol):
@@ -68,9 +68,7 @@ class Conversation:
         self.key = key
         self.draft = ""
         self.place: Place | Spot | None = None
-        self.figures = Figures()
-        self.turns: tuple[Figures, ...] = ()
-        """What the answers since this tab was opened measured, the newest last."""
+        self.measured = Measured()
         self.queue: list[str] = []
         self.problem = ""
         self.revision: Revision | None = None
@@ -85,7 +83,6 @@ class Conversation:
         self.asked_at = float("-inf")
         """When the last run began, on a monotonic clock."""
         self._activity = Activity()
-        self._pace = Pace()
         self._readers: list[asyncio.Task[None]] = []
         self._listing = Listing()
 
@@ -136,12 +133,12 @@ class Conversation:
     @property
     def answered(self) -> bool:
         """Whether the model has finished an answer here."""
-        return bool(self.figures.model) and not self.failed
+        return self.measured.now and not self.failed
 
     @property
     def tokens_per_s(self) -> float:
         """How fast the answer comes, or came."""
-        return self._pace.per_s if self.busy else self.figures.tokens_per_s
+        return self.measured.pace.per_s if self.busy else self.measured.last.tokens_per_s
 
     @property
     def notice(self) -> str:
@@ -162,6 +159,7 @@ class Conversation:
     def attach(self, session: "ChatSession") -> None:
         """Take the session of this tab's thread, and send what already waits."""
         self._session = session
+        self.measured.recall(session.state.messages)
         session.forward = self.about.forward
         self._readers = [
             asyncio.create_task(self._read_states(session.states())),
@@ -270,6 +268,7 @@ class Conversation:
             self._session.switch(branching.after, step)
         except Exception as error:
             self.problem = str(error) or type(error).__name__
+        self.measured.recall(self._session.state.messages)
         self._listener.changed(self)
         begun = ((entry.branching, entry.id) for entry in self.entries())
         return next((id_ for at, id_ in begun if at and at.after == branching.after), "")
@@ -355,7 +354,8 @@ class Conversation:
             self.problem = str(error) or type(error).__name__
             return False
         self.asked_at = monotonic()
-        self._activity, self.problem, self._pace = Activity("waiting"), "", Pace()
+        self._activity, self.problem = Activity("waiting"), ""
+        self.measured.begin()
         self._run = asyncio.create_task(self._follow(completion))
         return True
 
@@ -390,12 +390,11 @@ class Conversation:
         async for event in events:
             if isinstance(event, TextMessageContentEvent):
                 self._activity = Activity("writing")
-                self._pace.tick(monotonic(), tokens_of(event))
+                self.measured.pace.tick(monotonic(), tokens_of(event))
             elif isinstance(event, CustomEvent) and event.name == ACTIVITY:
                 self._activity = activity_of(event.value) or self._activity
             elif isinstance(event, CustomEvent) and event.name == METRICS:
-                if (figures := figures_of(event.value)) is not None:
-                    self.figures, self.turns = figures, (*self.turns, figures)[-_TURNS_KEPT:]
+                self.measured.take(event.value)
             else:
                 continue
             self._listener.changed(self)

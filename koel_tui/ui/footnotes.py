@@ -32,10 +32,10 @@ def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row
     rows: list[Row] = []
     if conversation.untouched:
         rows += WELCOME
-    if left_out := conversation.figures.trimmed_turns:
+    if left_out := conversation.measured.last.trimmed_turns:
         turns = "1 turn" if left_out == 1 else f"{left_out} turns"
         rows.append(_full(f"The oldest {turns} did not fit the model and were left out."))
-    elif conversation.figures.used > _NEARLY_FULL * conversation.figures.window > 0:
+    elif conversation.measured.last.used > _NEARLY_FULL * conversation.measured.last.window > 0:
         rows.append(_full("The window is nearly full: soon the oldest turns are left out."))
     if conversation.read_only:
         why = f"This thread can only be read here. {conversation.read_only}"

@@ -46,7 +46,7 @@ def sections(info: Info, width: int) -> Iterator[tuple[str, Sequence[Row]]]:
         yield "Last answer", list(_answer(last))
         yield _turns_heading(len(info.turns)), list(_turns(info, room))
     else:
-        yield "Answers", [("", "none measured since this tab was opened")]
+        yield "Answers", [("", "none measured yet")]
     yield "Memory", list(_memory(info.memory))
 
 

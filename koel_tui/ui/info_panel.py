@@ -84,12 +84,12 @@ class InfoPanel(ModalScreen[None]):
 
 def info_of(conversation: "Conversation", startup: "Startup") -> Info:
     """Return what is known of a thread without asking its model."""
-    figures = conversation.figures
+    figures = conversation.measured.last
     now = conversation.activity.words
     speed = conversation.tokens_per_s
     return Info(
         model=figures.model or startup.model,
         window=figures.window or startup.window,
         now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or startup.words,
-        turns=conversation.turns,
+        turns=conversation.measured.turns,
     )

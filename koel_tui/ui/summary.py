@@ -25,7 +25,7 @@ def status_of(conversation: Conversation, startup: Startup, hint: str, aside: st
 
     `aside` is what goes on beside it.
     """
-    figures = conversation.figures
+    figures = conversation.measured.last
     problem = conversation.save_problem
     return Status(
         activity=hint

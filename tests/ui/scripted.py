@@ -80,13 +80,13 @@ class Turn:
         self._say(CustomEvent(name=ACTIVITY, value=activity))
 
     def measure(self, **metrics: Any) -> None:
-        """Send a METRICS event."""
+        """End the answer, and send a METRICS event, as the local agent does."""
+        self._end_message()
         self._say(CustomEvent(name=METRICS, value=metrics))
 
     def finish(self) -> None:
         """End the answer and the run."""
-        if self._open:
-            self._say(TextMessageEndEvent(message_id=self._message_id))
+        self._end_message()
         self._say(RunFinishedEvent(thread_id=self.asked.thread_id, run_id=self.asked.run_id))
         self._events.put_nowait(None)
 
@@ -94,6 +94,11 @@ class Turn:
         """End the run with an error."""
         self._say(RunErrorEvent(message=message, code=code))
         self._events.put_nowait(None)
+
+    def _end_message(self) -> None:
+        if self._open:
+            self._open = False
+            self._say(TextMessageEndEvent(message_id=self._message_id))
 
     def _say(self, event: BaseEvent) -> None:
         self._events.put_nowait(event)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui.agents import MemoryUse
+from koel_tui.storage import MemoryStorage
 from koel_tui.ui import cells
 from koel_tui.ui.activity import Figures, figures_of
 from koel_tui.ui.info import Info, info_text, sections
@@ -84,7 +85,12 @@ class TestFigures:
         assert Figures(first_token_s=0.5, written=1).took_s == 0.5
 
     def test_numbers_that_are_none_count_as_nothing(self) -> None:
-        odd = {"prompt_tokens": float("nan"), "output_tokens": -3, "context_tokens": "many"}
+        odd = {
+            "prompt_tokens": float("nan"),
+            "output_tokens": -3,
+            "context_tokens": "many",
+            "reused_tokens": 10**400,
+        }
         assert figures_of(odd) == Figures()
 
 
@@ -124,7 +130,7 @@ class TestInfo:
     def test_what_nobody_measured_is_not_made_up(self) -> None:
         assert dict(sections(Info(memory="not loaded"), 50)) == {
             "Model": [("name", "none yet")],
-            "Answers": [("", "none measured since this tab was opened")],
+            "Answers": [("", "none measured yet")],
             "Memory": [("", "not loaded")],
         }
 
@@ -176,6 +182,29 @@ async def test_the_figures_of_the_thread_in_front_are_shown_and_left_by_keys() -
         await window.sees("none measured")
         await window.press("escape")
         await window.until(lambda: len(window.app.screen_stack) == 1)
+
+
+async def test_the_figures_of_a_thread_are_there_again_when_it_is_opened() -> None:
+    storage = MemoryStorage()
+    async with opened(storage=storage) as window:
+        turn = await window.ask("Question")
+        turn.write("fine")
+        turn.measure(**MEASURED)
+        turn.finish()
+        await window.until(lambda: "saved" in window.status)
+        thread = (await storage.list_threads())[0]
+    async with opened(size=(80, 40), storage=storage, thread=thread) as window:
+        await window.until(lambda: "1.2k/8.2k" in window.status)
+        assert "tok/s" not in window.status and "Scripted-1B" in window.status
+        await panel(window)
+        for words in ("1,234 of 8,192 tokens", "The only answer so far", "110.0 tokens/s"):
+            await window.sees(words)
+        await window.press("escape")
+        await window.press("ctrl+r")  # the branch that is shown now has no answer
+        await window.until(lambda: len(window.agent.turns) == 1)
+        window.agent.turns[0].finish()
+        await window.press("alt+left")
+        await window.until(lambda: "1.2k/8.2k" in window.status)
 
 
 async def test_the_panel_fits_a_small_window_and_scrolls() -> None:

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Tab
 
 from koel_tui.protocol import ChatState, Message
-from koel_tui.session import KoelClient
+from koel_tui.session import KoelClient, keep_usage
 from koel_tui.storage import MemoryStorage, SessionStorage
 from koel_tui.ui.app import KoelApp
 from koel_tui.ui.backend import Backend
@@ -136,7 +136,9 @@ class Window:
 
 def assembly(agent: ScriptedAgent, storage: SessionStorage) -> Callable[[], Backend]:
     """Return what makes the backend of a window on a scripted agent."""
-    return lambda: Backend(KoelClient(agent, storage=storage), storage, agent)
+    return lambda: Backend(
+        KoelClient(agent, storage=storage, reducers=[keep_usage]), storage, agent
+    )
 
 
 @asynccontextmanager

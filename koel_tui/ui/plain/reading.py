@@ -88,7 +88,7 @@ class Reading:
             lines.append("Stopped. /continue goes on with the answer.")
         if conversation.save_problem:
             lines.append(f"Error: not saved. {conversation.save_problem}")
-        if left_out := conversation.figures.trimmed_turns:
+        if left_out := conversation.measured.last.trimmed_turns:
             lines.append(f"Oldest turns that did not fit the model and were left out: {left_out}.")
         self._ending = lines
         return lines

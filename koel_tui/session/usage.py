@@ -1,0 +1,40 @@
+"""What an answer took, kept with its message."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ag_ui.core import CustomEvent
+
+from koel_tui.agents import METRICS
+from koel_tui.protocol import ChatState, Event
+
+KEPT = (
+    "model",
+    "context_tokens",
+    "prompt_tokens",
+    "reused_tokens",
+    "output_tokens",
+    "trimmed_turns",
+    "decode_tokens_per_s",
+    "time_to_first_token_s",
+)
+"""The keys of a METRICS event that are kept: those that somebody looks at later."""
+_DIGITS = 3
+
+
+def keep_usage(state: ChatState, event: Event) -> ChatState:
+    """Return the state with the figures of a METRICS event in the `usage` of the last answer.
+
+    A reducer for `KoelClient`; the identical state comes back for any other event.
+    """
+    if not (isinstance(event, CustomEvent) and event.name == METRICS):
+        return state
+    answer = state.messages[-1] if state.messages else None
+    if answer is None or answer.role != "assistant" or not isinstance(event.value, Mapping):
+        return state
+    usage = {key: _short(event.value[key]) for key in KEPT if key in event.value}
+    return replace(state, messages=(*state.messages[:-1], replace(answer, usage=usage)))
+
+
+def _short(value: object) -> object:
+    return round(value, _DIGITS) if isinstance(value, float) else value
