@@ -304,7 +304,7 @@ def test_doctor_damage_inside_a_message_is_found(private_home: Path) -> None:
     wire = json.loads(path.read_bytes())
     wire["state"]["messages"][1]["content"] = {CANARY: 1}
     path.write_text(json.dumps(wire))
-    assert look_at_threads(private_home)["damaged"].found == f"1: {path.name}"
+    assert look_at_threads(private_home)["damaged"].found == f"1 cannot be read: {path.name}"
 
 
 def test_doctor_counts_what_lies_beside_the_threads(private_home: Path) -> None:
@@ -371,7 +371,7 @@ def test_doctor_encrypted_threads_are_read_with_the_key(
     assert found["threads"].found == "3 can be read to the end"
     name = next(paths.threads_dir().glob("t-*.sealed"))
     name.write_bytes(name.read_bytes()[:-1])
-    assert look_at_threads(private_home)["damaged"].found == f"1: {name.name}"
+    assert look_at_threads(private_home)["damaged"].found == f"1 cannot be read: {name.name}"
 
 
 def test_doctor_without_a_terminal_no_passphrase_is_asked_for(

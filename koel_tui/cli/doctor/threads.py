@@ -177,8 +177,8 @@ def _read(threads: Threads) -> tuple[Finding, ...]:
     count = len(readable.whole)
     findings = [Finding("threads", f"{count} can be read to the end")]
     if readable.damaged:
-        advice = "They stay as they are. Bring back copies of them, or move them away."
-        found = f"{len(readable.damaged)}: {_named(readable.damaged)}"
+        advice = "They stay as they are; `koel-chat threads list` says why. Bring back copies."
+        found = f"{len(readable.damaged)} cannot be read: {_named(readable.damaged)}"
         findings.append(problem("damaged", found, advice, Exit.SAVE_FAILED))
     if readable.newer:
         found = f"{len(readable.newer)} saved by a newer koel-chat, read-only here"
