@@ -5,13 +5,13 @@ nothing else is in the figures.
 """
 
 import asyncio
-import gc
 import json
 import sys
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 
 import psutil
 from ag_ui.core import BaseEvent, RunAgentInput
@@ -21,6 +21,7 @@ from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search import ThreadIndex
 from koel_tui.storage.search_upkeep import IndexUpkeep
 from koel_tui.ui.backend import Backend
+from koel_tui.ui.conversation import Conversation
 from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import Window, opened
 
@@ -32,6 +33,7 @@ _ANSWER = (
     "x = {n}\n```\n",
     "and more. " * 20,
 )
+_PATIENCE = 8.0
 _POOL = "asyncio_"
 """How the threads are called that asyncio makes when it needs them, and keeps: six at most here."""
 
@@ -45,6 +47,15 @@ class Measure:
     tasks: int
     threads: int
     descriptors: int
+
+    def exceeds(self, other: "Measure") -> bool:
+        """Whether there is more of anything but memory."""
+        pairs = (
+            (self.tasks, other.tasks),
+            (self.threads, other.threads),
+            (self.descriptors, other.descriptors),
+        )
+        return any(mine > theirs for mine, theirs in pairs)
 
 
 class Talker(ScriptedAgent):
@@ -97,15 +108,18 @@ class Soak:
             before = self._agent.asked
             await self._window.type(f"Question {before}")
             await self._window.press("enter")
-            await self._window.until(lambda asked=before: self._agent.asked > asked, "a run")
+            await self._asked(before)
             await self._idle()
+
+    async def _asked(self, before: int) -> None:
+        await self._window.until(lambda: self._agent.asked > before, "a run")
 
     async def _stopped(self) -> None:
         self._agent.silent = True
         before = self._agent.asked
         await self._window.type("Never ending")
         await self._window.press("enter")
-        await self._window.until(lambda: self._agent.asked > before, "a run")
+        await self._asked(before)
         await self._window.sees("and more.")
         self._agent.silent = False
         await self._window.press("escape")
@@ -135,12 +149,18 @@ class Soak:
         await self._window.until(lambda: not any(each.busy for each in self._tabs), "the end")
 
     @property
-    def _tabs(self) -> list[object]:
+    def _tabs(self) -> list[Conversation]:
         return list(self._window.app._desk.tabs)
+
+    async def settled(self, process: psutil.Process, first: Measure) -> Measure:
+        """Look again until no more is held than at first, and for some seconds at most."""
+        end = monotonic() + _PATIENCE
+        while (found := self.measure(process)).exceeds(first) and monotonic() < end:
+            await asyncio.sleep(0.05)
+        return found
 
     def measure(self, process: psutil.Process) -> Measure:
         """Look at what is held now."""
-        gc.collect()
         return Measure(
             self._agent.asked,
             process.memory_info().rss,
@@ -160,13 +180,14 @@ async def soak(turns: int, folder: Path) -> list[Measure]:
         upkeep = IndexUpkeep(storage, index)
         return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep, index)
 
-    measures = []
+    measures: list[Measure] = []
     async with opened(agent=agent, connect=connect, home=folder / "state") as window:
         await window.connected()
         used = Soak(window, agent)
         while agent.asked < turns:
             await used.round()
             measures.append(used.measure(process))
+        measures.append(await used.settled(process, measures[0]))
     return measures
 
 

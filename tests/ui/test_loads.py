@@ -23,6 +23,23 @@ async def ask(window: Window, number: int) -> None:
     await window.press("enter")
 
 
+async def placed(window: Window, link: ScriptedLink, number: int) -> None:
+    """Wait until the newest tab is told its place in the line."""
+    waiting = max(0, number - PARALLEL)
+    await window.until(lambda: len(link.opened_sessions) == number, "a session")
+    await window.until(
+        lambda: (f"queued {waiting}" in window.tabs[-1]) is bool(waiting), "its place"
+    )
+
+
+async def answer(window: Window, link: ScriptedLink, number: int) -> None:
+    """Answer whoever has had the turn of this number."""
+    await window.until(lambda: len(link.started) >= number, "the next turn")
+    session = link.started[number - 1]
+    link.say(session, f"answer {number}")
+    link.end(session)
+
+
 async def crowded(tabs: int) -> None:
     link = ScriptedLink()
 
@@ -43,11 +60,7 @@ async def crowded(tabs: int) -> None:
             if number > 1:
                 await window.press("ctrl+n")
             await ask(window, number)
-            waiting = max(0, number - PARALLEL)
-            await window.until(lambda n=number: len(link.opened_sessions) == n, "a session")
-            await window.until(
-                lambda n=waiting: (f"queued {n}" in window.tabs[-1]) is bool(n), "its place"
-            )
+            await placed(window, link, number)
         assert len(link.turns) == PARALLEL, "more at once than there are permits"
         await window.press("ctrl+n")
         await ask(window, tabs + 1)
@@ -58,10 +71,7 @@ async def crowded(tabs: int) -> None:
             await window.press("f6")
             assert len(window.app.query(Widget)) < MOST_WIDGETS
         for number in range(1, tabs + 1):
-            await window.until(lambda n=number: len(link.started) >= n, "the next turn")
-            session = link.started[number - 1]
-            link.say(session, f"answer {number}")
-            link.end(session)
+            await answer(window, link, number)
         assert link.started == link.opened_sessions, "not first come, first served"
         await window.until(
             lambda: not any("queued" in each or "⌛" in each for each in window.tabs)
