@@ -22,6 +22,7 @@ _COMMANDS = {
     "chat": "koel_tui.cli.chat:chat",
     "ask": "koel_tui.cli.ask:ask",
     "bench": "koel_tui.cli.bench:bench",
+    "doctor": "koel_tui.cli.doctor.command:doctor",
     "threads": "koel_tui.cli.threads:threads",
     "models": "koel_tui.cli.models:models",
     "config": "koel_tui.cli.config:config",

@@ -54,15 +54,19 @@ def sweep(directory: Path) -> None:
 
     A writer holds a lock on its temporary file while it lives, so nobody's work is taken away.
     """
+    for path in left_over(directory):
+        with suppress(OSError):  # it is being written, or cannot be removed: next time
+            _remove_unlocked(path)
+
+
+def left_over(directory: Path) -> list[Path]:
+    """Return the temporary files in `directory`; some may still be written. Raises OSError."""
     with os.scandir(directory) as entries:
-        left_over = [
+        return [
             Path(entry.path)
             for entry in entries
             if _LEFT_OVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
         ]
-    for path in left_over:
-        with suppress(OSError):  # it is being written, or cannot be removed: next time
-            _remove_unlocked(path)
 
 
 def _remove_unlocked(path: Path) -> None:

@@ -69,7 +69,7 @@ class _Work:
             self.failed.add(path.name)
             return None
         data, status = read
-        return _entry(self.shelf, path, data, signature_of(status), status.st_mtime)
+        return entry_of(self.shelf, path, data, signature_of(status), status.st_mtime)
 
 
 class ThreadIndex:
@@ -175,7 +175,7 @@ class ThreadIndex:
         return _Work(shelf, self._database, len(names), changed, gone)
 
 
-def _entry(shelf: Shelf, path: Path, data: bytes, signature: Signature, changed: float) -> Entry:
+def entry_of(shelf: Shelf, path: Path, data: bytes, signature: Signature, changed: float) -> Entry:
     """Return what is said in a thread; nothing where its file is damaged."""
     otherwise = datetime.fromtimestamp(changed, UTC)
     try:

@@ -69,7 +69,7 @@ class KoelApp(ConversingApp):
         self._asked_to_quit = float("-inf")
         self._leaving = False
         self._signals = Signals(self._leave)
-        self._garbage = Garbage()
+        self._garbage = Garbage(lambda: inside.forget_gone(self))
         self._models = ModelChoosing(self, self._startup, self._tell, self._repaint)
 
     @property

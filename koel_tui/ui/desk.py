@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
     from koel_tui.ui.backend import Backend
 
+_MOST_CLOSED = 100
+"""Closed tabs that can be brought back; the threads of others are in the list of threads."""
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:
@@ -175,6 +178,7 @@ class Desk:
             self._closed.append(
                 Closed(thread_id, conversation.title, _typed(conversation), conversation.about)
             )
+            del self._closed[:-_MOST_CLOSED]
         if len(self.tabs) == 1:
             self._add(self._conversation())
         self._take_out(conversation)

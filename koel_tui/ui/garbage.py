@@ -1,6 +1,7 @@
 """Looking for garbage when nobody waits: a full look holds up keys for a tenth of a second."""
 
 import gc
+from collections.abc import Callable
 
 from koel_tui.ui.heap import give_back
 
@@ -13,10 +14,12 @@ _ENOUGH = 10
 class Garbage:
     """Decides for the process when Python looks through everything for what nobody refers to.
 
-    Left alone it does so every few seconds while an answer is painted.
+    Left alone it does so every few seconds while an answer is painted. `let_go` is called before,
+    to end what refers to things that nobody needs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, let_go: Callable[[], None] = lambda: None) -> None:
+        self._let_go = let_go
         self._before = gc.get_threshold()
 
     def begin(self) -> None:
@@ -28,6 +31,7 @@ class Garbage:
     def tidy(self) -> None:
         """Look now, if there was enough to make garbage; nobody waits."""
         if gc.get_count()[2] > _ENOUGH:
+            self._let_go()
             gc.collect()
             give_back()
 

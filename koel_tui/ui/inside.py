@@ -261,6 +261,19 @@ def _harmless(segment: Segment) -> Segment:
     return Segment(drop_controls(text), style)
 
 
+def forget_gone(app: App[int]) -> None:
+    """Let go of widgets that are gone: those that watched a value, and those a query once found.
+
+    Textual drops the first when the value changes next, and that of a footer or the theme seldom
+    does; the second when there are a thousand. A window in use for long would be made of them.
+    """
+    screens = list(app.screen_stack)
+    for node in (app, *screens, *(each for screen in screens for each in screen.walk_children())):
+        node._query_one_cache.clear()
+        for watchers in getattr(node, "__watchers", {}).values():
+            watchers[:] = [each for each in watchers if not each[0]._closing]
+
+
 def terminal_gone(app: App[int]) -> bool:
     """Return whether the terminal of a window has hung up. Textual reads on, as fast as it can."""
     if not isinstance(app._driver, linux_driver.LinuxDriver):

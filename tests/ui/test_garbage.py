@@ -3,6 +3,10 @@
 import gc
 import weakref
 
+from textual.widget import Widget
+from textual.widgets import Tab
+from textual.widgets._footer import FooterKey
+
 from koel_tui.ui.garbage import Garbage
 from tests.ui.window import opened
 
@@ -59,3 +63,32 @@ async def test_the_window_tidies_when_no_answer_is_written() -> None:
         await window.until(lambda: knot() is None, "a look for garbage")
         assert gc.get_threshold() != before
     assert gc.get_threshold() == before
+
+
+async def test_widgets_that_are_gone_are_let_go() -> None:
+    async with opened() as window:
+        app = window.app
+        (await window.ask("One")).finish()
+        await window.until(lambda: "saved" in window.status)
+        gc.unfreeze()  # what is there at the start stays for good otherwise
+        await window.press("ctrl+n")
+        await window.has_tabs("1 One", "2 New thread")
+        gone: list[weakref.ref[Widget]] = [
+            weakref.ref(each) for each in (*app.query(FooterKey), app.query(Tab).last())
+        ]
+        await window.press("f2")
+        await window.until(lambda: len(app.screen_stack) > 1)
+        gone += [weakref.ref(each) for each in app.screen.query("*").results(Widget)]
+        assert len(gone) > 10
+        await window.press("escape", "alt+w")
+        await window.has_tabs("1 One")
+        for key in ("f1", "escape"):  # so that the footer is made anew
+            await window.press(key)
+        await window.until(lambda: len(app.screen_stack) == 1)
+        alive = {id(each) for each in app.query("*")}
+
+        def kept() -> list[Widget]:
+            small_looks(12)  # so that the window finds its next look worth it
+            return [each for ref in gone if (each := ref()) and id(each) not in alive]
+
+        await window.until(lambda: not kept(), "widgets let go")

@@ -1,0 +1,106 @@
+"""Ask whether a version fixed in pyproject.toml has a known vulnerability that a newer one fixes.
+
+Fails only when there is one. What cannot be asked, offline for instance, is said and passed over.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+TOOL = "pip-audit==2.10.1"
+PATIENCE = 60.0
+
+
+class UnansweredError(Exception):
+    """Nobody could be asked; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How many packages were looked up and how many were not, and what is known of them."""
+
+    asked: int
+    unknown: int
+    fixed: tuple[str, ...]
+    unfixed: tuple[str, ...]
+
+    @classmethod
+    def of(cls, report: dict[str, Any]) -> "Answer":
+        """Read a report of pip-audit."""
+        known = [each for each in report["dependencies"] if "skip_reason" not in each]
+        found = [(each, flaw) for each in known for flaw in each["vulns"]]
+        return cls(
+            asked=len(known),
+            unknown=len(report["dependencies"]) - len(known),
+            fixed=tuple(_line(*pair) for pair in found if pair[1]["fix_versions"]),
+            unfixed=tuple(_line(*pair) for pair in found if not pair[1]["fix_versions"]),
+        )
+
+
+def _line(package: dict[str, Any], flaw: dict[str, Any]) -> str:
+    fixed = ", ".join(flaw["fix_versions"])
+    remedy = f"fixed in {fixed}" if fixed else "not fixed yet"
+    return f"{package['name']} {package['version']}: {flaw['id']}, {remedy}"
+
+
+def report(command: list[str], patience: float = PATIENCE) -> dict[str, Any]:
+    """Run pip-audit and return its report. Raises `UnansweredError`."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UnansweredError(f"{command[0]}: {error.strerror}") from error
+    try:
+        output, errors = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with the program that uv started
+        process.communicate()
+        raise UnansweredError(f"no answer within {patience:.0f} s") from None
+    try:
+        found: dict[str, Any] = json.loads(output)
+    except ValueError:
+        last = errors.strip().splitlines()[-1:] or [f"it ended with {process.returncode}"]
+        raise UnansweredError(last[0]) from None
+    return found
+
+
+def main() -> int:
+    """Audit; return the exit code."""
+    pins = tomllib.loads(PYPROJECT.read_text())["tool"]["uv"]["constraint-dependencies"]
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text("\n".join(pins) + "\n")
+        flags = ["--no-deps", "--disable-pip", "--progress-spinner=off", "--format=json"]
+        command = ["uv", "tool", "run", TOOL, *flags, f"--requirement={requirements}"]
+        try:
+            answer = Answer.of(report(command))
+        except UnansweredError as error:
+            print(f"audit skipped: {error}")
+            return 0
+    if not answer.asked:
+        print(f"audit skipped: nothing is told about any of {answer.unknown} packages")
+        return 0
+    print(f"audit: {answer.asked} packages looked up, {answer.unknown} unknown")
+    for line in answer.unfixed:
+        print(f"known: {line}")
+    for line in answer.fixed:
+        print(f"VULNERABLE: {line}")
+    return int(bool(answer.fixed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

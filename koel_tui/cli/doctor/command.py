@@ -1,0 +1,40 @@
+"""`koel-chat doctor`: is everything here as it should be?"""
+
+import json
+
+import click
+
+from koel_tui.cli.doctor.examining import examined
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(as_json: bool) -> int:
+    """Check whether everything is as it should be here.
+
+    It looks at the terminal, the directories, the configuration, the models and every saved
+    thread, and starts the engine to have a token written. Nothing is changed, and nothing of what
+    was said is shown.
+
+    It ends with 0 when all is well, else with the code of the first thing to be put right (✗).
+    What is only worth knowing (!) counts as well.
+
+    \b
+    Examples:
+      koel-chat doctor
+      koel-chat doctor --json | jq '.checks[] | select(.mark != "ok")'
+    """
+    from rich.console import Console
+
+    from koel_tui.cli.doctor import threads
+
+    way = threads.access()  # before anything moves on the terminal: it may ask
+    with Console(stderr=True).status("looking") as status:
+        examination = examined(way, status.update)
+    if as_json:
+        click.echo(json.dumps(examination.as_json()))
+    else:
+        from koel_tui.cli.doctor.report import table
+
+        Console(highlight=False).print(table(examination))
+    return examination.code

@@ -1,0 +1,111 @@
+"""The engine: started as a window starts it, made to write a token, and ended."""
+
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from koel_tui.cli.doctor.finding import Finding, problem, warning
+from koel_tui.cli.exits import Exit, exit_of
+
+if TYPE_CHECKING:
+    from koel_tui.settings import Settings
+
+_PATIENCE_S = 300.0
+"""Seconds for all of it: a large model on a slow disk takes minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of the start; `error` and its exit code say why nothing did.
+
+    Times in seconds; `memory` are bytes of the runner, `slots` contexts of `window` tokens.
+    """
+
+    model: str
+    load_s: float = 0.0
+    token_s: float = 0.0
+    memory: int = 0
+    slots: int = 0
+    window: int = 0
+    error: str = ""
+    code: Exit = Exit.OK
+
+
+async def try_out(settings: "Settings", model: Path) -> Trial:
+    """Start the runner process with a model, have a token written, end it."""
+    from koel_tui.engine import EngineError
+
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            # Its log would be the one thing that an examination leaves behind.
+            with tempfile.TemporaryDirectory() as folder:
+                return await _started(settings, model, Path(folder) / "log")
+    except EngineError as error:
+        # What a crash advises, to send again and to read a log, is of no use here.
+        said = str(error).partition(" Send again")[0]
+        return Trial(model.name, error=said, code=exit_of(error))
+    except TimeoutError:
+        error_text = f"Nothing was written within {_PATIENCE_S:.0f} s"
+        return Trial(model.name, error=error_text, code=Exit.ENGINE_DIED)
+
+
+async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
+    import psutil
+
+    from koel_tui.engine import ChatMessage, Engine, ModelSpec, Sampling
+    from koel_tui.engine.processlink import ProcessLink
+
+    spec = ModelSpec(
+        model,
+        context_tokens=settings.context_tokens,
+        gpu_layers=settings.gpu_layers,
+        threads=settings.threads,
+    )
+    link = ProcessLink(log)
+    engine = Engine(link, spec, max_sessions=settings.max_sessions, parallel=settings.parallel)
+    begin = time.perf_counter()
+    try:
+        card = await engine.start()
+        loaded = time.perf_counter()
+        session = await engine.open_session(max_output_tokens=1, sampling=Sampling(temperature=0))
+        session.add(ChatMessage("user", "Hello"))
+        await session.respond()
+        written = time.perf_counter()
+        memory = 0 if link.pid is None else psutil.Process(link.pid).memory_info().rss
+    finally:
+        await engine.close()
+    return Trial(
+        model.name,
+        load_s=loaded - begin,
+        token_s=written - loaded,
+        memory=memory,
+        slots=card.slots,
+        window=card.context_tokens,
+    )
+
+
+def judge(trial: Trial) -> Finding:
+    """Say whether the engine works."""
+    if trial.error:
+        advice = f"Try the file alone: koel-chat models probe {trial.model}; or choose another."
+        return problem("start", trial.error, advice, trial.code)
+    return Finding(
+        "start",
+        f"{trial.model} loaded in {trial.load_s:.1f} s, the first token came after "
+        f"{trial.token_s:.2f} s; {trial.memory / 1e6:,.0f} MB, {trial.slots} contexts of "
+        f"{trial.window:,} tokens",
+    )
+
+
+def judge_instructions(found: "tuple[str, ...] | Exception") -> Finding:
+    """Say what llama.cpp was built for."""
+    if isinstance(found, tuple) and found:
+        return Finding("llama.cpp", f"uses {', '.join(found)}")
+    if isinstance(found, tuple):
+        advice = "It may be slow. Install a build for this processor."
+        return warning("llama.cpp", "uses no special instructions of this processor", advice)
+    advice = "Install llama-cpp-python again: pip install --force-reinstall llama-cpp-python"
+    return problem("llama.cpp", f"cannot be loaded: {found}", advice, Exit.ENGINE_DIED)

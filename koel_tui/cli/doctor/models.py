@@ -1,0 +1,100 @@
+"""The model files: the one that is run, and those found on this computer."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from koel_tui.cli.doctor.finding import Finding, problem, warning
+from koel_tui.cli.exits import Exit
+from koel_tui.cli.models.sizes import size_shown
+
+if TYPE_CHECKING:
+    from koel_tui.settings import Settings
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models at hand; `chosen` is the file that is run, `error` why there is none.
+
+    `found` counts those on this computer by who keeps them, `bad` are names of unusable ones.
+    """
+
+    starter: Path | None
+    configured: bool
+    chosen: Path | None
+    error: str = ""
+    size: int = 0
+    passed: bool = False
+    found: tuple[tuple[str, int], ...] = ()
+    bad: tuple[str, ...] = ()
+
+
+def look(settings: "Settings") -> Models:
+    """Look for models, and into the header of each."""
+    from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
+    from koel_tui.models.discovery import find_models
+    from koel_tui.models.own import model_files
+    from koel_tui.models.probe import passed_models
+    from koel_tui.models.starter import starter_model
+
+    chosen, error, size, passed = None, "", 0, False
+    try:
+        chosen = choose_model(settings.model, settings.model_folders)
+        for file in model_files(chosen):
+            check_gguf(file)
+            size += file.stat().st_size
+        passed = passed_models().recall(model_files(chosen)) is not None
+    except (ModelFileError, NoModelError) as found:
+        error = str(found)
+    all_found = find_models(settings.model_folders)
+    bad = []
+    for model in all_found:
+        try:
+            check_gguf(model.path)
+        except ModelFileError:
+            bad.append(model.name)
+    return Models(
+        starter=starter_model(),
+        configured=settings.model is not None,
+        chosen=chosen,
+        error=error,
+        size=size,
+        passed=passed,
+        found=tuple(Counter(str(model.source) for model in all_found).items()),
+        bad=tuple(bad),
+    )
+
+
+def judge(models: Models) -> tuple[Finding, ...]:
+    """Say whether there is a model to run."""
+    return (_starter(models), _chosen(models), _found(models))
+
+
+def _starter(models: Models) -> Finding:
+    if models.starter is not None:
+        return Finding("starter", f"{models.starter.name} is installed")
+    advice = 'If you want it: pip install "koel-tui[starter]"'
+    return Finding("starter", "not installed", advice=advice)
+
+
+def _chosen(models: Models) -> Finding:
+    name = "model" if models.configured else "model (none chosen)"
+    if models.error or models.chosen is None:
+        advice = "Get one: koel-chat models pull OWNER/NAME; or choose: koel-chat config edit"
+        return problem(name, models.error, advice, Exit.NO_MODEL)
+    tried = "tried and works" if models.passed else "not tried by `models probe`"
+    return Finding(name, f"{models.chosen}: {size_shown(models.size)}, header right, {tried}")
+
+
+def _found(models: Models) -> Finding:
+    total = sum(count for _, count in models.found)
+    words = ", ".join(f"{count} {source}" for source, count in models.found)
+    found = f"{total} on this computer" + (f": {words}" if words else "")
+    if not models.bad:
+        return Finding("found", found)
+    more = len(models.bad) - _MOST_NAMED
+    names = ", ".join(models.bad[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return warning("found", f"{found}; not usable: {names}", "Download them again, or remove them.")

@@ -1,0 +1,54 @@
+"""What was found, on paper: a table for people."""
+
+from typing import TYPE_CHECKING
+
+from koel_tui.cli.doctor.finding import Examination, Finding, Mark
+from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+_SIGNS = {Mark.OK: ("✓", "green"), Mark.WARNING: ("!", "yellow"), Mark.PROBLEM: ("✗", "bold red")}
+_LONGEST = 1000
+
+
+def table(examination: Examination) -> "RenderableType":
+    """Return the findings as a table, section by section."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    # As Text: what was found has names in it, which are no markup.
+    width = max(len(each.name) for section in examination.sections for each in section.findings)
+    parts: list[RenderableType] = []
+    for section in examination.sections:
+        rows = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+        rows.add_column(width=1)
+        rows.add_column(width=width)
+        rows.add_column(overflow="fold", ratio=1)
+        for finding in section.findings:
+            sign, style = _SIGNS[finding.mark]
+            name = Text(safe_line(finding.name), style="dim")
+            rows.add_row(Text(sign, style=style), name, _said(finding))
+        parts += [Text(section.title, style="bold"), rows]
+    return Group(*parts, _result(examination))
+
+
+def _said(finding: Finding) -> "Text":
+    from rich.text import Text
+
+    said = Text(safe_line(finding.found, _LONGEST))
+    if finding.advice:
+        said.append(f"\n{safe_line(finding.advice, _LONGEST)}", style="italic")
+    return said
+
+
+def _result(examination: Examination) -> "Text":
+    from rich.text import Text
+
+    problems, warnings = examination.count(Mark.PROBLEM), examination.count(Mark.WARNING)
+    noted = f", {warnings} worth knowing (!)" if warnings else ""
+    if problems:
+        return Text(f"\n{problems} to be put right (✗){noted}.", style="bold red")
+    return Text(f"\nAll is well{noted}.", style="bold green")

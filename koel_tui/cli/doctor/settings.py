@@ -1,0 +1,96 @@
+"""The configuration: config.toml and the variables KOEL_*."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from koel_tui import paths
+from koel_tui.cli.doctor.finding import Finding, problem, warning
+from koel_tui.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from koel_tui.settings import Settings
+
+OTHER_VARIABLES = ("KOEL_PASSPHRASE_FILE",)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the configuration is like; `error` says why `settings` are not to be had."""
+
+    file: Path
+    is_there: bool
+    variables: tuple[str, ...]
+    known: tuple[str, ...]
+    settings: "Settings | None" = None
+    error: str = ""
+
+
+def look(environ: Mapping[str, str] = os.environ) -> Configuration:
+    """Read the configuration as a start does. No value of it goes into the error."""
+    from koel_tui.settings import Settings, SettingsError, load_settings
+
+    settings, error = None, ""
+    try:
+        settings = load_settings()
+        _check_keys(settings)
+    except SettingsError as found:
+        error = str(found)
+    file = paths.config_file()
+    return Configuration(
+        file=file,
+        is_there=file.exists(),
+        variables=tuple(sorted(name for name in environ if name.upper().startswith("KOEL_"))),
+        known=tuple(f"KOEL_{name.upper()}" for name in Settings.model_fields) + OTHER_VARIABLES,
+        settings=settings,
+        error=error,
+    )
+
+
+def _check_keys(settings: "Settings") -> None:
+    if settings.keys:
+        from koel_tui.ui.keymap import keymap_of
+
+        keymap_of(settings.keys)
+
+
+def judge(configuration: Configuration) -> tuple[Finding, ...]:
+    """Say whether the configuration can be used."""
+    return (_file(configuration), _variables(configuration), *_folders(configuration))
+
+
+def _file(configuration: Configuration) -> Finding:
+    where = str(configuration.file)
+    if configuration.error:
+        advice = "Correct it: koel-chat config edit"
+        return problem("settings", configuration.error, advice, Exit.BAD_CONFIG)
+    if not configuration.is_there:
+        return Finding("settings", f"{where}: not there, everything is as the program has it")
+    return Finding("settings", f"{where}: right")
+
+
+def _variables(configuration: Configuration) -> Finding:
+    names = configuration.variables
+    strange = [name for name in names if name.upper() not in configuration.known]
+    if not strange:
+        return Finding("variables", ", ".join(names) or "none of KOEL_*")
+    near = difflib.get_close_matches(strange[0].upper(), configuration.known, 1)
+    hint = f"Is it to be {near[0]}?" if near else "`koel-chat config show` lists all settings."
+    return warning("variables", f"{', '.join(strange)}: no such setting", hint)
+
+
+def _folders(configuration: Configuration) -> tuple[Finding, ...]:
+    if configuration.settings is None:
+        return ()
+    missing = [
+        str(folder)
+        for folder in configuration.settings.model_folders
+        if not folder.expanduser().is_dir()
+    ]
+    if not missing:
+        return ()
+    advice = "Correct model_folders: koel-chat config edit"
+    return (warning("model folders", f"{', '.join(missing)}: no such folder", advice),)

@@ -1,0 +1,174 @@
+"""What the terminal can do."""
+
+import locale
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from koel_tui.cli.doctor.finding import Finding, warning
+from koel_tui.cli.start import MIN_COLUMNS, MIN_ROWS, misfit
+
+_COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16", "windows": "16"}
+_TELL_FOCUS = ("alacritty", "foot", "ghostty", "kitty", "wezterm", "xterm")
+"""Terminals that report the focus, by how their TERM or TERM_PROGRAM begins."""
+_VARIABLES = ("KITTY_WINDOW_ID", "VTE_VERSION", "WT_SESSION", "WEZTERM_PANE")
+"""Set by terminals that report the focus and call themselves something else."""
+_PROGRAMS = ("iTerm.app", "WezTerm", "ghostty", "vscode")
+_TMUX_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The terminal as it presents itself; `clipboard` is a program of the desktop, if any."""
+
+    is_one: bool
+    environ: Mapping[str, str]
+    columns: int
+    rows: int
+    colours: str | None
+    encoding: str
+    clipboard: str
+    tmux_focus: str
+    """What tmux has for focus-events; empty where it is none, or does not say."""
+
+
+def look() -> Terminal:
+    """Look at the terminal this runs in, without writing to it."""
+    from rich.console import Console
+
+    from koel_tui.ui.clipboard import tool_of
+
+    is_one = sys.stdin.isatty() and sys.stdout.isatty()
+    columns, rows = os.get_terminal_size() if is_one else (0, 0)
+    tool = tool_of(os.environ)
+    return Terminal(
+        is_one=is_one,
+        environ=dict(os.environ),
+        columns=columns,
+        rows=rows,
+        colours=Console(force_terminal=True).color_system,
+        encoding=locale.getpreferredencoding(do_setlocale=False),
+        clipboard=tool[0] if tool else "",
+        tmux_focus=_of_tmux("focus-events") if "TMUX" in os.environ else "",
+    )
+
+
+def _of_tmux(option: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - the words are ours
+            ["tmux", "show-options", "-gv", option],  # noqa: S607 - the one the user runs in
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TMUX_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def judge(terminal: Terminal) -> tuple[Finding, ...]:
+    """Say what of the terminal is worth knowing; nothing of it keeps the program from running."""
+    return (
+        _kind(terminal),
+        _size(terminal),
+        _colours(terminal),
+        _characters(terminal),
+        _focus(terminal),
+        _clipboard(terminal),
+        Finding("between", _between(terminal)),
+    )
+
+
+def _kind(terminal: Terminal) -> Finding:
+    term = terminal.environ.get("TERM", "")
+    if not terminal.is_one:
+        advice = "Run it in the terminal you chat in: what is said here of one may not hold there."
+        return warning("terminal", "none: input or output is a pipe or a file", advice)
+    if misfit(0, 0, term):
+        return warning("terminal", f"TERM={term}: no window here", "Plain mode is what starts.")
+    program = terminal.environ.get("TERM_PROGRAM", "")
+    said = " in ".join(filter(None, (f"TERM={term}" if term else "", program)))
+    return Finding("terminal", said) if said else warning("terminal", "TERM is not set", _SET_TERM)
+
+
+_SET_TERM = "Set TERM to what your terminal is, xterm-256color for most."
+
+
+def _size(terminal: Terminal) -> Finding:
+    if not terminal.columns or not terminal.rows:
+        return warning("size", "not known", "Make sure that your terminal says how large it is.")
+    found = f"{terminal.columns} columns by {terminal.rows} rows"
+    if misfit(terminal.columns, terminal.rows, None):
+        advice = f"Below {MIN_COLUMNS} by {MIN_ROWS} plain mode is what starts."
+        return warning("size", found, advice)
+    return Finding("size", found)
+
+
+def _colours(terminal: Terminal) -> Finding:
+    if "NO_COLOR" in terminal.environ:
+        return Finding("colours", "shades of grey, as NO_COLOR is set")
+    found = _COLOURS.get(terminal.colours or "")
+    if terminal.colours == "truecolor":
+        return Finding("colours", f"{found}")
+    advice = "If your terminal has more: export COLORTERM=truecolor"
+    return warning("colours", found or "none known", advice)
+
+
+def _characters(terminal: Terminal) -> Finding:
+    if terminal.encoding.replace("-", "").lower() in ("utf8", "cp65001"):
+        return Finding("characters", terminal.encoding)
+    advice = "Set a UTF-8 locale, for example: export LANG=C.UTF-8"
+    return warning("characters", f"{terminal.encoding}, which lacks most of them", advice)
+
+
+def _focus(terminal: Terminal) -> Finding:
+    environ = terminal.environ
+    if "TMUX" in environ:
+        if terminal.tmux_focus == "on":
+            return Finding("focus", "tmux passes it on, if the terminal outside reports it")
+        advice = "The bell rings only when it is known: tmux set -g focus-events on"
+        return warning("focus", "tmux does not pass it on", advice)
+    names = (environ.get("TERM", "").lower(), environ.get("TERM_PROGRAM", "").lower())
+    if (
+        any(name.startswith(_TELL_FOCUS) for name in names)
+        or environ.get("TERM_PROGRAM") in _PROGRAMS
+        or any(name in environ for name in _VARIABLES)
+    ):
+        return Finding("focus", "this terminal reports it")
+    advice = "Without it no bell rings when an answer ends while you look elsewhere."
+    return warning("focus", "not known whether this terminal reports it", advice)
+
+
+def _clipboard(terminal: Terminal) -> Finding:
+    if terminal.clipboard:
+        return Finding("clipboard", terminal.clipboard)
+    environ = terminal.environ
+    why = "If nothing arrives, allow it in the settings of your terminal"
+    if "TMUX" in environ:
+        why += ", and in tmux: set -g set-clipboard on"
+    tools = {"WAYLAND_DISPLAY": "wl-clipboard", "DISPLAY": "xclip"}
+    wanted = next((tools[name] for name in tools if environ.get(name)), "")
+    if wanted and not _remote(terminal):
+        why += f"; or install {wanted}"
+    return Finding("clipboard", "through the terminal (OSC 52)", advice=f"{why}.")
+
+
+def _remote(terminal: Terminal) -> bool:
+    return "SSH_CONNECTION" in terminal.environ or "SSH_TTY" in terminal.environ
+
+
+def _between(terminal: Terminal) -> str:
+    """Return what is between the program and the terminal."""
+    environ = terminal.environ
+    found = [
+        "tmux" if "TMUX" in environ else "",
+        "GNU screen" if "STY" in environ else "",
+        "ssh" if _remote(terminal) else "",
+    ]
+    words = ", ".join(filter(None, found))
+    slow = " (over a slow connection: --low-bandwidth)" if _remote(terminal) else ""
+    return f"{words}{slow}" if words else "nothing: no tmux, no ssh"

@@ -1,0 +1,257 @@
+"""The saved threads: whether each can be read, what lies beside them, and their search index."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from koel_tui import paths
+from koel_tui.cli.doctor.finding import Finding, problem, warning
+from koel_tui.cli.exits import Exit, exit_of
+
+if TYPE_CHECKING:
+    from koel_tui.storage.checkup import Kept, Readable
+    from koel_tui.storage.codec import Codec
+    from koel_tui.storage.index_check import Agreement
+
+Tell = Callable[[str], None]
+
+_MOST_NAMED = 3
+_IN_CLEAR = ("kv/*", "tabs-*.json*", "history.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The way to read the threads; None in clear where there are none, and where `locked` says why.
+
+    `error` says what is wrong with the key, `code` how that ends.
+    """
+
+    codec: "Codec | None" = None
+    encrypted: bool = False
+    locked: str = ""
+    error: str = ""
+    code: Exit = Exit.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """What was found in the directory of threads. None is what was not looked at.
+
+    `error` says why nothing could be read, `index_error` what is wrong with the index, `in_clear`
+    what is written down in clear of encrypted threads.
+    """
+
+    directory: Path
+    access: Access
+    error: str = ""
+    code: Exit = Exit.OK
+    readable: "Readable | None" = None
+    kept: "Kept | None" = None
+    rescued: int = 0
+    agreement: "Agreement | None" = None
+    index_error: str = ""
+    index_in_use: bool = False
+    in_clear: tuple[Path, ...] = ()
+
+
+def access() -> Access:
+    """Find the way to the threads; who sits at a terminal is asked for the passphrase."""
+    from koel_tui.storage import NoKeyError, StorageError
+    from koel_tui.storage.codec import ClearCodec
+    from koel_tui.storage.naming import KEY_FILE
+
+    directory = paths.threads_dir()
+    if not directory.is_dir():
+        return Access()
+    if not (directory / KEY_FILE).exists():
+        return Access(ClearCodec(directory))
+    import click
+
+    try:
+        return Access(_unlocked(directory), encrypted=True)
+    except (NoKeyError, click.Abort) as error:
+        return Access(encrypted=True, locked=str(error) or "no passphrase was given")
+    except StorageError as error:
+        return Access(encrypted=True, error=str(error), code=exit_of(error))
+
+
+def _unlocked(directory: Path) -> "Codec":
+    from koel_tui.cli.unlocking import unlocked
+    from koel_tui.storage.sealing import SealedCodec
+
+    codec = SealedCodec(directory, unlocked(directory))
+    codec.admit()
+    return codec
+
+
+def look(way: Access, tell: Tell) -> Threads:
+    """Read all threads, and look at what lies beside them; nothing is changed.
+
+    `tell` hears how far it is.
+    """
+    from koel_tui.storage import StorageError
+    from koel_tui.storage.checkup import kept_beside, read_all
+
+    directory, readable, kept = paths.threads_dir(), None, None
+    error, code = way.error, way.code
+    try:
+        if directory.is_dir():
+            kept = kept_beside(directory, _suffix(way))
+        if way.codec is not None:
+            readable = read_all(
+                directory, way.codec, lambda done, of: tell(f"reading thread {done} of {of}")
+            )
+    except (StorageError, OSError) as found:
+        error = str(found)
+        code = exit_of(found) if isinstance(found, StorageError) else Exit.SAVE_FAILED
+    threads = Threads(directory, way, error, code, readable, kept, _rescued())
+    index = index_of(directory)
+    if way.encrypted:
+        return replace(threads, in_clear=_written_in_clear(index))
+    return threads if readable is None else _compared(threads, index, readable)
+
+
+def _suffix(way: Access) -> str:
+    from koel_tui.storage.codec import ClearCodec
+    from koel_tui.storage.sealing import SEALED_SUFFIX
+
+    return SEALED_SUFFIX if way.encrypted else ClearCodec.suffix
+
+
+def index_of(directory: Path) -> Path:
+    """Return where the search index of the threads is, if there is one."""
+    from koel_tui.storage.search import index_file
+
+    return index_file(paths.cache_dir(), directory)
+
+
+def _written_in_clear(index: Path) -> tuple[Path, ...]:
+    found = [index] if index.exists() else []
+    for folder in (paths.cache_dir(), paths.state_dir()):
+        found += [path for pattern in _IN_CLEAR for path in folder.glob(pattern)]
+    return tuple(found)
+
+
+def _compared(threads: Threads, index: Path, readable: "Readable") -> Threads:
+    from koel_tui.storage.index_check import UnreadableIndexError, agreement, is_in_use
+
+    if is_in_use(index):
+        return replace(threads, index_in_use=True)
+    if not index.exists():
+        return threads
+    try:
+        return replace(threads, agreement=agreement(index, readable))
+    except UnreadableIndexError as error:
+        return replace(threads, index_error=str(error))
+
+
+def _rescued() -> int:
+    """Return how many texts lie where those go that could not be saved."""
+    folders = {each / "recovery" for each in (paths.data_dir(), paths.state_dir())}
+    return sum(len(list(folder.iterdir())) for folder in folders if folder.is_dir())
+
+
+def judge(threads: Threads) -> tuple[Finding, ...]:
+    """Say whether everything saved can be read."""
+    if threads.kept is None and not threads.error:
+        return (Finding("threads", f"none yet in {threads.directory}"), *_saved_aside(threads))
+    if threads.error:
+        advice = "Put that right, then run this again. Nothing was changed."
+        found = problem("threads", threads.error, advice, threads.code)
+        return (found, *_saved_aside(threads))
+    return (
+        *_read(threads),
+        *_encryption(threads),
+        *_index(threads),
+        *_beside(threads),
+        *_saved_aside(threads),
+    )
+
+
+def _read(threads: Threads) -> tuple[Finding, ...]:
+    readable = threads.readable
+    if readable is None:
+        advice = "Run this in a terminal, or set KOEL_PASSPHRASE_FILE."
+        return (warning("threads", f"encrypted, not read: {threads.access.locked}", advice),)
+    count = len(readable.whole)
+    findings = [Finding("threads", f"{count} can be read to the end")]
+    if readable.damaged:
+        advice = "They stay as they are; `koel-chat threads list` says why. Bring back copies."
+        found = f"{len(readable.damaged)} cannot be read: {_named(readable.damaged)}"
+        findings.append(problem("damaged", found, advice, Exit.SAVE_FAILED))
+    if readable.newer:
+        found = f"{len(readable.newer)} saved by a newer koel-chat, read-only here"
+        findings.append(warning("newer", found, "Update koel-chat to write there."))
+    return tuple(findings)
+
+
+def _encryption(threads: Threads) -> tuple[Finding, ...]:
+    if not threads.access.encrypted:
+        return (Finding("encryption", "none: who reads your files reads your threads"),)
+    key = Finding("encryption", "AES-256-GCM; the key file is whole. Keep a copy of it")
+    if not threads.in_clear:
+        return (key,)
+    found = f"{len(threads.in_clear)} files of cache or state: {_named(_paths(threads.in_clear))}"
+    advice = "They may be of the time before encryption. Remove them."
+    return key, problem("in clear", found, advice, Exit.SAVE_FAILED)
+
+
+def _paths(found: tuple[Path, ...]) -> tuple[str, ...]:
+    return tuple(str(path) for path in found)
+
+
+def _index(threads: Threads) -> tuple[Finding, ...]:
+    name, agreement = "search index", threads.agreement
+    if threads.access.encrypted:
+        return (Finding(name, "in memory alone, as the threads are encrypted"),)
+    if threads.index_in_use:
+        return (Finding(name, "in use or not closed: not compared with the threads"),)
+    if threads.index_error:
+        advice = "It is made anew at the next search."
+        return (warning(name, f"cannot be used: {threads.index_error}", advice),)
+    if agreement is None:
+        return (Finding(name, "none yet, made when it is needed"),)
+    if agreement.wrong:
+        advice = "Remove it, it is made again: search-*.sqlite in the cache directory."
+        found = f"says something else than {agreement.wrong} of the threads"
+        return (problem(name, found, advice, Exit.SAVE_FAILED),)
+    if agreement.behind or agreement.gone:
+        found = f"{agreement.behind} threads changed since, {agreement.gone} are gone"
+        return (Finding(name, f"{found}: it catches up when it is used"),)
+    return (Finding(name, f"agrees with all {agreement.agreeing} threads"),)
+
+
+def _beside(threads: Threads) -> tuple[Finding, ...]:
+    kept = threads.kept
+    if kept is None:
+        return ()
+    findings = [
+        Finding("in the trash", f"{kept.trashed}"),
+        Finding("locks", f"{kept.held} held now, {kept.locks} lock files"),
+    ]
+    for name, count, what, advice in (
+        ("quarantine", kept.quarantined, "copies of damaged files", "Remove what you don't need."),
+        ("conflicts", kept.conflicts, "files of threads changed in two places",
+         "Take them in as threads of their own: koel-chat threads import FILE"),
+        ("left over", kept.left_over, "files of saves that were cut off",
+         "The next start removes them; the threads are whole without them."),
+        ("links", kept.foreign, "links or folders with names of threads",
+         "They are never followed. Move them away."),
+    ):  # fmt: skip
+        findings.append(warning(name, f"{count} {what}", advice) if count else Finding(name, "0"))
+    if kept.backups:
+        findings.append(Finding("older copies", f"{kept.backups} of threads before an update"))
+    return tuple(findings)
+
+
+def _saved_aside(threads: Threads) -> tuple[Finding, ...]:
+    if not threads.rescued:
+        return (Finding("recovery", "0"),)
+    found = f"{threads.rescued} texts that could not be saved in their place"
+    return (warning("recovery", found, "koel-chat threads import FILE, then remove them."),)
+
+
+def _named(names: tuple[str, ...]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,85 @@
+"""Which versions of everything are installed."""
+
+import importlib.metadata
+import platform
+import re
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+from koel_tui import __version__
+from koel_tui.cli.doctor.finding import Finding, problem, warning
+from koel_tui.cli.exits import Exit
+
+_PACKAGE = "koel-tui"
+_NAMED = ("textual", "llama-cpp-python")
+_PIN = re.compile(r"([\w.-]+)==([\w.+!]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What is installed; `wanted` are packages of which only one version fits."""
+
+    installed: tuple[tuple[str, str], ...]
+    wanted: tuple[tuple[str, str], ...]
+    searches: bool
+
+
+def look() -> Versions:
+    """Ask each for its version."""
+    wanted = []
+    with suppress(importlib.metadata.PackageNotFoundError):
+        for line in importlib.metadata.requires(_PACKAGE) or ():
+            pin = _PIN.fullmatch(line)
+            if pin is not None:
+                wanted.append((pin[1], pin[2]))
+    return Versions(
+        installed=tuple((name, _version(name)) for name in _NAMED),
+        wanted=tuple(wanted),
+        searches=_searches(),
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _searches() -> bool:
+    """Say whether SQLite was built with full-text search."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute("CREATE VIRTUAL TABLE said USING fts5(text)")
+        except sqlite3.Error:
+            return False
+    return True
+
+
+def judge(versions: Versions) -> tuple[Finding, ...]:
+    """Say which versions there are, and which do not fit."""
+    return (
+        Finding("koel-chat", __version__),
+        Finding("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
+        *(_fitting(versions, name, version) for name, version in versions.installed),
+        _sqlite(versions),
+        Finding("system", f"{platform.platform()}, {platform.machine()}"),
+    )
+
+
+def _fitting(versions: Versions, name: str, version: str) -> Finding:
+    wanted = dict(versions.wanted).get(name, "")
+    advice = f'Install it: pip install "{name}{f"=={wanted}" if wanted else ""}"'
+    if not version:
+        return problem(name, "not installed", advice, Exit.INTERNAL)
+    if wanted and version != wanted:
+        return warning(name, f"{version}, and koel-chat was made for {wanted}", advice)
+    return Finding(name, version)
+
+
+def _sqlite(versions: Versions) -> Finding:
+    if versions.searches:
+        return Finding("SQLite", sqlite3.sqlite_version)
+    found = f"{sqlite3.sqlite_version}, without full-text search (FTS5)"
+    return warning("SQLite", found, "Use a Python with a complete SQLite to search in threads.")

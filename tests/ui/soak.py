@@ -1,0 +1,196 @@
+"""A window that is used for long: asked, its tabs opened and closed; what it holds is measured.
+
+`python -m tests.ui.soak TURNS FOLDER` prints the measures as JSON, in a process of its own so that
+nothing else is in the figures.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+
+import psutil
+from ag_ui.core import BaseEvent, RunAgentInput
+
+from koel_tui.session import KoelClient
+from koel_tui.storage import JsonFileStorage
+from koel_tui.storage.search import ThreadIndex
+from koel_tui.storage.search_upkeep import IndexUpkeep
+from koel_tui.ui.backend import Backend
+from koel_tui.ui.conversation import Conversation
+from tests.ui.scripted import ScriptedAgent, Turn
+from tests.ui.window import Window, opened
+
+_A_ROUND = 10
+"""Turns between two looks, in which every kind of thing is done once."""
+_ANSWER = (
+    "Here is **one** answer, ",
+    "with `code`:\n\n```python\n",
+    "x = {n}\n```\n",
+    "and more. " * 20,
+)
+_PATIENCE = 8.0
+_POOL = "asyncio_"
+"""How the threads are called that asyncio makes when it needs them, and keeps: six at most here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What the process holds after so many turns, with one empty tab open."""
+
+    turns: int
+    memory: int
+    tasks: int
+    threads: int
+    descriptors: int
+
+    def exceeds(self, other: "Measure") -> bool:
+        """Whether there is more of anything but memory."""
+        pairs = (
+            (self.tasks, other.tasks),
+            (self.threads, other.threads),
+            (self.descriptors, other.descriptors),
+        )
+        return any(mine > theirs for mine, theirs in pairs)
+
+
+class Talker(ScriptedAgent):
+    """Answers at once, unless it is told to be silent; remembers nothing of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.silent = False
+
+    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+        turn = Turn(input)
+        self.asked += 1
+        turn.think("Let me see.")
+        for piece in _ANSWER:
+            turn.write(piece.replace("{n}", str(self.asked)))
+        if not self.silent:
+            turn.measure(model="Scripted-1B", prompt_tokens=9, output_tokens=9, context_tokens=8192)
+            turn.finish()
+        return turn.events()
+
+    async def release(self, thread_id: str) -> None:
+        """Do nothing."""
+
+
+class Soak:
+    """The window and what is done to it, round after round."""
+
+    def __init__(self, window: Window, agent: Talker) -> None:
+        self._window, self._agent = window, agent
+
+    async def round(self) -> None:
+        """Do everything once, and end with one empty tab."""
+        await self._ask(3)
+        await self._window.press("ctrl+n")
+        await self._ask(2)
+        await self._stopped()
+        for panel in ("f1", "f2", "f3", "ctrl+o"):
+            await self._panel(panel)
+        await self._window.press("ctrl+n")
+        await self._ask(4)
+        await self._window.press("alt+1")
+        await self._close(2)
+        await self._window.press("alt+shift+w")
+        await self._has(3)
+        await self._close(0)
+
+    async def _ask(self, count: int) -> None:
+        for _ in range(count):
+            before = self._agent.asked
+            await self._window.type(f"Question {before}")
+            await self._window.press("enter")
+            await self._asked(before)
+            await self._idle()
+
+    async def _asked(self, before: int) -> None:
+        await self._window.until(lambda: self._agent.asked > before, "a run")
+
+    async def _stopped(self) -> None:
+        self._agent.silent = True
+        before = self._agent.asked
+        await self._window.type("Never ending")
+        await self._window.press("enter")
+        await self._asked(before)
+        await self._window.sees("and more.")
+        self._agent.silent = False
+        await self._window.press("escape")
+        await self._idle()
+
+    async def _panel(self, key: str) -> None:
+        app = self._window.app
+        await self._window.press(key)
+        await self._window.until(lambda: len(app.screen_stack) > 1, f"the panel of {key}")
+        await self._window.press("escape")
+        await self._window.until(lambda: len(app.screen_stack) == 1, "no panel")
+
+    async def _close(self, leave: int) -> None:
+        """Close tabs until so many are left; the last one gives way to an empty tab."""
+        while len(self._tabs) > max(1, leave):
+            count = len(self._tabs)
+            await self._window.press("alt+w")
+            await self._has(count - 1)
+        if not leave:
+            await self._window.press("alt+w")
+            await self._window.until(lambda: self._window.tabs == ["1 New thread"], "an empty tab")
+
+    async def _has(self, count: int) -> None:
+        await self._window.until(lambda: len(self._tabs) == count, f"{count} tabs")
+
+    async def _idle(self) -> None:
+        await self._window.until(lambda: not any(each.busy for each in self._tabs), "the end")
+
+    @property
+    def _tabs(self) -> list[Conversation]:
+        return list(self._window.app._desk.tabs)
+
+    async def settled(self, process: psutil.Process, first: Measure) -> Measure:
+        """Look again until no more is held than at first, and for some seconds at most."""
+        end = monotonic() + _PATIENCE
+        while (found := self.measure(process)).exceeds(first) and monotonic() < end:
+            await asyncio.sleep(0.05)
+        return found
+
+    def measure(self, process: psutil.Process) -> Measure:
+        """Look at what is held now."""
+        return Measure(
+            self._agent.asked,
+            process.memory_info().rss,
+            len(asyncio.all_tasks()),
+            sum(not each.name.startswith(_POOL) for each in threading.enumerate()),
+            process.num_fds(),
+        )
+
+
+async def soak(turns: int, folder: Path) -> list[Measure]:
+    """Use a window for so many turns, and return what it held along the way."""
+    agent, process = Talker(), psutil.Process()
+
+    def connect() -> Backend:
+        storage = JsonFileStorage(folder / "threads")
+        index = ThreadIndex(storage, folder / "cache")
+        upkeep = IndexUpkeep(storage, index)
+        return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep, index)
+
+    measures: list[Measure] = []
+    async with opened(agent=agent, connect=connect, home=folder / "state") as window:
+        await window.connected()
+        used = Soak(window, agent)
+        while agent.asked < turns:
+            await used.round()
+            measures.append(used.measure(process))
+        measures.append(await used.settled(process, measures[0]))
+    return measures
+
+
+if __name__ == "__main__":
+    found = asyncio.run(soak(int(sys.argv[1]), Path(sys.argv[2])))
+    print(json.dumps([asdict(each) for each in found]))

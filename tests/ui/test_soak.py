@@ -1,0 +1,41 @@
+"""A window that is used for long holds no more than one that is new."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import linear_regression
+
+import pytest
+
+from tests.ui.soak import Measure, soak
+
+ROOT = Path(__file__).parents[2]
+WARM = 500
+"""Turns in which caches of fixed sizes fill."""
+MOST_BYTES = 1_000_000
+"""By which the memory may grow in a hundred turns; three threads in ten of them are new."""
+
+
+async def test_soak_l7_tasks_threads_and_descriptors_stay_flat(tmp_path: Path) -> None:
+    first, *_, last = await soak(20, tmp_path)
+    assert last.turns >= 20 and not last.exceeds(first), (first, last)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_soak_l7_5000_turns(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.ui.soak", "5000", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    measures = [Measure(**each) for each in json.loads(done.stdout)]
+    first, last = measures[0], measures[-1]
+    assert last.turns >= 5000 and not last.exceeds(first), (first, last)
+    warm = [each for each in measures if each.turns > WARM]
+    slope, _ = linear_regression([each.turns for each in warm], [each.memory for each in warm])
+    print(f"{100 * slope / 1e6:.2f} MB for 100 turns")
+    assert 100 * slope < MOST_BYTES
