@@ -57,7 +57,7 @@ def test_the_wheel_runs_in_an_environment_of_its_own(tmp_path: Path) -> None:
     program = environment / "bin" / "koel-chat"
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.strip().endswith(wheel.name.split("-")[1])
-    asked = [program, "ask", "Say hello."]
+    asked = [str(program), "ask", "Say hello."]
     answer = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert answer.stdout.strip()
     with Terminal(command=(str(program),)) as terminal:
