@@ -251,19 +251,21 @@ def _forgiving(encoding: str) -> "partial[IncrementalDecoder]":
 
 
 class _Driver(linux_driver.LinuxDriver):
-    """Textual's driver, which also goes on well after a stop that nobody announced."""
+    """Textual's driver, which goes on well after a stop, also after one that nobody announced."""
 
     def _sigcont_application(self, *_: object) -> None:
         if self._must_signal_resume:
             super()._sigcont_application()
+            self._app.call_later(self._app.refresh, layout=True)  # the terminal is empty
         elif self._auto_restart:
-            # Stopped by SIGSTOP: Textual would take the modes of the window for those before it,
-            # and read keys in two threads.
             self._app.call_later(self._begin_again)
 
     def _begin_again(self) -> None:
+        # After SIGSTOP: only to begin would take the modes of the window for those before it, and
+        # read keys in two threads.
         self.suspend_application_mode()
         self.resume_application_mode()
+        self._app.refresh(layout=True)
 
 
 def wear_belt() -> None:
