@@ -253,12 +253,23 @@ def _forgiving(encoding: str) -> "partial[IncrementalDecoder]":
 class _Driver(linux_driver.LinuxDriver):
     """Textual's driver, which goes on well after a stop, also after one that nobody announced."""
 
+    # On the loop, and not wherever the signal meets it: it may hold the lock of the writer's queue.
+
+    def _sigtstp_application(self, *_: object) -> None:
+        if self._auto_restart:
+            self._loop.call_soon_threadsafe(super()._sigtstp_application)
+        else:
+            super()._sigtstp_application()
+
     def _sigcont_application(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._go_on)
+
+    def _go_on(self) -> None:
         if self._must_signal_resume:
             super()._sigcont_application()
-            self._app.call_later(self._app.refresh, layout=True)  # the terminal is empty
+            self._app.refresh(layout=True)  # the terminal is empty
         elif self._auto_restart:
-            self._app.call_later(self._begin_again)
+            self._begin_again()
 
     def _begin_again(self) -> None:
         # After SIGSTOP: only to begin would take the modes of the window for those before it, and
@@ -430,8 +441,9 @@ class QuietApp(App[int]):
             _log.warning("Left undone by what was closed", exc_info=error)
             return
         cause = error.error if isinstance(error, WorkerFailed) else error
-        self.crash = cause if isinstance(cause, Exception) else error
-        _log.critical("The window ended by an error", exc_info=self.crash)
+        _log.critical("The window ended by an error", exc_info=cause)
+        if self.crash is None:  # else one that came of it
+            self.crash = cause if isinstance(cause, Exception) else error
         super()._handle_exception(error)
 
     def panic(self, *renderables: RenderableType) -> None:
@@ -453,13 +465,13 @@ class QuietApp(App[int]):
         # Not what it says: it may quote what users wrote, or a key.
         what = f"koel-chat ended by an error of its own: {named(error)}{where}."
         details = f"Where it came from is in {paths.log_file()}"
-        self._exit_renderables.append(Text(safe_line(f"{what} {details}", 600)))
+        self._exit_renderables[:] = [Text(safe_line(f"{what} {details}", 600))]
         self._close_messages_no_wait()
 
     def add_to_crash(self, words: str) -> None:
-        """Say this, too, if an error has ended the window; of several it is the first."""
+        """Say this, too, if an error has ended the window."""
         if self.crash is not None:
-            for message in cast("list[Text]", self._exit_renderables[:1]):
+            for message in cast("list[Text]", self._exit_renderables):
                 message.append(f"\n{safe_text(words)}")
 
     def get_driver_class(self) -> type[Driver]:
