@@ -160,7 +160,7 @@ def test_fault_f9_a_stop_at_any_moment(tmp_path: Path, tally: Tally) -> None:
         terminal.until(lambda screen: "⌛" not in screen and "· saved" in screen)
         reach("reading", terminal, hold)
         stop(terminal, signal.SIGTSTP)
-        goes_on(terminal, "And then?")
+        goes_on(terminal, "lighthouse")
         terminal.press("escape", "ctrl+q")
         assert terminal.wait() == 0
         assert terminal.restored()
