@@ -1,13 +1,93 @@
-"""Log lines, which somebody reads on a terminal one day."""
+"""Log lines, which somebody reads on a terminal one day, and where they are kept."""
 
 import logging
+import os
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
 
+from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.text import repair, safe_text
+
+LOG_BYTES = 2 * 1024 * 1024
+LOGS_BEFORE = 2
+_LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
+_ErrorInfo = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 
 
 class SafeFormatter(logging.Formatter):
-    """Makes lines without control characters: names, errors and model files bring their own."""
+    """Makes lines without control characters: names, errors and model files bring their own.
+
+    Of errors it tells where they came from, and not what they say: they quote what they could not
+    deal with, which may be what a user wrote, or a key.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text fit for a terminal."""
         return safe_text(repair(super().format(record)))
+
+    def formatException(self, ei: _ErrorInfo) -> str:  # noqa: N802 - as logging calls it
+        """Return the way of an error through the program, the one that it came of first."""
+        lines: list[str] = []
+        for error in reversed(list(_chain(ei[1]))):
+            lines += ["Traceback (most recent call last):\n"] if not lines else ["Then:\n"]
+            lines += traceback.format_tb(error.__traceback__)
+            lines.append(f"{named(error)}\n")
+        return "".join(lines).rstrip("\n")
+
+
+class LogFile(logging.Handler):
+    """Writes to a log that is opened at the first line, for its owner only; never fails."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file: logging.Handler | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, if that can be done: there is nobody to tell."""
+        try:
+            if self._file is None:
+                self._file = _opened(self._path)
+            self._file.emit(record)
+        except (OSError, DirectoryError):
+            self._file = None
+
+
+def named(error: BaseException) -> str:
+    """Return the class of an error, and of one of the system what the system says."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _opened(path: Path) -> logging.Handler:
+    from logging.handlers import RotatingFileHandler
+
+    class Rotating(RotatingFileHandler):
+        def _open(self) -> Any:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            return _writable(os.open(self.baseFilename, flags, 0o600))
+
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
+            """Say nothing: the terminal is the window's."""
+
+    private_directory(path.parent)
+    handler = Rotating(path, maxBytes=LOG_BYTES, backupCount=LOGS_BEFORE, delay=True)
+    handler.setFormatter(SafeFormatter(_LINES))
+    return handler
+
+
+def _writable(descriptor: int) -> TextIO:
+    return os.fdopen(descriptor, "a", encoding="utf-8", errors="replace")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.completing import saved
+from koel_tui.cli.ending import unless_signalled
 from koel_tui.cli.exits import Exit, UsageProblem, exit_named
 from koel_tui.cli.options import model_option, window_options
 from koel_tui.text import repair, safe_text
@@ -51,7 +52,8 @@ def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -
     from koel_tui.settings import load_settings
 
     given = {name for name, value in flags.items() if value is not None}
-    return asyncio.run(_ask(prompt, thread, as_json, load_settings(**flags), given))
+    work = _ask(prompt, thread, as_json, load_settings(**flags), given)
+    return asyncio.run(unless_signalled(work))
 
 
 def _prompt(question: str | None) -> str:
@@ -86,7 +88,12 @@ async def _ask(
         info = await agent.load()
         session = client.new_session(thread, initial=initial, forward=wanted)
         printing = asyncio.create_task(_print_text(session, silent=as_json))
-        await session.send(prompt)
+        sending = asyncio.create_task(session.send(prompt))
+        # Printing ends before only when nobody reads any more; then nobody waits for the rest.
+        await asyncio.wait([sending, printing], return_when=asyncio.FIRST_COMPLETED)
+        if printing.done():
+            printing.result()
+        await sending
         state = session.state
         await session.dispose()
         await printing

@@ -1,5 +1,6 @@
 """`koel-chat [THREAD]`: the window."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.options import look_options, model_option, window_options
 from koel_tui.cli.start import Start, misfit, start_settings
+from koel_tui.logs import LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +60,7 @@ def chat(
         from koel_tui.cli.models.named import checked_model
 
         model = checked_model(model)
+    logging.getLogger().addHandler(LogFile(paths.log_file()))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblem(
             "the window needs a terminal, and this is none. "
@@ -75,7 +78,7 @@ def chat(
 
     # Tabs, drafts and history are kept in clear: with encrypted threads they are not kept at all.
     home = paths.state_dir() if storage is None else None
-    why = misfit(*os.get_terminal_size(), os.environ.get("TERM"))
+    why = misfit(*os.get_terminal_size(), os.environ.get("TERM"), seen=sys.stderr.isatty())
     if start.plain or why:
         if not start.plain:
             click.echo(f"{why}, so this is plain mode.")
@@ -100,6 +103,7 @@ def _in_window(
     if start.low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
     from koel_tui.ui.app import KoelApp
+    from koel_tui.ui.hard_end import HardEnd
     from koel_tui.ui.heap import keep_one_heap
     from koel_tui.ui.keymap import keymap_of
 
@@ -114,6 +118,7 @@ def _in_window(
         keymap=keymap_of(start.keys),
         themes=paths.themes_dir(),
         flags=flags,
+        hard_end=HardEnd(window=True),
     )
     app.run()
     return app.return_code or 0, app.fatal
@@ -124,11 +129,12 @@ def _in_plain_mode(
 ) -> tuple[int, BaseException | None]:
     import asyncio
 
+    from koel_tui.ui.hard_end import HardEnd
     from koel_tui.ui.plain.chat import PlainChat
     from koel_tui.ui.plain.terminal import Terminal
 
     terminal = Terminal()
-    chat = PlainChat(connect, terminal, thread=thread, home=home)
+    chat = PlainChat(connect, terminal, thread=thread, home=home, hard_end=HardEnd())
     try:
         code = asyncio.run(chat.run())
     finally:

@@ -12,6 +12,7 @@ from koel_tui import __version__
 from koel_tui.cli.exits import Exit, exit_of
 from koel_tui.cli.lazy import LazyGroup
 from koel_tui.cli.manual import epilog
+from koel_tui.cli.streams import open_standard_streams
 from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
 
@@ -84,6 +85,7 @@ def commands(debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `koel-chat` and end the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    open_standard_streams()
     if logging.lastResort is not None:  # what writes warnings to stderr where nobody else does
         logging.lastResort.setFormatter(SafeFormatter())
     if "_KOEL_CHAT_COMPLETE" in os.environ:  # a shell asks, which click answers

@@ -36,11 +36,13 @@ def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start
     return Start(**{name: getattr(settings, name) for name in Start.__slots__})
 
 
-def misfit(columns: int, rows: int, terminal: str | None) -> str:
+def misfit(columns: int, rows: int, terminal: str | None, *, seen: bool = True) -> str:
     """Return why the window cannot be shown on a terminal; empty when it can.
 
-    A size of 0 is one that nobody knows.
+    A size of 0 is one that nobody knows. `seen` is whether stderr is there, on which it is drawn.
     """
+    if not seen:
+        return "The window is drawn on stderr, which goes elsewhere"
     if terminal == "dumb":
         return "This terminal cannot move its cursor (TERM=dumb)"
     if 0 < columns < MIN_COLUMNS or 0 < rows < MIN_ROWS:

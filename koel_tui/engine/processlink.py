@@ -95,6 +95,10 @@ class ProcessLink:
                 with contextlib.suppress(ProcessLookupError):  # it ended just now
                     process.kill()
                 await process.wait()
+            except asyncio.CancelledError:  # nobody waits any more
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                raise
         if self._reading is not None:
             await self._reading
         self._process = None

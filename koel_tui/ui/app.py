@@ -26,6 +26,7 @@ from koel_tui.ui.themes import OwnThemes
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
+    from koel_tui.ui.hard_end import HardEnd
     from koel_tui.ui.saved import SavedThread
     from koel_tui.ui.thread_actions import ThreadActions
 
@@ -52,9 +53,11 @@ class KoelApp(ConversingApp):
         keymap: KeyMap | None = None,
         themes: Path | None = None,
         flags: Mapping[str, object] | None = None,
+        hard_end: "HardEnd | None" = None,
     ) -> None:
         super().__init__(home, low_bandwidth=low_bandwidth, notify=notify)
         inside.outlive_terminal()
+        inside.take_any_bytes()
         inside.wear_belt()
         (keymap or KeyMap()).bind(self, self._pane.prompt)
         # A label that changes would move the line under the tabs for a third of a second.
@@ -68,7 +71,9 @@ class KoelApp(ConversingApp):
         self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
-        self._signals = Signals(self._leave)
+        self._up = False
+        self._hard_end = hard_end
+        self._signals = Signals(self._leave, hard_end)
         self._garbage = Garbage(lambda: inside.forget_gone(self))
         self._models = ModelChoosing(self, self._startup, self._tell, self._repaint)
 
@@ -76,6 +81,10 @@ class KoelApp(ConversingApp):
     def fatal(self) -> BaseException | None:
         """What ended the window, else what kept the model from being there, if anything did."""
         return self.crash or self._startup.problem
+
+    def on_load(self) -> None:
+        """Catch the signals before the terminal is changed in any way."""
+        self._signals.catch()
 
     async def on_mount(self) -> None:
         """Show the tabs of last time, empty; all that takes time comes after they are painted."""
@@ -85,7 +94,6 @@ class KoelApp(ConversingApp):
             self.theme = self._wanted_theme
         elif self._wanted_theme:
             self._tell(f"There is no theme {self._wanted_theme!r}; Theme in the palette lists all.")
-        self._signals.catch()
         self._pane.prompt.focus()
         self._desk.restore(await self._memory.tabs(), self._pane.prompt.pastes)
         if self._wanted_thread is not None:
@@ -93,12 +101,14 @@ class KoelApp(ConversingApp):
         await self._show_active()
         self.set_interval(_LOOK_INTERVAL, self._look)
         self.call_after_refresh(self.run_worker, self._start)
+        self._up = True
 
     async def on_unmount(self) -> None:
         """Give back the signals and the title, and save what an unforeseen end left unsaved."""
+        self._leaving = True  # a signal that comes now must not begin it once more
         self._attention.look_back()
+        self.add_to_crash(await self._close() or "Your threads are saved.")
         self._signals.release()
-        await self._close()
         self._garbage.end()
 
     # What the user does
@@ -276,23 +286,35 @@ class KoelApp(ConversingApp):
 
     def _leave(self, code: int) -> None:
         # A terminal that closes sends its signal twice: the second one must not cut the saving.
-        if not self._leaving:
-            self._leaving = True
-            self._hint = "Saving…"
-            self._poke()
-            self.run_worker(self._save_and_exit(code))
+        if self._leaving:
+            return
+        self._leaving = True
+        if code and self._hard_end is not None:
+            self._hard_end.arm(EXIT_SAVE_FAILED)
+        if not self._up:  # nothing is painted yet; what there is ends when it is unmounted
+            self.exit(code, code)
+            return
+        self._hint = "Saving…"
+        self._poke()
+        self.run_worker(self._save_and_exit(code))
 
     async def _save_and_exit(self, code: int) -> None:
-        problem = await self._close()
-        if problem:
+        if problem := await self._close(signalled=bool(code)):
             self.exit(EXIT_SAVE_FAILED, EXIT_SAVE_FAILED, Text(safe_text(problem)))
-        else:
-            self.exit(code, code)
+            return
+        if self._hard_end is not None:
+            self._hard_end.settle(code)
+        self.exit(code, code)
 
-    async def _close(self) -> str:
+    async def _close(self, *, signalled: bool = False) -> str:
         await self._background.close()
         await self._startup.fetch.close()
         backend, self._startup.backend = self._startup.backend, None
         return await close_in_time(
-            backend, self._desk, self._memory, self._open_tabs(), self._actions
+            backend,
+            self._desk,
+            self._memory,
+            self._open_tabs(),
+            self._actions,
+            signalled=signalled,
         )

@@ -2,10 +2,14 @@
 
 import logging
 import termios
+from codecs import IncrementalDecoder, getincrementaldecoder
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+from traceback import extract_tb
 from typing import cast
 
 from rich.console import Console, RenderableType
@@ -21,6 +25,7 @@ from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingsMap, BindingType
 from textual.command import CommandPalette
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
 from textual.geometry import Size
@@ -31,8 +36,11 @@ from textual.theme import ThemeProvider
 from textual.widget import Widget
 from textual.widgets import Tabs
 from textual.widgets._markdown import MarkdownTable
+from textual.worker import WorkerFailed
 
-from koel_tui.text import drop_controls, safe_input, safe_line
+from koel_tui import paths
+from koel_tui.logs import named
+from koel_tui.text import drop_controls, safe_input, safe_line, safe_text
 
 _log = logging.getLogger(__name__)
 
@@ -230,6 +238,47 @@ def outlive_terminal() -> None:
     linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]  # where Textual takes it from
 
 
+def take_any_bytes() -> None:
+    """Make the window take for a � what comes from the terminal and is no UTF-8.
+
+    Textual ends the window by it, with a traceback and as if all were well.
+    """
+    linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment, attr-defined]  # as above
+
+
+def _forgiving(encoding: str) -> "partial[IncrementalDecoder]":
+    return partial(getincrementaldecoder(encoding), "replace")
+
+
+class _Driver(linux_driver.LinuxDriver):
+    """Textual's driver, which goes on well after a stop, also after one that nobody announced."""
+
+    # On the loop, and not wherever the signal meets it: it may hold the lock of the writer's queue.
+
+    def _sigtstp_application(self, *_: object) -> None:
+        if self._auto_restart:
+            self._loop.call_soon_threadsafe(super()._sigtstp_application)
+        else:
+            super()._sigtstp_application()
+
+    def _sigcont_application(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._must_signal_resume:
+            super()._sigcont_application()
+            self._app.refresh(layout=True)  # the terminal is empty
+        elif self._auto_restart:
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        # After SIGSTOP: only to begin would take the modes of the window for those before it, and
+        # read keys in two threads.
+        self.suspend_application_mode()
+        self.resume_application_mode()
+        self._app.refresh(layout=True)
+
+
 def wear_belt() -> None:
     """Keep control characters of any content from the terminal, whatever gate they slipped by.
 
@@ -404,13 +453,41 @@ class QuietApp(App[int]):
             # before it was there is told that it is there when its fields never were.
             _log.warning("Left undone by what was closed", exc_info=error)
             return
-        self.crash = error
-        _log.critical("The window ended by an error", exc_info=error)
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        _log.critical("The window ended by an error", exc_info=cause)
+        if self.crash is None:  # else one that came of it
+            self.crash = cause if isinstance(cause, Exception) else error
         super()._handle_exception(error)
 
+    def panic(self, *renderables: RenderableType) -> None:
+        """End by an error that Textual would show in full: of a style, or of reading the keys."""
+        if self.crash is None:
+            trace = getattr(renderables[0], "trace", None)
+            kinds = ", ".join(stack.exc_type for stack in trace.stacks) if trace else ""
+            self.crash = RuntimeError(f"The keys cannot be read any more: {kinds}")
+            _log.critical("The keys cannot be read any more: %s", kinds)
+        self._return_code = 1
+        self._fatal_error()
+
     def _fatal_error(self) -> None:
-        what = f"{type(self.crash).__name__}: {self.crash}"
-        self._exit_renderables.append(
-            Text(f"koel-chat ended by an error of its own: {safe_line(what)}")
+        error = self.crash or RuntimeError()
+        where = "".join(
+            f" in {PurePath(frame.filename).name}, line {frame.lineno}"
+            for frame in extract_tb(error.__traceback__)[-1:]
         )
+        # Not what it says: it may quote what users wrote, or a key.
+        what = f"koel-chat ended by an error of its own: {named(error)}{where}."
+        details = f"Where it came from is in {paths.log_file()}"
+        self._exit_renderables[:] = [Text(safe_line(f"{what} {details}", 600))]
         self._close_messages_no_wait()
+
+    def add_to_crash(self, words: str) -> None:
+        """Say this, too, if an error has ended the window."""
+        if self.crash is not None:
+            for message in cast("list[Text]", self._exit_renderables):
+                message.append(f"\n{safe_text(words)}")
+
+    def get_driver_class(self) -> type[Driver]:
+        """Return the driver for this terminal."""
+        found = super().get_driver_class()
+        return _Driver if found is linux_driver.LinuxDriver else found

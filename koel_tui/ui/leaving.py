@@ -1,20 +1,27 @@
 """The ways out of the window: signals, and saving everything before the end."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from koel_tui.session import ChatSession
     from koel_tui.ui.backend import Backend
     from koel_tui.ui.desk import Desk
+    from koel_tui.ui.hard_end import HardEnd
     from koel_tui.ui.memory import Memory
     from koel_tui.ui.open_tabs import OpenTabs
     from koel_tui.ui.thread_actions import ThreadActions
 
+_log = logging.getLogger(__name__)
+
 CLOSE_DEADLINE = 5.0
 """Seconds that saving and unloading may take; after that the window ends all the same."""
+SIGNAL_DEADLINE = 1.5
+"""The same once a signal came: who sends one goes on to kill soon."""
 
 EXIT_SAVE_FAILED = 74
 SIGNAL_EXIT = 128
@@ -26,10 +33,15 @@ _SIGNALS = tuple(
 
 
 class Signals:
-    """Turns the signals that end a program into a call on the event loop."""
+    """Turns the signals that end a program into a call on the event loop.
 
-    def __init__(self, leave: Callable[[int], None]) -> None:
+    From then on the process ends in time even if the loop does not get to it: by the `hard_end`.
+    """
+
+    def __init__(self, leave: Callable[[int], None], hard_end: "HardEnd | None" = None) -> None:
         self._leave = leave
+        self._hard_end = hard_end
+        self._left_alone = 0  # a signal that is another program's
         self._before: dict[int, Any] = {}
 
     def catch(self) -> None:
@@ -38,9 +50,11 @@ class Signals:
         for number in _SIGNALS:
             before = signal.getsignal(number)
             try:
-                loop.add_signal_handler(number, self._leave, SIGNAL_EXIT + number)
+                loop.add_signal_handler(number, self._on_signal, number)
             except (NotImplementedError, RuntimeError, ValueError):
                 return
+            # Called even while the loop is held up; the loop hears of the signal by itself.
+            signal.signal(number, self._arm)
             self._before[number] = before
 
     @contextmanager
@@ -49,14 +63,12 @@ class Signals:
         if signal.SIGINT not in self._before:
             yield
             return
-        loop = asyncio.get_running_loop()
-        # Not ignored, which the other program would inherit.
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        # Not ignored by the process, which the other program would inherit.
+        self._left_alone = signal.SIGINT
         try:
             yield
         finally:
-            if signal.SIGINT in self._before:
-                loop.add_signal_handler(signal.SIGINT, self._leave, SIGNAL_EXIT + signal.SIGINT)
+            self._left_alone = 0
 
     def release(self) -> None:
         """Give the signals back to who had them."""
@@ -66,6 +78,15 @@ class Signals:
             signal.signal(number, before)
         self._before.clear()
 
+    def _on_signal(self, number: int) -> None:
+        if number != self._left_alone:
+            self._leave(SIGNAL_EXIT + number)
+
+    def _arm(self, number: int, _: object) -> None:
+        # Not by an interrupt, which may be meant for the answer alone.
+        if self._hard_end is not None and number != signal.SIGINT:
+            self._hard_end.arm(EXIT_SAVE_FAILED)
+
 
 async def close_in_time(
     backend: "Backend | None",
@@ -73,32 +94,49 @@ async def close_in_time(
     memory: "Memory",
     tabs: "OpenTabs",
     actions: "ThreadActions | None" = None,
+    *,
+    signalled: bool = False,
 ) -> str:
     """Save and end everything, and return what of it failed; empty when nothing did.
 
     `actions` are those whose changes of saved threads may still be under way.
     """
+    sessions = () if backend is None else backend.client.sessions
+    if backend is not None:
+        backend.client.dispose()  # every thread is being saved from now on, whatever else is slow
+    ending = asyncio.create_task(_end(backend, desk, memory, tabs, actions))
+    await asyncio.wait([ending], timeout=SIGNAL_DEADLINE if signalled else CLOSE_DEADLINE)
     failed = ""
-    try:
-        async with asyncio.timeout(CLOSE_DEADLINE):
-            await memory.close(tabs)
-            await desk.settle()
-            if actions is not None:
-                await actions.settle()
-            if backend is not None:
-                await backend.close()
-    except TimeoutError:
-        failed = f"The model did not end within {CLOSE_DEADLINE:.0f} seconds."
-    except Exception as error:
+    if not ending.done():
+        ending.cancel()
+        _log.warning("Not everything ended in time; it is left behind")
+    elif error := ending.exception():
         failed = str(error) or type(error).__name__
-    return _loss(backend, desk) or failed
+    return _loss(backend, desk, sessions) or failed
 
 
-def _loss(backend: "Backend | None", desk: "Desk") -> str:
+async def _end(
+    backend: "Backend | None",
+    desk: "Desk",
+    memory: "Memory",
+    tabs: "OpenTabs",
+    actions: "ThreadActions | None",
+) -> None:
+    await memory.close(tabs)
+    await desk.settle()
+    if actions is not None:
+        await actions.settle()
+    if backend is not None:
+        await backend.close()
+
+
+def _loss(backend: "Backend | None", desk: "Desk", sessions: "tuple[ChatSession, ...]") -> str:
     if backend is None:
         return ""
     titles = {conversation.thread_id: conversation.title for conversation in desk.tabs}
-    lost = [(titles.get(s.thread_id, s.thread_id), s.save_error) for s in backend.client.unsaved]
+    late = [session for session in sessions if session.dirty and not session.closed]
+    unsaved = (*backend.client.unsaved, *late)
+    lost = [(titles.get(s.thread_id, s.thread_id), s.save_error) for s in unsaved]
     if not lost:
         return ""
     names = ", ".join(repr(title) for title, _ in lost)

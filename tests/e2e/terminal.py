@@ -152,9 +152,19 @@ class Terminal:
         """Whether the terminal is as it was before the program."""
         modes = termios.tcgetattr(self.child.child_fd)[3]
         flags = termios.ICANON | termios.ECHO
-        switched = b"\x1b[?1049h" in self.bytes
-        left = self.bytes.rfind(b"\x1b[?1049l") > self.bytes.rfind(b"\x1b[?1049h")
-        return bool(modes & flags == self._before[3] & flags and (left or not switched))
+        left = all(
+            self.bytes.rfind(b"\x1b[?%dl" % mode) >= self.bytes.rfind(b"\x1b[?%dh" % mode)
+            for mode in (1000, 1049, 2004)
+        )
+        return bool(modes & flags == self._before[3] & flags and left)
+
+    def forget_screen(self) -> None:
+        """Take the screen for empty, so that what is seen from now on has been painted anew."""
+        self._screen.reset()
+
+    def hang_up(self) -> None:
+        """Close the terminal, as its window would be."""
+        self.child.ptyproc.fileobj.close()  # type: ignore[attr-defined]  # not in the stubs
 
     def _read(self) -> bool:
         try:

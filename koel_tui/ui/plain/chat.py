@@ -25,6 +25,7 @@ from koel_tui.ui.startup import Startup
 
 if TYPE_CHECKING:
     from koel_tui.ui.backend import Backend
+    from koel_tui.ui.hard_end import HardEnd
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ class PlainChat:
         *,
         thread: str | None = None,
         home: Path | None = None,
+        hard_end: "HardEnd | None" = None,
     ) -> None:
         """Make the chat; the arguments are those of the window."""
         self._connect = connect
@@ -67,7 +69,8 @@ class PlainChat:
         self._sent = ""
         self._conflicts = 0  # told so far
         self._readings: dict[str, Reading] = {}
-        self._signals = Signals(self._leave)
+        self._hard_end = hard_end
+        self._signals = Signals(self._leave, hard_end)
         self._loading: asyncio.Task[None] | None = None
 
     @property
@@ -252,10 +255,17 @@ class PlainChat:
             else:
                 self._say("Press ctrl+c again to quit.")
         elif not self._left.is_set():
+            if code and self._hard_end is not None:
+                self._hard_end.arm(EXIT_SAVE_FAILED)
             self._code = code
             self._left.set()
 
     async def _close(self) -> str:
         await self._background.close()
         kept = self._desk.kept(self._pastes)
-        return await close_in_time(self._startup.backend, self._desk, self._memory, kept)
+        problem = await close_in_time(
+            self._startup.backend, self._desk, self._memory, kept, signalled=bool(self._code)
+        )
+        if not problem and self._hard_end is not None:
+            self._hard_end.settle(self._code)
+        return problem

@@ -51,7 +51,9 @@ class Terminal:
         self._before = termios.tcgetattr(_STDIN)
         self._prompt: str | None = None
         readline.set_auto_history(False)
+        self._pasting_off = ""
         if os.environ.get("TERM") != "dumb":
+            self._pasting_off = "\x1b[?2004l"
             readline.parse_and_bind("set enable-bracketed-paste on")  # a paste is one message
 
     def say(self, line: str) -> None:
@@ -120,7 +122,7 @@ class Terminal:
         """Give the terminal back as it was, with the cursor on a line of its own."""
         with suppress(OSError):
             if self._prompt is not None:
-                self._write("\n")
+                self._write(f"{self._pasting_off}\n")
         with suppress(termios.error):
             termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._before)
 

@@ -1,0 +1,32 @@
+"""Commands that a signal ends in good order."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+async def unless_signalled(work: Coroutine[Any, Any, int]) -> int:
+    """Do the work and return its exit code, or that of the signal that has cancelled it."""
+    from koel_tui.ui.hard_end import HardEnd
+    from koel_tui.ui.leaving import Signals
+
+    task, code, hard_end = asyncio.ensure_future(work), 0, HardEnd()
+
+    def leave(signalled: int) -> None:
+        nonlocal code
+        if not code:  # a second one must not cut the saving
+            code = signalled
+            hard_end.arm(code)
+            hard_end.settle(code)
+            task.cancel()
+
+    signals = Signals(leave, hard_end)
+    signals.catch()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not code:
+            raise
+        return code
+    finally:
+        signals.release()

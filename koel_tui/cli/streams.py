@@ -1,0 +1,25 @@
+"""Standard streams for a program that was started without some of them."""
+
+import os
+import sys
+
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+def open_standard_streams() -> None:
+    """Open those that the caller has closed: nothing comes from them, and nothing goes there.
+
+    Else the next file that is opened would be taken for one of them.
+    """
+    for number, (name, mode) in enumerate(_STREAMS):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(_nowhere := os.open(os.devnull, os.O_RDWR), number)
+            if _nowhere != number:
+                os.close(_nowhere)
+        stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)

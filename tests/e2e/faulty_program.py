@@ -1,0 +1,74 @@
+"""The real program with a fault put into it. Run by tests: the fault's name comes first.
+
+`disk` makes saving wait for as long as the file $HELD_BY is there. The others raise an error with
+a key in it where they say.
+"""
+
+import os
+import sys
+import threading
+import time
+from asyncio import iscoroutinefunction
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from koel_tui.cli.main import main
+
+CANARY = "sk-canary-7f3a91c0"
+FAULTS = {
+    "mounting": "koel_tui.ui.app:KoelApp.on_mount",
+    "the start": "koel_tui.ui.app:KoelApp._start",
+    "a timer": "koel_tui.ui.app:KoelApp._look",
+    "a key": "koel_tui.ui.app:KoelApp.action_help",
+    "a key that waits": "koel_tui.ui.app:KoelApp.action_copy_or_quit",
+    "a worker": "koel_tui.ui.app:KoelApp._edit_prompt",
+    "a panel": "koel_tui.ui.help:Help.compose",
+    "painting": "koel_tui.ui.prompt:Prompt.render_line",
+    "typing": "koel_tui.ui.prompt:Prompt._on_key",
+    "reading keys": "textual.drivers.linux_driver:LinuxDriver.process_message",
+}
+"""What raises, and where it is found."""
+
+
+def refuse(*_: object, **__: object) -> None:
+    """Fail as what was handed a key fails: it is in a local and in the message."""
+    api_key = CANARY
+    raise RuntimeError(f"the service refused {api_key}")
+
+
+async def refuse_later(*_: object) -> None:
+    """Fail like that, where something waits for it."""
+    refuse()
+
+
+def hold_disk(hold: Path) -> None:
+    """Make threads that save wait while the file `hold` is there; `hold`.on tells that one does."""
+    fsync = os.fsync
+
+    def held(descriptor: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            while hold.exists():
+                hold.with_suffix(".on").touch()
+                time.sleep(0.005)
+        fsync(descriptor)
+
+    os.fsync = held  # type: ignore[assignment]  # narrower
+
+
+def break_at(place: str) -> None:
+    """Put `refuse` in the place of a method."""
+    module, _, path = place.partition(":")
+    owner, method = path.split(".")
+    broken = getattr(import_module(module), owner)
+    waits = iscoroutinefunction(getattr(broken, method))
+    setattr(broken, method, refuse_later if waits else refuse)
+
+
+if __name__ == "__main__":
+    fault = sys.argv.pop(1)
+    if fault == "disk":
+        hold_disk(Path(os.environ["HELD_BY"]))
+    else:
+        break_at(FAULTS[fault])
+    main()

@@ -1,0 +1,77 @@
+"""An error in the window's own code: one sentence, exit code 1, and nothing lost or told."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from koel_tui import paths
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import JsonFileStorage
+from tests.e2e.faulty_program import CANARY, FAULTS
+from tests.e2e.terminal import KEYS, Terminal
+from tests.tally import Tally
+
+BROKEN = (sys.executable, "-m", "tests.e2e.faulty_program")
+KEYS_TO = {
+    "a key": KEYS["f1"],
+    "a key that waits": KEYS["ctrl+c"],
+    "a worker": KEYS["ctrl+g"],
+    "a panel": KEYS["f1"],
+    "typing": "x",
+    "reading keys": "x",
+}
+"""What brings the program to the fault; the others come by themselves."""
+BY_DEFAULT = {"a panel", "a worker", "reading keys"}
+
+
+async def save_thread() -> None:
+    await JsonFileStorage(paths.threads_dir()).save(
+        "kept", ChatState(messages=(Message("m", "user", "what I asked"),))
+    )
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("t-*.json")}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, marks=() if fault in BY_DEFAULT else pytest.mark.slow)
+        for fault in FAULTS
+    ],
+)
+def test_fault_f14_an_error_of_the_window(fault: str, tally: Tally) -> None:
+    paths.private_directory(paths.threads_dir())
+    asyncio.run(save_thread())
+    before = files_of(paths.threads_dir())
+    with Terminal(fault, command=BROKEN, columns=200) as terminal:
+        if fault in KEYS_TO:
+            terminal.until(lambda screen: "Ask anything" in screen)
+            terminal.type(KEYS_TO[fault])
+        assert terminal.wait() == 1
+        assert terminal.restored()
+        told = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
+    assert "koel-chat ended by an error of its own: RuntimeError" in told
+    assert "Your threads are saved." in told
+    assert str(paths.log_file()) in told.replace("\r\n", "")
+    assert told.count("\n") <= 6 and "Traceback" not in told
+    log = paths.log_file().read_text()
+    assert "RuntimeError" in log
+    assert CANARY.encode() not in terminal.bytes and CANARY not in log
+    assert (paths.log_file().stat().st_mode & 0o777) == 0o600
+    assert files_of(paths.threads_dir()) == before
+    tally("F14", tried=1)
+
+
+def test_fault_f14_what_is_typed_in_no_encoding_is_no_error(tally: Tally) -> None:
+    with Terminal() as terminal:
+        terminal.until(lambda screen: "Ask anything" in screen)
+        os.write(terminal.child.child_fd, b"caf\xe9 \xff\xfe!")
+        terminal.until(lambda screen: "│ caf� ��!" in screen)
+        terminal.press("ctrl+q")
+        assert terminal.wait() == 0
+    tally("F14", tried=1)

@@ -1,0 +1,87 @@
+"""No terminal, half of one, or one of no size: a sentence or the plain mode, and never a wait."""
+
+import os
+import subprocess
+
+import pytest
+
+from tests.e2e.terminal import PROGRAM, Terminal
+from tests.tally import Tally
+
+WITHIN = 20
+NO_TERMINAL = "the window needs a terminal"
+
+
+def in_shell(redirection: str, arguments: str = "") -> Terminal:
+    """Return the program as a shell starts it in a terminal, with its streams led elsewhere."""
+    line = f'"{PROGRAM}" {arguments} {redirection}; echo "ended with $?"'
+    return Terminal("-c", line, command=("/bin/sh",), columns=160)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "said"),
+    [
+        ("<&-", True),
+        (">&-", True),
+        ("</dev/null", True),
+        ("| cat", True),
+        ("2>&- </dev/null", False),
+        ("<&- >&- 2>&-", False),
+    ],
+)
+def test_fault_f16_without_a_terminal(redirection: str, said: bool, tally: Tally) -> None:
+    with in_shell(redirection) as terminal:
+        screen = terminal.until(lambda screen: "ended with" in screen)
+        assert (NO_TERMINAL in screen.replace("\n", "")) == said
+        assert "Traceback" not in screen and "inside koel-chat" not in screen
+        assert "ended with 2" in screen or redirection == "| cat"
+        assert terminal.restored()
+    tally("F16", tried=1)
+
+
+@pytest.mark.parametrize(
+    "redirection", ["2>&-", pytest.param("2>/dev/null", marks=pytest.mark.slow)]
+)
+def test_fault_f16_stderr_elsewhere_is_plain_mode(redirection: str, tally: Tally) -> None:
+    with in_shell(redirection) as terminal:
+        terminal.until(lambda screen: "drawn on stderr" in screen and "You:" in screen)
+        terminal.type("\x04")
+        terminal.until(lambda screen: "ended with 0" in screen)
+        assert terminal.restored()
+    tally("F16", tried=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "plain"),
+    [
+        ((1, 1), "xterm", True),
+        ((0, 0), "xterm", False),
+        pytest.param((80, 24), "dumb", True, marks=pytest.mark.slow),
+    ],
+)
+def test_fault_f16_a_terminal_of_another_size_or_kind(
+    size: tuple[int, int], name: str, plain: bool, tally: Tally
+) -> None:
+    columns, rows = size
+    with Terminal(columns=max(1, columns), rows=max(1, rows), environment={"TERM": name}) as there:
+        there.child.setwinsize(rows, columns)
+        shown = b"You:" if plain else b"Ask"
+        there.until(lambda _: shown in there.bytes)
+        assert (b"\x1b[?1049h" in there.bytes) != plain
+        there.type("\x04" if plain else "\x11")
+        assert there.wait() == 0
+        assert there.restored()
+    tally("F16", tried=1)
+
+
+@pytest.mark.parametrize("closed", [(0,), (2,), (0, 1, 2)])
+def test_fault_f16_one_answer_without_streams(closed: tuple[int, ...], tally: Tally) -> None:
+    """No file of the program comes to stand where a stream was, and it ends by itself."""
+    question = [PROGRAM, "ask", "hi", "--max-output-tokens", "2", "--model", "/nowhere.gguf"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$@" ' + " ".join(f"{number}>&-" for number in closed), "sh", *question],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=WITHIN, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 66
+    assert ("nowhere" in done.stderr) == (2 not in closed)
+    tally("F16", tried=1)
