@@ -42,6 +42,9 @@ class ThreadLink:
         if self._worker is not None:
             self._worker.post(command)
 
+    def kill(self, why: str) -> None:
+        """Do nothing: a thread cannot be ended from outside."""
+
     async def close(self) -> None:
         """End the thread and wait for it."""
         thread, self._thread = self._thread, None

@@ -79,6 +79,10 @@ class ScriptedLink:
             case StopTurn(turn=turn) if turn in self.turns.values():
                 self.end(turn=turn, reason="stopped")
 
+    def kill(self, why: str) -> None:
+        self.turns.clear()
+        self.emit(Crashed(why))
+
     async def close(self) -> None:
         self.closed += 1
 
