@@ -202,7 +202,7 @@ class LocalAgent:
 
     async def _load(self) -> Engine:
         if self._died is not None:
-            self._restarts.count(asyncio.get_running_loop().time(), self._died)
+            self._restarts.count(asyncio.get_running_loop().time(), self._died.how)
         try:
             return await self._loader(self._tell)
         except EngineCrashedError as error:

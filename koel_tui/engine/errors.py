@@ -47,17 +47,22 @@ class UnsupportedError(EngineError):
 class EngineCrashedError(EngineError):
     """The native side died; the next call starts a fresh one.
 
-    `begun` tells whether it died over the turn that failed: one that only waited may be tried
-    again.
+    `how` it died is without the next step. `begun` tells whether it died over the turn that
+    failed: one that only waited may be tried again.
     """
 
-    def __init__(self, message: str, *, begun: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, how: str, *, begun: bool = False) -> None:
+        super().__init__(f"{how} Send again: it is restarted.")
+        self.how = how
         self.begun = begun
 
 
 class RestartLimitError(EngineCrashedError):
     """The native side died so often that it is left alone for a while."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.args = (message,)
 
 
 ERROR_TYPES: dict[str, type[EngineError]] = {

@@ -60,7 +60,7 @@ class NativeSide:
         self._memory = MemoryReport()
         self._linked = False
         self._restarts = Restarts()
-        self._died = False
+        self._last_end = ""  # how it died, once it has
         self._gone: EngineError = EngineClosedError()  # why nothing is loaded any more
         self._closed = False
 
@@ -112,6 +112,8 @@ class NativeSide:
 
     def stop(self, turn: int) -> None:
         """Ask for the end of a turn; a native side that does not come to it is killed."""
+        if self._card is None:
+            return  # it died, and the turn with it
         self._link.send(StopTurn(turn))
         loop = asyncio.get_running_loop()
         self._stopping[turn] = loop.call_later(PATIENCE_S, self._link.kill, _HANGS)
@@ -127,8 +129,8 @@ class NativeSide:
 
     async def _load_once(self) -> ModelCard:
         if not self._linked:  # a native side that could not load is there still
-            if self._died:
-                self._restarts.count(asyncio.get_running_loop().time(), self._gone)
+            if self._last_end:
+                self._restarts.count(asyncio.get_running_loop().time(), self._last_end)
             await self._link.open(self._receive)
             self._linked = True
         self._check_open()
@@ -148,7 +150,7 @@ class NativeSide:
             case MemoryChanged(report=report):
                 self._memory = report
             case Crashed(message=message):
-                self._linked, self._died = False, True
+                self._linked, self._last_end = False, message
                 error = EngineCrashedError(message)
                 self._lose(error)
                 self._on_crash(error)

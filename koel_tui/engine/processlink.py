@@ -137,12 +137,10 @@ class ProcessLink:
             receive(Crashed(self._epitaph(code)))
 
     def _epitaph(self, code: int) -> str:
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+        how = f"by signal {_signal_name(-code)}" if code < 0 else f"with code {code}"
         aborted = code == -signal.SIGABRT
         what = self._why or f"ended {how}{self._last_words() if aborted else ''}"
-        return (
-            f"The engine process {what}. Send again: it is restarted. Details are in {self._log}."
-        )
+        return f"The engine process {what}. Details are in {self._log}."
 
     def _last_words(self) -> str:
         """Return the assertion llama.cpp died of, if this runner's part of the log has one."""
@@ -155,3 +153,10 @@ class ProcessLink:
         except OSError:
             return ""
         return next((f" ({line.strip()})" for line in reversed(lines) if "ASSERT" in line), "")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return str(number)

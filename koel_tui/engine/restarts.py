@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from koel_tui.engine.errors import EngineError, RestartLimitError
+from koel_tui.engine.errors import RestartLimitError
 
 RESTARTS, WITHIN_S = 3, 60.0
 
@@ -17,8 +17,8 @@ class Restarts:
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=RESTARTS)
 
-    def count(self, now: float, last_end: EngineError) -> None:
-        """Count a restart at the time `now`, in seconds, after it ended in the way `last_end` says.
+    def count(self, now: float, last_end: str) -> None:
+        """Count a restart at the time `now`, in seconds; `last_end` says why it is needed.
 
         Raises `RestartLimitError` instead when it is one too many.
         """

@@ -27,7 +27,7 @@ class ThreadLink:
             try:
                 worker.run()
             except Exception as error:
-                emit(Crashed(f"The engine thread ended: {error!r}. The next message restarts it."))
+                emit(Crashed(f"The engine thread ended: {error!r}."))
                 raise
 
         worker = Worker(emit)

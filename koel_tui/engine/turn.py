@@ -90,7 +90,7 @@ class Turn:
     def fail(self, error: Exception) -> None:
         """End the turn with an error that is not the native side's."""
         if self._begun and isinstance(error, EngineCrashedError):
-            error = EngineCrashedError(str(error), begun=True)
+            error = EngineCrashedError(error.how, begun=True)
         self._halt()
         self._leave()
         self._inbox.put_nowait(error)

@@ -380,7 +380,9 @@ class Conversation:
         self._listener.ended(self)
         self._send_next()
         if broken_off and self.busy:  # its row is gone with the next run
-            self.problem = f"The answer above broke off, what was queued goes on. {broken_off}"
+            self.problem = (
+                f"The answer before this one broke off; what was queued goes on. {broken_off}"
+            )
             self._listener.changed(self)
 
     def _give_back(self) -> None:

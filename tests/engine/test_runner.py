@@ -17,7 +17,6 @@ import pytest_asyncio
 from koel_tui.engine import (
     ChatMessage,
     EngineCrashedError,
-    EngineError,
     EngineHost,
     EngineSession,
     ModelLoadError,
@@ -139,7 +138,7 @@ async def test_engine_case_20_a_runner_that_dies_at_every_start_is_left_alone(
 
 
 def test_engine_restarts_are_bounded_for_a_while_only() -> None:
-    restarts, end = Restarts(), EngineError("It ended.")
+    restarts, end = Restarts(), "It ended."
     for now in (0.0, 1.0, 2.0):
         restarts.count(now, end)
     for _ in range(2):
