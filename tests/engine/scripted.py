@@ -49,6 +49,7 @@ class ScriptedLink:
         self._held: list[int] = []  # calls of the openings held back
         self.refuse_load: str | None = None
         self.hold_load = False
+        self.deaf = False  # to stops
         self.turns: dict[int, int] = {}  # running turns: number by session
         self.pending = 0  # events on their way
         self._receive: Callable[[Event], None] | None = None
@@ -76,7 +77,7 @@ class ScriptedLink:
             case StartTurn(turn=turn, session=session):
                 assert session not in self.turns, "two native turns on one session"
                 self.turns[session] = turn
-            case StopTurn(turn=turn) if turn in self.turns.values():
+            case StopTurn(turn=turn) if turn in self.turns.values() and not self.deaf:
                 self.end(turn=turn, reason="stopped")
 
     def kill(self, why: str) -> None:

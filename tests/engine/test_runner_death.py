@@ -57,7 +57,7 @@ async def test_fault_f13_killed_while_it_loads(
     loading = asyncio.create_task(EngineHost.load(ModelSpec(tiny)))
     await until(runners)
     runners()[0].kill()
-    with pytest.raises(EngineCrashedError, match="SIGKILL.*Send again"):
+    with pytest.raises(EngineCrashedError, match=r"SIGKILL.*Send again"):
         await loading
     assert runners() == []
     host = await EngineHost.load(ModelSpec(tiny))
@@ -191,7 +191,7 @@ async def test_fault_f10_a_runner_that_hangs_is_ended_when_it_was_told_to_stop(
     (runner,) = runners()
     runner.suspend()
     running.cancel()
-    with pytest.raises(EngineCrashedError, match="did not stop writing within .* was killed"):
+    with pytest.raises(EngineCrashedError, match=r"did not stop writing within .* was killed"):
         async with asyncio.timeout(10):
             await next_in_line.respond()
     assert await next_in_line.respond()

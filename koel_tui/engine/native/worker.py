@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import psutil
-
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.frames import (
     CloseSession,
@@ -38,6 +36,7 @@ from koel_tui.engine.native.grammar import schema_grammar
 from koel_tui.engine.native.loaded import LoadedModel
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.output import OutputSplitter, Piece
+from koel_tui.engine.native.room import free_memory
 from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.values import (
@@ -136,10 +135,9 @@ class Worker:
         except EngineError as error:
             self._emit(Failed.of(call, error))
         except MemoryError:
-            free = psutil.virtual_memory().available
             short = EngineError(
-                f"The engine has too little memory for this: {free / 1e6:,.0f} MB are free. Close "
-                "a thread or another program, then try again."
+                f"The engine has too little memory for this: {free_memory() / 1e6:,.0f} MB are "
+                "free. Close a thread or another program, then try again."
             )
             self._emit(Failed.of(call, short))
 
