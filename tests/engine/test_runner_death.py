@@ -161,16 +161,18 @@ async def test_fault_f13_an_assertion_while_it_reads(
     tally("F13", tried=1)
 
 
-async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-    monkeypatch.delenv("GGML_NO_BACKTRACE", raising=False)
-    host = await EngineHost.load(ModelSpec(tiny))
-    (runner,) = runners()
-    assert runner.rlimit(psutil.RLIMIT_CORE) == (0, 0)
-    await host.close()
-    assert resource.getrlimit(resource.RLIMIT_CORE)[1] == hard, "ours was changed"
+async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(tiny: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0:
+        pytest.skip("no process writes its memory here")
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        host = await EngineHost.load(ModelSpec(tiny))
+        (runner,) = runners()
+        assert runner.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        await host.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 def test_fault_f13_an_assertion_starts_no_debugger() -> None:
