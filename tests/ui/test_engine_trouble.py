@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from koel_tui.agents import LocalAgent
-from koel_tui.engine import Engine, ModelSpec
+from koel_tui.engine import ChatMessage, Engine, ModelSpec
+from koel_tui.engine.frames import Load, StartTurn
 from koel_tui.protocol import encode_state
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
@@ -36,6 +37,11 @@ class Native:
     @property
     def last(self) -> int:
         return self.link.started[-1]
+
+    def asked(self, session: int) -> tuple[ChatMessage, ...]:
+        """What the last turn of a session was asked."""
+        turns = [each for each in self.link.commands if isinstance(each, StartTurn)]
+        return next(each.messages for each in reversed(turns) if each.session == session)
 
 
 async def send(window: Window, text: str) -> None:
@@ -233,3 +239,26 @@ async def test_fault_f11_stopped_in_every_phase(when: str, how: str, tally: Tall
     assert not any("half of" in each for each in kept) or when == "writing"
     assert when != "writing" or any("half of" in each for each in kept)
     tally("F11", tried=1)
+
+
+async def test_fault_f13_an_engine_that_dies_while_it_loads(tally: Tally) -> None:
+    native = Native()
+    native.link.hold_load = True
+    async with opened(connect=native.backend) as window:
+        await window.until(lambda: bool(native.link.sent(Load)), "a load")
+        await send(window, "First")
+        await send(window, "Queued")
+        await window.sees("queued: Queued")
+        native.link.hold_load = False
+        native.link.crash()
+        await window.sees("Choose a model")  # it may be the model's fault
+        await window.sees("the engine process ended")
+        await window.press("escape")
+        await window.reads("✗ The answer before this one broke off; what was queued goes on.")
+        await window.reads("the engine process ended")
+        queued = await begun(window, native, 1)
+        native.link.say(queued, "Here I am.")
+        native.link.end(queued)
+        await window.reads("Here I am.")
+        assert [each.content for each in native.asked(queued)] == ["First", "Queued"]
+    tally("F13", tried=1)
