@@ -59,7 +59,7 @@ async def loaded(path: Path) -> str:
     """Load a model and let it say something; return how that ended."""
     async with asyncio.timeout(PATIENCE_S):
         try:
-            host = await EngineHost.load(ModelSpec(path, context_tokens=256, slots=1, threads=1))
+            host = await EngineHost.load(ModelSpec(path, slots=1, threads=1))
         except EngineError as error:
             assert path.name in str(error) or isinstance(error, EngineCrashedError)
             return type(error).__name__

@@ -14,7 +14,7 @@ from koel_tui.engine import Engine, ModelSpec
 from koel_tui.protocol import ChatState, RunPhase
 from koel_tui.session import ChatSession, KoelClient
 from koel_tui.storage import MemoryStorage
-from tests.engine.scripted import ScriptedLink
+from tests.engine.scripted import StrictLink
 from tests.tally import Tally
 
 THREADS = 3
@@ -26,7 +26,7 @@ class Schedule:
     """Threads on one scripted native side, and what each step does to them."""
 
     def __init__(self) -> None:
-        self.link = ScriptedLink()
+        self.link = StrictLink()
         self.storage = MemoryStorage()
         self.agent = LocalAgent(self._load)
         self.client = KoelClient(self.agent, storage=self.storage)
