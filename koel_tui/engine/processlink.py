@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ from koel_tui.engine.frames import (
 
 _GRACE_S = 3.0
 _LAST_BYTES = 4096
+_DIRECTORY = re.compile(r"^\S*/")
 
 
 class ProcessLink:
@@ -152,7 +154,9 @@ class ProcessLink:
                 lines = log.read().decode("utf-8", "replace").splitlines()
         except OSError:
             return ""
-        return next((f" ({line.strip()})" for line in reversed(lines) if "ASSERT" in line), "")
+        asserted = next((line.strip() for line in reversed(lines) if "ASSERT" in line), "")
+        # Without the directory it was built in, which says nothing and takes a line.
+        return f" ({_DIRECTORY.sub('', asserted)})" if asserted else ""
 
 
 def _signal_name(number: int) -> str:

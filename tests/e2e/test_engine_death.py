@@ -57,8 +57,8 @@ def test_fault_f13_the_window_stays_and_gives_the_terminal_back(
     bad: Path, threads: dict[Path, bytes], tally: Tally
 ) -> None:
     with Terminal("--model", str(bad), columns=200, rows=40) as terminal:
-        terminal.until(lambda screen: "No model" in screen and "SIGABRT" in screen)
-        assert ASSERTED in terminal.text
+        terminal.until(lambda screen: "No model" in screen and ASSERTED in screen)
+        assert "(llama-model.cpp:" in terminal.text and "SIGABRT" in terminal.text
         assert terminal.child.isalive()
         terminal.press("ctrl+q")
         assert terminal.wait() in (66, 71)
