@@ -26,11 +26,14 @@ from koel_tui.engine import (
     ChatMessage,
     Engine,
     EngineClosedError,
+    EngineCrashedError,
     EngineError,
     EngineSession,
     Finished,
     ModelCard,
     Progress,
+    RestartLimitError,
+    Restarts,
     Sampling,
     TextDelta,
     ThinkingDelta,
@@ -100,6 +103,8 @@ class LocalAgent:
         self._loading: asyncio.Task[Engine] | None = None
         self._listeners: list[Callable[[float], None]] = []
         self._sessions: dict[str, tuple[_Opened, EngineSession]] = {}
+        self._restarts = Restarts()
+        self._died: EngineCrashedError | None = None  # of the load before this one
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
@@ -118,9 +123,7 @@ class LocalAgent:
         try:
             if self._loading is None or not self._loading.done():
                 yield _activity(phase="loading", fraction=0.0)
-            engine = await self._engine()
-            session = await self._session(engine, input)
-            async for event in self._turn(engine, session, input):
+            async for event in self._answer(await self._engine(), input):
                 yield event
         except EngineError as error:
             yield RunErrorEvent(message=str(error), code=type(error).__name__)
@@ -198,7 +201,13 @@ class LocalAgent:
                 self._listeners.remove(progress)
 
     async def _load(self) -> Engine:
-        return await self._loader(self._tell)
+        if self._died is not None:
+            self._restarts.count(asyncio.get_running_loop().time(), self._died.how)
+        try:
+            return await self._loader(self._tell)
+        except EngineCrashedError as error:
+            self._died = error
+            raise
 
     def _tell(self, fraction: float) -> None:
         for listener in tuple(self._listeners):
@@ -228,6 +237,21 @@ class LocalAgent:
         )
         self._sessions[run.thread_id] = (wanted, session)
         return session
+
+    async def _answer(self, engine: Engine, run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        """Return the events of a turn; one that only waited when the engine died waits again."""
+        while True:
+            try:
+                session = await self._session(engine, run)
+                async for event in self._turn(engine, session, run):
+                    yield event
+            except RestartLimitError:
+                raise
+            except EngineCrashedError as error:
+                if error.begun:
+                    raise
+            else:
+                return
 
     async def _turn(
         self, engine: Engine, session: EngineSession, run: RunAgentInput

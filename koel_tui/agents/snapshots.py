@@ -52,9 +52,13 @@ class Snapshots:
 
     def remove(self, thread_id: str) -> None:
         """Remove what is kept of a thread that is gone. Raises OSError."""
-        self.path(thread_id).unlink(missing_ok=True)
+        self._remove(self.path(thread_id).name)
 
     def clear(self) -> None:
         """Remove what is kept of all threads. Raises OSError."""
-        for path in self._directory.glob("*.kv"):
-            path.unlink(missing_ok=True)
+        self._remove("*.kv")
+
+    def _remove(self, name: str) -> None:
+        for pattern in (name, f".{name}.*.tmp"):  # whole ones, and those nobody finished
+            for path in self._directory.glob(pattern):
+                path.unlink(missing_ok=True)

@@ -28,6 +28,7 @@ _BY_CLASS = {
     "UnwritableError": Exit.SAVE_FAILED,
     "DownloadError": Exit.NO_SERVER,
     "EngineCrashedError": Exit.ENGINE_DIED,
+    "RestartLimitError": Exit.ENGINE_DIED,
     "DirectoryError": Exit.NO_DIRECTORY,
     "ThreadLockedError": Exit.LOCKED,
     "WrongPassphraseError": Exit.WRONG_PASSPHRASE,

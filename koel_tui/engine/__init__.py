@@ -7,12 +7,14 @@ from koel_tui.engine.errors import (
     EngineCrashedError,
     EngineError,
     ModelLoadError,
+    RestartLimitError,
     SessionBusyError,
     SessionClosedError,
     SessionLimitError,
     UnsupportedError,
 )
 from koel_tui.engine.host import EngineHost
+from koel_tui.engine.restarts import Restarts
 from koel_tui.engine.session import EngineSession
 from koel_tui.engine.values import (
     ChatMessage,
@@ -46,6 +48,8 @@ __all__ = [
     "ModelLoadError",
     "ModelSpec",
     "Progress",
+    "RestartLimitError",
+    "Restarts",
     "Sampling",
     "SessionBusyError",
     "SessionClosedError",

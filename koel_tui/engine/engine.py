@@ -22,7 +22,6 @@ from koel_tui.engine.frames import (
     OpenSession,
     SaveKv,
     StartTurn,
-    StopTurn,
 )
 from koel_tui.engine.lane import SessionLane
 from koel_tui.engine.link import Link
@@ -240,7 +239,7 @@ class Engine:
 
     def halt(self, turn: Turn) -> None:
         """Ask the native work of the turn to end."""
-        self._native.send(StopTurn(turn.number))
+        self._native.stop(turn.number)
 
     def over(self, turn: Turn) -> None:
         """Forget the turn; its late events go nowhere."""

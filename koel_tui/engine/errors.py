@@ -45,7 +45,24 @@ class UnsupportedError(EngineError):
 
 
 class EngineCrashedError(EngineError):
-    """The native side died; the next call starts a fresh one."""
+    """The native side died; the next call starts a fresh one.
+
+    `how` it died is without the next step. `begun` tells whether it died over the turn that
+    failed: one that only waited may be tried again.
+    """
+
+    def __init__(self, how: str, *, begun: bool = False) -> None:
+        super().__init__(f"{how} Send again: it is restarted.")
+        self.how = how
+        self.begun = begun
+
+
+class RestartLimitError(EngineCrashedError):
+    """The native side died so often that it is left alone for a while."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.args = (message,)
 
 
 ERROR_TYPES: dict[str, type[EngineError]] = {
@@ -60,6 +77,7 @@ ERROR_TYPES: dict[str, type[EngineError]] = {
         ContextOverflowError,
         UnsupportedError,
         EngineCrashedError,
+        RestartLimitError,
     )
 }
 """The classes by name, for errors that cross the process border."""

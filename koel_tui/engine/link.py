@@ -21,6 +21,10 @@ class Link(Protocol):
         """Pass a command on without waiting; silently dropped when nothing is there."""
         ...
 
+    def kill(self, why: str) -> None:
+        """End a native side that does not obey, if that can be done: `Crashed` then says `why`."""
+        ...
+
     async def close(self) -> None:
         """End the native side and wait until it is gone. Idempotent."""
         ...

@@ -17,11 +17,17 @@ from koel_tui.engine.frames import (
     Loaded,
     LoadProgress,
     MemoryChanged,
+    StopTurn,
+    TurnEnded,
 )
 from koel_tui.engine.link import Link
-from koel_tui.engine.restarts import RESTARTS, WITHIN_S, FailedRestarts
+from koel_tui.engine.restarts import Restarts
 from koel_tui.engine.shared import SharedTask
 from koel_tui.engine.values import MemoryReport, ModelCard
+
+PATIENCE_S = 60.0
+"""Seconds a turn may take to stop: reading is interrupted, so it takes one step of decoding."""
+_HANGS = f"did not stop writing within {PATIENCE_S:.0f} seconds and was killed"
 
 
 class NativeSide:
@@ -47,12 +53,14 @@ class NativeSide:
         self._on_progress = on_progress
         self._numbers = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Event]] = {}
+        self._stopping: dict[int, asyncio.TimerHandle] = {}  # by turn, until it has ended
         self._loading: asyncio.Future[ModelCard] | None = None
         self._starting: SharedTask[ModelCard] | None = None
         self._card: ModelCard | None = None
         self._memory = MemoryReport()
         self._linked = False
-        self._failed_restarts = FailedRestarts()
+        self._restarts = Restarts()
+        self._last_end = ""  # how it died, once it has
         self._gone: EngineError = EngineClosedError()  # why nothing is loaded any more
         self._closed = False
 
@@ -79,7 +87,7 @@ class NativeSide:
         if self._card is not None:
             return self._card
         if self._starting is None or self._starting.done:
-            self._starting = SharedTask(self._start(), "engine start")
+            self._starting = SharedTask(self._load_once(), "engine start")
         await self._starting.result()
         self._check_open()
         if self._card is None:  # it died between the end of its load and here
@@ -102,6 +110,14 @@ class NativeSide:
         """Send a command that has no answer of its own."""
         self._link.send(command)
 
+    def stop(self, turn: int) -> None:
+        """Ask for the end of a turn; a native side that does not come to it is killed."""
+        if self._card is None:
+            return  # it died, and the turn with it
+        self._link.send(StopTurn(turn))
+        loop = asyncio.get_running_loop()
+        self._stopping[turn] = loop.call_later(PATIENCE_S, self._link.kill, _HANGS)
+
     async def close(self) -> None:
         """Fail every call and end the native side."""
         self._closed = True
@@ -111,24 +127,10 @@ class NativeSide:
             await self._starting.settle()
         await self._link.close()
 
-    async def _start(self) -> ModelCard:
-        clock = asyncio.get_running_loop().time
-        if self._failed_restarts.enough(clock()):
-            raise EngineCrashedError(
-                f"The engine was restarted {RESTARTS} times within {WITHIN_S:.0f} seconds and "
-                f"ended each time, the last time like this: {self._gone} Choose another model or "
-                "a smaller window (--context-tokens), or try again in a minute."
-            )
-        try:
-            card = await self._load_once()
-        except EngineCrashedError:
-            self._failed_restarts.add(clock())
-            raise
-        self._failed_restarts.forget()
-        return card
-
     async def _load_once(self) -> ModelCard:
         if not self._linked:  # a native side that could not load is there still
+            if self._last_end:
+                self._restarts.count(asyncio.get_running_loop().time(), self._last_end)
             await self._link.open(self._receive)
             self._linked = True
         self._check_open()
@@ -148,7 +150,7 @@ class NativeSide:
             case MemoryChanged(report=report):
                 self._memory = report
             case Crashed(message=message):
-                self._linked = False
+                self._linked, self._last_end = False, message
                 error = EngineCrashedError(message)
                 self._lose(error)
                 self._on_crash(error)
@@ -160,7 +162,8 @@ class NativeSide:
                     answer.set_result(event)
             case Failed(call=number) if number in self._calls:
                 self._fail_future(self._calls[number], event.as_error())
-            case Failed(call=number):
+            case Failed(call=number) | TurnEnded(turn=number):
+                self._stopped(number)
                 self._on_turn(number, event)
             case _:
                 self._on_turn(event.turn, event)
@@ -173,6 +176,13 @@ class NativeSide:
         self._fail_future(self._loading, why)
         for answer in self._calls.values():
             self._fail_future(answer, why)
+        for turn in tuple(self._stopping):
+            self._stopped(turn)
+
+    def _stopped(self, turn: int) -> None:
+        timer = self._stopping.pop(turn, None)
+        if timer is not None:
+            timer.cancel()
 
     @staticmethod
     def _fail_future(future: asyncio.Future[Any] | None, error: EngineError) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -23,6 +24,8 @@ from koel_tui.engine.frames import (
 )
 
 _GRACE_S = 3.0
+_LAST_BYTES = 4096
+_DIRECTORY = re.compile(r"^\S*/")
 
 
 class ProcessLink:
@@ -39,6 +42,8 @@ class ProcessLink:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._closing = False
+        self._log_begin = 0  # where what this runner says begins
+        self._why = ""  # it was killed, if it was
 
     @property
     def pid(self) -> int | None:
@@ -48,10 +53,12 @@ class ProcessLink:
     async def open(self, receive: Callable[[Event], None]) -> None:
         """Start the runner. Raises `EngineCrashedError` when that fails."""
         ours, theirs = socket.socketpair()
+        self._why = ""
         try:
             paths.private_directory(self._log.parent)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             output = os.open(self._log, flags, 0o600)
+            self._log_begin = os.fstat(output).st_size
             try:
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable,
@@ -82,6 +89,13 @@ class ProcessLink:
         """Send a command; dropped when the runner is gone, its callers hear of that by event."""
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(self._commands.encode(command))
+
+    def kill(self, why: str) -> None:
+        """Kill the runner; its end is told in these words."""
+        if self._process is not None and self._process.returncode is None:
+            self._why = why
+            with contextlib.suppress(ProcessLookupError):  # it ended just now
+                self._process.kill()
 
     async def close(self) -> None:
         """Ask the runner to end, kill it when it does not, and wait for it."""
@@ -129,18 +143,28 @@ class ProcessLink:
             receive(Crashed(self._epitaph(code)))
 
     def _epitaph(self, code: int) -> str:
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-        return (
-            f"The engine process ended {how}{self._last_words()}. "
-            f"Send again: it is restarted. Details are in {self._log}."
-        )
+        how = f"by signal {_signal_name(-code)}" if code < 0 else f"with code {code}"
+        aborted = code == -signal.SIGABRT
+        what = self._why or f"ended {how}{self._last_words() if aborted else ''}"
+        return f"The engine process {what}. Details are in {self._log}."
 
     def _last_words(self) -> str:
-        """Return the assertion llama.cpp died of, if the log ends with one."""
+        """Return the assertion llama.cpp died of, if this runner's part of the log has one."""
         try:
             with self._log.open("rb") as log:
-                log.seek(max(0, self._log.stat().st_size - 4096))
+                size = self._log.stat().st_size
+                begin = self._log_begin if self._log_begin <= size else 0  # a new file was begun
+                log.seek(max(begin, size - _LAST_BYTES))
                 lines = log.read().decode("utf-8", "replace").splitlines()
         except OSError:
             return ""
-        return next((f" ({line.strip()})" for line in reversed(lines) if "ASSERT" in line), "")
+        asserted = next((line.strip() for line in reversed(lines) if "ASSERT" in line), "")
+        # Without the directory it was built in, which says nothing and takes a line.
+        return f" ({_DIRECTORY.sub('', asserted)})" if asserted else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return str(number)

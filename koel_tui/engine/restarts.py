@@ -1,28 +1,32 @@
-"""How often a native side that dies while it starts is started again."""
+"""How often a native side that dies is started again."""
 
 from collections import deque
+
+from koel_tui.engine.errors import RestartLimitError
 
 RESTARTS, WITHIN_S = 3, 60.0
 
 
-class FailedRestarts:
-    """The last restarts that failed: after `RESTARTS` of them within `WITHIN_S` it is enough.
+class Restarts:
+    """The last restarts: after `RESTARTS` of them within `WITHIN_S` it is enough.
 
-    Each start reads the weights anew; a caller that tries again by itself would keep the machine
-    busy for ever with a native side that cannot live.
+    Each reads the weights anew; callers that try again by themselves would keep the machine busy
+    for ever with a native side that cannot live.
     """
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=RESTARTS)
 
-    def add(self, now: float) -> None:
-        """Count a restart that failed at the time `now`, in seconds."""
+    def count(self, now: float, last_end: str) -> None:
+        """Count a restart at the time `now`, in seconds; `last_end` says why it is needed.
+
+        Raises `RestartLimitError` instead when it is one too many.
+        """
+        if len(self._times) == RESTARTS and now - self._times[0] < WITHIN_S:
+            wait = max(1, round(WITHIN_S - (now - self._times[0])))
+            raise RestartLimitError(
+                f"The engine was restarted {RESTARTS} times within {WITHIN_S:.0f} seconds and "
+                f"ended each time, the last time like this: {last_end} Choose another model or "
+                f"a smaller window (--context-tokens), or try again in {wait} s."
+            )
         self._times.append(now)
-
-    def enough(self, now: float) -> bool:
-        """Whether another start has to wait."""
-        return len(self._times) == RESTARTS and now - self._times[0] < WITHIN_S
-
-    def forget(self) -> None:
-        """Begin anew: a start went well."""
-        self._times.clear()

@@ -8,6 +8,7 @@ import gc
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,8 @@ from koel_tui.engine.native.worker import Worker
 from koel_tui.logs import SafeFormatter
 
 _log = logging.getLogger(__name__)
+_NO_DEBUGGER = "GGML_NO_BACKTRACE"
+"""Set, an assertion of llama.cpp ends the process; else it starts a debugger on it first."""
 _LOG_BYTES = 2 * 1024 * 1024
 
 
@@ -35,11 +38,18 @@ def main(arguments: list[str]) -> None:
     """Run until the parent says so or is gone."""
     descriptor, log = int(arguments[0]), arguments[1]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_no_trace()
     handler = logging.handlers.RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=2)
     handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     with socket.socket(fileno=descriptor) as channel:
         serve(channel)
+
+
+def leave_no_trace() -> None:
+    """Have a crash write no memory to the disk: conversations are in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ[_NO_DEBUGGER] = "1"
 
 
 def serve(channel: socket.socket) -> None:

@@ -27,7 +27,7 @@ class ThreadLink:
             try:
                 worker.run()
             except Exception as error:
-                emit(Crashed(f"The engine thread ended: {error!r}. The next message restarts it."))
+                emit(Crashed(f"The engine thread ended: {error!r}."))
                 raise
 
         worker = Worker(emit)
@@ -41,6 +41,9 @@ class ThreadLink:
         """Hand a command to the thread."""
         if self._worker is not None:
             self._worker.post(command)
+
+    def kill(self, why: str) -> None:
+        """Do nothing: a thread cannot be ended from outside."""
 
     async def close(self) -> None:
         """End the thread and wait for it."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from koel_tui.engine.errors import EngineError
+from koel_tui.engine.errors import EngineCrashedError, EngineError
 from koel_tui.engine.frames import Event, Failed, Reading, Text, Thinking, ToolCalled, TurnEnded
 from koel_tui.engine.mutex import GenerationMutex, Ticket
 from koel_tui.engine.values import (
@@ -89,6 +89,8 @@ class Turn:
 
     def fail(self, error: Exception) -> None:
         """End the turn with an error that is not the native side's."""
+        if self._begun and isinstance(error, EngineCrashedError):
+            error = EngineCrashedError(error.how, begun=True)
         self._halt()
         self._leave()
         self._inbox.put_nowait(error)

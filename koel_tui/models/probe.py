@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import json
+import re
 import signal
 import sys
 import tempfile
@@ -24,6 +25,8 @@ _BYTES_PER_S = 100_000_000
 _EXTRA_BYTES = 4 * 1024**3
 """Addresses for the interpreter, its libraries and the buffers, beside the weights."""
 _MOST_OUTPUT = 1024 * 1024
+_DIRECTORY = re.compile(r"^\S*/")
+"""Where llama.cpp was built: it says nothing, and takes a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,5 +161,5 @@ def _last_words(errors: str) -> str:
     """Return the assertion llama.cpp died of, or the last line of a traceback."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     asserted = next((line for line in reversed(lines) if "ASSERT" in line), "")
-    last = asserted or (lines[-1] if lines and "Error" in lines[-1] else "")
+    last = _DIRECTORY.sub("", asserted) or (lines[-1] if lines and "Error" in lines[-1] else "")
     return f": {last}" if last else ""

@@ -131,6 +131,13 @@ class Conversation:
         return getattr(error, "agent_code", None) == "SessionLimitError"
 
     @property
+    def broken_off(self) -> str:
+        """How the engine ended over the last run, if it did: the next has a fresh one."""
+        error = self._session.state.error if self._session is not None else None
+        crashed = getattr(error, "agent_code", None) == "EngineCrashedError"
+        return error.message if error is not None and crashed else ""
+
+    @property
     def answered(self) -> bool:
         """Whether the model has finished an answer here."""
         return self.measured.now and not self.failed
@@ -367,10 +374,16 @@ class Conversation:
         finally:
             if self._run is asyncio.current_task():
                 self._run = None
-        if self.failed:
+        broken_off = self.broken_off if self.queue else ""
+        if self.failed and not broken_off:
             self._give_back()
         self._listener.ended(self)
         self._send_next()
+        if broken_off and self.busy:  # its row is gone with the next run
+            self.problem = (
+                f"The answer before this one broke off; what was queued goes on. {broken_off}"
+            )
+            self._listener.changed(self)
 
     def _give_back(self) -> None:
         if self.queue:

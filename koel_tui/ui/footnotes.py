@@ -25,6 +25,7 @@ _OWN_MODEL = Row(
 )  # fmt: skip
 _RETRY = Row("action", "  Retry ", "app.retry", (("run.retry", ""),))
 _GO_ON = "run.go_on"
+_OTHER_MODEL_HELPS = ("ModelLoadError", "RestartLimitError")
 
 
 def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row]:
@@ -64,11 +65,13 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
         if ended_within(state):
             hint = Row("hint", "  ", hints=((_GO_ON, "lets it go on with what came."),))
         rows = [Row("error", f"✗ {state.error.message}"), _RETRY, hint]
-        if getattr(state.error, "agent_code", None) == "ModelLoadError":
+        if getattr(state.error, "agent_code", None) in _OTHER_MODEL_HELPS:
             rows.insert(2, _OWN_MODEL if "model" in conversation.about.forward else _OTHER_MODEL)
         return rows
     if state is not None and _ended_unanswered(state):
         return [Row("hint", "stopped before an answer came")]
+    if state is not None and _ended_wordless(conversation, state):
+        return [Row("hint", "the model ended without a word · ctrl+r asks again")]
     if notice := conversation.notice:
         return [Row("error", f"✗ {notice}")]
     if state is not None and not conversation.busy and ended_within(state):
@@ -88,6 +91,12 @@ def _queued(text: str) -> Row:
 def _ended_unanswered(state: "ChatState") -> bool:
     last = state.messages[-1:]
     return state.phase == "cancelled" and bool(last) and last[0].role == "user"
+
+
+def _ended_wordless(conversation: "Conversation", state: "ChatState") -> bool:
+    last = state.messages[-1:]
+    wrote_nothing = conversation.answered and not conversation.figures.written
+    return wrote_nothing and not conversation.busy and bool(last) and last[0].role == "user"
 
 
 def _writes(state: "ChatState | None") -> bool:

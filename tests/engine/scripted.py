@@ -49,6 +49,7 @@ class ScriptedLink:
         self._held: list[int] = []  # calls of the openings held back
         self.refuse_load: str | None = None
         self.hold_load = False
+        self.deaf = False  # to stops
         self.turns: dict[int, int] = {}  # running turns: number by session
         self.pending = 0  # events on their way
         self._receive: Callable[[Event], None] | None = None
@@ -74,10 +75,14 @@ class ScriptedLink:
             case SaveKv(call=call):
                 self.emit(Done(call))
             case StartTurn(turn=turn, session=session):
-                assert session not in self.turns, "two native turns on one session"
+                assert self.deaf or session not in self.turns, "two native turns on one session"
                 self.turns[session] = turn
-            case StopTurn(turn=turn) if turn in self.turns.values():
+            case StopTurn(turn=turn) if turn in self.turns.values() and not self.deaf:
                 self.end(turn=turn, reason="stopped")
+
+    def kill(self, why: str) -> None:
+        self.turns.clear()
+        self.emit(Crashed(why))
 
     async def close(self) -> None:
         self.closed += 1

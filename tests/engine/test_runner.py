@@ -22,6 +22,8 @@ from koel_tui.engine import (
     ModelLoadError,
     ModelSpec,
     Progress,
+    RestartLimitError,
+    Restarts,
     Sampling,
     TextDelta,
 )
@@ -43,7 +45,7 @@ from koel_tui.engine.frames import (
     command_codec,
     event_codec,
 )
-from koel_tui.engine.restarts import RESTARTS, WITHIN_S, FailedRestarts
+from koel_tui.engine.restarts import RESTARTS, WITHIN_S
 from koel_tui.engine.values import SessionOptions
 from tests.engine.test_host import runners, until
 from tests.engine.tiny_models import write_recurrent_model
@@ -136,16 +138,15 @@ async def test_engine_case_20_a_runner_that_dies_at_every_start_is_left_alone(
 
 
 def test_engine_restarts_are_bounded_for_a_while_only() -> None:
-    failed = FailedRestarts()
+    restarts, end = Restarts(), "It ended."
     for now in (0.0, 1.0, 2.0):
-        assert not failed.enough(now)
-        failed.add(now)
-    assert failed.enough(WITHIN_S - 1)
-    assert not failed.enough(WITHIN_S)
-    failed.add(WITHIN_S)
-    assert failed.enough(WITHIN_S), "each minute has three tries"
-    failed.forget()
-    assert not failed.enough(WITHIN_S)
+        restarts.count(now, end)
+    for _ in range(2):
+        with pytest.raises(RestartLimitError, match=r"3 times .*It ended\..*again in 1 s"):
+            restarts.count(WITHIN_S - 1, end)
+    restarts.count(WITHIN_S, end)
+    with pytest.raises(RestartLimitError):
+        restarts.count(WITHIN_S, end)  # each minute has three tries
 
 
 async def test_engine_case_13_equal_loads_share_one_runner(starter_path: Path) -> None:

@@ -22,6 +22,7 @@ from koel_tui.engine import (
 )
 from koel_tui.engine.turn import TurnStream
 from tests.engine.scripted import QUESTION, StrictLink
+from tests.tally import Tally
 
 STEPS = 400
 """Turns of the loop within which everything that was begun has to come to its end."""
@@ -249,11 +250,22 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
-@given(steps, st.sampled_from([None, 0, 1, 2, 3]), st.integers(1, 3))
-def test_engine_any_schedule_keeps_the_rules(
-    schedule: list[tuple[str, int]], cap: int | None, parallel: int
-) -> None:
+def test_engine_any_schedule_keeps_the_rules_f11(tally: Tally) -> None:
+    tried: list[int] = []
+
+    @settings(max_examples=500, deadline=None, derandomize=True)
+    @given(steps, st.sampled_from([None, 0, 1, 2, 3]), st.integers(1, 3))
+    def schedule_keeps_the_rules(
+        schedule: list[tuple[str, int]], cap: int | None, parallel: int
+    ) -> None:
+        keeps_the_rules(schedule, cap, parallel)
+        tried.append(len(schedule))
+
+    schedule_keeps_the_rules()
+    tally("F11", tried=len(tried))
+
+
+def keeps_the_rules(schedule: list[tuple[str, int]], cap: int | None, parallel: int) -> None:
     problems: list[str] = []
 
     async def run() -> None:

@@ -27,13 +27,20 @@ from tests.session.helpers import (
     start,
     stubborn,
 )
+from tests.tally import Tally
+
+
+@pytest.fixture(autouse=True)
+def counted(tally: Tally) -> None:
+    """Count each of these, should it pass."""
+    tally("F11", tried=1)
 
 
 def _said(state: ChatState) -> list[tuple[str, str]]:
     return [(message.role, message.content) for message in state.messages]
 
 
-async def test_session_case_23_cancel_is_immediate_and_keeps_what_came() -> None:
+async def test_session_case_23_cancel_is_immediate_and_keeps_what_came_f11() -> None:
     storage = MemoryStorage()
     stopped = asyncio.Event()
 
@@ -70,7 +77,7 @@ async def test_session_case_23_cancel_is_immediate_and_keeps_what_came() -> None
     assert len(await collected(events)) == 5  # the second run's alone
 
 
-async def test_cancel_before_the_first_token_leaves_no_empty_message() -> None:
+async def test_cancel_before_the_first_token_leaves_no_empty_message_f11() -> None:
     gate = asyncio.Event()
     session = KoelClient(ScriptedAgent(say(gate=gate))).new_session()
     sending = asyncio.create_task(session.send("hi"))
@@ -80,7 +87,7 @@ async def test_cancel_before_the_first_token_leaves_no_empty_message() -> None:
     assert _said(session.state) == [("user", "hi")]
 
 
-async def test_cancel_of_a_run_that_has_not_begun() -> None:
+async def test_cancel_of_a_run_that_has_not_begun_f11() -> None:
     agent = ScriptedAgent(say("ok"))
     session = KoelClient(agent).new_session()
     sending = session.send("hi")
@@ -90,7 +97,7 @@ async def test_cancel_of_a_run_that_has_not_begun() -> None:
     assert (session.state.phase, agent.inputs) == (RunPhase.CANCELLED, [])
 
 
-async def test_cancel_on_an_idle_session_changes_nothing() -> None:
+async def test_cancel_on_an_idle_session_changes_nothing_f11() -> None:
     session = KoelClient(ScriptedAgent(say("ok"))).new_session()
     await session.send("hi")
     before = session.state
@@ -98,7 +105,7 @@ async def test_cancel_on_an_idle_session_changes_nothing() -> None:
     assert session.state is before
 
 
-async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay_cancel(
+async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay_cancel_f11(
     caplog: pytest.LogCaptureFixture, free: asyncio.Event
 ) -> None:
     session = KoelClient(ScriptedAgent(stubborn(free))).new_session()
@@ -121,7 +128,7 @@ async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay
     assert other_tasks() == set()
 
 
-async def test_an_agent_that_stops_when_asked_is_not_warned_of(
+async def test_an_agent_that_stops_when_asked_is_not_warned_of_f11(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     session = KoelClient(ScriptedAgent(say("Hel", gate=asyncio.Event()))).new_session()
@@ -135,7 +142,7 @@ async def test_an_agent_that_stops_when_asked_is_not_warned_of(
     assert caplog.records == []
 
 
-async def test_the_next_run_waits_until_the_agent_has_let_go_of_the_last() -> None:
+async def test_the_next_run_waits_until_the_agent_has_let_go_of_the_last_f11() -> None:
     running: list[str] = []
 
     async def careful(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
@@ -159,7 +166,7 @@ async def test_the_next_run_waits_until_the_agent_has_let_go_of_the_last() -> No
     assert session.state.error is None
 
 
-async def test_cancelling_who_waits_for_send_leaves_the_run_alone() -> None:
+async def test_cancelling_who_waits_for_send_leaves_the_run_alone_f11() -> None:
     gate = asyncio.Event()
     session = KoelClient(ScriptedAgent(say("ok", gate=gate))).new_session()
     sending = asyncio.create_task(session.send("hi"))

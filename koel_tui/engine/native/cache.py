@@ -1,6 +1,7 @@
 """The KV cache as sessions see it: what each holds, wherever that is, and how to get more of it."""
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from koel_tui.engine.native.context import Context
@@ -35,10 +36,7 @@ class KvCache:
         slot = self._slots.own(session) or self._move_in(session, lora, busy)
         kept = common_prefix(slot.tokens, prompt)
         donor = self._donor(slot, prompt, kept)
-        if donor is not None and self._context.load_state(
-            slot.sequence, self._context.state(donor.sequence)
-        ):
-            slot.tokens[:] = donor.tokens
+        if donor is not None and self._copy_into(slot, donor):
             kept = common_prefix(slot.tokens, prompt)
         self._shorten(slot, min(kept, len(prompt) - 1))
         return slot
@@ -83,7 +81,8 @@ class KvCache:
     def _move_in(self, session: int, lora: Path | None, busy: Collection[int]) -> Slot:
         slot = self._slots.spare(busy)
         if slot.session is not None and slot.tokens:
-            self._lot.park(slot.session, self._copy(slot))
+            with suppress(MemoryError):  # then it is read again when it goes on
+                self._lot.park(slot.session, self._copy(slot))
         slot.session, slot.lora = session, lora
         parked = self._lot.take(session)
         if parked is not None and self._context.load_state(slot.sequence, parked.state):
@@ -100,6 +99,17 @@ class KvCache:
         if longest is None or longest[0] - kept < _WORTH_COPYING:
             return None
         return longest[2]
+
+    def _copy_into(self, slot: Slot, donor: Slot) -> bool:
+        """Give a slot what another one holds; False, and no harm done, without memory for it."""
+        try:
+            state = self._context.state(donor.sequence)
+        except MemoryError:
+            return False
+        if not self._context.load_state(slot.sequence, state):
+            return False
+        slot.tokens[:] = donor.tokens
+        return True
 
     def _copy(self, slot: Slot) -> Parked:
         return Parked(list(slot.tokens), self._context.state(slot.sequence))

@@ -1,6 +1,7 @@
 """The context: the KV cache of all slots, and decoding into it."""
 
 import ctypes
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class Context:
         batch.n_tokens = count
         self._watch_abort(count > len(chunks))
         result = llama_cpp.llama_decode(self._context, batch)
-        if result == _ABORTED:
+        if result == _ABORTED and self.abort:
             raise DecodeAborted
         if result == _NO_ROOM:
             raise EngineError("The KV cache has no room for the batch. Close a session and retry.")
@@ -106,6 +107,14 @@ class Context:
                 f"llama_decode failed with code {result}. Send again; see the log for its reason."
             )
         return rows
+
+    def computes(self, row: int) -> bool:
+        """Whether the logits in `row` of the last batch are numbers, so that one can be drawn.
+
+        Damaged weights make all of them none; the first speaks for the others.
+        """
+        logits = llama_cpp.llama_get_logits_ith(self._context, row)
+        return bool(logits) and not math.isnan(logits[0])
 
     def _watch_abort(self, wanted: bool) -> None:
         """Have `abort` looked at while decoding, or not.

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import llama_cpp
-import psutil
 
 from koel_tui.engine.errors import ModelLoadError
 from koel_tui.engine.frames import Load
@@ -13,6 +12,7 @@ from koel_tui.engine.native.cache import KvCache
 from koel_tui.engine.native.context import KV_TYPES, Context
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.room import free_memory
 from koel_tui.engine.native.slots import slot_count
 from koel_tui.engine.native.snapshot import Fingerprint, file_mark
 from koel_tui.engine.native.template import ChatTemplate
@@ -39,7 +39,7 @@ class LoadedModel:
         try:
             window = spec.context_tokens or min(self.model.window or DEFAULT_WINDOW, DEFAULT_WINDOW)
             token_bytes = self.model.kv_bytes_per_token(KV_TYPES[spec.kv_type][1])
-            free = psutil.virtual_memory().available
+            free = free_memory()
             slots = spec.slots or slot_count(
                 free_bytes=free,
                 slot_bytes=token_bytes * window,

@@ -44,7 +44,8 @@ class Model:
         self.load_s = time.perf_counter() - begin
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.name = spec.path.stem  # what users know it by; names inside files are often internal
-        self.window = int(llama_cpp.llama_model_n_ctx_train(self._model))
+        # Less than 0 for a file that says more tokens than there are numbers for.
+        self.window = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
         self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
         self.chat_template = self.metadata("tokenizer.chat_template")
         self.bos = self._special(llama_cpp.llama_vocab_bos)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from koel_tui.engine.native.parking import Parked
 _FORMAT = "koel-chat/kv 2"
 _LONGEST_HEADER = 64 * 1024 * 1024
 _SAMPLE = 1024 * 1024
+_UNFINISHED = ".tmp"
+_ABANDONED_S = 3600.0
+"""After so long nobody writes an unfinished snapshot any more: he was killed over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,9 @@ def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget:
     }
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED
+        )
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(json.dumps(header).encode() + b"\n")
@@ -75,6 +81,7 @@ def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget:
             f"Cannot write the snapshot {path}: {error.strerror or error}. "
             "The conversation is not affected; it will be read again when it is resumed."
         ) from error
+    _sweep(path)
     _keep_budget(path, budget)
 
 
@@ -87,7 +94,9 @@ def read_snapshot(path: Path, fingerprint: Fingerprint) -> Parked | None:
             if any(header.get(key) != value for key, value in expected.items()):
                 return None
             tokens, state = header["tokens"], _rest(file)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError
+    ):  # fmt: skip
         return None
     whole = zlib.crc32(state) == header.get("crc32")
     if not (whole and isinstance(tokens, list) and all(type(each) is int for each in tokens)):
@@ -100,6 +109,14 @@ def _rest(file: BinaryIO) -> Buffer:
     rest = host_buffer(os.fstat(file.fileno()).st_size - file.tell())
     file.readinto(rest)  # type: ignore[attr-defined]  # a buffered file has it
     return rest
+
+
+def _sweep(newest: Path) -> None:
+    """Remove what was left unfinished long ago: it has conversations in it, and is of no use."""
+    for path in newest.parent.glob(f".*{newest.suffix}.*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):  # another process was quicker
+            if time.time() - path.lstat().st_mtime > _ABANDONED_S:
+                path.unlink()
 
 
 def _keep_budget(newest: Path, budget: int) -> None:

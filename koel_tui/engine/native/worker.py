@@ -36,6 +36,7 @@ from koel_tui.engine.native.grammar import schema_grammar
 from koel_tui.engine.native.loaded import LoadedModel
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.output import OutputSplitter, Piece
+from koel_tui.engine.native.room import free_memory
 from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.values import (
@@ -133,6 +134,12 @@ class Worker:
             work()
         except EngineError as error:
             self._emit(Failed.of(call, error))
+        except MemoryError:
+            short = EngineError(
+                f"The engine has too little memory for this: {free_memory() / 1e6:,.0f} MB are "
+                "free. Close a thread or another program, then try again."
+            )
+            self._emit(Failed.of(call, short))
 
     def _load(self, load: Load) -> None:
         reported = -1.0
@@ -263,6 +270,9 @@ class Worker:
         if row < 0:
             return
         loaded = self._loaded()
+        if not loaded.context.computes(row):
+            self._give_up(generation)
+            return
         token = generation.sampler.sample(loaded.context, row)
         if loaded.model.ends_answer(token):
             self._end(generation, "end")
@@ -291,6 +301,16 @@ class Worker:
         self._tell_memory()
         trimmed = generation.assignment.trimmed_turns
         self._emit(TurnEnded(generation.turn, reason, metrics, trimmed))
+
+    def _give_up(self, generation: Generation) -> None:
+        """End a turn of which only errors are computed, and forget them."""
+        self._drop(generation)
+        self._loaded().cache.release(generation.assignment.session)
+        problem = EngineError(
+            "The model computes no numbers: its weights are damaged, or the settings do not fit "
+            "it. Send again; if that does not help, fetch the model again or choose another."
+        )
+        self._emit(Failed.of(generation.turn, problem))
 
     def _drop(self, generation: Generation) -> None:
         del self._running[generation.turn]

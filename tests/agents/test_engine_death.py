@@ -1,0 +1,135 @@
+"""The engine dies under the local agent: who waited goes on, who was answered hears of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from ag_ui.core import BaseEvent, RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
+
+from koel_tui.agents import LocalAgent
+from koel_tui.engine import EngineCrashedError, RestartLimitError
+from koel_tui.engine.restarts import RESTARTS
+from tests.agents.test_local import Loader, collect, run_input
+from tests.engine.scripted import until
+from tests.tally import Tally
+
+
+@pytest_asyncio.fixture
+async def loader() -> Loader:
+    return Loader()
+
+
+@pytest_asyncio.fixture
+async def agent(loader: Loader) -> AsyncIterator[LocalAgent]:
+    made = LocalAgent(loader)
+    yield made
+    await made.close()
+
+
+def error_of(events: list[BaseEvent]) -> RunErrorEvent:
+    assert isinstance(events[-1], RunErrorEvent)
+    return events[-1]
+
+
+def text_of(events: list[BaseEvent]) -> str:
+    return "".join(each.delta for each in events if isinstance(each, TextMessageContentEvent))
+
+
+async def test_fault_f13_threads_in_line_go_on_in_their_order(
+    agent: LocalAgent, loader: Loader, tally: Tally
+) -> None:
+    link = loader.link
+    await agent.load()
+    runs = [collect(agent, run_input("a"))]
+    await until(lambda: link.started)
+    runs.append(collect(agent, run_input("b")))
+    await until(lambda: len(link.opened_sessions) == 2)
+    link.say(link.started[0], "half of ")
+    link.crash()
+    events = await runs[0]
+    assert error_of(events).code == "EngineCrashedError" and text_of(events) == "half of "
+    await until(lambda: len(link.started) == 2)
+    link.say(link.started[1], "fine")
+    link.end(link.started[1])
+    events = await runs[1]
+    assert isinstance(events[-1], RunFinishedEvent) and text_of(events) == "fine"
+    assert (link.opened, loader.loads) == (2, 1)
+    tally("F13", tried=2)
+
+
+async def test_fault_f13_an_opening_that_was_under_way_is_made_again(
+    agent: LocalAgent, loader: Loader, tally: Tally
+) -> None:
+    link = loader.link
+    await agent.load()
+    link.hold_sessions = True
+    running = collect(agent, run_input())
+    await until(lambda: link.opened_sessions)
+    link.hold_sessions = False
+    link.crash()
+    await until(lambda: link.started)
+    link.end(link.started[0])
+    assert isinstance((await running)[-1], RunFinishedEvent)
+    tally("F13", tried=1)
+
+
+async def test_fault_f13_an_engine_that_dies_at_every_restart_is_left_alone(
+    agent: LocalAgent, loader: Loader, tally: Tally
+) -> None:
+    link = loader.link
+    await agent.load()
+    running = collect(agent, run_input("a"))
+    await until(lambda: link.started)
+    waiting = collect(agent, run_input("b"))
+    await until(lambda: len(link.opened_sessions) == 2)
+    link.hold_load = True
+    link.crash()
+    assert error_of(await running).code == "EngineCrashedError"
+    for restart in range(RESTARTS):
+        await until(lambda n=restart + 2: link.opened == n)  # type: ignore[misc]
+        link.crash()
+    error = error_of(await waiting)
+    assert error.code == "RestartLimitError"
+    assert error.message.startswith("The engine was restarted 3 times within 60 seconds")
+    assert error.message.count("Send again") == 0, "it says two things to do"
+    assert link.opened == 1 + RESTARTS
+    tally("F13", tried=1 + RESTARTS)
+
+
+async def test_fault_f13_a_model_that_dies_at_every_load_is_left_alone(
+    agent: LocalAgent, loader: Loader, tally: Tally
+) -> None:
+    loader.error = EngineCrashedError("The engine process ended by signal SIGABRT.")
+    for _ in range(1 + RESTARTS):
+        assert error_of(await collect(agent, run_input())).code == "EngineCrashedError"
+    for _ in range(3):
+        assert error_of(await collect(agent, run_input())).code == "RestartLimitError"
+    with pytest.raises(RestartLimitError, match="SIGABRT"):
+        await agent.load()
+    assert loader.loads == 1 + RESTARTS
+    tally("F13", tried=1 + RESTARTS)
+
+
+async def test_fault_f11_leaving_while_the_engine_restarts(
+    agent: LocalAgent, loader: Loader, tally: Tally
+) -> None:
+    link = loader.link
+    await agent.load()
+    running = collect(agent, run_input("a"))
+    await until(lambda: link.started)
+    waiting = collect(agent, run_input("b"))
+    await until(lambda: len(link.opened_sessions) == 2)
+    link.hold_load = True
+    link.crash()
+    await running
+    await until(lambda: link.opened == 2)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    link.hold_load = False
+    link.finish_load()
+    next_run = collect(agent, run_input("b"))
+    await until(lambda: len(link.started) == 2)
+    link.end(link.started[-1])
+    assert isinstance((await next_run)[-1], RunFinishedEvent)
+    tally("F11", tried=1)

@@ -1,0 +1,161 @@
+"""A runner that gets no memory: refused or restarted, and never anybody else's trouble."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from koel_tui.engine import (
+    ChatMessage,
+    EngineCrashedError,
+    EngineError,
+    EngineHost,
+    ModelLoadError,
+    ModelSpec,
+    Sampling,
+)
+from koel_tui.engine.native.room import free_in_container
+from tests.engine.test_host import runners, until
+from tests.engine.tiny_models import write_sliding_model
+from tests.tally import Tally
+
+QUESTION = [ChatMessage("user", "abc")]
+PYTHON = sys.executable
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+
+
+def capped(folder: Path, megabytes: int) -> str:
+    """Write an interpreter that gets so many addresses, whatever it runs."""
+    path = folder / f"python-{megabytes}"
+    kilobytes = megabytes * 1000
+    path.write_text(f'#!/bin/sh\nulimit -v {kilobytes}\nexec {PYTHON} "$@"\n')
+    path.chmod(0o700)
+    return str(path)
+
+
+async def outcome(spec: ModelSpec) -> str:
+    """Load, open two sessions and let them answer; return how it ended."""
+    async with asyncio.timeout(60):
+        try:
+            host = await EngineHost.load(spec)
+        except EngineError as error:
+            assert type(error) in (ModelLoadError, EngineCrashedError), repr(error)
+            return type(error).__name__
+        try:
+            for _ in range(2):
+                session = await host.open_session(max_output_tokens=4)
+                async for _ in session.stream(QUESTION):
+                    pass
+        except EngineError as error:
+            return type(error).__name__
+        finally:
+            await host.close()
+    return "ok"
+
+
+async def caps_tried(
+    caps: range, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> dict[int, str]:
+    spec = ModelSpec(tiny, context_tokens=4096, slots=2, threads=1)
+    ended = {}
+    for cap in caps:
+        monkeypatch.setattr(sys, "executable", capped(tmp_path, cap))
+        ended[cap] = await outcome(spec)
+        assert runners() == []
+    monkeypatch.undo()
+    assert await outcome(spec) == "ok", "the next one did not work"
+    tally("F12", tried=len(caps))
+    return ended
+
+
+async def test_fault_f12_little_memory(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    ended = await caps_tried(range(20, 1020, 240), tiny, tmp_path, monkeypatch, tally)
+    assert (ended[20], ended[980]) == ("EngineCrashedError", "ok")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_fault_f12_every_little_memory(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    ended = await caps_tried(range(20, 1020, 20), tiny, tmp_path, monkeypatch, tally)
+    print(ended)
+    assert len(ended) == 50 and ended[1000] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "numbers"),
+    [
+        (4_000_000, r"needs [\d,]+ MB and [\d,]+ MB are free"),  # seen before it is tried
+        (2_000_000, r"attempted to allocate [\d.]+ MB"),  # the buffers beside it are too large
+    ],
+)
+async def test_fault_f12_a_context_that_gets_no_memory_is_refused_with_numbers(
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tokens: int,
+    numbers: str,
+    tally: Tally,
+) -> None:
+    monkeypatch.setattr(sys, "executable", capped(tmp_path, 1200))
+    with pytest.raises(ModelLoadError, match=numbers + ".*Use a smaller window"):
+        await EngineHost.load(ModelSpec(tiny, context_tokens=tokens, slots=1))
+    await until(lambda: not runners())
+    tally("F12", tried=1)
+
+
+async def test_fault_f12_memory_that_ends_later_leaves_the_others_alive(
+    tiny: Path, tally: Tally, tmp_path: Path
+) -> None:
+    host = await EngineHost.load(ModelSpec(tiny, context_tokens=4096, slots=2, threads=1))
+    sessions = [
+        await host.open_session(max_output_tokens=4, sampling=Sampling(temperature=0))
+        for _ in range(4)
+    ]
+    said = []
+    for session in sessions:
+        session.add(ChatMessage("user", "abc " * 200))
+        said.append(await session.respond())
+    (runner,) = runners()
+    held = runner.memory_info().vms
+    runner.rlimit(psutil.RLIMIT_AS, (held, psutil.RLIM_INFINITY))
+    tried = 0
+    for session in (*sessions, *sessions):
+        session.add(ChatMessage("user", "abc " * 200))
+        try:
+            assert await session.respond()
+        except EngineError as error:
+            assert str(error)
+        tried += 1
+        with_limit = runners()
+        assert len(with_limit) <= 1
+    for each in runners():
+        each.rlimit(psutil.RLIMIT_AS, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
+    for session, before in zip(sessions, said, strict=True):
+        assert before in [each.content for each in session.history]
+        session.add(ChatMessage("user", "abc"))
+        assert await session.respond()
+    await host.close()
+    tally("F12", tried=tried)
+
+
+@pytest.mark.parametrize(
+    ("most", "free"), [("max", None), ("1000", 1000 - 700 + 300), ("", None), ("600", 200)]
+)
+def test_fault_f12_a_container_has_its_own_limit(
+    tmp_path: Path, most: str, free: int | None
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{most}\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 400\nactive_file 100\ninactive_file 200\n")
+    assert free_in_container(tmp_path) == free
+    assert free_in_container(tmp_path / "none") is None

@@ -1,0 +1,213 @@
+"""The runner killed, aborted or stuck in every phase: who hears of it, and what is left behind."""
+
+import asyncio
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from koel_tui.engine import (
+    ChatMessage,
+    EngineCrashedError,
+    EngineHost,
+    EngineSession,
+    ModelSpec,
+    RestartLimitError,
+    Sampling,
+    native_side,
+)
+from tests.engine.test_host import runners, until
+from tests.engine.test_runner import reached
+from tests.engine.tiny_models import write_sliding_model
+from tests.models.damaged import patched
+from tests.tally import Tally
+
+QUESTION = ChatMessage("user", "abc")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+
+
+@pytest_asyncio.fixture
+async def host(tiny: Path) -> AsyncIterator[EngineHost]:
+    engine = await EngineHost.load(ModelSpec(tiny, context_tokens=4096, slots=2, threads=1))
+    yield engine
+    await engine.close()
+    assert runners() == []
+
+
+async def opened(host: EngineHost, most: int = 8) -> EngineSession:
+    session = await host.open_session(sampling=Sampling(temperature=0), max_output_tokens=most)
+    session.add(QUESTION)
+    return session
+
+
+async def test_fault_f13_killed_while_it_loads(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    loading = asyncio.create_task(EngineHost.load(ModelSpec(tiny)))
+    await until(runners)
+    runners()[0].kill()
+    with pytest.raises(EngineCrashedError, match=r"SIGKILL.*Send again"):
+        await loading
+    assert runners() == []
+    host = await EngineHost.load(ModelSpec(tiny))
+    assert await (await opened(host)).respond()
+    await host.close()
+    tally("F13", tried=1)
+
+
+async def test_fault_f13_killed_while_it_saves_a_snapshot(
+    host: EngineHost, tmp_path: Path, tally: Tally
+) -> None:
+    session = await opened(host)
+    before = await session.respond()
+    path = tmp_path / "thread.kv"
+    await session.save_kv(path)
+    whole = path.read_bytes()
+    (runner,) = runners()
+    runner.suspend()
+    saving = asyncio.create_task(session.save_kv(path))
+    await asyncio.sleep(0)
+    runner.kill()
+    with pytest.raises(EngineCrashedError, match="SIGKILL"):
+        await saving
+    assert path.read_bytes() == whole
+    assert session.history[-1].content == before
+    session.add(QUESTION)
+    assert await session.respond()
+    tally("F13", tried=1)
+
+
+async def test_fault_f13_killed_while_it_closes(tiny: Path, tally: Tally) -> None:
+    host = await EngineHost.load(ModelSpec(tiny))
+    running = await reached(await opened(host, 4000), "writing")
+    (runner,) = runners()
+    runner.suspend()
+    closing = asyncio.create_task(host.close())
+    await asyncio.sleep(0)
+    runner.kill()
+    async with asyncio.timeout(5):
+        await closing
+        await asyncio.gather(running, return_exceptions=True)
+    assert runners() == []
+    tally("F13", tried=1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGRTMIN + 3])
+async def test_fault_f13_whatever_it_dies_of(host: EngineHost, number: int, tally: Tally) -> None:
+    running = await reached(await opened(host, 4000), "writing")
+    runners()[0].send_signal(number)
+    with pytest.raises(EngineCrashedError, match=f"signal .*({number - 1}|{number}|SIG)"):
+        async with asyncio.timeout(5):
+            await running
+    assert await (await opened(host)).respond()
+    tally("F13", tried=1)
+
+
+async def test_fault_f13_four_deaths_in_a_minute_are_enough(host: EngineHost, tally: Tally) -> None:
+    session = await opened(host)
+    for _ in range(3):
+        await until(runners)
+        runners()[0].kill()
+        await until(lambda: host.card is None)
+        assert await session.respond()
+    runners()[0].kill()
+    await until(lambda: host.card is None)
+    for _ in range(2):
+        with pytest.raises(RestartLimitError, match=r"3 times within 60 .*SIGKILL.*in \d+ s\.$"):
+            await session.respond()
+    assert runners() == []
+    tally("F13", tried=4)
+
+
+@pytest.mark.parametrize("layers", [0, 513])
+async def test_fault_f13_an_assertion_is_told_in_its_own_words(
+    tiny: Path, tmp_path: Path, layers: int, tally: Tally
+) -> None:
+    bad = patched(tiny, tmp_path / "bad.gguf", "gemma3.block_count", layers)
+    with pytest.raises(EngineCrashedError, match=r"SIGABRT \(.*GGML_ASSERT\(.*\) failed\)"):
+        await EngineHost.load(ModelSpec(bad))
+    # The next one died of something else, and does not say the same.
+    loading = asyncio.create_task(EngineHost.load(ModelSpec(tiny)))
+    await until(runners)
+    runners()[0].send_signal(signal.SIGABRT)
+    with pytest.raises(EngineCrashedError) as caught:
+        await loading
+    assert "ASSERT" not in str(caught.value)
+    tally("F13", tried=2)
+
+
+async def test_fault_f13_an_assertion_while_it_reads(
+    tiny: Path, tmp_path: Path, tally: Tally
+) -> None:
+    name = "gemma3.attention.layer_norm_rms_epsilon"
+    bad = patched(tiny, tmp_path / "bad.gguf", name, float("nan"))
+    host = await EngineHost.load(ModelSpec(bad, context_tokens=512))
+    with pytest.raises(EngineCrashedError, match=r"SIGABRT \(.*GGML_ASSERT\(") as caught:
+        await (await opened(host)).respond()
+    assert caught.value.begun
+    await host.close()
+    assert runners() == []
+    tally("F13", tried=1)
+
+
+async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(tiny: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0:
+        pytest.skip("no process writes its memory here")
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        host = await EngineHost.load(ModelSpec(tiny))
+        (runner,) = runners()
+        assert runner.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        await host.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+def test_fault_f13_an_assertion_starts_no_debugger() -> None:
+    script = "import os; from koel_tui.engine import runner; runner.leave_no_trace();"
+    script += "import ctypes; libc = ctypes.CDLL(None); libc.getenv.restype = ctypes.c_char_p;"
+    script += "print(libc.getenv(b'GGML_NO_BACKTRACE').decode())"
+    environment = {key: each for key, each in os.environ.items() if key != "GGML_NO_BACKTRACE"}
+    said = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
+    assert said == "1\n"
+
+
+async def test_fault_f10_a_runner_that_hangs_is_ended_when_it_was_told_to_stop(
+    host: EngineHost, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    monkeypatch.setattr(native_side, "PATIENCE_S", 0.2)
+    stuck, next_in_line = await opened(host, 4000), await opened(host)
+    running = await reached(stuck, "writing")
+    (runner,) = runners()
+    runner.suspend()
+    running.cancel()
+    with pytest.raises(EngineCrashedError, match=r"did not stop writing within .* was killed"):
+        async with asyncio.timeout(10):
+            await next_in_line.respond()
+    assert await next_in_line.respond()
+    (fresh,) = runners()
+    began = asyncio.get_running_loop().time()
+    await until(lambda: asyncio.get_running_loop().time() - began > 0.4)
+    assert runners() == [fresh] != [runner], "the patience with the dead one ended the fresh one"
+    tally("F10", tried=1)
+
+
+async def test_fault_f10_a_turn_that_stops_when_told_needs_no_patience(host: EngineHost) -> None:
+    session = await opened(host, 4000)
+    running = await reached(session, "writing")
+    session.stop()
+    assert len(host._native._stopping) == 1
+    await running
+    assert host._native._stopping == {}

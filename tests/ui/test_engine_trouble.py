@@ -1,0 +1,264 @@
+"""What the window shows when the engine fails, hangs, dies: a row, and everything else goes on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from koel_tui.agents import LocalAgent
+from koel_tui.engine import ChatMessage, Engine, ModelSpec
+from koel_tui.engine.frames import Load, StartTurn
+from koel_tui.protocol import encode_state
+from koel_tui.session import KoelClient
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui.backend import Backend
+from tests.engine.scripted import ScriptedLink
+from tests.tally import Tally
+from tests.ui.window import Window, opened
+
+
+class Native:
+    """A scripted native side behind the real engine and the real local agent."""
+
+    def __init__(self) -> None:
+        self.link = ScriptedLink()
+        self.storage = MemoryStorage()
+        self.agent = LocalAgent(self._load)
+
+    async def _load(self, progress: Callable[[float], None]) -> Engine:
+        engine = Engine(self.link, ModelSpec(Path("none.gguf")))
+        await engine.start()
+        return engine
+
+    def backend(self) -> Backend:
+        return Backend(KoelClient(self.agent, storage=self.storage), self.storage, self.agent)
+
+    @property
+    def last(self) -> int:
+        return self.link.started[-1]
+
+    def asked(self, session: int) -> tuple[ChatMessage, ...]:
+        """What the last turn of a session was asked."""
+        turns = [each for each in self.link.commands if isinstance(each, StartTurn)]
+        return next(each.messages for each in reversed(turns) if each.session == session)
+
+
+async def send(window: Window, text: str) -> None:
+    await window.type(text)
+    await window.press("enter")
+
+
+async def begun(window: Window, native: Native, count: int) -> int:
+    """Wait until so many turns have been started, and return the session of the last."""
+    await window.until(lambda: len(native.link.started) == count, f"{count} turns")
+    return native.last
+
+
+@pytest.mark.parametrize("said", [0, 1, 3])
+async def test_fault_f10_an_engine_that_fails_is_a_row_and_the_next_tab_runs(
+    said: int, tally: Tally
+) -> None:
+    native = Native()
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        await send(window, "First")
+        session = await begun(window, native, 1)
+        await window.press("ctrl+n")
+        await window.until(lambda: len(window.tabs) == 2)
+        await send(window, "Second")
+        native.link.say(session, *["word "] * said)
+        native.link.fail(session, "llama_decode failed with code -3. Send again.")
+        second = await begun(window, native, 2)
+        native.link.say(second, "Here I am.")
+        native.link.end(second)
+        await window.reads("Here I am.")
+        await window.press("alt+1")
+        await window.reads("✗ llama_decode failed with code -3. Send again.")
+        await window.reads("Retry (alt+r)")
+        if said:
+            await window.reads("word word"[: 5 * said - 1])
+        await window.press("alt+r")
+        again = await begun(window, native, 3)
+        native.link.end(again)
+        await window.misses("llama_decode")
+    threads = [each async for each in states(native.storage)]
+    assert len(threads) == 2 and not any("llama_decode" in each for each in threads)
+    tally("F10", tried=1)
+
+
+async def states(storage: MemoryStorage) -> AsyncIterator[str]:
+    """Yield what is saved of each thread; an error never is."""
+    for thread in await storage.list_threads():
+        state = await storage.load(thread)
+        assert state is not None and state.error is None
+        yield encode_state(state)
+
+
+async def test_fault_f13_a_dead_engine_costs_one_answer(tally: Tally) -> None:
+    native = Native()
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        await send(window, "First")
+        first = await begun(window, native, 1)
+        await send(window, "Queued")
+        await window.sees("queued: Queued")
+        await window.press("ctrl+n")
+        await send(window, "Elsewhere")
+        await window.sees("queued: 1 ahead")
+        native.link.say(first, "half of ")
+        native.link.crash()
+        elsewhere = await begun(window, native, 2)
+        native.link.say(elsewhere, "Here I am.")
+        native.link.end(elsewhere)
+        await window.reads("Here I am.")
+        await window.press("alt+1")
+        await window.reads("half of")
+        await window.reads("✗ The answer before this one broke off; what was queued goes on.")
+        queued = await begun(window, native, 3)
+        native.link.say(queued, "And I.")
+        native.link.end(queued)
+        await window.reads("And I.")
+        assert window.prompt.text == ""
+        assert native.link.opened == 2
+    tally("F13", tried=3)
+
+
+async def test_fault_f13_an_engine_that_dies_again_and_again_is_given_up_for_a_while(
+    tally: Tally,
+) -> None:
+    native = Native()
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        for number in range(6):
+            await send(window, f"Question {number}")
+        for number in range(4):
+            await begun(window, native, number + 1)
+            native.link.crash()
+        await window.reads("✗ The engine was restarted 3 times within 60 seconds")
+        await window.reads("Choose a model (alt+shift+m)")
+        await window.reads("or try again in")
+        # The first four died with it, the next was refused, and what was left is the user's again.
+        await window.prompts("Question 5")
+        assert (native.link.opened, len(native.link.started)) == (4, 4)
+    tally("F13", tried=4)
+
+
+async def test_fault_f10_a_hanging_engine_lets_go_of_the_tab_that_is_stopped(tally: Tally) -> None:
+    native = Native()
+    native.link.deaf = True
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        await send(window, "First")
+        await begun(window, native, 1)
+        await window.press("escape")
+        await window.sees("stopped before an answer came")
+        await send(window, "Again")
+        await begun(window, native, 2)
+        native.link.crash()
+        await window.reads("✗ the engine process ended")
+    tally("F10", tried=1)
+
+
+async def test_fault_f10_late_words_of_a_stopped_turn_are_nobodys(tally: Tally) -> None:
+    native = Native()
+    native.link.deaf = True
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        await send(window, "First")
+        first = await begun(window, native, 1)
+        native.link.say(first, "kept ")
+        await window.reads("kept")
+        await window.press("escape")
+        await window.reads("alt+g lets it go on")
+        native.link.say(first, "too late")
+        native.link.end(first)
+        await send(window, "Second")
+        second = await begun(window, native, 2)
+        native.link.say(second, "fine")
+        native.link.end(second)
+        await window.reads("fine")
+        assert "too late" not in window.view
+    assert not any(["too late" in each async for each in states(native.storage)])
+    tally("F10", tried=1)
+
+
+async def test_fault_f10_an_answer_without_a_word_is_told(tally: Tally) -> None:
+    native = Native()
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        await send(window, "First")
+        native.link.end(await begun(window, native, 1))
+        await window.reads("the model ended without a word · ctrl+r asks again")
+        await window.press("ctrl+r")
+        again = await begun(window, native, 2)
+        await window.misses("without a word")
+        native.link.say(again, "fine")
+        native.link.end(again, tokens=1)
+        await window.reads("fine")
+        assert "without a word" not in window.screen
+    tally("F10", tried=1)
+
+
+@pytest.mark.parametrize("when", ["before", "queued", "begun", "writing"])
+@pytest.mark.parametrize("how", ["once", "twice", "close", "send"])
+async def test_fault_f11_stopped_in_every_phase(when: str, how: str, tally: Tally) -> None:
+    native = Native()
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        ahead = 0
+        if when == "queued":
+            await send(window, "Ahead")
+            ahead = await begun(window, native, 1)
+            await window.press("ctrl+n")
+        await send(window, "Stop me")
+        if when == "queued":
+            await window.sees("queued: 1 ahead")
+        elif when != "before":
+            session = await begun(window, native, 1)
+            if when == "writing":
+                native.link.say(session, "half of ")
+                await window.reads("half of")
+        keys = {"once": ["escape"], "twice": ["escape"] * 2, "send": ["escape"],
+                "close": ["escape", "ctrl+f4"]}  # fmt: skip
+        await window.press(*keys[how])
+        if ahead:
+            native.link.end(ahead)
+        if when == "writing" and how != "close":
+            await window.reads("half of")
+        await window.press("ctrl+n")
+        before = len(native.link.started)
+        await send(window, "And now?")
+        await window.until(lambda: len(native.link.started) > before, "the next turn")
+        native.link.say(native.last, "Fine.")
+        native.link.end(native.last)
+        await window.reads("Fine.")
+        assert native.link.turns == {} or ahead
+    await asyncio.sleep(0)
+    kept = [each async for each in states(native.storage)]
+    assert not any("half of" in each for each in kept) or when == "writing"
+    assert when != "writing" or any("half of" in each for each in kept)
+    tally("F11", tried=1)
+
+
+async def test_fault_f13_an_engine_that_dies_while_it_loads(tally: Tally) -> None:
+    native = Native()
+    native.link.hold_load = True
+    async with opened(connect=native.backend) as window:
+        await window.until(lambda: bool(native.link.sent(Load)), "a load")
+        await send(window, "First")
+        await send(window, "Queued")
+        await window.sees("queued: Queued")
+        native.link.hold_load = False
+        native.link.crash()
+        await window.sees("Choose a model")  # it may be the model's fault
+        await window.sees("the engine process ended")
+        await window.press("escape")
+        await window.reads("✗ The answer before this one broke off; what was queued goes on.")
+        await window.reads("the engine process ended")
+        queued = await begun(window, native, 1)
+        native.link.say(queued, "Here I am.")
+        native.link.end(queued)
+        await window.reads("Here I am.")
+        assert [each.content for each in native.asked(queued)] == ["First", "Queued"]
+    tally("F13", tried=1)
