@@ -71,7 +71,8 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
     if state is not None and _ended_unanswered(state):
         return [Row("hint", "stopped before an answer came")]
     if state is not None and _ended_wordless(conversation, state):
-        return [Row("hint", "the model ended without a word · ctrl+r asks again")]
+        again = (("run.regenerate", "asks again"),)
+        return [Row("hint", "the model ended without a word · ", "app.regenerate", again)]
     if notice := conversation.notice:
         return [Row("error", f"✗ {notice}")]
     if state is not None and not conversation.busy and ended_within(state):
@@ -95,7 +96,7 @@ def _ended_unanswered(state: "ChatState") -> bool:
 
 def _ended_wordless(conversation: "Conversation", state: "ChatState") -> bool:
     last = state.messages[-1:]
-    wrote_nothing = conversation.answered and not conversation.figures.written
+    wrote_nothing = conversation.answered and not conversation.measured.last.written
     return wrote_nothing and not conversation.busy and bool(last) and last[0].role == "user"
 
 
