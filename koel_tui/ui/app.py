@@ -87,7 +87,7 @@ class KoelApp(ConversingApp):
         self._signals.catch()
         self._pane.prompt.focus()
         self._desk.restore(await self._memory.tabs(), self._pane.prompt.pastes)
-        if self._wanted_thread is not None:
+        if self._wanted_thread is not None and not self._desk.full:
             self._desk.new()  # the thread takes its place
         await self._show_active()
         self.set_interval(_LOOK_INTERVAL, self._look)
