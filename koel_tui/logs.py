@@ -4,7 +4,6 @@ import logging
 
 from koel_tui.text import repair, safe_text
 
-
 MAX_CHARACTERS = 16 * 1024
 """Of one record, so that no error can push the others out of the log."""
 

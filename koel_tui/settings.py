@@ -129,8 +129,10 @@ def load_settings(**flags: Any) -> Settings:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
         raise unusable([name], "Text that is not JSON, which it has to be there") from None
     except (OSError, ValueError, RecursionError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise SettingsError(f"Cannot read {paths.config_file()}: {why}. Correct it first.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(
+            f"Cannot read {paths.config_file()}: {reason}. Correct it first."
+        ) from None
 
 
 def unusable(path: Sequence[str], why: str, *, flag: bool = False) -> SettingsError:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from koel_tui.storage.errors import StorageError
 
-
 MAX_BYTES = 256 * 1024 * 1024
 """What a file of a thread may have at most; as objects it would take a multiple of it."""
 

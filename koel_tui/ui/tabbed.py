@@ -14,7 +14,7 @@ from koel_tui.ui.attention import Attention
 from koel_tui.ui.background import Background
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
-from koel_tui.ui.desk import Desk
+from koel_tui.ui.desk import Desk, TooManyTabsError
 from koel_tui.ui.memory import Memory
 from koel_tui.ui.open_tabs import OpenTabs
 from koel_tui.ui.pane import Pane

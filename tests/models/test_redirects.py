@@ -17,13 +17,13 @@ from tests.tally import Tally
 REPO = "owner/model-GGUF"
 FILES = {"m-Q4_K_M.gguf": gguf_bytes(5000)}
 STATUSES = (301, 302, 303, 307, 308)
-TOKEN = "hf_canary_token"
+CANARY = "hf_canary"
 
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HubServer, HubServer]]:
     """The server that is asked, and another."""
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_TOKEN", CANARY)
     close_session()
     with HubServer(dict(FILES)) as asked, HubServer(dict(FILES)) as other:
         yield asked, other
@@ -37,7 +37,7 @@ def test_input_b11_another_server_gets_neither_the_token_nor_a_body(
     asked.moved = (status, other.url)
     path = Download(tmp_path, Hub(asked.url), waits_s=()).pull(REPO)
     assert path.read_bytes() == FILES[path.name]
-    assert set(asked.tokens) == {f"Bearer {TOKEN}"}, "else this tests nothing"
+    assert set(asked.tokens) == {f"Bearer {CANARY}"}, "else this tests nothing"
     assert len(other.tokens) == 2 and set(other.tokens) == {None}
     assert set(other.lengths) <= {None, "0"}
     tally("B11", tried=2)

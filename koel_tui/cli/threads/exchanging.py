@@ -10,7 +10,7 @@ import click
 from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.threads.named import named_thread
-from koel_tui.text import safe_line, safe_text
+from koel_tui.text import repair, safe_line, safe_text
 
 if TYPE_CHECKING:
     from koel_tui.storage import SessionStorage
@@ -102,9 +102,9 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
     try:
         if force:
-            write_atomically(path, text.encode())
+            write_atomically(path, repair(text).encode())
         else:
-            write_new(path, text)
+            write_new(path, text, private=True)
     except FileExistsError:
         raise UsageProblem(f"{path} is there already. Add --force to replace it.") from None
     except (OSError, ValueError) as error:
