@@ -2,8 +2,8 @@
 
 MESSAGE_CHARACTERS = 10_000_000
 """In one message, with its pastes and files: more than any model reads."""
-FIELD_CHARACTERS = 1_000
-"""In a field of one line: a title, words to find, a value."""
+FIELD_CHARACTERS = 8_192
+"""In a field of one line: a title, words to find, a value, the path of a file."""
 TEXT_CHARACTERS = 64 * 1024
 """In a field of several lines that is no message: a system prompt, as long as a role may be."""
 QUEUED = 100
