@@ -63,7 +63,7 @@ async def test_input_b6_previews_and_hits_are_harmless(
         await window.sees("cannot be written")
         harmless(window)
         await window.press("escape")
-        await window.sees("Saved threads")
+        await window.until(lambda: getattr(window.app.screen, "_acting", True) is False)
         await window.press("f2")
         await window.sees("Rename")
         harmless(window)
