@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui import paths
+from koel_tui.files import read_plain
+from koel_tui.origins import MAX_BYTES
 
 
 class ConfigFileError(Exception):
@@ -69,7 +71,7 @@ def _plain(value: object) -> str:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_bytes().decode()
+        return read_plain(file, MAX_BYTES).decode()
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:

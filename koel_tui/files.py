@@ -16,6 +16,26 @@ class NotPlainError(OSError):
         super().__init__(errno.EINVAL, "not a plain file", str(path))
 
 
+class TooLargeError(OSError):
+    """There is more in it than anything of its kind has."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        shown = f"{limit // 1024**2} MB" if limit >= 1024**2 else f"{limit // 1024} KB"
+        super().__init__(errno.EFBIG, f"it is larger than {shown}", str(path))
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """Return what is in a file of at most `limit` bytes; links are followed.
+
+    Raises OSError, `NotPlainError` and `TooLargeError` among it.
+    """
+    with open_plain(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise TooLargeError(path, limit)
+    return data
+
+
 def open_plain(path: Path) -> BinaryIO:
     """Open a file to be read; links are followed. Raises OSError, `NotPlainError` among it."""
     descriptor = os.open(path, _FLAGS)

@@ -17,6 +17,8 @@ _LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _ErrorInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
+MAX_CHARACTERS = 16 * 1024
+"""Of one record, so that no error can push the others out of the log."""
 
 
 class SafeFormatter(logging.Formatter):
@@ -28,7 +30,10 @@ class SafeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text fit for a terminal."""
-        return safe_text(repair(super().format(record)))
+        text = super().format(record)
+        if len(text) > MAX_CHARACTERS:
+            text = f"{text[:MAX_CHARACTERS]}… ({len(text):,} characters)"
+        return safe_text(repair(text))
 
     def formatException(self, ei: _ErrorInfo) -> str:  # noqa: N802 - as logging calls it
         """Return the way of an error through the program, the one that it came of first."""

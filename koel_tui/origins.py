@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from koel_tui import paths
+from koel_tui.files import read_plain
 
 PREFIX = "KOEL_"
+MAX_BYTES = 256 * 1024
+"""What config.toml may have at most; all its settings with their explanations are 3 KB."""
 
 
 class Origin(enum.StrEnum):
@@ -61,9 +64,17 @@ def _lines() -> list[str]:
     return _text().split("\n")  # where TOML ends a line: splitlines() knows more ends
 
 
+def config_bytes() -> bytes:
+    """Return what is in config.toml, nothing when there is none. Raises OSError."""
+    try:
+        return read_plain(paths.config_file(), MAX_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+
+
 def _text() -> str:
     try:
-        return paths.config_file().read_text("utf-8", "replace")
+        return config_bytes().decode("utf-8", "replace")
     except OSError:
         return ""
 

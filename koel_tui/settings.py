@@ -10,15 +10,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from koel_tui import paths
-from koel_tui.origins import PREFIX, Origin, line_of, origin_of, variable_of
+from koel_tui.origins import PREFIX, Origin, config_bytes, line_of, origin_of, variable_of
 
 
 class SettingsError(Exception):
@@ -104,8 +104,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Rank the sources: flags, environment, config.toml."""
-        toml = TomlConfigSettingsSource(settings_cls, paths.config_file())
-        return init_settings, env_settings, toml
+        import tomllib
+
+        said = tomllib.loads(config_bytes().decode("utf-8"))
+        return init_settings, env_settings, InitSettingsSource(settings_cls, said)
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -127,7 +129,10 @@ def load_settings(**flags: Any) -> Settings:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
         raise unusable([name], "Text that is not JSON, which it has to be there") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise SettingsError(f"Cannot read {paths.config_file()}: {error}.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(
+            f"Cannot read {paths.config_file()}: {reason}. Correct it first."
+        ) from None
 
 
 def unusable(path: Sequence[str], why: str, *, flag: bool = False) -> SettingsError:

@@ -8,6 +8,9 @@ TAGS = [chr(code) for code in (0xE0001, *range(0xE0020, 0xE0080))]
 HOSTILE = [*CONTROLS, *BIDI, *TAGS]
 """Every character that may not reach a terminal."""
 
+PARTS = ["".join(HOSTILE[start : start + 16]) for start in range(0, len(HOSTILE), 16)]
+"""The same, in pieces short enough for a place that cuts what it shows."""
+
 SEQUENCES = (
     "\x1b]0;owned\x1b\\",
     "\x1b]2;owned\x07",

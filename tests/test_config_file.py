@@ -104,5 +104,5 @@ def test_what_cannot_be_changed_safely_is_left_alone(file: Path, text: bytes, wh
 def test_what_cannot_be_written_is_an_error_and_the_old_text_stays(file: Path) -> None:
     file.parent.mkdir(mode=0o700)
     file.mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(OSError, match="not a plain file"):
         set_value(file, "theme", "nord")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from koel_tui.session import ChatSession, ThreadSettings
 
 
+_MOST_PIPED = 10_000_000
+
+
 @click.command()
 @click.argument("question", required=False)
 @model_option
@@ -57,7 +60,12 @@ def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -
 
 
 def _prompt(question: str | None) -> str:
-    piped = "" if sys.stdin.isatty() else sys.stdin.read()
+    piped = "" if sys.stdin.isatty() else sys.stdin.read(_MOST_PIPED + 1)
+    if len(piped) > _MOST_PIPED:
+        raise UsageProblem(
+            f"more than {_MOST_PIPED:,} characters are piped in, which no model reads. "
+            "Pipe a part of it in."
+        )
     prompt = repair("\n\n".join(part for part in (question or "", piped) if part.strip()))
     if not prompt:
         raise UsageProblem('nothing to ask. Try: koel-chat ask "..." or pipe a text in.')

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from koel_tui.models.parts import is_model_name, part_of
+from koel_tui.models.redirects import RefusedRedirect, refuse_unsafe
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Hub:
         from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
+        _connect()
         url = hf_hub_url(file.repo, file.name, revision=file.commit, endpoint=self._endpoint)
         headers = build_hf_headers(library_name="koel-chat")
         headers["Accept-Encoding"] = "identity"  # else lengths and positions mean something else
@@ -114,12 +116,15 @@ def _connect() -> None:
     from huggingface_hub import get_session
 
     try:
-        get_session()
+        session = get_session()
     except (OSError, ValueError) as error:
         raise DownloadError(
             f"Cannot connect to anything: {safe_line(str(error))}. "
             "Check SSL_CERT_FILE, SSL_CERT_DIR and HTTPS_PROXY."
         ) from error
+    hooks = session.event_hooks
+    if refuse_unsafe not in hooks["response"]:
+        session.event_hooks = {**hooks, "response": [*hooks["response"], refuse_unsafe]}
 
 
 def _files(repo: str, info: "ModelInfo", wanted: str | None) -> tuple[HubFile, ...]:
@@ -164,6 +169,11 @@ def _explained(repo: str, name: str = "") -> Iterator[None]:
     except HFValidationError:
         raise NotOfferedError(
             f"{safe_line(repo)!r} is no repository: give OWNER/NAME as Hugging Face shows it."
+        ) from None
+    except RefusedRedirect as error:
+        raise DownloadError(
+            f"Cannot fetch {what}: {error}. Nothing was sent there. Check HF_ENDPOINT and the "
+            "proxy, or choose another model."
         ) from None
     except OfflineModeIsEnabled:
         raise DownloadError(

@@ -1,6 +1,7 @@
 """The model a user means by a name."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from koel_tui.models.discovery import FoundModel
 
 _MOST_SHOWN = 5
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 _LIST = "`koel-chat models list` shows all."
 
 
@@ -29,6 +31,11 @@ def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
 
     Raises `NoModelError`, naming those it may have meant.
     """
+    if _ADDRESS.match(wanted):  # which may have a password in it, so it is not said again
+        raise NoModelError(
+            "A model is a file or a name, and not an address. To download one: "
+            f"koel-chat models pull OWNER/NAME. {_LIST}"
+        )
     for fitting in (
         [model for model in models if model.name == wanted],
         [model for model in models if _plain(model.name) == _plain(wanted)],

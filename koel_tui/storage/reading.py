@@ -6,6 +6,9 @@ from pathlib import Path
 
 from koel_tui.storage.errors import StorageError
 
+MAX_BYTES = 256 * 1024 * 1024
+"""What a file of a thread may have at most; as objects it would take a multiple of it."""
+
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
     """Return a file's bytes and status, None when absent.
@@ -26,7 +29,12 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
         if not stat.S_ISREG(status.st_mode):
             raise StorageError(_not_ours(path))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(), status
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise StorageError(
+                f"{path} is larger than {MAX_BYTES // 1024**2} MB and is not read. Move it away."
+            )
+        return data, status
     finally:
         os.close(descriptor)
 

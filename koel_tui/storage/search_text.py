@@ -8,8 +8,11 @@ nothing shorter than three characters, which many Chinese and Japanese words are
 
 import re
 
+from koel_tui.storage.errors import StorageError
 from koel_tui.text import repair
 
+MAX_CHARACTERS = 1000
+"""What is searched for at once; the time it takes grows with the square of the words."""
 TOKENIZER = "unicode61 remove_diacritics 2"
 BEGIN, END, APART = "\x02", "\x03", "\x1f"
 """What marks a hit, and what sets characters apart; none of them is in indexed text."""
@@ -32,7 +35,13 @@ def match_of(query: str) -> str:
     """Return the FTS5 expression for what a user wrote: all of the words, none of it syntax.
 
     The last word may be the beginning of one, from its second letter on. Empty when there is none.
+    Raises `StorageError` when it is too much.
     """
+    if len(query) > MAX_CHARACTERS:
+        raise StorageError(
+            f"{len(query):,} characters are too many to be searched for, and {MAX_CHARACTERS:,} "
+            "is the most. Search for fewer words."
+        )
     words = ['"{}"'.format(indexed(word).replace('"', '""')) for word in query.split()]
     if words and words[-1][-3:-1].isalnum():
         words[-1] += "*"

@@ -96,7 +96,7 @@ class KoelApp(ConversingApp):
             self._tell(f"There is no theme {self._wanted_theme!r}; Theme in the palette lists all.")
         self._pane.prompt.focus()
         self._desk.restore(await self._memory.tabs(), self._pane.prompt.pastes)
-        if self._wanted_thread is not None:
+        if self._wanted_thread is not None and not self._desk.full:
             self._desk.new()  # the thread takes its place
         await self._show_active()
         self.set_interval(_LOOK_INTERVAL, self._look)

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from koel_tui.text import safe_line
+from koel_tui.ui import limits
 from koel_tui.ui.about import About
 from koel_tui.ui.activity import Activity, activity_of
 from koel_tui.ui.entries import Branching, Entry, Place, Row, Spot
@@ -195,9 +196,13 @@ class Conversation:
         self._asleep, self.about = None, About()
 
     def ask(self, text: str) -> None:
-        """Send `text` as soon as the thread is free."""
-        self.queue.append(text)
-        self._send_next()
+        """Send `text` as soon as the thread is free; what is too much goes back to the user."""
+        if problem := self._too_much(text):
+            self.problem = problem
+            self._listener.returned(self, text)
+        else:
+            self.queue.append(text)
+            self._send_next()
         self._listener.changed(self)
 
     def stop(self) -> None:
@@ -342,6 +347,13 @@ class Conversation:
             await self.about.save(session)
         except Exception as error:
             self.problem = f"The settings of this thread could not be saved: {error}"
+
+    def _too_much(self, text: str) -> str:
+        if len(self.queue) >= limits.QUEUED:
+            return f"{limits.QUEUED} messages wait here already. Send this one when some are gone."
+        if len(text) <= limits.MESSAGE_CHARACTERS:
+            return ""
+        return limits.too_much("The message", len(text), limits.MESSAGE_CHARACTERS)
 
     def _send_next(self) -> None:
         if self._session is None or self._run is not None or not self.queue:

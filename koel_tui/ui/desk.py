@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from koel_tui.ui.about import About
 from koel_tui.ui.conversation import Conversation, Listener
+from koel_tui.ui.limits import TABS
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs
 from koel_tui.ui.pastes import Pastes, joined
 from koel_tui.ui.workspace import Workspace
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 _MOST_CLOSED = 100
 """Closed tabs that can be brought back; the threads of others are in the list of threads."""
+
+
+class TooManyTabsError(Exception):
+    """As many tabs are open as there may be."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{TABS} tabs are open, which is the most. Close one first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,11 @@ class Desk:
     def active(self) -> Conversation:
         """The conversation in front."""
         return self.tabs.active
+
+    @property
+    def full(self) -> bool:
+        """Whether as many tabs are open as there may be."""
+        return len(self.tabs) >= TABS
 
     def connect(self, backend: "Backend") -> None:
         """Give a session to every open tab but those whose thread is read when they are shown."""
@@ -113,8 +126,12 @@ class Desk:
             self.close(conversation)
 
     def new(self) -> None:
-        """Open an empty tab; one that is in front and empty serves as well."""
+        """Open an empty tab; one that is in front and empty serves as well.
+
+        This and all else that a user opens tabs with raises `TooManyTabsError`.
+        """
         if not _is_empty(self.active):
+            self._check_room()
             self._add(self._conversation())
 
     def add_new(self, about: About) -> Conversation:
@@ -126,6 +143,7 @@ class Desk:
 
     def add_beside(self) -> None:
         """Open an empty tab beside the one in front, answered as that one is."""
+        self._check_room()
         front = self.active
         beside = self.add_new(front.about.copy(""))
         self.tabs.activate(front)
@@ -145,6 +163,8 @@ class Desk:
             raise RuntimeError("threads open after the start")
         if thread_id in self._closing:
             await asyncio.wait([self._closing[thread_id]])
+        if not _is_empty(self.active):  # else it takes its place
+            self._check_room()
         conversation = self._conversation(title)
         await self._fill(conversation, thread_id, self._backend)
         before = self.active
@@ -158,6 +178,7 @@ class Desk:
         Raises what the storage raises.
         """
         parent = self.active
+        self._check_room()
         session = await parent.branch(message_id)
         if session is None:
             return
@@ -187,6 +208,7 @@ class Desk:
         """Bring back the tab closed last; False when none was."""
         if not self._closed:
             return False
+        self._check_room()
         closed = self._closed.pop()
         if closed.thread_id is None:
             self.add_new(closed.about)
@@ -242,6 +264,10 @@ class Desk:
 
     def _conversation(self, title: str = "", asleep: str | None = None) -> Conversation:
         return Conversation(f"tab-{next(self._keys)}", self._listener, title, asleep)
+
+    def _check_room(self) -> None:
+        if self.full:
+            raise TooManyTabsError
 
     def _add(self, conversation: Conversation) -> None:
         if self._backend is not None:

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from koel_tui.files import open_plain
 from koel_tui.ui.pastes import Draft, draft_of
 
 MAX_ENTRIES = 1000
 MAX_BYTES = 1_000_000
+_MOST_READ = 2 * MAX_BYTES
+"""Of a file that others made longer the end is read, which is the newest."""
 _LARGEST_ENTRY = MAX_BYTES // 8
 """A longer prompt is remembered until the window ends: one paste must not push out the rest."""
 
@@ -41,9 +44,12 @@ class HistoryFile:
                 self._add(line, after_half_a_line=bool(lines) and bool(lines[-1]))
 
     def _lines(self) -> list[bytes]:
-        """Return the lines; the last one is empty unless a writer died half-way."""
+        """Return the newest lines; the last one is empty unless a writer died half-way."""
         try:
-            return self._path.read_bytes().split(b"\n")
+            with open_plain(self._path) as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _MOST_READ))
+                return file.read(_MOST_READ).split(b"\n")
         except FileNotFoundError:
             return []
 

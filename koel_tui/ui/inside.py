@@ -34,13 +34,14 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.theme import ThemeProvider
 from textual.widget import Widget
-from textual.widgets import Tabs
+from textual.widgets import Input, Tabs, TextArea
 from textual.widgets._markdown import MarkdownTable
 from textual.worker import WorkerFailed
 
 from koel_tui import paths
 from koel_tui.logs import named
 from koel_tui.text import drop_controls, safe_input, safe_line, safe_text
+from koel_tui.ui import limits
 
 _log = logging.getLogger(__name__)
 
@@ -411,12 +412,35 @@ class QuietApp(App[int]):
         self._disable_tooltips = True
 
     async def on_event(self, event: events.Event) -> None:
-        """Take control characters out of what is pasted, whichever field it goes to."""
+        """Take control characters out of what is pasted, whichever field it goes to.
+
+        What is more than the field takes goes no further.
+        """
         if isinstance(event, events.Paste):
+            most = self._room()
+            if len(event.text) > most:
+                problem = limits.too_much("What was pasted", len(event.text), most)
+                self.notify(problem, severity="error", markup=False)
+                return
             event.text = safe_input(event.text)
         if isinstance(event, events.Resize) and self._sent is not None:
             self._sent.forget()  # so it does after another program has had the terminal
         await super().on_event(event)
+
+    def _room(self) -> int:
+        """Return how many characters may be pasted where the focus is."""
+        match self.focused:
+            case Input():
+                return limits.FIELD_CHARACTERS
+            case TextArea(id="prompt"):
+                return limits.MESSAGE_CHARACTERS
+            case _:
+                return limits.TEXT_CHARACTERS
+
+    def _refresh_notifications(self) -> None:
+        for notice in list(self._notifications)[: -limits.TOLD]:
+            del self._notifications[notice]  # the oldest of very many
+        super()._refresh_notifications()
 
     def _end_batch(self) -> None:
         super()._end_batch()

@@ -1,5 +1,6 @@
 """The keys in force: those of the window, and what a user chose in their place."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ _LONG = {
     "ins": "insert",
     "return": "enter",
 }
+_LIKE_A_KEY = re.compile(r"(\w{1,9}\+){0,4}(\w{1,13}|[^\w\s])")
+"""What somebody may have meant for a key; anything else is not said again, it may be a secret."""
 _NAMES = frozenset(key.value for key in Keys)
 _SAME = {
     "ctrl+i": "tab",
@@ -121,8 +124,14 @@ def _checked(name: str, keys: str) -> str:
         try:
             names.append(key_name(text))
         except ValueError as error:
-            raise _unusable(name, f"{safe_line(text.strip(), 40)!r} {error}") from None
+            raise _unusable(name, f"{_shown(text)} {error}") from None
     return ",".join(dict.fromkeys(names))
+
+
+def _shown(text: str) -> str:
+    """Return what was written for a key; nothing of what can only be meant for something else."""
+    written = text.strip()
+    return repr(safe_line(written)) if _LIKE_A_KEY.fullmatch(written) else "What is written there"
 
 
 def _is_known(name: str) -> bool:

@@ -14,8 +14,8 @@ def name_for(code: Code, title: str, number: int) -> str:
     return file_name(title, f"-{number}.{code.extension}")
 
 
-def write_new(path: Path, text: str) -> None:
-    """Write a file that is not there yet, all of it or nothing.
+def write_new(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a file that is not there yet, all of it or nothing; `private`, for its owner alone.
 
     Raises OSError, of which `FileExistsError` says that there is something of this name.
     """
@@ -25,7 +25,8 @@ def write_new(path: Path, text: str) -> None:
         mode = os.fstat(placeholder.fileno()).st_mode & 0o777
     try:
         write_atomically(path, repair(text).encode())
-        path.chmod(mode)
+        if not private:
+            path.chmod(mode)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -6,6 +6,8 @@ from typing import Any
 
 from koel_tui.ui.pastes import Draft, words_of
 
+MOST_TABS = 1000
+"""In one list: what several windows left comes together there."""
 _FORMAT = "koel-chat/tabs"
 
 
@@ -58,6 +60,8 @@ def decode(data: bytes) -> OpenTabs:
     tabs, active = value.get("tabs"), value.get("active")
     if not isinstance(tabs, list) or not isinstance(active, int):
         raise ValueError("not a list of open tabs")
+    if len(tabs) > MOST_TABS:
+        raise ValueError(f"it has {len(tabs)} tabs, and {MOST_TABS} is the most")
     read = tuple(_tab(tab) for tab in tabs)
     return OpenTabs(read, min(max(0, active), max(0, len(read) - 1)))
 

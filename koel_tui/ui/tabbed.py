@@ -14,7 +14,7 @@ from koel_tui.ui.attention import Attention
 from koel_tui.ui.background import Background
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
-from koel_tui.ui.desk import Desk
+from koel_tui.ui.desk import Desk, TooManyTabsError
 from koel_tui.ui.hints import key_of
 from koel_tui.ui.memory import Memory
 from koel_tui.ui.open_tabs import OpenTabs
@@ -115,9 +115,10 @@ class TabbedApp(inside.QuietApp):
 
     async def action_new_tab(self) -> None:
         """Open an empty tab."""
-        self._pane.put_away()
-        self._desk.new()
-        await self._show_active()
+        if self._has_room():
+            self._pane.put_away()
+            self._desk.new()
+            await self._show_active()
 
     async def action_close_tab(self) -> None:
         """Close the tab in front; its thread stays saved, and what is queued becomes draft."""
@@ -159,7 +160,7 @@ class TabbedApp(inside.QuietApp):
         if tabs.beside is not None:
             tabs.part()
         elif len(tabs) == 1:
-            self._desk.add_beside()
+            self._desk.add_beside()  # for two there is always room
         else:
             self._choose_beside()
             return
@@ -171,10 +172,10 @@ class TabbedApp(inside.QuietApp):
         async def join(choice: TabChoice | None) -> None:
             if choice is None:
                 return
-            if choice.conversation is self._desk.active:
-                self._desk.add_beside()
-            else:
+            if choice.conversation is not self._desk.active:
                 self._desk.tabs.join(choice.conversation)
+            elif self._has_room():
+                self._desk.add_beside()
             await self._show_active()
 
         tabs = zip(self._desk.tabs, self._labels(), strict=True)
@@ -245,6 +246,12 @@ class TabbedApp(inside.QuietApp):
             self._desk.sweep(conversation)
             await self._show_active()
         self.changed(conversation)
+
+    def _has_room(self) -> bool:
+        """Say whether another tab may be opened, to the user too."""
+        if self._desk.full:
+            self._tell(str(TooManyTabsError()), "warning")
+        return not self._desk.full
 
     def _open_tabs(self) -> OpenTabs:
         """Return the tabs as they are to be kept."""

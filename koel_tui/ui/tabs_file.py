@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from koel_tui.files import TooLargeError, read_plain
 from koel_tui.ui.open_tabs import OpenTabs, decode
 
+MAX_BYTES = 256 * 1024**2
+"""What a list of tabs may have at most: their drafts may hold large pastes."""
 _DAMAGED = ".damaged"
 
 
@@ -67,12 +70,12 @@ class TabsFile:
 
     def _read(self, path: Path) -> OpenTabs:
         try:
-            return decode(path.read_bytes())
-        except ValueError as error:
+            return decode(read_plain(path, MAX_BYTES))
+        except (ValueError, TooLargeError) as error:
             aside = _free(path.with_name(path.name + _DAMAGED))
             path.rename(aside)
             self.problems.append(
-                f"The list of open tabs is damaged ({error}); it is kept as {aside}. "
+                f"The list of open tabs is damaged ({_reason(error)}); it is kept as {aside}. "
                 "No thread is lost: all are in the list of saved threads."
             )
             return OpenTabs()
@@ -92,6 +95,10 @@ class TabsFile:
 
     def _unlock(self, path: Path) -> None:
         os.close(self._locks.pop(path))
+
+
+def _reason(error: ValueError | OSError) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _free(path: Path) -> Path:

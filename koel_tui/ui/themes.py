@@ -15,9 +15,11 @@ from textual.css.tokenizer import TokenError
 from textual.design import ColorSystem
 from textual.theme import Theme
 
+from koel_tui.files import NotPlainError, TooLargeError, read_plain
 from koel_tui.text import safe_line
 
 _MOST = 64 * 1024
+_MOST_FILES = 100
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _VALUE = re.compile(r"[\w#%., ()-]{1,100}")
 _SWITCHES = ("dark", "ansi")
@@ -61,7 +63,9 @@ def read_themes(directory: Path, taken: Container[str]) -> tuple[list[Theme], li
         files = sorted(directory.glob("*.toml"))
     except OSError as error:
         return [], [f"The themes in {directory} cannot be read: {error.strerror or error}."]
-    for file in files:
+    if len(files) > _MOST_FILES:
+        problems.append(f"Of {len(files)} themes the first {_MOST_FILES} are read. Move some away.")
+    for file in files[:_MOST_FILES]:
         try:
             theme = theme_of(_read(file))
             if theme.name in taken or theme.name in themes:
@@ -90,11 +94,11 @@ def _read(file: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        if not file.is_file():
-            raise ThemeError("it is no file")
-        if file.stat().st_size > _MOST:
-            raise ThemeError(f"it is larger than {_MOST // 1024} KB")
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(read_plain(file, _MOST).decode("utf-8"))
+    except NotPlainError as error:
+        raise ThemeError("it is no file") from error
+    except TooLargeError as error:
+        raise ThemeError(str(error.strerror)) from error
     except OSError as error:
         raise ThemeError(f"it cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # no UTF-8, or no TOML

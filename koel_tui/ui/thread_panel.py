@@ -18,6 +18,7 @@ from textual.widgets import Input, Static, TextArea
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
 from koel_tui.ui.keys import leaving
+from koel_tui.ui.limits import FIELD_CHARACTERS
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.roles import Role, Roles
 from koel_tui.ui.saved import has_words
@@ -89,7 +90,9 @@ class ThreadPanel(ModalScreen[Filled]):
         self._texts = texts_of(title, settings)
         self._defaults = defaults
         self._roles = roles
-        self._role = TextArea(settings.system or "", id="role", compact=True)
+        self._shown = {key: safe_line(text, FIELD_CHARACTERS) for key, text in self._texts.items()}
+        self._system = settings.system or ""
+        self._role = TextArea(safe_input(self._system), id="role", compact=True)
         default = defaults.get("system") or "nobody special"
         self._role.placeholder = Content(safe_line(_ROLE.format(default=default)))
         self._problem = Static(id="problem")
@@ -123,7 +126,7 @@ class ThreadPanel(ModalScreen[Filled]):
     async def _apply(self) -> None:
         role, texts = self._filled
         try:
-            settings = settings_of(texts, safe_input(role))
+            settings = settings_of(texts, role)
             settings = await asyncio.to_thread(with_files, settings)
         except FieldError as error:
             self.query_one(f"#field-{error.key}", Input).focus()
@@ -166,9 +169,12 @@ class ThreadPanel(ModalScreen[Filled]):
 
     @property
     def _filled(self) -> tuple[str, Mapping[str, str]]:
-        """The role, and what is in the fields by their keys."""
+        """The role, and what is in the fields by their keys; what was not changed as it was."""
         texts = {_key(field): field.value for field in self.query(Input)}
-        return self._role.text, {**self._texts, **texts}
+        changed = {key: text for key, text in texts.items() if text != self._shown[key]}
+        role = safe_input(self._role.text)
+        same = role == safe_input(self._system)
+        return self._system if same else role, {**self._texts, **changed}
 
     def _take(self, choice: RoleChoice | None) -> None:
         if choice is not None:
@@ -183,7 +189,7 @@ class ThreadPanel(ModalScreen[Filled]):
             yield Horizontal(
                 Static(field.label, classes="label"),
                 Input(
-                    self._texts[field.key],
+                    self._shown[field.key],
                     placeholder=safe_line(self._defaults.get(field.key, "")),
                     id=f"field-{field.key}",
                     compact=True,

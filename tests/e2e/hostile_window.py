@@ -30,6 +30,8 @@ class HostileAgent(ScriptedAgent):
         turn.write("\n\n| a |\n|---|\n| [/nothing] |\n\nanswered")
         turn.measure(model=f"model {EVERYTHING}", prompt_tokens=1, context_tokens=100)
         turn.call(f"tool {EVERYTHING}", f'{{"a": "{EVERYTHING}"}}', f"result {EVERYTHING}")
+        if "wait" in str(turn.prompt):
+            return events
         if "fail" in str(turn.prompt):
             turn.fail(f"failed {EVERYTHING} badly")
         else:

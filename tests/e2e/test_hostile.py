@@ -3,10 +3,12 @@
 import sys
 
 from tests.e2e.terminal import Terminal
-from tests.hostile import EVERYTHING, foreign
+from tests.hostile import EVERYTHING, HOSTILE, foreign
+from tests.tally import Tally
 
 RAW = (sys.executable, "-m", "tests.e2e.raw_widgets")
 WINDOW = (sys.executable, "-m", "tests.e2e.hostile_window")
+RAW_WIDGETS = 10
 MODES = {1000, 1003, 1006, 1049, 2004}
 """Mouse, the alternate screen, bracketed paste."""
 
@@ -18,22 +20,25 @@ def assert_unmoved(terminal: Terminal) -> None:
     assert terminal.modes >= MODES
 
 
-def test_the_belt_holds_back_what_slipped_past_the_gate() -> None:
+def test_input_b6_the_belt_holds_back_what_slipped_past_the_gate(tally: Tally) -> None:
     with Terminal(command=RAW) as terminal:
         terminal.until(lambda screen: "the end" in screen)
         assert "]0;owned" in terminal.text, "what is no control is shown"
         assert_unmoved(terminal)
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
+    tally("B6", tried=RAW_WIDGETS * len(HOSTILE))
 
 
-def test_without_the_belt_raw_text_would_be_obeyed() -> None:
+def test_input_b6_without_the_belt_raw_text_would_be_obeyed() -> None:
     """So the test above is one that can fail."""
     with Terminal("--without-belt", command=RAW) as terminal:
         terminal.until(lambda _: foreign(terminal.bytes) and not terminal.modes >= MODES)
 
 
-def test_a_hostile_thread_model_and_disk_change_nothing_but_the_text() -> None:
+def test_input_b6_a_hostile_thread_model_and_disk_change_nothing_but_the_text(
+    tally: Tally,
+) -> None:
     with Terminal(command=WINDOW, columns=120, rows=40) as terminal:
         terminal.until(lambda screen: "title " in screen and "ctx" in screen)
         terminal.ask("go on")
@@ -61,6 +66,63 @@ def test_a_hostile_thread_model_and_disk_change_nothing_but_the_text() -> None:
         said = terminal.bytes[before:].rpartition(b"Not saved")[2]
         assert b"full" in said
         assert foreign(said) == []
+    tally("B6", tried=9 * len(HOSTILE))  # the title, the thread, the answer, …
+
+
+PANELS = {
+    "f2": "This thread",
+    "f3": "Figures",
+    "f9": "a setting",
+    "f4": "Open tabs",
+    "ctrl+o": "Saved threads",
+    "ctrl+p": "Search for commands",
+    "alt+q": "Waiting to be sent",
+}
+"""Every panel with text of others in it, and what is seen of it first."""
+
+
+def look_into(terminal: Terminal, key: str, words: str) -> None:
+    terminal.press(key)
+    terminal.until(lambda screen: words in screen)
+    terminal.press("escape")
+    terminal.until(lambda screen: words not in screen)
+    assert_unmoved(terminal)
+
+
+def test_input_b6_no_panel_of_a_hostile_thread_moves_the_terminal(tally: Tally) -> None:
+    hostile = EVERYTHING.replace("\0", "")
+    environment = {f"KOEL_{name}": hostile for name in ("SYSTEM", "MODEL", "THEME")}
+    with Terminal(command=WINDOW, columns=120, rows=40, environment=environment) as terminal:
+        terminal.until(lambda screen: "title " in screen and "ctx" in screen)
+        terminal.ask("go on")
+        terminal.until(lambda screen: "answered" in screen)
+        terminal.ask("wait here")
+        terminal.until(lambda _: "⌛" in terminal.label_row)
+        terminal.ask("and then")
+        terminal.until(lambda screen: "queued: and then" in screen)
+        assert_unmoved(terminal)
+        for key, words in PANELS.items():
+            look_into(terminal, key, words)
+        terminal.press("alt+s")
+        terminal.until(lambda screen: "2 New thread" in screen)
+        assert_unmoved(terminal)
+        assert "owned" not in prompt_of(terminal)
+    tally("B6", tried=(len(PANELS) + 2) * len(HOSTILE))
+
+
+def test_input_b13_a_paste_with_an_end_in_it_leaves_the_window_as_it_was(tally: Tally) -> None:
+    with Terminal(command=WINDOW, columns=120, rows=40) as terminal:
+        terminal.until(lambda screen: "ctx" in screen)
+        terminal.type("\x1b[200~first\x1b[201~second\x1b[201~third\x00\x1b[200~fourth\x1b[201~")
+        terminal.until(lambda _: "fourth" in prompt_of(terminal))
+        assert_unmoved(terminal)
+        terminal.type("\x1b[200~" + "line of text\n" * 80_000 + "\x1b[201~last")
+        terminal.until(lambda _: "[pasted 80000 lines" in prompt_of(terminal), 60)
+        terminal.until(lambda _: "last" in prompt_of(terminal))
+        terminal.press("ctrl+q")
+        assert terminal.wait(30) in (0, 74)
+        assert terminal.restored()
+    tally("B13", tried=2)
 
 
 def prompt_of(terminal: Terminal) -> str:

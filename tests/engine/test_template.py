@@ -1,15 +1,11 @@
 """The chat template: what it renders, and what it may not do."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from koel_tui.engine import ChatMessage, EngineError, ModelLoadError, ToolCallDelta
-from koel_tui.engine.native import template as module
 from koel_tui.engine.native.template import ChatTemplate
 
 HELLO = [ChatMessage("user", "hello")]
@@ -150,119 +146,6 @@ def test_template_without_tools_gets_them_in_the_system_prompt(template: Templat
     )
     assert made.render(HELLO, tools=[NOW]).startswith("[system]You can call")
     assert template(ALTERNATING).render(TALK, tools=[NOW]).endswith("is needed.\n\nhello")
-
-
-# Hostile templates
-
-ESCAPES = [
-    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-    "{{ messages.append(1) }}",
-    "{{ messages.clear() }}",
-    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
-    "{{ self.__init__.__globals__ }}",
-    "{{ self._TemplateReference__context.environment.loader.x }}",
-    "{{ lipsum.__globals__['os'].system('id') }}",
-    "{{ raise_exception.__globals__['sys'].exit() }}",
-    "{{ strftime_now.__closure__[0] }}",
-    "{{ '{0.__class__.__mro__}'.format(1) }}",
-    "{{ ''|attr('__class__')|attr('__mro__') }}{{ (''|attr('__class__')).mro() }}",
-    "{{ joiner.__init__['__globals__']['__builtins__']['open']('/etc/passwd').read() }}",
-    "{{ request.application.__globals__ }}",
-    "{% include '/etc/passwd' %}",
-    "{% import 'os' as os %}{{ os.getcwd() }}",
-    "{% extends '/etc/passwd' %}",
-]
-ENDLESS = [
-    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-    "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
-    "{% set ns = namespace(n=10) %}{% for i in range(9) %}{% set ns.n = ns.n ** 10 %}{% endfor %}",
-    "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
-    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
-    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
-    "{% set m = namespace(x=[1]) %}{% for i in range(60) %}{% set m.x = [m.x, m.x] %}{% endfor %}"
-    "{{ n.x == m.x }}",
-    "{{ (range(99999) | list | string * 99) | wordwrap(1) | length }}",
-]
-BOMBS = [
-    "{{ 'x' * 10**10 }}",
-    "{{ [0] * 10**10 }}",
-    "{{ '%5000000000d' % 1 }}",
-    "{{ '{:>5000000000}'.format(1) }}",
-    "{{ 'x' | center(5000000000) }}",
-    "{{ 'x'.ljust(5000000000) }}",
-    "{{ messages | tojson(indent=999999999) }}",
-    "{{ (5).to_bytes(5000000000, 'big') }}",
-    "{{ range(10**9) | list }}",
-    "{{ lipsum(n=99999999) }}",
-    "{% set n = namespace(x='xx') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
-    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
-    "{{ n.x }}",
-    "{% set x %}{% for i in range(99999) %}{{ 'x' * 99999 }}{% endfor %}{% endset %}{{ x }}",
-    "{% for i in range(99999) %}hello {% endfor %}",
-    "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
-    "{{ " + "not " * 50_000 + "1 }}",
-    "{{ 1" + " + 1" * 50_000 + " }}",
-    "{% if 1 %}" * 5000 + "{% endif %}" * 5000,
-    "{% if a %}" + "{% elif a %}" * 20_000 + "{% endif %}",
-    "x" * (module.SOURCE_LIMIT + 1),
-]
-
-
-@pytest.mark.parametrize("source", ESCAPES)
-def test_template_cannot_leave_its_sandbox(template: Templates, source: str) -> None:
-    with pytest.raises(EngineError, match="template of tiny"):
-        template(source).render(HELLO)
-
-
-@pytest.mark.parametrize("source", [*ENDLESS, *BOMBS], ids=lambda source: source[:50])
-@pytest.mark.timeout(30)
-def test_template_cannot_take_all_time_or_memory(template: Templates, source: str) -> None:
-    with pytest.raises(EngineError, match=r"template of tiny (failed|cannot be read)"):
-        template(source).render(HELLO)
-
-
-WEIGH = """
-import json, resource, sys
-from koel_tui.engine import ChatMessage, EngineError
-from koel_tui.engine.native.template import ChatTemplate
-
-for source in json.load(sys.stdin):
-    try:
-        ChatTemplate(source, model="tiny", bos="", eos="").render([ChatMessage("user", "hello")])
-    except EngineError:
-        pass
-# Of this process itself the kernel also counts what it was forked from: the whole test run.
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not enforce RLIMIT_DATA")
-def test_template_bombs_stay_small() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WEIGH],
-        input=json.dumps(BOMBS),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=100,
-    )
-    assert int(done.stdout) < 200 * 1024  # kilobytes
-
-
-def test_template_that_reached_a_limit_renders_the_next_conversation(template: Templates) -> None:
-    made = template(
-        "{% for m in messages if m.content == 'work' %}{% for a in range(99999) %}"
-        "{% for b in range(99999) %}{% endfor %}{% endfor %}{% endfor %}done"
-    )
-    with pytest.raises(EngineError, match="takes too long"):
-        made.render([ChatMessage("user", "work")])
-    assert made.render(HELLO) == "done"
-
-
-def test_template_error_text_is_short(template: Templates) -> None:
-    with pytest.raises(EngineError) as caught:
-        template("{{ raise_exception('x' * 99999) }}").render(HELLO)
-    assert len(str(caught.value)) < 1000
 
 
 def test_template_a_long_conversation_is_within_the_limits(template: Templates) -> None:

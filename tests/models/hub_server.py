@@ -28,6 +28,8 @@ class HubServer:
         """After how many bytes each of the next answers breaks off."""
         self.statuses: list[int] = []
         """What the next requests for a file are answered with instead."""
+        self.moved: tuple[int, str] | None = None
+        """What requests are answered with, and where they are sent on to."""
         self.error_code = ""
         self.digests: dict[str, str] = {}
         self.body: bytes | None = None
@@ -39,6 +41,8 @@ class HubServer:
         self.begins: list[int] = []
         """Where each request for a file began."""
         self.tokens: list[str | None] = []
+        self.lengths: list[str | None] = []
+        """How long the body of each request was said to be."""
         self._server = _QuietServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -70,7 +74,12 @@ class HubServer:
 
             def do_GET(self) -> None:
                 server.tokens.append(self.headers["Authorization"])
+                server.lengths.append(self.headers["Content-Length"])
                 path = self.path.split("?")[0]
+                if server.moved is not None:
+                    status, place = server.moved
+                    self._answer(status, b"", {"Location": place + self.path * (place[-1] != "/")})
+                    return
                 if path == f"/api/models/{server.repo}":
                     body = server.body
                     self._answer(200, json.dumps(server.info()).encode() if body is None else body)

@@ -3,6 +3,9 @@
 import pytest
 
 from koel_tui.ui import throttle
+from tests.ui.sinks import harmless, worst
+
+__all__ = ["harmless", "worst"]
 
 
 @pytest.fixture(autouse=True)

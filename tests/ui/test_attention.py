@@ -5,7 +5,8 @@ from textual import events
 
 from koel_tui.ui import inside
 from koel_tui.ui.attention import Attention
-from tests.hostile import EVERYTHING, foreign
+from tests.hostile import HOSTILE, foreign
+from tests.tally import Tally
 from tests.ui.window import Window, opened
 
 BACK = "\x1b]0;koel-chat\x1b\\\x1b[23;0t"
@@ -40,14 +41,15 @@ def test_who_does_not_want_it_is_not_called() -> None:
     assert written == []
 
 
-def test_a_hostile_title_says_nothing_to_the_terminal() -> None:
+def test_input_b6_a_hostile_title_says_nothing_to_the_terminal(worst: str, tally: Tally) -> None:
     written: list[str] = []
     attention = Attention(written.append)
     attention.look_away()
-    attention.call(EVERYTHING)
+    attention.call(worst)
     title = written[0].removeprefix("\x1b[22;0t\x1b]0;").removesuffix("\x1b\\\x07")
     assert foreign(title.encode()) == [] and "\n" not in title
     assert len(title) < 100
+    tally("B6", tried=len(set(worst) & set(HOSTILE)))
 
 
 async def focus(window: Window, event: events.Event) -> None:

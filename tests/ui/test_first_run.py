@@ -25,7 +25,7 @@ from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import gguf_bytes, write_gguf
 from tests.models.hub_server import HubServer
 from tests.ui.scripted import ScriptedAgent
-from tests.ui.test_sinks import WORST, assert_harmless
+from tests.ui.sinks import WORST, assert_harmless
 from tests.ui.window import Window, messages, opened
 
 NO_MODEL = ModelLoadError("No model at hand. Name a GGUF file with --model.")

@@ -16,6 +16,7 @@ from koel_tui.ui.panels import BesidePicker, LinkPicker, QueuePicker, TabPicker
 from koel_tui.ui.picker import Picker
 from koel_tui.ui.saving import CodePicker, NamePanel
 from koel_tui.ui.thread_panel import ThreadPanel
+from tests.tally import Tally
 from tests.ui.test_prompt import keys_of
 from tests.ui.window import opened
 
@@ -60,9 +61,10 @@ def test_the_keys_of_the_window_have_the_names_that_are_asked_for() -> None:
         ("alt+shift+o", "terminals send for other keys"),
     ],
 )
-def test_what_cannot_be_a_key_is_refused(written: str, why: str) -> None:
+def test_input_b10_what_cannot_be_a_key_is_refused(written: str, why: str, tally: Tally) -> None:
     with pytest.raises(ValueError, match=why):
         key_name(written)
+    tally("B10", tried=1)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +82,13 @@ def test_what_cannot_be_a_key_is_refused(written: str, why: str) -> None:
         ({"tab.new": "f8\x1b[2J\n"}, "no key"),
     ],
 )
-def test_what_is_wrong_is_named(chosen: dict[str, str], why: str) -> None:
+def test_input_b10_what_is_wrong_with_keys_is_named(
+    chosen: dict[str, str], why: str, tally: Tally
+) -> None:
     with pytest.raises(SettingsError, match=why) as raised:
         keymap_of(chosen)
     assert str(raised.value).isprintable()
+    tally("B10", tried=1)
 
 
 def test_keys_may_change_places() -> None:

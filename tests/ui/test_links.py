@@ -11,6 +11,7 @@ from textual.widgets import Markdown
 
 from koel_tui.ui.browser import NoBrowserError, browse, browser_of
 from koel_tui.ui.links import LONGEST, Mention, RefusedLink, checked, mentions, written
+from tests.tally import Tally
 from tests.ui.window import Window, opened
 
 REFUSED = [
@@ -103,16 +104,20 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("href", REFUSED)
-def test_an_address_that_is_not_plainly_of_the_web_is_refused(href: str) -> None:
+def test_input_b8_an_address_that_is_not_plainly_of_the_web_is_refused(
+    href: str, tally: Tally
+) -> None:
     with pytest.raises(RefusedLink) as refused:
         checked(href)
     assert str(refused.value).isprintable()
+    tally("B8", tried=1)
 
 
 @pytest.mark.parametrize("href", TAKEN)
-def test_an_address_of_the_web_is_taken_as_it_stands(href: str) -> None:
+def test_input_b8_an_address_of_the_web_is_taken_as_it_stands(href: str, tally: Tally) -> None:
     link = checked(href)
     assert (link.url, link.host) == (href, TAKEN[href])
+    tally("B8", tried=1)
 
 
 def test_links_and_images_of_an_answer_are_found_once() -> None:
@@ -191,7 +196,9 @@ async def click(window: Window, words: str) -> None:
     await window.pilot.click(offset=(window.lines[row].index(words) + 1, row))
 
 
-async def test_a_clicked_link_is_opened_when_confirmed_and_only_then(canary: Canary) -> None:
+async def test_input_b8_a_clicked_link_is_opened_when_confirmed_and_only_then(
+    canary: Canary, tally: Tally
+) -> None:
     async with opened() as window:
         await answered(window, "[docs](https://trusted.example@evil.example/a%20b?u=a%26b)")
         await click(window, "docs")
@@ -206,6 +213,7 @@ async def test_a_clicked_link_is_opened_when_confirmed_and_only_then(canary: Can
         await window.until(lambda: canary.opened != [])
         assert canary.opened == ["https://trusted.example@evil.example/a%20b?u=a%26b"]
         await window.misses("Open this link?")
+    tally("B8", tried=1)
 
 
 async def test_a_link_is_chosen_with_keys_and_may_be_copied(canary: Canary) -> None:
@@ -223,8 +231,8 @@ async def test_a_link_is_chosen_with_keys_and_may_be_copied(canary: Canary) -> N
         assert canary.opened == []
 
 
-async def test_refused_links_are_listed_with_the_reason_and_not_to_be_taken(
-    canary: Canary,
+async def test_input_b8_refused_links_are_listed_with_the_reason_and_not_to_be_taken(
+    canary: Canary, tally: Tally
 ) -> None:
     async with opened(size=(120, 30)) as window:
         await answered(window, "[bad](%66ile:///etc/passwd) [good](https://good.example/)")
@@ -236,9 +244,12 @@ async def test_refused_links_are_listed_with_the_reason_and_not_to_be_taken(
         await click(window, "bad")
         await window.sees("This link is not opened: only http and https")
         assert canary.opened == []
+    tally("B8", tried=2)
 
 
-async def test_no_refused_address_ever_reaches_the_browser(canary: Canary) -> None:
+async def test_input_b8_no_refused_address_ever_reaches_the_browser(
+    canary: Canary, tally: Tally
+) -> None:
     async with opened(size=(100, 40)) as window:
         hrefs = [href for href in REFUSED if len(href) < 100]
         for href in hrefs:
@@ -247,6 +258,7 @@ async def test_no_refused_address_ever_reaches_the_browser(canary: Canary) -> No
         await window.pilot.pause()
         assert len(window.app.screen_stack) == 1, "no question was asked"
         assert canary.opened == []
+    tally("B8", tried=len(hrefs))
 
 
 async def test_a_browser_that_fails_is_told(canary: Canary) -> None:

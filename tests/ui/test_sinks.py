@@ -1,7 +1,4 @@
-"""Every place that shows text of others, with every character that may not reach a terminal.
-
-What is looked at are the strips before the belt: each sink has to be harmless by itself.
-"""
+"""Every place that shows text of others, with every character that may not reach a terminal."""
 
 import base64
 import logging
@@ -21,27 +18,11 @@ from koel_tui.ui.backend import Backend
 from koel_tui.ui.history_file import HistoryFile
 from koel_tui.ui.open_tabs import OpenTab
 from koel_tui.ui.pastes import Draft
-from tests.hostile import EVERYTHING, HOSTILE, SEQUENCES
+from tests.hostile import SEQUENCES
 from tests.ui.scripted import ScriptedAgent
+from tests.ui.sinks import SIZE, Harmless
 from tests.ui.test_reopening import keep
-from tests.ui.window import Window, opened
-
-WORST = f"<{EVERYTHING}>"
-SIZE = (120, 60)
-
-
-def raw(window: Window) -> str:
-    """Return all text on all screens, as it goes to the belt."""
-    return "".join(
-        segment.text
-        for screen in window.app.screen_stack
-        for strip in screen._compositor.render_strips()
-        for segment in strip
-    )
-
-
-def assert_harmless(window: Window) -> None:
-    assert not set(raw(window)) & set(HOSTILE)
+from tests.ui.window import opened
 
 
 def whole(text: str) -> Sequence[str]:
@@ -82,8 +63,10 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_an_answer_is_harmless_whole_and_in_pieces(shape: str) -> None:
-    text = SHAPES[shape].replace("{}", WORST.replace("\n", ""))
+async def test_input_b6_an_answer_is_harmless_whole_and_in_pieces(
+    worst: str, harmless: Harmless, shape: str
+) -> None:
+    text = SHAPES[shape].replace("{}", worst.replace("\n", ""))
     async with opened(size=SIZE) as window:
         for number, cut in enumerate((whole, halved, spelled)):
             turn = await window.ask("go")
@@ -91,75 +74,79 @@ async def test_an_answer_is_harmless_whole_and_in_pieces(shape: str) -> None:
                 turn.write(delta)
             turn.write(f"\n\nend {number}")
             await window.sees(f"end {number}")
-            assert_harmless(window)
+            harmless(window)
             turn.finish()
             await window.press("alt+c")
             await window.sees("Copied the answer")
-            assert not set(window.app.clipboard) & set(HOSTILE)
+            harmless(window.app.clipboard)
 
 
-async def test_a_plain_answer_is_harmless() -> None:
+async def test_input_b6_a_plain_answer_is_harmless(worst: str, harmless: Harmless) -> None:
     async with opened(size=SIZE) as window:
         turn = await window.ask("go")
         turn.write("long line\n" * 4000)
-        for delta in spelled(WORST):
+        for delta in spelled(worst):
             turn.write(delta)
         turn.write("\nat last")
         turn.finish()
         await window.sees("at last")
-        assert_harmless(window)
+        harmless(window)
 
 
 @pytest.mark.parametrize("cut", [whole, halved, spelled])
-async def test_thinking_calls_and_errors_are_harmless(cut: Callable[[str], Sequence[str]]) -> None:
+async def test_input_b6_thinking_calls_and_errors_are_harmless(
+    worst: str, harmless: Harmless, cut: Callable[[str], Sequence[str]]
+) -> None:
     async with opened(size=SIZE) as window:
         turn = await window.ask("go")
-        turn.think(*cut(WORST))
-        turn.call(WORST, WORST, WORST)
-        turn.measure(model=WORST, context_tokens=10)
+        turn.think(*cut(worst))
+        turn.call(worst, worst, worst)
+        turn.measure(model=worst, context_tokens=10)
         await window.sees("▸ thought")
-        assert_harmless(window)
+        harmless(window)
         await window.press("ctrl+t")
         await window.sees("▾ thought")
-        assert_harmless(window)
-        turn.fail(f"badly {WORST}")
+        harmless(window)
+        turn.fail(f"badly {worst}")
         await window.sees("badly")
-        assert_harmless(window)
+        harmless(window)
 
 
-async def test_a_saved_thread_is_harmless_wherever_it_is_named() -> None:
+async def test_input_b6_a_saved_thread_is_harmless_wherever_it_is_named(
+    worst: str, harmless: Harmless
+) -> None:
     storage = MemoryStorage()
     state = ChatState(
         messages=(
-            Message("u", "user", f"asked {WORST}"),
-            Message("o", "tool", f"orphan {WORST}", tool_call_id="none"),
+            Message("u", "user", f"asked {worst}"),
+            Message("o", "tool", f"orphan {worst}", tool_call_id="none"),
             Message(
-                "a", "assistant", f"said {WORST}", tool_calls=(ToolCall("c", WORST, WORST),),
-                reasoning=WORST, interrupted=True,
+                "a", "assistant", f"said {worst}", tool_calls=(ToolCall("c", worst, worst),),
+                reasoning=worst, interrupted=True,
             ),
         )
     )  # fmt: skip
-    await storage.save(WORST, state)
-    await storage.update_meta(WORST, title=f"title {WORST}")
-    async with opened(size=SIZE, storage=storage, thread=WORST) as window:
+    await storage.save(worst, state)
+    await storage.update_meta(worst, title=f"title {worst}")
+    async with opened(size=SIZE, storage=storage, thread=worst) as window:
         await window.sees("said <")
-        assert_harmless(window)
+        harmless(window)
         for list_of in ("f4", "ctrl+o"):
             await window.press(list_of)
             await window.sees("esc leaves")
-            assert_harmless(window)
-            await window.type(f"title {WORST}")
+            harmless(window)
+            await window.type(f"title {worst}")
             await window.until(lambda: "title" in window.app.screen.query_one(Input).value)
-            assert_harmless(window)
+            harmless(window)
             await window.press("escape")
             await window.misses("esc leaves")
         await window.press("alt+w", "ctrl+o")
         await window.sees("esc leaves")
-        assert_harmless(window)
+        harmless(window)
 
 
-async def test_the_links_of_an_answer_are_harmless() -> None:
-    text = WORST.replace("\n", "")
+async def test_input_b6_the_links_of_an_answer_are_harmless(worst: str, harmless: Harmless) -> None:
+    text = worst.replace("\n", "")
     async with opened(size=SIZE) as window:
         turn = await window.ask("go")
         turn.write(f"[words {text}](https://example.org/%1b) [good {text}](https://good.example/)")
@@ -167,110 +154,121 @@ async def test_the_links_of_an_answer_are_harmless() -> None:
         await window.sees("words")
         await window.press("alt+l")
         await window.sees("good.example")
-        assert_harmless(window)
+        harmless(window)
         await window.press("down", "enter")
         await window.sees("It leads to good.example")
-        assert_harmless(window)
+        harmless(window)
 
 
 class Failing(MemoryStorage):
     """Fails in every way that has words."""
 
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self._words = words
+
     async def save(self, thread_id: str, state: ChatState) -> None:
-        raise OSError(f"disk {WORST}")
+        raise OSError(f"disk {self._words}")
 
     async def load(self, thread_id: str) -> ChatState | None:
-        raise OSError(f"lost {WORST}")
+        raise OSError(f"lost {self._words}")
 
 
-async def test_errors_of_the_disk_are_harmless() -> None:
-    storage = Failing()
+async def test_input_b6_errors_of_the_disk_are_harmless(worst: str, harmless: Harmless) -> None:
+    storage = Failing(worst)
     await MemoryStorage.save(storage, "t", ChatState(messages=(Message("u", "user", "hi"),)))
     async with opened(size=SIZE, storage=storage) as window:
         (await window.ask("x")).finish()
         await window.until(lambda: "NOT SAVED: disk" in window.status)
-        assert_harmless(window)
+        harmless(window)
         await window.press("ctrl+o")
         await window.sees("esc leaves")
         await window.press("enter")
         await window.sees("The thread cannot be opened: lost")
-        assert_harmless(window)
+        harmless(window)
 
 
-async def test_a_start_that_fails_is_harmless() -> None:
+async def test_input_b6_a_start_that_fails_is_harmless(worst: str, harmless: Harmless) -> None:
     agent = ScriptedAgent(load_at_once=False)
     async with opened(size=SIZE, agent=agent) as window:
-        agent.end_load(RuntimeError(f"file {WORST}"))
+        agent.end_load(RuntimeError(f"file {worst}"))
         await window.sees("No model: file")
-        assert_harmless(window)
+        harmless(window)
 
     def connect() -> Backend:
-        raise RuntimeError(f"config {WORST}")
+        raise RuntimeError(f"config {worst}")
 
-    async with opened(size=SIZE, connect=connect, theme=f"theme {WORST}") as window:
+    async with opened(size=SIZE, connect=connect, theme=f"theme {worst}") as window:
         await window.sees("Cannot start: config")
         await window.sees("There is no theme")
-        assert_harmless(window)
+        harmless(window)
 
 
-async def test_what_was_kept_of_the_last_window_is_harmless(tmp_path: Path) -> None:
-    keep(tmp_path, OpenTab(None, f"title {WORST}", Draft(f"draft {WORST}")))
-    HistoryFile(tmp_path / "history.jsonl").append(Draft(f"sent {WORST}"))
+async def test_input_b6_what_was_kept_of_the_last_window_is_harmless(
+    worst: str, harmless: Harmless, tmp_path: Path
+) -> None:
+    keep(tmp_path, OpenTab(None, f"title {worst}", Draft(f"draft {worst}")))
+    HistoryFile(tmp_path / "history.jsonl").append(Draft(f"sent {worst}"))
     async with opened(size=SIZE, home=tmp_path) as window:
         await window.sees("draft")
-        assert_harmless(window)
+        harmless(window)
         await window.press("ctrl+n")
         await window.until(lambda: window.prompt.text == "")
         await window.press("up")
         await window.until(lambda: window.prompt.text.startswith("sent"))
-        assert_harmless(window)
+        harmless(window)
 
 
-async def test_what_is_typed_queued_and_given_back_is_harmless() -> None:
+async def test_input_b6_what_is_typed_queued_and_given_back_is_harmless(
+    worst: str, harmless: Harmless
+) -> None:
     async with opened(size=SIZE) as window:
-        turn = await window.ask(f"first {WORST}")
-        await window.type(f"second {WORST}")
+        turn = await window.ask(f"first {worst}")
+        await window.type(f"second {worst}")
         await window.press("enter")
         await window.sees("queued: second")
-        assert_harmless(window)
+        harmless(window)
         turn.fail("stop")
         await window.until(lambda: window.prompt.text.startswith("second"))
-        assert_harmless(window)
+        harmless(window)
 
 
-async def test_what_an_editor_leaves_is_harmless() -> None:
+async def test_input_b6_what_an_editor_leaves_is_harmless(worst: str, harmless: Harmless) -> None:
     async with opened(size=SIZE) as window:
-        window.prompt.replace_whole_text(f"edited {WORST}")
+        window.prompt.replace_whole_text(f"edited {worst}")
         await window.sees("edited")
-        assert_harmless(window)
+        harmless(window)
 
 
-async def test_the_clipboard_gets_harmless_text_and_its_sequence_is_one() -> None:
+async def test_input_b6_the_clipboard_gets_harmless_text_and_its_sequence_is_one(
+    worst: str, harmless: Harmless
+) -> None:
     async with opened() as window:
-        window.app.copy_to_clipboard(WORST)
-        assert not set(window.app.clipboard) & set(HOSTILE)
-        sequence = clipboard.osc52(WORST, {})
+        window.app.copy_to_clipboard(worst)
+        harmless(window.app.clipboard)
+        sequence = clipboard.osc52(worst, {})
         begin, encoded, end = sequence[:7], sequence[7:-1], sequence[-1]
         assert (begin, end) == ("\x1b]52;c;", "\x07")
-        assert base64.b64decode(encoded, validate=True).decode() == WORST
+        assert base64.b64decode(encoded, validate=True).decode() == worst
 
 
-async def test_the_words_at_the_end_are_harmless() -> None:
-    storage = Failing()
+async def test_input_b6_the_words_at_the_end_are_harmless(worst: str, harmless: Harmless) -> None:
+    storage = Failing(worst)
     async with opened(storage=storage) as window:
-        (await window.ask(WORST)).finish()
+        (await window.ask(worst)).finish()
         await window.until(lambda: "NOT SAVED" in window.status)
         await window.press("ctrl+q")
         await window.until(lambda: bool(window.app._exit_renderables))
         said = "".join(map(str, window.app._exit_renderables))
         assert "Not saved" in said
-        assert not set(said) & set(HOSTILE)
+        harmless(said)
 
 
-def test_a_log_line_is_harmless() -> None:
-    record = logging.LogRecord("n", logging.INFO, "p", 1, "m %s", (WORST + "\ud800",), None)
+def test_input_b6_a_log_line_is_harmless(worst: str, harmless: Harmless) -> None:
+    record = logging.LogRecord("n", logging.INFO, "p", 1, "m %s", (worst + "\ud800",), None)
     line = SafeFormatter("%(message)s").format(record)
-    assert line.startswith("m <") and not set(line) & set(HOSTILE)
+    assert line.startswith("m <")
+    harmless(line)
     assert "\ud800" not in line
 
 

@@ -7,6 +7,7 @@ import pytest
 from textual.theme import BUILTIN_THEMES
 
 from koel_tui.ui.themes import ThemeError, read_themes, theme_of
+from tests.tally import Tally
 from tests.ui.window import opened
 
 FOREST = """
@@ -68,11 +69,14 @@ def test_where_there_are_none_there_is_nothing_to_say(tmp_path: Path) -> None:
         (f'name = "a"\nprimary = "red"\n# {"x" * 70000}', "it is larger than 64 KB"),
     ],
 )
-def test_a_bad_file_is_left_out_with_its_reason(tmp_path: Path, text: str, why: str) -> None:
+def test_input_b10_a_bad_theme_is_left_out_with_its_reason(
+    tmp_path: Path, text: str, why: str, tally: Tally
+) -> None:
     themes, (problem,) = read_themes(write(tmp_path, bad=text, good=FOREST), BUILTIN_THEMES)
     assert [theme.name for theme in themes] == ["forest"]
     assert problem.startswith("The theme in bad.toml is left out: ")
     assert why in problem and problem.isprintable()
+    tally("B10", tried=1)
 
 
 def test_of_two_themes_with_one_name_the_first_counts(tmp_path: Path) -> None:
@@ -80,14 +84,25 @@ def test_of_two_themes_with_one_name_the_first_counts(tmp_path: Path) -> None:
     assert len(themes) == 1 and "b.toml" in problem
 
 
-def test_what_is_no_file_does_not_stop_the_others(tmp_path: Path) -> None:
+@pytest.mark.timeout(20)
+def test_input_b10_what_is_no_theme_file_does_not_stop_the_others(
+    tmp_path: Path, tally: Tally
+) -> None:
     write(tmp_path, forest=FOREST)
     (tmp_path / "directory.toml").mkdir()
     os.mkfifo(tmp_path / "pipe.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "endless.toml").symlink_to("/dev/zero")
     themes, problems = read_themes(tmp_path, {})
     assert [theme.name for theme in themes] == ["forest"]
-    assert len(problems) == 3
+    assert len(problems) == 4
+    tally("B10", tried=4)
+
+
+def test_of_very_many_themes_the_first_are_read(tmp_path: Path) -> None:
+    write(tmp_path, **{f"t{n:03}": FOREST.replace("forest", f"t{n:03}") for n in range(102)})
+    themes, (problem,) = read_themes(tmp_path, {})
+    assert len(themes) == 100 and "Of 102 themes the first 100 are read" in problem
 
 
 def test_a_theme_that_cannot_be_is_an_error() -> None:

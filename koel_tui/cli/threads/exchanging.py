@@ -10,7 +10,7 @@ import click
 from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.threads.named import named_thread
-from koel_tui.text import safe_line, safe_text
+from koel_tui.text import repair, safe_line, safe_text
 
 if TYPE_CHECKING:
     from koel_tui.storage import SessionStorage
@@ -87,21 +87,30 @@ async def _export(
     path = output or Path()
     if path.is_dir():
         path /= file_name(thread.title, chosen.suffix)
-    if path.exists() and not force:
-        raise UsageProblem(f"{path} is there already. Add --force to replace it.")
-    _write(path, text)
+    _write(path, text, force=force)
     click.echo(safe_text(str(path)))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, *, force: bool) -> None:
+    """Write a file that is not there yet; where it is forced to, one in the place of another.
+
+    A link is never followed: it is something that is there, and replaced it is gone itself.
+    """
     from koel_tui.storage import StorageError
     from koel_tui.storage.atomic import write_atomically
+    from koel_tui.ui.new_file import write_new
 
     try:
-        write_atomically(path, text.encode())
-    except OSError as error:
+        if force:
+            write_atomically(path, repair(text).encode())
+        else:
+            write_new(path, text, private=True)
+    except FileExistsError:
+        raise UsageProblem(f"{path} is there already. Add --force to replace it.") from None
+    except (OSError, ValueError) as error:
         raise StorageError(
-            f"Cannot write {path}: {error.strerror or error}. Choose another place with --output."
+            f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. "
+            "Choose another place with --output."
         ) from error
 
 

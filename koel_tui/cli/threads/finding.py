@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui.cli.exits import UsageProblem
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
       koel-chat threads search harb --limit 3 --json
     """
     from koel_tui.cli.assemble import open_index, open_storage
+    from koel_tui.storage.search_text import MAX_CHARACTERS
 
-    hits = asyncio.run(_search(open_index(open_storage()), " ".join(words), limit))
+    query = " ".join(words)
+    if len(query) > MAX_CHARACTERS:
+        raise UsageProblem(f"Search for less: {MAX_CHARACTERS:,} characters are the most.")
+    hits = asyncio.run(_search(open_index(open_storage()), query, limit))
     for hit in hits:
         click.echo(json.dumps(_fields(hit)) if as_json else _shown(hit))
     if not hits:

@@ -27,7 +27,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 CPU_LIMIT_S = 2.0
 TIME_LIMIT_S = 10.0  # for a machine that is too busy to spend the other one
-MEMORY_LIMIT = 160 * 1024 * 1024
+MEMORY_LIMIT = 64 * 1024 * 1024
 MEMORY_PER_BYTE = 16  # what a byte of a request may become as Python objects
 OUTPUT_LIMIT = 64 * 1024
 OUTPUT_PER_BYTE = 4

@@ -88,7 +88,10 @@ class Orders:
             self._say(line)
 
     async def _new(self, _: str) -> None:
-        self._desk.new()
+        try:
+            self._desk.new()
+        except Exception as error:
+            self._refused("no thread can be begun", error)
         await self.arrive()
 
     async def _tabs(self, _: str) -> None:

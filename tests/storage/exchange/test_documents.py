@@ -182,7 +182,7 @@ def test_markdown_steers_no_terminal_and_keeps_its_headings(state: ChatState, ti
         (".hidden", "hidden.md"),
         ("-rf", "rf.md"),
         ("CON", "CON_.md"),
-        ("com1.x", "com1.x_.md"),
+        ("com1.x", "com1_.x.md"),
         ("a\x1b]0;x\x07b\0\n c", "a 0 x b c.md"),
         ("C:\\x", "C x.md"),
         ("Über 図書館", "Über 図書館.md"),

@@ -1,0 +1,90 @@
+"""Where a server that is asked for a model may send us on to."""
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from typing import Protocol
+from urllib.parse import urljoin, urlsplit
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class RefusedRedirect(Exception):  # noqa: N818 - a reason, told as part of an error
+    """A server sends us on to where we do not go; the message says why."""
+
+
+class Response(Protocol):
+    """What is needed of an answer, whichever library brought it."""
+
+    @property
+    def has_redirect_location(self) -> bool:
+        """Whether the answer sends us on."""
+        ...
+
+    @property
+    def headers(self) -> "Headers":
+        """The headers of the answer."""
+        ...
+
+    @property
+    def url(self) -> object:
+        """What was asked for."""
+        ...
+
+
+class Headers(Protocol):
+    """The headers of an answer."""
+
+    def __getitem__(self, name: str, /) -> str:
+        """Return the value of a header."""
+        ...
+
+
+def refuse_unsafe(response: Response) -> None:
+    """Look at an answer before it is followed. Raises `RefusedRedirect`."""
+    if response.has_redirect_location:
+        asked = str(response.url)
+        check(asked, urljoin(asked, response.headers["location"]))
+
+
+def check(asked: str, led_to: str) -> None:
+    """Say whether one address may lead to another. Raises `RefusedRedirect`.
+
+    To another server it may, as models come from: what proves who we are is not sent there. But
+    not from an encrypted one to one that is not, and not to what is only near: this computer, its
+    network, the services of a cloud for its own machines. Who asks there may ask on there.
+    """
+    try:
+        before, after = urlsplit(asked), urlsplit(led_to)
+        host, port = after.hostname or "", after.port
+    except ValueError:
+        raise RefusedRedirect("the server sends us on to what is no address") from None
+    if after.scheme not in ("http", "https") or not host:
+        raise RefusedRedirect("the server sends us on to what is no address of the web")
+    if before.scheme == "https" and after.scheme != "https":
+        raise RefusedRedirect("the server sends us from an encrypted address to one that is not")
+    if after.username is not None or after.password is not None:
+        raise RefusedRedirect("the server sends us on with a name or a password of its own")
+    if any(_is_of_machines(address) for address in _addresses(host, port)):
+        raise RefusedRedirect("the server sends us on to an address that is for machines only")
+    if _is_near(host, port) and not _is_near(before.hostname or "", before.port):
+        raise RefusedRedirect("the server sends us on to this computer or its network")
+
+
+def _is_near(host: str, port: int | None) -> bool:
+    return any(not address.is_global for address in _addresses(host, port))
+
+
+def _is_of_machines(address: _Address) -> bool:
+    return address.is_link_local or address.is_multicast or address.is_unspecified
+
+
+def _addresses(host: str, port: int | None) -> Iterator[_Address]:
+    """Yield what a name stands for; nothing for one that nobody here knows, as behind a proxy."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return
+    for *_, place in found:
+        address = ipaddress.ip_address(str(place[0]).partition("%")[0])
+        yield getattr(address, "ipv4_mapped", None) or address

@@ -1,0 +1,127 @@
+"""What the commands print of threads, files and errors: nothing of it moves a terminal."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from koel_tui import paths
+from koel_tui.cli.main import run
+from koel_tui.logs import MAX_CHARACTERS, SafeFormatter
+from koel_tui.protocol import ChatState, Message, ToolCall
+from koel_tui.storage import JsonFileStorage
+from koel_tui.storage.search_text import MAX_CHARACTERS as LONGEST_SEARCH
+from tests.cli.commands import Threads
+from tests.hostile import EVERYTHING, HOSTILE
+from tests.tally import Tally
+
+WORST = f"<{EVERYTHING}>"
+CHARACTERS = len(HOSTILE)
+
+
+@pytest.fixture
+def thread() -> str:
+    """The id of a thread in which everything is hostile."""
+    storage = JsonFileStorage(paths.threads_dir())
+    call = ToolCall("c", WORST, WORST)
+    state = ChatState(
+        messages=(
+            Message("u", "user", f"storm {WORST}"),
+            Message("a", "assistant", f"said {WORST}", reasoning=WORST, tool_calls=(call,)),
+            Message("t", "tool", WORST, tool_call_id="c"),
+        )
+    )
+    asyncio.run(storage.save(f"id {WORST}", state))
+    asyncio.run(storage.update_meta(f"id {WORST}", title=f"title {WORST}", model=WORST))
+    return f"id {WORST}"
+
+
+def harmless(*said: str) -> None:
+    for text in said:
+        assert not set(text) & set(HOSTILE) - {"\x1b"}, [c for c in HOSTILE if c in text]
+        assert "\x1b" not in text.replace("\x1b[1m", "").replace("\x1b[0m", "")  # bold, our own
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",), ("list", "--trash"), ("list", "--json"), ("show", "ID"),
+        ("search", "storm"), ("search", "storm", "--json"), ("search", f"none{WORST}"),
+        ("show", f"none {WORST}"), ("rename", "ID", f"new {WORST}"), ("rename", f"no {WORST}", "x"),
+        ("delete", "ID"), ("delete", f"no {WORST}"), ("restore", f"no {WORST}"),
+        ("import", f"/none/{WORST}"), ("export", "ID", "--output", f"/none/{WORST}"),
+        ("export", "ID", "--output", "."), ("export", "ID", "--format", f"no {WORST}"),
+        (f"no {WORST}",), ("list", f"--no {WORST}"),
+    ],
+    ids=lambda words: " ".join(words)[:20],
+)  # fmt: skip
+def test_input_b6_what_the_commands_for_threads_print_is_harmless(
+    words: tuple[str, ...], thread: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, tally: Tally,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    given = [thread if word == "ID" else word for word in words]
+    run(["threads", *(word.replace("\0", "") if word != thread else word for word in given)])
+    said = capsys.readouterr()
+    harmless(said.out, said.err)
+    for path in tmp_path.iterdir():
+        assert path.name.isprintable()
+    tally("B6", tried=CHARACTERS)
+
+
+@pytest.mark.parametrize(
+    "words", [["--model", WORST], ["ask", "hi", "--model", WORST], ["models", "pull", WORST],
+              ["models", "check", WORST], ["config", WORST], [f"--{WORST}"]],
+    ids=lambda words: " ".join(words)[:14],
+)  # fmt: skip
+def test_input_b6_what_is_said_of_bad_words_is_harmless(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    tally: Tally,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115, PTH123 - for one test
+    run([word.replace("\0", "") for word in words])
+    said = capsys.readouterr()
+    assert said.err
+    harmless(said.out, said.err)
+    tally("B6", tried=CHARACTERS)
+
+
+def test_a_record_of_the_log_has_an_end() -> None:
+    record = logging.LogRecord("n", logging.INFO, "p", 1, "%s", ("x" * 10 * MAX_CHARACTERS,), None)
+    line = SafeFormatter("%(message)s").format(record)
+    assert len(line) < MAX_CHARACTERS + 100 and line.endswith("… (163,840 characters)")
+
+
+def test_a_search_has_an_end(threads: Threads, thread: str) -> None:
+    said = threads("search", "word " * (LONGEST_SEARCH // 4))
+    assert said.code == 2 and "1,000 characters are the most" in said.err
+
+
+# Files that are exported
+
+
+@pytest.mark.parametrize("how", ["to nothing", "to a file", "to a directory's file", "a circle"])
+@pytest.mark.parametrize("forced", [False, True])
+def test_input_b9_an_export_never_follows_a_link(
+    how: str, forced: bool, thread: str, threads: Threads, tmp_path: Path, tally: Tally
+) -> None:
+    mine, link = tmp_path / "mine", tmp_path / "link.md"
+    if how == "to a file":
+        mine.write_text("mine")
+    elif how == "to a directory's file":
+        mine.mkdir()
+        mine = mine / "file"
+        mine.write_text("mine")
+    link.symlink_to(link if how == "a circle" else mine)
+    said = threads("export", thread, "--output", str(link), *(["--force"] if forced else []))
+    if forced:
+        assert said.code == 0 and not link.is_symlink() and "storm" in link.read_text()
+    else:
+        assert said.code == 2 and "is there already" in said.err and link.is_symlink()
+    if how == "to nothing" or how == "a circle":
+        assert not mine.exists()
+    else:
+        assert mine.read_text() == "mine"
+    tally("B9", tried=1)

@@ -1,0 +1,199 @@
+"""Hostile chat templates: nothing of them is run, and none takes all time or memory."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from koel_tui.engine import ChatMessage, EngineError
+from koel_tui.engine.native import sandbox
+from koel_tui.engine.native import template as module
+from koel_tui.engine.native.template import ChatTemplate
+from tests.tally import Tally
+
+HELLO = [ChatMessage("user", "hello")]
+MEGABYTE = 1024 * 1024
+
+ESCAPES = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ messages.append(1) }}",
+    "{{ messages.clear() }}",
+    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ self._TemplateReference__context.environment.loader.x }}",
+    "{{ lipsum.__globals__['os'].system('id') }}",
+    "{{ raise_exception.__globals__['sys'].exit() }}",
+    "{{ strftime_now.__closure__[0] }}",
+    "{{ '{0.__class__.__mro__}'.format(1) }}",
+    "{{ ''|attr('__class__')|attr('__mro__') }}{{ (''|attr('__class__')).mro() }}",
+    "{{ joiner.__init__['__globals__']['__builtins__']['open']('/etc/passwd').read() }}",
+    "{{ request.application.__globals__ }}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}{{ os.getcwd() }}",
+    "{% extends '/etc/passwd' %}",
+]
+ENDLESS = [
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+    "{% set ns = namespace(n=10) %}{% for i in range(9) %}{% set ns.n = ns.n ** 10 %}{% endfor %}",
+    "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
+    "{% set m = namespace(x=[1]) %}{% for i in range(60) %}{% set m.x = [m.x, m.x] %}{% endfor %}"
+    "{{ n.x == m.x }}",
+    "{{ (range(99999) | list | string * 99) | wordwrap(1) | length }}",
+]
+BOMBS = [
+    "{{ 'x' * 10**10 }}",
+    "{{ [0] * 10**10 }}",
+    "{{ '%5000000000d' % 1 }}",
+    "{{ '{:>5000000000}'.format(1) }}",
+    "{{ 'x' | center(5000000000) }}",
+    "{{ 'x'.ljust(5000000000) }}",
+    "{{ messages | tojson(indent=999999999) }}",
+    "{{ (5).to_bytes(5000000000, 'big') }}",
+    "{{ range(10**9) | list }}",
+    "{{ lipsum(n=99999999) }}",
+    "{% set n = namespace(x='xx') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
+    "{{ n.x }}",
+    "{% set x %}{% for i in range(99999) %}{{ 'x' * 99999 }}{% endfor %}{% endset %}{{ x }}",
+    "{% for i in range(99999) %}hello {% endfor %}",
+    "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+    "{{ " + "not " * 50_000 + "1 }}",
+    "{{ 1" + " + 1" * 50_000 + " }}",
+    "{% if 1 %}" * 5000 + "{% endif %}" * 5000,
+    "{% if a %}" + "{% elif a %}" * 20_000 + "{% endif %}",
+    "x" * (module.SOURCE_LIMIT + 1),
+]
+
+
+def rendered(source: str) -> str:
+    """Return what a template makes of a greeting."""
+    template = ChatTemplate(source, model="tiny", bos="<s>", eos="</s>")
+    try:
+        return template.render(HELLO)
+    finally:
+        template.close()
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Path]:
+    """A file that is not there as long as nobody has run anything."""
+    path = tmp_path / "canary"
+    yield path
+    assert not path.exists()
+
+
+def spent() -> float:
+    """How many seconds of a processor the processes that have ended took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize("source", ESCAPES)
+def test_input_b4_a_template_cannot_leave_its_sandbox(
+    source: str, canary: Path, tally: Tally
+) -> None:
+    with pytest.raises(EngineError, match="template of tiny"):
+        rendered(source.replace("'id'", f"'touch {canary}'"))
+    tally("B4", tried=1)
+
+
+@pytest.mark.parametrize("source", [*ENDLESS, *BOMBS], ids=lambda source: source[:50])
+@pytest.mark.timeout(30)
+def test_input_b4_a_template_cannot_take_all_time_or_memory(source: str, tally: Tally) -> None:
+    before = spent()
+    with pytest.raises(EngineError, match=r"template of tiny (failed|cannot be read)"):
+        rendered(source)
+    assert spent() - before < sandbox.CPU_LIMIT_S + 1  # it starts as well
+    tally("B4", tried=1)
+
+
+@pytest.mark.parametrize(
+    "way", ["open(canary, 'w')", "open('/etc/passwd')", "import socket; socket.socket()"]
+)
+def test_input_b4_broken_out_it_could_open_nothing(way: str, canary: Path, tally: Tally) -> None:
+    """Beyond Jinja's sandbox the process has no files left to take."""
+    script = (
+        "import socket\nfrom koel_tui.engine.native import sandbox\n"
+        f"canary = {str(canary)!r}\nsandbox._close_off()\n"
+    )
+    closed = subprocess.run(
+        [sys.executable, "-c", script + way], capture_output=True, text=True, timeout=30
+    )
+    assert closed.returncode and "Too many open files" in closed.stderr
+    tally("B4", tried=1)
+
+
+def test_input_b4_what_a_template_says_to_a_terminal_is_only_read_by_the_model(
+    tally: Tally,
+) -> None:
+    assert rendered("{{ '\x1b]0;owned\x07' }}hello") == "\x1b]0;owned\x07hello"
+    with pytest.raises(EngineError) as raised:
+        rendered("{{ raise_exception('\x1b]0;owned\x07') }}")
+    assert "template of tiny" in str(raised.value)  # every place that shows it makes it safe
+    tally("B4", tried=2)
+
+
+WEIGH = """
+import json, resource, sys
+from koel_tui.engine import ChatMessage, EngineError
+from koel_tui.engine.native.template import ChatTemplate
+
+for source in json.load(sys.stdin):
+    try:
+        ChatTemplate(source, model="tiny", bos="", eos="").render([ChatMessage("user", "hello")])
+    except EngineError:
+        pass
+# Of this process itself the kernel also counts what it was forked from: the whole test run.
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def weight(*sources: str) -> int:
+    """Return how many bytes the largest of the processes of these templates has had."""
+    done = subprocess.run(
+        [sys.executable, "-c", WEIGH],
+        input=json.dumps(sources),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    return int(done.stdout) * 1024
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not enforce RLIMIT_DATA")
+def test_input_b4_bombs_stay_small(tally: Tally) -> None:
+    assert weight(*BOMBS) - weight("hello") < 64 * MEGABYTE
+    tally("B4", tried=len(BOMBS))
+
+
+def test_a_template_as_long_as_any_has_the_memory_it_needs() -> None:
+    block = (
+        "{% if messages[0].role == 'user' and x is not defined %}{{ bos_token + 'a' }}{% endif %}"
+    )
+    assert rendered("{{ 'b' }}" + block * (64 * 1024 // len(block))).startswith("b<s>a")
+
+
+def test_input_b4_one_that_reached_a_limit_renders_the_next_conversation() -> None:
+    made = ChatTemplate(
+        "{% for m in messages if m.content == 'work' %}{% for a in range(99999) %}"
+        "{% for b in range(99999) %}{% endfor %}{% endfor %}{% endfor %}done",
+        model="tiny", bos="", eos="",
+    )  # fmt: skip
+    with pytest.raises(EngineError, match="takes too long"):
+        made.render([ChatMessage("user", "work")])
+    assert made.render(HELLO) == "done"
+    made.close()
+
+
+def test_input_b4_the_text_of_an_error_is_short() -> None:
+    with pytest.raises(EngineError) as caught:
+        rendered("{{ raise_exception('x' * 99999) }}")
+    assert len(str(caught.value)) < 1000

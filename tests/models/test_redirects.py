@@ -1,0 +1,112 @@
+"""Servers that send us on: followed without what proves who we are, or not at all."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import close_session
+
+from koel_tui.models.download import Download
+from koel_tui.models.hub import BrokenOffError, DownloadError, Hub
+from koel_tui.models.redirects import RefusedRedirect, check
+from tests.models.gguf_file import gguf_bytes
+from tests.models.hub_server import HubServer
+from tests.tally import Tally
+
+REPO = "owner/model-GGUF"
+FILES = {"m-Q4_K_M.gguf": gguf_bytes(5000)}
+STATUSES = (301, 302, 303, 307, 308)
+CANARY = "hf_canary"
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HubServer, HubServer]]:
+    """The server that is asked, and another."""
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    close_session()
+    with HubServer(dict(FILES)) as asked, HubServer(dict(FILES)) as other:
+        yield asked, other
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_input_b11_another_server_gets_neither_the_token_nor_a_body(
+    servers: tuple[HubServer, HubServer], tmp_path: Path, status: int, tally: Tally
+) -> None:
+    asked, other = servers
+    asked.moved = (status, other.url)
+    path = Download(tmp_path, Hub(asked.url), waits_s=()).pull(REPO)
+    assert path.read_bytes() == FILES[path.name]
+    assert set(asked.tokens) == {f"Bearer {CANARY}"}, "else this tests nothing"
+    assert len(other.tokens) == 2 and set(other.tokens) == {None}
+    assert set(other.lengths) <= {None, "0"}
+    tally("B11", tried=2)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("http://169.254.169.254/latest/meta-data/", "machines only"),
+        ("http://2852039166/", "machines only"),
+        ("http://[::ffff:169.254.169.254]/", "machines only"),
+        ("http://0.0.0.0/", "machines only"),
+        ("file:///etc/passwd/", "no address of the web"),
+        ("ftp://127.0.0.1/", "no address of the web"),
+        ("http://user:secret@127.0.0.1:9/", "a password of its own"),
+    ],
+)
+def test_input_b11_where_nobody_is_sent_we_do_not_go(
+    servers: tuple[HubServer, HubServer], tmp_path: Path, place: str, why: str, status: int,
+    tally: Tally,
+) -> None:  # fmt: skip
+    asked, _ = servers
+    download = Download(tmp_path, Hub(asked.url), waits_s=(30,))
+    (file,) = download.hub.model(REPO)
+    asked.moved = (status, place)
+    began = time.monotonic()
+    for ask in (lambda: download.pull(REPO), lambda: download.hub.opened(file, 0).__enter__()):
+        with pytest.raises(DownloadError, match=why) as refused:
+            ask()
+        assert not isinstance(refused.value, BrokenOffError), "it would be tried again"
+        assert "secret" not in str(refused.value) and "Check HF_ENDPOINT" in str(refused.value)
+    assert time.monotonic() - began < 10
+    tally("B11", tried=2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "led_to"),
+    [
+        ("https://hub.example/m", "http://hub.example/m"),
+        ("https://hub.example/m", "http://cdn.example/m"),
+        ("https://8.8.8.8/m", "https://127.0.0.1/m"),
+        ("https://8.8.8.8/m", "https://[::1]/m"),
+        ("https://8.8.8.8/m", "https://localhost/m"),
+        ("https://8.8.8.8/m", "https://10.0.0.1/m"),
+        ("https://8.8.8.8/m", "https://192.168.1.1:8443/m"),
+        ("https://8.8.8.8/m", "https://[fd00::1]/m"),
+        ("https://8.8.8.8/m", "https://0x7f000001/m"),
+        ("http://127.0.0.1/m", "http://[fe80::1]/m"),
+        ("http://127.0.0.1/m", "http://127.0.0.1:port/m"),
+        ("http://127.0.0.1/m", "http:///m"),
+    ],
+)
+def test_input_b11_addresses_that_lead_to_nowhere_good(
+    asked: str, led_to: str, tally: Tally
+) -> None:
+    with pytest.raises(RefusedRedirect):
+        check(asked, led_to)
+    tally("B11", tried=1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "led_to"),
+    [
+        ("https://8.8.8.8/m", "https://8.8.4.4/m"),
+        ("http://8.8.8.8/m", "https://8.8.8.8/m"),
+        ("http://127.0.0.1:1/m", "http://127.0.0.1:2/m"),
+        ("https://8.8.8.8/m", "https://nobody-knows.invalid/m"),
+    ],
+)
+def test_where_models_come_from_we_go(asked: str, led_to: str) -> None:
+    check(asked, led_to)

@@ -1,0 +1,55 @@
+"""What every place that shows text of others is tried with, and how it is looked at.
+
+What is looked at are the strips before the belt: each sink has to be harmless by itself.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.hostile import EVERYTHING, HOSTILE, PARTS
+from tests.tally import Tally
+from tests.ui.window import Window
+
+WORST = f"<{EVERYTHING}>"
+SIZE = (120, 60)
+TEXTS = [
+    pytest.param(WORST, id="everything"),
+    *(pytest.param(f"<{part}>", id=f"U+{ord(part[0]):04X}", marks=pytest.mark.slow)
+      for part in PARTS),
+]  # fmt: skip
+"""All at once; and piece by piece, for places that show no more than a few characters."""
+
+Harmless = Callable[[Window | str], None]
+
+
+def raw(window: Window) -> str:
+    """Return all text on all screens, as it goes to the belt."""
+    return "".join(
+        segment.text
+        for screen in window.app.screen_stack
+        for strip in screen._compositor.render_strips()
+        for segment in strip
+    )
+
+
+def assert_harmless(window: Window) -> None:
+    assert not set(raw(window)) & set(HOSTILE)
+
+
+@pytest.fixture(params=TEXTS)
+def worst(request: pytest.FixtureRequest) -> str:
+    """Text with what may not reach a terminal."""
+    return str(request.param)
+
+
+@pytest.fixture
+def harmless(worst: str, tally: Tally) -> Harmless:
+    """Look at a sink that shows `worst` now, and count its characters."""
+
+    def look(shown: Window | str) -> None:
+        text = shown if isinstance(shown, str) else raw(shown)
+        assert not set(text) & set(HOSTILE), [repr(c) for c in HOSTILE if c in text]
+        tally("B6", tried=len(set(worst) & set(HOSTILE)))
+
+    return look

@@ -1,0 +1,187 @@
+"""Limits of the window: what is too much is said, and nothing of it is lost."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input, Static
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import MemoryStorage
+from koel_tui.ui import desk, limits
+from koel_tui.ui.history_file import MAX_ENTRIES, HistoryFile
+from koel_tui.ui.memory import Memory
+from koel_tui.ui.open_tabs import MOST_TABS, OpenTab, OpenTabs, decode
+from koel_tui.ui.pastes import Draft
+from koel_tui.ui.tabs_file import TabsFile
+from tests.ui.window import Window, opened
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the limits of messages and queues such that a test reaches them."""
+    monkeypatch.setattr(limits, "MESSAGE_CHARACTERS", 5000)
+    monkeypatch.setattr(limits, "FIELD_CHARACTERS", 100)
+    monkeypatch.setattr(limits, "QUEUED", 3)
+
+
+def toasts(window: Window) -> list[str]:
+    return [str(toast.render()) for toast in window.app.screen.query("Toast").results(Static)]
+
+
+async def told(window: Window, text: str) -> None:
+    await window.until(lambda: any(text in toast for toast in toasts(window)), text)
+
+
+@pytest.mark.usefixtures("small")
+async def test_a_message_that_is_too_long_is_given_back_whole() -> None:
+    async with opened(size=(120, 24)) as window:
+        for letter in "ab":
+            await window.type(letter * 4000)
+        await window.press("enter")
+        await window.reads("The message has 8,000 characters, and 5,000 is the most.")
+        assert window.prompt.whole_text == "a" * 4000 + "b" * 4000
+        assert window.agent.turns == []
+        await window.press("backspace", "enter")
+        await window.until(lambda: bool(window.agent.turns))
+        assert window.agent.turns[0].prompt == "a" * 4000
+
+
+@pytest.mark.usefixtures("small")
+async def test_a_paste_that_is_too_long_is_not_pasted_and_said() -> None:
+    async with opened(size=(120, 24)) as window:
+        await window.type("before ")
+        await window.type("x" * 5001)
+        await told(window, "What was pasted has 5,001 characters, and 5,000 is the most.")
+        await window.type("after")
+        await window.prompts("before after")
+        await window.press("ctrl+o")
+        await window.sees("esc leaves")
+        await window.type("y" * 101)
+        await told(window, "What was pasted has 101 characters, and 100 is the most.")
+        assert window.app.screen.query_one(Input).value == ""
+
+
+@pytest.mark.usefixtures("small")
+async def test_a_full_queue_takes_no_more_and_gives_back() -> None:
+    async with opened(size=(120, 24)) as window:
+        turn = await window.ask("first")
+        for number in range(4):
+            await window.type(f"waits {number}")
+            await window.press("enter")
+        await window.reads("3 messages wait here already.")
+        await window.prompts("waits 3")
+        assert window.app._desk.active.queue == ["waits 0", "waits 1", "waits 2"]
+        turn.finish()
+        await window.until(lambda: len(window.agent.turns) == 2)
+
+
+async def test_only_so_many_tabs_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "TABS", 3)
+    storage = MemoryStorage()
+    for name in "abc":
+        await storage.save(name, ChatState(messages=(Message("u", "user", f"said {name}"),)))
+    async with opened(size=(120, 24), storage=storage) as window:
+        for name in "12":
+            (await window.ask(name)).finish()
+            await window.until(lambda: not window.app._desk.active.busy)
+            await window.press("ctrl+n")
+        await window.has_tabs("1 1", "2 2", "3 New thread")
+        await window.type("a draft")
+        await window.press("ctrl+n")
+        await told(window, "3 tabs are open, which is the most. Close one first.")
+        for key, panel in (("alt+s", "Side by side"), ("ctrl+o", "Saved threads")):
+            window.app.clear_notifications()
+            await window.press(key)
+            await window.sees(panel)
+            if key == "ctrl+o":
+                await window.type("said c")
+                await window.misses("said a")
+            await window.press("enter")
+            await told(window, "3 tabs are open")
+            await window.until(lambda: len(window.app.screen_stack) == 1)
+        await window.prompts("a draft")
+        assert len(window.tabs) == 3
+
+
+async def test_a_closed_tab_stays_to_be_reopened_while_there_is_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened(size=(120, 24)) as window:
+        await window.type("kept")
+        await window.press("alt+w")
+        await window.prompts("")
+        monkeypatch.setattr(desk, "TABS", 1)
+        await window.type("other")
+        await window.press("alt+shift+w")
+        await told(window, "1 tabs are open")
+        monkeypatch.setattr(desk, "TABS", 2)
+        await window.press("alt+shift+w")
+        await window.prompts("kept")
+
+
+async def test_of_very_many_notices_the_newest_are_shown() -> None:
+    async with opened(size=(120, 40)) as window:
+        for number in range(50):
+            window.app._tell(f"notice {number}")
+        await told(window, "notice 49")
+        await window.until(lambda: len(toasts(window)) == limits.TOLD)
+        assert "notice 44" in toasts(window)[0]
+
+
+def test_a_list_of_tabs_that_is_too_long_is_put_aside(tmp_path: Path) -> None:
+    tabs = tuple(OpenTab(None, "", Draft(f"draft {n}")) for n in range(MOST_TABS + 1))
+    (tmp_path / "tabs-1.json").write_bytes(OpenTabs(tabs).encode())
+    file = TabsFile(tmp_path)
+    assert file.open() == OpenTabs()
+    assert "1001 tabs, and 1000 is the most" in file.problems[0] and "kept as" in file.problems[0]
+    (aside,) = tmp_path.glob("*.damaged")
+    assert b"draft 1000" in aside.read_bytes()
+    file.close()
+    assert len(decode(OpenTabs(tabs[:-1]).encode()).tabs) == MOST_TABS
+
+
+def test_a_file_of_tabs_that_is_too_large_is_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("koel_tui.ui.tabs_file.MAX_BYTES", 1000)
+    (tmp_path / "tabs-1.json").write_bytes(b" " * 1001)
+    file = TabsFile(tmp_path)
+    assert file.open() == OpenTabs()
+    assert "is larger than 0 KB" in file.problems[0]
+    file.close()
+
+
+def test_of_a_history_that_others_made_long_the_end_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b'{"text": "%s"}\n' % (b"x" * 1000) * 3000 + b'{"text": "new"}\n')
+    history = HistoryFile(path)
+    assert len(history.read()) == MAX_ENTRIES and history.read()[-1] == Draft("new")
+    history.append(Draft("newest"))
+    assert path.stat().st_size < 1_000_000
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["history.jsonl", "tabs-1.json"])
+async def test_a_pipe_where_a_file_was_is_told_and_not_waited_for(
+    tmp_path: Path, name: str
+) -> None:
+    os.mkfifo(tmp_path / name)
+    problems: list[str] = []
+    memory = Memory(tmp_path, problems.append)
+    await asyncio.wait_for(memory.tabs(), 5)
+    await asyncio.wait_for(memory.history(), 5)
+    await memory.close(OpenTabs())
+    assert len(problems) == 1 and "not a plain file" in problems[0]
+
+
+@pytest.mark.slow
+async def test_a_prompt_of_the_most_there_may_be_is_sent() -> None:
+    async with opened() as window:
+        await window.type("x" * limits.MESSAGE_CHARACTERS)
+        await window.until(lambda: window.prompt.text.startswith("[pasted"))
+        await window.press("enter")
+        await window.until(lambda: bool(window.agent.turns))
+        assert window.agent.turns[0].prompt == "x" * limits.MESSAGE_CHARACTERS
+        window.agent.turns[0].finish()

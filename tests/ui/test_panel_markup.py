@@ -1,0 +1,190 @@
+"""Any text of the characters that are markup elsewhere: in a panel it is shown as it is."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from textual.app import App, ComposeResult
+from textual.content import Content
+from textual.style import Style
+from textual.widgets import OptionList, Static, Tab
+
+from koel_tui.protocol import Message
+from koel_tui.storage.search import Hit
+from koel_tui.text import safe_line
+from koel_tui.ui import picker
+from koel_tui.ui.edge import Edge
+from koel_tui.ui.entries import Entry, Row
+from koel_tui.ui.fetching import Progress
+from koel_tui.ui.file_picker import FilePicker
+from koel_tui.ui.fold import FoldView
+from koel_tui.ui.hits import TextHit, excerpt, option_of
+from koel_tui.ui.info import Info, info_text
+from koel_tui.ui.links import checked
+from koel_tui.ui.model_choices import ModelChoice
+from koel_tui.ui.model_panel import news_of
+from koel_tui.ui.panels import LinkChoice, QueuedChoice
+from koel_tui.ui.preview import preview
+from koel_tui.ui.question import Question
+from koel_tui.ui.roles import Role
+from koel_tui.ui.saved import SavedThread
+from koel_tui.ui.settings_list import Setting
+from koel_tui.ui.status import Status
+from koel_tui.ui.tabbar import Label, TabBar
+from koel_tui.ui.thread_panel import RoleChoice
+from koel_tui.ui.visitor import LinkDialog
+from tests.tally import Tally
+
+WIDE = 400
+COUNTS = [pytest.param(60, id="60"), pytest.param(2000, id="2000", marks=pytest.mark.slow)]
+markup = st.text("[]\\/@$=#'\"", min_size=1, max_size=24)
+
+
+def hit(text: str) -> Hit:
+    """Return a hit with every second character found."""
+    spans = tuple((n, n + 1) for n in range(0, len(text), 2))
+    return Hit("t", text, "m", "user", text, spans, datetime.now(UTC))
+
+
+def prompt_of(line: TextHit) -> Content:
+    shown = option_of(line, WIDE).prompt
+    assert isinstance(shown, Content)
+    return shown
+
+
+def listed(title: str, aside: str) -> Content:
+    return picker.line_of(title, aside, WIDE)
+
+
+def setting(text: str) -> Setting:
+    return Setting("system", text, "", text, "", None)
+
+
+SINKS: dict[str, Callable[[str], Content]] = {
+    "status": lambda text: Status(activity=text, saved=text, model=text).render(WIDE),
+    "alarm": lambda text: Status(activity=text, alarm=text).render(WIDE),
+    "list of threads": lambda text: listed(text, SavedThread("t", "", mark=text).aside),
+    "damaged thread": lambda text: listed(text, SavedThread("t", "", damage=text).brief),
+    "list of models": lambda text: listed(ModelChoice(text).title, text),
+    "list of roles": lambda text: listed(text, RoleChoice(Role(text, text)).aside),
+    "list of settings": lambda text: listed(setting(text).title, setting(text).aside),
+    "list of links": lambda text: listed(LinkChoice(text, text, text).title, text),
+    "queue": lambda text: listed(QueuedChoice(text).title, ""),
+    "hit in the list": lambda text: prompt_of(TextHit(SavedThread("t", text), hit(text))),
+    "excerpt": lambda text: excerpt(hit(f"a{text}"), WIDE),
+    "preview": lambda text: preview([Message("m", "user", text), Message("n", "user", text)]),
+    "preview of a hit": lambda text: preview([Message("m", "user", text)], hit(text)),
+    "figures": lambda text: info_text(Info(model=text, memory=text, now=text), WIDE),
+    "a download": lambda text: news_of(Progress("asking", text), WIDE),
+}
+"""What makes content of a text: of lists, panels and lines."""
+
+
+def words(text: str) -> str:
+    return "".join(text.split())
+
+
+def bound(content: Content) -> bool:
+    """Say whether anything happens when the content is clicked."""
+    return any(isinstance(span.style, Style) and bool(span.style.meta) for span in content.spans)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_input_b7_what_panels_are_made_of_takes_nothing_for_markup(
+    count: int, tally: Tally
+) -> None:
+    tried: list[str] = []
+
+    @settings(max_examples=count)
+    @given(markup)
+    def check(text: str) -> None:
+        line = safe_line(text)
+        for name, content_of in SINKS.items():
+            content = content_of(text)
+            assert words(line) in words(content.plain), name
+            assert not bound(content), name
+            assert "[" not in str({span.style for span in content.spans}), name
+            tried.append(name)
+
+    check()
+    tally("B7", tried=len(tried))
+
+
+class Panels(App[None]):
+    """Widgets that show one text each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files, self.edge, self.options = FilePicker(), Edge("below"), OptionList()
+        self.fold, self.bar = FoldView(Entry("f", "call", "", note="note")), TabBar(Label("t", "t"))
+
+    def compose(self) -> ComposeResult:
+        yield from (self.bar, self.files, self.edge, self.fold, self.options)
+
+    async def show(self, text: str) -> Iterator[str]:
+        """Show a text everywhere, and return what stands there."""
+        self.files.show([text.replace("/", "|")], 0, "hint")
+        self.edge.show([Row("error", text), Row("queued", text, "app.queue")])
+        await self.fold.show(Entry("f", "call", text, note=text))
+        await self.bar.show_labels([Label("t", text)], "t")
+        self.options.clear_options().add_option(listed(text, text))
+        return iter(
+            [plain(self.edge), plain(self.fold.query_one(".headline", Static)),
+             plain(self.bar.query_one(Tab)), str(self.options.options[0].prompt)]
+        )  # fmt: skip
+
+
+def plain(widget: Static | Tab) -> str:
+    shown = widget.render()
+    assert isinstance(shown, Content)
+    return shown.plain
+
+
+def actions(app: App[Any]) -> set[str]:
+    """Return what the screen does when it is clicked, scrollbars and our own rows left out."""
+    found = set()
+    for strip in app.screen._compositor.render_strips():
+        for segment in strip:
+            meta = segment.style.meta if segment.style is not None else {}
+            found |= {str(value) for key, value in meta.items() if key.startswith("@")}
+    return found - {"grab", "scroll_up", "scroll_down", "app.queue"}
+
+
+def texts(count: int) -> list[str]:
+    """Return so many texts that hypothesis makes."""
+    made: list[str] = []
+    settings(max_examples=count)(given(markup)(lambda text: made.append(text)))()
+    return made
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.timeout(600)
+async def test_input_b7_widgets_take_nothing_for_markup(count: int, tally: Tally) -> None:
+    app = Panels()
+    async with app.run_test(size=(WIDE, 40)) as pilot:
+        for number, text in enumerate(texts(count)):
+            for shown in await app.show(text):
+                assert words(safe_line(text, 22))[:20] in words(shown)
+            if not number % 20:
+                await pilot.pause()
+                assert not actions(app)
+    tally("B7", tried=count * 5)
+
+
+@pytest.mark.parametrize(
+    "text", ["[/x]", "[@click=app.quit]x[/]", "[bold]b[/bold]", "[[", "\\[", "[", "[$x='#'", "]/@"]
+)
+async def test_input_b7_questions_take_nothing_for_markup(text: str, tally: Tally) -> None:
+    link = checked(f"https://example.org/?{text.replace(chr(92), '')}")
+    app = App[None]()
+    async with app.run_test(size=(120, 30)) as pilot:
+        for screen in (Question("Sure?", text, "does"), LinkDialog(link)):
+            await app.push_screen(screen)
+            await pilot.pause()
+            shown = [plain(each) for each in screen.query(Static)]
+            assert (text if isinstance(screen, Question) else link.url) in "".join(shown)
+            assert not actions(app)
+    tally("B7", tried=2)
