@@ -63,7 +63,8 @@ def test_two_tabs_answered_saved_and_resumed() -> None:
 
     with Terminal(FIRST, environment=environment) as terminal:
         tail = story.split()[-1]
-        terminal.until(lambda screen: tail in screen and "saved" in screen and "ctx 0/" in screen)
+        terminal.until(lambda screen: tail in screen and "saved" in screen and "/8.2k" in screen)
+        assert "ctx 0/" not in terminal.text, "what the thread takes of the window is forgotten"
         terminal.ask(FOLLOW_UP)
         terminal.until(lambda _: "⌛" in terminal.label_row)
         terminal.until(lambda screen: "⌛" not in screen and "saved" in screen, seconds=90)
