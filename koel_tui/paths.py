@@ -1,6 +1,7 @@
 """Where things live. Nothing else in the program asks platformdirs or builds these paths."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import platformdirs
@@ -50,6 +51,15 @@ def state_dir() -> Path:
 def cache_dir() -> Path:
     """Return the directory of what can be made again: indexes and snapshots."""
     return platformdirs.user_cache_path(_APP, appauthor=False)
+
+
+def recovery_dirs() -> tuple[Path, ...]:
+    """Return where text goes that cannot be saved in its place, the best first.
+
+    The last may be emptied when the computer starts, but is on another disk more often than not.
+    """
+    shared = Path(tempfile.gettempdir()) / f"{_APP}-recovery-{os.getuid()}"
+    return (state_dir() / "recovery", data_dir() / "recovery", shared)
 
 
 def log_file() -> Path:

@@ -1,5 +1,6 @@
 """The window from its first paint to its last save."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -20,6 +21,7 @@ from koel_tui.ui.keymap import KeyMap
 from koel_tui.ui.keys import KEYS, bindings
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
 from koel_tui.ui.pastes import joined
+from koel_tui.ui.recovery import Returned, bring_back, place, remove
 from koel_tui.ui.saved import told_of_conflicts
 from koel_tui.ui.themes import OwnThemes
 
@@ -191,7 +193,9 @@ class KoelApp(ConversingApp):
             await backend.close()
             return
         if backend is not None:
+            returned = await bring_back(backend)
             self._desk.connect(backend)
+            await self._take_back(returned)
             await self._show_active()  # its thread can be read now
             await self._look_at_saved(backend)
             await self._startup.load()
@@ -201,6 +205,17 @@ class KoelApp(ConversingApp):
             self._startup.index()
             await self._startup.empty_trash()
         self.changed(self._desk.active)
+
+    async def _take_back(self, returned: Returned) -> None:
+        """Give back what an earlier window could not save, and tell of it."""
+        place(returned, self._desk, self._pane.prompt.pastes, self._pane.give_back)
+        await self._memory.keep_now(self._open_tabs())
+        for problem in returned.problems:
+            self._tell(problem, "error")
+        if returned.words:
+            self._tell(returned.words)
+        if not self._memory.problem:
+            await asyncio.to_thread(remove, returned)
 
     async def _look_at_saved(self, backend: "Backend") -> None:
         """Open the thread asked for at the start, and tell of files that cannot be read."""
@@ -284,7 +299,9 @@ class KoelApp(ConversingApp):
     async def _save_and_exit(self, code: int) -> None:
         problem = await self._close()
         if problem:
-            self.exit(EXIT_SAVE_FAILED, EXIT_SAVE_FAILED, Text(safe_text(problem)))
+            # Not wrapped: a path in it can be copied.
+            message = Text(safe_text(problem), no_wrap=True, overflow="ignore")
+            self.exit(EXIT_SAVE_FAILED, EXIT_SAVE_FAILED, message)
         else:
             self.exit(code, code)
 

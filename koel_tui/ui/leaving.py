@@ -91,16 +91,19 @@ async def close_in_time(
         failed = f"The model did not end within {CLOSE_DEADLINE:.0f} seconds."
     except Exception as error:
         failed = str(error) or type(error).__name__
-    return _loss(backend, desk) or failed
+    return await _put_aside(backend, desk, memory, tabs) or failed
 
 
-def _loss(backend: "Backend | None", desk: "Desk") -> str:
-    if backend is None:
+async def _put_aside(
+    backend: "Backend | None", desk: "Desk", memory: "Memory", tabs: "OpenTabs"
+) -> str:
+    """Keep elsewhere what could not be saved; return what to say of it, empty when all is saved."""
+    if backend is not None:
+        backend.client.dispose()  # where the time was up before it came to that
+    unsaved = backend.client.unsaved if backend is not None else ()
+    unkept = not memory.holds(tabs) and (memory.problem or unsaved)
+    if not unsaved and not unkept:
         return ""
-    titles = {conversation.thread_id: conversation.title for conversation in desk.tabs}
-    lost = [(titles.get(s.thread_id, s.thread_id), s.save_error) for s in backend.client.unsaved]
-    if not lost:
-        return ""
-    names = ", ".join(repr(title) for title, _ in lost)
-    why = next((str(error) for _, error in lost if error), "it took too long")
-    return f"Not saved: {names}. {why}"
+    from koel_tui.ui.recovery import put_aside
+
+    return await put_aside(backend, desk, tabs if unkept else None)
