@@ -19,7 +19,13 @@ from koel_tui.ui.conversing import ConversingApp
 from koel_tui.ui.garbage import Garbage
 from koel_tui.ui.keymap import KeyMap
 from koel_tui.ui.keys import KEYS, bindings
-from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
+from koel_tui.ui.leaving import (
+    EXIT_SAVE_FAILED,
+    SIGNAL_EXIT,
+    Signals,
+    close_in_time,
+    kept_elsewhere,
+)
 from koel_tui.ui.pastes import joined
 from koel_tui.ui.recovery import Returned, bring_back, place, remove
 from koel_tui.ui.saved import told_of_conflicts
@@ -69,6 +75,7 @@ class KoelApp(ConversingApp):
         self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
+        self._left_behind: Backend | None = None
         self._signals = Signals(self._leave)
         self._garbage = Garbage()
         self._models = ModelChoosing(self, self._startup, self._tell, self._repaint)
@@ -99,7 +106,8 @@ class KoelApp(ConversingApp):
         """Give back the signals and the title, and save what an unforeseen end left unsaved."""
         self._attention.look_back()
         self._signals.release()
-        await self._close()
+        if problem := await self._close():
+            self.add_last_words(problem, EXIT_SAVE_FAILED)
         self._garbage.end()
 
     # What the user does
@@ -299,9 +307,7 @@ class KoelApp(ConversingApp):
     async def _save_and_exit(self, code: int) -> None:
         problem = await self._close()
         if problem:
-            # Not wrapped: a path in it can be copied.
-            message = Text(safe_text(problem), no_wrap=True, overflow="ignore")
-            self.exit(EXIT_SAVE_FAILED, EXIT_SAVE_FAILED, message)
+            self.exit(EXIT_SAVE_FAILED, EXIT_SAVE_FAILED, Text(safe_text(problem)))
         else:
             self.exit(code, code)
 
@@ -309,6 +315,10 @@ class KoelApp(ConversingApp):
         await self._background.close()
         await self._startup.fetch.close()
         backend, self._startup.backend = self._startup.backend, None
-        return await close_in_time(
-            backend, self._desk, self._memory, self._open_tabs(), self._actions
-        )
+        tabs = self._open_tabs()
+        if backend is None and self._left_behind is not None:  # somebody did not wait for the saving
+            return await kept_elsewhere(self._left_behind, self._desk, self._memory, tabs)
+        self._left_behind = backend
+        problem = await close_in_time(backend, self._desk, self._memory, tabs, self._actions)
+        self._left_behind = None
+        return problem

@@ -32,9 +32,13 @@ class Banner(Static):
         self._paint()
 
     def _paint(self) -> None:
-        lines = [f"✗ {self._trouble.what}", f"  {self._trouble.why}", f"  {self._trouble.advice}"]
+        lines = [self._trouble.what, self._trouble.why, self._trouble.advice]
         if self.app.size.height < _ROWS:
             del lines[1:]
-        width = self.content_size.width or self.app.size.width - 2
-        shown = [cells.fit(safe_line(line, 1000), width) for line in lines]
+        width = (self.content_size.width or self.app.size.width - 2) - 2
+        marks = ("✗ ", "  ", "  ")
+        shown = [
+            mark + cells.fit(safe_line(line, 1000), width)
+            for mark, line in zip(marks, lines, strict=False)
+        ]
         self.update(Content.styled("\n".join(shown), "bold $text-error"))

@@ -32,7 +32,7 @@ from textual.widget import Widget
 from textual.widgets import Tabs
 from textual.widgets._markdown import MarkdownTable
 
-from koel_tui.text import drop_controls, safe_input, safe_line
+from koel_tui.text import drop_controls, safe_input, safe_line, safe_text
 
 _log = logging.getLogger(__name__)
 
@@ -347,6 +347,7 @@ class QuietApp(App[int]):
         self._sent: SentLines | None = None
         # Those of the cells of a table would be read as markup: text of a model, under the mouse.
         self._disable_tooltips = True
+        self.error_console.soft_wrap = True  # a path in a last word can be copied whole
 
     async def on_event(self, event: events.Event) -> None:
         """Take control characters out of what is pasted, whichever field it goes to."""
@@ -382,6 +383,12 @@ class QuietApp(App[int]):
     def search_themes(self) -> None:
         """Show the themes to choose from."""
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
+
+    def add_last_words(self, words: str, code: int) -> None:
+        """Have this said too when the window is gone, and end with this code unless it failed."""
+        said = [str(each) for each in self._exit_renderables[:1]]
+        self._exit_renderables[:1] = [Text("\n".join([*said, safe_text(words)]))]
+        self._return_code = self._return_code or code
 
     def _handle_exception(self, error: Exception) -> None:
         closes = self._exit or (self._dom_ready and not self._running)

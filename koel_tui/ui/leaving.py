@@ -91,10 +91,10 @@ async def close_in_time(
         failed = f"The model did not end within {CLOSE_DEADLINE:.0f} seconds."
     except Exception as error:
         failed = str(error) or type(error).__name__
-    return await _put_aside(backend, desk, memory, tabs) or failed
+    return await kept_elsewhere(backend, desk, memory, tabs) or failed
 
 
-async def _put_aside(
+async def kept_elsewhere(
     backend: "Backend | None", desk: "Desk", memory: "Memory", tabs: "OpenTabs"
 ) -> str:
     """Keep elsewhere what could not be saved; return what to say of it, empty when all is saved."""
@@ -106,4 +106,6 @@ async def _put_aside(
         return ""
     from koel_tui.ui.recovery import put_aside
 
-    return await put_aside(backend, desk, tabs if unkept else None)
+    said = await put_aside(backend, desk, tabs if unkept else None)
+    memory.problem = ""  # it is in that file, or nowhere: once is enough
+    return said

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from koel_tui.ui.desk import Desk
     from koel_tui.ui.pastes import Pastes
 
+_PATIENCE = 2.0
+"""Seconds to put aside what is unsaved: a disk that hangs must not hang the end."""
+
 
 @dataclass(slots=True)
 class Returned:
@@ -58,7 +61,10 @@ async def put_aside(backend: "Backend | None", desk: "Desk", tabs: OpenTabs | No
     why = cause_of(error, backend).why if error else "It took too long." if unsaved else ""
     said = f"Not saved: {', '.join(names)}. {why}".strip()
     try:
-        path = await asyncio.to_thread(_write, backend, desk, unsaved, drafts)
+        async with asyncio.timeout(_PATIENCE):
+            path = await asyncio.to_thread(_write, backend, desk, unsaved, drafts)
+    except TimeoutError:
+        return f"{said}\nIt could not be kept anywhere else within {_PATIENCE:.0f} seconds."
     except Exception as failed:
         return f"{said}\n{failed}"
     return (
