@@ -216,6 +216,7 @@ class KoelApp(ConversingApp):
 
     async def _take_back(self, returned: Returned) -> None:
         """Give back what an earlier window could not save, and tell of it."""
+        self._pane.keep_draft()
         place(returned, self._desk, self._pane.prompt.pastes, self._pane.give_back)
         await self._memory.keep_now(self._open_tabs())
         for problem in returned.problems:
@@ -316,7 +317,9 @@ class KoelApp(ConversingApp):
         await self._startup.fetch.close()
         backend, self._startup.backend = self._startup.backend, None
         tabs = self._open_tabs()
-        if backend is None and self._left_behind is not None:  # somebody did not wait for the saving
+        if (
+            backend is None and self._left_behind is not None
+        ):  # somebody did not wait for the saving
             return await kept_elsewhere(self._left_behind, self._desk, self._memory, tabs)
         self._left_behind = backend
         problem = await close_in_time(backend, self._desk, self._memory, tabs, self._actions)

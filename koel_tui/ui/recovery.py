@@ -45,10 +45,13 @@ class Returned:
         return f"Back is what could not be saved last time: {', '.join(parts)}." if parts else ""
 
 
-async def put_aside(backend: "Backend | None", desk: "Desk", tabs: OpenTabs | None) -> str:
+async def put_aside(
+    backend: "Backend | None", desk: "Desk", tabs: OpenTabs | None, problem: str
+) -> str:
     """Put aside what `backend` could not save, and these tabs unless they are kept already.
 
-    Return what to tell the user, empty when there is nothing. The sessions have been disposed.
+    `problem` is why the tabs are not. Return what to tell the user, empty when there is nothing.
+    The sessions have been disposed.
     """
     unsaved = backend.client.unsaved if backend is not None else ()
     drafts = [tab for tab in tabs.tabs if tab.draft.text] if tabs is not None else []
@@ -58,7 +61,7 @@ async def put_aside(backend: "Backend | None", desk: "Desk", tabs: OpenTabs | No
     if drafts:
         names.append("what is typed")
     error = next((session.save_error for session in unsaved if session.save_error), None)
-    why = cause_of(error, backend).why if error else "It took too long." if unsaved else ""
+    why = cause_of(error, backend).why if unsaved and error else problem or "It took too long."
     said = f"Not saved: {', '.join(names)}. {why}".strip()
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -170,14 +173,13 @@ def place(
     give_back: "Callable[[Conversation, str], None]",
 ) -> None:
     """Put what was typed where it was, or into tabs of its own."""
-    from koel_tui.ui.about import About
-
     front = desk.active
     for tab in (tab for tabs in returned.tabs for tab in tabs.tabs if tab.draft.text):
         text = pastes.adopt(tab.draft)
         there = next((each for each in desk.tabs if each.thread_id == tab.thread_id), None)
         if tab.thread_id is None or there is None:
-            there = desk.add_new(About())
+            desk.new()
+            there = desk.active
         if text not in there.draft:
             give_back(there, text)
     desk.tabs.activate(front)
