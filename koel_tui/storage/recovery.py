@@ -125,7 +125,8 @@ async def bring_back(storage: SessionStorage, thread: Thread) -> Stored:
         there = await storage.load(thread.id)
     except FutureSchemaError:
         there = None
-    if there is None or not goes_on(there, settle(thread.state)):
+    state = settle(thread.state)
+    if there is None or there == state or not goes_on(there, state):
         return await store_thread(storage, thread)
     await storage.save(thread.id, thread.state)
     known = {key: value for key, value in thread.meta.items() if key not in ("created", "updated")}

@@ -135,7 +135,8 @@ async def _bring_back(backend: "Backend", path: Path, returned: Returned) -> Non
     tabs = tabs_of(unsaved)
     for thread in unsaved.threads:
         stored = await recovery.bring_back(backend.storage, thread)
-        returned.titles.append(stored.title)
+        if stored.is_new:
+            returned.titles.append(stored.title)
     returned.tabs.append(tabs)
     returned.done.append(path)
 
@@ -159,10 +160,10 @@ def typed_threads(unsaved: "Unsaved") -> "list[Thread]":
 
     pastes = Pastes()
     typed = (pastes.expand(pastes.adopt(tab.draft)) for tab in tabs_of(unsaved).tabs)
+    # The same text has the same id: it is there once, however often it is imported.
+    named = ((str(uuid.uuid5(uuid.NAMESPACE_OID, repr(text))), text) for text in typed if text)
     return [
-        Thread("", ChatState(messages=(Message(str(uuid.uuid4()), "user", text),)))
-        for text in typed
-        if text
+        Thread(name, ChatState(messages=(Message(name, "user", text),))) for name, text in named
     ]
 
 

@@ -1,5 +1,6 @@
 """The banner while nothing can be saved, and what comes of the text when the window ends."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,7 @@ async def test_fault_f4_what_is_unsaved_at_the_end_is_back_at_the_next_start(
     assert window.app.return_code == 74
     (path,) = recovered()
     assert f"koel-chat threads import {path}" in said and "'Long story'" in said
+    storage = Full()
     storage.full = False
     async with opened(storage=storage, home=tmp_path / "state") as window:
         await window.sees("Back is what could not be saved last")
@@ -216,3 +218,35 @@ async def test_a_file_that_cannot_be_read_stays_and_is_told() -> None:
         await window.sees("holds what could not be saved, and cannot be")
         (await window.ask("on it goes")).finish()
     assert path.read_text() == "{"
+
+
+async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept() -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        async with opened(storage=Full()) as window:
+            (await window.ask("Doomed")).finish()
+            await window.sees("NOT SAVED")
+
+            def fail() -> None:
+                raise RuntimeError("a bug")
+
+            window.app.call_later(fail)
+            await window.until(lambda: not window.app.is_running, "the end")
+    (said,) = window.app._exit_renderables
+    assert "a bug" in str(said) and str(recovered()[0]) in str(said)
+    assert window.app.return_code == 1
+
+
+async def test_fault_f4_who_does_not_wait_for_the_end_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with opened(storage=Full()) as window:
+        (await window.ask("Doomed")).finish()
+        await window.sees("NOT SAVED")
+        slow = asyncio.Event()
+        monkeypatch.setattr(window.agent, "close", slow.wait)
+        await window.press("ctrl+q")
+        await window.until(lambda: "Saving…" in window.status)
+        await gone(window)
+        slow.set()
+    assert window.app.return_code == 74
+    assert str(recovered()[0]) in capsys.readouterr().err
