@@ -220,7 +220,9 @@ async def test_a_file_that_cannot_be_read_stays_and_is_told() -> None:
     assert path.read_text() == "{"
 
 
-async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept() -> None:
+async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         async with opened(storage=Full()) as window:
             (await window.ask("Doomed")).finish()
@@ -231,8 +233,9 @@ async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept(
 
             window.app.call_later(fail)
             await window.until(lambda: not window.app.is_running, "the end")
-    (said,) = window.app._exit_renderables
-    assert "a bug" in str(said) and str(recovered()[0]) in str(said)
+    said = capsys.readouterr().err
+    assert "ended by an error of its own: RuntimeError: a bug" in said
+    assert str(recovered()[0]) in said
     assert window.app.return_code == 1
 
 
