@@ -1,6 +1,8 @@
 """Where things live. Nothing else in the program asks platformdirs or builds these paths."""
 
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 import platformdirs
@@ -52,6 +54,15 @@ def cache_dir() -> Path:
     return platformdirs.user_cache_path(_APP, appauthor=False)
 
 
+def recovery_dirs() -> tuple[Path, ...]:
+    """Return where text goes that cannot be saved in its place, the best first.
+
+    The last may be emptied when the computer starts, but is on another disk more often than not.
+    """
+    shared = Path(tempfile.gettempdir()) / f"{_APP}-recovery-{os.getuid()}"
+    return (state_dir() / "recovery", data_dir() / "recovery", shared)
+
+
 def log_file() -> Path:
     """Return the path of the log that the program and llama.cpp write to."""
     return platformdirs.user_log_path(_APP, appauthor=False) / "koel-chat.log"
@@ -60,19 +71,51 @@ def log_file() -> Path:
 def private_directory(path: Path) -> Path:
     """Make `path` a directory only its owner can enter, and return it.
 
-    Raises `DirectoryError` when it cannot be made or belongs to somebody else.
+    Raises `DirectoryError` when it cannot be made, belongs to somebody else, or is one in which
+    others may have left anything.
     """
+    if path.parts[:1] == ("~",):
+        raise DirectoryError("There is no home directory. Set HOME to one, or XDG_DATA_HOME.")
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
-        if hasattr(os, "getuid") and status.st_uid != os.getuid():
-            raise DirectoryError(
-                f"{path} belongs to another user. Give it back to you, or choose another place."
-            )
-        if status.st_mode & 0o077:
+        _make(path)
+        _check_owners(path)
+        if path.stat().st_mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
+        why = error.strerror or error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            why = f"{error.filename or path} is no directory"
         raise DirectoryError(
-            f"Cannot use {path}: {error.strerror or error}. Check the path and its permissions."
-        ) from error
+            f"Cannot use {path}: {why}. Check the path and its permissions."
+        ) from (error)
     return path
+
+
+def _make(path: Path) -> None:
+    """Make a directory and those above it that are missing, none of them for others."""
+    missing = [path]
+    while not missing[-1].parent.exists() and missing[-1].parent != missing[-1]:
+        missing.append(missing[-1].parent)
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def _check_owners(path: Path) -> None:
+    if not hasattr(os, "getuid"):
+        return
+    link, status = path.lstat(), path.stat()
+    if stat.S_ISLNK(link.st_mode) and link.st_uid not in (os.getuid(), 0):
+        raise DirectoryError(
+            f"{path} is a link that somebody else made. Remove it, or choose another place."
+        )
+    if status.st_uid != os.getuid():
+        raise DirectoryError(
+            f"{path} belongs to another user. Give it back to you, or choose another place."
+        )
+    # A group of one's own is how many systems let every directory be made.
+    foreign_group = status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()
+    if status.st_mode & stat.S_IWOTH or foreign_group:
+        raise DirectoryError(
+            f"Others can write in {path}, and may have left anything there. Look at what is in it, "
+            f"then close it to them: chmod 700 {path}"
+        )

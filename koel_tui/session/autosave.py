@@ -10,12 +10,16 @@ from koel_tui.storage import Access, SessionStorage
 
 _log = logging.getLogger(__name__)
 
+RETRY_S = 3.0
+"""Seconds after which a save that failed is tried again, whether anything happens or not."""
+
 
 class Autosave:
     """Writes the states of one thread.
 
     Writes and deletes run one after another in the order they were asked for. A write that fails
-    leaves the thread dirty and `error` set, and is tried again at the next save point.
+    leaves the thread dirty and `error` set, and is tried again at the next save point, or after
+    `RETRY_S` seconds where none comes.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Autosave:
         self._timer: asyncio.TimerHandle | None = None
         self._written_at = float("-inf")
         self._revision = self._saved = 0
+        self._let_go = False  # the thread is held for a write alone
         self.error: Exception | None = None
         self.access: Access | None = None
         """Whether the thread may be written; None before it was opened."""
@@ -50,10 +55,8 @@ class Autosave:
 
     def soon(self) -> None:
         """Save within `interval` seconds of the last write."""
-        if self._timer is None and self.dirty:
-            loop = asyncio.get_running_loop()
-            delay = self._written_at + self._interval - loop.time()
-            self._timer = loop.call_later(max(0.0, delay), self._on_timer)
+        if self.dirty:
+            self._save_at(self._written_at + self._interval)
 
     def now(self) -> asyncio.Future[None]:
         """Save as soon as the writes before are done; the result never holds an error."""
@@ -64,8 +67,18 @@ class Autosave:
         await asyncio.shield(self._enqueue(self._open))
 
     async def release(self) -> None:
-        """Let others write the thread, once the writes before are done."""
-        await asyncio.shield(self._enqueue(self._release))
+        """Let others write the thread, once the writes before are done.
+
+        What was not saved by then is tried again, and the thread held only meanwhile.
+        """
+        self._let_go = True
+        await asyncio.shield(self._enqueue(self._let_others_write))
+        self._retry()
+
+    def give_up(self) -> None:
+        """Try nothing again: the thread is another's now, or deleted."""
+        self._saved = self._revision
+        self._cancel_timer()
 
     async def drained(self, patience: float) -> None:
         """Wait until the writes asked for so far are done, at most `patience` seconds."""
@@ -95,11 +108,26 @@ class Autosave:
         self._enqueue(lambda: self._try_describe(fields))
 
     def _enqueue(self, job: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
+        self._cancel_timer()
+        self._tail = asyncio.create_task(_run_after(self._tail, job))
+        return self._tail
+
+    def _save_at(self, moment: float) -> None:
+        """Save at this moment of the loop's clock, or before it where that was said already."""
+        loop = asyncio.get_running_loop()
+        moment = max(moment, loop.time())
+        if self._timer is None or self._timer.when() > moment:
+            self._cancel_timer()
+            self._timer = loop.call_at(moment, self._on_timer)
+
+    def _retry(self) -> None:
+        if self.dirty and self.error is not None:
+            self._save_at(asyncio.get_running_loop().time() + max(RETRY_S, self._interval))
+
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._tail = asyncio.create_task(_run_after(self._tail, job))
-        return self._tail
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -109,12 +137,17 @@ class Autosave:
     async def _try_write(self) -> None:
         if not self.dirty:
             return
+        known = str(self.error)
         try:
             await self._write()
         except Exception as error:  # the run goes on; `error` and `dirty` tell the user
-            _log.warning("Thread %r was not saved: %s", self._thread_id, error)
+            if str(error) != known:  # else every try would be a line in the log
+                _log.warning("Thread %r was not saved: %s", self._thread_id, error)
+            self._retry()
         else:
             self.soon()
+        if self._let_go:
+            await self._let_others_write()
 
     async def _write(self) -> None:
         if self._storage is None:
@@ -134,10 +167,14 @@ class Autosave:
         if self._storage is not None and self.access is None:
             self.access = await self._storage.open(self._thread_id)
 
-    async def _release(self) -> None:
-        if self._storage is not None and self.access is not None:
-            self.access = None
+    async def _let_others_write(self) -> None:
+        if self._storage is None or self.access is None:
+            return
+        self.access = None
+        try:
             await self._storage.close(self._thread_id)
+        except Exception as error:  # the system frees the lock when the program ends
+            _log.warning("Thread %r was not unlocked: %r", self._thread_id, error)
 
     async def _describe(self, fields: Mapping[str, Any]) -> None:
         if self._storage is not None:

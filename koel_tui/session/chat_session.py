@@ -1,7 +1,6 @@
 """One thread: its state, the run in flight, and who watches."""
 
 import asyncio
-import logging
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -45,8 +44,6 @@ from koel_tui.session.tools import ToolHandler, declared, handlers_by_name
 from koel_tui.storage import Access
 from koel_tui.text import repair
 
-_log = logging.getLogger(__name__)
-
 _SAVE_GRACE = 0.5
 """Seconds `send` waits for the save at the end of its run."""
 
@@ -57,8 +54,8 @@ Tools = Sequence[Tool | ToolHandler]
 class ChatSession:
     """One thread and its run in flight; made by `KoelClient.new_session`.
 
-    Use it from the event loop it was made for. Everything but `dispose`, `state`, `thread_id`,
-    `save_error` and `dirty` raises `SessionDisposedError` once it is disposed.
+    Use it from the event loop it was made for. Everything but `dispose`, `give_up`, `state`,
+    `thread_id`, `save_error` and `dirty` raises `SessionDisposedError` once it is disposed.
     """
 
     def __init__(
@@ -69,8 +66,12 @@ class ChatSession:
         *,
         forward: Mapping[str, Any] | None = None,
         after: asyncio.Future[None] | None = None,
+        unsaved: bool = False,
     ) -> None:
-        """Make the session; `after` ends when an earlier session of the thread is closed."""
+        """Make the session; `after` ends when an earlier session of the thread is closed.
+
+        `unsaved` says that `initial` is stored nowhere.
+        """
         self.forward: Mapping[str, Any] = dict(forward or {})
         """Sent as `forwardedProps` with each run, system prompt and sampling for instance."""
         self._thread_id = thread_id
@@ -92,6 +93,9 @@ class ChatSession:
         self._closing: asyncio.Task[None] | None = None
         if after is not None:
             self._keep(after)
+        if unsaved:
+            self._autosave.changed()
+            self._autosave.now()
 
     @property
     def thread_id(self) -> str:
@@ -256,6 +260,10 @@ class ChatSession:
             self._closing = asyncio.create_task(self._close(self._autosave.now()))
         return asyncio.shield(self._closing)
 
+    def give_up(self) -> None:
+        """Leave unsaved what is not saved yet; for a session that is disposed."""
+        self._autosave.give_up()
+
     def _ask(self, before: ChatState, text: str, tools: Tools) -> Coroutine[Any, Any, None]:
         message = Message(_new_id(), "user", repair(text), timestamp=self._now())
         return self._start(replace(before, messages=(*before.messages, message)), tools)
@@ -338,10 +346,7 @@ class ChatSession:
     async def _close(self, last_save: asyncio.Future[None]) -> None:
         await asyncio.wait([last_save])
         await let_go(self._tasks)
-        try:
-            await self._autosave.release()
-        except Exception as error:  # the system frees the lock when the program ends
-            _log.warning("Thread %r was not unlocked: %r", self._thread_id, error)
+        await self._autosave.release()
         await release(self._means.agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:

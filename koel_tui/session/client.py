@@ -61,8 +61,13 @@ class KoelClient:
 
     @property
     def unsaved(self) -> tuple[ChatSession, ...]:
-        """The disposed sessions whose last save failed; their `state` is the only copy left."""
-        return tuple(session for session in self._sessions if session.closed and session.dirty)
+        """The disposed sessions whose last save is not done; their `state` is the only copy."""
+        return tuple(session for session in self._sessions if session.disposed and session.dirty)
+
+    @property
+    def closing(self) -> tuple[ChatSession, ...]:
+        """The disposed sessions that are still being saved."""
+        return tuple(each for each in self._sessions if each.disposed and not each.closed)
 
     def new_session(
         self,
@@ -73,25 +78,40 @@ class KoelClient:
         """Return a new session of a thread; it never loads.
 
         `thread_id` is a new UUID unless given, `initial` what was loaded of the thread, `forward`
-        what is sent as `forwardedProps` with each run. Raises `ThreadInUseError` when the thread
+        what is sent as `forwardedProps` with each run. With the state of one of the `unsaved`
+        sessions the new one has it to save from then on. Raises `ThreadInUseError` when the thread
         has a live session, `SessionDisposedError` after `dispose`.
         """
         if self._disposed is not None:
             raise SessionDisposedError("The client was closed. Make a new one to open threads.")
         if thread_id is None:
             thread_id = str(uuid.uuid4())
-        after = None
+        after, unsaved = None, False
         for session in self._sessions:
             if session.thread_id == thread_id:
                 if not session.disposed:
                     raise ThreadInUseError(thread_id)
                 after = session.dispose()
+                if session.dirty and initial is session.state:
+                    session.give_up()
+                    unsaved = True
         opened = ChatSession(
-            thread_id, initial or ChatState(), self._means, forward=forward, after=after
+            thread_id,
+            initial or ChatState(),
+            self._means,
+            forward=forward,
+            after=after,
+            unsaved=unsaved,
         )
         self._forget_closed()
         self._sessions.append(opened)
         return opened
+
+    def forget(self, thread_id: str) -> None:
+        """Leave a deleted thread unsaved, so that it does not come back."""
+        for session in self.unsaved:
+            if session.thread_id == thread_id:
+                session.give_up()
 
     def dispose(self) -> asyncio.Future[None]:
         """End every session at once; the result completes when their last saves are done.

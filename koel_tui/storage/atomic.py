@@ -7,7 +7,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-_LEFT_OVER = re.compile(r"\.(t-[0-9a-f]{32}|keys)\..*\.[0-9a-f]{16}\.tmp")
+_LEFT_OVER = re.compile(r"\.(t-[0-9a-f]{32}|keys|unsaved-[0-9a-f-]+)\..*\.[0-9a-f]{16}\.tmp")
 
 
 def write_atomically(path: Path, data: bytes) -> os.stat_result:

@@ -39,6 +39,13 @@ class Codec(Form, Protocol):
         """Raise `StorageError` unless the directory is kept in this form at this moment."""
         ...
 
+    def seal_aside(self, text: bytes) -> bytes:
+        """Return what a file in any other place may hold of `text`; `ASIDE` is its stem.
+
+        The directory need not be there. Raises `StorageError`.
+        """
+        ...
+
 
 class ClearCodec:
     """Files that hold the JSON itself."""
@@ -57,6 +64,11 @@ class ClearCodec:
             raise EncryptedThreadsError(
                 f"The threads in {self._keys.parent} are encrypted. Open them with their key."
             )
+
+    def seal_aside(self, text: bytes) -> bytes:
+        """Return the text as it is, unless the threads are encrypted by now."""
+        self.admit()
+        return text
 
     def stem(self, thread_id: str) -> str:
         """Return the stem of a thread: a hash, so that any string is a name."""

@@ -38,6 +38,7 @@ class FileStorage:
         self, directory: Path, codec: Codec, clock: Callable[[], datetime], migrations: Migrations
     ) -> None:
         self.directory = directory
+        self.codec = codec
         self._files = ThreadDirectory(directory, codec, clock, migrations)
         self._trash = Trash(self._files, clock)
         self._lanes = Lanes()

@@ -6,6 +6,9 @@ from pathlib import Path
 KEY_FILE = "keys.json"
 """The name of the file with the wrapped key; where it is, the threads are encrypted."""
 
+ASIDE = "aside"
+"""The stem of what is put aside in another directory."""
+
 _STEM = r"t-[0-9a-f]{32}"
 _THREAD = re.compile(_STEM)
 _ASIDE = re.compile(rf"({_STEM})\.([0-9a-z-]+)")

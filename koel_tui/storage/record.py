@@ -36,7 +36,10 @@ class Header:
     def saved(self, at: datetime) -> "Header":
         """Return the header of the next write, of a state saved `at`."""
         stamp = encode_time(at)
-        meta = {**self.meta, "created": self.meta.get("created", stamp), "updated": stamp}
+        created = self.meta.get("created", stamp)
+        # A clock that was put back must not end a thread before it began.
+        updated = max(stamp, created) if _is_like(stamp, created) else stamp
+        meta = {**self.meta, "created": created, "updated": updated}
         return replace(self._next(), meta=meta)
 
     def described(self, fields: Mapping[str, Any], at: datetime) -> "Header":
@@ -162,6 +165,10 @@ def record_of(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
 def newest_first(summaries: Iterable[Summary]) -> list[Summary]:
     """Return the summaries, the thread changed last first."""
     return sorted(summaries, key=lambda summary: (summary.updated, summary.id), reverse=True)
+
+
+def _is_like(stamp: str, other: object) -> TypeGuard[str]:
+    return isinstance(other, str) and len(other) == len(stamp) and other.endswith("Z")
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -24,7 +24,7 @@ from koel_tui.storage.key_file import (
     write_key_file,
 )
 from koel_tui.storage.keys import KeySource, needing_packages
-from koel_tui.storage.naming import KEY_FILE, is_thread
+from koel_tui.storage.naming import ASIDE, KEY_FILE, is_thread
 from koel_tui.storage.quarantine import Signature, signature_of
 
 SEALED_SUFFIX = ".sealed"
@@ -128,6 +128,10 @@ class SealedCodec:
     def unseal(self, stem: str, data: bytes) -> bytes:
         """Return the text. Raises `NotAThreadError`."""
         return self._sealer.unseal(stem, data)
+
+    def seal_aside(self, text: bytes) -> bytes:
+        """Return `text` sealed with the key of the directory, which may be gone at this moment."""
+        return self._sealer.seal(ASIDE, text)
 
     @property
     def _sealer(self) -> Sealer:

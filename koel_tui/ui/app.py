@@ -1,5 +1,6 @@
 """The window from its first paint to its last save."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,8 +20,15 @@ from koel_tui.ui.garbage import Garbage
 from koel_tui.ui.hints import key_of
 from koel_tui.ui.keymap import KeyMap
 from koel_tui.ui.keys import KEYS, bindings
-from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
+from koel_tui.ui.leaving import (
+    EXIT_SAVE_FAILED,
+    SIGNAL_EXIT,
+    Signals,
+    close_in_time,
+    kept_elsewhere,
+)
 from koel_tui.ui.pastes import joined
+from koel_tui.ui.recovery import Returned, bring_back, place, remove
 from koel_tui.ui.saved import told_of_conflicts
 from koel_tui.ui.themes import OwnThemes
 
@@ -71,6 +79,7 @@ class KoelApp(ConversingApp):
         self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
+        self._left_behind: Backend | None = None
         self._up = False
         self._hard_end = hard_end
         self._signals = Signals(self._leave, hard_end)
@@ -107,7 +116,10 @@ class KoelApp(ConversingApp):
         """Give back the signals and the title, and save what an unforeseen end left unsaved."""
         self._leaving = True  # a signal that comes now must not begin it once more
         self._attention.look_back()
-        self.add_to_crash(await self._close() or "Your threads are saved.")
+        if problem := await self._close():
+            self.add_last_words(problem, EXIT_SAVE_FAILED)
+        elif self.crash is not None:
+            self.add_last_words("Your threads are saved.")
         self._signals.release()
         self._garbage.end()
 
@@ -202,7 +214,9 @@ class KoelApp(ConversingApp):
             await backend.close()
             return
         if backend is not None:
+            returned = await bring_back(backend)
             self._desk.connect(backend)
+            await self._take_back(returned)
             await self._show_active()  # its thread can be read now
             await self._look_at_saved(backend)
             await self._startup.load()
@@ -212,6 +226,18 @@ class KoelApp(ConversingApp):
             self._startup.index()
             await self._startup.empty_trash()
         self.changed(self._desk.active)
+
+    async def _take_back(self, returned: Returned) -> None:
+        """Give back what an earlier window could not save, and tell of it."""
+        self._pane.keep_draft()
+        place(returned, self._desk, self._pane.prompt.pastes, self._pane.give_back)
+        await self._memory.keep_now(self._open_tabs())
+        for problem in returned.problems:
+            self._tell(problem, "error")
+        if returned.words:
+            self._tell(returned.words)
+        if not self._memory.problem:
+            await asyncio.to_thread(remove, returned)
 
     async def _look_at_saved(self, backend: "Backend") -> None:
         """Open the thread asked for at the start, and tell of files that cannot be read."""
@@ -310,11 +336,13 @@ class KoelApp(ConversingApp):
         await self._background.close()
         await self._startup.fetch.close()
         backend, self._startup.backend = self._startup.backend, None
-        return await close_in_time(
-            backend,
-            self._desk,
-            self._memory,
-            self._open_tabs(),
-            self._actions,
-            signalled=signalled,
+        tabs = self._open_tabs()
+        if backend is None and self._left_behind is not None:
+            # Somebody did not wait for the saving.
+            return await kept_elsewhere(self._left_behind, self._desk, self._memory, tabs)
+        self._left_behind = backend
+        problem = await close_in_time(
+            backend, self._desk, self._memory, tabs, self._actions, signalled=signalled
         )
+        self._left_behind = None
+        return problem

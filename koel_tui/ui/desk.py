@@ -120,6 +120,12 @@ class Desk:
         others = [each for each in others if each not in (self.active, self.tabs.beside)]
         return min(others, key=lambda each: each.asked_at, default=None)
 
+    def about(self, thread_id: str) -> About:
+        """Return what is known about a thread that is or was open here, empty of another."""
+        here = (each.about for each in self.tabs if each.thread_id == thread_id)
+        closed = (each.about for each in self._closed if each.thread_id == thread_id)
+        return next(here, None) or next(closed, None) or About()
+
     def sweep(self, conversation: Conversation) -> None:
         """Close a tab in which there is nothing."""
         if _is_empty(conversation) and conversation in list(self.tabs):

@@ -410,6 +410,7 @@ class QuietApp(App[int]):
         self._sent: SentLines | None = None
         # Those of the cells of a table would be read as markup: text of a model, under the mouse.
         self._disable_tooltips = True
+        self.error_console.soft_wrap = True  # a path in a last word can be copied whole
 
     async def on_event(self, event: events.Event) -> None:
         """Take control characters out of what is pasted, whichever field it goes to.
@@ -469,6 +470,12 @@ class QuietApp(App[int]):
         """Show the themes to choose from."""
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
+    def add_last_words(self, words: str, code: int = 0) -> None:
+        """Have this said too when the window is gone, and end with this code unless it failed."""
+        said = [str(each) for each in self._exit_renderables[:1]]
+        self._exit_renderables[:1] = [Text("\n".join([*said, safe_text(words)]))]
+        self._return_code = self._return_code or code
+
     def _handle_exception(self, error: Exception) -> None:
         closes = self._exit or (self._dom_ready and not self._running)
         where = active_message_pump.get(None)
@@ -504,12 +511,6 @@ class QuietApp(App[int]):
         details = f"Where it came from is in {paths.log_file()}"
         self._exit_renderables[:] = [Text(safe_line(f"{what} {details}", 600))]
         self._close_messages_no_wait()
-
-    def add_to_crash(self, words: str) -> None:
-        """Say this, too, if an error has ended the window."""
-        if self.crash is not None:
-            for message in cast("list[Text]", self._exit_renderables):
-                message.append(f"\n{safe_text(words)}")
 
     def get_driver_class(self) -> type[Driver]:
         """Return the driver for this terminal."""

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from koel_tui.session import ChatSession
     from koel_tui.ui.backend import Backend
     from koel_tui.ui.desk import Desk
     from koel_tui.ui.hard_end import HardEnd
@@ -101,7 +100,6 @@ async def close_in_time(
 
     `actions` are those whose changes of saved threads may still be under way.
     """
-    sessions = () if backend is None else backend.client.sessions
     if backend is not None:
         backend.client.dispose()  # every thread is being saved from now on, whatever else is slow
     ending = asyncio.create_task(_end(backend, desk, memory, tabs, actions))
@@ -112,7 +110,7 @@ async def close_in_time(
         _log.warning("Not everything ended in time; it is left behind")
     elif error := ending.exception():
         failed = str(error) or type(error).__name__
-    return _loss(backend, desk, sessions) or failed
+    return await kept_elsewhere(backend, desk, memory, tabs) or failed
 
 
 async def _end(
@@ -130,15 +128,20 @@ async def _end(
         await backend.close()
 
 
-def _loss(backend: "Backend | None", desk: "Desk", sessions: "tuple[ChatSession, ...]") -> str:
-    if backend is None:
+async def kept_elsewhere(
+    backend: "Backend | None", desk: "Desk", memory: "Memory", tabs: "OpenTabs"
+) -> str:
+    """Keep elsewhere what could not be saved; return what to say of it, empty when all is saved."""
+    if backend is not None:
+        backend.client.dispose()  # where the time was up before it came to that
+    from koel_tui.ui.unsaved import left_unsaved
+
+    unsaved = left_unsaved(backend)
+    unkept = not memory.holds(tabs) and (memory.problem or unsaved)
+    if not unsaved and not unkept:
         return ""
-    titles = {conversation.thread_id: conversation.title for conversation in desk.tabs}
-    late = [session for session in sessions if session.dirty and not session.closed]
-    unsaved = (*backend.client.unsaved, *late)
-    lost = [(titles.get(s.thread_id, s.thread_id), s.save_error) for s in unsaved]
-    if not lost:
-        return ""
-    names = ", ".join(repr(title) for title, _ in lost)
-    why = next((str(error) for _, error in lost if error), "it took too long")
-    return f"Not saved: {names}. {why}"
+    from koel_tui.ui.recovery import put_aside
+
+    said = await put_aside(backend, desk, tabs if unkept else None, memory.problem)
+    memory.problem = ""  # it is in that file, or nowhere: once is enough
+    return said

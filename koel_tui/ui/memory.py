@@ -29,6 +29,8 @@ class Memory:
         self._kept: OpenTabs | None = None
         self._writing: asyncio.Future[None] | None = None
         self._failed = False
+        self.problem = ""
+        """Why the tabs cannot be kept at this moment; empty when they can."""
 
     async def tabs(self) -> OpenTabs:
         """Return the tabs to open again; from now on `keep` keeps those of this window."""
@@ -44,6 +46,7 @@ class Memory:
         self._worker = ThreadPoolExecutor(1, "memory")
         found = await self._do(read)
         if found is None:
+            self.problem = f"{directory} cannot be used."
             return OpenTabs()
         self._tabs, self._kept = tabs_file, found
         for problem in tabs_file.problems:
@@ -71,6 +74,12 @@ class Memory:
 
         self._writing = self._later(lambda: self._write(tabs_file, tabs))
 
+    async def keep_now(self, tabs: OpenTabs) -> None:
+        """Write the tabs down before this returns; `problem` says whether that could be."""
+        tabs_file = self._tabs
+        if tabs_file is not None:
+            await self._do(lambda: self._write(tabs_file, tabs))
+
     async def close(self, tabs: OpenTabs) -> None:
         """Write what is not written yet, and let another window have the tabs."""
         tabs_file, self._tabs = self._tabs, None
@@ -81,11 +90,27 @@ class Memory:
         if worker is not None:
             await asyncio.to_thread(worker.shutdown)
 
+    def holds(self, tabs: OpenTabs) -> bool:
+        """Say whether these tabs are written down."""
+        return tabs == self._kept
+
     def _write(self, tabs_file: TabsFile, tabs: OpenTabs) -> None:
         # Compared here, one writing after the other: the last may not be over when the next begins.
         if tabs != self._kept:
+            self.problem = self._written(tabs_file, tabs)
+            self._kept = self._kept if self.problem else tabs
+
+    def _written(self, tabs_file: TabsFile, tabs: OpenTabs) -> str:
+        """Write the tabs down; return why that cannot be, empty when it could."""
+        try:
+            if self._directory is not None:
+                private_directory(self._directory)  # it may have been removed
             tabs_file.write(tabs)
-            self._kept = tabs
+        except OSError as error:
+            return f"{error.strerror or error}: {self._directory}."
+        except DirectoryError as error:
+            return str(error)
+        return ""
 
     @property
     def _history(self) -> HistoryFile | None:

@@ -39,7 +39,7 @@ def status_of(conversation: Conversation, startup: Startup, hint: str, aside: st
         window=figures.window or startup.window,
         tokens_per_s=conversation.tokens_per_s,
         saved=_saved(conversation),
-        alarm=f"NOT SAVED: {problem}" if problem else startup.alarm,
+        alarm="NOT SAVED" if problem else startup.alarm,  # the banner says why
     )
 
 

@@ -12,6 +12,7 @@ from koel_tui.text import safe_line
 from koel_tui.ui import inside
 from koel_tui.ui.attention import Attention
 from koel_tui.ui.background import Background
+from koel_tui.ui.banner import Banner
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
 from koel_tui.ui.desk import Desk, TooManyTabsError
@@ -25,6 +26,7 @@ from koel_tui.ui.summary import label_of, status_of
 from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.throttle import Throttle, in_queue_of
 from koel_tui.ui.transcript import FLUSH_INTERVAL
+from koel_tui.ui.unsaved import trouble_of
 from koel_tui.ui.visitor import Visitor
 
 _PAINT_INTERVAL = 0.2
@@ -60,6 +62,7 @@ class TabbedApp(inside.QuietApp):
         slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
         self._pane = Pane(self._memory.remember, slow or FLUSH_INTERVAL, self._startup)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
+        self._banner = Banner()
         self._footer = Footer(show_command_palette=False)
         self._painting = Throttle(in_queue_of(self), self._paint, slow or _PAINT_INTERVAL)
 
@@ -67,6 +70,7 @@ class TabbedApp(inside.QuietApp):
         """Yield the parts of the window, top to bottom."""
         yield self._tabbar
         yield self._pane
+        yield self._banner
         yield self._statusline
         yield self._footer
 
@@ -268,6 +272,7 @@ class TabbedApp(inside.QuietApp):
             names[tabs.active.key] if beside is not None else "",
             names[beside.key] if beside is not None else "",
         )
+        self._banner.show(trouble_of(self._startup.backend, self._desk, self._memory))
         aside = self._background.words
         self._statusline.show(status_of(tabs.active, self._startup, self._hint, aside))
 

@@ -160,6 +160,7 @@ class ThreadActions:
             if conversation.thread_id == thread.id:
                 raise OpenThreadError(number)
         await self._backend.storage.trash(thread.id)
+        self._backend.client.forget(thread.id)
         self._deleted.append(thread)
         self._desk.forget(thread.id)
         if self._backend.snapshots is not None:

@@ -10,6 +10,7 @@ from koel_tui.protocol import (
     expand_chunks,
 )
 from tests.protocol.streams import Source, event, kinds, read
+from tests.tally import Tally
 
 
 def text(message_id: str | None = None, delta: str | None = None, **fields: object) -> Event:
@@ -200,8 +201,21 @@ _chunks = st.one_of(
 )
 
 
-@given(st.lists(_chunks, max_size=20))
-def test_whatever_is_opened_is_ended_before_anything_else_is_opened(given: list[Event]) -> None:
+def test_input_b5_whatever_is_opened_is_ended_before_anything_else_is_opened(
+    tally: Tally,
+) -> None:
+    tried = []
+
+    @given(st.lists(_chunks, max_size=20))
+    def ended(chunks: list[Event]) -> None:
+        tried.append(chunks)
+        _check_ends(chunks)
+
+    ended()
+    tally("B5", tried=len(tried))
+
+
+def _check_ends(given: list[Event]) -> None:
     expander, events = ChunkExpander(), list[Event]()
     for chunk in given:
         try:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from koel_tui.protocol import Event, ProtocolError, UnknownEvent, Verifier, verify
 from koel_tui.protocol.events import run_error
 from tests.protocol.streams import Source, event, kinds, read
+from tests.tally import Tally
 
 _RUN = {"threadId": "t", "runId": "r"}
 STARTED = event("RUN_STARTED", **_RUN)
@@ -193,9 +194,20 @@ def _name(each: Event) -> str:
     return next((getattr(each, name) for name in names if hasattr(each, name)), "")
 
 
-@settings(max_examples=2000)
-@given(_streams)
-def test_verify_agrees_with_the_rules_told_otherwise(events: list[Event]) -> None:
+def test_input_b5_verify_agrees_with_the_rules_told_otherwise(tally: Tally) -> None:
+    tried = []
+
+    @settings(max_examples=2000)
+    @given(_streams)
+    def agrees(events: list[Event]) -> None:
+        tried.append(events)
+        _check_against_the_rules(events)
+
+    agrees()
+    tally("B5", tried=len(tried))
+
+
+def _check_against_the_rules(events: list[Event]) -> None:
     at = _first_violation(list(zip(kinds(events), map(_name, events), strict=True)))
     result = verified(*events)
     if at is not None:

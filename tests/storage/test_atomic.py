@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from koel_tui.storage.atomic import sweep, write_atomically
+from tests.tally import Tally
 
 NAME = f"t-{'0' * 32}.json"
 
@@ -34,7 +35,8 @@ def test_the_content_is_replaced_and_private(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_link_is_replaced_and_its_target_untouched(path: Path) -> None:
+def test_fault_f6_a_link_is_replaced_and_its_target_untouched(path: Path, tally: Tally) -> None:
+    tally("F6", tried=1)
     link = path.with_name("link.json")
     link.symlink_to(path)
     write_atomically(link, b"new")
@@ -116,8 +118,8 @@ def _every_fault(path: Path) -> Iterator[str]:
     raise AssertionError("more system calls than there should be")
 
 
-def test_storage_case_09_whatever_call_fails_the_content_is_whole_and_a_retry_works(
-    path: Path,
+def test_storage_case_09_whatever_call_fails_the_content_is_whole_and_a_retry_works_f3(
+    path: Path, tally: Tally
 ) -> None:
     seen = []
     for failed in _every_fault(path):
@@ -130,6 +132,7 @@ def test_storage_case_09_whatever_call_fails_the_content_is_whole_and_a_retry_wo
         assert path.read_bytes() == b"retried"
     assert seen[:5] == ["open", "write", "fsync", "fstat", "replace"]
     assert seen[5:] == ["close", "open", "fsync", "close"]
+    tally("F3", tried=len(seen))
 
 
 def test_sweeping_takes_left_overs_and_leaves_everything_else(folder: Path) -> None:

@@ -23,6 +23,7 @@ from koel_tui.storage import (
 from koel_tui.storage.key_file import Stage, WrappedKey, read_key_file, write_key_file
 from tests.storage.helpers import encrypted, file_name, in_clear, passphrase, saying
 from tests.storage.worker import start
+from tests.tally import Tally
 
 THREADS = {f"secret {number}": saying(f"secret words {number}") for number in range(6)}
 PATIENCE = 60
@@ -147,10 +148,11 @@ async def test_a_store_that_was_open_before_does_not_write_in_clear_after(folder
     await check_in_clear(folder)
 
 
-async def test_storage_f15_a_failing_disk_loses_nothing_and_it_goes_on(
-    folder: Path,
+async def test_fault_f15_a_failing_disk_loses_nothing_and_it_goes_on(
+    folder: Path, tally: Tally
 ) -> None:
     await fill(folder)
+    tried = 0
     for convert, check in ((encrypt_threads, check_encrypted), (decrypt_threads, check_in_clear)):
         failures = 0
         for allowed in range(0, 60, 4):
@@ -165,6 +167,8 @@ async def test_storage_f15_a_failing_disk_loses_nothing_and_it_goes_on(
                     break
         assert failures
         await check(folder)
+        tried += failures
+    tally("F15", tried=tried)
 
 
 def _fill_disk(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
@@ -217,14 +221,18 @@ def _stage(folder: Path) -> str | None:
     return json.loads(path.read_text())["stage"] if path.exists() else None
 
 
-async def test_storage_f15_a_killed_conversion_loses_nothing_and_goes_on(folder: Path) -> None:
+async def test_fault_f15_a_killed_conversion_loses_nothing_and_goes_on(
+    folder: Path, tally: Tally
+) -> None:
     assert await kill_conversions(folder, 12) > 0
+    tally("F15", tried=12)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_storage_f15_two_hundred_killed_conversions(folder: Path) -> None:
+async def test_fault_f15_two_hundred_killed_conversions(folder: Path, tally: Tally) -> None:
     assert await kill_conversions(folder, 200) > 20
+    tally("F15", tried=200)
 
 
 @pytest.mark.parametrize("stage", ["sealing", "opening"])

@@ -15,8 +15,10 @@ from koel_tui.storage.migration import MIGRATIONS
 from koel_tui.storage.sealing import SealedCodec
 from koel_tui.storage.thread_directory import ThreadDirectory
 from tests.storage.helpers import Clock, passphrase, saying
+from tests.tally import Tally
 
-MUTATIONS = 5000
+MUTATIONS = 600
+ALL_MUTATIONS = 5000
 CODECS: dict[str, Callable[[Path], Codec]] = {
     "json": ClearCodec,
     "encrypted": lambda folder: SealedCodec(folder, passphrase()),
@@ -81,29 +83,52 @@ def check(threads: ThreadDirectory, path: Path, data: bytes) -> bool:
     return state is not None
 
 
-def test_storage_b1_mutated_files_load_or_are_put_aside(threads: ThreadDirectory) -> None:
+def test_input_b1_mutated_files_load_or_are_put_aside(
+    threads: ThreadDirectory, tally: Tally
+) -> None:
+    mutate(threads, MUTATIONS, 1)
+    tally("B1", tried=MUTATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_input_b1_ten_thousand_mutated_files(threads: ThreadDirectory, tally: Tally) -> None:
+    mutate(threads, ALL_MUTATIONS, 2)
+    tally("B1", tried=ALL_MUTATIONS)
+
+
+def mutate(threads: ThreadDirectory, count: int, seed: int) -> None:
+    """Load so many mutations of a thread, and after them the thread itself."""
     threads.save("t", saying("first question", "first answer ☃", "x" * 300))
     path = threads.path_of("t")
     good = path.read_bytes()
     loaded = 0
-    changed = mutations(good, 1)
-    for _ in range(MUTATIONS):
+    changed = mutations(good, seed)
+    for _ in range(count):
         loaded += check(threads, path, next(changed))
-    assert 0 <= loaded < MUTATIONS
+    assert 0 <= loaded < count
     path.write_bytes(good)
     assert threads.load("t") is not None
     assert threads.quarantine.damaged == ()
 
 
-def test_storage_b1_a_file_cut_at_every_byte_is_put_aside(threads: ThreadDirectory) -> None:
-    threads.save("t", saying("first question", "first answer"))
+@pytest.mark.parametrize(
+    "length", [0, pytest.param(2500, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+)
+def test_input_b1_a_file_cut_at_every_byte_is_put_aside(
+    threads: ThreadDirectory, length: int, tally: Tally
+) -> None:
+    threads.save("t", saying("first question", "first answer " + "x" * length))
     path = threads.path_of("t")
     good = path.read_bytes()
     for size in range(len(good)):
         assert not check(threads, path, good[:size])
+    tally("B1", tried=len(good))
 
 
-def test_storage_case_11_any_flipped_bit_of_a_sealed_file_is_noticed(tmp_path: Path) -> None:
+def test_storage_case_11_any_flipped_bit_of_a_sealed_file_is_noticed_b12(
+    tmp_path: Path, tally: Tally
+) -> None:
     threads = ThreadDirectory(tmp_path, SealedCodec(tmp_path, passphrase()), Clock(), MIGRATIONS)
     threads.save("t", saying("hi"))
     path = threads.path_of("t")
@@ -112,6 +137,7 @@ def test_storage_case_11_any_flipped_bit_of_a_sealed_file_is_noticed(tmp_path: P
         flipped = bytearray(good)
         flipped[place] ^= 1 << place % 8
         assert not check(threads, path, bytes(flipped)) or threads.load("t") == saying("hi")
+    tally("B12", tried=len(good))
 
 
 names = st.one_of(st.text(), st.text(st.characters(codec=None), max_size=40))

@@ -24,6 +24,7 @@ from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.key_file import read_key_file, write_key_file
 from koel_tui.storage.sealing import Sealer
 from tests.storage.helpers import CHEAP, encrypted, passphrase, saying
+from tests.tally import Tally
 
 
 class MemoryKeyring:
@@ -76,9 +77,10 @@ async def test_nothing_is_in_clear(folder: Path) -> None:
     assert clear.stem.encode() not in left, "the name gives the id away to whoever guesses it"
 
 
-async def test_storage_case_11_a_wrong_passphrase_and_a_flipped_bit_are_told_apart(
-    folder: Path,
+async def test_storage_case_11_a_wrong_passphrase_and_a_flipped_bit_are_told_apart_b12(
+    folder: Path, tally: Tally
 ) -> None:
+    tally("B12", tried=5)
     await encrypted(folder).save("t", saying("hi"))
     wrong = encrypted(folder, "incorrect horse")
     for use in (wrong.load("t"), wrong.save("t", saying("x")), wrong.summaries(), wrong.open("t")):
@@ -95,7 +97,9 @@ async def test_storage_case_11_a_wrong_passphrase_and_a_flipped_bit_are_told_apa
     assert report.copy is not None and report.copy.read_bytes() == data
 
 
-async def test_storage_case_11_every_flipped_bit_of_the_key_file_is_damage(folder: Path) -> None:
+async def test_storage_case_11_every_flipped_bit_of_the_key_file_is_damage_b12(
+    folder: Path, tally: Tally
+) -> None:
     await encrypted(folder).save("t", saying("hi"))
     path = folder / "keys.json"
     good = path.read_bytes()
@@ -105,6 +109,7 @@ async def test_storage_case_11_every_flipped_bit_of_the_key_file_is_damage(folde
         path.write_bytes(flipped)
         with pytest.raises(DamagedKeyFileError):
             read_key_file(folder)
+    tally("B12", tried=len(good))
     path.write_bytes(good)
     assert await encrypted(folder).load("t") == saying("hi")
 
@@ -162,14 +167,16 @@ async def test_a_wrong_passphrase_is_asked_for_again(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [("caf\u00e9", "cafe\u0301"), ("x" * 1_000_000,) * 2, ("\ud83d",) * 2]
 )
-async def test_storage_b12_passphrases_that_are_the_same(
-    folder: Path, one: str, other: str
+async def test_input_b12_passphrases_that_are_the_same(
+    folder: Path, one: str, other: str, tally: Tally
 ) -> None:
+    tally("B12", tried=1)
     await encrypted(folder, one).save("t", saying("hi"))
     assert await encrypted(folder, other).load("t") == saying("hi")
 
 
-async def test_storage_b12_an_empty_passphrase_is_refused(folder: Path) -> None:
+async def test_input_b12_an_empty_passphrase_is_refused(folder: Path, tally: Tally) -> None:
+    tally("B12", tried=1)
     with pytest.raises(NoKeyError, match="empty"):
         await encrypted(folder, "").save("t", saying("hi"))
     assert list(folder.glob("*.*")) == []
@@ -179,7 +186,10 @@ async def test_storage_b12_an_empty_passphrase_is_refused(folder: Path) -> None:
     "cost",
     [Cost(memory=2**40), Cost(memory=8), Cost(passes=1), Cost(passes=10**9), Cost(lanes=10**6)],
 )
-async def test_storage_b12_a_cost_out_of_bounds_is_refused(folder: Path, cost: Cost) -> None:
+async def test_input_b12_a_cost_out_of_bounds_is_refused(
+    folder: Path, cost: Cost, tally: Tally
+) -> None:
+    tally("B12", tried=1)
     storage = EncryptedFileStorage(folder, key=Passphrase(lambda new: "words", cost))
     with pytest.raises(DamagedKeyFileError, match="not allowed"):
         await storage.save("t", saying("hi"))
@@ -187,9 +197,10 @@ async def test_storage_b12_a_cost_out_of_bounds_is_refused(folder: Path, cost: C
 
 @pytest.mark.parametrize("change", [{"memory": 2**40}, {"memory": 19456.5}, {"salt": "AA=="},
                                     {"salt": 3}, {"kdf": "md5"}, {"lanes": None}])  # fmt: skip
-async def test_storage_b12_a_changed_cost_in_the_key_file_is_refused(
-    folder: Path, change: dict[str, object]
+async def test_input_b12_a_changed_cost_in_the_key_file_is_refused(
+    folder: Path, change: dict[str, object], tally: Tally
 ) -> None:
+    tally("B12", tried=1)
     await encrypted(folder).save("t", saying("hi"))
     key = read_key_file(folder)
     assert key is not None

@@ -15,6 +15,7 @@ from koel_tui.protocol import ChatState
 from koel_tui.storage import StorageError
 from koel_tui.storage.file_storage import FileStorage
 from tests.storage.helpers import FILE_STORES, saying
+from tests.tally import Tally
 
 CALLS = (
     "chmod", "close", "fchmod", "fstat", "fsync", "ftruncate", "lstat", "mkdir", "open", "replace",
@@ -71,8 +72,8 @@ async def attempt(
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES])
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("kind", FILE_STORES)
-async def test_storage_case_09_whatever_call_fails_nothing_is_lost(
-    tmp_path: Path, kind: str, opened: bool, code: int
+async def test_storage_case_09_whatever_call_fails_nothing_is_lost_f3(
+    tmp_path: Path, kind: str, opened: bool, code: int, tally: Tally
 ) -> None:
     refusals, tried = set(), []
     for failing in range(1, MANY):
@@ -97,6 +98,7 @@ async def test_storage_case_09_whatever_call_fails_nothing_is_lost(
     else:
         raise AssertionError("more system calls than there should be")
     assert refusals >= {"open", "write", "fsync", "replace"}, tried
+    tally("F3", tried=len(tried) - 1)
 
 
 def temporary_files(folder: Path) -> list[Path]:
@@ -104,21 +106,23 @@ def temporary_files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("kind", FILE_STORES)
-async def test_storage_case_09_short_writes_are_finished(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+async def test_storage_case_09_short_writes_are_finished_f3(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, bytes(data[:7])))
     store = FILE_STORES[kind](tmp_path)
     await store.save("t", NEW)
     assert await FILE_STORES[kind](tmp_path).load("t") == NEW
+    tally("F3", tried=1)
 
 
 @pytest.mark.parametrize("kind", FILE_STORES)
-async def test_storage_case_09_a_disk_that_stays_broken_for_a_while(
-    tmp_path: Path, kind: str
+async def test_storage_case_09_a_disk_that_stays_broken_for_a_while_f3(
+    tmp_path: Path, kind: str, tally: Tally
 ) -> None:
     """Two failures one after the other: the first after the rename, the second anywhere."""
+    tried = 0
     for first in range(1, MANY):
         folder = tmp_path / str(first)
         store = FILE_STORES[kind](folder)
@@ -132,3 +136,5 @@ async def test_storage_case_09_a_disk_that_stays_broken_for_a_while(
         await store.save("t", LAST)
         assert await FILE_STORES[kind](folder).load("t") == LAST
         assert store.conflicts == ()
+        tried += 1
+    tally("F3", tried=tried)

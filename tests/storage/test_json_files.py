@@ -20,6 +20,7 @@ from koel_tui.storage import (
 )
 from tests.protocol.golden import GOLDEN
 from tests.storage.helpers import file_name, saying
+from tests.tally import Tally
 
 GOOD = f'{{"format":"koel-chat/thread","schema":1,"gen":1,"id":"bad","meta":{{}},"state":{GOLDEN}}}'
 
@@ -148,8 +149,8 @@ async def test_storage_case_07_foreign_files_are_left_alone(
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-async def test_what_is_no_plain_file_is_neither_followed_nor_replaced(
-    store: JsonFileStorage, folder: Path, tmp_path: Path, kind: str
+async def test_fault_f6_what_is_no_plain_file_is_neither_followed_nor_replaced(
+    store: JsonFileStorage, folder: Path, tmp_path: Path, kind: str, tally: Tally
 ) -> None:
     await store.save("other", saying("hi"))
     path = folder / file_name("t")
@@ -174,6 +175,7 @@ async def test_what_is_no_plain_file_is_neither_followed_nor_replaced(
     assert path.lstat().st_ino == before.st_ino
     assert target.read_text() == "precious"
     assert await store.list_threads() == ["other"]
+    tally("F6", tried=1)
 
 
 DAMAGE = {
@@ -196,8 +198,8 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_a_bad_file_is_copied_aside_reported_once_and_never_overwritten(
-    store: JsonFileStorage, folder: Path, damage: str
+async def test_input_b1_a_bad_file_is_copied_aside_reported_once_and_never_overwritten(
+    store: JsonFileStorage, folder: Path, damage: str, tally: Tally
 ) -> None:
     await store.save("good", saying("hi"))
     path = folder / file_name("bad")
@@ -220,6 +222,7 @@ async def test_a_bad_file_is_copied_aside_reported_once_and_never_overwritten(
                 await use
     assert path.read_bytes() == DAMAGE[damage]
     assert len(list((folder / "quarantine").iterdir())) == 1
+    tally("B1", tried=1)
 
 
 async def test_a_damaged_thread_can_be_deleted_and_its_copy_stays(
@@ -259,9 +262,10 @@ async def test_a_damaged_file_that_cannot_be_copied_is_reported_without_a_copy(
     assert (folder / "quarantine").read_text() == "in the way"
 
 
-async def test_a_future_schema_is_listed_and_loads_and_is_never_written(
-    store: JsonFileStorage, folder: Path
+async def test_input_b2_a_future_schema_is_listed_and_loads_and_is_never_written(
+    store: JsonFileStorage, folder: Path, tally: Tally
 ) -> None:
+    tally("B2", tried=1)
     await store.save("t", saying("hi"))
     path = folder / file_name("t")
     rewrite(path, schema=2)
@@ -276,9 +280,10 @@ async def test_a_future_schema_is_listed_and_loads_and_is_never_written(
     assert store.damaged == ()
 
 
-async def test_a_future_schema_that_cannot_be_read_says_so_and_is_not_damaged(
-    store: JsonFileStorage, folder: Path
+async def test_input_b2_a_future_schema_that_cannot_be_read_says_so_and_is_not_damaged(
+    store: JsonFileStorage, folder: Path, tally: Tally
 ) -> None:
+    tally("B2", tried=1)
     await store.save("t", saying("hi"))
     path = folder / file_name("t")
     rewrite(path, schema=2, state={"messages": {"by": "id"}})

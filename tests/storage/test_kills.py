@@ -6,37 +6,50 @@ from pathlib import Path
 import pytest
 
 from tests.storage.worker import Toll, start
+from tests.tally import Tally
 
 PATIENCE = 300
+KILOBYTES = 1000
 
 
-def toll(kind: str, folder: Path, rounds: int) -> Toll:
-    with start("kills", kind, folder, str(rounds), "1") as process:
+def toll(kind: str, folder: Path, rounds: int, size: int = 20 * KILOBYTES) -> Toll:
+    with start("kills", kind, folder, str(rounds), "1", str(size)) as process:
         output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     return Toll(**json.loads(output))
 
 
-def check(kind: str, folder: Path, rounds: int) -> None:
-    paid = toll(kind, folder, rounds)
+def check(tally: Tally, kind: str, folder: Path, rounds: int, size: int = 20 * KILOBYTES) -> None:
+    paid = toll(kind, folder, rounds, size)
     print(paid)
     assert paid.rounds == rounds + 1
     assert paid.saves > rounds / 2, "the kills came before anything was saved"
     assert (paid.torn, paid.lost, paid.left_over) == (0, 0, 0)
+    tally("F1", tried=rounds, lost=paid.torn + paid.lost)
 
 
 @pytest.mark.parametrize("kind", ["json", "encrypted"])
-def test_storage_case_08_a_kill_leaves_the_old_or_the_new(tmp_path: Path, kind: str) -> None:
-    check(kind, tmp_path / "threads", 60)
+def test_storage_case_08_a_kill_leaves_the_old_or_the_new_f1(
+    tmp_path: Path, kind: str, tally: Tally
+) -> None:
+    check(tally, kind, tmp_path / "threads", 60)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rounds"), [("json", 1000), ("encrypted", 200)])
 @pytest.mark.timeout(PATIENCE)
-def test_storage_case_08_a_thousand_kills(tmp_path: Path, kind: str, rounds: int) -> None:
-    check(kind, tmp_path / "threads", rounds)
+def test_storage_case_08_a_thousand_kills_f1(
+    tmp_path: Path, kind: str, rounds: int, tally: Tally
+) -> None:
+    check(tally, kind, tmp_path / "threads", rounds)
 
 
-def test_storage_case_08_the_test_finds_a_naive_writer_out(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(PATIENCE)
+def test_fault_f1_kills_while_two_megabytes_are_saved(tmp_path: Path, tally: Tally) -> None:
+    check(tally, "json", tmp_path / "threads", 300, 2000 * KILOBYTES)
+
+
+def test_storage_case_08_f1_the_test_finds_a_naive_writer_out(tmp_path: Path) -> None:
     paid = toll("naive", tmp_path / "threads", 60)
     assert paid.torn or paid.lost

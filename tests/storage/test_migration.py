@@ -1,5 +1,6 @@
 """Threads in an older schema, with a schema 0 that only these tests know."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,8 @@ from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.migration import migrate
 from koel_tui.storage.record import decode_record
 from tests.storage.helpers import Clock, file_name, saying
+from tests.storage.test_faults import attempt
+from tests.tally import Tally
 
 
 def from_zero(wire: dict[str, Any]) -> dict[str, Any]:
@@ -57,8 +60,8 @@ async def test_an_older_thread_is_read_without_being_written(old: Path) -> None:
 
 
 @pytest.mark.parametrize("write", ["save", "update_meta"])
-async def test_storage_b2_the_first_write_of_an_older_thread_keeps_a_copy(
-    old: Path, write: str
+async def test_input_b2_the_first_write_of_an_older_thread_keeps_a_copy(
+    old: Path, write: str, tally: Tally
 ) -> None:
     before = old.read_bytes()
     storage = store(old)
@@ -75,9 +78,13 @@ async def test_storage_b2_the_first_write_of_an_older_thread_keeps_a_copy(
     assert "about" not in wire and "lines" not in wire["state"]
     assert await JsonFileStorage(old.parent).load("t") is not None
     assert [found.id for found in await storage.summaries()] == ["t"]
+    tally("B2", tried=2)
 
 
-async def test_no_copy_no_write(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_input_b2_no_copy_no_write(
+    old: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    tally("B2", tried=1)
     before = old.read_bytes()
     storage = store(old)
     await storage.load("t")
@@ -94,6 +101,27 @@ async def test_no_copy_no_write(old: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [backup.read_bytes() for backup in backups(old)] == [before]
 
 
+async def test_input_b2_a_migration_cut_short_at_any_call_is_done_again(
+    old: Path, tally: Tally
+) -> None:
+    before = old.read_bytes()
+    for failing in range(1, 100):
+        old.write_bytes(before)
+        for backup in backups(old):
+            backup.unlink()
+        storage = store(old)
+        await storage.load("t")
+        failed, _ = await attempt(storage, saying("new"), failing, errno.EIO)
+        again = store(old)
+        assert await again.load("t") in (saying("hi", "hello"), saying("new")), failed
+        await again.save("t", saying("newer"))
+        assert await store(old).load("t") == saying("newer")
+        assert [backup.read_bytes() for backup in backups(old)] == [before], failed
+        if not failed:
+            break
+    tally("B2", tried=failing)
+
+
 async def test_a_deleted_thread_takes_its_backups_with_it(old: Path) -> None:
     storage = store(old)
     await storage.load("t")
@@ -103,7 +131,8 @@ async def test_a_deleted_thread_takes_its_backups_with_it(old: Path) -> None:
     assert backups(old) == []
 
 
-async def test_storage_b2_an_older_schema_nobody_knows_is_put_aside(old: Path) -> None:
+async def test_input_b2_an_older_schema_nobody_knows_is_put_aside(old: Path, tally: Tally) -> None:
+    tally("B2", tried=1)
     before = old.read_bytes()
     storage = JsonFileStorage(old.parent)
     assert await storage.load("t") is None
@@ -124,7 +153,8 @@ async def test_a_damaged_older_thread_is_put_aside(old: Path) -> None:
 
 
 @pytest.mark.parametrize("schema", ["-1", "0.5", "1.0", '"1"', "null", "true", "1e999", "[]"])
-def test_storage_b2_a_schema_that_is_no_count_is_none(schema: str) -> None:
+def test_input_b2_a_schema_that_is_no_count_is_none(schema: str, tally: Tally) -> None:
+    tally("B2", tried=1)
     text = f'{{"format":"koel-chat/thread","schema":{schema},"gen":1,"id":"t","state":{{}}}}'
     with pytest.raises(NotAThreadError):
         decode_record(text, MIGRATIONS)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from koel_tui.storage.atomic import write_atomically
+from tests.tally import Tally
 
 OLD, NEW = b"old content", b"the new content"
 
@@ -167,6 +168,14 @@ def verdict(path: Path, writer: Callable[[Path, bytes], object]) -> tuple[bool, 
     return torn, left_after_power_loss(steps, path.name, inode) != {NEW}
 
 
+def states(path: Path, writer: Callable[[Path, bytes], object]) -> int:
+    """Return how many states a loss of power can leave, at any step of a writer."""
+    steps, inode = record(path, writer)
+    return sum(
+        len(left_after_power_loss(steps[:done], path.name, inode)) for done in range(len(steps) + 1)
+    )
+
+
 def over_the_old(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.write(descriptor, data)
@@ -191,8 +200,11 @@ def folder_unflushed(path: Path, data: bytes) -> None:
     os.replace(temporary, path)  # noqa: PTH105 - the call that is recorded
 
 
-def test_storage_case_09_a_loss_of_power_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+def test_storage_case_09_a_loss_of_power_leaves_the_old_or_the_new_f2(
+    tmp_path: Path, tally: Tally
+) -> None:
     assert verdict(tmp_path / "t.json", write_atomically) == (False, False)
+    tally("F2", tried=states(tmp_path / "t.json", write_atomically))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +212,7 @@ def test_storage_case_09_a_loss_of_power_leaves_the_old_or_the_new(tmp_path: Pat
     [(over_the_old, (True, False)), (renamed_unflushed, (True, True)),
      (folder_unflushed, (False, True))],
 )  # fmt: skip
-def test_the_enumeration_finds_out_who_flushes_too_little(
+def test_fault_f2_the_enumeration_finds_out_who_flushes_too_little(
     tmp_path: Path, writer: Callable[[Path, bytes], object], expected: tuple[bool, bool]
 ) -> None:
     assert verdict(tmp_path / "t.json", writer) == expected

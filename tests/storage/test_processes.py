@@ -17,6 +17,7 @@ from koel_tui.storage import Access, JsonFileStorage, ThreadLockedError
 from koel_tui.storage.file_storage import FileStorage
 from tests.storage.helpers import FILE_STORES, file_name, saying, words
 from tests.storage.worker import start
+from tests.tally import Tally
 
 PATIENCE = 60
 
@@ -37,7 +38,9 @@ def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("kind", FILE_STORES)
-async def test_storage_case_10_no_append_of_two_processes_is_lost(folder: Path, kind: str) -> None:
+async def test_storage_case_10_no_append_of_two_processes_is_lost_f7(
+    folder: Path, kind: str, tally: Tally
+) -> None:
     store = FILE_STORES[kind](folder)
     await store.save("t", saying())
     with (
@@ -59,7 +62,9 @@ async def test_storage_case_10_no_append_of_two_processes_is_lost(folder: Path, 
     refused = {text for answer in answers for text in answer[1]}
     assert len(kept) + len(refused) == 400
     assert all(answer[0] for answer in answers)
-    assert kept <= await everything(store, folder)
+    lost = kept - await everything(store, folder)
+    assert not lost
+    tally("F7", tried=400, lost=len(lost))
 
 
 async def everything(store: FileStorage, folder: Path) -> set[str]:
@@ -77,7 +82,9 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("t-*"), key=lambda path: len(path.name))
 
 
-async def test_a_thread_open_elsewhere_is_read_only_and_says_so(folder: Path) -> None:
+async def test_fault_f7_a_thread_open_elsewhere_is_read_only_and_says_so(
+    folder: Path, tally: Tally
+) -> None:
     store = JsonFileStorage(folder)
     await store.save("t", saying("hi"))
     before = (folder / file_name("t")).read_bytes()
@@ -98,6 +105,7 @@ async def test_a_thread_open_elsewhere_is_read_only_and_says_so(folder: Path) ->
             assert caught.value.pid == process.pid
         assert (folder / file_name("t")).read_bytes() == before
         await store.save("other", saying("free"))
+    tally("F7", tried=4)
 
 
 async def test_threads_open_elsewhere_can_be_told_without_opening_them(folder: Path) -> None:
@@ -115,7 +123,9 @@ async def test_threads_open_elsewhere_can_be_told_without_opening_them(folder: P
         assert await JsonFileStorage(folder).open("t") == Access(writable=True)
 
 
-async def test_the_lock_of_a_killed_process_is_free_at_once(folder: Path) -> None:
+async def test_fault_f7_the_lock_of_a_killed_process_is_free_at_once(
+    folder: Path, tally: Tally
+) -> None:
     store = JsonFileStorage(folder)
     with holding(folder) as process:
         assert not (await store.open("t")).writable
@@ -124,6 +134,7 @@ async def test_the_lock_of_a_killed_process_is_free_at_once(folder: Path) -> Non
         begin = time.monotonic()
         assert await store.open("t") == Access(writable=True)
         assert time.monotonic() - begin < 1
+    tally("F7", tried=1)
 
 
 async def test_a_closed_thread_can_be_opened_by_others(folder: Path) -> None:
@@ -148,7 +159,9 @@ async def test_lock_files_are_private_and_stay(folder: Path) -> None:
     assert lock.read_bytes() == b""
 
 
-async def test_a_lock_that_is_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
+async def test_fault_f6_a_lock_that_is_a_link_is_not_followed(
+    folder: Path, tmp_path: Path, tally: Tally
+) -> None:
     store = JsonFileStorage(folder)
     await store.save("t", saying("hi"))
     (lock,) = (folder / "locks").iterdir()
@@ -160,3 +173,4 @@ async def test_a_lock_that_is_a_link_is_not_followed(folder: Path, tmp_path: Pat
     assert (access.writable, access.holder_pid) == (False, None)
     assert "cannot be locked" in access.reason
     assert target.read_text() == "precious"
+    tally("F6", tried=1)

@@ -22,7 +22,6 @@ from koel_tui.storage import ThreadLockedError, decrypt_threads, encrypt_threads
 from tests.storage.helpers import FILE_STORES, passphrase, saying, words
 
 REPOSITORY = Path(__file__).parents[2]
-LONG = "x" * 20_000
 
 
 def start(deed: str, kind: str, folder: Path, *more: str) -> subprocess.Popen[str]:
@@ -91,8 +90,8 @@ class Toll:
     left_over: int = 0
 
 
-def kills(kind: str, folder: Path, rounds: str, seed: str) -> None:
-    """Kill a saving process at random moments, again and again; print the toll.
+def kills(kind: str, folder: Path, rounds: str, seed: str, size: str) -> None:
+    """Kill a process that saves `size` bytes at random moments, again and again; print the toll.
 
     Each process is forked from this one, which has no threads, so that a round is short.
     """
@@ -104,7 +103,7 @@ def kills(kind: str, folder: Path, rounds: str, seed: str) -> None:
         child = os.fork()
         if child == 0:
             os.close(reading)
-            _save_for_ever(kind, folder, writing)
+            _save_for_ever(kind, folder, writing, "x" * int(size))
         os.close(writing)
         with os.fdopen(reading) as lines:
             found, left_over = (int(word) for word in lines.readline().split())
@@ -131,7 +130,7 @@ def convert(deed: str, folder: Path) -> None:
     print("done", flush=True)
 
 
-def _save_for_ever(kind: str, folder: Path, writing: int) -> None:
+def _save_for_ever(kind: str, folder: Path, writing: int, text: str) -> None:
     """Tell what a start finds, then save ever higher numbers and tell each when it is saved."""
 
     async def work() -> None:
@@ -142,7 +141,7 @@ def _save_for_ever(kind: str, folder: Path, writing: int) -> None:
         number = max(number, 0)
         while True:
             number += 1
-            await storage.save("t", saying(str(number), LONG))
+            await storage.save("t", saying(str(number), text))
             os.write(writing, f"{number}\n".encode())
 
     try:

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from koel_tui import paths
 from koel_tui.protocol import ChatState
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui import leaving
@@ -90,12 +91,16 @@ async def test_what_cannot_be_saved_is_said_on_the_way_out() -> None:
 
     async with opened(storage=Full()) as window:
         (await window.ask("Doomed")).finish()
-        await window.until(lambda: "NOT SAVED: The disk is full." in window.status)
+        await window.sees("NOT SAVED: 'Doomed'")
+        await window.sees("The disk is full. Make room and try again.")
         await window.press("ctrl+q")
         await gone(window)
         (message,) = window.app._exit_renderables
     assert window.app.return_code == 74
-    assert str(message) == "Not saved: 'Doomed'. The disk is full. Make room and try again."
+    said, where, how = str(message).splitlines()
+    assert said == "Not saved: 'Doomed'. The disk is full. Make room and try again."
+    (kept,) = (paths.state_dir() / "recovery").iterdir()
+    assert str(kept) in where and how == f"koel-chat threads import {kept}"
 
 
 async def test_an_error_of_the_window_ends_it_with_one_line_and_saves() -> None:

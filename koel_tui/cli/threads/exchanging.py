@@ -119,10 +119,15 @@ async def _import(
 ) -> int:
     """Import file by file; what cannot be read is named and keeps nothing else out."""
     from koel_tui.storage.exchange import ImportProblem, read_threads, store_thread
+    from koel_tui.storage.recovery import is_recovery
 
     problems = 0
     for file in files:
         try:
+            if form is None and is_recovery(file):
+                for stored in await _bring_back(storage, file.expanduser()):
+                    click.echo(_told(stored, as_json))
+                continue
             for found in read_threads(file.expanduser(), form):
                 if isinstance(found, ImportProblem):
                     problems += 1
@@ -133,6 +138,25 @@ async def _import(
             problems += 1
             click.echo(safe_line(f"koel-chat: {problem}", 1000), err=True)
     return Exit.USAGE if problems else Exit.OK
+
+
+async def _bring_back(storage: "SessionStorage", file: Path) -> "list[Stored]":
+    """Save what a window could not; what was typed there becomes a thread of its own."""
+    from koel_tui.storage.errors import NotAThreadError
+    from koel_tui.storage.exchange import ImportProblem, store_thread
+    from koel_tui.storage.recovery import bring_back, read_aside
+    from koel_tui.ui.recovery import typed_threads
+
+    try:
+        unsaved = read_aside(file, getattr(storage, "codec", None))
+        typed = typed_threads(unsaved)
+    except (OSError, NotAThreadError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ImportProblem(
+            file, why, "Check that it is the right file and a whole one."
+        ) from error
+    stored = [await bring_back(storage, thread) for thread in unsaved.threads]
+    return stored + [await store_thread(storage, thread) for thread in typed]
 
 
 def _told(stored: "Stored", as_json: bool) -> str:

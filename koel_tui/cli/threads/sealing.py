@@ -23,6 +23,7 @@ def encrypt(keyring: bool) -> None:
     from koel_tui.cli.unlocking import Keys, finder, maker
     from koel_tui.storage import encrypt_threads
 
+    _check_nothing_is_aside()
     directory = threads_directory()
     count = encrypt_threads(directory, Keys(finder(), maker(keyring=keyring)))
     forget_in_clear(directory)
@@ -39,6 +40,7 @@ def decrypt() -> None:
     from koel_tui.cli.unlocking import unlocked
     from koel_tui.storage import decrypt_threads
 
+    _check_nothing_is_aside()
     directory = threads_directory()
     count = decrypt_threads(directory, unlocked(directory))
     click.echo(f"The threads are in clear ({count} files).")
@@ -65,3 +67,15 @@ def passphrase(keyring: bool, new_file: Path | None) -> None:
     directory = threads_directory()
     change_key(directory, unlocked(directory), maker(keyring=keyring, file=new_file, fresh=True))
     click.echo("The threads open with the new key from now on, and no longer with the old one.")
+
+
+def _check_nothing_is_aside() -> None:
+    """Raise `UsageProblem` where text lies that was put aside: it would stay as it is now."""
+    from koel_tui.paths import recovery_dirs
+    from koel_tui.storage.recovery import left_behind
+
+    if files := left_behind(recovery_dirs()):
+        raise UsageProblem(
+            f"{files[0]} holds text that could not be saved yet. Bring it back first: start "
+            "koel-chat once, or use koel-chat threads import and then remove the file."
+        )

@@ -20,6 +20,7 @@ from koel_tui.ui.plain.orders import Orders
 from koel_tui.ui.plain.reading import Reading, described
 from koel_tui.ui.plain.terminal import Console
 from koel_tui.ui.plain.thread_orders import ThreadOrders
+from koel_tui.ui.recovery import Returned, bring_back, place, remove
 from koel_tui.ui.saved import saved_threads, told_of_conflicts
 from koel_tui.ui.startup import Startup
 
@@ -90,7 +91,9 @@ class PlainChat:
             )
             backend = await self._startup.connect(self._connect)
             if backend is not None:
+                returned = await bring_back(backend)
                 self._desk.connect(backend)
+                await self._take_back(returned)
                 self._loading = asyncio.create_task(self._startup.load())
                 self._loading.add_done_callback(lambda _: self._tell_model())
                 await self._begin(backend)
@@ -99,8 +102,8 @@ class PlainChat:
         finally:
             problem = await self._close()
             self._signals.release()
-        if problem:
-            self._say(f"Error: {safe_line(problem, 400)}")
+        for line in problem.splitlines():
+            self._say(f"Error: {safe_line(line, 4000)}")
         return EXIT_SAVE_FAILED if problem else self._code
 
     # What conversations tell
@@ -136,6 +139,16 @@ class PlainChat:
         self._say(f"Error: not saved: {conversation.title}. {conversation.save_problem}")
 
     # One step after the other
+
+    async def _take_back(self, returned: Returned) -> None:
+        """Give back what an earlier run could not save, and tell of it."""
+        place(returned, self._desk, self._pastes, self.returned)
+        await self._memory.keep_now(self._desk.kept(self._pastes))
+        for line in (*returned.problems, returned.words):
+            if line:
+                self._say(safe_line(line, 4000))
+        if not self._memory.problem:
+            await asyncio.to_thread(remove, returned)
 
     async def _begin(self, backend: "Backend") -> None:
         for thread in await saved_threads(backend.storage):

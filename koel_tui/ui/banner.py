@@ -1,0 +1,44 @@
+"""The banner above the status line: what cannot be saved, as long as that lasts."""
+
+from textual import events
+from textual.content import Content
+from textual.widgets import Static
+
+from koel_tui.text import safe_line
+from koel_tui.ui import cells
+from koel_tui.ui.unsaved import Trouble
+
+_ROWS = 14
+"""Rows of the window below which one line has to do."""
+
+
+class Banner(Static):
+    """Says what is not saved, why, and what to do. It is not there when nothing is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(id="banner")
+        self._trouble = Trouble()
+        self.display = False
+
+    def show(self, trouble: Trouble) -> None:
+        """Show this trouble, unless that is what is shown."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self.display = bool(trouble.what)
+            self._paint()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Cut the lines anew for the width there now is."""
+        self._paint()
+
+    def _paint(self) -> None:
+        lines = [self._trouble.what, self._trouble.why, self._trouble.advice]
+        if self.app.size.height < _ROWS:
+            del lines[1:]
+        width = (self.content_size.width or self.app.size.width - 2) - 2
+        marks = ("✗ ", "  ", "  ")
+        shown = [
+            mark + cells.fit(safe_line(line, 1000), width)
+            for mark, line in zip(marks, lines, strict=False)
+        ]
+        self.update(Content.styled("\n".join(shown), "bold $text-error"))

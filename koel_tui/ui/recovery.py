@@ -1,0 +1,192 @@
+"""What could not be saved when a window ended: put aside, and brought back at the next start."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from koel_tui import paths
+from koel_tui.ui.open_tabs import OpenTabs
+from koel_tui.ui.unsaved import cause_of, left_unsaved, title_of
+
+if TYPE_CHECKING:
+    from koel_tui.session import ChatSession
+    from koel_tui.storage.exchange import Thread
+    from koel_tui.storage.recovery import Unsaved
+    from koel_tui.ui.backend import Backend
+    from koel_tui.ui.conversation import Conversation
+    from koel_tui.ui.desk import Desk
+    from koel_tui.ui.pastes import Pastes
+
+_PATIENCE = 2.0
+"""Seconds to put aside what is unsaved: a disk that hangs must not hang the end."""
+
+
+@dataclass(slots=True)
+class Returned:
+    """What a start found of the windows before it."""
+
+    titles: list[str] = field(default_factory=list)
+    tabs: list[OpenTabs] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    done: list[Path] = field(default_factory=list)
+    """The files whose threads are saved now."""
+
+    @property
+    def words(self) -> str:
+        """What to tell the user; empty when there was nothing."""
+        drafts = sum(bool(tab.draft.text) for tabs in self.tabs for tab in tabs.tabs)
+        parts = [repr(title or "(empty)") for title in self.titles]
+        if drafts:
+            parts.append("what was typed" if drafts == 1 else f"what was typed in {drafts} tabs")
+        return f"Back is what could not be saved last time: {', '.join(parts)}." if parts else ""
+
+
+async def put_aside(
+    backend: "Backend | None", desk: "Desk", tabs: OpenTabs | None, problem: str
+) -> str:
+    """Put aside what `backend` could not save, and these tabs unless they are kept already.
+
+    `problem` is why the tabs are not. Return what to tell the user, empty when there is nothing.
+    The sessions have been disposed.
+    """
+    unsaved = left_unsaved(backend)
+    drafts = [tab for tab in tabs.tabs if tab.draft.text] if tabs is not None else []
+    if not unsaved and not drafts:
+        return ""
+    names = [repr(title_of(session, desk)) for session in unsaved]
+    if drafts:
+        names.append("what is typed")
+    error = next((session.save_error for session in unsaved if session.save_error), None)
+    why = cause_of(error, backend).why if unsaved and error else problem or "It took too long."
+    said = f"Not saved: {', '.join(names)}. {why}".strip()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            path = await asyncio.to_thread(_write, backend, desk, unsaved, drafts)
+    except TimeoutError:
+        return f"{said}\nIt could not be kept anywhere else within {_PATIENCE:.0f} seconds."
+    except Exception as failed:
+        return f"{said}\n{failed}"
+    return (
+        f"{said}\nIt is kept in {path} and comes back at the next start, or with:\n"
+        f"koel-chat threads import {path}"
+    )
+
+
+def _write(
+    backend: "Backend | None",
+    desk: "Desk",
+    sessions: "Sequence[ChatSession]",
+    drafts: "Sequence[object]",
+) -> Path:
+    import json
+
+    from koel_tui.storage.recovery import Unsaved
+    from koel_tui.storage.recovery import put_aside as write
+
+    codec = getattr(backend.storage, "codec", None) if backend is not None else None
+    kept = json.loads(OpenTabs(tuple(drafts)).encode()) if drafts else None  # type: ignore[arg-type]
+    unsaved = Unsaved(tuple(_thread(session, desk) for session in sessions), kept)
+    seal: Callable[[bytes], bytes] = codec.seal_aside if codec is not None else bytes
+    return write(unsaved, paths.recovery_dirs(), seal, datetime.now(UTC))
+
+
+def _thread(session: "ChatSession", desk: "Desk") -> "Thread":
+    from koel_tui.protocol import settle
+    from koel_tui.storage.exchange.thread import of_state
+
+    about = desk.about(session.thread_id)
+    found = of_state(session.thread_id, settle(session.state), title=about.title)
+    wanted = about.settings.meta if about.settings is not None else {}
+    known = {key: value for key, value in wanted.items() if value is not None}
+    return replace(found, meta={**known, **found.meta})
+
+
+async def bring_back(backend: "Backend") -> Returned:
+    """Save what was put aside; no tab may have a session yet. What fails stays where it is."""
+    returned = Returned()
+    for path in await asyncio.to_thread(_left_behind):
+        try:
+            await _bring_back(backend, path, returned)
+        except Exception as error:
+            returned.problems.append(
+                f"{path} holds what could not be saved, and cannot be brought back: {error}"
+            )
+    return returned
+
+
+def _left_behind() -> list[Path]:
+    directories = [directory for directory in paths.recovery_dirs() if directory.is_dir()]
+    if not directories:
+        return []
+    from koel_tui.storage.recovery import left_behind
+
+    return left_behind(directories)
+
+
+async def _bring_back(backend: "Backend", path: Path, returned: Returned) -> None:
+    from koel_tui.storage import recovery
+
+    codec = getattr(backend.storage, "codec", None)
+    unsaved = await asyncio.to_thread(recovery.read_aside, path, codec)
+    tabs = tabs_of(unsaved)
+    for thread in unsaved.threads:
+        stored = await recovery.bring_back(backend.storage, thread)
+        if stored.is_new:
+            returned.titles.append(stored.title)
+    returned.tabs.append(tabs)
+    returned.done.append(path)
+
+
+def tabs_of(unsaved: "Unsaved") -> OpenTabs:
+    """Return the tabs that were put aside. Raises ValueError where they are none."""
+    if unsaved.tabs is None:
+        return OpenTabs()
+    import json
+
+    from koel_tui.ui.open_tabs import decode
+
+    return decode(json.dumps(unsaved.tabs).encode())
+
+
+def typed_threads(unsaved: "Unsaved") -> "list[Thread]":
+    """Return what was typed as threads, for where there is no prompt. Raises ValueError."""
+    from koel_tui.protocol import ChatState, Message
+    from koel_tui.storage.exchange import Thread
+    from koel_tui.ui.pastes import Pastes
+
+    pastes = Pastes()
+    typed = (pastes.expand(pastes.adopt(tab.draft)) for tab in tabs_of(unsaved).tabs)
+    # The same text has the same id: it is there once, however often it is imported.
+    named = ((str(uuid.uuid5(uuid.NAMESPACE_OID, repr(text))), text) for text in typed if text)
+    return [
+        Thread(name, ChatState(messages=(Message(name, "user", text),))) for name, text in named
+    ]
+
+
+def place(
+    returned: Returned,
+    desk: "Desk",
+    pastes: "Pastes",
+    give_back: "Callable[[Conversation, str], None]",
+) -> None:
+    """Put what was typed where it was, or into tabs of its own."""
+    front = desk.active
+    for tab in (tab for tabs in returned.tabs for tab in tabs.tabs if tab.draft.text):
+        text = pastes.adopt(tab.draft)
+        there = next((each for each in desk.tabs if each.thread_id == tab.thread_id), None)
+        if tab.thread_id is None or there is None:
+            desk.new()
+            there = desk.active
+        if text not in there.draft:
+            give_back(there, text)
+    desk.tabs.activate(front)
+
+
+def remove(returned: Returned) -> None:
+    """Remove the files whose content is back."""
+    for path in returned.done:
+        path.unlink(missing_ok=True)

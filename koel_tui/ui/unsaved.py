@@ -1,0 +1,110 @@
+"""What cannot be saved at this moment: which threads, why, and what to do about it."""
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from koel_tui.session import ChatSession
+    from koel_tui.ui.backend import Backend
+    from koel_tui.ui.desk import Desk
+    from koel_tui.ui.memory import Memory
+
+_NAMED = 2
+_ADVICE = {
+    errno.ENOSPC: "Make room there",
+    errno.EDQUOT: "Make room there",
+    errno.EFBIG: "Allow larger files",
+    errno.EACCES: "Make it writable",
+    errno.EPERM: "Make it writable",
+    errno.EROFS: "Make it writable",
+    errno.ENOENT: "Put it back",
+    errno.ENOTDIR: "Put the directory back",
+    errno.EEXIST: "Put the directory back",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a save failed, and what the user can do; both are sentences."""
+
+    why: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is not saved at this moment; nothing is empty."""
+
+    what: str = ""
+    why: str = ""
+    advice: str = ""
+
+
+def trouble_of(backend: "Backend | None", desk: "Desk", memory: "Memory") -> Trouble:
+    """Return what cannot be saved at this moment."""
+    failing = [] if backend is None else [s for s in _dirty(backend) if s.save_error is not None]
+    if failing:
+        cause = cause_of(failing[0].save_error, backend)
+        names = [repr(safe_line(title_of(session, desk), 20)) for session in failing]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        what = f"NOT SAVED: {', '.join(names[:_NAMED])}{more}"
+    elif memory.problem:
+        what, cause = "NOT KEPT: what is typed, and which tabs are open", Cause(memory.problem)
+    else:
+        return Trouble()
+    again = "it is tried again every few seconds"
+    advice = f"{cause.advice}: {again}." if cause.advice else f"{again.capitalize()}."
+    return Trouble(what, cause.why, advice)
+
+
+def cause_of(error: BaseException | None, backend: "Backend | None") -> Cause:
+    """Return why a save failed with this error."""
+    if error is None:
+        return Cause("")
+    system = _system_error(error)
+    place = getattr(backend.storage, "directory", None) if backend is not None else None
+    if system is None or system.errno is None or place is None:
+        return Cause(str(error) or type(error).__name__)
+    why = f"{system.strerror or type(system).__name__}: {shortened(place)}."
+    return Cause(why, _ADVICE.get(system.errno, "Check the disk"))
+
+
+def left_unsaved(backend: "Backend | None") -> "tuple[ChatSession, ...]":
+    """Return the disposed sessions of which something is not saved: it failed, or takes long."""
+    if backend is None:
+        return ()
+    late = (session for session in backend.client.closing if session.dirty)
+    return (*backend.client.unsaved, *late)
+
+
+def title_of(session: "ChatSession", desk: "Desk") -> str:
+    """Return what the thread of a session is called."""
+    named = next((each for each in desk.tabs if each.thread_id == session.thread_id), None)
+    if named is not None:
+        return named.title
+    asked = (each.content for each in session.state.messages if each.role == "user")
+    return desk.about(session.thread_id).title or " ".join(next(asked, "").split())[:40]
+
+
+def shortened(path: Path) -> str:
+    """Return a path as people write it: from their home on."""
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):  # it lies elsewhere, or nobody knows where home is
+        return str(path)
+
+
+def _dirty(backend: "Backend") -> "Iterator[ChatSession]":
+    client = backend.client
+    return (session for session in (*client.sessions, *client.unsaved) if session.dirty)
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error

@@ -1,0 +1,69 @@
+"""Text that a window could not save, brought back from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from koel_tui import paths
+from koel_tui.cli.assemble import open_storage
+from koel_tui.storage.exchange import Thread
+from koel_tui.storage.recovery import Unsaved, put_aside
+from koel_tui.ui.open_tabs import OpenTab, OpenTabs
+from koel_tui.ui.pastes import Draft
+from tests.cli.commands import Threads
+from tests.cli.test_commands import save
+from tests.storage.helpers import MOMENT, saying
+
+TABS = OpenTabs(
+    (OpenTab("t", "", Draft("[pasted 30 lines #1] say?", {"[pasted 30 lines #1]": "x"})),)
+)
+
+
+def aside() -> Path:
+    """Put a thread aside, and what was typed."""
+    thread = Thread("t", saying("question", "half an ans"), {"title": "Sea"})
+    unsaved = Unsaved((thread,), json.loads(TABS.encode()))
+    storage = open_storage()
+    return put_aside(unsaved, paths.recovery_dirs(), storage.codec.seal_aside, MOMENT)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_fault_f4_the_named_command_brings_everything_back(
+    threads: Threads, request: pytest.FixtureRequest, sealed: bool
+) -> None:
+    save("other", "Where?", "Here.")
+    if sealed:
+        request.getfixturevalue("secret")
+        assert threads("encrypt").code == 0
+    path = aside()
+    assert path.suffix == (".sealed" if sealed else ".json")
+    said = threads("import", str(path))
+    assert said.code == 0, said.err
+    assert "Sea" in said.out and "x say?" in said.out
+    assert "half an ans" in threads("show", "t").out
+    assert path.exists()  # what a user names is never removed
+    assert "was there already" in threads("import", str(path)).out
+
+
+def test_threads_are_not_encrypted_while_text_waits_in_clear(
+    threads: Threads, secret: Path
+) -> None:
+    save("other", "Where?", "Here.")
+    path = aside()
+    said = threads("encrypt")
+    assert said.code == 2 and str(path) in said.err
+    path.unlink()
+    assert threads("encrypt").code == 0
+    path = aside()
+    assert str(path) in threads("decrypt").err
+    path.unlink()
+    assert threads("decrypt").code == 0
+
+
+def test_a_damaged_file_is_named(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "unsaved-1.json"
+    path.write_text("[]")
+    said = threads("import", str(path), str(tmp_path / "unsaved-2.sealed"))
+    assert said.code == 2
+    assert "unsaved-1.json cannot be imported" in said.err and "no such file" in said.err

@@ -1,0 +1,161 @@
+"""Directories that cannot be used, are not ours alone, or lead elsewhere."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from koel_tui import paths
+from koel_tui.paths import DirectoryError, private_directory
+from koel_tui.storage import StorageError
+from tests.e2e.terminal import PROGRAM
+from tests.storage.helpers import in_clear, saying
+from tests.tally import Tally
+
+ROOT = os.geteuid() == 0
+NOBODY = 65534
+# Permissions mean nothing to root until it gives this up.
+_MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if ROOT else ()
+_READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+
+
+def listed(*before: str) -> subprocess.CompletedProcess[str]:
+    """Run the program, which wants the directory of the threads."""
+    command = [*before, PROGRAM, "threads", "list"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def refused(done: subprocess.CompletedProcess[str], path: Path) -> str:
+    """Check that a run ended with 73 and one sentence or two that name the path."""
+    assert done.returncode == 73, done.stderr
+    assert str(path) in done.stderr and done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_fault_f5_a_directory_that_may_not_be_written_is_73(
+    private_home: Path, tally: Tally
+) -> None:
+    if ROOT and shutil.which("setpriv") is None:
+        pytest.skip("root may write anywhere, and cannot give that up here")
+    data = private_home / "data"
+    data.mkdir(mode=0o500)
+    assert "Permission denied" in refused(listed(*_MORTAL), paths.data_dir())
+    assert list(data.iterdir()) == []
+    tally("F5", tried=1)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root may mount a disk read-only")
+def test_fault_f5_a_read_only_disk_is_73(private_home: Path, tally: Tally) -> None:
+    data = private_home / "data"
+    data.mkdir()
+    done = listed("unshare", "-m", "sh", "-c", _READ_ONLY, str(data))
+    assert "Read-only file system" in refused(done, paths.data_dir())
+    tally("F5", tried=1)
+
+
+@pytest.mark.parametrize("place", ["data", "data/koel-chat", "data/koel-chat/threads"])
+def test_fault_f5_a_file_in_place_of_a_directory_is_73(
+    private_home: Path, place: str, tally: Tally
+) -> None:
+    path = private_home / place
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.chmod(0o700)
+    path.write_text("precious")
+    assert "is no directory" in refused(listed(), path)
+    assert path.read_text() == "precious"
+    tally("F5", tried=1)
+
+
+def test_fault_f5_without_a_home_nothing_is_made_where_the_program_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(DirectoryError, match="Set HOME"):
+        private_directory(Path("~/.local/share/koel-chat"))
+    assert sorted(tmp_path.iterdir()) == before
+    tally("F5", tried=1)
+
+
+async def test_fault_f5_a_directory_that_goes_while_threads_are_open(
+    tmp_path: Path, tally: Tally
+) -> None:
+    folder = tmp_path / "threads"
+    storage = in_clear(folder)
+    await storage.open("t")
+    await storage.save("t", saying("hi"))
+    shutil.rmtree(folder)
+    folder.write_text("in its place")
+    with pytest.raises((StorageError, DirectoryError)):
+        await storage.save("t", saying("hi", "hello"))
+    assert folder.read_text() == "in its place"
+    folder.unlink()
+    await storage.save("t", saying("hi", "hello"))
+    assert await in_clear(folder).load("t") == saying("hi", "hello")
+    tally("F5", tried=2)
+
+
+def test_directories_that_are_made_are_for_nobody_else(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        private_directory(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    for name in ("a", "a/b", "a/b/c"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
+
+
+def of_somebody_else(path: Path) -> None:
+    path.mkdir(mode=0o700)
+    os.chown(path, NOBODY, NOBODY)
+
+
+def of_a_strange_group(path: Path) -> None:
+    path.mkdir()
+    os.chown(path, -1, NOBODY)
+    path.chmod(0o770)
+
+
+def a_link_of_somebody_else(path: Path) -> None:
+    target = path.with_name("target")
+    target.mkdir(mode=0o755)
+    path.symlink_to(target)
+    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+def for_everybody(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    "make", [for_everybody, of_somebody_else, of_a_strange_group, a_link_of_somebody_else]
+)
+@pytest.mark.parametrize("name", ["koel-chat", "koel-chat/threads"])
+def test_fault_f6_where_strangers_may_have_been_is_73(
+    private_home: Path, name: str, make: Callable[[Path], None], tally: Tally
+) -> None:
+    if make is not for_everybody and not ROOT:
+        pytest.skip("only root may give files away")
+    path = private_home / "data" / name
+    path.parent.mkdir(parents=True, mode=0o700)
+    path.parent.chmod(0o700)
+    make(path)
+    mode = path.stat().st_mode
+    said = refused(listed(), path)
+    assert "chmod 700" in said or "another user" in said or "somebody else made" in said
+    assert path.stat().st_mode == mode and list(path.iterdir()) == []
+    tally("F6", tried=1)
+
+
+async def test_fault_f6_a_link_of_ones_own_to_another_disk_is_followed(tmp_path: Path) -> None:
+    target, link = tmp_path / "disk", tmp_path / "threads"
+    target.mkdir(mode=0o755)
+    link.symlink_to(target)
+    await in_clear(link).save("t", saying("hi"))
+    assert await in_clear(target).load("t") == saying("hi")
+    assert target.stat().st_mode & 0o777 == 0o700

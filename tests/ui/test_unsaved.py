@@ -1,0 +1,255 @@
+"""The banner while nothing can be saved, and what comes of the text when the window ends."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from koel_tui import paths
+from koel_tui.protocol import ChatState
+from koel_tui.session import KoelClient, autosave
+from koel_tui.storage import MemoryStorage, StorageError
+from koel_tui.ui.backend import Backend
+from tests.storage.helpers import encrypted
+from tests.tally import Tally
+from tests.ui.scripted import ScriptedAgent
+from tests.ui.window import Window, opened
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autosave, "RETRY_S", 0.05)
+
+
+class Full(MemoryStorage):
+    """A disk that is full until somebody makes room."""
+
+    full = True
+    directory = Path("/data/threads")
+
+    async def save(self, thread_id: str, state: ChatState) -> None:
+        if self.full:
+            raise StorageError("not saved") from OSError(28, "No space left on device")
+        await super().save(thread_id, state)
+
+
+def recovered() -> list[Path]:
+    return sorted((paths.state_dir() / "recovery").glob("unsaved-*"))
+
+
+async def gone(window: Window) -> str:
+    await window.press("ctrl+q")
+    await window.until(lambda: not window.app.is_running, "the end")
+    return "".join(str(said) for said in window.app._exit_renderables)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 15)])
+async def test_fault_f4_a_banner_lasts_as_long_as_the_disk_is_full(
+    size: tuple[int, int], tally: Tally
+) -> None:
+    storage = Full()
+    async with opened(size=size, storage=storage) as window:
+        (await window.ask("First")).finish()
+        await window.sees("✗ NOT SAVED: 'First'")
+        await window.sees("  No space left on device: /data/threads.")
+        await window.sees("  Make room there: it is tried again every few seconds.")
+        assert all(len(line) <= size[0] for line in window.lines)
+        await window.press("ctrl+n")  # what is wrong is wrong in every tab
+        (await window.ask("Second")).finish()
+        await window.sees("✗ NOT SAVED: 'First', 'Second'")
+        storage.full = False
+        await window.misses("NOT SAVED")
+        assert not await gone(window)
+    assert window.app.return_code == 0
+    assert len(await storage.list_threads()) == 2
+    assert recovered() == []
+    tally("F4", tried=2)
+
+
+async def test_fault_f4_what_is_unsaved_at_the_end_is_back_at_the_next_start(
+    tmp_path: Path, tally: Tally
+) -> None:
+    storage = Full()
+    async with opened(storage=storage, home=tmp_path / "state") as window:
+        turn = await window.ask("Long story")
+        turn.write("half an ans")
+        await window.reads("half an ans")
+        await window.type("queued words")
+        await window.press("enter")
+        await window.type("a draft")
+        said = await gone(window)
+    assert window.app.return_code == 74
+    (path,) = recovered()
+    assert f"koel-chat threads import {path}" in said and "'Long story'" in said
+    storage = Full()
+    storage.full = False
+    async with opened(storage=storage, home=tmp_path / "state") as window:
+        await window.sees("Back is what could not be saved last")
+        await window.reads("half an ans")
+        await window.prompts("queued words\n\na draft")
+        await window.until(lambda: recovered() == [], "the file is removed")
+    (thread_id,) = await storage.list_threads()
+    state = await storage.load(thread_id)
+    assert state is not None
+    assert [message.content for message in state.messages] == ["Long story", "half an ans"]
+    tally("F4", tried=3)
+
+
+async def test_fault_f4_a_tab_closed_unsaved_is_in_the_file_too() -> None:
+    async with opened(storage=Full()) as window:
+        (await window.ask("Closed")).finish()
+        await window.sees("NOT SAVED: 'Closed'")
+        await window.press("alt+w")
+        await window.sees("NOT SAVED: Closed")
+        await window.sees("✗ NOT SAVED: 'Closed'")
+        assert "'Closed'" in await gone(window)
+    (path,) = recovered()
+    assert b"Closed" in path.read_bytes()
+
+
+async def test_fault_f4_drafts_that_cannot_be_kept_are_put_aside(
+    tmp_path: Path, tally: Tally
+) -> None:
+    home = tmp_path / "drafts"
+    async with opened(home=home) as window:
+        await window.type("before")
+        await window.until(lambda: b"before" in kept(home), "the draft kept")
+        for path in home.iterdir():
+            path.unlink()
+        home.rmdir()
+        home.touch()  # in place of the directory
+        await window.type(" and after")
+        await window.sees("✗ NOT KEPT: what is typed")
+        assert "what is typed" in await gone(window)
+    assert window.app.return_code == 74
+    home.unlink()
+    async with opened(home=home) as window:
+        await window.prompts("before and after")
+        await window.until(lambda: recovered() == [], "the file is removed")
+        await window.until(lambda: b"and after" in kept(home), "the draft kept")
+    tally("F5", tried=1)
+
+
+def kept(home: Path) -> bytes:
+    path = home / "tabs-1.json"
+    return path.read_bytes() if path.exists() else b""
+
+
+async def test_fault_f5_a_directory_that_is_gone_is_made_again(
+    tmp_path: Path, tally: Tally
+) -> None:
+    home = tmp_path / "drafts"
+    async with opened(home=home) as window:
+        await window.type("before")
+        await window.until(lambda: b"before" in kept(home), "the draft kept")
+        for path in home.iterdir():
+            path.unlink()
+        home.rmdir()
+        await window.type(" and after")
+        await window.until(lambda: b"before and after" in kept(home), "the draft kept")
+    tally("F5", tried=1)
+
+
+async def test_fault_f4_nowhere_to_go_is_said_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(paths, "recovery_dirs", lambda: (file,))
+    async with opened(storage=Full()) as window:
+        (await window.ask("Doomed")).finish()
+        await window.sees("NOT SAVED")
+        said = await gone(window)
+    assert window.app.return_code == 74
+    assert "'Doomed'" in said and f"kept anywhere else: Cannot use {file}" in said
+    tally("F4", tried=1)
+
+
+async def test_fault_f4_encrypted_threads_stay_encrypted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    folder = tmp_path / "threads"
+    agent = ScriptedAgent()
+    full = True
+    storage = encrypted(folder)
+    save = storage.save
+
+    async def failing(thread_id: str, state: ChatState) -> None:
+        if full:
+            raise StorageError("disk full")
+        await save(thread_id, state)
+
+    monkeypatch.setattr(storage, "save", failing)
+
+    def connect() -> Backend:
+        return Backend(KoelClient(agent, storage=storage), storage, agent)
+
+    async with opened(agent=agent, connect=connect) as window:
+        await window.connected()
+        turn = await window.ask("secret question")
+        turn.write("secret answer")
+        await window.sees("NOT SAVED")
+        await window.type("secret draft")
+        await gone(window)
+    (path,) = recovered()
+    assert path.suffix == ".sealed" and b"secret" not in path.read_bytes()
+    full = False
+    agent = ScriptedAgent()
+    async with opened(agent=agent, connect=connect) as window:
+        await window.connected()
+        await window.until(lambda: recovered() == [], "the file is removed")
+        await window.prompts("") if window.prompt.text == "" else await window.prompts(
+            "secret draft"
+        )
+    (thread_id,) = await storage.list_threads()
+    state = await encrypted(folder).load(thread_id)
+    assert state is not None
+    assert [message.content for message in state.messages] == ["secret question", "secret answer"]
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or b"secret" not in file.read_bytes(), file
+    tally("F4", tried=1)
+
+
+async def test_a_file_that_cannot_be_read_stays_and_is_told() -> None:
+    path = paths.state_dir() / "recovery" / "unsaved-1.json"
+    path.parent.mkdir(parents=True, mode=0o700)
+    path.write_text("{")
+    async with opened(size=(150, 24)) as window:
+        await window.sees("holds what could not be saved, and cannot be")
+        (await window.ask("on it goes")).finish()
+    assert path.read_text() == "{"
+
+
+async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        async with opened(storage=Full()) as window:
+            (await window.ask("Doomed")).finish()
+            await window.sees("NOT SAVED")
+
+            def fail() -> None:
+                raise RuntimeError("a bug")
+
+            window.app.call_later(fail)
+            await window.until(lambda: not window.app.is_running, "the end")
+    said = capsys.readouterr().err
+    assert "ended by an error of its own: RuntimeError: a bug" in said
+    assert str(recovered()[0]) in said
+    assert window.app.return_code == 1
+
+
+async def test_fault_f4_who_does_not_wait_for_the_end_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with opened(storage=Full()) as window:
+        (await window.ask("Doomed")).finish()
+        await window.sees("NOT SAVED")
+        slow = asyncio.Event()
+        monkeypatch.setattr(window.agent, "close", slow.wait)
+        await window.press("ctrl+q")
+        await window.until(lambda: "Saving…" in window.status)
+        await gone(window)
+        slow.set()
+    assert window.app.return_code == 74
+    assert str(recovered()[0]) in capsys.readouterr().err
