@@ -56,6 +56,9 @@ KEYS = {
 }
 
 
+_SIZE = ("COLUMNS", "LINES")
+
+
 class Terminal:
     """One run of the program in a pseudo-terminal; use it as a context manager."""
 
@@ -76,7 +79,8 @@ class Terminal:
             dimensions=(rows, columns),
             # Titles would come whenever the model finds them.
             env={
-                **os.environ,
+                # The size of another terminal, of whoever runs the tests, goes before that of this.
+                **{name: value for name, value in os.environ.items() if name not in _SIZE},
                 "TERM": "xterm-256color",
                 "KOEL_TITLES": "false",
                 **(environment or {}),

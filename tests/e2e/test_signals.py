@@ -48,11 +48,12 @@ def running(tmp_path: Path, **settings: str) -> Iterator[Terminal]:
 
 def reach(phase: str, terminal: Terminal, hold: Path) -> None:
     """Bring the window into a phase."""
+    if phase == "saving":
+        hold.touch()  # before the question: a short answer could be saved before any other moment
     if phase in ("writing", "saving"):
         terminal.ask(QUESTION)
         terminal.until(lambda screen: "tok/s" in screen)
     if phase == "saving":
-        hold.touch()
         terminal.until(lambda _: hold.with_suffix(".on").exists())
     if phase == "reading":
         terminal.type(f"\x1b[200~{LONG_QUESTION}\x1b[201~")

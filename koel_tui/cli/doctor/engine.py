@@ -45,7 +45,7 @@ async def try_out(settings: "Settings", model: Path) -> Trial:
                 return await _started(settings, model, Path(folder) / "log")
     except EngineError as error:
         # What a crash advises, to send again and to read a log, is of no use here.
-        said = str(error).partition(" Send again")[0]
+        said = str(error).partition(" Details are in")[0].partition(" Send again")[0]
         return Trial(model.name, error=said, code=exit_of(error))
     except TimeoutError:
         error_text = f"Nothing was written within {_PATIENCE_S:.0f} s"
