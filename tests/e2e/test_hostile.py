@@ -34,7 +34,7 @@ def test_without_the_belt_raw_text_would_be_obeyed() -> None:
 
 
 def test_a_hostile_thread_model_and_disk_change_nothing_but_the_text() -> None:
-    with Terminal(command=WINDOW, columns=120, rows=40) as terminal:
+    with Terminal(command=WINDOW, columns=120, rows=50) as terminal:
         terminal.until(lambda screen: "title " in screen and "ctx" in screen)
         terminal.ask("go on")
         terminal.until(lambda screen: "answered" in screen and "NOT SAVED" in screen)
