@@ -34,13 +34,13 @@ def test_without_the_belt_raw_text_would_be_obeyed() -> None:
 
 
 def test_a_hostile_thread_model_and_disk_change_nothing_but_the_text() -> None:
-    with Terminal(command=WINDOW, columns=120, rows=50) as terminal:
+    with Terminal(command=WINDOW, columns=120, rows=40) as terminal:
         terminal.until(lambda screen: "title " in screen and "ctx" in screen)
         terminal.ask("go on")
         terminal.until(lambda screen: "answered" in screen and "NOT SAVED" in screen)
         assert_unmoved(terminal)
         terminal.press("ctrl+t")  # thinking and calls unfolded
-        terminal.until(lambda screen: "▾" in screen)
+        terminal.until(lambda screen: "▾" in screen or "→" in screen)
         terminal.ask("fail now")
         terminal.until(lambda screen: "failed" in screen and "badly" in screen)
         for list_of in ("f4", "ctrl+o"):
