@@ -45,7 +45,7 @@ def test_input_b6_a_hostile_thread_model_and_disk_change_nothing_but_the_text(
         terminal.until(lambda screen: "answered" in screen and "NOT SAVED" in screen)
         assert_unmoved(terminal)
         terminal.press("ctrl+t")  # thinking and calls unfolded
-        terminal.until(lambda screen: "▾" in screen)
+        terminal.until(lambda screen: "▾" in screen or "→" in screen)
         terminal.ask("fail now")
         terminal.until(lambda screen: "failed" in screen and "badly" in screen)
         for list_of in ("f4", "ctrl+o"):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from koel_tui.protocol import ChatState, Message
-from koel_tui.storage import ThreadLockedError, decrypt_threads, encrypt_threads
+from koel_tui.storage import ThreadLockedError, change_key, decrypt_threads, encrypt_threads
 from tests.storage.helpers import FILE_STORES, passphrase, saying, words
 
 REPOSITORY = Path(__file__).parents[2]
@@ -130,6 +130,15 @@ def convert(deed: str, folder: Path) -> None:
     print("done", flush=True)
 
 
+def rotate(folder: Path, now: str, other: str) -> None:
+    """Change the passphrase to the other one and back, until the end."""
+    importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
+    print("begun", flush=True)
+    while True:
+        change_key(folder, passphrase(now), passphrase(other))
+        now, other = other, now
+
+
 def _save_for_ever(kind: str, folder: Path, writing: int, text: str) -> None:
     """Tell what a start finds, then save ever higher numbers and tell each when it is saved."""
 
@@ -166,6 +175,8 @@ def main() -> None:
         kills(kind, Path(folder), *more)
     elif deed == "convert":
         convert(kind, Path(folder))
+    elif deed == "rotate":
+        rotate(Path(folder), *more)
     elif deed == "hold":
         asyncio.run(hold(kind, Path(folder)))
     else:
