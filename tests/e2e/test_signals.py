@@ -140,7 +140,7 @@ def test_fault_f9_a_signal_at_any_moment(
 def test_fault_f9_a_stop_at_any_moment(tmp_path: Path, tally: Tally) -> None:
     """Suspended the terminal is the shell's; then everything is painted anew and goes on."""
     hold = tmp_path / "hold"
-    with running(tmp_path, KOEL_THREADS="1", KOEL_MAX_OUTPUT_TOKENS="40") as terminal:
+    with running(tmp_path, KOEL_THREADS="1", KOEL_MAX_OUTPUT_TOKENS="150") as terminal:
         stop(terminal, signal.SIGTSTP)
         goes_on(terminal, "Ask anything")
         reach("dialog", terminal, hold)
