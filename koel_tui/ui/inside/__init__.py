@@ -1,0 +1,48 @@
+"""The only room that reaches inside Textual, whose version is pinned; tests watch each use."""
+
+from koel_tui.ui.inside.belt import wear_belt
+from koel_tui.ui.inside.keys import (
+    begins_others,
+    bindings_of,
+    character_of,
+    keys_by_id,
+    name_of_character,
+    rebind,
+    teach_alt_keys,
+)
+from koel_tui.ui.inside.layout import Settled, follows_end, lay_out, underline, unlaid_list
+from koel_tui.ui.inside.lines import SentLines
+from koel_tui.ui.inside.quiet import QuietApp, forget_gone
+from koel_tui.ui.inside.terminal import (
+    handed_over,
+    outlive_terminal,
+    remember_copied,
+    take_any_bytes,
+    terminal_gone,
+    write_to_terminal,
+)
+
+__all__ = [
+    "QuietApp",
+    "SentLines",
+    "Settled",
+    "begins_others",
+    "bindings_of",
+    "character_of",
+    "follows_end",
+    "forget_gone",
+    "handed_over",
+    "keys_by_id",
+    "lay_out",
+    "name_of_character",
+    "outlive_terminal",
+    "rebind",
+    "remember_copied",
+    "take_any_bytes",
+    "teach_alt_keys",
+    "terminal_gone",
+    "underline",
+    "unlaid_list",
+    "wear_belt",
+    "write_to_terminal",
+]

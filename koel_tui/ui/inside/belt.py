@@ -1,0 +1,38 @@
+"""The belt: no control character of any content reaches the terminal."""
+
+from rich.console import Console
+from rich.segment import Segment
+from textual.strip import Strip
+
+from koel_tui.text import drop_controls
+
+
+def wear_belt() -> None:
+    """Keep control characters of any content from the terminal, whatever gate they slipped by.
+
+    Neither Textual nor Rich does. Every strip passes here right before it is written, once.
+    """
+    Strip.render = _render_belted  # type: ignore[assignment, method-assign]  # where all text passes
+
+
+_render = Strip.render
+
+
+def _render_belted(strip: Strip, console: Console) -> str:
+    if strip._render_cache is None:
+        written = [
+            text if style is None or style._link is None else text + style._link
+            for text, style, _ in strip._segments
+        ]
+        if not "".join(written).isprintable():  # no more than a suspicion, and cheap to have
+            strip = Strip(map(_harmless, strip._segments), strip.cell_length)
+    return _render(strip, console)
+
+
+def _harmless(segment: Segment) -> Segment:
+    text, style, control = segment
+    if control:
+        return segment  # a sequence of Textual's own
+    if style is not None and style._link is not None:
+        style = style.update_link(drop_controls(style._link))
+    return Segment(drop_controls(text), style)
