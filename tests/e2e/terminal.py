@@ -83,6 +83,8 @@ class Terminal:
                 **{name: value for name, value in os.environ.items() if name not in _SIZE},
                 "TERM": "xterm-256color",
                 "KOEL_TITLES": "false",
+                # Two tests beside each other would hold up each other with more.
+                "KOEL_THREADS": "1",
                 **(environment or {}),
             },
             timeout=10,
