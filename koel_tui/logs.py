@@ -13,7 +13,7 @@ from koel_tui.text import repair, safe_text
 
 LOG_BYTES = 2 * 1024 * 1024
 LOGS_BEFORE = 2
-_LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
+LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _ErrorInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
@@ -90,7 +90,7 @@ def _opened(path: Path) -> logging.Handler:
 
     private_directory(path.parent)
     handler = Rotating(path, maxBytes=LOG_BYTES, backupCount=LOGS_BEFORE, delay=True)
-    handler.setFormatter(SafeFormatter(_LINES))
+    handler.setFormatter(SafeFormatter(LINES))
     return handler
 
 

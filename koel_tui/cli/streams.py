@@ -17,9 +17,10 @@ def open_standard_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.dup2(_nowhere := os.open(os.devnull, os.O_RDWR), number)
-            if _nowhere != number:
-                os.close(_nowhere)
-        stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, number)
+            if nowhere != number:
+                os.close(nowhere)
+        stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - it stays open
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)

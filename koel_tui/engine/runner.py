@@ -26,12 +26,11 @@ from koel_tui.engine.frames import (
     event_codec,
 )
 from koel_tui.engine.native.worker import Worker
-from koel_tui.logs import SafeFormatter
+from koel_tui.logs import LINES, LOG_BYTES, LOGS_BEFORE, SafeFormatter
 
 _log = logging.getLogger(__name__)
 _NO_DEBUGGER = "GGML_NO_BACKTRACE"
 """Set, an assertion of llama.cpp ends the process; else it starts a debugger on it first."""
-_LOG_BYTES = 2 * 1024 * 1024
 
 
 def main(arguments: list[str]) -> None:
@@ -39,8 +38,8 @@ def main(arguments: list[str]) -> None:
     descriptor, log = int(arguments[0]), arguments[1]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_no_trace()
-    handler = logging.handlers.RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=2)
-    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler = logging.handlers.RotatingFileHandler(log, maxBytes=LOG_BYTES, backupCount=LOGS_BEFORE)
+    handler.setFormatter(SafeFormatter(LINES))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     with socket.socket(fileno=descriptor) as channel:
         serve(channel)

@@ -142,6 +142,6 @@ async def kept_elsewhere(
         return ""
     from koel_tui.ui.recovery import put_aside
 
-    said = await put_aside(backend, desk, tabs if unkept else None, memory.problem)
+    said = await put_aside(backend, unsaved, desk, tabs if unkept else None, memory.problem)
     memory.problem = ""  # it is in that file, or nowhere: once is enough
     return said

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui import paths
-from koel_tui.ui.open_tabs import OpenTabs
-from koel_tui.ui.unsaved import cause_of, left_unsaved, title_of
+from koel_tui.ui.open_tabs import OpenTab, OpenTabs
+from koel_tui.ui.unsaved import cause_of, title_of
 
 if TYPE_CHECKING:
     from koel_tui.session import ChatSession
@@ -46,14 +46,17 @@ class Returned:
 
 
 async def put_aside(
-    backend: "Backend | None", desk: "Desk", tabs: OpenTabs | None, problem: str
+    backend: "Backend | None",
+    unsaved: "Sequence[ChatSession]",
+    desk: "Desk",
+    tabs: OpenTabs | None,
+    problem: str,
 ) -> str:
     """Put aside what `backend` could not save, and these tabs unless they are kept already.
 
     `problem` is why the tabs are not. Return what to tell the user, empty when there is nothing.
     The sessions have been disposed.
     """
-    unsaved = left_unsaved(backend)
     drafts = [tab for tab in tabs.tabs if tab.draft.text] if tabs is not None else []
     if not unsaved and not drafts:
         return ""
@@ -80,7 +83,7 @@ def _write(
     backend: "Backend | None",
     desk: "Desk",
     sessions: "Sequence[ChatSession]",
-    drafts: "Sequence[object]",
+    drafts: Sequence[OpenTab],
 ) -> Path:
     import json
 
@@ -88,7 +91,7 @@ def _write(
     from koel_tui.storage.recovery import put_aside as write
 
     codec = getattr(backend.storage, "codec", None) if backend is not None else None
-    kept = json.loads(OpenTabs(tuple(drafts)).encode()) if drafts else None  # type: ignore[arg-type]
+    kept = json.loads(OpenTabs(tuple(drafts)).encode()) if drafts else None
     unsaved = Unsaved(tuple(_thread(session, desk) for session in sessions), kept)
     seal: Callable[[bytes], bytes] = codec.seal_aside if codec is not None else bytes
     return write(unsaved, paths.recovery_dirs(), seal, datetime.now(UTC))
