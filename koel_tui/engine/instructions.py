@@ -1,12 +1,11 @@
 """What llama.cpp was built for, asked of a process of its own: here it would stay in memory."""
 
 import asyncio
-import contextlib
-import re
-import sys
+
+from koel_tui.llama_words import used_in
+from koel_tui.processes import command, end
 
 _TIMEOUT_S = 30.0
-_WORDS = re.compile(r"(\w+) = 1")
 
 
 async def instruction_sets() -> tuple[str, ...]:
@@ -15,10 +14,7 @@ async def instruction_sets() -> tuple[str, ...]:
     Raises OSError when it cannot be loaded, with its last words.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",  # a module in the user's directory must not shadow ours
-        "-m",
-        "koel_tui.engine.native.instructions",
+        *command("koel_tui.engine.native.instructions"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -27,11 +23,8 @@ async def instruction_sets() -> tuple[str, ...]:
     try:
         output, errors = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):  # it ended just now
-                process.kill()
-            await process.wait()
+        await end(process)
     if process.returncode:
         lines = errors.decode("utf-8", "replace").strip().splitlines()
         raise OSError(lines[-1] if lines else f"it ended with code {process.returncode}")
-    return tuple(_WORDS.findall(output.decode("utf-8", "replace")))
+    return used_in(output.decode("utf-8", "replace"))

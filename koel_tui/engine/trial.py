@@ -13,13 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from koel_tui.llama_words import NO_DEBUGGER
+
 _MOST_OUTPUT = 1024 * 1024
 _ENVIRONMENT = {
     # A driver of a GPU reserves more addresses than the limit allows, and is not on trial here.
     "CUDA_VISIBLE_DEVICES": "-1",
     "HIP_VISIBLE_DEVICES": "-1",
     "GGML_VK_VISIBLE_DEVICES": "",
-    "GGML_NO_BACKTRACE": "1",  # else an assertion starts a debugger
+    NO_DEBUGGER: "1",
 }
 _THREADS, _WINDOW = 2, 256
 

@@ -4,9 +4,6 @@ import asyncio
 import contextlib
 import importlib.metadata
 import json
-import re
-import signal
-import sys
 import tempfile
 import threading
 import time
@@ -15,9 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from koel_tui import paths
+from koel_tui.llama_words import assertion_in
 from koel_tui.models.gguf import ModelFileError, check_gguf
 from koel_tui.models.own import model_files
 from koel_tui.models.passed import PassedModels, Traits, sha256_of
+from koel_tui.processes import command, end, signal_name
 
 _SHORTEST_S = 60.0
 _BYTES_PER_S = 100_000_000
@@ -25,8 +24,6 @@ _BYTES_PER_S = 100_000_000
 _EXTRA_BYTES = 4 * 1024**3
 """Addresses for the interpreter, its libraries and the buffers, beside the weights."""
 _MOST_OUTPUT = 1024 * 1024
-_DIRECTORY = re.compile(r"^\S*/")
-"""Where llama.cpp was built: it says nothing, and takes a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +101,10 @@ async def _hashed(files: tuple[Path, ...]) -> str:
 async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
     # Files instead of pipes: what the trial may write is limited, what it may keep open is not.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        memory_bytes, cpu_s = 2 * size + _EXTRA_BYTES, int(4 * timeout_s) + 1
         begin = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # a module in the user's directory must not shadow ours
-            "-m",
-            "koel_tui.engine.trial",
-            str(path),
-            str(2 * size + _EXTRA_BYTES),
-            str(int(4 * timeout_s) + 1),
+            *command("koel_tui.engine.trial", str(path), str(memory_bytes), str(cpu_s)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -123,10 +115,7 @@ async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
         except TimeoutError:
             return Verdict(False, f"it wrote nothing within {timeout_s:.0f} seconds")
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):  # it ended just now
-                    process.kill()
-                await process.wait()
+            await end(process)
         return _judged(code, _text(output), _text(errors), time.perf_counter() - begin)
 
 
@@ -150,16 +139,13 @@ def _judged(code: int, output: str, errors: str, seconds: float) -> Verdict:
 def _epitaph(code: int) -> str:
     if code > 0:
         return f"the trial ended with code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = str(-code)
-    return f"llama.cpp crashed on it ({name})"
+    return f"llama.cpp crashed on it ({signal_name(-code)})"
 
 
 def _last_words(errors: str) -> str:
     """Return the assertion llama.cpp died of, or the last line of a traceback."""
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    asserted = next((line for line in reversed(lines) if "ASSERT" in line), "")
-    last = _DIRECTORY.sub("", asserted) or (lines[-1] if lines and "Error" in lines[-1] else "")
-    return f": {last}" if last else ""
+    words = assertion_in(errors)
+    if not words:
+        last = errors.rstrip().rpartition("\n")[2].strip()
+        words = last if "Error" in last else ""
+    return f": {words}" if words else ""

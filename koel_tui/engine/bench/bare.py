@@ -2,27 +2,26 @@
 
 import asyncio
 import json
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui.engine.errors import EngineError
+from koel_tui.processes import command, end
 
 
 @dataclass(frozen=True, slots=True)
 class Bare:
     """What the bare loop needs: speeds in tokens/s, times in seconds.
 
-    `load` counts from the start of its process, `overall` is all tokens written over the whole
-    time, reading included.
+    `load` counts from the start of its process, `read` is the time of reading the prompts, `out_s`
+    and `in_s` are those of copying `state_bytes` of context out and in again.
     """
 
     load: float
     read: float
     prefill: float
     decode: float
-    overall: float
     state_bytes: int
     out_s: float
     in_s: float
@@ -35,12 +34,7 @@ async def run_bare(
     begin = time.time()  # the clock of both processes
     numbers = (window, prompt_tokens, output_tokens, sequences)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",  # a module in the user's directory must not shadow ours
-        "-m",
-        "koel_tui.engine.bench.bare_loop",
-        str(model),
-        *map(str, numbers),
+        *command("koel_tui.engine.bench.bare_loop", str(model), *map(str, numbers)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -48,8 +42,7 @@ async def run_bare(
     try:
         output, problem = await process.communicate()
     finally:
-        if process.returncode is None:  # the caller has gone
-            process.kill()
+        await end(process)
     if process.returncode:
         last = problem.decode(errors="replace").strip().splitlines()[-1:]
         raise EngineError(
@@ -62,7 +55,6 @@ async def run_bare(
         read=figures["read"],
         prefill=figures["prefill"],
         decode=figures["decode"],
-        overall=figures["overall"],
         state_bytes=figures["state_bytes"],
         out_s=figures["out"],
         in_s=figures["in"],

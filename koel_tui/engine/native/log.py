@@ -8,8 +8,7 @@ from typing import ClassVar, Self
 
 import llama_cpp
 
-_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
-_CONTINUED = 5  # GGML_LOG_LEVEL_CONT: the rest of the line before
+from koel_tui.llama_words import LOG_CONTINUED, LOG_LEVELS, error_in
 
 
 class NativeLog:
@@ -55,13 +54,13 @@ class NativeLog:
     def take(self, level: int, text: bytes) -> None:
         """Take a line of one of llama.cpp's levels."""
         line = text.decode("utf-8", "replace").rstrip()
-        if level != _CONTINUED:
-            self._level = _LEVELS.get(level, logging.INFO)
+        if level != LOG_CONTINUED:
+            self._level = LOG_LEVELS.get(level, logging.INFO)
         if not line:
             return
         self._logger.log(self._level, "%s", line)
         if self._level >= logging.ERROR:
-            self._errors.append(line.split(": ", 1)[-1] if ": " in line[:40] else line)
+            self._errors.append(error_in(line))
 
 
 _CALLBACK = llama_cpp.llama_log_callback(NativeLog.dispatch)

@@ -1,0 +1,79 @@
+"""What is read out of llama.cpp's output, held against what the installed one says.
+
+When one of these fails after an upgrade, `koel_tui/llama_words.py` is the module to set right.
+"""
+
+import logging
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import llama_cpp
+import pytest
+
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.llama_words import LOG_CONTINUED, LOG_LEVELS, assertion_in, error_in, used_in
+from koel_tui.processes import command
+from tests.models.damaged import patched
+
+
+class Said(NativeLog):
+    """What llama.cpp logs, with its own levels."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger("test"))
+        self.lines: list[tuple[int, str]] = []
+
+    def take(self, level: int, text: bytes) -> None:
+        self.lines.append((level, text.decode()))
+
+
+@pytest.fixture
+def said() -> Iterator[Said]:
+    with Said() as log:
+        yield log
+
+
+def load(path: Path) -> object:
+    return llama_cpp.llama_model_load_from_file(bytes(path), llama_cpp.llama_model_default_params())
+
+
+def test_the_levels_of_its_log(said: Said, tiny_path: Path) -> None:
+    model = load(tiny_path)
+    llama_cpp.llama_model_free(model)
+    assert {LOG_LEVELS[level] for level, text in said.lines if "loaded meta data" in text} == {
+        logging.INFO
+    }
+    dots = [level for level, text in said.lines if text == "."]
+    assert dots and set(dots) == {LOG_CONTINUED}
+    assert {level for level, _ in said.lines} <= {*LOG_LEVELS, LOG_CONTINUED}
+
+
+def test_the_reason_of_an_error_is_behind_the_function_it_came_from(
+    said: Said, tmp_path: Path
+) -> None:
+    assert not load(tmp_path / "absent.gguf")
+    reasons = [
+        error_in(text.strip()) for level, text in said.lines if LOG_LEVELS[level] == logging.ERROR
+    ]
+    assert reasons[-1] == "failed to load model"
+    assert reasons[0].startswith("failed to open GGUF file") and "absent.gguf" in reasons[0]
+
+
+def test_an_assertion_ends_the_process_and_is_found_in_its_output(
+    tiny_path: Path, tmp_path: Path
+) -> None:
+    bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", 0)
+    trial = command("koel_tui.engine.trial", str(bad), str(4 * 1024**3), "60")
+    ended = subprocess.run(trial, capture_output=True, text=True, check=False)
+    assert ended.returncode == -6, "a debugger was started, or nothing was asserted"
+    assert re.fullmatch(r"[\w.-]+:\d+: GGML_ASSERT\(.*\) failed", assertion_in(ended.stderr))
+    assert assertion_in(ended.stderr.replace("ASSERT", "assume")) == ""
+
+
+def test_the_instruction_sets_it_says_it_uses() -> None:
+    info = llama_cpp.llama_print_system_info().decode()
+    used = used_in(info)
+    assert used and set(used) <= set(re.findall(r"\w+", info))
+    assert used_in("CPU : AVX = 1 | AVX2 = 0 | FMA = 1 | ") == ("AVX", "FMA")
