@@ -1,9 +1,11 @@
 """Log lines, which somebody reads on a terminal one day, and where they are kept."""
 
+import fcntl
 import logging
 import os
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -46,7 +48,10 @@ class SafeFormatter(logging.Formatter):
 
 
 class LogFile(logging.Handler):
-    """Writes to a log that is opened at the first line, for its owner only; never fails."""
+    """Writes to a log that is opened at the first line, for its owner only; never fails.
+
+    Several processes may write to the same one: the window, its runners and other windows do.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -81,6 +86,32 @@ def _opened(path: Path) -> logging.Handler:
     from logging.handlers import RotatingFileHandler
 
     class Rotating(RotatingFileHandler):
+        def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - as logging calls it
+            """Say whether a new file is to be begun; one that another process began is taken."""
+            if self.stream is not None and not _is_at(self.stream.fileno(), path):
+                self._let_go()
+            return bool(super().shouldRollover(record))
+
+        def doRollover(self) -> None:  # noqa: N802 - as logging calls it
+            """Begin a new file, unless another process does so just now."""
+            assert self.stream is not None  # noqa: S101 - it was looked at just now
+            held = os.dup(self.stream.fileno())  # the lock outlives the stream, which is closed
+            try:
+                with suppress(OSError):  # the file system has no locks
+                    fcntl.flock(held, fcntl.LOCK_EX)
+                if _is_at(held, path):
+                    super().doRollover()
+                else:
+                    self._let_go()
+            finally:
+                os.close(held)
+
+        def _let_go(self) -> None:
+            """Have the next line open the file that has the name now."""
+            if self.stream is not None:
+                self.stream.close()
+                self.stream = None
+
         def _open(self) -> Any:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             return _writable(os.open(self.baseFilename, flags, 0o600))
@@ -92,6 +123,13 @@ def _opened(path: Path) -> logging.Handler:
     handler = Rotating(path, maxBytes=LOG_BYTES, backupCount=LOGS_BEFORE, delay=True)
     handler.setFormatter(SafeFormatter(LINES))
     return handler
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Say whether an open file still has this name."""
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    return False
 
 
 def _writable(descriptor: int) -> TextIO:

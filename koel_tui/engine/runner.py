@@ -6,7 +6,6 @@ the parent's end of the socket closes, so no runner outlives its parent.
 
 import gc
 import logging
-import logging.handlers
 import os
 import resource
 import signal
@@ -14,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from koel_tui.engine.frames import (
@@ -26,11 +26,10 @@ from koel_tui.engine.frames import (
     event_codec,
 )
 from koel_tui.engine.native.worker import Worker
-from koel_tui.logs import LINES, LOG_BYTES, LOGS_BEFORE, SafeFormatter
+from koel_tui.llama_words import NO_DEBUGGER
+from koel_tui.logs import LogFile
 
 _log = logging.getLogger(__name__)
-_NO_DEBUGGER = "GGML_NO_BACKTRACE"
-"""Set, an assertion of llama.cpp ends the process; else it starts a debugger on it first."""
 
 
 def main(arguments: list[str]) -> None:
@@ -38,9 +37,7 @@ def main(arguments: list[str]) -> None:
     descriptor, log = int(arguments[0]), arguments[1]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_no_trace()
-    handler = logging.handlers.RotatingFileHandler(log, maxBytes=LOG_BYTES, backupCount=LOGS_BEFORE)
-    handler.setFormatter(SafeFormatter(LINES))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[LogFile(Path(log))])
     with socket.socket(fileno=descriptor) as channel:
         serve(channel)
 
@@ -48,7 +45,7 @@ def main(arguments: list[str]) -> None:
 def leave_no_trace() -> None:
     """Have a crash write no memory to the disk: conversations are in it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.environ[_NO_DEBUGGER] = "1"
+    os.environ[NO_DEBUGGER] = "1"
 
 
 def serve(channel: socket.socket) -> None:

@@ -34,14 +34,9 @@ QUESTION = [ChatMessage("user", "abc")]
 Decode = Callable[[Any, Any], int]
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
-
-
 @pytest_asyncio.fixture
-async def engine(tiny: Path) -> AsyncIterator[Engine]:
-    made = await Engine.load(ModelSpec(tiny, context_tokens=1024, slots=2, threads=1))
+async def engine(tiny_path: Path) -> AsyncIterator[Engine]:
+    made = await Engine.load(ModelSpec(tiny_path, context_tokens=1024, slots=2, threads=1))
     yield made
     await made.close()
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from koel_tui import paths
 from koel_tui.engine import (
     ChatMessage,
     EngineCrashedError,
@@ -25,21 +26,15 @@ from koel_tui.engine import (
 )
 from tests.engine.test_host import runners, until
 from tests.engine.test_runner import reached
-from tests.engine.tiny_models import write_sliding_model
 from tests.models.damaged import patched
 from tests.tally import Tally
 
 QUESTION = ChatMessage("user", "abc")
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
-
-
 @pytest_asyncio.fixture
-async def host(tiny: Path) -> AsyncIterator[EngineHost]:
-    engine = await EngineHost.load(ModelSpec(tiny, context_tokens=4096, slots=2, threads=1))
+async def host(tiny_path: Path) -> AsyncIterator[EngineHost]:
+    engine = await EngineHost.load(ModelSpec(tiny_path, context_tokens=4096, slots=2, threads=1))
     yield engine
     await engine.close()
     assert runners() == []
@@ -52,15 +47,15 @@ async def opened(host: EngineHost, most: int = 8) -> EngineSession:
 
 
 async def test_fault_f13_killed_while_it_loads(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
-    loading = asyncio.create_task(EngineHost.load(ModelSpec(tiny)))
+    loading = asyncio.create_task(EngineHost.load(ModelSpec(tiny_path, threads=1)))
     await until(runners)
     runners()[0].kill()
     with pytest.raises(EngineCrashedError, match=r"SIGKILL.*Send again"):
         await loading
     assert runners() == []
-    host = await EngineHost.load(ModelSpec(tiny))
+    host = await EngineHost.load(ModelSpec(tiny_path, threads=1))
     assert await (await opened(host)).respond()
     await host.close()
     tally("F13", tried=1)
@@ -88,8 +83,8 @@ async def test_fault_f13_killed_while_it_saves_a_snapshot(
     tally("F13", tried=1)
 
 
-async def test_fault_f13_killed_while_it_closes(tiny: Path, tally: Tally) -> None:
-    host = await EngineHost.load(ModelSpec(tiny))
+async def test_fault_f13_killed_while_it_closes(tiny_path: Path, tally: Tally) -> None:
+    host = await EngineHost.load(ModelSpec(tiny_path, threads=1))
     running = await reached(await opened(host, 4000), "writing")
     (runner,) = runners()
     runner.suspend()
@@ -132,27 +127,33 @@ async def test_fault_f13_four_deaths_in_a_minute_are_enough(host: EngineHost, ta
 
 @pytest.mark.parametrize("layers", [0, 513])
 async def test_fault_f13_an_assertion_is_told_in_its_own_words(
-    tiny: Path, tmp_path: Path, layers: int, tally: Tally
+    tiny_path: Path, tmp_path: Path, layers: int, tally: Tally
 ) -> None:
-    bad = patched(tiny, tmp_path / "bad.gguf", "gemma3.block_count", layers)
+    bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", layers)
     with pytest.raises(EngineCrashedError, match=r"SIGABRT \(.*GGML_ASSERT\(.*\) failed\)"):
-        await EngineHost.load(ModelSpec(bad))
+        await EngineHost.load(ModelSpec(bad, threads=1))
+    # In a log that was put aside meanwhile, too.
+    loading = asyncio.create_task(EngineHost.load(ModelSpec(bad, threads=1)))
+    await until(runners)
+    paths.log_file().rename(tmp_path / "old.log")
+    with pytest.raises(EngineCrashedError, match=r"SIGABRT \(.*GGML_ASSERT\(.*\) failed\)"):
+        await loading
     # The next one died of something else, and does not say the same.
-    loading = asyncio.create_task(EngineHost.load(ModelSpec(tiny)))
+    loading = asyncio.create_task(EngineHost.load(ModelSpec(tiny_path, threads=1)))
     await until(runners)
     runners()[0].send_signal(signal.SIGABRT)
     with pytest.raises(EngineCrashedError) as caught:
         await loading
     assert "ASSERT" not in str(caught.value)
-    tally("F13", tried=2)
+    tally("F13", tried=3)
 
 
 async def test_fault_f13_an_assertion_while_it_reads(
-    tiny: Path, tmp_path: Path, tally: Tally
+    tiny_path: Path, tmp_path: Path, tally: Tally
 ) -> None:
     name = "gemma3.attention.layer_norm_rms_epsilon"
-    bad = patched(tiny, tmp_path / "bad.gguf", name, float("nan"))
-    host = await EngineHost.load(ModelSpec(bad, context_tokens=512))
+    bad = patched(tiny_path, tmp_path / "bad.gguf", name, float("nan"))
+    host = await EngineHost.load(ModelSpec(bad, context_tokens=512, threads=1))
     with pytest.raises(EngineCrashedError, match=r"SIGABRT \(.*GGML_ASSERT\(") as caught:
         await (await opened(host)).respond()
     assert caught.value.begun
@@ -161,13 +162,13 @@ async def test_fault_f13_an_assertion_while_it_reads(
     tally("F13", tried=1)
 
 
-async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(tiny: Path) -> None:
+async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(tiny_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     if hard == 0:
         pytest.skip("no process writes its memory here")
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     try:
-        host = await EngineHost.load(ModelSpec(tiny))
+        host = await EngineHost.load(ModelSpec(tiny_path, threads=1))
         (runner,) = runners()
         assert runner.rlimit(psutil.RLIMIT_CORE) == (0, 0)
         await host.close()
