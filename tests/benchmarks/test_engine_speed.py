@@ -18,6 +18,10 @@ async def test_engine_host_beside_the_bare_loop(starter_path: Path) -> None:
             print(f"{figure.name}: {figure.value:.3g} {figure.unit}")
         else:
             print(line(figure.name, figure.value, figure.bare, figure.unit, "bare loop"))
+    at_once = report.figure("4 answers at once, in total").value
+    in_turn = report.figure("4 answers in sequence").value
+    print(line("4 answers at once", at_once, in_turn, "tokens/s", "the same in turn", "ratio 1.25"))
+    assert at_once >= 1.25 * in_turn, "answers at once are hardly faster than one after the other"
     again = report.figure("switch by reading again: extra").value
     assert report.figure("switch, both resident: extra").value < again / 4, "the prefix is lost"
     assert report.figure("switch, one parked: extra").value < again / 4, "parking saves nothing"

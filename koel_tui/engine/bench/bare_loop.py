@@ -104,7 +104,6 @@ def measure(path: str, window: int, prompt_tokens: int, output: int, sequences: 
         "read": first - begin,
         "prefill": sequences * len(prompt) / (first - begin),
         "decode": sequences * (output - 1) / (end - first),
-        "overall": sequences * output / (end - begin),
         **loop.copy_state(),
     }
 

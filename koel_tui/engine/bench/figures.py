@@ -12,13 +12,16 @@ Unit = Literal["s", "ms", "MB", "tokens/s"]
 class Plan:
     """How much to measure. `history_tokens` is about how long a thread is that is switched to.
 
-    `at_once` are the numbers of answers that are written at the same time.
+    `at_once` are the numbers of answers that are written at the same time, `turns` is how often in
+    each round: at once and one after the other by turns, so that what else the machine does falls
+    on both alike.
     """
 
     rounds: int
     history_tokens: int
     output_tokens: int
-    at_once: tuple[int, ...] = (1, 2, 4)
+    at_once: tuple[int, ...] = (1, 4)
+    turns: int = 4
 
     @property
     def window(self) -> int:
@@ -27,7 +30,7 @@ class Plan:
 
 
 STANDARD = Plan(rounds=3, history_tokens=2000, output_tokens=96)
-QUICK = Plan(rounds=1, history_tokens=400, output_tokens=24)
+QUICK = Plan(rounds=1, history_tokens=400, output_tokens=24, turns=2)
 
 
 @dataclass(frozen=True, slots=True)

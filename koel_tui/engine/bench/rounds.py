@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -165,32 +165,27 @@ class Round:
         self._samples.add("resume by reading again", "ms", again.first_s * 1e3)
 
     async def _at_once(self, engine: Engine, count: int) -> None:
-        """Measure `count` answers at once, the same one after the other, and the bare loop's."""
+        """Measure `count` answers at once, the same one after the other, and the bare loop's.
+
+        The questions are read before: what is measured is the writing, and it is always the same.
+        """
         self._say(f"writing {count} at once")
         output = self._plan.output_tokens
-        sessions = [await self._open(engine, output) for _ in range(count)]
-        begin = time.perf_counter()
-        turns = await asyncio.gather(
-            *(timed(session, self._library.question()) for session in sessions)
-        )
-        rate = sum(turn.metrics.output_tokens for turn in turns) / (time.perf_counter() - begin)
-        for session in sessions:
-            await session.close()
-        bare = await self._bare(turns[0], sequences=count)
+        asked = [(await self._open(engine, output), self._library.question()) for _ in range(count)]
+        read = [await timed(*each) for each in asked]
+        bare = await self._bare(read[0], sequences=count)
         name = "1 answer" if count == 1 else f"{count} answers at once, in total"
-        self._samples.add(name, "tokens/s", rate, bare.overall)
-        if count > 1:
-            await self._in_sequence(engine, count)
-
-    async def _in_sequence(self, engine: Engine, count: int) -> None:
-        seconds, tokens = 0.0, 0
-        for _ in range(count):
-            session = await self._open(engine, self._plan.output_tokens)
+        for _ in range(self._plan.turns):
             begin = time.perf_counter()
-            tokens += (await timed(session, self._library.question())).metrics.output_tokens
-            seconds += time.perf_counter() - begin
+            turns = await asyncio.gather(*(timed(*each) for each in asked))
+            self._samples.add(name, "tokens/s", _rate(turns, begin), bare.decode)
+            if count > 1:
+                begin = time.perf_counter()
+                turns = [await timed(*each) for each in asked]
+                rate = _rate(turns, begin)
+                self._samples.add(f"{count} answers in sequence", "tokens/s", rate)
+        for session, _ in asked:
             await session.close()
-        self._samples.add(f"{count} answers in sequence", "tokens/s", tokens / seconds)
 
     async def _stop(self, engine: Engine) -> None:
         """Measure from a stop in the middle of a prompt to the next caller's start."""
@@ -214,6 +209,12 @@ class Round:
         await stopping
         latency = (started_at - stopped_at) * 1e3
         self._samples.add(f"stop while reading {self._thread}", "ms", latency)
+
+
+def _rate(turns: Iterable[Timed], begin: float) -> float:
+    """Return how many tokens turns that have just ended wrote in a second, since `begin`."""
+    seconds = time.perf_counter() - begin
+    return sum(turn.metrics.output_tokens for turn in turns) / seconds
 
 
 def _reading(delta: Delta) -> TypeGuard[Progress]:
