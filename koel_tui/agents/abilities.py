@@ -10,8 +10,9 @@ from koel_tui.agents.agent import Agent, ModelInfo
 class MemoryUse:
     """What a model takes, in bytes.
 
-    `kv_bytes` is the context of all `slots` together, of which `resident` threads fill
-    `resident_bytes`; `parked` threads lie beside it in `parked_bytes`. Snapshots are on the disk.
+    `weights_bytes` is the model itself, `kv_bytes` the context of all `slots` together, of which
+    `resident` threads fill `resident_bytes`; `parked` threads lie beside it in `parked_bytes`.
+    `snapshots_bytes` are on the disk.
     """
 
     weights_bytes: int = 0

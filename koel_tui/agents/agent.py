@@ -39,13 +39,13 @@ class Agent(Protocol):
     """Anything that answers a run with AG-UI events."""
 
     def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the protocol's word
-        """Return the events of one run; closing the iterator stops the run."""
+        """Return the events of one run; closing the iterator stops the run. Errors are events."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model says of itself: its name and its window in tokens."""
+    """What a loaded model says of itself: its `name` and its window, `context_tokens`."""
 
     name: str
     context_tokens: int

@@ -51,8 +51,9 @@ PROTOCOL_VERSION = "1.0"
 class TurnSettings:
     """How a thread is answered.
 
-    `max_output_tokens` is the longest answer, `thinking` whether the model thinks first, `lora` an
-    adapter file.
+    `system` is the system prompt of conversations that bring none, `sampling` how tokens are drawn.
+    `max_output_tokens` is the longest answer, None what the window has room for, `thinking` whether
+    the model thinks first, `lora` the path of an adapter file.
     """
 
     system: str | None = None
@@ -116,7 +117,10 @@ class LocalAgent:
         return ModelInfo(card.name, card.context_tokens)
 
     async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the protocol's word
-        """Return the events of one run; closing the iterator stops the turn."""
+        """Return the events of one run; closing the iterator stops the turn.
+
+        Raises nothing of its own: what goes wrong is a `RunErrorEvent`, the error's class its code.
+        """
         yield RunStartedEvent(
             thread_id=input.thread_id, run_id=input.run_id, protocol_version=PROTOCOL_VERSION
         )
@@ -142,7 +146,7 @@ class LocalAgent:
             await held[1].close()
 
     async def memory(self) -> MemoryUse | None:
-        """Return what the model takes in memory and on the disk; None while it is not loaded."""
+        """Return the bytes the model takes, in memory and on the disk; None while not loaded."""
         engine = self._loaded
         if engine is None or engine.card is None:
             return None

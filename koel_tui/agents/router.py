@@ -34,7 +34,7 @@ class ModelRouter:
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
-        """Load the program's own model."""
+        """Load the program's own model. Raises what its agent raises."""
         return await self._own.load(progress)
 
     async def use(self, model: str, progress: Callable[[float], None] | None = None) -> ModelInfo:
@@ -58,7 +58,7 @@ class ModelRouter:
         return info
 
     async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the protocol's word
-        """Return the events of one run; closing the iterator stops it."""
+        """Return the events of one run; closing the iterator stops it. Errors are events."""
         props = input.forwarded_props
         wanted = props.get(MODEL) if isinstance(props, Mapping) else None
         agent = self._agent(wanted if isinstance(wanted, str) else "")
@@ -66,7 +66,8 @@ class ModelRouter:
         self._running[agent] += 1
         try:
             await self._close_idle()
-            async with aclosing(agent.run(input)) as events:  # type: ignore[type-var]  # generators
+            # Agents return generators, which can be closed; the protocol asks for iterators only.
+            async with aclosing(agent.run(input)) as events:  # type: ignore[type-var]
                 async for event in events:
                     yield event
         finally:
@@ -75,11 +76,14 @@ class ModelRouter:
                 await self._close_apart(agent)
 
     async def memory(self) -> MemoryUse | None:
-        """Return what the program's own model takes; None while it is not loaded."""
+        """Return the bytes the program's own model takes; None while it is not loaded."""
         return await memory_of(self._own)
 
     async def count_tokens(self, text: str) -> int | None:
-        """Return how many tokens the program's own model makes of `text`; None before it is."""
+        """Return how many tokens the program's own model makes of `text`; None before it is loaded.
+
+        Raises what its agent raises.
+        """
         return await tokens_in(self._own, text)
 
     async def release(self, thread_id: str) -> None:

@@ -42,7 +42,8 @@ from koel_tui.engine.values import (
 class Engine:
     """Weights shared by sessions, in this process. Make one with `await Engine.load(spec)`.
 
-    Use it from one event loop. Native calls happen on a thread of their own.
+    Use it from one event loop. Native calls happen on a thread of their own. The arguments are
+    those of `load`; an engine made without it loads at its first call.
     """
 
     # The one thing engines share: loads under way. `load` has no object to keep them in, and two
@@ -95,6 +96,8 @@ class Engine:
         generate at once, `on_progress` hears 0..1 while loading. Calls that ask for the same
         while it loads get one engine, or one `ModelLoadError`; whoever of them closes it
         closes it for all. Once loaded, an engine is its owner's: a later call loads its own.
+        Raises `ModelLoadError`, `EngineCrashedError`, `UnsupportedError` for a projector, and
+        ValueError for a number out of its range.
         """
 
         async def load(progress: ProgressCallback) -> Self:
@@ -137,7 +140,7 @@ class Engine:
 
     @property
     def memory(self) -> MemoryReport:
-        """What the native side holds, as it last reported; zeros while nothing is loaded."""
+        """The bytes the native side holds, as it last reported; zeros while nothing is loaded."""
         return self._native.memory
 
     @property
@@ -154,10 +157,12 @@ class Engine:
     async def open_session(
         self, name: str = "", **settings: Unpack[SessionSettings]
     ) -> EngineSession:
-        """Return a new independent session on the shared weights; see `SessionSettings`.
+        """Return a new independent session on the shared weights; `name` is a label.
 
-        Raises, before any native call, `SessionLimitError` at the cap, `UnsupportedError` for
-        what this engine lacks and `ModelLoadError` for a missing adapter; `EngineClosedError`;
+        The settings, all by keyword, are in `SessionSettings`. Raises, before any native call,
+        `SessionLimitError` at the cap, `UnsupportedError` for what this engine lacks,
+        `ModelLoadError` for a missing adapter and ValueError for `max_output_tokens` below 1; then
+        `ModelLoadError` for an adapter that does not fit, `EngineClosedError` and
         `EngineCrashedError`.
         """
         self._check_open()
@@ -183,7 +188,11 @@ class Engine:
         return await self._lane.create(lambda: session_options(self._spec, name, **settings))
 
     async def count_tokens(self, text: str) -> int:
-        """Return how many tokens the model's tokenizer makes of `text`."""
+        """Return how many tokens the model's tokenizer makes of `text`.
+
+        Control tokens written out count as the text they are. Raises `EngineClosedError`,
+        `EngineCrashedError`, and `ModelLoadError` when it is to be loaded anew and cannot.
+        """
         self._check_open()
         answer = await self._native.call(lambda call: CountTokens(call, text))
         assert isinstance(answer, Counted)  # noqa: S101 - the native side answers a call in kind
@@ -210,7 +219,7 @@ class Engine:
         messages: tuple[ChatMessage, ...],
         schema: dict[str, Any] | None,
     ) -> Turn:
-        """Put a turn of `session` in line."""
+        """Put a turn of `session` in line. Raises `EngineClosedError`."""
         self._check_open()
         turn = Turn(self._native.number(), session, messages, schema, self)
         self._turns[turn.number] = turn
@@ -218,7 +227,7 @@ class Engine:
         return turn
 
     async def save_kv(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
-        """Write a snapshot of what the native side holds of `session`."""
+        """Write a snapshot of what the native side holds of `session`. Raises `EngineError`."""
         self._check_open()
         await self._introduce(session)
         await self._native.call(lambda call: SaveKv(call, session.number, path, budget_bytes))

@@ -47,8 +47,8 @@ class UnsupportedError(EngineError):
 class EngineCrashedError(EngineError):
     """The native side died; the next call starts a fresh one.
 
-    `how` it died is without the next step. `begun` tells whether it died over the turn that
-    failed: one that only waited may be tried again.
+    `how` says what it died of, the message the next step too. `begun` tells whether it died over
+    the turn that failed: one that only waited may be tried again.
     """
 
     def __init__(self, how: str, *, begun: bool = False) -> None:

@@ -5,10 +5,11 @@ from collections import deque
 from koel_tui.engine.errors import RestartLimitError
 
 RESTARTS, WITHIN_S = 3, 60.0
+"""So many restarts in so many seconds; one that dies of something passing needs one or two."""
 
 
 class Restarts:
-    """The last restarts: after `RESTARTS` of them within `WITHIN_S` it is enough.
+    """The last restarts: after 3 of them within 60 seconds it is enough.
 
     Each reads the weights anew; callers that try again by themselves would keep the machine busy
     for ever with a native side that cannot live.

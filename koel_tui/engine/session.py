@@ -56,7 +56,7 @@ class EngineSession:
 
     @property
     def name(self) -> str:
-        """The label given at opening."""
+        """The label given at opening, '' where none was."""
         return self._options.name
 
     @property
@@ -66,7 +66,7 @@ class EngineSession:
 
     @property
     def options(self) -> SessionOptions:
-        """What the session was opened with."""
+        """What the session was opened with, checked and with absolute paths."""
         return self._options
 
     @property
@@ -110,7 +110,8 @@ class EngineSession:
         tool call is, with or without text beside it.
 
         Raises `SessionBusyError` and `SessionClosedError` at once; while reading also
-        `EngineClosedError`, `EngineCrashedError` and `ContextOverflowError`.
+        `EngineClosedError`, `EngineCrashedError`, `ContextOverflowError`, `UnsupportedError` for a
+        schema no grammar can be made of, and `EngineError` for what else went wrong.
         """
         self._check_idle()
         replacement = None if messages is None else list(messages)
@@ -139,7 +140,8 @@ class EngineSession:
         """Write what the model has read and said so far, for `open_session(kv=path)`.
 
         The oldest snapshots in the same folder go until all of them fit `budget_bytes`. Raises
-        `SessionClosedError`, and `EngineError` when the file cannot be written.
+        `SessionClosedError`, ValueError for a budget below 0, `EngineClosedError`,
+        `EngineCrashedError`, and `EngineError` when nothing is held or the file cannot be written.
         """
         self._check_open()
         if budget_bytes < 0:

@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
+"""Why a turn ended: by itself, at the longest answer, stopped, with tools to call, by an error."""
 DEFAULT_WINDOW = 8192
 """The largest window, in tokens, that is taken without being asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Which model file to load and how.
+    """Which model file to load and how. Raises ValueError for a number out of its range.
 
-    `context_tokens` is the window of each session, prompt and answer together; None takes the
-    model's own, at most `DEFAULT_WINDOW`. `gpu_layers` -1 puts all layers on a GPU that is there.
-    `threads` None means one per physical core. `batch_tokens` is the largest prefill step.
-    `slots` is how many sessions stay in the context at once; None makes as many as fit a quarter
-    of the free memory. `lora` is the adapter of sessions that name none. `mmproj`, a projector for
-    images and sound, is refused by an engine that has neither.
+    `path` is the GGUF file. `context_tokens` is the window of each session, prompt and answer
+    together; None takes the model's own, at most 8192. `gpu_layers` -1 puts all layers on a GPU
+    that is there. `threads` None means one per physical core: with more, decoding is several times
+    slower. `batch_tokens` is the largest prefill step. `kv_type` is how the context is kept, q8_0
+    taking 17/32 of the bytes of f16. `mmap` maps the file instead of reading it. `slots` is how
+    many sessions stay in the context at once, 1 to 256, llama.cpp's limit; None makes as many as
+    fit a quarter of the free memory. `lora` is the adapter file of sessions that name none.
+    `mmproj`, a projector for images and sound, is refused by an engine that has neither.
     """
 
     path: Path
@@ -49,10 +52,14 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn. Temperature 0 always takes the likeliest one (greedy).
+    """How the next token is drawn: llama.cpp's samplers, under its names and with its defaults.
 
-    The names and their meaning are llama.cpp's. `seed` None draws a random one; the seed used
-    is in `SessionMetrics.seed`.
+    `temperature` 0 always takes the likeliest one (greedy). Of the likeliest tokens `top_k` stay,
+    0 being all; of these `top_p` of the probability, those at least `min_p` as likely as the first,
+    and `typical_p` of what is typical. `repeat_penalty`, `frequency_penalty` and `presence_penalty`
+    make those of the last `repeat_last_n` tokens unlikelier; 1, 0 and 0 do nothing. `seed`, 0 to
+    2**32 - 1, None draws a random one; the seed used is in `SessionMetrics.seed`. Raises ValueError
+    for a number out of its range.
     """
 
     temperature: float = 0.8
@@ -77,7 +84,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A tool call the model made; `arguments` is JSON text."""
+    """A tool call the model made: of the tool `name`, with `arguments`, the JSON text of an object.
+
+    `id`, nine letters and digits, is the one its result goes by.
+    """
 
     id: str
     name: str
@@ -86,7 +96,11 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message of a conversation as the chat template sees it."""
+    """One message of a conversation as the chat template sees it.
+
+    `role` is system, user, assistant or tool, `content` the text, `name` who speaks. An answer may
+    have `tool_calls`; the result of one, of the role tool, names it in `tool_call_id`.
+    """
 
     role: str
     content: str
@@ -102,14 +116,14 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of the answer; never half a character."""
+    """A piece of the answer; `text` never ends within a character."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ThinkingDelta:
-    """A piece of what the model thinks before it answers."""
+    """A piece, `text`, of what the model thinks before it answers."""
 
     text: str
 
@@ -118,8 +132,8 @@ class ThinkingDelta:
 class Progress:
     """Where a turn stands before it writes; only sent to who asks for it.
 
-    `position` counts from 1 (next in line) while queued; `done` of `total` prompt tokens are
-    decoded while reading.
+    `phase` is queued or reading. `position` counts from 1 (next in line) while queued; `done` of
+    `total` prompt tokens are decoded while reading.
     """
 
     phase: Literal["queued", "reading"]
@@ -132,8 +146,12 @@ class Progress:
 class SessionMetrics:
     """Figures of a session's last turn; zeros before the first. Times in seconds.
 
-    `seed` is the one that was used, `snapshot_misses` is 1 when the snapshot the session was opened
-    with could not be used and the conversation was read again.
+    Of the `prompt_tokens`, `reused_tokens` were in the context already; `prefill_tokens_per_s` is
+    how fast the others were read. `output_tokens` were written, thinking included, after the first
+    of them at `decode_tokens_per_s`. `time_to_first_token_s` counts from the turn's start on the
+    native side, `load_s` is what loading the model took. `seed` is the one that was used,
+    `snapshot_misses` is 1 when the snapshot the session was opened with could not be used and the
+    conversation was read again.
     """
 
     prompt_tokens: int = 0
@@ -154,7 +172,11 @@ class SessionMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last delta of every turn that ends without an error."""
+    """The last delta of every turn that ends without an error.
+
+    `reason` is end, length, stopped or tool_calls; `trimmed_turns` is how many turns were left out
+    of the prompt, the oldest first, as the window had no room for them; `metrics` are the figures.
+    """
 
     reason: FinishReason
     trimmed_turns: int = 0
@@ -162,15 +184,12 @@ class Finished:
 
 
 Delta = TextDelta | ThinkingDelta | ToolCallDelta | Progress | Finished
+"""What a stream gives; `Progress` only when asked for, `Finished` once and last."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session was opened with; applies to each of its turns.
-
-    `lora` is an adapter file, `kv` a snapshot to start from, `thinking` whether thinking is passed
-    on, `tools` are function tools as JSON schema objects in the form chat templates take.
-    """
+    """What a session was opened with, see `SessionSettings`; applies to each of its turns."""
 
     name: str = ""
     system: str | None = None
@@ -188,7 +207,10 @@ class SessionOptions:
 
 @dataclass(frozen=True, slots=True)
 class SessionMemory:
-    """The KV cache of one session: bytes of its tokens, in a slot or parked in host memory."""
+    """The KV cache of one `session`, by number: `kv_bytes` of its tokens.
+
+    They are in a slot of the context, or `parked` in host memory.
+    """
 
     session: int
     kv_bytes: int
@@ -199,8 +221,8 @@ class SessionMemory:
 class MemoryReport:
     """What the engine holds in memory, in bytes.
 
-    `context_bytes` is what all slots take together, whoever is in them; `sessions` says whose
-    tokens are where.
+    `weights_bytes` is the model, `context_bytes` what all slots take together, whoever is in them;
+    `sessions` says whose tokens are where.
     """
 
     weights_bytes: int = 0
@@ -209,13 +231,17 @@ class MemoryReport:
 
     @property
     def parked_bytes(self) -> int:
-        """Host memory of the parked sessions."""
+        """Host memory of the parked sessions, in bytes."""
         return sum(each.kv_bytes for each in self.sessions if each.parked)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a loaded model says of itself; the window is per session, in tokens."""
+    """What a loaded model says of itself: its `name`, that of its file.
+
+    `context_tokens` is the window of each session, a multiple of 256 as llama.cpp rounds it up,
+    `slots` how many sessions stay in the context, `load_s` the seconds it took to load.
+    """
 
     name: str
     context_tokens: int

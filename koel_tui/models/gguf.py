@@ -22,7 +22,10 @@ _DEFAULT_ALIGNMENT = 32
 
 
 class ModelFileError(Exception):
-    """A model file cannot be used; the message has the path, the reason and the next step."""
+    """A model file cannot be used; the message has the path, the reason and the next step.
+
+    `path` is the file, `reason` why it cannot be used, in words that end no sentence.
+    """
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"Cannot use {path}: {reason}. Choose another GGUF file.")

@@ -90,6 +90,8 @@ class Hub:
         Raises `DownloadError`; in its block too, when the connection breaks.
         """
         from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+
+        # Public by an `__all__` that is made when it is imported: type checkers do not see that.
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         _connect()

@@ -27,9 +27,9 @@ def is_name(named: Path) -> bool:
 
 
 def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
-    """Return the model called `wanted`, or the only one whose name begins so.
+    """Return the model of `models` called `wanted`, or the only one whose name begins so.
 
-    Raises `NoModelError`, naming those it may have meant.
+    Case and an ending `.gguf` do not count. Raises `NoModelError`, naming those it may have meant.
     """
     if _ADDRESS.match(wanted):  # which may have a password in it, so it is not said again
         raise NoModelError(
