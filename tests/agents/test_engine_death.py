@@ -36,23 +36,32 @@ def text_of(events: list[BaseEvent]) -> str:
     return "".join(each.delta for each in events if isinstance(each, TextMessageContentEvent))
 
 
+async def running_and_waiting(
+    agent: LocalAgent, loader: Loader
+) -> tuple[asyncio.Task[list[BaseEvent]], asyncio.Task[list[BaseEvent]]]:
+    """Have thread a answered while thread b waits in line; return the tasks of both runs."""
+    link = loader.link
+    await agent.load()
+    running = collect(agent, run_input("a"))
+    await until(lambda: link.started)
+    waiting = collect(agent, run_input("b"))
+    await until(lambda: len(link.opened_sessions) == 2)
+    return running, waiting
+
+
 async def test_fault_f13_threads_in_line_go_on_in_their_order(
     agent: LocalAgent, loader: Loader, tally: Tally
 ) -> None:
     link = loader.link
-    await agent.load()
-    runs = [collect(agent, run_input("a"))]
-    await until(lambda: link.started)
-    runs.append(collect(agent, run_input("b")))
-    await until(lambda: len(link.opened_sessions) == 2)
+    running, waiting = await running_and_waiting(agent, loader)
     link.say(link.started[0], "half of ")
     link.crash()
-    events = await runs[0]
+    events = await running
     assert error_of(events).code == "EngineCrashedError" and text_of(events) == "half of "
     await until(lambda: len(link.started) == 2)
     link.say(link.started[1], "fine")
     link.end(link.started[1])
-    events = await runs[1]
+    events = await waiting
     assert isinstance(events[-1], RunFinishedEvent) and text_of(events) == "fine"
     assert (link.opened, loader.loads) == (2, 1)
     tally("F13", tried=2)
@@ -78,11 +87,7 @@ async def test_fault_f13_an_engine_that_dies_at_every_restart_is_left_alone(
     agent: LocalAgent, loader: Loader, tally: Tally
 ) -> None:
     link = loader.link
-    await agent.load()
-    running = collect(agent, run_input("a"))
-    await until(lambda: link.started)
-    waiting = collect(agent, run_input("b"))
-    await until(lambda: len(link.opened_sessions) == 2)
+    running, waiting = await running_and_waiting(agent, loader)
     link.hold_load = True
     link.crash()
     assert error_of(await running).code == "EngineCrashedError"
@@ -115,11 +120,7 @@ async def test_fault_f11_leaving_while_the_engine_restarts(
     agent: LocalAgent, loader: Loader, tally: Tally
 ) -> None:
     link = loader.link
-    await agent.load()
-    running = collect(agent, run_input("a"))
-    await until(lambda: link.started)
-    waiting = collect(agent, run_input("b"))
-    await until(lambda: len(link.opened_sessions) == 2)
+    running, waiting = await running_and_waiting(agent, loader)
     link.hold_load = True
     link.crash()
     await running

@@ -9,12 +9,12 @@ from ag_ui.core import CustomEvent, RunAgentInput, UserMessage
 from koel_tui.agents import METRICS, LocalAgent, Snapshots, TurnSettings
 from koel_tui.engine import Engine, ModelSpec, Sampling
 
-LONG = "I walked to the harbour and wrote down what I saw there. " * 40
+LONG = "I walked to the harbour and wrote down what I saw there. " * 24
 
 
 def agent_of(model: Path, snapshots: Snapshots | None) -> LocalAgent:
     async def load(progress: Callable[[float], None]) -> Engine:
-        return await Engine.load(ModelSpec(model, context_tokens=1024, slots=2))
+        return await Engine.load(ModelSpec(model, context_tokens=1024, slots=2, threads=1))
 
     settings = TurnSettings(sampling=Sampling(temperature=0), max_output_tokens=4)
     return LocalAgent(load, settings, snapshots)

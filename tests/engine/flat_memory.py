@@ -58,4 +58,6 @@ async def loads(spec: ModelSpec) -> int:
 
 if __name__ == "__main__":
     what = {"sessions": sessions, "loads": loads}[sys.argv[1]]
-    print(asyncio.run(what(ModelSpec(Path(sys.argv[2]), context_tokens=512, mmap=False))))
+    print(
+        asyncio.run(what(ModelSpec(Path(sys.argv[2]), context_tokens=512, mmap=False, threads=1)))
+    )

@@ -43,7 +43,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(WRITERS))
 async def engine(tiny: dict[str, Path], request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     """Two slots for any number of sessions: the third one parks somebody."""
-    spec = ModelSpec(tiny[request.param], context_tokens=2048, slots=2)
+    spec = ModelSpec(tiny[request.param], context_tokens=2048, slots=2, threads=1)
     loaded = await Engine.load(spec, max_sessions=None, parallel=2)
     yield loaded
     await loaded.close()

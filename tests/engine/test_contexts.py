@@ -31,7 +31,7 @@ def user(text: str) -> ChatMessage:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(starter_path: Path) -> AsyncIterator[Engine]:
     """Two slots for any number of sessions: the third one parks somebody."""
-    spec = ModelSpec(starter_path, context_tokens=1024, slots=2)
+    spec = ModelSpec(starter_path, context_tokens=1024, slots=2, threads=1)
     loaded = await Engine.load(spec, max_sessions=None)
     yield loaded
     await loaded.close()
@@ -201,7 +201,7 @@ async def test_engine_answers_hold_to_a_json_schema(engine: Engine) -> None:
 
 
 async def test_engine_parallel_turns_share_batches_and_none_starves(starter_path: Path) -> None:
-    spec = ModelSpec(starter_path, context_tokens=512)
+    spec = ModelSpec(starter_path, context_tokens=512, threads=1)
     engine = await Engine.load(spec, max_sessions=6, parallel=3)
     said: list[int] = []
 

@@ -41,7 +41,7 @@ TREE: dict[str, Any] = {
 
 @pytest.fixture
 def context(model: Model, starter_path: Path, native_log: NativeLog) -> Iterator[Context]:
-    spec = ModelSpec(starter_path, batch_tokens=256)
+    spec = ModelSpec(starter_path, batch_tokens=256, threads=1)
     made = Context(model, spec, native_log, slots=1, window=512)
     yield made
     made.close()

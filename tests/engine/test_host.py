@@ -43,7 +43,9 @@ async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 @pytest_asyncio.fixture
 async def host(starter_path: Path) -> AsyncIterator[EngineHost]:
-    engine = await EngineHost.load(ModelSpec(starter_path, context_tokens=512), max_sessions=4)
+    engine = await EngineHost.load(
+        ModelSpec(starter_path, context_tokens=512, threads=1), max_sessions=4
+    )
     yield engine
     await engine.close()
     assert runners() == []
@@ -52,7 +54,7 @@ async def host(starter_path: Path) -> AsyncIterator[EngineHost]:
 async def test_host_answers_in_another_process_and_reports_loading(starter_path: Path) -> None:
     heard: list[float] = []
     host = await EngineHost.load(
-        ModelSpec(starter_path, context_tokens=512), on_progress=heard.append
+        ModelSpec(starter_path, context_tokens=512, threads=1), on_progress=heard.append
     )
     try:
         assert len(runners()) == 1
@@ -128,7 +130,7 @@ from pathlib import Path
 from koel_tui.engine import ChatMessage, EngineHost, ModelSpec
 
 async def main():
-    host = await EngineHost.load(ModelSpec(Path(sys.argv[1]), context_tokens=512))
+    host = await EngineHost.load(ModelSpec(Path(sys.argv[1]), context_tokens=512, threads=1))
     session = await host.open_session()
     print("llama_cpp" in sys.modules, flush=True)
     async for delta in session.stream([ChatMessage("user", "Write a long story.")]):

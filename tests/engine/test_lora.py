@@ -25,7 +25,7 @@ LONG_SYSTEM = "You are a patient gardener who knows every plant by name. " * 8
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(starter_path: Path) -> AsyncIterator[Engine]:
-    spec = ModelSpec(starter_path, context_tokens=512, slots=3)
+    spec = ModelSpec(starter_path, context_tokens=512, slots=3, threads=1)
     loaded = await Engine.load(spec, max_sessions=None, parallel=2)
     yield loaded
     await loaded.close()

@@ -1,8 +1,8 @@
 """A runner that gets no memory: refused or restarted, and never anybody else's trouble."""
 
-import asyncio
 import sys
 from pathlib import Path
+from types import NoneType
 
 import psutil
 import pytest
@@ -17,17 +17,11 @@ from koel_tui.engine import (
     Sampling,
 )
 from koel_tui.engine.native.room import free_in_container
+from tests.engine.outcome import trouble
 from tests.engine.test_host import runners, until
-from tests.engine.tiny_models import write_sliding_model
 from tests.tally import Tally
 
-QUESTION = [ChatMessage("user", "abc")]
 PYTHON = sys.executable
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
 def capped(folder: Path, megabytes: int) -> str:
@@ -39,56 +33,36 @@ def capped(folder: Path, megabytes: int) -> str:
     return str(path)
 
 
-async def outcome(spec: ModelSpec) -> str:
-    """Load, open two sessions and let them answer; return how it ended."""
-    async with asyncio.timeout(60):
-        try:
-            host = await EngineHost.load(spec)
-        except EngineError as error:
-            assert type(error) in (ModelLoadError, EngineCrashedError), repr(error)
-            return type(error).__name__
-        try:
-            for _ in range(2):
-                session = await host.open_session(max_output_tokens=4)
-                async for _ in session.stream(QUESTION):
-                    pass
-        except EngineError as error:
-            return type(error).__name__
-        finally:
-            await host.close()
-    return "ok"
-
-
 async def caps_tried(
-    caps: range, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
-) -> dict[int, str]:
-    spec = ModelSpec(tiny, context_tokens=4096, slots=2, threads=1)
+    caps: range, tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> dict[int, type[EngineError | None]]:
+    spec = ModelSpec(tiny_path, context_tokens=4096, slots=2, threads=1)
     ended = {}
     for cap in caps:
         monkeypatch.setattr(sys, "executable", capped(tmp_path, cap))
-        ended[cap] = await outcome(spec)
+        ended[cap] = type(await trouble(spec, sessions=2))
         assert runners() == []
     monkeypatch.undo()
-    assert await outcome(spec) == "ok", "the next one did not work"
+    assert await trouble(spec, sessions=2) is None, "the next one did not work"
     tally("F12", tried=len(caps))
     return ended
 
 
 async def test_fault_f12_little_memory(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+    tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
-    ended = await caps_tried(range(20, 1020, 240), tiny, tmp_path, monkeypatch, tally)
-    assert (ended[20], ended[980]) == ("EngineCrashedError", "ok")
+    ended = await caps_tried(range(20, 1020, 240), tiny_path, tmp_path, monkeypatch, tally)
+    assert (ended[20], ended[980]) == (EngineCrashedError, NoneType)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_fault_f12_every_little_memory(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+    tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
-    ended = await caps_tried(range(20, 1020, 20), tiny, tmp_path, monkeypatch, tally)
+    ended = await caps_tried(range(20, 1020, 20), tiny_path, tmp_path, monkeypatch, tally)
     print(ended)
-    assert len(ended) == 50 and ended[1000] == "ok"
+    assert len(ended) == 50 and ended[1000] is NoneType
 
 
 @pytest.mark.parametrize(
@@ -99,7 +73,7 @@ async def test_fault_f12_every_little_memory(
     ],
 )
 async def test_fault_f12_a_context_that_gets_no_memory_is_refused_with_numbers(
-    tiny: Path,
+    tiny_path: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     tokens: int,
@@ -108,15 +82,15 @@ async def test_fault_f12_a_context_that_gets_no_memory_is_refused_with_numbers(
 ) -> None:
     monkeypatch.setattr(sys, "executable", capped(tmp_path, 1200))
     with pytest.raises(ModelLoadError, match=numbers + ".*Use a smaller window"):
-        await EngineHost.load(ModelSpec(tiny, context_tokens=tokens, slots=1))
+        await EngineHost.load(ModelSpec(tiny_path, context_tokens=tokens, slots=1, threads=1))
     await until(lambda: not runners())
     tally("F12", tried=1)
 
 
 async def test_fault_f12_memory_that_ends_later_leaves_the_others_alive(
-    tiny: Path, tally: Tally, tmp_path: Path
+    tiny_path: Path, tally: Tally, tmp_path: Path
 ) -> None:
-    host = await EngineHost.load(ModelSpec(tiny, context_tokens=4096, slots=2, threads=1))
+    host = await EngineHost.load(ModelSpec(tiny_path, context_tokens=4096, slots=2, threads=1))
     sessions = [
         await host.open_session(max_output_tokens=4, sampling=Sampling(temperature=0))
         for _ in range(4)

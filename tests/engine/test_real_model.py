@@ -27,7 +27,7 @@ GREEDY = Sampling(temperature=0)
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(starter_path: Path) -> AsyncIterator[Engine]:
     loaded = await Engine.load(
-        ModelSpec(starter_path, context_tokens=2048, slots=6), max_sessions=None
+        ModelSpec(starter_path, context_tokens=2048, slots=6, threads=1), max_sessions=None
     )
     yield loaded
     await loaded.close()
@@ -36,7 +36,9 @@ async def engine(starter_path: Path) -> AsyncIterator[Engine]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def reference(starter_path: Path) -> AsyncIterator[Engine]:
     """An engine whose sessions are closed after use, so that none can share a prefix."""
-    loaded = await Engine.load(ModelSpec(starter_path, context_tokens=2048), max_sessions=3)
+    loaded = await Engine.load(
+        ModelSpec(starter_path, context_tokens=2048, threads=1), max_sessions=3
+    )
     yield loaded
     await loaded.close()
 
@@ -291,5 +293,7 @@ async def test_engine_case_12_a_failed_load_keeps_its_reason_and_blocks_nothing(
     with pytest.raises(ModelLoadError, match=r"broken\.gguf") as failure:
         await Engine.load(ModelSpec(broken))
     assert "no reason" not in str(failure.value)
-    engine = await Engine.load(ModelSpec(starter_path, context_tokens=256), max_sessions=1)
+    engine = await Engine.load(
+        ModelSpec(starter_path, context_tokens=256, threads=1), max_sessions=1
+    )
     await engine.close()

@@ -57,7 +57,7 @@ MILA = (ChatMessage("user", "I have a cat called Mila."), ChatMessage("assistant
 
 @pytest_asyncio.fixture
 async def host(starter_path: Path) -> AsyncIterator[EngineHost]:
-    spec = ModelSpec(starter_path, context_tokens=1024, slots=2)
+    spec = ModelSpec(starter_path, context_tokens=1024, slots=2, threads=1)
     engine = await EngineHost.load(spec, max_sessions=None)
     yield engine
     await engine.close()
@@ -150,7 +150,7 @@ def test_engine_restarts_are_bounded_for_a_while_only() -> None:
 
 
 async def test_engine_case_13_equal_loads_share_one_runner(starter_path: Path) -> None:
-    spec = ModelSpec(starter_path, context_tokens=256)
+    spec = ModelSpec(starter_path, context_tokens=256, threads=1)
     heard: list[float] = []
     first, second = await asyncio.gather(
         EngineHost.load(spec), EngineHost.load(spec, on_progress=heard.append)
@@ -229,7 +229,9 @@ async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_i
     runner: RawRunner, tmp_path: Path
 ) -> None:
     window = 50_000
-    spec = ModelSpec(write_recurrent_model(tmp_path / "quick.gguf"), context_tokens=window, slots=2)
+    spec = ModelSpec(
+        write_recurrent_model(tmp_path / "quick.gguf"), context_tokens=window, slots=2, threads=1
+    )
     runner.send(Load(spec, max_sessions=2, parallel=1))
     runner.wait_for(Loaded)
     runner.send(OpenSession(1, 1, SessionOptions()))

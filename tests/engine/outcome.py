@@ -1,0 +1,35 @@
+"""How it ends when a model is loaded and asked."""
+
+import asyncio
+
+from koel_tui.engine import (
+    ChatMessage,
+    EngineCrashedError,
+    EngineError,
+    EngineHost,
+    ModelLoadError,
+    ModelSpec,
+)
+
+PATIENCE_S = 60
+QUESTION = [ChatMessage("user", "abc")]
+
+
+async def trouble(spec: ModelSpec, sessions: int = 1) -> EngineError | None:
+    """Load a model and let it answer in some sessions; return what put an end to it, if any did."""
+    async with asyncio.timeout(PATIENCE_S):
+        try:
+            host = await EngineHost.load(spec)
+        except EngineError as error:
+            assert type(error) in (ModelLoadError, EngineCrashedError), repr(error)
+            return error
+        try:
+            for _ in range(sessions):
+                session = await host.open_session(max_output_tokens=2)
+                async for _ in session.stream(QUESTION):
+                    pass
+        except EngineError as error:
+            return error
+        finally:
+            await host.close()
+    return None
