@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from koel_tui.files import has_name
 from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.text import repair, safe_text
 
@@ -88,7 +89,7 @@ def _opened(path: Path) -> logging.Handler:
     class Rotating(RotatingFileHandler):
         def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - as logging calls it
             """Say whether a new file is to be begun; one that another process began is taken."""
-            if self.stream is not None and not _is_at(self.stream.fileno(), path):
+            if self.stream is not None and not has_name(self.stream.fileno(), path):
                 self._let_go()
             return bool(super().shouldRollover(record))
 
@@ -99,7 +100,7 @@ def _opened(path: Path) -> logging.Handler:
             try:
                 with suppress(OSError):  # the file system has no locks
                     fcntl.flock(held, fcntl.LOCK_EX)
-                if _is_at(held, path):
+                if has_name(held, path):
                     super().doRollover()
                 else:
                     self._let_go()
@@ -123,13 +124,6 @@ def _opened(path: Path) -> logging.Handler:
     handler = Rotating(path, maxBytes=LOG_BYTES, backupCount=LOGS_BEFORE, delay=True)
     handler.setFormatter(SafeFormatter(LINES))
     return handler
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Say whether an open file still has this name."""
-    with suppress(OSError):
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    return False
 
 
 def _writable(descriptor: int) -> TextIO:

@@ -2,9 +2,10 @@
 
 from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in, use_model
 from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
-from koel_tui.agents.local import LocalAgent, TurnSettings
+from koel_tui.agents.local import LocalAgent
 from koel_tui.agents.router import MODEL, ModelRouter
 from koel_tui.agents.snapshots import Snapshots
+from koel_tui.agents.turn_settings import TurnSettings
 
 __all__ = [
     "ACTIVITY",

@@ -14,7 +14,6 @@ from ag_ui.core import (
     RunFinishedEvent,
     RunStartedEvent,
     TokenUsage,
-    Tool,
 )
 
 from koel_tui.agents.abilities import MemoryUse
@@ -22,6 +21,8 @@ from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, ModelInfo
 from koel_tui.agents.gathering import gathered
 from koel_tui.agents.snapshots import Snapshots
 from koel_tui.agents.turn_events import TurnEvents, new_id
+from koel_tui.agents.turn_input import engine_messages, function_tool
+from koel_tui.agents.turn_settings import TurnSettings
 from koel_tui.engine import (
     ChatMessage,
     Engine,
@@ -34,7 +35,6 @@ from koel_tui.engine import (
     Progress,
     RestartLimitError,
     Restarts,
-    Sampling,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
@@ -45,37 +45,6 @@ EngineLoader = Callable[[Callable[[float], None]], Awaitable[Engine]]
 """Loads an engine, telling the progress 0..1."""
 
 PROTOCOL_VERSION = "1.0"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TurnSettings:
-    """How a thread is answered.
-
-    `system` is the system prompt of conversations that bring none, `sampling` how tokens are drawn.
-    `max_output_tokens` is the longest answer, None what the window has room for, `thinking` whether
-    the model thinks first, `lora` the path of an adapter file.
-    """
-
-    system: str | None = None
-    sampling: Sampling = dataclasses.field(default_factory=Sampling)
-    max_output_tokens: int | None = None
-    thinking: bool = False
-    lora: str | None = None
-
-    def overridden(self, props: Mapping[str, Any]) -> "TurnSettings":
-        """Return these settings with what a run's `forwardedProps` says of them.
-
-        Known keys: the fields of this class, `sampling` as a mapping of `Sampling`'s fields.
-        Raises ValueError or TypeError for a value that is not allowed.
-        """
-        sampling = self.sampling
-        if isinstance(props.get("sampling"), Mapping):
-            known = {field.name for field in dataclasses.fields(Sampling)}
-            wanted = {key: value for key, value in props["sampling"].items() if key in known}
-            sampling = dataclasses.replace(sampling, **wanted)
-        plain = ("system", "max_output_tokens", "thinking", "lora")
-        given = {key: props[key] for key in plain if key in props}
-        return dataclasses.replace(self, sampling=sampling, **given)
 
 
 _Opened = tuple[TurnSettings, list[dict[str, Any]]]
@@ -284,47 +253,11 @@ class LocalAgent:
                         yield _run_finished(run, delta, card)
 
 
-def engine_messages(messages: list[Any]) -> list[ChatMessage]:
-    """Return AG-UI messages as the engine takes them; activity and reasoning are left out."""
-    taken = []
-    for message in messages:
-        if message.role in ("activity", "reasoning"):
-            continue
-        calls = tuple(
-            ToolCallDelta(call.id, call.function.name, call.function.arguments)
-            for call in getattr(message, "tool_calls", None) or ()
-        )
-        taken.append(
-            ChatMessage(
-                role="system" if message.role == "developer" else message.role,
-                content=repair(_text_of(message.content)),
-                name=getattr(message, "name", None),
-                tool_call_id=getattr(message, "tool_call_id", None),
-                tool_calls=calls,
-            )
-        )
-    return taken
-
-
-def function_tool(tool: Tool) -> dict[str, Any]:
-    """Return a tool in the form chat templates take."""
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": function}
-
-
 def _answer_id(run: RunAgentInput, messages: list[ChatMessage]) -> str:
     """Return the id of the answer: an answer at the end of the thread is gone on with."""
     if messages and messages[-1].begins_answer:
         return next(each.id for each in reversed(run.messages) if each.role == "assistant")
     return new_id()
-
-
-def _text_of(content: Any) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.text for part in content if getattr(part, "type", "") == "text")
 
 
 def _failed(task: asyncio.Task[Engine]) -> bool:

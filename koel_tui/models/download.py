@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from koel_tui.files import has_name
 from koel_tui.models.durable import put_in_place
 from koel_tui.models.gguf import ModelFileError, check_gguf
 from koel_tui.models.hub import BrokenOffError, DownloadError, Hub, HubFile
@@ -124,7 +125,7 @@ class _Transfer:
         while not self._is_here():
             with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
                 self._lock(file)
-                if not _is_at(file, path):
+                if not has_name(file.fileno(), path):
                     continue  # another download has just put it in its place
                 self._read(file)
                 self._fetch(file)
@@ -194,7 +195,7 @@ class _Transfer:
             raise BrokenOffError(f"The server sent less of {self._file.name} than there is.")
 
     def _check(self, file: BinaryIO, path: Path) -> None:
-        if not _is_at(file, path):
+        if not has_name(file.fileno(), path):
             raise DownloadError(
                 f"Somebody has removed what had come of {self._file.name}. Run the same again."
             )
@@ -226,13 +227,6 @@ class _Transfer:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise DownloadStopped
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Say whether an open file still has this name."""
-    with suppress(OSError):
-        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
-    return False
 
 
 def _size(path: Path) -> int:

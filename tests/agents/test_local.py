@@ -25,7 +25,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents import ACTIVITY, METRICS, LocalAgent, ModelInfo, TurnSettings
-from koel_tui.agents.local import engine_messages
+from koel_tui.agents.turn_input import engine_messages
 from koel_tui.engine import ChatMessage, Engine, ModelLoadError, ModelSpec, Sampling, ToolCallDelta
 from koel_tui.engine.frames import OpenSession, StopTurn
 from koel_tui.protocol import ChatState, Verifier, calls_to_answer, fold

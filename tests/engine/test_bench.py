@@ -12,7 +12,7 @@ from koel_tui.engine.bench.figures import Samples
 
 async def test_bench_measures_everything_once(tiny_path: Path) -> None:
     told: list[str] = []
-    plan = Plan(rounds=1, history_tokens=120, output_tokens=6, at_once=(1, 2), turns=2)
+    plan = Plan(rounds=1, history_tokens=120, output_tokens=6, at_once=(2,), turns=2)
     report = await measure(tiny_path, plan, told.append)
     names = [figure.name for figure in report.figures]
     assert names[:3] == ["load", "prefill, 120 tokens", "decode after 120 tokens"]
