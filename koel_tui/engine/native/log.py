@@ -26,6 +26,7 @@ class NativeLog:
         self._logger = logger
         self._errors: deque[str] = deque(maxlen=20)
         self._level = logging.INFO
+        self._line = ""  # as far as it has come
 
     def __enter__(self) -> Self:
         """Take what this thread logs from now on."""
@@ -38,24 +39,32 @@ class NativeLog:
 
     def forget_errors(self) -> None:
         """Start a new stretch of work: errors before it explain nothing in it."""
+        self._end_line()
         self._errors.clear()
 
     def reason(self) -> str:
         """Return the error lines since `forget_errors` as one sentence, or ''."""
+        self._end_line()
         return "; ".join(dict.fromkeys(self._errors))
 
     @classmethod
     def dispatch(cls, level: int, text: bytes, _data: object) -> None:
-        """Hand a line to the log of its thread; helper threads of llama.cpp have none."""
+        """Hand a text to the log of its thread; helper threads of llama.cpp have none."""
         log = cls._installed.get(threading.get_ident())
         if log is not None:
             log.take(level, text)
 
     def take(self, level: int, text: bytes) -> None:
-        """Take a line of one of llama.cpp's levels."""
-        line = text.decode("utf-8", "replace").rstrip()
+        """Take a text of one of llama.cpp's levels: a line, or a piece of one."""
         if level != LOG_CONTINUED:
+            self._end_line()
             self._level = LOG_LEVELS.get(level, logging.INFO)
+        self._line += text.decode("utf-8", "replace")
+        if self._line.endswith("\n"):
+            self._end_line()
+
+    def _end_line(self) -> None:
+        line, self._line = self._line.rstrip(), ""
         if not line:
             return
         self._logger.log(self._level, "%s", line)
