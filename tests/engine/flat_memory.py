@@ -53,7 +53,7 @@ async def loads(spec: ModelSpec) -> int:
         await session.respond()
         await engine.close()
 
-    return await growth(step, first=3, then=5)
+    return await growth(step, first=2, then=3)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from koel_tui.engine.frames import (
 )
 from koel_tui.engine.values import SessionOptions
 
+EVENTS = event_codec()
+
 
 @pytest.mark.parametrize(
     "command",
@@ -42,15 +44,13 @@ def test_commands_round_trip(command: Command) -> None:
 
 @given(st.text(), st.integers(0, 2**40))
 def test_any_text_round_trips(text: str, turn: int) -> None:
-    codec = event_codec()
     event: Event = Text(turn, text)
-    assert codec.decode(codec.encode(event)[HEADER.size :]) == event
+    assert EVENTS.decode(EVENTS.encode(event)[HEADER.size :]) == event
 
 
 def test_events_keep_their_figures() -> None:
-    codec = event_codec()
     event = TurnEnded(1, "stopped", SessionMetrics(3, 1, 2, 0.5, 10.0, 20.0, 0.1, 99))
-    assert codec.decode(codec.encode(event)[HEADER.size :]) == event
+    assert EVENTS.decode(EVENTS.encode(event)[HEADER.size :]) == event
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_events_keep_their_figures() -> None:
 )
 def test_anything_else_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):
-        event_codec().decode(body)
+        EVENTS.decode(body)
 
 
 def test_errors_cross_the_border_as_their_own_class() -> None:

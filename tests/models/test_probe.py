@@ -7,35 +7,20 @@ import shutil
 import signal
 from pathlib import Path
 
-import gguf
 import psutil
 import pytest
 
 from koel_tui.models import probe
 from koel_tui.models.passed import PassedModels, Traits
 from koel_tui.models.probe import Verdict, probe_model
-from tests.engine.tiny_models import write_recurrent_model, write_sliding_model
+from tests.engine.tiny_models import write_recurrent_model
+from tests.models.damaged import patched
 from tests.models.gguf_file import write_gguf
 
 
 @pytest.fixture
 def passed(tmp_path: Path) -> PassedModels:
     return PassedModels(tmp_path / "state" / "models.json", "1.0")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
-
-
-def edited(model: Path, target: Path, key: str, value: int) -> Path:
-    """Copy a model with one number in its header changed."""
-    shutil.copy(model, target)
-    reader = gguf.GGUFReader(target, "r+")
-    field = reader.fields[key]
-    field.parts[field.data[0]][0] = value
-    reader.data.flush()
-    return target
 
 
 async def test_the_starter_passes_and_is_remembered(
@@ -55,11 +40,11 @@ async def test_a_recurrent_model_passes(tmp_path: Path, passed: PassedModels) ->
 
 
 async def test_memory_is_of_contents_and_looks(
-    tiny: Path, tmp_path: Path, passed: PassedModels
+    tiny_path: Path, tmp_path: Path, passed: PassedModels
 ) -> None:
-    assert not (await probe_model(tiny, passed)).remembered
+    assert not (await probe_model(tiny_path, passed)).remembered
     moved = tmp_path / "moved.gguf"
-    shutil.copyfile(tiny, moved)
+    shutil.copyfile(tiny_path, moved)
     assert (await probe_model(moved, passed)).remembered  # the same contents
     assert passed.recall((moved,)) == Traits("gemma3", 4096)
     assert not (await probe_model(moved, passed, again=True)).remembered
@@ -68,7 +53,7 @@ async def test_memory_is_of_contents_and_looks(
     assert passed.recall((moved,)) is None
     changed = await probe_model(moved, passed)
     assert not changed.ok and not changed.remembered
-    assert PassedModels(tmp_path / "state" / "models.json", "1.1").recall((tiny,)) is None
+    assert PassedModels(tmp_path / "state" / "models.json", "1.1").recall((tiny_path,)) is None
 
 
 @pytest.mark.parametrize(
@@ -117,9 +102,9 @@ async def test_what_llama_cpp_refuses_is_bad_for_its_reason(
 
 @pytest.mark.parametrize("layers", [0, 513])
 async def test_a_model_that_crashes_llama_cpp_is_bad(
-    tiny: Path, tmp_path: Path, passed: PassedModels, layers: int
+    tiny_path: Path, tmp_path: Path, passed: PassedModels, layers: int
 ) -> None:
-    bad = edited(tiny, tmp_path / "bad.gguf", "gemma3.block_count", layers)
+    bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", layers)
     verdict = await probe_model(bad, passed)
     assert not verdict.ok
     assert "llama.cpp crashed on it (SIGABRT)" in verdict.reason and "ASSERT" in verdict.reason
