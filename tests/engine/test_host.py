@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -22,23 +22,9 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
 )
+from tests.engine.processes import runners, until
 
 STORY = [ChatMessage("user", "Write a very long story about the sea.")]
-
-
-def runners() -> list[psutil.Process]:
-    """The runner processes below this one."""
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if "koel_tui.engine.runner" in child.cmdline()
-    ]
-
-
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest_asyncio.fixture

@@ -18,7 +18,7 @@ from koel_tui.engine import (
 )
 from koel_tui.engine.native.room import free_in_container
 from tests.engine.outcome import trouble
-from tests.engine.test_host import runners, until
+from tests.engine.processes import runners, until
 from tests.tally import Tally
 
 PYTHON = sys.executable

@@ -47,7 +47,7 @@ from koel_tui.engine.frames import (
 )
 from koel_tui.engine.restarts import RESTARTS, WITHIN_S
 from koel_tui.engine.values import SessionOptions
-from tests.engine.test_host import runners, until
+from tests.engine.processes import runners, until
 from tests.engine.tiny_models import write_recurrent_model
 
 ROOT = Path(__file__).parents[2]

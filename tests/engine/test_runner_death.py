@@ -24,7 +24,7 @@ from koel_tui.engine import (
     Sampling,
     native_side,
 )
-from tests.engine.test_host import runners, until
+from tests.engine.processes import runners, until
 from tests.engine.test_runner import reached
 from tests.models.damaged import patched
 from tests.tally import Tally

@@ -14,9 +14,8 @@ from koel_tui.engine import EngineCrashedError, EngineError, ModelLoadError, Mod
 from koel_tui.models.passed import PassedModels
 from koel_tui.models.probe import Verdict, probe_model
 from tests.engine.outcome import PATIENCE_S, trouble
-from tests.engine.test_host import runners
+from tests.engine.processes import runners, trials
 from tests.models.damaged import FIELDS, damaged_headers, flipper, patched
-from tests.models.test_probe import trials
 from tests.tally import Tally
 
 MOST_BYTES = 300e6

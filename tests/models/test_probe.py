@@ -7,12 +7,12 @@ import shutil
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 
 from koel_tui.models import probe
 from koel_tui.models.passed import PassedModels, Traits
 from koel_tui.models.probe import Verdict, probe_model
+from tests.engine.processes import trials
 from tests.engine.tiny_models import write_recurrent_model
 from tests.models.damaged import patched
 from tests.models.gguf_file import write_gguf
@@ -154,11 +154,3 @@ async def test_the_memory_is_read_once_for_many(
     monkeypatch.setattr(PassedModels, "_read", lambda _: next(reads))
     known = list(passed.recall_each(models))
     assert known == [Traits("llama", 0), None, Traits("llama", 2)]
-
-
-def trials() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "koel_tui.engine.trial" in child.cmdline()
-    ]
