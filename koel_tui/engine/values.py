@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
 """Why a turn ended: by itself, at the longest answer, stopped, with tools to call, by an error."""
+KvType = Literal["f16", "q8_0"]
 DEFAULT_WINDOW = 8192
 """The largest window, in tokens, that is taken without being asked for."""
 
@@ -30,7 +31,7 @@ class ModelSpec:
     gpu_layers: int = -1
     threads: int | None = None
     batch_tokens: int = 512
-    kv_type: Literal["f16", "q8_0"] = "f16"
+    kv_type: KvType = "f16"
     mmap: bool = True
     slots: int | None = None
     lora: Path | None = None
@@ -48,6 +49,8 @@ class ModelSpec:
             raise ValueError(f"slots must be 1 to 256, not {self.slots}")
         if not 1 <= self.batch_tokens <= 65_536:
             raise ValueError(f"batch_tokens must be 1 to 65536, not {self.batch_tokens}")
+        if self.kv_type not in get_args(KvType):
+            raise ValueError(f"kv_type must be f16 or q8_0, not {self.kv_type}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ class Sampling:
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0:
                 raise ValueError(f"{name} must be a number of at least 0, not {value}")
+        for name in ("frequency_penalty", "presence_penalty"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a number, not {getattr(self, name)}")
         if self.seed is not None and not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be 0 to 4294967295, not {self.seed}")
 

@@ -1,6 +1,7 @@
 """Opening sessions: the legacy lane, the settings, saving; on a scripted native side."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,31 @@ def test_engine_refuses_fewer_slots_than_turns_at_once() -> None:
         Engine(ScriptedLink(), ModelSpec(Path("none.gguf"), slots=1), parallel=2)
     with pytest.raises(ValueError, match="slots must be 1 to 256"):
         ModelSpec(Path("none.gguf"), slots=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"context_tokens": 0}, "context_tokens must be at least 1, not 0"),
+        ({"threads": 0}, "threads must be at least 1, not 0"),
+        ({"batch_tokens": 100_000}, "batch_tokens must be 1 to 65536, not 100000"),
+        ({"kv_type": "q4_0"}, "kv_type must be f16 or q8_0, not q4_0"),
+    ],
+)
+def test_a_model_is_not_loaded_in_a_way_there_is_not(values: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        ModelSpec(Path("none.gguf"), **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"temperature": -1.0}, "temperature must be a number of at least 0, not -1.0"),
+        ({"top_p": math.inf}, "top_p must be a number of at least 0, not inf"),
+        ({"presence_penalty": math.nan}, "presence_penalty must be a number, not nan"),
+        ({"seed": 2**32}, "seed must be 0 to 4294967295"),
+    ],
+)
+def test_no_token_is_drawn_by_what_is_no_number(values: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Sampling(**values)
