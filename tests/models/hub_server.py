@@ -11,9 +11,13 @@ COMMIT = "1" * 40
 
 
 class _QuietServer(ThreadingHTTPServer):
-    """Says nothing of a client that hangs up."""
+    """Serves for a hub, and says nothing of a client that hangs up."""
 
     daemon_threads = True
+
+    def __init__(self, hub: "HubServer") -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.hub = hub
 
     def handle_error(self, *_words: object) -> None:
         pass
@@ -43,7 +47,7 @@ class HubServer:
         self.tokens: list[str | None] = []
         self.lengths: list[str | None] = []
         """How long the body of each request was said to be."""
-        self._server = _QuietServer(("127.0.0.1", 0), self._handler())
+        self._server = _QuietServer(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -68,59 +72,66 @@ class HubServer:
         return {"id": self.repo, "modelId": self.repo, "sha": COMMIT, "private": False,
                 "downloads": 0, "likes": 0, "tags": [], "siblings": siblings}  # fmt: skip
 
-    def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:
-                server.tokens.append(self.headers["Authorization"])
-                server.lengths.append(self.headers["Content-Length"])
-                path = self.path.split("?")[0]
-                if server.moved is not None:
-                    status, place = server.moved
-                    self._answer(status, b"", {"Location": place + self.path * (place[-1] != "/")})
-                    return
-                if path == f"/api/models/{server.repo}":
-                    body = server.body
-                    self._answer(200, json.dumps(server.info()).encode() if body is None else body)
-                elif path.startswith(prefix := f"/{server.repo}/resolve/{COMMIT}/"):
-                    self._send_file(server.files[path.removeprefix(prefix)])
-                else:
-                    self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one client as the hub's fields say."""
 
-            def _send_file(self, content: bytes) -> None:
-                wanted = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
-                begin = int(wanted[1]) if wanted and server.takes_ranges else 0
-                server.begins.append(begin)
-                if server.statuses:
-                    more = {"X-Error-Code": server.error_code} if server.error_code else {}
-                    self._answer(server.statuses.pop(0), b"", more)
-                    return
-                cut = server.cuts.pop(0) if server.cuts else None
-                more = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}
-                self._head(206 if begin else 200, len(content) - begin, more if begin else {})
-                rest = content[begin:]
-                half = len(rest) // 2
-                if server.gate is not None:
-                    self.wfile.write(rest[:half])
-                    server.gate.wait(20)
-                    rest = rest[half:]
-                self.wfile.write(rest[:cut])
-                if cut is not None:
-                    self.close_connection = True
+    protocol_version = "HTTP/1.1"
 
-            def _answer(self, status: int, body: bytes, more: dict[str, str] | None = None) -> None:
-                self._head(status, len(body), more or {})
-                self.wfile.write(body)
+    @property
+    def _hub(self) -> HubServer:
+        assert isinstance(self.server, _QuietServer)
+        return self.server.hub
 
-            def _head(self, status: int, length: int, more: dict[str, str]) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(length))
-                for name, value in more.items():
-                    self.send_header(name, value)
-                self.end_headers()
+    def do_GET(self) -> None:
+        hub = self._hub
+        hub.tokens.append(self.headers["Authorization"])
+        hub.lengths.append(self.headers["Content-Length"])
+        path = self.path.split("?")[0]
+        if hub.moved is not None:
+            status, place = hub.moved
+            self._answer(status, b"", {"Location": place + self.path * (place[-1] != "/")})
+            return
+        if path == f"/api/models/{hub.repo}":
+            body = hub.body
+            self._answer(200, json.dumps(hub.info()).encode() if body is None else body)
+        elif path.startswith(prefix := f"/{hub.repo}/resolve/{COMMIT}/"):
+            self._send_file(hub.files[path.removeprefix(prefix)])
+        else:
+            self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
 
-            def log_message(self, *_words: object) -> None:
-                pass
+    def _send_file(self, content: bytes) -> None:
+        hub = self._hub
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        begin = int(wanted[1]) if wanted and hub.takes_ranges else 0
+        hub.begins.append(begin)
+        if hub.statuses:
+            more = {"X-Error-Code": hub.error_code} if hub.error_code else {}
+            self._answer(hub.statuses.pop(0), b"", more)
+            return
+        cut = hub.cuts.pop(0) if hub.cuts else None
+        more = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}
+        self._head(206 if begin else 200, len(content) - begin, more if begin else {})
+        rest = content[begin:]
+        half = len(rest) // 2
+        if hub.gate is not None:
+            self.wfile.write(rest[:half])
+            hub.gate.wait(20)
+            rest = rest[half:]
+        self.wfile.write(rest[:cut])
+        if cut is not None:
+            self.close_connection = True
 
-        return Handler
+    def _answer(self, status: int, body: bytes, more: dict[str, str] | None = None) -> None:
+        self._head(status, len(body), more or {})
+        self.wfile.write(body)
+
+    def _head(self, status: int, length: int, more: dict[str, str]) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        for name, value in more.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        pass
