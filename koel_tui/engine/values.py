@@ -162,6 +162,7 @@ class Finished:
 
 
 Delta = TextDelta | ThinkingDelta | ToolCallDelta | Progress | Finished
+"""What a turn yields, piece by piece."""
 
 
 @dataclass(frozen=True, slots=True)
