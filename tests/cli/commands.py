@@ -1,11 +1,26 @@
-"""Runs the commands for saved threads and looks at what they print."""
+"""The commands of the program: which there are, and what those for threads print."""
 
 import json
 import re
+from collections.abc import Iterator
 
+import click
 import pytest
 
-from koel_tui.cli.main import run
+from koel_tui.cli.main import commands, run
+
+
+def every_command(
+    command: click.Command = commands, *words: str
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command with the words that call it, groups and the whole program among them."""
+    yield words, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from every_command(below, *words, name)
 
 
 class Said:

@@ -1,26 +1,15 @@
 """The help of every command: it fits, it begins with what the command does, nothing is cut."""
 
 import re
-from collections.abc import Iterator
 
-import click
 import pytest
 
 from koel_tui.cli.exits import Exit
-from koel_tui.cli.main import commands, run
+from koel_tui.cli.main import run
+from tests.cli.commands import every_command
 
 
-def every(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
-    yield words
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            assert below is not None
-            yield from every(below, *words, name)
-
-
-@pytest.mark.parametrize("words", list(every(commands)), ids=" ".join)
+@pytest.mark.parametrize("words", [words for words, _ in every_command()], ids=" ".join)
 def test_the_help_fits_80_columns_and_begins_with_a_summary(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
