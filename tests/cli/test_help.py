@@ -1,11 +1,14 @@
 """The help of every command: it fits, it begins with what the command does, nothing is cut."""
 
 import re
+from enum import StrEnum
 
+import click
 import pytest
 
 from koel_tui.cli.exits import Exit
 from koel_tui.cli.main import run
+from koel_tui.storage.exchange import ExportFormat, ImportFormat
 from tests.cli.commands import every_command
 
 
@@ -32,3 +35,12 @@ def test_every_exit_code_and_variable_is_in_the_main_help(
         assert re.search(rf"^ +{int(code)} +[a-z]", text, re.MULTILINE), code
     for name in ("KOEL_NAME", "KOEL_PASSPHRASE_FILE", "NO_COLOR", "EDITOR"):
         assert name in text
+
+
+@pytest.mark.parametrize(
+    ("command", "formats"), [("export", ExportFormat), ("import", ImportFormat)]
+)
+def test_a_thread_has_every_format_that_there_is(command: str, formats: type[StrEnum]) -> None:
+    params = dict(every_command())["threads", command].params
+    (form,) = (each.type for each in params if each.name == "form")
+    assert isinstance(form, click.Choice) and [*form.choices] == [*formats]
