@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from koel_tui import __version__, paths
+from koel_tui.cli import assemble
 from koel_tui.cli.main import run
+from koel_tui.settings import Settings
 from koel_tui.storage import JsonFileStorage
 from tests.cli.commands import PROGRAM, Threads, koel, save
 
@@ -61,6 +63,20 @@ def test_ask_answers_a_thread_as_it_wants_unless_told_otherwise(
     answer = json.loads(done.stdout)
     assert answer["model"] == "Other"
     assert 1 <= len(answer["text"].split()) <= 3
+
+
+def test_ask_takes_the_memory_of_one_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    def agent(settings: Settings) -> None:
+        taken.append((settings.max_sessions, settings.parallel))
+        raise InterruptedError
+
+    monkeypatch.setattr(assemble, "local_agent", agent)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setenv("KOEL_PARALLEL", "4")
+    assert run(["ask", "hi"]) == 1
+    assert taken == [(1, 1)]
 
 
 def test_ask_without_a_question_says_so() -> None:
