@@ -1,5 +1,7 @@
 """What the documents say is what the program does: its commands, keys, settings, places, links."""
 
+import ast
+import importlib
 import re
 import shlex
 import tomllib
@@ -164,9 +166,17 @@ def test_variables_exist() -> None:
 
 def test_exit_codes_exist() -> None:
     said = section("When something goes wrong")
-    named = {*map(int, re.findall(r"(?:exit code |, |or )(\d+)\b", said))}
-    named |= {*map(int, re.findall(r"(\d+) (?:\(|means)", said))}
+    named = {*map(int, re.findall(r"(?:exit code |; )(\d+)\b", said))}
+    named |= {*map(int, re.findall(r"\b(\d+)\s+\(", said))}
     assert {1, 74, 129, 130, 143} <= named <= {*map(int, Exit), 129, 143}
+
+
+def test_the_library_has_what_the_example_uses() -> None:
+    code = ast.parse(section("As a library").split("```python")[1].split("```")[0])
+    for node in code.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("koel_tui"):
+            room = importlib.import_module(str(node.module))
+            assert {name.name for name in node.names} <= {*room.__all__}
 
 
 # Places and pictures
