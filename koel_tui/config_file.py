@@ -40,7 +40,8 @@ def set_value(path: Path, name: str, value: object) -> None:
             f"{name!r} is a table in {path}. Change it there: koel-chat config edit"
         )
     after = _changed(before, name, value)
-    wanted = {**known, name: json.loads(_plain(value))}
+    # As it is read again from TOML: a path as text, a tuple as a list.
+    wanted = {**known, name: json.loads(json.dumps(value, default=str))}
     if value is None:
         del wanted[name]
     if _parsed(after, path) != wanted:
@@ -62,11 +63,6 @@ def toml_of(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml_of, value))}]"
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _plain(value: object) -> str:
-    """Return a value as JSON, as it is read again from TOML."""
-    return json.dumps(value, default=str)
 
 
 def _read(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Log lines, which somebody reads on a terminal one day, and where they are kept."""
+"""The log: its lines, which somebody reads on a terminal one day, and the file they go to."""
 
 import fcntl
 import logging
@@ -15,13 +15,16 @@ from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.text import repair, safe_text
 
 LOG_BYTES = 2 * 1024 * 1024
+"""Of one file of the log; then the next is begun."""
 LOGS_BEFORE = 2
+"""Full files that are kept."""
 LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
+"""A line of a log, as `logging` writes such."""
+MAX_CHARACTERS = 16 * 1024
+"""Of one record, so that no error can push the others out of the log."""
 _ErrorInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
-MAX_CHARACTERS = 16 * 1024
-"""Of one record, so that no error can push the others out of the log."""
 
 
 class SafeFormatter(logging.Formatter):

@@ -87,7 +87,7 @@ def private_directory(path: Path) -> Path:
             why = f"{error.filename or path} is no directory"
         raise DirectoryError(
             f"Cannot use {path}: {why}. Check the path and its permissions."
-        ) from (error)
+        ) from error
     return path
 
 

@@ -27,6 +27,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(TallyTable())
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End a run that failed with the seed of its order."""
+    seed = getattr(terminalreporter.config.option, "randomly_seed", None)
+    if terminalreporter.stats.get("failed") and seed is not None:
+        terminalreporter.write_line(f"this order again: --randomly-seed={seed}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Let benchmarks run one after the other, with nothing else, and show their figures."""

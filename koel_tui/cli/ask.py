@@ -89,7 +89,8 @@ async def _ask(
         wanted = _unless_given(ThreadSettings.of_meta(await storage.meta(thread)), given)
         if MODEL in wanted:
             settings = settings.model_copy(update={"model": Path(wanted[MODEL])})
-    agent = local_agent(settings)
+    # One context is all it needs: each takes its memory when the model is loaded.
+    agent = local_agent(settings.model_copy(update={"max_sessions": 1, "parallel": 1}))
     client = KoelClient(agent, storage=storage)
     try:
         # Loading first lets the error of a bad model come as what it is.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from koel_tui import paths
 from koel_tui.agents import LocalAgent, ModelRouter, Snapshots, TurnSettings
+from koel_tui.cli.start import are_encrypted
 from koel_tui.cli.unlocking import unlocked
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
 from koel_tui.models import ModelFileError, NoModelError, choose_model
@@ -13,7 +14,6 @@ from koel_tui.session import KoelClient, keep_usage
 from koel_tui.settings import Settings
 from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
 from koel_tui.storage.file_storage import FileStorage
-from koel_tui.storage.naming import KEY_FILE
 from koel_tui.storage.search import ThreadIndex, index_file, remove_index
 from koel_tui.storage.search_upkeep import IndexUpkeep
 from koel_tui.ui.backend import Backend
@@ -31,20 +31,24 @@ def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> Local
             path = await asyncio.to_thread(choose_model, settings.model, settings.model_folders)
         except (ModelFileError, NoModelError) as error:
             raise ModelLoadError(str(error)) from error
-        spec = ModelSpec(
-            path,
-            context_tokens=settings.context_tokens,
-            gpu_layers=settings.gpu_layers,
-            threads=settings.threads,
-        )
         return await EngineHost.load(
-            spec,
+            model_spec(settings, path),
             max_sessions=settings.max_sessions,
             parallel=settings.parallel,
             on_progress=progress,
         )
 
     return LocalAgent(load, turn_settings(settings), snapshots, gap_s=_GAP_S)
+
+
+def model_spec(settings: Settings, model: Path) -> ModelSpec:
+    """Return how a model file is loaded."""
+    return ModelSpec(
+        model,
+        context_tokens=settings.context_tokens,
+        gpu_layers=settings.gpu_layers,
+        threads=settings.threads,
+    )
 
 
 def model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter:
@@ -79,7 +83,7 @@ def open_storage() -> FileStorage:
     `DirectoryError` when their place cannot be used, `WrongPassphraseError`, `NoKeyError`.
     """
     directory = threads_directory()
-    if not (directory / KEY_FILE).exists():
+    if not are_encrypted():
         return JsonFileStorage(directory)
     return EncryptedFileStorage(directory, key=unlocked(directory))
 

@@ -12,7 +12,7 @@ from koel_tui import paths
 from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
 from koel_tui.cli.options import look_options, model_option, window_options
-from koel_tui.cli.start import Start, misfit, start_settings
+from koel_tui.cli.start import Start, are_encrypted, misfit, start_settings
 from koel_tui.logs import LogFile
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from koel_tui.storage.file_storage import FileStorage
     from koel_tui.ui.backend import Backend
-
-KEY_FILE = "keys.json"
-"""As the storage names it; to import that would delay every start."""
 
 
 @click.command()
@@ -61,12 +58,7 @@ def chat(
 
         model = checked_model(model)
     logging.getLogger().addHandler(LogFile(paths.log_file()))
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageProblem(
-            "the window needs a terminal, and this is none. "
-            'For one answer to a file or a pipe use: koel-chat ask "..."'
-        )
-
+    _check_terminal()
     start = start_settings(theme, plain, low_bandwidth)
     storage = _unlocked_storage()
 
@@ -78,10 +70,7 @@ def chat(
 
     # Tabs, drafts and history are kept in clear: with encrypted threads they are not kept at all.
     home = paths.state_dir() if storage is None else None
-    why = misfit(*os.get_terminal_size(), os.environ.get("TERM"), seen=sys.stderr.isatty())
-    if start.plain or why:
-        if not start.plain:
-            click.echo(f"{why}, so this is plain mode.")
+    if _is_plain(start):
         code, fatal = _in_plain_mode(connect, thread, home)
     else:
         looks = {"theme": theme, "plain": plain or None, "low_bandwidth": low_bandwidth or None}
@@ -91,6 +80,24 @@ def chat(
     if fatal is not None:
         raise fatal  # it stayed open without what it needed; the shell learns why
     return Exit.OK
+
+
+def _check_terminal() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageProblem(
+            "the window needs a terminal, and this is none. "
+            'For one answer to a file or a pipe use: koel-chat ask "..."'
+        )
+
+
+def _is_plain(start: Start) -> bool:
+    """Say whether it is plain mode; where nobody asked for that, say why on the terminal."""
+    if start.plain:
+        return True
+    why = misfit(*os.get_terminal_size(), os.environ.get("TERM"), seen=sys.stderr.isatty())
+    if why:
+        click.echo(f"{why}, so this is plain mode.")
+    return bool(why)
 
 
 def _in_window(
@@ -144,7 +151,7 @@ def _in_plain_mode(
 
 def _unlocked_storage() -> "FileStorage | None":
     """Return encrypted threads, opened while the terminal is still the shell's; None in clear."""
-    if not (paths.threads_dir() / KEY_FILE).exists():
+    if not are_encrypted():
         return None
     from koel_tui.cli.assemble import open_storage
 

@@ -58,10 +58,10 @@ def _can_be_typed(name: str) -> bool:
 
 def _summaries(*, trash: bool) -> "list[Summary]":
     from koel_tui import paths
-    from koel_tui.cli.chat import KEY_FILE
+    from koel_tui.cli.start import are_encrypted
 
     directory = paths.threads_dir()
-    if not directory.is_dir() or (directory / KEY_FILE).exists():
+    if not directory.is_dir() or are_encrypted():
         return []  # nothing is made here, and no passphrase asked for
     from koel_tui.storage.glance import glance
     from koel_tui.storage.record import newest_first

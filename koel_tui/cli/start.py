@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from koel_tui import paths
 from koel_tui.origins import settles
 
 MIN_COLUMNS = 60
 MIN_ROWS = 15
 """The smallest terminal the window fits."""
+_KEY_FILE = "keys.json"
+"""As the storage names it; to import that would delay every start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,11 @@ def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start
 
     settings = load_settings(theme=theme, plain=plain or None, low_bandwidth=low_bandwidth or None)
     return Start(**{name: getattr(settings, name) for name in Start.__slots__})
+
+
+def are_encrypted() -> bool:
+    """Say whether the saved threads are encrypted."""
+    return (paths.threads_dir() / _KEY_FILE).exists()
 
 
 def misfit(columns: int, rows: int, terminal: str | None, *, seen: bool = True) -> str:

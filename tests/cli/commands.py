@@ -1,11 +1,67 @@
-"""Runs the commands for saved threads and looks at what they print."""
+"""The commands of the program: which there are, and running them."""
 
+import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+import click
 import pytest
 
-from koel_tui.cli.main import run
+from koel_tui import paths
+from koel_tui.cli.main import commands, run
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import JsonFileStorage
+
+PROGRAM = str(Path(sys.executable).with_name("koel-chat"))
+
+
+def koel(
+    *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own."""
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # Two tests beside each other would hold up each other with more.
+        env={
+            **os.environ,
+            "KOEL_TEMPERATURE": "0",
+            "KOEL_THREADS": "1",
+            **(environment or {}),
+        },
+    )
+
+
+def save(thread: str, *texts: str) -> None:
+    """Save a thread of what a user and the model said, one after the other."""
+    roles = ("user", "assistant")
+    messages = tuple(
+        Message(id=str(index), role=roles[index % 2], content=text)
+        for index, text in enumerate(texts)
+    )
+    storage = JsonFileStorage(paths.threads_dir())
+    asyncio.run(storage.save(thread, ChatState(messages=messages)))
+
+
+def every_command(
+    command: click.Command = commands, *words: str
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command with the words that call it, groups and the whole program among them."""
+    yield words, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from every_command(below, *words, name)
 
 
 class Said:

@@ -1,51 +1,27 @@
 """The commands from outside: what they print, and their exit codes."""
 
 import asyncio
+import io
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from koel_tui import __version__, paths
-from koel_tui.protocol import ChatState, Message
+from koel_tui.cli import assemble
+from koel_tui.cli.main import run
+from koel_tui.settings import Settings
 from koel_tui.storage import JsonFileStorage
-
-PROGRAM = str(Path(sys.executable).with_name("koel-chat"))
-
-
-def koel(
-    *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [PROGRAM, *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "KOEL_TEMPERATURE": "0", **(environment or {})},
-    )
-
-
-def save(thread: str, *texts: str) -> None:
-    roles = ("user", "assistant")
-    messages = tuple(
-        Message(id=str(index), role=roles[index % 2], content=text)
-        for index, text in enumerate(texts)
-    )
-    storage = JsonFileStorage(paths.threads_dir())
-    asyncio.run(storage.save(thread, ChatState(messages=messages)))
+from tests.cli.commands import PROGRAM, Threads, koel, save
 
 
 def test_version_and_help() -> None:
     assert koel("--version").stdout.strip() == f"koel-chat, version {__version__}"
-    for arguments in ((), ("ask",), ("threads",), ("chat",)):
-        help_text = koel(*arguments, "--help")
-        assert help_text.returncode == 0 and "Usage: koel-chat" in help_text.stdout
+    help_text = koel("--help")
+    assert help_text.returncode == 0 and "Usage: koel-chat" in help_text.stdout
 
 
 def test_ask_prints_one_answer_of_the_question_and_what_is_piped_in() -> None:
@@ -89,6 +65,20 @@ def test_ask_answers_a_thread_as_it_wants_unless_told_otherwise(
     assert 1 <= len(answer["text"].split()) <= 3
 
 
+def test_ask_takes_the_memory_of_one_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    def agent(settings: Settings) -> None:
+        taken.append((settings.max_sessions, settings.parallel))
+        raise InterruptedError
+
+    monkeypatch.setattr(assemble, "local_agent", agent)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setenv("KOEL_PARALLEL", "4")
+    assert run(["ask", "hi"]) == 1
+    assert taken == [(1, 1)]
+
+
 def test_ask_without_a_question_says_so() -> None:
     done = koel("ask")
     assert (done.returncode, done.stdout) == (2, "")
@@ -117,26 +107,25 @@ def test_ask_is_ended_by_ctrl_c_with_130() -> None:
     assert "Traceback" not in errors
 
 
-def test_threads_list_and_show() -> None:
+def test_threads_list_and_show(threads: Threads) -> None:
     save("one", "Where is the harbour?", "Down the hill.")
     save("two", "Tell me \x1b]0;evil\x07 of the sea.", "It is wide.")
-    listed = koel("threads", "list")
-    assert listed.returncode == 0
-    assert "Where is the harbour?" in listed.stdout and "\x1b" not in listed.stdout
-    rows = [json.loads(line) for line in koel("threads", "list", "--json").stdout.splitlines()]
+    listed = threads("list")
+    assert listed.code == 0
+    assert "Where is the harbour?" in listed.out
+    rows = threads("list", "--json").rows
     assert [row["id"] for row in rows] == ["two", "one"]
     assert [row["messages"] for row in rows] == [2, 2]
-    assert koel("threads", "show", "one").stdout == (
-        "You:\nWhere is the harbour?\n\nModel:\nDown the hill.\n\n"
-    )
-    state = json.loads(koel("threads", "show", "one", "--json").stdout)
+    shown = threads("show", "one").out
+    assert shown == "You:\nWhere is the harbour?\n\nModel:\nDown the hill.\n\n"
+    state = json.loads(threads("show", "one", "--json").out)
     assert state["messages"][1]["content"] == "Down the hill."
 
 
-def test_a_thread_that_is_not_there_is_named() -> None:
-    done = koel("threads", "show", "nowhere")
-    assert done.returncode == 2
-    assert "nowhere" in done.stderr
+def test_a_thread_that_is_not_there_is_named(threads: Threads) -> None:
+    done = threads("show", "nowhere")
+    assert done.code == 2
+    assert "nowhere" in done.err
 
 
 @pytest.mark.parametrize(
@@ -149,18 +138,21 @@ def test_a_thread_that_is_not_there_is_named() -> None:
     ],
 )
 def test_bad_settings_are_named_and_exit_78(
-    environment: dict[str, str], config: str, named: str
-) -> None:
+    environment: dict[str, str], config: str, named: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     paths.config_file().parent.mkdir(parents=True)
     paths.config_file().write_text(config)
-    done = koel("ask", "hi", environment=environment)
-    assert done.returncode == 78, done.stderr
-    assert named in done.stderr and "Traceback" not in done.stderr
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert run(["ask", "hi"]) == 78
+    assert named in capsys.readouterr().err
 
 
-def test_a_data_directory_that_cannot_be_used_is_73() -> None:
+def test_a_data_directory_that_cannot_be_used_is_73(threads: Threads) -> None:
     paths.data_dir().parent.mkdir(parents=True)
     paths.data_dir().write_text("in the way")
-    done = koel("threads", "list")
-    assert done.returncode == 73
-    assert str(paths.data_dir()) in done.stderr
+    done = threads("list")
+    assert done.code == 73
+    assert str(paths.data_dir()) in done.err

@@ -10,32 +10,41 @@ import pexpect
 import pytest
 
 from koel_tui import paths
-from koel_tui.cli.main import run
+from koel_tui.cli.main import main, run
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.naming import KEY_FILE
-from tests.cli.test_commands import PROGRAM, save
+from tests.cli.commands import PROGRAM, save
 
 
-def offered(*words: str, to: str = "bash") -> list[str]:
-    """Return what is offered for the last of these words."""
-    done = subprocess.run(
-        [PROGRAM],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env={
-            **os.environ,
+class Offered:
+    """Says what a shell is offered for the last of some words."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *words: str, to: str = "bash") -> list[str]:
+        typed = {
             "_KOEL_CHAT_COMPLETE": f"{to}_complete",
             "COMP_WORDS": " ".join(("koel-chat", *words)),
             "COMP_CWORD": words[-1] if to == "fish" else str(len(words)),
-        },
-    )
-    assert done.stderr == ""
-    return [line for line in done.stdout.splitlines() if line]
+        }
+        for name, value in typed.items():
+            self._monkeypatch.setenv(name, value)
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit):
+            main([])
+        said = self._capsys.readouterr()
+        assert said.err == ""
+        return [line for line in said.out.splitlines() if line]
 
 
-def test_the_first_word_is_a_command_a_thread_or_an_option() -> None:
+@pytest.fixture
+def offered(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Offered:
+    return Offered(capsys, monkeypatch)
+
+
+def test_the_first_word_is_a_command_a_thread_or_an_option(offered: Offered) -> None:
     save("one", "Where is the harbour?")
     first = offered("")
     assert {"plain,chat", "plain,ask", "plain,threads", "plain,config"} <= set(first)
@@ -45,7 +54,7 @@ def test_the_first_word_is_a_command_a_thread_or_an_option() -> None:
     assert offered("--debug", "con") == ["plain,config"]
 
 
-def test_subcommands_options_and_values_are_offered() -> None:
+def test_subcommands_options_and_values_are_offered(offered: Offered) -> None:
     assert offered("threads", "re") == ["plain,rename", "plain,restore"]
     assert offered("threads", "list", "--") == ["plain,--json", "plain,--trash", "plain,--help"]
     assert offered("ask", "--te") == ["plain,--temperature"]
@@ -55,7 +64,7 @@ def test_subcommands_options_and_values_are_offered() -> None:
 
 @pytest.mark.parametrize("words", [("threads", "show"), ("threads", "delete", "x"), ("chat",),
                                    ("ask", "--thread")])  # fmt: skip
-def test_threads_are_offered_by_title_else_by_id(words: tuple[str, ...]) -> None:
+def test_threads_are_offered_by_title_else_by_id(words: tuple[str, ...], offered: Offered) -> None:
     save("one", "Where is the harbour?")
     save("two", "One, two")  # a comma does not come through every shell
     save("three", "Twice")
@@ -69,13 +78,13 @@ def test_threads_are_offered_by_title_else_by_id(words: tuple[str, ...]) -> None
     assert offered(*words, "on") == ["plain,one"]
 
 
-def test_a_shell_that_shows_help_gets_the_title_with_the_id() -> None:
+def test_a_shell_that_shows_help_gets_the_title_with_the_id(offered: Offered) -> None:
     save("two", "One, two\x1b[2J")
     assert offered("threads", "show", "", to="zsh") == ["plain", "two", "One, two␛[2J"]
     assert offered("threads", "show", "t", to="fish") == ["plain,two\tOne, two␛[2J"]
 
 
-async def test_what_is_in_the_trash_is_offered_to_be_restored() -> None:
+async def test_what_is_in_the_trash_is_offered_to_be_restored(offered: Offered) -> None:
     storage = JsonFileStorage(paths.threads_dir())
     await storage.save("gone", ChatState(messages=(Message("1", "user", "Gone"),)))
     await storage.trash("gone")
@@ -83,7 +92,7 @@ async def test_what_is_in_the_trash_is_offered_to_be_restored() -> None:
     assert offered("threads", "show", "") == []
 
 
-def test_nothing_is_written_where_a_thread_is_damaged() -> None:
+def test_nothing_is_written_where_a_thread_is_damaged(offered: Offered) -> None:
     save("one", "Where is the harbour?")
     damaged = paths.threads_dir() / f"t-{'0' * 32}.json"
     damaged.write_text("[half")
@@ -95,7 +104,7 @@ def test_nothing_is_written_where_a_thread_is_damaged() -> None:
     assert paths.threads_dir().stat().st_mode & 0o777 == 0o755
 
 
-def test_without_threads_or_with_encrypted_ones_nothing_is_made_or_said() -> None:
+def test_without_threads_or_with_encrypted_ones_nothing_is_made_or_said(offered: Offered) -> None:
     assert offered("threads", "show", "") == []
     assert not paths.threads_dir().exists()
     paths.threads_dir().mkdir(parents=True)

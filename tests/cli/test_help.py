@@ -1,26 +1,18 @@
 """The help of every command: it fits, it begins with what the command does, nothing is cut."""
 
 import re
-from collections.abc import Iterator
+from enum import StrEnum
 
 import click
 import pytest
 
 from koel_tui.cli.exits import Exit
-from koel_tui.cli.main import commands, run
+from koel_tui.cli.main import run
+from koel_tui.storage.exchange import ExportFormat, ImportFormat
+from tests.cli.commands import every_command
 
 
-def every(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
-    yield words
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            assert below is not None
-            yield from every(below, *words, name)
-
-
-@pytest.mark.parametrize("words", list(every(commands)), ids=" ".join)
+@pytest.mark.parametrize("words", [words for words, _ in every_command()], ids=" ".join)
 def test_the_help_fits_80_columns_and_begins_with_a_summary(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,3 +35,12 @@ def test_every_exit_code_and_variable_is_in_the_main_help(
         assert re.search(rf"^ +{int(code)} +[a-z]", text, re.MULTILINE), code
     for name in ("KOEL_NAME", "KOEL_PASSPHRASE_FILE", "NO_COLOR", "EDITOR"):
         assert name in text
+
+
+@pytest.mark.parametrize(
+    ("command", "formats"), [("export", ExportFormat), ("import", ImportFormat)]
+)
+def test_a_thread_has_every_format_that_there_is(command: str, formats: type[StrEnum]) -> None:
+    params = dict(every_command())["threads", command].params
+    (form,) = (each.type for each in params if each.name == "form")
+    assert isinstance(form, click.Choice) and [*form.choices] == [*formats]

@@ -11,8 +11,7 @@ from koel_tui.storage.exchange import Thread
 from koel_tui.storage.recovery import Unsaved, put_aside
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs
 from koel_tui.ui.pastes import Draft
-from tests.cli.commands import Threads
-from tests.cli.test_commands import save
+from tests.cli.commands import Threads, save
 from tests.storage.helpers import MOMENT, saying
 
 TABS = OpenTabs(

@@ -10,13 +10,11 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli.assemble import snapshots
-from koel_tui.cli.chat import KEY_FILE as KEY_FILE_OF_CHAT
+from koel_tui.cli.start import are_encrypted
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.key_file import read_key_file, write_key_file
-from koel_tui.storage.naming import KEY_FILE
-from tests.cli.commands import Threads
-from tests.cli.test_commands import PROGRAM, koel, save
+from tests.cli.commands import PROGRAM, Threads, koel, save
 
 
 def store() -> JsonFileStorage:
@@ -64,7 +62,7 @@ def test_encrypted_threads_are_used_like_others(threads: Threads, secret: Path) 
     assert done.code == 0, done.err
     assert "encrypted (1 files)" in done.out
     assert files_with(b"minerva") == []
-    assert (paths.threads_dir() / KEY_FILE).exists()
+    assert are_encrypted()
     assert threads("encrypt").code == 0
     assert "Where is minerva?" in threads("show", "sea").out
     assert threads("search", "minerva").code == 0
@@ -73,7 +71,7 @@ def test_encrypted_threads_are_used_like_others(threads: Threads, secret: Path) 
     assert threads("delete", "sea").code == 0 and threads("restore", "sea").code == 0
     assert files_with(b"minerva") == []
     assert threads("decrypt").code == 0
-    assert not (paths.threads_dir() / KEY_FILE).exists()
+    assert not are_encrypted()
     secret.unlink()
     assert "Where is minerva?" in threads("show", "sea").out
 
@@ -142,10 +140,6 @@ def test_an_interrupted_encryption_goes_on_when_started_again(
     assert half.code == 75 and "start it again" in half.err
     assert threads("encrypt").code == 0
     assert "Where is minerva?" in threads("show", "sea").out
-
-
-def test_the_window_looks_for_the_key_file_the_storage_writes() -> None:
-    assert KEY_FILE_OF_CHAT == KEY_FILE
 
 
 # On a terminal

@@ -83,8 +83,10 @@ class Terminal:
                 **{name: value for name, value in os.environ.items() if name not in _SIZE},
                 "TERM": "xterm-256color",
                 "KOEL_TITLES": "false",
-                # Two tests beside each other would hold up each other with more.
+                # Two tests beside each other would hold up each other with more, and to load the
+                # model is mostly to make its contexts.
                 "KOEL_THREADS": "1",
+                "KOEL_MAX_SESSIONS": "3",
                 **(environment or {}),
             },
             timeout=10,

@@ -12,7 +12,7 @@ _NAMED = re.compile(rb"(?:^|;)(?:[349][0-7]|10[0-7]|[34]8;5;\d+)(?=;|$)")
 def painted(**environment: str) -> set[bytes]:
     """Return the styles that a window with the list of keys over it sends."""
     with Terminal(environment={"COLORTERM": "truecolor", **environment}) as terminal:
-        terminal.until(lambda screen: "ctx 0/" in screen)
+        terminal.until(lambda screen: "Ask anything." in screen)
         terminal.press("f1")
         terminal.until(lambda screen: "esc leaves" in screen)
         terminal.press("escape")

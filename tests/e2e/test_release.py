@@ -1,5 +1,7 @@
 """What is released: a wheel that runs in an environment of its own, sources without junk."""
 
+import importlib.metadata
+import re
 import shutil
 import subprocess
 import tarfile
@@ -14,16 +16,26 @@ from tests.e2e.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 900
+COMPILED = "llama-cpp-python"
 IN_SOURCES = {
-    "koel_tui", "tests", "examples", "pyproject.toml", "README.md", "CHANGELOG.md",
-    "CONTRIBUTING.md", "LICENSE", "PKG-INFO", ".gitignore",
+    "koel_tui", "tests", "examples", "screenshots", ".ci", "pyproject.toml", "README.md",
+    "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "PKG-INFO", ".gitignore",
 }  # fmt: skip
 
 
-def uv(*arguments: str | Path) -> None:
+def uv(*arguments: str | Path) -> str:
     program = shutil.which("uv")
     assert program is not None, "uv is missing: run the tests with `uv run pytest`"
-    subprocess.run([program, *arguments], check=True, cwd=ROOT)
+    done = subprocess.run(
+        [program, *arguments], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def downloads() -> str:
+    """Where uv keeps what it has downloaded, found before a test has a home of its own."""
+    return uv("cache", "dir").strip()
 
 
 def constraints(folder: Path) -> Path:
@@ -34,30 +46,65 @@ def constraints(folder: Path) -> Path:
     return file
 
 
+def wheel_of(package: str, folder: Path) -> None:
+    """Make the wheel of a package from what is installed of it: to compile it takes minutes."""
+    installed = importlib.metadata.distribution(package)
+    tag = re.search(r"^Tag: (.+)$", installed.read_text("WHEEL") or "", re.MULTILINE)
+    assert tag is not None
+    name = f"{package.replace('-', '_')}-{installed.version}-{tag[1]}.whl"
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        for file in installed.files or ():
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                archive.write(str(file.locate()), str(file))
+
+
 def tops(names: Iterable[str]) -> set[str]:
     return {name.split("/")[0] for name in names}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(PATIENCE)
-def test_the_wheel_runs_in_an_environment_of_its_own(tmp_path: Path) -> None:
-    uv("build", "--quiet", "--out-dir", tmp_path / "dist")
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
-    assert tops(zipfile.ZipFile(wheel).namelist()) == {"koel_tui", f"{wheel.name[:14]}.dist-info"}
-    (sources,) = (tmp_path / "dist").glob("*.tar.gz")
+def check_wheel(wheel: Path) -> None:
+    """See that all of the program is in it, and nothing else."""
+    names = zipfile.ZipFile(wheel).namelist()
+    info = f"{wheel.name[:14]}.dist-info"
+    assert tops(names) == {"koel_tui", info}
+    assert f"{info}/licenses/LICENSE" in names and "koel_tui/py.typed" in names
+    files = (path for path in (ROOT / "koel_tui").rglob("*") if path.is_file())
+    ours = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    assert {name for name in names if name.startswith("koel_tui/")} == ours
+
+
+def check_sources(sources: Path) -> None:
+    """See that what is needed to build and to test is in it, and nothing that was left lying."""
     with tarfile.open(sources) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
-    assert tops(names) <= IN_SOURCES and not [name for name in names if "__pycache__" in name]
+    assert tops(names) == IN_SOURCES
+    assert [name for name in names if re.search(r"__pycache__|\.pyc$|\.gguf$", name)] == []
 
-    environment = tmp_path / "environment"
+
+@pytest.mark.slow
+@pytest.mark.timeout(PATIENCE)
+def test_the_wheel_runs_in_an_environment_of_its_own(
+    tmp_path: Path, downloads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", downloads)
+    # Of the sources, and the wheel of those.
+    uv("build", "--quiet", "--out-dir", tmp_path / "dist")
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    (sources,) = (tmp_path / "dist").glob("*.tar.gz")
+    check_wheel(wheel)
+    check_sources(sources)
+
+    environment, compiled = tmp_path / "environment", tmp_path / "compiled"
+    compiled.mkdir()
+    wheel_of(COMPILED, compiled)
     uv("venv", "--quiet", environment)
     python = environment / "bin" / "python"
     uv("pip", "install", "--quiet", "--python", python, "--constraints", constraints(tmp_path),
-       f"{wheel}[starter]")  # fmt: skip
+       "--find-links", compiled, "--only-binary", COMPILED, f"{wheel}[starter]")  # fmt: skip
     program = environment / "bin" / "koel-chat"
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.strip().endswith(wheel.name.split("-")[1])
-    asked = [str(program), "ask", "Say hello."]
+    asked = [str(program), "ask", "Say hello.", "--max-output-tokens", "16"]
     answer = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert answer.stdout.strip()
     with Terminal(command=(str(program),)) as terminal:

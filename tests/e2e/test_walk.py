@@ -146,7 +146,7 @@ def test_a_long_answer_is_stopped_gone_on_with_and_followed_by_what_waits() -> N
         walk.press("enter", sees="queued: And then?")
         walk.type("And why?")
         walk.press("enter", sees="queued: And why?")
-        walk.press("alt+q", sees="Waiting to be sent")
+        walk.press("alt+q", sees="│ And then?")
         walk.press("delete", sees="Waiting to be sent", misses="queued: And then?")
         walk.press("escape", sees="queued: And why?", misses="Waiting to be sent")
         # 17 Stop the answer; what waited is in the prompt again.

@@ -66,13 +66,10 @@ def _open(file: Path) -> None:
 def _check(file: Path) -> None:
     """Raise `SettingsError` for what the program could not be started with."""
     from koel_tui.settings import SettingsError, load_settings
+    from koel_tui.ui.keymap import keymap_of
 
     try:
-        keys = load_settings().keys
-        if keys:
-            from koel_tui.ui.keymap import keymap_of
-
-            keymap_of(keys)
+        keymap_of(load_settings().keys)
     except SettingsError as error:
         raise SettingsError(
             f"{error}\nThe text stays as you wrote it. To go on with it: koel-chat config edit"

@@ -9,6 +9,7 @@ from pathlib import Path
 from koel_tui import paths
 from koel_tui.cli.doctor.finding import Finding, problem, warning
 from koel_tui.cli.exits import Exit
+from koel_tui.cli.models.sizes import size_shown
 
 _LITTLE, _NOTHING = 100_000_000, 1_000_000
 _NETWORK = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
@@ -108,7 +109,7 @@ def _usable(place: Place) -> Finding:
     path = str(place.path)
     if not place.is_there:
         return Finding(place.name, f"{path}: not there yet, made when it is needed")
-    found = f"{path}: mode {place.mode:04o}, {_size(place.free)} free"
+    found = f"{path}: mode {place.mode:04o}, {size_shown(place.free)} free"
     if place.mode & 0o022:
         advice = f'Others may write there: chmod 700 "{path}"'
         return problem(place.name, found, advice, Exit.NO_DIRECTORY)
@@ -127,7 +128,3 @@ def _usable(place: Place) -> Finding:
 def _is_network(file_system: str) -> bool:
     name = file_system.lower()
     return name.startswith(_NETWORK) or name in _NETWORK_FUSE
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:,.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:,.0f} MB"

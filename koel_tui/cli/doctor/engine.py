@@ -55,17 +55,17 @@ async def try_out(settings: "Settings", model: Path) -> Trial:
 async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
     import psutil
 
-    from koel_tui.engine import ChatMessage, Engine, ModelSpec, Sampling
+    from koel_tui.cli.assemble import model_spec
+    from koel_tui.engine import ChatMessage, Engine, Sampling
     from koel_tui.engine.processlink import ProcessLink
 
-    spec = ModelSpec(
-        model,
-        context_tokens=settings.context_tokens,
-        gpu_layers=settings.gpu_layers,
-        threads=settings.threads,
-    )
     link = ProcessLink(log)
-    engine = Engine(link, spec, max_sessions=settings.max_sessions, parallel=settings.parallel)
+    engine = Engine(
+        link,
+        model_spec(settings, model),
+        max_sessions=settings.max_sessions,
+        parallel=settings.parallel,
+    )
     begin = time.perf_counter()
     try:
         card = await engine.start()

@@ -14,12 +14,11 @@ from koel_tui.cli.doctor import (
     versions,
 )
 from koel_tui.cli.doctor.finding import Examination, Finding, Section, problem, warning
+from koel_tui.cli.doctor.threads import Tell
 from koel_tui.cli.exits import Exit
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
-
-Tell = Callable[[str], None]
 
 
 def examined(way: threads.Access, tell: Tell) -> Examination:

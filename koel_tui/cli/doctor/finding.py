@@ -7,6 +7,8 @@ from typing import Any
 
 from koel_tui.cli.exits import Exit
 
+_MOST_NAMED = 3
+
 
 class Mark(enum.StrEnum):
     """How it is: as it should be, worth knowing, or in the way of using the program."""
@@ -42,6 +44,13 @@ def warning(name: str, found: str, advice: str = "") -> Finding:
 def problem(name: str, found: str, advice: str, code: Exit) -> Finding:
     """Return the finding of something that has to be put right."""
     return Finding(name, found, Mark.PROBLEM, advice, code)
+
+
+def named(names: Iterable[str]) -> str:
+    """Return the first of several names, and how many more there are."""
+    every = [*names]
+    more = len(every) - _MOST_NAMED
+    return ", ".join(every[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)

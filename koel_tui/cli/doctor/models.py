@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from koel_tui.cli.doctor.finding import Finding, problem, warning
+from koel_tui.cli.doctor.finding import Finding, named, problem, warning
 from koel_tui.cli.exits import Exit
 from koel_tui.cli.models.sizes import size_shown
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
-
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,5 @@ def _found(models: Models) -> Finding:
     found = f"{total} on this computer" + (f": {words}" if words else "")
     if not models.bad:
         return Finding("found", found)
-    more = len(models.bad) - _MOST_NAMED
-    names = ", ".join(models.bad[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return warning("found", f"{found}; not usable: {names}", "Download them again, or remove them.")
+    found = f"{found}; not usable: {named(models.bad)}"
+    return warning("found", found, "Download them again, or remove them.")

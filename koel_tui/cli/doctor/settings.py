@@ -14,7 +14,7 @@ from koel_tui.cli.exits import Exit
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
 
-OTHER_VARIABLES = ("KOEL_PASSPHRASE_FILE",)
+_OTHER_VARIABLES = ("KOEL_PASSPHRASE_FILE",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def look(environ: Mapping[str, str] = os.environ) -> Configuration:
         file=file,
         is_there=file.exists(),
         variables=tuple(sorted(name for name in environ if name.upper().startswith("KOEL_"))),
-        known=tuple(f"KOEL_{name.upper()}" for name in Settings.model_fields) + OTHER_VARIABLES,
+        known=tuple(f"KOEL_{name.upper()}" for name in Settings.model_fields) + _OTHER_VARIABLES,
         settings=settings,
         error=error,
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui import paths
-from koel_tui.cli.doctor.finding import Finding, problem, warning
+from koel_tui.cli.doctor.finding import Finding, named, problem, warning
 from koel_tui.cli.exits import Exit, exit_of
+from koel_tui.cli.start import are_encrypted
 
 if TYPE_CHECKING:
     from koel_tui.storage.checkup import Kept, Readable
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from koel_tui.storage.index_check import Agreement
 
 Tell = Callable[[str], None]
+"""Hears what is being looked at, while it is."""
 
-_MOST_NAMED = 3
 _IN_CLEAR = ("kv/*", "tabs-*.json*", "history.jsonl")
 
 
@@ -59,12 +60,11 @@ def access() -> Access:
     """Find the way to the threads; who sits at a terminal is asked for the passphrase."""
     from koel_tui.storage import NoKeyError, StorageError
     from koel_tui.storage.codec import ClearCodec
-    from koel_tui.storage.naming import KEY_FILE
 
     directory = paths.threads_dir()
     if not directory.is_dir():
         return Access()
-    if not (directory / KEY_FILE).exists():
+    if not are_encrypted():
         return Access(ClearCodec(directory))
     import click
 
@@ -178,7 +178,7 @@ def _read(threads: Threads) -> tuple[Finding, ...]:
     findings = [Finding("threads", f"{count} can be read to the end")]
     if readable.damaged:
         advice = "They stay as they are; `koel-chat threads list` says why. Bring back copies."
-        found = f"{len(readable.damaged)} cannot be read: {_named(readable.damaged)}"
+        found = f"{len(readable.damaged)} cannot be read: {named(readable.damaged)}"
         findings.append(problem("damaged", found, advice, Exit.SAVE_FAILED))
     if readable.newer:
         found = f"{len(readable.newer)} saved by a newer koel-chat, read-only here"
@@ -192,13 +192,9 @@ def _encryption(threads: Threads) -> tuple[Finding, ...]:
     key = Finding("encryption", "AES-256-GCM; the key file is whole. Keep a copy of it")
     if not threads.in_clear:
         return (key,)
-    found = f"{len(threads.in_clear)} files of cache or state: {_named(_paths(threads.in_clear))}"
+    found = f"{len(threads.in_clear)} files of cache or state: {named(map(str, threads.in_clear))}"
     advice = "They may be of the time before encryption. Remove them."
     return key, problem("in clear", found, advice, Exit.SAVE_FAILED)
-
-
-def _paths(found: tuple[Path, ...]) -> tuple[str, ...]:
-    return tuple(str(path) for path in found)
 
 
 def _index(threads: Threads) -> tuple[Finding, ...]:
@@ -250,8 +246,3 @@ def _saved_aside(threads: Threads) -> tuple[Finding, ...]:
         return (Finding("recovery", "0"),)
     found = f"{threads.rescued} texts that could not be saved in their place"
     return (warning("recovery", found, "koel-chat threads import FILE, then remove them."),)
-
-
-def _named(names: tuple[str, ...]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

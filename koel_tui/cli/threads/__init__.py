@@ -8,10 +8,10 @@ _HERE = "koel_tui.cli.threads"
 _COMMANDS = {
     "list": f"{_HERE}.listing:list_threads",
     "show": f"{_HERE}.listing:show",
-    "search": f"{_HERE}.finding:search",
+    "search": f"{_HERE}.searching:search",
     "rename": f"{_HERE}.changing:rename",
-    "export": f"{_HERE}.exchanging:export",
-    "import": f"{_HERE}.exchanging:import_threads",
+    "export": f"{_HERE}.exporting:export",
+    "import": f"{_HERE}.importing:import_threads",
     "delete": f"{_HERE}.changing:delete",
     "restore": f"{_HERE}.changing:restore",
     "encrypt": f"{_HERE}.sealing:encrypt",

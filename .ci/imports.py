@@ -1,0 +1,123 @@
+"""What a start imports, and how long it takes: modules and milliseconds, the best of some runs.
+
+python .ci/imports.py      fail when one imports more than its bound
+python .ci/imports.py 15   the best of 15 runs, for figures worth quoting
+
+Only modules have a bound: times are those of this computer. They are counted beside what Python
+and a window of Textual with nothing in it import here, so that a new version of those is no fault.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+
+RUNS = 3
+HEADLESS = "textual.drivers.headless_driver:HeadlessDriver"
+COUNT = "import os, sys; os.write(1, str(len(sys.modules)).encode()); os._exit(0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A way to start: the code that counts where it has got to; at most so many modules more."""
+
+    name: str
+    code: str
+    beside: str = ""
+    most: int = 0
+
+
+STARTS = (
+    Start("python", COUNT),
+    Start(
+        "an empty Textual window",
+        f"""
+from textual.app import App
+class Empty(App):
+    def on_mount(self):
+        self.call_after_refresh(exec, {COUNT!r})
+Empty().run()
+""",
+    ),
+    Start(
+        "koel-chat --version",
+        f"""
+from koel_tui.cli import main
+try:
+    main(["--version"])
+finally:
+    {COUNT}
+""",
+        beside="python",
+        most=130,
+    ),
+    # What the window talks to is connected when it has been painted.
+    Start(
+        "the window, to its first paint",
+        f"""
+from koel_tui.cli import chat, start
+def painted():
+    {COUNT}
+chat._in_window(painted, None, None, start.Start(), {{}})
+""",
+        beside="an empty Textual window",
+        most=270,
+    ),
+    # A model that is missing is missed when all else is there.
+    Start(
+        "koel-chat ask",
+        f"""
+from koel_tui.cli import main
+try:
+    main(["ask", "--model", "/nowhere.gguf", "Hello"])
+finally:
+    {COUNT}
+""",
+        beside="python",
+        most=520,
+    ),
+)
+
+
+def measured(code: str, runs: int) -> tuple[int, float]:
+    """Return how many modules are there at the end of `code`, and the best time in ms."""
+    best, modules = float("inf"), 0
+    with tempfile.TemporaryDirectory() as home:
+        places = {f"XDG_{name}_HOME": home for name in ("DATA", "CONFIG", "CACHE", "STATE")}
+        environment = {**os.environ, **places, "HOME": home, "TEXTUAL_DRIVER": HEADLESS}
+        for _ in range(runs):
+            begin = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment,
+                timeout=60, check=False,
+            )  # fmt: skip
+            best = min(best, 1000 * (time.perf_counter() - begin))
+            last = done.stdout.split()[-1:]
+            if not last or not last[0].isdigit():
+                raise SystemExit(f"it ended before it was counted:\n{done.stdout}{done.stderr}")
+            modules = int(last[0])
+    return modules, best
+
+
+def main() -> int:
+    """Measure each, print a table, return the exit code."""
+    runs = int(sys.argv[1]) if sys.argv[1:] else RUNS
+    found: dict[str, int] = {}
+    too_many = []
+    for start in STARTS:
+        found[start.name], best = measured(start.code, runs)
+        more = found[start.name] - found.get(start.beside, 0)
+        bound = f"{more} more than {start.beside}, at most {start.most}" if start.beside else ""
+        print(f"{start.name:32} {found[start.name]:5} modules {best:6.0f} ms  {bound}".rstrip())
+        if start.beside and more > start.most:
+            too_many.append(start.name)
+    for name in too_many:
+        print(f"TOO MANY: {name}. Import what it does not need where it is used.")
+    return int(bool(too_many))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

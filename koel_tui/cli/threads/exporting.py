@@ -1,0 +1,84 @@
+"""`koel-chat threads export`."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from koel_tui.cli.completing import saved
+from koel_tui.cli.exits import UsageProblem
+from koel_tui.cli.threads.named import named_thread
+from koel_tui.text import repair, safe_text
+
+if TYPE_CHECKING:
+    from koel_tui.storage import SessionStorage
+
+_FORMATS = ("json", "koel", "markdown", "html")
+
+
+@click.command()
+@click.argument("thread", shell_complete=saved)
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS), default="markdown", help="Default: markdown."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="File or directory to write to, - for stdout (default: a file named by the title).",
+)
+@click.option("--force", is_flag=True, help="Replace the file if there is one.")
+def export(thread: str, form: str, output: Path | None, force: bool) -> None:
+    """Write a thread to a file: Markdown, HTML, our JSON or Koel's.
+
+    What is exported is in clear, also where the saved threads are encrypted.
+
+    \b
+    Examples:
+      koel-chat threads export "Trip to Rome"
+      koel-chat threads export 3f2a --format json --output - | jq .
+    """
+    from koel_tui.cli.assemble import open_storage
+
+    asyncio.run(_export(open_storage(), thread, form, output, force))
+
+
+async def _export(
+    storage: "SessionStorage", wanted: str, form: str, output: Path | None, force: bool
+) -> None:
+    from koel_tui.storage.exchange import ExportFormat, export_thread, file_name, take_thread
+
+    thread = await take_thread(storage, await named_thread(storage, wanted))
+    chosen = ExportFormat(form)
+    text = export_thread(thread, chosen)
+    if output == Path("-"):
+        click.echo(text, nl=False)
+        return
+    path = output or Path()
+    if path.is_dir():
+        path /= file_name(thread.title, chosen.suffix)
+    _write(path, text, force=force)
+    click.echo(safe_text(str(path)))
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    """Write a file that is not there yet; where it is forced to, one in the place of another.
+
+    A link is never followed: it is something that is there, and replaced it is gone itself.
+    """
+    from koel_tui.storage import StorageError
+    from koel_tui.storage.atomic import write_atomically
+    from koel_tui.ui.new_file import write_new
+
+    try:
+        if force:
+            write_atomically(path, repair(text).encode())
+        else:
+            write_new(path, text, private=True)
+    except FileExistsError:
+        raise UsageProblem(f"{path} is there already. Add --force to replace it.") from None
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. "
+            "Choose another place with --output."
+        ) from error
