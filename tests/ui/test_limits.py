@@ -72,7 +72,7 @@ async def test_a_full_queue_takes_no_more_and_gives_back() -> None:
             await window.press("enter")
         await window.reads("3 messages wait here already.")
         await window.prompts("waits 3")
-        assert window.app._desk.active.queue == ["waits 0", "waits 1", "waits 2"]
+        assert list(window.app._desk.active.queue) == ["waits 0", "waits 1", "waits 2"]
         turn.finish()
         await window.until(lambda: len(window.agent.turns) == 2)
 
