@@ -149,7 +149,7 @@ class TabbedApp(inside.QuietApp):
 
     def action_find_tab(self) -> None:
         """Choose an open tab from a list and go there."""
-        from koel_tui.ui.panels import TabChoice, TabPicker, choices
+        from koel_tui.ui.tab_picker import TabChoice, TabPicker, choices
 
         async def go(choice: TabChoice | None) -> None:
             if choice is not None and self._desk.tabs.activate(choice.conversation):
@@ -171,7 +171,7 @@ class TabbedApp(inside.QuietApp):
         await self._show_active()
 
     def _choose_beside(self) -> None:
-        from koel_tui.ui.panels import BesidePicker, TabChoice, besides
+        from koel_tui.ui.tab_picker import BesidePicker, TabChoice, besides
 
         async def join(choice: TabChoice | None) -> None:
             if choice is None:

@@ -90,9 +90,14 @@ def tree_of(module: ModuleType) -> ast.Module:
 
 
 @cache
+def nodes_of(module: ModuleType) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree_of(module)))
+
+
+@cache
 def classes_of(module: str) -> Mapping[str, ast.ClassDef]:
-    code = tree_of(importlib.import_module(module))
-    return {each.name: each for each in ast.walk(code) if isinstance(each, ast.ClassDef)}
+    nodes = nodes_of(importlib.import_module(module))
+    return {each.name: each for each in nodes if isinstance(each, ast.ClassDef)}
 
 
 def code_of(owner: type | ModuleType) -> ast.Module | ast.ClassDef:
@@ -147,12 +152,12 @@ def imported(module: ModuleType) -> dict[str, str]:
     """Return the names that a module has from the programs meant, and where they come from."""
     return {
         alias.asname or alias.name: f"{each.module}.{alias.name}"
-        for each in ast.walk(tree_of(module))
+        for each in nodes_of(module)
         if isinstance(each, ast.ImportFrom) and _is_made_for(each.module)
         for alias in each.names
     } | {
         alias.asname or alias.name: alias.name
-        for each in ast.walk(tree_of(module))
+        for each in nodes_of(module)
         if isinstance(each, ast.Import)
         for alias in each.names
         if _is_made_for(alias.name)
@@ -164,7 +169,7 @@ def shared(module: ModuleType) -> Iterator[str]:
 
     Whether they are meant to be another's, or chance has it.
     """
-    for code in ast.walk(tree_of(module)):
+    for code in nodes_of(module):
         if isinstance(code, ast.ClassDef) and (owner := getattr(module, code.name, None)):
             theirs = {
                 name
@@ -177,7 +182,7 @@ def shared(module: ModuleType) -> Iterator[str]:
 
 def of_others(module: ModuleType) -> Iterator[str]:
     """Yield the private names that a module asks objects for that are not its own."""
-    for each in ast.walk(tree_of(module)):
+    for each in nodes_of(module):
         if isinstance(each, ast.Attribute) and _is_private(each.attr) and not _is_self(each.value):
             yield each.attr
         if isinstance(each, ast.Call) and isinstance(each.func, ast.Name):
@@ -190,7 +195,7 @@ def of_others(module: ModuleType) -> Iterator[str]:
 def patched(module: ModuleType) -> Iterator[str]:
     """Yield what a module changes in classes and modules of others."""
     theirs = imported(module)
-    for each in ast.walk(tree_of(module)):
+    for each in nodes_of(module):
         if not isinstance(each, ast.Attribute) or isinstance(each.ctx, ast.Load):
             continue
         if isinstance(each.value, ast.Name) and each.value.id in theirs:
@@ -253,7 +258,7 @@ def test_the_driver_takes_its_writer_and_decoder_from_where_they_are_changed() -
 
 def names_used(owner: type) -> set[str]:
     module = importlib.import_module(owner.__module__)
-    return {each.id for each in ast.walk(tree_of(module)) if isinstance(each, ast.Name)}
+    return {each.id for each in nodes_of(module) if isinstance(each, ast.Name)}
 
 
 async def test_a_value_watched_has_its_watchers_where_they_are_looked_for() -> None:
@@ -311,12 +316,7 @@ def test_every_widget_that_the_styles_name_is_there() -> None:
 
 
 def test_only_parts_of_our_own_are_asked_for_by_id() -> None:
-    calls = [
-        call
-        for module in OUTSIDE
-        for call in ast.walk(tree_of(module))
-        if isinstance(call, ast.Call)
-    ]
+    calls = [call for module in OUTSIDE for call in nodes_of(module) if isinstance(call, ast.Call)]
     named = [
         (f"{'#' if each.arg == 'id' else '.'}", each.value)
         for call in calls
