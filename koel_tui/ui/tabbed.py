@@ -16,10 +16,12 @@ from koel_tui.ui.banner import Banner
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
 from koel_tui.ui.desk import Desk, TooManyTabsError
+from koel_tui.ui.file_prompt import FilePrompt
 from koel_tui.ui.hints import key_of
 from koel_tui.ui.memory import Memory
 from koel_tui.ui.open_tabs import OpenTabs
 from koel_tui.ui.pane import Pane
+from koel_tui.ui.reader import Reader
 from koel_tui.ui.startup import Startup
 from koel_tui.ui.status import StatusLine
 from koel_tui.ui.summary import label_of, status_of
@@ -60,7 +62,11 @@ class TabbedApp(inside.QuietApp):
         if low_bandwidth:
             self.spare_the_line()
         slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
-        self._pane = Pane(self._memory.remember, slow or FLUSH_INTERVAL, self._startup)
+        front, beside = (Reader(slow or FLUSH_INTERVAL, id=name) for name in ("messages", "beside"))
+        prompt = FilePrompt(
+            lambda text: self._pane.send(text), self._memory.remember, self._startup
+        )
+        self._pane = Pane(front, beside, prompt)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
         self._banner = Banner()
         self._footer = Footer(show_command_palette=False)
