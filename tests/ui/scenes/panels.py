@@ -1,5 +1,8 @@
 """Scenes of panels: lists, settings, questions."""
 
+from textual.fuzzy import Matcher
+from textual.widgets import OptionList
+
 from koel_tui.models import NoModelError
 from tests.ui.scenes.talking import answered, many_tabs, queued, side_by_side
 from tests.ui.window import Window
@@ -32,7 +35,11 @@ async def palette(window: Window) -> None:
     await window.press("ctrl+p")
     await window.sees("Search for commands")
     await window.type("tab")
-    await window.sees("New tab")
+    matches = Matcher("tab").match
+    all_ = window.app.get_system_commands(window.app.screen)
+    found = sum(matches(each.title) > 0 for each in all_)
+    listed = window.app.screen.query_one(OptionList)
+    await window.until(lambda: listed.option_count == found, "all that is found")
 
 
 async def keys(window: Window) -> None:

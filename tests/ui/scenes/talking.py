@@ -134,8 +134,8 @@ async def many_tabs(window: Window) -> None:
         turn = await window.ask(f"Question {n} about many things")
         if n % 3:
             turn.finish()
-            await window.until(lambda: "saved" in window.status)
-        if n % 3 == 0:
+            await window.until(lambda: not window.app._desk.active.busy)
+        else:
             turn.write("Well,")
             await window.reads("Well,")
         await window.press("ctrl+n")
