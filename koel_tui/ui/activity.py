@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import Event
 
 Phase = Literal["idle", "waiting", "loading", "queued", "reading", "writing"]
 _ENDLESS = 1e15
@@ -105,6 +108,19 @@ def _number(value: object) -> float:
 
 def _count(value: object) -> int:
     return max(0, int(_number(value)))
+
+
+def activity_after(event: "Event") -> Activity | None:
+    """Return where a run stands after an event; None for one that says nothing of it."""
+    from ag_ui.core import CustomEvent, TextMessageContentEvent
+
+    from koel_tui.agents import ACTIVITY
+
+    if isinstance(event, TextMessageContentEvent):
+        return Activity("writing")
+    if isinstance(event, CustomEvent) and event.name == ACTIVITY:
+        return activity_of(event.value)
+    return None
 
 
 def activity_of(value: object) -> Activity | None:

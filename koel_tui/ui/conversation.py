@@ -4,48 +4,27 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from koel_tui.text import safe_line
-from koel_tui.ui import limits
 from koel_tui.ui.about import About
-from koel_tui.ui.activity import Activity, activity_of
+from koel_tui.ui.activity import Activity, activity_after
 from koel_tui.ui.entries import Branching, Entry, Place, Row, Spot
 from koel_tui.ui.footnotes import ended_within, rows_of
+from koel_tui.ui.listener import Listener
 from koel_tui.ui.listing import Listing
 from koel_tui.ui.measured import Measured
+from koel_tui.ui.send_queue import SendQueue
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Event, Message
     from koel_tui.session import ChatSession, ThreadSettings
     from koel_tui.ui.branches import Branch
 
+    Asking = Callable[[ChatSession], Coroutine[Any, Any, None]]
+
 NEW_TITLE = "New thread"
 _TITLE_LENGTH = 40
-
-
-class Listener(Protocol):
-    """Who hears what happens in a conversation."""
-
-    def changed(self, conversation: "Conversation") -> None:
-        """Something to show is different."""
-        ...
-
-    def ended(self, conversation: "Conversation") -> None:
-        """A run is over, however it ended."""
-        ...
-
-    def returned(self, conversation: "Conversation", text: str) -> None:
-        """Text that waited to be sent will not be: it belongs to the user again."""
-        ...
-
-    def notice(self) -> str:
-        """Return what is wrong for all conversations alike; empty when nothing is."""
-        ...
-
-    def lost(self, conversation: "Conversation") -> None:
-        """The conversation is closed, and its last words could not be saved."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +49,7 @@ class Conversation:
         self.draft = ""
         self.place: Place | Spot | None = None
         self.measured = Measured()
-        self.queue: list[str] = []
+        self.queue = SendQueue()
         self.problem = ""
         self.revision: Revision | None = None
         self.about = About(title)
@@ -197,11 +176,11 @@ class Conversation:
 
     def ask(self, text: str) -> None:
         """Send `text` as soon as the thread is free; what is too much goes back to the user."""
-        if problem := self._too_much(text):
+        if problem := self.queue.refusal(text):
             self.problem = problem
             self._listener.returned(self, text)
         else:
-            self.queue.append(text)
+            self.queue.add(text)
             self._send_next()
         self._listener.changed(self)
 
@@ -218,33 +197,27 @@ class Conversation:
 
     def go_on(self) -> None:
         """Let the model go on with the answer that was stopped."""
-        if self.busy:
-            return
-        if self._session is not None and ended_within(self._session.state):
-            self._begin(lambda session: session.continue_answer())
-        else:
-            self.problem = "No answer was stopped here, so there is none to go on with."
-        self._listener.changed(self)
+        self._begin_if(
+            self._session is not None and ended_within(self._session.state),
+            lambda session: session.continue_answer(),
+            "No answer was stopped here, so there is none to go on with.",
+        )
 
     def retry(self) -> None:
         """Run again the turn that failed; what came of it stays as a branch."""
-        if self.busy:
-            return
-        if self.failed:
-            self._begin(lambda session: session.regenerate())
-        else:
-            self.problem = "No answer failed here, so there is none to try again."
-        self._listener.changed(self)
+        self._begin_if(
+            self.failed,
+            lambda session: session.regenerate(),
+            "No answer failed here, so there is none to try again.",
+        )
 
     def regenerate(self) -> None:
         """Have the last question answered again; the answer there is stays as a branch."""
-        if self.busy:
-            return
-        if any(entry.role == "user" for entry in self.entries()):
-            self._begin(lambda session: session.regenerate())
-        else:
-            self.problem = "Nothing was asked here yet, so there is nothing to answer again."
-        self._listener.changed(self)
+        self._begin_if(
+            any(entry.role == "user" for entry in self.entries()),
+            lambda session: session.regenerate(),
+            "Nothing was asked here yet, so there is nothing to answer again.",
+        )
 
     def edit(self, message_id: str, text: str) -> bool:
         """Ask something else in place of a message; what came of it stays as a branch.
@@ -294,11 +267,10 @@ class Conversation:
 
     def take_back(self, text: str) -> bool:
         """Take a text out of the queue; say whether it was still there."""
-        waits = text in self.queue
-        if waits:
-            self.queue.remove(text)
+        waited = self.queue.remove(text)
+        if waited:
             self._listener.changed(self)
-        return waits
+        return waited
 
     async def close(self) -> None:
         """End the session, which saves it; nothing is deleted."""
@@ -348,22 +320,25 @@ class Conversation:
         except Exception as error:
             self.problem = f"The settings of this thread could not be saved: {error}"
 
-    def _too_much(self, text: str) -> str:
-        if len(self.queue) >= limits.QUEUED:
-            return f"{limits.QUEUED} messages wait here already. Send this one when some are gone."
-        if len(text) <= limits.MESSAGE_CHARACTERS:
-            return ""
-        return limits.too_much("The message", len(text), limits.MESSAGE_CHARACTERS)
-
     def _send_next(self) -> None:
         if self._session is None or self._run is not None or not self.queue:
             return
-        text = self.queue.pop(0)
+        text = self.queue.take()
         if not self._begin(lambda session: session.send(text)):
-            self.queue.insert(0, text)  # the session did not take the text: it stays the user's
+            self.queue.put_back(text)  # the session did not take the text: it stays the user's
             self._give_back()
 
-    def _begin(self, ask: "Callable[[ChatSession], Coroutine[Any, Any, None]]") -> bool:
+    def _begin_if(self, possible: bool, ask: "Asking", otherwise: str) -> None:
+        """Start a run where that is possible, else say why not; nothing while one goes on."""
+        if self.busy:
+            return
+        if possible:
+            self._begin(ask)
+        else:
+            self.problem = otherwise
+        self._listener.changed(self)
+
+    def _begin(self, ask: "Asking") -> bool:
         """Start a run, unless the session refuses: then the problem says why."""
         if self._session is None:
             return False
@@ -398,9 +373,7 @@ class Conversation:
             self._listener.changed(self)
 
     def _give_back(self) -> None:
-        if self.queue:
-            text = "\n\n".join(self.queue)
-            self.queue.clear()
+        if text := self.queue.drain():
             self._listener.returned(self, text)
 
     async def _read_states(self, states: "AsyncIterator[ChatState]") -> None:
@@ -408,18 +381,8 @@ class Conversation:
             self._listener.changed(self)
 
     async def _read_events(self, events: "AsyncIterator[Event]") -> None:
-        from ag_ui.core import CustomEvent, TextMessageContentEvent
-
-        from koel_tui.agents import ACTIVITY, METRICS, tokens_of
-
         async for event in events:
-            if isinstance(event, TextMessageContentEvent):
-                self._activity = Activity("writing")
-                self.measured.pace.tick(monotonic(), tokens_of(event))
-            elif isinstance(event, CustomEvent) and event.name == ACTIVITY:
-                self._activity = activity_of(event.value) or self._activity
-            elif isinstance(event, CustomEvent) and event.name == METRICS:
-                self.measured.take(event.value)
-            else:
-                continue
-            self._listener.changed(self)
+            activity, measures = activity_after(event), self.measured.hear(event)
+            self._activity = activity or self._activity
+            if activity is not None or measures:
+                self._listener.changed(self)

@@ -3,6 +3,7 @@
 from textual.widgets import Markdown
 
 from koel_tui.text import safe_line
+from koel_tui.ui.choices import Named
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.hints import told
 from koel_tui.ui.links import written
@@ -119,15 +120,15 @@ class ConversingApp(TabbedApp):
 
     def action_queue(self) -> None:
         """Choose a text that waits to be sent, to edit it in the prompt or to drop it."""
-        from koel_tui.ui.panels import QueuedChoice, QueuePicker
+        from koel_tui.ui.queue_picker import QueuePicker
 
         conversation = self._desk.active
 
-        def edit(choice: QueuedChoice | None) -> None:
+        def edit(choice: Named[str] | None) -> None:
             if choice is None:
                 return
-            if conversation.take_back(choice.title):
-                self._pane.give_back(conversation, choice.title)
+            if conversation.take_back(choice.value):
+                self._pane.give_back(conversation, choice.value)
             else:
                 self._tell("It has been sent meanwhile.")
 
@@ -167,7 +168,7 @@ class ConversingApp(TabbedApp):
 
     def action_save_code(self) -> None:
         """Save a code block of the newest answer to a file, under a name the user confirms."""
-        from koel_tui.ui.saving import save_code
+        from koel_tui.ui.code_picker import save_code
 
         save_code(self, self._desk.active.last_answer, self._desk.active.title, self._tell)
 

@@ -6,8 +6,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from koel_tui.ui.about import About
-from koel_tui.ui.conversation import Conversation, Listener
+from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.limits import TABS
+from koel_tui.ui.listener import Listener
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs
 from koel_tui.ui.pastes import Pastes, joined
 from koel_tui.ui.workspace import Workspace

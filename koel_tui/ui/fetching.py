@@ -5,22 +5,20 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import Literal, TypeVar
+from typing import Literal
 
 from koel_tui.text import safe_line
 from koel_tui.ui import cells
+from koel_tui.ui.daemon import in_daemon
 
 _log = logging.getLogger(__name__)
 
 Phase = Literal["idle", "asking", "coming", "stopping", "trying", "stopped", "failed", "done"]
 _RATE_OVER = 5.0
 """Seconds over which the speed is the mean: what came from the disk is soon forgotten."""
-
-T = TypeVar("T")
 
 Ended = Callable[[Path | None], None]
 """Hears that a download came to its end: with the model, or with None where there is none."""
@@ -124,7 +122,7 @@ class Fetching:
     async def _run(self, repo: str, file: str | None, ended: Ended) -> None:
         path: Path | None = None
         try:
-            path = await _beside(lambda: self._pull(repo, file))
+            path = await in_daemon(lambda: self._pull(repo, file), "download")
             self._end("trying")
             problem = await _tried(path)
             self._end("failed" if problem else "done", problem)
@@ -202,21 +200,3 @@ async def _tried(path: Path) -> str:
     if verdict.ok:
         return ""
     return f"{path.name} came whole, but cannot be used: {verdict.reason}. Choose another model."
-
-
-async def _beside(work: Callable[[], T]) -> T:
-    """Return what `work` returns, done in a thread that the end of the program does not wait for.
-
-    A server that does not answer would hold it up.
-    """
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()  # now only the thread ends it
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # for whoever waits
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="download", daemon=True).start()
-    return await asyncio.wrap_future(future)

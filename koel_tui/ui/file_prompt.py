@@ -59,16 +59,13 @@ class FilePrompt(Prompt):
     """
 
     def __init__(
-        self,
-        send: Callable[[str], None],
-        remember: Callable[[Draft], None],
-        gauge: Gauge,
-        picker: FilePicker,
+        self, send: Callable[[str], None], remember: Callable[[Draft], None], gauge: Gauge
     ) -> None:
-        """Make the prompt; `gauge` measures files, and `picker` shows which there are."""
+        """Make the prompt; `gauge` measures files."""
         super().__init__(send, remember)
         self._gauge = gauge
-        self._picker = picker
+        self.picker = FilePicker()
+        """Shows which files there are; its place is not within the prompt."""
         self._search: _Search | None = None
         self._dropped: _Dropped | None = None
 
@@ -116,15 +113,15 @@ class FilePrompt(Prompt):
         if self._dropped is not None and self._dropped.text == self.text:
             names = [file.name for file in self._dropped.files]
             hint = "enter attaches · esc leaves the path as text"
-            self._picker.show(names[: self._room], None, hint)
+            self.picker.show(names[: self._room], None, hint)
         elif (search := self._current_search()) is None:
             self._leave()
         elif not search.files.done():
-            self._picker.show([], None, "Looking for files…")
+            self.picker.show([], None, "Looking for files…")
         elif search.shown:
-            self._picker.show(search.shown, search.chosen, _PICKS)
+            self.picker.show(search.shown, search.chosen, _PICKS)
         else:
-            self._picker.hide()
+            self.picker.hide()
 
     @property
     def _room(self) -> int:
@@ -195,7 +192,7 @@ class FilePrompt(Prompt):
 
     async def _drop(self, key: str) -> bool:
         dropped, self._dropped = self._dropped, None
-        self._picker.hide()
+        self.picker.hide()
         if dropped is None or dropped.text != self.text:
             return False
         if key not in ("enter", "tab", "escape"):
@@ -225,4 +222,4 @@ class FilePrompt(Prompt):
         search, self._search, self._dropped = self._search, None, None
         if search is not None:
             search.files.cancel()
-        self._picker.hide()
+        self.picker.hide()

@@ -16,12 +16,11 @@ from koel_tui.ui.cells import fit
 from koel_tui.ui.exporting import FORMATS, FormatPicker
 from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
 from koel_tui.ui.keys import leaving
-from koel_tui.ui.panels import TrashPicker
+from koel_tui.ui.name_panel import NamePanel
 from koel_tui.ui.picker import MOST_SHOWN, Field, Picker, Wording
 from koel_tui.ui.preview import Preview
 from koel_tui.ui.renaming import TitlePanel
 from koel_tui.ui.saved import SavedThread
-from koel_tui.ui.saving import NamePanel
 from koel_tui.ui.searching import Search
 
 if TYPE_CHECKING:
@@ -41,6 +40,13 @@ class _Done:
 
     words: str = ""
     thread: SavedThread | None = None
+
+
+class TrashPicker(Picker[SavedThread]):
+    """The threads that were thrown away, to bring one back."""
+
+    WORDING = Wording("Trash", "Type to find a thread", "The trash is empty", "brings it back")
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+t", "dismiss", show=False)]
 
 
 class _Field(Field):
@@ -199,7 +205,7 @@ class Library(Picker[SavedThread]):
         choice = await self.app.push_screen_wait(FormatPicker(FORMATS))
         if choice is None:
             return _Done()
-        name, text = await self._actions.exported(thread, choice.form)
+        name, text = await self._actions.exported(thread, choice.value)
         path = await self.app.push_screen_wait(NamePanel(name, text))
         return _Done(f"Saved in {path}" if path is not None else "")
 

@@ -1,12 +1,13 @@
 """What the answers of one thread measured: the last one, those before, the one being written."""
 
 from collections.abc import Iterable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from koel_tui.ui.activity import Figures, Pace, figures_of
 
 if TYPE_CHECKING:
-    from koel_tui.protocol import Message
+    from koel_tui.protocol import Event, Message
 
 _KEPT = 200
 
@@ -36,8 +37,18 @@ class Measured:
         """Measure another answer."""
         self.pace = Pace()
 
-    def take(self, value: object) -> None:
-        """Take the value of a METRICS event."""
-        if (figures := figures_of(value)) is not None:
+    def hear(self, event: "Event") -> bool:
+        """Take what an event says of figures or of speed; say whether it is such an event."""
+        from ag_ui.core import CustomEvent, TextMessageContentEvent
+
+        from koel_tui.agents import METRICS, tokens_of
+
+        if isinstance(event, TextMessageContentEvent):
+            self.pace.tick(monotonic(), tokens_of(event))
+            return True
+        if not isinstance(event, CustomEvent) or event.name != METRICS:
+            return False
+        if (figures := figures_of(event.value)) is not None:
             self.last, self.now = figures, True
             self.turns = (*self.turns, figures)[-_KEPT:]
+        return True

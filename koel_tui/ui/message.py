@@ -9,7 +9,7 @@ from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
 from koel_tui.text import safe_text
-from koel_tui.ui import markup, richness
+from koel_tui.ui import inside, markup, richness
 from koel_tui.ui.big import BigAnswer
 from koel_tui.ui.entries import Entry
 from koel_tui.ui.plaintext import PlainText
@@ -97,7 +97,7 @@ class MessageView(Vertical):
             if ended and _LATE_REFERENCE.search(text):
                 await body.update(text)
             elif ended:
-                self.call_after_refresh(_draw_tables, body)
+                self.call_after_refresh(inside.draw_tables, body)
 
     async def _begin(self) -> None:
         # Text set at once and continued by append comes out wrong in every list and code block:
@@ -121,13 +121,6 @@ class MessageView(Vertical):
 
     def _note(self) -> Static:
         return Static(Content(self.entry.remark), classes="note")
-
-
-def _draw_tables(body: Markdown) -> None:
-    """Draw the lines of tables anew: of one that grew, Textual may still show those of before."""
-    for table in body.query("MarkdownTable"):
-        for content in table.children:
-            content.refresh(layout=True)
 
 
 def _shown_text(entry: Entry) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui.ui import cells
-from koel_tui.ui.saved import has_words
+from koel_tui.ui.choices import has_words
 
 if TYPE_CHECKING:
     from koel_tui.models.discovery import FoundModel

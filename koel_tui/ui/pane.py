@@ -1,19 +1,16 @@
 """The conversation in front: its transcript, and the prompt with its draft."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from koel_tui.ui.attachments import Gauge
 from koel_tui.ui.conversation import Conversation, Revision
 from koel_tui.ui.entries import Branching, Spot
-from koel_tui.ui.file_picker import FilePicker
 from koel_tui.ui.file_prompt import FilePrompt
 from koel_tui.ui.hints import key_of
-from koel_tui.ui.pastes import Draft, joined
+from koel_tui.ui.pastes import joined
 from koel_tui.ui.reader import Reader
 from koel_tui.ui.still import Still, StillContainer
 from koel_tui.ui.transcript import Transcript
@@ -28,22 +25,18 @@ class Pane(Still, Vertical):
     What belongs to a conversation is put away when another comes.
     """
 
-    def __init__(self, remember: Callable[[Draft], None], interval: float, gauge: Gauge) -> None:
-        """Make the pane. `remember` gets what is sent, for the history; `gauge` measures files.
-
-        A transcript is painted at most once every `interval` seconds.
-        """
+    def __init__(self, front: Reader, beside: Reader, prompt: FilePrompt) -> None:
+        """Make the pane of its parts. What the prompt sends goes to `send`."""
         super().__init__(id="pane")
-        self._front = Reader(interval, id="messages")
-        self._beside = Reader(interval, id="beside")
+        self._front = front
+        self._beside = beside
         self._beside.display = False
-        self._files = FilePicker()
-        self.prompt = FilePrompt(self._send, remember, gauge, self._files)
+        self.prompt = prompt
 
     def compose(self) -> ComposeResult:
         """Yield the places of the transcripts, the list of files above the prompt, the prompt."""
         yield StillContainer(self._front, self._beside, id="readers")
-        yield self._files
+        yield self.prompt.picker
         yield self.prompt
 
     @property
@@ -114,6 +107,24 @@ class Pane(Still, Vertical):
             self.prompt.replace_text(joined(text, self.prompt.text))
         else:
             conversation.draft = joined(text, conversation.draft)
+
+    def send(self, text: str) -> None:
+        """Send what is written to the conversations shown, or in place of the message edited."""
+        conversation = self._conversation
+        if conversation is None or self._transcript is None:
+            return
+        if conversation.revision is None:
+            beside = self._beside.conversation
+            if beside is None or beside.read_only or not conversation.read_only:
+                conversation.ask(text)
+            if beside is not None and self._beside.transcript is not None and not beside.read_only:
+                beside.ask(text)
+                self._beside.transcript.go_to_end()
+        elif conversation.edit(conversation.revision.message_id, text):
+            self.leave_revision()
+        else:
+            self.prompt.replace_whole_text(text)
+        self._transcript.go_to_end()
 
     def scroll_messages(self, where: str) -> None:
         """Scroll to an end, or by a line or a page."""
@@ -215,23 +226,6 @@ class Pane(Still, Vertical):
     def render_plain(self) -> bool:
         """Render the newest answer shown plainly, or take that back; tell if there is one."""
         return self._transcript is not None and self._transcript.render_plain()
-
-    def _send(self, text: str) -> None:
-        conversation = self._conversation
-        if conversation is None or self._transcript is None:
-            return
-        if conversation.revision is None:
-            beside = self._beside.conversation
-            if beside is None or beside.read_only or not conversation.read_only:
-                conversation.ask(text)
-            if beside is not None and self._beside.transcript is not None and not beside.read_only:
-                beside.ask(text)
-                self._beside.transcript.go_to_end()
-        elif conversation.edit(conversation.revision.message_id, text):
-            self.leave_revision()
-        else:
-            self.prompt.replace_whole_text(text)
-        self._transcript.go_to_end()
 
     def _say_revising(self) -> None:
         revising = self._conversation is not None and self._conversation.revision is not None

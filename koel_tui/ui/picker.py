@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len
 from textual import events, on
@@ -18,32 +18,10 @@ from textual.widgets.option_list import Option
 
 from koel_tui.text import safe_line
 from koel_tui.ui.cells import fit
+from koel_tui.ui.choices import Choice
 from koel_tui.ui.inside import bindings_of, unlaid_list
 
 MOST_SHOWN = 200
-
-
-class Choice(Protocol):
-    """One line of the list."""
-
-    @property
-    def title(self) -> str:
-        """What it is called."""
-        ...
-
-    @property
-    def aside(self) -> str:
-        """What is said of it beside that."""
-        ...
-
-    @property
-    def takeable(self) -> bool:
-        """Whether it can be chosen."""
-        ...
-
-    def matches(self, words: Sequence[str]) -> bool:
-        """Say whether it is meant by these words, in lower case."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,10 @@ class Reader(StillContainer):
 
     async def show(self) -> None:
         """Mount the transcript of the conversation, where the user was reading."""
-        await self.clear()
+        await self.query_children(Transcript).remove()
         if self.transcript is not None:
             await self.mount(self.transcript)
             self.transcript.return_to_place()
-
-    async def clear(self) -> None:
-        """Show nothing."""
-        await self.query_children(Transcript).remove()
 
     def put_away(self) -> None:
         """Give the conversation the place that is its."""

@@ -1,15 +1,13 @@
 """Markdown of any size as one widget: its rows are made beside the event loop."""
 
-import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Future
 from io import StringIO
-from threading import Thread
 
 from rich.segment import Segment
 from textual import events
 
 from koel_tui.ui import markup
+from koel_tui.ui.daemon import in_daemon
 from koel_tui.ui.sheet import Row, Sheet
 
 Rows = Sequence[Sequence[Segment]]
@@ -52,18 +50,7 @@ class Rendered(Sheet):
 
 async def rows_of(text: str, width: int) -> Rows:
     """Return the rows of a Markdown text. It takes seconds for megabytes and holds up nothing."""
-    done: Future[Rows] = Future()
-    done.set_running_or_notify_cancel()
-
-    def make() -> None:
-        try:
-            done.set_result(_rows(text, width))
-        except Exception as error:
-            done.set_exception(error)
-
-    # The end of the program would wait for any other kind of thread.
-    Thread(target=make, name="markdown rows", daemon=True).start()
-    return await asyncio.wrap_future(done)
+    return await in_daemon(lambda: _rows(text, width), "markdown rows")
 
 
 def _rows(text: str, width: int) -> Rows:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from koel_tui.ui.choices import has_words
+
 if TYPE_CHECKING:
     from koel_tui.storage import Conflict, DamagedThread, SessionStorage, Summary
 
@@ -43,12 +45,6 @@ class SavedThread:
     def matches(self, words: Sequence[str]) -> bool:
         """Say whether the title has every one of these words in it, in any case."""
         return has_words(self.title, words)
-
-
-def has_words(title: str, words: Sequence[str]) -> bool:
-    """Say whether a title has every one of these words in it, in any case."""
-    title = title.casefold()
-    return all(word in title for word in words)
 
 
 def listed(summaries: "Iterable[Summary]") -> list[SavedThread]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from koel_tui.origins import Origin, variable_of
-from koel_tui.ui.saved import has_words
+from koel_tui.ui.choices import has_words
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

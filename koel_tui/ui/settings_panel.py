@@ -4,15 +4,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.binding import BindingType
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from koel_tui.text import safe_line
+from koel_tui.ui.field_panel import FieldPanel
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.program_settings import ProgramSettings, RefusedError
@@ -97,35 +95,22 @@ class SettingsPanel(Picker[Setting]):
         self._news.update(Content.styled(safe_line(words, 400), style))
 
 
-class ValuePanel(ModalScreen[str]):
+class ValuePanel(FieldPanel[str]):
     """Asks what a setting is to be until that can be. Returns when it holds, or None."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave")]
 
     def __init__(self, setting: Setting, take: Take) -> None:
         """Make the panel; `take` is given what was written, and raises `RefusedError`."""
-        super().__init__()
+        self._before = text_of(setting.value)
+        field = Input(self._before, id="value", compact=True)
+        super().__init__(setting.name, "saves in config.toml", field)
         self._setting = setting
         self._take = take
-        self._before = text_of(setting.value)
-        self._field = Input(self._before, id="value", compact=True)
-        self._problem = Static(id="problem")
-        self._panel = Vertical(
-            Static(Content(safe_line(setting.description))),
-            self._field,
-            Static(Content(safe_line(setting.help)), id="help"),
-            self._problem,
-            id="panel",
-        )
 
-    def compose(self) -> ComposeResult:
-        """Yield what the setting is, its field, what may be in it, and what is wrong with it."""
-        yield self._panel
-
-    def on_mount(self) -> None:
-        """Say which setting it is and how to leave it."""
-        self._panel.border_title = self._setting.name
-        self._panel.border_subtitle = "enter saves in config.toml · esc leaves"
+    def parts(self) -> Iterable[Widget]:
+        """Return what the setting is, its field, what may be in it, and what is wrong with it."""
+        what = Static(Content(safe_line(self._setting.description)))
+        help_ = Static(Content(safe_line(self._setting.help)), id="help")
+        return what, self._field, help_, self._problem
 
     @on(Input.Changed)
     def _look(self) -> None:
@@ -149,6 +134,3 @@ class ValuePanel(ModalScreen[str]):
             self._tell(str(error))
         else:
             self.dismiss(words)
-
-    def _tell(self, problem: str) -> None:
-        self._problem.update(Content.styled(safe_line(problem, 400), "$text-error"))

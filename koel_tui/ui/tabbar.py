@@ -50,9 +50,7 @@ class TabBar(Tabs, can_focus=False):
             # All at once and with their texts: one by one, thirty take twice as long.
             texts = self._texts()
             if new := [each for each in wanted if each not in shown]:
-                await self.query_one("#tabs-list").mount_all(
-                    Tab(texts[each], id=each) for each in new
-                )
+                await inside.row_of(self).mount_all(Tab(texts[each], id=each) for each in new)
             self._put_in_order()
             if self.active != active:
                 self.active = active
@@ -60,20 +58,13 @@ class TabBar(Tabs, can_focus=False):
                 await self.remove_tab(gone)
             changed = self._write_labels()
         if moved:
-            # Textual does this before a tab that is new has its place.
-            self.call_after_refresh(self._bring_into_sight)
+            self.call_after_refresh(inside.bring_into_sight, self)
         if moved or changed:
             self.call_after_refresh(inside.underline, self)
 
-    def _bring_into_sight(self) -> None:
-        if self.active_tab is not None:
-            self.query_one("#tabs-scroll").scroll_to_center(
-                self.active_tab, animate=False, force=True
-            )
-
     def _put_in_order(self) -> None:
         tabs = [tab for label in self._labels if (tab := self.get_tab(label.id)) is not None]
-        row = self.query_one("#tabs-list")
+        row = inside.row_of(self)
         if [tab for tab in row.children if tab in tabs] != tabs:
             for before, tab in pairwise(tabs):
                 row.move_child(tab, after=before)
@@ -81,7 +72,7 @@ class TabBar(Tabs, can_focus=False):
     def on_resize(self, event: events.Resize) -> None:
         """Give every title the room there now is."""
         changed = self._write_labels()
-        self.call_after_refresh(self._bring_into_sight)
+        self.call_after_refresh(inside.bring_into_sight, self)
         if changed:
             self.call_after_refresh(inside.underline, self)
 

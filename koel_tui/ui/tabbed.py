@@ -16,10 +16,12 @@ from koel_tui.ui.banner import Banner
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
 from koel_tui.ui.desk import Desk, TooManyTabsError
+from koel_tui.ui.file_prompt import FilePrompt
 from koel_tui.ui.hints import key_of
 from koel_tui.ui.memory import Memory
 from koel_tui.ui.open_tabs import OpenTabs
 from koel_tui.ui.pane import Pane
+from koel_tui.ui.reader import Reader
 from koel_tui.ui.startup import Startup
 from koel_tui.ui.status import StatusLine
 from koel_tui.ui.summary import label_of, status_of
@@ -60,7 +62,11 @@ class TabbedApp(inside.QuietApp):
         if low_bandwidth:
             self.spare_the_line()
         slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
-        self._pane = Pane(self._memory.remember, slow or FLUSH_INTERVAL, self._startup)
+        front, beside = (Reader(slow or FLUSH_INTERVAL, id=name) for name in ("messages", "beside"))
+        prompt = FilePrompt(
+            lambda text: self._pane.send(text), self._memory.remember, self._startup
+        )
+        self._pane = Pane(front, beside, prompt)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
         self._banner = Banner()
         self._footer = Footer(show_command_palette=False)
@@ -149,7 +155,7 @@ class TabbedApp(inside.QuietApp):
 
     def action_find_tab(self) -> None:
         """Choose an open tab from a list and go there."""
-        from koel_tui.ui.panels import TabChoice, TabPicker, choices
+        from koel_tui.ui.tab_picker import TabChoice, TabPicker, choices
 
         async def go(choice: TabChoice | None) -> None:
             if choice is not None and self._desk.tabs.activate(choice.conversation):
@@ -171,7 +177,7 @@ class TabbedApp(inside.QuietApp):
         await self._show_active()
 
     def _choose_beside(self) -> None:
-        from koel_tui.ui.panels import BesidePicker, TabChoice, besides
+        from koel_tui.ui.tab_picker import BesidePicker, TabChoice, besides
 
         async def join(choice: TabChoice | None) -> None:
             if choice is None:

@@ -1,7 +1,7 @@
 """The settings of one thread: its name, its role, how it is answered."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -17,12 +17,12 @@ from textual.widgets import Input, Static, TextArea
 
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
+from koel_tui.ui.choices import Named
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.limits import FIELD_CHARACTERS
+from koel_tui.ui.name_panel import NamePanel
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.roles import Role, Roles
-from koel_tui.ui.saved import has_words
-from koel_tui.ui.saving import NamePanel
 from koel_tui.ui.thread_files import with_files
 from koel_tui.ui.thread_form import FIELDS, FieldError, check, settings_of, texts_of
 
@@ -39,35 +39,18 @@ class Filled:
     settings: ThreadSettings
 
 
-@dataclass(frozen=True, slots=True)
-class RoleChoice:
-    """A role in the list."""
-
-    role: Role
-    takeable: bool = True
-
-    @property
-    def title(self) -> str:
-        """Its name."""
-        return self.role.name
-
-    @property
-    def aside(self) -> str:
-        """How it begins."""
-        return safe_line(self.role.text, 40)
-
-    def matches(self, words: Sequence[str]) -> bool:
-        """Say whether its name or text has these words in it."""
-        return has_words(f"{self.role.name} {self.role.text}", words)
-
-
-class RolePicker(Picker[RoleChoice]):
+class RolePicker(Picker[Named[str]]):
     """The user's roles, to take one."""
 
     WORDING = Wording(
         "Roles", "Type to find a role", "No role is kept yet: ctrl+s keeps one", "takes it"
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "dismiss", show=False)]
+
+
+def role_choice(role: Role) -> Named[str]:
+    """Return the line of a role: its name, and how it begins."""
+    return Named(role.text, role.name, safe_line(role.text, 40), role.text)
 
 
 class ThreadPanel(ModalScreen[Filled]):
@@ -152,7 +135,7 @@ class ThreadPanel(ModalScreen[Filled]):
     async def action_choose_role(self) -> None:
         """Take a role of the user's own."""
         roles = await asyncio.to_thread(self._roles.all)
-        await self.app.push_screen(RolePicker([RoleChoice(role) for role in roles]), self._take)
+        await self.app.push_screen(RolePicker([role_choice(role) for role in roles]), self._take)
 
     async def action_keep_role(self) -> None:
         """Keep the role in a file, for other threads."""
@@ -176,9 +159,9 @@ class ThreadPanel(ModalScreen[Filled]):
         same = role == safe_input(self._system)
         return self._system if same else role, {**self._texts, **changed}
 
-    def _take(self, choice: RoleChoice | None) -> None:
+    def _take(self, choice: Named[str] | None) -> None:
         if choice is not None:
-            self._role.text = safe_input(choice.role.text)
+            self._role.text = safe_input(choice.value)
 
     def _kept(self, path: Path | None) -> None:
         if path is not None:

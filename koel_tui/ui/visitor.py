@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from koel_tui.ui.browser import NoBrowserError, browse
+from koel_tui.ui.choices import Named
 from koel_tui.ui.links import Link, RefusedLink, checked, mentions
 
 Decision = Literal["open", "copy"]
@@ -72,16 +73,13 @@ class Visitor:
 
     def choose(self, answer: str) -> None:
         """Let the user choose one of the links of an answer."""
-        from koel_tui.ui.panels import LinkChoice, LinkPicker
+        from koel_tui.ui.link_picker import LinkPicker, choice_of
 
-        def take(choice: LinkChoice | None) -> None:
+        def take(choice: Named[str] | None) -> None:
             if choice is not None:
-                self.ask(choice.href)
+                self.ask(choice.value)
 
-        found = [
-            LinkChoice(mention.words or mention.href, *_aside(mention.href))
-            for mention in mentions(answer)
-        ]
+        found = [choice_of(mention) for mention in mentions(answer)]
         if found:
             self._app.push_screen(LinkPicker(found), take)
         else:
@@ -108,11 +106,3 @@ class Visitor:
             await browse(url, os.environ)
         except NoBrowserError as error:
             self._tell(str(error))
-
-
-def _aside(href: str) -> tuple[str, str, bool]:
-    """Return what is said of an address beside its words, the address, and if it is opened."""
-    try:
-        return checked(href).host, href, True
-    except RefusedLink as refused:
-        return f"not opened: {refused}", href, False

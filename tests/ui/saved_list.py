@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient
@@ -68,12 +68,3 @@ def listed(window: Window) -> list[str]:
 
 async def lists(window: Window, *titles: str) -> None:
     await window.until(lambda: listed(window) == list(titles), f"{titles} listed")
-
-
-async def told(window: Window, text: str) -> None:
-    """Wait until a toast says this."""
-
-    def toasts() -> list[str]:
-        return [str(toast.render()) for toast in window.app.screen.query("Toast").results(Static)]
-
-    await window.until(lambda: any(text in toast for toast in toasts()), text)

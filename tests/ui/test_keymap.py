@@ -7,14 +7,17 @@ from textual.screen import Screen
 
 from koel_tui.settings import SettingsError
 from koel_tui.ui import inside
+from koel_tui.ui.code_picker import CodePicker
 from koel_tui.ui.help import Help
 from koel_tui.ui.info_panel import InfoPanel
 from koel_tui.ui.keymap import PANEL_KEYS, key_name, keymap_of
 from koel_tui.ui.keys import KEYS, LEAVING, PROMPT_KEYS
 from koel_tui.ui.library import Library
-from koel_tui.ui.panels import BesidePicker, LinkPicker, QueuePicker, TabPicker
+from koel_tui.ui.link_picker import LinkPicker
+from koel_tui.ui.name_panel import NamePanel
 from koel_tui.ui.picker import Picker
-from koel_tui.ui.saving import CodePicker, NamePanel
+from koel_tui.ui.queue_picker import QueuePicker
+from koel_tui.ui.tab_picker import BesidePicker, TabPicker
 from koel_tui.ui.thread_panel import ThreadPanel
 from tests.tally import Tally
 from tests.ui.test_prompt import keys_of

@@ -10,7 +10,7 @@ from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.storage.search import ThreadIndex
 from koel_tui.ui.backend import Backend
 from tests.storage.helpers import encrypted
-from tests.ui.saved_list import library, lighthouse, listed, lists, on, storage, titled, told
+from tests.ui.saved_list import library, lighthouse, listed, lists, on, storage, titled
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.test_untrusted import ESC, MARKUP, assert_no_foreign_escape
 from tests.ui.window import messages, opened
@@ -129,7 +129,7 @@ async def test_a_search_that_fails_says_why(storage: JsonFileStorage, tmp_path: 
         await library(window)
         await window.type("trees")
         await window.sees("Only titles were searched.")
-        await told(window, "Check the path and its permissions.")
+        await window.tells("Check the path and its permissions.")
         assert listed(window) == ["Trees"]
 
 
@@ -165,7 +165,7 @@ async def test_damaged_and_locked_threads_are_listed_as_such(
         await window.sees("damaged: ")
         await window.sees("open elsewhere · 2 messages")
         await window.press("ctrl+d")
-        await told(window, "is open in another koel-chat")
+        await window.tells("is open in another koel-chat")
         await window.press("down", "down", "enter")  # round past the damaged one
         await window.until(lambda: "Held says 0" in window.shown)
         assert "open in another" in window.app._desk.active.read_only

@@ -14,7 +14,7 @@ from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
 from koel_tui.ui import thread_actions
 from koel_tui.ui.backend import Backend
-from tests.ui.saved_list import library, listed, lists, on, storage, titled, told
+from tests.ui.saved_list import library, listed, lists, on, storage, titled
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened
 
@@ -86,7 +86,7 @@ async def test_a_thread_open_in_a_tab_is_not_deleted_and_a_closed_one_not_reopen
         await window.has_tabs("1 Two")
         await library(window)
         await window.press("ctrl+d")
-        await told(window, "Close that tab first")
+        await window.tells("Close that tab first")
         assert listed(window) == ["Two", "One"]
         await window.press("escape", "alt+w")
         await window.has_tabs("1 New thread")
@@ -168,7 +168,7 @@ async def test_a_list_that_is_left_leaves_no_tab_with_another_title() -> None:
             await window.until(lambda: len(window.app.screen_stack) == 1)
             storage.go.set()
             await window.has_tabs("1 Birds")
-        await told(window, "The disk is full.")
+        await window.tells("The disk is full.")
 
 
 async def test_the_window_ends_when_what_was_begun_is_done() -> None:
@@ -196,7 +196,7 @@ async def test_a_thread_that_another_program_deleted_is_not_made_anew(
         await window.sees("enter saves")
         await window.type("x")
         await window.press("enter")
-        await told(window, "It cannot be read any more.")
+        await window.tells("It cannot be read any more.")
     assert await storage.summaries() == []
 
 
@@ -210,7 +210,7 @@ async def test_only_its_own_tab_keeps_a_thread_from_being_deleted(
         saving = asyncio.create_task(asyncio.sleep(60))
         window.app._desk._closing["Two"] = saving
         await window.press("ctrl+d")
-        await told(window, "is still being saved")
+        await window.tells("is still being saved")
         await window.press("down", "ctrl+d")
         await lists(window, "Two")
         saving.cancel()

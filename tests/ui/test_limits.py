@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
@@ -15,7 +15,7 @@ from koel_tui.ui.memory import Memory
 from koel_tui.ui.open_tabs import MOST_TABS, OpenTab, OpenTabs, decode
 from koel_tui.ui.pastes import Draft
 from koel_tui.ui.tabs_file import TabsFile
-from tests.ui.window import Window, opened
+from tests.ui.window import opened
 
 
 @pytest.fixture
@@ -24,14 +24,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MESSAGE_CHARACTERS", 5000)
     monkeypatch.setattr(limits, "FIELD_CHARACTERS", 100)
     monkeypatch.setattr(limits, "QUEUED", 3)
-
-
-def toasts(window: Window) -> list[str]:
-    return [str(toast.render()) for toast in window.app.screen.query("Toast").results(Static)]
-
-
-async def told(window: Window, text: str) -> None:
-    await window.until(lambda: any(text in toast for toast in toasts(window)), text)
 
 
 @pytest.mark.usefixtures("small")
@@ -53,13 +45,13 @@ async def test_a_paste_that_is_too_long_is_not_pasted_and_said() -> None:
     async with opened(size=(120, 24)) as window:
         await window.type("before ")
         await window.type("x" * 5001)
-        await told(window, "What was pasted has 5,001 characters, and 5,000 is the most.")
+        await window.tells("What was pasted has 5,001 characters, and 5,000 is the most.")
         await window.type("after")
         await window.prompts("before after")
         await window.press("ctrl+o")
         await window.sees("esc leaves")
         await window.type("y" * 101)
-        await told(window, "What was pasted has 101 characters, and 100 is the most.")
+        await window.tells("What was pasted has 101 characters, and 100 is the most.")
         assert window.app.screen.query_one(Input).value == ""
 
 
@@ -72,7 +64,7 @@ async def test_a_full_queue_takes_no_more_and_gives_back() -> None:
             await window.press("enter")
         await window.reads("3 messages wait here already.")
         await window.prompts("waits 3")
-        assert window.app._desk.active.queue == ["waits 0", "waits 1", "waits 2"]
+        assert list(window.app._desk.active.queue) == ["waits 0", "waits 1", "waits 2"]
         turn.finish()
         await window.until(lambda: len(window.agent.turns) == 2)
 
@@ -90,7 +82,7 @@ async def test_only_so_many_tabs_are_open(monkeypatch: pytest.MonkeyPatch) -> No
         await window.has_tabs("1 1", "2 2", "3 New thread")
         await window.type("a draft")
         await window.press("ctrl+n")
-        await told(window, "3 tabs are open, which is the most. Close one first.")
+        await window.tells("3 tabs are open, which is the most. Close one first.")
         for key, panel in (("alt+s", "Side by side"), ("ctrl+o", "Saved threads")):
             window.app.clear_notifications()
             await window.press(key)
@@ -99,7 +91,7 @@ async def test_only_so_many_tabs_are_open(monkeypatch: pytest.MonkeyPatch) -> No
                 await window.type("said c")
                 await window.misses("said a")
             await window.press("enter")
-            await told(window, "3 tabs are open")
+            await window.tells("3 tabs are open")
             await window.until(lambda: len(window.app.screen_stack) == 1)
         await window.prompts("a draft")
         assert len(window.tabs) == 3
@@ -115,7 +107,7 @@ async def test_a_closed_tab_stays_to_be_reopened_while_there_is_no_room(
         monkeypatch.setattr(desk, "TABS", 1)
         await window.type("other")
         await window.press("alt+shift+w")
-        await told(window, "1 tabs are open")
+        await window.tells("1 tabs are open")
         monkeypatch.setattr(desk, "TABS", 2)
         await window.press("alt+shift+w")
         await window.prompts("kept")
@@ -125,9 +117,9 @@ async def test_of_very_many_notices_the_newest_are_shown() -> None:
     async with opened(size=(120, 40)) as window:
         for number in range(50):
             window.app._tell(f"notice {number}")
-        await told(window, "notice 49")
-        await window.until(lambda: len(toasts(window)) == limits.TOLD)
-        assert "notice 44" in toasts(window)[0]
+        await window.tells("notice 49")
+        await window.until(lambda: len(window.toasts) == limits.TOLD)
+        assert "notice 44" in window.toasts[0]
 
 
 def test_a_list_of_tabs_that_is_too_long_is_put_aside(tmp_path: Path) -> None:

@@ -183,13 +183,6 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canary]:
     yield Canary(tmp_path)
 
 
-async def answered(window: Window, text: str) -> None:
-    turn = await window.ask("links")
-    turn.write(text)
-    turn.finish()
-    await window.until(lambda: "saved" in window.status)
-
-
 async def click(window: Window, words: str) -> None:
     await window.sees(words)
     row = next(n for n, line in enumerate(window.lines) if words in line)
@@ -200,7 +193,7 @@ async def test_input_b8_a_clicked_link_is_opened_when_confirmed_and_only_then(
     canary: Canary, tally: Tally
 ) -> None:
     async with opened() as window:
-        await answered(window, "[docs](https://trusted.example@evil.example/a%20b?u=a%26b)")
+        await window.answered("links", "[docs](https://trusted.example@evil.example/a%20b?u=a%26b)")
         await click(window, "docs")
         await window.sees("It leads to evil.example")
         await window.sees("https://trusted.example@evil.example/a%20b?u=a%26b")
@@ -220,7 +213,7 @@ async def test_a_link_is_chosen_with_keys_and_may_be_copied(canary: Canary) -> N
     async with opened() as window:
         await window.press("alt+l")
         await window.sees("There is no link in the last answer.")
-        await answered(window, "[one](https://one.example/) [two](https://two.example/x)")
+        await window.answered("links", "[one](https://one.example/) [two](https://two.example/x)")
         await window.press("alt+l")
         await window.sees("two.example")
         await window.press("down", "enter")
@@ -235,7 +228,7 @@ async def test_input_b8_refused_links_are_listed_with_the_reason_and_not_to_be_t
     canary: Canary, tally: Tally
 ) -> None:
     async with opened(size=(120, 30)) as window:
-        await answered(window, "[bad](%66ile:///etc/passwd) [good](https://good.example/)")
+        await window.answered("links", "[bad](%66ile:///etc/passwd) [good](https://good.example/)")
         await window.press("alt+l")
         await window.sees("not opened: only http and https are opened")
         await window.press("enter")
@@ -264,7 +257,7 @@ async def test_input_b8_no_refused_address_ever_reaches_the_browser(
 async def test_a_browser_that_fails_is_told(canary: Canary) -> None:
     canary.end_with(3)
     async with opened() as window:
-        await answered(window, "[docs](https://example.org)")
+        await window.answered("links", "[docs](https://example.org)")
         await click(window, "docs")
         await window.sees("Open this link?")
         await window.press("enter")
@@ -274,7 +267,7 @@ async def test_a_browser_that_fails_is_told(canary: Canary) -> None:
 async def test_the_longest_address_is_shown_whole(canary: Canary) -> None:
     host = ".".join(["longer-than-a-line"] * 8) + ".example"
     async with opened(size=(60, 15)) as window:
-        await answered(window, f"[docs](https://{'u' * 900}@{host}/path)")
+        await window.answered("links", f"[docs](https://{'u' * 900}@{host}/path)")
         await window.press("alt+l")
         await window.sees("docs")
         await window.press("enter")

@@ -16,6 +16,7 @@ from koel_tui.protocol import Message
 from koel_tui.storage.search import Hit
 from koel_tui.text import safe_line
 from koel_tui.ui import picker
+from koel_tui.ui.choices import Named
 from koel_tui.ui.edge import Edge
 from koel_tui.ui.entries import Entry, Row
 from koel_tui.ui.fetching import Progress
@@ -23,10 +24,10 @@ from koel_tui.ui.file_picker import FilePicker
 from koel_tui.ui.fold import FoldView
 from koel_tui.ui.hits import TextHit, excerpt, option_of
 from koel_tui.ui.info import Info, info_text
-from koel_tui.ui.links import checked
+from koel_tui.ui.link_picker import choice_of
+from koel_tui.ui.links import Mention, checked
 from koel_tui.ui.model_choices import ModelChoice
 from koel_tui.ui.model_panel import news_of
-from koel_tui.ui.panels import LinkChoice, QueuedChoice
 from koel_tui.ui.preview import preview
 from koel_tui.ui.question import Question
 from koel_tui.ui.roles import Role
@@ -34,7 +35,7 @@ from koel_tui.ui.saved import SavedThread
 from koel_tui.ui.settings_list import Setting
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label, TabBar
-from koel_tui.ui.thread_panel import RoleChoice
+from koel_tui.ui.thread_panel import role_choice
 from koel_tui.ui.visitor import LinkDialog
 from tests.tally import Tally
 
@@ -69,10 +70,10 @@ SINKS: dict[str, Callable[[str], Content]] = {
     "list of threads": lambda text: listed(text, SavedThread("t", "", mark=text).aside),
     "damaged thread": lambda text: listed(text, SavedThread("t", "", damage=text).brief),
     "list of models": lambda text: listed(ModelChoice(text).title, text),
-    "list of roles": lambda text: listed(text, RoleChoice(Role(text, text)).aside),
+    "list of roles": lambda text: listed(text, role_choice(Role(text, text)).aside),
     "list of settings": lambda text: listed(setting(text).title, setting(text).aside),
-    "list of links": lambda text: listed(LinkChoice(text, text, text).title, text),
-    "queue": lambda text: listed(QueuedChoice(text).title, ""),
+    "list of links": lambda text: listed(choice_of(Mention(text, text)).title, text),
+    "queue": lambda text: listed(Named(text, text).title, ""),
     "hit in the list": lambda text: prompt_of(TextHit(SavedThread("t", text), hit(text))),
     "excerpt": lambda text: excerpt(hit(f"a{text}"), WIDE),
     "preview": lambda text: preview([Message("m", "user", text), Message("n", "user", text)]),

@@ -15,14 +15,7 @@ from koel_tui.ui.backend import Backend
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.sinks import SIZE, Harmless
 from tests.ui.test_attachments import types
-from tests.ui.window import Window, opened
-
-
-async def answered(window: Window, question: str, answer: str) -> None:
-    turn = await window.ask(question)
-    turn.write(answer)
-    turn.finish()
-    await window.until(lambda: "saved" in window.status)
+from tests.ui.window import opened
 
 
 def name_of(text: str) -> str:
@@ -146,7 +139,7 @@ async def test_input_b6_files_that_are_attached_are_harmless(
 
 async def test_input_b6_branches_and_summaries_are_harmless(worst: str, harmless: Harmless) -> None:
     async with opened(size=SIZE) as window:
-        await answered(window, f"ask {worst}", f"one {worst}")
+        await window.answered(f"ask {worst}", f"one {worst}")
         await window.press("ctrl+r")
         await window.until(lambda: len(window.agent.turns) == 2)
         window.agent.turns[1].write(f"two {worst}")
@@ -179,7 +172,7 @@ async def test_input_b6_code_queues_and_commands_are_harmless(
     line = worst.replace("\n", "")
     async with opened(size=SIZE) as window:
         code = f"```\nfirst {line}\n```\n\n```\nsecond {line}\n```"
-        await answered(window, f"ask {line}", code)
+        await window.answered(f"ask {line}", code)
         await window.press("alt+shift+b")
         await window.sees("Code blocks")
         await window.sees("1 first")

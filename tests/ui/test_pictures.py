@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
+from textual.widgets import Input, TextArea
 
 from koel_tui.ui.app import KoelApp
 from tests.ui.scenes import SCENES, UNLOADED, stage
@@ -31,6 +32,13 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists show the time of the place."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def no_blinking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cursor that blinks is there or not, as chance has it."""
+    for field in (Input, TextArea):
+        monkeypatch.setattr(field.cursor_blink, "_default", False)
 
 
 async def taken(window: Window) -> str:
@@ -75,7 +83,6 @@ async def compare(
     app = KoelApp(assembly(agent, await stage(name, tmp_path)), home=tmp_path, theme=theme)
     async with app.run_test(size=SIZES[size], notifications=True) as pilot:
         window = Window(pilot, app, agent)
-        window.prompt.cursor_blink = False
         if name not in UNLOADED:
             await window.connected()
         await SCENES[name](window)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from koel_tui.ui.code import Code
+from koel_tui.ui.code_picker import CodePicker
+from koel_tui.ui.name_panel import NamePanel
 from koel_tui.ui.new_file import name_for, write_new
-from koel_tui.ui.saving import CodePicker, NamePanel
 from tests.ui.window import Window, opened
 
 TWO = "One:\n```python\nprint(1)\n```\ntwo:\n```\nls\nps\n```\n"
@@ -20,13 +21,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-async def answered(window: Window, answer: str, question: str = "Code?") -> None:
-    turn = await window.ask(question)
-    turn.write(answer)
-    turn.finish()
-    await window.until(lambda: not window.app._desk.active.busy)
-
-
 async def naming(window: Window) -> NamePanel:
     await window.until(lambda: isinstance(window.app.screen, NamePanel))
     await window.sees("enter saves")
@@ -35,7 +29,7 @@ async def naming(window: Window) -> NamePanel:
 
 
 async def saving(window: Window, answer: str) -> None:
-    await answered(window, answer)
+    await window.answered("Code?", answer)
     await window.press("alt+shift+b")
     await naming(window)
 
@@ -92,7 +86,7 @@ async def test_one_of_several_blocks_is_chosen_and_saved(here: Path) -> None:
     async with opened(size=(100, 24)) as window:
         await window.press("alt+shift+b")
         await window.sees("no code block in the last answer")
-        await answered(window, TWO)
+        await window.answered("Code?", TWO)
         await window.press("alt+shift+b")
         await window.until(lambda: isinstance(window.app.screen, CodePicker))
         await window.sees("1 print(1)")

@@ -8,7 +8,7 @@ from time import monotonic
 
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Tab
+from textual.widgets import Static, Tab
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient, keep_usage
@@ -77,6 +77,13 @@ class Window:
         await self.until(lambda: len(self.agent.turns) > before, "a run")
         return self.agent.turns[before]
 
+    async def answered(self, question: str, answer: str) -> None:
+        """Send a question, have it answered, and wait until both are saved."""
+        turn = await self.ask(question)
+        turn.write(answer)
+        turn.finish()
+        await self.until(lambda: "saved" in self.status)
+
     async def prompts(self, text: str) -> None:
         """Wait until `text` stands in the prompt."""
         await self.until(lambda: self.prompt.text == text, f"{text!r} in the prompt")
@@ -118,6 +125,15 @@ class Window:
     async def has_tabs(self, *labels: str) -> None:
         """Wait until the tabs say this."""
         await self.until(lambda: self.tabs == list(labels), f"tabs {labels}")
+
+    @property
+    def toasts(self) -> list[str]:
+        """What the notices on the screen say."""
+        return [str(toast.render()) for toast in self.app.screen.query("Toast").results(Static)]
+
+    async def tells(self, text: str) -> None:
+        """Wait until a notice says `text`, over however many lines."""
+        await self.until(lambda: any(text in toast for toast in self.toasts), f"a notice: {text}")
 
     @property
     def prompt(self) -> Prompt:

@@ -10,9 +10,10 @@ from koel_tui.ui.inside.keys import (
     rebind,
     teach_alt_keys,
 )
-from koel_tui.ui.inside.layout import Settled, follows_end, lay_out, underline, unlaid_list
+from koel_tui.ui.inside.layout import Settled, draw_tables, follows_end, lay_out, unlaid_list
 from koel_tui.ui.inside.lines import SentLines
 from koel_tui.ui.inside.quiet import QuietApp, forget_gone
+from koel_tui.ui.inside.tabs import bring_into_sight, row_of, underline
 from koel_tui.ui.inside.terminal import (
     handed_over,
     outlive_terminal,
@@ -28,7 +29,9 @@ __all__ = [
     "Settled",
     "begins_others",
     "bindings_of",
+    "bring_into_sight",
     "character_of",
+    "draw_tables",
     "follows_end",
     "forget_gone",
     "handed_over",
@@ -38,6 +41,7 @@ __all__ = [
     "outlive_terminal",
     "rebind",
     "remember_copied",
+    "row_of",
     "take_any_bytes",
     "teach_alt_keys",
     "terminal_gone",

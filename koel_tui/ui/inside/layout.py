@@ -4,13 +4,13 @@ from contextlib import AbstractContextManager, suppress
 
 from textual.geometry import Size
 from textual.widget import Widget
-from textual.widgets import Tabs
+from textual.widgets import Markdown
 from textual.widgets._markdown import MarkdownTable
 
 
 def follows_end(widget: Widget) -> bool:
     """Say whether an anchored widget is at its end and stays there when it grows."""
-    return widget._anchored and not widget._anchor_released
+    return widget.is_anchored and not widget._anchor_released
 
 
 def lay_out(widget: Widget) -> None:
@@ -44,13 +44,11 @@ _size_updated = Widget._size_updated
 Widget._size_updated = _size_updated_once  # type: ignore[assignment, method-assign]  # for all
 
 
-def underline(tabs: Tabs) -> None:
-    """Draw the line below the active tab anew.
-
-    Textual does so when a label changes, and now and then before the tab has its new width.
-    """
-    lay_out(tabs)
-    tabs._highlight_active(animate=False)
+def draw_tables(body: Markdown) -> None:
+    """Draw the lines of tables anew: of one that grew, Textual may still show those of before."""
+    for table in body.query(MarkdownTable):
+        for content in table.children:
+            content.refresh(layout=True)
 
 
 def unlaid_list() -> AbstractContextManager[None]:

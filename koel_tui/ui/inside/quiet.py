@@ -122,7 +122,7 @@ class QuietApp(App[int]):
         self._return_code = self._return_code or code
 
     def _handle_exception(self, error: Exception) -> None:
-        closes = self._exit or (self._dom_ready and not self._running)
+        closes = self._exit or (self._dom_ready and not self.is_running)
         where = active_message_pump.get(None)
         if closes or (isinstance(where, Widget) and where._pruning):
             # What goes on while the window or a panel closes finds widgets gone: a panel left

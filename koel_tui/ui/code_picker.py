@@ -1,0 +1,53 @@
+"""The code blocks of an answer, to save one to a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+
+from koel_tui.ui.choices import Named
+from koel_tui.ui.code import NO_CODE, Code, code_blocks
+from koel_tui.ui.keys import leaving
+from koel_tui.ui.name_panel import NamePanel
+from koel_tui.ui.new_file import name_for
+from koel_tui.ui.picker import Picker, Wording
+
+
+class CodePicker(Picker[Named[int]]):
+    """The code blocks of an answer, to save one. Returns its number, counted from 1."""
+
+    WORDING = Wording("Code blocks", "Type to find a block", "There is no code block", "saves")
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("save.code")]
+
+
+def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None]) -> None:
+    """Let the user choose a code block of an answer, where there are several, and save it."""
+    blocks = dict(enumerate(code_blocks(answer), 1))
+
+    def name(number: int) -> None:
+        block = blocks[number]
+
+        def done(path: Path | None) -> None:
+            if path is not None:
+                tell(f"Saved code block {number} of {len(blocks)} in {path}")
+
+        app.push_screen(NamePanel(name_for(block, title, number), block.text), done)
+
+    def take(choice: Named[int] | None) -> None:
+        if choice is not None:
+            name(choice.value)
+
+    if not blocks:
+        tell(NO_CODE)
+    elif len(blocks) == 1:
+        name(1)
+    else:
+        app.push_screen(CodePicker([_choice(*each) for each in blocks.items()]), take)
+
+
+def _choice(number: int, block: Code) -> Named[int]:
+    """Return the line of a block: its number and first line, its language and size."""
+    title = f"{number} {block.text.strip().partition(chr(10))[0]}"
+    return Named(number, title, block.words, f"{block.language} {block.text}")

@@ -1,0 +1,44 @@
+"""A panel with one field, left when what is written there can be taken."""
+
+from collections.abc import Iterable
+from typing import ClassVar, Generic, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from koel_tui.text import safe_line
+
+Answer = TypeVar("Answer")
+
+
+class FieldPanel(ModalScreen[Answer], Generic[Answer]):
+    """Asks until there is an answer. Returns it, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave")]
+
+    def __init__(self, heading: str, does: str, field: Input) -> None:
+        """Make the panel; `does` says what enter does."""
+        super().__init__()
+        self._heading = heading
+        self._does = does
+        self._field = field
+        self._problem = Static(id="problem")
+
+    def compose(self) -> ComposeResult:
+        """Yield the panel and what is in it."""
+        with Vertical(id="panel") as panel:
+            panel.border_title = self._heading
+            panel.border_subtitle = f"enter {self._does} · esc leaves"
+            yield from self.parts()
+
+    def parts(self) -> Iterable[Widget]:
+        """Return the field, and what is wrong with what is written."""
+        return self._field, self._problem
+
+    def _tell(self, problem: str) -> None:
+        self._problem.update(Content.styled(safe_line(problem, 400), "$text-error"))

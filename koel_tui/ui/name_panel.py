@@ -1,0 +1,51 @@
+"""Asking for the name of a file, and writing it."""
+
+import asyncio
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.widgets import Input
+
+from koel_tui.ui.field_panel import FieldPanel
+from koel_tui.ui.keys import leaving
+from koel_tui.ui.new_file import write_new
+
+
+class NamePanel(FieldPanel[Path]):
+    """Asks for the name of a file until it is written. Returns its path, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("save.code")]
+
+    def __init__(self, name: str, text: str, directory: Path | None = None) -> None:
+        """Make the panel; `name` is proposed, `text` is what is written.
+
+        It goes to the `directory`, the one the program was started in unless given.
+        """
+        field = Input(name, placeholder="Name of the file", id="name", compact=True)
+        super().__init__("Save as", "saves", field)
+        self._text = text
+        self._directory = directory or Path()
+
+    @on(Input.Submitted)
+    async def _save(self) -> None:
+        name = self._field.value.strip()
+        if not name:
+            self._tell("Type the name of a file.")
+            return
+        try:
+            path = self._path(name)
+            await asyncio.to_thread(write_new, path, self._text)
+        except FileExistsError:
+            self._tell(f"{name} is there already. Type another name.")
+        # A name with a zero byte is the second, one of an unknown user's home the third.
+        except (OSError, ValueError, RuntimeError) as error:
+            why = getattr(error, "strerror", None) or error
+            self._tell(f"{name} cannot be written: {why}. Type another name.")
+        else:
+            if self.is_current:
+                self.dismiss(path)
+
+    def _path(self, name: str) -> Path:
+        return (self._directory / Path(name).expanduser()).absolute()

@@ -1,0 +1,36 @@
+"""What waits to be sent, to choose from."""
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from koel_tui.ui.choices import Named
+from koel_tui.ui.conversation import Conversation
+from koel_tui.ui.keys import leaving
+from koel_tui.ui.picker import Picker, Wording
+
+
+class QueuePicker(Picker[Named[str]]):
+    """What waits to be sent in a tab, to edit or to drop it."""
+
+    WORDING = Wording(
+        "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        leaving("queue"),
+        Binding("delete,ctrl+d", "drop", show=False, priority=True),
+    ]
+
+    def __init__(self, conversation: Conversation) -> None:
+        super().__init__(_waiting(conversation))
+        self._conversation = conversation
+
+    def action_drop(self) -> None:
+        """Take the highlighted text out of the queue for good."""
+        if (choice := self.highlighted) is not None:
+            self._conversation.take_back(choice.value)
+            self.offer(_waiting(self._conversation))
+
+
+def _waiting(conversation: Conversation) -> list[Named[str]]:
+    return [Named(text, text) for text in conversation.queue]
