@@ -99,10 +99,7 @@ def read_key_file(directory: Path) -> WrappedKey | None:
             stage=wire["stage"],
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedKeyFileError(
-            f"The key file {path} is damaged ({error}). Bring back a copy of it; without it no "
-            "thread in this directory can be read."
-        ) from error
+        raise useless_key_file(directory, f"damaged ({error})") from error
 
 
 def write_key_file(directory: Path, key: WrappedKey) -> None:
@@ -156,6 +153,14 @@ def key_lock(directory: Path) -> Iterator[None]:
         raise StorageError(
             f"The keys in {directory} are in use by another koel-chat. Wait until it is done."
         ) from error
+
+
+def useless_key_file(directory: Path, what: str) -> DamagedKeyFileError:
+    """Return the error for a key file that is `what`: missing, or damaged in some way."""
+    return DamagedKeyFileError(
+        f"The key file {directory / KEY_FILE} is {what}. Bring back a copy of it; without it no "
+        "thread in this directory can be read."
+    )
 
 
 def _check(wire: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from koel_tui.session import (
     UnknownMessageError,
 )
 from koel_tui.storage import MemoryStorage
-from tests.session.helpers import ScriptedAgent, begin, content, end, finish, say, start
+from tests.session.helpers import ScriptedAgent, begin, content, end, finish, said, say, start
 
 TALK = ChatState(
     messages=(
@@ -25,10 +25,6 @@ TALK = ChatState(
         Message("a2", "assistant", "Elm."),
     )
 )
-
-
-def said(state: ChatState) -> list[tuple[str, str]]:
-    return [(message.role, message.content) for message in state.messages]
 
 
 def talk(agent: ScriptedAgent, storage: MemoryStorage | None = None) -> ChatSession:

@@ -20,12 +20,9 @@ from tests.session.helpers import (
     collected,
     eventually,
     other_tasks,
+    said,
     say,
 )
-
-
-def _said(state: ChatState) -> list[tuple[str, str]]:
-    return [(message.role, message.content) for message in state.messages]
 
 
 async def test_session_case_26_persist_load_and_go_on_with_equal_states() -> None:
@@ -76,7 +73,7 @@ async def test_a_cleared_thread_can_be_used_again() -> None:
     await session.send("two")
     loaded = await storage.load("t")
     assert loaded is not None
-    assert _said(loaded) == [("user", "two"), ("assistant", "ok")]
+    assert said(loaded) == [("user", "two"), ("assistant", "ok")]
 
 
 async def test_clear_that_cannot_delete_says_so_and_is_empty_all_the_same() -> None:
