@@ -255,11 +255,8 @@ def test_times_do_not_depend_on_the_zone_of_the_computer(monkeypatch: pytest.Mon
         moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         assert decode_time("2026-01-02T03:04:05") == moment
         assert decode_time("2026-01-02T05:04:05+02:00").tzinfo is UTC
-        assert (
-            encode_time(moment.astimezone(timezone(timedelta(hours=2))))
-            == "2026-01-02T03:04:05.000Z"
-        )
-        assert encode_time(moment.replace(tzinfo=UTC).astimezone()) == "2026-01-02T03:04:05.000Z"
+        for elsewhere in (moment.astimezone(), moment.astimezone(timezone(timedelta(hours=2)))):
+            assert encode_time(elsewhere) == "2026-01-02T03:04:05.000Z"
     finally:
         monkeypatch.undo()
         time.tzset()
