@@ -282,6 +282,7 @@ def test_an_encoder_does_not_encode_a_message_twice(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(codec, "_message", counting)
     first, second, other = (Message(name, "user", name) for name in "abc")
     encoder = StateEncoder()
-    for messages in [(first,), (first, second), (first, other)]:
+    both = (first, second)
+    for messages in [(first,), both, (*both, other), (*both, other), (first, other)]:
         encoder.encode(ChatState(messages=messages))
-    assert encoded == ["a", "b", "c"]
+    assert encoded == ["a", "b", "c", "c"]

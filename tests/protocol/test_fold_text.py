@@ -191,6 +191,31 @@ def test_encrypted_reasoning_without_text_belongs_to_the_message_that_follows() 
     ]
 
 
+@pytest.mark.parametrize(
+    ("events", "entity_id"),
+    [
+        ((start(), start("a2")), "a2"),
+        ((start(), *thought("Hm.")[:3]), "r1"),
+        ((*text("x", "a0"), *thought("Hm."), *text("Yes.")), "r1"),
+        ((*thought("Hm."), *text("Yes."), *text("x", "a2")), "a1"),
+    ],
+)
+def test_an_encrypted_value_of_what_is_known_adds_nothing_to_be_written(
+    events: tuple[core.BaseEvent, ...], entity_id: str
+) -> None:
+    state = fold_all(*events)
+    after = fold(state, encrypted(entity_id, "QQ=="))
+    assert after == replace(state, reasoning_echo={entity_id: b"A"})
+
+
+@pytest.mark.parametrize("events", [(start(),), thought("Hm."), (*thought("Hm."), *text("Yes."))])
+def test_encrypted_reasoning_is_complete_as_it_comes(events: tuple[core.BaseEvent, ...]) -> None:
+    state = fold_all(*events, encrypted("r9", "QQ=="))
+    (thoughts,) = (each.thoughts for each in state.open_messages if each.key is None)
+    assert (thoughts[-1].id, thoughts[-1].is_open) == ("r9", False)
+    assert fold(state, more("x", "r9")) is state
+
+
 def test_an_encrypted_value_of_a_call_is_no_reasoning() -> None:
     state = fold_all(encrypted("tc9", "QQ==", "tool-call"), *text("x"))
     assert state.messages[0].reasoning_ids == ()

@@ -107,6 +107,20 @@ def test_results_stand_in_the_order_of_their_calls() -> None:
     assert [message.id for message in state.messages] == ["a1", "r-tc1", "r-tc2", "r-tc3", "a2"]
 
 
+def test_results_stand_in_the_order_of_their_calls_while_these_are_made() -> None:
+    state = fold_all(start(), *call("tc1"), *call("tc2"), result("tc2"), result("tc1"))
+    assert [message.id for message in state.messages] == ["r-tc1", "r-tc2"]
+    assert [message.id for message in fold(state, end()).messages] == ["a1", "r-tc1", "r-tc2"]
+
+
+@pytest.mark.parametrize("of", [None, "nobody"])
+def test_a_result_stands_behind_results_of_calls_nobody_made(of: str | None) -> None:
+    made = fold_all(*call("tc1"))
+    stray = Message("stray", "tool", "?", tool_call_id=of)
+    state = fold(replace(made, messages=(*made.messages, stray)), result("tc1"))
+    assert [message.id for message in state.messages] == ["a1", "stray", "r-tc1"]
+
+
 def test_calls_of_two_messages_are_answered_behind_each() -> None:
     state = fold_all(*call("tc1", None), *call("tc2", None), result("tc2"), result("tc1"))
     assert [message.id for message in state.messages] == ["tc1", "r-tc1", "tc2", "r-tc2"]
