@@ -18,7 +18,7 @@ from koel_tui.session.run_input import new_id
 from koel_tui.session.tools import ToolHandler, result_of
 
 MOST_ROUNDS = 8
-"""Rounds in which a model may call tools before it must answer."""
+"""Rounds in which a model may call tools before it must answer: small models go round for ever."""
 
 TOOLS_STEP = "tools"
 """Name of the step in which tools are executed."""

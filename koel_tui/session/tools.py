@@ -17,7 +17,11 @@ from koel_tui.text import repair
 
 @dataclass(frozen=True, slots=True)
 class ToolHandler:
-    """A tool and the function behind it; made by `tool_handler`."""
+    """A tool and the function behind it; made by `tool_handler`.
+
+    `tool` is what the agent is told. `call` takes the arguments by name, decoded JSON; what it
+    returns is sent to the model as text or as JSON, and what it raises as an error in words.
+    """
 
     tool: Tool
     call: Callable[[Mapping[str, Any]], Awaitable[Any]]

@@ -14,7 +14,8 @@ from koel_tui.storage.migration import MIGRATIONS, Migrations
 class JsonFileStorage(FileStorage):
     """Keeps each thread in a JSON file of its own, in clear; in the user's directory by default.
 
-    Where the threads are encrypted its calls raise `EncryptedThreadsError`.
+    `clock` gives the UTC times of threads, `migrations` are for what older versions saved. Where
+    the threads are encrypted its calls raise `EncryptedThreadsError`.
     """
 
     def __init__(

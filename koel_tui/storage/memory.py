@@ -22,7 +22,10 @@ _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryStorage:
-    """Keeps threads in memory, in the wire shape, so that nothing is shared with its users."""
+    """Keeps threads in memory, in the wire shape, so that nothing is shared with its users.
+
+    `clock` gives the UTC times of threads. Calls raise what those of `SessionStorage` do.
+    """
 
     def __init__(self, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._clock = clock

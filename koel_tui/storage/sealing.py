@@ -24,14 +24,13 @@ from koel_tui.storage.key_file import (
     wrap,
     write_key_file,
 )
-from koel_tui.storage.keys import KeySource, needing_packages
+from koel_tui.storage.keys import NONCE_BYTES, KeySource, needing_packages
 from koel_tui.storage.naming import ASIDE, KEY_FILE, is_thread
 from koel_tui.storage.quarantine import Signature, signature_of
 
 SEALED_SUFFIX = ".sealed"
 FORMAT = "koel-chat/sealed"
 _VERSION = 1
-_NONCE_BYTES = 12
 
 
 class Sealer:
@@ -57,7 +56,7 @@ class Sealer:
 
     def seal(self, stem: str, text: bytes) -> bytes:
         """Return `text` sealed for the thread of `stem`: a line that says how, and the bytes."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+        nonce = secrets.token_bytes(NONCE_BYTES)
         how = {
             "format": FORMAT,
             "version": _VERSION,

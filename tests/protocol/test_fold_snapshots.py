@@ -1,5 +1,6 @@
 """What a snapshot of the messages keeps of what only this side knows."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from tests.protocol.strategies import A_MOMENT, LATER
 ANSWER = {"id": "a1", "role": "assistant", "content": "new"}
 
 
-def over(local: Message, *given: dict[str, object]) -> Message:
+def over(local: Message, *given: Mapping[str, object]) -> Message:
     """Return what a snapshot makes of one local message."""
     state = fold(ChatState(messages=(local,)), snapshot(*given))
     assert state.error is None
