@@ -112,6 +112,11 @@ def test_absent_keys_mean_defaults() -> None:
     assert decode_state({}) == ChatState()
     message = decode_state({"messages": [{"id": "1", "role": "user", "content": None}]}).messages[0]
     assert message == Message("1", "user")
+    call = decode_state({"pendingToolCalls": [{"id": "t", "name": "find"}]}).pending_tool_calls[0]
+    assert call == ToolCall("t", "find")
+    said = {"id": "a", "role": "user"}
+    fork = decode_state({"forks": [{"branches": [[], [said]]}]}).forks[0]
+    assert fork == Fork(None, ((), (Message("a", "user"),)), 0)
 
 
 def _broken(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:

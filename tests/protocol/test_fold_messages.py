@@ -91,5 +91,5 @@ def test_an_activity_that_is_no_object_stays_an_error_whatever_the_patch(content
 
 def test_an_activity_that_json_cannot_hold_is_an_error() -> None:
     after = fold(ChatState(), activity({"a": float("nan")}))
-    assert isinstance(after.error, ProtocolError)
+    assert isinstance(after.error, ProtocolError) and isinstance(after.error.cause, ValueError)
     assert after.messages == ()

@@ -80,6 +80,8 @@ def test_a_snapshot_of_a_message_being_written_replaces_what_was_written() -> No
     assert state.messages == ()
     expected = Message("a1", "assistant", "new", usage={"output_tokens": 1})
     assert state.pending_messages == (expected,)
+    empty = fold(ChatState(open_messages=(opened,)), snapshot({**ANSWER, "content": ""}))
+    assert empty.pending_messages == (replace(expected, content=""),)
     (message,) = fold_all(content("er"), end(), over=state).messages
     assert message == replace(expected, content="newer", timestamp=A_MOMENT)
 
