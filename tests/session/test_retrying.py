@@ -6,7 +6,7 @@ import pytest
 
 from koel_tui.protocol import ChatState
 from koel_tui.session import ChatSession, KoelClient, autosave
-from koel_tui.storage import JsonFileStorage, StorageError
+from koel_tui.storage import Access, JsonFileStorage, StorageError
 from tests.session.helpers import FailingStorage, ScriptedAgent, eventually, say
 
 
@@ -50,6 +50,28 @@ async def test_fault_f4_a_failed_save_is_tried_again_until_it_works(
     done = storage.attempts
     await session.dispose()
     assert storage.attempts == done
+
+
+class Locked(FailingStorage):
+    async def open(self, thread_id: str) -> Access:
+        self.attempts += 1
+        if self.broken:
+            raise StorageError("The directory cannot be used. Check its permissions.")
+        return await super().open(thread_id)
+
+
+async def test_fault_f5_a_thread_that_cannot_be_opened_is_tried_again_and_told() -> None:
+    storage = Locked()
+    storage.broken = True
+    session = client(storage).new_session("t")
+    await session.send("hi")
+    assert session.dirty and isinstance(session.save_error, StorageError)
+    tried = storage.attempts
+    await eventually(lambda: storage.attempts > tried + 1)
+    storage.broken = False
+    await eventually(lambda: not session.dirty)
+    assert session.save_error is None
+    assert await storage.load("t") == session.state
 
 
 class FullFiles(JsonFileStorage):
