@@ -41,6 +41,7 @@ def test_what_is_repaired_can_be_sent_and_stays_as_it_is(text: str) -> None:
         ("a\x85b\u2028c\u2029d", "a\nb\nc\nd"),
         ("".join(BIDI), "⟦LRE⟧⟦RLE⟧⟦PDF⟧⟦LRO⟧⟦RLO⟧⟦LRI⟧⟦RLI⟧⟦FSI⟧⟦PDI⟧"),
         (FLAG, "\U0001f3f4"),
+        ("\U000dffff\U000e0000\U000e0080", "\U000dffff\U000e0080"),
         ("\ud7ff\ud800\udfff\ue000", "\ud7ff\ufffd\ufffd\ue000"),
     ],
 )
