@@ -267,7 +267,7 @@ def test_times_do_not_depend_on_the_zone_of_the_computer(monkeypatch: pytest.Mon
         time.tzset()
 
 
-@given(st.lists(states, min_size=1, max_size=4))
+@given(st.lists(states, min_size=1, max_size=2))
 def test_an_encoder_gives_of_each_state_what_encode_state_gives(several: list[ChatState]) -> None:
     encoder = StateEncoder()
     for state in several:

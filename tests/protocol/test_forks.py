@@ -78,6 +78,7 @@ def test_where_nothing_forks_nothing_changes() -> None:
     state = grown(fork_off(thread("ab"), 1), "X")
     assert switch(state, "X") is state
     assert switch(state, None) is state
+    assert switch(state, "a", 2) is state  # once round
     assert fork_off(state, 2) is state
     gone = replace(state, messages=())
     assert switch(gone, "a") is gone
