@@ -61,7 +61,7 @@ class _Open:
 
 
 class ChunkExpander:
-    """The chunks of one stream, written out event by event.
+    """The chunks of one stream, written out event by event as AG-UI 1.0 says.
 
     Not calling `finish` adds no END, which is what cancelling a run asks for.
     """

@@ -33,7 +33,7 @@ def encode_state(state: ChatState) -> str:
     """Return `state` as compact JSON in ASCII, without its error.
 
     Several open messages: `pendingMessage` is the first, `pendingMessages` (else absent) the
-    others. Raises TypeError when the state holds values that JSON cannot.
+    others. Raises TypeError, ValueError or RecursionError when the state holds what JSON cannot.
     """
     return StateEncoder().encode(state)
 
@@ -50,7 +50,7 @@ class StateEncoder:
         self._texts: list[str] = []
 
     def encode(self, state: ChatState) -> str:
-        """Return `state` as compact JSON. Raises TypeError, ValueError or RecursionError."""
+        """Return what `encode_state` does, and raise what it raises."""
         same = 0
         for known, message in zip(self._messages, state.messages, strict=False):
             if known is not message:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 class KoelError(Exception):
     """A run that failed, told so that a person can act on it.
 
-    `message` says what happened and what to do next, `code` is one of the words of its family or
-    `unknown`, `cause` is the exception behind it. Errors are values: two are equal when all but
-    their causes are.
+    `message` says what happened and what to do next, `code` is one of the words of its `family` or
+    `unknown`, `cause` is the exception behind it or None. Errors are values: two are equal when
+    all but their causes are. Mostly they are not raised but kept, as the `error` of a state.
     """
 
     family: ClassVar[str] = ""
@@ -43,7 +43,10 @@ class KoelError(Exception):
 
 
 class TransportError(KoelError):
-    """The way to the agent failed. Codes: timeout, closed, refused, tls."""
+    """The way to the agent failed. Codes: timeout, closed, refused, tls.
+
+    `status` is the number of the HTTP response, None where there was none.
+    """
 
     family = "transport"
 
@@ -60,12 +63,15 @@ class TransportError(KoelError):
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """The status of the response, where there was one."""
+        """The `status`."""
         return {"status": self.status}
 
 
 class ProtocolError(KoelError):
-    """The agent said something it may not say. Codes: unknown_event, malformed, version, closed."""
+    """The agent said something it may not say. Codes: unknown_event, malformed, version, closed.
+
+    `event_type` is AG-UI's name of the event that was wrong, None where it was not one event.
+    """
 
     family = "protocol"
 
@@ -82,12 +88,15 @@ class ProtocolError(KoelError):
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """The type of the event that was wrong, where it was one event."""
+        """The `event_type`."""
         return {"event_type": self.event_type}
 
 
 class AgentError(KoelError):
-    """The agent failed. Codes: refused, tool_failed, internal; `agent_code` is its own word."""
+    """The agent failed. Codes: refused, tool_failed, internal.
+
+    `agent_code` is the agent's own word for it, None where it gave none.
+    """
 
     family = "agent"
 
@@ -104,12 +113,15 @@ class AgentError(KoelError):
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """The code the agent gave."""
+        """The `agent_code`."""
         return {"agent_code": self.agent_code}
 
 
 class BusinessError(KoelError):
-    """The agent may not answer. Codes: quota, rate, auth, forbidden."""
+    """The agent may not answer. Codes: quota, rate, auth, forbidden.
+
+    `details` are what it said about the limit, as JSON values by name.
+    """
 
     family = "business"
 

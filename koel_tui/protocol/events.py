@@ -20,7 +20,10 @@ from koel_tui.text import repair
 
 @dataclass(frozen=True, slots=True)
 class UnknownEvent:
-    """An event of a type this version does not know, kept verbatim in `raw`."""
+    """An event of a type this version does not know, kept verbatim in `raw`.
+
+    `type` is empty where `raw`, decoded JSON, has none.
+    """
 
     type: str
     raw: object
@@ -67,7 +70,10 @@ def parse_event(data: object) -> Event | ProtocolError:
 
 
 def error_event(error: KoelError) -> RunErrorEvent:
-    """Return `error` as the event that ends a run; `run_error` reads it back."""
+    """Return `error` as the RUN_ERROR that ends a run.
+
+    Its `code` is family and code with a dot between them; folding it gives back an equal error.
+    """
     return RunErrorEvent(
         message=repair(error.message),
         code=f"{error.family}.{error.code}",

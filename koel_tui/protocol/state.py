@@ -11,7 +11,7 @@ from koel_tui.protocol.rope import GrowingText, Rope
 
 
 class RunPhase(StrEnum):
-    """Where a thread stands."""
+    """Where a thread stands, in Koel's words; a step is one AG-UI tells of, within a run."""
 
     IDLE = "idle"
     RUNNING = "running"
@@ -29,7 +29,8 @@ class RunPhase(StrEnum):
 class ToolCall:
     """A call of a tool by the model; `arguments` is JSON text, perhaps not complete yet.
 
-    `parent_message_id` is the id of the message that makes the call.
+    `parent_message_id` is the id of the message that makes the call, `extra` keeps the JSON keys
+    this version does not know.
     """
 
     id: str
@@ -48,10 +49,12 @@ class ToolCall:
 class Message:
     """One message of a thread.
 
-    `role` is user, assistant, system, tool or activity. `timestamp` is UTC, and None until the
-    message is complete. `interrupted` says that the run ended before the message did.
-    `reasoning_ids` name what `reasoning` was streamed as, `extra` keeps the JSON keys this version
-    does not know.
+    `role` is user, assistant, system, tool or activity; the `content` of an activity is JSON text.
+    `timestamp` is UTC, and None until the message is complete. `tool_call_id` is the call that a
+    tool message answers. `interrupted` says that the run ended before the message did.
+    `attachments` are AG-UI's parts of content that are no text, `usage` is what
+    `koel_tui.session.keep_usage` keeps, both JSON objects. `reasoning_ids` name what `reasoning`
+    was streamed as, `extra` keeps the JSON keys this version does not know.
     """
 
     id: str
@@ -155,7 +158,9 @@ class Fork:
 class ChatState:
     """Everything known of a thread: what was said, what is being said, and how the run stands.
 
-    Treat the mappings as frozen too. A call is pending until its result is there. `error` is never
+    Treat the mappings as frozen too. `messages` are complete, `open_messages` are being written. A
+    call is pending until its result is there. `state` is the JSON object shared with the agent,
+    `reasoning_echo` what it wants to get back, encrypted, by the ids it gave. `error` is never
     stored; `extra` keeps the JSON keys this version does not know. A fork within a branch that is
     not shown is among the `forks` like any other.
     """

@@ -36,7 +36,7 @@ class _Stage(Enum):
 
 
 class Verifier:
-    """The rules of order over one stream, event by event.
+    """The rules of AG-UI 1.0 on the order of events, over one stream, event by event.
 
     Not calling `finish` adds nothing, which is what cancelling a run asks for.
     """

@@ -1,15 +1,15 @@
 """An answer beside all threads: asked for once, and nothing of it is kept anywhere."""
 
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from ag_ui.core import RunAgentInput, RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
+from ag_ui.core import RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
 
 from koel_tui.agents import ASIDE, Agent
 from koel_tui.protocol import AgentError, Message, to_ag_ui
 from koel_tui.protocol.streams import closing
 from koel_tui.session.run import release
+from koel_tui.session.run_input import new_id, run_input
 
 
 async def answer_aside(agent: Agent, messages: Sequence[Message], **props: Any) -> str:
@@ -18,16 +18,8 @@ async def answer_aside(agent: Agent, messages: Sequence[Message], **props: Any) 
     `props` are its `forwardedProps`. Cancelling stops the agent. Raises `AgentError` for a failed
     run, and what the agent raises.
     """
-    thread_id = f"{ASIDE}{uuid.uuid4()}"
-    asked = RunAgentInput(
-        thread_id=thread_id,
-        run_id=str(uuid.uuid4()),
-        messages=to_ag_ui(messages),
-        state={},
-        tools=[],
-        context=[],
-        forwarded_props=props,
-    )
+    thread_id = f"{ASIDE}{new_id()}"
+    asked = run_input(thread_id, to_ag_ui(messages), state={}, forward=props)
     pieces: list[str] = []
     events = agent.run(asked)
     try:

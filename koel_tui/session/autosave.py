@@ -152,10 +152,10 @@ class Autosave:
     async def _write(self) -> None:
         if self._storage is None:
             return
-        await self._open()
-        revision, state = self._revision, self._current()
-        self._written_at = asyncio.get_running_loop().time()
         try:
+            await self._open()
+            revision, state = self._revision, self._current()
+            self._written_at = asyncio.get_running_loop().time()
             await self._storage.save(self._thread_id, state)
         except Exception as error:
             self.error = error

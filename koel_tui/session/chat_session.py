@@ -1,8 +1,7 @@
 """One thread: its state, the run in flight, and who watches."""
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -39,16 +38,14 @@ from koel_tui.session.errors import (
 from koel_tui.session.means import Means
 from koel_tui.session.rounds import is_last, result_event, rounds
 from koel_tui.session.run import Run, let_go, release
+from koel_tui.session.run_input import new_id, run_input
 from koel_tui.session.timestamps import stamp, whole_milliseconds
-from koel_tui.session.tools import ToolHandler, declared, handlers_by_name
+from koel_tui.session.tools import ToolHandler, Tools, declared, handlers_by_name
 from koel_tui.storage import Access
 from koel_tui.text import repair
 
 _SAVE_GRACE = 0.5
 """Seconds `send` waits for the save at the end of its run."""
-
-Tools = Sequence[Tool | ToolHandler]
-"""What a run offers: a `ToolHandler` is executed here, of a `Tool` the agent only hears."""
 
 
 class ChatSession:
@@ -265,7 +262,7 @@ class ChatSession:
         self._autosave.give_up()
 
     def _ask(self, before: ChatState, text: str, tools: Tools) -> Coroutine[Any, Any, None]:
-        message = Message(_new_id(), "user", repair(text), timestamp=self._now())
+        message = Message(new_id(), "user", repair(text), timestamp=self._now())
         return self._start(replace(before, messages=(*before.messages, message)), tools)
 
     def _start(self, state: ChatState, tools: Tools) -> Coroutine[Any, Any, None]:
@@ -278,11 +275,7 @@ class ChatSession:
         self._keep(
             run.start(
                 lambda: rounds(
-                    self._means.ask,
-                    lambda: self._input(offered),
-                    lambda: self._state,
-                    handlers,
-                    _new_id,
+                    self._means.ask, lambda: self._input(offered), lambda: self._state, handlers
                 ),
                 earlier,
             )
@@ -335,7 +328,7 @@ class ChatSession:
         """Answer the calls that will not be executed any more: models need one for each."""
         if self._handlers:
             for call in calls_to_answer(self._state):
-                self._set(self._apply(result_event(_new_id(), call, why)))
+                self._set(self._apply(result_event(call, why)))
 
     def _note_model(self, figures: Any) -> None:
         model = figures.get("model") if isinstance(figures, Mapping) else None
@@ -350,14 +343,12 @@ class ChatSession:
         await release(self._means.agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
-        return RunAgentInput(
-            thread_id=self._thread_id,
-            run_id=_new_id(),
-            messages=to_ag_ui(self._state.messages, echo_shown(self._state)),
-            state=dict(self._state.state),
+        return run_input(
+            self._thread_id,
+            to_ag_ui(self._state.messages, echo_shown(self._state)),
+            state=self._state.state,
             tools=tools,
-            context=[],
-            forwarded_props=dict(self.forward),
+            forward=self.forward,
         )
 
     def _set(self, state: ChatState) -> None:
@@ -393,10 +384,6 @@ class ChatSession:
         access = self._autosave.access
         if access is not None and not access.writable:
             raise ReadOnlyThreadError(self._thread_id, access.reason)
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())
 
 
 async def _nothing() -> None:

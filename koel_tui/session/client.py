@@ -1,24 +1,20 @@
 """The client: it makes the sessions of an agent, and ends them."""
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from koel_tui.agents import Agent
+from koel_tui.clock import utc_now
 from koel_tui.protocol import ChatState
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
 from koel_tui.session.interceptors import Interceptor, pipeline
 from koel_tui.session.means import Means, Reducer
 from koel_tui.session.observers import Observer, Observers
+from koel_tui.session.run_input import new_id
 from koel_tui.storage import SessionStorage
-
-
-def utc_now() -> datetime:
-    """Return the time in UTC."""
-    return datetime.now(UTC)
 
 
 class KoelClient:
@@ -85,7 +81,7 @@ class KoelClient:
         if self._disposed is not None:
             raise SessionDisposedError("The client was closed. Make a new one to open threads.")
         if thread_id is None:
-            thread_id = str(uuid.uuid4())
+            thread_id = new_id()
         after, unsaved = None, False
         for session in self._sessions:
             if session.thread_id == thread_id:

@@ -1,4 +1,4 @@
-"""What a session refuses to do."""
+"""What a session refuses to do; `thread_id` is the thread it is about, where it is about one."""
 
 
 class SessionError(Exception):

@@ -14,10 +14,11 @@ from ag_ui.core import (
 from koel_tui.protocol import AgentError, ChatState, Event, ToolCall, calls_to_answer, error_event
 from koel_tui.protocol.streams import closing
 from koel_tui.session.interceptors import Next
+from koel_tui.session.run_input import new_id
 from koel_tui.session.tools import ToolHandler, result_of
 
 MOST_ROUNDS = 8
-"""Rounds in which a model may call tools before it must answer."""
+"""Rounds in which a model may call tools before it must answer: small models go round for ever."""
 
 TOOLS_STEP = "tools"
 """Name of the step in which tools are executed."""
@@ -28,7 +29,6 @@ async def rounds(
     make_input: Callable[[], RunAgentInput],
     state: Callable[[], ChatState],
     handlers: Mapping[str, ToolHandler],
-    new_id: Callable[[], str],
 ) -> AsyncGenerator[Event, None]:
     """Yield the events of an answer, those of its tools' results included.
 
@@ -49,7 +49,7 @@ async def rounds(
             return
         yield StepStartedEvent(step_name=TOOLS_STEP)
         for call in calls_to_answer(state()):
-            yield result_event(new_id(), call, await result_of(call, handlers))
+            yield result_event(call, await result_of(call, handlers))
         yield StepFinishedEvent(step_name=TOOLS_STEP)
     yield error_event(
         AgentError(
@@ -67,8 +67,8 @@ def is_last(event: Event, state: ChatState, handlers: Mapping[str, ToolHandler])
     return isinstance(event, RunErrorEvent)
 
 
-def result_event(message_id: str, call: ToolCall, content: str) -> ToolCallResultEvent:
+def result_event(call: ToolCall, content: str) -> ToolCallResultEvent:
     """Return the result of a call as an event."""
     return ToolCallResultEvent(
-        message_id=message_id, tool_call_id=call.id, content=content, role="tool"
+        message_id=new_id(), tool_call_id=call.id, content=content, role="tool"
     )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from koel_tui.agents import Agent
 from koel_tui.protocol import Event, KoelError, ProtocolError, classify
+from koel_tui.protocol.streams import closing
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Run:
             self._fail(classify(error))
 
     async def _pull(self, events: AsyncIterator[Event]) -> None:
-        try:
+        async with closing(events):
             async for event in events:
                 if self._over.is_set():
                     return
@@ -93,10 +94,6 @@ class Run:
                 # An agent that never waits must not keep readers, keys and cancel from running.
                 await asyncio.sleep(0)
             self._fail(_interrupted("The agent stopped before its answer was complete"))
-        finally:
-            close = getattr(events, "aclose", None)
-            if close is not None:
-                await close()
 
     def _fail(self, error: KoelError) -> None:
         if self._over.is_set():

@@ -17,10 +17,18 @@ from koel_tui.text import repair
 
 @dataclass(frozen=True, slots=True)
 class ToolHandler:
-    """A tool and the function behind it; made by `tool_handler`."""
+    """A tool and the function behind it; made by `tool_handler`.
+
+    `tool` is what the agent is told. `call` takes the arguments by name, decoded JSON; what it
+    returns is sent to the model as text or as JSON, and what it raises as an error in words.
+    """
 
     tool: Tool
     call: Callable[[Mapping[str, Any]], Awaitable[Any]]
+
+
+Tools = Sequence[Tool | ToolHandler]
+"""What a run offers: a `ToolHandler` is executed here, of a `Tool` the agent only hears."""
 
 
 def tool_handler(
@@ -47,12 +55,12 @@ def tool_handler(
     return ToolHandler(tool, lambda given: adapter.validate_python(ArgsKwargs((), dict(given))))
 
 
-def handlers_by_name(tools: Sequence[Tool | ToolHandler]) -> dict[str, ToolHandler]:
+def handlers_by_name(tools: Tools) -> dict[str, ToolHandler]:
     """Return the tools that are executed here, by their names."""
     return {each.tool.name: each for each in tools if isinstance(each, ToolHandler)}
 
 
-def declared(tools: Sequence[Tool | ToolHandler]) -> list[Tool]:
+def declared(tools: Tools) -> list[Tool]:
     """Return the tools as an agent is told of them."""
     return [each.tool if isinstance(each, ToolHandler) else each for each in tools]
 

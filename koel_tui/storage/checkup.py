@@ -5,7 +5,7 @@ Blocks, and loads every thread: for worker threads and commands.
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,8 @@ from koel_tui.storage.migration import MIGRATIONS, SCHEMA
 from koel_tui.storage.naming import is_thread, tag_of
 from koel_tui.storage.quarantine import Quarantine, Signature, signature_of
 from koel_tui.storage.reading import read_file
-from koel_tui.storage.search import entry_of
+from koel_tui.storage.search import Progress, entry_of
 from koel_tui.storage.shelf import Shelf
-
-Progress = Callable[[int, int], None]
-"""Told how many of how many threads have been read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from koel_tui.clock import utc_now
 from koel_tui.paths import threads_dir
 from koel_tui.storage.file_storage import FileStorage
 from koel_tui.storage.keys import KeySource
-from koel_tui.storage.memory import utc_now
 from koel_tui.storage.migration import MIGRATIONS, Migrations
 from koel_tui.storage.sealing import SealedCodec
 
@@ -16,8 +16,9 @@ class EncryptedFileStorage(FileStorage):
     """Keeps each thread in an encrypted file of its own; nothing in the directory is in clear.
 
     The key is asked for at the first call, in a worker thread, and what fails then is asked for
-    again at the next. Besides what every storage raises, calls raise `WrongPassphraseError`,
-    `NoKeyError`, `DamagedKeyFileError`, and `EncryptedThreadsError` where threads are in clear.
+    again at the next. The rest is as in `JsonFileStorage`. Besides what every storage raises,
+    calls raise `WrongPassphraseError`, `NoKeyError`, `DamagedKeyFileError`, and
+    `EncryptedThreadsError` where threads are in clear.
     """
 
     def __init__(

@@ -61,6 +61,19 @@ class DamagedKeyFileError(StorageError):
     """The file with the wrapped key is damaged or missing; without it no thread can be read."""
 
 
+def not_in_trash(thread_id: str) -> StorageError:
+    """Return the error for a thread that is to be taken back and is not there."""
+    return StorageError(f"There is no thread {thread_id!r} in the trash.")
+
+
+def place_taken(thread_id: str) -> StorageError:
+    """Return the error for a thread that is to be taken back where there is another by now."""
+    return StorageError(
+        f"Thread {thread_id!r} was not brought back: there is a thread of this id. "
+        "Delete that one first."
+    )
+
+
 def process(pid: int | None) -> str:
     """Return the words for a process in an error."""
     return "" if pid is None else f" (process {pid})"

@@ -4,17 +4,18 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from koel_tui.clock import utc_now
 from koel_tui.paths import threads_dir
 from koel_tui.storage.codec import ClearCodec
 from koel_tui.storage.file_storage import FileStorage
-from koel_tui.storage.memory import utc_now
 from koel_tui.storage.migration import MIGRATIONS, Migrations
 
 
 class JsonFileStorage(FileStorage):
     """Keeps each thread in a JSON file of its own, in clear; in the user's directory by default.
 
-    Where the threads are encrypted its calls raise `EncryptedThreadsError`.
+    `clock` gives the UTC times of threads, `migrations` are for what older versions saved. Where
+    the threads are encrypted its calls raise `EncryptedThreadsError`.
     """
 
     def __init__(

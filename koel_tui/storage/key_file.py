@@ -14,13 +14,12 @@ from koel_tui.paths import private_directory
 from koel_tui.protocol.codec import dumps
 from koel_tui.storage.atomic import write_atomically
 from koel_tui.storage.errors import DamagedKeyFileError, StorageError, WrongPassphraseError
-from koel_tui.storage.keys import KEY_BYTES, KeySource, needing_packages
+from koel_tui.storage.keys import KEY_BYTES, NONCE_BYTES, KeySource, needing_packages
 from koel_tui.storage.naming import KEY_FILE
 from koel_tui.storage.reading import read_file
 
 _FORMAT = "koel-chat/keys"
 _VERSION = 1
-_NONCE_BYTES = 12
 
 Stage = Literal["sealed", "sealing", "opening"]
 """How far the directory is: all encrypted, or under way there, or on the way back."""
@@ -61,7 +60,7 @@ def wrap(key: bytes, name: str, source: KeySource) -> WrappedKey:
     with needing_packages():
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     wrapping, about = source.make()
-    nonce = secrets.token_bytes(_NONCE_BYTES)
+    nonce = secrets.token_bytes(NONCE_BYTES)
     return WrappedKey(name, about, nonce, AESGCM(wrapping).encrypt(nonce, key, _about(name, about)))
 
 
@@ -99,10 +98,7 @@ def read_key_file(directory: Path) -> WrappedKey | None:
             stage=wire["stage"],
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedKeyFileError(
-            f"The key file {path} is damaged ({error}). Bring back a copy of it; without it no "
-            "thread in this directory can be read."
-        ) from error
+        raise useless_key_file(directory, f"damaged ({error})") from error
 
 
 def write_key_file(directory: Path, key: WrappedKey) -> None:
@@ -156,6 +152,14 @@ def key_lock(directory: Path) -> Iterator[None]:
         raise StorageError(
             f"The keys in {directory} are in use by another koel-chat. Wait until it is done."
         ) from error
+
+
+def useless_key_file(directory: Path, what: str) -> DamagedKeyFileError:
+    """Return the error for a key file that is `what`: missing, or damaged in some way."""
+    return DamagedKeyFileError(
+        f"The key file {directory / KEY_FILE} is {what}. Bring back a copy of it; without it no "
+        "thread in this directory can be read."
+    )
 
 
 def _check(wire: dict[str, Any]) -> str:

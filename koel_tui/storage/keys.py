@@ -16,12 +16,18 @@ Ask = Callable[[bool], str]
 """Asks the user for the passphrase, or, when it is given True, for a new one."""
 
 KEY_BYTES = 32
+"""The length of a key of AES-256."""
+
+NONCE_BYTES = 12
+"""The length of a nonce that GCM is made for (NIST SP 800-38D, 5.2.1.1)."""
+
 PASSPHRASE_FILE = "KOEL_PASSPHRASE_FILE"  # noqa: S105 - a name
 """The variable that names a file with the passphrase, for where nobody can be asked."""
 
 T = TypeVar("T")
 
-_MEMORY = range(19 * 1024, 1024 * 1024 + 1)  # KiB; less is too easy to guess, more is an attack
+# Less is easier to guess than OWASP's advice on storing passwords allows; more is an attack.
+_MEMORY = range(19 * 1024, 1024 * 1024 + 1)  # KiB
 _PASSES = range(2, 17)
 _LANES = range(1, 17)
 _SALT_BYTES = 16
@@ -50,7 +56,10 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What it costs to try one passphrase, in the terms of Argon2id; `memory` is in KiB."""
+    """What it costs to try one passphrase, in the terms of Argon2id; `memory` is in KiB.
+
+    What it is unless given is what RFC 9106 (4.) advises where memory is scarce.
+    """
 
     memory: int = 64 * 1024
     passes: int = 3
@@ -61,7 +70,11 @@ _COST = Cost()
 
 
 class Passphrase:
-    """A key made from a passphrase with Argon2id."""
+    """A key made from a passphrase with Argon2id.
+
+    `ask` is called in a worker thread and returns the passphrase; given True, a new one. Its
+    methods raise what it raises, `NoKeyError` for an empty one and without the packages.
+    """
 
     def __init__(self, ask: Ask, cost: Cost = _COST) -> None:
         self._ask = ask
@@ -108,7 +121,10 @@ class Keyring(Protocol):
 
 
 class SystemKeyring:
-    """A random key kept in the keyring of the system: macOS Keychain, Secret Service, and such."""
+    """A random key kept in the keyring of the system: macOS Keychain, Secret Service, and such.
+
+    `keyring` is a backend of the package of that name; unless given, the one it finds.
+    """
 
     def __init__(self, keyring: Keyring | None = None) -> None:
         self._keyring = keyring

@@ -21,7 +21,10 @@ _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Whether an opened thread may be written; if not, who holds it and why in a sentence."""
+    """Whether an opened thread may be written; if not, who holds it and why in a sentence.
+
+    `holder_pid` is None where it is not known.
+    """
 
     writable: bool
     holder_pid: int | None = None

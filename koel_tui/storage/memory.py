@@ -4,9 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from koel_tui.clock import utc_now
 from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec import dumps
-from koel_tui.storage.errors import StorageError
+from koel_tui.storage.errors import not_in_trash, place_taken
 from koel_tui.storage.locks import Access
 from koel_tui.storage.record import (
     Record,
@@ -20,13 +21,11 @@ from koel_tui.storage.storage import Summary
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def utc_now() -> datetime:
-    """Return the time in UTC."""
-    return datetime.now(UTC)
-
-
 class MemoryStorage:
-    """Keeps threads in memory, in the wire shape, so that nothing is shared with its users."""
+    """Keeps threads in memory, in the wire shape, so that nothing is shared with its users.
+
+    `clock` gives the UTC times of threads. Calls raise what those of `SessionStorage` do.
+    """
 
     def __init__(self, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._clock = clock
@@ -63,12 +62,9 @@ class MemoryStorage:
     async def restore(self, thread_id: str) -> None:
         """Take a thread back from the trash. Raises `StorageError` when it cannot be."""
         if thread_id not in self._trash:
-            raise StorageError(f"There is no thread {thread_id!r} in the trash.")
+            raise not_in_trash(thread_id)
         if thread_id in self._threads:
-            raise StorageError(
-                f"Thread {thread_id!r} was not brought back: there is a thread of this id. "
-                "Delete that one first."
-            )
+            raise place_taken(thread_id)
         self._threads[thread_id] = self._trash.pop(thread_id)[1]
 
     async def trashed(self) -> list[Summary]:

@@ -13,7 +13,7 @@ from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.protocol import ChatState, Message, settle
 from koel_tui.protocol.codec import dumps
 from koel_tui.storage.atomic import flush_directory, sweep, write_atomically
-from koel_tui.storage.codec import Form
+from koel_tui.storage.codec import ClearCodec, Form
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.exchange.native import from_native, to_native
 from koel_tui.storage.exchange.storing import Stored, store_thread
@@ -21,11 +21,11 @@ from koel_tui.storage.exchange.thread import Thread
 from koel_tui.storage.naming import ASIDE
 from koel_tui.storage.reading import read_file
 from koel_tui.storage.record import parsed
+from koel_tui.storage.sealing import SEALED_SUFFIX, is_sealed
 from koel_tui.storage.storage import SessionStorage
 
 _FORMAT = "koel-chat/recovery"
 _VERSION = 1
-_SEALED = b'{"format":"koel-chat/sealed"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def put_aside(
     threads = ",".join(to_native(thread).strip() for thread in unsaved.threads)
     about = dumps({"format": _FORMAT, "version": _VERSION, "tabs": unsaved.tabs})
     data = seal(f'{about[:-1]},"threads":[{threads}]}}'.encode("ascii"))
-    suffix = "sealed" if data.startswith(_SEALED) else "json"
-    name = f"unsaved-{at:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}.{suffix}"
+    suffix = SEALED_SUFFIX if is_sealed(data) else ClearCodec.suffix
+    name = f"unsaved-{at:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}{suffix}"
     refusals = []
     for directory in directories:
         path = directory / name
@@ -89,7 +89,7 @@ def left_behind(directories: Iterable[Path]) -> list[Path]:
 
 def is_recovery(path: Path) -> bool:
     """Say whether a file is named as what was put aside."""
-    return path.name.startswith("unsaved-") and path.suffix in (".json", ".sealed")
+    return path.name.startswith("unsaved-") and path.suffix in (ClearCodec.suffix, SEALED_SUFFIX)
 
 
 def read_aside(path: Path, form: Form | None) -> Unsaved:
@@ -101,8 +101,8 @@ def read_aside(path: Path, form: Form | None) -> Unsaved:
     if read is None:
         raise NotAThreadError("there is no such file")
     data = read[0]
-    if data.startswith(_SEALED):
-        if form is None or form.suffix != ".sealed":
+    if is_sealed(data):
+        if form is None or form.suffix != SEALED_SUFFIX:
             raise NotAThreadError("it is encrypted, and the saved threads are not")
         data = form.unseal(ASIDE, data)
     wire = parsed(data)

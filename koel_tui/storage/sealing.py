@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui.protocol.codec import dumps
+from koel_tui.storage.codec import ClearCodec
 from koel_tui.storage.errors import (
-    DamagedKeyFileError,
     EncryptedThreadsError,
     NotAThreadError,
     StorageError,
@@ -20,17 +20,17 @@ from koel_tui.storage.key_file import (
     key_lock,
     new_key,
     read_key_file,
+    useless_key_file,
     wrap,
     write_key_file,
 )
-from koel_tui.storage.keys import KeySource, needing_packages
+from koel_tui.storage.keys import NONCE_BYTES, KeySource, needing_packages
 from koel_tui.storage.naming import ASIDE, KEY_FILE, is_thread
 from koel_tui.storage.quarantine import Signature, signature_of
 
 SEALED_SUFFIX = ".sealed"
 FORMAT = "koel-chat/sealed"
 _VERSION = 1
-_NONCE_BYTES = 12
 
 
 class Sealer:
@@ -56,7 +56,7 @@ class Sealer:
 
     def seal(self, stem: str, text: bytes) -> bytes:
         """Return `text` sealed for the thread of `stem`: a line that says how, and the bytes."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+        nonce = secrets.token_bytes(NONCE_BYTES)
         how = {
             "format": FORMAT,
             "version": _VERSION,
@@ -150,7 +150,7 @@ class SealedCodec:
                     raise _not_sealed(self._directory)
                 wrapped, key = self._begin()
             if wrapped.stage != "sealed":
-                raise unfinished(self._directory)
+                raise _unfinished(self._directory)
             if known is not None and known.name == wrapped.name:
                 sealer = known.sealer  # wrapped anew elsewhere: the key itself is the same
             else:
@@ -172,11 +172,8 @@ class SealedCodec:
                 return found, None
             for path in self._directory.iterdir():
                 if is_thread(path.name, SEALED_SUFFIX):
-                    raise DamagedKeyFileError(
-                        f"The key file {self._directory / KEY_FILE} is missing. Bring back a copy "
-                        "of it; without it no thread in this directory can be read."
-                    )
-                if is_thread(path.name, ".json"):
+                    raise useless_key_file(self._directory, "missing")
+                if is_thread(path.name, ClearCodec.suffix):
                     raise _not_sealed(self._directory)
             key, name = new_key()
             wrapped = wrap(key, name, self._source)
@@ -184,7 +181,12 @@ class SealedCodec:
             return wrapped, key
 
 
-def unfinished(directory: Path) -> StorageError:
+def is_sealed(data: bytes) -> bool:
+    """Say whether the bytes of a file begin as `Sealer` writes them."""
+    return data.startswith(dumps({"format": FORMAT})[:-1].encode("ascii"))
+
+
+def _unfinished(directory: Path) -> StorageError:
     """Return the error for a directory that is partly in clear and partly sealed."""
     return EncryptedThreadsError(
         f"The threads in {directory} are being encrypted or decrypted, or that was interrupted. "

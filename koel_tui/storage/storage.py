@@ -27,7 +27,11 @@ class Summary:
 
 
 class SessionStorage(Protocol):
-    """Where threads are kept. Any string is a thread id. I/O errors raise `StorageError`."""
+    """Where threads are kept. Any string is a thread id.
+
+    What cannot be read or written raises `StorageError`, an error of I/O among it; which thread,
+    why and what to do is in its message. Nothing blocks the event loop.
+    """
 
     async def open(self, thread_id: str) -> Access:
         """Hold the thread for writing until it is closed, unless somebody else does.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from koel_tui.paths import private_directory
 from koel_tui.storage.atomic import flush_directory
-from koel_tui.storage.errors import StorageError
+from koel_tui.storage.errors import not_in_trash, place_taken
 from koel_tui.storage.storage import Summary
 from koel_tui.storage.thread_directory import ThreadDirectory
 
@@ -32,13 +32,10 @@ class Trash:
         """Move a thread from here to its place. Raises `StorageError` when that is not free."""
         with self._threads.writing(thread_id) as path:
             if self._threads.exists(thread_id):
-                raise StorageError(
-                    f"Thread {thread_id!r} was not brought back: there is a thread of this id. "
-                    "Delete that one first."
-                )
+                raise place_taken(thread_id)
             source = self._shelf.path / path.name
             if not source.exists():
-                raise StorageError(f"There is no thread {thread_id!r} in the trash.")
+                raise not_in_trash(thread_id)
             self._move(source, path)
             self._shelf.forget(source)
 

@@ -28,9 +28,11 @@ leaves: st.SearchStrategy[Any] = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**63), texts, _floats
 )
 values: st.SearchStrategy[Any] = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+    leaves,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
 )
-objects = st.dictionaries(texts, values, max_size=3)
+objects = st.dictionaries(texts, values, max_size=2)
 extras = st.dictionaries(keys, values, max_size=2)
 times = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 
@@ -46,7 +48,7 @@ messages = st.builds(
     reasoning=texts,
     tool_calls=st.lists(calls, max_size=2).map(tuple),
     interrupted=st.booleans(),
-    attachments=st.lists(objects, max_size=2).map(tuple),
+    attachments=st.just(()) | objects.map(lambda found: (found,)),
     usage=st.none() | objects,
     extra=extras,
     reasoning_ids=st.lists(texts, max_size=2).map(tuple),
@@ -63,7 +65,7 @@ forks = st.builds(
 states = st.builds(
     ChatState,
     messages=st.lists(messages, max_size=3).map(tuple),
-    open_messages=st.lists(messages.map(OpenMessage.of), max_size=3).map(tuple),
+    open_messages=st.lists(messages.map(OpenMessage.of), max_size=2).map(tuple),
     pending_tool_calls=st.lists(calls, max_size=2).map(tuple),
     state=objects,
     reasoning_echo=st.dictionaries(texts, st.binary(max_size=8), max_size=2),

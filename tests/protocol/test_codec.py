@@ -1,7 +1,8 @@
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from koel_tui.protocol import (
     AgentError,
     ChatState,
+    Fork,
     Message,
     OpenMessage,
     ProtocolError,
     RunPhase,
+    ToolCall,
     codec,
     decode_state,
     encode_state,
@@ -109,6 +112,11 @@ def test_absent_keys_mean_defaults() -> None:
     assert decode_state({}) == ChatState()
     message = decode_state({"messages": [{"id": "1", "role": "user", "content": None}]}).messages[0]
     assert message == Message("1", "user")
+    call = decode_state({"pendingToolCalls": [{"id": "t", "name": "find"}]}).pending_tool_calls[0]
+    assert call == ToolCall("t", "find")
+    said = {"id": "a", "role": "user"}
+    fork = decode_state({"forks": [{"branches": [[], [said]]}]}).forks[0]
+    assert fork == Fork(None, ((), (Message("a", "user"),)), 0)
 
 
 def _broken(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -117,36 +125,116 @@ def _broken(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     return wire
 
 
+def _first_message(**fields: object) -> dict[str, Any]:
+    return _broken(lambda wire: wire["messages"][0].update(fields))
+
+
+def _first_call(**fields: object) -> dict[str, Any]:
+    return _broken(lambda wire: wire["pendingToolCalls"][0].update(fields))
+
+
 @pytest.mark.parametrize(
-    "wire",
+    ("wire", "reason"),
     [
-        None,
-        [],
-        "text",
-        3,
-        _broken(lambda wire: wire.update(messages={})),
-        _broken(lambda wire: wire.update(messages=["text"])),
-        _broken(lambda wire: wire["messages"][0].pop("id")),
-        _broken(lambda wire: wire["messages"][0].update(content=3)),
-        _broken(lambda wire: wire["messages"][0].update(timestamp="yesterday")),
-        _broken(lambda wire: wire["messages"][0].update(timestamp="0001-01-01T00:00:00+09:00")),
-        _broken(lambda wire: wire["messages"][0].update(timestamp=3)),
-        _broken(lambda wire: wire["messages"][0].update(interrupted="yes")),
-        _broken(lambda wire: wire["messages"][0].update(attachments=[3])),
-        _broken(lambda wire: wire["messages"][0].update(reasoningIds=[3])),
-        _broken(lambda wire: wire["messages"][0].update(reasoningIds="r")),
-        _broken(lambda wire: wire.update(pendingMessage=[])),
-        _broken(lambda wire: wire.update(pendingToolCalls=[{"id": "t"}])),
-        _broken(lambda wire: wire.update(state=[])),
-        _broken(lambda wire: wire.update(reasoningEcho={"e": "###"})),
-        _broken(lambda wire: wire.update(reasoningEcho={"e": 3})),
-        _broken(lambda wire: wire.update(phase="asleep")),
-        _broken(lambda wire: wire.update(phase=["idle"])),
+        (None, "the state is not an object"),
+        ([], "the state is not an object"),
+        ("text", "the state is not an object"),
+        (_broken(lambda wire: wire.update(messages={})), "messages is not of type list"),
+        (_broken(lambda wire: wire.update(messages=["text"])), "a message is not an object"),
+        (_first_message(id=None), "id of a message or tool call is missing or not a text"),
+        (_first_message(role=3), "role of a message or tool call is missing or not a text"),
+        (_first_message(content=3), "content is not of type str"),
+        (_first_message(timestamp="yesterday"), "'yesterday' is not a time"),
+        (_first_message(timestamp="0001-01-01T00:00:00+09:00"), "is not a time"),
+        (_first_message(timestamp="x" * 50), f"'{'x' * 40}' is not a time"),
+        (_first_message(timestamp=3), "timestamp is not of type str"),
+        (_first_message(toolCallId=3), "toolCallId is not of type str"),
+        (_first_message(name=3), "name is not of type str"),
+        (_first_message(reasoning=3), "reasoning is not of type str"),
+        (_first_message(interrupted="yes"), "interrupted is not of type bool"),
+        (_first_message(attachments=[3]), "an attachment is not an object"),
+        (_first_message(usage=[]), "usage is not of type dict"),
+        (_first_message(reasoningIds=["r", 3]), "an entry of reasoningIds is not a text"),
+        (_first_message(reasoningIds="r"), "reasoningIds is not of type list"),
+        (_first_message(toolCalls=[3]), "a tool call is not an object"),
+        (_broken(lambda wire: wire.update(pendingMessage=[])), "a message is not an object"),
+        (_first_call(id=3), "id of a message or tool call is missing or not a text"),
+        (_first_call(name=None), "name of a message or tool call is missing or not a text"),
+        (_first_call(arguments={}), "arguments is not of type str"),
+        (_first_call(parentMessageId=3), "parentMessageId is not of type str"),
+        (_broken(lambda wire: wire.update(state=[])), "state is not of type dict"),
+        (
+            _broken(lambda wire: wire.update(reasoningEcho={"e": "###"})),
+            "an entry of reasoningEcho is not base64",
+        ),
+        (
+            _broken(lambda wire: wire.update(reasoningEcho={"e": 3})),
+            "an entry of reasoningEcho is not a text",
+        ),
+        (_broken(lambda wire: wire.update(phase="asleep")), "the phase 'asleep' is not known"),
+        (_broken(lambda wire: wire.update(phase=["idle"])), "the phase ['idle'] is not known"),
     ],
 )
-def test_what_is_no_state_is_a_typed_error(wire: object) -> None:
-    with pytest.raises(ProtocolError, match="not a saved conversation"):
+def test_what_is_no_state_is_a_typed_error(wire: object, reason: str) -> None:
+    with pytest.raises(ProtocolError) as raised:
         decode_state(wire)
+    assert raised.value.code == "malformed"
+    assert raised.value.message.startswith("This is not a saved conversation: ")
+    assert raised.value.message.endswith(f"{reason}.")
+
+
+FULL = Message(
+    "a1",
+    "assistant",
+    "42",
+    timestamp=datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC),
+    tool_call_id="t0",
+    name="Ada",
+    reasoning="Hm.",
+    tool_calls=(ToolCall("t1", "find", '{"q":1}', parent_message_id="a1", extra={"x": 1}),),
+    interrupted=True,
+    attachments=({"type": "image"},),
+    usage={"output_tokens": 1},
+    extra={"later": None},
+    reasoning_ids=("r1", "r2"),
+)
+FULL_TEXT = (
+    '{"id":"a1","role":"assistant","content":"42","timestamp":"2026-01-02T03:04:05.678Z",'
+    '"toolCallId":"t0","name":"Ada","reasoning":"Hm.","reasoningIds":["r1","r2"],'
+    '"toolCalls":[{"id":"t1","name":"find","arguments":"{\\"q\\":1}","parentMessageId":"a1",'
+    '"x":1}],"interrupted":true,"attachments":[{"type":"image"}],"usage":{"output_tokens":1},'
+    '"later":null}'
+)
+BARE_TEXT = '{"id":"u1","role":"user","content":"","timestamp":null,"toolCallId":null,"name":null}'
+
+
+def test_a_state_that_has_everything_stands_as_it_always_did() -> None:
+    bare = Message("u1", "user")
+    forks = (
+        Fork(None, ((bare, FULL), ()), shown=1),
+        Fork("u1", ((), (bare,), (FULL,)), shown=0),
+    )
+    state = ChatState(
+        messages=(bare, FULL),
+        open_messages=(OpenMessage.of(bare), OpenMessage.of(FULL), OpenMessage.of(bare)),
+        pending_tool_calls=(ToolCall("t2", "find"), ToolCall("t3", "find", parent_message_id="a1")),
+        state={"é": 1},
+        reasoning_echo={"e1": b"\0"},
+        phase=RunPhase.STEP_RUNNING,
+        forks=forks,
+        extra={"more": 1, "error": "never"},
+    )
+    text = encode_state(state)
+    assert text == (
+        f'{{"messages":[{BARE_TEXT},{FULL_TEXT}],"pendingMessage":{BARE_TEXT},'
+        '"pendingToolCalls":[{"id":"t2","name":"find","arguments":"","parentMessageId":null},'
+        '{"id":"t3","name":"find","arguments":"","parentMessageId":"a1"}],'
+        '"state":{"\\u00e9":1},"reasoningEcho":{"e1":"AA=="},"phase":"stepRunning",'
+        f'"pendingMessages":[{FULL_TEXT},{BARE_TEXT}],'
+        f'"forks":[{{"after":null,"shown":1,"branches":[[{BARE_TEXT},{FULL_TEXT}],[]]}},'
+        f'{{"after":"u1","shown":0,"branches":[[],[{BARE_TEXT}],[{FULL_TEXT}]]}}],"more":1}}'
+    )
+    assert _decoded(text) == replace(state, extra={"more": 1})
 
 
 @pytest.mark.parametrize(
@@ -156,13 +244,30 @@ def test_what_is_no_state_is_a_typed_error(wire: object) -> None:
         ("2026-01-02T03:04:05.000001Z", "2026-01-02T03:04:05.000001Z"),
         ("2026-01-02T05:04:05+02:00", "2026-01-02T03:04:05.000Z"),
         ("2026-01-02 03:04:05", "2026-01-02T03:04:05.000Z"),
+        ("0012-01-02T03:04:05.678Z", "0012-01-02T03:04:05.678Z"),
+        ("2026-01-02T03:04:05.001001Z", "2026-01-02T03:04:05.001001Z"),
     ],
 )
 def test_times_are_read_in_any_zone_and_written_in_utc(text: str, written: str) -> None:
+    assert decode_time(text).tzinfo is UTC
     assert encode_time(decode_time(text)) == written
 
 
-@given(st.lists(states, min_size=1, max_size=4))
+def test_times_do_not_depend_on_the_zone_of_the_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    try:
+        moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        assert decode_time("2026-01-02T03:04:05") == moment
+        assert decode_time("2026-01-02T05:04:05+02:00").tzinfo is UTC
+        for elsewhere in (moment.astimezone(), moment.astimezone(timezone(timedelta(hours=2)))):
+            assert encode_time(elsewhere) == "2026-01-02T03:04:05.000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@given(st.lists(states, min_size=1, max_size=2))
 def test_an_encoder_gives_of_each_state_what_encode_state_gives(several: list[ChatState]) -> None:
     encoder = StateEncoder()
     for state in several:
@@ -182,6 +287,7 @@ def test_an_encoder_does_not_encode_a_message_twice(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(codec, "_message", counting)
     first, second, other = (Message(name, "user", name) for name in "abc")
     encoder = StateEncoder()
-    for messages in [(first,), (first, second), (first, other)]:
+    both = (first, second)
+    for messages in [(first,), both, (*both, other), (*both, other), (first, other)]:
         encoder.encode(ChatState(messages=messages))
-    assert encoded == ["a", "b", "c"]
+    assert encoded == ["a", "b", "c", "c"]

@@ -50,6 +50,8 @@ def test_an_activity_is_replaced_where_it_stands_unless_that_is_not_wanted() -> 
     assert fold(state, activity({"a": 2}, replace=False)) is state
     assert fold(state, activity({"a": 1})) is state
     assert len(fold(state, activity({}, "p3", replace=False)).messages) == 3
+    last = fold(state, activity({"b": 2}, "p2"))
+    assert [message.content for message in last.messages] == ['{"a": 1}', '{"b": 2}']
 
 
 def test_an_activity_does_not_replace_what_is_none() -> None:
@@ -75,6 +77,7 @@ def test_an_activity_that_cannot_be_patched_is_an_error(content: str) -> None:
     after = fold(before, patch({"op": "remove", "path": "/missing"}))
     assert isinstance(after.error, ProtocolError)
     assert (after.error.code, after.error.event_type) == ("malformed", "ACTIVITY_DELTA")
+    assert isinstance(after.error.cause, ValueError)
     assert replace(after, error=None) == replace(before, phase=RunPhase.ERROR)
 
 
@@ -88,5 +91,5 @@ def test_an_activity_that_is_no_object_stays_an_error_whatever_the_patch(content
 
 def test_an_activity_that_json_cannot_hold_is_an_error() -> None:
     after = fold(ChatState(), activity({"a": float("nan")}))
-    assert isinstance(after.error, ProtocolError)
+    assert isinstance(after.error, ProtocolError) and isinstance(after.error.cause, ValueError)
     assert after.messages == ()

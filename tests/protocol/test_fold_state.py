@@ -21,6 +21,8 @@ def assert_refused(before: ChatState, event: BaseEvent) -> None:
     after = fold(before, event)
     assert isinstance(after.error, ProtocolError)
     assert (after.error.code, after.error.event_type) == ("malformed", event.type.value)
+    assert isinstance(after.error.cause, ValueError)
+    assert str(after.error.cause) in after.error.message
     assert replace(after, error=None) == replace(before, phase=RunPhase.ERROR)
     assert json.dumps(before.state) == json.dumps(after.state) == text
 

@@ -33,7 +33,7 @@ from tests.protocol.build import (
     text,
     thought,
 )
-from tests.protocol.strategies import A_MOMENT
+from tests.protocol.strategies import A_MOMENT, LATER
 
 
 def reasoning(state: ChatState) -> list[tuple[str, str]]:
@@ -189,6 +189,45 @@ def test_encrypted_reasoning_without_text_belongs_to_the_message_that_follows() 
         "reasoning",
         "assistant",
     ]
+
+
+@pytest.mark.parametrize(
+    ("events", "entity_id"),
+    [
+        ((start(), start("a2")), "a2"),
+        ((start(), *thought("Hm.")[:3]), "r1"),
+        ((*text("x", "a0"), *thought("Hm."), *text("Yes.")), "r1"),
+        ((*thought("Hm."), *text("Yes."), *text("x", "a2")), "a1"),
+    ],
+)
+def test_an_encrypted_value_of_what_is_known_adds_nothing_to_be_written(
+    events: tuple[core.BaseEvent, ...], entity_id: str
+) -> None:
+    state = fold_all(*events)
+    after = fold(state, encrypted(entity_id, "QQ=="))
+    assert after == replace(state, reasoning_echo={entity_id: b"A"})
+
+
+@pytest.mark.parametrize("events", [(start(),), thought("Hm."), (*thought("Hm."), *text("Yes."))])
+def test_encrypted_reasoning_is_complete_as_it_comes(events: tuple[core.BaseEvent, ...]) -> None:
+    state = fold_all(*events, encrypted("r9", "QQ=="))
+    (thoughts,) = (each.thoughts for each in state.open_messages if each.key is None)
+    assert (thoughts[-1].id, thoughts[-1].is_open) == ("r9", False)
+    assert fold(state, more("x", "r9")) is state
+
+
+def test_an_interrupted_answer_at_the_end_goes_on_where_it_stopped() -> None:
+    half = Message("a1", "assistant", "Hel", timestamp=LATER, reasoning="Hm.", interrupted=True)
+    state = fold_all(start("b"), over=ChatState((HELLO, replace(HELLO, id="u2"), half)))
+    again = fold(state, start())
+    assert again.messages == state.messages[:-1]
+    written = replace(half, interrupted=False, timestamp=None)
+    assert again.pending_messages == (Message("b", "assistant"), written)
+    done = fold_all(content("lo"), end(), over=again)
+    assert done.messages[-1] == replace(written, content="Hello", timestamp=A_MOMENT)
+    other = fold(state, start("c"))
+    assert other.messages == state.messages
+    assert [message.id for message in other.pending_messages] == ["b", "c"]
 
 
 def test_an_encrypted_value_of_a_call_is_no_reasoning() -> None:

@@ -57,6 +57,15 @@ def test_session_case_05_holds_for_calls_of_no_message() -> None:
     answered = fold(state, result("tc1"))
     assert answered.pending_tool_calls == (ToolCall("tc2", "b"),)
     assert shape(answered) == [("tc1", ["tc1"]), ("r-tc1", [])]
+    made = ToolCall("tc1", "a", parent_message_id="tc1")
+    done = fold(state, call_end("tc1"))
+    assert done.pending_tool_calls == (made, ToolCall("tc2", "b"))
+    assert done.messages == (Message("tc1", "assistant", tool_calls=(made,), timestamp=A_MOMENT),)
+
+
+def test_a_call_of_a_message_that_is_complete_leaves_those_behind_it() -> None:
+    state = fold_all(*text("a"), *text("b", "a2"), *text("c", "a3"), *call(parent="a1"))
+    assert shape(state) == [("a1", ["tc1"]), ("a2", []), ("a3", [])]
 
 
 def test_a_call_is_made_by_its_message_and_answered_behind_it() -> None:
@@ -105,6 +114,20 @@ def test_results_stand_in_the_order_of_their_calls() -> None:
     calls = (*call("tc1"), *call("tc2"), *call("tc3"))
     state = fold_all(*calls, *text("later", "a2"), result("tc3"), result("tc1"), result("tc2"))
     assert [message.id for message in state.messages] == ["a1", "r-tc1", "r-tc2", "r-tc3", "a2"]
+
+
+def test_results_stand_in_the_order_of_their_calls_while_these_are_made() -> None:
+    state = fold_all(start(), *call("tc1"), *call("tc2"), result("tc2"), result("tc1"))
+    assert [message.id for message in state.messages] == ["r-tc1", "r-tc2"]
+    assert [message.id for message in fold(state, end()).messages] == ["a1", "r-tc1", "r-tc2"]
+
+
+@pytest.mark.parametrize("of", [None, "nobody"])
+def test_a_result_stands_behind_results_of_calls_nobody_made(of: str | None) -> None:
+    made = fold_all(*call("tc1"))
+    stray = Message("stray", "tool", "?", tool_call_id=of)
+    state = fold(replace(made, messages=(*made.messages, stray)), result("tc1"))
+    assert [message.id for message in state.messages] == ["a1", "stray", "r-tc1"]
 
 
 def test_calls_of_two_messages_are_answered_behind_each() -> None:
@@ -163,6 +186,7 @@ def test_an_id_of_a_call_used_again_is_another_call() -> None:
 def test_a_result_before_the_end_of_its_call_completes_it() -> None:
     state = fold_all(call_start(), call_args("{}"), result())
     assert shape(state) == [("a1", ["tc1"]), ("r-tc1", [])]
+    assert state.messages[0].timestamp == A_MOMENT
     assert fold(state, call_end()) is state
 
 
@@ -172,7 +196,8 @@ def test_a_result_of_a_call_of_an_earlier_run_finds_its_message() -> None:
 
 
 def test_a_result_of_parts_keeps_them_all() -> None:
-    image = {"type": "image", "source": {"type": "url", "value": "https://e.org/i"}}
+    source = {"type": "url", "value": "https://e.org/i", "mimeType": "image/png"}
+    image = {"type": "image", "source": source}
     event = core.ToolCallResultEvent.model_validate(
         {
             "tool_call_id": "tc1",
@@ -188,7 +213,7 @@ def test_a_result_that_json_cannot_hold_is_an_error() -> None:
     odd = core.TextPart.model_validate({"type": "text", "text": "x", "odd": float("nan")})
     event = core.ToolCallResultEvent(tool_call_id="tc1", message_id="r", content=[odd])
     state = fold_all(*call(), event)
-    assert isinstance(state.error, ProtocolError)
+    assert isinstance(state.error, ProtocolError) and isinstance(state.error.cause, ValueError)
     assert (state.phase, len(state.messages)) == (RunPhase.ERROR, 1)
 
 

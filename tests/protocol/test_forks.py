@@ -78,6 +78,7 @@ def test_where_nothing_forks_nothing_changes() -> None:
     state = grown(fork_off(thread("ab"), 1), "X")
     assert switch(state, "X") is state
     assert switch(state, None) is state
+    assert switch(state, "a", 2) is state  # once round
     assert fork_off(state, 2) is state
     gone = replace(state, messages=())
     assert switch(gone, "a") is gone
@@ -114,22 +115,26 @@ def test_nothing_said_is_ever_lost_or_twice_there(walk: list[tuple[str, int]]) -
         assert decode_state(json.loads(encode_state(state))) == state
 
 
+SHOWN = "the branch shown is not among those of its fork"
+
+
 @pytest.mark.parametrize(
-    "fork",
+    ("fork", "why"),
     [
-        5,
-        {"branches": []},
-        {"branches": [5], "shown": 0},
-        {"branches": [[]], "shown": 1},
-        {"branches": [[]], "shown": -1},
-        {"branches": [[{"id": "a", "role": "user"}], []], "shown": True},
-        {"branches": [[{"id": "a", "role": "user"}], []], "shown": 0},
-        {"after": 5, "branches": [[]]},
+        (5, "a fork is not an object"),
+        ({"branches": []}, SHOWN),
+        ({"branches": [5], "shown": 0}, "a branch is not a list"),
+        ({"branches": [[]], "shown": 1}, SHOWN),
+        ({"branches": [[]], "shown": -1}, SHOWN),
+        ({"branches": [[{"id": "a", "role": "user"}], []], "shown": True}, SHOWN),
+        ({"branches": [[{"id": "a", "role": "user"}], []], "shown": 0}, SHOWN),
+        ({"after": 5, "branches": [[]]}, "after is not of type str"),
     ],
 )
-def test_a_fork_that_is_none_is_no_saved_conversation(fork: object) -> None:
-    with pytest.raises(ProtocolError, match="not a saved conversation"):
+def test_a_fork_that_is_none_is_no_saved_conversation(fork: object, why: str) -> None:
+    with pytest.raises(ProtocolError) as raised:
         decode_state({"forks": [fork]})
+    assert raised.value.message == f"This is not a saved conversation: {why}."
 
 
 def test_what_says_nothing_is_no_branch() -> None:
@@ -147,5 +152,5 @@ def test_encrypted_reasoning_stays_with_its_branch_and_is_not_sent_with_another(
 
 def test_two_forks_at_one_place_are_no_saved_conversation() -> None:
     fork = {"after": "a", "shown": 0, "branches": [[], []]}
-    with pytest.raises(ProtocolError, match="same place"):
+    with pytest.raises(ProtocolError, match=r"conversation: two forks are at the same place\."):
         decode_state({"forks": [fork, fork]})

@@ -26,6 +26,7 @@ from koel_tui.protocol import (
     to_ag_ui,
 )
 from tests.protocol.build import (
+    A_STAMP,
     HELLO,
     content,
     end,
@@ -79,14 +80,23 @@ def test_a_state_snapshot_is_not_shared_with_its_event() -> None:
     assert state.state == {"list": [1]}
 
 
-@pytest.mark.parametrize("snapshot", [[], "text", {"a": float("nan")}, {"a": object()}])
+@pytest.mark.parametrize(
+    ("snapshot", "why"),
+    [
+        ([], "used: it is not an object."),
+        ("text", "used: it is not an object."),
+        ({"a": float("nan")}, "not JSON compliant"),
+        ({"a": object()}, "not JSON serializable"),
+    ],
+)
 def test_a_snapshot_that_is_no_json_object_is_an_error_and_changes_no_state(
-    snapshot: object,
+    snapshot: object, why: str
 ) -> None:
     before = ChatState(messages=(HELLO,), state={"old": 1}, phase=RunPhase.RUNNING)
     after = fold(before, core.StateSnapshotEvent(snapshot=snapshot))
     assert isinstance(after.error, ProtocolError)
     assert (after.error.code, after.error.event_type) == ("malformed", "STATE_SNAPSHOT")
+    assert why in after.error.message and after.error.cause is not None
     assert replace(after, error=None) == replace(before, phase=RunPhase.ERROR)
 
 
@@ -160,12 +170,14 @@ def test_run_finished_sets_the_phase_by_its_outcome(outcome: str | None, phase: 
 
 
 @pytest.mark.parametrize(
-    "last", [finished(), finished("cancelled"), core.RunErrorEvent(message="x")]
+    "last",
+    [finished(), finished("cancelled"), core.RunErrorEvent(message="x", timestamp=A_STAMP)],
 )
 def test_the_end_of_a_run_loses_no_text_and_keeps_it_once(last: BaseEvent) -> None:
     state = fold_all(started(), start("a"), content("Hel", "a"), start("b"), last)
     assert state.open_messages == ()
-    assert [(m.id, m.content, m.interrupted) for m in state.messages] == [("a", "Hel", True)]
+    half = Message("a", "assistant", "Hel", timestamp=A_MOMENT, interrupted=True)
+    assert state.messages == (half,)
     assert fold(state, last).messages == state.messages
 
 

@@ -25,8 +25,18 @@ def test_an_open_message_holds_what_was_appended(deltas: list[str]) -> None:
     assert all(2 * after <= before for before, after in pairwise(lengths))
 
 
+def test_an_open_message_is_addressed_by_its_id_unless_it_has_another_name() -> None:
+    message = Message("m", "assistant", "said")
+    assert OpenMessage.of(message).key == "m"
+    assert OpenMessage.of(message, "").key == ""
+    assert OpenMessage.of(message, "k").head == Message("m", "assistant")
+    assert OpenMessage.of(message, "k").message == message
+
+
 def test_open_messages_are_equal_by_what_they_say() -> None:
     opened = OpenMessage.of(Message("m", "assistant"))
+    assert hash(opened.append("ab")) == hash(opened) != hash(replace(opened, key="other"))
+    assert opened != "m"
     assert opened.append("ab").append("c") == opened.append("abc")
     assert opened.append("abc") != opened.append("abd")
 

@@ -110,6 +110,55 @@ def test_families_do_not_share_ids() -> None:
     assert verified(*fine, *ends) == [*fine, *ends]
 
 
+@pytest.mark.parametrize(
+    ("events", "what"),
+    [
+        ([UnknownEvent("", 1)], "an event came before RUN_STARTED"),
+        ([CUSTOM], "CUSTOM came before RUN_STARTED"),
+        ([STARTED, STARTED], "RUN_STARTED came while a run was active"),
+        ([STARTED, FAILED, CUSTOM], "CUSTOM came after RUN_ERROR"),
+        ([STARTED, FINISHED, CUSTOM], "CUSTOM came after RUN_FINISHED"),
+        (
+            [STARTED, text("START"), text("START")],
+            "TEXT_MESSAGE_START opened the message 'a', which was open already",
+        ),
+        (
+            [STARTED, call("END")],
+            "TOOL_CALL_END belongs to the tool call 'a', which is not open",
+        ),
+        (
+            [STARTED, thought("CONTENT")],
+            "REASONING_MESSAGE_CONTENT belongs to the reasoning message 'a', which is not open",
+        ),
+        (
+            [STARTED, step("FINISHED")],
+            "STEP_FINISHED belongs to the step 'a', which is not open",
+        ),
+        (
+            [STARTED, step("STARTED"), text("START", "c"), text("START", "b"), FINISHED],
+            "RUN_FINISHED came while the message 'b' was open",
+        ),
+    ],
+)
+def test_a_violation_says_what_was_wrong(events: list[Event], what: str) -> None:
+    error = run_error(verified(*events)[-1])  # type: ignore[arg-type]  # it is one
+    assert error.message == (
+        f"The agent broke the order of events: {what}. What came before is kept; try again, or "
+        "report it to the maker of the agent."
+    )
+
+
+def test_nothing_comes_out_of_a_stream_that_ended_early() -> None:
+    verifier = Verifier()
+    verifier.feed(STARTED)
+    (ending,) = verifier.finish()
+    assert run_error(ending).message == (  # type: ignore[arg-type]  # it is one
+        "The agent stopped before its answer was complete. What came is kept; send again to go on."
+    )
+    assert verifier.broken
+    assert verifier.feed(STARTED) == verifier.finish() == ()
+
+
 @pytest.mark.parametrize("events", [[], [STARTED], [STARTED, text("START")], [FINISHED]])
 def test_a_stream_that_ends_early_is_an_interrupted_run(events: list[Event]) -> None:
     result = verified(*events)

@@ -152,6 +152,11 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def said(state: ChatState) -> list[tuple[str, str]]:
+    """Return who said what, a pair a message."""
+    return [(message.role, message.content) for message in state.messages]
+
+
 async def collected(reader: AsyncIterator[T]) -> list[T]:
     return [item async for item in reader]
 

@@ -10,7 +10,6 @@ from ag_ui.core import (
 )
 
 from koel_tui.protocol import (
-    ChatState,
     RunPhase,
 )
 from koel_tui.session import KoelClient
@@ -23,6 +22,7 @@ from tests.session.helpers import (
     content,
     eventually,
     other_tasks,
+    said,
     say,
     start,
     stubborn,
@@ -34,10 +34,6 @@ from tests.tally import Tally
 def counted(tally: Tally) -> None:
     """Count each of these, should it pass."""
     tally("F11", tried=1)
-
-
-def _said(state: ChatState) -> list[tuple[str, str]]:
-    return [(message.role, message.content) for message in state.messages]
 
 
 async def test_session_case_23_cancel_is_immediate_and_keeps_what_came_f11() -> None:
@@ -84,7 +80,7 @@ async def test_cancel_before_the_first_token_leaves_no_empty_message_f11() -> No
     await eventually(lambda: bool(session.state.pending_messages))
     session.cancel()
     await sending
-    assert _said(session.state) == [("user", "hi")]
+    assert said(session.state) == [("user", "hi")]
 
 
 async def test_cancel_of_a_run_that_has_not_begun_f11() -> None:
@@ -174,4 +170,4 @@ async def test_cancelling_who_waits_for_send_leaves_the_run_alone_f11() -> None:
     sending.cancel()
     gate.set()
     await eventually(lambda: session.state.phase is RunPhase.IDLE)
-    assert _said(session.state)[-1] == ("assistant", "ok")
+    assert said(session.state)[-1] == ("assistant", "ok")

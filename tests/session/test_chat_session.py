@@ -36,19 +36,16 @@ from tests.session.helpers import (
     eventually,
     fail,
     finish,
+    said,
     say,
     start,
 )
 
 
-def _said(state: ChatState) -> list[tuple[str, str]]:
-    return [(message.role, message.content) for message in state.messages]
-
-
 async def test_session_case_02_an_answer_streams_into_one_message() -> None:
     session = KoelClient(ScriptedAgent(say("Hel", "lo"))).new_session()
     await session.send("hi")
-    assert _said(session.state) == [("user", "hi"), ("assistant", "Hello")]
+    assert said(session.state) == [("user", "hi"), ("assistant", "Hello")]
     assert session.state.pending_messages == ()
     assert session.state.phase is RunPhase.IDLE
 
@@ -59,8 +56,8 @@ async def test_session_case_01_a_new_run_clears_the_error_and_keeps_the_messages
     assert session.state.error is not None
     await session.send("two")
     assert session.state.error is None
-    said = [("user", "one"), ("assistant", "half"), ("user", "two"), ("assistant", "ok")]
-    assert _said(session.state) == said
+    asked_twice = [("user", "one"), ("assistant", "half"), ("user", "two"), ("assistant", "ok")]
+    assert said(session.state) == asked_twice
 
 
 async def test_session_case_11_events_that_say_nothing_change_nothing() -> None:
@@ -75,7 +72,7 @@ async def test_session_case_11_events_that_say_nothing_change_nothing() -> None:
     await session.send("hi")
     await session.dispose()
     assert len(await collected(events)) == 4
-    assert _said(session.state) == [("user", "hi")]
+    assert said(session.state) == [("user", "hi")]
     assert [state.phase for state in await collected(states)] == [RunPhase.IDLE]
 
 
@@ -96,7 +93,7 @@ async def test_send_sets_message_and_phase_at_the_call() -> None:
     client = KoelClient(ScriptedAgent(say("ok")), clock=lambda: moment)
     session = client.new_session()
     sending = session.send("hi\ud83d")
-    assert _said(session.state) == [("user", "hi\ufffd")]
+    assert said(session.state) == [("user", "hi\ufffd")]
     assert session.state.phase is RunPhase.RUNNING
     await sending
     stamps = {message.timestamp for message in session.state.messages}
@@ -124,7 +121,7 @@ async def test_a_second_send_is_refused_and_leaves_the_first_run_alone() -> None
     assert session.state is before
     gate.set()
     await sending
-    assert _said(session.state) == [("user", "one"), ("assistant", "ok")]
+    assert said(session.state) == [("user", "one"), ("assistant", "ok")]
 
 
 async def test_what_an_agent_is_asked_with() -> None:

@@ -14,8 +14,18 @@ from koel_tui.session import (
     RunInProgressError,
     UnknownMessageError,
 )
-from koel_tui.storage import MemoryStorage
-from tests.session.helpers import ScriptedAgent, begin, content, end, finish, say, start
+from koel_tui.storage import MemoryStorage, StorageError
+from tests.session.helpers import (
+    FailingStorage,
+    ScriptedAgent,
+    begin,
+    content,
+    end,
+    finish,
+    said,
+    say,
+    start,
+)
 
 TALK = ChatState(
     messages=(
@@ -25,10 +35,6 @@ TALK = ChatState(
         Message("a2", "assistant", "Elm."),
     )
 )
-
-
-def said(state: ChatState) -> list[tuple[str, str]]:
-    return [(message.role, message.content) for message in state.messages]
 
 
 def talk(agent: ScriptedAgent, storage: MemoryStorage | None = None) -> ChatSession:
@@ -117,6 +123,16 @@ async def test_a_branch_is_a_thread_of_its_own_that_knows_its_parent() -> None:
     assert await storage.load(branch.thread_id) == branch.state
     with pytest.raises(UnknownMessageError):
         await session.branch("nobody")
+
+
+async def test_a_branch_that_cannot_be_saved_is_none() -> None:
+    storage = FailingStorage()
+    storage.broken = True
+    client = KoelClient(ScriptedAgent(say("Yew.")), storage=storage)
+    session = client.new_session("t", initial=TALK)
+    with pytest.raises(StorageError, match="full"):
+        await session.branch("a1")
+    assert client.sessions == (session,)
 
 
 def half() -> ChatState:

@@ -23,7 +23,7 @@ from ag_ui.core import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.protocol import BusinessError, Event, TransportError
+from koel_tui.protocol import BusinessError, Event, TransportError, error_event
 from koel_tui.session import Interceptor, KoelClient, LogRuns, Next, Redact, Retry
 from koel_tui.session.interceptors.masking import Masking, masked
 from koel_tui.storage import MemoryStorage
@@ -98,6 +98,20 @@ def refused(times: int, error: BaseException) -> Answer:
     return answer
 
 
+async def test_a_connection_that_an_event_tells_of_is_retried_too() -> None:
+    async def lost(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield error_event(TransportError("gone", "closed"))
+
+    async def sleep(seconds: float) -> None:
+        assert seconds > 0
+
+    agent = ScriptedAgent(lost, say("through"))
+    session = KoelClient(agent, interceptors=[Retry(sleep=sleep)]).new_session()
+    await session.send("hi")
+    assert session.state.error is None and len(agent.inputs) == 2
+
+
 async def test_session_case_21_a_connection_is_retried_and_the_waits_grow() -> None:
     waits: list[float] = []
 
@@ -170,6 +184,16 @@ async def test_the_log_tells_of_runs_and_never_of_words(caplog: pytest.LogCaptur
     assert levels == {"DEBUG", "INFO", "WARNING"}
 
 
+async def test_the_log_tells_which_error_an_agent_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    async def failing(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield error_event(BusinessError("a secret limit", "quota"))
+
+    session = KoelClient(ScriptedAgent(failing), interceptors=[LogRuns()]).new_session("t")
+    await session.send("hi")
+    assert "failed: business.quota" in caplog.text and "secret" not in caplog.text
+
+
 async def test_session_case_22_what_is_redacted_is_never_saved() -> None:
     storage = MemoryStorage()
     client = KoelClient(
@@ -215,6 +239,30 @@ async def test_arguments_results_and_snapshots_are_redacted_and_names_are_not() 
     session = KoelClient(ScriptedAgent(snapshot), interceptors=[Redact(["key"])]).new_session()
     await session.send("hi")
     assert session.state.messages[-1].content == "my [REDACTED]"
+
+
+async def test_parts_are_redacted_where_they_are_texts() -> None:
+    image = {"type": "image", "source": {"type": "url", "value": "https://e.org/key"}}
+    parts = [{"type": "text", "text": "a key"}, image]
+    given = MessagesSnapshotEvent.model_validate(
+        {
+            "messages": [
+                {"id": "u", "role": "user", "content": parts},
+                {"id": "a", "role": "assistant", "content": None},
+            ]
+        }
+    )
+
+    async def snapshot(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield given
+        yield finish(run)
+
+    session = KoelClient(ScriptedAgent(snapshot), interceptors=[Redact(["key"])]).new_session()
+    await session.send("hi")
+    question, answer = session.state.messages
+    assert (question.content, question.attachments) == ("a [REDACTED]", (image,))
+    assert answer.content == ""
 
 
 async def test_what_waited_for_a_match_is_there_when_the_agent_fails() -> None:

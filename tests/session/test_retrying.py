@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from koel_tui.protocol import ChatState
-from koel_tui.session import KoelClient, autosave
-from koel_tui.storage import JsonFileStorage, StorageError
+from koel_tui.session import ChatSession, KoelClient, autosave
+from koel_tui.storage import Access, JsonFileStorage, StorageError
 from tests.session.helpers import FailingStorage, ScriptedAgent, eventually, say
 
 
@@ -15,13 +15,29 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autosave, "RETRY_S", 0.01)
 
 
+@pytest.fixture
+def storage() -> FailingStorage:
+    broken = FailingStorage()
+    broken.broken = True
+    return broken
+
+
 def client(storage: FailingStorage | JsonFileStorage) -> KoelClient:
     return KoelClient(ScriptedAgent(say("ok")), storage=storage, save_interval=0)
 
 
-async def test_fault_f4_a_failed_save_is_tried_again_until_it_works() -> None:
-    storage = FailingStorage()
-    storage.broken = True
+async def unsaved_session(owner: KoelClient) -> ChatSession:
+    """Return a session that was closed before its words could be saved."""
+    session = owner.new_session("t")
+    await session.send("hi")
+    await session.dispose()
+    assert owner.unsaved == (session,)
+    return session
+
+
+async def test_fault_f4_a_failed_save_is_tried_again_until_it_works(
+    storage: FailingStorage,
+) -> None:
     session = client(storage).new_session("t")
     await session.send("hi")
     tried = storage.attempts
@@ -36,6 +52,28 @@ async def test_fault_f4_a_failed_save_is_tried_again_until_it_works() -> None:
     assert storage.attempts == done
 
 
+class Locked(FailingStorage):
+    async def open(self, thread_id: str) -> Access:
+        self.attempts += 1
+        if self.broken:
+            raise StorageError("The directory cannot be used. Check its permissions.")
+        return await super().open(thread_id)
+
+
+async def test_fault_f5_a_thread_that_cannot_be_opened_is_tried_again_and_told() -> None:
+    storage = Locked()
+    storage.broken = True
+    session = client(storage).new_session("t")
+    await session.send("hi")
+    assert session.dirty and isinstance(session.save_error, StorageError)
+    tried = storage.attempts
+    await eventually(lambda: storage.attempts > tried + 1)
+    storage.broken = False
+    await eventually(lambda: not session.dirty)
+    assert session.save_error is None
+    assert await storage.load("t") == session.state
+
+
 class FullFiles(JsonFileStorage):
     full = True
 
@@ -48,28 +86,23 @@ class FullFiles(JsonFileStorage):
 async def test_fault_f4_a_closed_thread_is_saved_later_and_held_only_meanwhile(
     tmp_path: Path,
 ) -> None:
-    storage, other = FullFiles(tmp_path), JsonFileStorage(tmp_path)
-    owner = client(storage)
-    session = owner.new_session("t")
-    await session.send("hi")
-    await session.dispose()
-    assert [each.thread_id for each in owner.unsaved] == ["t"]
+    files, other = FullFiles(tmp_path), JsonFileStorage(tmp_path)
+    owner = client(files)
+    session = await unsaved_session(owner)
     assert (await other.open("t")).writable
     await other.close("t")
-    storage.full = False
+    files.full = False
     await eventually(lambda: not session.dirty)
     assert owner.unsaved == ()
     assert await other.load("t") == session.state
     assert (await other.open("t")).writable
 
 
-async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved() -> None:
-    storage = FailingStorage()
-    storage.broken = True
+async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved(
+    storage: FailingStorage,
+) -> None:
     owner = client(storage)
-    first = owner.new_session("t")
-    await first.send("hi")
-    await first.dispose()
+    first = await unsaved_session(owner)
     again = owner.new_session("t", first.state)
     assert again.dirty and not first.dirty and owner.unsaved == ()
     storage.broken = False
@@ -77,13 +110,9 @@ async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved() ->
     assert await storage.load("t") == again.state
 
 
-async def test_a_deleted_thread_is_not_saved_again() -> None:
-    storage = FailingStorage()
-    storage.broken = True
+async def test_a_deleted_thread_is_not_saved_again(storage: FailingStorage) -> None:
     owner = client(storage)
-    session = owner.new_session("t")
-    await session.send("hi")
-    await session.dispose()
+    await unsaved_session(owner)
     owner.forget("t")
     tried, storage.broken = storage.attempts, False
     assert owner.unsaved == ()

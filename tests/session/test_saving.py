@@ -1,9 +1,13 @@
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput
 
+from koel_tui.agents import METRICS
 from koel_tui.protocol import (
     ChatState,
     Message,
@@ -17,15 +21,14 @@ from tests.session.helpers import (
     ReleasingAgent,
     ScriptedAgent,
     SlowStorage,
+    begin,
     collected,
     eventually,
+    finish,
     other_tasks,
+    said,
     say,
 )
-
-
-def _said(state: ChatState) -> list[tuple[str, str]]:
-    return [(message.role, message.content) for message in state.messages]
 
 
 async def test_session_case_26_persist_load_and_go_on_with_equal_states() -> None:
@@ -76,7 +79,7 @@ async def test_a_cleared_thread_can_be_used_again() -> None:
     await session.send("two")
     loaded = await storage.load("t")
     assert loaded is not None
-    assert _said(loaded) == [("user", "two"), ("assistant", "ok")]
+    assert said(loaded) == [("user", "two"), ("assistant", "ok")]
 
 
 async def test_clear_that_cannot_delete_says_so_and_is_empty_all_the_same() -> None:
@@ -155,6 +158,34 @@ async def test_dispose_during_a_run_settles_send_saves_and_leaks_nothing() -> No
     assert await storage.load("t") == session.state
     assert agent.released == ["t"]
     assert other_tasks() == set()
+
+
+class Half(MemoryStorage):
+    """A memory that can save, and nothing besides."""
+
+    async def close(self, thread_id: str) -> None:
+        raise StorageError("The lock is gone.")
+
+    async def update_meta(self, thread_id: str, /, **fields: Any) -> None:
+        raise StorageError("read-only")
+
+
+async def test_what_is_not_worth_an_error_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def measured(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield CustomEvent(name=METRICS, value={"model": "M"})
+        yield finish(run)
+
+    storage = Half()
+    session = KoelClient(ScriptedAgent(measured), storage=storage).new_session("t")
+    await session.send("hi")
+    with pytest.raises(StorageError):
+        await session.describe(title="Words")
+    await session.dispose()
+    assert session.save_error is None and not session.dirty
+    assert await storage.load("t") == session.state
+    assert "['model'] was not noted: read-only" in caplog.text
+    assert "Thread 't' was not unlocked" in caplog.text
 
 
 async def test_an_untouched_session_is_not_saved() -> None:

@@ -1,5 +1,6 @@
 import fcntl
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from koel_tui.storage.atomic import sweep, write_atomically
+from koel_tui.storage.atomic import flush_directory, left_over, sweep, write_atomically
 from tests.tally import Tally
 
 NAME = f"t-{'0' * 32}.json"
@@ -136,13 +137,14 @@ def test_storage_case_09_whatever_call_fails_the_content_is_whole_and_a_retry_wo
 
 
 def test_sweeping_takes_left_overs_and_leaves_everything_else(folder: Path) -> None:
-    left_over = folder / f".{NAME}.{'a' * 16}.tmp"
+    left_by_a_kill = folder / f".{NAME}.{'a' * 16}.tmp"
     written = folder / f".{NAME}.{'b' * 16}.tmp"
     link = folder / f".{NAME}.{'c' * 16}.tmp"
     foreign = folder / ".something.tmp"
-    for file in (left_over, written, foreign):
+    for file in (left_by_a_kill, written, foreign):
         file.write_bytes(b"half")
     link.symlink_to(foreign)
+    assert {file.name for file in left_over(folder)} == {left_by_a_kill.name, written.name}
     with written.open("rb") as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)
         sweep(folder)
@@ -167,3 +169,63 @@ def test_a_writer_holds_its_temporary_file_against_sweepers(
     monkeypatch.setattr(os, "fsync", sweeping)
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+def _deny(*_: object, **__: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_what_a_failed_write_could_not_remove_is_swept_later(path: Path) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "replace", _refuse)
+        monkeypatch.setattr(os, "unlink", _deny)
+        with pytest.raises(OSError, match="Input/output"):
+            write_atomically(path, b"new")
+    assert len(list(path.parent.iterdir())) == 2
+    sweep(path.parent)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_nothing_that_has_the_name_already_is_written_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
+    taken = path.with_name(f".{path.name}.{'0' * 16}.tmp")
+    taken.write_bytes(b"another's")
+    with pytest.raises(FileExistsError):
+        write_atomically(path, b"new")
+    assert taken.read_bytes() == b"another's"
+    assert path.read_bytes() == b"old"
+
+
+def test_a_file_system_without_locks_is_written_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", _refuse)
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_where_the_disk_has_a_cache_of_its_own_that_is_flushed_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS, where fsync stops at it."""
+    flushed: list[tuple[bool, int]] = []
+
+    def control(descriptor: int, what: int) -> None:
+        flushed.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), what))
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    write_atomically(path, b"new")
+    assert flushed == [(False, 51), (True, 51)]
+
+
+def test_only_a_directory_is_flushed_as_one(path: Path) -> None:
+    flush_directory(path.parent)
+    with pytest.raises(NotADirectoryError):
+        flush_directory(path)

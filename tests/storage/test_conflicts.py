@@ -10,11 +10,6 @@ from koel_tui.storage.file_storage import FileStorage
 from tests.storage.helpers import FILE_STORES, file_name, in_clear, saying
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "threads"
-
-
 @pytest.fixture(params=FILE_STORES)
 def pair(request: pytest.FixtureRequest, folder: Path) -> tuple[FileStorage, FileStorage]:
     """Give two programs that share a directory."""

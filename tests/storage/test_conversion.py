@@ -29,11 +29,6 @@ THREADS = {f"secret {number}": saying(f"secret words {number}") for number in ra
 PATIENCE = 60
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "threads"
-
-
 async def fill(folder: Path) -> None:
     storage = in_clear(folder)
     for name, state in THREADS.items():

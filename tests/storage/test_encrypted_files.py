@@ -43,11 +43,6 @@ class MemoryKeyring:
         del self.secrets[service, username]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "threads"
-
-
 def everything(folder: Path) -> bytes:
     """Return all names and contents below a directory."""
     found = sorted(folder.rglob("*"))

@@ -4,7 +4,7 @@ import errno
 import gc
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 
 from koel_tui.paths import DirectoryError
 from koel_tui.protocol import ChatState
-from koel_tui.storage import StorageError
+from koel_tui.storage import EncryptedFileStorage, StorageError
 from koel_tui.storage.file_storage import FileStorage
-from tests.storage.helpers import FILE_STORES, saying
+from koel_tui.storage.keys import KEY_BYTES
+from tests.storage.helpers import Clock, in_clear, saying
 from tests.tally import Tally
 
 CALLS = (
@@ -23,6 +24,26 @@ CALLS = (
 )  # fmt: skip
 OLD, NEW, LAST = saying("old"), saying("old", "new"), saying("old", "new", "last")
 MANY = 500
+
+
+class BareKey:
+    """A key that costs nothing: there are hundreds of stores here, and none is broken into."""
+
+    def make(self) -> tuple[bytes, dict[str, Any]]:
+        return bytes(KEY_BYTES), {"kind": "bare"}
+
+    def find(self, about: Mapping[str, Any]) -> bytes:
+        return bytes(KEY_BYTES)
+
+    def drop(self, about: Mapping[str, Any]) -> None:
+        pass
+
+
+def encrypted(folder: Path) -> EncryptedFileStorage:
+    return EncryptedFileStorage(folder, key=BareKey(), clock=Clock())
+
+
+STORES: dict[str, Callable[[Path], FileStorage]] = {"json": in_clear, "encrypted": encrypted}
 
 
 class Faults:
@@ -71,23 +92,23 @@ async def attempt(
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES])
 @pytest.mark.parametrize("opened", [False, True])
-@pytest.mark.parametrize("kind", FILE_STORES)
+@pytest.mark.parametrize("kind", STORES)
 async def test_storage_case_09_whatever_call_fails_nothing_is_lost_f3(
     tmp_path: Path, kind: str, opened: bool, code: int, tally: Tally
 ) -> None:
     refusals, tried = set(), []
     for failing in range(1, MANY):
         folder = tmp_path / str(failing)
-        store = FILE_STORES[kind](folder)
+        store = STORES[kind](folder)
         await store.save("t", OLD)
         if opened:
             assert (await store.open("t")).writable
         failed, refused = await attempt(store, NEW, failing, code)
-        there = await FILE_STORES[kind](folder).load("t")
+        there = await STORES[kind](folder).load("t")
         assert there in ((OLD, NEW) if refused else (NEW,)), failed
         await store.save("t", NEW)
         await store.save("t", LAST)
-        assert await FILE_STORES[kind](folder).load("t") == LAST, failed
+        assert await STORES[kind](folder).load("t") == LAST, failed
         assert store.conflicts == (), failed
         assert temporary_files(folder) == [], failed
         tried.append(failed)
@@ -105,19 +126,19 @@ def temporary_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.endswith(".tmp")]
 
 
-@pytest.mark.parametrize("kind", FILE_STORES)
+@pytest.mark.parametrize("kind", STORES)
 async def test_storage_case_09_short_writes_are_finished_f3(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, bytes(data[:7])))
-    store = FILE_STORES[kind](tmp_path)
+    store = STORES[kind](tmp_path)
     await store.save("t", NEW)
-    assert await FILE_STORES[kind](tmp_path).load("t") == NEW
+    assert await STORES[kind](tmp_path).load("t") == NEW
     tally("F3", tried=1)
 
 
-@pytest.mark.parametrize("kind", FILE_STORES)
+@pytest.mark.parametrize("kind", STORES)
 async def test_storage_case_09_a_disk_that_stays_broken_for_a_while_f3(
     tmp_path: Path, kind: str, tally: Tally
 ) -> None:
@@ -125,7 +146,7 @@ async def test_storage_case_09_a_disk_that_stays_broken_for_a_while_f3(
     tried = 0
     for first in range(1, MANY):
         folder = tmp_path / str(first)
-        store = FILE_STORES[kind](folder)
+        store = STORES[kind](folder)
         await store.save("t", OLD)
         failed, refused = await attempt(store, NEW, first, errno.EIO)
         if not failed:
@@ -134,7 +155,7 @@ async def test_storage_case_09_a_disk_that_stays_broken_for_a_while_f3(
             continue
         await attempt(store, NEW, first // 2 + 1, errno.EIO)
         await store.save("t", LAST)
-        assert await FILE_STORES[kind](folder).load("t") == LAST
+        assert await STORES[kind](folder).load("t") == LAST
         assert store.conflicts == ()
         tried += 1
     tally("F3", tried=tried)

@@ -22,11 +22,6 @@ from tests.tally import Tally
 PATIENCE = 60
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "threads"
-
-
 @contextmanager
 def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Let another process have the thread `t` open."""

@@ -11,14 +11,9 @@ from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search import ThreadIndex, index_file
 from koel_tui.storage.search_database import SearchDatabase
 from koel_tui.storage.search_upkeep import IndexUpkeep
-from tests.storage.helpers import in_clear, saying
+from tests.storage.helpers import saying
 
 PATIENCE = 20.0
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> JsonFileStorage:
-    return in_clear(tmp_path / "threads")
 
 
 @pytest.fixture

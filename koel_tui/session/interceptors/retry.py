@@ -25,8 +25,9 @@ class Retry:
     """Tries a run again when the connection failed before the agent said anything.
 
     Only a `TransportError` is retried, up to `retries` times, after `base_s` seconds doubling up to
-    `most_s`, each wait up to `jitter` (a share) longer or shorter. What was said is never said
-    twice: a run that fails after its first words fails. Cancelling the run ends the wait.
+    `most_s`, each wait up to `jitter` (a share of it) longer or shorter, so that clients that lost
+    a server together do not come back together. What was said is never said twice: a run that
+    fails after its first words fails. Cancelling the run ends the wait.
     """
 
     def __init__(

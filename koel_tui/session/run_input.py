@@ -1,0 +1,32 @@
+"""What an agent is asked with: the input of one run."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ag_ui.core import Message, RunAgentInput, Tool
+
+
+def new_id() -> str:
+    """Return an id nothing else has, in whichever process: of a thread, a run or a message."""
+    return str(uuid.uuid4())
+
+
+def run_input(
+    thread_id: str,
+    messages: Sequence[Message],
+    *,
+    state: Mapping[str, Any],
+    tools: Sequence[Tool] = (),
+    forward: Mapping[str, Any],
+) -> RunAgentInput:
+    """Return the input of a new run; `forward` becomes its `forwardedProps`."""
+    return RunAgentInput(
+        thread_id=thread_id,
+        run_id=new_id(),
+        messages=list(messages),
+        state=dict(state),
+        tools=list(tools),
+        context=[],
+        forwarded_props=dict(forward),
+    )

@@ -1,0 +1,44 @@
+"""Answers beside all threads."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from ag_ui.core import BaseEvent, RunAgentInput, RunErrorEvent
+
+from koel_tui.agents import ASIDE
+from koel_tui.protocol import AgentError, Message
+from koel_tui.session.aside import answer_aside
+from tests.session.helpers import ReleasingAgent, begin, content, fail, say
+
+ASKED = (Message("u", "user", "Sum it up."),)
+
+
+async def test_an_answer_aside_is_its_text_and_nothing_of_it_stays() -> None:
+    agent = ReleasingAgent(say("Hel", "lo"))
+    assert await answer_aside(agent, ASKED, temperature=0.0) == "Hello"
+    (asked,) = agent.inputs
+    assert asked.thread_id.startswith(ASIDE) and len(asked.thread_id) > len(ASIDE)
+    assert [message.content for message in asked.messages] == ["Sum it up."]
+    assert asked.forwarded_props == {"temperature": 0.0}
+    assert agent.released == [asked.thread_id]
+
+
+@pytest.mark.parametrize(("code", "told"), [("refused", "refused"), (None, "internal")])
+async def test_a_run_aside_that_fails_raises(code: str | None, told: str) -> None:
+    async def failing(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield content("m", "Hel")
+        yield RunErrorEvent(message="no room", code=code)
+
+    agent = ReleasingAgent(failing)
+    with pytest.raises(AgentError, match="no room") as raised:
+        await answer_aside(agent, ASKED)
+    assert raised.value.code == told
+    assert len(agent.released) == 1
+
+
+async def test_what_an_agent_raises_aside_comes_through() -> None:
+    agent = ReleasingAgent(fail(OSError("gone"), "Hel"))
+    with pytest.raises(OSError, match="gone"):
+        await answer_aside(agent, ASKED)
+    assert len(agent.released) == 1

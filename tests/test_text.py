@@ -1,0 +1,90 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.text import drop_controls, repair, safe_input, safe_line, safe_text
+
+ANY = st.text(st.characters())  # broken surrogates and control characters too
+ACUTE = "\u0301"
+FLAG = "\U0001f3f4\U000e0067\U000e007f"  # a flag whose tags say what nobody sees
+BIDI = ["\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"]
+
+
+def test_two_halves_of_a_character_are_joined_and_a_lone_one_is_replaced() -> None:
+    assert repair("a\ud83d\ude00b") == "a\U0001f600b"
+    assert repair("a\ud83db\ude00") == "a\ufffdb\ufffd"
+    assert repair("\ude00\ud83d") == "\ufffd\ufffd"
+
+
+@pytest.mark.parametrize("text", ["", "a\0\x1b[2J\r\n", "é\u202e\u0085\U0001f600"])
+def test_repair_keeps_whatever_is_whole(text: str) -> None:
+    assert repair(text) == text
+
+
+@given(ANY)
+def test_what_is_repaired_can_be_sent_and_stays_as_it_is(text: str) -> None:
+    repaired = repair(text)
+    assert repaired.encode("utf-8").decode("utf-8") == repaired
+    assert repair(repaired) == repaired
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, é \U0001f600", "plain, é \U0001f600"),
+        ("a\tb\nc", "a\tb\nc"),
+        ("\x1b]0;title\x07", "␛]0;title␇"),
+        ("\0\r\x1f\x7f", "␀␍␟␡"),
+        ("\x80\x9b\x9f\u00a0", "\ufffd\ufffd\ufffd\u00a0"),
+        ("a\x85b\u2028c\u2029d", "a\nb\nc\nd"),
+        ("".join(BIDI), "⟦LRE⟧⟦RLE⟧⟦PDF⟧⟦LRO⟧⟦RLO⟧⟦LRI⟧⟦RLI⟧⟦FSI⟧⟦PDI⟧"),
+        (FLAG, "\U0001f3f4"),
+        ("\U000dffff\U000e0000\U000e0080", "\U000dffff\U000e0080"),
+        ("\ud7ff\ud800\udfff\ue000", "\ud7ff\ufffd\ufffd\ue000"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_shown_instead(text: str, shown: str) -> None:
+    assert safe_text(text) == shown
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 500])
+def test_marks_stack_up_no_higher_than_eight(count: int) -> None:
+    assert safe_text(f"e{ACUTE * count}!") == f"e{ACUTE * min(count, 8)}!"
+
+
+@given(ANY)
+def test_nothing_in_safe_text_moves_the_cursor_or_turns_the_line(text: str) -> None:
+    shown = safe_text(text)
+    assert not [
+        char for char in shown if unicodedata.category(char) in ("Cc", "Cs") and char not in "\t\n"
+    ]
+    assert not set(shown) & set(BIDI)
+    assert safe_text(shown) == shown
+
+
+def test_a_paste_has_one_kind_of_line_end_and_whole_characters() -> None:
+    assert safe_input("a\r\nb\rc\n\rd \ud83d\ude00\x1b") == "a\nb\nc\n\nd \U0001f600␛"
+
+
+def test_what_has_no_width_goes_from_a_line_and_nothing_else() -> None:
+    assert drop_controls("a\tb\nc\x1b[0m\u202ed\u2028é") == "abc[0mdé"
+    assert drop_controls("as it is, é") == "as it is, é"
+
+
+def test_a_line_is_one_line_without_format_characters() -> None:
+    assert safe_line(" a \t\n b\u2028c\r\x1b ") == "a b c␍␛"
+    assert safe_line("in\u200bvisi\ufeffble \u202e") == "invisible ⟦RLO⟧"
+
+
+def test_a_line_that_is_too_long_ends_in_an_ellipsis() -> None:
+    assert safe_line("x" * 200) == "x" * 200
+    assert safe_line("x" * 201) == "x" * 199 + "…"
+    assert safe_line("abcd", 4) == "abcd"
+    assert safe_line("abcde", 4) == "abc…"
+
+
+def test_of_an_endless_line_only_the_start_is_looked_at() -> None:
+    assert safe_line(" " * 31 + "ab", 4) == "a"
+    assert safe_line(" " * 10_000_000 + "a", 4) == ""
