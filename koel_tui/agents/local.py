@@ -52,7 +52,7 @@ class TurnSettings:
     """How a thread is answered.
 
     `max_output_tokens` is the longest answer, `thinking` whether the model thinks first, `lora` an
-    adapter file.
+    adapter file, `chat_template` the name of a built-in one, None for the model's own.
     """
 
     system: str | None = None
@@ -60,6 +60,7 @@ class TurnSettings:
     max_output_tokens: int | None = None
     thinking: bool = False
     lora: str | None = None
+    chat_template: str | None = None
 
     def overridden(self, props: Mapping[str, Any]) -> "TurnSettings":
         """Return these settings with what a run's `forwardedProps` says of them.
@@ -72,7 +73,7 @@ class TurnSettings:
             known = {field.name for field in dataclasses.fields(Sampling)}
             wanted = {key: value for key, value in props["sampling"].items() if key in known}
             sampling = dataclasses.replace(sampling, **wanted)
-        plain = ("system", "max_output_tokens", "thinking", "lora")
+        plain = ("system", "max_output_tokens", "thinking", "lora", "chat_template")
         given = {key: props[key] for key in plain if key in props}
         return dataclasses.replace(self, sampling=sampling, **given)
 
@@ -232,6 +233,7 @@ class LocalAgent:
             max_output_tokens=settings.max_output_tokens,
             thinking=settings.thinking,
             lora=settings.lora,
+            chat_template=settings.chat_template,
             tools=wanted[1],
             kv=self._snapshots.find(run.thread_id) if self._snapshots is not None else None,
         )

@@ -11,7 +11,7 @@ import click
 from koel_tui import paths
 from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
-from koel_tui.cli.options import look_options, model_option, window_options
+from koel_tui.cli.options import look_options, model_option, template_option, window_options
 from koel_tui.cli.start import Start, misfit, start_settings
 from koel_tui.logs import LogFile
 
@@ -32,6 +32,7 @@ KEY_FILE = "keys.json"
 @click.option(
     "--parallel", type=click.IntRange(1, 64), help="Answers written at the same time (1)."
 )
+@template_option
 @window_options
 @look_options
 def chat(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from koel_tui.chat_templates import BUILT_IN
+
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
 DEFAULT_WINDOW = 8192
 """The largest window, in tokens, that is taken without being asked for."""
@@ -169,7 +171,8 @@ class SessionOptions:
     """What a session was opened with; applies to each of its turns.
 
     `lora` is an adapter file, `kv` a snapshot to start from, `thinking` whether thinking is passed
-    on, `tools` are function tools as JSON schema objects in the form chat templates take.
+    on, `tools` are function tools as JSON schema objects in the form chat templates take,
+    `chat_template` is the name of a built-in one, None for the model's own.
     """
 
     name: str = ""
@@ -180,10 +183,13 @@ class SessionOptions:
     kv: Path | None = None
     thinking: bool = False
     tools: tuple[dict[str, Any], ...] = ()
+    chat_template: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_output_tokens is not None and self.max_output_tokens < 1:
             raise ValueError(f"max_output_tokens must be at least 1, not {self.max_output_tokens}")
+        if self.chat_template is not None and self.chat_template not in BUILT_IN:
+            raise ValueError(f"chat_template must be one of {', '.join(BUILT_IN)}")
 
 
 @dataclass(frozen=True, slots=True)

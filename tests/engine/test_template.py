@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from koel_tui.chat_templates import BUILT_IN
 from koel_tui.engine import ChatMessage, EngineError, ModelLoadError, ToolCallDelta
 from koel_tui.engine.native.template import ChatTemplate
 
@@ -53,6 +54,29 @@ def test_template_without_a_source_is_chatml(template: Templates) -> None:
     assert template("").render(HELLO) == (
         "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt"),
+    [
+        ("chatml", "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n"
+         "<|im_start|>assistant\nhi<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n"
+         "<|im_start|>assistant\n"),
+        ("gemma", "<start_of_turn>user\nbe brief\n\nhello<end_of_turn>\n"
+         "<start_of_turn>model\nhi<end_of_turn>\n<start_of_turn>user\nhello<end_of_turn>\n"
+         "<start_of_turn>model\n"),
+        ("llama3", "<|start_header_id|>system<|end_header_id|>\n\nbe brief<|eot_id|>"
+         "<|start_header_id|>user<|end_header_id|>\n\nhello<|eot_id|>"
+         "<|start_header_id|>assistant<|end_header_id|>\n\nhi<|eot_id|>"
+         "<|start_header_id|>user<|end_header_id|>\n\nhello<|eot_id|>"
+         "<|start_header_id|>assistant<|end_header_id|>\n\n"),
+        ("mistral", "[INST] be brief\n\nhello [/INST] hi</s>[INST] hello [/INST]"),
+    ],
+)  # fmt: skip
+def test_template_that_is_built_in(template: Templates, name: str, prompt: str) -> None:
+    talk = [*TALK, ChatMessage("assistant", "hi"), *HELLO]
+    assert template(BUILT_IN[name]).render(talk) == prompt
+    assert "noon" in template(BUILT_IN[name]).render(CALLED, tools=[NOW])
 
 
 def test_template_gets_special_tokens_and_functions(template: Templates) -> None:
