@@ -105,7 +105,7 @@ class ChatTemplates:
 
     def __init__(self, own: str, *, model: str, bos: str, eos: str) -> None:
         """Make it; a template of the model's that cannot be used harms who uses it, no other."""
-        self._sources: dict[str | None, str] = {None: own, **BUILT_IN}
+        self._own = own
         self._names = {"model": model, "bos": bos, "eos": eos}
         self._made: dict[str | None, ChatTemplate] = {}
         with suppress(ChatTemplateError):
@@ -114,7 +114,8 @@ class ChatTemplates:
     def find(self, name: str | None) -> ChatTemplate:
         """Return the template of this name, None for the model's. Raises `ChatTemplateError`."""
         if name not in self._made:
-            self._made[name] = ChatTemplate(self._sources[name], **self._names)
+            source = self._own if name is None else BUILT_IN[name]
+            self._made[name] = ChatTemplate(source, **self._names)
         return self._made[name]
 
     def close(self) -> None:
