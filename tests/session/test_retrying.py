@@ -8,6 +8,7 @@ from koel_tui.protocol import ChatState
 from koel_tui.session import KoelClient, autosave
 from koel_tui.storage import JsonFileStorage, StorageError
 from tests.session.helpers import FailingStorage, ScriptedAgent, eventually, say
+from tests.tally import Tally
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def client(storage: FailingStorage | JsonFileStorage) -> KoelClient:
     return KoelClient(ScriptedAgent(say("ok")), storage=storage, save_interval=0)
 
 
-async def test_fault_f4_a_failed_save_is_tried_again_until_it_works() -> None:
+async def test_fault_f4_a_failed_save_is_tried_again_until_it_works(tally: Tally) -> None:
     storage = FailingStorage()
     storage.broken = True
     session = client(storage).new_session("t")
@@ -34,6 +35,7 @@ async def test_fault_f4_a_failed_save_is_tried_again_until_it_works() -> None:
     done = storage.attempts
     await session.dispose()
     assert storage.attempts == done
+    tally("F4", tried=1)
 
 
 class FullFiles(JsonFileStorage):
@@ -46,7 +48,7 @@ class FullFiles(JsonFileStorage):
 
 
 async def test_fault_f4_a_closed_thread_is_saved_later_and_held_only_meanwhile(
-    tmp_path: Path,
+    tmp_path: Path, tally: Tally
 ) -> None:
     storage, other = FullFiles(tmp_path), JsonFileStorage(tmp_path)
     owner = client(storage)
@@ -61,9 +63,10 @@ async def test_fault_f4_a_closed_thread_is_saved_later_and_held_only_meanwhile(
     assert owner.unsaved == ()
     assert await other.load("t") == session.state
     assert (await other.open("t")).writable
+    tally("F4", tried=1)
 
 
-async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved() -> None:
+async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved(tally: Tally) -> None:
     storage = FailingStorage()
     storage.broken = True
     owner = client(storage)
@@ -75,6 +78,7 @@ async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved() ->
     storage.broken = False
     await eventually(lambda: not again.dirty)
     assert await storage.load("t") == again.state
+    tally("F4", tried=1)
 
 
 async def test_a_deleted_thread_is_not_saved_again() -> None:
