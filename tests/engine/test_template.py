@@ -8,6 +8,7 @@ import pytest
 from koel_tui.chat_templates import BUILT_IN
 from koel_tui.engine import ChatMessage, EngineError, ModelLoadError, ToolCallDelta
 from koel_tui.engine.native.template import ChatTemplate
+from tests.tally import Tally
 
 HELLO = [ChatMessage("user", "hello")]
 TALK = [ChatMessage("system", "be brief"), *HELLO]
@@ -156,6 +157,15 @@ def test_template_that_prints_arguments_gets_them_as_text(template: Templates) -
         "{{ c.function.name + c.function.arguments }}{% endfor %}{% endfor %}"
     )
     assert made.render(CALLED) == 'Nonenow{"tz": "CET"}'
+
+
+def test_input_b4_arguments_nested_too_deeply_are_text(template: Templates, tally: Tally) -> None:
+    made = template("{{ tools }}{% for c in messages[0].tool_calls %}{{ c.id }}{% endfor %}")
+    depths = (*range(900, 1000, 3), 200_000)  # also those that can be read, and not written again
+    for depth in depths:
+        call = ToolCallDelta("c1", "now", "[" * depth + "]" * depth)
+        assert made.render([ChatMessage("assistant", "", tool_calls=(call,))]) == "Nonec1"
+    tally("B4", tried=len(depths))
 
 
 def test_template_without_tools_gets_them_in_the_system_prompt(template: Templates) -> None:

@@ -156,7 +156,7 @@ def _plainer(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 def _as_object(arguments: str) -> object:
     try:
         return json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments
 
 
