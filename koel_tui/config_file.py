@@ -77,7 +77,7 @@ def _read(file: Path) -> str:
 def _parsed(text: str, path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigFileError(
             f"{path} is no TOML: {error}. Correct it first: koel-chat config edit"
         ) from error

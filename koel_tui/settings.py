@@ -18,6 +18,7 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from koel_tui import paths
+from koel_tui.chat_templates import BUILT_IN, CHATML
 from koel_tui.origins import PREFIX, Origin, config_bytes, line_of, origin_of, variable_of
 
 
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, description="CPU threads; none: physical cores.", examples=[4]
     )
+    chat_template: str | None = Field(
+        None,
+        description=f"Form of what a model reads: {', '.join(BUILT_IN)}; none: the model's own.",
+        examples=[CHATML],
+    )
     system: str | None = Field(
         None, description="System prompt of new threads.", examples=["Answer briefly."]
     )
@@ -92,6 +98,13 @@ class Settings(BaseSettings):
         """Take a list, or text as PATH has it."""
         if isinstance(value, str):
             return tuple(each for each in value.split(os.pathsep) if each)
+        return value
+
+    @field_validator("chat_template")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and value not in BUILT_IN:
+            raise ValueError(f"It is one of {', '.join(BUILT_IN)}")
         return value
 
     @classmethod

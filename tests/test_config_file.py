@@ -91,7 +91,9 @@ def test_a_file_that_is_not_there_begins_private_and_a_link_stays_one(file: Path
         (b"[theme]\na = 1\n", "is a table"),
         (b"theme.a = 1\n", "is a table"),
         (b"a = 1\na = 2\n", "no TOML"),
+        (b"a = " + b"[" * 20_000, "no TOML"),
     ],
+    ids=lambda value: repr(value[:20]),
 )
 def test_what_cannot_be_changed_safely_is_left_alone(file: Path, text: bytes, why: str) -> None:
     file.parent.mkdir(mode=0o700)

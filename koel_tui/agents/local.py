@@ -205,6 +205,7 @@ class LocalAgent:
             max_output_tokens=settings.max_output_tokens,
             thinking=settings.thinking,
             lora=settings.lora,
+            chat_template=settings.chat_template,
             tools=wanted[1],
             kv=self._snapshots.find(run.thread_id) if self._snapshots is not None else None,
         )

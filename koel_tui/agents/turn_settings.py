@@ -13,7 +13,8 @@ class TurnSettings:
 
     `system` is the system prompt of conversations that bring none, `sampling` how tokens are drawn.
     `max_output_tokens` is the longest answer, None what the window has room for, `thinking` whether
-    the model thinks first, `lora` the path of an adapter file.
+    the model thinks first, `lora` the path of an adapter file, `chat_template` the name of a
+    built-in one, None for the model's own.
     """
 
     system: str | None = None
@@ -21,6 +22,7 @@ class TurnSettings:
     max_output_tokens: int | None = None
     thinking: bool = False
     lora: str | None = None
+    chat_template: str | None = None
 
     def overridden(self, props: Mapping[str, Any]) -> "TurnSettings":
         """Return these settings with what a run's `forwardedProps` says of them.
@@ -33,6 +35,6 @@ class TurnSettings:
             known = {field.name for field in dataclasses.fields(Sampling)}
             wanted = {key: value for key, value in props["sampling"].items() if key in known}
             sampling = dataclasses.replace(sampling, **wanted)
-        plain = ("system", "max_output_tokens", "thinking", "lora")
+        plain = ("system", "max_output_tokens", "thinking", "lora", "chat_template")
         given = {key: props[key] for key in plain if key in props}
         return dataclasses.replace(self, sampling=sampling, **given)

@@ -13,7 +13,7 @@ import click
 from koel_tui.cli.completing import saved
 from koel_tui.cli.ending import unless_signalled
 from koel_tui.cli.exits import Exit, UsageProblem, exit_named
-from koel_tui.cli.options import model_option, window_options
+from koel_tui.cli.options import model_option, template_option, window_options
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _MOST_PIPED = 10_000_000
     help="Saved thread to go on with (title or id); the answer is saved.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+@template_option
 @window_options
 def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -> int:
     """Print one answer to QUESTION.

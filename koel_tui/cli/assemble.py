@@ -67,6 +67,7 @@ def turn_settings(settings: Settings) -> TurnSettings:
         system=settings.system,
         sampling=Sampling(temperature=settings.temperature, seed=settings.seed),
         max_output_tokens=settings.max_output_tokens,
+        chat_template=settings.chat_template,
     )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui import paths
+from koel_tui.cli import debugging
 from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
-from koel_tui.cli.options import look_options, model_option, window_options
+from koel_tui.cli.options import look_options, model_option, template_option, window_options
 from koel_tui.cli.start import Start, are_encrypted, misfit, start_settings
 from koel_tui.logs import LogFile
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--parallel", type=click.IntRange(1, 64), help="Answers written at the same time (1)."
 )
+@template_option
 @window_options
 @look_options
 def chat(
@@ -76,6 +78,8 @@ def chat(
         looks = {"theme": theme, "plain": plain or None, "low_bandwidth": low_bandwidth or None}
         code, fatal = _in_window(connect, thread, home, start, {"model": model, **looks, **flags})
     if code:
+        if fatal is not None and debugging.asked_for():
+            debugging.show_traceback(fatal)
         return code  # it was said why
     if fatal is not None:
         raise fatal  # it stayed open without what it needed; the shell learns why

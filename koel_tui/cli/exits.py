@@ -24,6 +24,7 @@ _BY_CLASS = {
     "ModelFileError": Exit.NO_MODEL,
     "NoModelError": Exit.NO_MODEL,
     "ModelLoadError": Exit.NO_MODEL,
+    "ChatTemplateError": Exit.NO_MODEL,
     "NotOfferedError": Exit.NO_MODEL,
     "UnwritableError": Exit.SAVE_FAILED,
     "DownloadError": Exit.NO_SERVER,

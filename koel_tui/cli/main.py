@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui import __version__
+from koel_tui.cli.debugging import DEBUG, show_traceback
 from koel_tui.cli.exits import Exit, exit_of
 from koel_tui.cli.lazy import LazyGroup
 from koel_tui.cli.manual import epilog
@@ -37,12 +38,12 @@ class Commands(LazyGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `chat` in front of arguments that name no command."""
         own = {"--help", "--version", *_COMMANDS}
-        debug = args[:1] == ["--debug"]
+        debug = args[:1] == [DEBUG]
         rest = args[1:] if debug else args
         # A shell that completes the first word has typed none yet: it may be any of them.
         if rest or not ctx.resilient_parsing:
             rest = rest if rest[:1] and rest[0] in own else ["chat", *rest]
-        return super().parse_args(ctx, [*(["--debug"] if debug else []), *rest])
+        return super().parse_args(ctx, [*([DEBUG] if debug else []), *rest])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
         """Return what the first word may be: a command, a thread, or an option of either."""
@@ -65,7 +66,7 @@ class Commands(LazyGroup):
     context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     epilog=epilog(),
 )
-@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+@click.option(DEBUG, is_flag=True, help="Show a traceback when something goes wrong.")
 @click.version_option(__version__, prog_name="koel-chat")
 def commands(debug: bool) -> None:
     """Chat with language models on your own machine, a tab per conversation.
@@ -110,8 +111,8 @@ def run(words: list[str]) -> int:
         sys.stderr.close()  # whoever read us has gone; nothing is to be said to nobody
         return Exit.INTERNAL
     except Exception as error:
-        if "--debug" in words[:1]:
-            raise
+        if DEBUG in words[:1]:
+            show_traceback(error)
         click.echo(safe_text(f"koel-chat: {_message(error)}"), err=True)
         return exit_of(error)
     return result if isinstance(result, int) else Exit.OK
@@ -121,6 +122,6 @@ def _message(error: Exception) -> str:
     if exit_of(error) is Exit.INTERNAL:
         return (
             f"something went wrong inside koel-chat ({type(error).__name__}: {error}). "
-            "Your saved threads are untouched. Run it with --debug for the details."
+            f"Your saved threads are untouched. Run it with {DEBUG} for the details."
         )
     return str(error)

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from koel_tui.chat_templates import BUILT_IN
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -16,6 +18,15 @@ def model_option(command: F) -> F:
         type=click.Path(path_type=Path),
         metavar="FILE|NAME",
         help="GGUF file to run, or a name of `models list` (default: the bundled starter model).",
+    )(command)
+
+
+def template_option(command: F) -> F:
+    """Add --chat-template."""
+    return click.option(
+        "--chat-template",
+        type=click.Choice(list(BUILT_IN)),
+        help="Form of what the model reads, for one whose own template cannot be used.",
     )(command)
 
 

@@ -2,6 +2,7 @@
 
 from koel_tui.engine.engine import Engine
 from koel_tui.engine.errors import (
+    ChatTemplateError,
     ContextOverflowError,
     EngineClosedError,
     EngineCrashedError,
@@ -34,6 +35,7 @@ from koel_tui.engine.values import (
 
 __all__ = [
     "ChatMessage",
+    "ChatTemplateError",
     "ContextOverflowError",
     "Delta",
     "Engine",

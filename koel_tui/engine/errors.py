@@ -36,6 +36,10 @@ class ModelLoadError(EngineError):
     """The model file cannot be loaded; the message has the path and llama.cpp's reason."""
 
 
+class ChatTemplateError(ModelLoadError):
+    """The model's own chat template cannot be used; a session may ask for one that is built in."""
+
+
 class ContextOverflowError(EngineError):
     """The prompt does not fit the window; the message has both numbers."""
 
@@ -74,6 +78,7 @@ ERROR_TYPES: dict[str, type[EngineError]] = {
         SessionLimitError,
         SessionBusyError,
         ModelLoadError,
+        ChatTemplateError,
         ContextOverflowError,
         UnsupportedError,
         EngineCrashedError,

@@ -242,7 +242,10 @@ class FrameCodec(Generic[T]):
 
     def decode(self, body: bytes) -> T:
         """Return the value in a frame's body. Raises ValueError when it is not one."""
-        return self._adapter.validate_python(json.loads(body))
+        try:
+            return self._adapter.validate_python(json.loads(body))
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
 
 
 def command_codec() -> FrameCodec[Command]:

@@ -28,6 +28,8 @@ class SessionSettings(TypedDict, total=False):
     """Not supported: raises `UnsupportedError`."""
     tools: Sequence[Mapping[str, Any]]
     """Function tools as JSON schema objects, in the form chat templates take."""
+    chat_template: str | None
+    """Name of a built-in chat template; None is the model's own."""
     max_output_tokens: int | None
     """Longest answer in tokens; None is what the window has room for."""
 
@@ -58,6 +60,7 @@ def session_options(
     vision: bool | None = None,
     audio: bool | None = None,
     tools: Sequence[Mapping[str, Any]] = (),
+    chat_template: str | None = None,
     max_output_tokens: int | None = None,
 ) -> SessionOptions:
     """Return the options of a session on a model loaded as `spec` says.
@@ -85,4 +88,5 @@ def session_options(
         kv=None if kv is None else absolute(kv),
         thinking=thinking,
         tools=tuple(dict(tool) for tool in tools),
+        chat_template=chat_template,
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from koel_tui.chat_templates import BUILT_IN
+
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
 """Why a turn ended: by itself, at the longest answer, stopped, with tools to call, by an error."""
 KvType = Literal["f16", "q8_0"]
@@ -205,10 +207,13 @@ class SessionOptions:
     kv: Path | None = None
     thinking: bool = False
     tools: tuple[dict[str, Any], ...] = ()
+    chat_template: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_output_tokens is not None and self.max_output_tokens < 1:
             raise ValueError(f"max_output_tokens must be at least 1, not {self.max_output_tokens}")
+        if self.chat_template is not None and self.chat_template not in BUILT_IN:
+            raise ValueError(f"chat_template must be one of {', '.join(BUILT_IN)}")
 
 
 @dataclass(frozen=True, slots=True)

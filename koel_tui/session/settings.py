@@ -16,7 +16,8 @@ class ThreadSettings:
     """What is None, and a name not in `sampling`, is left to the settings of the program.
 
     `system` is the system prompt, `model` a model file or the name of one, `lora` an adapter file,
-    `max_output_tokens` the longest answer in tokens, `thinking` whether the model thinks first.
+    `max_output_tokens` the longest answer in tokens, `thinking` whether the model thinks first,
+    `chat_template` the name of one that is built in.
     """
 
     system: str | None = None
@@ -25,6 +26,7 @@ class ThreadSettings:
     thinking: bool | None = None
     model: str | None = None
     lora: str | None = None
+    chat_template: str | None = None
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any]) -> Self:
@@ -38,6 +40,7 @@ class ThreadSettings:
             thinking=_of(bool, meta.get("thinking")),
             model=_of(str, meta.get("wanted_model")),
             lora=_of(str, meta.get("lora")),
+            chat_template=_of(str, meta.get("chat_template")),
         )
 
     @property
@@ -51,6 +54,7 @@ class ThreadSettings:
             "thinking": self.thinking,
             "wanted_model": self.model,
             "lora": self.lora,
+            "chat_template": self.chat_template,
         }
 
     @property

@@ -21,6 +21,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 """The length of a nonce that GCM is made for (NIST SP 800-38D, 5.2.1.1)."""
 
+_LONGEST_PASSPHRASE = 1024 * 1024  # bytes
 PASSPHRASE_FILE = "KOEL_PASSPHRASE_FILE"  # noqa: S105 - a name
 """The variable that names a file with the passphrase, for where nobody can be asked."""
 
@@ -241,8 +242,12 @@ def needing_packages() -> Iterator[None]:
 def read_passphrase(path: Path) -> str:
     """Return the passphrase in a file. Raises `NoKeyError`."""
     try:
-        return path.read_bytes().decode("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:  # a pipe, too: what a password manager prints
+            data = file.read(_LONGEST_PASSPHRASE + 1)
+        if len(data) > _LONGEST_PASSPHRASE:
+            raise ValueError(f"it has more than {_LONGEST_PASSPHRASE:,} bytes")
+        return data.decode("utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
         raise NoKeyError(
             f"The passphrase file {path} cannot be read ({error}). Mend {PASSPHRASE_FILE}."
         ) from error

@@ -28,15 +28,22 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise StorageError(_not_ours(path))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
+        if too_large(status.st_size):
             raise StorageError(
                 f"{path} is larger than {MAX_BYTES // 1024**2} MB and is not read. Move it away."
             )
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(status.st_size + 1)
+        if len(data) > status.st_size:
+            raise StorageError(f"{path} grew while it was read. Try again.")
         return data, status
     finally:
         os.close(descriptor)
+
+
+def too_large(size: int) -> bool:
+    """Return whether a file of so many bytes would not be read again."""
+    return size > MAX_BYTES
 
 
 def check_plain(path: Path) -> bool:

@@ -26,7 +26,7 @@ from koel_tui.storage.locks import Access, Locks
 from koel_tui.storage.migration import SCHEMA, Migrations
 from koel_tui.storage.naming import beside, stem_of
 from koel_tui.storage.quarantine import Quarantine, signature_of
-from koel_tui.storage.reading import check_plain, read_file
+from koel_tui.storage.reading import check_plain, read_file, too_large
 from koel_tui.storage.record import Header, Record, encode_chat_state, encode_record
 from koel_tui.storage.shelf import Shelf
 from koel_tui.storage.storage import Summary
@@ -241,6 +241,11 @@ class ThreadDirectory:
         """Write a file; `ours` when a later save may replace it."""
         text = encode_record(header, state).encode("ascii")
         data = self._codec.seal(stem_of(path), text)
+        if too_large(len(data)):
+            raise StorageError(
+                f"Thread {header.id!r} was not saved: a file of {len(data) / 1024**2:,.0f} MB "
+                "would not be read again. It is still in memory; go on in a new thread."
+            )
         written = _Seen(_digest(data), header)
         if ours:
             self._tried[path] = written

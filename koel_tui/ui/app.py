@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual.app import SuspendNotSupported, SystemCommand
 from textual.screen import Screen
+from textual.worker import WorkerError
 
 from koel_tui.text import safe_text
 from koel_tui.ui import inside
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 _QUIT_WITHIN = 2.0
 _LOOK_INTERVAL = 1.0
+_EDITOR = "editor"
+"""The group of the worker that waits for an editor."""
 
 
 class KoelApp(ConversingApp):
@@ -79,6 +83,7 @@ class KoelApp(ConversingApp):
         self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
+        self._last_words = ""
         self._left_behind: Backend | None = None
         self._up = False
         self._hard_end = hard_end
@@ -156,7 +161,7 @@ class KoelApp(ConversingApp):
 
     def action_edit_prompt(self) -> None:
         """Write the prompt in an editor, which has the terminal until it ends."""
-        self.run_worker(self._edit_prompt(), group="editor")
+        self.run_worker(self._edit_prompt(), group=_EDITOR)
 
     async def action_copy_or_quit(self) -> None:
         """Copy what is selected of the messages, else quit at the second press."""
@@ -292,16 +297,28 @@ class KoelApp(ConversingApp):
 
         prompt = self._pane.prompt
         before = prompt.whole_text
+
+        def put_back(text: str, left: Path | None = None) -> None:
+            # What was given back meanwhile stays, too.
+            meanwhile = "" if prompt.whole_text == before else prompt.whole_text
+            prompt.replace_whole_text(joined(meanwhile, text))
+            if left is not None:
+                self._last_words = f"What the editor left is in {left}."
+
         try:
             command = editor_command(os.environ)
             with self._signals.without_interrupt(), inside.handed_over(self):
-                text = await edited(before, command)
+                text = await edited(before, command, put_back)
         except (EditorError, OSError, SuspendNotSupported) as error:
             self._tell(str(error), "error")
             return
-        # What was given back meanwhile stays, too.
-        meanwhile = "" if prompt.whole_text == before else prompt.whole_text
-        prompt.replace_whole_text(joined(meanwhile, text))
+        put_back(text)
+
+    async def _end_editing(self) -> None:
+        """End the editor that has the terminal, if one does, and take what was saved in it."""
+        if editing := self.workers.cancel_group(self, _EDITOR):
+            with suppress(WorkerError):  # it was cancelled: that is the point
+                await self.workers.wait_for_complete(editing)
 
     def _repaint(self) -> None:
         self.changed(self._desk.active)
@@ -330,9 +347,10 @@ class KoelApp(ConversingApp):
             return
         if self._hard_end is not None:
             self._hard_end.settle(code)
-        self.exit(code, code)
+        self.exit(code, code, Text(safe_text(self._last_words)) if self._last_words else None)
 
     async def _close(self, *, signalled: bool = False) -> str:
+        await self._end_editing()
         await self._background.close()
         await self._startup.fetch.close()
         backend, self._startup.backend = self._startup.backend, None

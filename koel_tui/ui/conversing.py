@@ -180,6 +180,13 @@ class ConversingApp(TabbedApp):
         """Run the turn of the tab in front that failed again."""
         self._desk.active.retry()
 
+    async def action_use_built_in_template(self) -> None:
+        """Run the turn that failed again, as most models read: the thread stays with that."""
+        from koel_tui.ui.thread_settings import with_built_in_template
+
+        await with_built_in_template(self._desk.active)
+        self._desk.active.retry()
+
     def _must_wait(self) -> bool:
         """Say whether an answer is being written in the tab in front, to the user too."""
         if self._desk.active.busy:

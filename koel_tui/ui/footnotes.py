@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from koel_tui.chat_templates import CHATML
 from koel_tui.text import safe_line
 from koel_tui.ui.entries import Row
 
@@ -24,6 +25,10 @@ _OWN_MODEL = Row(
     (("thread.settings", ""),),
 )  # fmt: skip
 _RETRY = Row("action", "  Retry ", "app.retry", (("run.retry", ""),))
+_BUILT_IN_TEMPLATE = Row(
+    "action", f"  Answer with the chat template {CHATML} · ", "app.use_built_in_template",
+    (("thread.settings", "has others"),),
+)  # fmt: skip
 _GO_ON = "run.go_on"
 _OTHER_MODEL_HELPS = ("ModelLoadError", "RestartLimitError")
 
@@ -65,8 +70,11 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
         if ended_within(state):
             hint = Row("hint", "  ", hints=((_GO_ON, "lets it go on with what came."),))
         rows = [Row("error", f"✗ {state.error.message}"), _RETRY, hint]
-        if getattr(state.error, "agent_code", None) in _OTHER_MODEL_HELPS:
+        agent_code = getattr(state.error, "agent_code", None)
+        if agent_code in _OTHER_MODEL_HELPS:
             rows.insert(2, _OWN_MODEL if "model" in conversation.about.forward else _OTHER_MODEL)
+        if agent_code == "ChatTemplateError":
+            rows.insert(1, _BUILT_IN_TEMPLATE)
         return rows
     if state is not None and _ended_unanswered(state):
         return [Row("hint", "stopped before an answer came")]

@@ -1,6 +1,7 @@
 """What is said in the thread under the cursor of a list, in few lines."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -51,7 +52,9 @@ class Preview(Static):
         if line is None:
             self.update(Content(""))
         elif self.display:
-            self._pause = self.set_timer(_PAUSE, lambda: self.run_worker(self._show(line)))
+            # No coroutine is made before the worker runs: it may be ended before that.
+            show: Callable[[], Awaitable[None]] = partial(self._show, line)
+            self._pause = self.set_timer(_PAUSE, partial(self.run_worker, show))
 
     async def _show(self, line: SavedThread | TextHit) -> None:
         thread, hit = (line.thread, line.hit) if isinstance(line, TextHit) else (line, None)

@@ -1,7 +1,8 @@
 """Looking for words in the text of all threads, while they are being typed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.timer import Timer
@@ -57,10 +58,9 @@ class Search:
         if self._index is None:
             self.state = "Only titles are searched here, not what is said."
             return
-        index = self._index
-        self._pause = self._host.set_timer(
-            PAUSE, lambda: self._host.run_worker(self._run(index, query), group=_GROUP)
-        )
+        # No coroutine is made before the worker runs: it may be ended before that.
+        run: Callable[[], Awaitable[None]] = partial(self._run, self._index, query)
+        self._pause = self._host.set_timer(PAUSE, partial(self._host.run_worker, run, group=_GROUP))
 
     async def _run(self, index: "ThreadIndex", query: str) -> None:
         """Show what is found in what was read so far, read the rest, and look again."""

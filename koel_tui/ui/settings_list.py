@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
+from koel_tui.chat_templates import BUILT_IN
 from koel_tui.origins import Origin, variable_of
 from koel_tui.ui.choices import has_words
 
@@ -124,6 +125,8 @@ def _kind_of(name: str, field: "FieldInfo") -> Kind | None:
     least, most = _bounds(field.metadata)
     if name == "theme":
         return Kind("the name of a theme", str)
+    if name == "chat_template":
+        return Kind(f"one of {', '.join(BUILT_IN)}", _built_in)
     if bool in types:
         return Kind("yes or no", _yes_no)
     if float in types:
@@ -171,6 +174,12 @@ def _yes_no(text: str) -> bool:
     if text.casefold() not in words:
         raise ValueError(text)
     return words[text.casefold()]
+
+
+def _built_in(text: str) -> str:
+    if text not in BUILT_IN:
+        raise ValueError(text)
+    return text
 
 
 def _folders(text: str) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from koel_tui.chat_templates import BUILT_IN
 from koel_tui.session.settings import SAMPLING, ThreadSettings
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ def _yes_no(text: str) -> bool:
     return text.casefold() == "yes"
 
 
+def _built_in(text: str) -> str:
+    if text.casefold() not in BUILT_IN:
+        raise ValueError(f"one of {', '.join(BUILT_IN)}")
+    return text.casefold()
+
+
 FIELDS: tuple[Field, ...] = (
     Field("title", "Name", "what the tab is called", str),
     Field("temperature", "Temperature", "0 to 5; 0 takes the likeliest word", _number(0, 5)),
@@ -69,8 +76,12 @@ FIELDS: tuple[Field, ...] = (
     Field("thinking", "Think first", "yes or no; for models that can", _yes_no),
     Field("model", "Model", "a GGUF file, or the name of one", str),
     Field("lora", "LoRA adapter", "a GGUF file", str),
+    Field("chat_template", "Chat template", " ".join(BUILT_IN), _built_in),
 )
 """The lines of the form; one left empty leaves it to the program."""
+
+_OTHERS = ("max_output_tokens", "thinking", "model", "lora", "chat_template")
+"""Those that are neither the title nor how words are drawn."""
 
 
 def check(key: str, text: str) -> None:
@@ -83,7 +94,7 @@ def settings_of(texts: Mapping[str, str], system: str) -> ThreadSettings:
     values = {field.key: _value(field, texts.get(field.key, "")) for field in FIELDS}
     given = {key: value for key, value in values.items() if value is not None}
     sampling = {key: value for key, value in given.items() if key in SAMPLING}
-    others = {key: given.get(key) for key in ("max_output_tokens", "thinking", "model", "lora")}
+    others = {key: given.get(key) for key in _OTHERS}
     return ThreadSettings(system.strip() or None, sampling, **others)  # type: ignore[arg-type]  # each read by its field
 
 
@@ -99,6 +110,7 @@ def texts_of_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
         "title": "its first words",
         "model": "the program's",
         "lora": "none",
+        "chat_template": defaults.chat_template or "the model's own",
         "thinking": "yes" if defaults.thinking else "no",
         **asdict(defaults.sampling),
         "max_output_tokens": defaults.max_output_tokens or "as long as it fits",

@@ -1,9 +1,12 @@
 """Changing what a thread wants: the panel, and what is done with what was filled in."""
 
+from dataclasses import replace
+
 from textual.app import App
 
 from koel_tui import paths
 from koel_tui.agents import TurnSettings
+from koel_tui.chat_templates import CHATML
 from koel_tui.session import ThreadSettings
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.roles import Roles
@@ -27,3 +30,10 @@ def ask_for_settings(app: App[int], conversation: Conversation, defaults: TurnSe
     settings = conversation.about.settings or ThreadSettings()
     panel = ThreadPanel(begun, settings, texts_of_defaults(defaults), Roles(paths.roles_dir()))
     app.push_screen(panel, take)
+
+
+async def with_built_in_template(conversation: Conversation) -> None:
+    """Have a thread answered as most models read, whatever template its model has."""
+    about = conversation.about
+    settings = replace(about.settings or ThreadSettings(), chat_template=CHATML)
+    await conversation.configure(about.title, settings)

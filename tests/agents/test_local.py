@@ -171,6 +171,16 @@ async def test_a_thread_keeps_its_session_until_its_settings_change(
     assert link.closed_sessions == [options(link)[0].session]
 
 
+async def test_a_thread_may_want_a_built_in_chat_template(
+    agent: LocalAgent, loader: Loader
+) -> None:
+    await answer(agent, loader.link, run_input("a"))
+    await answer(agent, loader.link, run_input("a", chat_template="gemma"))
+    assert [each.options.chat_template for each in options(loader.link)] == [None, "gemma"]
+    *_, last = await collect(agent, run_input("a", chat_template="smoke signals"))
+    assert isinstance(last, RunErrorEvent) and "one of chatml, gemma" in last.message
+
+
 async def test_a_bad_setting_is_a_run_error(agent: LocalAgent) -> None:
     events = await collect(agent, run_input("a", sampling={"temperature": -1}))
     assert isinstance(events[-1], RunErrorEvent)

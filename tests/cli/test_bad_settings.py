@@ -44,6 +44,7 @@ BAD_FILES = {
     "nothing of this name": f'[keys]\n"{"x" * 3000}" = "f8"',
     "nan": "temperature = nan",
     "endless": "temperature = inf",
+    "no template": f'chat_template = "{CANARY}"',
     "too much": "max_sessions = 99999999999999999999",
     "too little": "seed = -1",
     "a huge number": f"seed = {'9' * 5000}",

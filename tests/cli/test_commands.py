@@ -12,6 +12,7 @@ import pytest
 
 from koel_tui import __version__, paths
 from koel_tui.cli import assemble
+from koel_tui.cli.ask import _prompt
 from koel_tui.cli.main import run
 from koel_tui.settings import Settings
 from koel_tui.storage import JsonFileStorage
@@ -31,6 +32,21 @@ def test_ask_prints_one_answer_of_the_question_and_what_is_piped_in() -> None:
     assert done.returncode == 0, done.stderr
     assert "Mila" in done.stdout
     assert done.stdout.endswith("\n")
+
+
+def test_ask_refuses_more_than_any_model_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("x" * 10_000_001))
+    assert run(["ask", "What is this?"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        "koel-chat: more than 10,000,000 characters are piped in, which no model reads. "
+        "Pipe a part of it in.\n"
+    )
+    monkeypatch.setattr(sys, "stdin", io.StringIO("x" * 10_000_000))
+    assert len(_prompt(None)) == 10_000_000
 
 
 def test_ask_json_is_one_object() -> None:

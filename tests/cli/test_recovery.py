@@ -13,6 +13,7 @@ from koel_tui.ui.open_tabs import OpenTab, OpenTabs
 from koel_tui.ui.pastes import Draft
 from tests.cli.commands import Threads, save
 from tests.storage.helpers import MOMENT, saying
+from tests.tally import Tally
 
 TABS = OpenTabs(
     (OpenTab("t", "", Draft("[pasted 30 lines #1] say?", {"[pasted 30 lines #1]": "x"})),)
@@ -29,7 +30,7 @@ def aside() -> Path:
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_fault_f4_the_named_command_brings_everything_back(
-    threads: Threads, request: pytest.FixtureRequest, sealed: bool
+    threads: Threads, request: pytest.FixtureRequest, sealed: bool, tally: Tally
 ) -> None:
     save("other", "Where?", "Here.")
     if sealed:
@@ -43,6 +44,7 @@ def test_fault_f4_the_named_command_brings_everything_back(
     assert "half an ans" in threads("show", "t").out
     assert path.exists()  # what a user names is never removed
     assert "was there already" in threads("import", str(path)).out
+    tally("F4", tried=1)
 
 
 def test_threads_are_not_encrypted_while_text_waits_in_clear(

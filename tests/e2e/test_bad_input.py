@@ -8,6 +8,8 @@ import pytest
 
 from koel_tui import paths
 from tests.e2e.terminal import PROGRAM, Terminal
+from tests.engine.tiny_models import write_sliding_model
+from tests.tally import Tally
 
 
 def bad_models(folder: Path, starter: Path) -> dict[str, Path]:
@@ -62,6 +64,24 @@ def test_ask_with_a_bad_model_ends_the_same_way(tmp_path: Path, starter_path: Pa
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (66, "")
         assert str(path) in done.stderr and reason in done.stderr
+
+
+def test_input_b4_a_broken_chat_template_is_told_and_another_answers(
+    tmp_path: Path, tally: Tally
+) -> None:
+    path = write_sliding_model(tmp_path / "broken.gguf", "{% if %}")
+    ask = [PROGRAM, "ask", "hi", "--model", str(path), "--max-output-tokens", "4"]
+    for more in ([], ["--chat-template", "chatml"]):
+        done = subprocess.run(
+            [*ask, *more], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        if more:
+            assert (done.returncode, done.stderr) == (0, "") and done.stdout.strip()
+        else:
+            assert (done.returncode, done.stdout.strip()) == (66, "")
+            assert "template of broken cannot be read" in done.stderr
+            assert "--chat-template chatml" in done.stderr and "Traceback" not in done.stderr
+    tally("B4", tried=2)
 
 
 def test_without_a_terminal_the_hint_is_ask() -> None:

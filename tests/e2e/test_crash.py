@@ -67,6 +67,18 @@ def test_fault_f14_an_error_of_the_window(fault: str, tally: Tally) -> None:
     tally("F14", tried=1)
 
 
+def test_fault_f14_debug_shows_the_traceback_without_locals(tally: Tally) -> None:
+    with Terminal("a key", "--debug", command=BROKEN, columns=200, rows=60) as terminal:
+        terminal.until(lambda screen: "Ask anything" in screen)
+        terminal.type(KEYS_TO["a key"])
+        assert terminal.wait() == 1
+        assert terminal.restored()
+        told = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
+    assert "Traceback (most recent call last)" in told and "in refuse" in told
+    assert told.count(CANARY) == 1  # in the error's own message, and in no local
+    tally("F14", tried=1)
+
+
 def test_fault_f14_what_is_typed_in_no_encoding_is_no_error(tally: Tally) -> None:
     with Terminal() as terminal:
         terminal.until(lambda screen: "Ask anything" in screen)

@@ -83,11 +83,13 @@ def test_fault_f13_a_killed_engine_costs_one_answer_and_no_thread(
         ]
         terminal.until(lambda screen: "⌛" in screen and "tok/s" in screen)
         runner.suspend()  # else it could be done before the second question
-        terminal.press("ctrl+n")
-        terminal.until(lambda _: "2 New thread" in terminal.label_row)
-        terminal.ask("Second question")
-        terminal.until(lambda _: "waiting" in terminal.label_row)
-        runner.send_signal(signal.SIGKILL)
+        try:
+            terminal.press("ctrl+n")
+            terminal.until(lambda _: "2 New thread" in terminal.label_row)
+            terminal.ask("Second question")
+            terminal.until(lambda _: "waiting" in terminal.label_row)
+        finally:
+            runner.send_signal(signal.SIGKILL)
         terminal.until(lambda screen: "waiting" not in screen and "tok/s" in screen)
         terminal.press("alt+1")
         terminal.until(lambda screen: "SIGKILL" in screen and "Retry (alt+r)" in screen)

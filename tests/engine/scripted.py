@@ -130,8 +130,8 @@ class ScriptedLink:
         number = self.turns.pop(session)
         self.emit(TurnEnded(number, reason, SessionMetrics(output_tokens=tokens), trimmed))
 
-    def fail(self, session: int, message: str) -> None:
-        self.emit(Failed(self.turns.pop(session), "EngineError", message))
+    def fail(self, session: int, message: str, kind: str = "EngineError") -> None:
+        self.emit(Failed(self.turns.pop(session), kind, message))
 
     def crash(self) -> None:
         self.turns.clear()

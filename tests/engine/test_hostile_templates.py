@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from koel_tui.engine import ChatMessage, EngineError
+from koel_tui.chat_templates import CHATML
+from koel_tui.engine import (
+    ChatMessage,
+    ChatTemplateError,
+    Engine,
+    EngineSession,
+    ModelSpec,
+    Sampling,
+)
 from koel_tui.engine.native import renderer, sandbox
 from koel_tui.engine.native import template as module
 from koel_tui.engine.native.template import ChatTemplate
+from tests.engine.tiny_models import write_sliding_model
 from tests.tally import Tally
 
 HELLO = [ChatMessage("user", "hello")]
@@ -99,7 +108,7 @@ def spent() -> float:
 def test_input_b4_a_template_cannot_leave_its_sandbox(
     source: str, canary: Path, tally: Tally
 ) -> None:
-    with pytest.raises(EngineError, match="template of tiny"):
+    with pytest.raises(ChatTemplateError, match="template of tiny"):
         rendered(source.replace("'id'", f"'touch {canary}'"))
     tally("B4", tried=1)
 
@@ -122,7 +131,7 @@ def test_input_b4_a_template_cannot_take_all_time_or_memory(
     source: str, limit_s: float, tally: Tally
 ) -> None:
     before = spent()
-    with pytest.raises(EngineError, match=r"template of tiny (failed|cannot be read)"):
+    with pytest.raises(ChatTemplateError, match=r"template of tiny (failed|cannot be read)"):
         rendered(source)
     assert spent() - before < limit_s + 1  # it starts as well
     tally("B4", tried=1)
@@ -148,7 +157,7 @@ def test_input_b4_what_a_template_says_to_a_terminal_is_only_read_by_the_model(
     tally: Tally,
 ) -> None:
     assert rendered("{{ '\x1b]0;owned\x07' }}hello") == "\x1b]0;owned\x07hello"
-    with pytest.raises(EngineError) as raised:
+    with pytest.raises(ChatTemplateError) as raised:
         rendered("{{ raise_exception('\x1b]0;owned\x07') }}")
     assert "template of tiny" in str(raised.value)  # every place that shows it makes it safe
     tally("B4", tried=2)
@@ -195,21 +204,67 @@ def test_a_template_as_long_as_any_has_the_memory_it_needs() -> None:
     assert rendered("{{ 'b' }}" + block * (64 * 1024 // len(block))).startswith("b<s>a")
 
 
-def test_input_b4_one_that_reached_a_limit_renders_the_next_conversation() -> None:
+def test_input_b4_one_that_reached_a_limit_renders_the_next_conversation(tally: Tally) -> None:
     made = ChatTemplate(
         "{% for m in messages if m.content == 'work' %}{% for a in range(99999) %}"
         "{% for b in range(99999) %}{% endfor %}{% endfor %}{% endfor %}done",
         model="tiny", bos="", eos="",
     )  # fmt: skip
     before = spent()
-    with pytest.raises(EngineError, match="takes too long"):
+    with pytest.raises(ChatTemplateError, match="takes too long"):
         made.render([ChatMessage("user", "work")])
     assert sandbox.CPU_LIMIT_S - 0.5 < spent() - before < sandbox.CPU_LIMIT_S + 1
     assert made.render(HELLO) == "done"
     made.close()
+    tally("B4", tried=1)
 
 
-def test_input_b4_the_text_of_an_error_is_short() -> None:
-    with pytest.raises(EngineError) as caught:
+def test_input_b4_the_text_of_an_error_is_short(tally: Tally) -> None:
+    with pytest.raises(ChatTemplateError) as caught:
         rendered("{{ raise_exception('x' * 99999) }}")
     assert len(str(caught.value)) < 1000
+    tally("B4", tried=1)
+
+
+BROKEN = {
+    "unreadable": "{% if %}",
+    "refusing": "{{ raise_exception('not with me') }}",
+    "silent": "{# nothing #}",
+    "too long": "x" * (module.SOURCE_LIMIT + 1),
+    "endless": ENDLESS[0],
+}
+
+
+async def answer(session: EngineSession) -> str:
+    session.add(HELLO[0])
+    return await session.respond()
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+async def test_input_b4_a_built_in_template_takes_the_place_of_a_broken_one(
+    kind: str, tmp_path: Path, tally: Tally
+) -> None:
+    """The model is there all the same: whoever asks for another template is answered."""
+    broken = write_sliding_model(tmp_path / "broken.gguf", BROKEN[kind])
+    engine = await Engine.load(ModelSpec(broken, context_tokens=256, slots=2))
+    greedy = Sampling(temperature=0)
+    try:
+        own = await engine.open_session(sampling=greedy, max_output_tokens=4)
+        with pytest.raises(
+            ChatTemplateError, match=rf"template of broken.*--chat-template {CHATML}"
+        ):
+            await answer(own)
+        other = await engine.open_session(
+            sampling=greedy, max_output_tokens=4, chat_template=CHATML
+        )
+        said = await answer(other)
+    finally:
+        await engine.close()
+    whole = write_sliding_model(tmp_path / "whole.gguf")  # without one it is ChatML, too
+    engine = await Engine.load(ModelSpec(whole, context_tokens=256, slots=1))
+    try:
+        session = await engine.open_session(sampling=greedy, max_output_tokens=4)
+        assert said == await answer(session) != ""
+    finally:
+        await engine.close()
+    tally("B4", tried=1)

@@ -126,10 +126,11 @@ async def test_fault_f12_memory_that_ends_later_leaves_the_others_alive(
     ("most", "free"), [("max", None), ("1000", 1000 - 700 + 300), ("", None), ("600", 200)]
 )
 def test_fault_f12_a_container_has_its_own_limit(
-    tmp_path: Path, most: str, free: int | None
+    tmp_path: Path, most: str, free: int | None, tally: Tally
 ) -> None:
     (tmp_path / "memory.max").write_text(f"{most}\n")
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 400\nactive_file 100\ninactive_file 200\n")
     assert free_in_container(tmp_path) == free
     assert free_in_container(tmp_path / "none") is None
+    tally("F12", tried=1)

@@ -162,7 +162,9 @@ async def test_fault_f13_an_assertion_while_it_reads(
     tally("F13", tried=1)
 
 
-async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(tiny_path: Path) -> None:
+async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(
+    tiny_path: Path, tally: Tally
+) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     if hard == 0:
         pytest.skip("no process writes its memory here")
@@ -174,15 +176,17 @@ async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(tiny_path: Path) -
         await host.close()
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    tally("F13", tried=1)
 
 
-def test_fault_f13_an_assertion_starts_no_debugger() -> None:
+def test_fault_f13_an_assertion_starts_no_debugger(tally: Tally) -> None:
     script = "import os; from koel_tui.engine import runner; runner.leave_no_trace();"
     script += "import ctypes; libc = ctypes.CDLL(None); libc.getenv.restype = ctypes.c_char_p;"
     script += "print(libc.getenv(b'GGML_NO_BACKTRACE').decode())"
     environment = {key: each for key, each in os.environ.items() if key != "GGML_NO_BACKTRACE"}
     said = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
     assert said == "1\n"
+    tally("F13", tried=1)
 
 
 async def test_fault_f10_a_runner_that_hangs_is_ended_when_it_was_told_to_stop(
@@ -205,10 +209,13 @@ async def test_fault_f10_a_runner_that_hangs_is_ended_when_it_was_told_to_stop(
     tally("F10", tried=1)
 
 
-async def test_fault_f10_a_turn_that_stops_when_told_needs_no_patience(host: EngineHost) -> None:
+async def test_fault_f10_a_turn_that_stops_when_told_needs_no_patience(
+    host: EngineHost, tally: Tally
+) -> None:
     session = await opened(host, 4000)
     running = await reached(session, "writing")
     session.stop()
     assert len(host._native._stopping) == 1
     await running
     assert host._native._stopping == {}
+    tally("F10", tried=1)

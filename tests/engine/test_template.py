@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from koel_tui.chat_templates import BUILT_IN
 from koel_tui.engine import ChatMessage, EngineError, ModelLoadError, ToolCallDelta
 from koel_tui.engine.native.template import ChatTemplate
+from tests.tally import Tally
 
 HELLO = [ChatMessage("user", "hello")]
 TALK = [ChatMessage("system", "be brief"), *HELLO]
@@ -53,6 +55,29 @@ def test_template_without_a_source_is_chatml(template: Templates) -> None:
     assert template("").render(HELLO) == (
         "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt"),
+    [
+        ("chatml", "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n"
+         "<|im_start|>assistant\nhi<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n"
+         "<|im_start|>assistant\n"),
+        ("gemma", "<start_of_turn>user\nbe brief\n\nhello<end_of_turn>\n"
+         "<start_of_turn>model\nhi<end_of_turn>\n<start_of_turn>user\nhello<end_of_turn>\n"
+         "<start_of_turn>model\n"),
+        ("llama3", "<|start_header_id|>system<|end_header_id|>\n\nbe brief<|eot_id|>"
+         "<|start_header_id|>user<|end_header_id|>\n\nhello<|eot_id|>"
+         "<|start_header_id|>assistant<|end_header_id|>\n\nhi<|eot_id|>"
+         "<|start_header_id|>user<|end_header_id|>\n\nhello<|eot_id|>"
+         "<|start_header_id|>assistant<|end_header_id|>\n\n"),
+        ("mistral", "[INST] be brief\n\nhello [/INST] hi</s>[INST] hello [/INST]"),
+    ],
+)  # fmt: skip
+def test_template_that_is_built_in(template: Templates, name: str, prompt: str) -> None:
+    talk = [*TALK, ChatMessage("assistant", "hi"), *HELLO]
+    assert template(BUILT_IN[name]).render(talk) == prompt
+    assert "noon" in template(BUILT_IN[name]).render(CALLED, tools=[NOW])
 
 
 def test_template_gets_special_tokens_and_functions(template: Templates) -> None:
@@ -132,6 +157,15 @@ def test_template_that_prints_arguments_gets_them_as_text(template: Templates) -
         "{{ c.function.name + c.function.arguments }}{% endfor %}{% endfor %}"
     )
     assert made.render(CALLED) == 'Nonenow{"tz": "CET"}'
+
+
+def test_input_b4_arguments_nested_too_deeply_are_text(template: Templates, tally: Tally) -> None:
+    made = template("{{ tools }}{% for c in messages[0].tool_calls %}{{ c.id }}{% endfor %}")
+    depths = (*range(900, 1000, 3), 200_000)  # also those that can be read, and not written again
+    for depth in depths:
+        call = ToolCallDelta("c1", "now", "[" * depth + "]" * depth)
+        assert made.render([ChatMessage("assistant", "", tool_calls=(call,))]) == "Nonec1"
+    tally("B4", tried=len(depths))
 
 
 def test_template_without_tools_gets_them_in_the_system_prompt(template: Templates) -> None:

@@ -87,10 +87,15 @@ def write_recurrent_model(path: Path) -> Path:
     return path
 
 
-def write_sliding_model(path: Path) -> Path:
-    """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one all."""
+def write_sliding_model(path: Path, template: str | None = None) -> Path:
+    """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one all.
+
+    It has a chat template only where one is given.
+    """
     layers, heads, head = 2, 4, 32
     file = _ModelFile(path, "gemma3", layers)
+    if template is not None:
+        file.writer.add_chat_template(template)
     file.writer.add_feed_forward_length(2 * WIDTH)
     file.writer.add_head_count(heads)
     file.writer.add_head_count_kv(1)

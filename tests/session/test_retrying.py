@@ -8,6 +8,7 @@ from koel_tui.protocol import ChatState
 from koel_tui.session import ChatSession, KoelClient, autosave
 from koel_tui.storage import Access, JsonFileStorage, StorageError
 from tests.session.helpers import FailingStorage, ScriptedAgent, eventually, say
+from tests.tally import Tally
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ async def unsaved_session(owner: KoelClient) -> ChatSession:
 
 
 async def test_fault_f4_a_failed_save_is_tried_again_until_it_works(
-    storage: FailingStorage,
+    storage: FailingStorage, tally: Tally
 ) -> None:
     session = client(storage).new_session("t")
     await session.send("hi")
@@ -47,9 +48,11 @@ async def test_fault_f4_a_failed_save_is_tried_again_until_it_works(
     await eventually(lambda: not session.dirty)
     assert session.save_error is None
     assert await storage.load("t") == session.state
+    tally("F5", tried=1)
     done = storage.attempts
     await session.dispose()
     assert storage.attempts == done
+    tally("F4", tried=1)
 
 
 class Locked(FailingStorage):
@@ -60,7 +63,9 @@ class Locked(FailingStorage):
         return await super().open(thread_id)
 
 
-async def test_fault_f5_a_thread_that_cannot_be_opened_is_tried_again_and_told() -> None:
+async def test_fault_f5_a_thread_that_cannot_be_opened_is_tried_again_and_told(
+    tally: Tally,
+) -> None:
     storage = Locked()
     storage.broken = True
     session = client(storage).new_session("t")
@@ -84,7 +89,7 @@ class FullFiles(JsonFileStorage):
 
 
 async def test_fault_f4_a_closed_thread_is_saved_later_and_held_only_meanwhile(
-    tmp_path: Path,
+    tmp_path: Path, tally: Tally
 ) -> None:
     files, other = FullFiles(tmp_path), JsonFileStorage(tmp_path)
     owner = client(files)
@@ -96,10 +101,11 @@ async def test_fault_f4_a_closed_thread_is_saved_later_and_held_only_meanwhile(
     assert owner.unsaved == ()
     assert await other.load("t") == session.state
     assert (await other.open("t")).writable
+    tally("F4", tried=1)
 
 
 async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved(
-    storage: FailingStorage,
+    storage: FailingStorage, tally: Tally
 ) -> None:
     owner = client(storage)
     first = await unsaved_session(owner)
@@ -108,6 +114,7 @@ async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved(
     storage.broken = False
     await eventually(lambda: not again.dirty)
     assert await storage.load("t") == again.state
+    tally("F4", tried=1)
 
 
 async def test_a_deleted_thread_is_not_saved_again(storage: FailingStorage) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.storage import StorageError
+from koel_tui.storage import StorageError, reading
 from koel_tui.storage.codec import ClearCodec, Codec
 from koel_tui.storage.migration import MIGRATIONS
 from koel_tui.storage.sealing import SealedCodec
@@ -124,6 +125,42 @@ def test_input_b1_a_file_cut_at_every_byte_is_put_aside(
     for size in range(len(good)):
         assert not check(threads, path, good[:size])
     tally("B1", tried=len(good))
+
+
+def test_input_b1_a_file_that_is_too_large_is_named_and_left_alone(
+    threads: ThreadDirectory, tally: Tally
+) -> None:
+    threads.save("large", saying("hi"))
+    threads.save("other", saying("hello"))
+    path = threads.path_of("large")
+    os.truncate(path, reading.MAX_BYTES + 1)  # it takes no room on the disk
+    tracemalloc.start()
+    with pytest.raises(StorageError, match=r"larger than 256 MB and is not read\. Move it away"):
+        threads.load("large")
+    with pytest.raises(StorageError, match="larger than 256 MB"):
+        threads.save("large", saying("new"))
+    assert [each.id for each in threads.summaries()] == ["other"]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**20
+    assert path.stat().st_size == reading.MAX_BYTES + 1
+    assert [str(each.path) for each in threads.quarantine.damaged] == [str(path)]
+    assert not (threads.path / "quarantine").exists()
+    assert threads.load("other") == saying("hello")
+    tally("B1", tried=1)
+
+
+def test_input_b1_a_thread_that_could_not_be_read_again_is_not_written(
+    threads: ThreadDirectory, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    threads.save("t", saying("hi"))
+    before = threads.path_of("t").read_bytes()
+    monkeypatch.setattr(reading, "MAX_BYTES", 5000)
+    with pytest.raises(StorageError, match=r"'t' was not saved: .* go on in a new thread"):
+        threads.save("t", saying("hi", "x" * 5000))
+    assert threads.path_of("t").read_bytes() == before
+    threads.save("t", saying("hi", "short"))
+    tally("B1", tried=1)
 
 
 def test_storage_case_11_any_flipped_bit_of_a_sealed_file_is_noticed_b12(

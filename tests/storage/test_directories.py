@@ -152,10 +152,13 @@ def test_fault_f6_where_strangers_may_have_been_is_73(
     tally("F6", tried=1)
 
 
-async def test_fault_f6_a_link_of_ones_own_to_another_disk_is_followed(tmp_path: Path) -> None:
+async def test_fault_f6_a_link_of_ones_own_to_another_disk_is_followed(
+    tmp_path: Path, tally: Tally
+) -> None:
     target, link = tmp_path / "disk", tmp_path / "threads"
     target.mkdir(mode=0o755)
     link.symlink_to(target)
     await in_clear(link).save("t", saying("hi"))
     assert await in_clear(target).load("t") == saying("hi")
     assert target.stat().st_mode & 0o777 == 0o700
+    tally("F6", tried=1)

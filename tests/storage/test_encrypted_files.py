@@ -1,6 +1,7 @@
 """Encrypted threads: their key, and what can be read without it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from koel_tui.storage import (
 )
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.key_file import read_key_file, write_key_file
+from koel_tui.storage.keys import read_passphrase
 from koel_tui.storage.sealing import Sealer
 from tests.storage.helpers import CHEAP, encrypted, passphrase, saying
 from tests.tally import Tally
@@ -175,6 +177,24 @@ async def test_input_b12_an_empty_passphrase_is_refused(folder: Path, tally: Tal
     with pytest.raises(NoKeyError, match="empty"):
         await encrypted(folder, "").save("t", saying("hi"))
     assert list(folder.glob("*.*")) == []
+
+
+@pytest.mark.timeout(20)
+def test_input_b12_a_passphrase_file_is_read_so_far_and_may_be_a_pipe(
+    tmp_path: Path, tally: Tally
+) -> None:
+    endless, long = tmp_path / "endless", tmp_path / "long"
+    endless.symlink_to("/dev/zero")
+    long.write_text("x" * (1024 * 1024 + 1))
+    for path in (endless, long):
+        with pytest.raises(NoKeyError, match="more than 1,048,576 bytes"):
+            read_passphrase(path)
+    reader, writer = os.pipe()
+    os.write(writer, b"many words\n")
+    os.close(writer)
+    assert read_passphrase(Path(f"/dev/fd/{reader}")) == "many words"
+    os.close(reader)
+    tally("B12", tried=3)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,9 @@ def test_fault_f4_the_first_place_that_takes_it_gets_it(tmp_path: Path, tally: T
     tally("F4", tried=4)
 
 
-async def test_fault_f15_encrypted_threads_are_never_put_aside_in_clear(tmp_path: Path) -> None:
+async def test_fault_f15_encrypted_threads_are_never_put_aside_in_clear(
+    tmp_path: Path, tally: Tally
+) -> None:
     clear = in_clear(tmp_path / "threads")
     await clear.save("t", saying("hi"))
     sealed = encrypted(tmp_path / "other")
@@ -90,9 +92,12 @@ async def test_fault_f15_encrypted_threads_are_never_put_aside_in_clear(tmp_path
     path = put_aside(UNSAVED, [tmp_path / "aside"], sealed.codec.seal_aside, MOMENT)
     assert b"secret" not in path.read_bytes()
     assert read_aside(path, sealed.codec) == UNSAVED
+    tally("F15", tried=1)
 
 
-async def test_fault_f15_another_passphrase_opens_what_was_put_aside_before(tmp_path: Path) -> None:
+async def test_fault_f15_another_passphrase_opens_what_was_put_aside_before(
+    tmp_path: Path, tally: Tally
+) -> None:
     folder = tmp_path / "threads"
     store = encrypted(folder)
     await store.save("t", saying("hi"))
@@ -106,6 +111,7 @@ async def test_fault_f15_another_passphrase_opens_what_was_put_aside_before(tmp_
         read_aside(path, other.codec)
     with pytest.raises(NotAThreadError, match="encrypted"):
         read_aside(path, in_clear(tmp_path / "clear").codec)
+    tally("F15", tried=1)
 
 
 async def test_what_only_goes_on_takes_the_place_of_what_is_there(tmp_path: Path) -> None:

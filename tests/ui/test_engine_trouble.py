@@ -8,7 +8,7 @@ import pytest
 
 from koel_tui.agents import LocalAgent
 from koel_tui.engine import ChatMessage, Engine, ModelSpec
-from koel_tui.engine.frames import Load, StartTurn
+from koel_tui.engine.frames import Load, OpenSession, StartTurn
 from koel_tui.protocol import encode_state
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
@@ -142,6 +142,33 @@ async def test_fault_f13_an_engine_that_dies_again_and_again_is_given_up_for_a_w
         await window.prompts("Question 5")
         assert (native.link.opened, len(native.link.started)) == (4, 4)
     tally("F13", tried=4)
+
+
+async def test_input_b4_a_thread_is_answered_with_a_built_in_template(tally: Tally) -> None:
+    native = Native()
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        await send(window, "First")
+        session = await begun(window, native, 1)
+        native.link.fail(session, "The chat template of x cannot be read.", "ChatTemplateError")
+        await window.reads("✗ The chat template of x cannot be read.")
+        offer = "Answer with the chat template chatml"
+        row = next(at for at, line in enumerate(window.lines) if offer in line)
+        assert "chatml · f2 has others" in window.lines[row]
+        await window.pilot.click(offset=(10, row))
+        native.link.end(await begun(window, native, 2))
+        await window.misses(offer)
+        assert [each.options.chat_template for each in options(native)] == [None, "chatml"]
+        await send(window, "Second")
+        await begun(window, native, 3)
+        assert len(options(native)) == 2  # the thread stays with it
+    (thread,) = await native.storage.list_threads()
+    assert (await native.storage.meta(thread))["chat_template"] == "chatml"
+    tally("B4", tried=1)
+
+
+def options(native: Native) -> list[OpenSession]:
+    return [each for each in native.link.commands if isinstance(each, OpenSession)]
 
 
 async def test_fault_f10_a_hanging_engine_lets_go_of_the_tab_that_is_stopped(tally: Tally) -> None:

@@ -59,7 +59,7 @@ def test_every_setting_is_listed_with_its_value_and_what_said_so(
         ("titles", "No", False), ("plain", "true", True), ("system", " Be kind. ", "Be kind."),
         ("model", "~/a.gguf", Path("~/a.gguf")), ("theme", "nord", "nord"),
         ("model_folders", f"/a{os.pathsep}/b", (Path("/a"), Path("/b"))),
-        ("seed", " ", None), ("temperature", "", None),
+        ("chat_template", "gemma", "gemma"), ("seed", " ", None), ("temperature", "", None),
     ],
 )  # fmt: skip
 def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: object) -> None:
@@ -75,7 +75,7 @@ def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: obj
         ("temperature", "-0.1", "from 0"), ("seed", "4294967296", "to 4294967295"),
         ("seed", "1.5", "a whole number"), ("max_sessions", "0", "from 1 to 256"),
         ("context_tokens", "255", "from 256 up"), ("titles", "perhaps", "yes or no"),
-        ("threads", "٣", "a whole number"),
+        ("threads", "٣", "a whole number"), ("chat_template", "x", "one of chatml, gemma"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_with_what_could(name: str, text: str, could: str) -> None:

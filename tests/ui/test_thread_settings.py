@@ -25,6 +25,7 @@ ALL = ThreadSettings(
     thinking=False,
     model="a.gguf",
     lora="b.gguf",
+    chat_template="gemma",
 )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ def test_what_is_set_is_what_is_read_again() -> None:
         ("seed", "²", "whole number"),
         ("max_output_tokens", "0", "from 1"),
         ("thinking", "perhaps", "yes or no"),
+        ("chat_template", "smoke signals", "one of chatml, gemma"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_could(key: str, text: str, allowed: str) -> None:

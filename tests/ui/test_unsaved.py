@@ -95,7 +95,7 @@ async def test_fault_f4_what_is_unsaved_at_the_end_is_back_at_the_next_start(
     tally("F4", tried=3)
 
 
-async def test_fault_f4_a_tab_closed_unsaved_is_in_the_file_too() -> None:
+async def test_fault_f4_a_tab_closed_unsaved_is_in_the_file_too(tally: Tally) -> None:
     async with opened(storage=Full()) as window:
         (await window.ask("Closed")).finish()
         await window.sees("NOT SAVED: 'Closed'")
@@ -105,6 +105,7 @@ async def test_fault_f4_a_tab_closed_unsaved_is_in_the_file_too() -> None:
         assert "'Closed'" in await gone(window)
     (path,) = recovered()
     assert b"Closed" in path.read_bytes()
+    tally("F4", tried=1)
 
 
 async def test_fault_f4_drafts_that_cannot_be_kept_are_put_aside(
@@ -221,7 +222,7 @@ async def test_a_file_that_cannot_be_read_stays_and_is_told() -> None:
 
 
 async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], tally: Tally
 ) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         async with opened(storage=Full()) as window:
@@ -237,10 +238,11 @@ async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept(
     assert "ended by an error of its own: RuntimeError in test_unsaved.py" in said
     assert str(recovered()[0]) in said
     assert window.app.return_code == 1
+    tally("F14", tried=1)
 
 
 async def test_fault_f4_who_does_not_wait_for_the_end_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tally: Tally
 ) -> None:
     async with opened(storage=Full()) as window:
         (await window.ask("Doomed")).finish()
@@ -253,3 +255,4 @@ async def test_fault_f4_who_does_not_wait_for_the_end_loses_nothing(
         slow.set()
     assert window.app.return_code == 74
     assert str(recovered()[0]) in capsys.readouterr().err
+    tally("F4", tried=1)

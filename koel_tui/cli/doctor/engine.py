@@ -70,7 +70,11 @@ async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
     try:
         card = await engine.start()
         loaded = time.perf_counter()
-        session = await engine.open_session(max_output_tokens=1, sampling=Sampling(temperature=0))
+        session = await engine.open_session(
+            max_output_tokens=1,
+            sampling=Sampling(temperature=0),
+            chat_template=settings.chat_template,
+        )
         session.add(ChatMessage("user", "Hello"))
         await session.respond()
         written = time.perf_counter()

@@ -15,7 +15,7 @@ from koel_tui.engine.native.model import Model
 from koel_tui.engine.native.room import free_memory
 from koel_tui.engine.native.slots import slot_count
 from koel_tui.engine.native.snapshot import Fingerprint, file_mark
-from koel_tui.engine.native.template import ChatTemplate
+from koel_tui.engine.native.template import ChatTemplate, ChatTemplates
 from koel_tui.engine.native.trim import Fitted, fit
 from koel_tui.engine.values import (
     DEFAULT_WINDOW,
@@ -47,7 +47,7 @@ class LoadedModel:
                 max_sessions=load.max_sessions,
             )
             check_memory(slots, window, token_bytes, free)
-            self.template = ChatTemplate(
+            self._templates = ChatTemplates(
                 self.model.chat_template,
                 model=self.model.name,
                 bos=self.model.bos,
@@ -56,7 +56,7 @@ class LoadedModel:
             try:
                 self.context = Context(self.model, spec, log, slots, window)
             except BaseException:
-                self.template.close()
+                self._templates.close()
                 raise
         except BaseException:
             self.model.close()
@@ -73,14 +73,19 @@ class LoadedModel:
             load_s=self.model.load_s,
         )
 
+    def template(self, options: SessionOptions) -> ChatTemplate:
+        """Return the chat template of a session. Raises `ChatTemplateError`."""
+        return self._templates.find(options.chat_template)
+
     def prompt(self, messages: tuple[ChatMessage, ...], options: SessionOptions) -> list[int]:
         """Return the tokens of a conversation, up to where the answer is to be written."""
         begun = ""
         if messages and messages[-1].begins_answer:
             messages, begun = messages[:-1], messages[-1].content
-        text = self.template.render(messages, tools=options.tools, thinking=options.thinking)
+        template = self.template(options)
+        text = template.render(messages, tools=options.tools, thinking=options.thinking)
         if begun:
-            open_thinking = self.template.dialect.left_open(text)
+            open_thinking = template.dialect.left_open(text)
             text += (open_thinking.end + "\n\n" if open_thinking else "") + begun
         start = not (self.model.bos and text.startswith(self.model.bos))
         return self.model.tokenize(text, special=True, start=start)
@@ -131,7 +136,7 @@ class LoadedModel:
 
     def close(self) -> None:
         """Free the context, then the weights."""
-        self.template.close()
+        self._templates.close()
         self.context.close()
         self.model.close()
 

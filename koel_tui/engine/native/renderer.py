@@ -75,7 +75,11 @@ class Renderer:
         process = self._process
         assert process and process.stdin and process.stdout  # noqa: S101 - started, with pipes
         try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
+            line = json.dumps(request).encode() + b"\n"
+        except RecursionError:
+            raise RenderError("the conversation is nested too deeply") from None
+        try:
+            process.stdin.write(line)
             process.stdin.flush()
             line = process.stdout.readline()
         except OSError:

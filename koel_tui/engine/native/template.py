@@ -2,25 +2,24 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from koel_tui.engine.errors import EngineError, ModelLoadError
+from koel_tui.chat_templates import BUILT_IN, CHATML
+from koel_tui.engine.errors import ChatTemplateError
 from koel_tui.engine.native.dialect import Dialect
 from koel_tui.engine.native.renderer import Renderer, RenderError
 from koel_tui.engine.native.tool_prompt import tools_as_text
 from koel_tui.engine.values import ChatMessage
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
-    "message['content'] + '<|im_end|>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-"""What a model without a template gets: the form most chat models know."""
-
 SOURCE_LIMIT = 256 * 1024
 """The longest template in characters; those of large models have some 20,000."""
 
+_NEXT = (
+    f"Use one that is built in (--chat-template {CHATML} fits most models), or choose another "
+    "model."
+)
 _Fields = dict[str, Any]
 
 
@@ -28,7 +27,7 @@ class ChatTemplate:
     """Renders conversations into prompts, in a process of its own (see `sandbox`). Close it."""
 
     def __init__(self, source: str, *, model: str, bos: str, eos: str) -> None:
-        """Compile `source` ('' means ChatML). Raises `ModelLoadError` naming the model."""
+        """Compile `source` ('' means ChatML). Raises `ChatTemplateError` naming the model."""
         self._model = model
         self._special = {"bos_token": bos, "eos_token": eos}
         self.dialect = Dialect.of_template(source)
@@ -36,10 +35,10 @@ class ChatTemplate:
         try:
             if len(source) > SOURCE_LIMIT:
                 raise RenderError(f"it is longer than {SOURCE_LIMIT} characters")
-            self._renderer = Renderer(source or CHATML)
+            self._renderer = Renderer(source or BUILT_IN[CHATML])
         except RenderError as error:
-            raise ModelLoadError(
-                f"The chat template of {model} cannot be read: {error}. Choose another model."
+            raise ChatTemplateError(
+                f"The chat template of {model} cannot be read: {error}. {_NEXT}"
             ) from error
 
     @property
@@ -59,7 +58,7 @@ class ChatTemplate:
         `tools` are functions described as OpenAI's API does; a template that knows none gets
         them in the system prompt. `thinking` asks for thinking where the model has the choice.
         A template that refuses a conversation, or drops its system prompt, gets it in a plainer
-        form. Raises `EngineError` naming the model when the template fails all the same.
+        form. Raises `ChatTemplateError` naming the model when it fails all the same.
         """
         if not self.knows_tools:
             messages, tools = tools_as_text(messages, tools), ()
@@ -75,7 +74,7 @@ class ChatTemplate:
         failure: RenderError | None = None
         for form in _forms(messages):
             try:
-                text = self._renderer.render({**context, "messages": form})
+                text = self._rendered({**context, "messages": form})
             except RenderError as error:
                 failure = error
                 if error.final:
@@ -86,14 +85,43 @@ class ChatTemplate:
             incomplete = incomplete or text
         if incomplete is not None:
             return incomplete
-        raise EngineError(
-            f"The chat template of {self._model} failed on this conversation: {failure}. "
-            "Change the system prompt or choose another model."
+        raise ChatTemplateError(
+            f"The chat template of {self._model} failed on this conversation: {failure}. {_NEXT}"
         ) from failure
+
+    def _rendered(self, variables: _Fields) -> str:
+        text = self._renderer.render(variables)
+        if not text:
+            raise RenderError("it writes nothing")
+        return text
 
     def close(self) -> None:
         """End the process that renders. Idempotent."""
         self._renderer.close()
+
+
+class ChatTemplates:
+    """The model's own template, and the built-in ones that sessions ask for. Close it."""
+
+    def __init__(self, own: str, *, model: str, bos: str, eos: str) -> None:
+        """Make it; a template of the model's that cannot be used harms who uses it, no other."""
+        self._own = own
+        self._names = {"model": model, "bos": bos, "eos": eos}
+        self._made: dict[str | None, ChatTemplate] = {}
+        with suppress(ChatTemplateError):
+            self.find(None)  # now, so that the first turn need not wait for it
+
+    def find(self, name: str | None) -> ChatTemplate:
+        """Return the template of this name, None for the model's. Raises `ChatTemplateError`."""
+        if name not in self._made:
+            source = self._own if name is None else BUILT_IN[name]
+            self._made[name] = ChatTemplate(source, **self._names)
+        return self._made[name]
+
+    def close(self) -> None:
+        """End the processes that render. Idempotent."""
+        for template in self._made.values():
+            template.close()
 
 
 def _forms(messages: Sequence[ChatMessage]) -> Iterator[list[_Fields]]:
@@ -128,7 +156,7 @@ def _plainer(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 def _as_object(arguments: str) -> object:
     try:
         return json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments
 
 

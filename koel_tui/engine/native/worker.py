@@ -199,10 +199,11 @@ class Worker:
             slot = loaded.cache.prepare(start.session, options.lora, prompt, busy)
         except LookupError:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
+        dialect = loaded.template(options).dialect
         splitter = OutputSplitter(
-            loaded.template.dialect,
+            dialect,
             thinking=options.thinking,
-            inside=loaded.template.dialect.left_open(loaded.tail(prompt)),
+            inside=dialect.left_open(loaded.tail(prompt)),
             tools=[_tool_name(tool) for tool in options.tools],
             call_prefix=f"{options.name}:{len(start.messages)}",
         )

@@ -28,11 +28,11 @@ def handed_over(app: App[int]) -> Iterator[None]:
 
     Raises `SuspendNotSupported` where there is no terminal to leave.
     """
-    failed: Exception | None = None
+    failed: BaseException | None = None
     with app.batch_update(), app.suspend():
         try:
             yield
-        except Exception as error:  # Textual takes the terminal back only when it sees none
+        except BaseException as error:  # Textual takes the terminal back only when it sees none
             failed = error
     app.refresh(layout=True)
     if failed is not None:

@@ -1,0 +1,34 @@
+"""The chat templates that are built in, for models whose own one is missing or cannot be used."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CHATML = "chatml"
+"""The form most chat models know, and what a model without a template gets."""
+
+_CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
+    "message['content'] + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+_NO_SYSTEM = "{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+_GEMMA = (
+    "{% for m in messages %}" + _NO_SYSTEM + "{{ '<start_of_turn>' + "
+    "('model' if m.role == 'assistant' else 'user') + '\\n' + m.content + '<end_of_turn>\\n' }}"
+    "{% endfor %}{{ '<start_of_turn>model\\n' }}"
+)
+_LLAMA3 = (
+    "{% for m in messages %}{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' + "
+    "m.content + '<|eot_id|>' }}{% endfor %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}"
+)
+_MISTRAL = (
+    "{% for m in messages %}" + _NO_SYSTEM + "{% if m.role == 'assistant' %}"
+    "{{ ' ' + m.content + eos_token }}{% else %}{{ '[INST] ' + m.content + ' [/INST]' }}{% endif %}"
+    "{% endfor %}"
+)
+
+BUILT_IN: Mapping[str, str] = MappingProxyType(
+    {CHATML: _CHATML, "gemma": _GEMMA, "llama3": _LLAMA3, "mistral": _MISTRAL}
+)
+"""Jinja sources by the names of the models that speak so."""

@@ -1,0 +1,46 @@
+"""A runner process that sends what no runner says: it is ended, and who waits hears of it."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from koel_tui.engine import processlink
+from koel_tui.engine.frames import HEADER, Crashed, Event
+from tests.tally import Tally
+
+LIAR = """#!{python}
+import os, signal, sys
+os.write(int(sys.argv[-2]), {lie!r})
+signal.pause()
+"""
+LIES = {
+    "longer than any": b"\xff" * 4,
+    "no event": HEADER.pack(2) + b"{}",
+    "no text": HEADER.pack(2) + b"\xff\xff",
+    "deep": HEADER.pack(200_000) + b"[" * 200_000,
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_fault_f10_a_runner_that_lies_is_ended(
+    lie: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    liar = tmp_path / "liar"
+    liar.write_text(LIAR.format(python=sys.executable, lie=LIES[lie]))
+    liar.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(liar))
+    told: asyncio.Queue[Event] = asyncio.Queue()
+    link = processlink.ProcessLink(tmp_path / "log")
+    await link.open(told.put_nowait)
+    pid = link.pid
+    assert pid is not None
+    try:
+        event = await asyncio.wait_for(told.get(), 20)
+        assert isinstance(event, Crashed) and "SIGKILL" in event.message
+        assert not psutil.pid_exists(pid)
+    finally:
+        await link.close()
+    tally("F10", tried=1)

@@ -1,0 +1,48 @@
+"""The log: of a bounded size, its owner's alone, and in nobody's way when it cannot be written."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from koel_tui import logs
+from koel_tui.logs import LogFile
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "koel-chat.log"
+
+
+def logger(path: Path) -> logging.Logger:
+    made = logging.Logger("test")
+    made.addHandler(LogFile(path))
+    return made
+
+
+def test_a_log_begins_anew_when_it_is_full_and_the_oldest_part_goes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "LOG_BYTES", 2000)
+    log = logger(path)
+    for number in range(500):
+        log.warning("line %d", number)
+    parts = sorted(path.parent.iterdir())
+    assert [part.name for part in parts] == [path.name, f"{path.name}.1", f"{path.name}.2"]
+    assert all(part.stat().st_size <= 2000 for part in parts)
+    assert all(part.stat().st_mode & 0o777 == 0o600 for part in parts)
+    assert "line 499" in path.read_text() and "line 0\n" not in parts[2].read_text()
+
+
+def test_a_record_of_any_length_takes_a_part_of_the_log_only(path: Path) -> None:
+    logger(path).warning("x" * 10_000_000)
+    assert path.stat().st_size < 2 * logs.MAX_CHARACTERS < logs.LOG_BYTES / 10
+
+
+def test_a_link_in_the_place_of_a_log_is_not_followed(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    path.parent.mkdir(mode=0o700)
+    path.symlink_to(target)
+    logger(path).warning("for nobody")
+    assert target.read_text() == "mine"

@@ -1,0 +1,45 @@
+"""Looking into a thread and searching all: who goes on at once leaves nothing behind."""
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.widget import Widget
+
+from koel_tui.protocol import ChatState
+from koel_tui.storage import JsonFileStorage
+from koel_tui.storage.search import ThreadIndex
+from koel_tui.ui.preview import Preview
+from koel_tui.ui.saved import SavedThread
+from koel_tui.ui.searching import Search
+from tests.ui.window import opened
+
+
+async def test_a_panel_that_closes_as_it_begins_to_read_leaves_nothing_unawaited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    due: list[Callable[[], object]] = []
+    monkeypatch.setattr(Widget, "set_timer", lambda _, __, callback: due.append(callback))
+
+    async def read(thread_id: str) -> ChatState:
+        return ChatState()
+
+    def nothing() -> None:
+        pass
+
+    index = ThreadIndex(JsonFileStorage(tmp_path / "threads"), tmp_path)
+    async with opened() as window:
+        preview = Preview(read)
+        await window.app.mount(preview)
+        due.clear()
+        preview.look_at(SavedThread("t", "A thread"))
+        search = Search(preview, index, str, nothing, nothing)
+        search.begin("word")
+        assert len(due) == 2
+        for each in due:
+            each()
+        preview.workers.cancel_node(preview)  # as its screen does when it closes
+        await window.handled()
+        gc.collect()
+    assert [str(each.message) for each in recwarn if "never awaited" in str(each.message)] == []
