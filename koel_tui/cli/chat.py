@@ -77,10 +77,15 @@ def chat(
     else:
         looks = {"theme": theme, "plain": plain or None, "low_bandwidth": low_bandwidth or None}
         code, fatal = _in_window(connect, thread, home, start, {"model": model, **looks, **flags})
+    return _ended(code, fatal)
+
+
+def _ended(code: int, fatal: BaseException | None) -> int:
+    """Return the exit code of a window that said why it ended, if it ended badly."""
     if code:
         if fatal is not None and debugging.asked_for():
             debugging.show_traceback(fatal)
-        return code  # it was said why
+        return code
     if fatal is not None:
         raise fatal  # it stayed open without what it needed; the shell learns why
     return Exit.OK
