@@ -1,22 +1,20 @@
 """A panel with one field, left when what is written there can be taken."""
 
 from collections.abc import Iterable
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from koel_tui.text import safe_line
+from koel_tui.ui.panel import Answer, Panel
 
-Answer = TypeVar("Answer")
 
-
-class FieldPanel(ModalScreen[Answer], Generic[Answer]):
+class FieldPanel(Panel[Answer], Generic[Answer]):
     """Asks until there is an answer. Returns it, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave")]

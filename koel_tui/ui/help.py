@@ -7,10 +7,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, TAB_COUNT, leaving, spoken
+from koel_tui.ui.panel import Panel
 
 _NAMES = 17
 """Cells of the column of keys."""
@@ -18,7 +18,7 @@ _ORDER = ("Prompt", "Conversation", "Tabs", "Program")
 _NUMBERED = [f"tab.{number}" for number in range(1, TAB_COUNT + 1)]
 
 
-class Help(ModalScreen[None]):
+class Help(Panel[None]):
     """Shows every key, grouped; `in_force` has the keys by binding id."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -8,11 +8,11 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from koel_tui.ui.info import Info, info_text
 from koel_tui.ui.keys import leaving
+from koel_tui.ui.panel import Panel
 
 if TYPE_CHECKING:
     from koel_tui.agents import MemoryUse
@@ -23,7 +23,7 @@ _INTERVAL = 1.0
 _NOT_LOADED = "not loaded"
 
 
-class InfoPanel(ModalScreen[None]):
+class InfoPanel(Panel[None]):
     """Shows what the answers of a thread measured, and what its model takes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

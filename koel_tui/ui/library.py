@@ -17,6 +17,7 @@ from koel_tui.ui.exporting import FORMATS, FormatPicker
 from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.name_panel import NamePanel
+from koel_tui.ui.panel import Answer, Panel
 from koel_tui.ui.picker import MOST_SHOWN, Field, Picker, Wording
 from koel_tui.ui.preview import Preview
 from koel_tui.ui.renaming import TitlePanel
@@ -126,7 +127,7 @@ class Library(Picker[SavedThread]):
 
     def _fill(self) -> None:
         before, place = self._under_cursor, self._list.highlighted or 0
-        words = self._find.value.casefold().split()
+        words = self._typed.casefold().split()
         found = [thread for thread in self._choices if thread.matches(words)]
         titles = found[:MOST_SHOWN]
         hits = list(placed(self._search.hits, self._choices, {each.id for each in titles}))
@@ -192,7 +193,7 @@ class Library(Picker[SavedThread]):
         self._act(self._choose_from_trash)
 
     async def _rename(self, thread: SavedThread) -> _Done:
-        title = await self.app.push_screen_wait(TitlePanel(thread.title))
+        title = await self._asked(TitlePanel(thread.title))
         if title is not None:
             await self._actions.rename(thread, title)
         return _Done()
@@ -202,11 +203,11 @@ class Library(Picker[SavedThread]):
         return _Done(f"{_named(thread)} is in the trash, ^z undoes that")
 
     async def _export(self, thread: SavedThread) -> _Done:
-        choice = await self.app.push_screen_wait(FormatPicker(FORMATS))
+        choice = await self._asked(FormatPicker(FORMATS))
         if choice is None:
             return _Done()
         name, text = await self._actions.exported(thread, choice.value)
-        path = await self.app.push_screen_wait(NamePanel(name, text))
+        path = await self._asked(NamePanel(name, text))
         return _Done(f"Saved in {path}" if path is not None else "")
 
     async def _undo(self) -> _Done:
@@ -214,11 +215,17 @@ class Library(Picker[SavedThread]):
         return _Done(f"{_named(thread)} is back" if thread else "Nothing was deleted here", thread)
 
     async def _choose_from_trash(self) -> _Done:
-        thread = await self.app.push_screen_wait(TrashPicker(await self._actions.trashed()))
+        thread = await self._asked(TrashPicker(await self._actions.trashed()))
         if thread is None:
             return _Done()
         await self._actions.restore(thread)
         return _Done(f"{_named(thread)} is back", thread)
+
+    async def _asked(self, panel: Panel[Answer]) -> Answer | None:
+        """Return what a panel over this one gives; None where this one was left meanwhile."""
+        if not self.is_active:
+            return None
+        return await self.app.push_screen_wait(panel)
 
     def _act_on_thread(self, deed: Callable[[SavedThread], Awaitable[_Done]]) -> None:
         thread = thread_of(self._under_cursor)

@@ -133,7 +133,7 @@ class ModelPanel(Picker[ModelChoice]):
         files = [file_of(progress.repo, file) for file in progress.files]
         if files != self._files:
             self._files = files
-            self._find.value = ""  # what was typed there has its answer
+            self._find.value = self._typed = ""  # what was typed there has its answer
             self._fill()
         news = self._said(progress)
         if not news.is_same(self._told):

@@ -44,8 +44,7 @@ class NamePanel(FieldPanel[Path]):
             why = getattr(error, "strerror", None) or error
             self._tell(f"{name} cannot be written: {why}. Type another name.")
         else:
-            if self.is_current:
-                self.dismiss(path)
+            self.dismiss(path)
 
     def _path(self, name: str) -> Path:
         return (self._directory / Path(name).expanduser()).absolute()

@@ -11,7 +11,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
@@ -20,6 +19,7 @@ from koel_tui.text import safe_line
 from koel_tui.ui.cells import fit
 from koel_tui.ui.choices import Choice
 from koel_tui.ui.inside import bindings_of, unlaid_list
+from koel_tui.ui.panel import Panel
 
 MOST_SHOWN = 200
 
@@ -68,7 +68,7 @@ class Field(Input):
 Chosen = TypeVar("Chosen", bound=Choice)
 
 
-class Picker(ModalScreen[Chosen], Generic[Chosen]):
+class Picker(Panel[Chosen], Generic[Chosen]):
     """Shows what there is to choose from; typing narrows the list. Returns one, or None."""
 
     WORDING: ClassVar[Wording]
@@ -87,6 +87,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         super().__init__()
         self._choices = choices
         self._shown: list[Chosen] = []
+        self._typed = ""  # as far as heard: the field may be ahead, and keys count in their order
         self._find = self.FIELD(placeholder=self.WORDING.placeholder, id="find", compact=True)
         self._list = OptionList(id="choices", compact=True)
         self._panel = Vertical(id="panel")
@@ -101,21 +102,28 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         return self._find, self._list
 
     def on_mount(self) -> None:
-        """Say what the panel is."""
+        """Say what the panel is, and list what there is: keys may come before it is laid out."""
         self._panel.border_title = self.WORDING.title
+        self._fill()
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the list out for the width there now is."""
-        self.call_after_refresh(self._fill)
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        place = self._list.highlighted
+        self._fill()
+        self._list.highlighted = place
 
     @on(Input.Changed)
-    def _narrow(self) -> None:
+    def _narrow(self, event: Input.Changed) -> None:
+        self._typed = event.value
         self._fill()
 
     @on(Field.Pressed)
     async def _press(self, event: Field.Pressed) -> None:
         for binding in bindings_of(self, event.key):
-            if self.is_current:
+            if self.is_active:
                 await self.run_action(binding.action)
 
     @on(Input.Submitted)
@@ -131,7 +139,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
             self._leave_with(self._chosen(self._list.options.index(event.option)))
 
     def _leave_with(self, choice: Chosen | None) -> None:
-        if self.is_current:  # a key pressed right before may have left already
+        if self.is_active:  # a key pressed right before may have left already
             self.take(choice)
 
     def take(self, choice: Chosen | None) -> None:
@@ -148,7 +156,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         """List something else; with nothing to choose from, leave."""
         self._choices = choices
         self._fill()
-        if not choices and self.is_current:
+        if not choices:
             self.dismiss()
 
     async def action_list(self, action: str) -> None:
@@ -171,7 +179,7 @@ class Picker(ModalScreen[Chosen], Generic[Chosen]):
         return self._shown[index]
 
     def _fill(self) -> None:
-        found = self.found(self._find.value)
+        found = self.found(self._typed)
         self._shown = found[:MOST_SHOWN]
         shown = self._list
         shown.styles.max_height = self.room

@@ -6,13 +6,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from koel_tui.text import safe_text
+from koel_tui.ui.panel import Panel
 
 
-class Question(ModalScreen[bool]):
+class Question(Panel[bool]):
     """Asks before something is done. Returns whether it is to be done, None for not."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -39,6 +39,5 @@ class Question(ModalScreen[bool]):
         panel.border_subtitle = f"enter {self._does} · esc does not"
 
     def action_agree(self) -> None:
-        """Leave with yes, once."""
-        if self.is_current:
-            self.dismiss(True)
+        """Leave with yes."""
+        self.dismiss(True)

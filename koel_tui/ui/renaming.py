@@ -20,5 +20,5 @@ class TitlePanel(FieldPanel[str]):
         title = self._field.value.strip()
         if not title:
             self._tell("A title needs at least one letter.")
-        elif self.is_current:
+        else:
             self.dismiss(title)

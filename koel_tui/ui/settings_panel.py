@@ -44,8 +44,7 @@ class SettingsPanel(Picker[Setting]):
         return self._find, self._list, self._help, self._news
 
     def on_mount(self) -> None:
-        """Say what the panel is, and read the settings."""
-        super().on_mount()
+        """Read the settings."""
         self.run_worker(self._read())
 
     def take(self, choice: Setting | None) -> None:
@@ -81,8 +80,7 @@ class SettingsPanel(Picker[Setting]):
             self.offer(await self._settings.all())
         except SettingsError as error:
             self.notify(safe_line(str(error), 400), severity="error", markup=False)
-            if self.is_current:
-                self.dismiss()
+            self.dismiss()
 
     def _go_to(self, name: str) -> None:
         names = [setting.name for setting in self._shown]
@@ -123,7 +121,7 @@ class ValuePanel(FieldPanel[str]):
 
     @on(Input.Submitted)
     async def _save(self) -> None:
-        if not self.is_current:
+        if not self.is_active:
             return
         if self._field.value == self._before and self._setting.origin != FLAG:
             self.dismiss()

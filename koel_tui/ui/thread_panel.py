@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static, TextArea
 
 from koel_tui.session.settings import ThreadSettings
@@ -21,6 +20,7 @@ from koel_tui.ui.choices import Named
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.limits import FIELD_CHARACTERS
 from koel_tui.ui.name_panel import NamePanel
+from koel_tui.ui.panel import Panel
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.roles import Role, Roles
 from koel_tui.ui.thread_files import with_files
@@ -53,7 +53,7 @@ def role_choice(role: Role) -> Named[str]:
     return Named(role.text, role.name, safe_line(role.text, 40), role.text)
 
 
-class ThreadPanel(ModalScreen[Filled]):
+class ThreadPanel(Panel[Filled]):
     """Asks for what a thread wants. Returns it, or None when it is to stay as it is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -115,8 +115,7 @@ class ThreadPanel(ModalScreen[Filled]):
             self.query_one(f"#field-{error.key}", Input).focus()
             self._tell(str(error))
         else:
-            if self.is_current:
-                self.dismiss(Filled(" ".join(texts["title"].split()), settings))
+            self.dismiss(Filled(" ".join(texts["title"].split()), settings))
 
     async def action_dismiss(self, result: Filled | None = None) -> None:
         """Leave; with something filled in, only when asked twice."""

@@ -8,17 +8,17 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from koel_tui.ui.browser import NoBrowserError, browse
 from koel_tui.ui.choices import Named
 from koel_tui.ui.links import Link, RefusedLink, checked, mentions
+from koel_tui.ui.panel import Panel
 
 Decision = Literal["open", "copy"]
 
 
-class LinkDialog(ModalScreen[Decision]):
+class LinkDialog(Panel[Decision]):
     """Shows an address in full and asks what to do with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -53,9 +53,8 @@ class LinkDialog(ModalScreen[Decision]):
         panel.border_subtitle = "enter opens · c copies · esc leaves"
 
     def action_decide(self, decision: Decision) -> None:
-        """Leave with a decision, once."""
-        if self.is_current:
-            self.dismiss(decision)
+        """Leave with a decision."""
+        self.dismiss(decision)
 
 
 class Visitor:

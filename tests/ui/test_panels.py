@@ -6,9 +6,11 @@ from textual.command import CommandPalette
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage, MemoryStorage
+from koel_tui.ui.choices import Named
 from koel_tui.ui.help import Help
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
-from koel_tui.ui.picker import Picker
+from koel_tui.ui.library import Library
+from koel_tui.ui.picker import Picker, Wording
 from tests.ui.window import Window, messages, opened
 
 
@@ -158,3 +160,45 @@ async def test_paging_through_an_empty_palette_does_no_harm() -> None:
         await window.type("no command has these words")
         await window.press("pagedown", "pageup", "down", "up", "enter", "escape")
         await window.until(lambda: len(window.app.screen_stack) == 1)
+
+
+class Listed(Picker[Named[int]]):
+    WORDING = Wording("Numbers", "Type to find one", "None", "takes it")
+
+
+async def test_a_list_takes_keys_before_it_is_laid_out_and_keeps_its_line_at_another_size() -> None:
+    async with opened() as window:
+        numbers = [Named(n, str(n)) for n in range(5)]
+        panel = Listed(numbers)
+        await window.app.push_screen(panel)
+        await panel.action_list("cursor_down")
+        assert panel.highlighted is numbers[1]
+        await window.pilot.resize_terminal(70, 20)
+        await window.handled()
+        assert panel.highlighted is numbers[1]
+
+
+async def test_a_panel_is_left_once_and_only_when_it_is_in_front() -> None:
+    async with opened() as window:
+        below, above = Listed([Named(1, "One")]), Listed([Named(2, "Two")])
+        left: list[Named[int] | None] = []
+        await window.app.push_screen(below, left.append)
+        await window.app.push_screen(above, left.append)
+        below.dismiss()
+        assert window.app.screen is above
+        choice = above.highlighted
+        above.dismiss(choice)
+        above.dismiss()
+        assert window.app.screen is below
+        await window.until(lambda: left == [choice])
+
+
+async def test_nothing_is_asked_over_a_list_that_was_left() -> None:
+    async with opened(storage=await saved(a="About forests")) as window:
+        await picker(window)
+        panel = window.app.screen
+        assert isinstance(panel, Library)
+        panel.action_rename()
+        panel.dismiss()
+        await window.handled()
+        assert len(window.app.screen_stack) == 1
