@@ -21,6 +21,6 @@ def native_log() -> Iterator[NativeLog]:
 @pytest.fixture(scope="module")
 def model(starter_path: Path, native_log: NativeLog) -> Iterator[Model]:
     """The weights, on this thread."""
-    loaded = Model(ModelSpec(starter_path), native_log)
+    loaded = Model(ModelSpec(starter_path, threads=1), native_log)
     yield loaded
     loaded.close()

@@ -132,7 +132,9 @@ class Fuzz:
         assert not lost, f"lost {lost} by {trace}"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))]
+)
 async def test_random_keys_pastes_and_sizes_lose_nothing(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

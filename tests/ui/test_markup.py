@@ -126,7 +126,7 @@ async def shown(window: Window, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [pytest.param(part, marks=[pytest.mark.slow] if part > 3 else []) for part in range(10)]
+    "part", [pytest.param(part, marks=[pytest.mark.slow] if part > 1 else []) for part in range(10)]
 )
 async def test_input_b7_messages_take_nothing_for_markup(part: int, tally: Tally) -> None:
     batch = strings()[part * 200 : (part + 1) * 200]

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import llama_cpp
-import psutil
+
+from koel_tui.engine.cores import usable_cores
 
 _BATCH = 512
 Placed = tuple[int, int, int]
@@ -35,7 +36,7 @@ class BareLoop:
         params.n_seq_max = sequences
         params.kv_unified = False
         params.n_batch = params.n_ubatch = _BATCH
-        params.n_threads = params.n_threads_batch = psutil.cpu_count(logical=False) or 1
+        params.n_threads = params.n_threads_batch = usable_cores()
         self.context = llama_cpp.llama_init_from_model(model, params)
         if not self.context:
             sys.exit(f"cannot make a context of {sequences} times {window} tokens")

@@ -2,14 +2,13 @@
 
 import ctypes
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
-import psutil
 
+from koel_tui.engine.cores import usable_cores
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.buffer import Buffer, host_buffer
 from koel_tui.engine.native.log import NativeLog
@@ -52,7 +51,7 @@ class Context:
         params.kv_unified = False
         params.type_k = params.type_v = KV_TYPES[spec.kv_type][0]
         # More threads than cores make decoding several times slower.
-        threads = spec.threads or psutil.cpu_count(logical=False) or os.cpu_count() or 1
+        threads = spec.threads or usable_cores()
         params.n_threads = params.n_threads_batch = threads
         self.abort = False
         # llama.cpp keeps the bare pointer, so the callback must live as long as the context.

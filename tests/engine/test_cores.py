@@ -1,0 +1,17 @@
+"""How many threads compute when nobody says."""
+
+import os
+
+import psutil
+import pytest
+
+from koel_tui.engine.cores import usable_cores
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no such limit")
+def test_a_process_that_may_use_one_processor_counts_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3})
+    assert usable_cores() == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    assert usable_cores() == 8
