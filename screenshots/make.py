@@ -72,7 +72,7 @@ async def studio(columns: int, rows: int, thread: str | None = None) -> AsyncIte
     app = KoelApp(lambda: backend(settings), thread=thread)
     async with app.run_test(size=(columns, rows)) as pilot:
         opened = Studio(app, pilot)
-        await opened.until(lambda text: "ctx 0/" in text)
+        await opened.until(lambda text: "/8.2k" in text)
         yield opened
         await opened.press("ctrl+q")
 
