@@ -220,6 +220,8 @@ class KoelApp(ConversingApp):
             return
         if backend is not None:
             returned = await bring_back(backend)
+            if self._leaving:
+                return  # and what came back comes again: its file is still there
             self._desk.connect(backend)
             await self._take_back(returned)
             await self._show_active()  # its thread can be read now
@@ -354,6 +356,7 @@ class KoelApp(ConversingApp):
         await self._background.close()
         await self._startup.fetch.close()
         backend, self._startup.backend = self._startup.backend, None
+        self._desk.disconnect()
         tabs = self._open_tabs()
         if backend is None and self._left_behind is not None:
             # Somebody did not wait for the saving.

@@ -67,6 +67,10 @@ class Desk:
             if not conversation.asleep:
                 conversation.attach(backend.client.new_session())
 
+    def disconnect(self) -> None:
+        """Give no tab a session any more: what they come from is being closed."""
+        self._backend = None
+
     def restore(self, kept: OpenTabs, pastes: Pastes) -> None:
         """Open the tabs of the window before this one. No thread is read yet."""
         if not kept.tabs:

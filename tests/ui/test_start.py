@@ -4,7 +4,10 @@ import asyncio
 import subprocess
 import sys
 import threading
+from asyncio import Event
 from pathlib import Path
+
+import pytest
 
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
@@ -13,6 +16,7 @@ from koel_tui.storage.search_database import SearchDatabase
 from koel_tui.storage.search_upkeep import IndexUpkeep
 from koel_tui.ui.app import KoelApp
 from koel_tui.ui.backend import Backend
+from koel_tui.ui.recovery import Returned, bring_back
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened
 
@@ -150,6 +154,38 @@ async def test_leaving_during_the_start_closes_what_comes_of_it() -> None:
         may_connect.set()
         await asyncio.sleep(0)
     assert app.return_code == 0
+
+
+async def test_leaving_while_something_comes_back_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agent, storage, reached, may_go_on = ScriptedAgent(), MemoryStorage(), Event(), Event()
+
+    async def slow(backend: Backend) -> Returned:
+        reached.set()
+        await may_go_on.wait()
+        return await bring_back(backend)
+
+    monkeypatch.setattr("koel_tui.ui.app.bring_back", slow)
+    app = KoelApp(lambda: Backend(KoelClient(agent, storage=storage), storage, agent))
+    async with app.run_test() as pilot:
+        await reached.wait()
+        app._leaving = True
+        await app._close()
+        may_go_on.set()
+        await app.workers.wait_for_complete()
+        await pilot.press("ctrl+q")
+    assert app.crash is None and app.return_code == 0
+
+
+async def test_a_tab_opened_while_the_window_closes_is_no_error() -> None:
+    async with opened() as window:
+        (await window.ask("One?")).finish()
+        await window.app._close()
+        await window.press("ctrl+n")
+        await window.until(lambda: len(window.tabs) == 2)
+        await window.press("ctrl+q")
+    assert window.app.crash is None
 
 
 async def test_what_is_said_in_the_window_can_soon_be_searched(tmp_path: Path) -> None:
