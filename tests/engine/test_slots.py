@@ -41,6 +41,14 @@ def test_slots_a_released_one_is_empty_and_goes_first() -> None:
     assert table.spare(()) is slot
 
 
+def test_slots_free_ones_are_given_from_the_first_so_that_those_in_use_are_neighbours() -> None:
+    table = SlotTable(3)
+    first, second, third = occupied(table, 1, 2, 3)
+    for slot in (first, second, third):
+        table.release(slot)
+    assert occupied(table, 4, 5) == [first, second]
+
+
 def test_slots_all_busy_is_an_error() -> None:
     table = SlotTable(1)
     occupied(table, 1)

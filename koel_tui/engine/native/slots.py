@@ -36,23 +36,23 @@ class SlotTable:
         return slot
 
     def spare(self, busy: Collection[int]) -> Slot:
-        """Return the slot best given away: a free one, or the least recently used.
+        """Return the slot best given away: the first that is free, or the least recently used.
 
+        The first, because llama.cpp decodes sequences together only while they are neighbours.
         Never one of a session in `busy`. Raises `LookupError` when there is no other.
         """
         idle = [slot for slot in self._slots if slot.session not in busy]
         if not idle:
             raise LookupError("every slot is busy")
-        slot = next((slot for slot in idle if slot.session is None), idle[0])
+        free = [slot for slot in idle if slot.session is None]
+        slot = min(free, key=lambda slot: slot.sequence, default=idle[0])
         self._touch(slot)
         return slot
 
     def release(self, slot: Slot) -> None:
-        """Take a slot away from its session; it is empty and the next to be given."""
+        """Take a slot away from its session; it is empty."""
         slot.session = slot.lora = None
         slot.tokens.clear()
-        self._slots.remove(slot)
-        self._slots.insert(0, slot)
 
     def _touch(self, slot: Slot) -> None:
         self._slots.remove(slot)
