@@ -219,8 +219,10 @@ def test_fault_f9_a_model_that_does_not_end(tmp_path: Path, tally: Tally) -> Non
 def test_fault_f9_a_disk_that_does_not_answer(tmp_path: Path, tally: Tally) -> None:
     """Nothing can be saved then; what was before is there, and the code says it."""
     with running(tmp_path) as terminal:
+        terminal.ask("Say hello.")
+        terminal.until(lambda screen: "· saved" in screen)
         reach("saving", terminal, tmp_path / "hold")
         terminal.child.kill(signal.SIGHUP)
         assert ended(terminal) == 74
-    assert asyncio.run(saved_messages())[0].content == QUESTION
+    assert asyncio.run(saved_messages())[0].content == "Say hello."
     tally("F9", tried=1)
