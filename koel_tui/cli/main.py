@@ -13,7 +13,7 @@ from koel_tui.cli.debugging import DEBUG, show_traceback
 from koel_tui.cli.exits import Exit, exit_of
 from koel_tui.cli.lazy import LazyGroup
 from koel_tui.cli.manual import epilog
-from koel_tui.cli.streams import open_standard_streams
+from koel_tui.cli.streams import end_standard_streams, open_standard_streams
 from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
 
@@ -93,7 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from koel_tui.cli.completion import teach_shells
 
         teach_shells()
-    sys.exit(run(words))
+    code = run(words)
+    if not end_standard_streams():
+        code = code or Exit.INTERNAL
+    sys.exit(code)
 
 
 def run(words: list[str]) -> int:

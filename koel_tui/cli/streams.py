@@ -1,7 +1,8 @@
-"""Standard streams for a program that was started without some of them."""
+"""Standard streams of a program that was started without some of them, or has lost one."""
 
 import os
 import sys
+from contextlib import suppress
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -24,3 +25,22 @@ def open_standard_streams() -> None:
         stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - it stays open
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+
+
+def end_standard_streams() -> bool:
+    """Write out what still waits; say whether that could be done.
+
+    What cannot be written, to a terminal that was closed for instance, is dropped: Python would
+    try once more at the end, and end with a code of its own.
+    """
+    written = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            written = False
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+    return written

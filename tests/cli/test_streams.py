@@ -1,0 +1,28 @@
+"""Standard streams that somebody has closed, or that nobody reads any more."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FULL = Path("/dev/full")
+ENDS = """
+import sys
+from koel_tui.cli.streams import end_standard_streams
+sys.stdout = open(1, "w", closefd=False)
+print("what nobody can take")
+sys.exit(0 if end_standard_streams() else 7)
+"""
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no file that is always full")
+def test_what_cannot_be_written_at_the_end_is_told_and_leaves_the_code_as_it_is() -> None:
+    with FULL.open("w") as nobody:
+        done = subprocess.run([sys.executable, "-c", ENDS], stdout=nobody, check=False)
+    assert done.returncode == 7
+
+
+def test_what_can_be_written_is() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDS], stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (0, b"what nobody can take\n")
