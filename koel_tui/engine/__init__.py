@@ -25,13 +25,13 @@ from koel_tui.engine.values import (
     ModelCard,
     ModelSpec,
     Progress,
-    Sampling,
     SessionMemory,
     SessionMetrics,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
 )
+from koel_tui.protocol.turn_settings import Sampling, TurnSettings
 
 __all__ = [
     "ChatMessage",
@@ -61,5 +61,6 @@ __all__ = [
     "TextDelta",
     "ThinkingDelta",
     "ToolCallDelta",
+    "TurnSettings",
     "UnsupportedError",
 ]

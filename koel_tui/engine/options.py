@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from koel_tui.engine.errors import ModelLoadError, UnsupportedError
-from koel_tui.engine.values import ModelSpec, Sampling, SessionOptions
+from koel_tui.engine.values import ModelSpec, SessionOptions
+from koel_tui.protocol.turn_settings import Sampling
 
 
 class SessionSettings(TypedDict, total=False):

@@ -85,7 +85,7 @@ def _write(model: Any, context: Any) -> str:
 
     from koel_tui.engine.native.context import Chunk
     from koel_tui.engine.native.sampler import Sampler
-    from koel_tui.engine.values import Sampling
+    from koel_tui.protocol.turn_settings import Sampling
 
     prompt = model.tokenize("Hello", special=False, start=True)[:16]
     if not prompt:

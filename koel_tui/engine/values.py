@@ -1,11 +1,11 @@
 """The values an engine takes and gives: all frozen, all plain data."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from koel_tui.chat_templates import BUILT_IN
+from koel_tui.protocol.turn_settings import Sampling
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
 """Why a turn ended: by itself, at the longest answer, stopped, with tools to call, by an error."""
@@ -53,41 +53,6 @@ class ModelSpec:
             raise ValueError(f"batch_tokens must be 1 to 65536, not {self.batch_tokens}")
         if self.kv_type not in get_args(KvType):
             raise ValueError(f"kv_type must be f16 or q8_0, not {self.kv_type}")
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is drawn: llama.cpp's samplers, under its names and with its defaults.
-
-    `temperature` 0 always takes the likeliest one (greedy). Of the likeliest tokens `top_k` stay,
-    0 being all; of these `top_p` of the probability, those at least `min_p` as likely as the first,
-    and `typical_p` of what is typical. `repeat_penalty`, `frequency_penalty` and `presence_penalty`
-    make those of the last `repeat_last_n` tokens unlikelier; 1, 0 and 0 do nothing. `seed`, 0 to
-    2**32 - 1, None draws a random one; the seed used is in `SessionMetrics.seed`. Raises ValueError
-    for a number out of its range.
-    """
-
-    temperature: float = 0.8
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    seed: int | None = None
-    repeat_penalty: float = 1.0
-    repeat_last_n: int = 64
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
-    typical_p: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("temperature", "top_p", "min_p", "repeat_penalty", "typical_p"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < 0:
-                raise ValueError(f"{name} must be a number of at least 0, not {value}")
-        for name in ("frequency_penalty", "presence_penalty"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} must be a number, not {getattr(self, name)}")
-        if self.seed is not None and not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be 0 to 4294967295, not {self.seed}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from koel_tui.protocol.state import (
     ToolCall,
 )
 from koel_tui.protocol.transcript import calls_to_answer
+from koel_tui.protocol.turn_settings import RAW_COMPLETION, Sampling, TurnSettings
 from koel_tui.protocol.verify import Verifier, verify
 
 __all__ = [
@@ -37,9 +38,12 @@ __all__ = [
     "Message",
     "OpenMessage",
     "ProtocolError",
+    "RAW_COMPLETION",
     "RunPhase",
+    "Sampling",
     "ToolCall",
     "TransportError",
+    "TurnSettings",
     "UnknownEvent",
     "Verifier",
     "calls_to_answer",

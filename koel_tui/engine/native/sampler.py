@@ -7,7 +7,7 @@ import llama_cpp
 from koel_tui.engine.native.context import Context
 from koel_tui.engine.native.grammar import grammar_stage
 from koel_tui.engine.native.model import Model
-from koel_tui.engine.values import Sampling
+from koel_tui.protocol.turn_settings import Sampling
 
 
 class Sampler:

@@ -1,0 +1,242 @@
+"""The settings of one turn: what the model is asked for, apart from the conversation itself."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, Self
+
+from koel_tui.chat_templates import BUILT_IN
+
+RAW_COMPLETION = "none"
+"""Value of `chat_template` that sends the text of the messages without a chat template."""
+TOOL_CHOICES = ("auto", "required", "none")
+"""Values of `tool_choice` that are not the name of a tool."""
+
+_LARGEST_INT = 2**31 - 1
+_LARGEST_NUMBER = 1e6
+"""Largest value where no smaller limit is known; llama.cpp keeps numbers as 32-bit floats."""
+_LARGEST_BIAS = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values a number may have, both ends included unless `open_start` is set."""
+
+    start: float
+    end: float
+    whole: bool = False
+    open_start: bool = False
+
+    def check(self, name: str, value: object) -> None:
+        """Raise ValueError with the allowed range unless `value` is in it."""
+        kinds = (int,) if self.whole else (int, float)
+        if (
+            type(value) in kinds
+            and math.isfinite(value)  # type: ignore[arg-type]  # its type was checked above
+            and (self.start < value if self.open_start else self.start <= value)  # type: ignore[operator]
+            and value <= self.end  # type: ignore[operator]
+        ):
+            return
+        raise ValueError(f"{name} must be {self}, not {value!r}")
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        start = f"greater than {self.start:g}" if self.open_start else f"from {_short(self.start)}"
+        join = "and at most" if self.open_start else "to"
+        return f"{kind} {start} {join} {_short(self.end)}"
+
+
+def _short(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
+
+
+_PROBABILITY = Range(0, 1)
+_LAST_N = Range(-1, _LARGEST_INT, whole=True)
+
+RANGES: Mapping[str, Range] = MappingProxyType(
+    {
+        "temperature": Range(0, _LARGEST_NUMBER),
+        "top_k": Range(0, _LARGEST_INT, whole=True),
+        "top_p": _PROBABILITY,
+        "min_p": _PROBABILITY,
+        "seed": Range(0, 2**32 - 1, whole=True),
+        "repeat_penalty": Range(0, 10, open_start=True),
+        "repeat_last_n": _LAST_N,
+        "frequency_penalty": Range(-10, 10),
+        "presence_penalty": Range(-10, 10),
+        "typical_p": _PROBABILITY,
+        "top_n_sigma": Range(-1, _LARGEST_NUMBER),
+        "xtc_probability": _PROBABILITY,
+        "xtc_threshold": _PROBABILITY,
+        "dry_multiplier": Range(0, _LARGEST_NUMBER),
+        "dry_base": Range(1, _LARGEST_NUMBER),
+        "dry_allowed_length": Range(0, _LARGEST_INT, whole=True),
+        "dry_penalty_last_n": _LAST_N,
+        "dynatemp_range": Range(0, _LARGEST_NUMBER),
+        "dynatemp_exponent": Range(0, _LARGEST_NUMBER),
+        "mirostat": Range(0, 2, whole=True),
+        "mirostat_tau": Range(0, _LARGEST_NUMBER),
+        "mirostat_eta": Range(0, _LARGEST_NUMBER),
+    }
+)
+"""The allowed range of each number in `Sampling`, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn: llama.cpp's samplers under its names.
+
+    `temperature` 0 is greedy: always the most probable token. `dynatemp_range` lets the temperature
+    vary by so much around its value with the entropy, shaped by `dynatemp_exponent`; 0 is off.
+    `top_k` keeps the k most probable tokens (0: all), `top_p` those that make up this probability
+    (1: all), `min_p` those at least so probable relative to the first (0: all), `typical_p` the
+    locally typical ones (1: all), `top_n_sigma` those within n standard deviations of the best
+    logit (0 or less: all). With `xtc_probability` tokens above `xtc_threshold` are removed except
+    the last one. `mirostat` 1 or 2 replaces top_k, top_p, min_p and typical_p: it aims at the
+    entropy `mirostat_tau` with the learning rate `mirostat_eta`.
+
+    `repeat_penalty`, `frequency_penalty` and `presence_penalty` lower the logits of tokens among
+    the last `repeat_last_n` (-1: the whole context, 0: off), those of the prompt included; 1, 0 and
+    0 are off. `dry_multiplier` penalizes repeated sequences longer than `dry_allowed_length` by
+    `dry_base` for each further token, over the last `dry_penalty_last_n` tokens; 0 is off.
+    `logit_bias` adds -100 to 100 to the logits of single tokens, by token id.
+
+    `seed` None draws a random one; the seed used is in `SessionMetrics.seed`. Raises ValueError
+    with the allowed range for an invalid value.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    seed: int | None = None
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    typical_p: float = 1.0
+    top_n_sigma: float = -1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name, allowed in RANGES.items():
+            value = getattr(self, name)
+            if name != "seed" or value is not None:
+                allowed.check(name, value)
+        object.__setattr__(self, "logit_bias", _checked_bias(self.logit_bias))
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Return this sampling with some fields changed.
+
+        Raises ValueError for an unknown name or an invalid value.
+        """
+        known = {each.name for each in fields(self)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"{', '.join(unknown)}: no such sampling option. "
+                f"There are: {', '.join(sorted(known))}"
+            )
+        return replace(self, **values)
+
+
+def _checked_bias(bias: object) -> dict[int, float]:
+    if not isinstance(bias, Mapping):
+        raise ValueError(f"logit_bias must map token ids to numbers, not {bias!r}")
+    for token, value in bias.items():
+        Range(0, _LARGEST_INT, whole=True).check("a token id of logit_bias", token)
+        Range(-_LARGEST_BIAS, _LARGEST_BIAS).check(f"logit_bias of token {token}", value)
+    return dict(bias)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """The settings of one turn; None in a field leaves it to the value of the session.
+
+    `system` is the system prompt of a conversation that brings none, `sampling` how tokens are
+    drawn, `max_output_tokens` the limit of one answer. `thinking` is whether the model thinks
+    first, as a number the largest count of thinking tokens. `tools` are function tools in the form
+    chat templates take; `tool_choice` is auto, required, none or the name of one tool. `schema` is
+    a JSON schema the answer is held to. `stop` are strings that end the answer. `chat_template` is
+    the name of a built-in template, or none for raw completion. `prefill` is the beginning of the
+    answer, written for the model.
+
+    An empty value (`system=""`, `tools=()`, `stop=()`, `prefill=""`) removes that of the session.
+    Raises ValueError with what is allowed for an invalid value.
+    """
+
+    system: str | None = None
+    sampling: Sampling | None = None
+    max_output_tokens: int | None = None
+    thinking: bool | int | None = None
+    tools: tuple[Mapping[str, Any], ...] | None = None
+    tool_choice: str | None = None
+    schema: Mapping[str, Any] | None = None
+    stop: tuple[str, ...] | None = None
+    chat_template: str | None = None
+    prefill: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("system", "tool_choice", "chat_template", "prefill"):
+            _check_type(name, getattr(self, name), str, "a string")
+        _check_type("sampling", self.sampling, Sampling, "a Sampling")
+        _check_type("schema", self.schema, Mapping, "a JSON schema, an object")
+        if self.max_output_tokens is not None:
+            Range(1, _LARGEST_INT, whole=True).check("max_output_tokens", self.max_output_tokens)
+        if self.thinking is not None and not isinstance(self.thinking, bool):
+            Range(0, _LARGEST_INT, whole=True).check("thinking", self.thinking)
+        for name, kind, what in (
+            ("tools", Mapping, "function tools, each an object"),
+            ("stop", str, "strings"),
+        ):
+            object.__setattr__(self, name, _checked_items(name, getattr(self, name), kind, what))
+        if self.stop is not None and "" in self.stop:
+            raise ValueError("stop must not contain an empty string: it would end every answer")
+        names = (*BUILT_IN, RAW_COMPLETION)
+        if self.chat_template is not None and self.chat_template not in names:
+            raise ValueError(
+                f"chat_template must be one of {', '.join(names)}, not {self.chat_template!r}"
+            )
+        if self.tool_choice == "":
+            raise ValueError(
+                f"tool_choice must be {', '.join(TOOL_CHOICES)} or the name of a tool, not ''"
+            )
+
+    def over(self, session: "TurnSettings") -> "TurnSettings":
+        """Return these settings with each field that is None taken from those of the session."""
+        return TurnSettings(
+            **{
+                each.name: getattr(session if getattr(self, each.name) is None else self, each.name)
+                for each in fields(self)
+            }
+        )
+
+
+def _check_type(name: str, value: object, kind: type, what: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise ValueError(f"{name} must be {what}, not {value!r}")
+
+
+def _checked_items(name: str, value: Any, kind: type, what: str) -> tuple[Any, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str | Mapping) or not hasattr(value, "__iter__"):
+        raise ValueError(f"{name} must be a sequence of {what}, not {value!r}")
+    items = tuple(value)
+    for item in items:
+        _check_type(f"an item of {name}", item, kind, f"one of {what}")
+        if item is None:
+            raise ValueError(f"{name} must not contain None")
+    return items
