@@ -28,6 +28,7 @@ from koel_tui.protocol.turn_settings import RAW_COMPLETION, Sampling, TurnSettin
 from koel_tui.protocol.verify import Verifier, verify
 
 __all__ = [
+    "RAW_COMPLETION",
     "AgentError",
     "BusinessError",
     "ChatState",
@@ -38,7 +39,6 @@ __all__ = [
     "Message",
     "OpenMessage",
     "ProtocolError",
-    "RAW_COMPLETION",
     "RunPhase",
     "Sampling",
     "ToolCall",
