@@ -217,7 +217,8 @@ class Worker:
             snapshot_misses=int(start.session in self._snapshot_misses),
         )
         self._snapshot_misses.discard(start.session)
-        sampler = Sampler(options.sampling, loaded.model, grammar)
+        sampler = Sampler(options.sampling, loaded.model, grammar, loaded.context.window)
+        sampler.accept_prompt(prompt)
         spelled = loaded.spelled(splitter.tags)
         self._running[start.turn] = Generation(
             assignment, slot, prompt, sampler, splitter, spelled, begin
