@@ -1,6 +1,6 @@
 """The values an engine takes and gives: all frozen, all plain data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -166,7 +166,7 @@ class SessionOptions:
 
     name: str = ""
     system: str | None = None
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     max_output_tokens: int | None = None
     lora: Path | None = None
     kv: Path | None = None

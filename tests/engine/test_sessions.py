@@ -304,10 +304,13 @@ def test_a_model_is_not_loaded_in_a_way_there_is_not(values: dict[str, Any], pro
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"temperature": -1.0}, "temperature must be a number of at least 0, not -1.0"),
-        ({"top_p": math.inf}, "top_p must be a number of at least 0, not inf"),
-        ({"presence_penalty": math.nan}, "presence_penalty must be a number, not nan"),
-        ({"seed": 2**32}, "seed must be 0 to 4294967295"),
+        ({"temperature": -1.0}, "temperature must be a number from 0 to 1000000, not -1.0"),
+        ({"top_p": math.inf}, "top_p must be a number from 0 to 1, not inf"),
+        (
+            {"presence_penalty": math.nan},
+            "presence_penalty must be a number from -10 to 10",
+        ),
+        ({"seed": 2**32}, "seed must be a whole number from 0 to 4294967295"),
     ],
 )
 def test_no_token_is_drawn_by_what_is_no_number(values: dict[str, Any], problem: str) -> None:
