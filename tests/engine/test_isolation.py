@@ -164,9 +164,7 @@ async def check(engine: Engine, patch: pytest.MonkeyPatch, broken_name: Any, fol
 async def test_b4_a_native_call_that_raises_fails_its_request_alone(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str, at: int, tmp_path: Path
 ) -> None:
-    await check(
-        engine, monkeypatch, lambda patch: broken(patch, llama_cpp, name, at), tmp_path
-    )
+    await check(engine, monkeypatch, lambda patch: broken(patch, llama_cpp, name, at), tmp_path)
 
 
 @pytest.mark.parametrize("at", [0, 3])
@@ -179,9 +177,7 @@ async def test_b4_an_exception_in_the_worker_fails_its_request_alone(
     *classes, attribute = path.split(".")
     for each in classes:
         owner = getattr(owner, each)
-    await check(
-        engine, monkeypatch, lambda patch: broken(patch, owner, attribute, at), tmp_path
-    )
+    await check(engine, monkeypatch, lambda patch: broken(patch, owner, attribute, at), tmp_path)
 
 
 async def test_b4_the_message_says_what_happened_and_the_log_has_the_traceback(
