@@ -218,7 +218,9 @@ class Worker:
             snapshot_misses=int(start.session in self._snapshot_misses),
         )
         self._snapshot_misses.discard(start.session)
-        sampler = Sampler(settings.sampling or Sampling(), loaded.model, grammar)
+        sampling = settings.sampling or Sampling()
+        sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
+        sampler.accept_prompt(prompt)
         spelled = loaded.spelled(splitter.tags)
         self._running[start.turn] = Generation(
             assignment, slot, prompt, sampler, splitter, spelled, begin
