@@ -1,6 +1,5 @@
 """The settings of one turn: what the model is asked for, apart from the conversation itself."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -28,15 +27,17 @@ class Range:
     whole: bool = False
     open_start: bool = False
 
+    def __contains__(self, value: object) -> bool:
+        """Return whether a value is allowed; True and False are no numbers."""
+        if type(value) is not int and (self.whole or type(value) is not float):
+            return False
+        return (self.start < value if self.open_start else self.start <= value) and (
+            value <= self.end
+        )
+
     def check(self, name: str, value: object) -> None:
         """Raise ValueError with the allowed range unless `value` is in it."""
-        kinds = (int,) if self.whole else (int, float)
-        if (
-            type(value) in kinds
-            and math.isfinite(value)  # type: ignore[arg-type]  # its type was checked above
-            and (self.start < value if self.open_start else self.start <= value)  # type: ignore[operator]
-            and value <= self.end  # type: ignore[operator]
-        ):
+        if value in self:
             return
         raise ValueError(f"{name} must be {self}, not {value!r}")
 
@@ -81,6 +82,10 @@ RANGES: Mapping[str, Range] = MappingProxyType(
     }
 )
 """The allowed range of each number in `Sampling`, by its name."""
+OUTPUT_TOKENS = Range(1, _LARGEST_INT, whole=True)
+"""The allowed range of `max_output_tokens`."""
+THINKING_TOKENS = Range(0, _LARGEST_INT, whole=True)
+"""The allowed range of `thinking` as a number of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +199,9 @@ class TurnSettings:
         _check_type("sampling", self.sampling, Sampling, "a Sampling")
         _check_type("schema", self.schema, Mapping, "a JSON schema, an object")
         if self.max_output_tokens is not None:
-            Range(1, _LARGEST_INT, whole=True).check("max_output_tokens", self.max_output_tokens)
+            OUTPUT_TOKENS.check("max_output_tokens", self.max_output_tokens)
         if self.thinking is not None and not isinstance(self.thinking, bool):
-            Range(0, _LARGEST_INT, whole=True).check("thinking", self.thinking)
+            THINKING_TOKENS.check("thinking", self.thinking)
         for name, kind, what in (
             ("tools", Mapping, "function tools, each an object"),
             ("stop", str, "strings"),

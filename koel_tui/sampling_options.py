@@ -1,0 +1,158 @@
+"""The sampling options as people see them: label, help and group of each, and how it is written.
+
+Ranges and names are those of `RANGES` and `Sampling`. Pure.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from koel_tui.protocol.turn_settings import RANGES, Range, Sampling
+
+LOGIT_BIAS = "logit_bias"
+"""The one option that is not a single number."""
+LOGIT_BIAS_FORM = "pairs id:bias, as in 198:-100, 29:2.5; each bias is from -100 to 100"
+"""How `logit_bias` is written."""
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
+_MOST_DIGITS = 40
+"""More characters than any allowed number needs; Python refuses to read very long ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOption:
+    """One number in `Sampling`: its name there, its label, and what it does in a few words."""
+
+    name: str
+    label: str
+    help: str
+
+    @property
+    def range(self) -> Range:
+        """The values it may have."""
+        return RANGES[self.name]
+
+    @property
+    def default(self) -> float | None:
+        """Its value where nobody sets one; None is a random seed."""
+        value: float | None = getattr(Sampling(), self.name)
+        return value
+
+    def read(self, text: str) -> float:
+        """Return the value that a text means. Raises ValueError with the allowed range."""
+        return read_number(text, self.range)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionGroup:
+    """Options that belong together, below one heading."""
+
+    heading: str
+    options: tuple[SamplingOption, ...]
+
+
+COMMON = (
+    SamplingOption("temperature", "Temperature", "0: always the likeliest token"),
+    SamplingOption("top_k", "Top k", "keep the k likeliest tokens; 0: all"),
+    SamplingOption("top_p", "Top p", "keep this share of probability"),
+    SamplingOption("min_p", "Min p", "least share of the best one's chance"),
+    SamplingOption("repeat_penalty", "Repeat penalty", "1: off; 1.1 breaks loops"),
+    SamplingOption("seed", "Seed", "the same seed, the same answer"),
+)
+"""The options that most people set."""
+
+GROUPS = (
+    OptionGroup(
+        "Probability cuts",
+        (
+            SamplingOption("typical_p", "Typical p", "keep typical tokens; 1: off"),
+            SamplingOption("top_n_sigma", "Top n sigma", "keep n deviations; 0 or less: off"),
+            SamplingOption("xtc_probability", "XTC probability", "chance to drop top tokens"),
+            SamplingOption("xtc_threshold", "XTC threshold", "drop those likelier than this"),
+        ),
+    ),
+    OptionGroup(
+        "Repetition",
+        (
+            SamplingOption("repeat_last_n", "Repeat last n", "tokens looked at; -1: all, 0: off"),
+            SamplingOption("frequency_penalty", "Frequency penalty", "for each repeat; 0: off"),
+            SamplingOption("presence_penalty", "Presence penalty", "once for a repeat; 0: off"),
+            SamplingOption("dry_multiplier", "DRY multiplier", "against repeated phrases; 0: off"),
+            SamplingOption("dry_base", "DRY base", "growth with each further token"),
+            SamplingOption("dry_allowed_length", "DRY allowed length", "repeats up to this pass"),
+            SamplingOption("dry_penalty_last_n", "DRY last n", "tokens looked at; -1: all, 0: off"),
+        ),
+    ),
+    OptionGroup(
+        "Temperature",
+        (
+            SamplingOption("dynatemp_range", "Dynamic range", "vary temperature by this; 0: off"),
+            SamplingOption("dynatemp_exponent", "Dynamic exponent", "shape of that variation"),
+        ),
+    ),
+    OptionGroup(
+        "Mirostat",
+        (
+            SamplingOption("mirostat", "Mirostat", "1 or 2 replace the cuts; 0: off"),
+            SamplingOption("mirostat_tau", "Mirostat tau", "surprise to aim at"),
+            SamplingOption("mirostat_eta", "Mirostat eta", "how fast it adapts"),
+        ),
+    ),
+)
+"""The other options."""
+
+OPTIONS: Mapping[str, SamplingOption] = MappingProxyType(
+    {
+        option.name: option
+        for options in (COMMON, *(group.options for group in GROUPS))
+        for option in options
+    }
+)
+"""Every option that is a number, by its name."""
+
+
+def read_number(text: str, allowed: Range) -> float:
+    """Return the number in a text; a decimal comma is a point.
+
+    Raises ValueError with what is allowed, which does not repeat the text.
+    """
+    text = text.strip()
+    form = _WHOLE if allowed.whole else _NUMBER
+    if len(text) <= _MOST_DIGITS and form.fullmatch(text):
+        value = int(text) if allowed.whole else float(text.replace(",", "."))
+        if value in allowed:
+            return value
+    raise ValueError(str(allowed))
+
+
+def number_text(value: float) -> str:
+    """Return a number as people write it: 2 instead of 2.0."""
+    return str(value).removesuffix(".0")
+
+
+def read_logit_bias(text: str) -> dict[int, float]:
+    """Return the biases in a text such as `198:-100, 29:2.5`.
+
+    Raises ValueError with what is allowed.
+    """
+    biases: dict[int, float] = {}
+    for pair in text.split(","):
+        token, colon, bias = pair.partition(":")
+        if not (colon and _WHOLE.fullmatch(token.strip()) and _NUMBER.fullmatch(bias.strip())):
+            raise ValueError(LOGIT_BIAS_FORM)
+        if len(pair) > _MOST_DIGITS:
+            raise ValueError(LOGIT_BIAS_FORM)
+        if int(token) in biases:
+            raise ValueError(f"{LOGIT_BIAS_FORM}; token {int(token)} is there twice")
+        biases[int(token)] = float(bias)
+    try:
+        return dict(Sampling(logit_bias=biases).logit_bias)
+    except ValueError:
+        raise ValueError(LOGIT_BIAS_FORM) from None
+
+
+def logit_bias_text(biases: Mapping[int, float]) -> str:
+    """Return biases as `read_logit_bias` reads them."""
+    return ", ".join(f"{token}:{number_text(bias)}" for token, bias in biases.items())
