@@ -229,7 +229,7 @@ async def test_b33_a_turn_waits_for_a_reopening_that_fails() -> None:
     link.crash()
     await until(lambda: engine.card is None)
     link.hold_sessions = True
-    saving = asyncio.create_task(session.save_kv("/tmp/none.kv"))
+    saving = asyncio.create_task(session.save_kv("none.kv"))
     await until(lambda: len(link.opened_sessions) == 2)
     turn = asyncio.create_task(collect(session.stream(QUESTION)))
     await until(lambda: engine._mutex.held)

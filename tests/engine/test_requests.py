@@ -110,7 +110,7 @@ async def test_b7_stopping_a_turn_that_cannot_be_sent_stops_nobody_else(engine: 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"system": 5}, {"name": None}, {"thinking": "yes"}, {"tools": [{"type": object()}]}],
+    [{"system": 5}, {"name": None}, {"thinking": "yes"}, {"tools": [5]}],
     ids=repr,
 )
 async def test_b4_a_setting_of_a_wrong_type_is_refused_before_it_is_sent(
@@ -122,6 +122,14 @@ async def test_b4_a_setting_of_a_wrong_type_is_refused_before_it_is_sent(
         await engine.open_session(**settings)
     assert await turn
     assert engine.sessions == (session,)
+
+
+async def test_b7_tools_that_cannot_be_sent_fail_their_turn(engine: Engine) -> None:
+    session, other = await opened(engine, tools=[{"type": object()}]), await opened(engine)
+    async with asyncio.timeout(30):
+        with pytest.raises(UnsupportedError, match="cannot be sent"):
+            await session.respond()
+        assert await other.respond()
 
 
 async def test_b8_a_progress_callback_that_raises_stops_no_load(tiny_path: Path) -> None:

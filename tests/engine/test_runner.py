@@ -46,7 +46,6 @@ from koel_tui.engine.frames import (
     event_codec,
 )
 from koel_tui.engine.restarts import RESTARTS, WITHIN_S
-from koel_tui.engine.values import SessionOptions
 from tests.engine.processes import runners, until
 from tests.engine.tiny_models import write_recurrent_model
 
@@ -234,7 +233,7 @@ async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_i
     )
     runner.send(Load(spec, max_sessions=2, parallel=1))
     runner.wait_for(Loaded)
-    runner.send(OpenSession(1, 1, SessionOptions()))
+    runner.send(OpenSession(1, 1))
     runner.wait_for(Done)
     before = runner.process.memory_info().rss
     runner.send(StartTurn(2, 1, (STORY,)))
@@ -280,7 +279,7 @@ def test_runner_ends_whatever_its_parent_last_sent(
         (b'{"kind": "start_turn", "turn": 7, "session": 1, "messages": 5}', 7),
         (b'{"kind": "start_turn", "turn": 7}', 7),
         (b'{"kind": "no such command", "call": 8}', 8),
-        (b'{"kind": "open_session", "call": 3, "session": 1, "options": {"system": 5}}', 3),
+        (b'{"kind": "open_session", "call": 3, "session": 1, "name": 5}', 3),
         (b'{"kind": "load", "spec": {"path": "x", "threads": -1}}', 0),
         (b'{"kind": "start_turn", "turn": "7"}', None),
         (b'{"kind": "shutdown", "call": true, "more": [}', None),

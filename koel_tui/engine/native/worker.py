@@ -3,7 +3,7 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.frames import (
@@ -33,18 +33,18 @@ from koel_tui.engine.native.context import Chunk, DecodeAborted
 from koel_tui.engine.native.failure import as_failure
 from koel_tui.engine.native.generation import Assignment, Generation
 from koel_tui.engine.native.grammar import schema_grammar
-from koel_tui.engine.native.loaded import LoadedModel
+from koel_tui.engine.native.loaded import LoadedModel, offered
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.output import OutputSplitter, Piece
 from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.values import (
     FinishReason,
-    SessionOptions,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
 )
+from koel_tui.protocol.turn_settings import Sampling
 
 _PROGRESS_STEP = 0.02
 _READ_BESIDE_WRITING = 64
@@ -62,7 +62,7 @@ class Worker:
         self._commands: queue.SimpleQueue[Command | Failed] = queue.SimpleQueue()
         self._log = NativeLog(logging.getLogger("koel_tui.llama"))
         self._model: LoadedModel | None = None
-        self._options: dict[int, SessionOptions] = {}
+        self._sessions: dict[int, OpenSession] = {}
         # Tokens of the snapshot of a session that had no turn yet; None for one of no use.
         self._adopted: dict[int, int | None] = {}
         self._running: dict[int, Generation] = {}  # by turn, the one that waits longest first
@@ -171,19 +171,19 @@ class Worker:
         self._emit(Counted(call, len(tokens)))
 
     def _open_session(self, command: OpenSession) -> None:
-        loaded, options = self._loaded(), command.options
-        if options.lora is not None:
-            loaded.adapters.load(options.lora)
-        if options.kv is not None:
-            parked = read_snapshot(options.kv, loaded.fingerprint(options.lora))
+        loaded = self._loaded()
+        if command.lora is not None:
+            loaded.adapters.load(command.lora)
+        if command.kv is not None:
+            parked = read_snapshot(command.kv, loaded.fingerprint(command.lora))
             self._adopted[command.session] = None if parked is None else len(parked.tokens)
             if parked is not None:
                 loaded.cache.adopt(command.session, parked)
-        self._options[command.session] = options
+        self._sessions[command.session] = command
         self._emit(Done(command.call))
 
     def _close_session(self, session: int) -> None:
-        self._options.pop(session, None)
+        self._sessions.pop(session, None)
         self._adopted.pop(session, None)
         try:
             for generation in list(self._running.values()):
@@ -195,48 +195,50 @@ class Worker:
                 self._tell_memory()
 
     def _save_kv(self, command: SaveKv) -> None:
-        loaded, options = self._loaded(), self._options_of(command.session)
+        loaded, session = self._loaded(), self._session(command.session)
         parked = loaded.cache.copy(command.session)
         if parked is None:
             raise EngineError("The session holds nothing yet. Save it after its first answer.")
-        fingerprint = loaded.fingerprint(options.lora)
+        fingerprint = loaded.fingerprint(session.lora)
         write_snapshot(command.path, fingerprint, parked, command.budget_bytes)
         self._emit(Done(command.call))
 
     def _start_turn(self, start: StartTurn) -> None:
         begin = time.perf_counter()
-        loaded, options = self._loaded(), self._options_of(start.session)
-        grammar = None if start.schema is None else schema_grammar(start.schema)
-        fitted = loaded.fitted(start.messages, options)
+        loaded, session = self._loaded(), self._session(start.session)
+        settings = start.settings
+        grammar = None if settings.schema is None else schema_grammar(settings.schema)
+        fitted = loaded.fitted(start.messages, settings)
         prompt = list(fitted.prompt)
         busy = {generation.assignment.session for generation in self._running.values()}
         if start.session in busy:
             raise EngineError("The session is already generating. Wait for it or stop it first.")
         try:
-            slot = loaded.cache.prepare(start.session, options.lora, prompt, busy)
+            slot = loaded.cache.prepare(start.session, session.lora, prompt, busy)
         except LookupError:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
         snapshot = self._adopted.pop(start.session, 0)
         missed = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
-        dialect = loaded.template(options).dialect
+        dialect = loaded.template(settings).dialect
         splitter = OutputSplitter(
             dialect,
-            thinking=options.thinking,
+            thinking=settings.thinking not in (None, False),
             inside=dialect.left_open(loaded.tail(prompt)),
-            tools=[_tool_name(tool) for tool in options.tools],
-            call_prefix=f"{options.name}:{len(start.messages)}",
+            tools=[_tool_name(tool) for tool in offered(settings)],
+            call_prefix=f"{session.name}:{len(start.messages)}",
         )
         room = loaded.context.window - len(prompt)
         assignment = Assignment(
             turn=start.turn,
             session=start.session,
-            lora=options.lora,
-            output_limit=min(room, options.max_output_tokens or room),
+            lora=session.lora,
+            output_limit=min(room, settings.max_output_tokens or room),
             trimmed_turns=fitted.left_out,
             snapshot_misses=int(missed),
         )
         spelled = loaded.spelled(splitter.tags)
-        sampler = Sampler(options.sampling, loaded.model, grammar, loaded.context.window)
+        sampling = settings.sampling or Sampling()
+        sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
         try:
             sampler.accept_prompt(prompt)
         except BaseException:
@@ -365,10 +367,10 @@ class Worker:
     def _tell_memory(self) -> None:
         self._emit(MemoryChanged(self._loaded().memory()))
 
-    def _options_of(self, session: int) -> SessionOptions:
-        if session not in self._options:
+    def _session(self, number: int) -> OpenSession:
+        if number not in self._sessions:
             raise EngineError("The engine does not know the session. Open it again.")
-        return self._options[session]
+        return self._sessions[number]
 
     def _loaded(self) -> LoadedModel:
         if self._model is None:
@@ -376,6 +378,6 @@ class Worker:
         return self._model
 
 
-def _tool_name(tool: dict[str, object]) -> str:
+def _tool_name(tool: Mapping[str, object]) -> str:
     function = tool.get("function", tool)
     return str(function.get("name", "")) if isinstance(function, dict) else ""
