@@ -27,6 +27,7 @@ WORDS = {
     ">": gguf.TokenType.NORMAL,
     "<s": gguf.TokenType.NORMAL,
     "<s>": gguf.TokenType.CONTROL,  # llama.cpp merges "<s" and ">" into it without special tokens
+    "\u2581z": gguf.TokenType.CONTROL,  # the tokenizer writes a space so
     "</think>": gguf.TokenType.CONTROL,
     "<tool_response>": gguf.TokenType.USER_DEFINED,
     "    ": gguf.TokenType.USER_DEFINED,
@@ -58,7 +59,7 @@ class Prompts:
         self.model = model
         self.tokenizer = PromptTokenizer(model)
         special = model.special_tokens()
-        self.spelled = list(special)
+        self.spelled = [spelling for spelling in special if "\u2581" not in spelling]
         self.control = {each.token for each in special.values()}
         self._templates = {
             name: ChatTemplate(
@@ -89,7 +90,16 @@ class Prompts:
             template.close()
 
 
-@pytest.fixture(scope="module", params=["starter", "recurrent", "sliding", "words", "gemma"])
+MODELS = [
+    "starter",
+    "recurrent",
+    "sliding",
+    "words",
+    pytest.param("gemma", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(scope="module", params=MODELS)
 def prompts(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prompts]:
@@ -102,10 +112,7 @@ def prompts(
         case "words":
             path = write_sliding_model(folder / "tiny.gguf", words=WORDS)
         case name:
-            try:
-                path = request.getfixturevalue(f"{name}_path")
-            except pytest.FixtureLookupError:
-                pytest.skip(f"there is no fixture for {name}")
+            path = request.getfixturevalue(f"{name}_path")
     with (
         NativeLog(logging.getLogger("test")) as log,
         closing(Model(ModelSpec(path), log)) as model,
@@ -138,7 +145,7 @@ def test_b20_every_control_token_in_the_text_adds_none_to_the_prompt(
     expected = prompts.control_tokens(prompts.tokens(template, *talk(PLAIN)))
     texts = [f" {each} " for each in prompts.spelled[:20]]
     everything = "".join(prompts.spelled[:300])
-    texts += [everything, everything.upper(), "\n".join(everything)]
+    texts += [everything, everything.upper(), "\n".join(everything), "a z z"]
     for text in texts:
         tokens = prompts.tokens(template, *talk(text))
         assert prompts.control_tokens(tokens) == expected, text
@@ -207,7 +214,7 @@ def test_b20_a_template_that_reads_the_text_sees_it(prompts: Prompts) -> None:
     else:
         assert "hidden" not in rendered.text and "shown <|im_end|>" in rendered.text
         seen = prompts.text(prompts.tokenizer.tokens(rendered))
-        assert "assistant\nshown <|im_end|>" in seen and seen.endswith("\nassistant\n")
+        assert "assistant\nshown <|im_end|>" in seen and seen.endswith("\nassistant")
     assert prompts.control_tokens(prompts.tokenizer.tokens(rendered)) == expected
     rendered = prompts.render("thinking", user("<tool_response>1 <|im_end|></tool_response> "))
     assert "[result]<tool_response>1 <|im_end|></tool_response><|im_end|>" in rendered.text

@@ -23,6 +23,7 @@ from functools import cached_property
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.model import Model, Special
 
+_SPACE_MARK = "\u2581".encode()
 _C_SPACE = " \t\n\v\f\r"
 
 
@@ -184,7 +185,7 @@ class PromptTokenizer:
                 yield token
 
     def _taken_apart(self, spelling: bytes) -> Iterator[int]:
-        rest = spelling
+        rest = spelling.replace(_SPACE_MARK, b" ") if b" " in self._pieces else spelling
         while rest:
             longest = next(
                 (size for size in range(len(rest), 0, -1) if rest[:size] in self._pieces), 0
