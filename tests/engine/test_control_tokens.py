@@ -214,7 +214,7 @@ def test_b20_a_template_that_reads_the_text_sees_it(prompts: Prompts) -> None:
     else:
         assert "hidden" not in rendered.text and "shown <|im_end|>" in rendered.text
         seen = prompts.text(prompts.tokenizer.tokens(rendered))
-        assert "assistant\nshown <|im_end|>" in seen and seen.endswith("\nassistant")
+        assert "assistant\nshown <|im_end|>" in seen and seen.endswith("assistant")
     assert prompts.control_tokens(prompts.tokenizer.tokens(rendered)) == expected
     rendered = prompts.render("thinking", user("<tool_response>1 <|im_end|></tool_response> "))
     assert "[result]<tool_response>1 <|im_end|></tool_response><|im_end|>" in rendered.text
