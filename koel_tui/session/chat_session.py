@@ -26,9 +26,11 @@ from koel_tui.protocol import (
     to_ag_ui,
     truncate,
 )
+from koel_tui.protocol.plain import plain
 from koel_tui.session.autosave import Autosave
 from koel_tui.session.broadcast import Broadcast
 from koel_tui.session.errors import (
+    InvalidStateError,
     NothingToContinueError,
     ReadOnlyThreadError,
     RunInProgressError,
@@ -209,9 +211,16 @@ class ChatSession:
         return branch
 
     def update_state(self, patch: Mapping[str, Any]) -> None:
-        """Set keys of the shared state, which agents get with the next run."""
+        """Set keys of the shared state, which agents get with the next run.
+
+        Raises `InvalidStateError`, and changes nothing, when JSON cannot hold the values.
+        """
         self._check()
-        self._set(replace(self._state, state={**self._state.state, **patch}))
+        try:
+            values = plain(dict(patch))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidStateError(self._thread_id, error) from error
+        self._set(replace(self._state, state={**self._state.state, **values}))
         self._autosave.soon()
 
     async def describe(self, **fields: Any) -> None:
