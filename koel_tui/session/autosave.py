@@ -103,6 +103,10 @@ class Autosave:
         """Set what is known about the thread. Raises what the storage raises."""
         await asyncio.shield(self._enqueue(lambda: self._describe(fields)))
 
+    async def meta(self) -> dict[str, Any]:
+        """Return what is known about the thread. Raises what the storage raises."""
+        return {} if self._storage is None else await self._storage.meta(self._thread_id)
+
     def note(self, fields: Mapping[str, Any]) -> None:
         """Set what is known about the thread, if that can be: it is not worth an error."""
         self._enqueue(lambda: self._try_describe(fields))

@@ -41,6 +41,7 @@ from koel_tui.session.means import Means
 from koel_tui.session.rounds import is_last, result_event, rounds
 from koel_tui.session.run import Run, let_go, release
 from koel_tui.session.run_input import new_id, run_input
+from koel_tui.session.settings import ThreadSettings
 from koel_tui.session.timestamps import stamp, whole_milliseconds
 from koel_tui.session.tools import ToolHandler, Tools, declared, handlers_by_name
 from koel_tui.storage import Access
@@ -194,7 +195,7 @@ class ChatSession:
     async def branch(self, message_id: str) -> "ChatSession":
         """Return the session of a new thread with the messages up to the one named.
 
-        It is saved, with this thread as `parent` in what is known about it. Raises
+        It is saved, with this thread as `parent` and this thread's settings. Raises
         `UnknownMessageError` and what the storage raises.
         """
         self._check()
@@ -203,8 +204,10 @@ class ChatSession:
             settle(replace(begun, error=None, forks=())), self.forward
         )
         try:
+            known = await self._autosave.meta()
+            settings = {key: known[key] for key in ThreadSettings().meta if key in known}
             await branch.persist()
-            await branch.describe(parent=self._thread_id)
+            await branch.describe(parent=self._thread_id, **settings)
         except BaseException:
             branch.dispose()
             raise
