@@ -26,11 +26,9 @@ from koel_tui.protocol import (
     to_ag_ui,
     truncate,
 )
-from koel_tui.protocol.plain import plain
 from koel_tui.session.autosave import Autosave
 from koel_tui.session.broadcast import Broadcast
 from koel_tui.session.errors import (
-    InvalidStateError,
     NothingToContinueError,
     ReadOnlyThreadError,
     RunInProgressError,
@@ -38,12 +36,12 @@ from koel_tui.session.errors import (
     UnknownMessageError,
 )
 from koel_tui.session.means import Means
-from koel_tui.session.rounds import is_last, result_event, rounds
+from koel_tui.session.rounds import Rounds, result_event
 from koel_tui.session.run import Run, let_go, release
-from koel_tui.session.run_input import new_id, run_input
+from koel_tui.session.run_input import new_id, run_input, state_values
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.session.timestamps import stamp, whole_milliseconds
-from koel_tui.session.tools import ToolHandler, Tools, declared, handlers_by_name
+from koel_tui.session.tools import Tools, declared, handlers_by_name
 from koel_tui.storage import Access
 from koel_tui.text import repair
 
@@ -87,7 +85,7 @@ class ChatSession:
             after=after,
         )
         self._run: Run | None = None
-        self._handlers: Mapping[str, ToolHandler] = {}
+        self._rounds: Rounds | None = None
         self._model = ""
         self._tasks: set[asyncio.Future[None]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -219,10 +217,7 @@ class ChatSession:
         Raises `InvalidStateError`, and changes nothing, when JSON cannot hold the values.
         """
         self._check()
-        try:
-            values = plain(dict(patch))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidStateError(self._thread_id, error) from error
+        values = state_values(self._thread_id, patch)
         self._set(replace(self._state, state={**self._state.state, **values}))
         self._autosave.soon()
 
@@ -280,23 +275,22 @@ class ChatSession:
         return self._start(replace(before, messages=(*before.messages, message)), tools)
 
     def _start(self, state: ChatState, tools: Tools) -> Coroutine[Any, Any, None]:
-        handlers = handlers_by_name(tools)
+        offered, handlers = declared(tools), handlers_by_name(tools)
         self._set(replace(state, error=None, phase=RunPhase.RUNNING))
         self._autosave.now()
-        run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
-        self._run, self._handlers = run, handlers
-        offered, earlier = declared(tools), tuple(self._tasks)
-        self._keep(
-            run.start(
-                lambda: rounds(
-                    self._means.ask, lambda: self._input(offered), lambda: self._state, handlers
-                ),
-                earlier,
-            )
+        rounds = Rounds(
+            self._means.ask, lambda: self._input(offered), lambda: self._state, handlers
         )
+        run = Run(
+            on_event=lambda event: self._on_event(event, rounds),
+            on_failure=self._on_failure,
+            on_end=self._on_end,
+        )
+        self._run, self._rounds = run, rounds
+        self._keep(run.start(rounds.events, tuple(self._tasks)))
         return self._completion(run)
 
-    def _on_event(self, event: Event) -> bool:
+    def _on_event(self, event: Event, rounds: Rounds) -> bool:
         """Take an event of the run; return whether the run is over with it."""
         if isinstance(event, RunErrorEvent):
             self._answer_calls("Error: the run failed before this call was executed.")
@@ -307,7 +301,7 @@ class ChatSession:
             state = reduce(state, event)
         self._set(state)
         self._autosave.soon()
-        return is_last(event, self._state, self._handlers)
+        return rounds.over
 
     def _apply(self, event: Event) -> ChatState:
         """Tell everybody of an event and return what it makes of the state."""
@@ -340,7 +334,7 @@ class ChatSession:
 
     def _answer_calls(self, why: str) -> None:
         """Answer the calls that will not be executed any more: models need one for each."""
-        if self._handlers:
+        if self._rounds is not None and self._rounds.answers_calls:
             for call in calls_to_answer(self._state):
                 self._set(self._apply(result_event(call, why)))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from koel_tui.agents import Agent
 from koel_tui.protocol import ChatState, Event
-from koel_tui.session.interceptors import Next
+from koel_tui.session.interceptors.chain import Ask
 from koel_tui.session.observers import Observers
 from koel_tui.storage import SessionStorage
 
@@ -23,7 +23,7 @@ class Means:
     """The agent, how it is asked, where threads are saved, and who takes part."""
 
     agent: Agent
-    ask: Next
+    ask: Ask
     storage: SessionStorage | None
     clock: Callable[[], datetime]
     save_interval: float

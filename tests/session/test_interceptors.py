@@ -12,9 +12,13 @@ from ag_ui.core import (
     BaseEvent,
     CustomEvent,
     MessagesSnapshotEvent,
+    RawEvent,
+    ReasoningMessageStartEvent,
     RunAgentInput,
     RunErrorEvent,
     RunStartedEvent,
+    StateSnapshotEvent,
+    StepStartedEvent,
     ToolCallArgsEvent,
     ToolCallEndEvent,
     ToolCallResultEvent,
@@ -23,7 +27,8 @@ from ag_ui.core import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.protocol import BusinessError, Event, TransportError, error_event
+from koel_tui.agents import ACTIVITY
+from koel_tui.protocol import BusinessError, Event, TransportError, Verifier, error_event
 from koel_tui.session import Interceptor, KoelClient, LogRuns, Next, Redact, Retry
 from koel_tui.session.interceptors.masking import Masking, masked
 from koel_tui.storage import MemoryStorage
@@ -148,6 +153,50 @@ async def test_what_is_not_retried_fails(answer: Answer, runs: int) -> None:
     session = KoelClient(agent, interceptors=[Retry(sleep=sleep)]).new_session()
     await session.send("hi")
     assert session.state.error is not None and len(agent.inputs) == runs
+
+
+async def test_b18_progress_before_the_connection_fails_does_not_end_the_retries() -> None:
+    async def sleep(seconds: float) -> None:
+        assert seconds > 0
+
+    async def queued(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield CustomEvent(name=ACTIVITY, value={"phase": "queued", "position": 1})
+        yield RawEvent(event={"ping": 1})
+        yield StepStartedEvent(step_name="think")
+        raise TransportError("refused", "refused")
+
+    agent = ScriptedAgent(queued, queued, say("through"))
+    session = KoelClient(agent, interceptors=[Retry(sleep=sleep)]).new_session()
+    events = session.events()
+    await session.send("hi")
+    await session.dispose()
+    assert session.state.error is None
+    assert len(agent.inputs) == 3
+    seen = [event async for event in events]
+    verifier = Verifier()
+    assert [passed for event in seen for passed in verifier.feed(event)] == seen
+    assert verifier.finish() == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        StateSnapshotEvent(snapshot={"a": 1}),
+        ToolCallStartEvent(tool_call_id="c", tool_call_name="look"),
+        ReasoningMessageStartEvent(message_id="r", role="reasoning"),
+    ],
+)
+async def test_b18_what_was_said_is_not_said_again(said: BaseEvent) -> None:
+    async def cut(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield said
+        raise TransportError("cut", "closed")
+
+    agent = ScriptedAgent(cut)
+    session = KoelClient(agent, interceptors=[Retry()]).new_session()
+    await session.send("hi")
+    assert len(agent.inputs) == 1
 
 
 async def test_cancel_ends_the_wait_between_two_attempts() -> None:
