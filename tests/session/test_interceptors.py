@@ -290,9 +290,10 @@ async def test_arguments_results_and_snapshots_are_redacted_and_names_are_not() 
     assert session.state.messages[-1].content == "my [REDACTED]"
 
 
-async def test_parts_are_redacted_where_they_are_texts() -> None:
+async def test_texts_and_addresses_of_parts_are_redacted_and_files_are_not() -> None:
     image = {"type": "image", "source": {"type": "url", "value": "https://e.org/key"}}
-    parts = [{"type": "text", "text": "a key"}, image]
+    file = {"type": "image", "source": {"type": "data", "value": "akey", "mimeType": "image/png"}}
+    parts = [{"type": "text", "text": "a key"}, image, file]
     given = MessagesSnapshotEvent.model_validate(
         {
             "messages": [
@@ -310,7 +311,8 @@ async def test_parts_are_redacted_where_they_are_texts() -> None:
     session = KoelClient(ScriptedAgent(snapshot), interceptors=[Redact(["key"])]).new_session()
     await session.send("hi")
     question, answer = session.state.messages
-    assert (question.content, question.attachments) == ("a [REDACTED]", (image,))
+    image["source"] = {"type": "url", "value": "https://e.org/[REDACTED]"}
+    assert (question.content, question.attachments) == ("a [REDACTED]", (image, file))
     assert answer.content == ""
 
 
