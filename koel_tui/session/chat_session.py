@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ag_ui.core import CustomEvent, RunAgentInput, RunErrorEvent, Tool
+from ag_ui.core import RunAgentInput, RunErrorEvent, Tool
 
-from koel_tui.agents import METRICS
 from koel_tui.protocol import (
     ChatState,
     Event,
@@ -37,16 +36,14 @@ from koel_tui.session.errors import (
 )
 from koel_tui.session.means import Means
 from koel_tui.session.rounds import Rounds, result_event
-from koel_tui.session.run import Run, let_go, release
+from koel_tui.session.run import SAVE_GRACE, Run, let_go, release
 from koel_tui.session.run_input import new_id, run_input, state_values
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.session.timestamps import stamp, whole_milliseconds
 from koel_tui.session.tools import Tools, declared, handlers_by_name
+from koel_tui.session.usage import model_of
 from koel_tui.storage import Access
 from koel_tui.text import repair
-
-_SAVE_GRACE = 0.5
-"""Seconds `send` waits for the save at the end of its run."""
 
 
 class ChatSession:
@@ -266,6 +263,15 @@ class ChatSession:
             self._closing = asyncio.create_task(self._close(self._autosave.now()))
         return asyncio.shield(self._closing)
 
+    def hand_over(self, state: ChatState) -> bool:
+        """Leave the thread to a newer session with `state`, as `Autosave.hand_over` says."""
+        return self._autosave.hand_over(settle(state))
+
+    async def released(self) -> None:
+        """Wait until a disposed session has finished its saves so far and left the thread."""
+        await self.dispose()
+        await self._autosave.drained()
+
     def give_up(self) -> None:
         """Leave unsaved what is not saved yet; for a session that is disposed."""
         self._autosave.give_up()
@@ -281,27 +287,22 @@ class ChatSession:
         rounds = Rounds(
             self._means.ask, lambda: self._input(offered), lambda: self._state, handlers
         )
-        run = Run(
-            on_event=lambda event: self._on_event(event, rounds),
-            on_failure=self._on_failure,
-            on_end=self._on_end,
-        )
+        run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
         self._run, self._rounds = run, rounds
         self._keep(run.start(rounds.events, tuple(self._tasks)))
         return self._completion(run)
 
-    def _on_event(self, event: Event, rounds: Rounds) -> bool:
+    def _on_event(self, event: Event) -> bool:
         """Take an event of the run; return whether the run is over with it."""
         if isinstance(event, RunErrorEvent):
             self._answer_calls("Error: the run failed before this call was executed.")
-        if isinstance(event, CustomEvent) and event.name == METRICS:
-            self._note_model(event.value)
+        self._note_model(model_of(event))
         state = self._apply(event)
         for reduce in self._means.reducers:
             state = reduce(state, event)
         self._set(state)
         self._autosave.soon()
-        return rounds.over
+        return self._rounds is not None and self._rounds.over
 
     def _apply(self, event: Event) -> ChatState:
         """Tell everybody of an event and return what it makes of the state."""
@@ -321,7 +322,7 @@ class ChatSession:
 
     async def _completion(self, run: Run) -> None:
         await run.over()
-        await self._autosave.drained(_SAVE_GRACE)
+        await self._autosave.drained(SAVE_GRACE)
 
     def _abandon(self) -> None:
         if self._run is None:
@@ -338,17 +339,18 @@ class ChatSession:
             for call in calls_to_answer(self._state):
                 self._set(self._apply(result_event(call, why)))
 
-    def _note_model(self, figures: Any) -> None:
-        model = figures.get("model") if isinstance(figures, Mapping) else None
-        if isinstance(model, str) and model != self._model:
+    def _note_model(self, model: str) -> None:
+        if model and model != self._model:
             self._model = model
             self._autosave.note({"model": model})
 
     async def _close(self, last_save: asyncio.Future[None]) -> None:
-        await asyncio.wait([last_save])
-        await let_go(self._tasks)
-        await self._autosave.release()
-        await release(self._means.agent, self._thread_id)
+        try:
+            await asyncio.wait([last_save])
+            await let_go(self._tasks)
+        finally:
+            await self._autosave.release()
+            await release(self._means.agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
         return run_input(

@@ -43,6 +43,13 @@ def keep_usage(state: ChatState, event: Event) -> ChatState:
     return replace(state, messages=(*state.messages[:-1], replace(answer, usage=usage)))
 
 
+def model_of(event: Event) -> str:
+    """Return the name of the model in a METRICS event, an empty text where there is none."""
+    figures = event.value if isinstance(event, CustomEvent) and event.name == METRICS else None
+    model = figures.get("model") if isinstance(figures, Mapping) else None
+    return model if isinstance(model, str) else ""
+
+
 def _short(value: object) -> object:
     return round(value, _DIGITS) if isinstance(value, float) else value
 
