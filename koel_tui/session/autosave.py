@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from koel_tui.protocol import ChatState
+from koel_tui.session.settings import ThreadSettings
 from koel_tui.session.succession import Fate, fate_of
 from koel_tui.storage import Access, SessionStorage
 
@@ -41,6 +42,7 @@ class Autosave:
         self._written_at = float("-inf")
         self._revision = self._saved = 0
         self._let_go = False  # the thread is held for a write alone
+        self._model = ""
         self._superseded = False  # a newer session has the thread's file
         self.replaced = False
         """Whether a newer session has the thread, or it was deleted."""
@@ -126,9 +128,16 @@ class Autosave:
         """Set what is known about the thread. Raises what the storage raises."""
         await asyncio.shield(self._enqueue(lambda: self._describe(fields)))
 
-    async def meta(self) -> dict[str, Any]:
-        """Return what is known about the thread. Raises what the storage raises."""
-        return {} if self._storage is None else await self._storage.meta(self._thread_id)
+    async def settings(self) -> dict[str, Any]:
+        """Return the settings saved with the thread. Raises what the storage raises."""
+        known = {} if self._storage is None else await self._storage.meta(self._thread_id)
+        return {key: known[key] for key in ThreadSettings().meta if key in known}
+
+    def note_model(self, model: str) -> None:
+        """Set which model answered last, where it is another one; an empty name is none."""
+        if model and model != self._model:
+            self._model = model
+            self.note({"model": model})
 
     def note(self, fields: Mapping[str, Any]) -> None:
         """Set what is known about the thread, if that can be: it is not worth an error."""

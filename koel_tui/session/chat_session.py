@@ -8,12 +8,14 @@ from typing import Any
 
 from ag_ui.core import RunAgentInput, RunErrorEvent, Tool
 
+from koel_tui.agents import Agent
 from koel_tui.protocol import (
     ChatState,
     Event,
     KoelError,
     Message,
     RunPhase,
+    TurnSettings,
     calls_to_answer,
     echo_shown,
     end_run,
@@ -32,13 +34,13 @@ from koel_tui.session.errors import (
     ReadOnlyThreadError,
     RunInProgressError,
     SessionDisposedError,
-    UnknownMessageError,
 )
+from koel_tui.session.interceptors import pipeline
 from koel_tui.session.means import Means
+from koel_tui.session.places import last_question, place_of
 from koel_tui.session.rounds import Rounds, result_event
 from koel_tui.session.run import SAVE_GRACE, Run, let_go, release
 from koel_tui.session.run_input import new_id, run_input, state_values
-from koel_tui.session.settings import ThreadSettings
 from koel_tui.session.timestamps import stamp, whole_milliseconds
 from koel_tui.session.tools import Tools, declared, handlers_by_name
 from koel_tui.session.usage import model_of
@@ -59,7 +61,8 @@ class ChatSession:
         initial: ChatState,
         means: Means,
         *,
-        forward: Mapping[str, Any] | None = None,
+        settings: TurnSettings | None = None,
+        agent: Agent | None = None,
         after: asyncio.Future[None] | None = None,
         unsaved: bool = False,
     ) -> None:
@@ -67,23 +70,21 @@ class ChatSession:
 
         `unsaved` says that `initial` is stored nowhere.
         """
-        self.forward: Mapping[str, Any] = dict(forward or {})
-        """Sent as `forwardedProps` with each run, system prompt and sampling for instance."""
+        self.settings = settings
+        """The settings of the next runs; None leaves all of them to the agent."""
+        self.agent: Agent = agent or means.agent
+        """Answers the next runs."""
+        self._asked: list[Agent] = []  # all that may keep something of the thread
         self._thread_id = thread_id
         self._state = settle(initial)
         self._means = means
         self._states: Broadcast[ChatState] = Broadcast(size=1)
         self._events: Broadcast[Event] = Broadcast()
         self._autosave = Autosave(
-            thread_id,
-            means.storage,
-            lambda: self._state,
-            interval=means.save_interval,
-            after=after,
+            thread_id, means.storage, lambda: self._state, interval=means.save_interval, after=after
         )
         self._run: Run | None = None
         self._rounds: Rounds | None = None
-        self._model = ""
         self._tasks: set[asyncio.Future[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         if after is not None:
@@ -136,7 +137,11 @@ class ChatSession:
         What is replaced stays as a branch. Raises `RunInProgressError` and `UnknownMessageError`.
         """
         self._check_idle()
-        return self._ask(fork_off(self._state, self._place(message_id)), text, tools)
+        return self._ask(
+            fork_off(self._state, self._place(message_id)),
+            text,
+            tools,
+        )
 
     def regenerate(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Drop everything after the user's last message, and run; what is dropped stays a branch.
@@ -144,11 +149,10 @@ class ChatSession:
         Nothing happens when the user has said nothing. Raises `RunInProgressError`.
         """
         self._check_idle()
-        messages = self._state.messages
-        asked = [index for index, message in enumerate(messages) if message.role == "user"]
-        if not asked:
+        asked = last_question(self._state)
+        if asked is None:
             return _nothing()
-        return self._start(fork_off(self._state, asked[-1] + 1), tools)
+        return self._start(fork_off(self._state, asked + 1), tools)
 
     def continue_answer(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Let the agent continue the incomplete answer at the end of the thread.
@@ -196,13 +200,11 @@ class ChatSession:
         self._check()
         begun = truncate(self._state, self._place(message_id) + 1)
         branch = self._means.open_session(
-            settle(replace(begun, error=None, forks=())), self.forward
+            settle(replace(begun, error=None, forks=())), self.settings, self.agent
         )
         try:
-            known = await self._autosave.meta()
-            settings = {key: known[key] for key in ThreadSettings().meta if key in known}
             await branch.persist()
-            await branch.describe(parent=self._thread_id, **settings)
+            await branch.describe(parent=self._thread_id, **await self._autosave.settings())
         except BaseException:
             branch.dispose()
             raise
@@ -284,8 +286,14 @@ class ChatSession:
         offered, handlers = declared(tools), handlers_by_name(tools)
         self._set(replace(state, error=None, phase=RunPhase.RUNNING))
         self._autosave.now()
+        settings, ask = self.settings, pipeline(self.agent, self._means.interceptors)
+        if self.agent not in self._asked:
+            self._asked.append(self.agent)
         rounds = Rounds(
-            self._means.ask, lambda: self._input(offered), lambda: self._state, handlers
+            lambda run, extend: ask(run, settings, extend),
+            lambda: self._input(offered),
+            lambda: self._state,
+            handlers,
         )
         run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
         self._run, self._rounds = run, rounds
@@ -296,7 +304,7 @@ class ChatSession:
         """Take an event of the run; return whether the run is over with it."""
         if isinstance(event, RunErrorEvent):
             self._answer_calls("Error: the run failed before this call was executed.")
-        self._note_model(model_of(event))
+        self._autosave.note_model(model_of(event))
         state = self._apply(event)
         for reduce in self._means.reducers:
             state = reduce(state, event)
@@ -339,18 +347,14 @@ class ChatSession:
             for call in calls_to_answer(self._state):
                 self._set(self._apply(result_event(call, why)))
 
-    def _note_model(self, model: str) -> None:
-        if model and model != self._model:
-            self._model = model
-            self._autosave.note({"model": model})
-
     async def _close(self, last_save: asyncio.Future[None]) -> None:
         try:
             await asyncio.wait([last_save])
             await let_go(self._tasks)
         finally:
             await self._autosave.release()
-            await release(self._means.agent, self._thread_id)
+            for agent in self._asked or [self.agent]:
+                await release(agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
         return run_input(
@@ -358,7 +362,6 @@ class ChatSession:
             to_ag_ui(self._state.messages, echo_shown(self._state)),
             state=self._state.state,
             tools=tools,
-            forward=self.forward,
         )
 
     def _set(self, state: ChatState) -> None:
@@ -372,10 +375,7 @@ class ChatSession:
         return whole_milliseconds(self._means.clock())
 
     def _place(self, message_id: str) -> int:
-        for index, message in enumerate(self._state.messages):
-            if message.id == message_id:
-                return index
-        raise UnknownMessageError(self._thread_id, message_id)
+        return place_of(message_id, self._state, self._thread_id)
 
     def _keep(self, task: asyncio.Future[None]) -> None:
         self._tasks.add(task)

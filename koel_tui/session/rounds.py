@@ -13,7 +13,7 @@ from ag_ui.core import (
 
 from koel_tui.protocol import AgentError, ChatState, Event, ToolCall, calls_to_answer, error_event
 from koel_tui.protocol.streams import closing
-from koel_tui.session.interceptors.chain import Ask
+from koel_tui.session.interceptors.chain import Extend
 from koel_tui.session.run_input import new_id
 from koel_tui.session.tools import ToolHandler, result_of
 
@@ -33,7 +33,7 @@ class Rounds:
 
     def __init__(
         self,
-        ask: Ask,
+        ask: Callable[[RunAgentInput, Extend], AsyncIterator[Event]],
         make_input: Callable[[], RunAgentInput],
         state: Callable[[], ChatState],
         handlers: Mapping[str, ToolHandler],

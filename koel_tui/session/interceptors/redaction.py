@@ -6,7 +6,7 @@ from typing import Any
 
 from ag_ui.core import BaseEvent, EventType, RunAgentInput
 
-from koel_tui.protocol import Event, UnknownEvent
+from koel_tui.protocol import Event, TurnSettings, UnknownEvent
 from koel_tui.protocol.streams import closing
 from koel_tui.session.interceptors.chain import Next
 from koel_tui.session.interceptors.masked_values import masked_json, masked_model
@@ -37,7 +37,9 @@ class Redact:
         if not self._patterns:
             raise ValueError("redaction needs at least one pattern that is not empty")
 
-    async def __call__(self, run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
+    async def __call__(
+        self, run: RunAgentInput, settings: TurnSettings | None, following: Next
+    ) -> AsyncIterator[Event]:
         """Return the events of `following` with their content redacted."""
         begun = {
             message.id: message.content
@@ -45,7 +47,7 @@ class Redact:
             if message.role == "assistant" and message.content
         }
         texts = _OpenTexts(self._patterns, self._longest, begun)
-        events = following(run)
+        events = following(run, settings)
         async with closing(events):
             try:
                 async for event in events:
