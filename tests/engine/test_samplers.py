@@ -138,7 +138,7 @@ async def test_penalties_see_the_prompt_and_the_answer_that_is_continued(
 ) -> None:
     assert (await answer(session, GREEDY, REPEATED, 1)).strip() == "green"
     for last_n in (-1, 64):
-        last = {"repeat_last_n": last_n, "dry_penalty_last_n": last_n}
+        last: dict[str, Any] = {"repeat_last_n": last_n, "dry_penalty_last_n": last_n}
         penalized = replace(GREEDY, **values, **last)
         assert (await answer(session, penalized, REPEATED, 1)).strip() != "green"
     off = replace(GREEDY, **values, repeat_last_n=0, dry_penalty_last_n=0)
@@ -198,7 +198,7 @@ def extremes(name: str) -> list[float]:
 
 
 BASES = {"usual": Sampling(seed=1), "greedy": GREEDY, "hot": replace(HOT, seed=1)}
-FEATURES = {
+FEATURES: dict[str, dict[str, Any]] = {
     "xtc_threshold": {"xtc_probability": 1.0},
     "dry_base": {"dry_multiplier": 1.0},
     "dry_allowed_length": {"dry_multiplier": 1.0},
