@@ -3,7 +3,7 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from koel_tui.engine.errors import EngineError
@@ -27,15 +27,16 @@ from koel_tui.engine.frames import (
     StopTurn,
     Text,
     Thinking,
+    ThinkingUnseen,
     ToolCalled,
     TurnEnded,
 )
 from koel_tui.engine.native.context import Chunk, DecodeAborted
 from koel_tui.engine.native.generation import Assignment, Generation
 from koel_tui.engine.native.grammar import schema_grammar
-from koel_tui.engine.native.loaded import LoadedModel, offered
+from koel_tui.engine.native.loaded import LoadedModel
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.output import OutputSplitter, Piece
+from koel_tui.engine.native.output import Piece
 from koel_tui.engine.native.room import free_memory
 from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
@@ -48,6 +49,8 @@ from koel_tui.engine.values import (
 from koel_tui.protocol.turn_settings import Sampling
 
 _PROGRESS_STEP = 0.02
+_UNSEEN_STEP = 16
+"""Tokens of thinking that is not shown between two reports of it."""
 _READ_BESIDE_WRITING = 64
 """Prompt tokens read in a step while other turns write, so that these go on writing."""
 
@@ -200,14 +203,7 @@ class Worker:
             slot = loaded.cache.prepare(start.session, session.lora, prompt, busy)
         except LookupError:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
-        dialect = loaded.template(settings).dialect
-        splitter = OutputSplitter(
-            dialect,
-            thinking=settings.thinking not in (None, False),
-            inside=dialect.left_open(loaded.tail(prompt)),
-            tools=[_tool_name(tool) for tool in offered(settings)],
-            call_prefix=f"{session.name}:{len(start.messages)}",
-        )
+        answer = loaded.answer(prompt, start.messages, settings, session.name)
         room = loaded.context.window - len(prompt)
         assignment = Assignment(
             turn=start.turn,
@@ -221,10 +217,7 @@ class Worker:
         sampling = settings.sampling or Sampling()
         sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
         sampler.accept_prompt(prompt)
-        spelled = loaded.spelled(splitter.tags)
-        self._running[start.turn] = Generation(
-            assignment, slot, prompt, sampler, splitter, spelled, begin
-        )
+        self._running[start.turn] = Generation(assignment, slot, prompt, sampler, answer, begin)
         self._emit(Reading(start.turn, len(slot.tokens), len(prompt)))
 
     def _step(self) -> None:
@@ -278,12 +271,16 @@ class Worker:
             self._give_up(generation)
             return
         token = generation.sampler.sample(loaded.context, row)
-        if loaded.model.ends_answer(token):
+        if loaded.model.ends_answer(token) or token in generation.answer.ends:
             self._end(generation, "end")
             return
-        piece = loaded.model.piece(token, special=token in generation.spelled)
+        piece = loaded.model.piece(token, special=token in generation.answer.spelled)
         self._say(generation, generation.draw(token, piece))
-        if generation.exhausted:
+        if generation.unseen_tokens % _UNSEEN_STEP == 1:
+            self._emit(ThinkingUnseen(generation.turn, generation.unseen_tokens))
+        if generation.answer.ended:
+            self._end(generation, "end")
+        elif generation.exhausted:
             self._end(generation, "length")
 
     def _say(self, generation: Generation, pieces: Iterable[Piece]) -> None:
@@ -327,8 +324,3 @@ class Worker:
         if self._model is None:
             raise EngineError("No model is loaded. Load one first.")
         return self._model
-
-
-def _tool_name(tool: Mapping[str, object]) -> str:
-    function = tool.get("function", tool)
-    return str(function.get("name", "")) if isinstance(function, dict) else ""
