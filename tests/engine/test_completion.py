@@ -83,7 +83,7 @@ async def test_a_model_without_a_template_answers_only_after_a_choice(tmp_path: 
         assert engine.card is not None and not engine.card.has_template
         session = await engine.open_session(settings=GREEDY)
         session.add(ChatMessage("user", "hello"))
-        with pytest.raises(ChatTemplateError, match="no chat template.*--chat-template none"):
+        with pytest.raises(ChatTemplateError, match=r"no chat template.*--chat-template none"):
             await session.respond()
         assert await session.respond(RAW)
         session.add(ChatMessage("user", "hello"))

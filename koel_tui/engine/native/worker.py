@@ -232,7 +232,6 @@ class Worker:
             trimmed_turns=fitted.left_out,
             snapshot_misses=int(missed),
         )
-        spelled = loaded.spelled(splitter.tags)
         sampling = settings.sampling or Sampling()
         sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
         try:
