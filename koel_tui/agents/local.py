@@ -240,6 +240,8 @@ class LocalAgent:
                 match delta:
                     case Progress(phase="queued", position=position):
                         yield _activity(phase="queued", position=position)
+                    case Progress(phase="thinking"):
+                        yield _activity(phase="thinking")
                     case Progress(done=done, total=total):
                         yield _activity(phase="reading", fraction=done / max(1, total))
                     case TextDelta() | ThinkingDelta() | ToolCallDelta():

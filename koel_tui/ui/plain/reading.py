@@ -13,6 +13,7 @@ _WORDS: dict[Phase, str] = {
     "loading": "The model is loading…",
     "queued": "Waiting for another answer to end…",
     "reading": "Model is reading the prompt…",
+    "thinking": "Model is thinking…",
 }
 
 
