@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from platformdirs import user_cache_path
 
-from tests import gemma
+from tests import budget, gemma
 from tests.tally import TallyTable, tally
 
 __all__ = ["tally"]
@@ -21,12 +21,14 @@ TEST_CACHE = user_cache_path("koel-chat-tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that ends a run with what was tried against the program."""
+    """Add the options for a table of what was tried, and for a time budget."""
     parser.addoption("--tally", action="store_true", help="end with what was tried and lost")
+    budget.pytest_addoption(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Count for the option above, in the process that has all the reports."""
+    """Count for the options above; the table is made in the process that has all the reports."""
+    budget.pytest_configure(config)
     if config.option.tally and not hasattr(config, "workerinput"):
         config.pluginmanager.register(TallyTable())
 
