@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ from koel_tui.cli.options import (
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
-    from koel_tui.session import ChatSession
+    from koel_tui.protocol import TurnSettings
+    from koel_tui.session import ChatSession, ThreadSettings
     from koel_tui.storage import SessionStorage
 
 
@@ -111,25 +112,25 @@ async def _ask(
     *,
     silent: bool,
 ) -> int:
-    from koel_tui.agents import MODEL
-    from koel_tui.cli.assemble import local_agent, open_storage
+    from koel_tui.cli.assemble import model_router, open_storage
     from koel_tui.cli.threads.named import named_thread
     from koel_tui.session import KoelClient, keep_usage
     from koel_tui.storage import MemoryStorage
 
     storage: SessionStorage = MemoryStorage() if thread is None else open_storage()
-    initial, forward = None, _chosen(None, given)
+    initial, meta = None, {}
     if thread is not None:
         thread = answer.thread = await named_thread(storage, thread)
-        initial = await storage.load(thread)
-        forward = _chosen(await storage.meta(thread), given)
-        if MODEL in forward:
-            settings = settings.model_copy(update={"model": Path(forward[MODEL])})
+        initial, meta = await storage.load(thread), await storage.meta(thread)
+    wanted = _wanted(meta, given)
+    own = _turn_settings(wanted, settings)
+    if wanted.model is not None:
+        settings = settings.model_copy(update={"model": Path(wanted.model)})
     # One context is all it needs: each takes its memory when the model is loaded.
-    agent = local_agent(settings.model_copy(update={"max_sessions": 1, "parallel": 1}))
+    agent = model_router(settings.model_copy(update={"max_sessions": 1, "parallel": 1}), None)
     client = KoelClient(agent, storage=storage, reducers=[keep_usage])
     try:
-        session = client.new_session(thread, initial=initial, forward=forward)
+        session = client.new_session(thread, initial, own, agent.agent(lora=wanted.lora))
         answer.thread = session.thread_id
         await _hold(session)
         # Loading first lets the error of a bad model come as what it is.
@@ -146,18 +147,27 @@ async def _ask(
     return _result(session, answer, silent=silent)
 
 
-def _chosen(meta: "Mapping[str, Any] | None", given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the thread and of the command line that the program does not have.
+def _wanted(meta: Mapping[str, Any], given: Mapping[str, Any]) -> "ThreadSettings":
+    """Return the settings saved with a thread, without those given on the command line.
 
-    What was given by name wins over what the thread is to be answered with.
+    The samplers that the program has no setting of are taken from the command line.
     """
     from koel_tui.session import ThreadSettings
 
-    wanted = ThreadSettings.of_meta(meta or {})
-    sampling = {name: wanted.sampling[name] for name in wanted.sampling if name not in given}
+    saved = ThreadSettings.of_meta(meta)
+    sampling = {name: saved.sampling[name] for name in saved.sampling if name not in given}
     sampling |= {name: given[name] for name in SAMPLING if name in given}
-    forward = replace(wanted, sampling=sampling).forward
-    return {name: value for name, value in forward.items() if name not in given}
+    others: dict[str, Any] = {each.name: None for each in fields(saved) if each.name in given}
+    return replace(saved, sampling=sampling, **others)
+
+
+def _turn_settings(wanted: "ThreadSettings", settings: Any) -> "TurnSettings":
+    from koel_tui.cli.assemble import turn_settings
+
+    try:
+        return wanted.turn_settings(turn_settings(settings))
+    except ValueError as error:  # click lets "nan" through
+        raise UsageProblem(f"{error}. Correct the option.") from None
 
 
 async def _hold(session: "ChatSession") -> None:
@@ -226,7 +236,7 @@ def _result(session: "ChatSession", answer: Answer, *, silent: bool) -> int:
 
 
 def _code_of(agent_code: str) -> Exit:
-    # What the agent calls so is a setting of the thread, and no error of the program.
+    # The agent names a setting of the thread so; it is no error of the program.
     return Exit.BAD_CONFIG if agent_code == "ValueError" else exit_named(agent_code)
 
 

@@ -50,6 +50,9 @@ class Playing:
     def __init__(self, play: Callable[[Turn], object]) -> None:
         self.play = play
 
+    def agent(self, **_: Any) -> "Playing":
+        return self
+
     async def load(self) -> ModelInfo:
         return ModelInfo("Scripted-1B", 8192)
 
@@ -75,7 +78,7 @@ def asked(
     def ask(*words: str, play: Callable[[Turn], object] | None = None) -> Said:
         monkeypatch.setattr(sys, "stdin", io.StringIO())
         if play is not None:
-            monkeypatch.setattr(assemble, "local_agent", lambda *_: Playing(play))
+            monkeypatch.setattr(assemble, "model_router", lambda *_: Playing(play))
         capsys.readouterr()
         code = run(["ask", *words])
         said = capsys.readouterr()
