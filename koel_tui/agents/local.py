@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from ag_ui.core import (
@@ -17,9 +18,10 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents.abilities import MemoryUse
-from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, ModelInfo
+from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
 from koel_tui.agents.gathering import gathered
 from koel_tui.agents.snapshots import Snapshots
+from koel_tui.agents.thread_sessions import ThreadSessions
 from koel_tui.agents.turn_events import TurnEvents, new_id
 from koel_tui.agents.turn_input import engine_messages, function_tool
 from koel_tui.agents.turn_settings import TurnSettings
@@ -48,10 +50,6 @@ EngineLoader = Callable[[Callable[[float], None]], Awaitable[Engine]]
 PROTOCOL_VERSION = "1.0"
 
 
-_Opened = tuple[TurnSettings, list[dict[str, Any]]]
-"""What an engine session was opened with: settings and tools."""
-
-
 class LocalAgent:
     """Answers runs with a model on this machine, one engine session per thread.
 
@@ -73,7 +71,7 @@ class LocalAgent:
         self._defaults = defaults or TurnSettings()
         self._loading: asyncio.Task[Engine] | None = None
         self._listeners: list[Callable[[float], None]] = []
-        self._sessions: dict[str, tuple[_Opened, EngineSession]] = {}
+        self._sessions = ThreadSessions(snapshots)
         self._restarts = Restarts()
         self._died: EngineCrashedError | None = None  # of the load before this one
         self._closed = False
@@ -109,11 +107,7 @@ class LocalAgent:
 
     async def release(self, thread_id: str) -> None:
         """Close the engine session of a thread; one that has none is fine."""
-        held = self._sessions.pop(thread_id, None)
-        if held is not None:
-            if self._snapshots is not None and not thread_id.startswith(ASIDE):
-                await self._snapshots.keep(thread_id, held[1])
-            await held[1].close()
+        await self._sessions.release(thread_id)
 
     async def memory(self) -> MemoryUse | None:
         """Return the bytes the model takes, in memory and on the disk; None while not loaded."""
@@ -147,7 +141,7 @@ class LocalAgent:
     async def close(self) -> None:
         """End every run and give the model's memory back. Idempotent."""
         self._closed = True
-        self._sessions.clear()
+        await self._sessions.close()
         loading, self._loading = self._loading, None
         if loading is None:
             return
@@ -195,23 +189,21 @@ class LocalAgent:
         props = run.forwarded_props if isinstance(run.forwarded_props, Mapping) else {}
         settings = self._defaults.overridden(props)
         wanted = (settings, [function_tool(tool) for tool in run.tools or ()])
-        held = self._sessions.get(run.thread_id)
-        if held is not None and held[0] == wanted and not held[1].closed:
-            return held[1]
-        await self.release(run.thread_id)
-        session = await engine.open_session(
-            name=run.thread_id,
-            system=settings.system,
-            sampling=settings.sampling,
-            max_output_tokens=settings.max_output_tokens,
-            thinking=settings.thinking,
-            lora=settings.lora,
-            chat_template=settings.chat_template,
-            tools=wanted[1],
-            kv=self._snapshots.find(run.thread_id) if self._snapshots is not None else None,
-        )
-        self._sessions[run.thread_id] = (wanted, session)
-        return session
+
+        async def open_session(kv: Path | None) -> EngineSession:
+            return await engine.open_session(
+                name=run.thread_id,
+                system=settings.system,
+                sampling=settings.sampling,
+                max_output_tokens=settings.max_output_tokens,
+                thinking=settings.thinking,
+                lora=settings.lora,
+                chat_template=settings.chat_template,
+                tools=wanted[1],
+                kv=kv,
+            )
+
+        return await self._sessions.get(run.thread_id, wanted, open_session)
 
     async def _answer(self, engine: Engine, run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         """Return the events of a turn; one that only waited when the engine died waits again."""

@@ -342,7 +342,8 @@ class ChatSession:
         await asyncio.wait([last_save])
         await let_go(self._tasks)
         await self._autosave.release()
-        await release(self._means.agent, self._thread_id)
+        if not self._means.in_use(self._thread_id):  # else the newer session has it now
+            await release(self._means.agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
         return run_input(

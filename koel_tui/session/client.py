@@ -44,6 +44,7 @@ class KoelClient:
             clock=clock,
             save_interval=save_interval,
             open_session=lambda initial, forward: self.new_session(None, initial, forward),
+            in_use=lambda thread: any(each.thread_id == thread for each in self.sessions),
             reducers=tuple(reducers),
             observers=Observers(observers),
         )

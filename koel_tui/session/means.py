@@ -28,5 +28,7 @@ class Means:
     clock: Callable[[], datetime]
     save_interval: float
     open_session: "Callable[[ChatState, Mapping[str, Any]], ChatSession]"
+    in_use: Callable[[str], bool]
+    """Whether a live session has the thread: then the agent must keep the thread's context."""
     reducers: tuple[Reducer, ...] = ()
     observers: Observers = field(default_factory=Observers)
