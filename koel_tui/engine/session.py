@@ -54,6 +54,7 @@ class EngineSession:
         self._number = number
         self._options = options
         self._history: list[ChatMessage] = []
+        self._added: list[ChatMessage] = []  # during the turn
         self._turn: Turn | None = None
         self._metrics = SessionMetrics()
         self._closed = False
@@ -94,9 +95,12 @@ class EngineSession:
         return self._turn is not None
 
     def add(self, message: ChatMessage) -> None:
-        """Append a message to the history; nothing runs yet. Raises `SessionClosedError`."""
+        """Append a message to the history; nothing runs yet. Raises `SessionClosedError`.
+
+        During a turn the message is kept back until the turn has ended, and follows its answer.
+        """
         self._check_open()
-        self._history.append(message)
+        (self._history if self._turn is None else self._added).append(message)
 
     def stream(
         self,
@@ -181,6 +185,11 @@ class EngineSession:
         self._turn = None
         if ended is not None:
             self._metrics = ended.metrics
+        self._record(answer)
+        self._history += self._added
+        self._added.clear()
+
+    def _record(self, answer: ChatMessage) -> None:
         if not (answer.content or answer.tool_calls):
             return
         if self._history and self._history[-1].begins_answer:

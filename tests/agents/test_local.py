@@ -10,6 +10,7 @@ import pytest_asyncio
 from ag_ui.core import (
     AssistantMessage,
     BaseEvent,
+    BinaryInputContent,
     CustomEvent,
     EventType,
     FunctionCall,
@@ -17,6 +18,7 @@ from ag_ui.core import (
     RunErrorEvent,
     RunFinishedEvent,
     SystemMessage,
+    TextInputContent,
     TextMessageContentEvent,
     Tool,
     ToolCall,
@@ -26,9 +28,18 @@ from ag_ui.core import (
 
 from koel_tui.agents import ACTIVITY, METRICS, LocalAgent, ModelInfo, TurnSettings
 from koel_tui.agents.turn_input import engine_messages
-from koel_tui.engine import ChatMessage, Engine, ModelLoadError, ModelSpec, Sampling, ToolCallDelta
+from koel_tui.engine import (
+    ChatMessage,
+    Engine,
+    ModelLoadError,
+    ModelSpec,
+    Sampling,
+    ToolCallDelta,
+    UnsupportedError,
+)
 from koel_tui.engine.frames import OpenSession, StopTurn
-from koel_tui.protocol import ChatState, Verifier, calls_to_answer, fold
+from koel_tui.protocol import AgentError, ChatState, Message, Verifier, calls_to_answer, fold
+from koel_tui.session import KoelClient
 from tests.engine.scripted import ScriptedLink, until
 
 
@@ -259,6 +270,44 @@ def test_messages_are_taken_over_with_their_calls() -> None:
         ChatMessage("assistant", "", tool_calls=(ToolCallDelta("c1", "f", "{}"),)),
         ChatMessage("tool", "42", tool_call_id="c1"),
     ]
+
+
+def part(kind: str) -> dict[str, Any]:
+    source = {"type": "data", "value": "aGk=", "mimeType": "x/y"}
+    return {"type": kind, "source": source}
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "video", "document"])
+async def test_b17_content_that_is_no_text_fails_the_run_and_names_its_kind(
+    agent: LocalAgent, loader: Loader, kind: str
+) -> None:
+    session = KoelClient(agent).new_session(
+        initial=ChatState(messages=(Message("u", "user", "See.", attachments=(part(kind),)),))
+    )
+    async with asyncio.timeout(10):
+        await session.send("Well?")
+    assert isinstance(session.state.error, AgentError)
+    assert session.state.error.agent_code == "UnsupportedError"
+    assert kind in str(session.state.error) and "text file" in str(session.state.error)
+    assert not loader.link.started
+    await answer(agent, loader.link, run_input("another"))
+
+
+def test_b17_legacy_binary_content_is_refused_and_text_parts_are_joined() -> None:
+    legacy: Any = BinaryInputContent(type="binary", mime_type="x/y", data="a")
+    binary = UserMessage.model_construct(id="u", role="user", content=[legacy])
+    with pytest.raises(UnsupportedError, match="binary"):
+        engine_messages([binary])
+    texts = [TextInputContent(type="text", text=each) for each in ("one", "two")]
+    (message,) = engine_messages([UserMessage(id="u", role="user", content=texts)])
+    assert message == ChatMessage("user", "one\ntwo")
+
+
+def test_b17_a_message_of_the_engine_takes_text_only() -> None:
+    with pytest.raises(UnsupportedError, match="images"):
+        ChatMessage("user", [part("image")])  # type: ignore[arg-type]  # a caller's mistake
+    with pytest.raises(TypeError, match="must be a string, not 5"):
+        ChatMessage("user", 5)  # type: ignore[arg-type]  # a caller's mistake
 
 
 async def test_thinking_text_and_calls_become_events_that_fold_into_one_message(
