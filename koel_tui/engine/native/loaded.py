@@ -1,7 +1,8 @@
 """A loaded model: weights, context, template, adapters, and whose tokens are where."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 
@@ -10,6 +11,7 @@ from koel_tui.engine.frames import Load
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.cache import KvCache
 from koel_tui.engine.native.context import KV_TYPES, Context
+from koel_tui.engine.native.control import PromptTokenizer
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
 from koel_tui.engine.native.room import free_memory
@@ -22,8 +24,8 @@ from koel_tui.engine.values import (
     ChatMessage,
     MemoryReport,
     ModelCard,
-    SessionOptions,
 )
+from koel_tui.protocol.turn_settings import TurnSettings
 
 _COMPUTE_BYTES = 128 * 1024 * 1024
 """What a context takes beside its KV cache, about: the buffers of one batch."""
@@ -47,11 +49,13 @@ class LoadedModel:
                 max_sessions=load.max_sessions,
             )
             check_memory(slots, window, token_bytes, free)
+            self._tokenizer = PromptTokenizer(self.model)
             self._templates = ChatTemplates(
                 self.model.chat_template,
                 model=self.model.name,
                 bos=self.model.bos,
                 eos=self.model.eos,
+                spellings=self._tokenizer.spellings,
             )
             try:
                 self.context = Context(self.model, spec, log, slots, window)
@@ -73,41 +77,44 @@ class LoadedModel:
             load_s=self.model.load_s,
         )
 
-    def template(self, options: SessionOptions) -> ChatTemplate:
-        """Return the chat template of a session. Raises `ChatTemplateError`."""
-        return self._templates.find(options.chat_template)
+    def template(self, settings: TurnSettings) -> ChatTemplate:
+        """Return the chat template of a turn. Raises `ChatTemplateError`."""
+        return self._templates.find(settings.chat_template)
 
-    def prompt(self, messages: tuple[ChatMessage, ...], options: SessionOptions) -> list[int]:
+    def prompt(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> list[int]:
         """Return the tokens of a conversation, up to where the answer is to be written."""
         begun = ""
         if messages and messages[-1].begins_answer:
             messages, begun = messages[:-1], messages[-1].content
-        template = self.template(options)
-        text = template.render(messages, tools=options.tools, thinking=options.thinking)
+        template = self.template(settings)
+        prompt = template.render(
+            messages, tools=offered(settings), thinking=settings.thinking not in (None, False)
+        )
         if begun:
-            open_thinking = template.dialect.left_open(text)
-            text += (open_thinking.end + "\n\n" if open_thinking else "") + begun
-        start = not (self.model.bos and text.startswith(self.model.bos))
-        return self.model.tokenize(text, special=True, start=start)
+            open_thinking = template.dialect.left_open(prompt.text)
+            if open_thinking:
+                prompt = prompt.with_own(open_thinking.end + "\n\n")
+            prompt = prompt.with_data(begun)
+        return self._tokenizer.tokens(prompt)
 
     def tail(self, prompt: list[int]) -> str:
         """Return the end of a prompt as text, long enough to hold a tag."""
         pieces = (self.model.piece(token, special=True) for token in prompt[-16:])
         return b"".join(pieces).decode("utf-8", "replace")
 
-    def fitted(self, messages: tuple[ChatMessage, ...], options: SessionOptions) -> Fitted:
-        """Return what of a conversation fits the window, the session's system prompt in front.
+    def fitted(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> Fitted:
+        """Return what of a conversation fits the window, the turn's system prompt in front.
 
         Raises `ContextOverflowError` when not even the newest turn does.
         """
-        if options.system and not (messages and messages[0].role == "system"):
-            messages = (ChatMessage("system", options.system), *messages)
+        if settings.system and not (messages and messages[0].role == "system"):
+            messages = (ChatMessage("system", settings.system), *messages)
         window = self.context.window
         # Half the window is the most that is kept free: a larger limit on answers is a wish.
-        reserve = min(options.max_output_tokens or window // 4, window // 2)
+        reserve = min(settings.max_output_tokens or window // 4, window // 2)
         return fit(
             messages,
-            lambda shorter: self.prompt(shorter, options),
+            lambda shorter: self.prompt(shorter, settings),
             window=window,
             reserve=reserve,
         )
@@ -139,6 +146,11 @@ class LoadedModel:
         self._templates.close()
         self.context.close()
         self.model.close()
+
+
+def offered(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:
+    """Return the tools that a turn offers to the model."""
+    return () if settings.tool_choice == "none" else settings.tools or ()
 
 
 def check_memory(slots: int, window: int, token_bytes: int, free: int) -> None:
