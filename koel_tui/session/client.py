@@ -1,18 +1,19 @@
 """The client: it makes the sessions of an agent, and ends them."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from functools import partial
 
 from koel_tui.agents import Agent
 from koel_tui.clock import utc_now
-from koel_tui.protocol import ChatState
+from koel_tui.protocol import ChatState, TurnSettings
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
-from koel_tui.session.interceptors import Interceptor, pipeline
+from koel_tui.session.interceptors import Interceptor
 from koel_tui.session.means import Means, Reducer
 from koel_tui.session.observers import Observer, Observers
+from koel_tui.session.run import release
 from koel_tui.session.run_input import new_id
 from koel_tui.storage import SessionStorage
 
@@ -39,12 +40,12 @@ class KoelClient:
     ) -> None:
         self._means = Means(
             agent=agent,
-            ask=pipeline(agent, interceptors),
+            interceptors=tuple(interceptors),
             storage=storage,
             clock=clock,
             save_interval=save_interval,
-            open_session=lambda initial, forward: self.new_session(None, initial, forward),
-            in_use=lambda thread: any(each.thread_id == thread for each in self.sessions),
+            open_session=partial(self.new_session, None),
+            release=self._release,
             reducers=tuple(reducers),
             observers=Observers(observers),
         )
@@ -70,13 +71,15 @@ class KoelClient:
         self,
         thread_id: str | None = None,
         initial: ChatState | None = None,
-        forward: Mapping[str, Any] | None = None,
+        settings: TurnSettings | None = None,
+        agent: Agent | None = None,
     ) -> ChatSession:
         """Return a new session of a thread; it never loads.
 
-        `thread_id` is a new UUID unless given, `initial` what was loaded of the thread, `forward`
-        what is sent as `forwardedProps` with each run. With the state of one of the `unsaved`
-        sessions the new one has it to save from then on. Raises `ThreadInUseError` when the thread
+        `thread_id` is a new UUID unless given, `initial` what was loaded of the thread. `settings`
+        and `agent` are those of its runs; None leaves the settings to the agent, and takes the
+        client's agent. With the state of one of the `unsaved` sessions the new one has it to save
+        from then on. Raises `ThreadInUseError` when the thread
         has a live session, `SessionDisposedError` after `dispose`.
         """
         if self._disposed is not None:
@@ -96,7 +99,8 @@ class KoelClient:
             thread_id,
             initial or ChatState(),
             self._means,
-            forward=forward,
+            settings=settings,
+            agent=agent,
             after=after,
             unsaved=unsaved,
         )
@@ -119,6 +123,11 @@ class KoelClient:
             closing = [session.dispose() for session in self._sessions]
             self._disposed = asyncio.create_task(_all_done(closing))
         return asyncio.shield(self._disposed)
+
+    async def _release(self, agent: Agent, thread_id: str) -> None:
+        """Free what the agent keeps for a thread, unless a newer session of it goes on there."""
+        if not any(each.thread_id == thread_id and each.agent == agent for each in self.sessions):
+            await release(agent, thread_id)
 
     def _forget_closed(self) -> None:
         self._sessions = [

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from ag_ui.core import CustomEvent, RunErrorEvent, RunFinishedEvent
 
-from koel_tui.agents import ACTIVITY, LocalAgent, Snapshots, TurnSettings
-from koel_tui.engine import Engine, EngineHost, ModelSpec, Sampling
+from koel_tui.agents import ACTIVITY, LocalAgent, Snapshots
+from koel_tui.engine import Engine, EngineHost, ModelSpec, Sampling, TurnSettings
 from koel_tui.engine.frames import CloseSession, Command, Done, SaveKv
 from koel_tui.protocol import RunPhase
 from koel_tui.session import KoelClient, run
@@ -128,7 +128,7 @@ async def test_b2_a_thread_reopened_while_its_snapshot_is_written_reads_that_sna
     path.write_text("what the engine would have written")
     scripted.link.finish_saves()
     await until(lambda: len(scripted.link.started) == 2)
-    assert options(scripted.link)[-1].options.kv == path
+    assert options(scripted.link)[-1].kv == path
     scripted.link.end(scripted.link.started[-1])
     assert isinstance((await again)[-1], RunFinishedEvent)
     await releasing
