@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.errors import EngineClosedError, EngineCrashedError, EngineError
 from koel_tui.engine.frames import (
     Command,
@@ -103,13 +104,9 @@ class NativeSide:
         """Send a command to the loaded native side at once and return its answer to come."""
         number = self.number()
         answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._link.send(make(number))
         self._calls[number] = answer
         answer.add_done_callback(lambda _: self._calls.pop(number, None))
-        try:
-            self._link.send(make(number))
-        except BaseException:
-            answer.cancel()
-            raise
         return answer
 
     def send(self, command: Command) -> None:
@@ -148,7 +145,7 @@ class NativeSide:
         match event:
             case LoadProgress(fraction=fraction):
                 if self._on_progress is not None:
-                    self._on_progress(fraction)
+                    isolated(self._on_progress, fraction)
             case Loaded(card=card):
                 self._card = card
                 if self._loading is not None and not self._loading.done():
@@ -159,7 +156,7 @@ class NativeSide:
                 self._linked, self._last_end = False, message
                 error = EngineCrashedError(message)
                 self._lose(error)
-                self._on_crash(error)
+                isolated(self._on_crash, error)
             case Failed(call=0):
                 self._fail_future(self._loading, event.as_error())
             case Done(call=number) | Counted(call=number):
@@ -170,9 +167,9 @@ class NativeSide:
                 self._fail_future(self._calls[number], event.as_error())
             case Failed(call=number) | TurnEnded(turn=number):
                 self._stopped(number)
-                self._on_turn(number, event)
+                isolated(self._on_turn, number, event)
             case _:
-                self._on_turn(event.turn, event)
+                isolated(self._on_turn, event.turn, event)
 
     def _lose(self, why: EngineError) -> None:
         """Forget what was loaded and fail everybody who waits for an answer."""

@@ -39,6 +39,7 @@ class LoadedModel:
         spec = load.spec
         self.model = Model(spec, log, progress)
         try:
+            self._mark = file_mark(spec.path)
             window = spec.context_tokens or min(self.model.window or DEFAULT_WINDOW, DEFAULT_WINDOW)
             token_bytes = self.model.kv_bytes_per_token(KV_TYPES[spec.kv_type][1])
             free = free_memory()
@@ -69,7 +70,6 @@ class LoadedModel:
         self.cache = KvCache(self.context, slots, token_bytes, parking=free // 4)
         self._context_bytes = slots * self.context.window * token_bytes
         self._kv_type = spec.kv_type
-        self._mark = file_mark(spec.path)
         self.card = ModelCard(
             name=self.model.name,
             context_tokens=self.context.window,
