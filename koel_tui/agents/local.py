@@ -39,6 +39,7 @@ from koel_tui.engine import (
     ThinkingDelta,
     ToolCallDelta,
 )
+from koel_tui.protocol import FINISH_REASON
 from koel_tui.text import repair
 
 EngineLoader = Callable[[Callable[[float], None]], Awaitable[Engine]]
@@ -255,7 +256,9 @@ class LocalAgent:
 
 
 def _answer_id(run: RunAgentInput, messages: list[ChatMessage]) -> str:
-    """Return the id of the answer: an answer at the end of the thread is gone on with."""
+    """Return the id of the answer: an incomplete one at the end of the thread is continued."""
+    if run.messages and run.messages[-1].role == "reasoning":  # an answer of thinking only
+        return run.messages[-1].id
     if messages and messages[-1].begins_answer:
         return next(each.id for each in reversed(run.messages) if each.role == "assistant")
     return new_id()
@@ -289,4 +292,7 @@ def _run_finished(run: RunAgentInput, finished: Finished, card: ModelCard) -> Ru
         total_tokens=metrics.total,
         cached_input_tokens=metrics.reused_tokens,
     )
-    return RunFinishedEvent(thread_id=run.thread_id, run_id=run.run_id, usage=[usage])
+    result = {FINISH_REASON: finished.reason}
+    return RunFinishedEvent(
+        thread_id=run.thread_id, run_id=run.run_id, usage=[usage], result=result
+    )

@@ -12,7 +12,7 @@ from koel_tui import paths
 from koel_tui.cli import debugging
 from koel_tui.cli.completing import saved
 from koel_tui.cli.exits import Exit, UsageProblem
-from koel_tui.cli.options import look_options, model_option, template_option, window_options
+from koel_tui.cli.options import global_options
 from koel_tui.cli.start import Start, are_encrypted, misfit, start_settings
 from koel_tui.logs import LogFile
 
@@ -25,14 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("thread", required=False, shell_complete=saved)
-@model_option
-@click.option("--max-sessions", type=click.IntRange(1, 256), help="Open contexts at most (8).")
-@click.option(
-    "--parallel", type=click.IntRange(1, 64), help="Answers written at the same time (1)."
-)
-@template_option
-@window_options
-@look_options
+@global_options
 def chat(
     thread: str | None,
     model: Path | None,

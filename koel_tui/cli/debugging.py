@@ -1,6 +1,7 @@
 """`--debug`: the traceback of what went wrong."""
 
 import traceback
+from dataclasses import dataclass
 
 import click
 
@@ -9,12 +10,36 @@ from koel_tui.text import safe_text
 DEBUG = "--debug"
 
 
+@dataclass(slots=True)
+class Debugging:
+    """Whether --debug was given anywhere on the command line."""
+
+    wanted: bool = False
+
+
+def debug_option() -> click.Option:
+    """Return the option --debug, which every command has."""
+    return click.Option(
+        [DEBUG],
+        is_flag=True,
+        expose_value=False,
+        callback=_note,
+        help="Show a traceback when something goes wrong.",
+    )
+
+
 def asked_for() -> bool:
     """Return whether the command that runs was called with --debug."""
     context = click.get_current_context(silent=True)
-    return context is not None and bool(context.find_root().params.get("debug"))
+    found = None if context is None else context.find_object(Debugging)
+    return found is not None and found.wanted
 
 
 def show_traceback(error: BaseException) -> None:
     """Print the traceback of an error, without local variables: they hold what users wrote."""
     click.echo(safe_text("".join(traceback.format_exception(error))), err=True, nl=False)
+
+
+def _note(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Debugging).wanted = True

@@ -6,9 +6,14 @@ from typing import Any
 
 import click
 
+from koel_tui.cli.debugging import DEBUG, debug_option
+
 
 class LazyGroup(click.Group):
-    """A group that finds its commands at places like `package.module:command`."""
+    """A group that finds its commands at places like `package.module:command`.
+
+    Every command has the option --debug.
+    """
 
     def __init__(self, *args: Any, places: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -25,4 +30,6 @@ class LazyGroup(click.Group):
             return None
         module, name = place.split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
+        if not any(DEBUG in each.opts for each in command.params):
+            command.params.append(debug_option())
         return command

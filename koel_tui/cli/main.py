@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui import __version__
-from koel_tui.cli.debugging import DEBUG, show_traceback
+from koel_tui.cli.debugging import DEBUG, Debugging, debug_option, show_traceback
 from koel_tui.cli.exits import Exit, exit_of
 from koel_tui.cli.lazy import LazyGroup
+from koel_tui.cli.leading import hand_over, misplaced, split
 from koel_tui.cli.manual import epilog
+from koel_tui.cli.options import global_options
 from koel_tui.cli.streams import end_standard_streams, open_standard_streams
 from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
@@ -36,26 +38,30 @@ class Commands(LazyGroup):
     """The subcommands; a first word that is none is a thread to open."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `chat` in front of arguments that name no command."""
-        own = {"--help", "--version", *_COMMANDS}
-        debug = args[:1] == [DEBUG]
-        rest = args[1:] if debug else args
+        """Put `chat` in front of words that name no command, and hand it the options before it."""
+        options, words = split(ctx, args)
+        if (
+            words[:1]
+            and words[0].startswith("-")
+            and words[0] != "--"
+            and not ctx.resilient_parsing
+        ):
+            raise misplaced(ctx, words[0])
         # A shell that completes the first word has typed none yet: it may be any of them.
-        if rest or not ctx.resilient_parsing:
-            rest = rest if rest[:1] and rest[0] in own else ["chat", *rest]
-        return super().parse_args(ctx, [*([DEBUG] if debug else []), *rest])
+        if (words[:1] and words[0] not in self.places) or not (words or ctx.resilient_parsing):
+            words = ["chat", *words]
+        rest = super().parse_args(ctx, [*options, *words])
+        if not ctx.resilient_parsing:
+            hand_over(ctx, words)
+        return rest
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
-        """Return what the first word may be: a command, a thread, or an option of either."""
+        """Return what the first word may be: a command, a thread, or an option."""
         found = super().shell_complete(ctx, incomplete)
         chat = self.get_command(ctx, "chat")
-        if chat is None:
+        if chat is None or incomplete.startswith("-"):
             return found
         with chat.make_context("chat", [], parent=ctx, resilient_parsing=True) as opened:
-            if incomplete.startswith("-"):
-                known = {item.value for item in found}
-                own = chat.shell_complete(opened, incomplete)
-                return found + [item for item in own if item.value not in known]
             (thread,) = (each for each in chat.params if each.name == "thread")
             return found + thread.shell_complete(opened, incomplete)
 
@@ -66,12 +72,13 @@ class Commands(LazyGroup):
     context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     epilog=epilog(),
 )
-@click.option(DEBUG, is_flag=True, help="Show a traceback when something goes wrong.")
+@global_options
 @click.version_option(__version__, prog_name="koel-chat")
-def commands(debug: bool) -> None:
+def commands(**_: Any) -> None:
     """Chat with language models on your own machine, a tab per conversation.
 
-    Without a command it runs `chat`, and takes the options of that.
+    Without a command it runs `chat`. The options below may stand before or after a command that has
+    them; the one after it wins.
 
     \b
     Examples:
@@ -81,6 +88,9 @@ def commands(debug: bool) -> None:
       koel-chat ask "..."             print one answer
       koel-chat config edit           change settings, keys and colours
     """
+
+
+commands.params.append(debug_option())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,8 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(words: list[str]) -> int:
     """Run a command line and return its exit code; errors become one message on stderr."""
+    debugging = Debugging()
     try:
-        result: Any = commands.main(args=words, prog_name="koel-chat", standalone_mode=False)
+        result: Any = commands.main(
+            args=words, prog_name="koel-chat", standalone_mode=False, obj=debugging
+        )
     except click.exceptions.Exit as finished:
         return finished.exit_code
     except click.ClickException as error:
@@ -114,7 +127,7 @@ def run(words: list[str]) -> int:
         sys.stderr.close()  # whoever read us has gone; nothing is to be said to nobody
         return Exit.INTERNAL
     except Exception as error:
-        if DEBUG in words[:1]:
+        if debugging.wanted:
             show_traceback(error)
         click.echo(safe_text(f"koel-chat: {_message(error)}"), err=True)
         return exit_of(error)

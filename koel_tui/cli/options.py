@@ -53,6 +53,20 @@ def window_options(command: F) -> F:
     return command
 
 
+def session_options(command: F) -> F:
+    """Add the options that say how many threads the model answers."""
+    for option in (
+        click.option(
+            "--parallel", type=click.IntRange(1, 64), help="Answers written at the same time (1)."
+        ),
+        click.option(
+            "--max-sessions", type=click.IntRange(1, 256), help="Open contexts at most (8)."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def look_options(command: F) -> F:
     """Add the options that say how a conversation is shown."""
     for option in (
@@ -69,4 +83,11 @@ def look_options(command: F) -> F:
         click.option("--theme", help="Name of a theme; ctrl+p in the window lists them."),
     ):
         command = option(command)
+    return command
+
+
+def global_options(command: F) -> F:
+    """Add the options of the window, which also stand in front of the other commands."""
+    for add in (look_options, window_options, template_option, session_options, model_option):
+        command = add(command)
     return command

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, ClassVar, Self, Unpack
+from typing import ClassVar, Self, Unpack
 
 from koel_tui.engine.errors import (
     EngineClosedError,
@@ -37,6 +37,7 @@ from koel_tui.engine.values import (
     ModelSpec,
     SessionOptions,
 )
+from koel_tui.protocol.turn_settings import TurnSettings
 
 
 class Engine:
@@ -155,19 +156,23 @@ class Engine:
         return (*legacy, *self._sessions.values())
 
     async def open_session(
-        self, name: str = "", **settings: Unpack[SessionSettings]
+        self,
+        name: str = "",
+        settings: TurnSettings | None = None,
+        **keywords: Unpack[SessionSettings],
     ) -> EngineSession:
         """Return a new independent session on the shared weights; `name` is a label.
 
-        The settings, all by keyword, are in `SessionSettings`. Raises, before any native call,
+        `settings` apply to each turn of the session; a keyword of `SessionSettings` that is not
+        None replaces the field of the same name. Raises, before any native call,
         `SessionLimitError` at the cap, `UnsupportedError` for what this engine lacks,
-        `ModelLoadError` for a missing adapter and ValueError for `max_output_tokens` below 1; then
-        `ModelLoadError` for an adapter that does not fit, `EngineClosedError` and
+        `ModelLoadError` for a missing adapter and ValueError with the allowed range for an invalid
+        value; then `ModelLoadError` for an adapter that does not fit, `EngineClosedError` and
         `EngineCrashedError`.
         """
         self._check_open()
         self._check_cap()
-        options = session_options(self._spec, name, **settings)
+        options = session_options(self._spec, name, settings, **keywords)
         self._opening += 1  # reserved before the first await: concurrent opens can't pass the cap
         try:
             session = await self._open(options)
@@ -177,7 +182,10 @@ class Engine:
         return session
 
     async def create_session(
-        self, name: str = "", **settings: Unpack[SessionSettings]
+        self,
+        name: str = "",
+        settings: TurnSettings | None = None,
+        **keywords: Unpack[SessionSettings],
     ) -> EngineSession:
         """Close `engine.session` and return a fresh one in its place, outside the cap.
 
@@ -185,7 +193,9 @@ class Engine:
         Raises like `open_session`, `SessionLimitError` excepted.
         """
         self._check_open()
-        return await self._lane.create(lambda: session_options(self._spec, name, **settings))
+        return await self._lane.create(
+            lambda: session_options(self._spec, name, settings, **keywords)
+        )
 
     async def count_tokens(self, text: str) -> int:
         """Return how many tokens the model's tokenizer makes of `text`.
@@ -217,11 +227,11 @@ class Engine:
         self,
         session: EngineSession,
         messages: tuple[ChatMessage, ...],
-        schema: dict[str, Any] | None,
+        settings: TurnSettings,
     ) -> Turn:
         """Put a turn of `session` in line. Raises `EngineClosedError`."""
         self._check_open()
-        turn = Turn(self._native.number(), session, messages, schema, self)
+        turn = Turn(self._native.number(), session, messages, settings, self)
         self._turns[turn.number] = turn
         turn.enter(self._mutex)
         return turn
@@ -244,7 +254,7 @@ class Engine:
 
     def begin(self, turn: Turn) -> None:
         """Start the native work of the turn."""
-        self._native.send(StartTurn(turn.number, turn.session.number, turn.messages, turn.schema))
+        self._native.send(StartTurn(turn.number, turn.session.number, turn.messages, turn.settings))
 
     def halt(self, turn: Turn) -> None:
         """Ask the native work of the turn to end."""
@@ -267,7 +277,12 @@ class Engine:
             return
         self._introduced.add(session.number)  # known from the moment the command is sent
         try:
-            await self._native.call(lambda call: OpenSession(call, session.number, session.options))
+            options = session.options
+            await self._native.call(
+                lambda call: OpenSession(
+                    call, session.number, options.name, options.lora, options.kv
+                )
+            )
         except EngineError:
             self._introduced.discard(session.number)
             raise

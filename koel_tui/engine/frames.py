@@ -6,7 +6,7 @@ in-process engine passes the same values by reference. Both sides check what the
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -20,9 +20,9 @@ from koel_tui.engine.values import (
     ModelCard,
     ModelSpec,
     SessionMetrics,
-    SessionOptions,
     ToolCallDelta,
 )
+from koel_tui.protocol.turn_settings import TurnSettings
 
 T = TypeVar("T")
 HEADER = struct.Struct(">I")
@@ -42,22 +42,30 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """Make a session known; answered by `Done` or `Failed` with the same call."""
+    """Make a session known; answered by `Done` or `Failed` with the same call.
+
+    It has what belongs to the session's context; the settings of a turn are in `StartTurn`.
+    """
 
     call: int
     session: int
-    options: SessionOptions
+    name: str = ""
+    lora: Path | None = None
+    kv: Path | None = None
     kind: Literal["open_session"] = "open_session"
 
 
 @dataclass(frozen=True, slots=True)
 class StartTurn:
-    """Answer the conversation; events carry the turn until `TurnEnded` or `Failed`."""
+    """Answer the conversation; events carry the turn until `TurnEnded` or `Failed`.
+
+    `settings` are all the settings of the turn: those of the session are merged into them.
+    """
 
     turn: int
     session: int
     messages: tuple[ChatMessage, ...]
-    schema: dict[str, Any] | None = None
+    settings: TurnSettings = field(default_factory=TurnSettings)
     kind: Literal["start_turn"] = "start_turn"
 
 

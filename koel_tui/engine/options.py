@@ -1,4 +1,4 @@
-"""What callers may say when they open a session, and its check before anything native happens."""
+"""The settings callers give for a session or a turn, and their check before anything is sent."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -7,11 +7,17 @@ from typing import Any, TypedDict
 
 from koel_tui.engine.errors import ModelLoadError, UnsupportedError
 from koel_tui.engine.values import ModelSpec, SessionOptions
-from koel_tui.protocol.turn_settings import Sampling
+from koel_tui.protocol.turn_settings import Sampling, TurnSettings
+
+_OFFERED_CHOICES = ("auto", "none")
+"""Values of `tool_choice` that this engine can do."""
 
 
 class SessionSettings(TypedDict, total=False):
-    """The keywords of `Engine.open_session` and `Engine.create_session`; all may be left out."""
+    """The keywords of `Engine.open_session` and `Engine.create_session`; all may be left out.
+
+    Those with the name of a field of `TurnSettings` replace that field of `settings`.
+    """
 
     system: str | None
     """System prompt, unless the conversation brings its own."""
@@ -21,18 +27,26 @@ class SessionSettings(TypedDict, total=False):
     """Adapter file for this session alone; None is the one of `ModelSpec`."""
     kv: str | PathLike[str] | None
     """Snapshot made by `EngineSession.save_kv` to start from; a useless one is ignored."""
-    thinking: bool
-    """Whether `ThinkingDelta`s are passed on, and the template asked for thinking."""
+    thinking: bool | int | None
+    """Whether the model thinks first and `ThinkingDelta`s are passed on; a number is the budget."""
     vision: bool | None
     """Not supported: raises `UnsupportedError`."""
     audio: bool | None
     """Not supported: raises `UnsupportedError`."""
-    tools: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] | None
     """Function tools as JSON schema objects, in the form chat templates take."""
+    tool_choice: str | None
+    """"auto" lets the model choose, "none" offers no tools; others raise `UnsupportedError`."""
+    schema: Mapping[str, Any] | None
+    """JSON schema that every answer is held to."""
+    stop: Sequence[str] | None
+    """Strings that end an answer."""
     chat_template: str | None
     """Name of a built-in chat template; None is the model's own."""
     max_output_tokens: int | None
     """Longest answer in tokens; None is what the window has room for."""
+    prefill: str | None
+    """The beginning of every answer, written for the model."""
 
 
 def absolute(path: str | PathLike[str]) -> Path:
@@ -52,21 +66,18 @@ def check_supported(spec: ModelSpec) -> None:
 def session_options(
     spec: ModelSpec,
     name: str = "",
+    settings: TurnSettings | None = None,
     *,
-    system: str | None = None,
-    sampling: Sampling | None = None,
     lora: str | PathLike[str] | None = None,
     kv: str | PathLike[str] | None = None,
-    thinking: bool = False,
     vision: bool | None = None,
     audio: bool | None = None,
-    tools: Sequence[Mapping[str, Any]] = (),
-    chat_template: str | None = None,
-    max_output_tokens: int | None = None,
+    **fields: Any,
 ) -> SessionOptions:
     """Return the options of a session on a model loaded as `spec` says.
 
-    Raises `UnsupportedError` for vision and audio, `ModelLoadError` when `lora` is no file.
+    `fields` replace those of `settings` with the same name. Raises `UnsupportedError` for what
+    this engine lacks, `ModelLoadError` when `lora` is no file, ValueError for an invalid value.
     """
     for feature, wanted in (("vision", vision), ("audio", audio)):
         if wanted:
@@ -76,18 +87,29 @@ def session_options(
                 "only. "
                 f"Open the session without {feature}, or use a server that has such a model."
             )
+    if not isinstance(name, str):
+        raise ValueError(f"name must be a string, not {name!r}")
+    own = turn_settings(TurnSettings(**fields), turn_settings(settings, TurnSettings()))
     lora = spec.lora if lora is None else lora
     adapter = None if lora is None else absolute(lora)
     if adapter is not None and not adapter.is_file():
         raise ModelLoadError(f"Cannot load the adapter {adapter}: no such file. Check the path.")
-    return SessionOptions(
-        name=name,
-        system=system,
-        sampling=sampling or Sampling(),
-        max_output_tokens=max_output_tokens,
-        lora=adapter,
-        kv=None if kv is None else absolute(kv),
-        thinking=thinking,
-        tools=tuple(dict(tool) for tool in tools),
-        chat_template=chat_template,
-    )
+    return SessionOptions(name, adapter, None if kv is None else absolute(kv), own)
+
+
+def turn_settings(given: TurnSettings | None, session: TurnSettings) -> TurnSettings:
+    """Return the settings of a turn: those given, and the session's where none are given.
+
+    Raises ValueError when `given` is of another type, `UnsupportedError` for a `tool_choice` that
+    this engine cannot do.
+    """
+    if given is not None and not isinstance(given, TurnSettings):
+        raise ValueError(f"settings must be a TurnSettings, not {given!r}")
+    settings = session if given is None else given.over(session)
+    choice = settings.tool_choice
+    if choice is not None and choice not in _OFFERED_CHOICES:
+        raise UnsupportedError(
+            f"This engine cannot make a model call a tool: tool_choice is {choice!r}. "
+            f"Use {' or '.join(_OFFERED_CHOICES)}."
+        )
+    return settings

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from koel_tui.engine.errors import SessionBusyError, SessionClosedError
 from koel_tui.engine.frames import TurnEnded
-from koel_tui.engine.options import absolute
+from koel_tui.engine.options import absolute, turn_settings
 from koel_tui.engine.turn import Turn, TurnStream
 from koel_tui.engine.values import ChatMessage, SessionMetrics, SessionOptions, TextDelta
+from koel_tui.protocol.turn_settings import TurnSettings
 
 KV_BUDGET = 2 * 1024**3
 """Bytes that the snapshots of a folder may take together unless the caller says otherwise."""
@@ -25,7 +26,7 @@ class SessionHost(Protocol):
         self,
         session: EngineSession,
         messages: tuple[ChatMessage, ...],
-        schema: dict[str, Any] | None,
+        settings: TurnSettings,
     ) -> Turn:
         """Put a turn in line. Raises `EngineClosedError`."""
         ...
@@ -97,38 +98,44 @@ class EngineSession:
     def stream(
         self,
         messages: Sequence[ChatMessage] | None = None,
+        settings: TurnSettings | None = None,
         *,
         schema: Mapping[str, Any] | None = None,
         progress: bool = False,
     ) -> TurnStream:
         """Return the deltas of the answer to the history, the last one `Finished`.
 
-        `messages` replaces the history first; `schema` is a JSON schema the answer is held to. An
+        `messages` replaces the history first. `settings` replace those of the session for this
+        turn, field by field; `schema`, a JSON schema the answer is held to, replaces theirs. An
         answer at the end of the history is gone on with, and the deltas are what is added to it.
         With `progress` the stream also tells the place in the line and how much of the prompt
         is read. The turn starts at the first read. Thinking is not recorded in the history; a
         tool call is, with or without text beside it.
 
-        Raises `SessionBusyError` and `SessionClosedError` at once; while reading also
-        `EngineClosedError`, `EngineCrashedError`, `ContextOverflowError`, `UnsupportedError` for a
-        schema no grammar can be made of, and `EngineError` for what else went wrong.
+        Raises `SessionBusyError`, `SessionClosedError`, ValueError for an invalid value and
+        `UnsupportedError` for a `tool_choice` at once; while reading also `EngineClosedError`,
+        `EngineCrashedError`, `ContextOverflowError`, `UnsupportedError` for a schema no grammar can
+        be made of, and `EngineError` for what else went wrong.
         """
         self._check_idle()
         replacement = None if messages is None else list(messages)
-        held_to = None if schema is None else dict(schema)
+        own = turn_settings(settings, self._options.settings)
+        if schema is not None:
+            own = replace(own, schema=schema)
 
         def start() -> Turn:
             self._check_idle()
             if replacement is not None:
                 self._history = replacement
-            self._turn = self._host.start_turn(self, tuple(self._history), held_to)
+            self._turn = self._host.start_turn(self, tuple(self._history), own)
             return self._turn
 
         return TurnStream(start, self._finish_turn, progress)
 
-    async def respond(self) -> str:
+    async def respond(self, settings: TurnSettings | None = None) -> str:
         """Return the whole text of the answer to the history. Raises like `stream`."""
-        pieces = [delta.text async for delta in self.stream() if isinstance(delta, TextDelta)]
+        deltas = self.stream(settings=settings)
+        pieces = [delta.text async for delta in deltas if isinstance(delta, TextDelta)]
         return "".join(pieces)
 
     def stop(self) -> None:

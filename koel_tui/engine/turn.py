@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from koel_tui.engine.errors import EngineCrashedError, EngineError
 from koel_tui.engine.frames import Event, Failed, Reading, Text, Thinking, ToolCalled, TurnEnded
@@ -20,6 +20,7 @@ from koel_tui.engine.values import (
     ThinkingDelta,
     ToolCallDelta,
 )
+from koel_tui.protocol.turn_settings import TurnSettings
 
 if TYPE_CHECKING:
     from koel_tui.engine.session import EngineSession
@@ -60,13 +61,13 @@ class Turn:
         number: int,
         session: EngineSession,
         messages: tuple[ChatMessage, ...],
-        schema: dict[str, Any] | None,
+        settings: TurnSettings,
         host: TurnHost,
     ) -> None:
         self.number = number
         self.session = session
         self.messages = messages
-        self.schema = schema
+        self.settings = settings
         self._host = host
         self._inbox: asyncio.Queue[Event | Progress | Exception] = asyncio.Queue()
         self._mutex: GenerationMutex | None = None

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from koel_tui.chat_templates import BUILT_IN
-from koel_tui.protocol.turn_settings import Sampling
+from koel_tui.protocol.turn_settings import TurnSettings
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
 """Why a turn ended: by itself, at the longest answer, stopped, with tools to call, by an error."""
@@ -162,23 +161,16 @@ Delta = TextDelta | ThinkingDelta | ToolCallDelta | Progress | Finished
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session was opened with, see `SessionSettings`; applies to each of its turns."""
+    """What a session was opened with.
+
+    `name` is its label. `lora` is the adapter its context is computed with and `kv` the snapshot
+    it starts from; these two cannot change. `settings` apply to each turn that has no others.
+    """
 
     name: str = ""
-    system: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
-    max_output_tokens: int | None = None
     lora: Path | None = None
     kv: Path | None = None
-    thinking: bool = False
-    tools: tuple[dict[str, Any], ...] = ()
-    chat_template: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_output_tokens is not None and self.max_output_tokens < 1:
-            raise ValueError(f"max_output_tokens must be at least 1, not {self.max_output_tokens}")
-        if self.chat_template is not None and self.chat_template not in BUILT_IN:
-            raise ValueError(f"chat_template must be one of {', '.join(BUILT_IN)}")
+    settings: TurnSettings = field(default_factory=TurnSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,12 @@ from koel_tui.protocol.errors import (
     classify,
 )
 from koel_tui.protocol.events import Event, UnknownEvent, error_event, parse_event
+from koel_tui.protocol.fold_runs import FINISH_REASON, finish_reason
 from koel_tui.protocol.forks import echo_shown, fork_off, forks_shown, switch
 from koel_tui.protocol.messages import to_ag_ui
 from koel_tui.protocol.reducer import fold
 from koel_tui.protocol.state import (
+    LENGTH,
     ChatState,
     Fork,
     Message,
@@ -28,6 +30,8 @@ from koel_tui.protocol.turn_settings import RAW_COMPLETION, Sampling, TurnSettin
 from koel_tui.protocol.verify import Verifier, verify
 
 __all__ = [
+    "FINISH_REASON",
+    "LENGTH",
     "RAW_COMPLETION",
     "AgentError",
     "BusinessError",
@@ -54,6 +58,7 @@ __all__ = [
     "end_run",
     "error_event",
     "expand_chunks",
+    "finish_reason",
     "fold",
     "fork_off",
     "forks_shown",

@@ -21,6 +21,7 @@ _OUR_MESSAGE_KEYS = (
     "interrupted",
     "attachments",
     "usage",
+    "finishReason",
 )
 _MESSAGE_KEYS = frozenset((*_KOEL_MESSAGE_KEYS, *_OUR_MESSAGE_KEYS))
 _CALL_KEYS = frozenset(("id", "name", "arguments", "parentMessageId"))
@@ -172,6 +173,8 @@ def _ours(message: Message) -> dict[str, Any]:
         wire["attachments"] = list(message.attachments)
     if message.usage is not None:
         wire["usage"] = message.usage
+    if message.finish_reason is not None:
+        wire["finishReason"] = message.finish_reason
     if message.extra:
         wire.update(_unknown(message.extra, _MESSAGE_KEYS))
     return wire
@@ -204,6 +207,7 @@ def _read_message(wire: object) -> Message:
         attachments=tuple(_object(item, "an attachment") for item in attachments),
         usage=_value(source, "usage", dict, None),
         extra=_unknown(source, _MESSAGE_KEYS),
+        finish_reason=_value(source, "finishReason", str, None),
     )
 
 

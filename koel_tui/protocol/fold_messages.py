@@ -112,6 +112,7 @@ def _merge(
         interrupted=local.interrupted and message.content == local.content,
         attachments=message.attachments or local.attachments,
         usage=local.usage,
+        finish_reason=local.finish_reason if message.content == local.content else None,
         extra={**local.extra, **message.extra},
     )
 
@@ -144,7 +145,8 @@ def _rewritten(opened: OpenMessage, snapshot: Mapping[str, Message], reasons: bo
     given = snapshot.get(opened.head.id)
     if given is None:
         return opened
-    head = replace(_merge(given, opened.head, reasons, None), content="", interrupted=False)
+    merged = _merge(given, opened.head, reasons, None)
+    head = replace(merged, content="", interrupted=False, finish_reason=None)
     return replace(opened, head=head, text=Rope.of(given.content))
 
 

@@ -1,5 +1,6 @@
 """The fold of runs and their steps: begun, in a phase, and over."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ag_ui.core import (
@@ -14,7 +15,10 @@ from koel_tui.protocol.ending import end_run
 from koel_tui.protocol.events import run_error
 from koel_tui.protocol.fold_basics import NOT_PLAIN, event_time, malformed
 from koel_tui.protocol.messages import echo_of, from_ag_ui
-from koel_tui.protocol.state import ChatState, RunPhase
+from koel_tui.protocol.state import ChatState, Message, RunPhase
+
+FINISH_REASON = "finishReason"
+"""Key of RUN_FINISHED's `result` for the reason why the model stopped; see `Message`."""
 
 
 def run_started(event: RunStartedEvent, state: ChatState) -> ChatState:
@@ -41,9 +45,18 @@ def run_started(event: RunStartedEvent, state: ChatState) -> ChatState:
 
 
 def run_finished(event: RunFinishedEvent, state: ChatState) -> ChatState:
-    """End the run as its outcome says."""
+    """End the run as its outcome says, and note in its answer why the model stopped."""
     cancelled = event.outcome is not None and event.outcome.type == "cancelled"
-    return end_run(state, RunPhase.CANCELLED if cancelled else RunPhase.IDLE, event_time(event))
+    phase = RunPhase.CANCELLED if cancelled else RunPhase.IDLE
+    ended = end_run(state, phase, event_time(event))
+    reason = finish_reason(event)
+    return ended if reason is None else _with_reason(ended, reason, state.messages)
+
+
+def finish_reason(event: RunFinishedEvent) -> str | None:
+    """Return why the model stopped: `finishReason` in the event's `result`, if it is a text."""
+    reason = event.result.get(FINISH_REASON) if isinstance(event.result, Mapping) else None
+    return reason if isinstance(reason, str) else None
 
 
 def run_failed(event: RunErrorEvent, state: ChatState) -> ChatState:
@@ -61,6 +74,27 @@ def step_started(event: StepStartedEvent, state: ChatState) -> ChatState:
 def step_finished(event: StepFinishedEvent, state: ChatState) -> ChatState:
     """Say that no step is."""
     return _in_phase(state, RunPhase.RUNNING)
+
+
+def _with_reason(state: ChatState, reason: str, before: Sequence[Message]) -> ChatState:
+    """Return `state` with `reason` in the answer to the user's last message.
+
+    An interrupted answer that was in the thread `before` the run ended, and got nothing more, is
+    complete when the model ended it here.
+    """
+    for index in reversed(range(len(state.messages))):
+        message = state.messages[index]
+        if message.role == "user":
+            return state
+        if message.role == "assistant":
+            continued = index < len(before) and before[index] is message
+            interrupted = message.interrupted and not continued
+            noted = replace(message, finish_reason=reason, interrupted=interrupted)
+            if noted == message:
+                return state
+            messages = (*state.messages[:index], noted, *state.messages[index + 1 :])
+            return replace(state, messages=messages)
+    return state
 
 
 def _in_phase(state: ChatState, phase: RunPhase) -> ChatState:

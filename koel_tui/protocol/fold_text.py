@@ -23,7 +23,7 @@ _OTHER_ROLES = ("user", "system")
 def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
     """Open a message; one that was opened by a call gets its text.
 
-    An interrupted answer at the end of the thread is opened again: the agent goes on with it.
+    An incomplete answer at the end of the thread is opened again: the agent continues it.
     """
     for index, opened in enumerate(state.open_messages):
         if opened.key == event.message_id:
@@ -31,13 +31,13 @@ def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
                 return state
             return with_open(state, index, replace(opened, has_text=True))
     last = state.messages[-1] if state.messages else None
-    if last is not None and last.interrupted and last.id == event.message_id:
-        reopened = OpenMessage.of(replace(last, interrupted=False, timestamp=None))
-        return replace(
-            state,
-            messages=state.messages[:-1],
-            open_messages=(*state.open_messages, reopened),
+    if last is not None and last.is_continuable and last.id == event.message_id:
+        thoughts = tuple(
+            t for opened in state.open_messages if opened.key is None for t in opened.thoughts
         )
+        others = tuple(opened for opened in state.open_messages if opened.key is not None)
+        reopened = replace(_reopened(last), thoughts=thoughts)
+        return replace(state, messages=state.messages[:-1], open_messages=(*others, reopened))
     if event.role not in _OTHER_ROLES:
         return open_assistant(state, event.message_id, name=event.name, has_text=True)[0]
     unused = unused_id(event.message_id, state.messages, state.open_messages)
@@ -124,10 +124,21 @@ def _with_thought(state: ChatState, thought: Thought) -> ChatState:
     for index, opened in enumerate(state.open_messages):
         if opened.key is None:
             return with_open(state, index, replace(opened, thoughts=(*opened.thoughts, thought)))
+    last = state.messages[-1] if state.messages else None
+    if last is not None and last.is_thinking_only:  # the agent thinks again before it answers
+        opened = replace(_reopened(last), key=None, thoughts=(thought,), has_text=False)
+        return replace(
+            state, messages=state.messages[:-1], open_messages=(*state.open_messages, opened)
+        )
     unused = unused_id(thought.id, state.messages, state.open_messages)
     head = Message(unused, "assistant")
     opened = OpenMessage(None, head, thoughts=(thought,), has_text=False)
     return replace(state, open_messages=(*state.open_messages, opened))
+
+
+def _reopened(message: Message) -> OpenMessage:
+    """Return a complete message open for more text."""
+    return OpenMessage.of(replace(message, interrupted=False, timestamp=None, finish_reason=None))
 
 
 def _rethought(state: ChatState, found: tuple[int, int], thought: Thought) -> ChatState:

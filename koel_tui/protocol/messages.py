@@ -47,17 +47,22 @@ def to_ag_ui(
     """Return the messages as an agent is asked with them.
 
     Left out are assistant messages that say nothing, calls without an answer and answers without
-    a call, and what is ours alone, such as activity. `echo`, the state's `reasoning_echo`, goes
-    to the agent on the messages and calls it came for, and what came for none of them before the
-    last question.
+    a call, and what is ours alone, such as activity. An answer that consists of thinking only is
+    left out too, except at the end of the thread: an agent may answer after it. `echo`, the
+    state's `reasoning_echo`, goes to the agent on the messages and calls it came for, and what
+    came for none of them before the last question.
     """
     left = dict(echo or {})
     asked: list[core.Message] = []
-    for message in answerable(messages):
+    told = answerable(messages)
+    for message in told:
         asked += _reasoning(message, left)
         known = _to_ag_ui(message, left)
         if known is not None:
             asked.append(known)
+    if told and told[-1].is_thinking_only and (not asked or asked[-1].role != "reasoning"):
+        thought = repair(told[-1].reasoning)
+        asked.append(core.ReasoningMessage(id=told[-1].id, role="reasoning", content=thought))
     questions = [place for place, message in enumerate(asked) if message.role == "user"]
     place = questions[-1] if questions else len(asked)
     asked[place:place] = [_encrypted(name, "", value) for name, value in left.items()]

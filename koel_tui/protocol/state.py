@@ -9,6 +9,9 @@ from typing import Any, Self
 from koel_tui.protocol.errors import KoelError
 from koel_tui.protocol.rope import GrowingText, Rope
 
+LENGTH = "length"
+"""The `finish_reason` of an answer that was cut at the limit of output tokens or of the window."""
+
 
 class RunPhase(StrEnum):
     """Where a thread stands, in Koel's words; a step is one AG-UI tells of, within a run."""
@@ -51,10 +54,11 @@ class Message:
 
     `role` is user, assistant, system, tool or activity; the `content` of an activity is JSON text.
     `timestamp` is UTC, and None until the message is complete. `tool_call_id` is the call that a
-    tool message answers. `interrupted` says that the run ended before the message did.
-    `attachments` are AG-UI's parts of content that are no text, `usage` is what
-    `koel_tui.session.keep_usage` keeps, both JSON objects. `reasoning_ids` name what `reasoning`
-    was streamed as, `extra` keeps the JSON keys this version does not know.
+    tool message answers. `interrupted` says that the run ended before the message did,
+    `finish_reason` why the model stopped writing (end, length, stopped, tool_calls, or what a
+    server said), where that is known. `attachments` are AG-UI's parts of content that are no
+    text, `usage` is what `koel_tui.session.keep_usage` keeps, both JSON objects. `reasoning_ids`
+    name what `reasoning` was streamed as, `extra` keeps the JSON keys this version does not know.
     """
 
     id: str
@@ -70,11 +74,25 @@ class Message:
     usage: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     reasoning_ids: tuple[str, ...] = ()
+    finish_reason: str | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether the message says nothing at all."""
         return not (self.content or self.reasoning or self.tool_calls or self.attachments)
+
+    @property
+    def is_thinking_only(self) -> bool:
+        """Whether this is an answer in which the model thought and then said nothing."""
+        said = self.content.strip() or self.tool_calls or self.attachments
+        return self.role == "assistant" and bool(self.reasoning) and not said
+
+    @property
+    def is_continuable(self) -> bool:
+        """Whether this is an incomplete answer, which an agent may continue at a thread's end."""
+        if self.role != "assistant":
+            return False
+        return self.interrupted or self.finish_reason == LENGTH or self.is_thinking_only
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,13 +153,15 @@ class ChatSession:
         return self._start(fork_off(self._state, asked[-1] + 1), tools)
 
     def continue_answer(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
-        """Let the agent go on with the interrupted answer at the end of the thread.
+        """Let the agent continue the incomplete answer at the end of the thread.
+
+        An answer is incomplete when it was interrupted, was cut at a limit, or is thinking only.
 
         Raises `RunInProgressError`, and `NothingToContinueError` when there is none.
         """
         self._check_idle()
         last = self._state.messages[-1] if self._state.messages else None
-        if last is None or last.role != "assistant" or not last.interrupted:
+        if last is None or not last.is_continuable:
             raise NothingToContinueError(self._thread_id)
         return self._start(self._state, tools)
 

@@ -16,11 +16,11 @@ class RunInProgressError(SessionError):
 
 
 class NothingToContinueError(SessionError):
-    """An answer was to be continued where no interrupted one is at the end."""
+    """An answer was to be continued where no incomplete one is at the end."""
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(
-            f"Thread {thread_id!r} does not end with an interrupted answer. Regenerate the "
+            f"Thread {thread_id!r} does not end with an incomplete answer. Regenerate the "
             "answer, or ask for more in a message."
         )
         self.thread_id = thread_id

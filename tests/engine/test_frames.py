@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.engine import ChatMessage, ModelSpec, Sampling, SessionMetrics, ToolCallDelta
+from koel_tui.engine import ChatMessage, ModelSpec, SessionMetrics, ToolCallDelta
 from koel_tui.engine.frames import (
     HEADER,
     Command,
@@ -20,7 +20,8 @@ from koel_tui.engine.frames import (
     command_codec,
     event_codec,
 )
-from koel_tui.engine.values import SessionOptions
+from koel_tui.protocol import TurnSettings
+from tests.protocol.setting_strategies import turn_settings
 
 EVENTS = event_codec()
 
@@ -29,7 +30,7 @@ EVENTS = event_codec()
     "command",
     [
         Load(ModelSpec(Path("/models/a b.gguf"), context_tokens=512), None, 2),
-        OpenSession(3, 1, SessionOptions("x", "be brief", Sampling(seed=7), 20)),
+        OpenSession(3, 1, "x", Path("/models/lora.gguf"), Path("/cache/x.kv")),
         StartTurn(
             4, 1, (ChatMessage("assistant", "", tool_calls=(ToolCallDelta("i", "n", "{}"),)),)
         ),
@@ -46,6 +47,16 @@ def test_commands_round_trip(command: Command) -> None:
 def test_any_text_round_trips(text: str, turn: int) -> None:
     event: Event = Text(turn, text)
     assert EVENTS.decode(EVENTS.encode(event)[HEADER.size :]) == event
+
+
+@given(turn_settings())
+def test_any_settings_of_a_turn_round_trip(settings: TurnSettings) -> None:
+    codec = command_codec()
+    start = StartTurn(1, 2, (ChatMessage("user", "hello"),), settings)
+    read = codec.decode(codec.encode(start)[HEADER.size :])
+    assert read == start
+    assert isinstance(read, StartTurn)
+    assert type(read.settings.thinking) is type(settings.thinking)  # 1 is not True
 
 
 def test_events_keep_their_figures() -> None:

@@ -46,7 +46,6 @@ from koel_tui.engine.frames import (
     event_codec,
 )
 from koel_tui.engine.restarts import RESTARTS, WITHIN_S
-from koel_tui.engine.values import SessionOptions
 from tests.engine.processes import runners, until
 from tests.engine.tiny_models import write_recurrent_model
 
@@ -234,7 +233,7 @@ async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_i
     )
     runner.send(Load(spec, max_sessions=2, parallel=1))
     runner.wait_for(Loaded)
-    runner.send(OpenSession(1, 1, SessionOptions()))
+    runner.send(OpenSession(1, 1))
     runner.wait_for(Done)
     before = runner.process.memory_info().rss
     runner.send(StartTurn(2, 1, (STORY,)))

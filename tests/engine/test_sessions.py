@@ -18,11 +18,11 @@ from koel_tui.engine import (
     Sampling,
     SessionClosedError,
     SessionLimitError,
+    TurnSettings,
     UnsupportedError,
 )
 from koel_tui.engine.engine import Engine
-from koel_tui.engine.frames import CloseSession, OpenSession, SaveKv
-from koel_tui.engine.values import SessionOptions
+from koel_tui.engine.frames import CloseSession, OpenSession, SaveKv, StartTurn
 from tests.engine.scripted import QUESTION, ScriptedLink, ask, collect, scripted_engine, until
 
 
@@ -67,7 +67,7 @@ async def test_engine_case_01_the_settings_of_later_callers_are_ignored(pair: Pa
         engine.create_session("first", system="Be kind."), engine.create_session(vision=True)
     )
     assert first is second
-    assert (first.name, first.options.system) == ("first", "Be kind.")
+    assert (first.name, first.options.settings.system) == ("first", "Be kind.")
 
 
 async def test_engine_case_01_a_cancelled_caller_leaves_the_creation_to_the_others(
@@ -243,7 +243,7 @@ async def test_engine_passes_the_settings_on(pair: Pair, tmp_path: Path) -> None
     adapter, snapshot = tmp_path / "lora.gguf", tmp_path / "thread.kv"
     adapter.touch()
     tool = {"type": "function", "function": {"name": "now"}}
-    await engine.open_session(
+    session = await engine.open_session(
         "name",
         system="Be brief.",
         sampling=Sampling(temperature=0),
@@ -255,16 +255,83 @@ async def test_engine_passes_the_settings_on(pair: Pair, tmp_path: Path) -> None
     )
     (opened,) = link.sent(OpenSession)
     assert isinstance(opened, OpenSession)
-    assert opened.options == SessionOptions(
-        name="name",
+    assert (opened.name, opened.lora, opened.kv) == ("name", adapter, snapshot)
+    assert session.options.settings == TurnSettings(
         system="Be brief.",
         sampling=Sampling(temperature=0),
         max_output_tokens=7,
-        lora=adapter,
-        kv=snapshot,
         thinking=True,
         tools=(tool,),
     )
+
+
+async def test_engine_a_keyword_replaces_that_field_of_the_settings(pair: Pair) -> None:
+    engine, _ = pair
+    settings = TurnSettings(system="Be brief.", max_output_tokens=7, stop=("x",))
+    session = await engine.open_session("a", settings, max_output_tokens=9, stop=[], system=None)
+    assert session.options.settings == TurnSettings(
+        system="Be brief.", max_output_tokens=9, stop=()
+    )
+
+
+async def test_engine_the_settings_of_a_turn_are_its_own_and_the_sessions(pair: Pair) -> None:
+    engine, link = pair
+    session = await engine.open_session(system="Be brief.", max_output_tokens=7)
+    own = TurnSettings(max_output_tokens=9, schema={"type": "string"})
+    for turn in (
+        session.stream(QUESTION, own, schema={"type": "object"}),
+        session.stream(settings=own),
+        session.stream(),
+    ):
+        reading = asyncio.create_task(collect(turn))
+        await until(lambda: link.turns)
+        link.end(session.number)
+        await reading
+    sent = [each.settings for each in link.commands if isinstance(each, StartTurn)]
+    assert sent == [
+        TurnSettings(system="Be brief.", max_output_tokens=9, schema={"type": "object"}),
+        TurnSettings(system="Be brief.", max_output_tokens=9, schema={"type": "string"}),
+        TurnSettings(system="Be brief.", max_output_tokens=7),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "problem"),
+    [
+        ({"name": 5}, "name must be a string"),
+        ({"settings": {"system": "x"}}, "settings must be a TurnSettings"),
+        ({"system": 5}, "system must be a string"),
+        ({"max_output_tokens": 0}, "max_output_tokens must be a whole number from 1 to"),
+        ({"chat_template": "made-up"}, "chat_template must be one of"),
+        ({"stop": [""]}, "stop must not contain an empty string"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_engine_an_invalid_setting_is_refused_before_anything_is_sent(
+    keywords: dict[str, Any], problem: str
+) -> None:
+    engine, link = await scripted_engine(max_sessions=1)
+    with pytest.raises(ValueError, match=problem):
+        await engine.open_session(**keywords)
+    assert not link.opened_sessions
+    session = await engine.open_session()
+    bad: Any = {"system": "x"}
+    with pytest.raises(ValueError, match="settings must be a TurnSettings"):
+        session.stream(QUESTION, bad)
+    with pytest.raises(ValueError, match="schema must be"):
+        session.stream(QUESTION, schema=bad["system"])
+    assert not session.generating and not link.started
+
+
+@pytest.mark.parametrize("choice", ["required", "a_tool"])
+async def test_engine_a_tool_choice_it_cannot_do_is_refused(choice: str) -> None:
+    engine, link = await scripted_engine(max_sessions=1)
+    with pytest.raises(UnsupportedError, match=f"tool_choice is '{choice}'"):
+        await engine.open_session(tool_choice=choice)
+    session = await engine.open_session(tool_choice="none")
+    with pytest.raises(UnsupportedError, match="Use auto or none"):
+        session.stream(QUESTION, TurnSettings(tool_choice=choice))
+    assert not link.started
 
 
 async def test_engine_saves_a_session_it_knows(pair: Pair, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ async def test_engine_passes_the_schema_on() -> None:
     link.end(session.number)
     await answer
     (start,) = link.sent(StartTurn)
-    assert isinstance(start, StartTurn) and start.schema == {"type": "object"}
+    assert isinstance(start, StartTurn) and start.settings.schema == {"type": "object"}
 
 
 async def test_engine_case_20_a_crash_between_turns_is_not_noticed_by_an_idle_session() -> None:

@@ -52,6 +52,7 @@ messages = st.builds(
     usage=st.none() | objects,
     extra=extras,
     reasoning_ids=st.lists(texts, max_size=2).map(tuple),
+    finish_reason=st.none() | texts,
 )
 _branches = st.lists(messages, min_size=1, max_size=2).map(tuple)
 forks = st.builds(

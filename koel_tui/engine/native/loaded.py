@@ -1,7 +1,8 @@
 """A loaded model: weights, context, template, adapters, and whose tokens are where."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 
@@ -22,8 +23,8 @@ from koel_tui.engine.values import (
     ChatMessage,
     MemoryReport,
     ModelCard,
-    SessionOptions,
 )
+from koel_tui.protocol.turn_settings import TurnSettings
 
 _COMPUTE_BYTES = 128 * 1024 * 1024
 """What a context takes beside its KV cache, about: the buffers of one batch."""
@@ -73,17 +74,19 @@ class LoadedModel:
             load_s=self.model.load_s,
         )
 
-    def template(self, options: SessionOptions) -> ChatTemplate:
-        """Return the chat template of a session. Raises `ChatTemplateError`."""
-        return self._templates.find(options.chat_template)
+    def template(self, settings: TurnSettings) -> ChatTemplate:
+        """Return the chat template of a turn. Raises `ChatTemplateError`."""
+        return self._templates.find(settings.chat_template)
 
-    def prompt(self, messages: tuple[ChatMessage, ...], options: SessionOptions) -> list[int]:
+    def prompt(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> list[int]:
         """Return the tokens of a conversation, up to where the answer is to be written."""
         begun = ""
         if messages and messages[-1].begins_answer:
             messages, begun = messages[:-1], messages[-1].content
-        template = self.template(options)
-        text = template.render(messages, tools=options.tools, thinking=options.thinking)
+        template = self.template(settings)
+        text = template.render(
+            messages, tools=offered(settings), thinking=settings.thinking not in (None, False)
+        )
         if begun:
             open_thinking = template.dialect.left_open(text)
             text += (open_thinking.end + "\n\n" if open_thinking else "") + begun
@@ -95,19 +98,19 @@ class LoadedModel:
         pieces = (self.model.piece(token, special=True) for token in prompt[-16:])
         return b"".join(pieces).decode("utf-8", "replace")
 
-    def fitted(self, messages: tuple[ChatMessage, ...], options: SessionOptions) -> Fitted:
-        """Return what of a conversation fits the window, the session's system prompt in front.
+    def fitted(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> Fitted:
+        """Return what of a conversation fits the window, the turn's system prompt in front.
 
         Raises `ContextOverflowError` when not even the newest turn does.
         """
-        if options.system and not (messages and messages[0].role == "system"):
-            messages = (ChatMessage("system", options.system), *messages)
+        if settings.system and not (messages and messages[0].role == "system"):
+            messages = (ChatMessage("system", settings.system), *messages)
         window = self.context.window
         # Half the window is the most that is kept free: a larger limit on answers is a wish.
-        reserve = min(options.max_output_tokens or window // 4, window // 2)
+        reserve = min(settings.max_output_tokens or window // 4, window // 2)
         return fit(
             messages,
-            lambda shorter: self.prompt(shorter, options),
+            lambda shorter: self.prompt(shorter, settings),
             window=window,
             reserve=reserve,
         )
@@ -139,6 +142,11 @@ class LoadedModel:
         self._templates.close()
         self.context.close()
         self.model.close()
+
+
+def offered(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:
+    """Return the tools that a turn offers to the model."""
+    return () if settings.tool_choice == "none" else settings.tools or ()
 
 
 def check_memory(slots: int, window: int, token_bytes: int, free: int) -> None:

@@ -48,8 +48,8 @@ class Model:
         self.window = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
         self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
         self.chat_template = self.metadata("tokenizer.chat_template")
-        self.bos = self._special(llama_cpp.llama_vocab_bos)
-        self.eos = self._special(llama_cpp.llama_vocab_eos)
+        self.bos = self._text(llama_cpp.llama_vocab_bos(self._vocab))
+        self.eos = self._text(llama_cpp.llama_vocab_eos(self._vocab))
 
     @property
     def handle(self) -> Any:
@@ -67,6 +67,11 @@ class Model:
         kv_heads = llama_cpp.llama_model_n_head_kv(model)
         layers = llama_cpp.llama_model_n_layer(model)
         return int(layers * kv_heads * (key + value) * type_size)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Return how many tokens the vocabulary has."""
+        return int(llama_cpp.llama_vocab_n_tokens(self._vocab))
 
     @property
     def weights_bytes(self) -> int:
@@ -121,9 +126,8 @@ class Model:
             llama_cpp.llama_model_free(self._model)
             self._model = None
 
-    def _special(self, ask: Callable[[int], int]) -> str:
-        token = ask(self._vocab)
-        if token < 0:
+    def _text(self, token: int) -> str:
+        if token < 0:  # the vocabulary has no such token
             return ""
         text = llama_cpp.llama_vocab_get_text(self._vocab, token)
         return text.decode("utf-8", "replace") if text else ""

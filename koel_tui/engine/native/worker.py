@@ -3,7 +3,7 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from koel_tui.engine.errors import EngineError
@@ -33,7 +33,7 @@ from koel_tui.engine.frames import (
 from koel_tui.engine.native.context import Chunk, DecodeAborted
 from koel_tui.engine.native.generation import Assignment, Generation
 from koel_tui.engine.native.grammar import schema_grammar
-from koel_tui.engine.native.loaded import LoadedModel
+from koel_tui.engine.native.loaded import LoadedModel, offered
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.output import OutputSplitter, Piece
 from koel_tui.engine.native.room import free_memory
@@ -41,11 +41,11 @@ from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.values import (
     FinishReason,
-    SessionOptions,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
 )
+from koel_tui.protocol.turn_settings import Sampling
 
 _PROGRESS_STEP = 0.02
 _READ_BESIDE_WRITING = 64
@@ -63,7 +63,7 @@ class Worker:
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._log = NativeLog(logging.getLogger("koel_tui.llama"))
         self._model: LoadedModel | None = None
-        self._options: dict[int, SessionOptions] = {}
+        self._sessions: dict[int, OpenSession] = {}
         self._snapshot_misses: set[int] = set()  # sessions whose snapshot was of no use
         self._running: dict[int, Generation] = {}  # by turn, the one that waits longest first
         self._shutting_down = False
@@ -160,20 +160,20 @@ class Worker:
         self._emit(Counted(call, len(tokens)))
 
     def _open_session(self, command: OpenSession) -> None:
-        loaded, options = self._loaded(), command.options
-        if options.lora is not None:
-            loaded.adapters.load(options.lora)
-        if options.kv is not None:
-            parked = read_snapshot(options.kv, loaded.fingerprint(options.lora))
+        loaded = self._loaded()
+        if command.lora is not None:
+            loaded.adapters.load(command.lora)
+        if command.kv is not None:
+            parked = read_snapshot(command.kv, loaded.fingerprint(command.lora))
             if parked is None:
                 self._snapshot_misses.add(command.session)
             else:
                 loaded.cache.adopt(command.session, parked)
-        self._options[command.session] = options
+        self._sessions[command.session] = command
         self._emit(Done(command.call))
 
     def _close_session(self, session: int) -> None:
-        self._options.pop(session, None)
+        self._sessions.pop(session, None)
         self._snapshot_misses.discard(session)
         if self._model is not None:
             self._model.cache.release(session)
@@ -184,40 +184,43 @@ class Worker:
         parked = loaded.cache.copy(command.session)
         if parked is None:
             raise EngineError("The session holds nothing yet. Save it after its first answer.")
-        fingerprint = loaded.fingerprint(self._options[command.session].lora)
+        fingerprint = loaded.fingerprint(self._sessions[command.session].lora)
         write_snapshot(command.path, fingerprint, parked, command.budget_bytes)
         self._emit(Done(command.call))
 
     def _start_turn(self, start: StartTurn) -> None:
         begin = time.perf_counter()
-        loaded, options = self._loaded(), self._options[start.session]
-        grammar = None if start.schema is None else schema_grammar(start.schema)
-        fitted = loaded.fitted(start.messages, options)
+        loaded, session = self._loaded(), self._sessions[start.session]
+        settings = start.settings
+        grammar = None if settings.schema is None else schema_grammar(settings.schema)
+        fitted = loaded.fitted(start.messages, settings)
         prompt = list(fitted.prompt)
         busy = {generation.assignment.session for generation in self._running.values()}
         try:
-            slot = loaded.cache.prepare(start.session, options.lora, prompt, busy)
+            slot = loaded.cache.prepare(start.session, session.lora, prompt, busy)
         except LookupError:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
-        dialect = loaded.template(options).dialect
+        dialect = loaded.template(settings).dialect
         splitter = OutputSplitter(
             dialect,
-            thinking=options.thinking,
+            thinking=settings.thinking not in (None, False),
             inside=dialect.left_open(loaded.tail(prompt)),
-            tools=[_tool_name(tool) for tool in options.tools],
-            call_prefix=f"{options.name}:{len(start.messages)}",
+            tools=[_tool_name(tool) for tool in offered(settings)],
+            call_prefix=f"{session.name}:{len(start.messages)}",
         )
         room = loaded.context.window - len(prompt)
         assignment = Assignment(
             turn=start.turn,
             session=start.session,
-            lora=options.lora,
-            output_limit=min(room, options.max_output_tokens or room),
+            lora=session.lora,
+            output_limit=min(room, settings.max_output_tokens or room),
             trimmed_turns=fitted.left_out,
             snapshot_misses=int(start.session in self._snapshot_misses),
         )
         self._snapshot_misses.discard(start.session)
-        sampler = Sampler(options.sampling, loaded.model, grammar)
+        sampling = settings.sampling or Sampling()
+        sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
+        sampler.accept_prompt(prompt)
         spelled = loaded.spelled(splitter.tags)
         self._running[start.turn] = Generation(
             assignment, slot, prompt, sampler, splitter, spelled, begin
@@ -326,6 +329,6 @@ class Worker:
         return self._model
 
 
-def _tool_name(tool: dict[str, object]) -> str:
+def _tool_name(tool: Mapping[str, object]) -> str:
     function = tool.get("function", tool)
     return str(function.get("name", "")) if isinstance(function, dict) else ""

@@ -1,0 +1,96 @@
+"""Options in front of the command: read by the program and handed to the command."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+
+def split(context: click.Context, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the options at the beginning of `words`, and the words after them.
+
+    The value of an option is never a command. Raises `click.BadOptionUsage` where the last option
+    lacks its value.
+    """
+    takes_value = {
+        name: not (each.is_flag or each.count)
+        for each in context.command.get_params(context)
+        if isinstance(each, click.Option)
+        for name in (*each.opts, *each.secondary_opts)
+    }
+    end = 0
+    while end < len(words):
+        name, equals, _ = words[end].partition("=")
+        if name not in takes_value:
+            break
+        end += 2 if takes_value[name] and not equals else 1
+        if end > len(words) and not context.resilient_parsing:
+            raise click.BadOptionUsage(name, f"Option {name!r} requires an argument.", context)
+    return list(words[:end]), list(words[end:])
+
+
+def hand_over(context: click.Context, words: Sequence[str]) -> None:
+    """Make the options that were given to the program the defaults of the command in `words`.
+
+    An option after the command wins over them. Raises `click.UsageError` for one that the command
+    does not have.
+    """
+    command, path = _named(context, words)
+    # By name of the option: an argument may have the same name inside.
+    known = {each.opts[0]: each for each in command.params if isinstance(each, click.Option)}
+    given: dict[str, Any] = {}
+    for option in context.command.params:
+        name = option.name or ""
+        if name not in context.params:
+            continue  # --debug and --version have done their work
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        own = known.get(option.opts[0])
+        if own is None:
+            raise click.UsageError(
+                f"'{' '.join(['koel-chat', *path])}' has no option {option.opts[0]}.", context
+            )
+        given[own.name or ""] = context.params[name]
+    for name in reversed(path):
+        given = {name: given}
+    context.default_map = given
+
+
+def misplaced(context: click.Context, word: str) -> click.UsageError:
+    """Return the error of an option that the program does not have."""
+    name = word.partition("=")[0]
+    commands = [
+        f"'{' '.join(path)}'"
+        for path, command in _below(context, context.command)
+        if any(name in each.opts for each in command.params)
+    ]
+    if not commands:
+        return click.NoSuchOption(name, ctx=context)
+    return click.UsageError(
+        f"{name} is an option of {', '.join(commands)}. Put it after the command.", context
+    )
+
+
+def _named(context: click.Context, words: Sequence[str]) -> tuple[click.Command, list[str]]:
+    """Return the command that `words` begin with, and its words."""
+    command, path = context.command, list[str]()
+    for word in words:
+        below = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if below is None:
+            break
+        command, path = below, [*path, word]
+    return command, path
+
+
+def _below(
+    context: click.Context, group: click.Command, *path: str
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command of a group with its words."""
+    if not isinstance(group, click.Group):
+        return
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is not None:
+            yield (*path, name), command
+            yield from _below(context, command, *path, name)

@@ -1,0 +1,1 @@
+"""Directories that older versions wrote, and what must come back from them."""
