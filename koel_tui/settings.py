@@ -30,7 +30,6 @@ from koel_tui.origins import PREFIX, Origin, config_bytes, line_of, origin_of, v
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, Range
 from koel_tui.sampling_options import OPTIONS
 
-
 NUMBERS: Mapping[str, Range] = MappingProxyType({**RANGES, "max_output_tokens": OUTPUT_TOKENS})
 """The allowed ranges of the settings that a thread may have, too."""
 

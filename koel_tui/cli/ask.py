@@ -13,7 +13,7 @@ import click
 from koel_tui.cli.completing import saved
 from koel_tui.cli.ending import unless_signalled
 from koel_tui.cli.exits import Exit, UsageProblem, exit_named
-from koel_tui.cli.options import model_option, template_option, window_options
+from koel_tui.cli.options import Number, model_option, template_option, window_options
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ _MOST_PIPED = 10_000_000
 @click.argument("question", required=False)
 @model_option
 @click.option("--system", help="System prompt: who the model is to be.")
-@click.option("--temperature", type=click.FloatRange(0, 5), help="0 takes the likeliest words.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Same seed, same answer.")
-@click.option("--max-output-tokens", type=click.IntRange(1), help="Longest answer in tokens.")
+@click.option("--temperature", type=Number("temperature"), help="0 takes the likeliest words.")
+@click.option("--seed", type=Number("seed"), help="Same seed, same answer.")
+@click.option(
+    "--max-output-tokens", type=Number("max_output_tokens"), help="Longest answer in tokens."
+)
 @click.option(
     "--thread",
     shell_complete=saved,

@@ -11,6 +11,27 @@ from koel_tui.chat_templates import BUILT_IN
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Number(click.ParamType[float]):
+    """A number that a turn may have, in the range of the setting with this name."""
+
+    name = "number"
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; the command ends with a usage error that names the range."""
+        from koel_tui.sampling_options import read_number
+        from koel_tui.settings import NUMBERS
+
+        try:
+            return read_number(str(value), NUMBERS[self._setting])
+        except ValueError as error:
+            self.fail(f"{value!r} is not {error}.", param, ctx)
+
+
 def model_option(command: F) -> F:
     """Add --model."""
     return click.option(
