@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Set
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,27 +78,27 @@ def _prompt(question: str | None) -> str:
 async def _ask(
     prompt: str, thread: str | None, as_json: bool, settings: Any, given: Set[str]
 ) -> int:
-    from koel_tui.agents import MODEL
-    from koel_tui.cli.assemble import local_agent, open_storage
+    from koel_tui.cli.assemble import model_router, open_storage, turn_settings
     from koel_tui.cli.threads.named import named_thread
     from koel_tui.session import KoelClient, ThreadSettings
     from koel_tui.storage import MemoryStorage
 
     storage = MemoryStorage() if thread is None else open_storage()
-    initial, wanted = None, {}
+    initial, wanted = None, ThreadSettings()
     if thread is not None:
         thread = await named_thread(storage, thread)
         initial = await storage.load(thread)
         wanted = _unless_given(ThreadSettings.of_meta(await storage.meta(thread)), given)
-        if MODEL in wanted:
-            settings = settings.model_copy(update={"model": Path(wanted[MODEL])})
+        if wanted.model is not None:
+            settings = settings.model_copy(update={"model": Path(wanted.model)})
     # One context is all it needs: each takes its memory when the model is loaded.
-    agent = local_agent(settings.model_copy(update={"max_sessions": 1, "parallel": 1}))
+    agent = model_router(settings.model_copy(update={"max_sessions": 1, "parallel": 1}), None)
     client = KoelClient(agent, storage=storage)
     try:
         # Loading first lets the error of a bad model come as what it is.
         info = await agent.load()
-        session = client.new_session(thread, initial=initial, forward=wanted)
+        own = wanted.turn_settings(turn_settings(settings))
+        session = client.new_session(thread, initial, own, agent.agent(lora=wanted.lora))
         printing = asyncio.create_task(_print_text(session, silent=as_json))
         sending = asyncio.create_task(session.send(prompt))
         # Printing ends before only when nobody reads any more; then nobody waits for the rest.
@@ -117,11 +117,11 @@ async def _ask(
     return _result(state)
 
 
-def _unless_given(wanted: "ThreadSettings", given: Set[str]) -> dict[str, Any]:
-    """Return what a thread wants to be answered with, without what was asked for by name."""
+def _unless_given(wanted: "ThreadSettings", given: Set[str]) -> "ThreadSettings":
+    """Return the settings of a thread without those that were given on the command line."""
     sampling = {name: wanted.sampling[name] for name in wanted.sampling if name not in given}
-    forward = replace(wanted, sampling=sampling).forward
-    return {name: value for name, value in forward.items() if name not in given}
+    others: dict[str, Any] = {each.name: None for each in fields(wanted) if each.name in given}
+    return replace(wanted, sampling=sampling, **others)
 
 
 async def _print_text(session: "ChatSession", *, silent: bool) -> None:

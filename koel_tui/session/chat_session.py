@@ -8,13 +8,14 @@ from typing import Any
 
 from ag_ui.core import CustomEvent, RunAgentInput, RunErrorEvent, Tool
 
-from koel_tui.agents import METRICS
+from koel_tui.agents import METRICS, Agent
 from koel_tui.protocol import (
     ChatState,
     Event,
     KoelError,
     Message,
     RunPhase,
+    TurnSettings,
     calls_to_answer,
     echo_shown,
     end_run,
@@ -33,9 +34,10 @@ from koel_tui.session.errors import (
     ReadOnlyThreadError,
     RunInProgressError,
     SessionDisposedError,
-    UnknownMessageError,
 )
+from koel_tui.session.interceptors import pipeline
 from koel_tui.session.means import Means
+from koel_tui.session.places import last_question, place_of
 from koel_tui.session.rounds import is_last, result_event, rounds
 from koel_tui.session.run import Run, let_go, release
 from koel_tui.session.run_input import new_id, run_input
@@ -61,7 +63,8 @@ class ChatSession:
         initial: ChatState,
         means: Means,
         *,
-        forward: Mapping[str, Any] | None = None,
+        settings: TurnSettings | None = None,
+        agent: Agent | None = None,
         after: asyncio.Future[None] | None = None,
         unsaved: bool = False,
     ) -> None:
@@ -69,8 +72,11 @@ class ChatSession:
 
         `unsaved` says that `initial` is stored nowhere.
         """
-        self.forward: Mapping[str, Any] = dict(forward or {})
-        """Sent as `forwardedProps` with each run, system prompt and sampling for instance."""
+        self.settings = settings
+        """The settings of the next runs; None leaves all of them to the agent."""
+        self.agent: Agent = agent or means.agent
+        """Answers the next runs."""
+        self._asked: list[Agent] = []  # all that may keep something of the thread
         self._thread_id = thread_id
         self._state = settle(initial)
         self._means = means
@@ -146,11 +152,10 @@ class ChatSession:
         Nothing happens when the user has said nothing. Raises `RunInProgressError`.
         """
         self._check_idle()
-        messages = self._state.messages
-        asked = [index for index, message in enumerate(messages) if message.role == "user"]
-        if not asked:
+        asked = last_question(self._state)
+        if asked is None:
             return _nothing()
-        return self._start(fork_off(self._state, asked[-1] + 1), tools)
+        return self._start(fork_off(self._state, asked + 1), tools)
 
     def continue_answer(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Let the agent continue the incomplete answer at the end of the thread.
@@ -198,7 +203,7 @@ class ChatSession:
         self._check()
         begun = truncate(self._state, self._place(message_id) + 1)
         branch = self._means.open_session(
-            settle(replace(begun, error=None, forks=())), self.forward
+            settle(replace(begun, error=None, forks=())), self.settings, self.agent
         )
         try:
             await branch.persist()
@@ -274,10 +279,16 @@ class ChatSession:
         run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
         self._run, self._handlers = run, handlers
         offered, earlier = declared(tools), tuple(self._tasks)
+        settings, ask = self.settings, pipeline(self.agent, self._means.interceptors)
+        if self.agent not in self._asked:
+            self._asked.append(self.agent)
         self._keep(
             run.start(
                 lambda: rounds(
-                    self._means.ask, lambda: self._input(offered), lambda: self._state, handlers
+                    lambda asked: ask(asked, settings),
+                    lambda: self._input(offered),
+                    lambda: self._state,
+                    handlers,
                 ),
                 earlier,
             )
@@ -342,7 +353,8 @@ class ChatSession:
         await asyncio.wait([last_save])
         await let_go(self._tasks)
         await self._autosave.release()
-        await release(self._means.agent, self._thread_id)
+        for agent in self._asked or [self.agent]:
+            await release(agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
         return run_input(
@@ -350,7 +362,6 @@ class ChatSession:
             to_ag_ui(self._state.messages, echo_shown(self._state)),
             state=self._state.state,
             tools=tools,
-            forward=self.forward,
         )
 
     def _set(self, state: ChatState) -> None:
@@ -364,10 +375,7 @@ class ChatSession:
         return whole_milliseconds(self._means.clock())
 
     def _place(self, message_id: str) -> int:
-        for index, message in enumerate(self._state.messages):
-            if message.id == message_id:
-                return index
-        raise UnknownMessageError(self._thread_id, message_id)
+        return place_of(message_id, self._state, self._thread_id)
 
     def _keep(self, task: asyncio.Future[None]) -> None:
         self._tasks.add(task)

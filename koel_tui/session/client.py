@@ -1,16 +1,16 @@
 """The client: it makes the sessions of an agent, and ends them."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from functools import partial
 
 from koel_tui.agents import Agent
 from koel_tui.clock import utc_now
-from koel_tui.protocol import ChatState
+from koel_tui.protocol import ChatState, TurnSettings
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
-from koel_tui.session.interceptors import Interceptor, pipeline
+from koel_tui.session.interceptors import Interceptor
 from koel_tui.session.means import Means, Reducer
 from koel_tui.session.observers import Observer, Observers
 from koel_tui.session.run_input import new_id
@@ -39,11 +39,11 @@ class KoelClient:
     ) -> None:
         self._means = Means(
             agent=agent,
-            ask=pipeline(agent, interceptors),
+            interceptors=tuple(interceptors),
             storage=storage,
             clock=clock,
             save_interval=save_interval,
-            open_session=lambda initial, forward: self.new_session(None, initial, forward),
+            open_session=partial(self.new_session, None),
             reducers=tuple(reducers),
             observers=Observers(observers),
         )
@@ -69,13 +69,15 @@ class KoelClient:
         self,
         thread_id: str | None = None,
         initial: ChatState | None = None,
-        forward: Mapping[str, Any] | None = None,
+        settings: TurnSettings | None = None,
+        agent: Agent | None = None,
     ) -> ChatSession:
         """Return a new session of a thread; it never loads.
 
-        `thread_id` is a new UUID unless given, `initial` what was loaded of the thread, `forward`
-        what is sent as `forwardedProps` with each run. With the state of one of the `unsaved`
-        sessions the new one has it to save from then on. Raises `ThreadInUseError` when the thread
+        `thread_id` is a new UUID unless given, `initial` what was loaded of the thread. `settings`
+        and `agent` are those of its runs; None leaves the settings to the agent, and takes the
+        client's agent. With the state of one of the `unsaved` sessions the new one has it to save
+        from then on. Raises `ThreadInUseError` when the thread
         has a live session, `SessionDisposedError` after `dispose`.
         """
         if self._disposed is not None:
@@ -95,7 +97,8 @@ class KoelClient:
             thread_id,
             initial or ChatState(),
             self._means,
-            forward=forward,
+            settings=settings,
+            agent=agent,
             after=after,
             unsaved=unsaved,
         )

@@ -1,6 +1,6 @@
 """The rounds of one answer: a run, the calls it made and their results, a run with these."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
 from ag_ui.core import (
     RunAgentInput,
@@ -13,7 +13,6 @@ from ag_ui.core import (
 
 from koel_tui.protocol import AgentError, ChatState, Event, ToolCall, calls_to_answer, error_event
 from koel_tui.protocol.streams import closing
-from koel_tui.session.interceptors import Next
 from koel_tui.session.run_input import new_id
 from koel_tui.session.tools import ToolHandler, result_of
 
@@ -25,7 +24,7 @@ TOOLS_STEP = "tools"
 
 
 async def rounds(
-    ask: Next,
+    ask: Callable[[RunAgentInput], AsyncIterator[Event]],
     make_input: Callable[[], RunAgentInput],
     state: Callable[[], ChatState],
     handlers: Mapping[str, ToolHandler],

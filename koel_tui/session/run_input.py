@@ -18,9 +18,8 @@ def run_input(
     *,
     state: Mapping[str, Any],
     tools: Sequence[Tool] = (),
-    forward: Mapping[str, Any],
 ) -> RunAgentInput:
-    """Return the input of a new run; `forward` becomes its `forwardedProps`."""
+    """Return the input of a new run; its `forwardedProps` are empty."""
     return RunAgentInput(
         thread_id=thread_id,
         run_id=new_id(),
@@ -28,5 +27,5 @@ def run_input(
         state=dict(state),
         tools=list(tools),
         context=[],
-        forwarded_props=dict(forward),
+        forwarded_props={},
     )

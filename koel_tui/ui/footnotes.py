@@ -72,7 +72,7 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
         rows = [Row("error", f"✗ {state.error.message}"), _RETRY, hint]
         agent_code = getattr(state.error, "agent_code", None)
         if agent_code in _OTHER_MODEL_HELPS:
-            rows.insert(2, _OWN_MODEL if "model" in conversation.about.forward else _OTHER_MODEL)
+            rows.insert(2, _OWN_MODEL if conversation.about.wants_model else _OTHER_MODEL)
         if agent_code == "ChatTemplateError":
             rows.insert(1, _BUILT_IN_TEMPLATE)
         return rows

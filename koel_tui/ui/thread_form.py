@@ -28,7 +28,7 @@ from koel_tui.session.settings import ThreadSettings
 from koel_tui.ui import stop_strings
 
 if TYPE_CHECKING:
-    from koel_tui.agents import TurnSettings
+    from koel_tui.protocol import TurnSettings
 
 _THINKING = f"off, on, or {THINKING_TOKENS}, the most tokens to think"
 
@@ -168,14 +168,14 @@ def settings_of(texts: Mapping[str, str], system: str) -> ThreadSettings:
     values = {field.key: _value(field, texts.get(field.key, "")) for field in FIELDS}
     given: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
     sampling = {key: given[key] for key in (*OPTIONS, LOGIT_BIAS) if key in given}
-    others = {field.key: given.get(field.key) for field in OTHER_FIELDS if field.key in given}
+    others = {field.key: given.get(field.key) for field in OTHER_FIELDS}
     return ThreadSettings(system.strip() or None, sampling, **others)
 
 
 def texts_of(title: str, settings: ThreadSettings) -> dict[str, str]:
     """Return the texts of the form for what is set."""
     values: dict[str, Any] = {**settings.sampling, "title": title}
-    values |= {field.key: getattr(settings, field.key, None) for field in OTHER_FIELDS}
+    values |= {field.key: getattr(settings, field.key) for field in OTHER_FIELDS}
     return {field.key: text_of(values.get(field.key)) for field in FIELDS}
 
 
@@ -185,7 +185,7 @@ def texts_of_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
     return {
         **{name: text_of(value) or "none" for name, value in sampling.items()},
         "seed": text_of(sampling["seed"]) or "random",
-        "stop": text_of(getattr(defaults, "stop", None)) or "none",
+        "stop": text_of(defaults.stop) or "none",
         "thinking": text_of(defaults.thinking or False),
         "max_output_tokens": text_of(defaults.max_output_tokens) or "no limit",
         "chat_template": defaults.chat_template or OWN_TEMPLATE,

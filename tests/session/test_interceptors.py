@@ -23,7 +23,7 @@ from ag_ui.core import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.protocol import BusinessError, Event, TransportError, error_event
+from koel_tui.protocol import BusinessError, Event, TransportError, TurnSettings, error_event
 from koel_tui.session import Interceptor, KoelClient, LogRuns, Next, Redact, Retry
 from koel_tui.session.interceptors.masking import Masking, masked
 from koel_tui.storage import MemoryStorage
@@ -42,9 +42,11 @@ from tests.session.helpers import (
 
 
 def noting(name: str, notes: list[str]) -> Interceptor:
-    async def intercept(run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
+    async def intercept(
+        run: RunAgentInput, settings: TurnSettings | None, following: Next
+    ) -> AsyncIterator[Event]:
         notes.append(f"{name} in")
-        async for event in following(run):
+        async for event in following(run, settings):
             yield event
         notes.append(f"{name} out")
 
@@ -64,14 +66,16 @@ async def test_the_first_interceptor_is_the_outermost() -> None:
     run = RunAgentInput(
         thread_id="t", run_id="r", state={}, messages=[], tools=[], context=[], forwarded_props={}
     )
-    async for _ in pipeline(ScriptedAgent(endless), both)(run):
+    async for _ in pipeline(ScriptedAgent(endless), both)(run, None):
         pass
     assert notes == ["A in", "B in", "B out", "A out"]
 
 
 async def test_an_interceptor_that_raises_fails_the_run_and_keeps_what_came() -> None:
-    async def breaking(run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
-        async for event in following(run):
+    async def breaking(
+        run: RunAgentInput, settings: TurnSettings | None, following: Next
+    ) -> AsyncIterator[Event]:
+        async for event in following(run, settings):
             yield event
             if event.type == "TEXT_MESSAGE_CONTENT":
                 raise RuntimeError("interceptor")

@@ -23,14 +23,23 @@ from ag_ui.core import (
     ToolCallStartEvent,
 )
 
-from koel_tui.agents import ACTIVITY, METRICS, ModelInfo
+from koel_tui.agents import ACTIVITY, METRICS, BoundAgent, ModelInfo
+from koel_tui.protocol import TurnSettings
 
 
 class Turn:
     """One run of the agent, in the hands of the test."""
 
-    def __init__(self, asked: RunAgentInput) -> None:
+    def __init__(
+        self,
+        asked: RunAgentInput,
+        settings: TurnSettings | None = None,
+        model: str | None = None,
+        lora: str | None = None,
+    ) -> None:
         self.asked = asked
+        self.settings = settings or TurnSettings()
+        self.model, self.lora = model, lora
         self.closed = asyncio.Event()
         self._events: asyncio.Queue[BaseEvent | None] = asyncio.Queue()
         self._message_id = f"answer-{asked.run_id}"
@@ -125,8 +134,18 @@ class ScriptedAgent:
         if load_at_once:
             self._loaded.set()
 
-    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
-        turn = Turn(input)
+    def agent(self, model: str | None = None, lora: str | None = None) -> BoundAgent:
+        return BoundAgent(self, model, lora)
+
+    def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - as in Agent
+        settings: TurnSettings | None = None,
+        *,
+        model: str | None = None,
+        lora: str | None = None,
+    ) -> AsyncIterator[BaseEvent]:
+        turn = Turn(input, settings, model, lora)
         self.turns.append(turn)
         return turn.events()
 

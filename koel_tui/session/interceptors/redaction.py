@@ -11,7 +11,7 @@ from ag_ui.core import (
     ToolCallResultEvent,
 )
 
-from koel_tui.protocol import Event
+from koel_tui.protocol import Event, TurnSettings
 from koel_tui.protocol.streams import closing
 from koel_tui.session.interceptors.chain import Next
 from koel_tui.session.interceptors.masking import Masking, Pattern, masked
@@ -40,10 +40,12 @@ class Redact:
         if not self._patterns:
             raise ValueError("redaction needs at least one pattern that is not empty")
 
-    async def __call__(self, run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
+    async def __call__(
+        self, run: RunAgentInput, settings: TurnSettings | None, following: Next
+    ) -> AsyncIterator[Event]:
         """Return the events of `following` with their content redacted."""
         texts = _OpenTexts(self._patterns, self._longest)
-        events = following(run)
+        events = following(run, settings)
         async with closing(events):
             try:
                 async for event in events:

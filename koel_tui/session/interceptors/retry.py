@@ -12,7 +12,7 @@ from ag_ui.core import (
     RunStartedEvent,
 )
 
-from koel_tui.protocol import Event, KoelError, TransportError, classify
+from koel_tui.protocol import Event, KoelError, TransportError, TurnSettings, classify
 from koel_tui.protocol.events import run_error
 from koel_tui.protocol.streams import closing
 from koel_tui.session.interceptors.chain import Next
@@ -47,13 +47,15 @@ class Retry:
         self._sleep = sleep
         self._chance = chance
 
-    async def __call__(self, run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
+    async def __call__(
+        self, run: RunAgentInput, settings: TurnSettings | None, following: Next
+    ) -> AsyncIterator[Event]:
         """Return the events of the first attempt that gets through, or the last failure."""
         started = False
         for attempt in itertools.count():
             spoken = False
             try:
-                events = following(run)
+                events = following(run, settings)
                 async with closing(events):
                     async for event in events:
                         if isinstance(event, RunStartedEvent):
