@@ -38,6 +38,7 @@ from koel_tui.engine import (
     ThinkingDelta,
     ToolCallDelta,
 )
+from koel_tui.engine.callbacks import isolated
 from koel_tui.protocol import FINISH_REASON
 from koel_tui.protocol.turn_settings import TurnSettings
 from koel_tui.text import repair
@@ -193,7 +194,7 @@ class LocalAgent:
 
     def _tell(self, fraction: float) -> None:
         for listener in tuple(self._listeners):
-            listener(fraction)
+            isolated(listener, fraction)
 
     async def _card(self, engine: Engine) -> ModelCard:
         return engine.card or await engine.start()

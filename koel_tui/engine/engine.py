@@ -79,6 +79,7 @@ class Engine:
         self._sessions: dict[int, EngineSession] = {}  # those of open_session
         self._opening = 0
         self._introduced: set[int] = set()  # numbers of the sessions this native side knows
+        self._openings: dict[int, asyncio.Future[None]] = {}  # by session, until it is answered
         self._turns: dict[int, Turn] = {}
         self._closing: asyncio.Task[None] | None = None
 
@@ -273,9 +274,12 @@ class Engine:
 
     async def _introduce(self, session: EngineSession) -> None:
         await self._native.start()
+        while (opening := self._openings.get(session.number)) is not None:
+            await asyncio.wait([opening])  # should it fail, this caller tries for itself
         if session.closed or session.number in self._introduced:
             return
         self._introduced.add(session.number)  # known from the moment the command is sent
+        done = self._openings[session.number] = asyncio.get_running_loop().create_future()
         try:
             options = session.options
             await self._native.call(
@@ -289,6 +293,9 @@ class Engine:
         except BaseException:  # the caller has gone, the session stays known
             self._retract(session)
             raise
+        finally:
+            del self._openings[session.number]
+            done.set_result(None)
 
     def _retract(self, session: EngineSession) -> None:
         if session.number in self._introduced:

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.errors import EngineClosedError, EngineCrashedError, EngineError
 from koel_tui.engine.frames import (
     Command,
@@ -100,8 +101,8 @@ class NativeSide:
         number = self.number()
         answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._calls[number] = answer
-        self._link.send(make(number))
         try:
+            self._link.send(make(number))
             return await answer
         finally:
             del self._calls[number]
@@ -142,7 +143,7 @@ class NativeSide:
         match event:
             case LoadProgress(fraction=fraction):
                 if self._on_progress is not None:
-                    self._on_progress(fraction)
+                    isolated(self._on_progress, fraction)
             case Loaded(card=card):
                 self._card = card
                 if self._loading is not None and not self._loading.done():
@@ -153,7 +154,7 @@ class NativeSide:
                 self._linked, self._last_end = False, message
                 error = EngineCrashedError(message)
                 self._lose(error)
-                self._on_crash(error)
+                isolated(self._on_crash, error)
             case Failed(call=0):
                 self._fail_future(self._loading, event.as_error())
             case Done(call=number) | Counted(call=number):
@@ -164,9 +165,9 @@ class NativeSide:
                 self._fail_future(self._calls[number], event.as_error())
             case Failed(call=number) | TurnEnded(turn=number):
                 self._stopped(number)
-                self._on_turn(number, event)
+                isolated(self._on_turn, number, event)
             case _:
-                self._on_turn(event.turn, event)
+                isolated(self._on_turn, event.turn, event)
 
     def _lose(self, why: EngineError) -> None:
         """Forget what was loaded and fail everybody who waits for an answer."""
