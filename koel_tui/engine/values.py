@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from koel_tui.engine.errors import UnsupportedError
 from koel_tui.protocol.turn_settings import TurnSettings
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
@@ -71,7 +72,9 @@ class ChatMessage:
     """One message of a conversation as the chat template sees it.
 
     `role` is system, user, assistant or tool, `content` the text, `name` who speaks. An answer may
-    have `tool_calls`; the result of one, of the role tool, names it in `tool_call_id`.
+    have `tool_calls`; the result of one, of the role tool, names it in `tool_call_id`. Raises
+    `UnsupportedError` for a `content` of parts, such as images, and TypeError for another one that
+    is no text.
     """
 
     role: str
@@ -79,6 +82,16 @@ class ChatMessage:
     name: str | None = None
     tool_call_id: str | None = None
     tool_calls: tuple[ToolCallDelta, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.content, str):
+            return
+        if isinstance(self.content, list | tuple):
+            raise UnsupportedError(
+                "The content of a message must be one text: this engine takes no content parts, "
+                "such as images, audio or documents. Join the text parts, and leave out the others."
+            )
+        raise TypeError(f"The content of a message must be a string, not {self.content!r}")
 
     @property
     def begins_answer(self) -> bool:
