@@ -24,7 +24,7 @@ async def test_b10_name_path_link_and_relative_path_share_one_load(
     loads: list[Path] = []
     load = EngineHost.load.__func__  # type: ignore[attr-defined]  # of a class method
 
-    async def counted(cls: type[EngineHost], spec: object, **keywords: object) -> EngineHost:
+    async def counted(cls: type[EngineHost], /, spec: object, **keywords: object) -> EngineHost:
         loads.append(spec.path)  # type: ignore[attr-defined]  # a ModelSpec
         engine: EngineHost = await load(cls, spec, **keywords)
         return engine
