@@ -60,7 +60,14 @@ def model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter
         chosen = settings if model is None else settings.model_copy(update={"model": Path(model)})
         return local_agent(chosen, snapshots)
 
-    return ModelRouter(agent)
+    def find(model: str | None) -> Path | None:
+        named = settings.model if model is None else Path(model)
+        try:
+            return choose_model(named, settings.model_folders)
+        except (ModelFileError, NoModelError, OSError):
+            return None  # the load of its agent reports why
+
+    return ModelRouter(agent, find)
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
