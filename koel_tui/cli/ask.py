@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui.chat_templates import BUILT_IN, RAW_COMPLETION
 from koel_tui.cli.completing import saved
 from koel_tui.cli.ending import unless_signalled
 from koel_tui.cli.exits import Exit, UsageProblem, exit_named
@@ -17,7 +18,8 @@ from koel_tui.cli.options import model_option, template_option, window_options
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
-    from koel_tui.protocol import ChatState
+    from koel_tui.agents import ModelInfo
+    from koel_tui.protocol import ChatState, TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
 
 
@@ -95,7 +97,7 @@ async def _ask(
     try:
         # Loading first lets the error of a bad model come as what it is.
         info = await agent.load()
-        own = wanted.turn_settings(turn_settings(settings))
+        own = _with_template(wanted.turn_settings(turn_settings(settings)), info)
         session = client.new_session(thread, initial, own, agent.agent(lora=wanted.lora))
         printing = asyncio.create_task(_print_text(session, silent=as_json))
         sending = asyncio.create_task(session.send(prompt))
@@ -113,6 +115,20 @@ async def _ask(
     if as_json:
         click.echo(json.dumps(_as_json(session.thread_id, info.name, state)))
     return _result(state)
+
+
+def _with_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSettings":
+    """Return the settings with raw completion where there is no chat template at all."""
+    if info.has_template or settings.chat_template is not None:
+        return settings
+    click.echo(
+        safe_text(
+            f"koel-chat: {info.name} has no chat template: it completes the text. Use "
+            f"--chat-template ({', '.join(BUILT_IN)}) for an answer."
+        ),
+        err=True,
+    )
+    return replace(settings, chat_template=RAW_COMPLETION)
 
 
 def _unless_given(wanted: "ThreadSettings", given: Set[str]) -> "ThreadSettings":

@@ -5,10 +5,8 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Self
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN, RAW_COMPLETION
 
-RAW_COMPLETION = "none"
-"""Value of `chat_template` that sends the text of the messages without a chat template."""
 TOOL_CHOICES = ("auto", "required", "none")
 """Values of `tool_choice` that are not the name of a tool."""
 

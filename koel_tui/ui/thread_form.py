@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import TEMPLATE_CHOICES
 from koel_tui.protocol.turn_settings import Sampling
 from koel_tui.session.settings import SAMPLING, ThreadSettings
 
@@ -60,8 +60,8 @@ def _yes_no(text: str) -> bool:
 
 
 def _built_in(text: str) -> str:
-    if text.casefold() not in BUILT_IN:
-        raise ValueError(f"one of {', '.join(BUILT_IN)}")
+    if text.casefold() not in TEMPLATE_CHOICES:
+        raise ValueError(f"one of {', '.join(TEMPLATE_CHOICES)}")
     return text.casefold()
 
 
@@ -77,7 +77,7 @@ FIELDS: tuple[Field, ...] = (
     Field("thinking", "Think first", "yes or no; for models that can", _yes_no),
     Field("model", "Model", "a GGUF file, or the name of one", str),
     Field("lora", "LoRA adapter", "a GGUF file", str),
-    Field("chat_template", "Chat template", " ".join(BUILT_IN), _built_in),
+    Field("chat_template", "Chat template", " ".join(TEMPLATE_CHOICES), _built_in),
 )
 """The lines of the form; one left empty leaves it to the program."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import llama_cpp
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.frames import Load
 from koel_tui.engine.native.adapters import Adapters
@@ -29,7 +30,7 @@ from koel_tui.engine.values import (
     MemoryReport,
     ModelCard,
 )
-from koel_tui.protocol.turn_settings import RAW_COMPLETION, TurnSettings
+from koel_tui.protocol.turn_settings import TurnSettings
 
 _COMPUTE_BYTES = 128 * 1024 * 1024
 """What a context takes beside its KV cache, about: the buffers of one batch."""
