@@ -131,7 +131,10 @@ async def test_b20_a_model_without_a_template_is_answered_after_a_choice() -> No
         turn = await chat.ask("Once upon a time")
         turn.fail("base has no chat template.", "ChatTemplateError")
         await chat.hears("Error: base has no chat template.")
-        await chat.hears("/set chat_template NAME chooses one of chatml")
+        await chat.hears(
+            "/set chat_template NAME chooses one of chatml, gemma, llama3, mistral, none; "
+            "none completes the text without a template."
+        )
         await chat.until(lambda: chat.console.prompting)
         await chat.enter("/set chat_template none")
         again = await tried_again(chat)
