@@ -120,9 +120,11 @@ class LocalAgent:
         """Close the engine session of a thread; one that has none is fine."""
         held = self._sessions.pop(thread_id, None)
         if held is not None:
-            if self._snapshots is not None and not thread_id.startswith(ASIDE):
-                await self._snapshots.keep(thread_id, held[1])
-            await held[1].close()
+            try:
+                if self._snapshots is not None and not thread_id.startswith(ASIDE):
+                    await self._snapshots.keep(thread_id, held[1])
+            finally:  # the caller may not wait for a snapshot as long as a busy engine needs
+                await held[1].close()
 
     async def memory(self) -> MemoryUse | None:
         """Return the bytes the model takes, in memory and on the disk; None while not loaded."""
