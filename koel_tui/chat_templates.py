@@ -34,8 +34,12 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
     {CHATML: _CHATML, "gemma": _GEMMA, "llama3": _LLAMA3, "mistral": _MISTRAL}
 )
 """Jinja sources by the names of the models that speak so."""
+OWN_TEMPLATE = "own"
+"""Value of `chat_template` that takes the chat template of the model, whatever the session has."""
 TEMPLATE_CHOICES = (*BUILT_IN, RAW_COMPLETION)
-"""The values of `chat_template`."""
+"""The values of `chat_template` that name another one."""
+CHAT_TEMPLATES = (OWN_TEMPLATE, *TEMPLATE_CHOICES)
+"""Every value of `chat_template`."""
 
 _FIRST_MARKS = {
     CHATML: "<|im_start|>",

@@ -11,6 +11,27 @@ from koel_tui.chat_templates import TEMPLATE_CHOICES
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Number(click.ParamType[float]):
+    """A number that a turn may have, in the range of the setting with this name."""
+
+    name = "number"
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; the command ends with a usage error that names the range."""
+        from koel_tui.sampling_options import read_number
+        from koel_tui.settings import NUMBERS
+
+        try:
+            return read_number(str(value), NUMBERS[self._setting])
+        except ValueError as error:
+            self.fail(f"{value!r} is not {error}.", param, ctx)
+
+
 def model_option(command: F) -> F:
     """Add --model."""
     return click.option(
@@ -35,7 +56,7 @@ def window_options(command: F) -> F:
     for option in (
         click.option(
             "--threads",
-            type=click.IntRange(1),
+            type=click.IntRange(1, 512),
             help="CPU threads to decode with (default: one for each core).",
         ),
         click.option(
@@ -61,6 +82,32 @@ def session_options(command: F) -> F:
         ),
         click.option(
             "--max-sessions", type=click.IntRange(1, 256), help="Open contexts at most (8)."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def sampling_options(command: F) -> F:
+    """Add the samplers that are used most beside the temperature."""
+    for option in (
+        click.option(
+            "--repeat-penalty",
+            type=Number("repeat_penalty"),
+            help="Above 1 words come back less often.",
+        ),
+        click.option(
+            "--min-p", type=Number("min_p"), help="Least chance, beside the likeliest word."
+        ),
+        click.option(
+            "--top-p",
+            type=Number("top_p"),
+            help="Only words that have this chance together.",
+        ),
+        click.option(
+            "--top-k",
+            type=Number("top_k"),
+            help="Only so many of the likeliest words; 0: all.",
         ),
     ):
         command = option(command)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Self
 
-from koel_tui.chat_templates import BUILT_IN, RAW_COMPLETION
+from koel_tui.chat_templates import CHAT_TEMPLATES
 
 TOOL_CHOICES = ("auto", "required", "none")
 """Values of `tool_choice` that are not the name of a tool."""
@@ -173,8 +173,8 @@ class TurnSettings:
     first, as a number the largest count of thinking tokens. `tools` are function tools in the form
     chat templates take; `tool_choice` is auto, required, none or the name of one tool. `schema` is
     a JSON schema the answer is held to. `stop` are strings that end the answer. `chat_template` is
-    the name of a built-in template, or none for raw completion. `prefill` is the beginning of the
-    answer, written for the model.
+    the name of a built-in template, own for that of the model, or none for raw completion.
+    `prefill` is the beginning of the answer, written for the model.
 
     An empty value (`system=""`, `tools=()`, `stop=()`, `prefill=""`) removes that of the session.
     Raises ValueError with what is allowed for an invalid value.
@@ -207,10 +207,10 @@ class TurnSettings:
             object.__setattr__(self, name, _checked_items(name, getattr(self, name), kind, what))
         if self.stop is not None and "" in self.stop:
             raise ValueError("stop must not contain an empty string: it would end every answer")
-        names = (*BUILT_IN, RAW_COMPLETION)
-        if self.chat_template is not None and self.chat_template not in names:
+        if self.chat_template is not None and self.chat_template not in CHAT_TEMPLATES:
             raise ValueError(
-                f"chat_template must be one of {', '.join(names)}, not {self.chat_template!r}"
+                f"chat_template must be one of {', '.join(CHAT_TEMPLATES)}, "
+                f"not {self.chat_template!r}"
             )
         if self.tool_choice == "":
             raise ValueError(

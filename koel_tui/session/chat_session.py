@@ -39,7 +39,7 @@ from koel_tui.session.interceptors import pipeline
 from koel_tui.session.means import Means
 from koel_tui.session.places import last_question, place_of
 from koel_tui.session.rounds import Rounds, result_event
-from koel_tui.session.run import SAVE_GRACE, Run, let_go, release
+from koel_tui.session.run import SAVE_GRACE, Run, let_go
 from koel_tui.session.run_input import new_id, run_input, state_values
 from koel_tui.session.timestamps import stamp, whole_milliseconds
 from koel_tui.session.tools import Tools, declared, handlers_by_name
@@ -199,9 +199,8 @@ class ChatSession:
         """
         self._check()
         begun = truncate(self._state, self._place(message_id) + 1)
-        branch = self._means.open_session(
-            settle(replace(begun, error=None, forks=())), self.settings, self.agent
-        )
+        begun = replace(settle(begun), error=None, phase=RunPhase.IDLE, forks=())
+        branch = self._means.open_session(begun, self.settings, self.agent)
         try:
             await branch.persist()
             await branch.describe(parent=self._thread_id, **await self._autosave.settings())
@@ -354,7 +353,7 @@ class ChatSession:
         finally:
             await self._autosave.release()
             for agent in self._asked or [self.agent]:
-                await release(agent, self._thread_id)
+                await self._means.release(agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
         return run_input(

@@ -13,6 +13,7 @@ from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
 from koel_tui.session.interceptors import Interceptor
 from koel_tui.session.means import Means, Reducer
 from koel_tui.session.observers import Observer, Observers
+from koel_tui.session.run import release
 from koel_tui.session.run_input import new_id
 from koel_tui.storage import SessionStorage
 
@@ -44,6 +45,7 @@ class KoelClient:
             clock=clock,
             save_interval=save_interval,
             open_session=partial(self.new_session, None),
+            release=self._release,
             reducers=tuple(reducers),
             observers=Observers(observers),
         )
@@ -118,6 +120,11 @@ class KoelClient:
             closing = [session.dispose() for session in self._sessions]
             self._disposed = asyncio.create_task(_all_done(closing))
         return asyncio.shield(self._disposed)
+
+    async def _release(self, agent: Agent, thread_id: str) -> None:
+        """Free what the agent keeps for a thread, unless a newer session of it goes on there."""
+        if not any(each.thread_id == thread_id and each.agent == agent for each in self.sessions):
+            await release(agent, thread_id)
 
     def _forget_closed(self) -> None:
         self._sessions = [

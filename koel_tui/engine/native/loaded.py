@@ -7,7 +7,7 @@ from typing import Any
 
 import llama_cpp
 
-from koel_tui.chat_templates import RAW_COMPLETION
+from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.frames import Load
 from koel_tui.engine.native.adapters import Adapters
@@ -85,7 +85,8 @@ class LoadedModel:
 
     def template(self, settings: TurnSettings) -> ChatTemplate:
         """Return the chat template of a turn. Raises `ChatTemplateError`."""
-        return self._templates.find(settings.chat_template)
+        name = settings.chat_template
+        return self._templates.find(None if name == OWN_TEMPLATE else name)
 
     def prompt(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> list[int]:
         """Return the tokens of a conversation, up to where the answer is to be written."""

@@ -22,7 +22,7 @@ COMMANDS = (
     Command("close", "close this thread; it stays saved"),
     Command("read", "read the last messages again, 2 unless you say how many", "NUMBER or all"),
     Command("stop", "stop the answer; so does ctrl+c"),
-    Command("continue", "go on with a stopped answer"),
+    Command("continue", "continue an answer that was stopped or cut"),
     Command("retry", "try again what failed"),
     Command("again", "have your last message answered again; the answer there is stays a branch"),
     Command("edit", "ask something else in place of your last message", "MESSAGE"),
@@ -32,8 +32,9 @@ COMMANDS = (
     Command("summary", "open a new thread with a summary of this one"),
     Command("queue", "list what waits to be sent, or take one back to edit it", "NUMBER"),
     Command("title", "give this thread a title", "TITLE"),
-    Command("settings", "list the settings of this thread"),
+    Command("settings", "list the settings of this thread; so does /set"),
     Command("set", "change one of them", "NAME VALUE"),
+    Command("unset", "take one back to the default", "NAME"),
     Command("quit", "save and quit; so do ctrl+d and ctrl+c twice"),
 )
 
