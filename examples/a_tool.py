@@ -15,6 +15,7 @@ from ag_ui.core import (
     ToolCallChunkEvent,
 )
 
+from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient, tool_handler
 
 
@@ -26,7 +27,11 @@ async def add(a: int, b: int) -> int:
 class Clerk:
     """Has its sums done by others."""
 
-    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+    async def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - as in Agent
+        settings: TurnSettings | None = None,
+    ) -> AsyncIterator[BaseEvent]:
         """Call the tool that is offered, and say what came of it."""
         yield RunStartedEvent(thread_id=input.thread_id, run_id=input.run_id)
         last = input.messages[-1]

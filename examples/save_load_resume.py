@@ -4,8 +4,8 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from koel_tui.agents import LocalAgent, TurnSettings
-from koel_tui.engine import EngineHost, ModelSpec, Sampling
+from koel_tui.agents import LocalAgent
+from koel_tui.engine import EngineHost, ModelSpec, Sampling, TurnSettings
 from koel_tui.models import choose_model
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage

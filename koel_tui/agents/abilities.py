@@ -42,6 +42,16 @@ async def tokens_in(agent: Agent, text: str) -> int | None:
     return tokens if isinstance(tokens, int) else None
 
 
+def agent_for(agent: Agent, model: str | None, lora: str | None) -> Agent:
+    """Return the agent of a thread that wants a model and an adapter, None for neither.
+
+    It is `agent` itself where that has no choice of models.
+    """
+    bind = getattr(agent, "agent", None)
+    bound: Agent = agent if bind is None else bind(model, lora)
+    return bound
+
+
 async def use_model(
     agent: Agent, model: str, progress: Callable[[float], None] | None = None
 ) -> ModelInfo | None:

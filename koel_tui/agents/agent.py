@@ -6,6 +6,8 @@ from typing import Protocol
 
 from ag_ui.core import BaseEvent, RunAgentInput
 
+from koel_tui.protocol.turn_settings import TurnSettings
+
 ACTIVITY = "koel.activity"
 """CUSTOM event: where a run stands before and while it writes.
 
@@ -38,8 +40,15 @@ def tokens_of(event: BaseEvent) -> int:
 class Agent(Protocol):
     """Anything that answers a run with AG-UI events."""
 
-    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the protocol's word
-        """Return the events of one run; closing the iterator stops the run. Errors are events."""
+    def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        settings: TurnSettings | None = None,
+    ) -> AsyncIterator[BaseEvent]:
+        """Return the events of one run; closing the iterator stops the run. Errors are events.
+
+        `settings` are those of this run; fields that are None are left to the agent.
+        """
         ...
 
 
@@ -67,4 +76,18 @@ class ModelAgent(Agent, Protocol):
 
     async def close(self) -> None:
         """End every run and give the model's memory back. Idempotent."""
+        ...
+
+
+class LocalModelAgent(ModelAgent, Protocol):
+    """A model agent whose runs may ask for an adapter."""
+
+    def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        settings: TurnSettings | None = None,
+        *,
+        lora: str | None = None,
+    ) -> AsyncIterator[BaseEvent]:
+        """Return the events of one run, answered with the adapter file `lora`, None for none."""
         ...

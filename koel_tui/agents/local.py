@@ -2,8 +2,9 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from ag_ui.core import (
@@ -17,12 +18,12 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents.abilities import MemoryUse
-from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, ModelInfo
+from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
 from koel_tui.agents.gathering import gathered
 from koel_tui.agents.snapshots import Snapshots
+from koel_tui.agents.thread_sessions import ThreadSessions
 from koel_tui.agents.turn_events import TurnEvents, new_id
 from koel_tui.agents.turn_input import engine_messages, function_tool
-from koel_tui.agents.turn_settings import TurnSettings
 from koel_tui.engine import (
     ChatMessage,
     Engine,
@@ -39,17 +40,15 @@ from koel_tui.engine import (
     ThinkingDelta,
     ToolCallDelta,
 )
+from koel_tui.engine.callbacks import isolated
 from koel_tui.protocol import FINISH_REASON
+from koel_tui.protocol.turn_settings import TurnSettings
 from koel_tui.text import repair
 
 EngineLoader = Callable[[Callable[[float], None]], Awaitable[Engine]]
 """Loads an engine, telling the progress 0..1."""
 
 PROTOCOL_VERSION = "1.0"
-
-
-_Opened = tuple[TurnSettings, list[dict[str, Any]]]
-"""What an engine session was opened with: settings and tools."""
 
 
 class LocalAgent:
@@ -66,14 +65,17 @@ class LocalAgent:
         snapshots: Snapshots | None = None,
         gap_s: float = 0.0,
     ) -> None:
-        """Make the agent; text that comes within `gap_s` seconds travels as one event."""
+        """Make the agent; text that comes within `gap_s` seconds travels as one event.
+
+        `defaults` are the settings of runs that have no others.
+        """
         self._gap_s = gap_s
         self._snapshots = snapshots
         self._loader = loader
         self._defaults = defaults or TurnSettings()
         self._loading: asyncio.Task[Engine] | None = None
         self._listeners: list[Callable[[float], None]] = []
-        self._sessions: dict[str, tuple[_Opened, EngineSession]] = {}
+        self._sessions = ThreadSessions(snapshots)
         self._restarts = Restarts()
         self._died: EngineCrashedError | None = None  # of the load before this one
         self._closed = False
@@ -86,10 +88,17 @@ class LocalAgent:
         card = await self._card(await self._engine(progress))
         return ModelInfo(card.name, card.context_tokens)
 
-    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the protocol's word
+    async def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        settings: TurnSettings | None = None,
+        *,
+        lora: str | None = None,
+    ) -> AsyncIterator[BaseEvent]:
         """Return the events of one run; closing the iterator stops the turn.
 
-        Raises nothing of its own: what goes wrong is a `RunErrorEvent`, the error's class its code.
+        `settings` replace the defaults field by field, `lora` is the adapter file. Raises
+        nothing: an error is a `RunErrorEvent` with the class of the error as its code.
         """
         yield RunStartedEvent(
             thread_id=input.thread_id, run_id=input.run_id, protocol_version=PROTOCOL_VERSION
@@ -97,11 +106,12 @@ class LocalAgent:
         try:
             if self._loading is None or not self._loading.done():
                 yield _activity(phase="loading", fraction=0.0)
-            async for event in self._answer(await self._engine(), input):
+            asked = _Asked(input, _settings_of(input, settings, self._defaults), lora)
+            async for event in self._answer(await self._engine(), asked):
                 yield event
         except EngineError as error:
             yield RunErrorEvent(message=str(error), code=type(error).__name__)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             yield RunErrorEvent(
                 message=f"A setting of this thread cannot be used: {error}. Change it and resend.",
                 code="ValueError",
@@ -109,11 +119,7 @@ class LocalAgent:
 
     async def release(self, thread_id: str) -> None:
         """Close the engine session of a thread; one that has none is fine."""
-        held = self._sessions.pop(thread_id, None)
-        if held is not None:
-            if self._snapshots is not None and not thread_id.startswith(ASIDE):
-                await self._snapshots.keep(thread_id, held[1])
-            await held[1].close()
+        await self._sessions.release(thread_id)
 
     async def memory(self) -> MemoryUse | None:
         """Return the bytes the model takes, in memory and on the disk; None while not loaded."""
@@ -147,7 +153,7 @@ class LocalAgent:
     async def close(self) -> None:
         """End every run and give the model's memory back. Idempotent."""
         self._closed = True
-        self._sessions.clear()
+        await self._sessions.close()
         loading, self._loading = self._loading, None
         if loading is None:
             return
@@ -185,40 +191,25 @@ class LocalAgent:
 
     def _tell(self, fraction: float) -> None:
         for listener in tuple(self._listeners):
-            listener(fraction)
+            isolated(listener, fraction)
 
     async def _card(self, engine: Engine) -> ModelCard:
         return engine.card or await engine.start()
 
-    async def _session(self, engine: Engine, run: RunAgentInput) -> EngineSession:
-        """Return the thread's engine session, a new one when its settings have changed."""
-        props = run.forwarded_props if isinstance(run.forwarded_props, Mapping) else {}
-        settings = self._defaults.overridden(props)
-        wanted = (settings, [function_tool(tool) for tool in run.tools or ()])
-        held = self._sessions.get(run.thread_id)
-        if held is not None and held[0] == wanted and not held[1].closed:
-            return held[1]
-        await self.release(run.thread_id)
-        session = await engine.open_session(
-            name=run.thread_id,
-            system=settings.system,
-            sampling=settings.sampling,
-            max_output_tokens=settings.max_output_tokens,
-            thinking=settings.thinking,
-            lora=settings.lora,
-            chat_template=settings.chat_template,
-            tools=wanted[1],
-            kv=self._snapshots.find(run.thread_id) if self._snapshots is not None else None,
-        )
-        self._sessions[run.thread_id] = (wanted, session)
-        return session
+    async def _session(self, engine: Engine, thread_id: str, lora: str | None) -> EngineSession:
+        """Return the thread's engine session, a new one when its adapter has changed."""
 
-    async def _answer(self, engine: Engine, run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        async def open_session(kv: Path | None) -> EngineSession:
+            return await engine.open_session(name=thread_id, lora=lora, kv=kv)
+
+        return await self._sessions.get(thread_id, lora, open_session)
+
+    async def _answer(self, engine: Engine, asked: "_Asked") -> AsyncIterator[BaseEvent]:
         """Return the events of a turn; one that only waited when the engine died waits again."""
         while True:
             try:
-                session = await self._session(engine, run)
-                async for event in self._turn(engine, session, run):
+                session = await self._session(engine, asked.run.thread_id, asked.lora)
+                async for event in self._turn(engine, session, asked):
                     yield event
             except RestartLimitError:
                 raise
@@ -229,11 +220,12 @@ class LocalAgent:
                 return
 
     async def _turn(
-        self, engine: Engine, session: EngineSession, run: RunAgentInput
+        self, engine: Engine, session: EngineSession, asked: "_Asked"
     ) -> AsyncIterator[BaseEvent]:
+        run = asked.run
         messages = engine_messages(run.messages)
         answer, writing = TurnEvents(_answer_id(run, messages)), False
-        stream = session.stream(messages, progress=True)
+        stream = session.stream(messages, asked.settings, progress=True)
         async with aclosing(stream), aclosing(gathered(stream, self._gap_s)) as deltas:
             async for delta, tokens in deltas:
                 match delta:
@@ -253,6 +245,24 @@ class LocalAgent:
                         card = await self._card(engine)
                         yield CustomEvent(name=METRICS, value=_figures(delta, card))
                         yield _run_finished(run, delta, card)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Asked:
+    """One run: its input, all its settings, and the adapter it is answered with."""
+
+    run: RunAgentInput
+    settings: TurnSettings
+    lora: str | None
+
+
+def _settings_of(
+    run: RunAgentInput, settings: TurnSettings | None, defaults: TurnSettings
+) -> TurnSettings:
+    """Return the settings of a run; the tools it offers replace those of the settings."""
+    own = (settings or TurnSettings()).over(defaults)
+    tools = tuple(function_tool(tool) for tool in run.tools or ())
+    return dataclasses.replace(own, tools=tools) if tools else own
 
 
 def _answer_id(run: RunAgentInput, messages: list[ChatMessage]) -> str:

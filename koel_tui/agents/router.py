@@ -1,16 +1,15 @@
 """Several models behind one agent: each thread is answered by the one it wants."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from ag_ui.core import BaseEvent, RunAgentInput
 
 from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
-from koel_tui.agents.agent import ModelAgent, ModelInfo
-
-MODEL = "model"
-"""Key of a run's `forwardedProps`: the file or the name of the model that is to answer it."""
+from koel_tui.agents.agent import LocalModelAgent, ModelInfo
+from koel_tui.agents.bound import BoundAgent
+from koel_tui.protocol.turn_settings import TurnSettings
 
 MOST_BESIDE = 1
 """Models kept loaded beside the program's own while nothing runs there: each takes its memory."""
@@ -23,14 +22,14 @@ class ModelRouter:
     unused longest first; its threads are read again when they go on.
     """
 
-    def __init__(self, make: Callable[[str | None], ModelAgent]) -> None:
+    def __init__(self, make: Callable[[str | None], LocalModelAgent]) -> None:
         """Make the router; `make` returns the agent of a model, the program's own for None."""
         self._make = make
         self._own = make(None)
-        self._beside: dict[str, ModelAgent] = {}
-        self._apart: list[ModelAgent] = []
+        self._beside: dict[str, LocalModelAgent] = {}
+        self._apart: list[LocalModelAgent] = []
         """Those that get no runs: not yet, while they load, or no more."""
-        self._running: Counter[ModelAgent] = Counter()
+        self._running: Counter[LocalModelAgent] = Counter()
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
@@ -57,17 +56,30 @@ class ModelRouter:
             await self._close_apart(before)
         return info
 
-    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the protocol's word
+    def agent(self, model: str | None = None, lora: str | None = None) -> BoundAgent:
+        """Return the agent of a thread: its runs go to one model, a file or a name, and adapter.
+
+        None is the program's own model, and the adapter that it is loaded with.
+        """
+        return BoundAgent(self, model or None, lora or None)
+
+    async def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        settings: TurnSettings | None = None,
+        *,
+        model: str | None = None,
+        lora: str | None = None,
+    ) -> AsyncIterator[BaseEvent]:
         """Return the events of one run; closing the iterator stops it. Errors are events."""
-        props = input.forwarded_props
-        wanted = props.get(MODEL) if isinstance(props, Mapping) else None
-        agent = self._agent(wanted if isinstance(wanted, str) else "")
+        agent = self._agent(model or "")
         # Counted before anything is waited for: what is to run here is not idle.
         self._running[agent] += 1
         try:
             await self._close_idle()
             # Agents return generators, which can be closed; the protocol asks for iterators only.
-            async with aclosing(agent.run(input)) as events:  # type: ignore[type-var]
+            running = agent.run(input, settings, lora=lora)
+            async with aclosing(running) as events:  # type: ignore[type-var]
                 async for event in events:
                     yield event
         finally:
@@ -99,7 +111,7 @@ class ModelRouter:
         for agent in agents:
             await agent.close()
 
-    def _agent(self, name: str) -> ModelAgent:
+    def _agent(self, name: str) -> LocalModelAgent:
         if not name or self._closed:
             return self._own  # which says that it is closed
         agent = self._beside.pop(name, None) or self._make(name)
@@ -114,7 +126,7 @@ class ModelRouter:
                 return
             await self._beside.pop(idle[0]).close()
 
-    async def _close_apart(self, agent: ModelAgent) -> None:
+    async def _close_apart(self, agent: LocalModelAgent) -> None:
         await agent.close()
         if agent in self._apart:
             self._apart.remove(agent)

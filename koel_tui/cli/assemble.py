@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.agents import LocalAgent, ModelRouter, Snapshots, TurnSettings
+from koel_tui.agents import LocalAgent, ModelRouter, Snapshots
 from koel_tui.cli.start import are_encrypted
 from koel_tui.cli.unlocking import unlocked
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
 from koel_tui.models import ModelFileError, NoModelError, choose_model
+from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.settings import Settings
 from koel_tui.storage import EncryptedFileStorage, JsonFileStorage

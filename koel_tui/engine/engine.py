@@ -79,6 +79,7 @@ class Engine:
         self._sessions: dict[int, EngineSession] = {}  # those of open_session
         self._opening = 0
         self._introduced: set[int] = set()  # numbers of the sessions this native side knows
+        self._openings: dict[int, asyncio.Future[None]] = {}  # by session, until it is answered
         self._turns: dict[int, Turn] = {}
         self._closing: asyncio.Task[None] | None = None
 
@@ -242,6 +243,23 @@ class Engine:
         await self._introduce(session)
         await self._native.call(lambda call: SaveKv(call, session.number, path, budget_bytes))
 
+    async def save_and_close(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
+        """Write a snapshot of `session` and free its slot. Raises `EngineError`.
+
+        Both commands are sent before this waits: the session is closed at once, and the native
+        side writes the snapshot first because it works in the order of the commands.
+        """
+        if session.number not in self._introduced:  # never opened natively, or lost in a crash
+            self.close_session(session)
+            return
+        try:
+            saving = self._native.request(
+                lambda call: SaveKv(call, session.number, path, budget_bytes)
+            )
+        finally:
+            self.close_session(session)
+        await saving
+
     def close_session(self, session: EngineSession) -> None:
         """Forget `session` and free its slot."""
         self._sessions.pop(session.number, None)
@@ -273,9 +291,12 @@ class Engine:
 
     async def _introduce(self, session: EngineSession) -> None:
         await self._native.start()
+        while (opening := self._openings.get(session.number)) is not None:
+            await asyncio.wait([opening])  # should it fail, this caller tries for itself
         if session.closed or session.number in self._introduced:
             return
         self._introduced.add(session.number)  # known from the moment the command is sent
+        done = self._openings[session.number] = asyncio.get_running_loop().create_future()
         try:
             options = session.options
             await self._native.call(
@@ -289,6 +310,9 @@ class Engine:
         except BaseException:  # the caller has gone, the session stays known
             self._retract(session)
             raise
+        finally:
+            del self._openings[session.number]
+            done.set_result(None)
 
     def _retract(self, session: EngineSession) -> None:
         if session.number in self._introduced:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
+from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.shared import SharedTask
 
 ProgressCallback = Callable[[float], None]
@@ -70,7 +71,7 @@ class Flight(Generic[E]):
 
     def _tell(self, fraction: float) -> None:
         for listener in tuple(self._listeners):
-            listener(fraction)
+            isolated(listener, fraction)
 
 
 class Flights:

@@ -1,7 +1,8 @@
 """Commands to the native side and events from it, and their form on the wire.
 
 In the runner process each travels as a frame: 4 bytes of length, big endian, then JSON. The
-in-process engine passes the same values by reference. Both sides check what they receive.
+in-process engine passes events by reference and commands as copies. Both sides check what they
+receive, and the sender of a command what it sends.
 """
 
 import json
@@ -10,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
-from koel_tui.engine.errors import ERROR_TYPES, EngineError
+from koel_tui.engine.errors import ERROR_TYPES, EngineError, UnsupportedError
 from koel_tui.engine.values import (
     ChatMessage,
     FinishReason,
@@ -243,9 +245,25 @@ class FrameCodec(Generic[T]):
         self._adapter: TypeAdapter[T] = TypeAdapter(Annotated[union, Field(discriminator="kind")])
 
     def encode(self, value: T) -> bytes:
-        """Return the whole frame, header included."""
-        # Stdlib json: it alone writes lone surrogates, which pydantic's own encoder refuses.
-        body = json.dumps(self._adapter.dump_python(value, mode="json")).encode()
+        """Return the whole frame, header included.
+
+        Raises `UnsupportedError` for a value of a wrong type, and `EngineError` for a frame longer
+        than `FRAME_LIMIT`: the other side would refuse both.
+        """
+        try:
+            # Stdlib json: it alone writes lone surrogates, which pydantic's own encoder refuses.
+            plain = self._adapter.dump_python(value, mode="json", warnings="error")
+            body = json.dumps(plain).encode()
+        except (PydanticSerializationError, TypeError, ValueError, RecursionError) as error:
+            raise UnsupportedError(
+                f"A value of the request cannot be sent to the engine: {_first_line(error)}. "
+                "Use plain JSON values of the documented types."
+            ) from error
+        if len(body) > FRAME_LIMIT:
+            raise EngineError(
+                f"The request has {len(body) / 1e6:,.0f} MB, more than the {FRAME_LIMIT / 1e6:,.0f}"
+                " MB that the engine takes. Start a new thread or leave out the largest messages."
+            )
         return HEADER.pack(len(body)) + body
 
     def decode(self, body: bytes) -> T:
@@ -254,6 +272,38 @@ class FrameCodec(Generic[T]):
             return self._adapter.validate_python(json.loads(body))
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in reversed(lines) if line), type(error).__name__)[:300].rstrip(".")
+
+
+def refusal(body: bytes, error: ValueError) -> Failed | None:
+    """Return the answer to a command that is none, `error` being why; None when it names no call.
+
+    Its caller would wait for ever without one.
+    """
+    try:
+        command = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(command, dict):
+        return None
+    number = 0 if command.get("kind") == "load" else command.get("call", command.get("turn"))
+    if type(number) is not int:
+        return None
+    reason = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}"
+    return Failed.of(
+        number,
+        UnsupportedError(
+            f"The engine does not understand the request: {reason[:300]}. "
+            "Use values of the documented types."
+        ),
+    )
 
 
 def command_codec() -> FrameCodec[Command]:

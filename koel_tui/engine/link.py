@@ -18,7 +18,10 @@ class Link(Protocol):
         ...
 
     def send(self, command: Command) -> None:
-        """Pass a command on without waiting; silently dropped when nothing is there."""
+        """Pass a command on without waiting; silently dropped when nothing is there.
+
+        Raises `UnsupportedError` or `EngineError` when it cannot be encoded.
+        """
         ...
 
     def kill(self, why: str) -> None:

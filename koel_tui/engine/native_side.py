@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.errors import EngineClosedError, EngineCrashedError, EngineError
 from koel_tui.engine.frames import (
     Command,
@@ -97,14 +98,16 @@ class NativeSide:
     async def call(self, make: Callable[[int], Command]) -> Event:
         """Send a command that is answered, starting the native side if need be."""
         await self.start()
+        return await self.request(make)
+
+    def request(self, make: Callable[[int], Command]) -> asyncio.Future[Event]:
+        """Send a command to the loaded native side at once and return its answer to come."""
         number = self.number()
         answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._calls[number] = answer
         self._link.send(make(number))
-        try:
-            return await answer
-        finally:
-            del self._calls[number]
+        self._calls[number] = answer
+        answer.add_done_callback(lambda _: self._calls.pop(number, None))
+        return answer
 
     def send(self, command: Command) -> None:
         """Send a command that has no answer of its own."""
@@ -142,7 +145,7 @@ class NativeSide:
         match event:
             case LoadProgress(fraction=fraction):
                 if self._on_progress is not None:
-                    self._on_progress(fraction)
+                    isolated(self._on_progress, fraction)
             case Loaded(card=card):
                 self._card = card
                 if self._loading is not None and not self._loading.done():
@@ -153,7 +156,7 @@ class NativeSide:
                 self._linked, self._last_end = False, message
                 error = EngineCrashedError(message)
                 self._lose(error)
-                self._on_crash(error)
+                isolated(self._on_crash, error)
             case Failed(call=0):
                 self._fail_future(self._loading, event.as_error())
             case Done(call=number) | Counted(call=number):
@@ -164,9 +167,9 @@ class NativeSide:
                 self._fail_future(self._calls[number], event.as_error())
             case Failed(call=number) | TurnEnded(turn=number):
                 self._stopped(number)
-                self._on_turn(number, event)
+                isolated(self._on_turn, number, event)
             case _:
-                self._on_turn(event.turn, event)
+                isolated(self._on_turn, event.turn, event)
 
     def _lose(self, why: EngineError) -> None:
         """Forget what was loaded and fail everybody who waits for an answer."""

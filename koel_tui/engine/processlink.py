@@ -1,12 +1,14 @@
 """The link to a worker in the runner process: frames over a socket pair."""
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from koel_tui import paths
+from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.errors import EngineCrashedError
 from koel_tui.engine.frames import (
     FRAME_LIMIT,
@@ -21,6 +23,7 @@ from koel_tui.engine.frames import (
 from koel_tui.engine.runner_output import RunnerOutput
 from koel_tui.processes import command, end, kill, signal_name
 
+_log = logging.getLogger(__name__)
 _GRACE_S = 3.0
 
 
@@ -74,9 +77,13 @@ class ProcessLink:
         )
 
     def send(self, command: Command) -> None:
-        """Send a command; dropped when the runner is gone, its callers hear of that by event."""
+        """Send a command; dropped when the runner is gone, its callers hear of that by event.
+
+        Raises `UnsupportedError` or `EngineError` when it cannot be encoded.
+        """
+        frame = self._commands.encode(command)
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(self._commands.encode(command))
+            self._writer.write(frame)
 
     def kill(self, why: str) -> None:
         """Kill the runner; its end is told in these words."""
@@ -114,10 +121,12 @@ class ProcessLink:
                 (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
                 if length > FRAME_LIMIT:
                     raise ValueError(f"a frame of {length} bytes")
-                receive(self._events.decode(await reader.readexactly(length)))
+                event = self._events.decode(await reader.readexactly(length))
+                isolated(receive, event)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the runner is gone; why is in its exit code
-        except ValueError:
+        except Exception:
+            _log.exception("The engine process sent something that is no event")
             kill(process)  # what it sends is not to be trusted any further
         finally:
             if self._writer is not None:
@@ -126,7 +135,7 @@ class ProcessLink:
         words = output.last_words() if code == -signal.SIGABRT else ""
         output.close()
         if not self._closing:
-            receive(Crashed(self._epitaph(code, words)))
+            isolated(receive, Crashed(self._epitaph(code, words)))
 
     def _epitaph(self, code: int, words: str) -> str:
         how = f"by signal {signal_name(-code)}" if code < 0 else f"with code {code}"

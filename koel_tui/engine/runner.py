@@ -21,9 +21,11 @@ from koel_tui.engine.frames import (
     HEADER,
     Command,
     Event,
+    Failed,
     Shutdown,
     command_codec,
     event_codec,
+    refusal,
 )
 from koel_tui.engine.native.worker import Worker
 from koel_tui.llama_words import NO_DEBUGGER
@@ -66,7 +68,7 @@ def serve(channel: socket.socket) -> None:
 
 
 def _listen(channel: socket.socket, worker: Worker) -> None:
-    """Post the parent's commands; end the process when there is no parent, or one not understood.
+    """Post the parent's commands; end the process when there is no parent, or no frame to read.
 
     Native code may be busy for long yet, but what it works on nobody wants any more.
     """
@@ -80,12 +82,13 @@ def _listen(channel: socket.socket, worker: Worker) -> None:
     except OSError:
         pass  # a parent killed with events of ours unread resets its end instead of closing it
     except Exception:
-        _log.exception("What the parent sent is no command")
+        _log.exception("The commands of the parent cannot be read any further")
         code = 1
     os._exit(code)
 
 
-def _commands(stream: BinaryIO) -> Iterator[Command]:
+def _commands(stream: BinaryIO) -> Iterator[Command | Failed]:
+    """Return the commands in a stream, and for one that is invalid the answer to its caller."""
     decode = command_codec().decode
     while len(header := stream.read(HEADER.size)) == HEADER.size:
         (length,) = HEADER.unpack(header)
@@ -94,7 +97,13 @@ def _commands(stream: BinaryIO) -> Iterator[Command]:
         body = stream.read(length)
         if len(body) < length:
             return  # killed while it sent
-        yield decode(body)
+        try:
+            yield decode(body)
+        except ValueError as error:
+            _log.error("The parent sent an invalid command: %s", error)
+            answer = refusal(body, error)
+            if answer is not None:
+                yield answer
 
 
 if __name__ == "__main__":

@@ -3,15 +3,28 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
-from koel_tui.engine.frames import Command, Crashed, Event, Shutdown
+from koel_tui.engine.frames import (
+    HEADER,
+    Command,
+    Crashed,
+    Event,
+    Shutdown,
+    command_codec,
+    refusal,
+)
 from koel_tui.engine.native.worker import Worker
 
 
 class ThreadLink:
-    """Runs the native side on one thread here: no isolation, nothing between caller and model."""
+    """Runs the native side on one thread of this process, without isolation.
+
+    Commands are encoded and decoded as for the runner process, so that both refuse the same.
+    """
 
     def __init__(self) -> None:
+        self._commands = command_codec()
         self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
 
@@ -20,7 +33,7 @@ class ThreadLink:
         loop = asyncio.get_running_loop()
 
         def emit(event: Event) -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for the event
                 loop.call_soon_threadsafe(receive, event)
 
         def work(worker: Worker) -> None:
@@ -38,9 +51,16 @@ class ThreadLink:
         self._thread.start()
 
     def send(self, command: Command) -> None:
-        """Hand a command to the thread."""
-        if self._worker is not None:
-            self._worker.post(command)
+        """Hand a command to the thread. Raises `EngineError` when it cannot be encoded."""
+        body = self._commands.encode(command)[HEADER.size :]
+        if self._worker is None:
+            return
+        try:
+            self._worker.post(self._commands.decode(body))
+        except ValueError as error:
+            answer = refusal(body, error)
+            if answer is not None:
+                self._worker.post(answer)
 
     def kill(self, why: str) -> None:
         """Do nothing: a thread cannot be ended from outside."""

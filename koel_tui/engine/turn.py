@@ -141,12 +141,12 @@ class Turn:
     async def _start(self) -> None:
         try:
             await self._host.prepare(self)
+            if not self._over:
+                self._host.begin(self)
+                # Only now: the native side must not be told to stop a turn that it never got.
+                self._begun = True
         except Exception as error:  # whatever it is, the reader must not wait for ever
             self.fail(error)
-        else:
-            if not self._over:
-                self._begun = True
-                self._host.begin(self)
 
     def _halt(self) -> None:
         """End the native work, if it runs and was not told so before."""

@@ -1,27 +1,28 @@
 """An answer beside all threads: asked for once, and nothing of it is kept anywhere."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from ag_ui.core import RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
 
 from koel_tui.agents import ASIDE, Agent
-from koel_tui.protocol import AgentError, Message, to_ag_ui
+from koel_tui.protocol import AgentError, Message, TurnSettings, to_ag_ui
 from koel_tui.protocol.streams import closing
 from koel_tui.session.run import release
 from koel_tui.session.run_input import new_id, run_input
 
 
-async def answer_aside(agent: Agent, messages: Sequence[Message], **props: Any) -> str:
+async def answer_aside(
+    agent: Agent, messages: Sequence[Message], settings: TurnSettings | None = None
+) -> str:
     """Return the text of an answer to messages that belong to no thread.
 
-    `props` are its `forwardedProps`. Cancelling stops the agent. Raises `AgentError` for a failed
+    Cancelling stops the agent. Raises `AgentError` for a failed
     run, and what the agent raises.
     """
     thread_id = f"{ASIDE}{new_id()}"
-    asked = run_input(thread_id, to_ag_ui(messages), state={}, forward=props)
+    asked = run_input(thread_id, to_ag_ui(messages), state={})
     pieces: list[str] = []
-    events = agent.run(asked)
+    events = agent.run(asked, settings)
     try:
         async with closing(events):
             async for event in events:

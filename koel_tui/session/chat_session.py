@@ -6,15 +6,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ag_ui.core import CustomEvent, RunAgentInput, RunErrorEvent, Tool
+from ag_ui.core import RunAgentInput, RunErrorEvent, Tool
 
-from koel_tui.agents import METRICS
+from koel_tui.agents import Agent
 from koel_tui.protocol import (
     ChatState,
     Event,
     KoelError,
     Message,
     RunPhase,
+    TurnSettings,
     calls_to_answer,
     echo_shown,
     end_run,
@@ -33,19 +34,18 @@ from koel_tui.session.errors import (
     ReadOnlyThreadError,
     RunInProgressError,
     SessionDisposedError,
-    UnknownMessageError,
 )
+from koel_tui.session.interceptors import pipeline
 from koel_tui.session.means import Means
-from koel_tui.session.rounds import is_last, result_event, rounds
-from koel_tui.session.run import Run, let_go, release
-from koel_tui.session.run_input import new_id, run_input
+from koel_tui.session.places import last_question, place_of
+from koel_tui.session.rounds import Rounds, result_event
+from koel_tui.session.run import SAVE_GRACE, Run, let_go
+from koel_tui.session.run_input import new_id, run_input, state_values
 from koel_tui.session.timestamps import stamp, whole_milliseconds
-from koel_tui.session.tools import ToolHandler, Tools, declared, handlers_by_name
+from koel_tui.session.tools import Tools, declared, handlers_by_name
+from koel_tui.session.usage import model_of
 from koel_tui.storage import Access
 from koel_tui.text import repair
-
-_SAVE_GRACE = 0.5
-"""Seconds `send` waits for the save at the end of its run."""
 
 
 class ChatSession:
@@ -61,7 +61,8 @@ class ChatSession:
         initial: ChatState,
         means: Means,
         *,
-        forward: Mapping[str, Any] | None = None,
+        settings: TurnSettings | None = None,
+        agent: Agent | None = None,
         after: asyncio.Future[None] | None = None,
         unsaved: bool = False,
     ) -> None:
@@ -69,23 +70,21 @@ class ChatSession:
 
         `unsaved` says that `initial` is stored nowhere.
         """
-        self.forward: Mapping[str, Any] = dict(forward or {})
-        """Sent as `forwardedProps` with each run, system prompt and sampling for instance."""
+        self.settings = settings
+        """The settings of the next runs; None leaves all of them to the agent."""
+        self.agent: Agent = agent or means.agent
+        """Answers the next runs."""
+        self._asked: list[Agent] = []  # all that may keep something of the thread
         self._thread_id = thread_id
         self._state = settle(initial)
         self._means = means
         self._states: Broadcast[ChatState] = Broadcast(size=1)
         self._events: Broadcast[Event] = Broadcast()
         self._autosave = Autosave(
-            thread_id,
-            means.storage,
-            lambda: self._state,
-            interval=means.save_interval,
-            after=after,
+            thread_id, means.storage, lambda: self._state, interval=means.save_interval, after=after
         )
         self._run: Run | None = None
-        self._handlers: Mapping[str, ToolHandler] = {}
-        self._model = ""
+        self._rounds: Rounds | None = None
         self._tasks: set[asyncio.Future[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         if after is not None:
@@ -138,7 +137,11 @@ class ChatSession:
         What is replaced stays as a branch. Raises `RunInProgressError` and `UnknownMessageError`.
         """
         self._check_idle()
-        return self._ask(fork_off(self._state, self._place(message_id)), text, tools)
+        return self._ask(
+            fork_off(self._state, self._place(message_id)),
+            text,
+            tools,
+        )
 
     def regenerate(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Drop everything after the user's last message, and run; what is dropped stays a branch.
@@ -146,11 +149,10 @@ class ChatSession:
         Nothing happens when the user has said nothing. Raises `RunInProgressError`.
         """
         self._check_idle()
-        messages = self._state.messages
-        asked = [index for index, message in enumerate(messages) if message.role == "user"]
-        if not asked:
+        asked = last_question(self._state)
+        if asked is None:
             return _nothing()
-        return self._start(fork_off(self._state, asked[-1] + 1), tools)
+        return self._start(fork_off(self._state, asked + 1), tools)
 
     def continue_answer(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Let the agent continue the incomplete answer at the end of the thread.
@@ -192,26 +194,30 @@ class ChatSession:
     async def branch(self, message_id: str) -> "ChatSession":
         """Return the session of a new thread with the messages up to the one named.
 
-        It is saved, with this thread as `parent` in what is known about it. Raises
+        It is saved, with this thread as `parent` and this thread's settings. Raises
         `UnknownMessageError` and what the storage raises.
         """
         self._check()
         begun = truncate(self._state, self._place(message_id) + 1)
         branch = self._means.open_session(
-            settle(replace(begun, error=None, forks=())), self.forward
+            settle(replace(begun, error=None, forks=())), self.settings, self.agent
         )
         try:
             await branch.persist()
-            await branch.describe(parent=self._thread_id)
+            await branch.describe(parent=self._thread_id, **await self._autosave.settings())
         except BaseException:
             branch.dispose()
             raise
         return branch
 
     def update_state(self, patch: Mapping[str, Any]) -> None:
-        """Set keys of the shared state, which agents get with the next run."""
+        """Set keys of the shared state, which agents get with the next run.
+
+        Raises `InvalidStateError`, and changes nothing, when JSON cannot hold the values.
+        """
         self._check()
-        self._set(replace(self._state, state={**self._state.state, **patch}))
+        values = state_values(self._thread_id, patch)
+        self._set(replace(self._state, state={**self._state.state, **values}))
         self._autosave.soon()
 
     async def describe(self, **fields: Any) -> None:
@@ -259,6 +265,15 @@ class ChatSession:
             self._closing = asyncio.create_task(self._close(self._autosave.now()))
         return asyncio.shield(self._closing)
 
+    def hand_over(self, state: ChatState) -> bool:
+        """Leave the thread to a newer session with `state`, as `Autosave.hand_over` says."""
+        return self._autosave.hand_over(settle(state))
+
+    async def released(self) -> None:
+        """Wait until a disposed session has finished its saves so far and left the thread."""
+        await self.dispose()
+        await self._autosave.drained()
+
     def give_up(self) -> None:
         """Leave unsaved what is not saved yet; for a session that is disposed."""
         self._autosave.give_up()
@@ -268,34 +283,34 @@ class ChatSession:
         return self._start(replace(before, messages=(*before.messages, message)), tools)
 
     def _start(self, state: ChatState, tools: Tools) -> Coroutine[Any, Any, None]:
-        handlers = handlers_by_name(tools)
+        offered, handlers = declared(tools), handlers_by_name(tools)
         self._set(replace(state, error=None, phase=RunPhase.RUNNING))
         self._autosave.now()
-        run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
-        self._run, self._handlers = run, handlers
-        offered, earlier = declared(tools), tuple(self._tasks)
-        self._keep(
-            run.start(
-                lambda: rounds(
-                    self._means.ask, lambda: self._input(offered), lambda: self._state, handlers
-                ),
-                earlier,
-            )
+        settings, ask = self.settings, pipeline(self.agent, self._means.interceptors)
+        if self.agent not in self._asked:
+            self._asked.append(self.agent)
+        rounds = Rounds(
+            lambda run, extend: ask(run, settings, extend),
+            lambda: self._input(offered),
+            lambda: self._state,
+            handlers,
         )
+        run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
+        self._run, self._rounds = run, rounds
+        self._keep(run.start(rounds.events, tuple(self._tasks)))
         return self._completion(run)
 
     def _on_event(self, event: Event) -> bool:
         """Take an event of the run; return whether the run is over with it."""
         if isinstance(event, RunErrorEvent):
             self._answer_calls("Error: the run failed before this call was executed.")
-        if isinstance(event, CustomEvent) and event.name == METRICS:
-            self._note_model(event.value)
+        self._autosave.note_model(model_of(event))
         state = self._apply(event)
         for reduce in self._means.reducers:
             state = reduce(state, event)
         self._set(state)
         self._autosave.soon()
-        return is_last(event, self._state, self._handlers)
+        return self._rounds is not None and self._rounds.over
 
     def _apply(self, event: Event) -> ChatState:
         """Tell everybody of an event and return what it makes of the state."""
@@ -315,7 +330,7 @@ class ChatSession:
 
     async def _completion(self, run: Run) -> None:
         await run.over()
-        await self._autosave.drained(_SAVE_GRACE)
+        await self._autosave.drained(SAVE_GRACE)
 
     def _abandon(self) -> None:
         if self._run is None:
@@ -328,21 +343,18 @@ class ChatSession:
 
     def _answer_calls(self, why: str) -> None:
         """Answer the calls that will not be executed any more: models need one for each."""
-        if self._handlers:
+        if self._rounds is not None and self._rounds.answers_calls:
             for call in calls_to_answer(self._state):
                 self._set(self._apply(result_event(call, why)))
 
-    def _note_model(self, figures: Any) -> None:
-        model = figures.get("model") if isinstance(figures, Mapping) else None
-        if isinstance(model, str) and model != self._model:
-            self._model = model
-            self._autosave.note({"model": model})
-
     async def _close(self, last_save: asyncio.Future[None]) -> None:
-        await asyncio.wait([last_save])
-        await let_go(self._tasks)
-        await self._autosave.release()
-        await release(self._means.agent, self._thread_id)
+        try:
+            await asyncio.wait([last_save])
+            await let_go(self._tasks)
+        finally:
+            await self._autosave.release()
+            for agent in self._asked or [self.agent]:
+                await self._means.release(agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
         return run_input(
@@ -350,7 +362,6 @@ class ChatSession:
             to_ag_ui(self._state.messages, echo_shown(self._state)),
             state=self._state.state,
             tools=tools,
-            forward=self.forward,
         )
 
     def _set(self, state: ChatState) -> None:
@@ -364,10 +375,7 @@ class ChatSession:
         return whole_milliseconds(self._means.clock())
 
     def _place(self, message_id: str) -> int:
-        for index, message in enumerate(self._state.messages):
-            if message.id == message_id:
-                return index
-        raise UnknownMessageError(self._thread_id, message_id)
+        return place_of(message_id, self._state, self._thread_id)
 
     def _keep(self, task: asyncio.Future[None]) -> None:
         self._tasks.add(task)

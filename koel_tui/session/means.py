@@ -1,13 +1,13 @@
 """What a client gives each of its sessions to work with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from koel_tui.agents import Agent
-from koel_tui.protocol import ChatState, Event
-from koel_tui.session.interceptors import Next
+from koel_tui.protocol import ChatState, Event, TurnSettings
+from koel_tui.session.interceptors import Interceptor
 from koel_tui.session.observers import Observers
 from koel_tui.storage import SessionStorage
 
@@ -20,13 +20,15 @@ Reducer = Callable[[ChatState, Event], ChatState]
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """The agent, how it is asked, where threads are saved, and who takes part."""
+    """The agent of sessions without their own, where threads are saved, and who takes part."""
 
     agent: Agent
-    ask: Next
+    interceptors: tuple[Interceptor, ...]
     storage: SessionStorage | None
     clock: Callable[[], datetime]
     save_interval: float
-    open_session: "Callable[[ChatState, Mapping[str, Any]], ChatSession]"
+    open_session: "Callable[[ChatState, TurnSettings | None, Agent], ChatSession]"
+    release: Callable[[Agent, str], Awaitable[None]]
+    """Frees what an agent keeps for a thread that no live session has."""
     reducers: tuple[Reducer, ...] = ()
     observers: Observers = field(default_factory=Observers)

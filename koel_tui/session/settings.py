@@ -1,75 +1,131 @@
-"""How a thread wants to be answered: saved with it, and sent with each of its runs."""
+"""The settings of a thread: saved with it, and merged over those of the program for each run."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed")
-"""The names of `koel_tui.engine.Sampling` that a thread may set."""
+from koel_tui.protocol.turn_settings import (
+    OUTPUT_TOKENS,
+    RANGES,
+    THINKING_TOKENS,
+    Range,
+    Sampling,
+    TurnSettings,
+)
 
-_WHOLE = ("top_k", "seed")
+LOGIT_BIAS = "logit_bias"
+SAMPLING = (*RANGES, LOGIT_BIAS)
+"""The names of `Sampling` that a thread may set."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadSettings:
-    """What is None, and a name not in `sampling`, is left to the settings of the program.
+    """The settings of a thread. What is None, and a name not in `sampling`, is the program's.
 
-    `system` is the system prompt, `model` a model file or the name of one, `lora` an adapter file,
-    `max_output_tokens` the longest answer in tokens, `thinking` whether the model thinks first,
-    `chat_template` the name of one that is built in.
+    `system` is the system prompt, `sampling` some fields of `Sampling` by name, `model` a model
+    file or the name of one, `lora` an adapter file, `max_output_tokens` the longest answer in
+    tokens. `thinking` is whether the model thinks first, as a number the most tokens it may think.
+    `chat_template` is the name of one that is built in, `stop` are strings that end an answer.
     """
 
     system: str | None = None
-    sampling: Mapping[str, float] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     max_output_tokens: int | None = None
-    thinking: bool | None = None
+    thinking: bool | int | None = None
     model: str | None = None
     lora: str | None = None
     chat_template: str | None = None
+    stop: tuple[str, ...] | None = None
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any]) -> Self:
-        """Return what is saved with a thread; what is not as it should be is left out."""
+        """Return what is saved with a thread; a value that is not allowed is left out."""
         sampling = meta.get("sampling")
-        known = sampling if isinstance(sampling, Mapping) else {}
         return cls(
-            system=_of(str, meta.get("system")),
-            sampling={name: known[name] for name in SAMPLING if _fits(name, known.get(name))},
-            max_output_tokens=_of(int, meta.get("max_output_tokens")),
-            thinking=_of(bool, meta.get("thinking")),
-            model=_of(str, meta.get("wanted_model")),
-            lora=_of(str, meta.get("lora")),
-            chat_template=_of(str, meta.get("chat_template")),
+            system=_text(meta.get("system")),
+            sampling=_sampling(sampling) if isinstance(sampling, Mapping) else {},
+            max_output_tokens=_in(OUTPUT_TOKENS, meta.get("max_output_tokens")),
+            thinking=_thinking(meta.get("thinking")),
+            model=_text(meta.get("wanted_model")),
+            lora=_text(meta.get("lora")),
+            chat_template=_chat_template(meta.get("chat_template")),
+            stop=_stop(meta.get("stop")),
         )
 
     @property
     def meta(self) -> dict[str, Any]:
         """The fields to save with the thread, None for what is not set."""
+        sampling = dict(self.sampling)
+        if LOGIT_BIAS in sampling:  # keys of JSON objects are strings
+            sampling[LOGIT_BIAS] = {
+                str(token): bias for token, bias in sampling[LOGIT_BIAS].items()
+            }
         # `model` is there already: the one that answered last.
         return {
             "system": self.system,
-            "sampling": dict(self.sampling) or None,
+            "sampling": sampling or None,
             "max_output_tokens": self.max_output_tokens,
             "thinking": self.thinking,
             "wanted_model": self.model,
             "lora": self.lora,
             "chat_template": self.chat_template,
+            "stop": None if self.stop is None else list(self.stop),
         }
 
-    @property
-    def forward(self) -> dict[str, Any]:
-        """What is sent with each run, as `forwardedProps`."""
-        props = {**self.meta, "model": self.model}
-        del props["wanted_model"]
-        return {name: value for name, value in props.items() if value is not None}
+    def turn_settings(self, defaults: TurnSettings) -> TurnSettings:
+        """Return the settings of a run: those of the thread over the defaults of the program.
+
+        Raises ValueError with the allowed range for an invalid value.
+        """
+        sampling = None
+        if self.sampling:
+            sampling = (defaults.sampling or Sampling()).with_values(self.sampling)
+        own = TurnSettings(
+            system=self.system,
+            sampling=sampling,
+            max_output_tokens=self.max_output_tokens,
+            thinking=self.thinking,
+            stop=self.stop,
+            chat_template=self.chat_template,
+        )
+        return own.over(defaults)
 
 
-def _fits(name: str, value: object) -> bool:
-    if type(value) is int:
-        return abs(value) < 2**32
-    return type(value) is float and math.isfinite(value) and name not in _WHOLE
+def _sampling(saved: Mapping[str, Any]) -> dict[str, Any]:
+    sampling = {name: saved[name] for name in RANGES if saved.get(name) in RANGES[name]}
+    bias = _bias(saved.get(LOGIT_BIAS))
+    return {**sampling, LOGIT_BIAS: bias} if bias else sampling
 
 
-def _of(kind: type, value: Any) -> Any:
-    return value if type(value) is kind else None
+def _bias(saved: Any) -> dict[int, float] | None:
+    if not isinstance(saved, Mapping):
+        return None
+    try:
+        return dict(Sampling(logit_bias={int(key): bias for key, bias in saved.items()}).logit_bias)
+    except (TypeError, ValueError):
+        return None
+
+
+def _thinking(saved: Any) -> bool | int | None:
+    return saved if isinstance(saved, bool) else _in(THINKING_TOKENS, saved)
+
+
+def _chat_template(saved: Any) -> str | None:
+    try:
+        return TurnSettings(chat_template=saved).chat_template
+    except ValueError:
+        return None
+
+
+def _stop(saved: Any) -> tuple[str, ...] | None:
+    if not isinstance(saved, Sequence) or isinstance(saved, str):
+        return None
+    return tuple(each for each in saved if isinstance(each, str) and each) or None
+
+
+def _text(saved: Any) -> str | None:
+    return saved if isinstance(saved, str) else None
+
+
+def _in(allowed: Range, saved: Any) -> Any:
+    return saved if saved in allowed else None

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from koel_tui.agents import Agent
+    from koel_tui.protocol import TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
+    from koel_tui.ui.backend import Backend
 
 
 class About:
@@ -18,7 +21,9 @@ class About:
     @property
     def is_empty(self) -> bool:
         """Whether nobody said anything about the thread."""
-        return not (self.title or self.forward)
+        from koel_tui.session import ThreadSettings
+
+        return not self.title and self.settings in (None, ThreadSettings())
 
     def read(self, meta: Mapping[str, Any]) -> None:
         """Take what is saved about the thread."""
@@ -39,9 +44,26 @@ class About:
         return copy
 
     @property
-    def forward(self) -> Mapping[str, Any]:
-        """What is to be sent with each run."""
-        return {} if self.settings is None else self.settings.forward
+    def wants_model(self) -> bool:
+        """Whether the thread wants another model than the program's own."""
+        return self.settings is not None and self.settings.model is not None
+
+    def turn_settings(self, defaults: "TurnSettings") -> "TurnSettings":
+        """Return the settings of the next run, over the defaults of the program."""
+        return defaults if self.settings is None else self.settings.turn_settings(defaults)
+
+    def agent_of(self, agent: "Agent") -> "Agent":
+        """Return the agent that answers with the model and the adapter the thread wants."""
+        from koel_tui.agents import agent_for
+
+        if self.settings is None:
+            return agent_for(agent, None, None)
+        return agent_for(agent, self.settings.model, self.settings.lora)
+
+    def set_up(self, session: "ChatSession", backend: "Backend") -> None:
+        """Give a session the settings and the agent of its next runs."""
+        session.settings = self.turn_settings(backend.defaults)
+        session.agent = self.agent_of(backend.agent)
 
     async def save(self, session: "ChatSession") -> None:
         """Save it with the thread unless it is. Raises what the storage raises."""

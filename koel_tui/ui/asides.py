@@ -29,12 +29,15 @@ def title_job(conversation: Conversation) -> Job:
     """Return the job that gives a thread a title, if it has none by then."""
 
     async def work(agent: "ModelAgent") -> None:
+        from koel_tui.protocol import Sampling, TurnSettings
         from koel_tui.session.aside import answer_aside
 
         if conversation.about.title or conversation.closed:
             return
-        props = {"max_output_tokens": 24, "thinking": False, "sampling": {"temperature": 0.2}}
-        answer = await answer_aside(agent, _to_be_titled(conversation.messages), **props)
+        settings = TurnSettings(
+            max_output_tokens=24, thinking=False, sampling=Sampling(temperature=0.2)
+        )
+        answer = await answer_aside(agent, _to_be_titled(conversation.messages), settings)
         title = title_in(answer)
         if title and not conversation.about.title:
             await conversation.configure(title, conversation.about.settings)
@@ -46,13 +49,14 @@ def summary_job(conversation: Conversation, done: Done) -> Job:
     """Return the job that summarises a thread, and hands over what comes of it."""
 
     async def work(agent: "ModelAgent") -> None:
-        from koel_tui.protocol import Message
+        from koel_tui.protocol import Message, TurnSettings
         from koel_tui.session.aside import answer_aside
 
-        props = {**conversation.about.forward, "max_output_tokens": 400, "thinking": False}
+        own = TurnSettings(max_output_tokens=400, thinking=False)
+        settings = own.over(conversation.turn_settings() or TurnSettings())
         asked = [*conversation.messages, Message("ask", "user", _SUMMARY)]
         try:
-            answer = await answer_aside(agent, asked, **props)
+            answer = await answer_aside(conversation.about.agent_of(agent), asked, settings)
         except Exception:
             done(conversation, "")
             raise

@@ -3,7 +3,8 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from koel_tui.agents import ModelAgent, Snapshots, TurnSettings
+from koel_tui.agents import ModelAgent, Snapshots
+from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import SessionStorage
 from koel_tui.storage.search import ThreadIndex

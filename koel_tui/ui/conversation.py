@@ -17,8 +17,9 @@ from koel_tui.ui.measured import Measured
 from koel_tui.ui.send_queue import SendQueue
 
 if TYPE_CHECKING:
-    from koel_tui.protocol import ChatState, Event, Message
+    from koel_tui.protocol import ChatState, Event, Message, TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
+    from koel_tui.ui.backend import Backend
     from koel_tui.ui.branches import Branch
 
     Asking = Callable[[ChatSession], Coroutine[Any, Any, None]]
@@ -58,6 +59,7 @@ class Conversation:
         self._asleep = asleep
         self._listener = listener
         self._session: ChatSession | None = None
+        self._backend: Backend | None = None
         self._run: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self.asked_at = float("-inf")
@@ -143,11 +145,11 @@ class Conversation:
         error = self._session.save_error if self._session else None
         return safe_line(str(error) or type(error).__name__) if error else ""
 
-    def attach(self, session: "ChatSession") -> None:
+    def attach(self, session: "ChatSession", backend: "Backend") -> None:
         """Take the session of this tab's thread, and send what already waits."""
-        self._session = session
+        self._session, self._backend = session, backend
         self.measured.recall(session.state.messages)
-        session.forward = self.about.forward
+        self.about.set_up(session, backend)
         self._readers = [
             asyncio.create_task(self._read_states(session.states())),
             asyncio.create_task(self._read_events(session.events())),
@@ -164,11 +166,16 @@ class Conversation:
         Of a thread in which nothing was said they are saved when something is.
         """
         self.about.change(title, settings)
-        if self._session is not None:
-            self._session.forward = self.about.forward
+        if self._session is not None and self._backend is not None:
+            self.about.set_up(self._session, self._backend)
             if not self.untouched:
                 await self._save_about(self._session)
         self._listener.changed(self)
+
+    def turn_settings(self) -> "TurnSettings | None":
+        """Return the settings of the next run here; None before there is a backend."""
+        backend = self._backend
+        return None if backend is None else self.about.turn_settings(backend.defaults)
 
     def forget_thread(self) -> None:
         """Be a new conversation: the saved thread is not to be had."""
@@ -196,11 +203,11 @@ class Conversation:
         self._listener.changed(self)
 
     def go_on(self) -> None:
-        """Let the model go on with the answer that was stopped."""
+        """Let the model continue the incomplete answer at the end of the thread."""
         self._begin_if(
             self._session is not None and ended_within(self._session.state),
             lambda session: session.continue_answer(),
-            "No answer was stopped here, so there is none to go on with.",
+            "The last answer here is complete, so there is none to continue.",
         )
 
     def retry(self) -> None:

@@ -65,7 +65,7 @@ class Desk:
         self._backend = backend
         for conversation in self.tabs:
             if not conversation.asleep:
-                conversation.attach(backend.client.new_session())
+                conversation.attach(backend.client.new_session(), backend)
 
     def disconnect(self) -> None:
         """Give no tab a session any more: what they come from is being closed."""
@@ -111,7 +111,7 @@ class Desk:
             await self._fill(conversation, thread_id, backend)
         except Exception:
             conversation.forget_thread()
-            conversation.attach(backend.client.new_session())
+            conversation.attach(backend.client.new_session(), backend)
             raise
         finally:
             self._waking.pop(conversation).set()
@@ -190,8 +190,8 @@ class Desk:
         """
         parent = self.active
         self._check_room()
-        session = await parent.branch(message_id)
-        if session is None:
+        session, backend = await parent.branch(message_id), self._backend
+        if session is None or backend is None:
             return
         conversation = self._conversation()
         conversation.about = parent.about.copy(f"{parent.title} (branch)")
@@ -200,7 +200,7 @@ class Desk:
         except BaseException:
             session.dispose()
             raise
-        conversation.attach(session)
+        conversation.attach(session, backend)
         self.tabs.add(conversation)
 
     def close(self, conversation: Conversation) -> None:
@@ -261,7 +261,7 @@ class Desk:
             session.dispose()
             raise
         conversation.read_only = access.reason if access is not None else ""
-        conversation.attach(session)
+        conversation.attach(session, backend)
 
     async def _state_of(self, thread_id: str, backend: "Backend") -> "ChatState":
         # What could not be saved when its tab was closed is nowhere but here.
@@ -282,7 +282,7 @@ class Desk:
 
     def _add(self, conversation: Conversation) -> None:
         if self._backend is not None:
-            conversation.attach(self._backend.client.new_session())
+            conversation.attach(self._backend.client.new_session(), self._backend)
         self.tabs.add(conversation)
 
     def _take_out(self, conversation: Conversation) -> None:

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import BUILT_IN
+from koel_tui.protocol.turn_settings import Sampling
 from koel_tui.session.settings import SAMPLING, ThreadSettings
 
 if TYPE_CHECKING:
-    from koel_tui.agents import TurnSettings
+    from koel_tui.protocol import TurnSettings
 
 
 class FieldError(Exception):
@@ -100,21 +101,22 @@ def settings_of(texts: Mapping[str, str], system: str) -> ThreadSettings:
 
 def texts_of(title: str, settings: ThreadSettings) -> dict[str, str]:
     """Return the texts of the form for what is set."""
-    values = {**settings.forward, **settings.sampling, "title": title}
+    values = {**asdict(settings), **settings.sampling, "title": title}
     return {field.key: _text(values.get(field.key)) for field in FIELDS}
 
 
 def texts_of_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
     """Return what holds where a thread says nothing, as the form shows it."""
+    sampling = defaults.sampling or Sampling()
     values = {
         "title": "its first words",
         "model": "the program's",
         "lora": "none",
         "chat_template": defaults.chat_template or "the model's own",
         "thinking": "yes" if defaults.thinking else "no",
-        **asdict(defaults.sampling),
+        **asdict(sampling),
         "max_output_tokens": defaults.max_output_tokens or "as long as it fits",
-        "seed": "random" if defaults.sampling.seed is None else defaults.sampling.seed,
+        "seed": "random" if sampling.seed is None else sampling.seed,
         "system": defaults.system or "",
     }
     return {name: str(value) for name, value in values.items()}

@@ -5,8 +5,8 @@ from dataclasses import replace
 from textual.app import App
 
 from koel_tui import paths
-from koel_tui.agents import TurnSettings
 from koel_tui.chat_templates import CHATML
+from koel_tui.protocol import TurnSettings
 from koel_tui.session import ThreadSettings
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.roles import Roles

@@ -7,13 +7,18 @@ import pytest
 from ag_ui.core import BaseEvent, RunAgentInput
 
 from koel_tui.agents import Snapshots, memory_of, tokens_in
+from koel_tui.protocol import TurnSettings
 from tests.agents.test_snapshots import LONG, agent_of, figures
 
 
 class Silent:
     """Answers runs, and can do nothing else."""
 
-    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+    async def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - as in Agent
+        settings: TurnSettings | None = None,
+    ) -> AsyncIterator[BaseEvent]:
         return
         yield
 

@@ -1,6 +1,7 @@
 """The local agent: engine deltas become AG-UI events, one engine session per thread."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -12,33 +13,39 @@ from ag_ui.core import (
     BaseEvent,
     CustomEvent,
     EventType,
-    FunctionCall,
     RunAgentInput,
     RunErrorEvent,
     RunFinishedEvent,
-    SystemMessage,
     TextMessageContentEvent,
     Tool,
-    ToolCall,
-    ToolMessage,
     UserMessage,
 )
 
-from koel_tui import protocol
-from koel_tui.agents import ACTIVITY, METRICS, LocalAgent, ModelInfo, TurnSettings
-from koel_tui.agents.turn_input import engine_messages
-from koel_tui.engine import ChatMessage, Engine, ModelLoadError, ModelSpec, Sampling, ToolCallDelta
+from koel_tui.agents import ACTIVITY, METRICS, LocalAgent, ModelInfo
+from koel_tui.engine import (
+    Engine,
+    ModelLoadError,
+    ModelSpec,
+    Sampling,
+    ToolCallDelta,
+)
 from koel_tui.engine.frames import OpenSession, StartTurn, StopTurn
-from koel_tui.protocol import ChatState, Verifier, calls_to_answer, fold
+from koel_tui.protocol import (
+    ChatState,
+    TurnSettings,
+    Verifier,
+    calls_to_answer,
+    fold,
+)
 from tests.engine.scripted import ScriptedLink, until
 
 
-def run_input(thread: str = "t", text: str = "hello", **props: Any) -> RunAgentInput:
+def run_input(thread: str = "t", text: str = "hello") -> RunAgentInput:
     return RunAgentInput(
         thread_id=thread,
         run_id=f"run-{thread}",
         messages=[UserMessage(id="u", role="user", content=text)],
-        forwarded_props=props or None,
+        forwarded_props={},
     )
 
 
@@ -75,9 +82,14 @@ async def agent(loader: Loader) -> AsyncIterator[LocalAgent]:
     await made.close()
 
 
-def collect(agent: LocalAgent, asked: RunAgentInput) -> asyncio.Task[list[BaseEvent]]:
+def collect(
+    agent: LocalAgent,
+    asked: RunAgentInput,
+    settings: TurnSettings | None = None,
+    lora: str | None = None,
+) -> asyncio.Task[list[BaseEvent]]:
     async def read() -> list[BaseEvent]:
-        return [event async for event in agent.run(asked)]
+        return [event async for event in agent.run(asked, settings, lora=lora)]
 
     return asyncio.create_task(read())
 
@@ -86,14 +98,20 @@ def options(link: ScriptedLink) -> list[OpenSession]:
     return [each for each in link.commands if isinstance(each, OpenSession)]
 
 
-def settings_of(link: ScriptedLink) -> list[protocol.TurnSettings]:
+def settings_of(link: ScriptedLink) -> list[TurnSettings]:
     return [each.settings for each in link.commands if isinstance(each, StartTurn)]
 
 
-async def answer(agent: LocalAgent, link: ScriptedLink, asked: RunAgentInput) -> list[BaseEvent]:
+async def answer(
+    agent: LocalAgent,
+    link: ScriptedLink,
+    asked: RunAgentInput,
+    settings: TurnSettings | None = None,
+    lora: str | None = None,
+) -> list[BaseEvent]:
     """Run and let the model say one thing."""
     begun = len(link.started)
-    reading = collect(agent, asked)
+    reading = collect(agent, asked, settings, lora)
     await until(lambda: len(link.started) > begun)
     link.say(link.started[-1], "fine")
     link.end(link.started[-1], tokens=1)
@@ -161,35 +179,64 @@ async def test_the_second_of_two_threads_hears_its_place(agent: LocalAgent, load
     await second
 
 
-async def test_a_thread_keeps_its_session_until_its_settings_change(
+CHANGES: dict[str, Any] = {
+    "system": "be rude",
+    "sampling": Sampling(temperature=0, logit_bias={1: 2.0}),
+    "max_output_tokens": 7,
+    "thinking": 5,
+    "tools": ({"type": "function", "function": {"name": "f"}},),
+    "tool_choice": "none",
+    "schema": {"type": "object"},
+    "stop": ("x",),
+    "chat_template": "gemma",
+    "prefill": "Once",
+}
+
+
+async def test_b13_a_changed_setting_keeps_the_threads_engine_session(
     agent: LocalAgent, loader: Loader
 ) -> None:
-    link = loader.link
+    link, defaults = loader.link, TurnSettings(system="be brief")
+    assert set(CHANGES) == {each.name for each in dataclasses.fields(TurnSettings)}
     await answer(agent, link, run_input("a"))
-    await answer(agent, link, run_input("a", "again"))
-    assert len(options(link)) == 1
-    assert settings_of(link)[0].system == "be brief"
-    await answer(agent, link, run_input("a", system="be rude", sampling={"temperature": 0}))
-    assert len(options(link)) == 2
-    assert settings_of(link)[2].system == "be rude"
-    assert settings_of(link)[2].sampling == Sampling(temperature=0)
+    for name, value in CHANGES.items():
+        changed = TurnSettings(**{name: value})
+        await answer(agent, link, run_input("a"), changed)
+        assert settings_of(link)[-1] == changed.over(defaults)
+    tool = Tool(name="g", description="does g", parameters={})
+    offered = run_input("a").model_copy(update={"tools": [tool]})
+    await answer(agent, link, offered)
+    assert [each["function"]["name"] for each in settings_of(link)[-1].tools or ()] == ["g"]
+    await answer(agent, link, run_input("a"))
+    assert settings_of(link)[-1] == defaults
+    assert len(options(link)) == 1 and link.closed_sessions == []
+
+
+async def test_another_adapter_takes_another_engine_session(
+    agent: LocalAgent, loader: Loader, tmp_path: Path
+) -> None:
+    link, adapter = loader.link, tmp_path / "lora.gguf"
+    adapter.touch()
+    await answer(agent, link, run_input("a"))
+    await answer(agent, link, run_input("a"), lora=str(adapter))
+    await answer(agent, link, run_input("a"), lora=str(adapter))
+    assert [each.lora for each in options(link)] == [None, adapter]
     assert link.closed_sessions == [options(link)[0].session]
 
 
-async def test_a_thread_may_want_a_built_in_chat_template(
+async def test_a_missing_adapter_fails_its_run_alone(agent: LocalAgent, loader: Loader) -> None:
+    *_, last = await collect(agent, run_input("a"), lora="/nowhere/lora.gguf")
+    assert isinstance(last, RunErrorEvent)
+    assert last.code == "ModelLoadError" and "no such file" in last.message
+    await answer(agent, loader.link, run_input("a"))
+
+
+async def test_a_setting_the_engine_cannot_do_is_a_run_error(
     agent: LocalAgent, loader: Loader
 ) -> None:
+    *_, last = await collect(agent, run_input("a"), TurnSettings(tool_choice="required"))
+    assert isinstance(last, RunErrorEvent) and last.code == "UnsupportedError"
     await answer(agent, loader.link, run_input("a"))
-    await answer(agent, loader.link, run_input("a", chat_template="gemma"))
-    assert [each.chat_template for each in settings_of(loader.link)] == [None, "gemma"]
-    *_, last = await collect(agent, run_input("a", chat_template="smoke signals"))
-    assert isinstance(last, RunErrorEvent) and "one of chatml, gemma" in last.message
-
-
-async def test_a_bad_setting_is_a_run_error(agent: LocalAgent) -> None:
-    events = await collect(agent, run_input("a", sampling={"temperature": -1}))
-    assert isinstance(events[-1], RunErrorEvent)
-    assert "temperature" in events[-1].message
 
 
 async def test_at_the_cap_the_message_is_the_engines(agent: LocalAgent, loader: Loader) -> None:
@@ -250,28 +297,12 @@ async def test_close_ends_a_load_and_everything_after_it(agent: LocalAgent, load
     assert events[-1].code == "EngineClosedError"
 
 
-def test_messages_are_taken_over_with_their_calls() -> None:
-    call = ToolCall(id="c1", type="function", function=FunctionCall(name="f", arguments="{}"))
-    messages = [
-        SystemMessage(id="1", role="system", content="be brief"),
-        UserMessage(id="2", role="user", content="hi \ud83d"),
-        AssistantMessage(id="3", role="assistant", tool_calls=[call]),
-        ToolMessage(id="4", role="tool", content="42", tool_call_id="c1"),
-    ]
-    assert engine_messages(list(messages)) == [
-        ChatMessage("system", "be brief"),
-        ChatMessage("user", "hi \ufffd"),
-        ChatMessage("assistant", "", tool_calls=(ToolCallDelta("c1", "f", "{}"),)),
-        ChatMessage("tool", "42", tool_call_id="c1"),
-    ]
-
-
 async def test_thinking_text_and_calls_become_events_that_fold_into_one_message(
     agent: LocalAgent, loader: Loader
 ) -> None:
     tool = Tool(name="f", description="does f", parameters={"type": "object"})
-    asked = run_input(thinking=True).model_copy(update={"tools": [tool]})
-    reading = collect(agent, asked)
+    asked = run_input().model_copy(update={"tools": [tool]})
+    reading = collect(agent, asked, TurnSettings(thinking=True))
     link = loader.link
     await until(lambda: link.started)
     session = link.started[0]
@@ -303,8 +334,3 @@ async def test_an_answer_at_the_end_is_gone_on_with_under_its_id(
     events = await answer(agent, loader.link, asked)
     text = [event for event in events if isinstance(event, TextMessageContentEvent)]
     assert [event.message_id for event in text] == ["half"]
-
-
-async def test_a_setting_of_the_wrong_type_is_a_run_error(agent: LocalAgent) -> None:
-    events = await collect(agent, run_input("a", sampling={"temperature": "hot"}))
-    assert isinstance(events[-1], RunErrorEvent) and "setting" in events[-1].message

@@ -6,6 +6,9 @@ from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, UserMessage
 
 from koel_tui.agents import ModelInfo, ModelRouter, use_model
 from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
+from koel_tui.protocol import TurnSettings
+
+SETTINGS = TurnSettings(system="Be brief.")
 
 
 class Named:
@@ -15,6 +18,7 @@ class Named:
         self.name = name
         self.house = house
         self.released: list[str] = []
+        self.runs: list[tuple[TurnSettings | None, str | None]] = []
         self.closed = 0
         self.may_end = asyncio.Event()
         self.may_end.set()
@@ -26,7 +30,14 @@ class Named:
                 raise RuntimeError(f"{self.name} is broken")
         return ModelInfo(str(self.name), 8192)
 
-    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+    async def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - as in Agent
+        settings: TurnSettings | None = None,
+        *,
+        lora: str | None = None,
+    ) -> AsyncIterator[BaseEvent]:
+        self.runs.append((settings, lora))
         yield CustomEvent(name="answered by", value=self.name)
         await self.may_end.wait()
 
@@ -53,16 +64,17 @@ class House:
         self.agents[name] = Named(name, self)
         return self.agents[name]
 
-    def run(self, **props: object) -> AsyncIterator[BaseEvent]:
-        return self.router.run(
+    def run(self, model: str | None = None, lora: str | None = None) -> AsyncIterator[BaseEvent]:
+        return self.router.agent(model, lora).run(
             RunAgentInput(
-                thread_id="t", run_id="r", state={}, tools=[], context=[], forwarded_props=props,
+                thread_id="t", run_id="r", state={}, tools=[], context=[], forwarded_props={},
                 messages=[UserMessage(id="u", role="user", content="Hi")],
-            )
+            ),
+            SETTINGS,
         )  # fmt: skip
 
-    async def answers(self, **props: object) -> object:
-        (event,) = [event async for event in self.run(**props)]
+    async def answers(self, model: str | None = None, lora: str | None = None) -> object:
+        (event,) = [event async for event in self.run(model, lora)]
         assert isinstance(event, CustomEvent)
         return event.value
 
@@ -71,10 +83,21 @@ async def test_a_thread_is_answered_by_the_model_it_wants() -> None:
     house = House()
     assert (await house.router.load()).name == "None"
     assert await house.answers() is None
-    assert await house.answers(model=5) is None
     assert await house.answers(model="a") == "a"
     assert await house.answers(model="a") == "a"
     assert house.made == [None, "a"]
+
+
+async def test_the_agent_of_a_thread_runs_with_its_model_adapter_and_settings() -> None:
+    house = House()
+    agent = house.router.agent("a", "/adapters/pirate.gguf")
+    assert await house.answers("a", "/adapters/pirate.gguf") == "a"
+    assert house.agents["a"].runs == [(SETTINGS, "/adapters/pirate.gguf")]
+    assert agent == house.router.agent("a", "/adapters/pirate.gguf")
+    assert agent != house.router.agent("a") and agent != House().router.agent(agent.model)
+    assert house.router.agent() == house.router.agent("", "")
+    await agent.release("t")
+    assert [each.released for each in house.agents.values()] == [["t"], ["t"]]
 
 
 async def test_a_model_too_many_is_closed_and_made_again_when_it_is_wanted() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from ag_ui.core import CustomEvent, RunAgentInput, UserMessage
 
-from koel_tui.agents import METRICS, LocalAgent, Snapshots, TurnSettings
-from koel_tui.engine import Engine, ModelSpec, Sampling
+from koel_tui.agents import METRICS, LocalAgent, Snapshots
+from koel_tui.engine import Engine, ModelSpec, Sampling, TurnSettings
 
 LONG = "I walked to the harbour and wrote down what I saw there. " * 24
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from ag_ui.core import BaseEvent, RunAgentInput
 
 from koel_tui.agents import ModelInfo
-from koel_tui.protocol import ChatState, Message
+from koel_tui.protocol import ChatState, Message, TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.app import KoelApp
@@ -18,7 +18,14 @@ from tests.ui.scripted import ScriptedAgent
 class HostileAgent(ScriptedAgent):
     """Answers with every character and sequence: whole, and cut in two anywhere."""
 
-    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+    def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - as in Agent
+        settings: TurnSettings | None = None,
+        *,
+        model: str | None = None,
+        lora: str | None = None,
+    ) -> AsyncIterator[BaseEvent]:
         events = super().run(input)
         turn = self.turns[-1]
         turn.think(f"thought {EVERYTHING}", *EVERYTHING)

@@ -106,6 +106,13 @@ class ScriptedLink:
         for call in held:
             self.emit(Done(call))
 
+    def finish_sessions_with(self, message: str) -> None:
+        """Refuse the openings held back so far, and hold back no more."""
+        self.hold_sessions = False
+        held, self._held = self._held, []
+        for call in held:
+            self.emit(Failed(call, "EngineError", message))
+
     def think(self, session: int, text: str) -> None:
         self.emit(Thinking(self.turns[session], text))
 

@@ -49,7 +49,7 @@ def context(model: Model, starter_path: Path, native_log: NativeLog) -> Iterator
 
 def answer(model: Model, context: Context, question: str, sampling: Sampling, grammar: str) -> str:
     template = ChatTemplate(model.chat_template, model=model.name, bos=model.bos, eos=model.eos)
-    prompt = template.render([ChatMessage("user", question)])
+    prompt = template.render([ChatMessage("user", question)]).text
     template.close()
     sampler = Sampler(sampling, model, grammar)
     tokens, position, answered = model.tokenize(prompt, special=True, start=False), 0, b""

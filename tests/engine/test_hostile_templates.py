@@ -85,7 +85,7 @@ def rendered(source: str) -> str:
     """Return what a template makes of a greeting."""
     template = ChatTemplate(source, model="tiny", bos="<s>", eos="</s>")
     try:
-        return template.render(HELLO)
+        return template.render(HELLO).text
     finally:
         template.close()
 
@@ -214,7 +214,7 @@ def test_input_b4_one_that_reached_a_limit_renders_the_next_conversation(tally: 
     with pytest.raises(ChatTemplateError, match="takes too long"):
         made.render([ChatMessage("user", "work")])
     assert sandbox.CPU_LIMIT_S - 0.5 < spent() - before < sandbox.CPU_LIMIT_S + 1
-    assert made.render(HELLO) == "done"
+    assert made.render(HELLO).text == "done"
     made.close()
     tally("B4", tried=1)
 

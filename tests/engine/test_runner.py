@@ -264,13 +264,46 @@ async def test_runner_ends_with_a_parent_gone_with_events_unread(runner: RawRunn
 @pytest.mark.parametrize(
     ("sent", "code"),
     [(b"", 0), (b"\0\0", 0), (HEADER.pack(10) + b'{"kind', 0),
-     (HEADER.pack(2) + b"{}", 1), (HEADER.pack(2) + b"\xff\xff", 1), (b"\xff" * 4, 1)],
+     (HEADER.pack(2) + b"{}", 0), (HEADER.pack(2) + b"\xff\xff", 0), (b"\xff" * 4, 1)],
 )  # fmt: skip
 def test_runner_ends_whatever_its_parent_last_sent(
     runner: RawRunner, sent: bytes, code: int
 ) -> None:
     runner.send_bytes(sent)
     assert runner.end() == code
+
+
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [
+        (b'{"kind": "start_turn", "turn": 7, "session": 1, "messages": 5}', 7),
+        (b'{"kind": "start_turn", "turn": 7}', 7),
+        (b'{"kind": "no such command", "call": 8}', 8),
+        (b'{"kind": "open_session", "call": 3, "session": 1, "name": 5}', 3),
+        (b'{"kind": "load", "spec": {"path": "x", "threads": -1}}', 0),
+        (b'{"kind": "start_turn", "turn": "7"}', None),
+        (b'{"kind": "shutdown", "call": true, "more": [}', None),
+        (b"{}", None),
+        (b"[1]", None),
+        (b"5", None),
+        (b"", None),
+        (b"\xff\xff", None),
+        (b"[" * 200_000, None),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_b4_an_invalid_command_is_answered_or_ignored(
+    runner: RawRunner, body: bytes, number: int | None
+) -> None:
+    runner.send_bytes(HEADER.pack(len(body)) + body)
+    runner.send(CountTokens(99, "hello"))
+    if number is not None:
+        answer = next(runner.events())
+        assert isinstance(answer, Failed) and answer.call == number
+        assert answer.error == "UnsupportedError" and "Use values of" in answer.message
+    answer = next(runner.events())
+    assert isinstance(answer, Failed) and (answer.call, answer.error) == (99, "EngineError")
+    assert "No model is loaded" in answer.message
 
 
 @pytest.mark.parametrize(("what", "most"), [("sessions", 5e6), ("loads", 20e6)])

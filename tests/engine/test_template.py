@@ -52,7 +52,7 @@ def template() -> Iterator[Templates]:
 
 
 def test_template_without_a_source_is_chatml(template: Templates) -> None:
-    assert template("").render(HELLO) == (
+    assert template("").render(HELLO).text == (
         "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     )
 
@@ -76,8 +76,8 @@ def test_template_without_a_source_is_chatml(template: Templates) -> None:
 )  # fmt: skip
 def test_template_that_is_built_in(template: Templates, name: str, prompt: str) -> None:
     talk = [*TALK, ChatMessage("assistant", "hi"), *HELLO]
-    assert template(BUILT_IN[name]).render(talk) == prompt
-    assert "noon" in template(BUILT_IN[name]).render(CALLED, tools=[NOW])
+    assert template(BUILT_IN[name]).render(talk).text == prompt
+    assert "noon" in template(BUILT_IN[name]).render(CALLED, tools=[NOW]).text
 
 
 def test_template_gets_special_tokens_and_functions(template: Templates) -> None:
@@ -85,19 +85,19 @@ def test_template_gets_special_tokens_and_functions(template: Templates) -> None
         "{{ bos_token }}{{ messages | tojson }}{% if false %}{{ raise_exception('x') }}{% endif %}"
         "{{ strftime_now('%Y') | length }}{% generation %}!{% endgeneration %}"
     )
-    assert template(source).render(HELLO) == '<s>[{"role": "user", "content": "hello"}]4!'
+    assert template(source).render(HELLO).text == '<s>[{"role": "user", "content": "hello"}]4!'
 
 
 def test_template_any_character_comes_through(template: Templates) -> None:
     text = "é😀\u2028\n\r\x00\x1b\ud800"
-    assert template(BY_ROLE).render([ChatMessage("user", text)]) == f"[user]{text}"
+    assert template(BY_ROLE).render([ChatMessage("user", text)]).text == f"[user]{text}"
 
 
 def test_template_thinking_is_asked_for_and_told(template: Templates) -> None:
     made = template(BY_ROLE + "{% if enable_thinking %}<think>{% endif %}")
-    assert made.render(HELLO, thinking=True).endswith("<think>")
-    assert made.render(HELLO) == "[user]hello"
-    assert made.dialect.left_open(made.render(HELLO, thinking=True)) is not None
+    assert made.render(HELLO, thinking=True).text.endswith("<think>")
+    assert made.render(HELLO).text == "[user]hello"
+    assert made.dialect.left_open(made.render(HELLO, thinking=True).text) is not None
 
 
 def test_template_that_refuses_names_the_model(template: Templates) -> None:
@@ -116,7 +116,7 @@ def test_template_that_cannot_be_read_names_the_model(template: Templates) -> No
 def test_template_that_refuses_a_system_role_gets_it_in_the_first_question(
     template: Templates,
 ) -> None:
-    assert template(ALTERNATING).render(TALK) == "[user]be brief\n\nhello"
+    assert template(ALTERNATING).render(TALK).text == "[user]be brief\n\nhello"
 
 
 def test_template_that_drops_the_system_role_gets_it_in_the_first_question(
@@ -125,13 +125,13 @@ def test_template_that_drops_the_system_role_gets_it_in_the_first_question(
     source = (
         "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}"
     )
-    assert template(source).render(TALK) == "[user]be brief\n\nhello"
-    assert template("{{ messages | length }}").render(TALK) == "2"
+    assert template(source).render(TALK).text == "[user]be brief\n\nhello"
+    assert template("{{ messages | length }}").render(TALK).text == "2"
 
 
 def test_template_that_wants_turns_gets_neighbours_as_one(template: Templates) -> None:
     talk = [*TALK, ChatMessage("user", "anyone?"), ChatMessage("assistant", "yes"), *HELLO]
-    assert template(ALTERNATING).render(talk) == (
+    assert template(ALTERNATING).render(talk).text == (
         "[user]be brief\n\nhello\n\nanyone?[assistant]yes[user]hello"
     )
 
@@ -147,8 +147,8 @@ def test_template_that_knows_tools_gets_them(template: Templates) -> None:
         "{{ c.function.arguments | tojson }}{% endfor %}{{ m.content }}{% endfor %}"
     )
     assert made.knows_tools
-    assert made.render(CALLED, tools=[NOW]) == 'nowhello{"tz": "CET"}noon'
-    assert made.render(HELLO) == "hello"
+    assert made.render(CALLED, tools=[NOW]).text == 'nowhello{"tz": "CET"}noon'
+    assert made.render(HELLO).text == "hello"
 
 
 def test_template_that_prints_arguments_gets_them_as_text(template: Templates) -> None:
@@ -156,7 +156,7 @@ def test_template_that_prints_arguments_gets_them_as_text(template: Templates) -
         "{{ tools }}{% for m in messages %}{% for c in m.tool_calls or [] %}"
         "{{ c.function.name + c.function.arguments }}{% endfor %}{% endfor %}"
     )
-    assert made.render(CALLED) == 'Nonenow{"tz": "CET"}'
+    assert made.render(CALLED).text == 'Nonenow{"tz": "CET"}'
 
 
 def test_input_b4_arguments_nested_too_deeply_are_text(template: Templates, tally: Tally) -> None:
@@ -164,27 +164,27 @@ def test_input_b4_arguments_nested_too_deeply_are_text(template: Templates, tall
     depths = (*range(900, 1000, 3), 200_000)  # also those that can be read, and not written again
     for depth in depths:
         call = ToolCallDelta("c1", "now", "[" * depth + "]" * depth)
-        assert made.render([ChatMessage("assistant", "", tool_calls=(call,))]) == "Nonec1"
+        assert made.render([ChatMessage("assistant", "", tool_calls=(call,))]).text == "Nonec1"
     tally("B4", tried=len(depths))
 
 
 def test_template_without_tools_gets_them_in_the_system_prompt(template: Templates) -> None:
     made = template(BY_ROLE)
     assert not made.knows_tools
-    prompt = made.render([TALK[0], *CALLED], tools=[NOW])
+    prompt = made.render([TALK[0], *CALLED], tools=[NOW]).text
     assert prompt.startswith("[system]be brief\n\nYou can call these tools:\n<tools>\n{")
     assert "The time in Zürich" in prompt
     assert prompt.endswith(
         '[user]hello[assistant]<tool_call>\n{"name": "now", "arguments": {"tz": "CET"}}\n'
         "</tool_call>[user]<tool_response>\nnoon\n</tool_response>"
     )
-    assert made.render(HELLO, tools=[NOW]).startswith("[system]You can call")
-    assert template(ALTERNATING).render(TALK, tools=[NOW]).endswith("is needed.\n\nhello")
+    assert made.render(HELLO, tools=[NOW]).text.startswith("[system]You can call")
+    assert template(ALTERNATING).render(TALK, tools=[NOW]).text.endswith("is needed.\n\nhello")
 
 
 def test_template_a_long_conversation_is_within_the_limits(template: Templates) -> None:
     talk = [ChatMessage("user", "hello" * 1000), ChatMessage("assistant", "hi")] * 1000
-    assert template("").render([*talk, *HELLO]).endswith("assistant\n")
+    assert template("").render([*talk, *HELLO]).text.endswith("assistant\n")
 
 
 def test_template_closed_twice(template: Templates) -> None:

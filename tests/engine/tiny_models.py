@@ -4,7 +4,9 @@ The weights are random, so they talk nonsense; but each token they say depends o
 before it, and that is what a test of the memory needs. They spell byte by byte.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import gguf
 import numpy as np
@@ -18,15 +20,18 @@ SLIDING_WINDOW = 32
 class _ModelFile:
     """A GGUF file in the making."""
 
-    def __init__(self, path: Path, architecture: str, layers: int) -> None:
+    def __init__(
+        self, path: Path, architecture: str, layers: int, words: Mapping[str, gguf.TokenType]
+    ) -> None:
         self._numbers = np.random.default_rng(7)
         self.writer = writer = gguf.GGUFWriter(path, architecture)
         writer.add_context_length(CONTEXT)
         writer.add_embedding_length(WIDTH)
         writer.add_block_count(layers)
         writer.add_layer_norm_rms_eps(1e-6)
-        tokens = [*CONTROL, *(f"<0x{byte:02X}>" for byte in range(256))]
+        tokens = [*CONTROL, *(f"<0x{byte:02X}>" for byte in range(256)), *words]
         kinds = [gguf.TokenType.CONTROL] * len(CONTROL) + [gguf.TokenType.BYTE] * 256
+        kinds += words.values()
         writer.add_tokenizer_model("llama")
         writer.add_token_list(tokens)
         writer.add_token_scores([0.0] * len(tokens))
@@ -64,7 +69,7 @@ class _ModelFile:
 def write_recurrent_model(path: Path) -> Path:
     """Write a Mamba model: its memory is one state, which cannot forget its last tokens."""
     layers, inner, state, rank = 2, 2 * WIDTH, 16, 8
-    file = _ModelFile(path, "mamba", layers)
+    file = _ModelFile(path, "mamba", layers, {})
     file.writer.add_feed_forward_length(0)
     file.writer.add_head_count(0)
     file.writer.add_ssm_conv_kernel(4)
@@ -87,13 +92,17 @@ def write_recurrent_model(path: Path) -> Path:
     return path
 
 
-def write_sliding_model(path: Path, template: str | None = None) -> Path:
+def write_sliding_model(
+    path: Path,
+    template: str | None = None,
+    words: Mapping[str, gguf.TokenType] = MappingProxyType({}),
+) -> Path:
     """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one all.
 
-    It has a chat template only where one is given.
+    It has a chat template only where one is given, and `words` in its vocabulary.
     """
     layers, heads, head = 2, 4, 32
-    file = _ModelFile(path, "gemma3", layers)
+    file = _ModelFile(path, "gemma3", layers, words)
     if template is not None:
         file.writer.add_chat_template(template)
     file.writer.add_feed_forward_length(2 * WIDTH)

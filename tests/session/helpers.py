@@ -14,7 +14,7 @@ from ag_ui.core import (
     TextMessageStartEvent,
 )
 
-from koel_tui.protocol import ChatState
+from koel_tui.protocol import ChatState, TurnSettings
 from koel_tui.storage import MemoryStorage, StorageError
 
 T = TypeVar("T")
@@ -28,9 +28,15 @@ class ScriptedAgent:
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
         self.inputs: list[RunAgentInput] = []
+        self.settings: list[TurnSettings | None] = []
 
-    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the name of AG-UI
+    def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - as in Agent
+        settings: TurnSettings | None = None,
+    ) -> AsyncIterator[BaseEvent]:
         self.inputs.append(input)
+        self.settings.append(settings)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return answer(input)
 

@@ -6,7 +6,7 @@ import pytest
 from ag_ui.core import BaseEvent, RunAgentInput, RunErrorEvent
 
 from koel_tui.agents import ASIDE
-from koel_tui.protocol import AgentError, Message
+from koel_tui.protocol import AgentError, Message, TurnSettings
 from koel_tui.session.aside import answer_aside
 from tests.session.helpers import ReleasingAgent, begin, content, fail, say
 
@@ -15,11 +15,11 @@ ASKED = (Message("u", "user", "Sum it up."),)
 
 async def test_an_answer_aside_is_its_text_and_nothing_of_it_stays() -> None:
     agent = ReleasingAgent(say("Hel", "lo"))
-    assert await answer_aside(agent, ASKED, temperature=0.0) == "Hello"
+    assert await answer_aside(agent, ASKED, TurnSettings(max_output_tokens=9)) == "Hello"
     (asked,) = agent.inputs
     assert asked.thread_id.startswith(ASIDE) and len(asked.thread_id) > len(ASIDE)
     assert [message.content for message in asked.messages] == ["Sum it up."]
-    assert asked.forwarded_props == {"temperature": 0.0}
+    assert (asked.forwarded_props, agent.settings) == ({}, [TurnSettings(max_output_tokens=9)])
     assert agent.released == [asked.thread_id]
 
 

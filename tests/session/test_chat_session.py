@@ -22,10 +22,17 @@ from koel_tui.protocol import (
     ProtocolError,
     RunPhase,
     TransportError,
+    TurnSettings,
     UnknownEvent,
     fold,
 )
-from koel_tui.session import KoelClient, RunInProgressError, SessionDisposedError
+from koel_tui.session import (
+    InvalidStateError,
+    KoelClient,
+    RunInProgressError,
+    SessionDisposedError,
+)
+from koel_tui.storage import MemoryStorage
 from tests.session.helpers import (
     Answer,
     ReleasingAgent,
@@ -129,20 +136,21 @@ async def test_what_an_agent_is_asked_with() -> None:
     session = KoelClient(agent).new_session(
         "t1",
         initial=ChatState(messages=(Message("a0", "assistant"), Message("u0", "user", "before"))),
-        forward={"system": "Be brief."},
+        settings=TurnSettings(system="Be brief."),
     )
     tool = Tool(name="find", description="finds", parameters={})
     await session.send("now", tools=(tool,))
-    session.forward = {"temperature": 0.2}
+    session.settings = TurnSettings(max_output_tokens=5)
     await session.send("again")
     first, second = agent.inputs
     assert [(message.role, message.content) for message in first.messages] == [
         ("user", "before"),
         ("user", "now"),
     ]
-    assert (first.thread_id, first.forwarded_props) == ("t1", {"system": "Be brief."})
+    assert (first.thread_id, first.forwarded_props) == ("t1", {})
+    assert agent.settings == [TurnSettings(system="Be brief."), TurnSettings(max_output_tokens=5)]
     assert first.tools == [tool]
-    assert (second.tools, second.forwarded_props) == ([], {"temperature": 0.2})
+    assert (second.tools, second.forwarded_props) == ([], {})
     assert first.run_id != second.run_id
 
 
@@ -165,7 +173,11 @@ async def test_a_raising_agent_is_an_error_in_the_state(
 
 async def test_an_agent_that_cannot_even_start_is_an_error_in_the_state() -> None:
     class Broken:
-        def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - the name of AG-UI
+        def run(
+            self,
+            input: RunAgentInput,  # noqa: A002 - as in Agent
+            settings: TurnSettings | None = None,
+        ) -> AsyncIterator[BaseEvent]:
             raise RuntimeError("no model")
 
     session = KoelClient(Broken()).new_session()
@@ -292,3 +304,17 @@ async def test_an_agent_that_cancels_itself_does_not_hang_its_run() -> None:
     async with asyncio.timeout(1):
         await session.send("hi")
     assert session.state.phase is RunPhase.ERROR
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {1, 2}, object()])
+async def test_b21_a_state_that_is_no_json_is_refused_before_it_is_stored(value: object) -> None:
+    storage = MemoryStorage()
+    client = KoelClient(ScriptedAgent(say("Hello")), storage)
+    session = client.new_session("t")
+    session.update_state({"kept": 1})
+    with pytest.raises(InvalidStateError, match="was not changed"):
+        session.update_state({"x": value})
+    assert session.state.state == {"kept": 1}
+    await session.persist()
+    assert session.save_error is None
+    await client.dispose()

@@ -12,9 +12,13 @@ from ag_ui.core import (
     BaseEvent,
     CustomEvent,
     MessagesSnapshotEvent,
+    RawEvent,
+    ReasoningMessageStartEvent,
     RunAgentInput,
     RunErrorEvent,
     RunStartedEvent,
+    StateSnapshotEvent,
+    StepStartedEvent,
     ToolCallArgsEvent,
     ToolCallEndEvent,
     ToolCallResultEvent,
@@ -23,7 +27,15 @@ from ag_ui.core import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.protocol import BusinessError, Event, TransportError, error_event
+from koel_tui.agents import ACTIVITY
+from koel_tui.protocol import (
+    BusinessError,
+    Event,
+    TransportError,
+    TurnSettings,
+    Verifier,
+    error_event,
+)
 from koel_tui.session import Interceptor, KoelClient, LogRuns, Next, Redact, Retry
 from koel_tui.session.interceptors.masking import Masking, masked
 from koel_tui.storage import MemoryStorage
@@ -42,9 +54,11 @@ from tests.session.helpers import (
 
 
 def noting(name: str, notes: list[str]) -> Interceptor:
-    async def intercept(run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
+    async def intercept(
+        run: RunAgentInput, settings: TurnSettings | None, following: Next
+    ) -> AsyncIterator[Event]:
         notes.append(f"{name} in")
-        async for event in following(run):
+        async for event in following(run, settings):
             yield event
         notes.append(f"{name} out")
 
@@ -64,14 +78,16 @@ async def test_the_first_interceptor_is_the_outermost() -> None:
     run = RunAgentInput(
         thread_id="t", run_id="r", state={}, messages=[], tools=[], context=[], forwarded_props={}
     )
-    async for _ in pipeline(ScriptedAgent(endless), both)(run):
+    async for _ in pipeline(ScriptedAgent(endless), both)(run, None):
         pass
     assert notes == ["A in", "B in", "B out", "A out"]
 
 
 async def test_an_interceptor_that_raises_fails_the_run_and_keeps_what_came() -> None:
-    async def breaking(run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
-        async for event in following(run):
+    async def breaking(
+        run: RunAgentInput, settings: TurnSettings | None, following: Next
+    ) -> AsyncIterator[Event]:
+        async for event in following(run, settings):
             yield event
             if event.type == "TEXT_MESSAGE_CONTENT":
                 raise RuntimeError("interceptor")
@@ -148,6 +164,50 @@ async def test_what_is_not_retried_fails(answer: Answer, runs: int) -> None:
     session = KoelClient(agent, interceptors=[Retry(sleep=sleep)]).new_session()
     await session.send("hi")
     assert session.state.error is not None and len(agent.inputs) == runs
+
+
+async def test_b18_progress_before_the_connection_fails_does_not_end_the_retries() -> None:
+    async def sleep(seconds: float) -> None:
+        assert seconds > 0
+
+    async def queued(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield CustomEvent(name=ACTIVITY, value={"phase": "queued", "position": 1})
+        yield RawEvent(event={"ping": 1})
+        yield StepStartedEvent(step_name="think")
+        raise TransportError("refused", "refused")
+
+    agent = ScriptedAgent(queued, queued, say("through"))
+    session = KoelClient(agent, interceptors=[Retry(sleep=sleep)]).new_session()
+    events = session.events()
+    await session.send("hi")
+    await session.dispose()
+    assert session.state.error is None
+    assert len(agent.inputs) == 3
+    seen = [event async for event in events]
+    verifier = Verifier()
+    assert [passed for event in seen for passed in verifier.feed(event)] == seen
+    assert verifier.finish() == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        StateSnapshotEvent(snapshot={"a": 1}),
+        ToolCallStartEvent(tool_call_id="c", tool_call_name="look"),
+        ReasoningMessageStartEvent(message_id="r", role="reasoning"),
+    ],
+)
+async def test_b18_what_was_said_is_not_said_again(said: BaseEvent) -> None:
+    async def cut(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield said
+        raise TransportError("cut", "closed")
+
+    agent = ScriptedAgent(cut)
+    session = KoelClient(agent, interceptors=[Retry()]).new_session()
+    await session.send("hi")
+    assert len(agent.inputs) == 1
 
 
 async def test_cancel_ends_the_wait_between_two_attempts() -> None:
@@ -241,9 +301,10 @@ async def test_arguments_results_and_snapshots_are_redacted_and_names_are_not() 
     assert session.state.messages[-1].content == "my [REDACTED]"
 
 
-async def test_parts_are_redacted_where_they_are_texts() -> None:
+async def test_texts_and_addresses_of_parts_are_redacted_and_files_are_not() -> None:
     image = {"type": "image", "source": {"type": "url", "value": "https://e.org/key"}}
-    parts = [{"type": "text", "text": "a key"}, image]
+    file = {"type": "image", "source": {"type": "data", "value": "akey", "mimeType": "image/png"}}
+    parts = [{"type": "text", "text": "a key"}, image, file]
     given = MessagesSnapshotEvent.model_validate(
         {
             "messages": [
@@ -261,7 +322,8 @@ async def test_parts_are_redacted_where_they_are_texts() -> None:
     session = KoelClient(ScriptedAgent(snapshot), interceptors=[Redact(["key"])]).new_session()
     await session.send("hi")
     question, answer = session.state.messages
-    assert (question.content, question.attachments) == ("a [REDACTED]", (image,))
+    image["source"] = {"type": "url", "value": "https://e.org/[REDACTED]"}
+    assert (question.content, question.attachments) == ("a [REDACTED]", (image, file))
     assert answer.content == ""
 
 

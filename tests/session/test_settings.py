@@ -1,19 +1,27 @@
-"""How a thread wants to be answered, as it is saved and as it is sent."""
+"""The settings of a thread: how they are saved, read again and merged over the program's."""
 
+import json
 import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from koel_tui.protocol import Sampling, TurnSettings
+from koel_tui.protocol.turn_settings import RANGES, Range
 from koel_tui.session import ThreadSettings
+from tests.protocol.setting_strategies import numbers
 
 FULL = ThreadSettings(
     system="Be brief.",
-    sampling={"temperature": 0.5, "top_k": 40},
+    sampling={"temperature": 0.5, "top_k": 40, "logit_bias": {198: -100.0}},
     max_output_tokens=100,
     thinking=False,
     model="tiny.gguf",
     lora="a.gguf",
+    chat_template="gemma",
+    stop=("END",),
 )
 
 
@@ -22,23 +30,57 @@ def test_what_is_set_is_saved_and_comes_back() -> None:
     assert FULL.meta["wanted_model"] == "tiny.gguf" and "model" not in FULL.meta
 
 
-def test_what_is_not_set_is_removed_from_what_is_saved_and_not_sent() -> None:
+def test_what_is_not_set_is_removed_from_what_is_saved() -> None:
     empty = ThreadSettings()
     assert set(empty.meta.values()) == {None}
     assert set(empty.meta) == set(FULL.meta)
-    assert empty.forward == {}
     assert ThreadSettings.of_meta({}) == empty
+    assert empty.turn_settings(DEFAULTS) == DEFAULTS
 
 
-def test_what_is_set_is_sent_with_each_run() -> None:
-    assert FULL.forward == {
-        "system": "Be brief.",
-        "sampling": {"temperature": 0.5, "top_k": 40},
-        "max_output_tokens": 100,
-        "thinking": False,
-        "model": "tiny.gguf",
-        "lora": "a.gguf",
-    }
+OPTIONS: dict[str, st.SearchStrategy[Any]] = {
+    **{name: numbers(allowed) for name, allowed in RANGES.items()},
+    "logit_bias": st.dictionaries(
+        st.integers(0, 2**31 - 1), numbers(Range(-100, 100)), min_size=1, max_size=3
+    ),
+}
+DEFAULTS = TurnSettings(
+    system="Be kind.",
+    sampling=Sampling(temperature=0.3, seed=7),
+    max_output_tokens=9,
+    stop=("x",),
+    chat_template="chatml",
+)
+
+
+@given(st.fixed_dictionaries({}, optional=OPTIONS))
+def test_every_sampling_option_survives_saving_and_replaces_the_default(
+    options: dict[str, Any],
+) -> None:
+    settings = ThreadSettings(sampling=options)
+    saved = json.loads(json.dumps(settings.meta))
+    read = ThreadSettings.of_meta(saved)
+    assert read == settings
+    merged = read.turn_settings(DEFAULTS)
+    defaults = DEFAULTS.sampling
+    assert merged.sampling == (defaults.with_values(options) if defaults else None)
+
+
+def test_the_settings_of_a_thread_replace_the_defaults_one_by_one() -> None:
+    assert FULL.turn_settings(DEFAULTS) == TurnSettings(
+        system="Be brief.",
+        sampling=Sampling(temperature=0.5, seed=7, logit_bias={198: -100.0}),
+        max_output_tokens=100,
+        thinking=False,
+        stop=("END",),
+        chat_template="gemma",
+    )
+    assert ThreadSettings(thinking=50).turn_settings(DEFAULTS).thinking == 50
+
+
+def test_a_value_that_is_not_allowed_is_refused_with_the_range() -> None:
+    with pytest.raises(ValueError, match="temperature must be a number from 0 to"):
+        ThreadSettings(sampling={"temperature": -1}).turn_settings(DEFAULTS)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +92,17 @@ def test_what_is_set_is_sent_with_each_run() -> None:
         {"sampling": {"temperature": math.nan, "min_p": math.inf, "top_p": True}},
         {"sampling": {"seed": 1.5, "top_k": 2**32}},
         {"max_output_tokens": True},
-        {"thinking": 1},
+        {"thinking": "yes"},
+        {"thinking": -1},
+        {"max_output_tokens": 0},
+        {"sampling": {"temperature": -1, "repeat_penalty": 0, "mirostat": 3}},
+        {"sampling": {"logit_bias": {"x": 1}}},
+        {"sampling": {"logit_bias": {"1": 101}}},
+        {"sampling": {"logit_bias": [1]}},
+        {"chat_template": "smoke signals"},
+        {"chat_template": 5},
+        {"stop": "END"},
+        {"stop": ["", 5]},
         {"wanted_model": b"", "lora": []},
     ],
 )

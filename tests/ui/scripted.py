@@ -23,14 +23,23 @@ from ag_ui.core import (
     ToolCallStartEvent,
 )
 
-from koel_tui.agents import ACTIVITY, METRICS, ModelInfo
+from koel_tui.agents import ACTIVITY, METRICS, BoundAgent, ModelInfo
+from koel_tui.protocol import FINISH_REASON, TurnSettings
 
 
 class Turn:
     """One run of the agent, in the hands of the test."""
 
-    def __init__(self, asked: RunAgentInput) -> None:
+    def __init__(
+        self,
+        asked: RunAgentInput,
+        settings: TurnSettings | None = None,
+        model: str | None = None,
+        lora: str | None = None,
+    ) -> None:
         self.asked = asked
+        self.settings = settings or TurnSettings()
+        self.model, self.lora = model, lora
         self.closed = asyncio.Event()
         self._events: asyncio.Queue[BaseEvent | None] = asyncio.Queue()
         self._message_id = f"answer-{asked.run_id}"
@@ -84,10 +93,15 @@ class Turn:
         self._end_message()
         self._say(CustomEvent(name=METRICS, value=metrics))
 
-    def finish(self) -> None:
-        """End the answer and the run."""
+    def finish(self, reason: str | None = None) -> None:
+        """End the answer and the run, with the reason why the model stopped."""
         self._end_message()
-        self._say(RunFinishedEvent(thread_id=self.asked.thread_id, run_id=self.asked.run_id))
+        result = None if reason is None else {FINISH_REASON: reason}
+        self._say(
+            RunFinishedEvent(
+                thread_id=self.asked.thread_id, run_id=self.asked.run_id, result=result
+            )
+        )
         self._events.put_nowait(None)
 
     def fail(self, message: str, code: str = "internal") -> None:
@@ -125,8 +139,18 @@ class ScriptedAgent:
         if load_at_once:
             self._loaded.set()
 
-    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
-        turn = Turn(input)
+    def agent(self, model: str | None = None, lora: str | None = None) -> BoundAgent:
+        return BoundAgent(self, model, lora)
+
+    def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - as in Agent
+        settings: TurnSettings | None = None,
+        *,
+        model: str | None = None,
+        lora: str | None = None,
+    ) -> AsyncIterator[BaseEvent]:
+        turn = Turn(input, settings, model, lora)
         self.turns.append(turn)
         return turn.events()
 

@@ -16,6 +16,7 @@ from time import monotonic
 import psutil
 from ag_ui.core import BaseEvent, RunAgentInput
 
+from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search import ThreadIndex
@@ -66,7 +67,14 @@ class Talker(ScriptedAgent):
         self.asked = 0
         self.silent = False
 
-    def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+    def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - as in Agent
+        settings: TurnSettings | None = None,
+        *,
+        model: str | None = None,
+        lora: str | None = None,
+    ) -> AsyncIterator[BaseEvent]:
         turn = Turn(input)
         self.asked += 1
         turn.think("Let me see.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from koel_tui.agents import ModelAgent
+from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.asides import title_in
@@ -175,15 +176,15 @@ async def test_a_new_tab_opens_with_a_summary_in_its_prompt() -> None:
         assert [each.content for each in job.asked.messages[:4]] == [
             f"message {n}" for n in range(4)
         ]
-        assert job.asked.forwarded_props == {
-            "system": "Be kind.", "max_output_tokens": 400, "thinking": False,
-        }  # fmt: skip
+        assert job.settings == TurnSettings(
+            system="Be kind.", max_output_tokens=400, thinking=False
+        )
         job.write("We counted.")
         job.finish()
         await window.has_tabs("1 message 0", "2 New thread")
         await window.prompts("What we talked about before, in short:\n\nWe counted.")
         turn = await window.ask(" Go on.")
-        assert turn.asked.forwarded_props == {"system": "Be kind."}
+        assert turn.settings == TurnSettings(system="Be kind.")
         turn.finish()
 
 

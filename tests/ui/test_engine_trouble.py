@@ -158,17 +158,18 @@ async def test_input_b4_a_thread_is_answered_with_a_built_in_template(tally: Tal
         await window.pilot.click(offset=(10, row))
         native.link.end(await begun(window, native, 2))
         await window.misses(offer)
-        assert [each.options.chat_template for each in options(native)] == [None, "chatml"]
+        assert [each.settings.chat_template for each in turns(native)] == [None, "chatml"]
         await send(window, "Second")
         await begun(window, native, 3)
-        assert len(options(native)) == 2  # the thread stays with it
+        assert turns(native)[-1].settings.chat_template == "chatml"  # the thread stays with it
+        assert len(native.link.sent(OpenSession)) == 1
     (thread,) = await native.storage.list_threads()
     assert (await native.storage.meta(thread))["chat_template"] == "chatml"
     tally("B4", tried=1)
 
 
-def options(native: Native) -> list[OpenSession]:
-    return [each for each in native.link.commands if isinstance(each, OpenSession)]
+def turns(native: Native) -> list[StartTurn]:
+    return [each for each in native.link.commands if isinstance(each, StartTurn)]
 
 
 async def test_fault_f10_a_hanging_engine_lets_go_of_the_tab_that_is_stopped(tally: Tally) -> None:

@@ -109,8 +109,8 @@ async def test_another_thread_with_its_own_role_stands_beside_and_one_is_closed(
         await window.type("Go on")
         await window.press("enter")
         await window.until(lambda: len(window.agent.turns) == 2)
-        props = [turn.asked.forwarded_props for turn in window.agent.turns]
-        assert sorted(map(str, props)) == ["{'system': 'Be rude.'}", "{}"]
+        systems = [turn.settings.system or "" for turn in window.agent.turns]
+        assert sorted(systems) == ["", "Be rude."]
         await window.press("escape")
         await window.until(lambda: all(turn.closed.is_set() for turn in window.agent.turns))
         await window.press("alt+w")
@@ -130,8 +130,8 @@ async def test_a_new_thread_beside_is_answered_as_the_one_in_front() -> None:
         await window.type("Go on")
         await window.press("enter")
         await window.until(lambda: len(window.agent.turns) == 2)
-        props = [turn.asked.forwarded_props for turn in window.agent.turns]
-        assert props == [{"system": "Be rude."}] * 2
+        systems = [turn.settings.system for turn in window.agent.turns]
+        assert systems == ["Be rude."] * 2
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)])

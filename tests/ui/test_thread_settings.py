@@ -10,6 +10,7 @@ import pytest
 from textual.widgets import Input, TextArea
 
 from koel_tui import paths
+from koel_tui.protocol import Sampling, TurnSettings
 from koel_tui.session import ThreadSettings
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.roles import Roles
@@ -115,9 +116,9 @@ async def test_settings_hold_from_the_next_turn_on_and_are_there_again() -> None
         await window.has_tabs("1 Pirates")
         assert await storage.list_threads() == []
         turn = await window.ask("Who are you?")
-        assert turn.asked.forwarded_props == {
-            "system": "You are a pirate.", "sampling": {"temperature": 0.2},
-        }  # fmt: skip
+        assert turn.settings == TurnSettings(
+            system="You are a pirate.", sampling=Sampling(temperature=0.2)
+        )
         turn.finish()
         await window.until(lambda: "saved" in window.status)
     (thread,) = await storage.list_threads()
@@ -131,7 +132,7 @@ async def test_settings_hold_from_the_next_turn_on_and_are_there_again() -> None
         await fill(window, "temperature", "")
         await window.press("enter")
         turn = await window.ask("And now?")
-        assert turn.asked.forwarded_props == {"system": "You are a pirate."}
+        assert turn.settings == TurnSettings(system="You are a pirate.")
         turn.finish()
         await window.until(lambda: "saved" in window.status)
     assert "sampling" not in await storage.meta(thread)
@@ -191,7 +192,7 @@ async def test_a_role_is_kept_and_taken_in_another_thread(
         await window.until(lambda: isinstance(window.app.screen, ThreadPanel))
         await window.press("enter")
         turn = await window.ask("Who are you?")
-        assert turn.asked.forwarded_props == {"system": "You are a [red]pirate."}
+        assert turn.settings == TurnSettings(system="You are a [red]pirate.")
         turn.finish()
 
 
@@ -204,7 +205,7 @@ async def test_a_branch_keeps_the_settings_of_its_thread() -> None:
         await window.press("alt+n")
         await window.has_tabs("1 Kind", "2 Kind (branch)")
         turn = await window.ask("Go on")
-        assert turn.asked.forwarded_props == {"system": "Be kind."}
+        assert turn.settings == TurnSettings(system="Be kind.")
         turn.finish()
 
 
@@ -243,7 +244,7 @@ async def test_a_tab_with_nothing_but_a_role_is_not_thrown_away() -> None:
         await window.press("alt+shift+w")
         await window.has_tabs("1 message 0", "2 New thread")
         turn = await window.ask("Who are you?")
-        assert turn.asked.forwarded_props == {"sampling": {"temperature": 0.2}}
+        assert turn.settings == TurnSettings(sampling=Sampling(temperature=0.2))
         turn.finish()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import llama_cpp
 
-from koel_tui.engine.errors import ModelLoadError
+from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.context import Context
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
@@ -23,6 +23,7 @@ class Adapters:
         self._loaded: dict[Path, Any] = {}
         self._marks: dict[Path, str] = {}
         self._applied: Path | None = None
+        self._certain = True  # False after a change that failed
 
     def load(self, path: Path) -> None:
         """Load an adapter file unless it is loaded. Raises `ModelLoadError` with the reason."""
@@ -45,17 +46,20 @@ class Adapters:
 
     def apply(self, path: Path | None) -> None:
         """Decode with this adapter from now on; None with none."""
-        if path == self._applied:
+        if path == self._applied and self._certain:
             return
+        self._certain = False
         handles = [] if path is None else [self._loaded[path]]
         count = len(handles)
-        llama_cpp.llama_set_adapters_lora(
+        result = llama_cpp.llama_set_adapters_lora(
             self._context.handle,
             (llama_cpp.llama_adapter_lora_p_ctypes * count)(*handles),
             count,
             (ctypes.c_float * count)(*([1.0] * count)),
         )
-        self._applied = path
+        if result != 0:
+            raise EngineError(f"llama.cpp does not apply the adapter {path} (code {result}).")
+        self._applied, self._certain = path, True
 
     def _refusal(self, path: Path, reason: str) -> ModelLoadError:
         return ModelLoadError(

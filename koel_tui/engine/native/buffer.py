@@ -1,6 +1,7 @@
 """Large buffers of host memory, for contexts that are copied out of llama.cpp."""
 
 import mmap
+from contextlib import suppress
 
 Buffer = mmap.mmap
 
@@ -16,5 +17,6 @@ def host_buffer(size: int) -> Buffer:
     except OSError as error:
         raise MemoryError(f"{size} bytes") from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        buffer.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # a kernel without huge pages refuses the advice
+            buffer.madvise(mmap.MADV_HUGEPAGE)
     return buffer

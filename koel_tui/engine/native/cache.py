@@ -1,7 +1,8 @@
 """The KV cache as sessions see it: what each holds, wherever that is, and how to get more of it."""
 
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from koel_tui.engine.native.context import Context
@@ -9,8 +10,18 @@ from koel_tui.engine.native.parking import Parked, ParkingLot
 from koel_tui.engine.native.slots import Slot, SlotTable, common_prefix
 from koel_tui.engine.values import SessionMemory
 
+_log = logging.getLogger(__name__)
 _WORTH_COPYING = 32
 """Tokens a prefix must save before it is copied from another session's slot."""
+
+
+@contextmanager
+def _logged(work: str) -> Iterator[None]:
+    """Log an error of work that only saves time, instead of raising it."""
+    try:
+        yield
+    except Exception:
+        _log.exception("An error in %s", work)
 
 
 class KvCache:
@@ -36,7 +47,8 @@ class KvCache:
         slot = self._slots.own(session) or self._move_in(session, lora, busy)
         kept = common_prefix(slot.tokens, prompt)
         donor = self._donor(slot, prompt, kept)
-        if donor is not None and self._copy_into(slot, donor):
+        if donor is not None:
+            self._copy_into(slot, donor)
             kept = common_prefix(slot.tokens, prompt)
         self._shorten(slot, min(kept, len(prompt) - 1))
         return slot
@@ -44,8 +56,11 @@ class KvCache:
     def restore(self, slots: Iterable[Slot]) -> None:
         """Make the context agree with the slots again after a batch that may be half in it."""
         for slot in slots:
-            if not self._context.keep(slot.sequence, len(slot.tokens)):
-                self._shorten(slot, 0)
+            kept = False
+            with _logged("dropping the tail of a sequence"):
+                kept = self._context.keep(slot.sequence, len(slot.tokens))
+            if not kept:
+                self._empty(slot)
 
     def adopt(self, session: int, parked: Parked) -> None:
         """Take a context from outside as if the session had been parked with it."""
@@ -63,7 +78,7 @@ class KvCache:
         self._lot.drop(session)
         slot = self._slots.own(session)
         if slot is not None:
-            self._context.clear(slot.sequence)
+            self._empty(slot)
             self._slots.release(slot)
 
     def memory(self) -> tuple[SessionMemory, ...]:
@@ -81,8 +96,11 @@ class KvCache:
     def _move_in(self, session: int, lora: Path | None, busy: Collection[int]) -> Slot:
         slot = self._slots.spare(busy)
         if slot.session is not None and slot.tokens:
-            with suppress(MemoryError):  # then it is read again when it goes on
+            # One that cannot be parked is read again when its session has its next turn.
+            with _logged("parking a session"), suppress(MemoryError):
                 self._lot.park(slot.session, self._copy(slot))
+        # Before anything native: should that fail, the slot claims nothing of its last session.
+        slot.tokens.clear()
         slot.session, slot.lora = session, lora
         parked = self._lot.take(session)
         if parked is not None and self._context.load_state(slot.sequence, parked.state):
@@ -100,16 +118,21 @@ class KvCache:
             return None
         return longest[2]
 
-    def _copy_into(self, slot: Slot, donor: Slot) -> bool:
-        """Give a slot what another one holds; False, and no harm done, without memory for it."""
+    def _copy_into(self, slot: Slot, donor: Slot) -> None:
+        """Give a slot what another one holds; it keeps its own without memory for that."""
         try:
             state = self._context.state(donor.sequence)
         except MemoryError:
-            return False
-        if not self._context.load_state(slot.sequence, state):
-            return False
-        slot.tokens[:] = donor.tokens
-        return True
+            return
+        slot.tokens.clear()  # a copy that fails leaves the sequence empty
+        if self._context.load_state(slot.sequence, state):
+            slot.tokens[:] = donor.tokens
+
+    def _empty(self, slot: Slot) -> None:
+        """Forget what a slot holds; a sequence that cannot be cleared now is so at its next use."""
+        slot.tokens.clear()
+        with _logged("clearing a sequence"):
+            self._context.clear(slot.sequence)
 
     def _copy(self, slot: Slot) -> Parked:
         return Parked(list(slot.tokens), self._context.state(slot.sequence))

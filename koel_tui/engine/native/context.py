@@ -46,8 +46,9 @@ class Context:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = slots * window
         params.n_seq_max = slots
-        params.n_batch = spec.batch_tokens
-        params.n_ubatch = spec.batch_tokens
+        # llama.cpp aborts on a batch that has no room for a token of every sequence.
+        self.batch_tokens = max(spec.batch_tokens, slots)
+        params.n_batch = params.n_ubatch = self.batch_tokens
         params.kv_unified = False
         params.type_k = params.type_v = KV_TYPES[spec.kv_type][0]
         # More threads than cores make decoding several times slower.
@@ -68,8 +69,7 @@ class Context:
         self._model = model
         self._memory = llama_cpp.llama_get_memory(self._context)
         self.window = int(llama_cpp.llama_n_ctx_seq(self._context))
-        self.batch_tokens = spec.batch_tokens
-        self._batch = llama_cpp.llama_batch_init(spec.batch_tokens, 0, 1)
+        self._batch = llama_cpp.llama_batch_init(self.batch_tokens, 0, 1)
 
     @property
     def handle(self) -> Any:

@@ -11,6 +11,7 @@ from koel_tui.engine.frames import Load
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.cache import KvCache
 from koel_tui.engine.native.context import KV_TYPES, Context
+from koel_tui.engine.native.control import PromptTokenizer
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
 from koel_tui.engine.native.room import free_memory
@@ -38,6 +39,7 @@ class LoadedModel:
         spec = load.spec
         self.model = Model(spec, log, progress)
         try:
+            self._mark = file_mark(spec.path)
             window = spec.context_tokens or min(self.model.window or DEFAULT_WINDOW, DEFAULT_WINDOW)
             token_bytes = self.model.kv_bytes_per_token(KV_TYPES[spec.kv_type][1])
             free = free_memory()
@@ -48,11 +50,13 @@ class LoadedModel:
                 max_sessions=load.max_sessions,
             )
             check_memory(slots, window, token_bytes, free)
+            self._tokenizer = PromptTokenizer(self.model)
             self._templates = ChatTemplates(
                 self.model.chat_template,
                 model=self.model.name,
                 bos=self.model.bos,
                 eos=self.model.eos,
+                spellings=self._tokenizer.spellings,
             )
             try:
                 self.context = Context(self.model, spec, log, slots, window)
@@ -66,7 +70,6 @@ class LoadedModel:
         self.cache = KvCache(self.context, slots, token_bytes, parking=free // 4)
         self._context_bytes = slots * self.context.window * token_bytes
         self._kv_type = spec.kv_type
-        self._mark = file_mark(spec.path)
         self.card = ModelCard(
             name=self.model.name,
             context_tokens=self.context.window,
@@ -84,14 +87,15 @@ class LoadedModel:
         if messages and messages[-1].begins_answer:
             messages, begun = messages[:-1], messages[-1].content
         template = self.template(settings)
-        text = template.render(
+        prompt = template.render(
             messages, tools=offered(settings), thinking=settings.thinking not in (None, False)
         )
         if begun:
-            open_thinking = template.dialect.left_open(text)
-            text += (open_thinking.end + "\n\n" if open_thinking else "") + begun
-        start = not (self.model.bos and text.startswith(self.model.bos))
-        return self.model.tokenize(text, special=True, start=start)
+            open_thinking = template.dialect.left_open(prompt.text)
+            if open_thinking:
+                prompt = prompt.with_own(open_thinking.end + "\n\n")
+            prompt = prompt.with_data(begun)
+        return self._tokenizer.tokens(prompt)
 
     def tail(self, prompt: list[int]) -> str:
         """Return the end of a prompt as text, long enough to hold a tag."""

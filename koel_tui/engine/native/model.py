@@ -3,6 +3,7 @@
 import ctypes
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
@@ -10,6 +11,22 @@ import llama_cpp
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.values import ModelSpec
+
+_CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A token that llama.cpp reads from its spelling only where special tokens are allowed.
+
+    `control` is False for the token of unknown text. `strips_left` and `strips_right` remove the
+    white space before and after it.
+    """
+
+    token: int
+    control: bool
+    strips_left: bool
+    strips_right: bool
 
 
 class Model:
@@ -104,6 +121,30 @@ class Model:
                 return tokens[:count]
             size = -count
         raise EngineError(f"The tokenizer of {self.name} failed on a text of {len(data)} bytes.")
+
+    def special_tokens(self) -> dict[str, Special]:
+        """Return the control and unknown tokens of the vocabulary by their spelling."""
+        special: dict[str, Special] = {}
+        for token in range(self.vocabulary_size):
+            kind = llama_cpp.llama_vocab_get_attr(self._vocab, token)
+            text = llama_cpp.llama_vocab_get_text(self._vocab, token) if kind & _CONTROL else b""
+            if text:
+                special[text.decode("utf-8", "replace")] = Special(
+                    token,
+                    bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL),
+                    bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_LSTRIP),
+                    bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP),
+                )
+        return special
+
+    def text_edges(self) -> tuple[list[int], list[int]]:
+        """Return the tokens that the vocabulary puts before and after a text."""
+        ends = (
+            (llama_cpp.llama_vocab_get_add_bos, llama_cpp.llama_vocab_bos),
+            (llama_cpp.llama_vocab_get_add_eos, llama_cpp.llama_vocab_eos),
+        )
+        before, after = ([ask(self._vocab)] if wanted(self._vocab) else [] for wanted, ask in ends)
+        return before, after
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """Return the bytes of a token; a control token has some only with `special`."""

@@ -13,9 +13,11 @@ the `text`. A reply with `error` says why there is none; no reply means that a l
 """
 
 import json
+import re
 import resource
 import signal
 import sys
+import unicodedata
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -106,12 +108,21 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     # Jinja's own filter escapes for HTML, which no model was trained on.
-    return json.dumps(
+    text = json.dumps(
         value,
-        ensure_ascii=ensure_ascii,
+        ensure_ascii=False,
         indent=indent,
         separators=separators,
         sort_keys=sort_keys,
+    )
+    # Characters without a meaning stay: the engine marks data with them, see `disguise`.
+    return re.sub("[^\x00-\x7f]+", _escaped, text) if ensure_ascii else text
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "".join(
+        each if unicodedata.category(each) in ("Co", "Cn") else json.dumps(each)[1:-1]
+        for each in found.group()
     )
 
 

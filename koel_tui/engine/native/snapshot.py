@@ -8,6 +8,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import stat
 import tempfile
 import time
 import zlib
@@ -23,6 +25,7 @@ _FORMAT = "koel-chat/kv 2"
 _LONGEST_HEADER = 64 * 1024 * 1024
 _SAMPLE = 1024 * 1024
 _UNFINISHED = ".tmp"
+_PART = re.compile(r"(?P<base>.+)-\d{5}(?P<rest>-of-(?P<total>\d{5})\.gguf)", re.IGNORECASE)
 _ABANDONED_S = 3600.0
 """After so long nobody writes an unfinished snapshot any more: he was killed over it."""
 
@@ -40,8 +43,20 @@ class Fingerprint:
 def file_mark(path: Path) -> str:
     """Return what tells a file from every other: its size and the hash of both its ends.
 
-    Whole files of weights are too large to be hashed each time.
+    Whole files of weights are too large to be hashed each time. A model in several files,
+    `name-00001-of-00003.gguf` and so on, has one mark for all of them.
     """
+    split = _PART.fullmatch(path.name)
+    if split is None:
+        return _one_mark(path)
+    total = int(split["total"])
+    names = (f"{split['base']}-{number:05}{split['rest']}" for number in range(1, total + 1))
+    files = (path.with_name(name) for name in names)
+    marks = " ".join(_one_mark(file) if file.is_file() else "none" for file in files)
+    return f"{total} files:{hashlib.sha256(marks.encode()).hexdigest()}"
+
+
+def _one_mark(path: Path) -> str:
     size = path.stat().st_size
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -76,13 +91,13 @@ def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+        _sweep(path)
+        _keep_budget(path, budget)
     except OSError as error:
         raise EngineError(
             f"Cannot write the snapshot {path}: {error.strerror or error}. "
             "The conversation is not affected; it will be read again when it is resumed."
         ) from error
-    _sweep(path)
-    _keep_budget(path, budget)
 
 
 def read_snapshot(path: Path, fingerprint: Fingerprint) -> Parked | None:
@@ -120,9 +135,18 @@ def _sweep(newest: Path) -> None:
 
 
 def _keep_budget(newest: Path, budget: int) -> None:
-    found = [each for each in newest.parent.glob(f"*{newest.suffix}") if each != newest]
-    sizes = {each: each.stat() for each in found if each.is_file() and not each.is_symlink()}
-    total = newest.stat().st_size + sum(status.st_size for status in sizes.values())
+    """Remove the oldest snapshots beside `newest` until all fit `budget` bytes.
+
+    Other processes write and remove snapshots in the same folder at the same time.
+    """
+    sizes = {}
+    for path in newest.parent.glob(f"*{newest.suffix}"):
+        with contextlib.suppress(OSError):  # it was removed meanwhile
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                sizes[path] = status
+    total = sum(status.st_size for status in sizes.values())
+    sizes.pop(newest, None)
     for path in sorted(sizes, key=lambda each: sizes[each].st_mtime_ns):
         if total <= budget:
             return

@@ -1,14 +1,17 @@
 """The model's chat template: from a conversation to the prompt its model was trained on."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from koel_tui.chat_templates import BUILT_IN, CHATML
 from koel_tui.engine.errors import ChatTemplateError
+from koel_tui.engine.native.control import Rendered, Spellings
 from koel_tui.engine.native.dialect import Dialect
+from koel_tui.engine.native.disguise import Disguise, mapped, strings, suspicious
 from koel_tui.engine.native.renderer import Renderer, RenderError
 from koel_tui.engine.native.tool_prompt import tools_as_text
 from koel_tui.engine.values import ChatMessage
@@ -16,19 +19,35 @@ from koel_tui.engine.values import ChatMessage
 SOURCE_LIMIT = 256 * 1024
 """The longest template in characters; those of large models have some 20,000."""
 
+_ROLES = ("system", "user", "assistant", "tool")
 _NEXT = (
     f"Use one that is built in (--chat-template {CHATML} fits most models), or choose another "
     "model."
 )
 _Fields = dict[str, Any]
+_Change = Callable[[str], str]
 
 
 class ChatTemplate:
     """Renders conversations into prompts, in a process of its own (see `sandbox`). Close it."""
 
-    def __init__(self, source: str, *, model: str, bos: str, eos: str) -> None:
-        """Compile `source` ('' means ChatML). Raises `ChatTemplateError` naming the model."""
+    def __init__(
+        self,
+        source: str,
+        *,
+        model: str,
+        bos: str,
+        eos: str,
+        spellings: Spellings | None = None,
+    ) -> None:
+        """Compile `source` ('' means ChatML). Raises `ChatTemplateError` naming the model.
+
+        `spellings` are those of the control tokens of the model's vocabulary.
+        """
         self._model = model
+        self._spellings = spellings or Spellings(())
+        self._characters = set(source + bos + eos)
+        self._words = frozenset(re.findall(r"\w+", source))
         self._special = {"bos_token": bos, "eos_token": eos}
         self.dialect = Dialect.of_template(source)
         """How the model marks its thinking."""
@@ -52,7 +71,7 @@ class ChatTemplate:
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         thinking: bool = False,
-    ) -> str:
+    ) -> Rendered:
         """Return the prompt, ending where the assistant's answer begins.
 
         `tools` are functions described as OpenAI's API does; a template that knows none gets
@@ -63,31 +82,73 @@ class ChatTemplate:
         if not self.knows_tools:
             messages, tools = tools_as_text(messages, tools), ()
         context = {
-            "tools": list(tools) or None,
             "enable_thinking": thinking,
             "thinking": thinking,
             "add_generation_prompt": True,
             **self._special,
         }
         system = messages[0].content.strip() if messages and messages[0].role == "system" else ""
-        incomplete: str | None = None
+        incomplete: Rendered | None = None
         failure: RenderError | None = None
-        for form in _forms(messages):
+        for form in _forms(messages, tools):
             try:
-                text = self._rendered({**context, "messages": form})
+                prompt = self._marked(form, context)
             except RenderError as error:
                 failure = error
                 if error.final:
                     break
                 continue
-            if system in text:  # else the template has dropped it
-                return text
-            incomplete = incomplete or text
+            if system in prompt.text:  # else the template has dropped it
+                return prompt
+            incomplete = incomplete or prompt
         if incomplete is not None:
             return incomplete
         raise ChatTemplateError(
             f"The chat template of {self._model} failed on this conversation: {failure}. {_NEXT}"
         ) from failure
+
+    def _marked(self, form: "_Form", context: _Fields) -> Rendered:
+        """Return the prompt of a form of the conversation. Raises `RenderError`."""
+        try:
+            data = frozenset(strings(form.fields(_same, _same)))
+        except RecursionError:
+            raise RenderError("the conversation is nested too deeply") from None
+        watched = [text for text in data if suspicious(self._spellings, text)]
+        refusal, plain = None, ""
+        try:
+            plain = self._rendered({**context, **form.fields(_same, _same)})
+        except RenderError as error:
+            if error.final or not watched:
+                raise
+            refusal = error
+        if not watched:
+            return Rendered(plain, plain)
+        try:
+            disguise = Disguise(self._spellings, self._characters.union(*data))
+        except ValueError as error:
+            raise RenderError(f"the conversation cannot be marked: {error}", final=True) from None
+        if not refusal:
+            with suppress(RenderError):
+                whole = self._sparing(disguise.whole)
+                marked = self._rendered({**context, **form.fields(whole, whole)})
+                if disguise.restored(marked) == plain:
+                    return Rendered(plain, marked)
+        if all(disguise.spelled(text) == text for text in watched):
+            if refusal:
+                raise refusal
+            return Rendered(plain, plain)
+        spelled = self._sparing(disguise.spelled)
+        marked = self._rendered({**context, **form.fields(spelled, spelled)})
+        return Rendered(disguise.restored(marked), marked)
+
+    def _sparing(self, change: Callable[[str], str]) -> Callable[[str], str]:
+        """Return the change for strings that the template does not know by name."""
+
+        def spared(text: str) -> str:
+            known = text in self._words and not self._spellings.is_part(text)
+            return text if known else change(text)
+
+        return spared
 
     def _rendered(self, variables: _Fields) -> str:
         text = self._renderer.render(variables)
@@ -103,10 +164,11 @@ class ChatTemplate:
 class ChatTemplates:
     """The model's own template, and the built-in ones that sessions ask for. Close it."""
 
-    def __init__(self, own: str, *, model: str, bos: str, eos: str) -> None:
+    def __init__(self, own: str, *, model: str, bos: str, eos: str, spellings: Spellings) -> None:
         """Make it; a template of the model's that cannot be used harms who uses it, no other."""
         self._own = own
         self._names = {"model": model, "bos": bos, "eos": eos}
+        self._spellings = spellings
         self._made: dict[str | None, ChatTemplate] = {}
         with suppress(ChatTemplateError):
             self.find(None)  # now, so that the first turn need not wait for it
@@ -115,7 +177,7 @@ class ChatTemplates:
         """Return the template of this name, None for the model's. Raises `ChatTemplateError`."""
         if name not in self._made:
             source = self._own if name is None else BUILT_IN[name]
-            self._made[name] = ChatTemplate(source, **self._names)
+            self._made[name] = ChatTemplate(source, spellings=self._spellings, **self._names)
         return self._made[name]
 
     def close(self) -> None:
@@ -124,15 +186,35 @@ class ChatTemplates:
             template.close()
 
 
-def _forms(messages: Sequence[ChatMessage]) -> Iterator[list[_Fields]]:
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A conversation and its tools as templates want them."""
+
+    messages: Sequence[ChatMessage]
+    tools: Sequence[Mapping[str, Any]]
+    arguments: Callable[[str], object]
+
+    def fields(self, text: _Change, key: _Change) -> _Fields:
+        """Return the variables of the template, with the strings and keys of data changed."""
+
+        def data(value: object) -> Any:
+            return mapped(value, text, key)
+
+        return {
+            "messages": [_fields(message, self.arguments, data) for message in self.messages],
+            "tools": data(list(self.tools)) or None,
+        }
+
+
+def _forms(messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]) -> Iterator[_Form]:
     """Yield the conversation as templates want it, the usual way first."""
     with_calls = any(message.tool_calls for message in messages)
     for conversation in (messages, _plainer(messages)):
         if conversation == messages and conversation is not messages:
             return
-        yield [_fields(message, _as_object) for message in conversation]
+        yield _Form(conversation, tools, _as_object)
         if with_calls:  # some templates print the arguments as they are, and want them as text
-            yield [_fields(message, str) for message in conversation]
+            yield _Form(conversation, tools, str)
 
 
 def _plainer(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
@@ -160,18 +242,25 @@ def _as_object(arguments: str) -> object:
         return arguments
 
 
-def _fields(message: ChatMessage, arguments: Callable[[str], object]) -> _Fields:
-    fields: _Fields = {"role": message.role, "content": message.content}
+def _same(text: str) -> str:
+    return text
+
+
+def _fields(
+    message: ChatMessage, arguments: Callable[[str], object], data: Callable[[object], Any]
+) -> _Fields:
+    role = message.role if message.role in _ROLES else data(message.role)
+    fields: _Fields = {"role": role, "content": data(message.content)}
     if message.name is not None:
-        fields["name"] = message.name
+        fields["name"] = data(message.name)
     if message.tool_call_id is not None:
-        fields["tool_call_id"] = message.tool_call_id
+        fields["tool_call_id"] = data(message.tool_call_id)
     if message.tool_calls:
         fields["tool_calls"] = [
             {
-                "id": call.id,
+                "id": data(call.id),
                 "type": "function",
-                "function": {"name": call.name, "arguments": arguments(call.arguments)},
+                "function": {"name": data(call.name), "arguments": data(arguments(call.arguments))},
             }
             for call in message.tool_calls
         ]

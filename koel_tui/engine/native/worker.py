@@ -3,8 +3,7 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.frames import (
@@ -31,12 +30,12 @@ from koel_tui.engine.frames import (
     TurnEnded,
 )
 from koel_tui.engine.native.context import Chunk, DecodeAborted
+from koel_tui.engine.native.failure import as_failure
 from koel_tui.engine.native.generation import Assignment, Generation
 from koel_tui.engine.native.grammar import schema_grammar
 from koel_tui.engine.native.loaded import LoadedModel, offered
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.output import OutputSplitter, Piece
-from koel_tui.engine.native.room import free_memory
 from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.values import (
@@ -60,16 +59,20 @@ class Worker:
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self._emit = emit
-        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Command | Failed] = queue.SimpleQueue()
         self._log = NativeLog(logging.getLogger("koel_tui.llama"))
         self._model: LoadedModel | None = None
         self._sessions: dict[int, OpenSession] = {}
-        self._snapshot_misses: set[int] = set()  # sessions whose snapshot was of no use
+        # Tokens of the snapshot of a session that had no turn yet; None for one of no use.
+        self._adopted: dict[int, int | None] = {}
         self._running: dict[int, Generation] = {}  # by turn, the one that waits longest first
         self._shutting_down = False
 
-    def post(self, command: Command) -> None:
-        """Take a command; a stop or shutdown also interrupts a prompt being read."""
+    def post(self, command: Command | Failed) -> None:
+        """Take a command, or the answer to an invalid one.
+
+        A stop or shutdown also interrupts a prompt being read.
+        """
         self._commands.put(command)
         match command:
             case Shutdown():
@@ -109,37 +112,45 @@ class Worker:
                 return False
             self._obey(command)
 
-    def _obey(self, command: Command) -> None:
+    def _obey(self, command: Command | Failed) -> None:
+        try:
+            self._do(command)
+        except Exception as error:
+            failure = as_failure(error, command.kind)
+            match command:
+                case Load():
+                    self._emit(Failed.of(0, failure))
+                case StartTurn(turn=turn, session=session):
+                    self._abandon(turn, session, failure, unknown=failure is not error)
+                case StopTurn(turn=turn) if turn in self._running:
+                    session = self._running[turn].assignment.session
+                    self._abandon(turn, session, failure, unknown=True)
+                case StopTurn(turn=call) | OpenSession(call=call) | SaveKv(call=call):
+                    self._emit(Failed.of(call, failure))
+                case CountTokens(call=call):
+                    self._emit(Failed.of(call, failure))
+
+    def _do(self, command: Command | Failed) -> None:
         match command:
             case Load():
-                self._answering(0, lambda: self._load(command))
-            case OpenSession(call=call):
-                self._answering(call, lambda: self._open_session(command))
+                self._load(command)
+            case OpenSession():
+                self._open_session(command)
             case CloseSession(session=session):
                 self._close_session(session)
-            case StartTurn(turn=turn):
-                self._answering(turn, lambda: self._start_turn(command))
+            case StartTurn():
+                self._start_turn(command)
             case StopTurn(turn=turn):
                 if turn in self._running:
                     self._end(self._running[turn], "stopped")
-            case SaveKv(call=call):
-                self._answering(call, lambda: self._save_kv(command))
+            case SaveKv():
+                self._save_kv(command)
             case CountTokens(call=call, text=text):
-                self._answering(call, lambda: self._count(call, text))
+                self._count(call, text)
+            case Failed():
+                self._emit(command)
             case Shutdown():
                 pass  # handled where commands are taken
-
-    def _answering(self, call: int, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except EngineError as error:
-            self._emit(Failed.of(call, error))
-        except MemoryError:
-            short = EngineError(
-                f"The engine has too little memory for this: {free_memory() / 1e6:,.0f} MB are "
-                "free. Close a thread or another program, then try again."
-            )
-            self._emit(Failed.of(call, short))
 
     def _load(self, load: Load) -> None:
         reported = -1.0
@@ -165,41 +176,49 @@ class Worker:
             loaded.adapters.load(command.lora)
         if command.kv is not None:
             parked = read_snapshot(command.kv, loaded.fingerprint(command.lora))
-            if parked is None:
-                self._snapshot_misses.add(command.session)
-            else:
+            self._adopted[command.session] = None if parked is None else len(parked.tokens)
+            if parked is not None:
                 loaded.cache.adopt(command.session, parked)
         self._sessions[command.session] = command
         self._emit(Done(command.call))
 
     def _close_session(self, session: int) -> None:
         self._sessions.pop(session, None)
-        self._snapshot_misses.discard(session)
-        if self._model is not None:
-            self._model.cache.release(session)
-            self._tell_memory()
+        self._adopted.pop(session, None)
+        try:
+            for generation in list(self._running.values()):
+                if generation.assignment.session == session:
+                    self._end(generation, "stopped")
+        finally:
+            if self._model is not None:
+                self._model.cache.release(session)
+                self._tell_memory()
 
     def _save_kv(self, command: SaveKv) -> None:
-        loaded = self._loaded()
+        loaded, session = self._loaded(), self._session(command.session)
         parked = loaded.cache.copy(command.session)
         if parked is None:
             raise EngineError("The session holds nothing yet. Save it after its first answer.")
-        fingerprint = loaded.fingerprint(self._sessions[command.session].lora)
+        fingerprint = loaded.fingerprint(session.lora)
         write_snapshot(command.path, fingerprint, parked, command.budget_bytes)
         self._emit(Done(command.call))
 
     def _start_turn(self, start: StartTurn) -> None:
         begin = time.perf_counter()
-        loaded, session = self._loaded(), self._sessions[start.session]
+        loaded, session = self._loaded(), self._session(start.session)
         settings = start.settings
         grammar = None if settings.schema is None else schema_grammar(settings.schema)
         fitted = loaded.fitted(start.messages, settings)
         prompt = list(fitted.prompt)
         busy = {generation.assignment.session for generation in self._running.values()}
+        if start.session in busy:
+            raise EngineError("The session is already generating. Wait for it or stop it first.")
         try:
             slot = loaded.cache.prepare(start.session, session.lora, prompt, busy)
         except LookupError:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
+        snapshot = self._adopted.pop(start.session, 0)
+        missed = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
         dialect = loaded.template(settings).dialect
         splitter = OutputSplitter(
             dialect,
@@ -215,13 +234,16 @@ class Worker:
             lora=session.lora,
             output_limit=min(room, settings.max_output_tokens or room),
             trimmed_turns=fitted.left_out,
-            snapshot_misses=int(start.session in self._snapshot_misses),
+            snapshot_misses=int(missed),
         )
-        self._snapshot_misses.discard(start.session)
+        spelled = loaded.spelled(splitter.tags)
         sampling = settings.sampling or Sampling()
         sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
-        sampler.accept_prompt(prompt)
-        spelled = loaded.spelled(splitter.tags)
+        try:
+            sampler.accept_prompt(prompt)
+        except BaseException:
+            sampler.close()
+            raise
         self._running[start.turn] = Generation(
             assignment, slot, prompt, sampler, splitter, spelled, begin
         )
@@ -229,31 +251,36 @@ class Worker:
 
     def _step(self) -> None:
         """Decode one batch of the turns that share an adapter, and of the rest next time."""
-        loaded = self._loaded()
         lora = next(iter(self._running.values())).assignment.lora
-        batch = self._batch(lora)
-        loaded.adapters.apply(lora)
+        together = [each for each in self._running.values() if each.assignment.lora == lora]
+        batch: list[tuple[Generation, Chunk]] = []
         try:
+            loaded = self._loaded()
+            batch = self._batch(together)
+            loaded.adapters.apply(lora)
             rows = loaded.context.decode([chunk for _, chunk in batch])
         except DecodeAborted:
             loaded.context.abort = False
             loaded.cache.restore(generation.slot for generation, _ in batch)
-        except EngineError as error:
-            loaded.cache.restore(generation.slot for generation, _ in batch)
-            for generation, _ in batch:
-                self._drop(generation)
-                self._emit(Failed.of(generation.turn, error))
+        except Exception as error:
+            failure = as_failure(error, "a step")
+            if failure is error:
+                loaded.cache.restore(generation.slot for generation, _ in batch)
+            for each in [generation for generation, _ in batch] or together:
+                self._fail(each, failure, unknown=failure is not error)
         else:
             for (generation, chunk), row in zip(batch, rows, strict=True):
-                self._advance(generation, chunk, row)
+                try:
+                    self._advance(generation, chunk, row)
+                except Exception as error:
+                    self._fail(generation, as_failure(error, "a turn"), unknown=True)
         if len(batch) < len(self._running):  # the others have waited: they come first
             for generation, _ in batch:
                 if self._running.pop(generation.turn, None):
                     self._running[generation.turn] = generation
 
-    def _batch(self, lora: Path | None) -> list[tuple[Generation, Chunk]]:
+    def _batch(self, together: Sequence[Generation]) -> list[tuple[Generation, Chunk]]:
         """Return a token of every writing turn, then prompts as far as there is room."""
-        together = [each for each in self._running.values() if each.assignment.lora == lora]
         writing = [each for each in together if each.pending == 1]
         room = self._loaded().context.batch_tokens - len(writing)
         if writing:
@@ -308,13 +335,30 @@ class Worker:
 
     def _give_up(self, generation: Generation) -> None:
         """End a turn of which only errors are computed, and forget them."""
-        self._drop(generation)
-        self._loaded().cache.release(generation.assignment.session)
         problem = EngineError(
             "The model computes no numbers: its weights are damaged, or the settings do not fit "
             "it. Send again; if that does not help, fetch the model again or choose another."
         )
-        self._emit(Failed.of(generation.turn, problem))
+        self._fail(generation, problem, unknown=True)
+
+    def _fail(self, generation: Generation, failure: EngineError, *, unknown: bool) -> None:
+        self._abandon(generation.turn, generation.assignment.session, failure, unknown=unknown)
+
+    def _abandon(self, turn: int, session: int, failure: EngineError, *, unknown: bool) -> None:
+        """End a turn with an error; it need not have started.
+
+        With `unknown`, what the slot of its session holds is forgotten: the error may have come
+        between a change of the slot and the note of it.
+        """
+        generation = self._running.get(turn)
+        try:
+            if generation is not None:
+                self._drop(generation)
+            if unknown and self._model is not None:
+                self._model.cache.release(session)
+        except Exception as error:
+            as_failure(error, "the end of a turn")
+        self._emit(Failed.of(turn, failure))
 
     def _drop(self, generation: Generation) -> None:
         del self._running[generation.turn]
@@ -322,6 +366,11 @@ class Worker:
 
     def _tell_memory(self) -> None:
         self._emit(MemoryChanged(self._loaded().memory()))
+
+    def _session(self, number: int) -> OpenSession:
+        if number not in self._sessions:
+            raise EngineError("The engine does not know the session. Open it again.")
+        return self._sessions[number]
 
     def _loaded(self) -> LoadedModel:
         if self._model is None:

@@ -7,7 +7,7 @@ from time import monotonic
 
 from ag_ui.core import BaseEvent, RunAgentInput, RunErrorEvent
 
-from koel_tui.protocol import Event
+from koel_tui.protocol import Event, TurnSettings
 from koel_tui.protocol.events import run_error
 from koel_tui.protocol.streams import closing
 from koel_tui.session.interceptors.chain import Next
@@ -25,12 +25,14 @@ class LogRuns:
         self._log = logger or logging.getLogger(__name__)
         self._clock = clock
 
-    async def __call__(self, run: RunAgentInput, following: Next) -> AsyncIterator[Event]:
+    async def __call__(
+        self, run: RunAgentInput, settings: TurnSettings | None, following: Next
+    ) -> AsyncIterator[Event]:
         """Return the events of `following`, as they are."""
         name, begin = f"run {run.run_id} of thread {run.thread_id}", self._clock()
         counts: Counter[str] = Counter()
         self._log.info("%s starts with %d messages", name, len(run.messages))
-        events = following(run)
+        events = following(run, settings)
         try:
             async with closing(events):
                 async for event in events:

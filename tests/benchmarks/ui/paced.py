@@ -12,6 +12,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents import ModelInfo
+from koel_tui.protocol import TurnSettings
 from tests.benchmarks.ui.answers import tokens
 
 
@@ -21,7 +22,11 @@ class PacedAgent:
     def __init__(self, tokens_per_s: float) -> None:
         self._gap = 1 / tokens_per_s
 
-    async def run(self, input: RunAgentInput) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+    async def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - as in Agent
+        settings: TurnSettings | None = None,
+    ) -> AsyncIterator[BaseEvent]:
         loop = asyncio.get_running_loop()
         answer = f"answer-{input.run_id}"
         yield RunStartedEvent(thread_id=input.thread_id, run_id=input.run_id)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from koel_tui.protocol import Sampling, TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.backend import Backend
@@ -98,7 +99,7 @@ async def test_a_new_thread_goes_on_from_here() -> None:
         await chat.hears("Thread 2 of 2: message 0 (branch), 4 messages.")
         turn = await chat.ask("Go on")
         assert len(turn.asked.messages) == 5
-        assert turn.asked.forwarded_props == {"system": "Be kind."}
+        assert turn.settings == TurnSettings(system="Be kind.")
         turn.finish()
 
 
@@ -127,9 +128,9 @@ async def test_settings_are_listed_changed_refused_and_sent() -> None:
         await chat.hears("role: You are a pirate.")
         await chat.hears("temperature: 0.2")
         turn = await chat.ask("Who are you?")
-        assert turn.asked.forwarded_props == {
-            "system": "You are a pirate.", "sampling": {"temperature": 0.2},
-        }  # fmt: skip
+        assert turn.settings == TurnSettings(
+            system="You are a pirate.", sampling=Sampling(temperature=0.2)
+        )
         await answered(chat, turn, "Arr.")
     (thread,) = await storage.list_threads()
     assert (await storage.meta(thread))["sampling"] == {"temperature": 0.2}
@@ -201,7 +202,7 @@ async def test_a_summary_begins_a_new_thread_and_leaves_alone_who_types() -> Non
         assert "\x1b" not in chat.console.typed
         turn = await chat.ask(chat.console.typed)
         assert str(turn.prompt).startswith("What we talked about")
-        assert turn.asked.forwarded_props == {"sampling": {"temperature": 0.5}}
+        assert turn.settings == TurnSettings(sampling=Sampling(temperature=0.5))
         turn.finish()
 
 

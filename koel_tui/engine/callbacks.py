@@ -1,0 +1,15 @@
+"""Calls of functions that belong to somebody else."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+
+def isolated(callback: Callable[..., object], *arguments: Any) -> None:
+    """Call `callback`; what it raises is logged and changes nothing for whoever calls it."""
+    try:
+        callback(*arguments)
+    except Exception:
+        _log.exception("A callback raised: %r", callback)

@@ -1,0 +1,208 @@
+"""Control tokens of a vocabulary: where a prompt spells them, and which of them count.
+
+A prompt is made of the text of a chat template and of data: messages, names, tool calls, tool
+definitions, tool results. Only the template's own text may contain control tokens. So a prompt is
+tokenized as a whole, as the model's own tokenizer does, unless data spells a control token. Then
+it is cut at the control tokens of the template, and the text between is tokenized without special
+tokens. llama.cpp cuts a text at the same places, so both ways give the same tokens for a prompt
+whose data spells none.
+
+Which tokens are special follows from their attribute in the vocabulary:
+
+- CONTROL and UNKNOWN tokens come from the template only.
+- USER_DEFINED tokens (Gemma's runs of spaces, Qwen's `<tool_call>`) come from any text. They are
+  part of normal tokenization, in llama.cpp and in the tokenizer the model was trained with.
+- BYTE and NORMAL tokens never come from their spelling, or are text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from koel_tui.engine.errors import EngineError
+from koel_tui.engine.native.model import Model, Special
+
+_SPACE_MARK = "\u2581".encode()
+_C_SPACE = " \t\n\v\f\r"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A prompt as text, and what of it is data.
+
+    `marked` has the length of `text`. A character of data that could belong to a control token is
+    replaced there by one that no control token contains; every other character is the same.
+    """
+
+    text: str
+    marked: str
+
+    def with_data(self, data: str) -> "Rendered":
+        """Return the prompt with data after it."""
+        return Rendered(self.text + data, self.marked + "\x00" * len(data))
+
+    def with_own(self, own: str) -> "Rendered":
+        """Return the prompt with more of the template's text after it."""
+        return Rendered(self.text + own, self.marked + own)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An occurrence of a control token's spelling in a text."""
+
+    start: int
+    end: int
+    spelling: str
+
+
+class Spellings:
+    """How the control tokens of a vocabulary are spelled."""
+
+    def __init__(self, spellings: Iterable[str]) -> None:
+        self._all = frozenset(filter(None, spellings))
+        self._lengths: dict[str, list[int]] = {}
+        for spelling in self._all:
+            lengths = self._lengths.setdefault(spelling[0], [])
+            if len(spelling) not in lengths:
+                lengths.append(len(spelling))
+        self._joined = "\x00".join(self._all)
+        first = "".join(map(re.escape, self._lengths))
+        self._first = re.compile(f"[{first}]" if first else r"(?!)")
+        self.alphabet = frozenset("".join(self._all))
+        """The characters of the spellings."""
+        self.edges = frozenset(each[index] for each in self._all for index in (0, -1))
+        """The characters that a spelling begins or ends with."""
+
+    @cached_property
+    def _starts(self) -> frozenset[str]:
+        return frozenset(each[:size] for each in self._all for size in range(1, len(each)))
+
+    @cached_property
+    def _ends(self) -> frozenset[str]:
+        return frozenset(each[size:] for each in self._all for size in range(1, len(each)))
+
+    def spans(self, text: str) -> list[Span]:
+        """Return the occurrences in a text in order; overlapping ones as llama.cpp chooses them.
+
+        It looks for the longest spelling in the whole text first, then for the next one.
+        """
+        found = sorted(self._occurrences(text), key=lambda span: -len(span.spelling.encode()))
+        covered = bytearray(len(text))
+        taken: list[Span] = []
+        for span in found:
+            if not any(covered[span.start : span.end]):
+                covered[span.start : span.end] = b"\x01" * (span.end - span.start)
+                taken.append(span)
+        return sorted(taken, key=lambda span: span.start)
+
+    def is_part(self, text: str) -> bool:
+        """Return whether a text is a part of some spelling."""
+        return bool(text) and "\x00" not in text and text in self._joined
+
+    def start_at_end(self, text: str) -> int:
+        """Return where the longest beginning of a spelling at the end of a text starts."""
+        return next(
+            (at for at in range(self._near_end(text), len(text)) if text[at:] in self._starts),
+            len(text),
+        )
+
+    def end_at_start(self, text: str) -> int:
+        """Return where the longest end of a spelling at the start of a text ends."""
+        return next(
+            (at for at in range(min(len(text), self._longest), 0, -1) if text[:at] in self._ends), 0
+        )
+
+    def _near_end(self, text: str) -> int:
+        return max(0, len(text) - self._longest)
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._all), default=0)
+
+    def _occurrences(self, text: str) -> Iterator[Span]:
+        for first in self._first.finditer(text):
+            start = first.start()
+            for length in self._lengths[first.group()]:
+                spelling = text[start : start + length]
+                if spelling in self._all:
+                    yield Span(start, start + length, spelling)
+
+
+class PromptTokenizer:
+    """Tokenizes prompts so that control tokens come from the template's own text only."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._special: Mapping[str, Special] = model.special_tokens()
+        # An unknown token also stands for a character that the vocabulary lacks.
+        self._control = frozenset(each.token for each in self._special.values() if each.control)
+        self.spellings = Spellings(self._special)
+
+    def tokens(self, prompt: Rendered) -> list[int]:
+        """Return the tokens of a prompt, with those the vocabulary puts around a text."""
+        # A lone surrogate is '?' to the tokenizer, which takes UTF-8.
+        text = prompt.text.encode("utf-8", "replace").decode()
+        own = self.spellings.spans(prompt.marked)
+        bos = self._model.bos
+        start = not (bos and prompt.marked.startswith(bos))
+        if own == self.spellings.spans(text):
+            tokens = self._model.tokenize(text, special=True, start=start)
+            edges = sum(map(len, self._model.text_edges())) if start else 0
+            if sum(token in self._control for token in tokens) <= len(own) + edges:
+                return tokens  # else pieces of text were merged into a control token
+        return self._in_pieces(text, own, start=start)
+
+    def text_tokens(self, text: str) -> list[int]:
+        """Return the tokens of a text that is all data."""
+        return self._in_pieces(text.encode("utf-8", "replace").decode(), [], start=True)
+
+    def _in_pieces(self, text: str, own: list[Span], *, start: bool) -> list[int]:
+        first, last = self._model.text_edges() if start else ([], [])
+        tokens, done, strip_left = first, 0, False
+        for span in own:
+            special = self._special[span.spelling]
+            piece = text[done : span.start]
+            piece = piece.lstrip(_C_SPACE) if strip_left else piece
+            piece = piece.rstrip(_C_SPACE) if special.strips_left else piece
+            tokens = [*tokens, *self._plain(piece), special.token]
+            done, strip_left = span.end, special.strips_right
+        piece = text[done:].lstrip(_C_SPACE) if strip_left else text[done:]
+        return [*tokens, *self._plain(piece), *last]
+
+    def _plain(self, text: str) -> Iterator[int]:
+        """Yield the tokens of a text without control tokens.
+
+        llama.cpp merges the pieces of a text also into a control token where the vocabulary has
+        the steps to it.
+        """
+        if not text:
+            return
+        for token in self._model.tokenize(text, special=False, start=False):
+            if token in self._control:
+                yield from self._taken_apart(self._model.piece(token, special=True))
+            else:
+                yield token
+
+    def _taken_apart(self, spelling: bytes) -> Iterator[int]:
+        rest = spelling.replace(_SPACE_MARK, b" ") if b" " in self._pieces else spelling
+        while rest:
+            longest = next(
+                (size for size in range(len(rest), 0, -1) if rest[:size] in self._pieces), 0
+            )
+            if not longest:
+                raise EngineError(
+                    f"The vocabulary of {self._model.name} cannot write {spelling!r} as text. "
+                    "Change the text, or use another model."
+                )
+            yield self._pieces[rest[:longest]]
+            rest = rest[longest:]
+
+    @cached_property
+    def _pieces(self) -> dict[bytes, int]:
+        """The tokens that are text, by what they spell."""
+        return {
+            self._model.piece(token): token
+            for token in reversed(range(self._model.vocabulary_size))
+            if token not in self._control
+        }

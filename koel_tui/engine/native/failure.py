@@ -1,0 +1,25 @@
+"""Exceptions of the native side as errors for the caller they belong to."""
+
+import logging
+
+from koel_tui.engine.errors import EngineError
+from koel_tui.engine.native.room import free_memory
+
+_log = logging.getLogger(__name__)
+
+
+def as_failure(error: Exception, work: str) -> EngineError:
+    """Return what the caller of `work` gets for `error`; one that is unforeseen is logged."""
+    if isinstance(error, EngineError):
+        return error
+    if isinstance(error, MemoryError):
+        return EngineError(
+            f"The engine has too little memory for this: {free_memory() / 1e6:,.0f} MB are "
+            "free. Close a thread or another program, then try again."
+        )
+    _log.error("An unforeseen error in %s", work, exc_info=error)
+    reason = f"{type(error).__name__}: {error}"[:300].rstrip(".: ")
+    return EngineError(
+        f"The engine failed at this request ({reason}). Nothing else is affected. Send again; the "
+        "log has the details."
+    )

@@ -1,0 +1,249 @@
+"""An exception anywhere in the worker fails the request it belongs to, and nothing else."""
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+import pytest
+import pytest_asyncio
+
+from koel_tui.engine import (
+    ChatMessage,
+    Engine,
+    EngineCrashedError,
+    EngineError,
+    EngineSession,
+    ModelSpec,
+    Sampling,
+    TextDelta,
+)
+from koel_tui.engine.native.context import Context
+from tests.engine.scripted import QUESTION, collect, scripted_engine, until
+
+SHORT = (ChatMessage("user", "abc"),)
+LONG = (ChatMessage("user", "a long text, " * 10), ChatMessage("assistant", "yes"), *SHORT)
+NATIVE = [
+    "llama_decode", "llama_get_logits_ith", "llama_memory_seq_rm", "llama_memory_seq_pos_min",
+    "llama_state_seq_get_size", "llama_state_seq_get_data", "llama_state_seq_set_data",
+    "llama_sampler_chain_init", "llama_sampler_chain_add", "llama_sampler_chain_default_params",
+    "llama_sampler_init_greedy", "llama_sampler_init_penalties", "llama_sampler_accept",
+    "llama_sampler_sample", "llama_sampler_free", "llama_set_abort_callback", "llama_tokenize",
+    "llama_token_to_piece", "llama_vocab_is_eog", "llama_vocab_n_tokens", "llama_model_size",
+]  # fmt: skip
+OWN = [
+    "worker:Worker._say", "worker:Worker._tell_memory", "worker:Worker._batch",
+    "worker:Worker._advance", "worker:Worker._end",
+    "worker:read_snapshot", "worker:write_snapshot", "worker:OutputSplitter",
+    "output:OutputSplitter.feed", "output:OutputSplitter.finish", "generation:Generation.metrics",
+    "generation:Generation.draw", "generation:Generation.chunk", "adapters:Adapters.apply",
+    "cache:KvCache.prepare", "cache:KvCache.restore", "cache:KvCache.copy", "cache:KvCache.adopt",
+    "cache:KvCache.memory", "loaded:LoadedModel.fitted",
+    "loaded:LoadedModel.spelled", "loaded:LoadedModel.template", "sampler:Sampler.close",
+    "context:Context.clear", "context:Context.keep", "context:Context.load_state",
+]  # fmt: skip
+
+
+@pytest_asyncio.fixture
+async def engine(tiny_path: Path) -> AsyncIterator[Engine]:
+    spec = ModelSpec(tiny_path, context_tokens=512, slots=2, threads=1)
+    made = await Engine.load(spec, max_sessions=None, parallel=2)
+    yield made
+    await made.close()
+
+
+def broken(patch: pytest.MonkeyPatch, owner: Any, name: str, at: int) -> Iterator[int]:
+    """Have a call of a function raise; return a counter of its calls."""
+    real, calls = getattr(owner, name), iter(range(10**9))
+
+    def faulty(*arguments: Any, **keywords: Any) -> Any:
+        if next(calls) == at:
+            raise RuntimeError(f"{name} is broken")
+        return real(*arguments, **keywords)
+
+    patch.setattr(owner, name, faulty)
+    return calls
+
+
+async def opened(engine: Engine, **more: Any) -> EngineSession:
+    sampling = Sampling(temperature=0, presence_penalty=0.001)
+    return await engine.open_session(sampling=sampling, max_output_tokens=6, **more)
+
+
+async def said(session: EngineSession, messages: tuple[ChatMessage, ...] = SHORT) -> str:
+    pieces = [
+        delta.text async for delta in session.stream(messages) if isinstance(delta, TextDelta)
+    ]
+    return "".join(pieces)
+
+
+async def work(engine: Engine, folder: Path) -> list[Any]:
+    """Do everything that an engine does, and return what came of it."""
+    snapshot = folder / "thread.kv"
+
+    async def one(messages: tuple[ChatMessage, ...]) -> list[str]:
+        session = await opened(engine)
+        try:
+            first = await said(session, messages)
+            await session.save_kv(snapshot)
+            return [first, await said(session, messages)]
+        finally:
+            await session.close()
+
+    async def resumed() -> list[str]:
+        session = await opened(engine, kv=snapshot)
+        try:
+            return [await said(session, LONG)]
+        finally:
+            await session.close()
+
+    async def stopped() -> list[str]:
+        session = await opened(engine)
+        stream = session.stream(LONG)
+        await anext(stream)
+        session.stop()
+        await collect(stream)
+        await session.close()
+        return []
+
+    async with asyncio.timeout(30):
+        return [
+            *await asyncio.gather(one(SHORT), one(LONG), return_exceptions=True),
+            *await asyncio.gather(resumed(), return_exceptions=True),
+            *await asyncio.gather(stopped(), one(LONG), return_exceptions=True),
+            *await asyncio.gather(engine.count_tokens("abc"), return_exceptions=True),
+        ]
+
+
+async def check(engine: Engine, patch: pytest.MonkeyPatch, broken_name: Any, folder: Path) -> None:
+    """Do everything with one function broken; then everything must be as without."""
+    link: Any = engine._native._link
+    thread, bystander = link._thread, await opened(engine)
+    whole = await work(engine, folder)
+    assert not any(isinstance(each, Exception) for each in whole)
+    kept = await said(bystander, LONG)
+    samplers = 0
+    with patch.context() as counted:
+        made, freed = llama_cpp.llama_sampler_chain_init, llama_cpp.llama_sampler_free
+
+        def make(*arguments: Any) -> Any:
+            nonlocal samplers
+            samplers += 1
+            return made(*arguments)
+
+        def free(*arguments: Any) -> Any:
+            nonlocal samplers
+            samplers -= 1
+            return freed(*arguments)
+
+        counted.setattr(llama_cpp, "llama_sampler_chain_init", make)
+        counted.setattr(llama_cpp, "llama_sampler_free", free)
+        with patch.context() as once:
+            broken_name(once)
+            for result, expected in zip(await work(engine, folder), whole, strict=True):
+                if isinstance(result, Exception):
+                    assert isinstance(result, EngineError)
+                    assert not isinstance(result, EngineCrashedError), result
+                else:
+                    assert result == expected
+        assert await work(engine, folder) == whole
+        assert await said(bystander, LONG) == kept
+    await bystander.close()
+    assert await engine.count_tokens("x")
+    assert link._thread is thread and thread.is_alive()
+    assert engine._mutex.held == engine._mutex.waiting == 0
+    assert engine._introduced == set() == set(link._worker._running)
+    await until(lambda: engine.memory.sessions == ())
+    assert samplers in (0, 1), "a sampler was made and never freed"
+
+
+@pytest.mark.parametrize("at", [0, 2, 7])
+@pytest.mark.parametrize("name", NATIVE)
+async def test_b4_a_native_call_that_raises_fails_its_request_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str, at: int, tmp_path: Path
+) -> None:
+    await check(engine, monkeypatch, lambda patch: broken(patch, llama_cpp, name, at), tmp_path)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+@pytest.mark.parametrize("name", OWN)
+async def test_b4_an_exception_in_the_worker_fails_its_request_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str, at: int, tmp_path: Path
+) -> None:
+    module, path = name.split(":")
+    owner: Any = importlib.import_module(f"koel_tui.engine.native.{module}")
+    *classes, attribute = path.split(".")
+    for each in classes:
+        owner = getattr(owner, each)
+    await check(engine, monkeypatch, lambda patch: broken(patch, owner, attribute, at), tmp_path)
+
+
+async def test_b4_the_message_says_what_happened_and_the_log_has_the_traceback(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await opened(engine)
+    with monkeypatch.context() as once:
+        broken(once, llama_cpp, "llama_decode", 1)
+        with pytest.raises(EngineError, match=r"RuntimeError: llama_decode is broken.*Send again"):
+            await said(session)
+    (record,) = [each for each in caplog.records if each.exc_info]
+    assert "faulty" in caplog.text and record.levelname == "ERROR"
+    assert await said(session)
+
+
+async def test_b4_one_of_two_turns_in_a_batch_fails_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await opened(engine), await opened(engine)
+    whole = await said(first)
+    with monkeypatch.context() as once:
+        broken(once, llama_cpp, "llama_sampler_sample", 3)
+        results = await asyncio.gather(said(first), said(second), return_exceptions=True)
+    failed = [each for each in results if isinstance(each, EngineError)]
+    assert len(failed) == 1 and whole in results
+
+
+async def test_b4_a_copy_of_a_context_that_fails_half_way_is_not_used(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    donor, session = await opened(engine), await opened(engine)
+    whole = await said(donor, LONG)
+    await said(session, SHORT)
+    real = Context.load_state
+
+    def half(self: Context, sequence: int, state: Any) -> bool:
+        real(self, sequence, state)
+        self.clear(sequence)
+        return False
+
+    monkeypatch.setattr(Context, "load_state", half)
+    assert await said(session, LONG) == whole
+    assert session.metrics.reused_tokens == 0
+
+
+async def test_b33_a_turn_waits_for_a_reopening_that_fails() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    link.crash()
+    await until(lambda: engine.card is None)
+    link.hold_sessions = True
+    saving = asyncio.create_task(session.save_kv("none.kv"))
+    await until(lambda: len(link.opened_sessions) == 2)
+    turn = asyncio.create_task(collect(session.stream(QUESTION)))
+    await until(lambda: engine._mutex.held)
+    assert link.started == [], "a turn of a session that is not open"
+    link.refuse_sessions = "no room"
+    link.finish_sessions_with("no room")
+    with pytest.raises(EngineError, match="no room"):
+        await saving
+    with pytest.raises(EngineError, match="no room"):
+        await turn
+    assert link.started == [] and engine._mutex.held == 0
+    link.refuse_sessions = None
+    again = asyncio.create_task(collect(session.stream(QUESTION)))
+    await until(lambda: link.started)
+    link.end(session.number)
+    await again
+    await engine.close()
