@@ -85,7 +85,7 @@ class LocalAgent:
         `progress` hears 0..1. Raises `EngineError`; the next call tries again.
         """
         card = await self._card(await self._engine(progress))
-        return ModelInfo(card.name, card.context_tokens)
+        return ModelInfo(card.name, card.context_tokens, card.notice)
 
     async def run(
         self,

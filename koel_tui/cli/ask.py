@@ -95,6 +95,8 @@ async def _ask(
     try:
         # Loading first lets the error of a bad model come as what it is.
         info = await agent.load()
+        if info.notice:
+            click.echo(safe_text(f"koel-chat: {info.notice}"), err=True)
         own = wanted.turn_settings(turn_settings(settings))
         session = client.new_session(thread, initial, own, agent.agent(lora=wanted.lora))
         printing = asyncio.create_task(_print_text(session, silent=as_json))
