@@ -65,10 +65,10 @@ class Settings(BaseSettings):
         description="Window in tokens (prompt and answer); none: the model's own.",
         examples=[8192],
     )
-    max_output_tokens: int = Field(2048, ge=1, description="Longest answer in tokens.")
+    max_output_tokens: int = Field(2048, ge=1, lt=2**31, description="Longest answer in tokens.")
     gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1: all that fit.")
     threads: int | None = Field(
-        None, ge=1, description="CPU threads; none: physical cores.", examples=[4]
+        None, ge=1, le=512, description="CPU threads; none: physical cores.", examples=[4]
     )
     chat_template: str | None = Field(
         None,

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from ag_ui.core import (
@@ -17,9 +18,10 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents.abilities import MemoryUse
-from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, ModelInfo
+from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
 from koel_tui.agents.gathering import gathered
 from koel_tui.agents.snapshots import Snapshots
+from koel_tui.agents.thread_sessions import ThreadSessions
 from koel_tui.agents.turn_events import TurnEvents, new_id
 from koel_tui.agents.turn_input import engine_messages, function_tool
 from koel_tui.engine import (
@@ -73,8 +75,7 @@ class LocalAgent:
         self._defaults = defaults or TurnSettings()
         self._loading: asyncio.Task[Engine] | None = None
         self._listeners: list[Callable[[float], None]] = []
-        # By thread, with the adapter: that alone cannot change within a session.
-        self._sessions: dict[str, tuple[str | None, EngineSession]] = {}
+        self._sessions = ThreadSessions(snapshots)
         self._restarts = Restarts()
         self._died: EngineCrashedError | None = None  # of the load before this one
         self._closed = False
@@ -118,11 +119,7 @@ class LocalAgent:
 
     async def release(self, thread_id: str) -> None:
         """Close the engine session of a thread; one that has none is fine."""
-        held = self._sessions.pop(thread_id, None)
-        if held is not None:
-            if self._snapshots is not None and not thread_id.startswith(ASIDE):
-                await self._snapshots.keep(thread_id, held[1])
-            await held[1].close()
+        await self._sessions.release(thread_id)
 
     async def memory(self) -> MemoryUse | None:
         """Return the bytes the model takes, in memory and on the disk; None while not loaded."""
@@ -156,7 +153,7 @@ class LocalAgent:
     async def close(self) -> None:
         """End every run and give the model's memory back. Idempotent."""
         self._closed = True
-        self._sessions.clear()
+        await self._sessions.close()
         loading, self._loading = self._loading, None
         if loading is None:
             return
@@ -201,17 +198,11 @@ class LocalAgent:
 
     async def _session(self, engine: Engine, thread_id: str, lora: str | None) -> EngineSession:
         """Return the thread's engine session, a new one when its adapter has changed."""
-        held = self._sessions.get(thread_id)
-        if held is not None and held[0] == lora and not held[1].closed:
-            return held[1]
-        await self.release(thread_id)
-        session = await engine.open_session(
-            name=thread_id,
-            lora=lora,
-            kv=self._snapshots.find(thread_id) if self._snapshots is not None else None,
-        )
-        self._sessions[thread_id] = (lora, session)
-        return session
+
+        async def open_session(kv: Path | None) -> EngineSession:
+            return await engine.open_session(name=thread_id, lora=lora, kv=kv)
+
+        return await self._sessions.get(thread_id, lora, open_session)
 
     async def _answer(self, engine: Engine, asked: "_Asked") -> AsyncIterator[BaseEvent]:
         """Return the events of a turn; one that only waited when the engine died waits again."""

@@ -41,12 +41,15 @@ class Snapshots:
                 sizes += path.stat().st_size
         return sizes
 
-    async def keep(self, thread_id: str, session: EngineSession) -> None:
-        """Save what the model has read of a thread, if that is worth it; never raises."""
-        if session.generating or session.closed or session.metrics.total < _WORTH_KEEPING:
-            return
+    async def save_and_close(self, thread_id: str, session: EngineSession) -> None:
+        """Close a session at once; save what the model has read of its thread if that is worth it.
+
+        Never raises. Ends when the file is written; a caller that is cancelled leaves no session.
+        """
+        worth = not session.generating and session.metrics.total >= _WORTH_KEEPING
+        path = self.path(thread_id) if worth else None
         try:
-            await session.save_kv(self.path(thread_id), budget_bytes=self._budget)
+            await session.close(path, budget_bytes=self._budget)
         except EngineError as error:  # it will be read again, that is all
             _log.info("No snapshot of thread %r: %s", thread_id, error)
 

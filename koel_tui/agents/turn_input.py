@@ -4,12 +4,15 @@ from typing import Any
 
 from ag_ui.core import Tool
 
-from koel_tui.engine import ChatMessage, ToolCallDelta
+from koel_tui.engine import ChatMessage, ToolCallDelta, UnsupportedError
 from koel_tui.text import repair
 
 
 def engine_messages(messages: list[Any]) -> list[ChatMessage]:
-    """Return AG-UI messages as the engine takes them; activity and reasoning are left out."""
+    """Return AG-UI messages as the engine takes them; activity and reasoning are left out.
+
+    Raises `UnsupportedError` for content that is no text.
+    """
     taken = []
     for message in messages:
         if message.role in ("activity", "reasoning"):
@@ -41,4 +44,11 @@ def _text_of(content: Any) -> str:
         return ""
     if isinstance(content, str):
         return content
-    return "\n".join(part.text for part in content if getattr(part, "type", "") == "text")
+    others = sorted({part.type for part in content} - {"text"})
+    if others:
+        raise UnsupportedError(
+            f"This thread has content of the kind {', '.join(others)}, and the models on this "
+            "computer are asked with text only. Edit the message and leave it out: describe it in "
+            "words, or attach its text as a text file."
+        )
+    return "\n".join(part.text for part in content)

@@ -1,24 +1,31 @@
 """`koel-chat ask "..."`: one answer to stdout."""
 
 import asyncio
-import json
 import sys
-from collections.abc import Set
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui.cli.answer import Answer
 from koel_tui.cli.completing import saved
 from koel_tui.cli.ending import unless_signalled
-from koel_tui.cli.exits import Exit, UsageProblem, exit_named
-from koel_tui.cli.options import model_option, template_option, window_options
+from koel_tui.cli.exits import Exit, UsageProblem, exit_named, exit_of, message_of
+from koel_tui.cli.options import (
+    SAMPLING,
+    model_option,
+    sampling_options,
+    template_option,
+    window_options,
+)
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
-    from koel_tui.protocol import ChatState
+    from koel_tui.protocol import TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
+    from koel_tui.storage import SessionStorage
 
 
 _MOST_PIPED = 10_000_000
@@ -29,21 +36,25 @@ _MOST_PIPED = 10_000_000
 @model_option
 @click.option("--system", help="System prompt: who the model is to be.")
 @click.option("--temperature", type=click.FloatRange(0, 5), help="0 takes the likeliest words.")
+@sampling_options
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Same seed, same answer.")
-@click.option("--max-output-tokens", type=click.IntRange(1), help="Longest answer in tokens.")
+@click.option(
+    "--max-output-tokens", type=click.IntRange(1, 2**31 - 1), help="Longest answer in tokens."
+)
 @click.option(
     "--thread",
     shell_complete=saved,
     help="Saved thread to go on with (title or id); the answer is saved.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, also of a failure.")
 @template_option
 @window_options
 def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -> int:
     """Print one answer to QUESTION.
 
     What is piped in is sent below the question, or alone where there is none. Without --thread
-    nothing is saved.
+    nothing is saved. An answer that was cut at its limit counts as an answer: a line on stderr says
+    so. Without a usable answer the exit code is 65.
 
     \b
     Examples:
@@ -52,11 +63,30 @@ def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -
       koel-chat ask --thread "Trip to Rome" "And where to eat?"
       koel-chat ask --json --temperature 0 "Say hello." | jq -r .text
     """
+    answer = Answer()
+    try:
+        return _answered(question, thread, flags, answer, silent=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        answer.stop()
+        raise
+    except Exception as error:
+        answer.fail(message_of(error))
+        raise
+    finally:
+        if as_json:
+            answer.print_json()
+
+
+def _answered(
+    question: str | None, thread: str | None, flags: dict[str, Any], answer: Answer, *, silent: bool
+) -> int:
     prompt = _prompt(question)
     from koel_tui.settings import load_settings
 
-    given = {name for name, value in flags.items() if value is not None}
-    work = _ask(prompt, thread, as_json, load_settings(**flags), given)
+    given = {name: value for name, value in flags.items() if value is not None}
+    sampling = {name: given[name] for name in SAMPLING if name in given}
+    settings = load_settings(**{name: given[name] for name in given if name not in sampling})
+    work = _ask(prompt, thread, settings, given, answer, silent=silent)
     return asyncio.run(unless_signalled(work))
 
 
@@ -74,80 +104,151 @@ def _prompt(question: str | None) -> str:
 
 
 async def _ask(
-    prompt: str, thread: str | None, as_json: bool, settings: Any, given: Set[str]
+    prompt: str,
+    thread: str | None,
+    settings: Any,
+    given: Mapping[str, Any],
+    answer: Answer,
+    *,
+    silent: bool,
 ) -> int:
-    from koel_tui.cli.assemble import model_router, open_storage, turn_settings
+    from koel_tui.cli.assemble import model_router, open_storage
     from koel_tui.cli.threads.named import named_thread
-    from koel_tui.session import KoelClient, ThreadSettings
+    from koel_tui.session import KoelClient, keep_usage
     from koel_tui.storage import MemoryStorage
 
-    storage = MemoryStorage() if thread is None else open_storage()
-    initial, wanted = None, ThreadSettings()
+    storage: SessionStorage = MemoryStorage() if thread is None else open_storage()
+    initial, meta = None, {}
     if thread is not None:
-        thread = await named_thread(storage, thread)
-        initial = await storage.load(thread)
-        wanted = _unless_given(ThreadSettings.of_meta(await storage.meta(thread)), given)
-        if wanted.model is not None:
-            settings = settings.model_copy(update={"model": Path(wanted.model)})
+        thread = answer.thread = await named_thread(storage, thread)
+        initial, meta = await storage.load(thread), await storage.meta(thread)
+    wanted = _wanted(meta, given)
+    own = _turn_settings(wanted, settings)
+    if wanted.model is not None:
+        settings = settings.model_copy(update={"model": Path(wanted.model)})
     # One context is all it needs: each takes its memory when the model is loaded.
     agent = model_router(settings.model_copy(update={"max_sessions": 1, "parallel": 1}), None)
-    client = KoelClient(agent, storage=storage)
+    client = KoelClient(agent, storage=storage, reducers=[keep_usage])
     try:
+        session = client.new_session(thread, initial, own, agent.agent(lora=wanted.lora))
+        answer.thread = session.thread_id
+        await _hold(session)
         # Loading first lets the error of a bad model come as what it is.
         info = await agent.load()
+        answer.model = info.name
         if info.notice:
             click.echo(safe_text(f"koel-chat: {info.notice}"), err=True)
-        own = wanted.turn_settings(turn_settings(settings))
-        session = client.new_session(thread, initial, own, agent.agent(lora=wanted.lora))
-        printing = asyncio.create_task(_print_text(session, silent=as_json))
-        sending = asyncio.create_task(session.send(prompt))
+        await _run(session, prompt, answer, silent=silent)
+    except asyncio.CancelledError:
+        answer.stop()
+        if silent:  # now: what is closed below may take longer than there is time
+            answer.print_json()
+        raise
+    finally:
+        await client.dispose()
+        await agent.close()
+    return _result(session, answer, silent=silent)
+
+
+def _wanted(meta: Mapping[str, Any], given: Mapping[str, Any]) -> "ThreadSettings":
+    """Return the settings saved with a thread, without those given on the command line.
+
+    The samplers that the program has no setting of are taken from the command line.
+    """
+    from koel_tui.session import ThreadSettings
+
+    saved = ThreadSettings.of_meta(meta)
+    sampling = {name: saved.sampling[name] for name in saved.sampling if name not in given}
+    sampling |= {name: given[name] for name in SAMPLING if name in given}
+    others: dict[str, Any] = {each.name: None for each in fields(saved) if each.name in given}
+    return replace(saved, sampling=sampling, **others)
+
+
+def _turn_settings(wanted: "ThreadSettings", settings: Any) -> "TurnSettings":
+    from koel_tui.cli.assemble import turn_settings
+
+    try:
+        return wanted.turn_settings(turn_settings(settings))
+    except ValueError as error:  # click lets "nan" through
+        raise UsageProblem(f"{error}. Correct the option.") from None
+
+
+async def _hold(session: "ChatSession") -> None:
+    """Hold the thread for writing, before anybody waits for an answer that cannot be saved."""
+    from koel_tui.session import ReadOnlyThreadError
+
+    access = await session.hold()
+    if access is not None and not access.writable:
+        raise ReadOnlyThreadError(session.thread_id, access.reason)
+
+
+async def _run(session: "ChatSession", prompt: str, answer: Answer, *, silent: bool) -> None:
+    """Ask, print the answer as it comes, and save it."""
+    printing = asyncio.create_task(_follow(session, answer, silent=silent))
+    sending = asyncio.create_task(session.send(prompt))
+    try:
         # Printing ends before only when nobody reads any more; then nobody waits for the rest.
         await asyncio.wait([sending, printing], return_when=asyncio.FIRST_COMPLETED)
         if printing.done():
             printing.result()
         await sending
-        state = session.state
         await session.dispose()
         await printing
+    except asyncio.CancelledError:
+        if not session.disposed:
+            session.cancel()
+        raise
     finally:
-        await client.dispose()
-        await agent.close()
-    if as_json:
-        click.echo(json.dumps(_as_json(session.thread_id, info.name, state)))
-    return _result(state)
+        answer.take(session.state)
 
 
-def _unless_given(wanted: "ThreadSettings", given: Set[str]) -> "ThreadSettings":
-    """Return the settings of a thread without those that were given on the command line."""
-    sampling = {name: wanted.sampling[name] for name in wanted.sampling if name not in given}
-    others: dict[str, Any] = {each.name: None for each in fields(wanted) if each.name in given}
-    return replace(wanted, sampling=sampling, **others)
-
-
-async def _print_text(session: "ChatSession", *, silent: bool) -> None:
+async def _follow(session: "ChatSession", answer: Answer, *, silent: bool) -> None:
     """Write the answer as it comes; to a terminal without control bytes, to a pipe as it is."""
     from ag_ui.core import TextMessageContentEvent
 
-    shown = safe_text if sys.stdout.isatty() else repair
+    shown, written = safe_text if sys.stdout.isatty() else repair, False
     async for event in session.events():
+        answer.hear(event)
         if isinstance(event, TextMessageContentEvent) and not silent:
             click.echo(shown(event.delta), nl=False)
-    if not silent:
+            written = True
+    if written:
         click.echo()
 
 
-def _as_json(thread_id: str, model: str, state: "ChatState") -> dict[str, Any]:
-    answered = bool(state.messages) and state.messages[-1].role == "assistant"
-    return {
-        "thread": thread_id,
-        "model": model,
-        "text": state.messages[-1].content if answered else "",
-        "error": None if state.error is None else str(state.error),
-    }
+def _result(session: "ChatSession", answer: Answer, *, silent: bool) -> int:
+    """Return the exit code, and say on stderr what is wrong with the answer."""
+    failed = session.state.error
+    code, why = Exit.OK, ""
+    if failed is not None:
+        code, why = _code_of(str(getattr(failed, "agent_code", ""))), str(failed)
+    elif answer.unusable:
+        code, why = Exit.NO_ANSWER, answer.unusable
+    elif session.dirty:
+        cause = session.save_error
+        code = Exit.SAVE_FAILED if cause is None else exit_of(cause)
+        code = Exit.SAVE_FAILED if code is Exit.INTERNAL else code
+        why = f"The answer could not be saved: {cause or 'the disk did not answer in time'}"
+    if code:
+        answer.error = why
+    elif not silent:
+        why = _cut(session)
+    if why:
+        click.echo(safe_text(f"koel-chat: {why}"), err=True)
+    return code
 
 
-def _result(state: "ChatState") -> int:
-    if state.error is None:
-        return Exit.OK
-    click.echo(safe_text(f"koel-chat: {state.error}"), err=True)
-    return exit_named(str(getattr(state.error, "agent_code", "")))
+def _code_of(agent_code: str) -> Exit:
+    # The agent names a setting of the thread so; it is no error of the program.
+    return Exit.BAD_CONFIG if agent_code == "ValueError" else exit_named(agent_code)
+
+
+def _cut(session: "ChatSession") -> str:
+    """Return at which limit the answer was cut, and what helps; empty when it is complete."""
+    from koel_tui.ui.incomplete import fills_window, incomplete
+
+    messages = session.state.messages
+    if not (why := incomplete(messages)):
+        return ""
+    option = "--context-tokens" if fills_window(messages[-1]) else "--max-output-tokens"
+    return f"{why} A larger {option} allows a longer one."

@@ -2,6 +2,8 @@
 
 import enum
 
+from koel_tui.cli.debugging import DEBUG
+
 
 class Exit(enum.IntEnum):
     """What the process answers its caller; sysexits.h where that has a fitting number."""
@@ -9,6 +11,7 @@ class Exit(enum.IntEnum):
     OK = 0
     INTERNAL = 1
     USAGE = 2
+    NO_ANSWER = 65
     NO_MODEL = 66
     NO_SERVER = 69
     ENGINE_DIED = 71
@@ -37,6 +40,9 @@ _BY_CLASS = {
     "EncryptedThreadsError": Exit.LOCKED,
     "StorageError": Exit.SAVE_FAILED,
     "SettingsError": Exit.BAD_CONFIG,
+    "ReadOnlyThreadError": Exit.LOCKED,
+    "ContextOverflowError": Exit.USAGE,
+    "UnsupportedError": Exit.USAGE,
     "ImportProblem": Exit.USAGE,
     "UsageProblem": Exit.USAGE,
 }
@@ -44,6 +50,16 @@ _BY_CLASS = {
 
 class UsageProblem(Exception):  # noqa: N818 - the caller's, not ours
     """The command cannot do this here; the message says what would work."""
+
+
+def message_of(error: BaseException) -> str:
+    """Return what is said of an error: what happened, and what to do next."""
+    if exit_of(error) is Exit.INTERNAL:
+        return (
+            f"something went wrong inside koel-chat ({type(error).__name__}: {error}). "
+            f"Your saved threads are untouched. Run it with {DEBUG} for the details."
+        )
+    return str(error)
 
 
 def exit_of(error: BaseException) -> Exit:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui import __version__
-from koel_tui.cli.debugging import DEBUG, Debugging, debug_option, show_traceback
-from koel_tui.cli.exits import Exit, exit_of
+from koel_tui.cli.debugging import Debugging, debug_option, show_traceback
+from koel_tui.cli.exits import Exit, exit_of, message_of
 from koel_tui.cli.lazy import LazyGroup
 from koel_tui.cli.leading import hand_over, misplaced, split
 from koel_tui.cli.manual import epilog
@@ -129,15 +129,6 @@ def run(words: list[str]) -> int:
     except Exception as error:
         if debugging.wanted:
             show_traceback(error)
-        click.echo(safe_text(f"koel-chat: {_message(error)}"), err=True)
+        click.echo(safe_text(f"koel-chat: {message_of(error)}"), err=True)
         return exit_of(error)
     return result if isinstance(result, int) else Exit.OK
-
-
-def _message(error: Exception) -> str:
-    if exit_of(error) is Exit.INTERNAL:
-        return (
-            f"something went wrong inside koel-chat ({type(error).__name__}: {error}). "
-            f"Your saved threads are untouched. Run it with {DEBUG} for the details."
-        )
-    return str(error)

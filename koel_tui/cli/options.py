@@ -35,7 +35,7 @@ def window_options(command: F) -> F:
     for option in (
         click.option(
             "--threads",
-            type=click.IntRange(1),
+            type=click.IntRange(1, 512),
             help="CPU threads to decode with (default: one for each core).",
         ),
         click.option(
@@ -61,6 +61,36 @@ def session_options(command: F) -> F:
         ),
         click.option(
             "--max-sessions", type=click.IntRange(1, 256), help="Open contexts at most (8)."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+SAMPLING = ("top_k", "top_p", "min_p", "repeat_penalty")
+"""What `sampling_options` adds; the settings of the program do not have these."""
+
+
+def sampling_options(command: F) -> F:
+    """Add the samplers that are used most beside the temperature; their ranges are the engine's."""
+    for option in (
+        click.option(
+            "--repeat-penalty",
+            type=click.FloatRange(0, 10, min_open=True),
+            help="Above 1 words come back less often.",
+        ),
+        click.option(
+            "--min-p", type=click.FloatRange(0, 1), help="Least chance, beside the likeliest word."
+        ),
+        click.option(
+            "--top-p",
+            type=click.FloatRange(0, 1),
+            help="Only words that have this chance together.",
+        ),
+        click.option(
+            "--top-k",
+            type=click.IntRange(0, 2**31 - 1),
+            help="Only so many of the likeliest words; 0: all.",
         ),
     ):
         command = option(command)

@@ -243,6 +243,23 @@ class Engine:
         await self._introduce(session)
         await self._native.call(lambda call: SaveKv(call, session.number, path, budget_bytes))
 
+    async def save_and_close(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
+        """Write a snapshot of `session` and free its slot. Raises `EngineError`.
+
+        Both commands are sent before this waits: the session is closed at once, and the native
+        side writes the snapshot first because it works in the order of the commands.
+        """
+        if session.number not in self._introduced:  # never opened natively, or lost in a crash
+            self.close_session(session)
+            return
+        try:
+            saving = self._native.request(
+                lambda call: SaveKv(call, session.number, path, budget_bytes)
+            )
+        finally:
+            self.close_session(session)
+        await saving
+
     def close_session(self, session: EngineSession) -> None:
         """Forget `session` and free its slot."""
         self._sessions.pop(session.number, None)

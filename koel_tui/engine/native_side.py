@@ -98,14 +98,16 @@ class NativeSide:
     async def call(self, make: Callable[[int], Command]) -> Event:
         """Send a command that is answered, starting the native side if need be."""
         await self.start()
+        return await self.request(make)
+
+    def request(self, make: Callable[[int], Command]) -> asyncio.Future[Event]:
+        """Send a command to the loaded native side at once and return its answer to come."""
         number = self.number()
         answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._link.send(make(number))
         self._calls[number] = answer
-        try:
-            self._link.send(make(number))
-            return await answer
-        finally:
-            del self._calls[number]
+        answer.add_done_callback(lambda _: self._calls.pop(number, None))
+        return answer
 
     def send(self, command: Command) -> None:
         """Send a command that has no answer of its own."""

@@ -35,6 +35,10 @@ class SessionHost(Protocol):
         """Write a snapshot of what the session holds. Raises `EngineError`."""
         ...
 
+    async def save_and_close(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
+        """Free the session at once, after a snapshot was written. Raises `EngineError`."""
+        ...
+
     def close_session(self, session: EngineSession) -> None:
         """Free what the engine keeps for the session."""
         ...
@@ -51,6 +55,7 @@ class EngineSession:
         self._number = number
         self._options = options
         self._history: list[ChatMessage] = []
+        self._added: list[ChatMessage] = []  # during the turn
         self._turn: Turn | None = None
         self._metrics = SessionMetrics()
         self._closed = False
@@ -91,9 +96,12 @@ class EngineSession:
         return self._turn is not None
 
     def add(self, message: ChatMessage) -> None:
-        """Append a message to the history; nothing runs yet. Raises `SessionClosedError`."""
+        """Append a message to the history; nothing runs yet. Raises `SessionClosedError`.
+
+        During a turn the message is kept back until the turn has ended, and follows its answer.
+        """
         self._check_open()
-        self._history.append(message)
+        (self._history if self._turn is None else self._added).append(message)
 
     def stream(
         self,
@@ -151,13 +159,27 @@ class EngineSession:
         `EngineCrashedError`, and `EngineError` when nothing is held or the file cannot be written.
         """
         self._check_open()
-        if budget_bytes < 0:
-            raise ValueError(f"budget_bytes must be at least 0, not {budget_bytes}")
-        await self._host.save_kv(self, absolute(path), budget_bytes)
+        await self._host.save_kv(self, absolute(path), _checked(budget_bytes))
 
-    async def close(self) -> None:
-        """End the turn, then free the session's native state. Idempotent."""
-        self.shut()
+    async def close(
+        self, save_kv: str | PathLike[str] | None = None, *, budget_bytes: int = KV_BUDGET
+    ) -> None:
+        """End the turn, then free the session's native state. Idempotent.
+
+        With `save_kv` a snapshot is written to that path first, as the method of that name does.
+        The session is closed at once also then, and when this call is cancelled or fails; the
+        call ends when the file is written. After a crash of the native side nothing is written.
+        Raises ValueError for a budget below 0, and `EngineError` when the session holds nothing or
+        the file cannot be written.
+        """
+        if save_kv is None:
+            self.shut()
+            return
+        path, budget = absolute(save_kv), _checked(budget_bytes)
+        if not self._closed:
+            self._closed = True
+            self.stop()
+            await self._host.save_and_close(self, path, budget)
 
     def shut(self) -> None:
         """Close without waiting: the stream of a turn in flight still ends normally."""
@@ -170,6 +192,11 @@ class EngineSession:
         self._turn = None
         if ended is not None:
             self._metrics = ended.metrics
+        self._record(answer)
+        self._history += self._added
+        self._added.clear()
+
+    def _record(self, answer: ChatMessage) -> None:
         if not (answer.content or answer.tool_calls):
             return
         if self._history and self._history[-1].begins_answer:
@@ -185,3 +212,9 @@ class EngineSession:
         self._check_open()
         if self._turn is not None:
             raise SessionBusyError
+
+
+def _checked(budget_bytes: int) -> int:
+    if budget_bytes < 0:
+        raise ValueError(f"budget_bytes must be at least 0, not {budget_bytes}")
+    return budget_bytes

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from koel_tui.engine.errors import UnsupportedError
 from koel_tui.protocol.turn_settings import TurnSettings
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
@@ -21,12 +22,13 @@ class ModelSpec:
 
     `path` is the GGUF file. `context_tokens` is the window of each session, prompt and answer
     together; None takes the model's own, at most 8192. `gpu_layers` -1 puts all layers on a GPU
-    that is there. `threads` None means one per physical core: with more, decoding is several times
-    slower. `batch_tokens` is the largest prefill step. `kv_type` is how the context is kept, q8_0
-    taking 17/32 of the bytes of f16. `mmap` maps the file instead of reading it. `slots` is how
-    many sessions stay in the context at once, 1 to 256, llama.cpp's limit; None makes as many as
-    fit a quarter of the free memory. `lora` is the adapter file of sessions that name none.
-    `mmproj`, a projector for images and sound, is refused by an engine that has neither.
+    that is there. `threads` None means one per physical core: with more, decoding is several
+    times slower; llama.cpp takes at most 512. `batch_tokens` is the largest prefill step.
+    `kv_type` is how the context is kept, q8_0 taking 17/32 of the bytes of f16. `mmap` maps the
+    file instead of reading it. `slots` is how many sessions stay in the context at once, 1 to
+    256, llama.cpp's limit; None makes as many as fit a quarter of the free memory. `lora` is
+    the adapter file of sessions that name none. `mmproj`, a projector for images and sound, is
+    refused by an engine that has neither.
     """
 
     path: Path
@@ -46,8 +48,8 @@ class ModelSpec:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if self.context_tokens is not None and self.context_tokens < 1:
             raise ValueError(f"context_tokens must be at least 1, not {self.context_tokens}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads must be at least 1, not {self.threads}")
+        if self.threads is not None and not 1 <= self.threads <= 512:
+            raise ValueError(f"threads must be 1 to 512, not {self.threads}")
         if self.slots is not None and not 1 <= self.slots <= 256:
             raise ValueError(f"slots must be 1 to 256, not {self.slots}")
         if not 1 <= self.batch_tokens <= 65_536:
@@ -73,7 +75,9 @@ class ChatMessage:
     """One message of a conversation as the chat template sees it.
 
     `role` is system, user, assistant or tool, `content` the text, `name` who speaks. An answer may
-    have `tool_calls`; the result of one, of the role tool, names it in `tool_call_id`.
+    have `tool_calls`; the result of one, of the role tool, names it in `tool_call_id`. Raises
+    `UnsupportedError` for a `content` of parts, such as images, and TypeError for another one that
+    is no text.
     """
 
     role: str
@@ -81,6 +85,16 @@ class ChatMessage:
     name: str | None = None
     tool_call_id: str | None = None
     tool_calls: tuple[ToolCallDelta, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.content, str):
+            return
+        if isinstance(self.content, list | tuple):
+            raise UnsupportedError(
+                "The content of a message must be one text: this engine takes no content parts, "
+                "such as images, audio or documents. Join the text parts, and leave out the others."
+            )
+        raise TypeError(f"The content of a message must be a string, not {self.content!r}")
 
     @property
     def begins_answer(self) -> bool:

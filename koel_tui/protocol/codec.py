@@ -25,6 +25,7 @@ _OUR_MESSAGE_KEYS = (
 )
 _MESSAGE_KEYS = frozenset((*_KOEL_MESSAGE_KEYS, *_OUR_MESSAGE_KEYS))
 _CALL_KEYS = frozenset(("id", "name", "arguments", "parentMessageId"))
+_FORK_KEYS = frozenset(("after", "shown", "branches"))
 _KOEL_KEYS = ("messages", "pendingMessage", "pendingToolCalls", "state", "reasoningEcho", "phase")
 # An error is never stored, so it is no unknown key to be kept either.
 _STATE_KEYS = frozenset((*_KOEL_KEYS, "pendingMessages", "forks", "error"))
@@ -111,8 +112,11 @@ def decode_state(wire: object) -> ChatState:
 
 
 def dumps(value: object) -> str:
-    """Return `value` as compact ASCII JSON; a broken surrogate in it is escaped, not an error."""
-    return json.dumps(value, separators=(",", ":"))
+    """Return `value` as compact ASCII JSON; a broken surrogate in it is escaped, not an error.
+
+    Raises TypeError, ValueError or RecursionError for what JSON cannot hold, NaN for instance.
+    """
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def encode_time(time: datetime) -> str:
@@ -150,7 +154,8 @@ def _message(message: Message) -> str:
 def _fork(fork: Fork) -> str:
     branches = (f"[{','.join(map(_message, branch))}]" for branch in fork.branches)
     after = "null" if fork.after is None else _quoted(fork.after)
-    return f'{{"after":{after},"shown":{fork.shown},"branches":[{",".join(branches)}]}}'
+    more = _more(_unknown(fork.extra, _FORK_KEYS))
+    return f'{{"after":{after},"shown":{fork.shown},"branches":[{",".join(branches)}]{more}}}'
 
 
 def _more(fields: Mapping[str, Any]) -> str:
@@ -228,7 +233,8 @@ def _read_fork(wire: object) -> Fork:
         branches.append(tuple(_read_message(item) for item in branch))
     if isinstance(shown, bool) or not 0 <= shown < len(branches) or branches[shown]:
         raise _malformed("the branch shown is not among those of its fork")
-    return Fork(_value(source, "after", str, None), tuple(branches), shown)
+    after = _value(source, "after", str, None)
+    return Fork(after, tuple(branches), shown, _unknown(source, _FORK_KEYS))
 
 
 def _read_call(wire: object) -> ToolCall:

@@ -20,7 +20,7 @@ def fork_off(state: ChatState, count: int) -> ChatState:
     branches = [*fork.branches, ()]
     branches[fork.shown] = dropped
     begun = replace(begun, reasoning_echo=state.reasoning_echo)  # it belongs to what is kept
-    return _with(begun, Fork(after, tuple(branches), len(branches) - 1))
+    return _with(begun, replace(fork, branches=tuple(branches), shown=len(branches) - 1))
 
 
 def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
@@ -44,7 +44,7 @@ def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
         wanted -= wanted > fork.shown
     begun = replace(truncate(state, count), messages=messages, error=None)
     begun = replace(begun, reasoning_echo=state.reasoning_echo)
-    return _with(begun, Fork(after, tuple(branches), wanted))
+    return _with(begun, replace(fork, branches=tuple(branches), shown=wanted))
 
 
 def echo_shown(state: ChatState) -> Mapping[str, bytes]:

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from ag_ui import core
+from pydantic import TypeAdapter, ValidationError
 
 from koel_tui.protocol.echo import echo_bytes, echo_text
+from koel_tui.protocol.errors import ProtocolError
 from koel_tui.protocol.plain import plain
 from koel_tui.protocol.state import Message, ToolCall
 from koel_tui.protocol.transcript import answerable
@@ -50,7 +53,8 @@ def to_ag_ui(
     a call, and what is ours alone, such as activity. An answer that consists of thinking only is
     left out too, except at the end of the thread: an agent may answer after it. `echo`, the
     state's `reasoning_echo`, goes to the agent on the messages and calls it came for, and what
-    came for none of them before the last question.
+    came for none of them before the last question. Attachments are sent as parts of the content.
+    Raises `ProtocolError` for an attachment that AG-UI has no place for.
     """
     left = dict(echo or {})
     asked: list[core.Message] = []
@@ -124,14 +128,18 @@ def _to_ag_ui(message: Message, echo: dict[str, bytes]) -> core.Message | None:
     content, name = repair(message.content), message.name and repair(message.name)
     match message.role:
         case "user":
-            return core.UserMessage(id=message.id, role="user", content=content, name=name)
+            return core.UserMessage(
+                id=message.id, role="user", content=_with_parts(content, message), name=name
+            )
+        case "system" | "assistant" if message.attachments:
+            raise _unsendable(message)
         case "system":
             return core.SystemMessage(id=message.id, role="system", content=content, name=name)
         case "tool":
             return core.ToolMessage(
                 id=message.id,
                 role="tool",
-                content=content,
+                content=_with_parts(content, message),
                 tool_call_id=message.tool_call_id or "",
                 encrypted_value=_taken(echo, message),
             )
@@ -146,6 +154,32 @@ def _to_ag_ui(message: Message, echo: dict[str, bytes]) -> core.Message | None:
             )
         case _:
             return None
+
+
+def _with_parts(text: str, message: Message) -> str | list[core.ContentPart]:
+    """Return the content of a message: its text, followed by its attachments as parts."""
+    if not message.attachments:
+        return text
+    try:
+        parts = [_part_adapter().validate_python(each) for each in message.attachments]
+    except ValidationError as error:
+        raise _unsendable(message) from error
+    return [core.TextInputContent(type="text", text=text), *parts] if text else parts
+
+
+@cache
+def _part_adapter() -> TypeAdapter[core.ContentPart]:
+    return TypeAdapter(core.ContentPart)  # made when needed: most threads have no attachment
+
+
+def _unsendable(message: Message) -> ProtocolError:
+    kinds = sorted({str(each.get("type", "unknown")) for each in message.attachments})
+    return ProtocolError(
+        f"A message of the role {message.role} has an attachment of the kind {', '.join(kinds)} "
+        "that cannot be sent: it is no content part that AG-UI has for this role. Edit the message "
+        "and leave it out, or start a branch before it.",
+        "malformed",
+    )
 
 
 def _calls(calls: Sequence[ToolCall], echo: dict[str, bytes]) -> list[core.ToolCall]:

@@ -164,12 +164,14 @@ class Fork:
     """Where a thread goes on in several ways, its branches, in the order they came.
 
     `after` is the id of the message before them, None at the start of the thread. The branch that
-    is `shown` is among the messages of the thread itself, and empty here.
+    is `shown` is among the messages of the thread itself, and empty here. `extra` keeps the JSON
+    keys this version does not know.
     """
 
     after: str | None
     branches: tuple[tuple[Message, ...], ...]
     shown: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

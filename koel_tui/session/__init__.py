@@ -3,6 +3,7 @@
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.client import KoelClient
 from koel_tui.session.errors import (
+    InvalidStateError,
     NothingToContinueError,
     ReadOnlyThreadError,
     RunInProgressError,
@@ -20,6 +21,7 @@ from koel_tui.session.usage import keep_usage
 __all__ = [
     "ChatSession",
     "Interceptor",
+    "InvalidStateError",
     "KoelClient",
     "LogRuns",
     "Next",

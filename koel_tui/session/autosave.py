@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from koel_tui.protocol import ChatState
+from koel_tui.session.settings import ThreadSettings
+from koel_tui.session.succession import Fate, fate_of
 from koel_tui.storage import Access, SessionStorage
 
 _log = logging.getLogger(__name__)
@@ -40,6 +42,10 @@ class Autosave:
         self._written_at = float("-inf")
         self._revision = self._saved = 0
         self._let_go = False  # the thread is held for a write alone
+        self._model = ""
+        self._superseded = False  # a newer session has the thread's file
+        self.replaced = False
+        """Whether a newer session has the thread, or it was deleted."""
         self.error: Exception | None = None
         self.access: Access | None = None
         """Whether the thread may be written; None before it was opened."""
@@ -75,12 +81,31 @@ class Autosave:
         await asyncio.shield(self._enqueue(self._let_others_write))
         self._retry()
 
+    def hand_over(self, newer: ChatState) -> bool:
+        """Leave the thread to a newer session, which begins with `newer`.
+
+        What would be lost of the newest state here is saved beside the thread. Return whether
+        `newer` is that state and stored nowhere: the newer session has it to save.
+        """
+        if self.replaced:
+            return False
+        dirty = self.dirty
+        fate = fate_of(self._current(), newer, dirty=dirty)
+        if fate is Fate.LOST:
+            self.replaced = self._superseded = True
+            self._revision += 1
+            self.now()
+        else:
+            self.give_up()
+        return fate is Fate.SAME and dirty
+
     def give_up(self) -> None:
         """Try nothing again: the thread is another's now, or deleted."""
+        self.replaced = True
         self._saved = self._revision
         self._cancel_timer()
 
-    async def drained(self, patience: float) -> None:
+    async def drained(self, patience: float | None = None) -> None:
         """Wait until the writes asked for so far are done, at most `patience` seconds."""
         if self._tail is not None:
             await asyncio.wait([self._tail], timeout=patience)
@@ -102,6 +127,17 @@ class Autosave:
     async def describe(self, fields: Mapping[str, Any]) -> None:
         """Set what is known about the thread. Raises what the storage raises."""
         await asyncio.shield(self._enqueue(lambda: self._describe(fields)))
+
+    async def settings(self) -> dict[str, Any]:
+        """Return the settings saved with the thread. Raises what the storage raises."""
+        known = {} if self._storage is None else await self._storage.meta(self._thread_id)
+        return {key: known[key] for key in ThreadSettings().meta if key in known}
+
+    def note_model(self, model: str) -> None:
+        """Set which model answered last, where it is another one; an empty name is none."""
+        if model and model != self._model:
+            self._model = model
+            self.note({"model": model})
 
     def note(self, fields: Mapping[str, Any]) -> None:
         """Set what is known about the thread, if that can be: it is not worth an error."""
@@ -152,11 +188,16 @@ class Autosave:
     async def _write(self) -> None:
         if self._storage is None:
             return
+        superseded = self._superseded
         try:
-            await self._open()
+            if not superseded:
+                await self._open()
             revision, state = self._revision, self._current()
             self._written_at = asyncio.get_running_loop().time()
-            await self._storage.save(self._thread_id, state)
+            if superseded:
+                await self._storage.save_conflict(self._thread_id, state)
+            else:
+                await self._storage.save(self._thread_id, state)
         except Exception as error:
             self.error = error
             raise

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ag_ui.core import CustomEvent, RunAgentInput, RunErrorEvent, Tool
+from ag_ui.core import RunAgentInput, RunErrorEvent, Tool
 
-from koel_tui.agents import METRICS, Agent
+from koel_tui.agents import Agent
 from koel_tui.protocol import (
     ChatState,
     Event,
@@ -38,16 +38,14 @@ from koel_tui.session.errors import (
 from koel_tui.session.interceptors import pipeline
 from koel_tui.session.means import Means
 from koel_tui.session.places import last_question, place_of
-from koel_tui.session.rounds import is_last, result_event, rounds
-from koel_tui.session.run import Run, let_go, release
-from koel_tui.session.run_input import new_id, run_input
+from koel_tui.session.rounds import Rounds, result_event
+from koel_tui.session.run import SAVE_GRACE, Run, let_go
+from koel_tui.session.run_input import new_id, run_input, state_values
 from koel_tui.session.timestamps import stamp, whole_milliseconds
-from koel_tui.session.tools import ToolHandler, Tools, declared, handlers_by_name
+from koel_tui.session.tools import Tools, declared, handlers_by_name
+from koel_tui.session.usage import model_of
 from koel_tui.storage import Access
 from koel_tui.text import repair
-
-_SAVE_GRACE = 0.5
-"""Seconds `send` waits for the save at the end of its run."""
 
 
 class ChatSession:
@@ -83,15 +81,10 @@ class ChatSession:
         self._states: Broadcast[ChatState] = Broadcast(size=1)
         self._events: Broadcast[Event] = Broadcast()
         self._autosave = Autosave(
-            thread_id,
-            means.storage,
-            lambda: self._state,
-            interval=means.save_interval,
-            after=after,
+            thread_id, means.storage, lambda: self._state, interval=means.save_interval, after=after
         )
         self._run: Run | None = None
-        self._handlers: Mapping[str, ToolHandler] = {}
-        self._model = ""
+        self._rounds: Rounds | None = None
         self._tasks: set[asyncio.Future[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         if after is not None:
@@ -144,7 +137,11 @@ class ChatSession:
         What is replaced stays as a branch. Raises `RunInProgressError` and `UnknownMessageError`.
         """
         self._check_idle()
-        return self._ask(fork_off(self._state, self._place(message_id)), text, tools)
+        return self._ask(
+            fork_off(self._state, self._place(message_id)),
+            text,
+            tools,
+        )
 
     def regenerate(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Drop everything after the user's last message, and run; what is dropped stays a branch.
@@ -197,7 +194,7 @@ class ChatSession:
     async def branch(self, message_id: str) -> "ChatSession":
         """Return the session of a new thread with the messages up to the one named.
 
-        It is saved, with this thread as `parent` in what is known about it. Raises
+        It is saved, with this thread as `parent` and this thread's settings. Raises
         `UnknownMessageError` and what the storage raises.
         """
         self._check()
@@ -207,16 +204,20 @@ class ChatSession:
         )
         try:
             await branch.persist()
-            await branch.describe(parent=self._thread_id)
+            await branch.describe(parent=self._thread_id, **await self._autosave.settings())
         except BaseException:
             branch.dispose()
             raise
         return branch
 
     def update_state(self, patch: Mapping[str, Any]) -> None:
-        """Set keys of the shared state, which agents get with the next run."""
+        """Set keys of the shared state, which agents get with the next run.
+
+        Raises `InvalidStateError`, and changes nothing, when JSON cannot hold the values.
+        """
         self._check()
-        self._set(replace(self._state, state={**self._state.state, **patch}))
+        values = state_values(self._thread_id, patch)
+        self._set(replace(self._state, state={**self._state.state, **values}))
         self._autosave.soon()
 
     async def describe(self, **fields: Any) -> None:
@@ -264,6 +265,15 @@ class ChatSession:
             self._closing = asyncio.create_task(self._close(self._autosave.now()))
         return asyncio.shield(self._closing)
 
+    def hand_over(self, state: ChatState) -> bool:
+        """Leave the thread to a newer session with `state`, as `Autosave.hand_over` says."""
+        return self._autosave.hand_over(settle(state))
+
+    async def released(self) -> None:
+        """Wait until a disposed session has finished its saves so far and left the thread."""
+        await self.dispose()
+        await self._autosave.drained()
+
     def give_up(self) -> None:
         """Leave unsaved what is not saved yet; for a session that is disposed."""
         self._autosave.give_up()
@@ -273,40 +283,34 @@ class ChatSession:
         return self._start(replace(before, messages=(*before.messages, message)), tools)
 
     def _start(self, state: ChatState, tools: Tools) -> Coroutine[Any, Any, None]:
-        handlers = handlers_by_name(tools)
+        offered, handlers = declared(tools), handlers_by_name(tools)
         self._set(replace(state, error=None, phase=RunPhase.RUNNING))
         self._autosave.now()
-        run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
-        self._run, self._handlers = run, handlers
-        offered, earlier = declared(tools), tuple(self._tasks)
         settings, ask = self.settings, pipeline(self.agent, self._means.interceptors)
         if self.agent not in self._asked:
             self._asked.append(self.agent)
-        self._keep(
-            run.start(
-                lambda: rounds(
-                    lambda asked: ask(asked, settings),
-                    lambda: self._input(offered),
-                    lambda: self._state,
-                    handlers,
-                ),
-                earlier,
-            )
+        rounds = Rounds(
+            lambda run, extend: ask(run, settings, extend),
+            lambda: self._input(offered),
+            lambda: self._state,
+            handlers,
         )
+        run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
+        self._run, self._rounds = run, rounds
+        self._keep(run.start(rounds.events, tuple(self._tasks)))
         return self._completion(run)
 
     def _on_event(self, event: Event) -> bool:
         """Take an event of the run; return whether the run is over with it."""
         if isinstance(event, RunErrorEvent):
             self._answer_calls("Error: the run failed before this call was executed.")
-        if isinstance(event, CustomEvent) and event.name == METRICS:
-            self._note_model(event.value)
+        self._autosave.note_model(model_of(event))
         state = self._apply(event)
         for reduce in self._means.reducers:
             state = reduce(state, event)
         self._set(state)
         self._autosave.soon()
-        return is_last(event, self._state, self._handlers)
+        return self._rounds is not None and self._rounds.over
 
     def _apply(self, event: Event) -> ChatState:
         """Tell everybody of an event and return what it makes of the state."""
@@ -326,7 +330,7 @@ class ChatSession:
 
     async def _completion(self, run: Run) -> None:
         await run.over()
-        await self._autosave.drained(_SAVE_GRACE)
+        await self._autosave.drained(SAVE_GRACE)
 
     def _abandon(self) -> None:
         if self._run is None:
@@ -339,22 +343,18 @@ class ChatSession:
 
     def _answer_calls(self, why: str) -> None:
         """Answer the calls that will not be executed any more: models need one for each."""
-        if self._handlers:
+        if self._rounds is not None and self._rounds.answers_calls:
             for call in calls_to_answer(self._state):
                 self._set(self._apply(result_event(call, why)))
 
-    def _note_model(self, figures: Any) -> None:
-        model = figures.get("model") if isinstance(figures, Mapping) else None
-        if isinstance(model, str) and model != self._model:
-            self._model = model
-            self._autosave.note({"model": model})
-
     async def _close(self, last_save: asyncio.Future[None]) -> None:
-        await asyncio.wait([last_save])
-        await let_go(self._tasks)
-        await self._autosave.release()
-        for agent in self._asked or [self.agent]:
-            await release(agent, self._thread_id)
+        try:
+            await asyncio.wait([last_save])
+            await let_go(self._tasks)
+        finally:
+            await self._autosave.release()
+            for agent in self._asked or [self.agent]:
+                await self._means.release(agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
         return run_input(

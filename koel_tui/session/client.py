@@ -13,6 +13,7 @@ from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
 from koel_tui.session.interceptors import Interceptor
 from koel_tui.session.means import Means, Reducer
 from koel_tui.session.observers import Observer, Observers
+from koel_tui.session.run import release
 from koel_tui.session.run_input import new_id
 from koel_tui.storage import SessionStorage
 
@@ -44,6 +45,7 @@ class KoelClient:
             clock=clock,
             save_interval=save_interval,
             open_session=partial(self.new_session, None),
+            release=self._release,
             reducers=tuple(reducers),
             observers=Observers(observers),
         )
@@ -77,30 +79,27 @@ class KoelClient:
         `thread_id` is a new UUID unless given, `initial` what was loaded of the thread. `settings`
         and `agent` are those of its runs; None leaves the settings to the agent, and takes the
         client's agent. With the state of one of the `unsaved` sessions the new one has it to save
-        from then on. Raises `ThreadInUseError` when the thread
+        from then on; another unsaved state of the thread is saved beside it, as a conflict. Raises
+        `ThreadInUseError` when the thread
         has a live session, `SessionDisposedError` after `dispose`.
         """
         if self._disposed is not None:
             raise SessionDisposedError("The client was closed. Make a new one to open threads.")
         if thread_id is None:
             thread_id = new_id()
-        after, unsaved = None, False
-        for session in self._sessions:
-            if session.thread_id == thread_id:
-                if not session.disposed:
-                    raise ThreadInUseError(thread_id)
-                after = session.dispose()
-                if session.dirty and initial is session.state:
-                    session.give_up()
-                    unsaved = True
+        initial = initial or ChatState()
+        earlier = [session for session in self._sessions if session.thread_id == thread_id]
+        if not all(session.disposed for session in earlier):
+            raise ThreadInUseError(thread_id)
+        unsaved = [session for session in earlier if session.hand_over(initial)]
         opened = ChatSession(
             thread_id,
-            initial or ChatState(),
+            initial,
             self._means,
             settings=settings,
             agent=agent,
-            after=after,
-            unsaved=unsaved,
+            after=asyncio.create_task(_released(earlier)) if earlier else None,
+            unsaved=bool(unsaved),
         )
         self._forget_closed()
         self._sessions.append(opened)
@@ -108,8 +107,8 @@ class KoelClient:
 
     def forget(self, thread_id: str) -> None:
         """Leave a deleted thread unsaved, so that it does not come back."""
-        for session in self.unsaved:
-            if session.thread_id == thread_id:
+        for session in self._sessions:
+            if session.disposed and session.thread_id == thread_id:
                 session.give_up()
 
     def dispose(self) -> asyncio.Future[None]:
@@ -122,6 +121,11 @@ class KoelClient:
             self._disposed = asyncio.create_task(_all_done(closing))
         return asyncio.shield(self._disposed)
 
+    async def _release(self, agent: Agent, thread_id: str) -> None:
+        """Free what the agent keeps for a thread, unless a newer session of it goes on there."""
+        if not any(each.thread_id == thread_id and each.agent == agent for each in self.sessions):
+            await release(agent, thread_id)
+
     def _forget_closed(self) -> None:
         self._sessions = [
             session for session in self._sessions if not session.closed or session.dirty
@@ -131,3 +135,8 @@ class KoelClient:
 async def _all_done(closing: list[asyncio.Future[None]]) -> None:
     if closing:
         await asyncio.wait(closing)
+
+
+async def _released(sessions: list[ChatSession]) -> None:
+    for session in sessions:
+        await session.released()

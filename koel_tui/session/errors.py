@@ -26,6 +26,17 @@ class NothingToContinueError(SessionError):
         self.thread_id = thread_id
 
 
+class InvalidStateError(SessionError, ValueError):
+    """A value for the shared state of a thread is none that JSON can hold."""
+
+    def __init__(self, thread_id: str, cause: Exception) -> None:
+        super().__init__(
+            f"The state of thread {thread_id!r} was not changed: a value is no JSON ({cause}). "
+            "Use texts, finite numbers, true, false, null, lists and objects with texts as keys."
+        )
+        self.thread_id = thread_id
+
+
 class ReadOnlyThreadError(SessionError):
     """A thread was to go on that somebody else holds."""
 

@@ -1,6 +1,6 @@
 """What a client gives each of its sessions to work with."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -28,5 +28,7 @@ class Means:
     clock: Callable[[], datetime]
     save_interval: float
     open_session: "Callable[[ChatState, TurnSettings | None, Agent], ChatSession]"
+    release: Callable[[Agent, str], Awaitable[None]]
+    """Frees what an agent keeps for a thread that no live session has."""
     reducers: tuple[Reducer, ...] = ()
     observers: Observers = field(default_factory=Observers)

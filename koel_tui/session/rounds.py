@@ -13,6 +13,7 @@ from ag_ui.core import (
 
 from koel_tui.protocol import AgentError, ChatState, Event, ToolCall, calls_to_answer, error_event
 from koel_tui.protocol.streams import closing
+from koel_tui.session.interceptors.chain import Extend
 from koel_tui.session.run_input import new_id
 from koel_tui.session.tools import ToolHandler, result_of
 
@@ -23,47 +24,83 @@ TOOLS_STEP = "tools"
 """Name of the step in which tools are executed."""
 
 
-async def rounds(
-    ask: Callable[[RunAgentInput], AsyncIterator[Event]],
-    make_input: Callable[[], RunAgentInput],
-    state: Callable[[], ChatState],
-    handlers: Mapping[str, ToolHandler],
-) -> AsyncGenerator[Event, None]:
-    """Yield the events of an answer, those of its tools' results included.
+class Rounds:
+    """The runs of one answer, each with the calls it made and their results.
 
-    `state` must be folded up to each event before the next one is asked for; `make_input` gives
-    the input of the next run from it. Without `handlers` there is one run. Ends after the event
-    that ends the last run.
+    The stream is valid to AG-UI: the results of a run's calls come before its RUN_FINISHED, in a
+    step. They pass the interceptors, as the events of the agent do.
     """
-    for _ in range(MOST_ROUNDS):
-        ended: Event | None = None
-        events = ask(make_input())
+
+    def __init__(
+        self,
+        ask: Callable[[RunAgentInput, Extend], AsyncIterator[Event]],
+        make_input: Callable[[], RunAgentInput],
+        state: Callable[[], ChatState],
+        handlers: Mapping[str, ToolHandler],
+    ) -> None:
+        """Make the rounds; without `handlers` there is one.
+
+        `state` must be folded up to each event before the next one is asked for; `make_input` gives
+        the input of the next run from it.
+        """
+        self._ask = ask
+        self._make_input = make_input
+        self._state = state
+        self._handlers = handlers
+        self._again = False
+        self._running = False
+        self.over = False
+        """Whether the answer is over with the event that was yielded last."""
+
+    @property
+    def answers_calls(self) -> bool:
+        """Whether a call of this moment gets its result here, in a run that goes on."""
+        return bool(self._handlers) and self._running
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Yield the events of the answer; the last one ends its last run."""
+        for _ in range(MOST_ROUNDS):
+            self._again = False
+            events = self._ask(self._make_input(), self._with_results)
+            async with closing(events):
+                async for event in events:
+                    ended = isinstance(event, RunFinishedEvent | RunErrorEvent)
+                    self.over = ended and not self._again
+                    if not isinstance(event, RunErrorEvent):
+                        self._running = not ended
+                    yield event
+                    if ended:
+                        break
+            if not self._again:
+                return
+        self.over = True
+        yield error_event(
+            AgentError(
+                f"The model called tools {MOST_ROUNDS} times in a row and did not answer. "
+                "Every call has its result; send again to let it go on.",
+                "tool_failed",
+            )
+        )
+
+    async def _with_results(self, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+        """Yield the events of a run, the results of its calls before it finishes."""
         async with closing(events):
             async for event in events:
+                calls = calls_to_answer(self._state()) if _completes(event) else ()
+                if calls and self._handlers:
+                    self._again = True
+                    yield StepStartedEvent(step_name=TOOLS_STEP)
+                    for call in calls:
+                        yield result_event(call, await result_of(call, self._handlers))
+                    yield StepFinishedEvent(step_name=TOOLS_STEP)
                 yield event
-                if isinstance(event, RunFinishedEvent | RunErrorEvent):
-                    ended = event
-                    break
-        if ended is None or is_last(ended, state(), handlers):
-            return
-        yield StepStartedEvent(step_name=TOOLS_STEP)
-        for call in calls_to_answer(state()):
-            yield result_event(call, await result_of(call, handlers))
-        yield StepFinishedEvent(step_name=TOOLS_STEP)
-    yield error_event(
-        AgentError(
-            f"The model called tools {MOST_ROUNDS} times in a row and did not answer. "
-            "Every call has its result; send again to let it go on.",
-            "tool_failed",
-        )
-    )
 
 
-def is_last(event: Event, state: ChatState, handlers: Mapping[str, ToolHandler]) -> bool:
-    """Return whether an answer is over with `event`, which `state` is folded up to."""
-    if isinstance(event, RunFinishedEvent):
-        return not (handlers and calls_to_answer(state))
-    return isinstance(event, RunErrorEvent)
+def _completes(event: Event) -> bool:
+    """Say whether a run finished, and was not cancelled."""
+    if not isinstance(event, RunFinishedEvent):
+        return False
+    return event.outcome is None or event.outcome.type != "cancelled"
 
 
 def result_event(call: ToolCall, content: str) -> ToolCallResultEvent:

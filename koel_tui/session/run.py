@@ -16,6 +16,9 @@ CANCEL_GRACE = 0.05
 STOP_GRACE = 1.0
 """Seconds to wait for a cancelled run to let go of its agent, before asking again or going on."""
 
+SAVE_GRACE = 0.5
+"""Seconds `send` waits for the save at the end of its run."""
+
 RELEASE_GRACE = 5.0
 """Seconds an agent may take to free what it keeps for a thread."""
 

@@ -6,10 +6,22 @@ from typing import Any
 
 from ag_ui.core import Message, RunAgentInput, Tool
 
+from koel_tui.protocol.plain import plain
+from koel_tui.session.errors import InvalidStateError
+
 
 def new_id() -> str:
     """Return an id nothing else has, in whichever process: of a thread, a run or a message."""
     return str(uuid.uuid4())
+
+
+def state_values(thread_id: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for the shared state. Raises `InvalidStateError` for what JSON cannot hold."""
+    try:
+        values: dict[str, Any] = plain(dict(patch))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidStateError(thread_id, error) from error
+    return values
 
 
 def run_input(

@@ -1,5 +1,6 @@
 """What an answer took, kept with its message."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -31,7 +32,7 @@ def keep_usage(state: ChatState, event: Event) -> ChatState:
         return state
     if not isinstance(event.value, Mapping):
         return state
-    usage = {key: _short(event.value[key]) for key in KEPT if key in event.value}
+    usage = {key: _short(event.value[key]) for key in KEPT if _is_plain(event.value.get(key))}
     if state.open_messages:  # an answer of thinking only is open until the run ends
         *others, opened = state.open_messages
         opened = replace(opened, head=replace(opened.head, usage=usage))
@@ -42,5 +43,17 @@ def keep_usage(state: ChatState, event: Event) -> ChatState:
     return replace(state, messages=(*state.messages[:-1], replace(answer, usage=usage)))
 
 
+def model_of(event: Event) -> str:
+    """Return the name of the model in a METRICS event, an empty text where there is none."""
+    figures = event.value if isinstance(event, CustomEvent) and event.name == METRICS else None
+    model = figures.get("model") if isinstance(figures, Mapping) else None
+    return model if isinstance(model, str) else ""
+
+
 def _short(value: object) -> object:
     return round(value, _DIGITS) if isinstance(value, float) else value
+
+
+def _is_plain(value: object) -> bool:
+    """Say whether a figure can be saved: another agent may send anything."""
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, str | int)

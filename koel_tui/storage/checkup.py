@@ -16,7 +16,7 @@ from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageE
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA
 from koel_tui.storage.naming import is_thread, tag_of
 from koel_tui.storage.quarantine import Quarantine, Signature, signature_of
-from koel_tui.storage.reading import read_file
+from koel_tui.storage.reading import changed_at, read_file
 from koel_tui.storage.search import Progress, entry_of
 from koel_tui.storage.shelf import Shelf
 
@@ -84,7 +84,7 @@ def _indexed(shelf: Shelf, path: Path) -> Indexed | None:
     if record.header.schema > SCHEMA:
         raise FutureSchemaError(record.header.id, record.header.schema)
     signature = signature_of(status)
-    entry = entry_of(shelf, path, data, signature, status.st_mtime)
+    entry = entry_of(shelf, path, data, signature, changed_at(status))
     return Indexed(signature, len(entry.said))
 
 

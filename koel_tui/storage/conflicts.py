@@ -33,8 +33,10 @@ class Conflicts:
         The first such save takes a free name after the generation it would have been, those after
         it replace the one before.
         """
-        if path in self._apart:
-            return self._apart[path]
+        return self._apart[path] if path in self._apart else self.free_place(path, base)
+
+    def free_place(self, path: Path, base: Header) -> tuple[Path, Header]:
+        """Return a free name for what must not replace `path`, and the header before it."""
         gen = base.gen + 1
         while (aside := beside(path, f"conflict-{gen}")).exists():
             gen += 1
@@ -43,7 +45,11 @@ class Conflicts:
     def note(self, path: Path, aside: Path, header: Header) -> None:
         """Remember that the thread of `path` was written to `aside`."""
         self._apart[path] = (aside, header)
-        self._found[aside] = Conflict(header.id, aside)
+        self.report(header.id, aside)
+
+    def report(self, thread_id: str, aside: Path) -> None:
+        """Remember that what was saved of a thread is in the file `aside`."""
+        self._found[aside] = Conflict(thread_id, aside)
 
     def settle(self, path: Path) -> None:
         """Let the thread go on from its own file again; what was written aside stays."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,7 +131,8 @@ def _convert_file(quarantine: Path, path: Path, source: Form, target: Form) -> N
     if new != path:
         private_directory(new.parent)
         write_atomically(new, sealed)
-        os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
+        with suppress(OSError, OverflowError):  # not every file system takes every time
+            os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
         path.unlink()
 
 

@@ -77,6 +77,13 @@ class FileStorage:
         """
         await self._change("save", thread_id, lambda: self._files.save(thread_id, state))
 
+    async def save_conflict(self, thread_id: str, state: ChatState) -> None:
+        """Write `state` to a file beside the thread's, reported in `conflicts`.
+
+        For a state that newer ones of the thread must not be replaced by. Raises `StorageError`.
+        """
+        await self._change("save", thread_id, lambda: self._files.save_conflict(thread_id, state))
+
     async def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state ready to be shown, or None when none can be read."""
         return await self._do("read", thread_id, lambda: self._files.load(thread_id))

@@ -58,8 +58,10 @@ class Locks:
         """Give the lock back; one that is not held is fine."""
         lock = self._held.pop(name, None)
         if lock is not None:
-            _sign(lock, "")
-            lock.release()
+            try:
+                _sign(lock, "")
+            finally:
+                lock.release()
 
     def held_elsewhere(self, name: str) -> bool:
         """Say whether somebody else holds the lock at this moment. It takes no time to speak of."""
@@ -112,8 +114,12 @@ class Locks:
                 None  # the file system has no locks: what is on disk is still checked
             )
             return True
-        _sign(lock, f"{os.getpid()}\n")
         self._held[name] = lock
+        try:
+            _sign(lock, f"{os.getpid()}\n")
+        except BaseException:
+            self.close(name)
+            raise
         return True
 
     def _holder(self, name: str) -> int | None:

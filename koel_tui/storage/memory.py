@@ -44,6 +44,13 @@ class MemoryStorage:
         header = self._record(thread_id).header.saved(self._clock())
         self._threads[thread_id] = encode_record(header, encode_chat_state(thread_id, state))
 
+    async def save_conflict(self, thread_id: str, state: ChatState) -> None:
+        """Keep a `state` that is not the thread's newest, as a thread of its own."""
+        number = 1
+        while (name := f"{thread_id}.conflict-{number}") in self._threads:
+            number += 1
+        await self.save(name, state)
+
     async def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state ready to be shown, or None when there is none."""
         return self._record(thread_id).chat_state() if thread_id in self._threads else None

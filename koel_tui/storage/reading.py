@@ -2,12 +2,15 @@
 
 import os
 import stat
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from pathlib import Path
 
 from koel_tui.storage.errors import StorageError
 
 MAX_BYTES = 256 * 1024 * 1024
 """What a file of a thread may have at most; as objects it would take a multiple of it."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
@@ -39,6 +42,23 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
         return data, status
     finally:
         os.close(descriptor)
+
+
+def changed_at(status: os.stat_result) -> datetime:
+    """Return when a file was changed last, in UTC.
+
+    The time of a file may be any number of 64 bits. One that no calendar here has is 1970.
+    """
+    try:
+        changed = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+    except OverflowError:
+        return _EPOCH
+    return changed if is_showable(changed) else _EPOCH
+
+
+def is_showable(time: datetime) -> bool:
+    """Return whether a time exists in every time zone: the first and last year do not."""
+    return MINYEAR < time.year < MAXYEAR
 
 
 def too_large(size: int) -> bool:

@@ -1,6 +1,7 @@
 """The wire shape all stores share: one thread as one JSON text."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,6 +12,7 @@ from koel_tui.protocol.codec import decode_time, dumps, encode_time
 from koel_tui.protocol.plain import plain
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA, Migrations, migrate
+from koel_tui.storage.reading import is_showable
 from koel_tui.storage.storage import Summary
 
 FORMAT = "koel-chat/thread"
@@ -45,7 +47,14 @@ class Header:
     def described(self, fields: Mapping[str, Any], at: datetime) -> "Header":
         """Return the header of the next write, with meta `fields` set, or removed where None."""
         stamp = encode_time(at)
-        meta = {"created": stamp, "updated": stamp, **self.meta, **plain(dict(fields))}
+        try:
+            told = plain(dict(fields))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise StorageError(
+                f"The settings of thread {self.id!r} hold a value that cannot be saved ({error}). "
+                "Nothing was changed; use text, numbers and lists."
+            ) from error
+        meta = {"created": stamp, "updated": stamp, **self.meta, **told}
         meta = {key: value for key, value in meta.items() if value is not None}
         return replace(self._next(), meta=meta)
 
@@ -133,9 +142,12 @@ def decode_record(text: str | bytes, migrations: Migrations = MIGRATIONS) -> Rec
 
 
 def parsed(text: str | bytes) -> Any:
-    """Return what JSON text stands for. Raises `NotAThreadError`."""
+    """Return what JSON text stands for; a number that JSON cannot hold is null.
+
+    Version 0.1 wrote NaN and Infinity. Raises `NotAThreadError`.
+    """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_number, parse_float=_number)
     except RecursionError as error:
         raise NotAThreadError("it is nested too deeply") from error
     except UnicodeDecodeError as error:
@@ -165,6 +177,11 @@ def record_of(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
 def newest_first(summaries: Iterable[Summary]) -> list[Summary]:
     """Return the summaries, the thread changed last first."""
     return sorted(summaries, key=lambda summary: (summary.updated, summary.id), reverse=True)
+
+
+def _number(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def _is_like(stamp: str, other: object) -> TypeGuard[str]:
@@ -198,6 +215,7 @@ def _time(stamp: object) -> datetime | None:
     if not isinstance(stamp, str):
         return None
     try:
-        return decode_time(stamp)
+        time = decode_time(stamp)
     except (ValueError, OverflowError):
         return None  # a list shows a thread whose time cannot be read all the same
+    return time if is_showable(time) else None

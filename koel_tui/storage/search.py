@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from koel_tui.storage.errors import EncryptedThreadsError, NotAThreadError, Stor
 from koel_tui.storage.file_storage import FileStorage
 from koel_tui.storage.json_files import JsonFileStorage
 from koel_tui.storage.quarantine import Signature, signature_of
-from koel_tui.storage.reading import read_file
+from koel_tui.storage.reading import changed_at, read_file
 from koel_tui.storage.search_database import (
     BusyError,
     DamagedIndexError,
@@ -69,7 +69,7 @@ class _Work:
             self.failed.add(path.name)
             return None
         data, status = read
-        return entry_of(self.shelf, path, data, signature_of(status), status.st_mtime)
+        return entry_of(self.shelf, path, data, signature_of(status), changed_at(status))
 
 
 class ThreadIndex:
@@ -175,9 +175,13 @@ class ThreadIndex:
         return _Work(shelf, self._database, len(names), changed, gone)
 
 
-def entry_of(shelf: Shelf, path: Path, data: bytes, signature: Signature, changed: float) -> Entry:
-    """Return what is said in a thread; nothing where its file is damaged."""
-    otherwise = datetime.fromtimestamp(changed, UTC)
+def entry_of(
+    shelf: Shelf, path: Path, data: bytes, signature: Signature, otherwise: datetime
+) -> Entry:
+    """Return what is said in a thread; nothing where its file is damaged.
+
+    `otherwise` is its time where the file names none.
+    """
     try:
         record = shelf.decode(data, path)
         state = record.chat_state()

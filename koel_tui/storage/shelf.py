@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from koel_tui.storage.codec import Codec
@@ -10,9 +9,11 @@ from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.migration import Migrations
 from koel_tui.storage.naming import is_thread, stem_of
 from koel_tui.storage.quarantine import Quarantine, Signature, signature_of
-from koel_tui.storage.reading import read_file
+from koel_tui.storage.reading import changed_at, read_file
 from koel_tui.storage.record import Record, decode_record
 from koel_tui.storage.storage import Summary
+
+_NO_SIGNATURE = (0, 0, 0, 0)
 
 
 class Shelf:
@@ -63,14 +64,19 @@ class Shelf:
         found = []
         with os.scandir(self.path) as entries:
             for entry in entries:
-                if is_thread(entry.name, self._codec.suffix) and entry.is_file(
-                    follow_symlinks=False
-                ):
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue  # deleted since it was listed
-                    found.append((status.st_mtime_ns, entry.name, signature_of(status)))
+                if not is_thread(entry.name, self._codec.suffix):
+                    continue
+                try:
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # deleted since it was listed
+                except OSError as error:  # a bad sector or a stale handle: the others are listed
+                    reason = error.strerror or str(error)
+                    self._quarantine.take(self.path / entry.name, reason, _NO_SIGNATURE, None)
+                    continue
+                found.append((status.st_mtime_ns, entry.name, signature_of(status)))
         found.sort(reverse=True)
         return [(name, signature) for _, name, signature in found]
 
@@ -88,7 +94,7 @@ class Shelf:
                 return None
             data, status = read
             signature = signature_of(status)
-            summary = self.decode(data, path).summary(datetime.fromtimestamp(status.st_mtime, UTC))
+            summary = self.decode(data, path).summary(changed_at(status))
         except (NotAThreadError, StorageError, OSError) as error:
             self._quarantine.take(path, str(error), signature, data)
             return None

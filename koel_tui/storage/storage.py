@@ -52,6 +52,10 @@ class SessionStorage(Protocol):
         """
         ...
 
+    async def save_conflict(self, thread_id: str, state: ChatState) -> None:
+        """Keep a `state` that is not the thread's newest where it replaces nothing."""
+        ...
+
     async def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state ready to be shown, or None when there is none."""
         ...

@@ -62,20 +62,25 @@ class ThreadDirectory:
         self._seen: dict[Path, _Seen] = {}
         self._tried: dict[Path, _Seen] = {}
         self._encoders: dict[Path, StateEncoder] = {}
+        self._opened: dict[str, Path] = {}
         self._preparing = threading.Lock()
         self._prepared = False
 
     def open(self, thread_id: str) -> Access:
         """Hold the thread's lock until `close`, unless somebody else does."""
+        self.close(thread_id)  # its name changes with the key of the directory
         path = self.path_of(thread_id)
+        access = self._locks.open(stem_of(path))
+        self._opened[thread_id] = path
         self._encoders[path] = StateEncoder()
-        return self._locks.open(stem_of(path))
+        return access
 
     def close(self, thread_id: str) -> None:
-        """Give the thread's lock back."""
-        path = self.path_of(thread_id)
-        self._encoders.pop(path, None)
-        self._locks.close(stem_of(path))
+        """Give the thread's lock back, also where the directory cannot be used any more."""
+        path = self._opened.pop(thread_id, None)
+        if path is not None:
+            self._encoders.pop(path, None)
+            self._locks.close(stem_of(path))
 
     def held_elsewhere(self, thread_id: str) -> bool:
         """Say whether somebody else holds the thread's lock at this moment."""
@@ -113,6 +118,16 @@ class ThreadDirectory:
                 self.conflicts.settle(path)
             else:
                 self._save_aside(path, header, text, data)
+
+    def save_conflict(self, thread_id: str, state: ChatState) -> None:
+        """Write `state` to a file of its own beside the thread's. Raises StorageError."""
+        text = encode_chat_state(thread_id, state)
+        with self.writing(thread_id) as path:
+            seen = self._seen.get(path)
+            header = Header(thread_id) if seen is None else seen.header
+            aside, base = self.conflicts.free_place(path, header)
+            self._write(aside, base.saved(self._clock()), text, ours=False)
+            self.conflicts.report(thread_id, aside)
 
     def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
         """Set or remove fields of the thread's meta. Raises StorageError."""

@@ -203,11 +203,11 @@ class Conversation:
         self._listener.changed(self)
 
     def go_on(self) -> None:
-        """Let the model go on with the answer that was stopped."""
+        """Let the model continue the incomplete answer at the end of the thread."""
         self._begin_if(
             self._session is not None and ended_within(self._session.state),
             lambda session: session.continue_answer(),
-            "No answer was stopped here, so there is none to go on with.",
+            "The last answer here is complete, so there is none to continue.",
         )
 
     def retry(self) -> None:

@@ -173,7 +173,7 @@ class ConversingApp(TabbedApp):
         save_code(self, self._desk.active.last_answer, self._desk.active.title, self._tell)
 
     def action_go_on(self) -> None:
-        """Go on with the stopped answer of the tab in front."""
+        """Continue the incomplete answer of the tab in front."""
         self._desk.active.go_on()
 
     def action_retry(self) -> None:

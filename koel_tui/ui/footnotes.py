@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from koel_tui.chat_templates import CHATML
 from koel_tui.text import safe_line
 from koel_tui.ui.entries import Row
+from koel_tui.ui.incomplete import STOPPED, incomplete
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
@@ -59,8 +60,8 @@ def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row
 
 
 def ended_within(state: "ChatState") -> bool:
-    """Say whether the last answer ended before it was whole."""
-    return any(last.role == "assistant" and last.interrupted for last in state.messages[-1:])
+    """Return whether the last answer is incomplete: stopped, cut at a limit, or thinking only."""
+    return bool(incomplete(state.messages))
 
 
 def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row]:
@@ -83,8 +84,10 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
         return [Row("hint", "the model ended without a word · ", "app.regenerate", again)]
     if notice := conversation.notice:
         return [Row("error", f"✗ {notice}")]
-    if state is not None and not conversation.busy and ended_within(state):
-        return [Row("hint", "", hints=((_GO_ON, "lets it go on"),))]
+    if state is not None and not conversation.busy and (why := incomplete(state.messages)):
+        if why == STOPPED:  # its note says so
+            return [Row("hint", "", "app.go_on", ((_GO_ON, "lets it go on"),))]
+        return [Row("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
     return []
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from koel_tui.text import safe_line
 from koel_tui.ui.entries import Branching, Entry
+from koel_tui.ui.incomplete import mark
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Fork, Message, ToolCall
@@ -110,10 +111,10 @@ def _entries_of(
             "thinking",
             message.reasoning if unfolded else "",
             open_now,
-            _thinking(message.reasoning, open_now),
+            _thinking(message, open_now, writing),
         )
-    if message.content or message.interrupted:
-        note = "stopped" if message.interrupted else ""
+    note = mark(message)
+    if message.content or note:
         yield Entry(message.id, message.role, message.content, writing, note)
     for call in message.tool_calls:
         result = results.get(call.id)
@@ -126,10 +127,13 @@ def _entries_of(
         )
 
 
-def _thinking(text: str, writing: bool) -> str:
-    words = len(text.split())
+def _thinking(message: "Message", open_now: bool, writing: bool) -> str:
+    words = len(message.reasoning.split())
     count = "1 word" if words == 1 else f"{words} words"
-    return f"thinking… {count}" if writing else f"thought, {count}"
+    if open_now:
+        return f"thinking… {count}"
+    nothing = ", no answer" if message.is_thinking_only and not writing else ""
+    return f"thought, {count}{nothing}"
 
 
 def _call_headline(call: "ToolCall", result: str | None) -> str:

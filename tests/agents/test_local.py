@@ -13,23 +13,30 @@ from ag_ui.core import (
     BaseEvent,
     CustomEvent,
     EventType,
-    FunctionCall,
     RunAgentInput,
     RunErrorEvent,
     RunFinishedEvent,
-    SystemMessage,
     TextMessageContentEvent,
     Tool,
-    ToolCall,
-    ToolMessage,
     UserMessage,
 )
 
 from koel_tui.agents import ACTIVITY, METRICS, LocalAgent, ModelInfo
-from koel_tui.agents.turn_input import engine_messages
-from koel_tui.engine import ChatMessage, Engine, ModelLoadError, ModelSpec, Sampling, ToolCallDelta
+from koel_tui.engine import (
+    Engine,
+    ModelLoadError,
+    ModelSpec,
+    Sampling,
+    ToolCallDelta,
+)
 from koel_tui.engine.frames import OpenSession, StartTurn, StopTurn
-from koel_tui.protocol import ChatState, TurnSettings, Verifier, calls_to_answer, fold
+from koel_tui.protocol import (
+    ChatState,
+    TurnSettings,
+    Verifier,
+    calls_to_answer,
+    fold,
+)
 from tests.engine.scripted import ScriptedLink, until
 
 
@@ -288,22 +295,6 @@ async def test_close_ends_a_load_and_everything_after_it(agent: LocalAgent, load
     events = await collect(agent, run_input())
     assert isinstance(events[-1], RunErrorEvent)
     assert events[-1].code == "EngineClosedError"
-
-
-def test_messages_are_taken_over_with_their_calls() -> None:
-    call = ToolCall(id="c1", type="function", function=FunctionCall(name="f", arguments="{}"))
-    messages = [
-        SystemMessage(id="1", role="system", content="be brief"),
-        UserMessage(id="2", role="user", content="hi \ud83d"),
-        AssistantMessage(id="3", role="assistant", tool_calls=[call]),
-        ToolMessage(id="4", role="tool", content="42", tool_call_id="c1"),
-    ]
-    assert engine_messages(list(messages)) == [
-        ChatMessage("system", "be brief"),
-        ChatMessage("user", "hi \ufffd"),
-        ChatMessage("assistant", "", tool_calls=(ToolCallDelta("c1", "f", "{}"),)),
-        ChatMessage("tool", "42", tool_call_id="c1"),
-    ]
 
 
 async def test_thinking_text_and_calls_become_events_that_fold_into_one_message(

@@ -111,7 +111,7 @@ def test_ask_without_a_question_says_so() -> None:
 
 def test_ask_beyond_the_window_is_an_error_with_both_numbers() -> None:
     done = koel("ask", "--context-tokens", "256", stdin="word " * 600)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "the window has 256" in done.stderr
     assert "Traceback" not in done.stderr
 

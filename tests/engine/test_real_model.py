@@ -279,6 +279,20 @@ async def test_an_answer_that_was_begun_is_gone_on_with(session: EngineSession) 
     assert len(session.history) == 2
 
 
+async def test_b15_a_question_added_during_an_answer_is_answered_by_the_next_turn(
+    session: EngineSession,
+) -> None:
+    session.add(user("What is the capital of France?"))
+    stream = session.stream()
+    await anext(stream)
+    session.add(user("And of Italy?"))
+    async for _ in stream:
+        pass
+    assert [each.role for each in session.history] == ["user", "assistant", "user"]
+    await session.respond()
+    assert [each.role for each in session.history] == ["user", "assistant", "user", "assistant"]
+
+
 @pytest.fixture
 def broken(starter_path: Path, tmp_path: Path) -> Path:
     path = tmp_path / "broken.gguf"

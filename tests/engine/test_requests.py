@@ -61,9 +61,8 @@ def nested(depth: int) -> Any:
         {"schema": {"type": "object", "default": object()}},
         {"schema": {"enum": [b"\xff"]}},
         {"schema": nested(5000)},
-        {"messages": [ChatMessage("user", 5)]},  # type: ignore[arg-type]
-        {"messages": [ChatMessage("user", None)]},  # type: ignore[arg-type]
-        {"messages": [ChatMessage("user", b"abc")]},  # type: ignore[arg-type]
+        {"messages": [ChatMessage("user", "abc", name=5)]},  # type: ignore[arg-type]
+        {"messages": [ChatMessage("user", "abc", name=b"abc")]},  # type: ignore[arg-type]
         {"messages": [{"role": "user", "content": "abc"}]},
     ],
     ids=lambda value: next(iter(value)),

@@ -358,7 +358,8 @@ def test_engine_refuses_fewer_slots_than_turns_at_once() -> None:
     ("values", "problem"),
     [
         ({"context_tokens": 0}, "context_tokens must be at least 1, not 0"),
-        ({"threads": 0}, "threads must be at least 1, not 0"),
+        ({"threads": 0}, "threads must be 1 to 512, not 0"),
+        ({"threads": 513}, "threads must be 1 to 512, not 513"),
         ({"batch_tokens": 100_000}, "batch_tokens must be 1 to 65536, not 100000"),
         ({"kv_type": "q4_0"}, "kv_type must be f16 or q8_0, not q4_0"),
     ],

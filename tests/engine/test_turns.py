@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from koel_tui.engine import (
     ChatMessage,
     Finished,
@@ -160,3 +162,40 @@ async def test_engine_memory_is_what_the_native_side_reported_last() -> None:
     assert engine.memory.parked_bytes == 8
     await engine.close()
     assert engine.memory == MemoryReport()
+
+
+@pytest.mark.parametrize("ends", ["ended", "stopped", "failed", "left"])
+async def test_b15_a_message_added_during_a_turn_follows_its_answer(ends: str) -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    question, next_question = ChatMessage("user", "France?"), ChatMessage("user", "Italy?")
+    session.add(question)
+    stream = session.stream()
+    heard: list[object] = []
+
+    async def read() -> None:
+        async for delta in stream:
+            heard.append(delta)
+
+    reading = asyncio.create_task(read())
+    await until(lambda: link.started)
+    link.say(session.number, "Paris")
+    await until(lambda: heard)
+    session.add(next_question)
+    assert list(session.history) == [question]
+    if ends == "ended":
+        link.end(session.number)
+    elif ends == "stopped":
+        session.stop()
+    elif ends == "failed":
+        link.fail(session.number, "no")
+    else:
+        await stream.aclose()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert session.history == (question, ChatMessage("assistant", "Paris"), next_question)
+    answer = asyncio.create_task(session.respond())
+    await until(lambda: len(link.started) == 2)
+    link.say(session.number, "Rome")
+    link.end(session.number)
+    assert await answer == "Rome"
+    assert [each.role for each in session.history] == ["user", "assistant"] * 2

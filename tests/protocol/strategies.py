@@ -57,7 +57,7 @@ messages = st.builds(
 _branches = st.lists(messages, min_size=1, max_size=2).map(tuple)
 forks = st.builds(
     lambda after, others, shown: Fork(
-        after, (*others[:shown], (), *others[shown:]), min(shown, len(others))
+        after, (*others[:shown], (), *others[shown:]), min(shown, len(others)), {"label": 1}
     ),
     st.none() | texts,
     st.lists(_branches, min_size=1, max_size=2),

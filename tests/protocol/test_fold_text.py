@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from koel_tui.protocol import (
     ChatState,
     Message,
+    ProtocolError,
     RunPhase,
     decode_state,
     encode_state,
@@ -17,6 +18,7 @@ from koel_tui.protocol import (
     truncate,
 )
 from koel_tui.protocol.echo import echo_bytes, echo_text
+from koel_tui.protocol.messages import from_ag_ui
 from tests.protocol.build import (
     HELLO,
     call,
@@ -266,3 +268,35 @@ def test_truncating_drops_messages_what_is_pending_and_their_encrypted_values() 
     assert truncate(state, 2) == replace(first, phase=RunPhase.RUNNING)
     assert truncate(first, 2) is first
     assert truncate(first, 1) == ChatState((HELLO,))
+
+
+PART = {"type": "image", "source": {"type": "url", "value": "https://x/y.png", "mimeType": "x/y"}}
+
+
+def test_b17_attachments_are_sent_as_parts_and_come_back() -> None:
+    asked = (
+        Message("u", "user", "See.", attachments=(PART,)),
+        Message("v", "user", "", attachments=(PART,)),
+    )
+    first, second = to_ag_ui(asked)
+    assert [part.type for part in first.content] == ["text", "image"]  # type: ignore[union-attr]  # parts
+    assert [part.type for part in second.content] == ["image"]  # type: ignore[union-attr]  # parts
+    back = from_ag_ui([first, second])
+    assert [each.content for each in back] == ["See.", ""]
+    assert all(each.attachments[0]["source"]["value"] == "https://x/y.png" for each in back)
+
+
+@pytest.mark.parametrize(
+    ("role", "attachment"),
+    [
+        ("assistant", PART),
+        ("system", PART),
+        ("user", {"type": "binary", "mimeType": "x/y", "data": "aa"}),
+        ("user", {"no": "type"}),
+    ],
+)
+def test_b17_an_attachment_that_cannot_be_sent_is_an_error(
+    role: str, attachment: dict[str, str]
+) -> None:
+    with pytest.raises(ProtocolError, match=f"the role {role} has an attachment of the kind"):
+        to_ag_ui([Message("m", role, "text", attachments=(attachment,))])

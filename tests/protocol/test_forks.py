@@ -154,3 +154,21 @@ def test_two_forks_at_one_place_are_no_saved_conversation() -> None:
     fork = {"after": "a", "shown": 0, "branches": [[], []]}
     with pytest.raises(ProtocolError, match=r"conversation: two forks are at the same place\."):
         decode_state({"forks": [fork, fork]})
+
+
+def test_b22_unknown_keys_of_a_fork_are_kept_when_it_grows_and_is_switched() -> None:
+    wire = {
+        "messages": [{"id": "u", "role": "user"}, {"id": "a", "role": "assistant", "content": "x"}],
+        "forks": [
+            {
+                "after": "u",
+                "shown": 0,
+                "branches": [[], [{"id": "b", "role": "assistant", "content": "y"}]],
+                "label": {"colour": "red"},
+            }
+        ],
+    }
+    state = decode_state(wire)
+    for changed in (state, fork_off(state, 1), switch(state, "u")):
+        (fork,) = json.loads(encode_state(changed))["forks"]
+        assert fork["label"] == {"colour": "red"}

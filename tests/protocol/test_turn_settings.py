@@ -100,6 +100,10 @@ def test_a_bias_that_is_not_allowed_is_refused(bias: Any) -> None:
         Sampling(logit_bias=bias)
 
 
+def test_every_sampling_number_has_a_range() -> None:
+    assert {each.name for each in fields(Sampling)} == {*RANGES, "logit_bias"}
+
+
 def test_a_sampling_does_not_change_with_the_mapping_it_was_made_of() -> None:
     biases = {1: 2.0}
     sampling = Sampling(logit_bias=biases)

@@ -26,7 +26,13 @@ from koel_tui.protocol import (
     UnknownEvent,
     fold,
 )
-from koel_tui.session import KoelClient, RunInProgressError, SessionDisposedError
+from koel_tui.session import (
+    InvalidStateError,
+    KoelClient,
+    RunInProgressError,
+    SessionDisposedError,
+)
+from koel_tui.storage import MemoryStorage
 from tests.session.helpers import (
     Answer,
     ReleasingAgent,
@@ -298,3 +304,17 @@ async def test_an_agent_that_cancels_itself_does_not_hang_its_run() -> None:
     async with asyncio.timeout(1):
         await session.send("hi")
     assert session.state.phase is RunPhase.ERROR
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {1, 2}, object()])
+async def test_b21_a_state_that_is_no_json_is_refused_before_it_is_stored(value: object) -> None:
+    storage = MemoryStorage()
+    client = KoelClient(ScriptedAgent(say("Hello")), storage)
+    session = client.new_session("t")
+    session.update_state({"kept": 1})
+    with pytest.raises(InvalidStateError, match="was not changed"):
+        session.update_state({"x": value})
+    assert session.state.state == {"kept": 1}
+    await session.persist()
+    assert session.save_error is None
+    await client.dispose()

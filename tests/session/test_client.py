@@ -36,10 +36,10 @@ async def test_a_live_thread_gets_no_second_session() -> None:
 
 async def test_a_thread_can_be_opened_again_right_after_dispose() -> None:
     storage = MemoryStorage()
-    released_before: list[str] = []
+    released: list[str] = []
 
     async def second(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
-        released_before.extend(agent.released)
+        released.extend(agent.released)
         async for event in say("ok")(run):
             yield event
 
@@ -53,7 +53,8 @@ async def test_a_thread_can_be_opened_again_right_after_dispose() -> None:
     assert client.sessions == (again,)
     await again.send("go on")
     await sending
-    assert released_before == ["t"]
+    await again.dispose()
+    assert (released, agent.released) == ([], ["t"]), "the context of the thread is kept for it"
     assert [message.content for message in agent.inputs[1].messages] == ["hi", "Hel", "go on"]
     assert await storage.load("t") == again.state
 

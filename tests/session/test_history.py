@@ -12,6 +12,7 @@ from koel_tui.session import (
     KoelClient,
     NothingToContinueError,
     RunInProgressError,
+    ThreadSettings,
     UnknownMessageError,
 )
 from koel_tui.storage import MemoryStorage, StorageError
@@ -123,6 +124,20 @@ async def test_a_branch_is_a_thread_of_its_own_that_knows_its_parent() -> None:
     assert await storage.load(branch.thread_id) == branch.state
     with pytest.raises(UnknownMessageError):
         await session.branch("nobody")
+
+
+async def test_b26_a_branch_has_the_settings_of_its_thread_and_not_its_title() -> None:
+    storage = MemoryStorage()
+    session = talk(ScriptedAgent(say("Ash.")), storage)
+    settings = ThreadSettings(
+        system="You are a pirate.", sampling={"temperature": 0.1}, thinking=True, model="qwen"
+    )
+    await session.describe(title="Trees", **settings.meta)
+    branch = await session.branch("a1")
+    meta = await storage.meta(branch.thread_id)
+    assert ThreadSettings.of_meta(meta) == settings
+    assert "title" not in meta
+    assert meta["parent"] == "t"
 
 
 async def test_a_branch_that_cannot_be_saved_is_none() -> None:

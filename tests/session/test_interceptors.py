@@ -12,9 +12,13 @@ from ag_ui.core import (
     BaseEvent,
     CustomEvent,
     MessagesSnapshotEvent,
+    RawEvent,
+    ReasoningMessageStartEvent,
     RunAgentInput,
     RunErrorEvent,
     RunStartedEvent,
+    StateSnapshotEvent,
+    StepStartedEvent,
     ToolCallArgsEvent,
     ToolCallEndEvent,
     ToolCallResultEvent,
@@ -23,7 +27,15 @@ from ag_ui.core import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.protocol import BusinessError, Event, TransportError, TurnSettings, error_event
+from koel_tui.agents import ACTIVITY
+from koel_tui.protocol import (
+    BusinessError,
+    Event,
+    TransportError,
+    TurnSettings,
+    Verifier,
+    error_event,
+)
 from koel_tui.session import Interceptor, KoelClient, LogRuns, Next, Redact, Retry
 from koel_tui.session.interceptors.masking import Masking, masked
 from koel_tui.storage import MemoryStorage
@@ -154,6 +166,50 @@ async def test_what_is_not_retried_fails(answer: Answer, runs: int) -> None:
     assert session.state.error is not None and len(agent.inputs) == runs
 
 
+async def test_b18_progress_before_the_connection_fails_does_not_end_the_retries() -> None:
+    async def sleep(seconds: float) -> None:
+        assert seconds > 0
+
+    async def queued(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield CustomEvent(name=ACTIVITY, value={"phase": "queued", "position": 1})
+        yield RawEvent(event={"ping": 1})
+        yield StepStartedEvent(step_name="think")
+        raise TransportError("refused", "refused")
+
+    agent = ScriptedAgent(queued, queued, say("through"))
+    session = KoelClient(agent, interceptors=[Retry(sleep=sleep)]).new_session()
+    events = session.events()
+    await session.send("hi")
+    await session.dispose()
+    assert session.state.error is None
+    assert len(agent.inputs) == 3
+    seen = [event async for event in events]
+    verifier = Verifier()
+    assert [passed for event in seen for passed in verifier.feed(event)] == seen
+    assert verifier.finish() == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        StateSnapshotEvent(snapshot={"a": 1}),
+        ToolCallStartEvent(tool_call_id="c", tool_call_name="look"),
+        ReasoningMessageStartEvent(message_id="r", role="reasoning"),
+    ],
+)
+async def test_b18_what_was_said_is_not_said_again(said: BaseEvent) -> None:
+    async def cut(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield said
+        raise TransportError("cut", "closed")
+
+    agent = ScriptedAgent(cut)
+    session = KoelClient(agent, interceptors=[Retry()]).new_session()
+    await session.send("hi")
+    assert len(agent.inputs) == 1
+
+
 async def test_cancel_ends_the_wait_between_two_attempts() -> None:
     waiting = asyncio.Event()
 
@@ -245,9 +301,10 @@ async def test_arguments_results_and_snapshots_are_redacted_and_names_are_not() 
     assert session.state.messages[-1].content == "my [REDACTED]"
 
 
-async def test_parts_are_redacted_where_they_are_texts() -> None:
+async def test_texts_and_addresses_of_parts_are_redacted_and_files_are_not() -> None:
     image = {"type": "image", "source": {"type": "url", "value": "https://e.org/key"}}
-    parts = [{"type": "text", "text": "a key"}, image]
+    file = {"type": "image", "source": {"type": "data", "value": "akey", "mimeType": "image/png"}}
+    parts = [{"type": "text", "text": "a key"}, image, file]
     given = MessagesSnapshotEvent.model_validate(
         {
             "messages": [
@@ -265,7 +322,8 @@ async def test_parts_are_redacted_where_they_are_texts() -> None:
     session = KoelClient(ScriptedAgent(snapshot), interceptors=[Redact(["key"])]).new_session()
     await session.send("hi")
     question, answer = session.state.messages
-    assert (question.content, question.attachments) == ("a [REDACTED]", (image,))
+    image["source"] = {"type": "url", "value": "https://e.org/[REDACTED]"}
+    assert (question.content, question.attachments) == ("a [REDACTED]", (image, file))
     assert answer.content == ""
 
 

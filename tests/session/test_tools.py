@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from ag_ui.core import (
     ToolCallStartEvent,
 )
 
-from koel_tui.protocol import ChatState, RunPhase, ToolCall, fold
+from koel_tui.protocol import ChatState, RunPhase, ToolCall, Verifier, fold
 from koel_tui.session import ChatSession, KoelClient, tool_handler
 from koel_tui.session.rounds import MOST_ROUNDS
 from koel_tui.session.tools import result_of
@@ -208,3 +210,53 @@ async def test_dispose_during_a_call_settles_the_send() -> None:
     await asyncio.wait_for(sending, 1)
     assert "stopped" in results(session.state)["c1"]
     await eventually(lambda: other_tasks() == set())
+
+
+async def test_b23_a_send_with_tool_rounds_is_a_stream_that_passes_our_own_check() -> None:
+    agent = ScriptedAgent(
+        calling(("c1", "weather", '{"city":"x"}')),
+        calling(("c2", "weather", '{"city":"y"}'), ("c3", "nothing", "{}")),
+        say("fine"),
+    )
+    session = KoelClient(agent).new_session()
+    before, events = session.state, session.events()
+    await session.send("Go.", tools=[tool_handler(weather)])
+    asked = replace(before, messages=session.state.messages[:1], phase=RunPhase.RUNNING)
+    await session.dispose()
+    seen = await collected(events)
+    verifier = Verifier()
+    checked = [passed for event in seen for passed in verifier.feed(event)] + [*verifier.finish()]
+    assert checked == seen
+    assert reduce(fold, seen, asked) == session.state
+
+
+async def test_b23_rounds_that_never_end_pass_our_own_check_up_to_their_error() -> None:
+    agent = ScriptedAgent(calling(("c1", "weather", '{"city":"x"}')))
+    session = KoelClient(agent).new_session()
+    events = session.events()
+    await session.send("Go.", tools=[tool_handler(weather)])
+    await session.dispose()
+    seen = await collected(events)
+    verifier = Verifier()
+    assert [passed for event in seen for passed in verifier.feed(event)] == seen
+    assert isinstance(seen[-1], RunErrorEvent)
+
+
+async def test_b23_a_run_that_fails_at_once_answers_no_call_of_an_earlier_run() -> None:
+    agent = ScriptedAgent(calling(("c1", "elsewhere", "{}")), fail_at_once)
+    session = KoelClient(agent).new_session()
+    await session.send("Go.", tools=[declared_tool()])
+    events = session.events()
+    await session.send("Again.", tools=[tool_handler(weather)])
+    await session.dispose()
+    (error,) = await collected(events)
+    assert isinstance(error, RunErrorEvent)
+
+
+async def fail_at_once(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+    raise RuntimeError("no")
+    yield begin(run)
+
+
+def declared_tool() -> Tool:
+    return Tool(name="elsewhere", description="", parameters={})

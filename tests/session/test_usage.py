@@ -30,3 +30,9 @@ def test_without_figures_or_an_answer_the_identical_state_comes_back() -> None:
     assert keep_usage(ChatState(), metrics(MEASURED)) == ChatState()
     for event in (metrics("many"), metrics(MEASURED, "another")):
         assert keep_usage(ANSWERED, event) is ANSWERED
+
+
+def test_figures_that_are_no_json_are_not_kept() -> None:
+    odd = {"model": object(), "prompt_tokens": 12, "decode_tokens_per_s": float("nan")}
+    state = keep_usage(ANSWERED, metrics(odd))
+    assert state.messages[-1].usage == {"prompt_tokens": 12}

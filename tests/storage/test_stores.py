@@ -157,7 +157,7 @@ class TestStorageCase12EveryStore:
         assert (await store.meta("t"))["system"] == "Be brief."
 
     async def test_meta_that_json_cannot_hold_is_refused(self, store: SessionStorage) -> None:
-        with pytest.raises(TypeError):
+        with pytest.raises(StorageError, match="cannot be saved"):
             await store.update_meta("t", title=object())
         assert await store.list_threads() == []
 

@@ -24,7 +24,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents import ACTIVITY, METRICS, BoundAgent, ModelInfo
-from koel_tui.protocol import TurnSettings
+from koel_tui.protocol import FINISH_REASON, TurnSettings
 
 
 class Turn:
@@ -93,10 +93,15 @@ class Turn:
         self._end_message()
         self._say(CustomEvent(name=METRICS, value=metrics))
 
-    def finish(self) -> None:
-        """End the answer and the run."""
+    def finish(self, reason: str | None = None) -> None:
+        """End the answer and the run, with the reason why the model stopped."""
         self._end_message()
-        self._say(RunFinishedEvent(thread_id=self.asked.thread_id, run_id=self.asked.run_id))
+        result = None if reason is None else {FINISH_REASON: reason}
+        self._say(
+            RunFinishedEvent(
+                thread_id=self.asked.thread_id, run_id=self.asked.run_id, result=result
+            )
+        )
         self._events.put_nowait(None)
 
     def fail(self, message: str, code: str = "internal") -> None:

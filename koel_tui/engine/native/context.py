@@ -20,8 +20,6 @@ KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_
 
 _MOST_TOKENS = 2**31 - 1
 _ROUNDED_TO = 256
-_MOST_THREADS = 512
-"""GGML's own limit."""
 _ABORTED = 2
 _NO_ROOM = 1
 
@@ -62,7 +60,7 @@ class Context:
         params.kv_unified = False
         params.type_k = params.type_v = KV_TYPES[spec.kv_type][0]
         # More threads than cores make decoding several times slower.
-        threads = min(spec.threads or usable_cores(), _MOST_THREADS)
+        threads = spec.threads or usable_cores()
         params.n_threads = params.n_threads_batch = threads
         self.abort = False
         # llama.cpp keeps the bare pointer, so the callback must live as long as the context.

@@ -1,20 +1,40 @@
 """Drawing the next token: a llama.cpp sampler chain made from a `Sampling`."""
 
+import ctypes
 import secrets
 from collections.abc import Sequence
 from typing import Any
 
 import llama_cpp
 
+from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context import Context
 from koel_tui.engine.native.grammar import grammar_stage
 from koel_tui.engine.native.model import Model
 from koel_tui.engine.values import DEFAULT_WINDOW
 from koel_tui.protocol.turn_settings import Sampling
 
+_RANDOM_SEED = 0xFFFFFFFF
+"""llama.cpp draws a random seed in place of this one."""
+_LEAST_TEMPERATURE = 1e-6
+"""Smaller temperatures are greedy: llama.cpp would divide logits to infinity."""
+_DYNAMIC_TEMPERATURES = (1e-3, 1e3)
+"""Limits of a dynamic temperature: at 0 llama.cpp would divide by it where the entropy is 0."""
+_LEAST_PENALTY = 1e-20
+"""Smaller repeat penalties are 0 as 32-bit floats, which llama.cpp does not take."""
+_MIROSTAT_M = 100
+"""Tokens that Mirostat 1 looks at, as in llama.cpp's own programs."""
+_DRY_BREAKERS = (b"\n", b":", b'"', b"*")
+"""Texts that end a repeated sequence for DRY, as in llama.cpp's own programs."""
+
 
 class Sampler:
-    """One turn's sampler chain, in the order of llama.cpp's own programs. Close it."""
+    """One turn's sampler chain, in the order of llama.cpp's own programs. Close it.
+
+    Logit bias, penalties and DRY apply to every answer. The others draw from what is left, unless
+    the temperature is 0: then it is the most probable token. Mirostat takes the place of all that
+    cut candidates.
+    """
 
     def __init__(
         self,
@@ -25,58 +45,128 @@ class Sampler:
     ) -> None:
         """Make the chain; `grammar`, in GBNF, holds the answer to it.
 
-        Penalties look back at most `window` tokens. Raises `EngineError` when llama.cpp does not
-        take the grammar.
+        Penalties and DRY look back at most `window` tokens. Raises `EngineError` when llama.cpp
+        does not take the grammar, or a token of `logit_bias` is not in the vocabulary.
         """
-        first = [] if grammar is None else [grammar_stage(grammar, model)]
-        self.seed = secrets.randbits(32) if sampling.seed is None else sampling.seed
-        # llama.cpp allocates memory for so many tokens at once and takes no -1.
-        last_n = sampling.repeat_last_n
-        self._last_n = window if last_n < 0 else min(last_n, window)
-        self._penalties = self._penalty_stage(sampling, model)
+        self.seed = secrets.randbelow(_RANDOM_SEED) if sampling.seed is None else sampling.seed
+        self._native_seed = self.seed - (self.seed == _RANDOM_SEED)
+        self._model = model
+        self._window = window
+        self._seeing: list[tuple[Any, int]] = []  # stages that count past tokens, and how many
         self._chain = llama_cpp.llama_sampler_chain_init(
             llama_cpp.llama_sampler_chain_default_params()
         )
-        for stage in [*first, *self._stages(sampling)]:
-            llama_cpp.llama_sampler_chain_add(self._chain, stage)
+        try:
+            if grammar is not None:
+                self._add(grammar_stage(grammar, model))
+            self._add_changes(sampling)
+            if sampling.temperature < _LEAST_TEMPERATURE:
+                self._add(llama_cpp.llama_sampler_init_greedy())
+            elif sampling.mirostat:
+                self._add_mirostat(sampling)
+            else:
+                self._add_cuts(sampling)
+        except BaseException:
+            self.close()
+            raise
 
-    def _penalty_stage(self, sampling: Sampling, model: Model) -> Any:
-        if (
-            sampling.repeat_penalty == 1.0
-            and sampling.frequency_penalty == 0.0
-            and sampling.presence_penalty == 0.0
+    def _add(self, stage: Any) -> Any:
+        """Add a stage, which belongs to the chain from now on."""
+        if not stage:
+            raise EngineError("llama.cpp cannot make a sampler. Change the sampling and try again.")
+        llama_cpp.llama_sampler_chain_add(self._chain, stage)
+        return stage
+
+    def _add_changes(self, sampling: Sampling) -> None:
+        """Add the stages that make tokens more or less probable."""
+        if sampling.logit_bias:
+            self._add(self._logit_bias(sampling))
+        last_n = self._last_n(sampling.repeat_last_n)
+        if last_n and (
+            sampling.repeat_penalty != 1.0
+            or sampling.frequency_penalty != 0.0
+            or sampling.presence_penalty != 0.0
         ):
-            return None
-        return llama_cpp.llama_sampler_init_penalties(
-            model.vocabulary_size,
-            self._last_n,
-            sampling.repeat_penalty,
-            sampling.frequency_penalty,
-            sampling.presence_penalty,
-        )
+            stage = llama_cpp.llama_sampler_init_penalties(
+                self._model.vocabulary_size,
+                last_n,
+                max(sampling.repeat_penalty, _LEAST_PENALTY),
+                sampling.frequency_penalty,
+                sampling.presence_penalty,
+            )
+            self._seeing.append((self._add(stage), last_n))
+        last_n = self._last_n(sampling.dry_penalty_last_n)
+        if last_n and sampling.dry_multiplier != 0.0:
+            stage = llama_cpp.llama_sampler_init_dry(
+                llama_cpp.llama_model_get_vocab(self._model.handle),
+                sampling.dry_multiplier,
+                sampling.dry_base,
+                # Not counted from a longer repetition than there can be: llama.cpp adds to it.
+                min(sampling.dry_allowed_length, self._window),
+                last_n,
+                (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS),
+                len(_DRY_BREAKERS),
+            )
+            self._seeing.append((self._add(stage), last_n))
 
-    def _stages(self, sampling: Sampling) -> list[Any]:
-        stages = [] if self._penalties is None else [self._penalties]
-        if sampling.temperature == 0:
-            return [*stages, llama_cpp.llama_sampler_init_greedy()]
-        return [
-            *stages,
-            llama_cpp.llama_sampler_init_top_k(sampling.top_k),
-            llama_cpp.llama_sampler_init_typical(sampling.typical_p, 1),
-            llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1),
-            llama_cpp.llama_sampler_init_min_p(sampling.min_p, 1),
-            llama_cpp.llama_sampler_init_temp(sampling.temperature),
-            llama_cpp.llama_sampler_init_dist(self.seed),
-        ]
+    def _logit_bias(self, sampling: Sampling) -> Any:
+        size = self._model.vocabulary_size
+        unknown = [token for token in sampling.logit_bias if token >= size]
+        if unknown:
+            raise EngineError(
+                f"logit_bias names token {unknown[0]}, and {self._model.name} has tokens 0 to "
+                f"{size - 1}. Remove it from logit_bias."
+            )
+        biases = sampling.logit_bias
+        array = (llama_cpp.llama_logit_bias * len(biases))()
+        for place, (token, bias) in enumerate(biases.items()):
+            array[place].token, array[place].bias = ctypes.c_int32(token), bias
+        return llama_cpp.llama_sampler_init_logit_bias(size, len(biases), array)
+
+    def _add_cuts(self, sampling: Sampling) -> None:
+        """Add the stages that leave out improbable tokens, and the draw among the others."""
+        if sampling.top_n_sigma > 0:
+            self._add(llama_cpp.llama_sampler_init_top_n_sigma(sampling.top_n_sigma))
+        self._add(llama_cpp.llama_sampler_init_top_k(sampling.top_k))
+        self._add(llama_cpp.llama_sampler_init_typical(sampling.typical_p, 1))
+        self._add(llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1))
+        self._add(llama_cpp.llama_sampler_init_min_p(sampling.min_p, 1))
+        if sampling.xtc_probability > 0:
+            self._add(
+                llama_cpp.llama_sampler_init_xtc(
+                    sampling.xtc_probability, sampling.xtc_threshold, 1, self._native_seed
+                )
+            )
+        middle, reach = _dynamic_range(sampling)
+        self._add(llama_cpp.llama_sampler_init_temp_ext(middle, reach, sampling.dynatemp_exponent))
+        self._add(llama_cpp.llama_sampler_init_dist(self._native_seed))
+
+    def _add_mirostat(self, sampling: Sampling) -> None:
+        self._add(llama_cpp.llama_sampler_init_temp(sampling.temperature))
+        tau, eta, seed = sampling.mirostat_tau, sampling.mirostat_eta, self._native_seed
+        if sampling.mirostat == 1:
+            stage = llama_cpp.llama_sampler_init_mirostat(
+                self._model.vocabulary_size, seed, tau, eta, _MIROSTAT_M
+            )
+        else:
+            stage = llama_cpp.llama_sampler_init_mirostat_v2(seed, tau, eta)
+        self._add(stage)
+
+    def _last_n(self, wanted: int) -> int:
+        """Return how many tokens a stage looks back at.
+
+        llama.cpp allocates memory for so many tokens at once and does not take -1.
+        """
+        return self._window if wanted < 0 else min(wanted, self._window)
 
     def accept_prompt(self, tokens: Sequence[int]) -> None:
-        """Let the penalties count the prompt, as llama-server does.
+        """Let penalties and DRY count the prompt, as llama-server does.
 
         The grammar does not get it: the prompt is no part of the answer.
         """
-        if self._penalties is not None and self._last_n:
-            for token in tokens[-self._last_n :]:
-                llama_cpp.llama_sampler_accept(self._penalties, token)
+        for stage, last_n in self._seeing:
+            for token in tokens[-last_n:]:
+                llama_cpp.llama_sampler_accept(stage, token)
 
     def sample(self, context: Context, row: int) -> int:
         """Draw a token from the logits in `row` of the last batch, and remember it."""
@@ -84,6 +174,17 @@ class Sampler:
 
     def close(self) -> None:
         """Free the chain and its stages. Idempotent."""
+        self._seeing.clear()
         if self._chain:
             llama_cpp.llama_sampler_free(self._chain)
-            self._chain = self._penalties = None
+            self._chain = None
+
+
+def _dynamic_range(sampling: Sampling) -> tuple[float, float]:
+    """Return the middle of the temperatures that an answer may have, and the way to both ends."""
+    if not sampling.dynatemp_range:
+        return sampling.temperature, 0.0
+    least, most = _DYNAMIC_TEMPERATURES
+    lowest = min(max(sampling.temperature - sampling.dynatemp_range, least), most)
+    highest = min(max(sampling.temperature + sampling.dynatemp_range, least), most)
+    return (lowest + highest) / 2, (highest - lowest) / 2

@@ -22,11 +22,12 @@ class Masking:
     A match of a regular expression is found across pieces up to `longest` characters.
     """
 
-    def __init__(self, patterns: Sequence[Pattern], longest: int) -> None:
+    def __init__(self, patterns: Sequence[Pattern], longest: int, before: str = "") -> None:
+        """Make it; `before` is the text that the pieces continue, and that is given out already."""
         self._patterns = patterns
         self._longest = longest
-        self._text = ""
-        self._done = 0  # what is before is given out, and kept for patterns that look behind
+        self._text = before[-longest:]
+        self._done = len(self._text)  # what is before is given out, and kept to find matches in
 
     def feed(self, piece: str) -> str:
         """Return what is certain of the text so far and was not returned yet."""

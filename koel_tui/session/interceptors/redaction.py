@@ -1,19 +1,15 @@
 """Redaction: what must not be kept is taken out of the events before anything sees them."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ag_ui.core import (
-    BaseEvent,
-    EventType,
-    MessagesSnapshotEvent,
-    RunAgentInput,
-    ToolCallResultEvent,
-)
+from ag_ui.core import BaseEvent, EventType, RunAgentInput
 
-from koel_tui.protocol import Event, TurnSettings
+from koel_tui.protocol import Event, TurnSettings, UnknownEvent
 from koel_tui.protocol.streams import closing
 from koel_tui.session.interceptors.chain import Next
+from koel_tui.session.interceptors.masked_values import masked_json, masked_model
 from koel_tui.session.interceptors.masking import Masking, Pattern, masked
 
 _ENDS = {
@@ -27,8 +23,9 @@ _ENDS = {
 class Redact:
     """Replaces what matches any of `patterns` by [REDACTED], wherever the deltas were cut.
 
-    A string is taken literally. Messages, reasoning, arguments and results of tools are searched;
-    ids and names are not. Where a match may still be coming, the text before it waits: for a string
+    A string is taken literally. Every text of every event is searched, those of states, activities
+    and the input of a run too; ids, types and the names of tools and events are not, nor is what is
+    encrypted. Where a match may still be coming, the text before it waits: for a string
     no longer than its own length, for a regular expression always the last `longest` characters,
     which is the longest match that is found across deltas. Raises ValueError without patterns.
     """
@@ -44,7 +41,12 @@ class Redact:
         self, run: RunAgentInput, settings: TurnSettings | None, following: Next
     ) -> AsyncIterator[Event]:
         """Return the events of `following` with their content redacted."""
-        texts = _OpenTexts(self._patterns, self._longest)
+        begun = {
+            message.id: message.content
+            for message in run.messages[-1:]
+            if message.role == "assistant" and message.content
+        }
+        texts = _OpenTexts(self._patterns, self._longest, begun)
         events = following(run, settings)
         async with closing(events):
             try:
@@ -63,38 +65,24 @@ class Redact:
             case BaseEvent(type=kind) if kind in _ENDS.values():
                 yield from texts.finish(kind, _id_of(event))
                 yield event
-            case ToolCallResultEvent():
-                yield event.model_copy(update={"content": self._masked(event.content)})
-            case MessagesSnapshotEvent():
-                messages = [self._message(each) for each in event.messages]
-                yield event.model_copy(update={"messages": messages})
             case BaseEvent(type=EventType.RUN_FINISHED | EventType.RUN_ERROR):
                 yield from texts.finish()
-                yield event
-            case _:
-                yield event
+                yield masked_model(event, self._masked)
+            case BaseEvent():
+                yield masked_model(event, self._masked)
+            case UnknownEvent():
+                yield replace(event, raw=masked_json(event.raw, self._masked))
 
-    def _message(self, message: Any) -> Any:
-        return message.model_copy(update={"content": self._masked(message.content)})
-
-    def _masked(self, content: Any) -> Any:
-        """Return a message's content with every text in it masked; other parts stay."""
-        if isinstance(content, str):
-            return masked(content, self._patterns)
-        if isinstance(content, list):
-            return [
-                part.model_copy(update={"text": masked(part.text, self._patterns)})
-                if isinstance(getattr(part, "text", None), str)
-                else part
-                for part in content
-            ]
-        return content
+    def _masked(self, text: str) -> str:
+        return masked(text, self._patterns)
 
 
 class _OpenTexts:
     """The texts that are being streamed, by the kind of their events and their ids."""
 
-    def __init__(self, patterns: Sequence[Pattern], longest: int) -> None:
+    def __init__(self, patterns: Sequence[Pattern], longest: int, begun: Mapping[str, str]) -> None:
+        """Make it; `begun` are the texts by id that the run may continue."""
+        self._begun = begun
         self._patterns = patterns
         self._longest = longest
         self._open: dict[tuple[EventType, str], tuple[BaseEvent, Masking]] = {}
@@ -102,7 +90,8 @@ class _OpenTexts:
     def feed(self, event: Any) -> Iterator[Event]:
         key = (_ENDS[event.type], _id_of(event))
         if key not in self._open:
-            self._open[key] = (event, Masking(self._patterns, self._longest))
+            before = self._begun.get(key[1], "")
+            self._open[key] = (event, Masking(self._patterns, self._longest, before))
         certain = self._open[key][1].feed(event.delta)
         if certain:
             yield event.model_copy(update={"delta": certain})

@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ag_ui.core import (
     CustomEvent,
+    RawEvent,
     RunAgentInput,
     RunErrorEvent,
     RunStartedEvent,
+    StepFinishedEvent,
+    StepStartedEvent,
 )
 
 from koel_tui.protocol import Event, KoelError, TransportError, TurnSettings, classify
@@ -23,6 +26,9 @@ RESUMED = "koel.connection_resumed"
 
 class Retry:
     """Tries a run again when the connection failed before the agent said anything.
+
+    Text, reasoning, calls, results, messages, activities and state are said. Progress (CUSTOM and
+    RAW events, steps) is not: a step that a failed attempt left open is ended.
 
     Only a `TransportError` is retried, up to `retries` times, after `base_s` seconds doubling up to
     `most_s`, each wait up to `jitter` (a share of it) longer or shorter, so that clients that lost
@@ -54,6 +60,7 @@ class Retry:
         started = False
         for attempt in itertools.count():
             spoken = False
+            steps: list[str] = []
             try:
                 events = following(run, settings)
                 async with closing(events):
@@ -67,18 +74,28 @@ class Retry:
                             continue
                         if isinstance(event, RunErrorEvent) and not spoken:
                             _raise_if_transport(run_error(event))
-                        spoken = True
+                        spoken = spoken or not _is_progress(event)
+                        if isinstance(event, StepStartedEvent):
+                            steps.append(event.step_name)
+                        elif isinstance(event, StepFinishedEvent):
+                            steps.remove(event.step_name)
                         yield event
                 return
             except Exception as error:
                 failure = classify(error)
                 if spoken or attempt == self._retries or not isinstance(failure, TransportError):
                     raise
+            for step in steps:
+                yield StepFinishedEvent(step_name=step)
             await self._sleep(self._delay(attempt))
 
     def _delay(self, attempt: int) -> float:
         wait = min(self._base_s * 2.0**attempt, self._most_s)
         return float(wait * (1 + self._jitter * (2 * self._chance() - 1)))
+
+
+def _is_progress(event: Event) -> bool:
+    return isinstance(event, CustomEvent | RawEvent | StepStartedEvent | StepFinishedEvent)
 
 
 def _raise_if_transport(error: KoelError) -> None:

@@ -1,6 +1,7 @@
 """Our own JSON, a thread as it is in its file, and Koel's, which is the state alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from koel_tui.protocol import ChatState, ProtocolError, decode_state
@@ -8,6 +9,8 @@ from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.exchange.thread import Thread, check_plain, of_state
 from koel_tui.storage.migration import SCHEMA
 from koel_tui.storage.record import FORMAT, Header, encode_chat_state, encode_record, record_of
+
+_KOEL_ROLES = frozenset(("user", "assistant", "system", "tool"))
 
 
 def is_native(wire: object) -> bool:
@@ -29,8 +32,12 @@ def to_native(thread: Thread) -> str:
 
 
 def to_koel(thread: Thread) -> str:
-    """Return the thread as Koel saves it: the six keys of its state. Raises `StorageError`."""
-    return encode_chat_state(thread.id, thread.state) + "\n"
+    """Return the thread as Koel saves it: the six keys of its state. Raises `StorageError`.
+
+    Left out are messages in a role that Koel does not know: it would refuse the whole thread.
+    """
+    known = tuple(message for message in thread.state.messages if message.role in _KOEL_ROLES)
+    return encode_chat_state(thread.id, replace(thread.state, messages=known)) + "\n"
 
 
 def from_native(wire: Any) -> Iterator[Thread]:

@@ -22,7 +22,7 @@ COMMANDS = (
     Command("close", "close this thread; it stays saved"),
     Command("read", "read the last messages again, 2 unless you say how many", "NUMBER or all"),
     Command("stop", "stop the answer; so does ctrl+c"),
-    Command("continue", "go on with a stopped answer"),
+    Command("continue", "continue an answer that was stopped or cut"),
     Command("retry", "try again what failed"),
     Command("again", "have your last message answered again; the answer there is stays a branch"),
     Command("edit", "ask something else in place of your last message", "MESSAGE"),

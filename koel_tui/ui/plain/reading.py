@@ -6,6 +6,7 @@ from koel_tui.text import safe_line, safe_text
 from koel_tui.ui.activity import Phase
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.entries import Entry
+from koel_tui.ui.incomplete import STOPPED, incomplete
 from koel_tui.ui.plain.lines import Lines
 
 LABELS = {"user": "You", "assistant": "Model", "tool": "Tool", "call": "Tool"}
@@ -84,8 +85,10 @@ class Reading:
                 lines.append(f"Error: {row.text.removeprefix('✗ ')}")
         if conversation.failed:
             lines.append("/retry tries again. The up arrow brings your message back.")
-        elif any(entry.note == "stopped" for entry in conversation.entries()[-1:]):
+        elif (why := incomplete(conversation.messages)) == STOPPED:
             lines.append("Stopped. /continue goes on with the answer.")
+        elif why:
+            lines.append(f"{why} /continue continues it.")
         if conversation.save_problem:
             lines.append(f"Error: not saved. {conversation.save_problem}")
         if left_out := conversation.measured.last.trimmed_turns:

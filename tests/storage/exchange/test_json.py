@@ -1,13 +1,14 @@
 """JSON of ours and of Koel's: there and back, and what is no such thing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from koel_tui.protocol import ChatState, decode_state, settle
+from koel_tui.protocol import ChatState, Message, decode_state, settle
 from koel_tui.storage import MemoryStorage, SessionStorage
 from koel_tui.storage.exchange import (
     ExportFormat,
@@ -59,7 +60,24 @@ def test_koel_json_is_the_same_state_after_export_and_import(
     path.write_text(export_thread(Thread("t", state), ExportFormat.KOEL))
     if "format" not in state.extra:
         assert detect(path) is ImportFormat.KOEL
-        assert only(path).state == state
+        koel = ("user", "assistant", "system", "tool")
+        told = tuple(message for message in state.messages if message.role in koel)
+        assert only(path).state == replace(state, messages=told)
+
+
+def test_b21_koel_json_has_no_role_that_koel_refuses() -> None:
+    said = (Message("u", "user", "hi"), Message("a", "activity", "{}"), Message("b", "robot", "x"))
+    text = export_thread(Thread("t", ChatState(messages=said)), ExportFormat.KOEL)
+    assert [message["role"] for message in json.loads(text)["messages"]] == ["user"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_b21_numbers_that_are_no_json_are_null_after_an_import(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "thread.json"
+    state = f'{{"messages":[],"state":{{"x":{number}}}}}'
+    path.write_text(f'{json.dumps(OURS)[:-3]}{state},"meta":{{"y":{number}}}}}')
+    thread = only(path)
+    assert (thread.state.state, thread.meta) == ({"x": None}, {"y": None})
 
 
 @settings(max_examples=40, deadline=None)
@@ -150,13 +168,10 @@ DEEP = "[" * 500 + "]" * 500
         '{"messages": [{"id": 1, "role": "user"}]}',
         '{"messages": [{"id": "1"}]}',
         '{"messages": [], "phase": "dancing"}',
-        '{"messages": [], "state": {"a": 1e999}}',
-        '{"messages": [], "state": {"a": NaN}}',
         f'{{"messages": [], "state": {{"a": {DEEP}}}}}',
         json.dumps({**OURS, "schema": 2}),
         json.dumps({**OURS, "schema": "1"}),
         json.dumps({**OURS, "meta": []}),
-        json.dumps({**OURS, "meta": {"x": float("nan")}}),
         json.dumps({**OURS, "state": {"messages": "no"}}),
         json.dumps({**OURS, "state": {"reasoningEcho": {"x": "no base64!"}}}),
         json.dumps({**OURS, "id": 7}),

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import monotonic
 
-from koel_tui.session import KoelClient
+from koel_tui.session import KoelClient, keep_usage
 from koel_tui.storage import MemoryStorage, SessionStorage
 from koel_tui.ui.backend import Backend
 from koel_tui.ui.plain.chat import PlainChat
@@ -120,7 +120,8 @@ async def plain(
     kept = storage or MemoryStorage()
 
     def assemble() -> Backend:
-        return Backend(KoelClient(scripted, storage=kept), kept, scripted)
+        client = KoelClient(scripted, storage=kept, reducers=[keep_usage])
+        return Backend(client, kept, scripted)
 
     console = ScriptedConsole()
     chat = PlainChat(connect or assemble, console, thread=thread, home=home)

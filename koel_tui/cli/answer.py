@@ -1,0 +1,96 @@
+"""What `ask` knows of its answer, and the JSON object it prints."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from koel_tui.protocol import ChatState, Event
+
+_BACKEND = "local"
+_USAGE = ("prompt_tokens", "reused_tokens", "output_tokens")
+NO_TEXT = "The model wrote no answer. Ask again, or with another --temperature or --model."
+THOUGHT_ONLY = (
+    "The model only thought and wrote no answer. "
+    "Ask again with a larger --max-output-tokens; --json prints the thinking."
+)
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer as far as it has come; a failure before the first word leaves most of it empty."""
+
+    thread: str | None = None
+    model: str | None = None
+    text: str = ""
+    thinking: str = ""
+    finish_reason: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """Value of the METRICS event; empty where the run did not end by itself."""
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+    _printed: bool = False
+
+    def hear(self, event: "Event") -> None:
+        """Take what an event says of the figures, and why the model stopped."""
+        from ag_ui.core import CustomEvent, RunFinishedEvent
+
+        from koel_tui.agents import METRICS
+        from koel_tui.protocol import finish_reason
+
+        if isinstance(event, CustomEvent) and event.name == METRICS:
+            self.figures = event.value if isinstance(event.value, Mapping) else {}
+        elif isinstance(event, RunFinishedEvent):
+            self.finish_reason = finish_reason(event) or "end"
+
+    def take(self, state: "ChatState") -> None:
+        """Take the answer at the end of a thread, if there is one."""
+        last = state.messages[-1] if state.messages else None
+        if last is not None and last.role == "assistant":
+            self.text, self.thinking = last.content, last.reasoning
+            self.tool_calls = [
+                {"id": call.id, "name": call.name, "arguments": call.arguments}
+                for call in last.tool_calls
+            ]
+        if state.error is not None:
+            self.fail(str(state.error))
+
+    @property
+    def unusable(self) -> str:
+        """Why the answer is of no use; empty when it is of use."""
+        if self.text.strip() or self.tool_calls:
+            return ""
+        return THOUGHT_ONLY if self.thinking else NO_TEXT
+
+    def stop(self) -> None:
+        """Note that a signal has ended the answer."""
+        self.finish_reason = self.finish_reason or "stopped"
+
+    def fail(self, why: str) -> None:
+        """Note why there is no answer, or only a part of one."""
+        self.error, self.finish_reason = why, "error"
+
+    def print_json(self) -> None:
+        """Print the answer as one JSON object, the first time only."""
+        if not self._printed:
+            self._printed = True
+            click.echo(json.dumps(self.as_json()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that is printed; a figure that is not known is null."""
+        thinking = {"thinking": self.thinking} if self.thinking else {}
+        return {
+            "thread": self.thread,
+            "model": self.model,
+            "backend": _BACKEND,
+            "text": self.text,
+            **thinking,
+            "finish_reason": self.finish_reason or "error",
+            "usage": {name: self.figures.get(name) for name in _USAGE},
+            "trimmed_turns": self.figures.get("trimmed_turns", 0),
+            "tool_calls": self.tool_calls,
+            "error": self.error,
+        }

@@ -1,0 +1,94 @@
+"""Masking of every text in AG-UI's models and in JSON. Pure."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+Mask = Callable[[str], str]
+"""Returns a text with its secrets replaced."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_KEPT = frozenset(
+    {
+        "type",
+        "role",
+        "subtype",
+        "op",
+        "id",
+        "message_id",
+        "parent_message_id",
+        "tool_call_id",
+        "parent_tool_call_id",
+        "tool_call_name",
+        "thread_id",
+        "run_id",
+        "parent_run_id",
+        "subagent_run_id",
+        "entity_id",
+        "interrupt_id",
+        "step_name",
+        "activity_type",
+        "protocol_version",
+        "code",
+        "mime_type",
+        "encrypted_value",
+    }
+)
+"""Fields of AG-UI's models that say what belongs together: masked, events would not fit."""
+
+_KEPT_OF: tuple[tuple[str, str], ...] = (
+    ("FunctionCall", "name"),
+    ("Tool", "name"),
+    ("CustomEvent", "name"),
+    ("InputContentDataSource", "value"),
+    ("DataSource", "value"),
+    ("BinaryInputContent", "data"),
+)
+"""Names of tools and events, and files as base64, by their models."""
+
+
+def masked_model(model: _Model, mask: Mask) -> _Model:
+    """Return a model with the texts in it masked, but for its ids; the same where none changes."""
+    kind = type(model).__name__
+    fields = {**vars(model), **(model.model_extra or {})}
+    changed = {}
+    for name, value in fields.items():
+        if name in type(model).model_fields and (name in _KEPT or (kind, name) in _KEPT_OF):
+            continue
+        new = masked_json(value, mask)
+        if new is not value:
+            changed[name] = new
+    return model.model_copy(update=changed) if changed else model
+
+
+def masked_json(value: Any, mask: Mask) -> Any:
+    """Return a value with every text in it masked, the keys of objects too."""
+    match value:
+        case str():
+            text = mask(value)
+            return value if text == value else text
+        case BaseModel():
+            return masked_model(value, mask)
+        case list() | tuple():
+            items = [masked_json(item, mask) for item in value]
+            same = all(new is old for new, old in zip(items, value, strict=True))
+            return value if same else items
+        case Mapping():
+            return _masked_object(value, mask)
+    return value
+
+
+def _masked_object(value: Mapping[Any, Any], mask: Mask) -> Mapping[Any, Any]:
+    found: dict[Any, Any] = {}
+    same = True
+    for key, item in value.items():
+        masked_key = unused = mask(key) if isinstance(key, str) else key
+        number = 1
+        while unused in found:  # two keys that differ in their secret only
+            number += 1
+            unused = f"{masked_key} {number}"
+        found[unused] = masked_json(item, mask)
+        same = same and unused == key and found[unused] is item
+    return value if same else found

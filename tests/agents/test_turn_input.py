@@ -1,0 +1,91 @@
+"""What a model on this computer is asked with, and what it cannot take."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from ag_ui.core import (
+    AssistantMessage,
+    BinaryInputContent,
+    FunctionCall,
+    SystemMessage,
+    TextInputContent,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+
+from koel_tui.agents import LocalAgent
+from koel_tui.agents.turn_input import engine_messages
+from koel_tui.engine import ChatMessage, ToolCallDelta, UnsupportedError
+from koel_tui.protocol import AgentError, ChatState, Message
+from koel_tui.session import KoelClient
+from tests.agents.test_local import Loader, answer, run_input
+
+
+@pytest_asyncio.fixture
+async def loader() -> Loader:
+    return Loader()
+
+
+@pytest_asyncio.fixture
+async def agent(loader: Loader) -> AsyncIterator[LocalAgent]:
+    made = LocalAgent(loader)
+    yield made
+    await made.close()
+
+
+def test_messages_are_taken_over_with_their_calls() -> None:
+    call = ToolCall(id="c1", type="function", function=FunctionCall(name="f", arguments="{}"))
+    messages = [
+        SystemMessage(id="1", role="system", content="be brief"),
+        UserMessage(id="2", role="user", content="hi \ud83d"),
+        AssistantMessage(id="3", role="assistant", tool_calls=[call]),
+        ToolMessage(id="4", role="tool", content="42", tool_call_id="c1"),
+    ]
+    assert engine_messages(list(messages)) == [
+        ChatMessage("system", "be brief"),
+        ChatMessage("user", "hi \ufffd"),
+        ChatMessage("assistant", "", tool_calls=(ToolCallDelta("c1", "f", "{}"),)),
+        ChatMessage("tool", "42", tool_call_id="c1"),
+    ]
+
+
+def part(kind: str) -> dict[str, Any]:
+    source = {"type": "data", "value": "aGk=", "mimeType": "x/y"}
+    return {"type": kind, "source": source}
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "video", "document"])
+async def test_b17_content_that_is_no_text_fails_the_run_and_names_its_kind(
+    agent: LocalAgent, loader: Loader, kind: str
+) -> None:
+    session = KoelClient(agent).new_session(
+        initial=ChatState(messages=(Message("u", "user", "See.", attachments=(part(kind),)),))
+    )
+    async with asyncio.timeout(10):
+        await session.send("Well?")
+    assert isinstance(session.state.error, AgentError)
+    assert session.state.error.agent_code == "UnsupportedError"
+    assert kind in str(session.state.error) and "text file" in str(session.state.error)
+    assert not loader.link.started
+    await answer(agent, loader.link, run_input("another"))
+
+
+def test_b17_legacy_binary_content_is_refused_and_text_parts_are_joined() -> None:
+    legacy: Any = BinaryInputContent(type="binary", mime_type="x/y", data="a")
+    binary = UserMessage.model_construct(id="u", role="user", content=[legacy])
+    with pytest.raises(UnsupportedError, match="binary"):
+        engine_messages([binary])
+    texts = [TextInputContent(type="text", text=each) for each in ("one", "two")]
+    (message,) = engine_messages([UserMessage(id="u", role="user", content=texts)])
+    assert message == ChatMessage("user", "one\ntwo")
+
+
+def test_b17_a_message_of_the_engine_takes_text_only() -> None:
+    with pytest.raises(UnsupportedError, match="images"):
+        ChatMessage("user", [part("image")])  # type: ignore[arg-type]  # a caller's mistake
+    with pytest.raises(TypeError, match="must be a string, not 5"):
+        ChatMessage("user", 5)  # type: ignore[arg-type]  # a caller's mistake

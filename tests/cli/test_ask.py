@@ -1,0 +1,321 @@
+"""`ask`: its exit codes, its JSON object, and what it says of incomplete answers."""
+
+import asyncio
+import io
+import json
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+from ag_ui.core import BaseEvent, RunAgentInput
+
+from koel_tui import paths
+from koel_tui.agents import ModelInfo
+from koel_tui.cli import assemble
+from koel_tui.cli.exits import Exit
+from koel_tui.cli.main import run
+from koel_tui.protocol import Message
+from koel_tui.storage import JsonFileStorage
+from tests.cli.commands import PROGRAM, Said, koel, save
+from tests.ui.scripted import Turn
+
+KEYS = {
+    "thread", "model", "backend", "text", "finish_reason", "usage", "trimmed_turns", "tool_calls",
+    "error",
+}  # fmt: skip
+FIGURES = {
+    "prompt_tokens": 20, "output_tokens": 4, "reused_tokens": 7, "context_tokens": 8192,
+    "trimmed_turns": 2,
+}  # fmt: skip
+
+
+def answer_of(out: str) -> dict[str, Any]:
+    """Return the one object that `ask --json` has printed."""
+    (line,) = out.splitlines()
+    answer: dict[str, Any] = json.loads(line)
+    assert set(answer) - {"thinking"} == KEYS
+    assert set(answer["usage"]) == {"prompt_tokens", "reused_tokens", "output_tokens"}
+    assert answer["backend"] == "local"
+    assert answer["finish_reason"] in {"end", "length", "stopped", "tool_calls", "error"}
+    return answer
+
+
+class Playing:
+    """An agent whose every run is what `play` makes of it."""
+
+    def __init__(self, play: Callable[[Turn], object]) -> None:
+        self.play = play
+
+    def agent(self, **_: Any) -> "Playing":
+        return self
+
+    async def load(self) -> ModelInfo:
+        return ModelInfo("Scripted-1B", 8192)
+
+    async def run(self, input: RunAgentInput, *_: Any) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
+        turn = Turn(input)
+        self.play(turn)
+        async for event in turn.events():
+            yield event
+
+    async def release(self, thread_id: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    """Run `ask` in this process, on an agent that plays its part where one is given."""
+
+    def ask(*words: str, play: Callable[[Turn], object] | None = None) -> Said:
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        if play is not None:
+            monkeypatch.setattr(assemble, "model_router", lambda *_: Playing(play))
+        capsys.readouterr()
+        code = run(["ask", *words])
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return ask
+
+
+def plays(
+    *texts: str, thoughts: Sequence[str] = (), reason: str = "end"
+) -> Callable[[Turn], object]:
+    def play(turn: Turn) -> None:
+        if thoughts:
+            turn.think(*thoughts)
+        for text in texts:
+            turn.write(text)
+        turn.measure(**FIGURES)
+        turn.finish(reason)
+
+    return play
+
+
+def test_an_answer_cut_by_its_limit_counts_and_stderr_says_so() -> None:
+    done = koel("ask", "Tell me a story.", "--max-output-tokens", "4")
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
+    assert done.stdout.strip()
+    assert done.stderr == (
+        "koel-chat: The answer was cut at the limit of 4 tokens. "
+        "A larger --max-output-tokens allows a longer one.\n"
+    )
+    done = koel("ask", "Tell me a story.", "--max-output-tokens", "4", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = answer_of(done.stdout)
+    assert answer["finish_reason"] == "length" and answer["error"] is None and answer["text"]
+    assert answer["usage"]["output_tokens"] == 4
+    assert answer["usage"]["prompt_tokens"] > 4 and answer["usage"]["reused_tokens"] == 0
+    assert "thinking" not in answer and answer["tool_calls"] == []
+
+
+def test_an_answer_that_fills_the_window_counts_and_names_the_option() -> None:
+    done = koel("ask", "Write a very long story of 2000 words.", "--context-tokens", "256")
+    assert done.returncode == 0
+    assert "cut by the full window of 256 tokens. A larger --context-tokens" in done.stderr
+
+
+def test_a_complete_answer_has_its_reason_and_figures(asked: Callable[..., Said]) -> None:
+    said = asked("Hi", "--json", play=plays("Hel", "lo.", thoughts=["Hm."]))
+    assert (said.code, said.err) == (0, "")
+    answer = answer_of(said.out)
+    assert (answer["text"], answer["thinking"], answer["finish_reason"]) == ("Hello.", "Hm.", "end")
+    assert answer["usage"] == {"prompt_tokens": 20, "reused_tokens": 7, "output_tokens": 4}
+    assert (answer["model"], answer["trimmed_turns"]) == ("Scripted-1B", 2)
+    said = asked("Hi", play=plays("Hello.", thoughts=["Hm."]))
+    assert (said.code, said.out, said.err) == (0, "Hello.\n", "")
+
+
+@pytest.mark.parametrize("reason", ["end", "length"])
+def test_thinking_only_is_no_usable_answer(reason: str, asked: Callable[..., Said]) -> None:
+    said = asked("Hi", "--json", play=plays(thoughts=["Hm."], reason=reason))
+    answer = answer_of(said.out)
+    assert (said.code, answer["finish_reason"]) == (Exit.NO_ANSWER, reason)
+    assert (answer["text"], answer["thinking"]) == ("", "Hm.")
+    assert "only thought and wrote no answer" in answer["error"]
+    assert answer["error"] in said.err
+    said = asked("Hi", play=plays(thoughts=["Hm."], reason=reason))
+    assert (said.code, said.out) == (Exit.NO_ANSWER, "")
+    assert said.err.startswith("koel-chat: The model only thought") and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("texts", [(), (" \n",)])
+def test_an_empty_answer_is_no_usable_answer(
+    texts: Sequence[str], asked: Callable[..., Said]
+) -> None:
+    said = asked("Hi", "--json", play=plays(*texts))
+    answer = answer_of(said.out)
+    assert (said.code, answer["finish_reason"]) == (Exit.NO_ANSWER, "end")
+    assert "The model wrote no answer" in answer["error"] and answer["error"] in said.err
+
+
+@pytest.mark.parametrize(
+    ("agent_code", "code"),
+    [
+        ("EngineCrashedError", 71),
+        ("RestartLimitError", 71),
+        ("ModelLoadError", 66),
+        ("ContextOverflowError", 2),
+        ("UnsupportedError", 2),
+        ("ValueError", 78),
+        ("EngineError", 1),
+    ],
+)
+def test_an_answer_that_fails_has_its_code_and_what_came(
+    agent_code: str, code: int, asked: Callable[..., Said]
+) -> None:
+    def play(turn: Turn) -> None:
+        turn.write("Half")
+        turn.fail("It broke.", agent_code)
+
+    said = asked("Hi", "--json", play=play)
+    answer = answer_of(said.out)
+    assert (said.code, answer["text"], answer["finish_reason"]) == (code, "Half", "error")
+    assert answer["error"] == "It broke." and said.err == "koel-chat: It broke.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "config", "code", "why"),
+    [
+        ((), "", 2, "nothing to ask"),
+        (("Hi", "--thread", "nowhere"), "", 2, "nowhere"),
+        (("Hi", "--model", "nowhere.gguf"), "", 66, "nowhere.gguf"),
+        (("Hi",), "modle = 'x'", 78, "modle"),
+        (("Hi",), "model = 'nowhere.gguf'", 66, "nowhere.gguf"),
+    ],
+)
+def test_a_failure_before_the_answer_is_one_object_too(
+    words: Sequence[str], config: str, code: int, why: str, asked: Callable[..., Said]
+) -> None:
+    paths.config_file().parent.mkdir(parents=True)
+    paths.config_file().write_text(config)
+    said = asked(*words, "--json")
+    answer = answer_of(said.out)
+    assert (said.code, answer["text"], answer["finish_reason"]) == (code, "", "error")
+    assert why in answer["error"] and f"koel-chat: {answer['error']}\n" == said.err
+
+
+def test_a_file_that_is_no_model_is_66(tmp_path: Any, asked: Callable[..., Said]) -> None:
+    (tmp_path / "text.gguf").write_text("no model")
+    said = asked("Hi", "--json", "--model", str(tmp_path / "text.gguf"))
+    assert said.code == 66 and "text.gguf" in answer_of(said.out)["error"]
+
+
+def test_an_error_of_the_program_itself_is_1_and_one_object(asked: Callable[..., Said]) -> None:
+    def play(turn: Turn) -> None:
+        raise KeyError("inside")
+
+    said = asked("Hi", "--json", play=play)
+    assert said.code == 1 and answer_of(said.out)["finish_reason"] == "error"
+
+
+def test_a_message_larger_than_the_window_is_a_usage_error() -> None:
+    done = koel("ask", "--json", "--context-tokens", "256", stdin="word " * 600)
+    answer = answer_of(done.stdout)
+    assert done.returncode == 2 and "the window has 256" in answer["error"]
+    assert answer["model"] and answer["finish_reason"] == "error"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_keeps_what_came_so_far(number: signal.Signals) -> None:
+    save("story", "Hello.", "Hi.")
+    child = subprocess.Popen(
+        [PROGRAM, "ask", "--json", "--thread", "story", "Count from 1 to 1000.", "--temperature",
+         "0"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in
+                            (signal.SIGINT, signal.SIGHUP)],
+    )  # fmt: skip
+    _wait_for_text("story")
+    child.send_signal(number)
+    out, errors = child.communicate(timeout=30)
+    answer = answer_of(out)
+    assert child.returncode == 128 + number
+    assert answer["finish_reason"] == "stopped" and answer["error"] is None
+    assert answer["text"] and answer["usage"]["output_tokens"] is None
+    assert "Traceback" not in errors
+    stored = _messages("story")[-1]
+    assert stored.interrupted and stored.content == answer["text"]
+
+
+def test_a_signal_before_the_answer_is_one_object_too() -> None:
+    child = subprocess.Popen(
+        [PROGRAM, "ask", "--json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert child.stdin is not None
+    # More than a pipe holds: when it is written the program has begun to read its input.
+    child.stdin.write("x" * 1_000_000)
+    child.stdin.flush()
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=30) == 130
+    assert child.stdout is not None
+    answer = answer_of(child.stdout.read())
+    assert (answer["finish_reason"], answer["text"]) == ("stopped", "")
+
+
+def _messages(thread: str) -> tuple[Message, ...]:
+    state = asyncio.run(JsonFileStorage(paths.threads_dir()).load(thread))
+    assert state is not None
+    return state.messages
+
+
+def _wait_for_text(thread: str) -> None:
+    """Wait until an answer that is being written is saved for the first time."""
+    from time import monotonic, sleep
+
+    end = monotonic() + 60
+    while len(messages := _messages(thread)) < 4 or not messages[-1].content:
+        assert monotonic() < end, "no answer was saved while it was written"
+        sleep(0.02)
+
+
+def test_an_answer_that_cannot_be_saved_is_74_and_is_printed() -> None:
+    save("story", "Hello.", "Hi.")
+    done = subprocess.run(
+        [PROGRAM, "ask", "--json", "--thread", "story", "Hi.", "--max-output-tokens", "4"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)),
+    )  # fmt: skip
+    answer = answer_of(done.stdout)
+    assert done.returncode == 74, done.stderr
+    assert answer["text"] and answer["finish_reason"] in ("end", "length")
+    assert "could not be saved" in answer["error"] and answer["error"] in done.stderr
+    assert len(_messages("story")) == 2
+
+
+def test_a_thread_open_elsewhere_is_75_before_anything_is_asked() -> None:
+    async def ask() -> "subprocess.CompletedProcess[str]":
+        storage = JsonFileStorage(paths.threads_dir())
+        access = await storage.open("story")
+        assert access.writable
+        try:
+            return await asyncio.to_thread(koel, "ask", "--json", "--thread", "story", "Hi.")
+        finally:
+            await storage.close("story")
+
+    save("story", "Hello.", "Hi.")
+    done = asyncio.run(ask())
+    answer = answer_of(done.stdout)
+    assert (done.returncode, answer["text"], answer["finish_reason"]) == (75, "", "error")
+    assert answer["thread"] == "story"
+    assert len(_messages("story")) == 2
+
+
+def test_a_saved_answer_that_was_cut_can_be_continued() -> None:
+    save("story", "Hello.", "Hi.")
+    done = koel("ask", "--thread", "story", "Count to ten.", "--max-output-tokens", "3")
+    assert done.returncode == 0
+    last = _messages("story")[-1]
+    assert last.is_continuable and last.finish_reason == "length"
+    assert last.usage is not None and last.usage["output_tokens"] == 3
