@@ -131,7 +131,10 @@ async def _ask(
         answer.thread = session.thread_id
         await _hold(session)
         # Loading first lets the error of a bad model come as what it is.
-        answer.model = (await agent.load()).name
+        info = await agent.load()
+        answer.model = info.name
+        if info.notice:
+            click.echo(safe_text(f"koel-chat: {info.notice}"), err=True)
         await _run(session, prompt, answer, silent=silent)
     except asyncio.CancelledError:
         answer.stop()

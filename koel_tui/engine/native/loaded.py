@@ -75,6 +75,7 @@ class LoadedModel:
             context_tokens=self.context.window,
             slots=slots,
             load_s=self.model.load_s,
+            trained_tokens=self.model.window,
         )
 
     def template(self, settings: TurnSettings) -> ChatTemplate:
