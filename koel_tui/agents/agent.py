@@ -56,11 +56,13 @@ class Agent(Protocol):
 class ModelInfo:
     """What a loaded model says of itself: its `name` and its window, `context_tokens`.
 
+    `notice` is a sentence that the user should read, '' when there is none.
     `has_template` is whether its file has a chat template; without one each run must name one.
     """
 
     name: str
     context_tokens: int
+    notice: str = ""
     has_template: bool = True
 
 

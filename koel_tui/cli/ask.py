@@ -136,6 +136,8 @@ async def _ask(
         # Loading first lets the error of a bad model come as what it is.
         info = await agent.load()
         answer.model = info.name
+        if info.notice:
+            click.echo(safe_text(f"koel-chat: {info.notice}"), err=True)
         session.settings = _with_template(own, info)
         await _run(session, prompt, answer, silent=silent)
     except asyncio.CancelledError:

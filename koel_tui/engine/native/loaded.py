@@ -80,6 +80,7 @@ class LoadedModel:
             context_tokens=self.context.window,
             slots=slots,
             load_s=self.model.load_s,
+            trained_tokens=self.model.window,
             has_template=bool(self.model.chat_template),
         )
 
