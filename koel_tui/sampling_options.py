@@ -56,8 +56,8 @@ class OptionGroup:
 COMMON = (
     SamplingOption("temperature", "Temperature", "0: always the likeliest token"),
     SamplingOption("top_k", "Top k", "keep the k likeliest tokens; 0: all"),
-    SamplingOption("top_p", "Top p", "keep this share of probability"),
-    SamplingOption("min_p", "Min p", "least share of the best one's chance"),
+    SamplingOption("top_p", "Top p", "share of probability kept; 1: all"),
+    SamplingOption("min_p", "Min p", "0.05: at least 5 % of the best"),
     SamplingOption("repeat_penalty", "Repeat penalty", "1: off; 1.1 breaks loops"),
     SamplingOption("seed", "Seed", "the same seed, the same answer"),
 )
@@ -68,20 +68,26 @@ GROUPS = (
         "Probability cuts",
         (
             SamplingOption("typical_p", "Typical p", "keep typical tokens; 1: off"),
-            SamplingOption("top_n_sigma", "Top n sigma", "keep n deviations; 0 or less: off"),
-            SamplingOption("xtc_probability", "XTC probability", "chance to drop top tokens"),
-            SamplingOption("xtc_threshold", "XTC threshold", "drop those likelier than this"),
+            SamplingOption("top_n_sigma", "Top n sigma", "n std. deviations; 0 or less: off"),
+            SamplingOption(
+                "xtc_probability", "XTC probability", "chance to drop top tokens; 0: off"
+            ),
+            SamplingOption("xtc_threshold", "XTC threshold", "tokens above it may be dropped"),
         ),
     ),
     OptionGroup(
         "Repetition",
         (
             SamplingOption("repeat_last_n", "Repeat last n", "tokens looked at; -1: all, 0: off"),
-            SamplingOption("frequency_penalty", "Frequency penalty", "for each repeat; 0: off"),
-            SamplingOption("presence_penalty", "Presence penalty", "once for a repeat; 0: off"),
+            SamplingOption("frequency_penalty", "Frequency penalty", "for each occurrence; 0: off"),
+            SamplingOption(
+                "presence_penalty", "Presence penalty", "once per repeated token; 0: off"
+            ),
             SamplingOption("dry_multiplier", "DRY multiplier", "against repeated phrases; 0: off"),
             SamplingOption("dry_base", "DRY base", "growth with each further token"),
-            SamplingOption("dry_allowed_length", "DRY allowed length", "repeats up to this pass"),
+            SamplingOption(
+                "dry_allowed_length", "DRY allowed length", "repeats up to this are allowed"
+            ),
             SamplingOption("dry_penalty_last_n", "DRY last n", "tokens looked at; -1: all, 0: off"),
         ),
     ),
@@ -89,15 +95,15 @@ GROUPS = (
         "Temperature",
         (
             SamplingOption("dynatemp_range", "Dynamic range", "vary temperature by this; 0: off"),
-            SamplingOption("dynatemp_exponent", "Dynamic exponent", "shape of that variation"),
+            SamplingOption("dynatemp_exponent", "Dynamic exponent", "shape of this variation"),
         ),
     ),
     OptionGroup(
         "Mirostat",
         (
             SamplingOption("mirostat", "Mirostat", "1 or 2 replace the cuts; 0: off"),
-            SamplingOption("mirostat_tau", "Mirostat tau", "surprise to aim at"),
-            SamplingOption("mirostat_eta", "Mirostat eta", "how fast it adapts"),
+            SamplingOption("mirostat_tau", "Mirostat tau", "target entropy"),
+            SamplingOption("mirostat_eta", "Mirostat eta", "learning rate"),
         ),
     ),
 )

@@ -7,7 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -20,6 +27,11 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 from koel_tui import paths
 from koel_tui.chat_templates import BUILT_IN, CHATML
 from koel_tui.origins import PREFIX, Origin, config_bytes, line_of, origin_of, variable_of
+from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, Range
+from koel_tui.sampling_options import OPTIONS
+
+NUMBERS: Mapping[str, Range] = MappingProxyType({**RANGES, "max_output_tokens": OUTPUT_TOKENS})
+"""The allowed ranges of the settings that a thread may have, too."""
 
 
 class SettingsError(Exception):
@@ -44,6 +56,12 @@ def _pairs(table: Mapping[Any, Any], above: str) -> Iterator[tuple[str, object]]
 ChosenKeys = Annotated[Mapping[str, str], BeforeValidator(_flat), AfterValidator(MappingProxyType)]
 
 
+def _sampling(name: str) -> Any:
+    """Return the field of a sampling option, with the default of the engine."""
+    option = OPTIONS[name]
+    return Field(option.default, description=f"{option.help[0].upper()}{option.help[1:]}.")
+
+
 class Settings(BaseSettings):
     """Everything a user can set for the whole program."""
 
@@ -65,7 +83,7 @@ class Settings(BaseSettings):
         description="Window in tokens (prompt and answer); none: the model's own.",
         examples=[8192],
     )
-    max_output_tokens: int = Field(2048, ge=1, lt=2**31, description="Longest answer in tokens.")
+    max_output_tokens: int = Field(2048, description="Longest answer in tokens.")
     gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1: all that fit.")
     threads: int | None = Field(
         None, ge=1, le=512, description="CPU threads; none: physical cores.", examples=[4]
@@ -78,10 +96,28 @@ class Settings(BaseSettings):
     system: str | None = Field(
         None, description="System prompt of new threads.", examples=["Answer briefly."]
     )
-    temperature: float = Field(0.8, ge=0, le=5, description="0 always takes the likeliest token.")
-    seed: int | None = Field(
-        None, ge=0, lt=2**32, description="Fixed seed; none: random.", examples=[42]
-    )
+    temperature: float = _sampling("temperature")
+    top_k: int = _sampling("top_k")
+    top_p: float = _sampling("top_p")
+    min_p: float = _sampling("min_p")
+    repeat_penalty: float = _sampling("repeat_penalty")
+    seed: int | None = Field(None, description="Fixed seed; none: random.", examples=[42])
+    typical_p: float = _sampling("typical_p")
+    top_n_sigma: float = _sampling("top_n_sigma")
+    xtc_probability: float = _sampling("xtc_probability")
+    xtc_threshold: float = _sampling("xtc_threshold")
+    repeat_last_n: int = _sampling("repeat_last_n")
+    frequency_penalty: float = _sampling("frequency_penalty")
+    presence_penalty: float = _sampling("presence_penalty")
+    dry_multiplier: float = _sampling("dry_multiplier")
+    dry_base: float = _sampling("dry_base")
+    dry_allowed_length: int = _sampling("dry_allowed_length")
+    dry_penalty_last_n: int = _sampling("dry_penalty_last_n")
+    dynatemp_range: float = _sampling("dynatemp_range")
+    dynatemp_exponent: float = _sampling("dynatemp_exponent")
+    mirostat: int = _sampling("mirostat")
+    mirostat_tau: float = _sampling("mirostat_tau")
+    mirostat_eta: float = _sampling("mirostat_eta")
     titles: bool = Field(True, description="Titles of threads made by the model when it is idle.")
     plain: bool = Field(False, description="A line program for screen readers, no window.")
     low_bandwidth: bool = Field(False, description="Paint rarely, for slow connections.")
@@ -98,6 +134,14 @@ class Settings(BaseSettings):
         """Take a list, or text as PATH has it."""
         if isinstance(value, str):
             return tuple(each for each in value.split(os.pathsep) if each)
+        return value
+
+    @field_validator(*NUMBERS)
+    @classmethod
+    def _in_range(cls, value: float | None, info: ValidationInfo) -> float | None:
+        allowed = NUMBERS[info.field_name or ""]
+        if value is not None and value not in allowed:
+            raise ValueError(f"It must be {allowed}")
         return value
 
     @field_validator("chat_template")

@@ -54,10 +54,14 @@ class Agent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model says of itself: its `name` and its window, `context_tokens`."""
+    """What a loaded model says of itself: its `name` and its window, `context_tokens`.
+
+    `notice` is a sentence that the user should read, '' when there is none.
+    """
 
     name: str
     context_tokens: int
+    notice: str = ""
 
 
 class ModelAgent(Agent, Protocol):

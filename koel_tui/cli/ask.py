@@ -14,7 +14,7 @@ from koel_tui.cli.completing import saved
 from koel_tui.cli.ending import unless_signalled
 from koel_tui.cli.exits import Exit, UsageProblem, exit_named, exit_of, message_of
 from koel_tui.cli.options import (
-    SAMPLING,
+    Number,
     model_option,
     sampling_options,
     template_option,
@@ -23,7 +23,6 @@ from koel_tui.cli.options import (
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
-    from koel_tui.protocol import TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
     from koel_tui.storage import SessionStorage
 
@@ -35,11 +34,11 @@ _MOST_PIPED = 10_000_000
 @click.argument("question", required=False)
 @model_option
 @click.option("--system", help="System prompt: who the model is to be.")
-@click.option("--temperature", type=click.FloatRange(0, 5), help="0 takes the likeliest words.")
+@click.option("--temperature", type=Number("temperature"), help="0 takes the likeliest words.")
 @sampling_options
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Same seed, same answer.")
+@click.option("--seed", type=Number("seed"), help="Same seed, same answer.")
 @click.option(
-    "--max-output-tokens", type=click.IntRange(1, 2**31 - 1), help="Longest answer in tokens."
+    "--max-output-tokens", type=Number("max_output_tokens"), help="Longest answer in tokens."
 )
 @click.option(
     "--thread",
@@ -84,9 +83,7 @@ def _answered(
     from koel_tui.settings import load_settings
 
     given = {name: value for name, value in flags.items() if value is not None}
-    sampling = {name: given[name] for name in SAMPLING if name in given}
-    settings = load_settings(**{name: given[name] for name in given if name not in sampling})
-    work = _ask(prompt, thread, settings, given, answer, silent=silent)
+    work = _ask(prompt, thread, load_settings(**given), given, answer, silent=silent)
     return asyncio.run(unless_signalled(work))
 
 
@@ -112,7 +109,7 @@ async def _ask(
     *,
     silent: bool,
 ) -> int:
-    from koel_tui.cli.assemble import model_router, open_storage
+    from koel_tui.cli.assemble import model_router, open_storage, turn_settings
     from koel_tui.cli.threads.named import named_thread
     from koel_tui.session import KoelClient, keep_usage
     from koel_tui.storage import MemoryStorage
@@ -123,7 +120,7 @@ async def _ask(
         thread = answer.thread = await named_thread(storage, thread)
         initial, meta = await storage.load(thread), await storage.meta(thread)
     wanted = _wanted(meta, given)
-    own = _turn_settings(wanted, settings)
+    own = wanted.turn_settings(turn_settings(settings))
     if wanted.model is not None:
         settings = settings.model_copy(update={"model": Path(wanted.model)})
     # One context is all it needs: each takes its memory when the model is loaded.
@@ -134,7 +131,10 @@ async def _ask(
         answer.thread = session.thread_id
         await _hold(session)
         # Loading first lets the error of a bad model come as what it is.
-        answer.model = (await agent.load()).name
+        info = await agent.load()
+        answer.model = info.name
+        if info.notice:
+            click.echo(safe_text(f"koel-chat: {info.notice}"), err=True)
         await _run(session, prompt, answer, silent=silent)
     except asyncio.CancelledError:
         answer.stop()
@@ -148,26 +148,13 @@ async def _ask(
 
 
 def _wanted(meta: Mapping[str, Any], given: Mapping[str, Any]) -> "ThreadSettings":
-    """Return the settings saved with a thread, without those given on the command line.
-
-    The samplers that the program has no setting of are taken from the command line.
-    """
+    """Return the settings saved with a thread, without those given on the command line."""
     from koel_tui.session import ThreadSettings
 
     saved = ThreadSettings.of_meta(meta)
     sampling = {name: saved.sampling[name] for name in saved.sampling if name not in given}
-    sampling |= {name: given[name] for name in SAMPLING if name in given}
     others: dict[str, Any] = {each.name: None for each in fields(saved) if each.name in given}
     return replace(saved, sampling=sampling, **others)
-
-
-def _turn_settings(wanted: "ThreadSettings", settings: Any) -> "TurnSettings":
-    from koel_tui.cli.assemble import turn_settings
-
-    try:
-        return wanted.turn_settings(turn_settings(settings))
-    except ValueError as error:  # click lets "nan" through
-        raise UsageProblem(f"{error}. Correct the option.") from None
 
 
 async def _hold(session: "ChatSession") -> None:

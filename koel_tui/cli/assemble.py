@@ -11,6 +11,7 @@ from koel_tui.cli.unlocking import unlocked
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
 from koel_tui.models import ModelFileError, NoModelError, choose_model
 from koel_tui.protocol import TurnSettings
+from koel_tui.protocol.turn_settings import RANGES
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.settings import Settings
 from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
@@ -59,14 +60,21 @@ def model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter
         chosen = settings if model is None else settings.model_copy(update={"model": Path(model)})
         return local_agent(chosen, snapshots)
 
-    return ModelRouter(agent)
+    def find(model: str | None) -> Path | None:
+        named = settings.model if model is None else Path(model)
+        try:
+            return choose_model(named, settings.model_folders)
+        except (ModelFileError, NoModelError, OSError):
+            return None  # the load of its agent reports why
+
+    return ModelRouter(agent, find)
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
     """Return how threads are answered that say nothing of it themselves."""
     return TurnSettings(
         system=settings.system,
-        sampling=Sampling(temperature=settings.temperature, seed=settings.seed),
+        sampling=Sampling(**{name: getattr(settings, name) for name in RANGES}),
         max_output_tokens=settings.max_output_tokens,
         chat_template=settings.chat_template,
     )

@@ -11,6 +11,27 @@ from koel_tui.chat_templates import BUILT_IN
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Number(click.ParamType[float]):
+    """A number that a turn may have, in the range of the setting with this name."""
+
+    name = "number"
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; the command ends with a usage error that names the range."""
+        from koel_tui.sampling_options import read_number
+        from koel_tui.settings import NUMBERS
+
+        try:
+            return read_number(str(value), NUMBERS[self._setting])
+        except ValueError as error:
+            self.fail(f"{value!r} is not {error}.", param, ctx)
+
+
 def model_option(command: F) -> F:
     """Add --model."""
     return click.option(
@@ -67,29 +88,25 @@ def session_options(command: F) -> F:
     return command
 
 
-SAMPLING = ("top_k", "top_p", "min_p", "repeat_penalty")
-"""What `sampling_options` adds; the settings of the program do not have these."""
-
-
 def sampling_options(command: F) -> F:
-    """Add the samplers that are used most beside the temperature; their ranges are the engine's."""
+    """Add the samplers that are used most beside the temperature."""
     for option in (
         click.option(
             "--repeat-penalty",
-            type=click.FloatRange(0, 10, min_open=True),
+            type=Number("repeat_penalty"),
             help="Above 1 words come back less often.",
         ),
         click.option(
-            "--min-p", type=click.FloatRange(0, 1), help="Least chance, beside the likeliest word."
+            "--min-p", type=Number("min_p"), help="Least chance, beside the likeliest word."
         ),
         click.option(
             "--top-p",
-            type=click.FloatRange(0, 1),
+            type=Number("top_p"),
             help="Only words that have this chance together.",
         ),
         click.option(
             "--top-k",
-            type=click.IntRange(0, 2**31 - 1),
+            type=Number("top_k"),
             help="Only so many of the likeliest words; 0: all.",
         ),
     ):

@@ -9,6 +9,10 @@ from koel_tui.chat_templates import BUILT_IN
 
 RAW_COMPLETION = "none"
 """Value of `chat_template` that sends the text of the messages without a chat template."""
+OWN_TEMPLATE = "own"
+"""Value of `chat_template` that takes the chat template of the model, whatever the session has."""
+CHAT_TEMPLATES = (OWN_TEMPLATE, *BUILT_IN, RAW_COMPLETION)
+"""Every value of `chat_template`."""
 TOOL_CHOICES = ("auto", "required", "none")
 """Values of `tool_choice` that are not the name of a tool."""
 
@@ -175,8 +179,8 @@ class TurnSettings:
     first, as a number the largest count of thinking tokens. `tools` are function tools in the form
     chat templates take; `tool_choice` is auto, required, none or the name of one tool. `schema` is
     a JSON schema the answer is held to. `stop` are strings that end the answer. `chat_template` is
-    the name of a built-in template, or none for raw completion. `prefill` is the beginning of the
-    answer, written for the model.
+    the name of a built-in template, own for that of the model, or none for raw completion.
+    `prefill` is the beginning of the answer, written for the model.
 
     An empty value (`system=""`, `tools=()`, `stop=()`, `prefill=""`) removes that of the session.
     Raises ValueError with what is allowed for an invalid value.
@@ -209,10 +213,10 @@ class TurnSettings:
             object.__setattr__(self, name, _checked_items(name, getattr(self, name), kind, what))
         if self.stop is not None and "" in self.stop:
             raise ValueError("stop must not contain an empty string: it would end every answer")
-        names = (*BUILT_IN, RAW_COMPLETION)
-        if self.chat_template is not None and self.chat_template not in names:
+        if self.chat_template is not None and self.chat_template not in CHAT_TEMPLATES:
             raise ValueError(
-                f"chat_template must be one of {', '.join(names)}, not {self.chat_template!r}"
+                f"chat_template must be one of {', '.join(CHAT_TEMPLATES)}, "
+                f"not {self.chat_template!r}"
             )
         if self.tool_choice == "":
             raise ValueError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from koel_tui.chat_templates import BUILT_IN
 from koel_tui.origins import Origin, variable_of
+from koel_tui.sampling_options import number_text, read_number
 from koel_tui.ui.choices import has_words
 
 if TYPE_CHECKING:
@@ -116,21 +117,26 @@ def text_of(value: object) -> str:
             return ", ".join(value) or "as they are"
         case tuple():
             return os.pathsep.join(map(str, value))
+        case int() | float():
+            return number_text(value)
     return str(value)
 
 
 def _kind_of(name: str, field: "FieldInfo") -> Kind | None:
     """Return what a setting may be; None for a table, which is no text."""
+    from koel_tui.settings import NUMBERS
+
     types = {field.annotation, *get_args(field.annotation)} - {None}
     least, most = _bounds(field.metadata)
+    if name in NUMBERS:
+        allowed = NUMBERS[name]
+        return Kind(str(allowed), lambda text: read_number(text, allowed))
     if name == "theme":
         return Kind("the name of a theme", str)
     if name == "chat_template":
         return Kind(f"one of {', '.join(BUILT_IN)}", _built_in)
     if bool in types:
         return Kind("yes or no", _yes_no)
-    if float in types:
-        return Kind(f"a number {_span(least, most)}", _within(least, most, _number))
     if int in types:
         return Kind(f"a whole number {_span(least, most)}", _within(least, most, int))
     if get_origin(field.annotation) is tuple:
@@ -145,8 +151,6 @@ def _bounds(metadata: Iterable[Any]) -> tuple[float, float]:
     for each in metadata:
         least = getattr(each, "ge", least)
         most = getattr(each, "le", most)
-        if hasattr(each, "lt"):
-            most = each.lt - 1  # of whole numbers only
     return least, most
 
 
@@ -163,10 +167,6 @@ def _within(least: float, most: float, read: Callable[[str], float]) -> Callable
         return value
 
     return read_within
-
-
-def _number(text: str) -> float:
-    return float(text.replace(",", "."))
 
 
 def _yes_no(text: str) -> bool:

@@ -1,16 +1,36 @@
 """What a user fills in about a thread, as texts: what is allowed, and what it means. Pure."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from koel_tui.chat_templates import BUILT_IN
-from koel_tui.protocol.turn_settings import Sampling
-from koel_tui.session.settings import SAMPLING, ThreadSettings
+from koel_tui.protocol.turn_settings import (
+    CHAT_TEMPLATES,
+    OUTPUT_TOKENS,
+    OWN_TEMPLATE,
+    THINKING_TOKENS,
+    Range,
+    Sampling,
+)
+from koel_tui.sampling_options import (
+    COMMON,
+    GROUPS,
+    LOGIT_BIAS,
+    LOGIT_BIAS_FORM,
+    OPTIONS,
+    SamplingOption,
+    logit_bias_text,
+    number_text,
+    read_logit_bias,
+    read_number,
+)
+from koel_tui.session.settings import ThreadSettings
+from koel_tui.ui import stop_strings
 
 if TYPE_CHECKING:
     from koel_tui.protocol import TurnSettings
+
+_THINKING = f"off, on, or {THINKING_TOKENS}, the most tokens to think"
 
 
 class FieldError(Exception):
@@ -23,103 +43,173 @@ class FieldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One line of the form; `read` turns its text into a value or raises ValueError."""
+    """One line of the form.
+
+    `help` says in a few words what it is for, `allowed` what may be written; empty is anything.
+    `read` turns a text into a value or raises ValueError with what is allowed. A `wide` field has
+    room for a long text.
+    """
 
     key: str
     label: str
     help: str
-    read: Callable[[str], object]
+    read: Callable[[str], object] = str
+    allowed: str = ""
+    wide: bool = False
+
+    def hint(self, default: str) -> str:
+        """Return the sentences about this field; `default` holds where it is empty."""
+        allowed = f"{self.allowed[0].upper()}{self.allowed[1:]}. " if self.allowed else ""
+        return f"{self.label}: {self.help}. {allowed}Empty: {default or 'none'}."
 
 
-def _number(least: float, most: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text.replace(",", "."))
-        except ValueError:
-            value = math.nan
-        if not least <= value <= most:
-            raise ValueError(f"a number from {least:g} to {most:g}")
-        return value
+@dataclass(frozen=True, slots=True)
+class FieldGroup:
+    """Fields below one heading."""
 
-    return read
+    heading: str
+    fields: tuple[Field, ...]
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-            raise ValueError(f"a whole number from {least} to {most}")
-        return int(text)
-
-    return read
+def _of_option(option: SamplingOption) -> Field:
+    return Field(option.name, option.label, option.help, option.read, str(option.range))
 
 
-def _yes_no(text: str) -> bool:
-    if text.casefold() not in ("yes", "no"):
-        raise ValueError("yes or no")
-    return text.casefold() == "yes"
+def _tokens(allowed: Range) -> Callable[[str], float]:
+    return lambda text: read_number(text, allowed)
 
 
-def _built_in(text: str) -> str:
-    if text.casefold() not in BUILT_IN:
-        raise ValueError(f"one of {', '.join(BUILT_IN)}")
+def _thinking(text: str) -> bool | float:
+    words = {"on": True, "yes": True, "off": False, "no": False}
+    if text.casefold() in words:
+        return words[text.casefold()]
+    try:
+        return read_number(text, THINKING_TOKENS)
+    except ValueError:
+        raise ValueError(_THINKING) from None
+
+
+def _template(text: str) -> str:
+    if text.casefold() not in CHAT_TEMPLATES:
+        raise ValueError(f"one of {', '.join(CHAT_TEMPLATES)}")
     return text.casefold()
 
 
-FIELDS: tuple[Field, ...] = (
-    Field("title", "Name", "what the tab is called", str),
-    Field("temperature", "Temperature", "0 to 5; 0 takes the likeliest word", _number(0, 5)),
-    Field("top_p", "Top p", "0 to 1; words up to this share", _number(0, 1)),
-    Field("top_k", "Top k", "so many of the likeliest; 0: all", _whole(0, 1_000_000)),
-    Field("min_p", "Min p", "0 to 1; words at least this likely", _number(0, 1)),
-    Field("repeat_penalty", "Repeat penalty", "1 is none; 1.1 breaks loops", _number(0, 10)),
-    Field("seed", "Seed", "same seed, same answer", _whole(0, 2**32 - 1)),
-    Field("max_output_tokens", "Longest answer", "in tokens", _whole(1, 1_000_000)),
-    Field("thinking", "Think first", "yes or no; for models that can", _yes_no),
-    Field("model", "Model", "a GGUF file, or the name of one", str),
-    Field("lora", "LoRA adapter", "a GGUF file", str),
-    Field("chat_template", "Chat template", " ".join(BUILT_IN), _built_in),
+TITLE = Field("title", "Name", "what the tab is called", wide=True)
+COMMON_FIELDS = tuple(map(_of_option, COMMON))
+"""The samplers that are always shown."""
+FOLDED = (
+    *(FieldGroup(group.heading, tuple(map(_of_option, group.options))) for group in GROUPS),
+    FieldGroup(
+        "Single tokens",
+        (
+            Field(
+                LOGIT_BIAS,
+                "Logit bias",
+                "makes tokens likelier or less likely, by their ids",
+                read_logit_bias,
+                LOGIT_BIAS_FORM,
+                wide=True,
+            ),
+        ),
+    ),
 )
-"""The lines of the form; one left empty leaves it to the program."""
+"""The other samplers, shown when they are asked for."""
+OTHER_FIELDS = (
+    Field(
+        "stop",
+        "Stop strings",
+        "each ends the answer",
+        stop_strings.read_stop,
+        stop_strings.FORM,
+        wide=True,
+    ),
+    Field("thinking", "Think first", "off, on, or a number of tokens", _thinking),
+    Field(
+        "max_output_tokens",
+        "Longest answer",
+        "in tokens",
+        _tokens(OUTPUT_TOKENS),
+        str(OUTPUT_TOKENS),
+    ),
+    Field(
+        "chat_template",
+        "Chat template",
+        " ".join(CHAT_TEMPLATES),
+        _template,
+        "own is the model's, none sends the text alone",
+    ),
+    Field("model", "Model", "a GGUF file, or the name of one", wide=True),
+    Field("lora", "LoRA adapter", "a GGUF file", wide=True),
+)
+"""What is neither the name nor a sampler."""
 
-_OTHERS = ("max_output_tokens", "thinking", "model", "lora", "chat_template")
-"""Those that are neither the title nor how words are drawn."""
+FIELDS: tuple[Field, ...] = (
+    TITLE,
+    *COMMON_FIELDS,
+    *(field for group in FOLDED for field in group.fields),
+    *OTHER_FIELDS,
+)
+"""Every line of the form, from top to bottom; one left empty leaves it to the program."""
+
+
+def field_of(key: str) -> Field:
+    """Return the field with this key."""
+    return next(field for field in FIELDS if field.key == key)
 
 
 def check(key: str, text: str) -> None:
     """Raise `FieldError` when the text of a field cannot be."""
-    _value(next(field for field in FIELDS if field.key == key), text)
+    _value(field_of(key), text)
 
 
 def settings_of(texts: Mapping[str, str], system: str) -> ThreadSettings:
     """Return what the form says. Raises `FieldError` for the first thing that cannot be."""
     values = {field.key: _value(field, texts.get(field.key, "")) for field in FIELDS}
-    given = {key: value for key, value in values.items() if value is not None}
-    sampling = {key: value for key, value in given.items() if key in SAMPLING}
-    others = {key: given.get(key) for key in _OTHERS}
-    return ThreadSettings(system.strip() or None, sampling, **others)  # type: ignore[arg-type]  # each read by its field
+    given: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
+    sampling = {key: given[key] for key in (*OPTIONS, LOGIT_BIAS) if key in given}
+    others = {field.key: given.get(field.key) for field in OTHER_FIELDS}
+    return ThreadSettings(system.strip() or None, sampling, **others)
 
 
 def texts_of(title: str, settings: ThreadSettings) -> dict[str, str]:
     """Return the texts of the form for what is set."""
-    values = {**asdict(settings), **settings.sampling, "title": title}
-    return {field.key: _text(values.get(field.key)) for field in FIELDS}
+    values: dict[str, Any] = {**settings.sampling, "title": title}
+    values |= {field.key: getattr(settings, field.key) for field in OTHER_FIELDS}
+    return {field.key: text_of(values.get(field.key)) for field in FIELDS}
 
 
 def texts_of_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
     """Return what holds where a thread says nothing, as the form shows it."""
-    sampling = defaults.sampling or Sampling()
-    values = {
+    sampling = asdict(defaults.sampling or Sampling())
+    return {
+        **{name: text_of(value) or "none" for name, value in sampling.items()},
+        "seed": text_of(sampling["seed"]) or "random",
+        "stop": text_of(defaults.stop) or "none",
+        "thinking": text_of(defaults.thinking or False),
+        "max_output_tokens": text_of(defaults.max_output_tokens) or "no limit",
+        "chat_template": defaults.chat_template or OWN_TEMPLATE,
+        "system": defaults.system or "",
         "title": "its first words",
         "model": "the program's",
         "lora": "none",
-        "chat_template": defaults.chat_template or "the model's own",
-        "thinking": "yes" if defaults.thinking else "no",
-        **asdict(sampling),
-        "max_output_tokens": defaults.max_output_tokens or "as long as it fits",
-        "seed": "random" if sampling.seed is None else sampling.seed,
-        "system": defaults.system or "",
     }
-    return {name: str(value) for name, value in values.items()}
+
+
+def text_of(value: object) -> str:
+    """Return a value as it is written in its field."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "on" if value else "off"
+        case int() | float():
+            return number_text(value)
+        case Mapping():
+            return logit_bias_text(value)
+        case tuple() | list():
+            return stop_strings.stop_text(value)
+    return str(value)
 
 
 def _value(field: Field, text: str) -> object:
@@ -128,10 +218,4 @@ def _value(field: Field, text: str) -> object:
     try:
         return field.read(text.strip())
     except ValueError as error:
-        raise FieldError(field.key, f"{field.label}: {error}, or nothing.") from None
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else str(value)
+        raise FieldError(field.key, f"{field.label} must be {error}, or empty.") from None

@@ -1,7 +1,7 @@
 """The settings of one thread: its name, its role, how it is answered."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,11 +12,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
 from koel_tui.ui.choices import Named
+from koel_tui.ui.fold_line import FoldLine
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.limits import FIELD_CHARACTERS
 from koel_tui.ui.name_panel import NamePanel
@@ -24,11 +26,28 @@ from koel_tui.ui.panel import Panel
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.roles import Role, Roles
 from koel_tui.ui.thread_files import with_files
-from koel_tui.ui.thread_form import FIELDS, FieldError, check, settings_of, texts_of
+from koel_tui.ui.thread_form import (
+    COMMON_FIELDS,
+    FOLDED,
+    OTHER_FIELDS,
+    TITLE,
+    Field,
+    FieldError,
+    check,
+    field_of,
+    settings_of,
+    texts_of,
+)
 
-_FRAME = 6
-"""Lines that are not the form's: around the panel, its frame, and two for what is wrong."""
+_FRAME = 2
+"""Lines of the frame of the panel."""
+_WIDE = 76
+"""Columns from which on there is room for a help behind each field."""
+_KEYS = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
+_FEW_KEYS = "enter applies · ctrl+o roles · ctrl+s keeps · esc"
 _ROLE = "Who the model is to be; empty: {default}"
+_ROLE_HINT = "Role: the system prompt. ctrl+o takes one that was kept, ctrl+s keeps this one."
+_FOLDED_KEYS = tuple(field.key for group in FOLDED for field in group.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +97,56 @@ class ThreadPanel(Panel[Filled]):
         self._role = TextArea(safe_input(self._system), id="role", compact=True)
         default = defaults.get("system") or "nobody special"
         self._role.placeholder = Content(safe_line(_ROLE.format(default=default)))
-        self._problem = Static(id="problem")
+        self._folded = Vertical(id="folded")
+        self._fold = FoldLine("All samplers", len(_FOLDED_KEYS), self._folded)
+        self._hint = Static(id="hint")
+        self._refused = FieldError("", "")  # what the files that were named could not be
+        self._refused_text = ""
         self._begun = self._filled  # what may be left without a word: at first, what was there
 
     def compose(self) -> ComposeResult:
-        """Yield the form, and what is wrong with it."""
+        """Yield the form, and the line about the field that has the focus."""
         with Vertical(id="panel"):
             with VerticalScroll(id="form", can_focus=False):
                 yield Static("Role: the system prompt", id="role-label")
                 yield self._role
-                yield from self._lines()
-            yield self._problem
+                yield from self._rows((TITLE, *COMMON_FIELDS))
+                yield self._fold
+                with self._folded:
+                    for group in FOLDED:
+                        yield Static(group.heading, classes="heading")
+                        yield from self._rows(group.fields)
+                yield from self._rows(OTHER_FIELDS)
+            yield self._hint
 
     def on_mount(self) -> None:
-        """Say what the panel is and what its keys do."""
-        panel = self.query_one("#panel")
-        panel.border_title = "This thread"
-        panel.border_subtitle = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
+        """Say what the panel is, and show folded fields when one of them is set."""
+        self.query_one("#panel").border_title = "This thread"
+        self._fold.fold(not any(self._texts[key] for key in _FOLDED_KEYS))
         self.query_one("#field-title", Input).focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Leave room for what is wrong below the form."""
-        self.query_one("#form").styles.max_height = max(3, event.size.height - _FRAME)
+        """Leave room for the lines below the form; show more where the panel is wide."""
+        wide = event.size.width >= _WIDE
+        self.set_class(not wide, "-narrow")
+        self.query_one("#panel").border_subtitle = _KEYS if wide else _FEW_KEYS
+        lines = 2 if wide else 3
+        self._hint.styles.min_height = lines
+        self.query_one("#form").styles.max_height = max(3, event.size.height - _FRAME - lines)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Tell about what has the focus."""
+        self._explain()
 
     @on(Input.Changed)
-    def _look(self, event: Input.Changed) -> None:
-        self._tell(_problem_of(event.input))
+    def _look(self) -> None:
+        self._explain()
+
+    @on(FoldLine.Toggled)
+    def _count_folded(self) -> None:
+        _, texts = self._filled
+        self._fold.count_set(sum(1 for key in _FOLDED_KEYS if texts[key].strip()))
+        self._explain()
 
     @on(Input.Submitted)
     async def _apply(self) -> None:
@@ -112,8 +155,8 @@ class ThreadPanel(Panel[Filled]):
             settings = settings_of(texts, role)
             settings = await asyncio.to_thread(with_files, settings)
         except FieldError as error:
-            self.query_one(f"#field-{error.key}", Input).focus()
-            self._tell(str(error))
+            self._refused, self._refused_text = error, texts[error.key]
+            self._go_to(error.key)
         else:
             self.dismiss(Filled(" ".join(texts["title"].split()), settings))
 
@@ -166,32 +209,60 @@ class ThreadPanel(Panel[Filled]):
         if path is not None:
             self._tell(f"The role is kept in {path}")
 
-    def _lines(self) -> Iterator[Horizontal]:
-        for field in FIELDS:
-            yield Horizontal(
+    def _go_to(self, key: str) -> None:
+        """Move the focus to a field, which may be folded away."""
+        if key in _FOLDED_KEYS:
+            self._fold.fold(False)
+        self.query_one(f"#field-{key}", Input).focus()
+        self._explain()
+
+    def _rows(self, fields: Iterable[Field]) -> Iterable[Horizontal]:
+        for field in fields:
+            parts: list[Widget] = [
                 Static(field.label, classes="label"),
                 Input(
                     self._shown[field.key],
                     placeholder=safe_line(self._defaults.get(field.key, "")),
                     id=f"field-{field.key}",
+                    classes="-wide" if field.wide else "",
                     compact=True,
                     select_on_focus=False,
                 ),
-                Static(Content(field.help), classes="help"),
-                classes="line",
-            )
+            ]
+            if not field.wide:
+                parts.append(Static(Content(field.help), classes="help"))
+            yield Horizontal(*parts, classes="line")
+
+    def _explain(self) -> None:
+        """Show what is wrong with the field that has the focus, else what it is for."""
+        focused = self.focused
+        if isinstance(focused, Input):
+            problem = self._problem_of(focused)
+            default = self._defaults.get(_key(focused), "")
+            if problem:
+                self._tell(problem)
+            else:
+                self._say(field_of(_key(focused)).hint(default))
+        elif focused is self._fold:
+            self._say(self._fold.hint)
+        elif focused is self._role:
+            self._say(_ROLE_HINT)
+
+    def _problem_of(self, field: Input) -> str:
+        key = _key(field)
+        try:
+            check(key, field.value)
+        except FieldError as error:
+            return str(error)
+        refused = self._refused.key == key and self._refused_text == self._filled[1][key]
+        return str(self._refused) if refused else ""
+
+    def _say(self, hint: str) -> None:
+        self._hint.update(Content.styled(safe_line(hint, 400), "$foreground 60%"))
 
     def _tell(self, problem: str) -> None:
-        self._problem.update(Content.styled(safe_line(problem, 400), "$text-error"))
+        self._hint.update(Content.styled(safe_line(problem, 400), "$text-error"))
 
 
 def _key(field: Input) -> str:
     return (field.id or "").removeprefix("field-")
-
-
-def _problem_of(field: Input) -> str:
-    try:
-        check(_key(field), field.value)
-    except FieldError as error:
-        return str(error)
-    return ""

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, UserMessage
@@ -7,6 +8,7 @@ from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, UserMessage
 from koel_tui.agents import ModelInfo, ModelRouter, use_model
 from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
 from koel_tui.protocol import TurnSettings
+from tests.engine.scripted import until
 
 SETTINGS = TurnSettings(system="Be brief.")
 
@@ -51,17 +53,19 @@ class Named:
 class House:
     """A router and all the agents it made."""
 
-    def __init__(self) -> None:
+    def __init__(self, find: Callable[[str | None], Path | None] | None = None) -> None:
         self.agents: dict[str | None, Named] = {}
+        self.every: list[Named] = []
         self.made: list[str | None] = []
         self.broken: str | None = None
         self.may_load = asyncio.Event()
         self.may_load.set()
-        self.router = ModelRouter(self._make)
+        self.router = ModelRouter(self._make, find) if find else ModelRouter(self._make)
 
     def _make(self, name: str | None) -> Named:
         self.made.append(name)
         self.agents[name] = Named(name, self)
+        self.every.append(self.agents[name])
         return self.agents[name]
 
     def run(self, model: str | None = None, lora: str | None = None) -> AsyncIterator[BaseEvent]:
@@ -200,7 +204,7 @@ async def test_what_runs_at_the_model_before_ends_there() -> None:
     assert before.released == house.agents["a"].released == ["t"]
     before.may_end.set()
     assert [event async for event in running] == []
-    assert before.closed == 1
+    await until(lambda: before.closed == 1)
 
 
 async def test_closed_while_another_model_loads_it_closes_that_too() -> None:
@@ -221,3 +225,93 @@ async def test_an_agent_with_a_model_of_its_own_is_told_from_one_with_a_choice()
     house = House()
     assert await use_model(house.router, "a") == ModelInfo("a", 8192)
     assert await use_model(Named("b"), "a") is None
+
+
+class Files:
+    """A house whose models are files in a folder, some with several names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.house = House(self.find)
+        self.folder = folder
+        for name in ("a", "b", "c"):
+            (folder / f"{name}.gguf").write_text(name)
+        (folder / "link.gguf").symlink_to(folder / "a.gguf")
+        (folder / "hard.gguf").hardlink_to(folder / "a.gguf")
+        self.own: str | None = "a"
+
+    def find(self, name: str | None) -> Path | None:
+        name = self.own if name is None else name
+        if name is None or name == "nowhere":
+            return None
+        return self.folder / f"{name}.gguf" if "." not in name else Path(name)
+
+    @property
+    def alive(self) -> list[str | None]:
+        return [each.name for each in self.house.every if not each.closed]
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
+    monkeypatch.chdir(tmp_path)
+    return Files(tmp_path)
+
+
+@pytest.mark.parametrize("own", ["a", None])
+async def test_b10_a_model_is_loaded_once_by_whichever_name(files: Files, own: str | None) -> None:
+    files.own = own
+    house = files.house
+    names = ["a", str(files.folder / "a.gguf"), "./a.gguf", "a.gguf", "link", "hard"]
+    answered = {await house.answers(model=name) for name in names}
+    assert answered == {None if own else "a"}
+    assert house.made == ([None] if own else [None, "a"])
+
+
+async def test_b10_using_a_model_that_a_thread_has_loaded_does_not_load_it_again(
+    files: Files,
+) -> None:
+    house = files.house
+    assert await house.answers(model="b") == "b"
+    assert (await house.router.use(str(files.folder / "b.gguf"))).name == "b"
+    assert house.made == [None, "b"]
+    assert await house.answers() == await house.answers(model="b") == "b"
+    assert house.made == [None, "b"] and files.alive == ["b"]
+    assert (await house.router.use("b")).name == "b"
+    assert house.made == [None, "b"] and files.alive == ["b"]
+
+
+async def test_b10_a_thread_that_wants_a_model_while_it_becomes_the_own_one_waits_for_that(
+    files: Files,
+) -> None:
+    house = files.house
+    house.may_load.clear()
+    using = asyncio.create_task(house.router.use("b"))
+    while "b" not in house.agents:
+        await asyncio.sleep(0.001)
+    assert await house.answers(model="b") == "b"
+    house.may_load.set()
+    await using
+    assert house.made == [None, "b"] and files.alive == ["b"]
+
+
+async def test_b10_extra_models_are_closed_when_their_runs_have_ended_and_not_before(
+    files: Files,
+) -> None:
+    house = files.house
+    runs = [house.run(model=name) for name in ("b", "c")]
+    for run in runs:
+        await anext(run)
+    assert files.alive == [None, "b", "c"]
+    for run in runs:
+        assert [event async for event in run] == []
+    await until(lambda: len(files.alive) == 2)
+    assert None in files.alive
+    await house.router.close()
+    assert files.alive == []
+
+
+async def test_b10_a_name_without_a_model_closes_no_model(files: Files) -> None:
+    house = files.house
+    assert await house.answers(model="b") == "b"
+    assert await house.answers(model="nowhere") == "nowhere"  # a real agent reports that it is none
+    assert await house.answers(model="b") == "b"
+    assert house.made == [None, "b", "nowhere"] and files.alive == [None, "b"]

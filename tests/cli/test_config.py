@@ -81,7 +81,10 @@ def test_a_line_ends_where_toml_says(capsys: pytest.CaptureFixture[str]) -> None
     [
         ("\ntheme =\nseed = 3", ["line 2"]),
         ('\nteme = "nord"', ["'teme'", "'theme' comes nearest", "line 2 of"]),
-        ("seed = 3\ntemperature = 99", ["'temperature'", "less than or equal to 5", "line 2 of"]),
+        (
+            "seed = 3\ntemperature = -99",
+            ["'temperature'", "It must be a number from 0 to 1000000", "line 2 of"],
+        ),
         ('[keys]\n"tab.nwe" = "f8"', ["'keys.tab.nwe'", "tab.new", "line 2 of"]),
         ('[keys.tab]\nnew = "q"', ["'keys.tab.new'", "to write with", "line 2 of"]),
         ('[keys]\ntab.new = "f12"\nfold = "f12"', ["'keys.fold'", "'tab.new'", "line 3 of"]),
@@ -101,7 +104,7 @@ def test_what_is_wrong_is_78_and_says_where(
 
 def test_a_wrong_variable_or_flag_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match=r"Correct the flag\."):
-        load_settings(temperature=9)
+        load_settings(temperature=-9)
     monkeypatch.setenv("KOEL_KEYS", "{tab")
     with pytest.raises(SettingsError, match=r"not JSON.*Correct KOEL_KEYS\."):
         load_settings()

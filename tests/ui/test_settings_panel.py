@@ -55,7 +55,8 @@ def test_every_setting_is_listed_with_its_value_and_what_said_so(
     ("name", "text", "value"),
     [
         ("temperature", "0,5", 0.5), ("temperature", "5", 5.0), ("seed", "4294967295", 2**32 - 1),
-        ("max_sessions", "256", 256), ("context_tokens", "256", 256), ("gpu_layers", "-1", -1),
+        ("repeat_last_n", "-1", -1), ("mirostat", "2", 2), ("max_sessions", "256", 256),
+        ("context_tokens", "256", 256), ("gpu_layers", "-1", -1),
         ("titles", "No", False), ("plain", "true", True), ("system", " Be kind. ", "Be kind."),
         ("model", "~/a.gguf", Path("~/a.gguf")), ("theme", "nord", "nord"),
         ("model_folders", f"/a{os.pathsep}/b", (Path("/a"), Path("/b"))),
@@ -71,7 +72,7 @@ def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: obj
 @pytest.mark.parametrize(
     ("name", "text", "could"),
     [
-        ("temperature", "hot", "a number from 0 to 5"), ("temperature", "nan", "from 0 to 5"),
+        ("temperature", "hot", "a number from 0 to 100"), ("temperature", "nan", "from 0"),
         ("temperature", "-0.1", "from 0"), ("seed", "4294967296", "to 4294967295"),
         ("seed", "1.5", "a whole number"), ("max_sessions", "0", "from 1 to 256"),
         ("context_tokens", "255", "from 256 up"), ("titles", "perhaps", "yes or no"),
@@ -173,7 +174,7 @@ async def test_a_flag_holds_until_the_end_whatever_is_saved() -> None:
 
 async def test_what_cannot_hold_at_once_says_from_when_it_does() -> None:
     async with settings() as window:
-        await change(window, "temperature", "0.5")
+        await change(window, "temperature 0.8", "0.5")
         await window.sees("temperature is 0.5 from the next start on.")
     assert config() == "temperature = 0.5\n"
 
@@ -197,7 +198,7 @@ async def test_the_bell_is_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
-        ("temperature", "9", "temperature: a number from 0 to 5, or nothing."),
+        ("temperature 0.8", "-9", "temperature: a number from 0 to 1000000, or nothing."),
         ("theme", "[red]none", "There is no theme '[red]none'"),
         ("model_folders", "/nowhere/at/all", "There is no folder /nowhere/at/all."),
         ("GGUF file", "/nowhere.gguf", "nowhere.gguf"),

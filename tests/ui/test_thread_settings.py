@@ -11,6 +11,7 @@ from textual.widgets import Input, TextArea
 
 from koel_tui import paths
 from koel_tui.protocol import Sampling, TurnSettings
+from koel_tui.sampling_options import OPTIONS
 from koel_tui.session import ThreadSettings
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.roles import Roles
@@ -20,10 +21,11 @@ from tests.ui.window import Window, messages, opened
 
 ALL = ThreadSettings(
     system="You are a pirate.",
-    sampling={"temperature": 0.25, "top_p": 0.5, "top_k": 7, "min_p": 0.0, "repeat_penalty": 1.1,
-              "seed": 42},
+    sampling={**{name: option.range.end for name, option in OPTIONS.items()}, "temperature": 0.25,
+              "logit_bias": {5: -100.0, 17: 2.5}},
     max_output_tokens=99,
-    thinking=False,
+    thinking=512,
+    stop=("\nUser:", "a, b"),
     model="a.gguf",
     lora="b.gguf",
     chat_template="gemma",
@@ -41,16 +43,20 @@ def test_what_is_set_is_what_is_read_again() -> None:
 @pytest.mark.parametrize(
     ("key", "text", "allowed"),
     [
-        ("temperature", "hot", "from 0 to 5"),
-        ("temperature", "-1", "from 0 to 5"),
-        ("temperature", "nan", "from 0 to 5"),
+        ("temperature", "hot", "from 0 to 1000000"),
+        ("temperature", "-1", "from 0 to 1000000"),
+        ("temperature", "nan", "from 0 to 1000000"),
         ("top_p", "1.5", "from 0 to 1"),
         ("top_k", "1.5", "whole number from 0"),
         ("seed", "4294967296", "whole number from 0 to 4294967295"),
         ("seed", "²", "whole number"),
         ("max_output_tokens", "0", "from 1"),
-        ("thinking", "perhaps", "yes or no"),
-        ("chat_template", "smoke signals", "one of chatml, gemma"),
+        ("thinking", "perhaps", "off, on, or a whole number from 0"),
+        ("thinking", "-1", "off, on, or a whole number from 0"),
+        ("stop", "a,,b", "no string is empty"),
+        ("stop", "a\\x", "separated by commas"),
+        ("logit_bias", "5", "pairs id:bias"),
+        ("chat_template", "smoke signals", "one of own, chatml, gemma, llama3, mistral, none"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_could(key: str, text: str, allowed: str) -> None:
@@ -143,10 +149,10 @@ async def test_a_bad_value_is_refused_at_its_field_and_esc_changes_nothing() -> 
         await settings(window)
         await window.type("Pirates")
         await fill(window, "top_p", "2")
-        await window.sees("Top p: a number from 0 to 1, or nothing.")
+        await window.sees("Top p must be a number from 0 to 1, or empty.")
         await fill(window, "model", "/nowhere/model.gguf")
         await window.press("enter")
-        await window.sees("Top p: a number from 0 to 1, or nothing.")
+        await window.sees("Top p must be a number from 0 to 1, or empty.")
         await window.until(lambda: window.app.focused is not None)
         assert window.app.focused is not None and window.app.focused.id == "field-top_p"
         await fill(window, "top_p", "0.5")
@@ -162,6 +168,9 @@ async def test_every_field_is_reached_by_keys(size: tuple[int, int]) -> None:
         await settings(window)
         for field in FIELDS[1:]:
             await window.press("down")
+            if getattr(window.app.focused, "id", "") == "fold":
+                await window.sees("right shows 17 more.")
+                await window.press("enter", "down")
             await focused(window, f"field-{field.key}")
             await window.sees(field.label)
         await window.press("enter")
@@ -255,8 +264,10 @@ async def test_a_file_that_cannot_be_is_refused(key: str, name: str) -> None:
         await settings(window)
         await fill(window, key, name)
         await window.press("enter")
-        await window.until(lambda: str(window.app.screen.query_one("#problem").render()) != "")
-        assert isinstance(window.app.screen, ThreadPanel)
+        panel = window.app.screen
+        assert isinstance(panel, ThreadPanel)
+        await window.until(lambda: panel._refused.key == key)
+        await window.sees(str(panel._refused)[:10])
 
 
 async def test_the_default_role_is_no_markup() -> None:

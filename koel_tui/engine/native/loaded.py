@@ -25,7 +25,7 @@ from koel_tui.engine.values import (
     MemoryReport,
     ModelCard,
 )
-from koel_tui.protocol.turn_settings import TurnSettings
+from koel_tui.protocol.turn_settings import OWN_TEMPLATE, TurnSettings
 
 _COMPUTE_BYTES = 128 * 1024 * 1024
 """What a context takes beside its KV cache, about: the buffers of one batch."""
@@ -75,11 +75,13 @@ class LoadedModel:
             context_tokens=self.context.window,
             slots=slots,
             load_s=self.model.load_s,
+            trained_tokens=self.model.window,
         )
 
     def template(self, settings: TurnSettings) -> ChatTemplate:
         """Return the chat template of a turn. Raises `ChatTemplateError`."""
-        return self._templates.find(settings.chat_template)
+        name = settings.chat_template
+        return self._templates.find(None if name == OWN_TEMPLATE else name)
 
     def prompt(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> list[int]:
         """Return the tokens of a conversation, up to where the answer is to be written."""

@@ -32,8 +32,9 @@ COMMANDS = (
     Command("summary", "open a new thread with a summary of this one"),
     Command("queue", "list what waits to be sent, or take one back to edit it", "NUMBER"),
     Command("title", "give this thread a title", "TITLE"),
-    Command("settings", "list the settings of this thread"),
+    Command("settings", "list the settings of this thread; so does /set"),
     Command("set", "change one of them", "NAME VALUE"),
+    Command("unset", "take one back to the default", "NAME"),
     Command("quit", "save and quit; so do ctrl+d and ctrl+c twice"),
 )
 

@@ -1,8 +1,6 @@
 """What the commands of the plain mode do within the thread in front."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
 
 from koel_tui.text import safe_line
 from koel_tui.ui.asides import summary_job
@@ -11,14 +9,10 @@ from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.desk import Desk
 from koel_tui.ui.pastes import joined
 from koel_tui.ui.plain.reading import labelled, spoken
+from koel_tui.ui.plain.setting_orders import SettingOrders
 from koel_tui.ui.startup import Startup
 
-if TYPE_CHECKING:
-    from koel_tui.session import ThreadSettings
-
 _EXCERPT = 60
-_ROLE = "role"
-"""The setting that is the system prompt; it is no line of the form."""
 _BUSY = "An answer is being written. /stop stops it."
 
 
@@ -41,6 +35,7 @@ class ThreadOrders:
         self._background = background
         self._say = say
         self._asked = asked
+        self._setting_orders = SettingOrders(desk, startup, say)
 
     @property
     def by_name(self) -> Mapping[str, Callable[[str], Awaitable[None]]]:
@@ -53,8 +48,7 @@ class ThreadOrders:
             "summary": self._summary,
             "queue": self._queue,
             "title": self._title,
-            "settings": self._settings,
-            "set": self._set,
+            **self._setting_orders.by_name,
         }
 
     async def _again(self, _: str) -> None:
@@ -140,47 +134,6 @@ class ThreadOrders:
         if title:
             await conversation.configure(" ".join(title.split()), conversation.about.settings)
         self._say(f"This thread is called {_quoted(conversation)}.")
-
-    async def _settings(self, _: str) -> None:
-        from koel_tui.ui.thread_form import FIELDS, texts_of, texts_of_defaults
-
-        conversation, backend = self._desk.active, self._startup.backend
-        wanted = self._wanted()
-        texts = {_ROLE: wanted.system or "", **texts_of(conversation.about.title, wanted)}
-        defaults = dict(texts_of_defaults(backend.defaults)) if backend is not None else {}
-        defaults[_ROLE] = defaults.get("system", "") or "nobody special"
-        for name in (_ROLE, *(field.key for field in FIELDS)):
-            otherwise = f"not set, so {defaults.get(name, 'as the program has it')}"
-            self._say(f"{name}: {safe_line(texts[name] or otherwise)}")
-        self._say("/set NAME VALUE changes one, /set NAME leaves it to the program.")
-
-    async def _set(self, words: str) -> None:
-        from koel_tui.ui.thread_files import with_files
-        from koel_tui.ui.thread_form import FIELDS, FieldError, settings_of, texts_of
-
-        name, _, value = words.partition(" ")
-        name, value = name.lower(), value.strip()
-        conversation = self._desk.active
-        wanted = self._wanted()
-        if name not in (_ROLE, *(field.key for field in FIELDS)):
-            self._say(f"There is no setting {safe_line(name, 40)!r}. /settings lists them.")
-            return
-        texts = {**texts_of(conversation.about.title, wanted), name: value}
-        try:
-            settings = settings_of(texts, value if name == _ROLE else wanted.system or "")
-            settings = await asyncio.to_thread(with_files, settings)
-        except FieldError as error:
-            self._say(f"Error: {safe_line(str(error), 400)}")
-            return
-        await conversation.configure(" ".join(texts["title"].split()), settings)
-        what = safe_line(value) if value else "as the program has it"
-        self._say(f"From the next answer on {name} is {what}")
-
-    def _wanted(self) -> "ThreadSettings":
-        """Return what the thread in front wants."""
-        from koel_tui.session import ThreadSettings
-
-        return self._desk.active.about.settings or ThreadSettings()
 
     def _must_wait(self) -> bool:
         """Say whether an answer is being written in the thread in front, to the user too."""

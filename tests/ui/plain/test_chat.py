@@ -40,6 +40,14 @@ async def test_an_answer_is_said_in_lines_each_once() -> None:
         assert chat.console.said == ["You: "]
 
 
+async def test_b36_a_window_beyond_the_training_is_said_with_the_model() -> None:
+    agent = ScriptedAgent()
+    agent.notice = "The window is larger than what the model was trained for."
+    async with plain(agent=agent) as chat:
+        await chat.hears("The model is ready: Scripted-1B.")
+        await chat.hears("The window is larger than what the model was trained for.")
+
+
 async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -> None:
     async with plain() as chat:
         first = await chat.ask("one")

@@ -1,0 +1,33 @@
+"""The identity of a model file, whatever path leads to it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelFile:
+    """A model file. Two are equal when they are the same file: links and relative paths included.
+
+    `path` is absolute and without symbolic links; `inode` is the file's device and inode.
+    """
+
+    path: Path
+    inode: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the identity of the file at `path`, which need not exist."""
+        real = path.expanduser().resolve()
+        try:
+            status = real.stat()
+        except OSError:
+            return cls(real, None)
+        return cls(real, (status.st_dev, status.st_ino))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ModelFile):
+            return NotImplemented
+        return self.path == other.path or (self.inode is not None and self.inode == other.inode)
+
+    __hash__ = None  # type: ignore[assignment]  # equal files may differ in either field

@@ -1,0 +1,83 @@
+"""The commands of the plain mode on the settings of the thread in front."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from koel_tui.text import safe_line
+from koel_tui.ui.desk import Desk
+from koel_tui.ui.startup import Startup
+
+_ROLE = "role"
+"""The setting that is the system prompt; it is no line of the form."""
+
+
+class SettingOrders:
+    """Lists and changes the settings of a thread; `say` prints a line."""
+
+    def __init__(self, desk: Desk, startup: Startup, say: Callable[[str], None]) -> None:
+        self._desk = desk
+        self._startup = startup
+        self._say = say
+
+    @property
+    def by_name(self) -> Mapping[str, Callable[[str], Awaitable[None]]]:
+        """What carries out a command, by its name."""
+        return {"settings": self._list, "set": self._set, "unset": self._unset}
+
+    async def _list(self, _: str) -> None:
+        from koel_tui.ui.thread_form import FIELDS, FOLDED, OTHER_FIELDS, texts_of_defaults
+
+        backend = self._startup.backend
+        defaults = dict(texts_of_defaults(backend.defaults)) if backend is not None else {}
+        defaults[_ROLE] = defaults.get("system", "") or "nobody special"
+        texts = self._texts()
+        headings = {group.fields[0].key: group.heading for group in FOLDED}
+        headings[OTHER_FIELDS[0].key] = "Other settings"
+        for name in (_ROLE, *(field.key for field in FIELDS)):
+            if name in headings:
+                self._say(f"{headings[name]}:")
+            otherwise = f"not set, so {defaults.get(name, 'as the program has it')}"
+            self._say(f"{name}: {safe_line(texts[name] or otherwise)}")
+        self._say("/set NAME VALUE changes one, /unset NAME takes it back to the default.")
+
+    async def _set(self, words: str) -> None:
+        name, _, value = words.partition(" ")
+        if name:
+            await self._change(name.lower(), value.strip())
+        else:
+            await self._list("")
+
+    async def _unset(self, name: str) -> None:
+        if name:
+            await self._change(name.lower(), "")
+        else:
+            self._say("Type the name of the setting: /unset NAME. /settings lists them.")
+
+    async def _change(self, name: str, value: str) -> None:
+        """Make a setting of the thread in front this value; empty is the default."""
+        from koel_tui.ui.thread_files import with_files
+        from koel_tui.ui.thread_form import FieldError, settings_of
+
+        texts = self._texts()
+        if name not in texts:
+            self._say(f"There is no setting {safe_line(name, 40)!r}. /settings lists them.")
+            return
+        texts[name] = value
+        try:
+            settings = settings_of(texts, texts[_ROLE])
+            settings = await asyncio.to_thread(with_files, settings)
+        except FieldError as error:
+            self._say(f"Error: {safe_line(str(error), 400)}")
+            return
+        await self._desk.active.configure(" ".join(texts["title"].split()), settings)
+        what = safe_line(value) if value else "as the program has it"
+        self._say(f"From the next answer on {name} is {what}")
+
+    def _texts(self) -> dict[str, str]:
+        """Return the settings of the thread in front as texts, by their names."""
+        from koel_tui.session import ThreadSettings
+        from koel_tui.ui.thread_form import texts_of
+
+        about = self._desk.active.about
+        settings = about.settings or ThreadSettings()
+        return {_ROLE: settings.system or "", **texts_of(about.title, settings)}

@@ -1,0 +1,82 @@
+"""Strings that end an answer, as one line of text: separated by commas, with escapes. Pure."""
+
+import re
+from collections.abc import Iterable
+
+from koel_tui.text import repair
+
+FORM = "strings separated by commas; \\n newline, \\t tab, \\s space, \\, comma, \\\\ backslash"
+"""How stop strings are written."""
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "s": " ", ",": ",", "\\": "\\"}
+_NAMES = {char: f"\\{name}" for name, char in _ESCAPES.items() if char != " "}
+_PART = re.compile(r"\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})|\\(.)|([^\\])", re.DOTALL)
+_HIDDEN_SPACE = re.compile(r"^ +| +$|(?<= ) +")
+"""Spaces that would get lost: at an end, where they are cut off, and after another space."""
+
+
+def read_stop(text: str) -> tuple[str, ...]:
+    """Return the strings in a line. Raises ValueError with the form."""
+    strings: list[str] = []
+    for part in _split(text):
+        string = "".join(_unescaped(part.strip(" ")))
+        if not string:
+            raise ValueError(f"{FORM}; no string is empty")
+        if string not in strings:
+            strings.append(string)
+    return tuple(strings)
+
+
+def stop_text(strings: Iterable[str]) -> str:
+    """Return strings as `read_stop` reads them."""
+    return ", ".join(map(_escaped, strings))
+
+
+def _split(text: str) -> list[str]:
+    """Return what is between the commas that are not escaped."""
+    parts = [""]
+    for found in re.finditer(r"\\.|[^\\]|\\", text, re.DOTALL):
+        if found[0] == ",":
+            parts.append("")
+        else:
+            parts[-1] += found[0]
+    return parts
+
+
+def _unescaped(part: str) -> Iterable[str]:
+    at = 0
+    while at < len(part):
+        found = _PART.match(part, at)
+        if found is None:
+            raise ValueError(FORM)
+        short, long, name, plain = found.groups()
+        if short or long:
+            yield _character(int(short or long, 16))
+        elif name is not None:
+            if name not in _ESCAPES:
+                raise ValueError(FORM)
+            yield _ESCAPES[name]
+        else:
+            yield plain
+        at = found.end()
+
+
+def _character(code: int) -> str:
+    """Return the character with this number; half of a surrogate pair is none."""
+    if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+        raise ValueError(FORM)
+    return chr(code)
+
+
+def _escaped(string: str) -> str:
+    string = repair(string)
+    hidden = {at for found in _HIDDEN_SPACE.finditer(string) for at in range(*found.span())}
+    return "".join("\\s" if at in hidden else _written(char) for at, char in enumerate(string))
+
+
+def _written(char: str) -> str:
+    if char in _NAMES:
+        return _NAMES[char]
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"

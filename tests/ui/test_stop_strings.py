@@ -1,0 +1,42 @@
+"""Stop strings are read as they are written, whatever is in them."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from koel_tui.text import safe_line
+from koel_tui.ui.stop_strings import read_stop, stop_text
+
+ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "strings"),
+    [
+        ("END", ("END",)), ("a, b ,c", ("a", "b", "c")), (r"\nUser:", ("\nUser:",)),
+        (r"a\,b", ("a,b",)), (r"\s", (" ",)), (r" \sx\s ", (" x ",)), (r"a b", ("a b",)),
+        (r"\\n", ("\\n",)), (r"\t\r", ("\t\r",)), (r"\u00e4\U0001f600", ("ä😀",)), ("a, a", ("a",)),
+        ("none", ("none",)),
+    ],
+)  # fmt: skip
+def test_stop_strings_are_read(text: str, strings: tuple[str, ...]) -> None:
+    assert read_stop(text) == strings
+    assert read_stop(stop_text(strings)) == strings
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", ",", "a,", ",a", "a\\", "a\\x", r"\u12", r"\ud800", r"\U00110000", "a, ,b"]
+)
+def test_what_cannot_be_a_stop_string_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(ValueError, match="separated by commas"):
+        read_stop(text)
+
+
+@given(st.lists(ANY, min_size=1, unique=True).map(tuple))
+@example(("  ", "a  b", " ,", "\\", "\0", "\x1b[2J", "\u202e", "\xa0", "\n"))
+def test_any_strings_are_read_as_they_are_written(strings: tuple[str, ...]) -> None:
+    text = stop_text(strings)
+    assert read_stop(text) == strings
+    assert text.isprintable(), "a field of one line holds it"
+    if text.isascii():
+        assert safe_line(text, len(text) + 1) == text
