@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents.abilities import MemoryUse
-from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
+from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, ModelInfo
 from koel_tui.agents.gathering import gathered
 from koel_tui.agents.snapshots import Snapshots
 from koel_tui.agents.thread_sessions import ThreadSessions
@@ -76,6 +76,7 @@ class LocalAgent:
         self._loading: asyncio.Task[Engine] | None = None
         self._listeners: list[Callable[[float], None]] = []
         self._sessions = ThreadSessions(snapshots)
+        self._background = asyncio.Lock()
         self._restarts = Restarts()
         self._died: EngineCrashedError | None = None  # of the load before this one
         self._closed = False
@@ -86,7 +87,7 @@ class LocalAgent:
         `progress` hears 0..1. Raises `EngineError`; the next call tries again.
         """
         card = await self._card(await self._engine(progress))
-        return ModelInfo(card.name, card.context_tokens)
+        return ModelInfo(card.name, card.context_tokens, card.notice, card.has_template)
 
     async def run(
         self,
@@ -107,8 +108,10 @@ class LocalAgent:
             if self._loading is None or not self._loading.done():
                 yield _activity(phase="loading", fraction=0.0)
             asked = _Asked(input, _settings_of(input, settings, self._defaults), lora)
-            async for event in self._answer(await self._engine(), asked):
-                yield event
+            alone = self._background if input.thread_id.startswith(ASIDE) else nullcontext()
+            async with alone:  # background runs share one engine session: one after the other
+                async for event in self._answer(await self._engine(), asked):
+                    yield event
         except EngineError as error:
             yield RunErrorEvent(message=str(error), code=type(error).__name__)
         except ValueError as error:
@@ -200,6 +203,8 @@ class LocalAgent:
         """Return the thread's engine session, a new one when its adapter has changed."""
 
         async def open_session(kv: Path | None) -> EngineSession:
+            if thread_id.startswith(ASIDE):  # the one session outside the cap
+                return await engine.create_session(name=thread_id, lora=lora)
             return await engine.open_session(name=thread_id, lora=lora, kv=kv)
 
         return await self._sessions.get(thread_id, lora, open_session)

@@ -8,12 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine.errors import SessionBusyError, SessionClosedError
 from koel_tui.engine.frames import TurnEnded
 from koel_tui.engine.options import absolute, turn_settings
 from koel_tui.engine.turn import Turn, TurnStream
 from koel_tui.engine.values import ChatMessage, SessionMetrics, SessionOptions, TextDelta
-from koel_tui.protocol.turn_settings import RAW_COMPLETION, TurnSettings
+from koel_tui.protocol.turn_settings import TurnSettings
 
 KV_BUDGET = 2 * 1024**3
 """Bytes that the snapshots of a folder may take together unless the caller says otherwise."""

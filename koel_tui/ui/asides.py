@@ -37,7 +37,8 @@ def title_job(conversation: Conversation) -> Job:
         settings = TurnSettings(
             max_output_tokens=24, thinking=False, sampling=Sampling(temperature=0.2)
         )
-        answer = await answer_aside(agent, _to_be_titled(conversation.messages), settings)
+        own = conversation.about.agent_of(agent)
+        answer = await answer_aside(own, _to_be_titled(conversation.messages), settings)
         title = title_in(answer)
         if title and not conversation.about.title:
             await conversation.configure(title, conversation.about.settings)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine import (
     ChatMessage,
     ChatTemplateError,
@@ -17,7 +18,6 @@ from koel_tui.engine import (
     TextDelta,
     TurnSettings,
 )
-from koel_tui.protocol.turn_settings import RAW_COMPLETION
 from tests.engine.tiny_models import write_sliding_model
 
 GREEDY = TurnSettings(sampling=Sampling(temperature=0), max_output_tokens=12)

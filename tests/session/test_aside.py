@@ -3,12 +3,18 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from ag_ui.core import BaseEvent, RunAgentInput, RunErrorEvent
+from ag_ui.core import (
+    BaseEvent,
+    RunAgentInput,
+    RunErrorEvent,
+    RunFinishedEvent,
+    TextMessageChunkEvent,
+)
 
 from koel_tui.agents import ASIDE
 from koel_tui.protocol import AgentError, Message, TurnSettings
 from koel_tui.session.aside import answer_aside
-from tests.session.helpers import ReleasingAgent, begin, content, fail, say
+from tests.session.helpers import ReleasingAgent, begin, content, fail, say, start
 
 ASKED = (Message("u", "user", "Sum it up."),)
 
@@ -27,6 +33,7 @@ async def test_an_answer_aside_is_its_text_and_nothing_of_it_stays() -> None:
 async def test_a_run_aside_that_fails_raises(code: str | None, told: str) -> None:
     async def failing(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
+        yield start("m")
         yield content("m", "Hel")
         yield RunErrorEvent(message="no room", code=code)
 
@@ -42,3 +49,19 @@ async def test_what_an_agent_raises_aside_comes_through() -> None:
     with pytest.raises(OSError, match="gone"):
         await answer_aside(agent, ASKED)
     assert len(agent.released) == 1
+
+
+async def test_b11_chunks_are_understood_and_a_stream_out_of_order_fails() -> None:
+    async def chunked(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield TextMessageChunkEvent(message_id="m", delta="Hel")
+        yield TextMessageChunkEvent(delta="lo")
+        yield RunFinishedEvent(thread_id=run.thread_id, run_id=run.run_id)
+
+    async def disordered(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        yield begin(run)
+        yield content("m", "Hello")
+
+    assert await answer_aside(ReleasingAgent(chunked), ASKED) == "Hello"
+    with pytest.raises(AgentError, match="order of events"):
+        await answer_aside(ReleasingAgent(disordered), ASKED)

@@ -8,6 +8,7 @@ from typing import Any
 
 import llama_cpp
 
+from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.frames import Load
 from koel_tui.engine.native.adapters import Adapters
@@ -30,7 +31,7 @@ from koel_tui.engine.values import (
     MemoryReport,
     ModelCard,
 )
-from koel_tui.protocol.turn_settings import OWN_TEMPLATE, RAW_COMPLETION, TurnSettings
+from koel_tui.protocol.turn_settings import TurnSettings
 
 _COMPUTE_BYTES = 128 * 1024 * 1024
 """What a context takes beside its KV cache, about: the buffers of one batch."""
@@ -80,6 +81,7 @@ class LoadedModel:
             context_tokens=self.context.window,
             slots=slots,
             load_s=self.model.load_s,
+            trained_tokens=self.model.window,
             has_template=bool(self.model.chat_template),
         )
 

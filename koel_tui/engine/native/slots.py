@@ -72,9 +72,9 @@ def slot_count(
 ) -> int:
     """Return how many slots to make: as many as fit a quarter of the free memory.
 
-    At least `parallel` + 1, so that a background job finds one, and no more than `max_sessions`
-    needs or `most`, llama.cpp's own limit being 256.
+    At least `parallel`, and no more than `max_sessions` and the background session need, or `most`,
+    llama.cpp's own limit being 256.
     """
     fitting = free_bytes // 4 // max(1, slot_bytes)
-    wanted = min(fitting, most if max_sessions is None else max_sessions, most)
-    return max(wanted, parallel + 1)
+    wanted = min(fitting, most if max_sessions is None else max_sessions + 1, most)
+    return max(wanted, parallel)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from koel_tui.chat_templates import BUILT_IN, CHATML
+from koel_tui.chat_templates import BUILT_IN, CHATML, RAW_COMPLETION
 from koel_tui.engine.errors import ChatTemplateError
 from koel_tui.engine.native.control import Rendered, Spellings
 from koel_tui.engine.native.dialect import Dialect
@@ -17,7 +17,6 @@ from koel_tui.engine.native.endings import turn_markers
 from koel_tui.engine.native.renderer import Renderer, RenderError
 from koel_tui.engine.native.tool_prompt import tools_as_text
 from koel_tui.engine.values import ChatMessage
-from koel_tui.protocol.turn_settings import RAW_COMPLETION
 
 SOURCE_LIMIT = 256 * 1024
 """The longest template in characters; those of large models have some 20,000."""
