@@ -114,13 +114,14 @@ class EngineSession:
     ) -> TurnStream:
         """Return the deltas of the answer to the history, the last one `Finished`.
 
-        `messages` replaces the history first. `settings` replace those of the session for this
+        `messages` replaces the history at once. `settings` replace those of the session for this
         turn, field by field; `schema`, a JSON schema the answer is held to, replaces theirs. An
         answer at the end of the history is gone on with, and the deltas are what is added to it.
         With `progress` the stream also tells the place in the line and how much of the prompt
-        is read. The turn starts at the first read. Thinking is not recorded in the history; a
-        tool call is, with or without text beside it. The deltas contain neither the prefill nor a
-        stop string; the answer in the history begins with the prefill.
+        is read. The turn starts at the first read and answers what is the history then. Thinking
+        is not recorded in the history; a tool call is, with or without text beside it. The deltas
+        contain neither the prefill nor a stop string; the answer in the history begins with the
+        prefill.
 
         Raises `SessionBusyError`, `SessionClosedError`, ValueError for an invalid value and
         `UnsupportedError` for a `tool_choice` at once; while reading also `EngineClosedError`,
@@ -128,15 +129,14 @@ class EngineSession:
         be made of, and `EngineError` for what else went wrong.
         """
         self._check_idle()
-        replacement = None if messages is None else list(messages)
         own = turn_settings(settings, self._options.settings)
         if schema is not None:
             own = replace(own, schema=schema)
+        if messages is not None:
+            self._history = list(messages)  # what is added before the first read follows it
 
         def start() -> Turn:
             self._check_idle()
-            if replacement is not None:
-                self._history = replacement
             self._turn = self._host.start_turn(self, tuple(self._history), own)
             return self._turn
 

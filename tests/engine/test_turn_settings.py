@@ -11,6 +11,7 @@ import pytest_asyncio
 from koel_tui.chat_templates import BUILT_IN
 from koel_tui.engine import (
     ChatMessage,
+    ContextOverflowError,
     Engine,
     EngineHost,
     EngineSession,
@@ -228,6 +229,54 @@ async def test_a_budget_of_0_closes_the_thinking_at_once(thinker: Engine) -> Non
     await session.close()
     assert said.thinking == "" and said.text
     assert (hidden.thinking, hidden.text) == ("", "")
+
+
+@pytest.mark.parametrize("room", [1, 2, 10])
+async def test_a_budget_of_0_at_the_end_of_the_window_ends_with_length(
+    thinker: Engine, room: int
+) -> None:
+    session = await thinker.open_session("t", BASE, thinking=0)
+    said = await say(session, messages=(question(await most_letters(session) - room),))
+    await session.close()
+    assert said.metrics.prompt_tokens == 512 - room
+    assert (said.metrics.output_tokens, said.reason) == (room, "length")
+    assert said.thinking == ""
+
+
+@pytest.mark.parametrize("excess", [0, 1, 5, 9])
+async def test_a_budget_of_0_without_room_for_the_end_of_thinking_fails_alone(
+    thinker: Engine, excess: int
+) -> None:
+    session = await thinker.open_session("t", BASE, thinking=0)
+    most = await most_letters(session)
+    with pytest.raises(ContextOverflowError, match=f"takes {512 + excess} tokens"):
+        await say(session, messages=(question(most + excess),))
+    assert (await say(session)).text
+    await session.close()
+
+
+async def test_the_end_of_thinking_counts_when_turns_are_left_out(thinker: Engine) -> None:
+    session = await thinker.open_session("t", BASE, thinking=0, max_output_tokens=1)
+    most = await most_letters(session)
+    talk = (question(100), ChatMessage("assistant", "b"))
+    within = await say(session, messages=(*talk, question(most - 200)))
+    long = 511 - within.metrics.prompt_tokens + most - 200
+    fitting = await say(session, messages=(*talk, question(long)))
+    longer = await say(session, messages=(*talk, question(long + 1)))
+    await session.close()
+    assert fitting.metrics.prompt_tokens == 511
+    assert longer.metrics.prompt_tokens < 450
+    assert (fitting.reason, longer.reason) == ("length", "length")
+
+
+def question(letters: int) -> ChatMessage:
+    return ChatMessage("user", "a" * letters)
+
+
+async def most_letters(session: EngineSession) -> int:
+    """Return how many letters of one question fill the window of 512 tokens."""
+    said = await say(session, TurnSettings(max_output_tokens=1), (question(100),))
+    return 100 + 512 - said.metrics.prompt_tokens
 
 
 async def test_an_answer_shorter_than_the_budget_ends_within_its_thinking(

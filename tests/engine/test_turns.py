@@ -199,3 +199,21 @@ async def test_b15_a_message_added_during_a_turn_follows_its_answer(ends: str) -
     link.end(session.number)
     assert await answer == "Rome"
     assert [each.role for each in session.history] == ["user", "assistant"] * 2
+
+
+async def test_a_message_added_before_the_first_read_of_a_stream_is_sent() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    session.add(ChatMessage("user", "replaced"))
+    stream = session.stream(QUESTION)
+    added = ChatMessage("user", "And in French?")
+    session.add(added)
+    assert session.history == (*QUESTION, added)
+    reading = asyncio.create_task(collect(stream))
+    await until(lambda: link.started)
+    link.say(session.number, "bonjour")
+    link.end(session.number)
+    await reading
+    (sent,) = [each for each in link.commands if isinstance(each, StartTurn)]
+    assert sent.messages == (*QUESTION, added)
+    assert session.history == (*QUESTION, added, ChatMessage("assistant", "bonjour"))

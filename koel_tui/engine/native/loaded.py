@@ -106,7 +106,10 @@ class LoadedModel:
             if open_thinking:
                 prompt = prompt.with_own(open_thinking.end + "\n\n")
             prompt = prompt.with_data(begun)
-        return self._tokenizer.tokens(prompt)
+        tokens = self._tokenizer.tokens(prompt)
+        if no_thinking_tokens(settings) and (tags := self._inside(tokens, begun, template.dialect)):
+            tokens += self.closing(tags)
+        return tokens
 
     def fitted(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> Fitted:
         """Return what of a conversation fits the window, the turn's system prompt in front.
@@ -140,8 +143,10 @@ class LoadedModel:
             template = self.template(settings)
             dialect = template.dialect
             begun = messages[-1].content if messages and messages[-1].begins_answer else ""
-            inside = dialect.left_open(begun or self._tail(prompt))
+            inside = self._inside(prompt, begun, dialect)
             markers = template.markers
+        ended = self._ended_by(prompt, dialect) if no_thinking_tokens(settings) else None
+        inside = inside or ended
         controls = self._tokenizer.controls
         splitter = OutputSplitter(
             dialect,
@@ -150,6 +155,8 @@ class LoadedModel:
             tools=[tool_name(tool) for tool in offered(settings)],
             call_prefix=f"{name}:{len(messages)}",
         )
+        if ended:
+            splitter.feed(ended.end)
         tags = "".join(splitter.tags)
         return Answer(
             splitter,
@@ -165,6 +172,15 @@ class LoadedModel:
         """Return the tokens that end thinking as a model does."""
         text = tags.end if tags.is_channel else f"{tags.end}\n\n"
         return self.model.tokenize(text, special=True, start=False)
+
+    def _inside(self, prompt: list[int], begun: str, dialect: Dialect) -> Tags | None:
+        """Return the tags of the thinking that a prompt leaves open; `begun` is its last text."""
+        return dialect.left_open(begun or self._tail(prompt))
+
+    def _ended_by(self, prompt: list[int], dialect: Dialect) -> Tags | None:
+        """Return the tags whose end the prompt ends with."""
+        closings = ((tags, self.closing(tags)) for tags in dialect.thinking)
+        return next((tags for tags, end in closings if prompt[-len(end) :] == end), None)
 
     def _tail(self, prompt: list[int]) -> str:
         """Return the end of a prompt as text, long enough to hold a tag."""
@@ -234,6 +250,11 @@ def tool_name(tool: Mapping[str, object]) -> str:
     """Return the name of a function tool, '' when it has none."""
     function = tool.get("function", tool)
     return str(function.get("name", "")) if isinstance(function, Mapping) else ""
+
+
+def no_thinking_tokens(settings: TurnSettings) -> bool:
+    """Return whether thinking is to end before its first token: its budget is 0."""
+    return settings.thinking == 0 and not isinstance(settings.thinking, bool)
 
 
 def offered(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:

@@ -217,9 +217,6 @@ class Worker:
         answer = loaded.answer(prompt, messages, settings, session.name)
         # True and False are no budgets, though they are ints.
         budget = None if isinstance(settings.thinking, bool) else settings.thinking
-        if budget == 0 and (tags := answer.open_thinking):
-            prompt += loaded.closing(tags)
-            answer.feed(tags.end, control=False)
         busy = {generation.assignment.session for generation in self._running.values()}
         if start.session in busy:
             raise EngineError("The session is already generating. Wait for it or stop it first.")
