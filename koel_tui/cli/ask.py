@@ -152,10 +152,19 @@ async def _ask(
 
 
 def _wanted(meta: Mapping[str, Any], given: Mapping[str, Any]) -> "ThreadSettings":
-    """Return the settings saved with a thread, without those given on the command line."""
+    """Return the settings saved with a thread, without those given on the command line.
+
+    Raises `SettingsError` for a saved value that is not allowed and not replaced.
+    """
     from koel_tui.session import ThreadSettings
+    from koel_tui.settings import SettingsError
 
     saved = ThreadSettings.of_meta(meta)
+    if unusable := [name for name in saved.unusable_names if name not in given]:
+        raise SettingsError(
+            f"Saved settings of this thread cannot be used: {', '.join(unusable)}. Open the thread "
+            "in koel-chat and save its settings again, or give the values as options."
+        )
     sampling = {name: saved.sampling[name] for name in saved.sampling if name not in given}
     others: dict[str, Any] = {each.name: None for each in fields(saved) if each.name in given}
     return replace(saved, sampling=sampling, **others)

@@ -1,7 +1,7 @@
 """The settings of a thread: saved with it, and merged over those of the program for each run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from koel_tui.protocol.turn_settings import (
@@ -26,6 +26,8 @@ class ThreadSettings:
     file or the name of one, `lora` an adapter file, `max_output_tokens` the longest answer in
     tokens. `thinking` is whether the model thinks first, as a number the most tokens it may think.
     `chat_template` is the name of one that is built in, `stop` are strings that end an answer.
+    `unusable` are saved values that are not allowed, as they are saved: they have no effect and
+    are saved again, so that nothing is lost.
     """
 
     system: str | None = None
@@ -36,12 +38,13 @@ class ThreadSettings:
     lora: str | None = None
     chat_template: str | None = None
     stop: tuple[str, ...] | None = None
+    unusable: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any]) -> Self:
-        """Return what is saved with a thread; a value that is not allowed is left out."""
+        """Return what is saved with a thread; a value that is not allowed is in `unusable`."""
         sampling = meta.get("sampling")
-        return cls(
+        read = cls(
             system=_text(meta.get("system")),
             sampling=_sampling(sampling) if isinstance(sampling, Mapping) else {},
             max_output_tokens=_in(OUTPUT_TOKENS, meta.get("max_output_tokens")),
@@ -51,6 +54,15 @@ class ThreadSettings:
             chat_template=_chat_template(meta.get("chat_template")),
             stop=_stop(meta.get("stop")),
         )
+        return replace(read, unusable=_unusable(meta, read.meta))
+
+    @property
+    def unusable_names(self) -> tuple[str, ...]:
+        """The names of the settings whose saved values are not allowed."""
+        sampling = self.unusable.get("sampling")
+        options = tuple(sampling) if isinstance(sampling, Mapping) else ()
+        others = (name for name in self.unusable if not (name == "sampling" and options))
+        return (*options, *("model" if name == "wanted_model" else name for name in others))
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -61,7 +73,7 @@ class ThreadSettings:
                 str(token): bias for token, bias in sampling[LOGIT_BIAS].items()
             }
         # `model` is there already: the one that answered last.
-        return {
+        meta = {
             "system": self.system,
             "sampling": sampling or None,
             "max_output_tokens": self.max_output_tokens,
@@ -71,6 +83,11 @@ class ThreadSettings:
             "chat_template": self.chat_template,
             "stop": None if self.stop is None else list(self.stop),
         }
+        unusable = {name: each for name, each in self.unusable.items() if meta.get(name) is None}
+        both = self.unusable.get("sampling")
+        if sampling and isinstance(both, Mapping):
+            unusable["sampling"] = {**both, **sampling}
+        return meta | unusable
 
     def turn_settings(self, defaults: TurnSettings) -> TurnSettings:
         """Return the settings of a run: those of the thread over the defaults of the program.
@@ -89,6 +106,21 @@ class ThreadSettings:
             chat_template=self.chat_template,
         )
         return own.over(defaults)
+
+
+def _unusable(saved: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the saved settings of which nothing, or of `sampling` not all, could be read."""
+    unusable = {
+        name: saved[name]
+        for name, value in read.items()
+        if value is None and saved.get(name) is not None
+    }
+    sampling = saved.get("sampling")
+    if isinstance(sampling, Mapping):
+        known = read["sampling"] or {}
+        options = {name: each for name, each in sampling.items() if name not in known}
+        unusable["sampling"] = {name: each for name, each in options.items() if each is not None}
+    return {name: value for name, value in unusable.items() if value != {}}
 
 
 def _sampling(saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +152,8 @@ def _chat_template(saved: Any) -> str | None:
 def _stop(saved: Any) -> tuple[str, ...] | None:
     if not isinstance(saved, Sequence) or isinstance(saved, str):
         return None
-    return tuple(each for each in saved if isinstance(each, str) and each) or None
+    stop = tuple(saved)
+    return stop if stop and all(isinstance(each, str) and each for each in stop) else None
 
 
 def _text(saved: Any) -> str | None:

@@ -44,6 +44,11 @@ class About:
         return copy
 
     @property
+    def unusable(self) -> tuple[str, ...]:
+        """The names of the settings whose saved values are not allowed."""
+        return () if self.settings is None else self.settings.unusable_names
+
+    @property
     def wants_model(self) -> bool:
         """Whether the thread wants another model than the program's own."""
         return self.settings is not None and self.settings.model is not None

@@ -1,5 +1,6 @@
 """What stands below the messages of a conversation: errors, what is waited for, what to do next."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
@@ -53,6 +54,8 @@ def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row
         rows.append(Row("error", f"✗ {why}"))
     elif conversation.problem:
         rows.append(Row("error", f"✗ {conversation.problem}"))
+    if conversation.about.unusable:
+        rows.append(_unusable(conversation.about.unusable))
     rows += _ending(conversation, state)
     if conversation.busy and not _writes(state):
         rows.append(Row("wait", f"⌛ {conversation.activity.words}…"))
@@ -93,6 +96,16 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
             return [Row("hint", "", "app.go_on", ((_GO_ON, "lets it go on"),))]
         return [Row("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
     return []
+
+
+def _unusable(names: Sequence[str]) -> Row:
+    return Row(
+        "error",
+        f"✗ Saved settings that cannot be used: {safe_line(', '.join(names))}. They have no "
+        "effect; saving the settings of the thread removes them. ",
+        "app.thread_settings",
+        (("thread.settings", "shows the settings."),),
+    )
 
 
 def _full(what: str) -> Row:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -285,6 +286,8 @@ def test_an_answer_that_cannot_be_saved_is_74_and_is_printed() -> None:
     done = subprocess.run(
         [PROGRAM, "ask", "--json", "--thread", "story", "Hi.", "--max-output-tokens", "4"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        # A compiled module would be cut, too, and break every later start.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)),
     )  # fmt: skip
     answer = answer_of(done.stdout)
@@ -319,3 +322,28 @@ def test_a_saved_answer_that_was_cut_can_be_continued() -> None:
     last = _messages("story")[-1]
     assert last.is_continuable and last.finish_reason == "length"
     assert last.usage is not None and last.usage["output_tokens"] == 3
+
+
+def test_a_saved_setting_that_cannot_be_used_is_78_and_named(asked: Callable[..., Said]) -> None:
+    save("story", "Hello.", "Hi.")
+    storage = JsonFileStorage(paths.threads_dir())
+    saved = {"sampling": {"temperature": -1, "top_p": 0.5}, "stop": "END"}
+    asyncio.run(storage.update_meta("story", **saved))
+    said = asked("Go on.", "--thread", "story", play=plays("Well."))
+    assert (said.code, said.out) == (78, "")
+    assert "cannot be used: temperature, stop. Open the thread" in said.err
+    assert len(_messages("story")) == 2
+    meta = asyncio.run(storage.meta("story"))
+    assert {name: meta[name] for name in saved} == saved
+
+
+def test_an_option_replaces_a_saved_setting_that_cannot_be_used(
+    asked: Callable[..., Said],
+) -> None:
+    save("story", "Hello.", "Hi.")
+    storage = JsonFileStorage(paths.threads_dir())
+    asyncio.run(storage.update_meta("story", sampling={"temperature": -1}))
+    words = ("Go on.", "--thread", "story", "--temperature", "0.5")
+    assert asked(*words, play=plays("Well.")).code == 0
+    assert len(_messages("story")) == 4
+    assert asyncio.run(storage.meta("story"))["sampling"] == {"temperature": -1}

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,5 +107,28 @@ def test_a_value_that_is_not_allowed_is_refused_with_the_range() -> None:
         {"wanted_model": b"", "lora": []},
     ],
 )
-def test_what_was_saved_wrong_is_left_out(meta: dict[str, Any]) -> None:
-    assert ThreadSettings.of_meta(meta) == ThreadSettings()
+def test_what_was_saved_wrong_has_no_effect_and_is_saved_again(meta: dict[str, Any]) -> None:
+    read = ThreadSettings.of_meta(meta)
+    assert read == ThreadSettings(unusable=meta)
+    assert read.turn_settings(DEFAULTS) == DEFAULTS
+    assert {name: each for name, each in read.meta.items() if each is not None} == meta
+
+
+def test_what_was_saved_wrong_stays_until_that_setting_is_set() -> None:
+    saved = {"sampling": {"temperature": "hot", "top_k": -1}, "stop": "END"}
+    read = ThreadSettings.of_meta(saved)
+    changed = replace(read, sampling={"top_k": 5}, lora="a.gguf")
+    assert changed.meta["sampling"] == {"temperature": "hot", "top_k": 5}
+    assert (changed.meta["stop"], changed.meta["lora"]) == ("END", "a.gguf")
+    assert replace(read, stop=("END",)).meta["stop"] == ["END"]
+
+
+def test_the_names_of_what_was_saved_wrong() -> None:
+    sampling = {"temperature": "hot", "min_p": 0.1, "made_up": 1, "seed": None}
+    saved = {"sampling": sampling, "wanted_model": 7, "stop": ["END", 5], "thinking": True}
+    read = ThreadSettings.of_meta({**saved, "title": 5, "model": 5, "lora": None})
+    assert read.unusable_names == ("temperature", "made_up", "model", "stop")
+    assert (read.sampling, read.thinking, read.stop) == ({"min_p": 0.1}, True, None)
+    assert read.meta["sampling"] == {"temperature": "hot", "min_p": 0.1, "made_up": 1}
+    assert ThreadSettings.of_meta({"sampling": [1]}).unusable_names == ("sampling",)
+    assert FULL.unusable_names == ()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_what_cannot_be_is_refused_with_what_could(key: str, text: str, allowed:
      {"sampling": {"temperature": "hot", "top_k": True, "made_up": 1}, "wanted_model": 7}],
 )  # fmt: skip
 def test_of_a_saved_thread_only_what_is_as_it_should_be_is_taken(meta: Mapping[str, Any]) -> None:
-    assert ThreadSettings.of_meta(meta) == ThreadSettings()
+    assert replace(ThreadSettings.of_meta(meta), unusable={}) == ThreadSettings()
 
 
 def test_roles_are_files_and_a_bad_one_is_left_out(tmp_path: Path) -> None:
@@ -216,6 +217,30 @@ async def test_a_branch_keeps_the_settings_of_its_thread() -> None:
         turn = await window.ask("Go on")
         assert turn.settings == TurnSettings(system="Be kind.")
         turn.finish()
+
+
+async def test_a_saved_setting_that_cannot_be_used_is_told_and_stays_saved() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(2))
+    saved = {"sampling": {"temperature": "hot", "top_p": 0.5}, "stop": "END"}
+    await storage.update_meta("t", title="Old", **saved)
+    async with opened(storage=storage, thread="t") as window:
+        await window.reads("message 1")
+        await window.sees("cannot be used: temperature, stop.")
+        turn = await window.ask("Go on")
+        assert turn.settings == TurnSettings(sampling=Sampling(top_p=0.5))
+        turn.finish()
+        await window.until(lambda: "saved" in window.status)
+        conversation = window.app._desk.active
+        await conversation.configure("New", conversation.about.settings)
+        meta = await storage.meta("t")
+        assert meta["title"] == "New" and {name: meta[name] for name in saved} == saved
+        await settings(window)
+        await window.press("enter")
+        await window.until(lambda: not conversation.about.unusable)
+        await window.until(lambda: "cannot be used" not in window.screen)
+    meta = await storage.meta("t")
+    assert meta["sampling"] == {"top_p": 0.5} and "stop" not in meta
 
 
 @pytest.mark.parametrize("leave", ["alt+w", "ctrl+q"])

@@ -84,7 +84,7 @@ class Reading:
         lines = []
         for row in conversation.rows():
             if row.kind == "error":
-                lines.append(f"Error: {row.text.removeprefix('✗ ')}")
+                lines.append(f"Error: {row.text.removeprefix('✗ ').rstrip()}")
         if any(row.action.startswith("app.use_template") for row in conversation.rows()):
             lines.append(
                 f"/set chat_template NAME chooses one of {', '.join(TEMPLATE_CHOICES)}; "

@@ -103,6 +103,18 @@ async def test_a_new_thread_goes_on_from_here() -> None:
         turn.finish()
 
 
+async def test_a_saved_setting_that_cannot_be_used_is_told() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(2))
+    await storage.update_meta("t", sampling={"temperature": "hot", "\x1b[2J": 1})
+    async with plain(storage=storage, thread="t") as chat:
+        await chat.until(lambda: any("They have no effect" in each for each in chat.console.said))
+        (line,) = [each for each in chat.console.said if "They have no effect" in each]
+        assert line.startswith("Error: Saved settings that cannot be used: temperature, ")
+        assert "\x1b" not in line
+    assert (await storage.meta("t"))["sampling"] == {"temperature": "hot", "\x1b[2J": 1}
+
+
 async def test_settings_are_listed_changed_refused_and_sent() -> None:
     storage = MemoryStorage()
     async with plain(storage=storage) as chat:
