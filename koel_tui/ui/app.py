@@ -229,7 +229,7 @@ class KoelApp(ConversingApp):
             await self._startup.load()
             if self._startup.lacks_model and not self._pane.prompt.text:
                 self._models.offer_unasked()
-            self._background.connect(backend.agent)
+            self._background.connect(backend)
             self._startup.index()
             await self._startup.empty_trash()
         self.changed(self._desk.active)
