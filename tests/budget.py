@@ -1,7 +1,7 @@
 """A time budget for a run: tests that do not fit are listed at the end and do not fail it.
 
-`uv run pytest -m slow --budget-minutes 25` begins no test after 25 minutes. A test that runs at that
-moment is not interrupted. With xdist all processes share one deadline.
+`uv run pytest -m slow --budget-minutes 25` begins no test after 25 minutes. A test that runs then
+is not interrupted. With xdist all processes share one deadline.
 """
 
 import time

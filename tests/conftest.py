@@ -1,15 +1,15 @@
 """Fixtures for every room: a private home, and the starter model where it is installed."""
 
 import importlib.util
-import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from platformdirs import user_cache_path
 
-from tests import budget, gemma
+from tests import budget, gemma, inherited
 from tests.tally import TallyTable, tally
 
 __all__ = ["tally"]
@@ -48,7 +48,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def inherited_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give every test the same environment, umask, signal dispositions, locale and time zone."""
+    with inherited.pinned(monkeypatch):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inherited_state: None) -> Path:
     """Keep every test away from the user's own threads, config, cache and log."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
@@ -57,8 +64,6 @@ def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in ("DATA", "CONFIG", "CACHE", "STATE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
-    for name in [name for name in os.environ if name.startswith("KOEL_")]:
-        monkeypatch.delenv(name)
     return home
 
 

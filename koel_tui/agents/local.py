@@ -88,7 +88,7 @@ class LocalAgent:
         `progress` hears 0..1. Raises `EngineError`; the next call tries again.
         """
         card = await self._card(await self._engine(progress))
-        return ModelInfo(card.name, card.context_tokens)
+        return ModelInfo(card.name, card.context_tokens, card.notice, card.has_template)
 
     async def run(
         self,
@@ -262,6 +262,8 @@ class LocalAgent:
                 match delta:
                     case Progress(phase="queued", position=position):
                         yield _activity(phase="queued", position=position)
+                    case Progress(phase="thinking"):
+                        yield _activity(phase="thinking")
                     case Progress(done=done, total=total):
                         yield _activity(phase="reading", fraction=done / max(1, total))
                     case TextDelta() | ThinkingDelta() | ToolCallDelta():

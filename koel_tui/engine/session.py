@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine.errors import SessionBusyError, SessionClosedError
 from koel_tui.engine.frames import TurnEnded
 from koel_tui.engine.options import absolute, turn_settings
@@ -140,6 +141,30 @@ class EngineSession:
 
         return TurnStream(start, self._finish_turn, progress)
 
+    def complete(
+        self, prompt: str, settings: TurnSettings | None = None, *, progress: bool = False
+    ) -> TurnStream:
+        """Return the deltas of the text that follows `prompt`, the last one `Finished`.
+
+        The model gets the text alone: no chat template, no system prompt, no tools. The history
+        stays as it is. Everything else is as in `stream`.
+        """
+        self._check_idle()
+        own = replace(
+            turn_settings(settings, self._options.settings),
+            chat_template=RAW_COMPLETION,
+            system="",
+            tools=(),
+            tool_choice=None,
+        )
+
+        def start() -> Turn:
+            self._check_idle()
+            self._turn = self._host.start_turn(self, (ChatMessage("user", prompt),), own)
+            return self._turn
+
+        return TurnStream(start, lambda _, ended: self._end_turn(ended), progress)
+
     async def respond(self, settings: TurnSettings | None = None) -> str:
         """Return the whole text of the answer to the history. Raises like `stream`."""
         deltas = self.stream(settings=settings)
@@ -188,13 +213,16 @@ class EngineSession:
             self.stop()
             self._host.close_session(self)
 
-    def _finish_turn(self, answer: ChatMessage, ended: TurnEnded | None) -> None:
+    def _end_turn(self, ended: TurnEnded | None) -> None:
         self._turn = None
         if ended is not None:
             self._metrics = ended.metrics
-        self._record(answer)
         self._history += self._added
         self._added.clear()
+
+    def _finish_turn(self, answer: ChatMessage, ended: TurnEnded | None) -> None:
+        self._record(answer)
+        self._end_turn(ended)
 
     def _record(self, answer: ChatMessage) -> None:
         if not (answer.content or answer.tool_calls):

@@ -10,6 +10,8 @@ from koel_tui.protocol.turn_settings import TurnSettings
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
 """Why a turn ended: by itself, at the longest answer, stopped, with tools to call, by an error."""
 KvType = Literal["f16", "q8_0"]
+_ROUNDED_TO = 256
+"""llama.cpp rounds a window up to a multiple of this."""
 DEFAULT_WINDOW = 8192
 """The largest window, in tokens, that is taken without being asked for."""
 
@@ -118,11 +120,12 @@ class ThinkingDelta:
 class Progress:
     """Where a turn stands before it writes; only sent to who asks for it.
 
-    `phase` is queued or reading. `position` counts from 1 (next in line) while queued; `done` of
-    `total` prompt tokens are decoded while reading.
+    `phase` is queued, reading or thinking. `position` counts from 1 (next in line) while queued;
+    `done` of `total` prompt tokens are decoded while reading; `done` tokens of thinking that is not
+    shown are written while thinking.
     """
 
-    phase: Literal["queued", "reading"]
+    phase: Literal["queued", "reading", "thinking"]
     position: int = 0
     done: int = 0
     total: int = 0
@@ -223,9 +226,24 @@ class ModelCard:
 
     `context_tokens` is the window of each session, a multiple of 256 as llama.cpp rounds it up,
     `slots` how many sessions stay in the context, `load_s` the seconds it took to load.
+    `has_template` is whether the file has a chat template; without one each turn must name one.
+    `trained_tokens` is the longest context the model was trained for, 0 where the file names none.
     """
 
     name: str
     context_tokens: int
     slots: int
     load_s: float
+    has_template: bool = True
+    trained_tokens: int = 0
+
+    @property
+    def notice(self) -> str:
+        """A sentence for the user about a window that the model cannot use, '' for any other."""
+        if not 0 < self.trained_tokens <= self.context_tokens - _ROUNDED_TO:
+            return ""
+        return (
+            f"The window of {self.context_tokens:,} tokens is larger than the "
+            f"{self.trained_tokens:,} that {self.name} was trained for. Longer conversations get "
+            f"useless answers. Use --context-tokens {self.trained_tokens}."
+        )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from koel_tui.protocol.ending import names_of, truncate
-from koel_tui.protocol.state import ChatState, Fork
+from koel_tui.protocol.state import ChatState, Fork, RunPhase
 
 
 def fork_off(state: ChatState, count: int) -> ChatState:
@@ -42,7 +42,8 @@ def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
     if not left:
         del branches[fork.shown]
         wanted -= wanted > fork.shown
-    begun = replace(truncate(state, count), messages=messages, error=None)
+    phase = RunPhase.IDLE if state.phase is RunPhase.ERROR else state.phase
+    begun = replace(truncate(state, count), messages=messages, error=None, phase=phase)
     begun = replace(begun, reasoning_echo=state.reasoning_echo)
     return _with(begun, replace(fork, branches=tuple(branches), shown=wanted))
 

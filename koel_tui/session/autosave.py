@@ -66,6 +66,7 @@ class Autosave:
 
     def now(self) -> asyncio.Future[None]:
         """Save as soon as the writes before are done; the result never holds an error."""
+        self._cancel_timer()
         return self._enqueue(self._try_write)
 
     async def open(self) -> None:
@@ -113,6 +114,7 @@ class Autosave:
     async def persist(self) -> None:
         """Save, changed or not. Raises what the storage raises; nothing happens without one."""
         if self._storage is not None:
+            self._cancel_timer()
             await asyncio.shield(self._enqueue(self._write))
 
     async def forget(self) -> None:
@@ -144,9 +146,26 @@ class Autosave:
         self._enqueue(lambda: self._try_describe(fields))
 
     def _enqueue(self, job: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
-        self._cancel_timer()
-        self._tail = asyncio.create_task(_run_after(self._tail, job))
+        self._tail = asyncio.create_task(self._run_after(self._tail, job))
         return self._tail
+
+    async def _run_after(
+        self, previous: asyncio.Future[None] | None, job: Callable[[], Awaitable[None]]
+    ) -> None:
+        try:
+            if previous is not None:
+                await asyncio.wait([previous])
+            await job()
+        finally:
+            if self._timer is None:  # it may have fired while this job was under way
+                self._save_later()
+
+    def _save_later(self) -> None:
+        """See to it that a newer state than the one stored is saved."""
+        if self.error is None:
+            self.soon()
+        else:
+            self._retry()
 
     def _save_at(self, moment: float) -> None:
         """Save at this moment of the loop's clock, or before it where that was said already."""
@@ -168,7 +187,7 @@ class Autosave:
     def _on_timer(self) -> None:
         self._timer = None
         if self._tail is None or self._tail.done():
-            self.now()  # else the write under way sets the timer again when it ends
+            self.now()  # else the job under way sets the timer again when it ends
 
     async def _try_write(self) -> None:
         if not self.dirty:
@@ -232,11 +251,3 @@ class Autosave:
             await self._storage.delete(self._thread_id)
             self._saved = revision
             self.error = None
-
-
-async def _run_after(
-    previous: asyncio.Future[None] | None, job: Callable[[], Awaitable[None]]
-) -> None:
-    if previous is not None:
-        await asyncio.wait([previous])
-    await job()

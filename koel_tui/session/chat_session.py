@@ -199,9 +199,8 @@ class ChatSession:
         """
         self._check()
         begun = truncate(self._state, self._place(message_id) + 1)
-        branch = self._means.open_session(
-            settle(replace(begun, error=None, forks=())), self.settings, self.agent
-        )
+        begun = replace(settle(begun), error=None, phase=RunPhase.IDLE, forks=())
+        branch = self._means.open_session(begun, self.settings, self.agent)
         try:
             await branch.persist()
             await branch.describe(parent=self._thread_id, **await self._autosave.settings())

@@ -103,8 +103,10 @@ class Run:
             if not isinstance(error.cause, asyncio.CancelledError):
                 _log.warning("A run failed after it was over: %r", error)
             return
-        self._on_failure(error)
-        self._end()
+        try:
+            self._on_failure(error)
+        finally:  # whatever raises in there, nobody waits for this run any more
+            self._end()
 
     def _end(self) -> None:
         self._over.set()

@@ -1,6 +1,7 @@
 """A storage of one file per thread, in clear or encrypted."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from koel_tui.storage.thread_directory import ThreadDirectory
 from koel_tui.storage.trash import Trash
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class FileStorage:
@@ -150,8 +152,11 @@ class FileStorage:
         try:
             await self._do(deed, thread_id, job)
         finally:  # what failed may have come as far as the disk all the same
-            for changed in self._watchers:
-                changed()
+            for changed in tuple(self._watchers):
+                try:
+                    changed()
+                except Exception:  # the change itself is done
+                    _log.exception("A watcher of %s failed", self.directory)
 
     async def _do(self, deed: str, thread_id: str, job: Callable[[], T]) -> T:
         with _telling(f"{deed} thread {thread_id!r}"):

@@ -227,6 +227,8 @@ class KoelApp(ConversingApp):
             await self._show_active()  # its thread can be read now
             await self._look_at_saved(backend)
             await self._startup.load()
+            if self._startup.advice:
+                self._tell(self._startup.advice, "warning")
             if self._startup.lacks_model and not self._pane.prompt.text:
                 self._models.offer_unasked()
             self._background.connect(backend)

@@ -113,6 +113,8 @@ class ModelChoosing:
             self._tell(f"{name} answers from now on. {problem}", "warning")
         else:
             self._tell(f"{name} answers from now on, and at the next start.")
+        if self._startup.advice:
+            self._tell(self._startup.advice, "warning")
 
 
 def keep_model(path: Path) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from koel_tui.text import safe_line
 from koel_tui.ui.activity import Activity
 from koel_tui.ui.fetching import Fetching
 
 if TYPE_CHECKING:
+    from koel_tui.agents import ModelInfo
     from koel_tui.ui.backend import Backend
 
 _log = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ class Startup:
         """What goes on beside everything else, to be said when there is nothing else to say."""
         self.model = ""
         self.window = 0
+        self.advice = ""
+        """What the user should know about the loaded model; empty when there is nothing."""
         self.problem: BaseException | None = None
         self.backend: Backend | None = None
         self.fetch = Fetching(changed)
@@ -84,7 +88,7 @@ class Startup:
             except Exception as error:
                 self._fail(error)
             else:
-                self.model, self.window = model.name, model.context_tokens
+                self._loaded(model)
                 self._say("")
 
     async def use(self, model: str) -> None:
@@ -106,7 +110,11 @@ class Startup:
             if loaded is None:
                 raise RuntimeError("What answers here has a model of its own, and no other.")
             self.problem = None
-            self.model, self.window = loaded.name, loaded.context_tokens
+            self._loaded(loaded)
+
+    def _loaded(self, model: "ModelInfo") -> None:
+        self.model, self.window = model.name, model.context_tokens
+        self.advice = safe_line(model.notice, 400)
 
     async def count_tokens(self, text: str) -> int | None:
         """Return how many tokens the model makes of `text`; None where it cannot tell in time."""

@@ -1,6 +1,8 @@
 """Text that comes fast travels together, and none of it is lost or kept back for long."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
@@ -44,6 +46,60 @@ async def test_text_within_the_gap_is_one_delta() -> None:
     assert [(delta, count) for _, delta, count in await coming.gathered()] == [
         (TextDelta("0"), 1), (TextDelta("1234"), 4), (TextDelta("5678"), 4), (TextDelta("9"), 1),
     ]  # fmt: skip
+
+
+async def test_b31_held_text_does_not_wait_for_a_slow_delta() -> None:
+    called, told = asyncio.Event(), asyncio.Event()
+    seen: list[Delta] = []
+
+    async def deltas() -> AsyncIterator[Delta]:
+        yield TextDelta("a")
+        yield TextDelta("b")
+        await called.wait()
+        yield CALL
+
+    async def read() -> None:
+        async for delta, _ in gathered(deltas(), GAP):
+            seen.append(delta)
+            if len(seen) == 2:
+                told.set()
+
+    reading = asyncio.create_task(read())
+    async with asyncio.timeout(20):
+        await told.wait()
+        called.set()
+        await reading
+    assert seen == [TextDelta("a"), TextDelta("b"), CALL]
+
+
+@pytest.mark.parametrize("leave", ["close", "cancel"])
+async def test_b31_a_reader_that_leaves_ends_the_wait_for_the_next_delta(leave: str) -> None:
+    ended, told = asyncio.Event(), asyncio.Event()
+
+    async def deltas() -> AsyncIterator[Delta]:
+        try:
+            yield TextDelta("a")
+            yield TextDelta("b")
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def read() -> None:
+        async with aclosing(gathered(deltas(), GAP if leave == "close" else 60)) as pieces:
+            async for delta, _ in pieces:
+                if leave == "cancel":
+                    told.set()
+                elif delta == TextDelta("b"):
+                    return
+
+    async with asyncio.timeout(20):
+        reading = asyncio.create_task(read())
+        if leave == "cancel":
+            await told.wait()
+            await asyncio.sleep(0)
+            reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await ended.wait()
 
 
 async def test_without_a_gap_all_is_as_it_came() -> None:

@@ -56,6 +56,16 @@ def test_ask_json_is_one_object() -> None:
     assert answer["model"].startswith("SmolLM2-135M")
 
 
+def test_b36_ask_tells_of_a_window_beyond_the_training_on_stderr() -> None:
+    done = koel("ask", "Say hello.", "--max-output-tokens", "4", "--context-tokens", "9000")
+    assert done.returncode == 0
+    assert "The window of 9,216 tokens is larger than the 8,192 that SmolLM2" in done.stderr
+    assert "Use --context-tokens 8192." in done.stderr
+    assert "The window" not in done.stdout
+    done = koel("ask", "Say hello.", "--max-output-tokens", "4", "--context-tokens", "8192")
+    assert "The window" not in done.stderr
+
+
 def test_ask_goes_on_with_a_saved_thread() -> None:
     save("mila", "I have a cat called Mila.", "What a lovely name.")
     done = koel("ask", "What is my cat called?", "--thread", "mila", "--max-output-tokens", "16")

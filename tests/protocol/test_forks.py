@@ -10,6 +10,7 @@ from koel_tui.protocol import (
     Fork,
     Message,
     ProtocolError,
+    RunPhase,
     decode_state,
     echo_shown,
     encode_state,
@@ -172,3 +173,9 @@ def test_b22_unknown_keys_of_a_fork_are_kept_when_it_grows_and_is_switched() -> 
     for changed in (state, fork_off(state, 1), switch(state, "u")):
         (fork,) = json.loads(encode_state(changed))["forks"]
         assert fork["label"] == {"colour": "red"}
+
+
+def test_a_branch_that_is_switched_to_has_not_failed() -> None:
+    said = (Message("u", "user", "?"), Message("a", "assistant", "x"))
+    failed = replace(fork_off(ChatState(messages=said), 1), phase=RunPhase.ERROR)
+    assert switch(failed, "u").phase is RunPhase.IDLE

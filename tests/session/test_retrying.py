@@ -128,3 +128,17 @@ async def test_a_deleted_thread_is_not_saved_again(storage: FailingStorage) -> N
     await eventually(lambda: not other.dirty)
     assert await storage.list_threads() == ["other"]
     assert storage.attempts > tried
+
+
+async def test_what_is_noted_of_a_thread_does_not_end_the_retries_of_its_save(
+    storage: FailingStorage,
+) -> None:
+    session = client(storage).new_session("t")
+    await session.send("hi")
+    for _ in range(5):
+        await session.describe(title="Hi")
+        await session.hold()
+    storage.broken = False
+    await eventually(lambda: not session.dirty)
+    assert await storage.load("t") == session.state
+    await session.dispose()

@@ -134,6 +134,7 @@ class ScriptedAgent:
         self.turns: list[Turn] = []
         self.released: list[str] = []
         self.closed = False
+        self.notice = ""
         self.progress: Callable[[float], None] = lambda fraction: None
         self._loaded = asyncio.Event()
         self._load_error: Exception | None = None
@@ -162,7 +163,7 @@ class ScriptedAgent:
         await self._loaded.wait()
         if self._load_error is not None:
             raise self._load_error
-        return ModelInfo("Scripted-1B", 8192)
+        return ModelInfo("Scripted-1B", 8192, self.notice)
 
     def end_load(self, error: Exception | None = None) -> None:
         """Let the load end, well or with `error`."""

@@ -220,3 +220,10 @@ async def test_reading_for_the_search_is_told_when_nothing_else_is() -> None:
         await window.until(lambda: "indexing 32 of 4000 threads" in window.status)
         window.app._startup._indexed(4000, 4000)
         await window.until(lambda: "indexing" not in window.status)
+
+
+async def test_b36_a_window_beyond_the_training_is_told_at_the_start() -> None:
+    agent = ScriptedAgent()
+    agent.notice = "The window is larger than what the model was trained for."
+    async with opened(agent=agent) as window:
+        await window.tells("The window is larger than what the model was trained for.")

@@ -30,6 +30,7 @@ class Trial:
     memory: int = 0
     slots: int = 0
     window: int = 0
+    notice: str = ""
     error: str = ""
     code: Exit = Exit.OK
 
@@ -88,6 +89,7 @@ async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
         memory=memory,
         slots=card.slots,
         window=card.context_tokens,
+        notice=card.notice,
     )
 
 
@@ -96,12 +98,15 @@ def judge(trial: Trial) -> Finding:
     if trial.error:
         advice = f"Try the file alone: koel-chat models probe {trial.model}; or choose another."
         return problem("start", trial.error, advice, trial.code)
-    return Finding(
-        "start",
+    said = (
         f"{trial.model} loaded in {trial.load_s:.1f} s, the first token came after "
         f"{trial.token_s:.2f} s; {trial.memory / 1e6:,.0f} MB, {trial.slots} contexts of "
-        f"{trial.window:,} tokens",
+        f"{trial.window:,} tokens"
     )
+    if trial.notice:
+        what, _, advice = trial.notice.rpartition(". ")
+        return warning("start", f"{said}. {what}", advice)
+    return Finding("start", said)
 
 
 def judge_instructions(found: "tuple[str, ...] | Exception") -> Finding:

@@ -18,6 +18,8 @@ from koel_tui.engine.values import ModelSpec
 KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_Q8_0, 34 / 32)}
 """GGML's type and the bytes per value, by the names of `ModelSpec.kv_type`."""
 
+_MOST_TOKENS = 2**31 - 1
+_ROUNDED_TO = 256
 _ABORTED = 2
 _NO_ROOM = 1
 
@@ -43,8 +45,14 @@ class Context:
     """
 
     def __init__(self, model: Model, spec: ModelSpec, log: NativeLog, slots: int, window: int):
+        if slots * window > _MOST_TOKENS:
+            raise ModelLoadError(
+                f"A context of {slots} x {window} tokens is larger than the {_MOST_TOKENS:,} that "
+                "llama.cpp can count. Use a smaller window (--context-tokens)."
+            )
         params = llama_cpp.llama_context_default_params()
-        params.n_ctx = slots * window
+        # llama.cpp rounds the window up, but limits the batch by what it is given here.
+        params.n_ctx = slots * -(-window // _ROUNDED_TO) * _ROUNDED_TO
         params.n_seq_max = slots
         # llama.cpp aborts on a batch that has no room for a token of every sequence.
         self.batch_tokens = max(spec.batch_tokens, slots)
@@ -69,6 +77,7 @@ class Context:
         self._model = model
         self._memory = llama_cpp.llama_get_memory(self._context)
         self.window = int(llama_cpp.llama_n_ctx_seq(self._context))
+        self.batch_tokens = min(self.batch_tokens, llama_cpp.llama_n_batch(self._context))
         self._batch = llama_cpp.llama_batch_init(self.batch_tokens, 0, 1)
 
     @property

@@ -139,11 +139,12 @@ class Model:
 
     def text_edges(self) -> tuple[list[int], list[int]]:
         """Return the tokens that the vocabulary puts before and after a text."""
-        ends = (
-            (llama_cpp.llama_vocab_get_add_bos, llama_cpp.llama_vocab_bos),
-            (llama_cpp.llama_vocab_get_add_eos, llama_cpp.llama_vocab_eos),
-        )
-        before, after = ([ask(self._vocab)] if wanted(self._vocab) else [] for wanted, ask in ends)
+        vocab = self._vocab
+        before, after = [], []
+        if llama_cpp.llama_vocab_get_add_bos(vocab):
+            before.append(llama_cpp.llama_vocab_bos(vocab))
+        if llama_cpp.llama_vocab_get_add_eos(vocab):
+            after.append(llama_cpp.llama_vocab_eos(vocab))
         return before, after
 
     def piece(self, token: int, *, special: bool = False) -> bytes:

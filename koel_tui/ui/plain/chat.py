@@ -251,6 +251,8 @@ class PlainChat:
             if self._startup.backend is not None:
                 self._background.connect(self._startup.backend)
             self._say(f"The model is ready: {safe_line(self._startup.model)}.")
+            if self._startup.advice:
+                self._say(self._startup.advice)
         else:
             self._say(f"Error: {safe_line(self._startup.alarm, 400)}")
 

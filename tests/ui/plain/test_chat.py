@@ -40,6 +40,14 @@ async def test_an_answer_is_said_in_lines_each_once() -> None:
         assert chat.console.said == ["You: "]
 
 
+async def test_b36_a_window_beyond_the_training_is_said_with_the_model() -> None:
+    agent = ScriptedAgent()
+    agent.notice = "The window is larger than what the model was trained for."
+    async with plain(agent=agent) as chat:
+        await chat.hears("The model is ready: Scripted-1B.")
+        await chat.hears("The window is larger than what the model was trained for.")
+
+
 async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -> None:
     async with plain() as chat:
         first = await chat.ask("one")
@@ -124,6 +132,22 @@ async def tried_again(chat: Plain) -> Turn:
     await chat.enter("/retry")
     await chat.until(lambda: len(chat.agent.turns) > begun)
     return chat.agent.turns[begun]
+
+
+async def test_b20_a_model_without_a_template_is_answered_after_a_choice() -> None:
+    async with plain() as chat:
+        turn = await chat.ask("Once upon a time")
+        turn.fail("base has no chat template.", "ChatTemplateError")
+        await chat.hears("Error: base has no chat template.")
+        await chat.hears(
+            "/set chat_template NAME chooses one of chatml, gemma, llama3, mistral, none; "
+            "none completes the text without a template."
+        )
+        await chat.until(lambda: chat.console.prompting)
+        await chat.enter("/set chat_template none")
+        again = await tried_again(chat)
+        assert again.prompt == "Once upon a time"
+        assert again.settings is not None and again.settings.chat_template == "none"
 
 
 async def test_what_failed_is_tried_again_and_each_end_is_told() -> None:

@@ -1,0 +1,130 @@
+"""The program works whatever it inherits: umask, locale, time zone, home, signals, limits."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import PROGRAM
+
+THREAD = {
+    "messages": [{"id": str(number), "role": role, "content": "hello"}
+                 for number, role in enumerate(("user", "assistant"))],
+}  # fmt: skip
+QUESTION = "Grüße, İstanbul"
+Change = Callable[[dict[str, str], Path], str]
+"""Changes an environment in a folder of its own; returns what the shell does before the program."""
+
+
+def variables(**values: str) -> Change:
+    def change(environment: dict[str, str], folder: Path) -> str:
+        environment.update(values)
+        return ":"
+
+    return change
+
+
+def before(command: str) -> Change:
+    return lambda environment, folder: command
+
+
+def without_home(environment: dict[str, str], folder: Path) -> str:
+    del environment["HOME"]
+    return ":"
+
+
+def home_with_spaces(environment: dict[str, str], folder: Path) -> str:
+    home = folder / "a home with spaces"
+    home.mkdir()
+    for name in [name for name in environment if name.startswith("XDG_")]:
+        del environment[name]
+    environment["HOME"] = str(home)
+    return ":"
+
+
+def long_directory(environment: dict[str, str], folder: Path) -> str:
+    deep = folder.joinpath(*["directory" * 12] * 20)
+    deep.mkdir(parents=True)
+    environment["TMPDIR"] = str(deep)
+    return f"cd '{deep}'"
+
+
+ENVIRONMENTS: dict[str, Change] = {
+    "SIGINT ignored": before("trap '' INT"),
+    "umask 000": before("umask 000"),
+    "umask 077": before("umask 077"),
+    "locale C": variables(LC_ALL="C", LANG=""),
+    "locale POSIX": variables(LC_ALL="POSIX"),
+    "locale that is not installed": variables(LC_ALL="tr_TR.ISO-8859-9", LANG="de_DE"),
+    "time zone with DST": variables(TZ="America/New_York"),
+    "time zone of half an hour": variables(TZ="Asia/Kolkata"),
+    "time zone that does not exist": variables(TZ="No/Where"),
+    "no HOME": without_home,
+    "HOME with spaces": home_with_spaces,
+    "a long directory": long_directory,
+    "stdin closed": before("exec <&-"),
+    "few open files": before("ulimit -n 64"),
+    "nice": before("command -v renice >/dev/null && renice -n 19 $$ >/dev/null"),
+    "a small terminal": variables(COLUMNS="1", LINES="1", TERM="dumb"),
+    "colour forced": variables(FORCE_COLOR="1", CLICOLOR_FORCE="1", COLORTERM="truecolor"),
+    "no colour": variables(NO_COLOR="1", TERM=""),
+    "a fixed hash seed": variables(PYTHONHASHSEED="0"),
+    "no runtime directory": variables(XDG_RUNTIME_DIR="/nowhere"),
+}
+BY_DEFAULT = ("SIGINT ignored", "umask 000", "locale C", "few open files")
+
+
+def ask(change: Change, tmp_path: Path, model: Path) -> subprocess.CompletedProcess[bytes]:
+    folder = tmp_path / "environment"
+    folder.mkdir()
+    environment = {**os.environ, "KOEL_THREADS": "1", "KOEL_TITLES": "false"}
+    first = change(environment, folder)
+    thread = folder / "thread.json"
+    thread.write_text(json.dumps(THREAD))
+    commands = f'{first}; "$1" threads import "$2" >&2 || exit; shift 2; exec "$@"'
+    question = ("--model", str(model), "--max-output-tokens", "4", QUESTION)
+    return subprocess.run(
+        ["bash", "-c", commands, "bash", PROGRAM, str(thread),
+         PROGRAM, "ask", "--thread", "hello", *question],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=100, env=environment,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow)
+     for name in ENVIRONMENTS],
+)  # fmt: skip
+def test_a_thread_is_answered_and_saved_privately(
+    name: str, tmp_path: Path, tiny_path: Path
+) -> None:
+    done = ask(ENVIRONMENTS[name], tmp_path, tiny_path)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode()
+    assert b"\x1b" not in done.stdout
+    saved = [path for path in tmp_path.rglob("*.json") if "threads" in path.parts]
+    assert any(QUESTION in path.read_text("utf-8") or "\\u00fc" in path.read_text("utf-8")
+               for path in saved)  # fmt: skip
+    for path in saved:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_home_that_cannot_be_written_is_one_message(tmp_path: Path, tiny_path: Path) -> None:
+    """A plain file in place of the directory, which stops root, too."""
+    (tmp_path / "file").touch()
+
+    def change(environment: dict[str, str], folder: Path) -> str:
+        for name in [name for name in environment if name.startswith("XDG_")]:
+            environment[name] = str(tmp_path / "file" / "below")
+        environment["HOME"] = str(tmp_path / "file")
+        return ":"
+
+    done = ask(change, tmp_path, tiny_path)
+    assert done.returncode not in (0, -signal.SIGABRT, 128 + signal.SIGSEGV)
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.startswith(b"koel-chat: ") and done.stderr.count(b"\n") == 1

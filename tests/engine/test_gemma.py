@@ -1,0 +1,162 @@
+"""Gemma 3 270M through `EngineHost`: no template, a sliding window, 262,144 tokens.
+
+Its logits differ by up to 0.7 with how a prompt is split, so that answers of equal contexts are
+compared by their first letters, from a prompt whose continuation is certain.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from koel_tui.engine import (
+    ChatMessage,
+    EngineHost,
+    EngineSession,
+    Finished,
+    ModelSpec,
+    Progress,
+    Sampling,
+    TextDelta,
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+WINDOW = 512
+"""The sliding window of the model, in tokens."""
+DAYS = "Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday, "
+LONG = DAYS * 60
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(gemma_path: Path) -> AsyncIterator[EngineHost]:
+    """Two slots: a third session parks another."""
+    spec = ModelSpec(gemma_path, context_tokens=2048, slots=2, threads=1)
+    loaded = await EngineHost.load(spec, max_sessions=None)
+    yield loaded
+    await loaded.close()
+
+
+def user(text: str) -> ChatMessage:
+    return ChatMessage("user", text)
+
+
+async def opened(engine: EngineHost, **more: object) -> EngineSession:
+    options = {"sampling": Sampling(temperature=0), "max_output_tokens": 8, **more}
+    return await engine.open_session(chat_template="gemma", **options)  # type: ignore[arg-type]  # a test names what it needs
+
+
+async def ask(session: EngineSession, text: str) -> str:
+    session.add(user(text))
+    return await session.respond()
+
+
+async def fresh(engine: EngineHost, messages: Sequence[ChatMessage]) -> str:
+    """The answer of a context that has seen nothing else; every other session must be closed."""
+    session = await opened(engine)
+    for message in messages:
+        session.add(message)
+    answer = await session.respond()
+    assert session.metrics.reused_tokens == 0
+    await session.close()
+    return answer
+
+
+async def check_last(engine: EngineHost, *sessions: EngineSession) -> None:
+    """Close the sessions; each one's last answer must begin as the one of a fresh context."""
+    for session in sessions:
+        await session.close()
+    for session in sessions:
+        *before, answer = session.history
+        assert answer.role == "assistant" and answer.content
+        assert (await fresh(engine, before))[:4] == answer.content[:4]
+
+
+async def test_gemma_answers_with_a_built_in_template(engine: EngineHost) -> None:
+    session = await opened(engine)
+    answer = await ask(session, "Say hello.")
+    assert answer
+    assert session.metrics.output_tokens <= 8
+    await session.close()
+
+
+async def test_gemma_a_second_turn_reuses_the_prefix_beyond_the_sliding_window(
+    engine: EngineHost,
+) -> None:
+    session = await opened(engine)
+    await ask(session, LONG)
+    held = session.metrics.total
+    assert held > 1.5 * WINDOW
+    await ask(session, DAYS)
+    assert session.metrics.reused_tokens >= held - 2
+    await check_last(engine, session)
+
+
+async def test_gemma_a_changed_end_reuses_what_is_equal(engine: EngineHost) -> None:
+    session = await opened(engine)
+    await ask(session, LONG)
+    held = session.metrics.prompt_tokens
+    async for _ in session.stream([user(LONG + "January, February, March, ")]):
+        pass
+    assert session.metrics.reused_tokens > held - 40
+    await check_last(engine, session)
+
+
+async def test_gemma_stop_and_resend(engine: EngineHost) -> None:
+    session = await opened(engine, max_output_tokens=64)
+    reasons = []
+    async for delta in session.stream([user(LONG)]):
+        if isinstance(delta, TextDelta):
+            session.stop()
+        if isinstance(delta, Finished):
+            reasons.append(delta.reason)
+    assert reasons == ["stopped"]
+    await ask(session, DAYS)
+    assert session.metrics.reused_tokens > WINDOW
+    await check_last(engine, session)
+
+
+async def test_gemma_stop_while_reading_and_resend(engine: EngineHost) -> None:
+    session = await opened(engine)
+    async for delta in session.stream([user(LONG)], progress=True):
+        if isinstance(delta, Progress) and delta.phase == "reading":
+            session.stop()
+    assert session.metrics.output_tokens == 0
+    assert session.history == (user(LONG),)
+    async for _ in session.stream([user(DAYS)]):
+        pass
+    await check_last(engine, session)
+
+
+async def test_gemma_a_parked_session_goes_on(engine: EngineHost) -> None:
+    sessions = [await opened(engine) for _ in range(3)]
+    for text in (LONG, DAYS):
+        for number, session in enumerate(sessions):
+            await ask(session, f"{number}. {text}")
+    assert all(session.metrics.reused_tokens > WINDOW for session in sessions)
+    assert engine.memory.parked_bytes > 0
+    await check_last(engine, *sessions)
+
+
+async def test_gemma_a_snapshot_is_gone_on_with(engine: EngineHost, tmp_path: Path) -> None:
+    session = await opened(engine)
+    await ask(session, LONG)
+    held = session.metrics.total
+    await session.save_kv(tmp_path / "thread.kv")
+    await session.close()
+    resumed = await opened(engine, kv=tmp_path / "thread.kv")
+    async for _ in resumed.stream([*session.history, user(DAYS)]):
+        pass
+    assert resumed.metrics.snapshot_misses == 0
+    assert resumed.metrics.reused_tokens >= held - 2
+    await check_last(engine, resumed)
+
+
+async def test_gemma_counts_tokens_of_its_large_vocabulary(engine: EngineHost) -> None:
+    assert await engine.count_tokens("") == 0
+    assert await engine.count_tokens("hello world") == 2
+    assert await engine.count_tokens("<end_of_turn>") > 1  # written out, not a control token

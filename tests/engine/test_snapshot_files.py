@@ -1,0 +1,116 @@
+"""Snapshots of the KV cache as files: shared folders, models in parts, other conversations."""
+
+import mmap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from koel_tui.engine import ChatMessage, Engine, EngineSession, ModelSpec, Sampling
+from koel_tui.engine.native import buffer
+from koel_tui.engine.native.parking import Parked
+from koel_tui.engine.native.snapshot import Fingerprint, file_mark, write_snapshot
+
+PRINT = Fingerprint("1", "m", "f16", "")
+CAT = [ChatMessage("user", "I have a cat called Mila.")]
+SHIP = [ChatMessage("user", "My ship sails at nine.")]
+
+
+def parked(size: int = 100) -> Parked:
+    state = buffer.host_buffer(size)
+    return Parked([1, 2, 3], state)
+
+
+@pytest.mark.parametrize("function", ["lstat", "stat", "unlink", "open"])
+def test_b6_a_snapshot_that_another_process_removes_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    for number in range(5):
+        write_snapshot(tmp_path / f"{number}.kv", PRINT, parked(), 10**6)
+    (tmp_path / ".old.kv.1.tmp").write_bytes(b"unfinished")
+    newest, real = tmp_path / "new.kv", getattr(Path, function)
+
+    def raced(self: Path, *arguments: Any, **keywords: Any) -> Any:
+        if self != newest and self.suffix in (".kv", ".tmp") and not self.name.startswith(".new"):
+            self_exists = self.exists() if function not in ("stat", "lstat") else True
+            if self_exists:
+                Path.rename(self, tmp_path / f"{self.name}.gone")
+        return real(self, *arguments, **keywords)
+
+    with monkeypatch.context() as race:
+        race.setattr(Path, function, raced)
+        write_snapshot(newest, PRINT, parked(), 50)
+    assert newest.is_file()
+    assert [each.name for each in tmp_path.glob("*.kv")] == ["new.kv"] or function == "stat"
+
+
+def test_b6_a_newest_snapshot_that_is_gone_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        done = real(self, target)
+        done.unlink()
+        return done
+
+    monkeypatch.setattr(Path, "replace", replace)
+    write_snapshot(tmp_path / "new.kv", PRINT, parked(), 50)
+
+
+def test_b34_the_mark_of_a_model_in_parts_covers_all_parts(tmp_path: Path) -> None:
+    parts = [tmp_path / f"m-{number:05}-of-00003.gguf" for number in (1, 2, 3)]
+    for part in parts:
+        part.write_bytes(b"weights")
+    marks = {file_mark(parts[0])}
+    for part in parts:
+        part.write_bytes(b"weighty")
+        marks.add(file_mark(parts[0]))
+    assert len(marks) == 4
+    assert file_mark(parts[0]) == file_mark(parts[0])
+    parts[2].unlink()
+    assert file_mark(parts[0]) not in marks
+
+
+async def opened(engine: Engine, **more: Any) -> EngineSession:
+    return await engine.open_session(sampling=Sampling(temperature=0), max_output_tokens=6, **more)
+
+
+async def answered(session: EngineSession, messages: list[ChatMessage]) -> int:
+    async for _ in session.stream(messages):
+        pass
+    return session.metrics.snapshot_misses
+
+
+async def test_b27_a_snapshot_of_another_conversation_is_counted(
+    starter_path: Path, tmp_path: Path
+) -> None:
+    engine = await Engine.load(ModelSpec(starter_path, context_tokens=512, slots=2, threads=1))
+    first, kv = await opened(engine), tmp_path / "thread.kv"
+    assert await answered(first, CAT) == 0
+    await first.save_kv(kv)
+    history = [*first.history, *SHIP]
+    await first.close()
+    for messages, misses in ((SHIP, 1), (CAT, 0), (history, 0), ([*CAT, *CAT], 1)):
+        session = await opened(engine, kv=kv)
+        assert await answered(session, messages) == misses, messages
+        assert await answered(session, messages) == 0, "it is counted once"
+        await session.close()
+    await engine.close()
+
+
+async def test_b3_a_kernel_without_huge_pages_parks_and_saves(
+    starter_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Plain(mmap.mmap):
+        def madvise(self, *_: Any) -> None:
+            raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(mmap, "mmap", Plain)
+    engine = await Engine.load(ModelSpec(starter_path, context_tokens=512, slots=2, threads=1))
+    sessions = [await opened(engine) for _ in range(3)]  # one more than there are slots
+    for session in (*sessions, *sessions):
+        await answered(session, CAT)
+    assert all(session.metrics.reused_tokens for session in sessions)
+    await sessions[0].save_kv(tmp_path / "thread.kv")
+    await engine.close()

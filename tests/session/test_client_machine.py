@@ -1,0 +1,365 @@
+"""Whatever happens to sessions in whatever order: engine and client agree, nothing is lost.
+
+The engine is the real one with a scripted native side, the agent, the client and the files are
+real. Saves fail, and callbacks raise, when the machine says so.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+from koel_tui.agents import LocalAgent, Snapshots
+from koel_tui.engine.engine import Engine
+from koel_tui.engine.values import ModelSpec
+from koel_tui.protocol import ChatState, RunPhase, Sampling, TurnSettings
+from koel_tui.protocol.codec import decode_state
+from koel_tui.session import ChatSession, KoelClient, SessionError, autosave
+from koel_tui.session import run as run_module
+from koel_tui.storage import StorageError
+from koel_tui.storage.record import parsed
+from koel_tui.storage.recovery import goes_on
+from tests.session.faulty_parts import (
+    Files,
+    Native,
+    RaisingObserver,
+    last_words,
+    raising_interceptor,
+    raising_reducer,
+)
+
+T = TypeVar("T")
+DEADLINE = 20.0
+THREADS = st.sampled_from(["a", "b", "c"])
+WORDS = st.sampled_from(["hello", "hello", "boom reducer", "boom interceptor", "boom observer"])
+
+
+class ClientMachine(RuleBasedStateMachine):
+    """Opens, asks, stops, closes and breaks; the invariants hold after each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.directory = Path(tempfile.mkdtemp())
+        self.native = Native()
+        self.files = Files(self.directory / "threads")
+        self.files.watch(lambda: 1 / 0)
+        self.admit, self.files.codec.admit = self.files.codec.admit, self._admit  # type: ignore[method-assign] # the seam
+        self.live: dict[str, ChatSession] = {}
+        self.ever: list[ChatSession] = []
+        self.sends: list[asyncio.Task[None]] = []
+        self.may_fail: set[str] = set()  # threads of whose last run something failed or was stopped
+        self.acknowledged: dict[str, list[ChatState]] = {}
+
+    def _admit(self) -> None:
+        if self.files.broken == "sealed":
+            raise StorageError("The threads are encrypted.")
+        self.admit()
+
+    @initialize()
+    def begin(self) -> None:
+        async def load(progress: Callable[[float], None]) -> Engine:
+            engine = Engine(self.native, ModelSpec(Path("none.gguf")), max_sessions=8, parallel=2)
+            await engine.start()
+            self.engine = engine
+            return engine
+
+        self.agent = LocalAgent(load, snapshots=Snapshots(self.directory / "kv"))
+        self.client = KoelClient(
+            self.agent,
+            self.files,
+            reducers=[raising_reducer],
+            interceptors=[raising_interceptor],
+            observers=[RaisingObserver()],
+            save_interval=0,
+        )
+        self.do(self.agent.load())
+        for thread in ("a", "b", "c"):
+            self.open(thread, fresh=False)
+
+    def do(self, deed: Coroutine[Any, Any, T]) -> T:
+        """Do something, within the deadline that every call has."""
+        return self.loop.run_until_complete(asyncio.wait_for(deed, DEADLINE))
+
+    def pause(self) -> None:
+        """Let what was begun go on for some turns of the loop."""
+
+        async def turns() -> None:
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+        self.do(turns())
+
+    @rule(thread=THREADS, fresh=st.booleans())
+    def open(self, thread: str, fresh: bool) -> None:
+        """Open a thread, with what is unsaved of it or with what can be loaded now."""
+        if thread in self.live:
+            return
+        unsaved = [each for each in self.client.unsaved if each.thread_id == thread]
+        try:
+            saved = self.do(self.files.load(thread))
+        except StorageError:
+            return
+        initial = unsaved[-1].state if unsaved and not fresh else saved
+
+        async def opened() -> ChatSession:
+            return self.client.new_session(thread, initial)
+
+        self._add(self.do(opened()))
+
+    def _add(self, session: ChatSession) -> None:
+        self.live[session.thread_id] = session
+        self.ever.append(session)
+
+    @rule(thread=THREADS, words=WORDS, edit=st.booleans())
+    def send(self, thread: str, words: str, edit: bool) -> None:
+        session = self._idle(thread)
+        if session is not None:
+            self._forgive(thread, words)
+            asked = [each.id for each in session.state.messages if each.role == "user"]
+
+            async def sending() -> None:
+                await (session.edit(asked[-1], words) if edit and asked else session.send(words))
+
+            self._begin(sending())
+
+    @rule(thread=THREADS, again=st.booleans())
+    def answer_again(self, thread: str, again: bool) -> None:
+        session = self._idle(thread)
+        if session is not None:
+            self._forgive(thread, last_words(session.state))
+
+            async def answering() -> None:
+                last = session.state.messages[-1:]
+                if again or not any(each.is_continuable for each in last):
+                    await session.regenerate()
+                else:
+                    await session.continue_answer()
+
+            self._begin(answering())
+
+    def _idle(self, thread: str) -> ChatSession | None:
+        session = self.live.get(thread)
+        return None if session is None or session.state.phase.is_running else session
+
+    def _begin(self, deed: Coroutine[Any, Any, None]) -> None:
+        self.sends.append(self.loop.create_task(deed))
+        self.pause()
+
+    def _forgive(self, thread: str, words: str) -> None:
+        """Note whether the run that begins is going to fail."""
+        if words in ("boom reducer", "boom interceptor"):
+            self.may_fail.add(thread)
+        else:
+            self.may_fail.discard(thread)
+
+    @precondition(lambda self: self.native.turns)
+    @rule(pick=st.integers(0, 7), text=st.sampled_from(["yes", "no, ", "<think>"]))
+    def stream(self, pick: int, text: str) -> None:
+        self._now(lambda: self.native.say(self._turn(pick), text))
+        self.pause()
+
+    @precondition(lambda self: self.native.turns)
+    @rule(pick=st.integers(0, 7), reason=st.sampled_from(["end", "length", "fail", "think"]))
+    def finish(self, pick: int, reason: Any) -> None:
+        self._now(lambda: self._finish(self._turn(pick), reason))
+        self.pause()
+
+    def _finish(self, session: int, reason: Any) -> None:
+        if reason == "fail":
+            self.may_fail.add(self.native.names[session])
+            self.native.fail(session, "The native side failed.")
+        elif reason == "think":
+            self.native.think(session, "hm")
+            self.native.end(session, tokens=400)
+        else:
+            self.native.end(session, reason=reason, tokens=400)
+
+    def _turn(self, pick: int) -> int:
+        running = sorted(self.native.turns)
+        return running[pick % len(running)]
+
+    @rule(thread=THREADS)
+    def cancel(self, thread: str) -> None:
+        if thread in self.live:
+            self.may_fail.add(thread)
+            self._now(self.live[thread].cancel)
+
+    def _now(self, deed: Callable[[], object]) -> None:
+        async def done() -> None:
+            deed()
+
+        self.do(done())
+
+    @rule(thread=THREADS, wait=st.booleans())
+    def close(self, thread: str, wait: bool) -> None:
+        session = self.live.pop(thread, None)
+        if session is not None:
+            self._now(session.dispose)
+            if wait:
+                self.do(session.released())
+
+    @rule(thread=THREADS)
+    def reopen_what_could_not_be_saved(self, thread: str) -> None:
+        """Begin a thread again from its file while a closed session waits to be saved."""
+        self.open(thread, fresh=False)
+        self.files.broken = "before"
+        self.cancel(thread)
+        self.send(thread, "words that are not saved", edit=False)
+        self.close(thread, wait=True)
+        self.open(thread, fresh=True)
+        self.send(thread, "newer words", edit=False)
+
+    @rule(thread=THREADS)
+    def persist(self, thread: str) -> None:
+        session = self.live.get(thread)
+        if session is not None:
+            state = session.state
+            try:
+                self.do(session.persist())
+            except StorageError:
+                return
+            self.acknowledged.setdefault(thread, []).append(state)
+
+    @rule(thread=THREADS)
+    def branch(self, thread: str) -> None:
+        session = self.live.get(thread)
+        if session is None or not session.state.messages or len(self.live) > 5:
+            return
+        with suppress(StorageError, SessionError):
+            self._add(self.do(session.branch(session.state.messages[-1].id)))
+
+    @rule(thread=THREADS, temperature=st.sampled_from([None, 0.0, 0.7]))
+    def change_settings(self, thread: str, temperature: float | None) -> None:
+        session = self.live.get(thread)
+        if session is not None:
+            session.settings = TurnSettings(sampling=Sampling(temperature=temperature or 0.8))
+            self._now(lambda: session.update_state({"temperature": temperature}))
+            with suppress(StorageError):
+                self.do(session.describe(sampling={"temperature": temperature}))
+
+    @rule(broken=st.sampled_from(["", "before", "after", "sealed"]), slow=st.booleans())
+    def change_weather(self, broken: str, slow: bool) -> None:
+        """Let saves fail or work again, and snapshots take long or no time."""
+        self.files.broken = broken
+        self.native.slow_snapshots = slow
+        if not slow:
+            self._now(self.native.finish_snapshots)
+
+    @invariant()
+    def no_other_session_fails(self) -> None:
+        for thread, session in self.live.items():
+            if thread not in self.may_fail:
+                assert session.state.phase is not RunPhase.ERROR, session.state.error
+
+    @invariant()
+    def no_acknowledged_save_is_lost(self) -> None:
+        for thread, states in self.acknowledged.items():
+            found = self._on_disk(thread)
+            for state in states:
+                assert any(goes_on(state, each) for each in found), f"{thread} lost a save"
+
+    def _on_disk(self, thread: str) -> list[ChatState]:
+        """Return what the file of a thread and its conflict files hold."""
+        path = self.files.directory / f"{self.files.codec.stem(thread)}.json"
+        paths = [path, *path.parent.glob(f"{path.stem}.conflict-*.json")]
+        return [decode_state(parsed(each.read_bytes())["state"]) for each in paths if each.exists()]
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "client"):
+                self._settle()
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _settle(self) -> None:
+        self.files.broken = ""
+        self.native.slow_snapshots = False
+        self._now(self.native.finish_snapshots)
+        self.do(self._sends_end())
+        self.no_other_session_fails()
+        self.do(self._closed_sessions_are_released())
+        of_engine = sorted(session.name for session in self.engine.sessions)
+        assert len(set(of_engine)) == len(of_engine)
+        assert set(of_engine) <= set(self.live), "the engine has sessions that no client has"
+        self.do(self._disposed())
+        assert not self.engine.sessions, "the engine has sessions after the end"
+        assert not self.native.known
+        self.no_acknowledged_save_is_lost()
+        for session in self.ever:
+            found = self._on_disk(session.thread_id)
+            assert not session.state.messages or any(
+                goes_on(session.state, each) for each in found
+            ), f"{session.thread_id} lost what was said"
+        assert self._locks_held() == []
+        self.do(self.agent.close())
+
+    async def _sends_end(self) -> None:
+        while not all(send.done() for send in self.sends):
+            for session in list(self.native.turns):
+                self.native.end(session, tokens=400)
+            await asyncio.sleep(0.001)
+        for send in self.sends:
+            send.result()
+
+    async def _closed_sessions_are_released(self) -> None:
+        for session in self.client.closing:
+            await session.released()
+
+    async def _disposed(self) -> None:
+        await self.client.dispose()
+        while self.client.unsaved:
+            await asyncio.sleep(0.001)
+        for session in self.ever:
+            await session.released()
+
+    def _locks_held(self) -> list[str]:
+        held = []
+        for path in (self.directory / "threads" / "locks").glob("*.lock"):
+            try:
+                FileLock(path, thread_local=False).acquire(timeout=0).lock.release()
+            except TimeoutError:
+                held.append(path.name)
+        return held
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autosave, "RETRY_S", 0.01)
+    monkeypatch.setattr(run_module, "RELEASE_GRACE", 0.05)
+
+
+def _run(examples: int, steps: int) -> None:
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    run_machine(
+        ClientMachine,
+        settings=hypothesis_settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=checks,
+        ),
+    )
+
+
+def test_sessions_in_any_order_lose_nothing_and_leave_nothing() -> None:
+    _run(40, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_sessions_in_any_order_lose_nothing_and_leave_nothing_many_times() -> None:
+    _run(1500, 60)
