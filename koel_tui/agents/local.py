@@ -256,6 +256,7 @@ class LocalAgent:
         run = asked.run
         messages = engine_messages(run.messages)
         answer, writing = TurnEvents(_answer_id(run, messages)), False
+        prefill = asked.settings.prefill or ""
         stream = session.stream(messages, asked.settings, progress=True)
         async with aclosing(stream), aclosing(gathered(stream, self._gap_s)) as deltas:
             async for delta, tokens in deltas:
@@ -270,6 +271,8 @@ class LocalAgent:
                         if not writing:
                             writing = True
                             yield _activity(phase="writing")
+                        if prefill and isinstance(delta, TextDelta):
+                            delta, prefill = TextDelta(prefill + delta.text), ""
                         for event in answer.feed(delta, tokens):
                             yield event
                     case Finished():
