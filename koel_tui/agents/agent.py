@@ -11,9 +11,9 @@ from koel_tui.protocol.turn_settings import TurnSettings
 ACTIVITY = "koel.activity"
 """CUSTOM event: where a run stands before and while it writes.
 
-value: `{"phase": str, "position": int, "fraction": float}`; phase is loading, queued, reading or
-writing; position counts from 1 (next in line) and is there when queued, fraction is 0..1 and is
-there when loading or reading.
+value: `{"phase": str, "position": int, "fraction": float}`; phase is loading, queued, reading,
+thinking (nothing of it is shown) or writing; position counts from 1 (next in line) and is there
+when queued, fraction is 0..1 and is there when loading or reading.
 """
 
 METRICS = "koel.metrics"
@@ -57,11 +57,13 @@ class ModelInfo:
     """What a loaded model says of itself: its `name` and its window, `context_tokens`.
 
     `notice` is a sentence that the user should read, '' when there is none.
+    `has_template` is whether its file has a chat template; without one each run must name one.
     """
 
     name: str
     context_tokens: int
     notice: str = ""
+    has_template: bool = True
 
 
 class ModelAgent(Agent, Protocol):

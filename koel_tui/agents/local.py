@@ -87,7 +87,7 @@ class LocalAgent:
         `progress` hears 0..1. Raises `EngineError`; the next call tries again.
         """
         card = await self._card(await self._engine(progress))
-        return ModelInfo(card.name, card.context_tokens, card.notice)
+        return ModelInfo(card.name, card.context_tokens, card.notice, card.has_template)
 
     async def run(
         self,
@@ -230,18 +230,23 @@ class LocalAgent:
         run = asked.run
         messages = engine_messages(run.messages)
         answer, writing = TurnEvents(_answer_id(run, messages)), False
+        prefill = asked.settings.prefill or ""
         stream = session.stream(messages, asked.settings, progress=True)
         async with aclosing(stream), aclosing(gathered(stream, self._gap_s)) as deltas:
             async for delta, tokens in deltas:
                 match delta:
                     case Progress(phase="queued", position=position):
                         yield _activity(phase="queued", position=position)
+                    case Progress(phase="thinking"):
+                        yield _activity(phase="thinking")
                     case Progress(done=done, total=total):
                         yield _activity(phase="reading", fraction=done / max(1, total))
                     case TextDelta() | ThinkingDelta() | ToolCallDelta():
                         if not writing:
                             writing = True
                             yield _activity(phase="writing")
+                        if prefill and isinstance(delta, TextDelta):
+                            delta, prefill = TextDelta(prefill + delta.text), ""
                         for event in answer.feed(delta, tokens):
                             yield event
                     case Finished():

@@ -384,20 +384,3 @@ def test_a_model_is_not_loaded_in_a_way_there_is_not(values: dict[str, Any], pro
 def test_no_token_is_drawn_by_what_is_no_number(values: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         Sampling(**values)
-
-
-async def test_settings_of_one_answer_replace_those_of_the_session(pair: Pair) -> None:
-    engine, link = pair
-    session = await engine.open_session(max_output_tokens=9, system="Be kind.")
-    own = TurnSettings(max_output_tokens=3)
-    for settings, tokens in ((own, 3), (None, 9)):
-        session.add(QUESTION[0])
-        answering = asyncio.create_task(session.respond(settings=settings))
-        await until(lambda: session.number in link.turns)
-        link.say(session.number, "Hi")
-        link.end(session.number)
-        assert await answering == "Hi"
-        command = link.sent(StartTurn)[-1]
-        assert isinstance(command, StartTurn)
-        assert command.settings.max_output_tokens == tokens
-        assert command.settings.system == "Be kind."
