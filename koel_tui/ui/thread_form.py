@@ -136,7 +136,7 @@ OTHER_FIELDS = (
         "Chat template",
         " ".join(CHAT_TEMPLATES),
         _template,
-        "own is the model's, none sends the text alone",
+        "own is the template of the model, none sends the text without a template",
     ),
     Field("model", "Model", "a GGUF file, or the name of one", wide=True),
     Field("lora", "LoRA adapter", "a GGUF file", wide=True),
@@ -167,7 +167,7 @@ def settings_of(texts: Mapping[str, str], system: str) -> ThreadSettings:
     values = {field.key: _value(field, texts.get(field.key, "")) for field in FIELDS}
     given: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
     sampling = {key: given[key] for key in (*OPTIONS, LOGIT_BIAS) if key in given}
-    others = {field.key: given.get(field.key) for field in OTHER_FIELDS}
+    others: dict[str, Any] = {field.key: given.get(field.key) for field in OTHER_FIELDS}
     return ThreadSettings(system.strip() or None, sampling, **others)
 
 

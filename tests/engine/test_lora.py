@@ -164,9 +164,18 @@ def damaged(path: Path, damage: str, adapter: Path, model: Path) -> None:
             path.write_bytes(adapter.read_bytes()[:20_000])
         case "a model":
             path.symlink_to(model)
+        case "of another width":
+            write_adapter(path, strength=0.02, width=64)
+        case "of more layers":
+            write_adapter(path, strength=0.02, layers=32)
 
 
-@pytest.mark.parametrize("damage", ["missing", "a folder", "text", "cut", "a model"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "missing", "a folder", "text", "cut", "a model", "of another width", "of more layers",
+    ],
+)  # fmt: skip
 async def test_lora_a_bad_adapter_is_named_and_the_engine_goes_on(
     engine: Engine, adapter: Path, starter_path: Path, tmp_path: Path, damage: str
 ) -> None:

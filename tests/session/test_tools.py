@@ -18,7 +18,7 @@ from ag_ui.core import (
     ToolCallStartEvent,
 )
 
-from koel_tui.protocol import ChatState, RunPhase, ToolCall, Verifier, fold
+from koel_tui.protocol import ChatState, RunPhase, ToolCall, TurnSettings, Verifier, fold
 from koel_tui.session import ChatSession, KoelClient, tool_handler
 from koel_tui.session.rounds import MOST_ROUNDS
 from koel_tui.session.tools import result_of
@@ -260,3 +260,19 @@ async def fail_at_once(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
 
 def declared_tool() -> Tool:
     return Tool(name="elsewhere", description="", parameters={})
+
+
+async def test_the_runs_of_one_send_have_the_settings_it_began_with() -> None:
+    agent = ScriptedAgent(calling(("c1", "change", "{}")), say("fine"), say("other"))
+    session = KoelClient(agent).new_session()
+    before, after = TurnSettings(system="before"), TurnSettings(system="after")
+    session.settings = before
+
+    async def change() -> str:
+        """Change the settings of the thread."""
+        session.settings = after
+        return "changed"
+
+    await session.send("Go.", tools=[tool_handler(change)])
+    await session.send("And now?")
+    assert agent.settings == [before, before, after]
