@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from koel_tui.chat_templates import CHAT_TEMPLATES, OWN_TEMPLATE
 from koel_tui.protocol.turn_settings import (
-    CHAT_TEMPLATES,
     OUTPUT_TOKENS,
-    OWN_TEMPLATE,
     THINKING_TOKENS,
     Range,
     Sampling,

@@ -212,6 +212,18 @@ async def test_b13_a_changed_setting_keeps_the_threads_engine_session(
     assert len(options(link)) == 1 and link.closed_sessions == []
 
 
+async def test_the_message_of_an_answer_begins_with_the_prefill(
+    agent: LocalAgent, loader: Loader
+) -> None:
+    reading = collect(agent, run_input(), TurnSettings(prefill="Once "))
+    await until(lambda: loader.link.started)
+    loader.link.think(loader.link.started[0], "hm")
+    loader.link.say(loader.link.started[0], "upon", " a time")
+    loader.link.end(loader.link.started[0])
+    texts = [e.delta for e in await reading if isinstance(e, TextMessageContentEvent)]
+    assert texts == ["Once upon", " a time"]
+
+
 async def test_another_adapter_takes_another_engine_session(
     agent: LocalAgent, loader: Loader, tmp_path: Path
 ) -> None:

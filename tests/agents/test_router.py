@@ -20,7 +20,7 @@ class Named:
         self.name = name
         self.house = house
         self.released: list[str] = []
-        self.runs: list[tuple[TurnSettings | None, str | None]] = []
+        self.runs: list[tuple[TurnSettings | None, str | None, bool]] = []
         self.closed = 0
         self.may_end = asyncio.Event()
         self.may_end.set()
@@ -38,8 +38,9 @@ class Named:
         settings: TurnSettings | None = None,
         *,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
-        self.runs.append((settings, lora))
+        self.runs.append((settings, lora, ephemeral))
         yield CustomEvent(name="answered by", value=self.name)
         await self.may_end.wait()
 
@@ -96,7 +97,7 @@ async def test_the_agent_of_a_thread_runs_with_its_model_adapter_and_settings() 
     house = House()
     agent = house.router.agent("a", "/adapters/pirate.gguf")
     assert await house.answers("a", "/adapters/pirate.gguf") == "a"
-    assert house.agents["a"].runs == [(SETTINGS, "/adapters/pirate.gguf")]
+    assert house.agents["a"].runs == [(SETTINGS, "/adapters/pirate.gguf", False)]
     assert agent == house.router.agent("a", "/adapters/pirate.gguf")
     assert agent != house.router.agent("a") and agent != House().router.agent(agent.model)
     assert house.router.agent() == house.router.agent("", "")
