@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, UserMessage
 
-from koel_tui.agents import ModelInfo, ModelRouter, use_model
+from koel_tui.agents import BoundAgent, ModelInfo, ModelRouter, use_model
 from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
 from koel_tui.protocol import TurnSettings
 from tests.engine.scripted import until
@@ -26,6 +26,8 @@ class Named:
         self.may_end.set()
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
+        if progress is not None:
+            progress(0.5)
         if self.house is not None:
             await self.house.may_load.wait()
             if self.name is not None and self.name == self.house.broken:
@@ -220,6 +222,30 @@ async def test_closed_while_another_model_loads_it_closes_that_too() -> None:
     with pytest.raises(asyncio.CancelledError):
         await using
     assert house.agents[None].closed == 1
+
+
+async def test_the_progress_of_another_model_is_reported() -> None:
+    house, seen = House(), list[float]()
+    await use_model(house.router, "a", progress=seen.append)
+    assert seen == [0.5]
+
+
+async def test_a_run_with_an_adapter_goes_to_the_programs_own_model_with_it() -> None:
+    house = House()
+    asked = RunAgentInput(thread_id="t", run_id="r", messages=[])
+    events = [event async for event in house.router.run(asked, SETTINGS, lora="/a.gguf")]
+    assert len(events) == 1 and house.made == [None]
+    assert house.agents[None].runs == [(SETTINGS, "/a.gguf", False)]
+
+
+async def test_an_ephemeral_agent_runs_so_with_its_model_and_adapter() -> None:
+    house = House()
+    asked = RunAgentInput(thread_id="t", run_id="r", messages=[])
+    once = BoundAgent(house.router, "a", "/a.gguf", is_ephemeral=True)
+    assert once == house.router.agent("a", "/a.gguf").ephemeral()
+    for agent in (once, house.router.agent("a", "/a.gguf")):
+        _ = [event async for event in agent.run(asked)]
+    assert house.agents["a"].runs == [(None, "/a.gguf", True), (None, "/a.gguf", False)]
 
 
 async def test_an_agent_with_a_model_of_its_own_is_told_from_one_with_a_choice() -> None:
