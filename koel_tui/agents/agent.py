@@ -23,9 +23,6 @@ value: the fields of `koel_tui.engine.SessionMetrics` and `"reason"`, `"trimmed_
 `"context_tokens"` (the window).
 """
 
-ASIDE = "aside-"
-"""What the id of a thread begins with of which nothing is to be kept, not even a context."""
-
 TOKENS = "tokens"
 """Key of a content event's `raw_event`: how many tokens its text is made of."""
 
@@ -86,7 +83,7 @@ class ModelAgent(Agent, Protocol):
 
 
 class LocalModelAgent(ModelAgent, Protocol):
-    """A model agent whose runs may ask for an adapter."""
+    """A model agent whose runs may ask for an adapter, and may be ephemeral."""
 
     def run(
         self,
@@ -94,6 +91,10 @@ class LocalModelAgent(ModelAgent, Protocol):
         settings: TurnSettings | None = None,
         *,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
-        """Return the events of one run, answered with the adapter file `lora`, None for none."""
+        """Return the events of one run, answered with the adapter file `lora`, None for none.
+
+        The agent keeps nothing of an `ephemeral` run.
+        """
         ...

@@ -119,7 +119,8 @@ class EngineSession:
         answer at the end of the history is gone on with, and the deltas are what is added to it.
         With `progress` the stream also tells the place in the line and how much of the prompt
         is read. The turn starts at the first read. Thinking is not recorded in the history; a
-        tool call is, with or without text beside it.
+        tool call is, with or without text beside it. The deltas contain neither the prefill nor a
+        stop string; the answer in the history begins with the prefill.
 
         Raises `SessionBusyError`, `SessionClosedError`, ValueError for an invalid value and
         `UnsupportedError` for a `tool_choice` at once; while reading also `EngineClosedError`,
@@ -139,7 +140,10 @@ class EngineSession:
             self._turn = self._host.start_turn(self, tuple(self._history), own)
             return self._turn
 
-        return TurnStream(start, self._finish_turn, progress)
+        prefill = own.prefill or ""
+        return TurnStream(
+            start, lambda answer, ended: self._finish_turn(answer, ended, prefill), progress
+        )
 
     def complete(
         self, prompt: str, settings: TurnSettings | None = None, *, progress: bool = False
@@ -220,13 +224,14 @@ class EngineSession:
         self._history += self._added
         self._added.clear()
 
-    def _finish_turn(self, answer: ChatMessage, ended: TurnEnded | None) -> None:
-        self._record(answer)
+    def _finish_turn(self, answer: ChatMessage, ended: TurnEnded | None, prefill: str) -> None:
+        self._record(answer, prefill)
         self._end_turn(ended)
 
-    def _record(self, answer: ChatMessage) -> None:
+    def _record(self, answer: ChatMessage, prefill: str) -> None:
         if not (answer.content or answer.tool_calls):
             return
+        answer = replace(answer, content=prefill + answer.content)
         if self._history and self._history[-1].begins_answer:
             begun = self._history.pop()
             answer = replace(answer, content=begun.content + answer.content)

@@ -136,7 +136,7 @@ OTHER_FIELDS = (
         "Chat template",
         " ".join(CHAT_TEMPLATES),
         _template,
-        "own is the model's, none sends the text alone",
+        "own is the template of the model, none sends the text without a template",
     ),
     Field("model", "Model", "a GGUF file, or the name of one", wide=True),
     Field("lora", "LoRA adapter", "a GGUF file", wide=True),

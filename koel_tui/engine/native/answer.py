@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from koel_tui.engine.native.dialect import Tags
 from koel_tui.engine.native.endings import EndScanner
 from koel_tui.engine.native.output import OutputSplitter, Piece
 from koel_tui.engine.values import TextDelta, ThinkingDelta
@@ -44,7 +45,12 @@ class Answer:
     @property
     def thinks_unseen(self) -> bool:
         """Whether the model is thinking and nothing of it is shown."""
-        return self._splitter.in_thinking and not self._thinking
+        return self.open_thinking is not None and not self._thinking
+
+    @property
+    def open_thinking(self) -> Tags | None:
+        """The tags of the thinking that is not ended; None where the model does not think."""
+        return self._splitter.open_thinking
 
     def feed(self, text: str, *, control: bool) -> list[Piece]:
         """Take the text of the next token; return what it completes."""

@@ -15,7 +15,10 @@ from koel_tui.engine.values import SessionMetrics
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Which turn of which session is to be answered, and within which limits."""
+    """Which turn of which session is to be answered, and within which limits.
+
+    After `thinking_budget` tokens of thinking the thinking is ended; None is no limit.
+    """
 
     turn: int
     session: int
@@ -23,6 +26,7 @@ class Assignment:
     output_limit: int
     trimmed_turns: int
     snapshot_misses: int
+    thinking_budget: int | None = None
 
 
 class Generation:
@@ -52,6 +56,7 @@ class Generation:
         self.output_tokens = 0
         self.answer = answer
         self.unseen_tokens = 0  # of thinking that is not shown
+        self._thinking_tokens = 0
         self._reused = len(slot.tokens)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._begin = begin
@@ -80,6 +85,18 @@ class Generation:
         """Whether the answer is as long as it may be."""
         return self.output_tokens >= self.assignment.output_limit
 
+    def must_answer(self, closing: int) -> bool:
+        """Return whether thinking is to be ended with `closing` tokens: its budget is used up.
+
+        Where the end of the answer is nearer than that, the answer ends within the thinking.
+        """
+        budget = self.assignment.thinking_budget
+        return (
+            budget is not None
+            and self._thinking_tokens >= budget
+            and self.output_tokens + closing < self.assignment.output_limit
+        )
+
     @property
     def called_tools(self) -> bool:
         """Whether the answer has tool calls in it."""
@@ -92,6 +109,7 @@ class Generation:
             self._first = self._last
         self.tokens.append(token)
         self.output_tokens += 1
+        self._thinking_tokens += self.answer.open_thinking is not None
         if self.answer.thinks_unseen:
             self.unseen_tokens += 1
         control = token in self.answer.spelled

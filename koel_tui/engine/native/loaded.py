@@ -1,6 +1,7 @@
 """A loaded model: weights, context, template, adapters, and whose tokens are where."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from koel_tui.engine.native.answer import Answer
 from koel_tui.engine.native.cache import KvCache
 from koel_tui.engine.native.context import KV_TYPES, Context
 from koel_tui.engine.native.control import PromptTokenizer
-from koel_tui.engine.native.dialect import Dialect
+from koel_tui.engine.native.dialect import Dialect, Tags
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
 from koel_tui.engine.native.output import OutputSplitter
@@ -160,6 +161,11 @@ class LoadedModel:
             ends={controls[each] for each in markers if each in controls and each not in tags},
         )
 
+    def closing(self, tags: Tags) -> list[int]:
+        """Return the tokens that end thinking as a model does."""
+        text = tags.end if tags.is_channel else f"{tags.end}\n\n"
+        return self.model.tokenize(text, special=True, start=False)
+
     def _tail(self, prompt: list[int]) -> str:
         """Return the end of a prompt as text, long enough to hold a tag."""
         pieces = (self.model.piece(token, special=True) for token in prompt[-16:])
@@ -209,6 +215,19 @@ def raw_text(messages: tuple[ChatMessage, ...]) -> str:
             pieces.append("\n\n")
         pieces.append(message.content)
     return "".join(pieces)
+
+
+def with_prefill(messages: tuple[ChatMessage, ...], prefill: str | None) -> tuple[ChatMessage, ...]:
+    """Return a conversation that ends with the beginning of the answer.
+
+    It is added to an answer that is there already.
+    """
+    if not prefill:
+        return messages
+    if messages and messages[-1].begins_answer:
+        begun = messages[-1]
+        return (*messages[:-1], replace(begun, content=begun.content + prefill))
+    return (*messages, ChatMessage("assistant", prefill))
 
 
 def tool_name(tool: Mapping[str, object]) -> str:

@@ -80,9 +80,9 @@ class OutputSplitter:
         return self._calls
 
     @property
-    def in_thinking(self) -> bool:
-        """Whether what comes next is thinking."""
-        return isinstance(self._mode, Tags)
+    def open_thinking(self) -> Tags | None:
+        """The tags of the thinking that comes next; None where it is text or a call."""
+        return self._mode if isinstance(self._mode, Tags) else None
 
     def feed(self, text: str, *, control: bool = False) -> list[Piece]:
         """Take the next text of the answer; return what it completes.

@@ -34,7 +34,7 @@ from koel_tui.engine.native.context import Chunk, DecodeAborted
 from koel_tui.engine.native.failure import as_failure
 from koel_tui.engine.native.generation import Assignment, Generation
 from koel_tui.engine.native.grammar import schema_grammar
-from koel_tui.engine.native.loaded import LoadedModel
+from koel_tui.engine.native.loaded import LoadedModel, with_prefill
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.output import Piece
 from koel_tui.engine.native.sampler import Sampler
@@ -211,8 +211,15 @@ class Worker:
         loaded, session = self._loaded(), self._session(start.session)
         settings = start.settings
         grammar = None if settings.schema is None else schema_grammar(settings.schema)
-        fitted = loaded.fitted(start.messages, settings)
+        messages = with_prefill(start.messages, settings.prefill)
+        fitted = loaded.fitted(messages, settings)
         prompt = list(fitted.prompt)
+        answer = loaded.answer(prompt, messages, settings, session.name)
+        # True and False are no budgets, though they are ints.
+        budget = None if isinstance(settings.thinking, bool) else settings.thinking
+        if budget == 0 and (tags := answer.open_thinking):
+            prompt += loaded.closing(tags)
+            answer.feed(tags.end, control=False)
         busy = {generation.assignment.session for generation in self._running.values()}
         if start.session in busy:
             raise EngineError("The session is already generating. Wait for it or stop it first.")
@@ -222,7 +229,6 @@ class Worker:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
         snapshot = self._adopted.pop(start.session, 0)
         missed = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
-        answer = loaded.answer(prompt, start.messages, settings, session.name)
         room = loaded.context.window - len(prompt)
         assignment = Assignment(
             turn=start.turn,
@@ -231,6 +237,7 @@ class Worker:
             output_limit=min(room, settings.max_output_tokens or room),
             trimmed_turns=fitted.left_out,
             snapshot_misses=int(missed),
+            thinking_budget=budget,
         )
         sampling = settings.sampling or Sampling()
         sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
@@ -303,12 +310,26 @@ class Worker:
             return
         piece = loaded.model.piece(token, special=token in generation.answer.spelled)
         self._say(generation, generation.draw(token, piece))
+        self._limit_thinking(generation)
         if generation.unseen_tokens % _UNSEEN_STEP == 1:
             self._emit(ThinkingUnseen(generation.turn, generation.unseen_tokens))
         if generation.answer.ended:
             self._end(generation, "end")
         elif generation.exhausted:
             self._end(generation, "length")
+
+    def _limit_thinking(self, generation: Generation) -> None:
+        """Write the end of thinking whose budget is used up, as if the model had written it."""
+        tags = generation.answer.open_thinking
+        if tags is None:
+            return
+        loaded = self._loaded()
+        closing = loaded.closing(tags)
+        if generation.must_answer(len(closing)):
+            generation.sampler.accept_prompt(closing)
+            for token in closing:
+                piece = loaded.model.piece(token, special=True)
+                self._say(generation, generation.draw(token, piece))
 
     def _say(self, generation: Generation, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
