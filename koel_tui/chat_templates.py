@@ -1,10 +1,12 @@
 """The chat templates that are built in, for models whose own one is missing or cannot be used."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
+RAW_COMPLETION = "none"
+"""Value of `chat_template` that sends the text of the messages without a chat template."""
 CHATML = "chatml"
-"""The form most chat models know, and what a model without a template gets."""
+"""The form most chat models know."""
 
 _CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
@@ -32,3 +34,21 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
     {CHATML: _CHATML, "gemma": _GEMMA, "llama3": _LLAMA3, "mistral": _MISTRAL}
 )
 """Jinja sources by the names of the models that speak so."""
+OWN_TEMPLATE = "own"
+"""Value of `chat_template` that takes the chat template of the model, whatever the session has."""
+TEMPLATE_CHOICES = (*BUILT_IN, RAW_COMPLETION)
+"""The values of `chat_template` that name another one."""
+CHAT_TEMPLATES = (OWN_TEMPLATE, *TEMPLATE_CHOICES)
+"""Every value of `chat_template`."""
+
+_FIRST_MARKS = {
+    CHATML: "<|im_start|>",
+    "gemma": "<start_of_turn>",
+    "llama3": "<|start_header_id|>",
+    "mistral": "[INST]",
+}
+
+
+def fitting_template(vocabulary: Collection[str]) -> str:
+    """Return the built-in template whose mark of a turn is in a vocabulary, '' when none is."""
+    return next((name for name, mark in _FIRST_MARKS.items() if mark in vocabulary), "")

@@ -12,7 +12,7 @@ from koel_tui.protocol.turn_settings import RANGES, Range, Sampling
 
 LOGIT_BIAS = "logit_bias"
 """The one option that is not a single number."""
-LOGIT_BIAS_FORM = "pairs id:bias, as in 198:-100, 29:2.5; each bias is from -100 to 100"
+LOGIT_BIAS_FORM = "pairs id:bias with each bias from -100 to 100, as in 198:-100, 29:2.5"
 """How `logit_bias` is written."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -95,7 +95,7 @@ GROUPS = (
         "Temperature",
         (
             SamplingOption("dynatemp_range", "Dynamic range", "vary temperature by this; 0: off"),
-            SamplingOption("dynatemp_exponent", "Dynamic exponent", "shape of this variation"),
+            SamplingOption("dynatemp_exponent", "Dynamic exponent", "shape of the dynamic range"),
         ),
     ),
     OptionGroup(
@@ -151,7 +151,7 @@ def read_logit_bias(text: str) -> dict[int, float]:
         if len(pair) > _MOST_DIGITS:
             raise ValueError(LOGIT_BIAS_FORM)
         if int(token) in biases:
-            raise ValueError(f"{LOGIT_BIAS_FORM}; token {int(token)} is there twice")
+            raise ValueError(f"{LOGIT_BIAS_FORM} (token {int(token)} is there twice)")
         biases[int(token)] = float(bias)
     try:
         return dict(Sampling(logit_bias=biases).logit_bias)

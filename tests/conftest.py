@@ -48,14 +48,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def inherited_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def inherited_state() -> Iterator[None]:
     """Give every test the same environment, umask, signal dispositions, locale and time zone."""
-    with inherited.pinned(monkeypatch):
+    with inherited.pinned():
         yield
 
 
 @pytest.fixture(autouse=True)
-def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inherited_state: None) -> Path:
+def private_home(inherited_state: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep every test away from the user's own threads, config, cache and log."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)

@@ -36,7 +36,6 @@ def pin_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name, value in SET.items():
         monkeypatch.setenv(name, value)
-    time.tzset()
 
 
 def pin_signals() -> None:
@@ -52,15 +51,18 @@ def pin_signals() -> None:
 
 
 @contextmanager
-def pinned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Set all of it for one test; umask and locale are as before at its end."""
-    pin_environment(monkeypatch)
+def pinned() -> Iterator[None]:
+    """Set all of it for one test; all but the signals is as before at its end."""
     pin_signals()
     umask, old_locale = os.umask(UMASK), locale.setlocale(locale.LC_ALL)
-    with suppress(locale.Error):  # a system without it: the locale stays what it was
-        locale.setlocale(locale.LC_ALL, SET["LC_ALL"])
     try:
-        yield
+        with pytest.MonkeyPatch.context() as environment:
+            pin_environment(environment)
+            time.tzset()
+            with suppress(locale.Error):  # a system without it: the locale stays what it was
+                locale.setlocale(locale.LC_ALL, SET["LC_ALL"])
+            yield
     finally:
         os.umask(umask)
         locale.setlocale(locale.LC_ALL, old_locale)
+        time.tzset()  # reads TZ, which is as before only now

@@ -1,7 +1,14 @@
 """Agents: whatever can answer a run. RunAgentInput in, AG-UI events out."""
 
-from koel_tui.agents.abilities import MemoryUse, agent_for, memory_of, tokens_in, use_model
-from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
+from koel_tui.agents.abilities import (
+    MemoryUse,
+    agent_for,
+    ephemeral_agent,
+    memory_of,
+    tokens_in,
+    use_model,
+)
+from koel_tui.agents.agent import ACTIVITY, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
 from koel_tui.agents.bound import BoundAgent
 from koel_tui.agents.local import LocalAgent
 from koel_tui.agents.router import ModelRouter
@@ -9,7 +16,6 @@ from koel_tui.agents.snapshots import Snapshots
 
 __all__ = [
     "ACTIVITY",
-    "ASIDE",
     "METRICS",
     "Agent",
     "BoundAgent",
@@ -20,6 +26,7 @@ __all__ = [
     "ModelRouter",
     "Snapshots",
     "agent_for",
+    "ephemeral_agent",
     "memory_of",
     "tokens_in",
     "tokens_of",

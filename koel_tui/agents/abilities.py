@@ -52,6 +52,16 @@ def agent_for(agent: Agent, model: str | None, lora: str | None) -> Agent:
     return bound
 
 
+def ephemeral_agent(agent: Agent) -> Agent:
+    """Return the agent for runs of which nothing is kept, with the same model and adapter.
+
+    It is `agent` itself where that offers no other; then its `release` frees what it keeps.
+    """
+    make = getattr(agent, "ephemeral", None)
+    made: Agent = agent if make is None else make()
+    return made
+
+
 async def use_model(
     agent: Agent, model: str, progress: Callable[[float], None] | None = None
 ) -> ModelInfo | None:

@@ -11,9 +11,9 @@ from koel_tui.protocol.turn_settings import TurnSettings
 ACTIVITY = "koel.activity"
 """CUSTOM event: where a run stands before and while it writes.
 
-value: `{"phase": str, "position": int, "fraction": float}`; phase is loading, queued, reading or
-writing; position counts from 1 (next in line) and is there when queued, fraction is 0..1 and is
-there when loading or reading.
+value: `{"phase": str, "position": int, "fraction": float}`; phase is loading, queued, reading,
+thinking (nothing of it is shown) or writing; position counts from 1 (next in line) and is there
+when queued, fraction is 0..1 and is there when loading or reading.
 """
 
 METRICS = "koel.metrics"
@@ -22,9 +22,6 @@ METRICS = "koel.metrics"
 value: the fields of `koel_tui.engine.SessionMetrics` and `"reason"`, `"trimmed_turns"`, `"model"`,
 `"context_tokens"` (the window).
 """
-
-ASIDE = "aside-"
-"""What the id of a thread begins with of which nothing is to be kept, not even a context."""
 
 TOKENS = "tokens"
 """Key of a content event's `raw_event`: how many tokens its text is made of."""
@@ -57,11 +54,13 @@ class ModelInfo:
     """What a loaded model says of itself: its `name` and its window, `context_tokens`.
 
     `notice` is a sentence that the user should read, '' when there is none.
+    `has_template` is whether its file has a chat template; without one each run must name one.
     """
 
     name: str
     context_tokens: int
     notice: str = ""
+    has_template: bool = True
 
 
 class ModelAgent(Agent, Protocol):
@@ -84,7 +83,7 @@ class ModelAgent(Agent, Protocol):
 
 
 class LocalModelAgent(ModelAgent, Protocol):
-    """A model agent whose runs may ask for an adapter."""
+    """A model agent whose runs may ask for an adapter, and may be ephemeral."""
 
     def run(
         self,
@@ -92,6 +91,10 @@ class LocalModelAgent(ModelAgent, Protocol):
         settings: TurnSettings | None = None,
         *,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
-        """Return the events of one run, answered with the adapter file `lora`, None for none."""
+        """Return the events of one run, answered with the adapter file `lora`, None for none.
+
+        The agent keeps nothing of an `ephemeral` run.
+        """
         ...

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents.abilities import MemoryUse
-from koel_tui.agents.agent import ACTIVITY, ASIDE, METRICS, ModelInfo
+from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
 from koel_tui.agents.gathering import gathered
 from koel_tui.agents.snapshots import Snapshots
 from koel_tui.agents.thread_sessions import ThreadSessions
@@ -76,7 +76,8 @@ class LocalAgent:
         self._loading: asyncio.Task[Engine] | None = None
         self._listeners: list[Callable[[float], None]] = []
         self._sessions = ThreadSessions(snapshots)
-        self._background = asyncio.Lock()
+        self._ephemeral_sessions = ThreadSessions(snapshots=None)
+        self._reserved = asyncio.Lock()  # held by the run that has the reserved engine session
         self._restarts = Restarts()
         self._died: EngineCrashedError | None = None  # of the load before this one
         self._closed = False
@@ -87,7 +88,7 @@ class LocalAgent:
         `progress` hears 0..1. Raises `EngineError`; the next call tries again.
         """
         card = await self._card(await self._engine(progress))
-        return ModelInfo(card.name, card.context_tokens, card.notice)
+        return ModelInfo(card.name, card.context_tokens, card.notice, card.has_template)
 
     async def run(
         self,
@@ -95,11 +96,14 @@ class LocalAgent:
         settings: TurnSettings | None = None,
         *,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
         """Return the events of one run; closing the iterator stops the turn.
 
-        `settings` replace the defaults field by field, `lora` is the adapter file. Raises
-        nothing: an error is a `RunErrorEvent` with the class of the error as its code.
+        `settings` replace the defaults field by field, `lora` is the adapter file. An `ephemeral`
+        run uses the reserved engine session, outside the cap, and leaves no context and no
+        snapshot; such runs wait for each other. Raises nothing: an error is a `RunErrorEvent` with
+        the class of the error as its code.
         """
         yield RunStartedEvent(
             thread_id=input.thread_id, run_id=input.run_id, protocol_version=PROTOCOL_VERSION
@@ -107,9 +111,9 @@ class LocalAgent:
         try:
             if self._loading is None or not self._loading.done():
                 yield _activity(phase="loading", fraction=0.0)
-            asked = _Asked(input, _settings_of(input, settings, self._defaults), lora)
-            alone = self._background if input.thread_id.startswith(ASIDE) else nullcontext()
-            async with alone:  # background runs share one engine session: one after the other
+            own = _settings_of(input, settings, self._defaults)
+            asked = _Asked(input, own, lora, ephemeral)
+            async with self._reserving(input.thread_id) if ephemeral else nullcontext():
                 async for event in self._answer(await self._engine(), asked):
                     yield event
         except EngineError as error:
@@ -119,6 +123,10 @@ class LocalAgent:
                 message=f"A setting of this thread cannot be used: {error}. Change it and resend.",
                 code="ValueError",
             )
+
+    def ephemeral(self) -> "EphemeralAgent":
+        """Return the same agent for runs of which nothing is kept."""
+        return EphemeralAgent(self)
 
     async def release(self, thread_id: str) -> None:
         """Close the engine session of a thread; one that has none is fine."""
@@ -156,6 +164,7 @@ class LocalAgent:
     async def close(self) -> None:
         """End every run and give the model's memory back. Idempotent."""
         self._closed = True
+        await self._ephemeral_sessions.close()
         await self._sessions.close()
         loading, self._loading = self._loading, None
         if loading is None:
@@ -199,21 +208,38 @@ class LocalAgent:
     async def _card(self, engine: Engine) -> ModelCard:
         return engine.card or await engine.start()
 
-    async def _session(self, engine: Engine, thread_id: str, lora: str | None) -> EngineSession:
+    @asynccontextmanager
+    async def _reserving(self, thread_id: str) -> AsyncIterator[None]:
+        """Wait for the reserved engine session, and close it at the end."""
+        async with self._reserved:
+            try:
+                yield
+            finally:
+                await self._ephemeral_sessions.release(thread_id)
+
+    async def _session(self, engine: Engine, asked: "_Asked") -> EngineSession:
         """Return the thread's engine session, a new one when its adapter has changed."""
+        name, lora = asked.run.thread_id, asked.lora
 
         async def open_session(kv: Path | None) -> EngineSession:
-            if thread_id.startswith(ASIDE):  # the one session outside the cap
-                return await engine.create_session(name=thread_id, lora=lora)
-            return await engine.open_session(name=thread_id, lora=lora, kv=kv)
+            return await engine.open_session(name=name, lora=lora, kv=kv)
 
-        return await self._sessions.get(thread_id, lora, open_session)
+        async def create_session(_: Path | None) -> EngineSession:
+            # A creation continues after its run was stopped. The next caller shares that session,
+            # which may have another adapter.
+            while (session := await engine.create_session(name=name, lora=lora)).name != name:
+                pass
+            return session
+
+        if asked.ephemeral:
+            return await self._ephemeral_sessions.get(name, lora, create_session)
+        return await self._sessions.get(name, lora, open_session)
 
     async def _answer(self, engine: Engine, asked: "_Asked") -> AsyncIterator[BaseEvent]:
         """Return the events of a turn; one that only waited when the engine died waits again."""
         while True:
             try:
-                session = await self._session(engine, asked.run.thread_id, asked.lora)
+                session = await self._session(engine, asked)
                 async for event in self._turn(engine, session, asked):
                     yield event
             except RestartLimitError:
@@ -230,18 +256,23 @@ class LocalAgent:
         run = asked.run
         messages = engine_messages(run.messages)
         answer, writing = TurnEvents(_answer_id(run, messages)), False
+        prefill = asked.settings.prefill or ""
         stream = session.stream(messages, asked.settings, progress=True)
         async with aclosing(stream), aclosing(gathered(stream, self._gap_s)) as deltas:
             async for delta, tokens in deltas:
                 match delta:
                     case Progress(phase="queued", position=position):
                         yield _activity(phase="queued", position=position)
+                    case Progress(phase="thinking"):
+                        yield _activity(phase="thinking")
                     case Progress(done=done, total=total):
                         yield _activity(phase="reading", fraction=done / max(1, total))
                     case TextDelta() | ThinkingDelta() | ToolCallDelta():
                         if not writing:
                             writing = True
                             yield _activity(phase="writing")
+                        if prefill and isinstance(delta, TextDelta):
+                            delta, prefill = TextDelta(prefill + delta.text), ""
                         for event in answer.feed(delta, tokens):
                             yield event
                     case Finished():
@@ -253,12 +284,28 @@ class LocalAgent:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class EphemeralAgent:
+    """Runs of `owner` of which nothing is kept."""
+
+    owner: LocalAgent
+
+    def run(
+        self,
+        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        settings: TurnSettings | None = None,
+    ) -> AsyncIterator[BaseEvent]:
+        """Return the events of one run; closing the iterator stops it. Errors are events."""
+        return self.owner.run(input, settings, ephemeral=True)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Asked:
-    """One run: its input, all its settings, and the adapter it is answered with."""
+    """One run: its input, all its settings, its adapter, and whether nothing of it is kept."""
 
     run: RunAgentInput
     settings: TurnSettings
     lora: str | None
+    ephemeral: bool
 
 
 def _settings_of(

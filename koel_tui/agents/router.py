@@ -89,6 +89,10 @@ class ModelRouter:
         """
         return BoundAgent(self, model or None, lora or None)
 
+    def ephemeral(self) -> BoundAgent:
+        """Return the agent for runs of the program's own model of which nothing is kept."""
+        return self.agent().ephemeral()
+
     async def run(
         self,
         input: RunAgentInput,  # noqa: A002 - the protocol's word
@@ -96,8 +100,12 @@ class ModelRouter:
         *,
         model: str | None = None,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
-        """Return the events of one run; closing the iterator stops it. Errors are events."""
+        """Return the events of one run; closing the iterator stops it. Errors are events.
+
+        The model keeps nothing of an `ephemeral` run.
+        """
         chosen = await self._model(model or "")
         # Counted before anything else is waited for: a model with users is not closed.
         chosen.users += 1
@@ -105,7 +113,7 @@ class ModelRouter:
             self._close_unused()
             await self._closed_so_far()  # before the next model is loaded, for its memory
             # Agents return generators, which can be closed; the protocol asks for iterators only.
-            running = chosen.agent.run(input, settings, lora=lora)
+            running = chosen.agent.run(input, settings, lora=lora, ephemeral=ephemeral)
             async with aclosing(running) as events:  # type: ignore[type-var]
                 async for event in events:
                     yield event

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from koel_tui.agents.agent import ASIDE
 from koel_tui.agents.snapshots import Snapshots
 from koel_tui.engine import EngineSession, SessionClosedError
 
@@ -121,7 +120,7 @@ class ThreadSessions:
         if _failed(opening):
             return
         session = opening.result()
-        if self._snapshots is None or thread_id.startswith(ASIDE):
+        if self._snapshots is None:
             await session.close()
         else:
             await self._snapshots.save_and_close(thread_id, session)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui.chat_templates import BUILT_IN, OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.cli.answer import Answer
 from koel_tui.cli.completing import saved
 from koel_tui.cli.ending import unless_signalled
@@ -23,6 +24,8 @@ from koel_tui.cli.options import (
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
+    from koel_tui.agents import ModelInfo
+    from koel_tui.protocol import TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
     from koel_tui.storage import SessionStorage
 
@@ -135,6 +138,7 @@ async def _ask(
         answer.model = info.name
         if info.notice:
             click.echo(safe_text(f"koel-chat: {info.notice}"), err=True)
+        session.settings = _with_template(own, info)
         await _run(session, prompt, answer, silent=silent)
     except asyncio.CancelledError:
         answer.stop()
@@ -155,6 +159,20 @@ def _wanted(meta: Mapping[str, Any], given: Mapping[str, Any]) -> "ThreadSetting
     sampling = {name: saved.sampling[name] for name in saved.sampling if name not in given}
     others: dict[str, Any] = {each.name: None for each in fields(saved) if each.name in given}
     return replace(saved, sampling=sampling, **others)
+
+
+def _with_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSettings":
+    """Return the settings with raw completion where there is no chat template at all."""
+    if info.has_template or settings.chat_template not in (None, OWN_TEMPLATE):
+        return settings
+    click.echo(
+        safe_text(
+            f"koel-chat: {info.name} has no chat template: it completes the text. Use "
+            f"--chat-template ({', '.join(BUILT_IN)}) for an answer."
+        ),
+        err=True,
+    )
+    return replace(settings, chat_template=RAW_COMPLETION)
 
 
 async def _hold(session: "ChatSession") -> None:

@@ -10,6 +10,7 @@ import click
 
 from koel_tui import __version__
 from koel_tui.cli.debugging import Debugging, debug_option, show_traceback
+from koel_tui.cli.encoding import require_utf8
 from koel_tui.cli.exits import Exit, exit_of, message_of
 from koel_tui.cli.lazy import LazyGroup
 from koel_tui.cli.leading import hand_over, misplaced, split
@@ -95,6 +96,8 @@ commands.params.append(debug_option())
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `koel-chat` and end the process with its exit code."""
+    if arguments is None:
+        require_utf8()
     words = list(sys.argv[1:] if arguments is None else arguments)
     open_standard_streams()
     if logging.lastResort is not None:  # what writes warnings to stderr where nobody else does

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import TEMPLATE_CHOICES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,8 +46,8 @@ def template_option(command: F) -> F:
     """Add --chat-template."""
     return click.option(
         "--chat-template",
-        type=click.Choice(list(BUILT_IN)),
-        help="Form of what the model reads, for one whose own template cannot be used.",
+        type=click.Choice(TEMPLATE_CHOICES),
+        help="Form of what the model reads instead of the model's own; none: plain text.",
     )(command)
 
 

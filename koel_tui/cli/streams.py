@@ -1,5 +1,6 @@
 """Standard streams of a program that was started without some of them, or has lost one."""
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -10,10 +11,14 @@ _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 def open_standard_streams() -> None:
     """Open those that the caller has closed: nothing comes from them, and nothing goes there.
 
-    Else the next file that is opened would be taken for one of them.
+    Else the next file that is opened would be taken for one of them. In the open ones a character
+    that the encoding does not have is replaced, so it ends no command.
     """
     for number, (name, mode) in enumerate(_STREAMS):
-        if getattr(sys, name) is not None:
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+        if stream is not None:
             continue
         try:
             os.fstat(number)

@@ -206,6 +206,15 @@ class Thinking:
 
 
 @dataclass(frozen=True, slots=True)
+class ThinkingUnseen:
+    """The model has written so many tokens of thinking that is not shown."""
+
+    turn: int
+    tokens: int
+    kind: Literal["thinking_unseen"] = "thinking_unseen"
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCalled:
     """A tool call the model made."""
 
@@ -234,7 +243,7 @@ class Crashed:
 
 
 Command = Load | OpenSession | StartTurn | StopTurn | CloseSession | SaveKv | CountTokens | Shutdown
-TurnEvent = Reading | Text | Thinking | ToolCalled | TurnEnded
+TurnEvent = Reading | Text | Thinking | ThinkingUnseen | ToolCalled | TurnEnded
 Event = LoadProgress | Loaded | Done | Counted | Failed | MemoryChanged | Crashed | TurnEvent
 
 

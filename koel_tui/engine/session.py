@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine.errors import SessionBusyError, SessionClosedError
 from koel_tui.engine.frames import TurnEnded
 from koel_tui.engine.options import absolute, turn_settings
@@ -118,7 +119,8 @@ class EngineSession:
         answer at the end of the history is gone on with, and the deltas are what is added to it.
         With `progress` the stream also tells the place in the line and how much of the prompt
         is read. The turn starts at the first read. Thinking is not recorded in the history; a
-        tool call is, with or without text beside it.
+        tool call is, with or without text beside it. The deltas contain neither the prefill nor a
+        stop string; the answer in the history begins with the prefill.
 
         Raises `SessionBusyError`, `SessionClosedError`, ValueError for an invalid value and
         `UnsupportedError` for a `tool_choice` at once; while reading also `EngineClosedError`,
@@ -138,7 +140,34 @@ class EngineSession:
             self._turn = self._host.start_turn(self, tuple(self._history), own)
             return self._turn
 
-        return TurnStream(start, self._finish_turn, progress)
+        prefill = own.prefill or ""
+        return TurnStream(
+            start, lambda answer, ended: self._finish_turn(answer, ended, prefill), progress
+        )
+
+    def complete(
+        self, prompt: str, settings: TurnSettings | None = None, *, progress: bool = False
+    ) -> TurnStream:
+        """Return the deltas of the text that follows `prompt`, the last one `Finished`.
+
+        The model gets the text alone: no chat template, no system prompt, no tools. The history
+        stays as it is. Everything else is as in `stream`.
+        """
+        self._check_idle()
+        own = replace(
+            turn_settings(settings, self._options.settings),
+            chat_template=RAW_COMPLETION,
+            system="",
+            tools=(),
+            tool_choice=None,
+        )
+
+        def start() -> Turn:
+            self._check_idle()
+            self._turn = self._host.start_turn(self, (ChatMessage("user", prompt),), own)
+            return self._turn
+
+        return TurnStream(start, lambda _, ended: self._end_turn(ended), progress)
 
     async def respond(self, settings: TurnSettings | None = None) -> str:
         """Return the whole text of the answer to the history. Raises like `stream`."""
@@ -188,17 +217,21 @@ class EngineSession:
             self.stop()
             self._host.close_session(self)
 
-    def _finish_turn(self, answer: ChatMessage, ended: TurnEnded | None) -> None:
+    def _end_turn(self, ended: TurnEnded | None) -> None:
         self._turn = None
         if ended is not None:
             self._metrics = ended.metrics
-        self._record(answer)
         self._history += self._added
         self._added.clear()
 
-    def _record(self, answer: ChatMessage) -> None:
+    def _finish_turn(self, answer: ChatMessage, ended: TurnEnded | None, prefill: str) -> None:
+        self._record(answer, prefill)
+        self._end_turn(ended)
+
+    def _record(self, answer: ChatMessage, prefill: str) -> None:
         if not (answer.content or answer.tool_calls):
             return
+        answer = replace(answer, content=prefill + answer.content)
         if self._history and self._history[-1].begins_answer:
             begun = self._history.pop()
             answer = replace(answer, content=begun.content + answer.content)

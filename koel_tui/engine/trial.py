@@ -64,6 +64,7 @@ def _tried(path: Path) -> dict[str, Any]:
 
 
 def _loaded(path: Path, log: Any) -> dict[str, Any]:
+    from koel_tui.chat_templates import fitting_template
     from koel_tui.engine.native.context import Context
     from koel_tui.engine.native.model import Model
     from koel_tui.engine.values import ModelSpec
@@ -76,6 +77,8 @@ def _loaded(path: Path, log: Any) -> dict[str, Any]:
         "reason": reason,
         "architecture": model.metadata("general.architecture"),
         "context_tokens": model.window,
+        "has_template": bool(model.chat_template),
+        "fitting_template": fitting_template(model.special_tokens()),
     }
 
 

@@ -9,7 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from koel_tui.engine.errors import EngineCrashedError, EngineError
-from koel_tui.engine.frames import Event, Failed, Reading, Text, Thinking, ToolCalled, TurnEnded
+from koel_tui.engine.frames import (
+    Event,
+    Failed,
+    Reading,
+    Text,
+    Thinking,
+    ThinkingUnseen,
+    ToolCalled,
+    TurnEnded,
+)
 from koel_tui.engine.mutex import GenerationMutex, Ticket
 from koel_tui.engine.values import (
     ChatMessage,
@@ -26,7 +35,7 @@ from koel_tui.protocol.turn_settings import TurnSettings
 if TYPE_CHECKING:
     from koel_tui.engine.session import EngineSession
 
-_Happening = Text | Thinking | ToolCalled | Reading | Progress | TurnEnded
+_Happening = Text | Thinking | ThinkingUnseen | ToolCalled | Reading | Progress | TurnEnded
 """What the reader of a turn gets to see of it."""
 
 
@@ -118,7 +127,7 @@ class Turn:
             match item:
                 case Progress():
                     return item
-                case Text() | Thinking() | ToolCalled() | Reading():
+                case Text() | Thinking() | ThinkingUnseen() | ToolCalled() | Reading():
                     if not self._stopped:
                         return item
                 case TurnEnded():
@@ -205,7 +214,7 @@ class TurnStream(AsyncIterator[Delta]):
         try:
             while True:
                 item = await self._turn.next()
-                if self._progress or not isinstance(item, Reading | Progress):
+                if self._progress or not isinstance(item, Reading | ThinkingUnseen | Progress):
                     return self._delta(item)
         except BaseException:
             self._end(None)
@@ -223,6 +232,8 @@ class TurnStream(AsyncIterator[Delta]):
                 return call
             case Reading(done=done, total=total):
                 return Progress("reading", done=done, total=total)
+            case ThinkingUnseen(tokens=tokens):
+                return Progress("thinking", done=tokens)
             case Progress():
                 return item
             case TurnEnded(reason=reason, trimmed_turns=trimmed, metrics=metrics):

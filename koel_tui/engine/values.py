@@ -120,11 +120,12 @@ class ThinkingDelta:
 class Progress:
     """Where a turn stands before it writes; only sent to who asks for it.
 
-    `phase` is queued or reading. `position` counts from 1 (next in line) while queued; `done` of
-    `total` prompt tokens are decoded while reading.
+    `phase` is queued, reading or thinking. `position` counts from 1 (next in line) while queued;
+    `done` of `total` prompt tokens are decoded while reading; `done` tokens of thinking that is not
+    shown are written while thinking.
     """
 
-    phase: Literal["queued", "reading"]
+    phase: Literal["queued", "reading", "thinking"]
     position: int = 0
     done: int = 0
     total: int = 0
@@ -225,6 +226,7 @@ class ModelCard:
 
     `context_tokens` is the window of each session, a multiple of 256 as llama.cpp rounds it up,
     `slots` how many sessions stay in the context, `load_s` the seconds it took to load.
+    `has_template` is whether the file has a chat template; without one each turn must name one.
     `trained_tokens` is the longest context the model was trained for, 0 where the file names none.
     """
 
@@ -232,6 +234,7 @@ class ModelCard:
     context_tokens: int
     slots: int
     load_s: float
+    has_template: bool = True
     trained_tokens: int = 0
 
     @property

@@ -17,7 +17,7 @@ from typing import Any
 
 from koel_tui.models.durable import put_in_place
 
-_FORMAT = "koel-chat/models 1"
+_FORMAT = "koel-chat/models 2"
 _LARGEST = 8 * 1024 * 1024
 _MOST_KEPT = 2000
 _PIECE = 1024 * 1024
@@ -29,10 +29,16 @@ class HashingStopped(Exception):  # noqa: N818 - not an error: somebody asked fo
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a model that works is like."""
+    """What a model that works is like.
+
+    `has_template` is whether its file has a chat template, `fitting_template` the built-in one
+    that fits its vocabulary, '' when none does.
+    """
 
     architecture: str
     context_tokens: int
+    has_template: bool = True
+    fitting_template: str = ""
 
 
 @dataclass(slots=True)
@@ -82,7 +88,12 @@ class PassedModels:
             if kept["format"] != _FORMAT or kept["engine"] != self._engine:
                 return _Memory()
             traits = {
-                str(digest): Traits(str(each["architecture"]), int(each["context_tokens"]))
+                str(digest): Traits(
+                    str(each["architecture"]),
+                    int(each["context_tokens"]),
+                    bool(each["has_template"]),
+                    str(each["fitting_template"]),
+                )
                 for digest, each in kept["passed"].items()
             }
             return _Memory({str(k): str(v) for k, v in kept["looks"].items()}, traits)

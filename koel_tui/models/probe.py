@@ -30,7 +30,9 @@ _MOST_OUTPUT = 1024 * 1024
 class Verdict:
     """What came of trying a model; `reason` says why it is bad.
 
-    `remembered` is one that passed before and has not changed; it took no seconds.
+    `has_template` is whether the file has a chat template, `fitting_template` the built-in one
+    that fits its vocabulary, '' when none does. `remembered` is one that passed before and has not
+    changed; it took no seconds.
     """
 
     ok: bool
@@ -38,6 +40,8 @@ class Verdict:
     architecture: str = ""
     context_tokens: int = 0
     seconds: float = 0.0
+    has_template: bool = True
+    fitting_template: str = ""
     remembered: bool = False
 
 
@@ -74,7 +78,12 @@ async def probe_model(
         return Verdict(False, f"it cannot be read ({error.strerror or error})")
     verdict = await _trial(path, size, timeout_s or max(_SHORTEST_S, size / _BYTES_PER_S))
     if verdict.ok:
-        traits = Traits(verdict.architecture, verdict.context_tokens)
+        traits = Traits(
+            verdict.architecture,
+            verdict.context_tokens,
+            verdict.has_template,
+            verdict.fitting_template,
+        )
         await _remember(passed, files, digest, traits)
     return verdict
 
@@ -87,7 +96,15 @@ async def _remember(
 
 
 def _remembered(traits: Traits) -> Verdict:
-    return Verdict(True, "", traits.architecture, traits.context_tokens, remembered=True)
+    return Verdict(
+        True,
+        "",
+        traits.architecture,
+        traits.context_tokens,
+        has_template=traits.has_template,
+        fitting_template=traits.fitting_template,
+        remembered=True,
+    )
 
 
 async def _hashed(files: tuple[Path, ...]) -> str:
@@ -131,9 +148,10 @@ def _judged(code: int, output: str, errors: str, seconds: float) -> Verdict:
         said: Any = json.loads(output)
         reason, architecture = str(said["reason"]), str(said.get("architecture", ""))
         tokens = int(said.get("context_tokens", 0))
+        own, fitting = bool(said.get("has_template", True)), str(said.get("fitting_template", ""))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         return Verdict(False, "the trial said nothing that can be read", seconds=seconds)
-    return Verdict(not reason, reason, architecture, tokens, seconds)
+    return Verdict(not reason, reason, architecture, tokens, seconds, own, fitting)
 
 
 def _epitaph(code: int) -> str:

@@ -1,5 +1,6 @@
 """The protocol: pure values and pure functions for threads, runs and events."""
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.protocol.chunks import ChunkExpander, expand_chunks
 from koel_tui.protocol.codec import decode_state, encode_state
 from koel_tui.protocol.ending import end_run, settle, truncate
@@ -26,7 +27,7 @@ from koel_tui.protocol.state import (
     ToolCall,
 )
 from koel_tui.protocol.transcript import calls_to_answer
-from koel_tui.protocol.turn_settings import RAW_COMPLETION, Sampling, TurnSettings
+from koel_tui.protocol.turn_settings import Sampling, TurnSettings
 from koel_tui.protocol.verify import Verifier, verify
 
 __all__ = [

@@ -5,14 +5,8 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Self
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import CHAT_TEMPLATES
 
-RAW_COMPLETION = "none"
-"""Value of `chat_template` that sends the text of the messages without a chat template."""
-OWN_TEMPLATE = "own"
-"""Value of `chat_template` that takes the chat template of the model, whatever the session has."""
-CHAT_TEMPLATES = (OWN_TEMPLATE, *BUILT_IN, RAW_COMPLETION)
-"""Every value of `chat_template`."""
 TOOL_CHOICES = ("auto", "required", "none")
 """Values of `tool_choice` that are not the name of a tool."""
 

@@ -5,16 +5,19 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
-from koel_tui.agents import Agent
+from ag_ui.core import RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
+
+from koel_tui.agents import Agent, ephemeral_agent
 from koel_tui.clock import utc_now
-from koel_tui.protocol import ChatState, TurnSettings
+from koel_tui.protocol import AgentError, ChatState, Message, TurnSettings, to_ag_ui
+from koel_tui.protocol.streams import closing
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
-from koel_tui.session.interceptors import Interceptor
+from koel_tui.session.interceptors import Interceptor, pipeline
 from koel_tui.session.means import Means, Reducer
 from koel_tui.session.observers import Observer, Observers
 from koel_tui.session.run import release
-from koel_tui.session.run_input import new_id
+from koel_tui.session.run_input import new_id, run_input
 from koel_tui.storage import SessionStorage
 
 
@@ -83,8 +86,7 @@ class KoelClient:
         `ThreadInUseError` when the thread
         has a live session, `SessionDisposedError` after `dispose`.
         """
-        if self._disposed is not None:
-            raise SessionDisposedError("The client was closed. Make a new one to open threads.")
+        self._check_open()
         if thread_id is None:
             thread_id = new_id()
         initial = initial or ChatState()
@@ -105,6 +107,37 @@ class KoelClient:
         self._sessions.append(opened)
         return opened
 
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        settings: TurnSettings | None = None,
+        agent: Agent | None = None,
+    ) -> str:
+        """Return the text of an answer to messages that belong to no thread.
+
+        The run passes through the interceptors and the checks of any run. It is ephemeral: nothing
+        of it is saved, no observer hears it, and the agent keeps nothing of it. `settings` and
+        `agent` as in `new_session`. Cancelling stops the agent. Raises `AgentError` for a failed
+        run, what the agent and the interceptors raise, and `SessionDisposedError` after `dispose`.
+        """
+        self._check_open()
+        answering = ephemeral_agent(self._means.agent if agent is None else agent)
+        run = run_input(new_id(), to_ag_ui(messages), state={})
+        events = pipeline(answering, self._means.interceptors)(run, settings)
+        pieces: list[str] = []
+        try:
+            async with closing(events):
+                async for event in events:
+                    if isinstance(event, TextMessageContentEvent):
+                        pieces.append(event.delta)
+                    elif isinstance(event, RunErrorEvent):
+                        raise AgentError(event.message, event.code or "internal")
+                    elif isinstance(event, RunFinishedEvent):
+                        break
+        finally:
+            await release(answering, run.thread_id)
+        return "".join(pieces)
+
     def forget(self, thread_id: str) -> None:
         """Leave a deleted thread unsaved, so that it does not come back."""
         for session in self._sessions:
@@ -120,6 +153,10 @@ class KoelClient:
             closing = [session.dispose() for session in self._sessions]
             self._disposed = asyncio.create_task(_all_done(closing))
         return asyncio.shield(self._disposed)
+
+    def _check_open(self) -> None:
+        if self._disposed is not None:
+            raise SessionDisposedError("The client was closed. Make a new one to open threads.")
 
     async def _release(self, agent: Agent, thread_id: str) -> None:
         """Free what the agent keeps for a thread, unless a newer session of it goes on there."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from koel_tui.protocol import Event
 
-Phase = Literal["idle", "waiting", "loading", "queued", "reading", "writing"]
+Phase = Literal["idle", "waiting", "loading", "queued", "reading", "thinking", "writing"]
 _ENDLESS = 1e15
-_REPORTED: tuple[Phase, ...] = ("loading", "queued", "reading", "writing")
+_REPORTED: tuple[Phase, ...] = ("loading", "queued", "reading", "thinking", "writing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Activity:
                 return f"loading model{self.percent}"
             case "queued":
                 return f"queued: {self.position} ahead"
+            case "thinking":
+                return "thinking…"
             case phase:
                 return f"{phase}{self.percent}"
 
@@ -48,6 +50,8 @@ class Activity:
                 return "⌛"
             case "queued":
                 return f"queued {self.position}"
+            case "thinking":
+                return "thinking…"
             case phase:
                 return f"{phase}{self.percent}"
 

@@ -231,7 +231,7 @@ class KoelApp(ConversingApp):
                 self._tell(self._startup.advice, "warning")
             if self._startup.lacks_model and not self._pane.prompt.text:
                 self._models.offer_unasked()
-            self._background.connect(backend.agent)
+            self._background.connect(backend)
             self._startup.index()
             await self._startup.empty_trash()
         self.changed(self._desk.active)

@@ -8,8 +8,8 @@ from koel_tui.ui.background import Job
 from koel_tui.ui.conversation import Conversation
 
 if TYPE_CHECKING:
-    from koel_tui.agents import ModelAgent
     from koel_tui.protocol import Message
+    from koel_tui.ui.backend import Backend
 
 _LONGEST_TITLE = 40
 _EXCERPT = 600
@@ -28,17 +28,20 @@ Done = Callable[[Conversation, str], None]
 def title_job(conversation: Conversation) -> Job:
     """Return the job that gives a thread a title, if it has none by then."""
 
-    async def work(agent: "ModelAgent") -> None:
-        from koel_tui.protocol import Sampling, TurnSettings
-        from koel_tui.session.aside import answer_aside
+    async def work(backend: "Backend") -> None:
+        from koel_tui.protocol import RAW_COMPLETION, Sampling, TurnSettings
 
         if conversation.about.title or conversation.closed:
             return
+        template = (conversation.turn_settings() or TurnSettings()).chat_template
         settings = TurnSettings(
-            max_output_tokens=24, thinking=False, sampling=Sampling(temperature=0.2)
+            max_output_tokens=24,
+            thinking=False,
+            sampling=Sampling(temperature=0.2),
+            chat_template=None if template == RAW_COMPLETION else template,  # a title is an answer
         )
-        own = conversation.about.agent_of(agent)
-        answer = await answer_aside(own, _to_be_titled(conversation.messages), settings)
+        own = conversation.about.agent_of(backend.agent)
+        answer = await backend.client.ask(_to_be_titled(conversation.messages), settings, own)
         title = title_in(answer)
         if title and not conversation.about.title:
             await conversation.configure(title, conversation.about.settings)
@@ -49,15 +52,15 @@ def title_job(conversation: Conversation) -> Job:
 def summary_job(conversation: Conversation, done: Done) -> Job:
     """Return the job that summarises a thread, and hands over what comes of it."""
 
-    async def work(agent: "ModelAgent") -> None:
+    async def work(backend: "Backend") -> None:
         from koel_tui.protocol import Message, TurnSettings
-        from koel_tui.session.aside import answer_aside
 
-        own = TurnSettings(max_output_tokens=400, thinking=False)
-        settings = own.over(conversation.turn_settings() or TurnSettings())
+        short = TurnSettings(max_output_tokens=400, thinking=False)
+        settings = short.over(conversation.turn_settings() or TurnSettings())
+        own = conversation.about.agent_of(backend.agent)
         asked = [*conversation.messages, Message("ask", "user", _SUMMARY)]
         try:
-            answer = await answer_aside(conversation.about.agent_of(agent), asked, settings)
+            answer = await backend.client.ask(asked, settings, own)
         except Exception:
             done(conversation, "")
             raise

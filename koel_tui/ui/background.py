@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from koel_tui.agents import ModelAgent
+    from koel_tui.ui.backend import Backend
 
 _PATIENCE = 0.5
 _log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ class Job:
     """Something the model is to do; `words` say it in the status line."""
 
     words: str
-    work: "Callable[[ModelAgent], Awaitable[None]]"
+    work: "Callable[[Backend], Awaitable[None]]"
 
 
 class Background:
@@ -28,7 +28,7 @@ class Background:
     def __init__(self, changed: Callable[[], None]) -> None:
         """Make it; `changed` is called when `words` are others."""
         self._changed = changed
-        self._agent: ModelAgent | None = None
+        self._backend: Backend | None = None
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
         self._task: asyncio.Task[None] | None = None
@@ -39,9 +39,9 @@ class Background:
         """What is being done; empty when nothing is."""
         return "" if self._running is None else self._running.words
 
-    def connect(self, agent: "ModelAgent") -> None:
-        """Take the model, which is loaded by now."""
-        self._agent = agent
+    def connect(self, backend: "Backend") -> None:
+        """Take the backend, whose model is loaded by now."""
+        self._backend = backend
         self._begin()
 
     def add(self, job: Job) -> None:
@@ -62,7 +62,7 @@ class Background:
     async def close(self) -> None:
         """End what runs, and forget what waits."""
         self._waiting.clear()
-        self._agent = None
+        self._backend = None
         if (task := self._task) is not None:
             self._cancel()
             await asyncio.wait([task], timeout=_PATIENCE)  # saving must not wait for a model
@@ -73,17 +73,17 @@ class Background:
             self._task.cancel()
 
     def _begin(self) -> None:
-        if self._agent is None or self._busy or self._task is not None or not self._waiting:
+        if self._backend is None or self._busy or self._task is not None or not self._waiting:
             return
         self._running = self._waiting.popleft()
-        self._task = asyncio.create_task(self._run(self._running, self._agent))
+        self._task = asyncio.create_task(self._run(self._running, self._backend))
         self._changed()
 
-    async def _run(self, job: Job, agent: "ModelAgent") -> None:
+    async def _run(self, job: Job, backend: "Backend") -> None:
         try:
-            await job.work(agent)
+            await job.work(backend)
         except asyncio.CancelledError:
-            if self._agent is not None:
+            if self._backend is not None:
                 self._waiting.appendleft(job)
         except Exception as error:  # nobody waits for it
             _log.warning("Not done in the background: %s: %r", job.words, error)

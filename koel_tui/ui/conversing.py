@@ -180,11 +180,11 @@ class ConversingApp(TabbedApp):
         """Run the turn of the tab in front that failed again."""
         self._desk.active.retry()
 
-    async def action_use_built_in_template(self) -> None:
-        """Run the turn that failed again, as most models read: the thread stays with that."""
-        from koel_tui.ui.thread_settings import with_built_in_template
+    async def action_use_template(self, name: str) -> None:
+        """Run the turn that failed again with another chat template; the thread keeps it."""
+        from koel_tui.ui.thread_settings import with_template
 
-        await with_built_in_template(self._desk.active)
+        await with_template(self._desk.active, name)
         self._desk.active.retry()
 
     def _must_wait(self) -> bool:

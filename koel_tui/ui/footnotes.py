@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from koel_tui.chat_templates import CHATML
+from koel_tui.chat_templates import CHATML, RAW_COMPLETION
 from koel_tui.text import safe_line
 from koel_tui.ui.entries import Row
 from koel_tui.ui.incomplete import STOPPED, incomplete
@@ -27,8 +27,12 @@ _OWN_MODEL = Row(
 )  # fmt: skip
 _RETRY = Row("action", "  Retry ", "app.retry", (("run.retry", ""),))
 _BUILT_IN_TEMPLATE = Row(
-    "action", f"  Answer with the chat template {CHATML} · ", "app.use_built_in_template",
+    "action", f"  Answer with the chat template {CHATML} · ", f"app.use_template('{CHATML}')",
     (("thread.settings", "has others"),),
+)  # fmt: skip
+_RAW_COMPLETION = Row(
+    "action", "  Complete the text without a chat template ",
+    f"app.use_template('{RAW_COMPLETION}')",
 )  # fmt: skip
 _GO_ON = "run.go_on"
 _OTHER_MODEL_HELPS = ("ModelLoadError", "RestartLimitError")
@@ -75,7 +79,7 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
         if agent_code in _OTHER_MODEL_HELPS:
             rows.insert(2, _OWN_MODEL if conversation.about.wants_model else _OTHER_MODEL)
         if agent_code == "ChatTemplateError":
-            rows.insert(1, _BUILT_IN_TEMPLATE)
+            rows[1:1] = [_BUILT_IN_TEMPLATE, _RAW_COMPLETION]
         return rows
     if state is not None and _ended_unanswered(state):
         return [Row("hint", "stopped before an answer came")]

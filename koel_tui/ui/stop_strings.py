@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from koel_tui.text import repair
 
-FORM = "strings separated by commas; \\n newline, \\t tab, \\s space, \\, comma, \\\\ backslash"
+FORM = "strings separated by commas (\\n newline, \\t tab, \\s space, \\, comma, \\\\ backslash)"
 """How stop strings are written."""
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "s": " ", ",": ",", "\\": "\\"}
@@ -21,7 +21,7 @@ def read_stop(text: str) -> tuple[str, ...]:
     for part in _split(text):
         string = "".join(_unescaped(part.strip(" ")))
         if not string:
-            raise ValueError(f"{FORM}; no string is empty")
+            raise ValueError(f"{FORM}, none of them empty")
         if string not in strings:
             strings.append(string)
     return tuple(strings)

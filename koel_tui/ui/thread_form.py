@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from koel_tui.chat_templates import CHAT_TEMPLATES, OWN_TEMPLATE
 from koel_tui.protocol.turn_settings import (
-    CHAT_TEMPLATES,
     OUTPUT_TOKENS,
-    OWN_TEMPLATE,
     THINKING_TOKENS,
     Range,
     Sampling,
@@ -137,7 +136,7 @@ OTHER_FIELDS = (
         "Chat template",
         " ".join(CHAT_TEMPLATES),
         _template,
-        "own is the model's, none sends the text alone",
+        "own is the template of the model, none sends the text without a template",
     ),
     Field("model", "Model", "a GGUF file, or the name of one", wide=True),
     Field("lora", "LoRA adapter", "a GGUF file", wide=True),

@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
@@ -45,7 +46,7 @@ _WIDE = 76
 """Columns from which on there is room for a help behind each field."""
 _KEYS = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
 _FEW_KEYS = "enter applies · ctrl+o roles · ctrl+s keeps · esc"
-_ROLE = "Who the model is to be; empty: {default}"
+_ROLE = "The role of the model; empty: {default}"
 _ROLE_HINT = "Role: the system prompt. ctrl+o takes one that was kept, ctrl+s keeps this one."
 _FOLDED_KEYS = tuple(field.key for group in FOLDED for field in group.fields)
 
@@ -95,7 +96,7 @@ class ThreadPanel(Panel[Filled]):
         self._shown = {key: safe_line(text, FIELD_CHARACTERS) for key, text in self._texts.items()}
         self._system = settings.system or ""
         self._role = TextArea(safe_input(self._system), id="role", compact=True)
-        default = defaults.get("system") or "nobody special"
+        default = defaults.get("system") or "none"
         self._role.placeholder = Content(safe_line(_ROLE.format(default=default)))
         self._folded = Vertical(id="folded")
         self._fold = FoldLine("All samplers", len(_FOLDED_KEYS), self._folded)
@@ -123,16 +124,22 @@ class ThreadPanel(Panel[Filled]):
         """Say what the panel is, and show folded fields when one of them is set."""
         self.query_one("#panel").border_title = "This thread"
         self._fold.fold(not any(self._texts[key] for key in _FOLDED_KEYS))
-        self.query_one("#field-title", Input).focus()
+        # At once: AUTO_FOCUS would show the hint of the role first.
+        self.set_focus(self.query_one("#field-title", Input))
+        self._fit(self.app.size)
 
     def on_resize(self, event: events.Resize) -> None:
+        """Fit the new size."""
+        self._fit(event.size)
+
+    def _fit(self, size: Size) -> None:
         """Leave room for the lines below the form; show more where the panel is wide."""
-        wide = event.size.width >= _WIDE
+        wide = size.width >= _WIDE
         self.set_class(not wide, "-narrow")
         self.query_one("#panel").border_subtitle = _KEYS if wide else _FEW_KEYS
         lines = 2 if wide else 3
         self._hint.styles.min_height = lines
-        self.query_one("#form").styles.max_height = max(3, event.size.height - _FRAME - lines)
+        self.query_one("#form").styles.max_height = max(3, size.height - _FRAME - lines)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Tell about what has the focus."""
@@ -166,7 +173,10 @@ class ThreadPanel(Panel[Filled]):
             await super().action_dismiss(result)
         else:
             self._begun = self._filled
-            self._tell("What you changed is not applied yet: enter applies it, esc again drops it.")
+            keys = "enter" if isinstance(self.focused, Input) else "tab, then enter,"
+            self._tell(
+                f"Your changes are not applied yet: {keys} applies them, esc again drops them."
+            )
 
     def action_go(self, step: int) -> None:
         """Go to the field above or below; the form would only scroll."""

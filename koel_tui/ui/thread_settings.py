@@ -5,7 +5,6 @@ from dataclasses import replace
 from textual.app import App
 
 from koel_tui import paths
-from koel_tui.chat_templates import CHATML
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import ThreadSettings
 from koel_tui.ui.conversation import Conversation
@@ -32,8 +31,8 @@ def ask_for_settings(app: App[int], conversation: Conversation, defaults: TurnSe
     app.push_screen(panel, take)
 
 
-async def with_built_in_template(conversation: Conversation) -> None:
-    """Have a thread answered as most models read, whatever template its model has."""
+async def with_template(conversation: Conversation, name: str) -> None:
+    """Have a thread answered with a built-in template, or raw completion."""
     about = conversation.about
-    settings = replace(about.settings or ThreadSettings(), chat_template=CHATML)
+    settings = replace(about.settings or ThreadSettings(), chat_template=name)
     await conversation.configure(about.title, settings)

@@ -212,6 +212,18 @@ async def test_b13_a_changed_setting_keeps_the_threads_engine_session(
     assert len(options(link)) == 1 and link.closed_sessions == []
 
 
+async def test_the_message_of_an_answer_begins_with_the_prefill(
+    agent: LocalAgent, loader: Loader
+) -> None:
+    reading = collect(agent, run_input(), TurnSettings(prefill="Once "))
+    await until(lambda: loader.link.started)
+    loader.link.think(loader.link.started[0], "hm")
+    loader.link.say(loader.link.started[0], "upon", " a time")
+    loader.link.end(loader.link.started[0])
+    texts = [e.delta for e in await reading if isinstance(e, TextMessageContentEvent)]
+    assert texts == ["Once upon", " a time"]
+
+
 async def test_another_adapter_takes_another_engine_session(
     agent: LocalAgent, loader: Loader, tmp_path: Path
 ) -> None:
@@ -334,3 +346,30 @@ async def test_an_answer_at_the_end_is_gone_on_with_under_its_id(
     events = await answer(agent, loader.link, asked)
     text = [event for event in events if isinstance(event, TextMessageContentEvent)]
     assert [event.message_id for event in text] == ["half"]
+
+
+async def test_a_run_with_an_adapter_has_an_engine_session_with_it(
+    agent: LocalAgent, loader: Loader, tmp_path: Path
+) -> None:
+    (tmp_path / "a.gguf").touch()
+    for lora in (None, str(tmp_path / "a.gguf")):
+        await answer(agent, loader.link, run_input(), lora=lora)
+    assert [each.lora for each in options(loader.link)] == [None, tmp_path / "a.gguf"]
+    assert len(set(loader.link.started)) == 2
+    events = agent.run(run_input("other"), lora=str(tmp_path / "missing.gguf"))
+    (*_, last) = [event async for event in events]
+    assert isinstance(last, RunErrorEvent) and "missing.gguf" in last.message
+
+
+@pytest.mark.parametrize(("gap_s", "pieces"), [(0.0, ["a", "b", "c"]), (3600.0, ["a", "bc"])])
+async def test_text_that_comes_within_the_gap_is_one_event(
+    loader: Loader, gap_s: float, pieces: list[str]
+) -> None:
+    agent = LocalAgent(loader, gap_s=gap_s)
+    reading = collect(agent, run_input())
+    await until(lambda: loader.link.started)
+    loader.link.say(loader.link.started[0], "a", "b", "c")
+    loader.link.end(loader.link.started[0], tokens=3)
+    events = await reading
+    assert [each.delta for each in events if isinstance(each, TextMessageContentEvent)] == pieces
+    await agent.close()

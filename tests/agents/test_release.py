@@ -12,9 +12,8 @@ from ag_ui.core import CustomEvent, RunErrorEvent, RunFinishedEvent
 from koel_tui.agents import ACTIVITY, LocalAgent, Snapshots
 from koel_tui.engine import Engine, EngineHost, ModelSpec, Sampling, TurnSettings
 from koel_tui.engine.frames import CloseSession, Command, Done, SaveKv
-from koel_tui.protocol import Message, RunPhase
+from koel_tui.protocol import RunPhase
 from koel_tui.session import KoelClient, run
-from koel_tui.session.aside import answer_aside
 from koel_tui.storage import MemoryStorage
 from tests.agents.test_local import Loader, collect, options, run_input
 from tests.engine.scripted import ScriptedLink, until
@@ -287,20 +286,3 @@ async def until_reading(events: AsyncIterator[Any]) -> None:
         reports = isinstance(event, CustomEvent) and event.name == ACTIVITY
         if reports and event.value["phase"] == "reading":
             return
-
-
-async def test_b11_background_answers_come_one_after_the_other_when_all_sessions_are_taken(
-    scripted: Scripted,
-) -> None:
-    link = scripted.link
-    for thread in ("a", "b"):  # the cap is 2
-        await scripted.say(thread)
-    asked = (Message("u", "user", "Sum it up."),)
-    jobs = [asyncio.create_task(answer_aside(scripted.agent, asked)) for _ in range(2)]
-    for number in (3, 4):
-        await until(lambda number=number: len(link.started) == number)  # type: ignore[misc]
-        link.say(link.started[-1], f"answer {number}")
-        link.end(link.started[-1], tokens=500)
-    assert await asyncio.gather(*jobs) == ["answer 3", "answer 4"]
-    assert scripted.open == ["a", "b"] and len(scripted.open_natively) == 2
-    assert not link.sent(SaveKv)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, UserMessage
 
-from koel_tui.agents import ModelInfo, ModelRouter, use_model
+from koel_tui.agents import BoundAgent, ModelInfo, ModelRouter, use_model
 from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
 from koel_tui.protocol import TurnSettings
 from tests.engine.scripted import until
@@ -20,12 +20,14 @@ class Named:
         self.name = name
         self.house = house
         self.released: list[str] = []
-        self.runs: list[tuple[TurnSettings | None, str | None]] = []
+        self.runs: list[tuple[TurnSettings | None, str | None, bool]] = []
         self.closed = 0
         self.may_end = asyncio.Event()
         self.may_end.set()
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
+        if progress is not None:
+            progress(0.5)
         if self.house is not None:
             await self.house.may_load.wait()
             if self.name is not None and self.name == self.house.broken:
@@ -38,8 +40,9 @@ class Named:
         settings: TurnSettings | None = None,
         *,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
-        self.runs.append((settings, lora))
+        self.runs.append((settings, lora, ephemeral))
         yield CustomEvent(name="answered by", value=self.name)
         await self.may_end.wait()
 
@@ -96,7 +99,7 @@ async def test_the_agent_of_a_thread_runs_with_its_model_adapter_and_settings() 
     house = House()
     agent = house.router.agent("a", "/adapters/pirate.gguf")
     assert await house.answers("a", "/adapters/pirate.gguf") == "a"
-    assert house.agents["a"].runs == [(SETTINGS, "/adapters/pirate.gguf")]
+    assert house.agents["a"].runs == [(SETTINGS, "/adapters/pirate.gguf", False)]
     assert agent == house.router.agent("a", "/adapters/pirate.gguf")
     assert agent != house.router.agent("a") and agent != House().router.agent(agent.model)
     assert house.router.agent() == house.router.agent("", "")
@@ -219,6 +222,30 @@ async def test_closed_while_another_model_loads_it_closes_that_too() -> None:
     with pytest.raises(asyncio.CancelledError):
         await using
     assert house.agents[None].closed == 1
+
+
+async def test_the_progress_of_another_model_is_reported() -> None:
+    house, seen = House(), list[float]()
+    await use_model(house.router, "a", progress=seen.append)
+    assert seen == [0.5]
+
+
+async def test_a_run_with_an_adapter_goes_to_the_programs_own_model_with_it() -> None:
+    house = House()
+    asked = RunAgentInput(thread_id="t", run_id="r", messages=[])
+    events = [event async for event in house.router.run(asked, SETTINGS, lora="/a.gguf")]
+    assert len(events) == 1 and house.made == [None]
+    assert house.agents[None].runs == [(SETTINGS, "/a.gguf", False)]
+
+
+async def test_an_ephemeral_agent_runs_so_with_its_model_and_adapter() -> None:
+    house = House()
+    asked = RunAgentInput(thread_id="t", run_id="r", messages=[])
+    once = BoundAgent(house.router, "a", "/a.gguf", is_ephemeral=True)
+    assert once == house.router.agent("a", "/a.gguf").ephemeral()
+    for agent in (once, house.router.agent("a", "/a.gguf")):
+        _ = [event async for event in agent.run(asked)]
+    assert house.agents["a"].runs == [(None, "/a.gguf", True), (None, "/a.gguf", False)]
 
 
 async def test_an_agent_with_a_model_of_its_own_is_told_from_one_with_a_choice() -> None:

@@ -75,3 +75,16 @@ async def test_a_snapshot_that_cannot_be_written_is_no_error(
     await figures(agent, "t", LONG)
     await agent.release("t")
     await agent.close()
+
+
+async def test_snapshots_over_their_budget_leave_the_newest(
+    tmp_path: Path, starter_path: Path
+) -> None:
+    for name, budget, kept in (("large", 10**9, {"a", "b"}), ("small", 1, {"b"})):
+        snapshots = Snapshots(tmp_path / name, budget_bytes=budget)
+        agent = agent_of(starter_path, snapshots)
+        for thread in ("a", "b"):
+            await figures(agent, thread, LONG)
+            await agent.release(thread)
+        await agent.close()
+        assert {each for each in ("a", "b") if snapshots.find(each)} == kept

@@ -59,6 +59,7 @@ ENVIRONMENTS: dict[str, Change] = {
     "umask 000": before("umask 000"),
     "umask 077": before("umask 077"),
     "locale C": variables(LC_ALL="C", LANG=""),
+    "locale C without UTF-8": variables(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"),
     "locale POSIX": variables(LC_ALL="POSIX"),
     "locale that is not installed": variables(LC_ALL="tr_TR.ISO-8859-9", LANG="de_DE"),
     "time zone with DST": variables(TZ="America/New_York"),
@@ -76,7 +77,7 @@ ENVIRONMENTS: dict[str, Change] = {
     "a fixed hash seed": variables(PYTHONHASHSEED="0"),
     "no runtime directory": variables(XDG_RUNTIME_DIR="/nowhere"),
 }
-BY_DEFAULT = ("SIGINT ignored", "umask 000", "locale C", "few open files")
+BY_DEFAULT = ("SIGINT ignored", "umask 000", "locale C", "locale C without UTF-8", "few open files")
 
 
 def ask(change: Change, tmp_path: Path, model: Path) -> subprocess.CompletedProcess[bytes]:
@@ -128,3 +129,36 @@ def test_a_home_that_cannot_be_written_is_one_message(tmp_path: Path, tiny_path:
     assert done.returncode not in (0, -signal.SIGABRT, 128 + signal.SIGSEGV)
     assert b"Traceback" not in done.stderr
     assert done.stderr.startswith(b"koel-chat: ") and done.stderr.count(b"\n") == 1
+
+
+ASCII_ONLY = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("shown", [{}, {"PYTHONIOENCODING": "ascii:strict"}])
+def test_text_in_another_language_passes_where_python_uses_ascii(
+    shown: dict[str, str], tmp_path: Path, tiny_path: Path
+) -> None:
+    """A model file, a thread and its text."""
+    model = tmp_path / "Größe.gguf"
+    model.symlink_to(tiny_path)
+    thread = tmp_path / "thread.json"
+    said = [{"id": "0", "role": "user", "content": QUESTION}]
+    thread.write_text(json.dumps({"messages": said, "title": QUESTION}))
+
+    def koel(*arguments: str | Path, piped: str = "") -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [PROGRAM, *arguments], input=piped.encode(), capture_output=True, timeout=100,
+            env={**os.environ, **ASCII_ONLY, **shown, "KOEL_TITLES": "false"},
+        )  # fmt: skip
+
+    imported = koel("threads", "import", thread)
+    assert imported.returncode == 0, imported.stderr.decode()
+    question = ["Straße"] if shown else []
+    asked = koel("ask", "--thread", QUESTION, "--model", model, "--max-output-tokens", "4",
+                 *question, piped="" if shown else "Straße")  # fmt: skip
+    assert asked.returncode == 0, asked.stderr.decode()
+    listed = koel("threads", "list")
+    assert (listed.returncode, QUESTION.encode() in listed.stdout) == (0, True), listed
+    (saved,) = (path for path in tmp_path.rglob("*.json") if "threads" in path.parts)
+    texts = [each["content"] for each in json.loads(saved.read_bytes())["state"]["messages"]]
+    assert texts[:2] == [QUESTION, "Straße"]

@@ -338,14 +338,25 @@ def test_every_option_has_a_case() -> None:
 
 
 def test_the_ranges_of_ask_are_those_of_the_engine() -> None:
-    params = dict(every_command())[("ask",)].params
+    ask = dict(every_command())[("ask",)]
     allowed = {**RANGES, "max_output_tokens": OUTPUT_TOKENS}
     found = set()
-    for each in params:
-        if isinstance(each.type, click.IntRange | click.FloatRange) and each.name in allowed:
-            found.add(each.name)
-            range_ = allowed[each.name]
-            assert each.type.min == range_.start and each.type.min_open == range_.open_start
-            if each.name != "temperature":  # more than 5 is refused as a mistake
-                assert each.type.max == range_.end
+    for each in ask.params:
+        if each.name not in allowed:
+            continue
+        found.add(each.name)
+        range_ = allowed[each.name]
+        for value, fits in (
+            (range_.start, not range_.open_start),
+            (range_.end, True),
+            (range_.start - 1, False),
+            (range_.end + 1, False),
+        ):
+            text = str(int(value))
+            try:
+                each.type.convert(text, each, click.Context(ask))
+            except click.BadParameter:
+                assert not fits, (each.name, text)
+            else:
+                assert fits, (each.name, text)
     assert found >= {"temperature", "seed", "top_k", "top_p", "min_p", "repeat_penalty"}

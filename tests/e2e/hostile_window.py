@@ -25,6 +25,7 @@ class HostileAgent(ScriptedAgent):
         *,
         model: str | None = None,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
         events = super().run(input)
         turn = self.turns[-1]

@@ -167,6 +167,8 @@ class Books(RuleBasedStateMachine):
         """Read a delta; None at the end. A failure must be of this request."""
         if reading.over:
             return None
+        if reading.messages is None:
+            reading.messages = reading.session.history
         try:
             delta = await anext(reading.stream, None)
         except Exception as error:
@@ -191,6 +193,7 @@ class Books(RuleBasedStateMachine):
             assert reading.task is not None, "only a task can have read the end before the stop"
         elif own.sampling and not own.sampling.temperature and end.metrics.total < EXACT_TOKENS:
             assert end.reason in ("end", "length", "tool_calls")
+            assert reading.messages is not None
             self.told.append(Told(reading.messages, own, options.lora, reading.text))
 
     async def rest(self, reading: Reading) -> Delta | None:

@@ -8,10 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN, OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.engine import ChatMessage, Delta, EngineSession, Sampling, TurnSettings
 from koel_tui.engine.turn import TurnStream
-from koel_tui.protocol.turn_settings import OWN_TEMPLATE
 from tests.engine.host_rig import SHORT
 
 EXACT_TOKENS = 480
@@ -80,7 +79,7 @@ TURN_SETTINGS = st.builds(
     tool_choice=st.sampled_from([None, "auto", "none"]),
     schema=st.sampled_from([None, None, SCHEMA]),
     stop=st.sampled_from([None, (), ("e", "xyz")]),
-    chat_template=st.sampled_from([None, OWN_TEMPLATE, *sorted(BUILT_IN)[:2]]),
+    chat_template=st.sampled_from([None, OWN_TEMPLATE, RAW_COMPLETION, *sorted(BUILT_IN)[:2]]),
     prefill=st.sampled_from([None, "", "ab"]),
 )
 SESSION = st.integers(0, 3)
@@ -104,7 +103,8 @@ class Reading:
     session: EngineSession
     stream: TurnStream
     settings: TurnSettings
-    messages: tuple[ChatMessage, ...]
+    messages: tuple[ChatMessage, ...] | None
+    """What it answers; None until its first read takes the history."""
     poisoned: bool
     hits: int
     """Calls that had raised before it began."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine import (
     ChatMessage,
     EngineError,
@@ -151,8 +152,17 @@ class HostMachine(Books):
                 session.stream(messages, own)
             return
         stream = session.stream(messages, own, progress=progress)
-        asked = session.history if messages is None else messages
-        held.reading = Reading(session, stream, own, asked, poisoned, self.hits)
+        held.reading = Reading(session, stream, own, messages, poisoned, self.hits)
+
+    @step(held=SESSION, prompt=st.sampled_from(["abc", "x" * 300]), own=TURN_SETTINGS)
+    def complete_text(self, held: Held, prompt: str, own: TurnSettings) -> None:
+        """Begin to read what follows a text; it is what a turn without a chat template gives."""
+        if held.reading is None:
+            stream = held.session.complete(prompt, own)
+            raw = replace(own, chat_template=RAW_COMPLETION, system="", tools=())
+            asked = (ChatMessage("user", prompt),)
+            held.reading = Reading(held.session, stream, raw, asked, False, self.hits)
+            self.read_some(held, 1)
 
     def read_some(self, held: Held, deltas: int) -> None:
         """Read some deltas."""

@@ -260,7 +260,7 @@ async def test_input_b4_a_built_in_template_takes_the_place_of_a_broken_one(
         said = await answer(other)
     finally:
         await engine.close()
-    whole = write_sliding_model(tmp_path / "whole.gguf")  # without one it is ChatML, too
+    whole = write_sliding_model(tmp_path / "whole.gguf")  # with ChatML
     engine = await Engine.load(ModelSpec(whole, context_tokens=256, slots=1))
     try:
         session = await engine.open_session(sampling=greedy, max_output_tokens=4)

@@ -36,12 +36,12 @@ NATIVE = [
 OWN = [
     "worker:Worker._say", "worker:Worker._tell_memory", "worker:Worker._batch",
     "worker:Worker._advance", "worker:Worker._end",
-    "worker:read_snapshot", "worker:write_snapshot", "worker:OutputSplitter",
+    "worker:read_snapshot", "worker:write_snapshot", "loaded:OutputSplitter",
     "output:OutputSplitter.feed", "output:OutputSplitter.finish", "generation:Generation.metrics",
     "generation:Generation.draw", "generation:Generation.chunk", "adapters:Adapters.apply",
     "cache:KvCache.prepare", "cache:KvCache.restore", "cache:KvCache.copy", "cache:KvCache.adopt",
     "cache:KvCache.memory", "loaded:LoadedModel.fitted",
-    "loaded:LoadedModel.spelled", "loaded:LoadedModel.template", "sampler:Sampler.close",
+    "loaded:LoadedModel.answer", "loaded:LoadedModel.template", "sampler:Sampler.close",
     "context:Context.clear", "context:Context.keep", "context:Context.load_state",
 ]  # fmt: skip
 

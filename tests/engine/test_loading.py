@@ -226,3 +226,17 @@ async def test_engine_case_20_a_restart_that_fails_is_tried_again_on_the_same_na
     link.end(session.number)
     await answer
     assert link.opened == 2
+
+
+async def test_an_engine_that_loads_at_its_first_call_reports_the_progress() -> None:
+    link, seen = ScriptedLink(), list[float]()
+    link.hold_load = True
+    engine = Engine(link, SPEC, on_progress=seen.append)
+    starting = asyncio.create_task(engine.start())
+    await until(lambda: link.sent(Load))
+    for fraction in (0.25, 0.75):
+        link.emit(LoadProgress(fraction))
+    link.finish_load()
+    await starting
+    assert seen == [0.25, 0.75]
+    await engine.close()

@@ -38,11 +38,11 @@ def joined(pieces: list[Piece]) -> list[Plain]:
 def split(
     *deltas: str,
     dialect: Dialect = ALL,
-    thinking: bool = True,
     inside: Tags | None = None,
+    begun: bool = False,
     tools: tuple[str, ...] = TOOLS,
 ) -> list[Plain]:
-    splitter = OutputSplitter(dialect, thinking=thinking, inside=inside, tools=tools)
+    splitter = OutputSplitter(dialect, inside=inside, begun=begun, tools=tools)
     pieces = [piece for delta in deltas for piece in splitter.feed(delta)]
     return joined(pieces + splitter.finish())
 
@@ -74,7 +74,7 @@ def test_output_thinking_of_every_dialect(tags: Tags) -> None:
         ("<think>\n\n</think>\n\nhello", [("text", "hello")]),
         (
             "<think>1</think>a<think>2</think>b",
-            [("thinking", "1"), ("text", "a"), ("thinking", "2"), ("text", "b")],
+            [("thinking", "1"), ("text", "a<think>2</think>b")],
         ),
         ("<think>never ended", [("thinking", "never ended")]),
         ("<think>", []),
@@ -88,9 +88,26 @@ def test_output_edges_of_thinking(answer: str, expected: list[Plain]) -> None:
     assert split(*answer) == expected
 
 
-def test_output_thinking_not_wanted_is_not_text_either() -> None:
-    assert split("<think>why</think>hello", thinking=False) == [("text", "hello")]
-    assert split("<think>why", thinking=False) == []
+@pytest.mark.parametrize("tags", KNOWN_TAGS, ids=lambda tags: tags.start)
+def test_output_a_tag_within_an_answer_is_text(tags: Tags) -> None:
+    answer = f"Write {tags.start} and {tags.end} around it."
+    assert split(answer) == [("text", answer)]
+    assert split(*answer) == [("text", answer)]
+    thought = f"{tags.start}hm{tags.end}{answer}"
+    assert split(*thought) == [("thinking", "hm"), ("text", answer)]
+
+
+def test_output_a_tag_in_a_continued_answer_is_text() -> None:
+    assert split("<think>x</think>", begun=True) == [("text", "<think>x</think>")]
+
+
+@pytest.mark.parametrize("tags", [tags for tags in KNOWN_TAGS if tags.is_channel])
+def test_output_a_channel_begins_where_a_control_token_does(tags: Tags) -> None:
+    splitter = OutputSplitter(Dialect((tags,)))
+    pieces = [*splitter.feed("one"), *splitter.feed(tags.start[:10], control=True)]
+    pieces += [*splitter.feed(tags.start[10:] + "why"), *splitter.feed(tags.end, control=True)]
+    pieces += [*splitter.feed("two"), *splitter.finish()]
+    assert joined(pieces) == [("text", "one"), ("thinking", "why"), ("text", "two")]
 
 
 def test_output_an_answer_that_starts_inside_thinking() -> None:
@@ -112,7 +129,7 @@ def test_output_without_declared_tags_only_the_beginning_is_thinking() -> None:
 def test_dialect_is_what_the_template_shows() -> None:
     assert Dialect.of_template("{{ m.split('</think>')[-1] }}") == Dialect((THINK,))
     assert Dialect.of_template("[THINK]").thinking == (Tags("[THINK]", "[/THINK]"),)
-    assert not Dialect.of_template("").anywhere
+    assert not Dialect.of_template("").declared
 
 
 def test_dialect_tells_an_open_block_at_the_end_of_a_prompt() -> None:
@@ -275,6 +292,8 @@ words = st.text(
 
 @given(st.lists(st.tuples(st.sampled_from(["text", "thinking", "call"]), words), max_size=8))
 def test_output_loses_nothing_but_the_tags(parts: list[Plain]) -> None:
+    begins = next((at for at, (kind, _) in enumerate(parts) if kind == "text"), len(parts))
+    parts = [part for at, part in enumerate(parts) if at < begins or part[0] != "thinking"]
     parts = [
         part for _, group in groupby(parts, key=lambda part: part[0]) for part in [next(group)]
     ]

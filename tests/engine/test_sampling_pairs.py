@@ -18,6 +18,7 @@ from koel_tui.engine import (
     TextDelta,
     TurnSettings,
 )
+from koel_tui.engine.native.model import Model
 from koel_tui.engine.processlink import ProcessLink
 from koel_tui.protocol.turn_settings import RANGES
 from tests.engine.pairs import covering_rows
@@ -101,13 +102,13 @@ async def twice(engine: EngineHost, values: dict[str, Any]) -> None:
     assert await turn(engine, sampling) == await turn(engine, sampling)
 
 
-def test_the_options_of_a_new_sampler_are_tried() -> None:
+async def test_the_options_of_a_new_sampler_are_tried() -> None:
     for name, values in OPTIONS.items():
         assert getattr(USUAL, name) not in (getattr(Sampling(), name), *values[:-1]), name
         assert len(values) >= 3
 
 
-def test_every_pair_of_values_is_in_a_row() -> None:
+async def test_every_pair_of_values_is_in_a_row() -> None:
     options = {"a": [1, 2, 3], "b": [4, 5], "c": [6, 7, 8], "d": [0]}
     for rows, tried in ((covering_rows(options), options), (ROWS, OPTIONS)):
         for one, other in combinations(tried, 2):
@@ -175,10 +176,15 @@ async def test_an_option_changes_a_drawn_answer(engine: EngineHost, option: dict
     )
 
 
-async def test_a_bias_forces_and_bans_a_token(engine: EngineHost) -> None:
-    """Token 0 of the vocabulary ends the text; others are pieces of it."""
-    best = await turn(engine, GREEDY, 1)
+async def test_a_bias_forces_and_bans_a_token(engine: EngineHost, model: Model) -> None:
+    """Each token that would be first is banned in turn; the next one is first then."""
     forced = await turn(engine, Sampling(temperature=0, logit_bias={100: 100.0}), 3)
     assert forced == forced[: len(forced) // 3] * 3 and forced
-    banned = {100: -100.0}
-    assert await turn(engine, Sampling(temperature=0, logit_bias=banned), 1) == best
+    banned: dict[int, float] = {}
+    firsts: list[str] = []
+    for _ in range(3):
+        firsts.append(await turn(engine, Sampling(temperature=0, logit_bias=banned), 1))
+        (token,) = model.tokenize(firsts[-1], special=False, start=False)
+        banned[token] = -100.0
+    assert len(set(firsts)) == 3, "a banned token was said"
+    assert await turn(engine, Sampling(temperature=0, logit_bias={101: -100.0}), 1) == firsts[0]

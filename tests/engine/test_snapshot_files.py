@@ -114,3 +114,19 @@ async def test_b3_a_kernel_without_huge_pages_parks_and_saves(
     assert all(session.metrics.reused_tokens for session in sessions)
     await sessions[0].save_kv(tmp_path / "thread.kv")
     await engine.close()
+
+
+async def test_a_session_that_is_closed_with_a_budget_leaves_only_its_snapshot(
+    starter_path: Path, tmp_path: Path
+) -> None:
+    engine = await Engine.load(ModelSpec(starter_path, context_tokens=512, slots=2, threads=1))
+    for number, budget in enumerate((10**9, 10**9, 1)):
+        session = await opened(engine)
+        await answered(session, CAT)
+        await session.close(tmp_path / f"{number}.kv", budget_bytes=budget)
+        found = sorted(each.stem for each in tmp_path.glob("*.kv"))
+        assert found == (["2"] if number == 2 else [str(each) for each in range(number + 1)])
+    session = await opened(engine)
+    with pytest.raises(ValueError, match="budget_bytes must be at least 0, not -1"):
+        await session.close(tmp_path / "no.kv", budget_bytes=-1)
+    await engine.close()

@@ -51,8 +51,8 @@ def template() -> Iterator[Templates]:
         made.close()
 
 
-def test_template_without_a_source_is_chatml(template: Templates) -> None:
-    assert template("").render(HELLO).text == (
+def test_template_of_chatml(template: Templates) -> None:
+    assert template(BUILT_IN["chatml"]).render(HELLO).text == (
         "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     )
 
@@ -184,10 +184,10 @@ def test_template_without_tools_gets_them_in_the_system_prompt(template: Templat
 
 def test_template_a_long_conversation_is_within_the_limits(template: Templates) -> None:
     talk = [ChatMessage("user", "hello" * 1000), ChatMessage("assistant", "hi")] * 1000
-    assert template("").render([*talk, *HELLO]).text.endswith("assistant\n")
+    assert template(BUILT_IN["chatml"]).render([*talk, *HELLO]).text.endswith("assistant\n")
 
 
 def test_template_closed_twice(template: Templates) -> None:
-    made = template("")
+    made = template(BUILT_IN["chatml"])
     made.close()
     made.close()

@@ -12,6 +12,8 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
+from koel_tui.chat_templates import BUILT_IN, CHATML
+
 CONTROL = ["<unk>", "<|im_start|>", "<|im_end|>"]
 WIDTH, CONTEXT = 64, 4096
 SLIDING_WINDOW = 32
@@ -70,6 +72,7 @@ def write_recurrent_model(path: Path) -> Path:
     """Write a Mamba model: its memory is one state, which cannot forget its last tokens."""
     layers, inner, state, rank = 2, 2 * WIDTH, 16, 8
     file = _ModelFile(path, "mamba", layers, {})
+    file.writer.add_chat_template(BUILT_IN[CHATML])
     file.writer.add_feed_forward_length(0)
     file.writer.add_head_count(0)
     file.writer.add_ssm_conv_kernel(4)
@@ -94,16 +97,16 @@ def write_recurrent_model(path: Path) -> Path:
 
 def write_sliding_model(
     path: Path,
-    template: str | None = None,
+    template: str = BUILT_IN[CHATML],
     words: Mapping[str, gguf.TokenType] = MappingProxyType({}),
 ) -> Path:
     """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one all.
 
-    It has a chat template only where one is given, and `words` in its vocabulary.
+    `template` '' leaves the chat template out. The vocabulary has `words`.
     """
     layers, heads, head = 2, 4, 32
     file = _ModelFile(path, "gemma3", layers, words)
-    if template is not None:
+    if template:
         file.writer.add_chat_template(template)
     file.writer.add_feed_forward_length(2 * WIDTH)
     file.writer.add_head_count(heads)

@@ -10,7 +10,11 @@ from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, THINKING_TOKE
 
 _TEXTS = st.text(st.characters(), max_size=8)
 _JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | _TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
     max_leaves=6,
 )

@@ -1,4 +1,4 @@
-"""Answers beside all threads."""
+"""Questions to a client that belong to no thread: titles and summaries."""
 
 from collections.abc import AsyncIterator
 
@@ -11,26 +11,63 @@ from ag_ui.core import (
     TextMessageChunkEvent,
 )
 
-from koel_tui.agents import ASIDE
-from koel_tui.protocol import AgentError, Message, TurnSettings
-from koel_tui.session.aside import answer_aside
-from tests.session.helpers import ReleasingAgent, begin, content, fail, say, start
+from koel_tui.protocol import AgentError, ChatState, Event, Message, TurnSettings
+from koel_tui.session import KoelClient, Next, Redact, SessionDisposedError
+from koel_tui.storage import MemoryStorage
+from tests.session.helpers import ReleasingAgent, ScriptedAgent, begin, content, fail, say, start
 
 ASKED = (Message("u", "user", "Sum it up."),)
+SETTINGS = TurnSettings(max_output_tokens=9)
 
 
-async def test_an_answer_aside_is_its_text_and_nothing_of_it_stays() -> None:
-    agent = ReleasingAgent(say("Hel", "lo"))
-    assert await answer_aside(agent, ASKED, TurnSettings(max_output_tokens=9)) == "Hello"
+class Listener:
+    """Keeps all that an observer hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def on_event(self, thread_id: str, event: Event) -> None:
+        self.heard.append(event)
+
+    def on_state(self, thread_id: str, state: ChatState) -> None:
+        self.heard.append(state)
+
+
+async def test_an_answer_is_its_text_and_nothing_of_it_stays() -> None:
+    agent, storage, listener = ReleasingAgent(say("Hel", "lo")), MemoryStorage(), Listener()
+    client = KoelClient(agent, storage, observers=[listener])
+    assert await client.ask(ASKED, SETTINGS) == "Hello"
     (asked,) = agent.inputs
-    assert asked.thread_id.startswith(ASIDE) and len(asked.thread_id) > len(ASIDE)
     assert [message.content for message in asked.messages] == ["Sum it up."]
-    assert (asked.forwarded_props, agent.settings) == ({}, [TurnSettings(max_output_tokens=9)])
+    assert (asked.forwarded_props, agent.settings) == ({}, [SETTINGS])
     assert agent.released == [asked.thread_id]
+    assert await storage.list_threads() == [] and not listener.heard and not client.sessions
+
+
+async def test_b11_a_question_goes_to_the_agent_it_names_and_to_no_other() -> None:
+    default, own = ScriptedAgent(say("default")), ScriptedAgent(say("own"))
+    client = KoelClient(default)
+    assert await client.ask(ASKED, agent=own) == "own"
+    assert not default.inputs
+    assert await client.ask(ASKED) == "default"
+
+
+async def test_b11_an_agent_that_offers_ephemeral_runs_is_asked_for_one() -> None:
+    class Offering(ScriptedAgent):
+        def __init__(self) -> None:
+            super().__init__(say("kept"))
+            self.without_traces = ScriptedAgent(say("not kept"))
+
+        def ephemeral(self) -> ScriptedAgent:
+            return self.without_traces
+
+    agent = Offering()
+    assert await KoelClient(agent).ask(ASKED) == "not kept"
+    assert not agent.inputs
 
 
 @pytest.mark.parametrize(("code", "told"), [("refused", "refused"), (None, "internal")])
-async def test_a_run_aside_that_fails_raises(code: str | None, told: str) -> None:
+async def test_a_failed_run_raises(code: str | None, told: str) -> None:
     async def failing(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
         yield start("m")
@@ -39,15 +76,15 @@ async def test_a_run_aside_that_fails_raises(code: str | None, told: str) -> Non
 
     agent = ReleasingAgent(failing)
     with pytest.raises(AgentError, match="no room") as raised:
-        await answer_aside(agent, ASKED)
+        await KoelClient(agent).ask(ASKED)
     assert raised.value.code == told
     assert len(agent.released) == 1
 
 
-async def test_what_an_agent_raises_aside_comes_through() -> None:
+async def test_what_an_agent_raises_is_raised() -> None:
     agent = ReleasingAgent(fail(OSError("gone"), "Hel"))
     with pytest.raises(OSError, match="gone"):
-        await answer_aside(agent, ASKED)
+        await KoelClient(agent).ask(ASKED)
     assert len(agent.released) == 1
 
 
@@ -62,6 +99,31 @@ async def test_b11_chunks_are_understood_and_a_stream_out_of_order_fails() -> No
         yield begin(run)
         yield content("m", "Hello")
 
-    assert await answer_aside(ReleasingAgent(chunked), ASKED) == "Hello"
+    assert await KoelClient(ReleasingAgent(chunked)).ask(ASKED) == "Hello"
     with pytest.raises(AgentError, match="order of events"):
-        await answer_aside(ReleasingAgent(disordered), ASKED)
+        await KoelClient(ReleasingAgent(disordered)).ask(ASKED)
+
+
+async def test_b11_interceptors_see_the_question_and_the_answer() -> None:
+    questions: list[str] = []
+
+    async def keep(
+        run: RunAgentInput, settings: TurnSettings | None, following: Next
+    ) -> AsyncIterator[Event]:
+        questions.extend(str(message.content) for message in run.messages)
+        async for event in following(run, settings):
+            yield event
+
+    agent = ScriptedAgent(say("A sek", "rit title"))
+    client = KoelClient(agent, interceptors=[keep, Redact(["sekrit"])])
+    assert await client.ask(ASKED) == "A [REDACTED] title"
+    assert questions == ["Sum it up."]
+
+
+async def test_nothing_is_asked_after_the_end() -> None:
+    agent = ScriptedAgent(say("late"))
+    client = KoelClient(agent)
+    await client.dispose()
+    with pytest.raises(SessionDisposedError):
+        await client.ask(ASKED)
+    assert not agent.inputs

@@ -1,6 +1,7 @@
 """Redaction: no text that matches reaches the state, the storage or a reader of events."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -207,3 +208,19 @@ def test_keys_that_become_the_same_do_not_replace_each_other() -> None:
 def test_an_event_without_a_match_is_the_identical_object() -> None:
     for event in EVENTS.values():
         assert masked_json(event, lambda text: text) is event
+
+
+@pytest.mark.parametrize(("longest", "found"), [(20, False), (120, True)])
+async def test_a_long_match_in_small_pieces_is_found_up_to_the_longest(
+    longest: int, found: bool
+) -> None:
+    key = f"<{'k' * 100}>"
+    client = KoelClient(
+        ScriptedAgent(say("the ", *key, " ends")),
+        interceptors=[Redact([re.compile("<k+>")], longest=longest)],
+    )
+    session = client.new_session("t")
+    await session.send("go")
+    content = session.state.messages[-1].content
+    assert content == ("the [REDACTED] ends" if found else f"the {key} ends")
+    await client.dispose()

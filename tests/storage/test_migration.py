@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 
 from koel_tui.protocol import encode_state
-from koel_tui.storage import DamagedThreadError, JsonFileStorage, StorageError
+from koel_tui.storage import (
+    DamagedThreadError,
+    EncryptedFileStorage,
+    JsonFileStorage,
+    StorageError,
+)
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.migration import migrate
 from koel_tui.storage.record import decode_record
-from tests.storage.helpers import Clock, file_name, saying
+from koel_tui.storage.sealing import SealedCodec
+from tests.storage.helpers import Clock, encrypted, file_name, passphrase, saying
 from tests.storage.test_faults import attempt
 from tests.tally import Tally
 
@@ -166,3 +172,20 @@ def test_the_steps_are_taken_one_after_another_and_change_nothing_given() -> Non
     assert wire == {"about": {}, "state": {"lines": []}}
     assert migrate(wire, 1, MIGRATIONS) is wire
     assert migrate(wire, 2, MIGRATIONS) is wire
+
+
+async def test_a_sealed_thread_in_an_older_schema_is_migrated(folder: Path) -> None:
+    before = encrypted(folder)
+    await before.save("t", saying("new"))
+    (path,) = folder.glob("t-*.sealed")
+    await before.close("t")
+    codec = SealedCodec(folder, passphrase())
+    stem = codec.stem("t")
+    wire = json.loads(codec.unseal(stem, path.read_bytes()))
+    wire["state"]["lines"] = wire["state"].pop("messages")
+    older = {**wire, "schema": 0, "about": {**wire.pop("meta"), "title": "Old"}}
+    del older["meta"]
+    path.write_bytes(codec.seal(stem, json.dumps(older).encode()))
+    storage = EncryptedFileStorage(folder, key=passphrase(), migrations=MIGRATIONS)
+    assert await storage.load("t") == saying("new")
+    assert (await storage.meta("t"))["title"] == "Old"

@@ -36,10 +36,11 @@ class Turn:
         settings: TurnSettings | None = None,
         model: str | None = None,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> None:
         self.asked = asked
         self.settings = settings or TurnSettings()
-        self.model, self.lora = model, lora
+        self.model, self.lora, self.ephemeral = model, lora, ephemeral
         self.closed = asyncio.Event()
         self._events: asyncio.Queue[BaseEvent | None] = asyncio.Queue()
         self._message_id = f"answer-{asked.run_id}"
@@ -150,8 +151,9 @@ class ScriptedAgent:
         *,
         model: str | None = None,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
-        turn = Turn(input, settings, model, lora)
+        turn = Turn(input, settings, model, lora, ephemeral)
         self.turns.append(turn)
         return turn.events()
 

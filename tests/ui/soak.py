@@ -74,6 +74,7 @@ class Talker(ScriptedAgent):
         *,
         model: str | None = None,
         lora: str | None = None,
+        ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
         turn = Turn(input)
         self.asked += 1

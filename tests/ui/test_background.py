@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from koel_tui.agents import ModelAgent
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
@@ -26,12 +25,17 @@ class Work:
         self.job = Job(words, self._work)
         self._error = error
 
-    async def _work(self, agent: ModelAgent) -> None:
+    async def _work(self, backend: Backend) -> None:
         self.begun += 1
         await self.may_end.wait()
         if self._error is not None:
             raise self._error
         self.done += 1
+
+
+def backend_of(agent: ScriptedAgent) -> Backend:
+    storage = MemoryStorage()
+    return Backend(KoelClient(agent, storage=storage), storage, agent)
 
 
 async def settled() -> None:
@@ -47,7 +51,7 @@ async def test_jobs_wait_for_the_model_and_run_one_after_the_other() -> None:
     background.add(second.job)
     await settled()
     assert not first.begun and background.words == ""
-    background.connect(ScriptedAgent())
+    background.connect(backend_of(ScriptedAgent()))
     await settled()
     assert first.begun and not second.begun and background.words == "first"
     first.may_end.set()
@@ -60,7 +64,7 @@ async def test_jobs_wait_for_the_model_and_run_one_after_the_other() -> None:
 
 async def test_a_job_gives_way_at_once_and_begins_again_when_nobody_waits() -> None:
     background = Background(lambda: None)
-    background.connect(ScriptedAgent())
+    background.connect(backend_of(ScriptedAgent()))
     work, later = Work("work"), Work("later")
     background.add(work.job)
     background.add(later.job)
@@ -82,7 +86,7 @@ async def test_a_job_gives_way_at_once_and_begins_again_when_nobody_waits() -> N
 
 async def test_a_job_that_fails_is_not_in_the_way_of_the_next() -> None:
     background = Background(lambda: None)
-    background.connect(ScriptedAgent())
+    background.connect(backend_of(ScriptedAgent()))
     bad, good = Work("bad", RuntimeError("no")), Work("good")
     for work in (bad, good):
         work.may_end.set()
@@ -127,6 +131,7 @@ async def test_a_thread_gets_a_title_after_its_first_answer_and_never_in_the_use
         turn.measure(model="Scripted-1B")
         turn.finish()
         job = await next_turn(window, 2)
+        assert job.ephemeral and not turn.ephemeral
         await window.until(lambda: "finding a title" in window.status)
         assert "Name a tree" in str(job.prompt) and "An oak." in str(job.prompt)
         second = await window.ask("Why?")
@@ -142,7 +147,6 @@ async def test_a_thread_gets_a_title_after_its_first_answer_and_never_in_the_use
     assert (await storage.meta(thread))["title"] == "Old trees"
     state = await storage.load(thread)
     assert state is not None and "Old trees" not in str(state.messages)
-    assert [each for each in agent.released if each.startswith("aside-")]
 
 
 async def test_a_title_of_the_users_own_stays() -> None:
@@ -173,6 +177,7 @@ async def test_a_new_tab_opens_with_a_summary_in_its_prompt() -> None:
         await window.reads("message 3")
         await window.press("alt+shift+s")
         job = await next_turn(window, 1)
+        assert job.ephemeral
         assert [each.content for each in job.asked.messages[:4]] == [
             f"message {n}" for n in range(4)
         ]
@@ -222,7 +227,7 @@ async def test_the_window_says_when_it_is_nearly_full() -> None:
 async def test_what_a_job_does_to_end_well_is_not_cut_off() -> None:
     ended = asyncio.Event()
 
-    async def work(agent: ModelAgent) -> None:
+    async def work(backend: Backend) -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -231,7 +236,7 @@ async def test_what_a_job_does_to_end_well_is_not_cut_off() -> None:
             ended.set()
 
     background = Background(lambda: None)
-    background.connect(ScriptedAgent())
+    background.connect(backend_of(ScriptedAgent()))
     background.add(Job("work", work))
     await settled()
     for _ in range(30):

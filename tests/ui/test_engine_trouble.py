@@ -168,6 +168,24 @@ async def test_input_b4_a_thread_is_answered_with_a_built_in_template(tally: Tal
     tally("B4", tried=1)
 
 
+async def test_b20_a_thread_is_completed_without_a_template_when_chosen() -> None:
+    native = Native()
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        await send(window, "Once")
+        session = await begun(window, native, 1)
+        native.link.fail(session, "x has no chat template.", "ChatTemplateError")
+        offer = "Complete the text without a chat template"
+        await window.reads(offer)
+        row = next(at for at, line in enumerate(window.lines) if offer in line)
+        await window.pilot.click(offset=(10, row))
+        native.link.end(await begun(window, native, 2))
+        await window.misses(offer)
+        assert turns(native)[-1].settings.chat_template == "none"
+    (thread,) = await native.storage.list_threads()
+    assert (await native.storage.meta(thread))["chat_template"] == "none"
+
+
 def turns(native: Native) -> list[StartTurn]:
     return [each for each in native.link.commands if isinstance(each, StartTurn)]
 

@@ -53,7 +53,7 @@ def test_what_is_set_is_what_is_read_again() -> None:
         ("max_output_tokens", "0", "from 1"),
         ("thinking", "perhaps", "off, on, or a whole number from 0"),
         ("thinking", "-1", "off, on, or a whole number from 0"),
-        ("stop", "a,,b", "no string is empty"),
+        ("stop", "a,,b", "none of them empty"),
         ("stop", "a\\x", "separated by commas"),
         ("logit_bias", "5", "pairs id:bias"),
         ("chat_template", "smoke signals", "one of own, chatml, gemma, llama3, mistral, none"),
@@ -308,14 +308,18 @@ async def test_what_is_filled_in_is_dropped_when_asked_twice() -> None:
         await settings(window)
         await fill(window, "temperature", "1.5")
         await window.press("escape")
-        await window.sees("esc again drops it")
+        await window.sees("esc again drops them")
         await fill(window, "temperature", "1.25")
         await window.press("f2")  # something else than what was asked about
-        await window.sees("esc again drops it")
+        await window.sees("enter applies them, esc again drops them")
+        await fill(window, "seed", "5")
+        await window.press("down", "escape")  # on "All samplers", where enter shows the fields
+        await window.sees("tab, then enter, applies them")
+        await window.press("up")
         await window.press("enter")
         await window.until(lambda: len(window.app.screen_stack) == 1)
         kept = window.app._desk.active.about.settings
-        assert kept is not None and kept.sampling == {"temperature": 1.25}
+        assert kept is not None and kept.sampling == {"temperature": 1.25, "seed": 5}
         await settings(window)
         window.app.screen.query_one(TextArea).text = "A long role"
         await window.press("escape", "escape")

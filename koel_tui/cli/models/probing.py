@@ -4,11 +4,16 @@ import asyncio
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.cli.exits import Exit
 from koel_tui.text import safe_line
+
+if TYPE_CHECKING:
+    from koel_tui.models.probe import Verdict
 
 
 @click.command()
@@ -34,4 +39,20 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
         f"{safe_line(path.name)} works: {safe_line(verdict.architecture)}, trained on "
         f"{verdict.context_tokens:,} tokens; {took}."
     )
+    click.echo(_template_of(verdict))
     return Exit.OK
+
+
+def _template_of(verdict: "Verdict") -> str:
+    """Return a sentence about the chat template of a model."""
+    if verdict.has_template:
+        return "It has a chat template."
+    if verdict.fitting_template:
+        return (
+            "It has no chat template. The built-in one that fits its vocabulary is "
+            f"{verdict.fitting_template}: --chat-template {verdict.fitting_template}."
+        )
+    return (
+        "It has no chat template and no built-in one fits its vocabulary. "
+        f"--chat-template {RAW_COMPLETION} sends text without one."
+    )

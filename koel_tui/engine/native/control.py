@@ -138,6 +138,10 @@ class PromptTokenizer:
         # An unknown token also stands for a character that the vocabulary lacks.
         self._control = frozenset(each.token for each in self._special.values() if each.control)
         self.spellings = Spellings(self._special)
+        self.controls = {
+            spelling: each.token for spelling, each in self._special.items() if each.control
+        }
+        """The control tokens by their spelling."""
 
     def tokens(self, prompt: Rendered) -> list[int]:
         """Return the tokens of a prompt, with those the vocabulary puts around a text."""

@@ -11,6 +11,11 @@ class Tags:
     start: str
     end: str
 
+    @property
+    def is_channel(self) -> bool:
+        """Whether the answer goes on in channels, so that thinking may begin later, too."""
+        return self.start.startswith("<|channel")
+
 
 KNOWN_TAGS = (
     Tags("<think>", "</think>"),
@@ -34,25 +39,24 @@ _USUAL_TAGS = KNOWN_TAGS[:2]
 class Dialect:
     """The thinking tags of a model.
 
-    `anywhere` False reads them at the beginning of an answer only: a model whose template tells
-    of no thinking may well write about `<think>`, and that is not to disappear.
+    `declared` says whether the template writes them; the usual ones are assumed otherwise.
     """
 
     thinking: tuple[Tags, ...] = _USUAL_TAGS
-    anywhere: bool = True
+    declared: bool = True
 
     @classmethod
     def of_template(cls, source: str) -> Self:
         """Return the dialect that the source of a chat template shows."""
         declared = tuple(tags for tags in KNOWN_TAGS if tags.start in source or tags.end in source)
-        return cls(declared) if declared else cls(anywhere=False)
+        return cls(declared) if declared else cls(declared=False)
 
     def left_open(self, prompt: str) -> Tags | None:
         """Return the tags of a block of thinking that the end of the prompt begins, if any.
 
         The template of many a reasoning model ends so, and the answer starts inside the block.
         """
-        if not self.anywhere:
+        if not self.declared:
             return None  # the template writes no tags, so these are somebody's text
         end = prompt.rstrip()
         return next((tags for tags in self.thinking if end.endswith(tags.start)), None)

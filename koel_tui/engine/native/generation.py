@@ -5,8 +5,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from koel_tui.engine.native.answer import Answer
 from koel_tui.engine.native.context import Chunk
-from koel_tui.engine.native.output import OutputSplitter, Piece
+from koel_tui.engine.native.output import Piece
 from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.slots import Slot
 from koel_tui.engine.values import SessionMetrics
@@ -14,7 +15,10 @@ from koel_tui.engine.values import SessionMetrics
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Which turn of which session is to be answered, and within which limits."""
+    """Which turn of which session is to be answered, and within which limits.
+
+    After `thinking_budget` tokens of thinking the thinking is ended; None is no limit.
+    """
 
     turn: int
     session: int
@@ -22,6 +26,7 @@ class Assignment:
     output_limit: int
     trimmed_turns: int
     snapshot_misses: int
+    thinking_budget: int | None = None
 
 
 class Generation:
@@ -38,20 +43,20 @@ class Generation:
         slot: Slot,
         prompt: list[int],
         sampler: Sampler,
-        splitter: OutputSplitter,
-        spelled: frozenset[int],
+        answer: Answer,
         begin: float,
     ) -> None:
-        """`spelled` are the control tokens to be read; `begin` is when the turn was asked for."""
+        """`begin` is when the turn was asked for."""
         self.assignment = assignment
         self.turn = assignment.turn
         self.slot = slot
         self.tokens = prompt
         self.sampler = sampler
-        self.spelled = spelled
         self.prompt_tokens = len(prompt)
         self.output_tokens = 0
-        self._splitter = splitter
+        self.answer = answer
+        self.unseen_tokens = 0  # of thinking that is not shown
+        self._thinking_tokens = 0
         self._reused = len(slot.tokens)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._begin = begin
@@ -80,10 +85,22 @@ class Generation:
         """Whether the answer is as long as it may be."""
         return self.output_tokens >= self.assignment.output_limit
 
+    def must_answer(self, closing: int) -> bool:
+        """Return whether thinking is to be ended with `closing` tokens: its budget is used up.
+
+        Where the end of the answer is nearer than that, the answer ends within the thinking.
+        """
+        budget = self.assignment.thinking_budget
+        return (
+            budget is not None
+            and self._thinking_tokens >= budget
+            and self.output_tokens + closing < self.assignment.output_limit
+        )
+
     @property
     def called_tools(self) -> bool:
         """Whether the answer has tool calls in it."""
-        return self._splitter.calls > 0
+        return self.answer.calls > 0
 
     def draw(self, token: int, piece: bytes) -> list[Piece]:
         """Add a drawn token; return what it completes, nothing within a character or a tag."""
@@ -92,11 +109,15 @@ class Generation:
             self._first = self._last
         self.tokens.append(token)
         self.output_tokens += 1
-        return self._splitter.feed(self._utf8.decode(piece))
+        self._thinking_tokens += self.answer.open_thinking is not None
+        if self.answer.thinks_unseen:
+            self.unseen_tokens += 1
+        control = token in self.answer.spelled
+        return self.answer.feed(self._utf8.decode(piece), control=control)
 
     def finish(self) -> list[Piece]:
         """Return what was held back: the answer is over."""
-        return self._splitter.finish()
+        return self.answer.finish()
 
     def metrics(self, load_s: float) -> SessionMetrics:
         """Return the figures so far."""

@@ -1,19 +1,25 @@
 """A loaded model: weights, context, template, adapters, and whose tokens are where."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import llama_cpp
 
-from koel_tui.engine.errors import ModelLoadError
+from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION
+from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.frames import Load
 from koel_tui.engine.native.adapters import Adapters
+from koel_tui.engine.native.answer import Answer
 from koel_tui.engine.native.cache import KvCache
 from koel_tui.engine.native.context import KV_TYPES, Context
 from koel_tui.engine.native.control import PromptTokenizer
+from koel_tui.engine.native.dialect import Dialect, Tags
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.output import OutputSplitter
 from koel_tui.engine.native.room import free_memory
 from koel_tui.engine.native.slots import slot_count
 from koel_tui.engine.native.snapshot import Fingerprint, file_mark
@@ -25,7 +31,7 @@ from koel_tui.engine.values import (
     MemoryReport,
     ModelCard,
 )
-from koel_tui.protocol.turn_settings import OWN_TEMPLATE, TurnSettings
+from koel_tui.protocol.turn_settings import TurnSettings
 
 _COMPUTE_BYTES = 128 * 1024 * 1024
 """What a context takes beside its KV cache, about: the buffers of one batch."""
@@ -76,6 +82,7 @@ class LoadedModel:
             slots=slots,
             load_s=self.model.load_s,
             trained_tokens=self.model.window,
+            has_template=bool(self.model.chat_template),
         )
 
     def template(self, settings: TurnSettings) -> ChatTemplate:
@@ -85,6 +92,8 @@ class LoadedModel:
 
     def prompt(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> list[int]:
         """Return the tokens of a conversation, up to where the answer is to be written."""
+        if settings.chat_template == RAW_COMPLETION:
+            return self._tokenizer.text_tokens(raw_text(messages)) or self._nothing()
         begun = ""
         if messages and messages[-1].begins_answer:
             messages, begun = messages[:-1], messages[-1].content
@@ -98,11 +107,6 @@ class LoadedModel:
                 prompt = prompt.with_own(open_thinking.end + "\n\n")
             prompt = prompt.with_data(begun)
         return self._tokenizer.tokens(prompt)
-
-    def tail(self, prompt: list[int]) -> str:
-        """Return the end of a prompt as text, long enough to hold a tag."""
-        pieces = (self.model.piece(token, special=True) for token in prompt[-16:])
-        return b"".join(pieces).decode("utf-8", "replace")
 
     def fitted(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> Fitted:
         """Return what of a conversation fits the window, the turn's system prompt in front.
@@ -121,10 +125,60 @@ class LoadedModel:
             reserve=reserve,
         )
 
-    def spelled(self, tags: Collection[str]) -> frozenset[int]:
-        """Return the control tokens that are tags, and so are to be read in the answer."""
+    def answer(
+        self,
+        prompt: list[int],
+        messages: tuple[ChatMessage, ...],
+        settings: TurnSettings,
+        name: str,
+    ) -> Answer:
+        """Return what reads the answer to a prompt of these messages; `name` is the session's."""
+        if settings.chat_template == RAW_COMPLETION:
+            dialect, inside, begun = Dialect((), declared=False), None, ""
+            markers: tuple[str, ...] = ()
+        else:
+            template = self.template(settings)
+            dialect = template.dialect
+            begun = messages[-1].content if messages and messages[-1].begins_answer else ""
+            inside = dialect.left_open(begun or self._tail(prompt))
+            markers = template.markers
+        controls = self._tokenizer.controls
+        splitter = OutputSplitter(
+            dialect,
+            inside=inside,
+            begun=bool(begun.strip()) and inside is None,
+            tools=[tool_name(tool) for tool in offered(settings)],
+            call_prefix=f"{name}:{len(messages)}",
+        )
+        tags = "".join(splitter.tags)
+        return Answer(
+            splitter,
+            thinking=settings.thinking not in (None, False),
+            markers=[marker for marker in markers if marker not in controls],
+            stops=settings.stop or (),
+            spelled=self._spelled(splitter.tags),
+            # Some formats have the marker within an answer, too, between its channels.
+            ends={controls[each] for each in markers if each in controls and each not in tags},
+        )
+
+    def closing(self, tags: Tags) -> list[int]:
+        """Return the tokens that end thinking as a model does."""
+        text = tags.end if tags.is_channel else f"{tags.end}\n\n"
+        return self.model.tokenize(text, special=True, start=False)
+
+    def _tail(self, prompt: list[int]) -> str:
+        """Return the end of a prompt as text, long enough to hold a tag."""
+        pieces = (self.model.piece(token, special=True) for token in prompt[-16:])
+        return b"".join(pieces).decode("utf-8", "replace")
+
+    def _spelled(self, tags: Collection[str]) -> frozenset[int]:
+        """Return the control tokens in tags, which are to be read in the answer."""
+        controls = frozenset(self._tokenizer.controls.values())
         tokens = (self.model.tokenize(tag, special=True, start=False) for tag in tags)
-        return frozenset(each[0] for each in tokens if len(each) == 1)
+        return controls.intersection(chain.from_iterable(tokens))
+
+    def _nothing(self) -> list[int]:
+        raise EngineError("There is no text to complete. Write some.")
 
     def fingerprint(self, lora: Path | None) -> Fingerprint:
         """Return what a KV snapshot must have been made with to be of use here."""
@@ -148,6 +202,38 @@ class LoadedModel:
         self._templates.close()
         self.context.close()
         self.model.close()
+
+
+def raw_text(messages: tuple[ChatMessage, ...]) -> str:
+    """Return a conversation as plain text for raw completion.
+
+    An answer directly continues the text before it; a blank line is before any other message.
+    """
+    pieces: list[str] = []
+    for message in messages:
+        if pieces and message.role != "assistant":
+            pieces.append("\n\n")
+        pieces.append(message.content)
+    return "".join(pieces)
+
+
+def with_prefill(messages: tuple[ChatMessage, ...], prefill: str | None) -> tuple[ChatMessage, ...]:
+    """Return a conversation that ends with the beginning of the answer.
+
+    It is added to an answer that is there already.
+    """
+    if not prefill:
+        return messages
+    if messages and messages[-1].begins_answer:
+        begun = messages[-1]
+        return (*messages[:-1], replace(begun, content=begun.content + prefill))
+    return (*messages, ChatMessage("assistant", prefill))
+
+
+def tool_name(tool: Mapping[str, object]) -> str:
+    """Return the name of a function tool, '' when it has none."""
+    function = tool.get("function", tool)
+    return str(function.get("name", "")) if isinstance(function, Mapping) else ""
 
 
 def offered(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:

@@ -29,6 +29,9 @@ _AFTER_CALL = _SPACE + ";"  # Llama 3 puts semicolons between calls
 class OutputSplitter:
     """Takes the text of one answer piece by piece; how it is cut makes no difference.
 
+    Thinking begins only where the answer does, so that a model can write about `<think>`. In
+    formats with channels it also begins where a control token begins a channel.
+
     Whitespace right after a tag belongs to the tag. What may still become a tag is held back, and
     a call until it is complete; what turns out to be none is given as the text it is.
     """
@@ -37,25 +40,27 @@ class OutputSplitter:
         self,
         dialect: Dialect,
         *,
-        thinking: bool = True,
         inside: Tags | None = None,
+        begun: bool = False,
         tools: Collection[str] = (),
         call_prefix: str = "",
     ) -> None:
         """Make a splitter for one answer.
 
-        `thinking` False drops the thinking. `inside` is the block the prompt has begun (see
-        `Dialect.left_open`). Calls are looked for only when `tools`, their names, are offered.
-        `call_prefix` makes the ids of this answer's calls different from those of others.
+        `inside` is the block the prompt has begun (see `Dialect.left_open`). `begun` is whether the
+        prompt ends with text of the answer. Calls are looked for only when `tools`, their names,
+        are offered. `call_prefix` makes the ids of this answer's calls different from those of
+        others.
         """
-        self._thinking = thinking
         self._tools = frozenset(tools)
         self._call_prefix = call_prefix
         forms = TAGGED if tools else ()
         self._opening: dict[str, _Kind] = {BARE.start: BARE} if tools else {}
         self._anywhere: dict[str, _Kind] = {form.start: form for form in forms}
-        blocks = self._anywhere if dialect.anywhere else self._opening
-        blocks.update((tags.start, tags) for tags in dialect.thinking)
+        for tags in dialect.thinking:
+            self._opening[tags.start] = tags
+            if tags.is_channel:
+                self._anywhere[tags.start] = tags
         self.tags = _both_ends((*dialect.thinking, *forms))
         """The tags looked for; in many vocabularies some are control tokens, usually unspelled."""
         self._anywhere_pattern = _pattern(self._anywhere)
@@ -64,7 +69,9 @@ class OutputSplitter:
         self._skipped = "" if inside is None else _SPACE
         self._mode: _Kind | None = inside
         self._finder: EndFinder | None = None
-        self._spoken = False  # whether the answer has had text to be seen
+        self._spoken = begun  # whether the answer has had text to be seen
+        self._fed = 0
+        self._borders: set[int] = set()  # where control tokens begin, in characters of the answer
         self._calls = 0
 
     @property
@@ -72,8 +79,19 @@ class OutputSplitter:
         """How many tool calls there were so far."""
         return self._calls
 
-    def feed(self, text: str) -> list[Piece]:
-        """Take the next text of the answer; return what it completes."""
+    @property
+    def open_thinking(self) -> Tags | None:
+        """The tags of the thinking that comes next; None where it is text or a call."""
+        return self._mode if isinstance(self._mode, Tags) else None
+
+    def feed(self, text: str, *, control: bool = False) -> list[Piece]:
+        """Take the next text of the answer; return what it completes.
+
+        `control` is whether the text is that of a control token.
+        """
+        if control:
+            self._borders.add(self._fed)
+        self._fed += len(text)
         self._buffer += text
         pieces: list[Piece] = []
         while self._step(pieces):
@@ -119,13 +137,18 @@ class OutputSplitter:
                 self._write(pieces, text[:blank])
                 self._buffer = text[blank:]
                 return False
-        found = self._anywhere_pattern.search(text)
+        found = next(filter(self._opens, self._anywhere_pattern.finditer(text)), None)
         if found:
             return self._open(pieces, found, self._anywhere)
         ready = len(text) - _held(text, self._anywhere)
         self._write(pieces, text[:ready])
         self._buffer = text[ready:]
         return False
+
+    def _opens(self, found: re.Match[str]) -> bool:
+        """Return whether a tag counts where it stands."""
+        at = self._fed - len(self._buffer) + found.start()
+        return isinstance(self._anywhere[found.group()], CallFormat) or at in self._borders
 
     def _open(self, pieces: list[Piece], found: re.Match[str], kinds: dict[str, _Kind]) -> bool:
         self._write(pieces, self._buffer[: found.start()])
@@ -196,7 +219,7 @@ class OutputSplitter:
             pieces.append(TextDelta(text))
 
     def _think(self, pieces: list[Piece], text: str) -> None:
-        if text and self._thinking:
+        if text:
             pieces.append(ThinkingDelta(text))
 
 

@@ -5,13 +5,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from koel_tui.chat_templates import BUILT_IN, CHATML
+from koel_tui.chat_templates import BUILT_IN, CHATML, RAW_COMPLETION
 from koel_tui.engine.errors import ChatTemplateError
 from koel_tui.engine.native.control import Rendered, Spellings
 from koel_tui.engine.native.dialect import Dialect
 from koel_tui.engine.native.disguise import Disguise, mapped, strings, suspicious
+from koel_tui.engine.native.endings import turn_markers
 from koel_tui.engine.native.renderer import Renderer, RenderError
 from koel_tui.engine.native.tool_prompt import tools_as_text
 from koel_tui.engine.values import ChatMessage
@@ -40,7 +42,7 @@ class ChatTemplate:
         eos: str,
         spellings: Spellings | None = None,
     ) -> None:
-        """Compile `source` ('' means ChatML). Raises `ChatTemplateError` naming the model.
+        """Compile `source`. Raises `ChatTemplateError` naming the model.
 
         `spellings` are those of the control tokens of the model's vocabulary.
         """
@@ -54,11 +56,16 @@ class ChatTemplate:
         try:
             if len(source) > SOURCE_LIMIT:
                 raise RenderError(f"it is longer than {SOURCE_LIMIT} characters")
-            self._renderer = Renderer(source or BUILT_IN[CHATML])
+            self._renderer = Renderer(source)
         except RenderError as error:
             raise ChatTemplateError(
                 f"The chat template of {model} cannot be read: {error}. {_NEXT}"
             ) from error
+
+    @cached_property
+    def markers(self) -> tuple[str, ...]:
+        """The tags between an answer and the next question."""
+        return turn_markers(self.render)
 
     @property
     def knows_tools(self) -> bool:
@@ -177,6 +184,12 @@ class ChatTemplates:
         """Return the template of this name, None for the model's. Raises `ChatTemplateError`."""
         if name not in self._made:
             source = self._own if name is None else BUILT_IN[name]
+            if not source:
+                raise ChatTemplateError(
+                    f"{self._names['model']} has no chat template. Choose a built-in one "
+                    f"(--chat-template {'|'.join(BUILT_IN)}), or raw completion "
+                    f"(--chat-template {RAW_COMPLETION})."
+                )
             self._made[name] = ChatTemplate(source, spellings=self._spellings, **self._names)
         return self._made[name]
 

@@ -3,7 +3,7 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.frames import (
@@ -26,6 +26,7 @@ from koel_tui.engine.frames import (
     StopTurn,
     Text,
     Thinking,
+    ThinkingUnseen,
     ToolCalled,
     TurnEnded,
 )
@@ -33,9 +34,9 @@ from koel_tui.engine.native.context import Chunk, DecodeAborted
 from koel_tui.engine.native.failure import as_failure
 from koel_tui.engine.native.generation import Assignment, Generation
 from koel_tui.engine.native.grammar import schema_grammar
-from koel_tui.engine.native.loaded import LoadedModel, offered
+from koel_tui.engine.native.loaded import LoadedModel, with_prefill
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.output import OutputSplitter, Piece
+from koel_tui.engine.native.output import Piece
 from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.values import (
@@ -47,6 +48,8 @@ from koel_tui.engine.values import (
 from koel_tui.protocol.turn_settings import Sampling
 
 _PROGRESS_STEP = 0.02
+_UNSEEN_STEP = 16
+"""Tokens of thinking that is not shown between two reports of it."""
 _READ_BESIDE_WRITING = 64
 """Prompt tokens read in a step while other turns write, so that these go on writing."""
 
@@ -208,8 +211,15 @@ class Worker:
         loaded, session = self._loaded(), self._session(start.session)
         settings = start.settings
         grammar = None if settings.schema is None else schema_grammar(settings.schema)
-        fitted = loaded.fitted(start.messages, settings)
+        messages = with_prefill(start.messages, settings.prefill)
+        fitted = loaded.fitted(messages, settings)
         prompt = list(fitted.prompt)
+        answer = loaded.answer(prompt, messages, settings, session.name)
+        # True and False are no budgets, though they are ints.
+        budget = None if isinstance(settings.thinking, bool) else settings.thinking
+        if budget == 0 and (tags := answer.open_thinking):
+            prompt += loaded.closing(tags)
+            answer.feed(tags.end, control=False)
         busy = {generation.assignment.session for generation in self._running.values()}
         if start.session in busy:
             raise EngineError("The session is already generating. Wait for it or stop it first.")
@@ -219,14 +229,6 @@ class Worker:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
         snapshot = self._adopted.pop(start.session, 0)
         missed = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
-        dialect = loaded.template(settings).dialect
-        splitter = OutputSplitter(
-            dialect,
-            thinking=settings.thinking not in (None, False),
-            inside=dialect.left_open(loaded.tail(prompt)),
-            tools=[_tool_name(tool) for tool in offered(settings)],
-            call_prefix=f"{session.name}:{len(start.messages)}",
-        )
         room = loaded.context.window - len(prompt)
         assignment = Assignment(
             turn=start.turn,
@@ -235,8 +237,8 @@ class Worker:
             output_limit=min(room, settings.max_output_tokens or room),
             trimmed_turns=fitted.left_out,
             snapshot_misses=int(missed),
+            thinking_budget=budget,
         )
-        spelled = loaded.spelled(splitter.tags)
         sampling = settings.sampling or Sampling()
         sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
         try:
@@ -244,9 +246,7 @@ class Worker:
         except BaseException:
             sampler.close()
             raise
-        self._running[start.turn] = Generation(
-            assignment, slot, prompt, sampler, splitter, spelled, begin
-        )
+        self._running[start.turn] = Generation(assignment, slot, prompt, sampler, answer, begin)
         self._emit(Reading(start.turn, len(slot.tokens), len(prompt)))
 
     def _step(self) -> None:
@@ -305,13 +305,31 @@ class Worker:
             self._give_up(generation)
             return
         token = generation.sampler.sample(loaded.context, row)
-        if loaded.model.ends_answer(token):
+        if loaded.model.ends_answer(token) or token in generation.answer.ends:
             self._end(generation, "end")
             return
-        piece = loaded.model.piece(token, special=token in generation.spelled)
+        piece = loaded.model.piece(token, special=token in generation.answer.spelled)
         self._say(generation, generation.draw(token, piece))
-        if generation.exhausted:
+        self._limit_thinking(generation)
+        if generation.unseen_tokens % _UNSEEN_STEP == 1:
+            self._emit(ThinkingUnseen(generation.turn, generation.unseen_tokens))
+        if generation.answer.ended:
+            self._end(generation, "end")
+        elif generation.exhausted:
             self._end(generation, "length")
+
+    def _limit_thinking(self, generation: Generation) -> None:
+        """Write the end of thinking whose budget is used up, as if the model had written it."""
+        tags = generation.answer.open_thinking
+        if tags is None:
+            return
+        loaded = self._loaded()
+        closing = loaded.closing(tags)
+        if generation.must_answer(len(closing)):
+            generation.sampler.accept_prompt(closing)
+            for token in closing:
+                piece = loaded.model.piece(token, special=True)
+                self._say(generation, generation.draw(token, piece))
 
     def _say(self, generation: Generation, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
@@ -376,8 +394,3 @@ class Worker:
         if self._model is None:
             raise EngineError("No model is loaded. Load one first.")
         return self._model
-
-
-def _tool_name(tool: Mapping[str, object]) -> str:
-    function = tool.get("function", tool)
-    return str(function.get("name", "")) if isinstance(function, dict) else ""

@@ -249,7 +249,7 @@ class PlainChat:
             return
         if self._startup.problem is None:
             if self._startup.backend is not None:
-                self._background.connect(self._startup.backend.agent)
+                self._background.connect(self._startup.backend)
             self._say(f"The model is ready: {safe_line(self._startup.model)}.")
             if self._startup.advice:
                 self._say(self._startup.advice)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from koel_tui.chat_templates import RAW_COMPLETION, TEMPLATE_CHOICES
 from koel_tui.text import safe_line, safe_text
 from koel_tui.ui.activity import Phase
 from koel_tui.ui.conversation import Conversation
@@ -14,6 +15,7 @@ _WORDS: dict[Phase, str] = {
     "loading": "The model is loading…",
     "queued": "Waiting for another answer to end…",
     "reading": "Model is reading the prompt…",
+    "thinking": "Model is thinking…",
 }
 
 
@@ -83,6 +85,11 @@ class Reading:
         for row in conversation.rows():
             if row.kind == "error":
                 lines.append(f"Error: {row.text.removeprefix('✗ ')}")
+        if any(row.action.startswith("app.use_template") for row in conversation.rows()):
+            lines.append(
+                f"/set chat_template NAME chooses one of {', '.join(TEMPLATE_CHOICES)}; "
+                f"{RAW_COMPLETION} completes the text without a template."
+            )
         if conversation.failed:
             lines.append("/retry tries again. The up arrow brings your message back.")
         elif (why := incomplete(conversation.messages)) == STOPPED:

@@ -25,19 +25,15 @@ class SettingOrders:
         return {"settings": self._list, "set": self._set, "unset": self._unset}
 
     async def _list(self, _: str) -> None:
-        from koel_tui.ui.thread_form import FIELDS, FOLDED, OTHER_FIELDS, texts_of_defaults
+        from koel_tui.ui.thread_form import FIELDS, FOLDED, OTHER_FIELDS
 
-        backend = self._startup.backend
-        defaults = dict(texts_of_defaults(backend.defaults)) if backend is not None else {}
-        defaults[_ROLE] = defaults.get("system", "") or "nobody special"
-        texts = self._texts()
+        texts, defaults = self._texts(), self._defaults()
         headings = {group.fields[0].key: group.heading for group in FOLDED}
         headings[OTHER_FIELDS[0].key] = "Other settings"
         for name in (_ROLE, *(field.key for field in FIELDS)):
             if name in headings:
                 self._say(f"{headings[name]}:")
-            otherwise = f"not set, so {defaults.get(name, 'as the program has it')}"
-            self._say(f"{name}: {safe_line(texts[name] or otherwise)}")
+            self._say(f"{name}: {_described(texts[name], defaults.get(name))}")
         self._say("/set NAME VALUE changes one, /unset NAME takes it back to the default.")
 
     async def _set(self, words: str) -> None:
@@ -70,8 +66,10 @@ class SettingOrders:
             self._say(f"Error: {safe_line(str(error), 400)}")
             return
         await self._desk.active.configure(" ".join(texts["title"].split()), settings)
-        what = safe_line(value) if value else "as the program has it"
-        self._say(f"From the next answer on {name} is {what}")
+        self._say(
+            f"From the next answer on {name} is "
+            f"{_described(self._texts()[name], self._defaults().get(name))}"
+        )
 
     def _texts(self) -> dict[str, str]:
         """Return the settings of the thread in front as texts, by their names."""
@@ -81,3 +79,20 @@ class SettingOrders:
         about = self._desk.active.about
         settings = about.settings or ThreadSettings()
         return {_ROLE: settings.system or "", **texts_of(about.title, settings)}
+
+    def _defaults(self) -> Mapping[str, str]:
+        """Return what holds where the thread sets nothing; empty until the model is ready."""
+        from koel_tui.ui.thread_form import texts_of_defaults
+
+        backend = self._startup.backend
+        if backend is None:
+            return {}
+        defaults = texts_of_defaults(backend.defaults)
+        return {**defaults, _ROLE: defaults["system"] or "none"}
+
+
+def _described(text: str, default: str | None) -> str:
+    """Return the value of a setting as one line; an empty text is the default."""
+    if text:
+        return safe_line(text)
+    return "the default" if default is None else f"{safe_line(default)} (default)"

@@ -134,6 +134,22 @@ async def tried_again(chat: Plain) -> Turn:
     return chat.agent.turns[begun]
 
 
+async def test_b20_a_model_without_a_template_is_answered_after_a_choice() -> None:
+    async with plain() as chat:
+        turn = await chat.ask("Once upon a time")
+        turn.fail("base has no chat template.", "ChatTemplateError")
+        await chat.hears("Error: base has no chat template.")
+        await chat.hears(
+            "/set chat_template NAME chooses one of chatml, gemma, llama3, mistral, none; "
+            "none completes the text without a template."
+        )
+        await chat.until(lambda: chat.console.prompting)
+        await chat.enter("/set chat_template none")
+        again = await tried_again(chat)
+        assert again.prompt == "Once upon a time"
+        assert again.settings is not None and again.settings.chat_template == "none"
+
+
 async def test_what_failed_is_tried_again_and_each_end_is_told() -> None:
     async with plain() as chat:
         (await chat.ask("one")).fail("The engine died.")

@@ -1,0 +1,147 @@
+"""Where the text of an answer ends: at a turn marker written as text, or at a stop string.
+
+A chat template may use markers that the vocabulary lacks, as ChatML on a base model. The model then
+writes them as text. In a code span or a fenced block such text is an example and ends nothing. A
+marker that is a control token of the vocabulary ends an answer only as that token.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from koel_tui.engine.errors import ChatTemplateError
+from koel_tui.engine.native.control import Rendered
+from koel_tui.engine.values import ChatMessage
+
+_TAG = re.compile(r"<[^<>\s]{1,60}>|\[[^\[\]\s]{1,60}\]")
+_RUNS = "`~"
+_QUESTION, _ANSWER = "probe question", "probe answer"
+
+
+def turn_markers(render: Callable[[Sequence[ChatMessage]], Rendered]) -> tuple[str, ...]:
+    """Return the tags that a chat template writes between an answer and the next question."""
+    talk = (
+        ChatMessage("user", "hello"),
+        ChatMessage("assistant", _ANSWER),
+        ChatMessage("user", _QUESTION),
+    )
+    try:
+        text = render(talk).text
+    except ChatTemplateError:
+        return ()
+    between = text.partition(_ANSWER)[2].partition(_QUESTION)[0]
+    return tuple(dict.fromkeys(_TAG.findall(between)))
+
+
+class EndScanner:
+    """Passes the text of an answer on up to its end; how the text is cut makes no difference."""
+
+    def __init__(self, markers: Sequence[str] = (), stops: Sequence[str] = ()) -> None:
+        """`markers` end the answer outside code, `stops` everywhere."""
+        self._markers = tuple(markers)
+        self._stops = tuple(stops)
+        self._code = _Code()
+        self._buffer = ""
+        self._at = 0  # what of the buffer is read
+        self._found: int | None = None  # a marker in a code span that is not closed yet
+        self.ended = False
+        """Whether the answer is over; further text is dropped."""
+
+    def feed(self, text: str) -> str:
+        """Return what of the answer can be shown after this text."""
+        if self.ended or not (self._markers or self._stops):
+            return "" if self.ended else text
+        self._buffer += text
+        return self._read(final=False)
+
+    def finish(self) -> str:
+        """Return what was held back: no more text comes."""
+        text = self._read(final=True)
+        if self._found is not None:
+            return text + self._end(self._found)
+        return text
+
+    def _read(self, *, final: bool) -> str:
+        while self._at < len(self._buffer):
+            rest = self._buffer[self._at :]
+            if rest.startswith(self._stops):
+                return self._end(self._at if self._found is None else self._found)
+            if not self._code.fence and rest.startswith(self._markers):
+                if not self._code.span:
+                    return self._end(self._at)
+                self._found = self._at if self._found is None else self._found
+            run = len(rest) - len(rest.lstrip(rest[0])) if rest[0] in _RUNS else 1
+            if not final and (
+                self._may_become_end(rest) or (rest[0] in _RUNS and run == len(rest))
+            ):
+                break
+            self._code.read(rest[:run])
+            self._at += run
+            if self._found is not None:
+                if not self._code.span:
+                    self._found = None  # the span is closed: it was code
+                elif rest[0] == "\n":
+                    return self._end(self._found)
+        return self._pass_on(self._at if self._found is None else self._found)
+
+    def _may_become_end(self, rest: str) -> bool:
+        ends = self._stops if self._code.fence else (*self._stops, *self._markers)
+        return any(len(rest) < len(end) and end.startswith(rest) for end in ends)
+
+    def _pass_on(self, length: int) -> str:
+        text, self._buffer = self._buffer[:length], self._buffer[length:]
+        self._at -= length
+        self._found = None if self._found is None else 0
+        return text
+
+    def _end(self, length: int) -> str:
+        text = self._buffer[:length]
+        self._buffer, self._at, self._found = "", 0, None
+        self.ended = True
+        return text
+
+
+class _Code:
+    """Follows the code spans and fenced blocks of Markdown.
+
+    A span ends at the end of its paragraph at the latest: then its backticks were text.
+    """
+
+    def __init__(self) -> None:
+        self.fence = ""
+        """What opened the fenced block, '' outside."""
+        self.span = 0
+        """How many backticks opened the code span, 0 outside."""
+        self._blank = True  # whether the line has only spaces so far
+        self._opening = False  # whether the line has opened the fence
+        self._closing = False  # whether the line closes the fence if nothing follows
+
+    def read(self, piece: str) -> None:
+        """Take the next character, or all of a run of backticks or tildes."""
+        if piece == "\n":
+            if self._closing:
+                self.fence = ""
+            if self._blank:
+                self.span = 0
+            self._blank, self._opening, self._closing = True, False, False
+            return
+        if piece[0] in _RUNS:
+            self._read_run(piece)
+        elif not piece.isspace():
+            self._closing = False
+        self._blank = self._blank and piece.isspace()
+
+    def _read_run(self, run: str) -> None:
+        backticks = run[0] == "`"
+        if self._opening and backticks and self.fence[0] == "`":
+            # No block begins with a line that has more of them: this is a code span.
+            self.span = 0 if len(run) == len(self.fence) else len(self.fence)
+            self.fence, self._opening = "", False
+        elif self.fence:
+            same = run[0] == self.fence[0] and len(run) >= len(self.fence)
+            self._closing = self._blank and same
+        elif self.span:
+            self.span = 0 if backticks and len(run) == self.span else self.span
+        elif self._blank and len(run) >= 3:
+            self.fence, self._opening = run, True
+        elif backticks:
+            self.span = len(run)

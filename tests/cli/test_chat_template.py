@@ -1,0 +1,44 @@
+"""A model file without a chat template, and the option that chooses one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import koel
+from tests.engine.tiny_models import write_sliding_model
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> str:
+    return str(write_sliding_model(tmp_path / "base.gguf", template=""))
+
+
+def test_ask_completes_the_text_where_there_is_no_template_and_says_so(base: str) -> None:
+    short = ("--model", base, "--max-output-tokens", "4", "Hello")
+    done = koel("ask", *short)
+    assert done.returncode == 0 and done.stdout.strip()
+    assert "base has no chat template: it completes the text" in done.stderr
+    chosen = koel("ask", "--chat-template", "none", *short)
+    assert (chosen.stdout, chosen.returncode) == (done.stdout, 0)
+    assert "template" not in chosen.stderr
+    chatml = koel("ask", "--chat-template", "chatml", *short)
+    assert chatml.returncode == 0 and chatml.stdout != done.stdout
+    assert "template" not in chatml.stderr
+
+
+def test_ask_completes_text_with_a_model_that_has_a_template() -> None:
+    arguments = ("--json", "--max-output-tokens", "4", "The capital of France is")
+    done = koel("ask", "--chat-template", "none", *arguments)
+    assert json.loads(done.stdout)["text"].startswith(" Paris")
+    configured = koel("ask", *arguments, environment={"KOEL_CHAT_TEMPLATE": "none"})
+    assert json.loads(configured.stdout)["text"] == json.loads(done.stdout)["text"]
+
+
+def test_probe_reports_the_template(base: str, starter_path: Path, tmp_path: Path) -> None:
+    for _ in range(2):  # tried, then remembered
+        said = koel("models", "probe", base).stdout
+        assert "It has no chat template." in said and "--chat-template chatml" in said
+        found = json.loads(koel("models", "probe", "--json", base).stdout)
+        assert (found["has_template"], found["fitting_template"]) == (False, "chatml")
+    assert "It has a chat template." in koel("models", "probe", str(starter_path)).stdout

@@ -1,0 +1,162 @@
+"""The end of an answer by its text: turn markers that the vocabulary lacks, and stop strings."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.chat_templates import BUILT_IN
+from koel_tui.engine import (
+    ChatMessage,
+    Engine,
+    Finished,
+    ModelSpec,
+    Progress,
+    Sampling,
+    TextDelta,
+    ThinkingDelta,
+)
+from koel_tui.engine.native.answer import Answer
+from koel_tui.engine.native.dialect import Dialect
+from koel_tui.engine.native.endings import EndScanner
+from koel_tui.engine.native.output import OutputSplitter
+from koel_tui.engine.native.template import ChatTemplate
+from tests.engine.tiny_models import write_sliding_model
+
+END, TURN = "<|im_end|>", "<|im_start|>"
+GREEDY = Sampling(temperature=0)
+
+
+def scanned(*pieces: str, stops: tuple[str, ...] = ()) -> tuple[str, bool]:
+    scanner = EndScanner((END, TURN), stops)
+    text = "".join(map(scanner.feed, pieces)) + scanner.finish()
+    return text, scanner.ended
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (f"Yes.{END}\n{TURN}user", "Yes."),
+        (f"Yes.\n{TURN}user\nNo", "Yes.\n"),
+        (END, ""),
+        (f"It's `so{END}", "It's `so"),  # a span that nothing closes
+        (f"A ` b.\n\nc{END}", "A ` b.\n\nc"),
+        (f"`a` and ``b`` {END}", "`a` and ``b`` "),
+        (f"```\n{END}\n```\n{END}", f"```\n{END}\n```\n"),
+        (f"~~~\n```\n{END}\n~~~\nx{END}", f"~~~\n```\n{END}\n~~~\nx"),
+        (f"```a``` is a span{END}", "```a``` is a span"),
+        (f"`x{END}\ny`", "`x"),
+    ],
+)
+def test_b20_a_marker_in_the_text_ends_the_answer_unseen(answer: str, shown: str) -> None:
+    assert scanned(answer) == (shown, True)
+    assert scanned(*answer) == (shown, True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"Write `{END}` at the end.",
+        f"``` {END} ```",
+        f"Say ``a ` {END}`` here",
+        f"```jinja\n{TURN}user\n{END}\n```\nThat is all.",
+        f"````\n```\n{END}\n```\n````",
+        f"```\n``` x\n{END}\n```",
+        f"   ~~~\n{END}\n   ~~~",
+        "<|im_end| >",
+        "<|im_",
+        "a ` b",
+        "```",
+    ],
+)
+def test_b20_a_marker_in_code_is_shown(answer: str) -> None:
+    assert scanned(answer) == (answer, False)
+    assert scanned(*answer) == (answer, False)
+
+
+def test_b20_a_stop_string_ends_the_answer_in_code_too() -> None:
+    assert scanned("```\na STOP b", stops=("STOP",)) == ("```\na ", True)
+    assert scanned(*"```\na STOP b", stops=("STOP", "a STAY")) == ("```\na ", True)
+
+
+answers = st.lists(
+    st.sampled_from(["`", "``", "```", "~~~", "\n", " ", "a", END, TURN, "<|im_", "STOP", "ST"]),
+    max_size=14,
+).map("".join)
+
+
+@given(answers, st.data())
+def test_b20_how_an_answer_is_cut_makes_no_difference(answer: str, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(answer)), max_size=8)))
+    pieces = [
+        answer[start:end] for start, end in zip([0, *cuts], [*cuts, len(answer)], strict=True)
+    ]
+    whole = scanned(answer, stops=("STOP",))
+    assert scanned(*pieces, stops=("STOP",)) == whole
+    assert scanned(*answer, stops=("STOP",)) == whole
+    assert answer.startswith(whole[0]) and (whole[1] or whole[0] == answer)
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+def test_b20_a_marker_in_thinking_ends_the_answer(thinking: bool) -> None:
+    answer = Answer(OutputSplitter(Dialect()), thinking=thinking, markers=(END,))
+    pieces = answer.feed(f"<think>why{END}</think>no", control=False) + answer.finish()
+    assert answer.ended
+    assert pieces == ([ThinkingDelta("why")] if thinking else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "markers"),
+    [
+        ("chatml", (END, TURN)),
+        ("gemma", ("<end_of_turn>", "<start_of_turn>")),
+        ("llama3", ("<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>")),
+        ("mistral", ("</s>", "[INST]")),
+    ],
+)
+def test_b20_the_markers_are_found_in_the_template(name: str, markers: tuple[str, ...]) -> None:
+    template = ChatTemplate(BUILT_IN[name], model="tiny", bos="<s>", eos="</s>")
+    assert template.markers == markers
+    template.close()
+
+
+# With an engine
+
+
+@pytest.mark.parametrize(
+    ("template", "text", "shown"),
+    [
+        ("gemma", "a <end_of_turn> b", '"a '),  # the vocabulary lacks it
+        ("gemma", "`<end_of_turn>` b", '"`<end_of_turn>` b"'),
+        ("gemma", "a <|im_end|> b", '"a <|im_end|> b"'),
+        ("chatml", "a <|im_end|> b", '"a <|im_end|> b"'),  # a control token, here as text
+    ],
+)
+async def test_b20_a_marker_ends_an_answer_as_text_only_where_the_vocabulary_lacks_it(
+    starter_path: Path, template: str, text: str, shown: str
+) -> None:
+    engine = await Engine.load(ModelSpec(starter_path, context_tokens=512, threads=1))
+    try:
+        session = await engine.open_session(sampling=GREEDY, chat_template=template)
+        session.add(ChatMessage("user", "Hello"))
+        deltas = [delta async for delta in session.stream(schema={"const": text})]
+    finally:
+        await engine.close()
+    assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == shown
+    assert isinstance(deltas[-1], Finished) and deltas[-1].reason == "end"
+
+
+async def test_b30_thinking_that_is_not_shown_is_reported(tmp_path: Path) -> None:
+    template = BUILT_IN["chatml"] + "{{ '<think>\\n' }}"
+    path = write_sliding_model(tmp_path / "tiny.gguf", template)
+    engine = await Engine.load(ModelSpec(path, context_tokens=256))
+    try:
+        session = await engine.open_session(sampling=GREEDY, max_output_tokens=40)
+        session.add(ChatMessage("user", "hello"))
+        deltas = [delta async for delta in session.stream(progress=True)]
+    finally:
+        await engine.close()
+    assert not any(isinstance(delta, TextDelta | ThinkingDelta) for delta in deltas)
+    thinking = [d.done for d in deltas if isinstance(d, Progress) and d.phase == "thinking"]
+    assert thinking == [1, 17, 33]

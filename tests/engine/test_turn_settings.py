@@ -1,0 +1,247 @@
+"""The settings of one turn on real models: their effect, and that the context is kept."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from koel_tui.chat_templates import BUILT_IN
+from koel_tui.engine import (
+    ChatMessage,
+    Engine,
+    EngineHost,
+    EngineSession,
+    Finished,
+    ModelSpec,
+    Sampling,
+    SessionMetrics,
+    TextDelta,
+    ThinkingDelta,
+    TurnSettings,
+)
+from tests.engine.tiny_models import write_sliding_model
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ASKED = (
+    ChatMessage("user", "My name is Alice, and I live at the harbour."),
+    ChatMessage("assistant", "Hello Alice."),
+    ChatMessage("user", "What is my name?"),
+)
+BASE = TurnSettings(sampling=Sampling(temperature=0), max_output_tokens=12)
+TOOL = {
+    "type": "function",
+    "function": {"name": "clock", "description": "tells the time", "parameters": {}},
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    text: str
+    thinking: str
+    reason: str
+    metrics: SessionMetrics
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(starter_path: Path) -> AsyncIterator[EngineHost]:
+    spec = ModelSpec(starter_path, context_tokens=1024, slots=2, threads=1)
+    loaded = await EngineHost.load(spec)
+    yield loaded
+    await loaded.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def session(host: EngineHost) -> AsyncIterator[EngineSession]:
+    opened = await host.open_session("test", BASE)
+    yield opened
+    await opened.close()
+
+
+async def say(
+    session: EngineSession,
+    settings: TurnSettings | None = None,
+    messages: tuple[ChatMessage, ...] | None = ASKED,
+) -> Said:
+    text, thinking, finished = "", "", Finished("error")
+    async for delta in session.stream(messages, settings):
+        match delta:
+            case TextDelta(text=piece):
+                text += piece
+            case ThinkingDelta(text=piece):
+                thinking += piece
+            case Finished():
+                finished = delta
+    return Said(text, thinking, finished.reason, finished.metrics)
+
+
+SAME_PROMPT: dict[str, Any] = {
+    "sampling": Sampling(temperature=0, logit_bias={1000: 100.0}),
+    "max_output_tokens": 2,
+    "schema": {"const": "yes"},
+    "stop": ("name",),
+}
+
+
+@pytest.mark.parametrize("name", SAME_PROMPT)
+async def test_a_setting_that_leaves_the_prompt_keeps_all_of_it(
+    session: EngineSession, name: str
+) -> None:
+    first = await say(session)
+    assert "name" in first.text
+    changed = await say(session, TurnSettings(**{name: SAME_PROMPT[name]}))
+    assert changed.metrics.prompt_tokens == first.metrics.prompt_tokens
+    assert changed.metrics.reused_tokens == first.metrics.prompt_tokens - 1
+    assert changed.text != first.text
+    again = await say(session)
+    assert again.metrics.reused_tokens == first.metrics.prompt_tokens - 1
+    assert again.text == first.text
+
+
+OTHER_PROMPT: dict[str, Any] = {
+    "system": "Be brief.",
+    "tools": (TOOL,),
+    "chat_template": "gemma",
+    "prefill": "You are called",
+}
+
+
+@pytest.mark.parametrize("name", OTHER_PROMPT)
+async def test_a_setting_that_changes_the_prompt_keeps_the_common_part(
+    session: EngineSession, host: EngineHost, name: str
+) -> None:
+    first = await say(session)
+    settings = TurnSettings(**{name: OTHER_PROMPT[name]})
+    changed = await say(session, settings)
+    assert changed.metrics.prompt_tokens != first.metrics.prompt_tokens
+    least = {"chat_template": 0, "prefill": first.metrics.prompt_tokens}.get(name, 2)
+    assert changed.metrics.reused_tokens >= least
+    fresh = await host.open_session("fresh", settings.over(BASE))
+    assert (await say(fresh)).text == changed.text  # also the settings of the session
+    await fresh.close()
+    assert (await say(session)).text == first.text
+    assert host.sessions == (session,)
+
+
+async def test_tools_are_not_offered_with_the_choice_none(host: EngineHost) -> None:
+    session = await host.open_session("tools", BASE, tools=[TOOL])
+    with_tools = await say(session)
+    without = await say(session, TurnSettings(tool_choice="none"))
+    removed = await say(session, TurnSettings(tools=()))
+    await session.close()
+    assert with_tools.metrics.prompt_tokens > without.metrics.prompt_tokens
+    assert without.metrics.prompt_tokens == removed.metrics.prompt_tokens
+    assert without.text == removed.text
+
+
+# Stop strings. The schema makes the model write a certain text.
+
+
+@pytest.mark.parametrize(
+    ("text", "stop", "shown"),
+    [
+        ("one two three four", ("three",), '"one two '),
+        ("one two three four", ("wo th", "three"), '"one t'),
+        ("one two three four", ("three fx", "zzz"), '"one two three four"'),
+        ("abababac", ("abac",), '"abab'),
+        ("ends in the middle", ('middle"x',), '"ends in the middle"'),
+        ("grüße an alle", ("üß",), '"gr'),
+        ("one", ('"',), ""),
+    ],
+)
+async def test_a_stop_string_ends_the_answer_and_is_not_shown(
+    session: EngineSession, text: str, stop: tuple[str, ...], shown: str
+) -> None:
+    settings = TurnSettings(schema={"const": text}, stop=stop, max_output_tokens=40)
+    said = await say(session, settings)
+    assert (said.text, said.reason) == (shown, "end")
+    assert session.history[len(ASKED) :] == ((ChatMessage("assistant", shown),) if shown else ())
+
+
+async def test_a_partial_stop_string_at_the_limit_is_text(session: EngineSession) -> None:
+    whole = await say(session)
+    cut = await say(session, TurnSettings(stop=(whole.text[-1] + "\0",)))
+    assert (cut.text, cut.reason) == (whole.text, whole.reason)
+
+
+# Prefill
+
+
+async def test_the_answer_in_the_history_begins_with_the_prefill(session: EngineSession) -> None:
+    said = await say(session, TurnSettings(prefill="You are called"))
+    assert "Alice" in said.text and not said.text.startswith("You are called")
+    assert session.history[-1] == ChatMessage("assistant", f"You are called{said.text}")
+    session.add(ChatMessage("user", "And where do I live?"))
+    following = await say(session, messages=None)
+    spoken = said.metrics.prompt_tokens + said.metrics.output_tokens
+    assert following.metrics.reused_tokens >= spoken - 1
+
+
+async def test_a_prefill_is_added_to_an_answer_that_is_continued(session: EngineSession) -> None:
+    begun = (*ASKED, ChatMessage("assistant", "You are"))
+    said = await say(session, TurnSettings(prefill=" called"), begun)
+    assert session.history[-1] == ChatMessage("assistant", f"You are called{said.text}")
+    whole = (*ASKED, ChatMessage("assistant", "You are called"))
+    assert (await say(session, None, whole)).text == said.text
+
+
+async def test_nothing_is_recorded_when_the_model_adds_nothing_to_the_prefill(
+    session: EngineSession,
+) -> None:
+    settings = TurnSettings(prefill="Yes", schema={"const": "x"}, stop=('"',))
+    assert (await say(session, settings)).text == ""
+    assert session.history == ASKED
+
+
+# Thinking
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def thinker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
+    """A model of nonsense whose template opens the thinking: it never ends that by itself."""
+    template = BUILT_IN["chatml"] + "{{ '<think>\\n' }}"
+    path = write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf", template)
+    engine = await Engine.load(ModelSpec(path, context_tokens=512, slots=2))
+    yield engine
+    await engine.close()
+
+
+@pytest.mark.parametrize("budget", [1, 5, 20])
+async def test_the_answer_begins_after_the_budget_of_thinking(thinker: Engine, budget: int) -> None:
+    session = await thinker.open_session("t", BASE, max_output_tokens=60)
+    unlimited = await say(session, TurnSettings(thinking=True))
+    assert unlimited.thinking and not unlimited.text and unlimited.reason == "length"
+    said = await say(session, TurnSettings(thinking=budget))
+    await session.close()
+    assert said.thinking == unlimited.thinking[:budget]  # one token is one letter
+    assert said.text and "think" not in said.text
+    assert said.metrics.output_tokens <= 60
+
+
+async def test_a_budget_of_0_closes_the_thinking_at_once(thinker: Engine) -> None:
+    session = await thinker.open_session("t", BASE)
+    said = await say(session, TurnSettings(thinking=0))
+    hidden = await say(session, TurnSettings(thinking=False))
+    await session.close()
+    assert said.thinking == "" and said.text
+    assert (hidden.thinking, hidden.text) == ("", "")
+
+
+async def test_an_answer_shorter_than_the_budget_ends_within_its_thinking(
+    thinker: Engine,
+) -> None:
+    session = await thinker.open_session("t", BASE, max_output_tokens=6)
+    said = await say(session, TurnSettings(thinking=5))
+    await session.close()
+    assert (len(said.thinking), said.text, said.reason) == (6, "", "length")
+
+
+async def test_a_stop_string_in_thinking_is_not_looked_for(thinker: Engine) -> None:
+    session = await thinker.open_session("t", BASE, max_output_tokens=40)
+    thought = (await say(session, TurnSettings(thinking=5))).thinking
+    said = await say(session, TurnSettings(thinking=5, stop=(thought[1:3],)))
+    await session.close()
+    assert said.thinking == thought
