@@ -29,12 +29,16 @@ def title_job(conversation: Conversation) -> Job:
     """Return the job that gives a thread a title, if it has none by then."""
 
     async def work(backend: "Backend") -> None:
-        from koel_tui.protocol import Sampling, TurnSettings
+        from koel_tui.protocol import RAW_COMPLETION, Sampling, TurnSettings
 
         if conversation.about.title or conversation.closed:
             return
+        template = (conversation.turn_settings() or TurnSettings()).chat_template
         settings = TurnSettings(
-            max_output_tokens=24, thinking=False, sampling=Sampling(temperature=0.2)
+            max_output_tokens=24,
+            thinking=False,
+            sampling=Sampling(temperature=0.2),
+            chat_template=None if template == RAW_COMPLETION else template,  # a title is an answer
         )
         own = conversation.about.agent_of(backend.agent)
         answer = await backend.client.ask(_to_be_titled(conversation.messages), settings, own)

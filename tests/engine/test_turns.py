@@ -199,3 +199,20 @@ async def test_b15_a_message_added_during_a_turn_follows_its_answer(ends: str) -
     link.end(session.number)
     assert await answer == "Rome"
     assert [each.role for each in session.history] == ["user", "assistant"] * 2
+
+
+async def test_engine_a_stream_dropped_on_another_thread_ends_its_turn() -> None:
+    """The garbage collector runs on any thread, and there is no event loop on the others."""
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    streams = [session.stream(QUESTION)]
+    first = asyncio.ensure_future(anext(streams[0]))
+    await until(lambda: link.started)
+    link.say(session.number, "1")
+    await first
+    del first
+    await asyncio.to_thread(streams.clear)
+    await until(lambda: not session.generating)
+    assert link.turns == {} and engine._mutex.held == 0
+    assert session.history[-1] == ChatMessage("assistant", "1")
+    await engine.close()

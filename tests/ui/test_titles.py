@@ -55,6 +55,20 @@ async def test_b11_the_title_and_the_summary_of_a_thread_come_from_its_own_model
         assert (turn.model, turn.lora) == ("/models/own.gguf", "/adapters/own.gguf")
 
 
+@pytest.mark.parametrize(("template", "used"), [("chatml", "chatml"), ("none", None)])
+async def test_a_title_is_asked_for_with_the_chat_template_of_the_thread(
+    template: str, used: str | None
+) -> None:
+    agent, storage = ScriptedAgent(), MemoryStorage()
+    await storage.save("t", messages(0))
+    await storage.update_meta("t", chat_template=template)
+    async with opened(agent=agent, thread="t", connect=titled(agent, storage)) as window:
+        await window.connected()
+        answer(await window.ask("Name a tree"), "An oak.")
+        job = await next_turn(window, 2)
+    assert (agent.turns[0].settings.chat_template, job.settings.chat_template) == (template, used)
+
+
 async def test_b11_a_title_passes_through_the_interceptors_of_the_client() -> None:
     agent, storage = ScriptedAgent(), MemoryStorage()
     connect = titled(agent, storage, Redact(["sekrit"]))
