@@ -9,9 +9,10 @@ from koel_tui.text import repair
 
 
 def engine_messages(messages: list[Any]) -> list[ChatMessage]:
-    """Return AG-UI messages as the engine takes them; activity and reasoning are left out.
+    """Return AG-UI messages as the engine takes them; activity is left out.
 
-    Raises `UnsupportedError` for content that is no text.
+    Reasoning is left out too, except at the end: the model answers after it. Raises
+    `UnsupportedError` for content that is no text.
     """
     taken = []
     for message in messages:
@@ -30,6 +31,9 @@ def engine_messages(messages: list[Any]) -> list[ChatMessage]:
                 tool_calls=calls,
             )
         )
+    last = messages[-1] if messages else None
+    if last is not None and last.role == "reasoning" and last.content:
+        taken.append(ChatMessage("assistant", "", thinking=repair(last.content)))
     return taken
 
 

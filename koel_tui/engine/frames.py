@@ -8,7 +8,7 @@ receive, and the sender of a command what it sends.
 import json
 import struct
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -260,9 +260,10 @@ class FrameCodec(Generic[T]):
         than `FRAME_LIMIT`: the other side would refuse both.
         """
         try:
-            # Stdlib json: it alone writes lone surrogates, which pydantic's own encoder refuses.
-            plain = self._adapter.dump_python(value, mode="json", warnings="error")
-            body = json.dumps(plain).encode()
+            # Stdlib json: pydantic's own encoder refuses lone surrogates in values and replaces
+            # them in the keys of objects.
+            plain = self._adapter.dump_python(value, warnings="error")
+            body = json.dumps(plain, default=_as_plain).encode()
         except (PydanticSerializationError, TypeError, ValueError, RecursionError) as error:
             raise UnsupportedError(
                 f"A value of the request cannot be sent to the engine: {_first_line(error)}. "
@@ -281,6 +282,13 @@ class FrameCodec(Generic[T]):
             return self._adapter.validate_python(json.loads(body))
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
+
+
+def _as_plain(value: object) -> object:
+    """Return a path as text. Raises TypeError for any other type that JSON lacks."""
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"a value of type {type(value).__name__} is not JSON")
 
 
 def _first_line(error: Exception) -> str:

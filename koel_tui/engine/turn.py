@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -192,6 +193,7 @@ class TurnStream(AsyncIterator[Delta]):
         self._finish = finish
         self._progress = progress
         self._turn: Turn | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._pieces: list[str] = []
         self._calls: list[ToolCallDelta] = []
         self._done = False
@@ -203,6 +205,7 @@ class TurnStream(AsyncIterator[Delta]):
         if self._done:
             raise StopAsyncIteration
         if self._turn is None:
+            self._loop = asyncio.get_running_loop()
             try:
                 self._turn = self._start()
             except BaseException:
@@ -242,7 +245,14 @@ class TurnStream(AsyncIterator[Delta]):
         self._end(None)
 
     def __del__(self) -> None:
-        self._end(None)
+        if self._done or self._loop is None:
+            return
+        if asyncio._get_running_loop() is self._loop:
+            self._end(None)
+            return
+        # The garbage collector may run on any thread, and the turn belongs to the event loop.
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._end, None)
 
     def _end(self, ended: TurnEnded | None) -> None:
         if self._done:

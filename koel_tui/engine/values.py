@@ -75,9 +75,10 @@ class ChatMessage:
     """One message of a conversation as the chat template sees it.
 
     `role` is system, user, assistant or tool, `content` the text, `name` who speaks. An answer may
-    have `tool_calls`; the result of one, of the role tool, names it in `tool_call_id`. Raises
-    `UnsupportedError` for a `content` of parts, such as images, and TypeError for another one that
-    is no text.
+    have `tool_calls`; the result of one, of the role tool, names it in `tool_call_id`. `thinking`
+    is what the model thought before an answer to go on with; it stands in the prompt only there,
+    and only where the chat template has thinking tags. Raises `UnsupportedError` for a `content` of
+    parts, such as images, and TypeError for another one, or for `thinking`, that is no text.
     """
 
     role: str
@@ -85,8 +86,11 @@ class ChatMessage:
     name: str | None = None
     tool_call_id: str | None = None
     tool_calls: tuple[ToolCallDelta, ...] = ()
+    thinking: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.thinking, str):
+            raise TypeError(f"The thinking of a message must be a string, not {self.thinking!r}")
         if isinstance(self.content, str):
             return
         if isinstance(self.content, list | tuple):

@@ -43,7 +43,8 @@ class Autosave:
         self._revision = self._saved = 0
         self._let_go = False  # the thread is held for a write alone
         self._model = ""
-        self._superseded = False  # a newer session has the thread's file
+        self.superseded = False
+        """Whether a newer session has the thread's file, and this state is saved beside it."""
         self.replaced = False
         """Whether a newer session has the thread, or it was deleted."""
         self.error: Exception | None = None
@@ -82,18 +83,21 @@ class Autosave:
         await asyncio.shield(self._enqueue(self._let_others_write))
         self._retry()
 
-    def hand_over(self, newer: ChatState) -> bool:
+    def hand_over(self, newer: ChatState, *, loaded: bool) -> bool:
         """Leave the thread to a newer session, which begins with `newer`.
 
-        What would be lost of the newest state here is saved beside the thread. Return whether
-        `newer` is that state and stored nowhere: the newer session has it to save.
+        `loaded` says that `newer` may be what is stored. What would be lost of the newest state
+        here is saved beside the thread. Return whether `newer` is that state and stored nowhere:
+        the newer session has it to save.
         """
-        if self.replaced:
-            return False
         dirty = self.dirty
-        fate = fate_of(self._current(), newer, dirty=dirty)
+        if self.replaced and not dirty:
+            return False
+        fate = fate_of(self._current(), newer, dirty=dirty or not loaded)
+        if self.superseded and fate is not Fate.SAME:
+            return False  # it is being saved beside the thread already
         if fate is Fate.LOST:
-            self.replaced = self._superseded = True
+            self.replaced = self.superseded = True
             self._revision += 1
             self.now()
         else:
@@ -207,10 +211,10 @@ class Autosave:
     async def _write(self) -> None:
         if self._storage is None:
             return
-        superseded = self._superseded
         try:
-            if not superseded:
+            if not self.superseded:
                 await self._open()
+            superseded = self.superseded  # it may be since the thread was locked
             revision, state = self._revision, self._current()
             self._written_at = asyncio.get_running_loop().time()
             if superseded:

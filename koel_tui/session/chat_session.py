@@ -137,11 +137,7 @@ class ChatSession:
         What is replaced stays as a branch. Raises `RunInProgressError` and `UnknownMessageError`.
         """
         self._check_idle()
-        return self._ask(
-            fork_off(self._state, self._place(message_id)),
-            text,
-            tools,
-        )
+        return self._ask(fork_off(self._state, self._place(message_id)), text, tools)
 
     def regenerate(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Drop everything after the user's last message, and run; what is dropped stays a branch.
@@ -151,7 +147,7 @@ class ChatSession:
         self._check_idle()
         asked = last_question(self._state)
         if asked is None:
-            return _nothing()
+            return asyncio.sleep(0)
         return self._start(fork_off(self._state, asked + 1), tools)
 
     def continue_answer(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
@@ -264,9 +260,14 @@ class ChatSession:
             self._closing = asyncio.create_task(self._close(self._autosave.now()))
         return asyncio.shield(self._closing)
 
-    def hand_over(self, state: ChatState) -> bool:
+    @property
+    def superseded(self) -> bool:
+        """Whether a newer session has the thread, so that this one is saved beside it."""
+        return self._autosave.superseded
+
+    def hand_over(self, state: ChatState, *, loaded: bool) -> bool:
         """Leave the thread to a newer session with `state`, as `Autosave.hand_over` says."""
-        return self._autosave.hand_over(settle(state))
+        return self._autosave.hand_over(settle(state), loaded=loaded)
 
     async def released(self) -> None:
         """Wait until a disposed session has finished its saves so far and left the thread."""
@@ -325,6 +326,8 @@ class ChatSession:
 
     def _on_end(self) -> None:
         self._run = None
+        if self._state.phase.is_running:  # even its failure could not be told
+            self._set(end_run(self._state, RunPhase.ERROR))
         self._autosave.now()
 
     async def _completion(self, run: Run) -> None:
@@ -393,7 +396,3 @@ class ChatSession:
         access = self._autosave.access
         if access is not None and not access.writable:
             raise ReadOnlyThreadError(self._thread_id, access.reason)
-
-
-async def _nothing() -> None:
-    """Complete at once."""

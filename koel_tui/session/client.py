@@ -65,6 +65,19 @@ class KoelClient:
         """The disposed sessions whose last save is not done; their `state` is the only copy."""
         return tuple(session for session in self._sessions if session.disposed and session.dirty)
 
+    def unsaved_state(self, thread_id: str) -> ChatState | None:
+        """Return the newest state of a closed thread where it is not saved, or None.
+
+        A thread is to be opened again with this state. Older states that are still to be saved
+        beside the thread, as conflicts, do not count.
+        """
+        states = [
+            each.state
+            for each in self.unsaved
+            if each.thread_id == thread_id and not each.superseded
+        ]
+        return states[-1] if states else None
+
     @property
     def closing(self) -> tuple[ChatSession, ...]:
         """The disposed sessions that are still being saved."""
@@ -93,7 +106,8 @@ class KoelClient:
         earlier = [session for session in self._sessions if session.thread_id == thread_id]
         if not all(session.disposed for session in earlier):
             raise ThreadInUseError(thread_id)
-        unsaved = [session for session in earlier if session.hand_over(initial)]
+        loaded = not any(each.superseded and each.state == initial for each in earlier)
+        unsaved = [each for each in earlier if each.hand_over(initial, loaded=loaded)]
         opened = ChatSession(
             thread_id,
             initial,

@@ -265,9 +265,9 @@ class Desk:
 
     async def _state_of(self, thread_id: str, backend: "Backend") -> "ChatState":
         # What could not be saved when its tab was closed is nowhere but here.
-        for session in backend.client.unsaved:
-            if session.thread_id == thread_id:
-                return session.state
+        unsaved = backend.client.unsaved_state(thread_id)
+        if unsaved is not None:
+            return unsaved
         saved = await backend.storage.load(thread_id)
         if saved is None:
             raise LookupError("it is not there any more.")

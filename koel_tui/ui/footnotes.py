@@ -29,11 +29,12 @@ _OWN_MODEL = Row(
 _RETRY = Row("action", "  Retry ", "app.retry", (("run.retry", ""),))
 _BUILT_IN_TEMPLATE = Row(
     "action", f"  Answer with the chat template {CHATML} · ", f"app.use_template('{CHATML}')",
-    (("thread.settings", "has others"),),
+    (("thread.settings", "sets any: chat template"),),
 )  # fmt: skip
 _RAW_COMPLETION = Row(
-    "action", "  Complete the text without a chat template ",
+    "action", "  Complete the text without a chat template · ",
     f"app.use_template('{RAW_COMPLETION}')",
+    (("thread.settings", f"sets it: chat template {RAW_COMPLETION}"),),
 )  # fmt: skip
 _GO_ON = "run.go_on"
 _OTHER_MODEL_HELPS = ("ModelLoadError", "RestartLimitError")

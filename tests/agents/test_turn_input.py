@@ -10,6 +10,7 @@ from ag_ui.core import (
     AssistantMessage,
     BinaryInputContent,
     FunctionCall,
+    ReasoningMessage,
     SystemMessage,
     TextInputContent,
     ToolCall,
@@ -20,9 +21,11 @@ from ag_ui.core import (
 from koel_tui.agents import LocalAgent
 from koel_tui.agents.turn_input import engine_messages
 from koel_tui.engine import ChatMessage, ToolCallDelta, UnsupportedError
+from koel_tui.engine.frames import StartTurn
 from koel_tui.protocol import AgentError, ChatState, Message
 from koel_tui.session import KoelClient
 from tests.agents.test_local import Loader, answer, run_input
+from tests.engine.scripted import until
 
 
 @pytest_asyncio.fixture
@@ -51,6 +54,40 @@ def test_messages_are_taken_over_with_their_calls() -> None:
         ChatMessage("assistant", "", tool_calls=(ToolCallDelta("c1", "f", "{}"),)),
         ChatMessage("tool", "42", tool_call_id="c1"),
     ]
+
+
+def test_reasoning_is_taken_over_only_where_the_answer_is_to_follow() -> None:
+    question = UserMessage(id="1", role="user", content="hi")
+    thought = ReasoningMessage(id="2", role="reasoning", content="hm \ud83d")
+    sealed = ReasoningMessage(id="3", role="reasoning", content="", encrypted_value="eA==")
+    asked = ChatMessage("user", "hi")
+    assert engine_messages([question, thought]) == [
+        asked,
+        ChatMessage("assistant", "", thinking="hm \ufffd"),
+    ]
+    assert engine_messages([thought, question]) == [asked]
+    assert engine_messages([question, sealed]) == [asked]
+
+
+async def test_an_answer_of_thinking_only_is_continued_after_its_thinking(
+    loader: Loader, agent: LocalAgent
+) -> None:
+    half = Message("a", "assistant", reasoning="hm", reasoning_ids=("r",))
+    session = KoelClient(agent).new_session(
+        "t", ChatState(messages=(Message("u", "user", "hi"), half))
+    )
+    continuing = asyncio.create_task(session.continue_answer())
+    await until(lambda: bool(loader.link.turns))
+    (turn,) = [each for each in loader.link.commands if isinstance(each, StartTurn)]
+    assert turn.messages[-1] == ChatMessage("assistant", "", thinking="hm")
+    (number,) = loader.link.turns
+    loader.link.say(number, "Lyon")
+    loader.link.end(number)
+    await continuing
+    answer = session.state.messages[-1]
+    assert (answer.id, answer.content, answer.reasoning) == ("a", "Lyon", "hm")
+    assert len(session.state.messages) == 2
+    await session.dispose()
 
 
 def part(kind: str) -> dict[str, Any]:

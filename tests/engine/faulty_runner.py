@@ -1,16 +1,26 @@
-"""The runner process with one function that raises at a given call.
+"""The runner process with a function that raises at a given call.
 
 `KOEL_TEST_FAULT` is `module:name.of.function:number of the call`, counted from 0; `-1` is each.
+With `--faults=FOLDER` as its first argument, native calls raise as `tests.engine.faults` has it.
 """
 
+import builtins
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import llama_cpp
+
 from koel_tui.engine import runner
+from koel_tui.engine.native import worker
+from tests.engine.faults import Armed, Hit
 
 FAULT = "KOEL_TEST_FAULT"
+FOLDER = "--faults="
 
 
 def break_one(fault: str) -> None:
@@ -30,7 +40,56 @@ def break_one(fault: str) -> None:
     setattr(owner, attribute, faulty)
 
 
+def break_native(folder: Path) -> None:
+    """Have native calls raise as the test says while the runner runs."""
+    armed = Armed(folder)
+    for name in dir(llama_cpp):
+        real = getattr(llama_cpp, name)
+        if name.startswith("llama_") and callable(real) and not isinstance(real, type):
+            setattr(llama_cpp, name, _armed(armed, name, real))
+
+
+def _armed(armed: Armed, name: str, real: Any) -> Any:
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        error = armed.due(name)
+        if error is not None:
+            armed.report(Hit(name, *_request(sys._getframe())))
+            raise getattr(builtins, error)(f"{name} is broken by the test")
+        return real(*arguments, **keywords)
+
+    return call
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield the frames of the worker's methods, the innermost first."""
+    while frame is not None:
+        if frame.f_code.co_filename == worker.__file__:
+            yield frame
+        frame = frame.f_back
+
+
+def _request(frame: FrameType) -> tuple[str, tuple[int, ...]]:
+    """Return the work a native call is made for, and the sessions it belongs to."""
+    for each in _frames(frame):
+        name, values = each.f_code.co_name, each.f_locals
+        if name in ("_advance", "_end", "_drop", "_fail", "_give_up"):
+            return name, (values["generation"].assignment.session,)
+        if name == "_abandon":
+            return name, (values["session"],)
+        if name == "_step":
+            turns = [generation for generation, _ in values["batch"]] or values["together"]
+            return name, tuple(turn.assignment.session for turn in turns)
+        if name == "_obey":
+            command = values["command"]
+            session = getattr(command, "session", None)
+            return type(command).__name__, () if session is None else (session,)
+    return "", ()
+
+
 if __name__ == "__main__":
+    arguments = sys.argv[1:]
     if FAULT in os.environ:
         break_one(os.environ[FAULT])
-    runner.main(sys.argv[1:])
+    if arguments[0].startswith(FOLDER):
+        break_native(Path(arguments.pop(0).removeprefix(FOLDER)))
+    runner.main(arguments)

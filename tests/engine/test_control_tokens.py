@@ -47,8 +47,14 @@ TOOLS = (
 )
 JOINING = "{% for m in messages %}<|im_start|>{{ m.content.replace('\n', '') | lower }}{% endfor %}"
 BORDER = "{% for m in messages %}<|im_start|>{{ m.content }}end|>\n<{{ m.content }}>{% endfor %}"
+BRANCHING = (  # joins the text and decides by it
+    "{% for m in messages %}<|im_start|>{% set t = m.content.replace('\n', '') | lower %}"
+    "{% if '</think>' in t %}{{ t.split('</think>')[-1] }}"
+    "{% elif '<' in t or '[' in t %}[result]{{ t }}{% else %}{{ t }}{% endif %}{% endfor %}"
+)
 TEMPLATES = {
     **BUILT_IN, "thinking": THINKING, "tools": TOOLS, "joining": JOINING, "border": BORDER,
+    "branching": BRANCHING,
 }  # fmt: skip
 
 

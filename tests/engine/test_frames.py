@@ -59,6 +59,21 @@ def test_any_settings_of_a_turn_round_trip(settings: TurnSettings) -> None:
     assert type(read.settings.thinking) is type(settings.thinking)  # 1 is not True
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TurnSettings(schema={"\ud800": {"\udfff": ["\ud800"]}}),
+        TurnSettings(tools=({"\ud800": 1},)),
+    ],
+    ids=["schema", "tools"],
+)
+def test_settings_with_lone_surrogates_in_keys_round_trip(settings: TurnSettings) -> None:
+    """JSON escapes lone surrogates; a replaced one would merge two keys of an object."""
+    codec = command_codec()
+    start = StartTurn(1, 2, (), settings)
+    assert codec.decode(codec.encode(start)[HEADER.size :]) == start
+
+
 def test_events_keep_their_figures() -> None:
     event = TurnEnded(1, "stopped", SessionMetrics(3, 1, 2, 0.5, 10.0, 20.0, 0.1, 99))
     assert EVENTS.decode(EVENTS.encode(event)[HEADER.size :]) == event

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine import (
     ChatMessage,
     EngineHost,
@@ -19,6 +20,7 @@ from koel_tui.engine import (
     Progress,
     Sampling,
     TextDelta,
+    TurnSettings,
 )
 
 pytestmark = [
@@ -154,6 +156,25 @@ async def test_gemma_a_snapshot_is_gone_on_with(engine: EngineHost, tmp_path: Pa
     assert resumed.metrics.snapshot_misses == 0
     assert resumed.metrics.reused_tokens >= held - 2
     await check_last(engine, resumed)
+
+
+async def test_gemma_completes_text_without_a_template(engine: EngineHost) -> None:
+    """Its file has no template: `complete` and a turn of `none` give the model the text alone."""
+    assert engine.card is not None and not engine.card.has_template
+    session = await opened(engine)
+    text = DAYS * 2 + "Monday, Tuesday,"
+    deltas = [delta async for delta in session.complete(text)]
+    said = "".join(each.text for each in deltas if isinstance(each, TextDelta))
+    assert said.startswith(" Wednesday, Thursday")
+    assert session.history == ()
+    tokens = session.metrics.prompt_tokens
+    raw = TurnSettings(chat_template=RAW_COMPLETION)
+    deltas = [delta async for delta in session.stream([user(text)], raw)]
+    again = "".join(each.text for each in deltas if isinstance(each, TextDelta))
+    assert again.startswith(" Wednesday, Thursday")
+    assert session.metrics.prompt_tokens == tokens < 60
+    assert session.metrics.reused_tokens >= tokens - 1
+    await session.close()
 
 
 async def test_gemma_counts_tokens_of_its_large_vocabulary(engine: EngineHost) -> None:

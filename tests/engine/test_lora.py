@@ -165,7 +165,7 @@ def damaged(path: Path, damage: str, adapter: Path, model: Path) -> None:
         case "a model":
             path.symlink_to(model)
         case "of another width":
-            write_adapter(path, strength=0.02, width=64)
+            write_adapter(path, strength=0.02, shape=(64, 64))
         case "of more layers":
             write_adapter(path, strength=0.02, layers=32)
 

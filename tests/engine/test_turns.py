@@ -217,3 +217,20 @@ async def test_a_message_added_before_the_first_read_of_a_stream_is_sent() -> No
     (sent,) = [each for each in link.commands if isinstance(each, StartTurn)]
     assert sent.messages == (*QUESTION, added)
     assert session.history == (*QUESTION, added, ChatMessage("assistant", "bonjour"))
+
+
+async def test_engine_a_stream_dropped_on_another_thread_ends_its_turn() -> None:
+    """The garbage collector runs on any thread, and there is no event loop on the others."""
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    streams = [session.stream(QUESTION)]
+    first = asyncio.ensure_future(anext(streams[0]))
+    await until(lambda: link.started)
+    link.say(session.number, "1")
+    await first
+    del first
+    await asyncio.to_thread(streams.clear)
+    await until(lambda: not session.generating)
+    assert link.turns == {} and engine._mutex.held == 0
+    assert session.history[-1] == ChatMessage("assistant", "1")
+    await engine.close()

@@ -31,7 +31,8 @@ async def test_the_starter_passes_and_is_remembered(
     assert (verdict.architecture, verdict.context_tokens) == ("llama", 8192)
     assert verdict.seconds > 0 and not verdict.remembered
     again = await probe_model(starter_path, passed)
-    assert again == Verdict(True, "", "llama", 8192, remembered=True)
+    expected = Verdict(True, "", "llama", 8192, fitting_template="chatml", remembered=True)
+    assert again == expected
 
 
 async def test_a_recurrent_model_passes(tmp_path: Path, passed: PassedModels) -> None:

@@ -276,6 +276,15 @@ def test_an_encoder_gives_of_each_state_what_encode_state_gives(several: list[Ch
             assert encoder.encode(each) == encode_state(each)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_b21_a_number_that_is_no_json_is_never_written(number: float) -> None:
+    message = Message("a", "assistant", "x", usage={"rate": number})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        encode_state(ChatState(state={"x": [number]}))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        StateEncoder().encode(ChatState(messages=(message,)))
+
+
 def test_an_encoder_does_not_encode_a_message_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[str] = []
 

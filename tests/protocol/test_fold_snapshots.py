@@ -39,6 +39,12 @@ def test_a_snapshot_keeps_what_only_the_local_message_knows() -> None:
     assert over(local, {**ANSWER, "both": 2}).extra == {"mine": 1, "both": 2}
 
 
+def test_a_snapshot_keeps_why_an_answer_ended_only_where_it_has_the_same_text() -> None:
+    local = Message("a1", "assistant", "new", finish_reason="length")
+    assert over(local, ANSWER).is_continuable
+    assert over(local, {**ANSWER, "content": "new and complete"}).finish_reason is None
+
+
 def test_a_snapshot_gives_a_time_where_there_is_none() -> None:
     assert over(Message("a1", "assistant", "new"), ANSWER).timestamp == A_MOMENT
     assert over(Message("other", "user"), ANSWER).timestamp == A_MOMENT

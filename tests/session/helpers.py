@@ -134,13 +134,14 @@ def fail(error: BaseException, *deltas: str) -> Answer:
     return answer
 
 
-def stubborn(free: asyncio.Event) -> Answer:
-    """Return an answer that ignores cancellation until `free` is set."""
+def stubborn(free: asyncio.Event, waiting: asyncio.Event) -> Answer:
+    """Return an answer that ignores cancellation until `free` is set, once it has set `waiting`."""
 
     async def answer(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
         yield start("m")
         yield content("m", "Hel")
+        waiting.set()
         while not free.is_set():
             try:
                 await free.wait()

@@ -104,9 +104,10 @@ async def test_cancel_on_an_idle_session_changes_nothing_f11() -> None:
 async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay_cancel_f11(
     caplog: pytest.LogCaptureFixture, free: asyncio.Event
 ) -> None:
-    session = KoelClient(ScriptedAgent(stubborn(free))).new_session()
+    waiting = asyncio.Event()
+    session = KoelClient(ScriptedAgent(stubborn(free, waiting))).new_session()
     sending = asyncio.create_task(session.send("hi"))
-    await eventually(lambda: bool(session.state.pending_messages))
+    await waiting.wait()
     events = session.events()
     with caplog.at_level(logging.WARNING, logger="koel_tui.session"):
         began = time.perf_counter()

@@ -318,3 +318,15 @@ async def test_b21_a_state_that_is_no_json_is_refused_before_it_is_stored(value:
     await session.persist()
     assert session.save_error is None
     await client.dispose()
+
+
+async def test_a_send_settles_although_even_its_failure_cannot_be_told() -> None:
+    times = [datetime(2026, 1, 1, tzinfo=UTC)]  # for the question, and no more
+    client = KoelClient(ScriptedAgent(say("ok")), MemoryStorage(), clock=times.pop)
+    session = client.new_session("t")
+    async with asyncio.timeout(5):
+        await session.send("hi")
+    assert session.state.phase is RunPhase.ERROR
+    async with asyncio.timeout(5):
+        await client.dispose()
+    assert not session.dirty

@@ -143,10 +143,11 @@ async def test_an_agent_that_never_lets_go_does_not_hang_dispose(
     caplog: pytest.LogCaptureFixture, free: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("koel_tui.session.run.STOP_GRACE", 0.05)
-    client = KoelClient(ScriptedAgent(stubborn(free)))
+    waiting = asyncio.Event()
+    client = KoelClient(ScriptedAgent(stubborn(free, waiting)))
     session = client.new_session()
     sending = asyncio.create_task(session.send("hi"))
-    await eventually(lambda: bool(session.state.pending_messages))
+    await waiting.wait()
     async with asyncio.timeout(4):
         await client.dispose()
     await sending

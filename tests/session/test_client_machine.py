@@ -17,7 +17,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from koel_tui.agents import LocalAgent, Snapshots
@@ -101,9 +101,9 @@ class ClientMachine(RuleBasedStateMachine):
 
         self.do(turns())
 
-    @rule(thread=THREADS, fresh=st.booleans())
-    def open(self, thread: str, fresh: bool) -> None:
-        """Open a thread, with what is unsaved of it or with what can be loaded now."""
+    @rule(thread=THREADS, fresh=st.booleans(), pick=st.integers(0, 2))
+    def open(self, thread: str, fresh: bool, pick: int = 0) -> None:
+        """Open a thread, with what is unsaved of it, newer or older, or with what is stored."""
         if thread in self.live:
             return
         unsaved = [each for each in self.client.unsaved if each.thread_id == thread]
@@ -111,7 +111,7 @@ class ClientMachine(RuleBasedStateMachine):
             saved = self.do(self.files.load(thread))
         except StorageError:
             return
-        initial = unsaved[-1].state if unsaved and not fresh else saved
+        initial = unsaved[pick % len(unsaved)].state if unsaved and not fresh else saved
 
         async def opened() -> ChatSession:
             return self.client.new_session(thread, initial)
@@ -164,17 +164,19 @@ class ClientMachine(RuleBasedStateMachine):
         else:
             self.may_fail.discard(thread)
 
-    @precondition(lambda self: self.native.turns)
+    # When a turn begins and ends depends on threads: no draw may, so these rules have no condition.
+
     @rule(pick=st.integers(0, 7), text=st.sampled_from(["yes", "no, ", "<think>"]))
     def stream(self, pick: int, text: str) -> None:
-        self._now(lambda: self.native.say(self._turn(pick), text))
-        self.pause()
+        if self.native.turns:
+            self._now(lambda: self.native.say(self._turn(pick), text))
+            self.pause()
 
-    @precondition(lambda self: self.native.turns)
     @rule(pick=st.integers(0, 7), reason=st.sampled_from(["end", "length", "fail", "think"]))
     def finish(self, pick: int, reason: Any) -> None:
-        self._now(lambda: self._finish(self._turn(pick), reason))
-        self.pause()
+        if self.native.turns:
+            self._now(lambda: self._finish(self._turn(pick), reason))
+            self.pause()
 
     def _finish(self, session: int, reason: Any) -> None:
         if reason == "fail":

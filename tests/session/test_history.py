@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from ag_ui.core import BaseEvent, RunAgentInput
 
-from koel_tui.protocol import ChatState, Message, RunPhase
+from koel_tui.protocol import ChatState, Message, RunPhase, TurnSettings
 from koel_tui.session import (
     ChatSession,
     KoelClient,
@@ -22,6 +22,7 @@ from tests.session.helpers import (
     begin,
     content,
     end,
+    fail,
     finish,
     said,
     say,
@@ -138,6 +139,27 @@ async def test_b26_a_branch_has_the_settings_of_its_thread_and_not_its_title() -
     assert ThreadSettings.of_meta(meta) == settings
     assert "title" not in meta
     assert meta["parent"] == "t"
+
+
+async def test_b26_a_branch_is_answered_by_the_agent_of_its_thread_with_its_settings() -> None:
+    own, other = ScriptedAgent(say("Ash.")), ScriptedAgent(say("Fir."))
+    pirate = TurnSettings(system="You are a pirate.")
+    session = KoelClient(other).new_session("t", TALK, settings=pirate, agent=own)
+    branch = await session.branch("a1")
+    await branch.send("One more.")
+    assert said(branch.state)[-1] == ("assistant", "Ash.")
+    assert own.settings == [pirate]
+    assert other.inputs == []
+
+
+async def test_a_branch_of_a_thread_that_failed_has_not_failed() -> None:
+    storage = MemoryStorage()
+    session = talk(ScriptedAgent(fail(RuntimeError("no"))), storage)
+    await session.send("And?")
+    assert session.state.phase is RunPhase.ERROR
+    branch = await session.branch("a1")
+    assert (branch.state.phase, branch.state.error) == (RunPhase.IDLE, None)
+    assert await storage.load(branch.thread_id) == branch.state
 
 
 async def test_a_branch_that_cannot_be_saved_is_none() -> None:

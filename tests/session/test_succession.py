@@ -1,5 +1,6 @@
 """Sessions of one thread that follow each other: an older one replaces nothing of a newer one."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from koel_tui.protocol import ChatState, Message, decode_state, encode_state
 from koel_tui.session import KoelClient, autosave
 from koel_tui.session.succession import Fate, fate_of
-from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
+from koel_tui.storage import Access, JsonFileStorage, MemoryStorage, StorageError
 from koel_tui.storage.conflicts import Conflict
 from tests.session.helpers import ScriptedAgent, eventually, say
 
@@ -29,6 +30,17 @@ class FailingFiles(JsonFileStorage):
         if self.broken:
             raise StorageError("The disk is full. Make room.")
         await super().save(thread_id, state)
+
+
+class FullFiles(FailingFiles):
+    """Files of which no conflict can be written while `no_conflicts`."""
+
+    no_conflicts = False
+
+    async def save_conflict(self, thread_id: str, state: ChatState) -> None:
+        if self.no_conflicts:
+            raise StorageError("The disk is full. Make room.")
+        await super().save_conflict(thread_id, state)
 
 
 def client(storage: MemoryStorage | JsonFileStorage) -> KoelClient:
@@ -116,26 +128,97 @@ async def test_b5_a_thread_loaded_before_its_last_save_was_done_does_not_lose_th
 async def test_b5_a_conflict_that_cannot_be_saved_either_stays_unsaved_and_is_tried_again(
     tmp_path: Path,
 ) -> None:
-    class Full(FailingFiles):
-        async def save_conflict(self, thread_id: str, state: ChatState) -> None:
-            if self.broken:
-                raise StorageError("The disk is full. Make room.")
-            await super().save_conflict(thread_id, state)
-
-    storage = Full(tmp_path)
+    storage = FullFiles(tmp_path)
     owner = client(storage)
     first = owner.new_session("t")
-    storage.broken = True
+    storage.broken = storage.no_conflicts = True
     await first.send("one")
     await first.dispose()
     second = owner.new_session("t")
     await second.send("another")
     assert owner.unsaved == (first,)
-    storage.broken = False
+    storage.broken = storage.no_conflicts = False
     await eventually(lambda: not (first.dirty or second.dirty))
     await owner.dispose()
     assert asked(await storage.load("t")) == ["another"]
     assert in_conflict(storage) == [["one"]]
+
+
+async def _with_a_stored_and_a_superseded_state(storage: FullFiles, owner: KoelClient) -> ChatState:
+    """Store "newer", and return the state "older" that is to be saved beside it."""
+    storage.broken = storage.no_conflicts = True
+    first = owner.new_session("t")
+    await first.send("older")
+    await first.dispose()
+    storage.broken = False
+    second = owner.new_session("t")
+    await second.send("newer")
+    await second.persist()
+    await second.dispose()
+    assert owner.unsaved == (first,)
+    return first.state
+
+
+async def test_b5_a_superseded_state_is_not_what_a_thread_is_opened_with(tmp_path: Path) -> None:
+    storage = FullFiles(tmp_path)
+    owner = client(storage)
+    await _with_a_stored_and_a_superseded_state(storage, owner)
+    assert owner.unsaved_state("t") is None
+    storage.broken = True
+    third = owner.new_session("t", await storage.load("t"))
+    await third.send("newest")
+    await third.dispose()
+    assert asked(owner.unsaved_state("t")) == ["newer", "newest"]
+    storage.broken = storage.no_conflicts = False
+    await eventually(lambda: not owner.unsaved)
+    await owner.dispose()
+    assert asked(await storage.load("t")) == ["newer", "newest"]
+    assert in_conflict(storage) == [["older"]]
+
+
+async def test_b5_opening_a_thread_with_a_superseded_state_loses_nothing_stored_since(
+    tmp_path: Path,
+) -> None:
+    storage = FullFiles(tmp_path)
+    owner = client(storage)
+    third = owner.new_session("t", await _with_a_stored_and_a_superseded_state(storage, owner))
+    await third.send("newest")
+    storage.no_conflicts = False
+    await eventually(lambda: not owner.unsaved)
+    await owner.dispose()
+    assert asked(await storage.load("t")) == ["older", "newest"]
+    assert in_conflict(storage) == [["newer"]]
+
+
+async def test_b5_a_session_that_is_superseded_while_it_locks_its_thread_is_saved_beside_it(
+    tmp_path: Path,
+) -> None:
+    gate, waits = asyncio.Event(), asyncio.Event()
+    gate.set()
+
+    class SlowLocks(FullFiles):
+        async def open(self, thread_id: str) -> Access:
+            waits.set()
+            await gate.wait()
+            return await super().open(thread_id)
+
+    storage = SlowLocks(tmp_path)
+    owner = client(storage)
+    storage.broken = True
+    first = owner.new_session("t")
+    await first.send("older")
+    await first.dispose()
+    gate.clear()
+    waits.clear()
+    await waits.wait()  # the next try to save it locks the thread
+    second = owner.new_session("t")
+    storage.broken = False
+    gate.set()
+    await second.send("newer")
+    await eventually(lambda: not (first.dirty or second.dirty))
+    await owner.dispose()
+    assert asked(await storage.load("t")) == ["newer"]
+    assert in_conflict(storage) == [["older"]]
 
 
 async def test_b5_reopening_with_an_equal_state_makes_no_conflict(tmp_path: Path) -> None:

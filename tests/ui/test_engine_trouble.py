@@ -154,7 +154,7 @@ async def test_input_b4_a_thread_is_answered_with_a_built_in_template(tally: Tal
         await window.reads("✗ The chat template of x cannot be read.")
         offer = "Answer with the chat template chatml"
         row = next(at for at, line in enumerate(window.lines) if offer in line)
-        assert "chatml · f2 has others" in window.lines[row]
+        assert "chatml · f2 sets any: chat template" in window.lines[row]
         await window.pilot.click(offset=(10, row))
         native.link.end(await begun(window, native, 2))
         await window.misses(offer)

@@ -16,6 +16,16 @@ class Tags:
         """Whether the answer goes on in channels, so that thinking may begin later, too."""
         return self.start.startswith("<|channel")
 
+    @property
+    def line_break(self) -> str:
+        """What a model writes between its thinking and the tags: a line break, or nothing."""
+        return "" if self.start.endswith(("|>", "]")) else "\n"
+
+    @property
+    def closing(self) -> str:
+        """The end of thinking as a model writes it before its answer."""
+        return self.end if self.is_channel else f"{self.end}\n\n"
+
 
 KNOWN_TAGS = (
     Tags("<think>", "</think>"),

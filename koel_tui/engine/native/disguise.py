@@ -15,7 +15,8 @@ control token replaced by a private-use character that occurs nowhere else. Stri
 concatenation and JSON treat both in the same way. Where the second text is the first one with the
 characters replaced, it says of each character where it comes from. Where it is not, the template
 decides by the text. Then only the control tokens that data spells, and parts of them at its ends,
-are replaced, and the template sees all other text.
+are replaced, and the template sees all other text. Where that gives other control tokens than the
+second text has, the template may have put them together, and the second text is used.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -15,7 +15,7 @@ from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.answer import Answer
 from koel_tui.engine.native.cache import KvCache
 from koel_tui.engine.native.context import KV_TYPES, Context
-from koel_tui.engine.native.control import PromptTokenizer
+from koel_tui.engine.native.control import PromptTokenizer, Rendered
 from koel_tui.engine.native.dialect import Dialect, Tags
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
@@ -94,20 +94,18 @@ class LoadedModel:
         """Return the tokens of a conversation, up to where the answer is to be written."""
         if settings.chat_template == RAW_COMPLETION:
             return self._tokenizer.text_tokens(raw_text(messages)) or self._nothing()
-        begun = ""
+        begun: ChatMessage | None = None
         if messages and messages[-1].begins_answer:
-            messages, begun = messages[:-1], messages[-1].content
+            messages, begun = messages[:-1], messages[-1]
         template = self.template(settings)
-        prompt = template.render(
-            messages, tools=offered(settings), thinking=settings.thinking not in (None, False)
-        )
-        if begun:
-            open_thinking = template.dialect.left_open(prompt.text)
-            if open_thinking:
-                prompt = prompt.with_own(open_thinking.end + "\n\n")
-            prompt = prompt.with_data(begun)
+        # A template that is asked for no thinking may write an empty block of it.
+        thinking = settings.thinking not in (None, False) or bool(begun and begun.thinking)
+        prompt = template.render(messages, tools=offered(settings), thinking=thinking)
+        if begun is not None:
+            prompt = with_beginning(prompt, begun, template.dialect)
         tokens = self._tokenizer.tokens(prompt)
-        if no_thinking_tokens(settings) and (tags := self._inside(tokens, begun, template.dialect)):
+        text = begun.content if begun else ""
+        if no_thinking_tokens(settings) and (tags := self._inside(tokens, text, template.dialect)):
             tokens += self.closing(tags)
         return tokens
 
@@ -170,8 +168,7 @@ class LoadedModel:
 
     def closing(self, tags: Tags) -> list[int]:
         """Return the tokens that end thinking as a model does."""
-        text = tags.end if tags.is_channel else f"{tags.end}\n\n"
-        return self.model.tokenize(text, special=True, start=False)
+        return self.model.tokenize(tags.closing, special=True, start=False)
 
     def _inside(self, prompt: list[int], begun: str, dialect: Dialect) -> Tags | None:
         """Return the tags of the thinking that a prompt leaves open; `begun` is its last text."""
@@ -218,6 +215,25 @@ class LoadedModel:
         self._templates.close()
         self.context.close()
         self.model.close()
+
+
+def with_beginning(prompt: Rendered, begun: ChatMessage, dialect: Dialect) -> Rendered:
+    """Return a prompt with the beginning of its answer: the thinking, ended, then the text.
+
+    The thinking is left out where the template has no thinking tags.
+    """
+    tags = dialect.left_open(prompt.text)
+    thinking = begun.thinking.strip() if dialect.declared else ""
+    if thinking:
+        if tags is None:
+            tags = dialect.thinking[0]
+            prompt = prompt.with_own(tags.start)
+        if not prompt.text.endswith("\n"):
+            prompt = prompt.with_own(tags.line_break)
+        prompt = prompt.with_data(thinking).with_own(tags.line_break)
+    if tags is not None and (thinking or begun.content):
+        prompt = prompt.with_own(tags.closing)
+    return prompt.with_data(begun.content)
 
 
 def raw_text(messages: tuple[ChatMessage, ...]) -> str:

@@ -134,19 +134,27 @@ class ChatTemplate:
             disguise = Disguise(self._spellings, self._characters.union(*data))
         except ValueError as error:
             raise RenderError(f"the conversation cannot be marked: {error}", final=True) from None
+        whole: str | None = None
         if not refusal:
+            change = self._sparing(disguise.whole)
             with suppress(RenderError):
-                whole = self._sparing(disguise.whole)
-                marked = self._rendered({**context, **form.fields(whole, whole)})
-                if disguise.restored(marked) == plain:
-                    return Rendered(plain, marked)
-        if all(disguise.spelled(text) == text for text in watched):
-            if refusal:
-                raise refusal
-            return Rendered(plain, plain)
-        spelled = self._sparing(disguise.spelled)
-        marked = self._rendered({**context, **form.fields(spelled, spelled)})
+                whole = self._rendered({**context, **form.fields(change, change)})
+                if disguise.restored(whole) == plain:
+                    return Rendered(plain, whole)
+        if any(disguise.spelled(text) != text for text in watched):
+            change = self._sparing(disguise.spelled)
+            marked = self._rendered({**context, **form.fields(change, change)})
+        elif refusal:
+            raise refusal
+        else:
+            marked = plain
+        if whole is not None and self._controls(marked) != self._controls(whole):
+            # The template may have joined text to a control token. It does not see this text then.
+            marked = whole
         return Rendered(disguise.restored(marked), marked)
+
+    def _controls(self, text: str) -> list[str]:
+        return [span.spelling for span in self._spellings.spans(text)]
 
     def _sparing(self, change: Callable[[str], str]) -> Callable[[str], str]:
         """Return the change for strings that the template does not know by name."""
