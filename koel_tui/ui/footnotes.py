@@ -77,7 +77,7 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
     if state is not None and state.error is not None:
         hint = Row("hint", "  ↑ brings your message back, enter sends it again.")
         if ended_within(state):
-            hint = Row("hint", "  ", hints=((_GO_ON, "lets it go on with what came."),))
+            hint = Row("hint", "  ", hints=((_GO_ON, "continues the answer."),))
         rows = [Row("error", f"✗ {state.error.message}"), _RETRY, hint]
         agent_code = getattr(state.error, "agent_code", None)
         if agent_code in _OTHER_MODEL_HELPS:
@@ -94,7 +94,7 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
         return [Row("error", f"✗ {notice}")]
     if state is not None and not conversation.busy and (why := incomplete(state.messages)):
         if why == STOPPED:  # its note says so
-            return [Row("hint", "", "app.go_on", ((_GO_ON, "lets it go on"),))]
+            return [Row("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]
         return [Row("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
     return []
 

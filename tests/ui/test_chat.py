@@ -181,7 +181,7 @@ async def test_a_failed_turn_is_tried_again_without_saying_it_twice() -> None:
         turn.write("half of")
         turn.fail("The engine ended.")
         await window.sees("Retry (alt+r)")
-        await window.sees("alt+g lets it go on with what came.")
+        await window.sees("alt+g continues the answer.")
         await window.press("alt+r")
         await window.until(lambda: len(window.agent.turns) == 2)
         await window.misses("The engine ended.")
@@ -279,7 +279,7 @@ async def test_a_stopped_answer_goes_on_in_its_own_message() -> None:
         turn.write("Once upon")
         await window.sees("Once upon")
         await window.press("escape")
-        await window.sees("alt+g lets it go on")
+        await window.sees("alt+g continues it")
         await window.press("alt+g")
         await window.until(lambda: len(window.agent.turns) == 2)
         second = window.agent.turns[1]

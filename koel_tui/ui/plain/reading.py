@@ -93,7 +93,7 @@ class Reading:
         if conversation.failed:
             lines.append("/retry tries again. The up arrow brings your message back.")
         elif (why := incomplete(conversation.messages)) == STOPPED:
-            lines.append("Stopped. /continue goes on with the answer.")
+            lines.append("Stopped. /continue continues the answer.")
         elif why:
             lines.append(f"{why} /continue continues it.")
         if conversation.save_problem:
