@@ -153,6 +153,8 @@ async def test_input_b4_a_thread_is_answered_with_a_built_in_template(tally: Tal
         native.link.fail(session, "The chat template of x cannot be read.", "ChatTemplateError")
         await window.reads("✗ The chat template of x cannot be read.")
         offer = "Answer with the chat template chatml"
+        await window.sees("↑ brings your message back")
+        await window.pilot.pause()  # the rows have their places
         row = next(at for at, line in enumerate(window.lines) if offer in line)
         assert "chatml · f2 sets any: chat template" in window.lines[row]
         await window.pilot.click(offset=(10, row))
