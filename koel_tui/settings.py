@@ -25,7 +25,7 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from koel_tui import paths
-from koel_tui.chat_templates import CHATML, TEMPLATE_CHOICES
+from koel_tui.chat_templates import CHAT_TEMPLATES, CHATML
 from koel_tui.origins import PREFIX, Origin, config_bytes, line_of, origin_of, variable_of
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, Range
 from koel_tui.sampling_options import OPTIONS
@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     )
     chat_template: str | None = Field(
         None,
-        description=f"Form of what a model reads: {', '.join(TEMPLATE_CHOICES)} (plain text).",
+        description=f"Form of what a model reads: {', '.join(CHAT_TEMPLATES)} (plain text).",
         examples=[CHATML],
     )
     system: str | None = Field(
@@ -147,8 +147,8 @@ class Settings(BaseSettings):
     @field_validator("chat_template")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
-        if value is not None and value not in TEMPLATE_CHOICES:
-            raise ValueError(f"It is one of {', '.join(TEMPLATE_CHOICES)}")
+        if value is not None and value not in CHAT_TEMPLATES:
+            raise ValueError(f"It is one of {', '.join(CHAT_TEMPLATES)}")
         return value
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from koel_tui.chat_templates import TEMPLATE_CHOICES
+from koel_tui.chat_templates import CHAT_TEMPLATES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,8 +46,8 @@ def template_option(command: F) -> F:
     """Add --chat-template."""
     return click.option(
         "--chat-template",
-        type=click.Choice(TEMPLATE_CHOICES),
-        help="Form of what the model reads instead of the model's own; none: plain text.",
+        type=click.Choice(CHAT_TEMPLATES),
+        help="Form of the prompt: the model's own, a built-in one, or none (plain text).",
     )(command)
 
 

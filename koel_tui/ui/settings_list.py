@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from koel_tui.chat_templates import TEMPLATE_CHOICES
+from koel_tui.chat_templates import CHAT_TEMPLATES
 from koel_tui.origins import Origin, variable_of
 from koel_tui.sampling_options import number_text, read_number
 from koel_tui.ui.choices import has_words
@@ -134,7 +134,7 @@ def _kind_of(name: str, field: "FieldInfo") -> Kind | None:
     if name == "theme":
         return Kind("the name of a theme", str)
     if name == "chat_template":
-        return Kind(f"one of {', '.join(TEMPLATE_CHOICES)}", _built_in)
+        return Kind(f"one of {', '.join(CHAT_TEMPLATES)}", _built_in)
     if bool in types:
         return Kind("yes or no", _yes_no)
     if int in types:
@@ -177,7 +177,7 @@ def _yes_no(text: str) -> bool:
 
 
 def _built_in(text: str) -> str:
-    if text not in TEMPLATE_CHOICES:
+    if text not in CHAT_TEMPLATES:
         raise ValueError(text)
     return text
 

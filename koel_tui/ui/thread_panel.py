@@ -83,6 +83,9 @@ class ThreadPanel(Panel[Filled]):
         Binding("ctrl+s", "keep_role", show=False, priority=True),
         Binding("up", "go(-1)", show=False, priority=True),
         Binding("down", "go(1)", show=False, priority=True),
+        # Priority: text that is typed right after the key goes to the next field, not to this one.
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
     ]
 
     def __init__(

@@ -35,6 +35,16 @@ def test_ask_completes_text_with_a_model_that_has_a_template() -> None:
     assert json.loads(configured.stdout)["text"] == json.loads(done.stdout)["text"]
 
 
+def test_the_own_template_replaces_the_configured_one_for_one_command() -> None:
+    arguments = ("--json", "--max-output-tokens", "6", "Say hello.")
+    configured = {"KOEL_CHAT_TEMPLATE": "none"}
+    own = koel("ask", "--chat-template", "own", *arguments, environment=configured)
+    plain = koel("ask", *arguments, environment=configured)
+    default = koel("ask", *arguments)
+    assert json.loads(own.stdout)["text"] == json.loads(default.stdout)["text"]
+    assert json.loads(own.stdout)["text"] != json.loads(plain.stdout)["text"]
+
+
 def test_probe_reports_the_template(base: str, starter_path: Path, tmp_path: Path) -> None:
     for _ in range(2):  # tried, then remembered
         said = koel("models", "probe", base).stdout

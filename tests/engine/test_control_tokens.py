@@ -9,7 +9,7 @@ from typing import Any
 
 import gguf
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from koel_tui.chat_templates import BUILT_IN
@@ -257,22 +257,39 @@ def test_b20_any_text_of_parts_of_control_tokens(prompts: Prompts, data: st.Data
 # What spells none is tokenized as before
 
 
-@given(st.data())
+PARTS = st.sampled_from(["a", " ", "    ", "\n\n", "if x < 3:", "Grüße", "😀", "<b>", "[1]", "z"])
+TEXTS = st.lists(PARTS | st.characters(codec="utf-8"), max_size=8).map("".join)
+
+
+@given(TEXTS)
+@example("az")
+@example("z")  # with the space before it, this is a control token of the vocabulary "words"
+@example("a z 😀")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_b20_text_without_control_tokens_is_tokenized_as_a_whole(
-    prompts: Prompts, data: st.DataObject
+    prompts: Prompts, text: str
 ) -> None:
-    """Both ways to tokenize give the same tokens, so a later message changes no earlier one."""
-    part = st.sampled_from(["a", " ", "    ", "\n\n", "if x < 3:", "Grüße", "😀", "<b>", "[1]"])
-    text = data.draw(st.lists(part | st.characters(codec="utf-8"), max_size=8).map("".join))
+    """Both ways to tokenize give the same tokens, so a later message changes no earlier one.
+
+    The whole prompt can contain a control token from the text. Every token before it is the same.
+    """
+    own = prompts.control_tokens(prompts.tokens("chatml", *talk(PLAIN)))
     rendered = prompts.render("chatml", *talk(text))
     start = not (prompts.model.bos and rendered.text.startswith(prompts.model.bos))
     whole = prompts.model.tokenize(rendered.text, special=True, start=start)
-    assert prompts.tokenizer.tokens(rendered) == whole
+    tokens = prompts.tokenizer.tokens(rendered)
     spans = prompts.tokenizer.spellings.spans(rendered.marked)
-    if "\x00" not in text:
-        pieces = prompts.tokenizer._in_pieces(rendered.text, spans, start=start)
-        assert pieces == whole
+    pieces = prompts.tokenizer._in_pieces(rendered.text, spans, start=start)
+    from_text = prompts.control_tokens(whole) - own
+    if not from_text:
+        assert tokens == whole
+        if "\x00" not in text:
+            assert pieces == whole
+        return
+    first = next(index for index, token in enumerate(whole) if token in from_text)
+    assert tokens[:first] == whole[:first]
+    assert tokens == pieces
+    assert prompts.control_tokens(tokens) == own
 
 
 def test_b20_user_defined_tokens_are_part_of_normal_text(prompts: Prompts) -> None:

@@ -363,4 +363,4 @@ def test_an_exception_fails_its_request_alone_whatever_the_order(tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_an_exception_fails_its_request_alone_whatever_the_order_at_length(tmp_path: Path) -> None:
-    run(tmp_path, 250, 40)
+    run(tmp_path, 120, 40)

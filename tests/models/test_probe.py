@@ -47,7 +47,7 @@ async def test_memory_is_of_contents_and_looks(
     moved = tmp_path / "moved.gguf"
     shutil.copyfile(tiny_path, moved)
     assert (await probe_model(moved, passed)).remembered  # the same contents
-    assert passed.recall((moved,)) == Traits("gemma3", 4096)
+    assert passed.recall((moved,)) == Traits("gemma3", 4096, fitting_template="chatml")
     assert not (await probe_model(moved, passed, again=True)).remembered
     with moved.open("r+b") as file:
         file.truncate(moved.stat().st_size - 10)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.widgets import Input, TextArea
 
 from koel_tui import paths
@@ -350,3 +351,17 @@ async def test_what_is_filled_in_is_dropped_when_asked_twice() -> None:
         await window.press("escape", "escape")
         await window.until(lambda: len(window.app.screen_stack) == 1)
         assert window.app._desk.active.about.settings == kept
+
+
+async def test_text_typed_right_after_a_tab_goes_to_the_next_field() -> None:
+    async with opened() as window:
+        await settings(window)
+        burst = ["T", "shift+tab", "R", "tab", "S", "tab", "1"]
+        for key in burst:
+            window.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await focused(window, "field-temperature")
+        await window.until(
+            lambda: window.app.screen.query_one("#field-temperature", Input).value == "1"
+        )
+        assert window.app.screen.query_one("#field-title", Input).value == "TS"
+        assert window.app.screen.query_one("#role", TextArea).text == "R"
