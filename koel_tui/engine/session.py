@@ -124,7 +124,8 @@ class EngineSession:
         prefill.
 
         Raises `SessionBusyError`, `SessionClosedError`, ValueError for an invalid value and
-        `UnsupportedError` for a `tool_choice` at once; while reading also `EngineClosedError`,
+        `UnsupportedError` for a `tool_choice` at once; while reading also `SessionBusyError` when
+        another stream of the session was read first and is not at its end, `EngineClosedError`,
         `EngineCrashedError`, `ContextOverflowError`, `UnsupportedError` for a schema no grammar can
         be made of, and `EngineError` for what else went wrong.
         """

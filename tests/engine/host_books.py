@@ -210,6 +210,8 @@ class Books(RuleBasedStateMachine):
     def drop_ended(self) -> None:
         for held in self.held:
             if held.reading is not None and held.reading.over:
+                if held.reading.task is not None:
+                    held.reading.task.result()
                 held.reading = None
 
     def judge_saving(self, error: EngineError, hits: int, session: EngineSession) -> None:

@@ -146,13 +146,22 @@ class HostMachine(Books):
         progress: bool,
         poisoned: bool = False,
     ) -> None:
-        session = held.session
+        session, reading = held.session, held.reading
         if session.generating:
+            before = session.history
             with pytest.raises(SessionBusyError):
                 session.stream(messages, own)
+            assert session.history == before
             return
         stream = session.stream(messages, own, progress=progress)
-        held.reading = Reading(session, stream, own, messages, poisoned, self.hits)
+        assert messages is None or session.history == messages
+        if reading is not None and reading.task is not None and not reading.over:
+            # Its task was created and has not run yet. The task runs before the read below and
+            # starts its turn, so this read comes second.
+            with pytest.raises(SessionBusyError):
+                self.rig.do(stream.__anext__())
+            return
+        held.reading = Reading(session, stream, own, None, poisoned, self.hits)
 
     @step(held=SESSION, prompt=st.sampled_from(["abc", "x" * 300]), own=TURN_SETTINGS)
     def complete_text(self, held: Held, prompt: str, own: TurnSettings) -> None:
@@ -202,10 +211,16 @@ class HostMachine(Books):
 
     def stop(self, held: Held) -> None:
         """Stop the turn; its stream ends normally, with one more delta at most."""
-        generating, reading = held.session.generating, held.reading
-        self.rig.call(held.session.stop)
-        if generating and reading is not None:
-            reading.stopped = True
+        session, reading = held.session, held.reading
+
+        def stop() -> None:
+            # A task that reads may start its turn before this call, and may read the end of the
+            # turn before the test continues.
+            if session.generating and reading is not None:
+                reading.stopped = True
+            session.stop()
+
+        self.rig.call(stop)
 
     def finish(self, held: Held) -> None:
         """Read the rest."""

@@ -9,6 +9,7 @@ from koel_tui.engine import (
     Finished,
     MemoryReport,
     Progress,
+    SessionBusyError,
     SessionMemory,
     SessionMetrics,
     TextDelta,
@@ -234,3 +235,20 @@ async def test_engine_a_stream_dropped_on_another_thread_ends_its_turn() -> None
     assert link.turns == {} and engine._mutex.held == 0
     assert session.history[-1] == ChatMessage("assistant", "1")
     await engine.close()
+
+
+async def test_of_two_unread_streams_the_one_read_second_is_refused_alone() -> None:
+    engine, link = await scripted_engine()
+    session = await engine.open_session()
+    first, second = session.stream(QUESTION), session.stream(QUESTION)
+    reading = asyncio.create_task(collect(first))
+    await until(lambda: link.started)
+    with pytest.raises(SessionBusyError):
+        await anext(second)
+    assert session.generating
+    link.say(session.number, *"12")
+    link.end(session.number)
+    assert texts(await reading) == ["1", "2"]
+    assert await collect(second) == []
+    assert session.history == (*QUESTION, ChatMessage("assistant", "12"))
+    assert link.started == [session.number]
