@@ -13,7 +13,8 @@ from tests import budget, gemma, inherited
 from tests.tally import TallyTable, tally
 
 __all__ = ["tally"]
-# The same examples every time: a failure is seen again by whoever looks for its reason.
+# The same examples for the same code: Hypothesis also draws constants of the loaded modules, so a
+# changed constant changes examples. Collect all of `tests` to see a failure of a full run again.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 # The user's own cache, before a test gets a home of its own: the joined file is kept between runs.
