@@ -230,6 +230,7 @@ def world(
 ) -> World:  # fmt: skip
     world = World(private_home, tmp_path, starter_path, monkeypatch, capsys)
     monkeypatch.setenv("KOEL_THREADS", "1")  # more are slow beside other tests
+    monkeypatch.chdir(tmp_path)  # an export without --output writes there
     keyring = MemoryKeyring()
     monkeypatch.setattr(unlocking, "SystemKeyring", lambda: SystemKeyring(keyring))
 
