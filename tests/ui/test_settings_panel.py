@@ -76,7 +76,7 @@ def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: obj
         ("temperature", "-0.1", "from 0"), ("seed", "4294967296", "to 4294967295"),
         ("seed", "1.5", "a whole number"), ("max_sessions", "0", "from 1 to 256"),
         ("context_tokens", "255", "from 256 up"), ("titles", "perhaps", "yes or no"),
-        ("threads", "٣", "a whole number"), ("chat_template", "x", "one of chatml, gemma"),
+        ("threads", "٣", "a whole number"), ("chat_template", "x", "one of own, chatml, gemma"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_with_what_could(name: str, text: str, could: str) -> None:
