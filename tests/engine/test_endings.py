@@ -160,3 +160,22 @@ async def test_b30_thinking_that_is_not_shown_is_reported(tmp_path: Path) -> Non
     assert not any(isinstance(delta, TextDelta | ThinkingDelta) for delta in deltas)
     thinking = [d.done for d in deltas if isinstance(d, Progress) and d.phase == "thinking"]
     assert thinking == [1, 17, 33]
+
+
+async def test_b30_text_after_unseen_thinking_reports_no_thinking(tmp_path: Path) -> None:
+    template = BUILT_IN["chatml"] + "{{ '<think>\n' }}"
+    path = write_sliding_model(tmp_path / "tiny.gguf", template)
+    engine = await Engine.load(ModelSpec(path, context_tokens=256))
+    try:
+        session = await engine.open_session(sampling=GREEDY)
+        for length in range(8, 26):  # in some of them the last thinking token is one to report
+            answer = {"const": f"{'x' * length}</think>{'y' * 8}"}
+            session_deltas = session.stream(
+                [ChatMessage("user", "hello")], schema=answer, progress=True
+            )
+            deltas = [delta async for delta in session_deltas]
+            reported = [d.done for d in deltas if isinstance(d, Progress) and d.phase == "thinking"]
+            assert reported == sorted(set(reported)), length
+            assert any(isinstance(delta, TextDelta) for delta in deltas)
+    finally:
+        await engine.close()

@@ -308,7 +308,7 @@ class Worker:
         piece = loaded.model.piece(token, special=token in generation.answer.spelled)
         self._say(generation, generation.draw(token, piece))
         self._limit_thinking(generation)
-        if generation.unseen_tokens % _UNSEEN_STEP == 1:
+        if generation.answer.thinks_unseen and generation.unseen_tokens % _UNSEEN_STEP == 1:
             self._emit(ThinkingUnseen(generation.turn, generation.unseen_tokens))
         if generation.answer.ended:
             self._end(generation, "end")
