@@ -10,7 +10,7 @@ from koel_tui.protocol.turn_settings import TurnSettings
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
 """Why a turn ended: by itself, at the longest answer, stopped, with tools to call, by an error."""
 KvType = Literal["f16", "q8_0"]
-_ROUNDED_TO = 256
+WINDOW_STEP = 256
 """llama.cpp rounds a window up to a multiple of this."""
 DEFAULT_WINDOW = 8192
 """The largest window, in tokens, that is taken without being asked for."""
@@ -244,7 +244,7 @@ class ModelCard:
     @property
     def notice(self) -> str:
         """A sentence for the user about a window that the model cannot use, '' for any other."""
-        if not 0 < self.trained_tokens <= self.context_tokens - _ROUNDED_TO:
+        if not 0 < self.trained_tokens <= self.context_tokens - WINDOW_STEP:
             return ""
         return (
             f"The window of {self.context_tokens:,} tokens is larger than the "

@@ -12,8 +12,8 @@ from koel_tui.protocol.turn_settings import (
     Sampling,
     TurnSettings,
 )
+from koel_tui.sampling_options import LOGIT_BIAS
 
-LOGIT_BIAS = "logit_bias"
 SAMPLING = (*RANGES, LOGIT_BIAS)
 """The names of `Sampling` that a thread may set."""
 

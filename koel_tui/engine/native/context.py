@@ -13,13 +13,12 @@ from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.buffer import Buffer, host_buffer
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model import Model
-from koel_tui.engine.values import ModelSpec
+from koel_tui.engine.values import WINDOW_STEP, ModelSpec
 
 KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_Q8_0, 34 / 32)}
 """GGML's type and the bytes per value, by the names of `ModelSpec.kv_type`."""
 
 _MOST_TOKENS = 2**31 - 1
-_ROUNDED_TO = 256
 _ABORTED = 2
 _NO_ROOM = 1
 
@@ -52,7 +51,7 @@ class Context:
             )
         params = llama_cpp.llama_context_default_params()
         # llama.cpp rounds the window up, but limits the batch by what it is given here.
-        params.n_ctx = slots * -(-window // _ROUNDED_TO) * _ROUNDED_TO
+        params.n_ctx = slots * -(-window // WINDOW_STEP) * WINDOW_STEP
         params.n_seq_max = slots
         # llama.cpp aborts on a batch that has no room for a token of every sequence.
         self.batch_tokens = max(spec.batch_tokens, slots)

@@ -93,7 +93,10 @@ class LoadedModel:
     def prompt(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> list[int]:
         """Return the tokens of a conversation, up to where the answer is to be written."""
         if settings.chat_template == RAW_COMPLETION:
-            return self._tokenizer.text_tokens(raw_text(messages)) or self._nothing()
+            tokens = self._tokenizer.text_tokens(raw_text(messages))
+            if not tokens:
+                raise EngineError("There is no text to complete. Write some.")
+            return tokens
         begun: ChatMessage | None = None
         if messages and messages[-1].begins_answer:
             messages, begun = messages[:-1], messages[-1]
@@ -189,9 +192,6 @@ class LoadedModel:
         controls = frozenset(self._tokenizer.controls.values())
         tokens = (self.model.tokenize(tag, special=True, start=False) for tag in tags)
         return controls.intersection(chain.from_iterable(tokens))
-
-    def _nothing(self) -> list[int]:
-        raise EngineError("There is no text to complete. Write some.")
 
     def fingerprint(self, lora: Path | None) -> Fingerprint:
         """Return what a KV snapshot must have been made with to be of use here."""
