@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import stat
 import tempfile
 import time
@@ -20,12 +19,12 @@ from typing import BinaryIO
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.buffer import Buffer, host_buffer
 from koel_tui.engine.native.parking import Parked
+from koel_tui.models.parts import part_of
 
 _FORMAT = "koel-chat/kv 2"
 _LONGEST_HEADER = 64 * 1024 * 1024
 _SAMPLE = 1024 * 1024
 _UNFINISHED = ".tmp"
-_PART = re.compile(r"(?P<base>.+)-\d{5}(?P<rest>-of-(?P<total>\d{5})\.gguf)", re.IGNORECASE)
 _ABANDONED_S = 3600.0
 """After so long nobody writes an unfinished snapshot any more: he was killed over it."""
 
@@ -46,14 +45,12 @@ def file_mark(path: Path) -> str:
     Whole files of weights are too large to be hashed each time. A model in several files,
     `name-00001-of-00003.gguf` and so on, has one mark for all of them.
     """
-    split = _PART.fullmatch(path.name)
-    if split is None:
+    part = part_of(path.name)
+    if part is None:
         return _one_mark(path)
-    total = int(split["total"])
-    names = (f"{split['base']}-{number:05}{split['rest']}" for number in range(1, total + 1))
-    files = (path.with_name(name) for name in names)
+    files = map(path.with_name, part.names())
     marks = " ".join(_one_mark(file) if file.is_file() else "none" for file in files)
-    return f"{total} files:{hashlib.sha256(marks.encode()).hexdigest()}"
+    return f"{part.total} files:{hashlib.sha256(marks.encode()).hexdigest()}"
 
 
 def _one_mark(path: Path) -> str:
@@ -135,7 +132,7 @@ def _sweep(newest: Path) -> None:
 
 
 def _keep_budget(newest: Path, budget: int) -> None:
-    """Remove the oldest snapshots beside `newest` until all fit `budget` bytes.
+    """Remove the oldest snapshots in the folder of `newest` until all fit `budget` bytes.
 
     Other processes write and remove snapshots in the same folder at the same time.
     """
