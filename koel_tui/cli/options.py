@@ -89,7 +89,7 @@ def session_options(command: F) -> F:
 
 
 def sampling_options(command: F) -> F:
-    """Add the samplers that are used most beside the temperature."""
+    """Add the samplers that are used most, except the temperature."""
     for option in (
         click.option(
             "--repeat-penalty",

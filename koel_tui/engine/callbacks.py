@@ -8,7 +8,7 @@ _log = logging.getLogger(__name__)
 
 
 def isolated(callback: Callable[..., object], *arguments: Any) -> None:
-    """Call `callback`; what it raises is logged and changes nothing for whoever calls it."""
+    """Call `callback`; what it raises is logged and does not reach the caller."""
     try:
         callback(*arguments)
     except Exception:

@@ -119,7 +119,7 @@ class EngineSession:
         answer at the end of the history is gone on with, and the deltas are what is added to it.
         With `progress` the stream also tells the place in the line and how much of the prompt
         is read. The turn starts at the first read and answers what is the history then. Thinking
-        is not recorded in the history; a tool call is, with or without text beside it. The deltas
+        is not recorded in the history; a tool call is, with or without text. The deltas
         contain neither the prefill nor a stop string; the answer in the history begins with the
         prefill.
 

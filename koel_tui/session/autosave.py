@@ -44,7 +44,7 @@ class Autosave:
         self._let_go = False  # the thread is held for a write alone
         self._model = ""
         self.superseded = False
-        """Whether a newer session has the thread's file, and this state is saved beside it."""
+        """Whether a newer session has the thread's file; this state goes to a conflict file."""
         self.replaced = False
         """Whether a newer session has the thread, or it was deleted."""
         self.error: Exception | None = None
@@ -87,7 +87,7 @@ class Autosave:
         """Leave the thread to a newer session, which begins with `newer`.
 
         `loaded` says that `newer` may be what is stored. What would be lost of the newest state
-        here is saved beside the thread. Return whether `newer` is that state and stored nowhere:
+        here goes to a conflict file. Return whether `newer` is that state and stored nowhere:
         the newer session has it to save.
         """
         dirty = self.dirty
@@ -95,7 +95,7 @@ class Autosave:
             return False
         fate = fate_of(self._current(), newer, dirty=dirty or not loaded)
         if self.superseded and fate is not Fate.SAME:
-            return False  # it is being saved beside the thread already
+            return False  # a conflict file has it already
         if fate is Fate.LOST:
             self.replaced = self.superseded = True
             self._revision += 1

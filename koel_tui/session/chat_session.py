@@ -262,7 +262,7 @@ class ChatSession:
 
     @property
     def superseded(self) -> bool:
-        """Whether a newer session has the thread, so that this one is saved beside it."""
+        """Whether a newer session has the thread, so that this one goes to a conflict file."""
         return self._autosave.superseded
 
     def hand_over(self, state: ChatState, *, loaded: bool) -> bool:

@@ -68,8 +68,8 @@ class KoelClient:
     def unsaved_state(self, thread_id: str) -> ChatState | None:
         """Return the newest state of a closed thread where it is not saved, or None.
 
-        A thread is to be opened again with this state. Older states that are still to be saved
-        beside the thread, as conflicts, do not count.
+        A thread is to be opened again with this state. Older states that still go to a
+        conflict file do not count.
         """
         states = [
             each.state
@@ -95,7 +95,7 @@ class KoelClient:
         `thread_id` is a new UUID unless given, `initial` what was loaded of the thread. `settings`
         and `agent` are those of its runs; None leaves the settings to the agent, and takes the
         client's agent. With the state of one of the `unsaved` sessions the new one has it to save
-        from then on; another unsaved state of the thread is saved beside it, as a conflict. Raises
+        from then on; another unsaved state of the thread goes to a conflict file. Raises
         `ThreadInUseError` when the thread
         has a live session, `SessionDisposedError` after `dispose`.
         """

@@ -80,7 +80,7 @@ class FileStorage:
         await self._change("save", thread_id, lambda: self._files.save(thread_id, state))
 
     async def save_conflict(self, thread_id: str, state: ChatState) -> None:
-        """Write `state` to a file beside the thread's, reported in `conflicts`.
+        """Write `state` to a conflict file, reported in `conflicts`.
 
         For a state that newer ones of the thread must not be replaced by. Raises `StorageError`.
         """

@@ -120,7 +120,7 @@ class ThreadDirectory:
                 self._save_aside(path, header, text, data)
 
     def save_conflict(self, thread_id: str, state: ChatState) -> None:
-        """Write `state` to a file of its own beside the thread's. Raises StorageError."""
+        """Write `state` to a conflict file of the thread. Raises StorageError."""
         text = encode_chat_state(thread_id, state)
         with self.writing(thread_id) as path:
             seen = self._seen.get(path)
