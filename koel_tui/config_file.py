@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.files import read_plain
-from koel_tui.origins import MAX_BYTES
+from koel_tui.setting_sources import MAX_BYTES
+from koel_tui.system.regular_files import read_plain
 
 
 class ConfigFileError(Exception):
@@ -50,7 +50,7 @@ def set_value(path: Path, name: str, value: object) -> None:
             "koel-chat config edit"
         )
     if after != before:
-        from koel_tui.storage.atomic import write_atomically
+        from koel_tui.system.atomic_write import write_atomically
 
         paths.private_directory(path.parent)
         write_atomically(file, after.encode())

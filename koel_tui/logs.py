@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from koel_tui.files import has_name
 from koel_tui.paths import DirectoryError, private_directory
+from koel_tui.system.regular_files import has_name
 from koel_tui.text import repair, safe_text
 
 LOG_BYTES = 2 * 1024 * 1024

@@ -26,9 +26,9 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from koel_tui import paths
 from koel_tui.chat_templates import CHAT_TEMPLATES, CHATML
-from koel_tui.origins import PREFIX, Origin, config_bytes, line_of, origin_of, variable_of
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, Range
 from koel_tui.sampling_options import OPTIONS
+from koel_tui.setting_sources import PREFIX, Origin, config_bytes, line_of, origin_of, variable_of
 
 NUMBERS: Mapping[str, Range] = MappingProxyType({**RANGES, "max_output_tokens": OUTPUT_TOKENS})
 """The allowed ranges of the settings that a thread may have, too."""

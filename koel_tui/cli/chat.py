@@ -111,9 +111,9 @@ def _in_window(
 ) -> tuple[int, BaseException | None]:
     if start.low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
+    from koel_tui.system.forced_exit import HardEnd
+    from koel_tui.system.heap import keep_one_heap
     from koel_tui.ui.app import KoelApp
-    from koel_tui.ui.hard_end import HardEnd
-    from koel_tui.ui.heap import keep_one_heap
     from koel_tui.ui.keymap import keymap_of
 
     keep_one_heap()
@@ -138,7 +138,7 @@ def _in_plain_mode(
 ) -> tuple[int, BaseException | None]:
     import asyncio
 
-    from koel_tui.ui.hard_end import HardEnd
+    from koel_tui.system.forced_exit import HardEnd
     from koel_tui.ui.plain.chat import PlainChat
     from koel_tui.ui.plain.terminal import Terminal
 

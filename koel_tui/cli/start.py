@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from koel_tui import paths
-from koel_tui.origins import settles
+from koel_tui.setting_sources import settles
 
 MIN_COLUMNS = 60
 MIN_ROWS = 15

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from koel_tui.llama_words import used_in
-from koel_tui.processes import command, end
+from koel_tui.llama_log_parsing import used_in
+from koel_tui.system.processes import command, end
 
 _TIMEOUT_S = 30.0
 

@@ -21,7 +21,7 @@ from koel_tui.engine.frames import (
     event_codec,
 )
 from koel_tui.engine.runner_output import RunnerOutput
-from koel_tui.processes import command, end, kill, signal_name
+from koel_tui.system.processes import command, end, kill, signal_name
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 3.0

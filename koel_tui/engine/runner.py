@@ -28,7 +28,7 @@ from koel_tui.engine.frames import (
     refusal,
 )
 from koel_tui.engine.native.worker import Worker
-from koel_tui.llama_words import NO_DEBUGGER
+from koel_tui.llama_log_parsing import NO_DEBUGGER
 from koel_tui.logs import LogFile
 
 _log = logging.getLogger(__name__)

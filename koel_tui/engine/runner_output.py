@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.llama_words import assertion_in
+from koel_tui.llama_log_parsing import assertion_in
 
 _LAST_BYTES = 4096
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from koel_tui.llama_words import NO_DEBUGGER
+from koel_tui.llama_log_parsing import NO_DEBUGGER
 
 _MOST_OUTPUT = 1024 * 1024
 _ENVIRONMENT = {

@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from koel_tui.files import open_plain
+from koel_tui.system.regular_files import open_plain
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)

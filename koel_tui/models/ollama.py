@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from koel_tui.files import open_plain
 from koel_tui.models.walk import files_below
+from koel_tui.system.regular_files import open_plain
 
 _LARGEST_MANIFEST = 1024 * 1024
 _WEIGHTS = "application/vnd.ollama.image.model"

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from koel_tui import paths
-from koel_tui.llama_words import assertion_in
+from koel_tui.llama_log_parsing import assertion_in
 from koel_tui.models.gguf import ModelFileError, check_gguf
 from koel_tui.models.own import model_files
 from koel_tui.models.passed import PassedModels, Traits, sha256_of
-from koel_tui.processes import command, end, signal_name
+from koel_tui.system.processes import command, end, signal_name
 
 _SHORTEST_S = 60.0
 _BYTES_PER_S = 100_000_000

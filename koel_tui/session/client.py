@@ -8,7 +8,6 @@ from functools import partial
 from ag_ui.core import RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
 
 from koel_tui.agents import Agent, ephemeral_agent
-from koel_tui.clock import utc_now
 from koel_tui.protocol import AgentError, ChatState, Message, TurnSettings, to_ag_ui
 from koel_tui.protocol.streams import closing
 from koel_tui.session.chat_session import ChatSession
@@ -19,6 +18,7 @@ from koel_tui.session.observers import Observer, Observers
 from koel_tui.session.run import release
 from koel_tui.session.run_input import new_id, run_input
 from koel_tui.storage import SessionStorage
+from koel_tui.system.clock import utc_now
 
 
 class KoelClient:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from koel_tui.storage.atomic import left_over
 from koel_tui.storage.codec import Codec
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA
@@ -19,6 +18,7 @@ from koel_tui.storage.quarantine import Quarantine, Signature, signature_of
 from koel_tui.storage.reading import changed_at, read_file
 from koel_tui.storage.search import Progress, entry_of
 from koel_tui.storage.shelf import Shelf
+from koel_tui.system.atomic_write import left_over
 
 
 @dataclass(frozen=True, slots=True)

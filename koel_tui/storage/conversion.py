@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from koel_tui.paths import private_directory
-from koel_tui.storage.atomic import flush_directory, sweep, write_atomically
 from koel_tui.storage.codec import ClearCodec, Form
 from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.key_file import (
@@ -24,6 +23,7 @@ from koel_tui.storage.locks import Locks
 from koel_tui.storage.naming import KEY_FILE, is_thread, stem_of, tag_of
 from koel_tui.storage.reading import read_file
 from koel_tui.storage.sealing import Sealer
+from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
 
 _FOLDERS = (".", "trash", "quarantine")
 

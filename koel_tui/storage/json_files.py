@@ -4,11 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from koel_tui.clock import utc_now
 from koel_tui.paths import threads_dir
 from koel_tui.storage.codec import ClearCodec
 from koel_tui.storage.file_storage import FileStorage
 from koel_tui.storage.migration import MIGRATIONS, Migrations
+from koel_tui.system.clock import utc_now
 
 
 class JsonFileStorage(FileStorage):

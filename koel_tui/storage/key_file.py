@@ -12,11 +12,11 @@ from typing import Any, Literal, get_args
 
 from koel_tui.paths import private_directory
 from koel_tui.protocol.codec import dumps
-from koel_tui.storage.atomic import write_atomically
 from koel_tui.storage.errors import DamagedKeyFileError, StorageError, WrongPassphraseError
 from koel_tui.storage.keys import KEY_BYTES, NONCE_BYTES, KeySource, needing_packages
 from koel_tui.storage.naming import KEY_FILE
 from koel_tui.storage.reading import read_file
+from koel_tui.system.atomic_write import write_atomically
 
 _FORMAT = "koel-chat/keys"
 _VERSION = 1

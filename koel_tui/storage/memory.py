@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from koel_tui.clock import utc_now
 from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec import dumps
 from koel_tui.storage.errors import not_in_trash, place_taken
@@ -17,6 +16,7 @@ from koel_tui.storage.record import (
     newest_first,
 )
 from koel_tui.storage.storage import Summary
+from koel_tui.system.clock import utc_now
 
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 

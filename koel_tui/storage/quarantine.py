@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui.paths import DirectoryError, private_directory
-from koel_tui.storage.atomic import write_atomically
+from koel_tui.system.atomic_write import write_atomically
 
 Signature = tuple[int, int, int, int]
 """What changes whenever a file is replaced or written."""

@@ -12,7 +12,6 @@ from typing import Any
 from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.protocol import ChatState, Message, settle
 from koel_tui.protocol.codec import dumps
-from koel_tui.storage.atomic import flush_directory, sweep, write_atomically
 from koel_tui.storage.codec import ClearCodec, Form
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.exchange.native import from_native, to_native
@@ -23,6 +22,7 @@ from koel_tui.storage.reading import read_file
 from koel_tui.storage.record import parsed
 from koel_tui.storage.sealing import SEALED_SUFFIX, is_sealed
 from koel_tui.storage.storage import SessionStorage
+from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
 
 _FORMAT = "koel-chat/recovery"
 _VERSION = 1

@@ -13,7 +13,6 @@ from typing import Any
 from koel_tui.paths import private_directory
 from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec import StateEncoder, dumps
-from koel_tui.storage.atomic import flush_directory, sweep, write_atomically
 from koel_tui.storage.codec import Codec
 from koel_tui.storage.conflicts import Conflicts
 from koel_tui.storage.errors import (
@@ -30,6 +29,7 @@ from koel_tui.storage.reading import check_plain, read_file, too_large
 from koel_tui.storage.record import Header, Record, encode_chat_state, encode_record
 from koel_tui.storage.shelf import Shelf
 from koel_tui.storage.storage import Summary
+from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from koel_tui.paths import private_directory
-from koel_tui.storage.atomic import flush_directory
 from koel_tui.storage.errors import not_in_trash, place_taken
 from koel_tui.storage.storage import Summary
 from koel_tui.storage.thread_directory import ThreadDirectory
+from koel_tui.system.atomic_write import flush_directory
 
 
 class Trash:

@@ -14,11 +14,11 @@ from textual.app import SuspendNotSupported, SystemCommand
 from textual.screen import Screen
 from textual.worker import WorkerError
 
+from koel_tui.system.memory_tuning import Garbage
 from koel_tui.text import safe_text
 from koel_tui.ui import inside
 from koel_tui.ui.choosing import ModelChoosing
 from koel_tui.ui.conversing import ConversingApp
-from koel_tui.ui.garbage import Garbage
 from koel_tui.ui.hints import key_of
 from koel_tui.ui.keymap import KeyMap
 from koel_tui.ui.keys import KEYS, bindings
@@ -35,8 +35,8 @@ from koel_tui.ui.saved import told_of_conflicts
 from koel_tui.ui.themes import OwnThemes
 
 if TYPE_CHECKING:
+    from koel_tui.system.forced_exit import HardEnd
     from koel_tui.ui.backend import Backend
-    from koel_tui.ui.hard_end import HardEnd
     from koel_tui.ui.saved import SavedThread
     from koel_tui.ui.thread_actions import ThreadActions
 
@@ -297,7 +297,7 @@ class KoelApp(ConversingApp):
                 self._pane.show_message(self._desk.active, thread.at)
 
     async def _edit_prompt(self) -> None:
-        from koel_tui.ui.editor import EditorError, edited, editor_command
+        from koel_tui.system.editor import EditorError, edited, editor_command
 
         prompt = self._pane.prompt
         before = prompt.whole_text

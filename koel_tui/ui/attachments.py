@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from koel_tui.files import NotPlainError, open_plain
+from koel_tui.formatting import count, fit, size
+from koel_tui.system.regular_files import NotPlainError, open_plain
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui.cells import count, fit, size
 
 MAX_BYTES = 1_000_000
 """A larger file is not even looked at: it is more than any window takes."""

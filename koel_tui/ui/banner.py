@@ -4,8 +4,8 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
+from koel_tui import formatting
 from koel_tui.text import safe_line
-from koel_tui.ui import cells
 from koel_tui.ui.unsaved import Trouble
 
 _ROWS = 14
@@ -38,7 +38,7 @@ class Banner(Static):
         width = (self.content_size.width or self.app.size.width - 2) - 2
         marks = ("✗ ", "  ", "  ")
         shown = [
-            mark + cells.fit(safe_line(line, 1000), width)
+            mark + formatting.fit(safe_line(line, 1000), width)
             for mark, line in zip(marks, lines, strict=False)
         ]
         self.update(Content.styled("\n".join(shown), "bold $text-error"))

@@ -122,7 +122,7 @@ def keep_model(path: Path) -> str:
     from koel_tui import paths
     from koel_tui.config_file import ConfigFileError, set_value
     from koel_tui.models.starter import starter_model
-    from koel_tui.origins import Origin, origin_of, variable_of
+    from koel_tui.setting_sources import Origin, origin_of, variable_of
 
     file = paths.config_file()
     try:

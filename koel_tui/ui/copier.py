@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from textual.app import App
 
+from koel_tui.system import clipboard
 from koel_tui.text import repair, safe_text
-from koel_tui.ui import clipboard, inside
+from koel_tui.ui import inside
 from koel_tui.ui.code import NO_CODE, code_blocks
 
 

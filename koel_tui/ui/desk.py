@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from koel_tui.limits import TABS
 from koel_tui.ui.about import About
 from koel_tui.ui.conversation import Conversation
-from koel_tui.ui.limits import TABS
 from koel_tui.ui.listener import Listener
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs
 from koel_tui.ui.pastes import Pastes, joined

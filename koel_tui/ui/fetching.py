@@ -10,9 +10,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
+from koel_tui import formatting
+from koel_tui.system.daemon_thread import in_daemon
 from koel_tui.text import safe_line
-from koel_tui.ui import cells
-from koel_tui.ui.daemon import in_daemon
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class Progress:
         """How much is here of how much, and how fast more comes; nothing while nobody knows."""
         if not self.total:
             return ""
-        here = f"{self.fraction:.0%} of {cells.size(self.total)}".replace("%", " %")
-        return f"{here}, {cells.size(round(self.per_s))}/s" if self.per_s else here
+        here = f"{self.fraction:.0%} of {formatting.size(self.total)}".replace("%", " %")
+        return f"{here}, {formatting.size(round(self.per_s))}/s" if self.per_s else here
 
     @property
     def words(self) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.widgets import Static
 
+from koel_tui.formatting import fit
 from koel_tui.ui.attachments import shown_name
-from koel_tui.ui.cells import fit
 
 MOST_SHOWN = 8
 _FRAME = 4

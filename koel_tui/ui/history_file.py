@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from koel_tui.files import open_plain
+from koel_tui.system.regular_files import open_plain
 from koel_tui.ui.pastes import Draft, draft_of
 
 MAX_ENTRIES = 1000
@@ -61,7 +61,7 @@ class HistoryFile:
             os.close(descriptor)
 
     def _rewrite(self, lines: list[bytes]) -> None:
-        from koel_tui.storage.atomic import write_atomically
+        from koel_tui.system.atomic_write import write_atomically
 
         write_atomically(self._path, b"\n".join(lines) + b"\n")
 

@@ -8,8 +8,8 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widgets.option_list import Option
 
+from koel_tui.formatting import fit
 from koel_tui.text import safe_line
-from koel_tui.ui.cells import fit
 from koel_tui.ui.picker import line_of
 from koel_tui.ui.saved import SavedThread
 

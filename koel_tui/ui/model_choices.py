@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from koel_tui.ui import cells
+from koel_tui import formatting
 from koel_tui.ui.choices import has_words
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ NO_STARTER = ModelChoice('Starter model: pip install "koel-tui[starter]"', "not 
 
 def here(model: "FoundModel", works: bool) -> ModelChoice:
     """Return the line of a model on this computer; `works` is one that was tried."""
-    said = [str(model.source), cells.size(model.size_bytes), *(["works"] if works else [])]
+    said = [str(model.source), formatting.size(model.size_bytes), *(["works"] if works else [])]
     return ModelChoice(model.name, " · ".join(said), model.path.absolute())
 
 
 def download(model: "Recommended") -> ModelChoice:
     """Return the line of a model that is worth a download."""
-    return ModelChoice(f"↓ {model.repo}", f"~{cells.size(model.size_bytes)}", repo=model.repo)
+    return ModelChoice(f"↓ {model.repo}", f"~{formatting.size(model.size_bytes)}", repo=model.repo)
 
 
 def file_of(repo: str, file: str) -> ModelChoice:

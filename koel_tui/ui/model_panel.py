@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from koel_tui import formatting
 from koel_tui.text import safe_line
-from koel_tui.ui import cells
 from koel_tui.ui.fetching import Fetching, Progress
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.model_choices import (
@@ -165,8 +165,8 @@ def news_of(progress: Progress, width: int) -> Content:
         case "asking":
             return Content(f"Asking Hugging Face for {name}… · {_STOPS}")
         case "coming":
-            line = f"{cells.bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
-            return Content(f"{cells.fit(f'Downloading {name}', width)}\n{line}")
+            line = f"{formatting.bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
+            return Content(f"{formatting.fit(f'Downloading {name}', width)}\n{line}")
         case "stopping":
             return Content("Stopping… What has come is kept.")
         case "trying":

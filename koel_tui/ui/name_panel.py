@@ -8,9 +8,9 @@ from textual import on
 from textual.binding import BindingType
 from textual.widgets import Input
 
+from koel_tui.system.new_file import write_new
 from koel_tui.ui.field_panel import FieldPanel
 from koel_tui.ui.keys import leaving
-from koel_tui.ui.new_file import write_new
 
 
 class NamePanel(FieldPanel[Path]):

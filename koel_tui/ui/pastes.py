@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from koel_tui.ui.cells import count
+from koel_tui.formatting import count
 
 FOLD_LINES = 20
 FOLD_CHARACTERS = 2000

@@ -15,8 +15,8 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
+from koel_tui.formatting import fit
 from koel_tui.text import safe_line
-from koel_tui.ui.cells import fit
 from koel_tui.ui.choices import Choice
 from koel_tui.ui.inside import bindings_of, unlaid_list
 from koel_tui.ui.panel import Panel

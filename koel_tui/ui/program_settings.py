@@ -62,7 +62,7 @@ class ProgramSettings:
         return f"{words} now."
 
     def _list(self) -> list[Setting]:
-        from koel_tui.origins import origin_of
+        from koel_tui.setting_sources import origin_of
 
         settings = self._load()
         origins = {name: origin_of(name) for name in type(settings).model_fields}

@@ -6,8 +6,8 @@ from io import StringIO
 from rich.segment import Segment
 from textual import events
 
+from koel_tui.system.daemon_thread import in_daemon
 from koel_tui.ui import markup
-from koel_tui.ui.daemon import in_daemon
 from koel_tui.ui.sheet import Row, Sheet
 
 Rows = Sequence[Sequence[Segment]]

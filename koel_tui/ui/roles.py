@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from koel_tui.files import open_plain
+from koel_tui.system.regular_files import open_plain
 from koel_tui.text import repair
 
 _ENDINGS = (".md", ".txt")

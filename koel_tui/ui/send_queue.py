@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from koel_tui.ui import limits
+from koel_tui import limits
 
 
 class SendQueue:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from koel_tui.chat_templates import CHAT_TEMPLATES
-from koel_tui.origins import Origin, variable_of
 from koel_tui.sampling_options import number_text, read_number
+from koel_tui.setting_sources import Origin, variable_of
 from koel_tui.ui.choices import has_words
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
+from koel_tui import formatting
 from koel_tui.text import safe_line
-from koel_tui.ui import cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Status:
 
     def render(self, width: int) -> Content:
         """Return the line for so many cells; the least important goes first when it is narrow."""
-        left = cells.fit(safe_line(self.activity), width)
+        left = formatting.fit(safe_line(self.activity), width)
         if self.alarm:
-            alarm = cells.fit(safe_line(self.alarm), width)
+            alarm = formatting.fit(safe_line(self.alarm), width)
             room = width - cell_len(alarm) - 1
-            left = cells.fit(left, room) if room > 0 else ""
+            left = formatting.fit(left, room) if room > 0 else ""
             gap = " " * max(0, width - cell_len(left) - cell_len(alarm))
             return Content.assemble(left, gap, (alarm, "bold $text-error"))
         right = self._figures(width - cell_len(left) - 2)
@@ -38,14 +38,18 @@ class Status:
 
     def _figures(self, room: int) -> str:
         model = safe_line(self.model)
-        context = f"ctx {cells.count(self.used)}/{cells.count(self.window)}" if self.window else ""
-        meter = f"{context} {cells.bar(self.used / self.window)}" if self.window else ""
+        context = (
+            f"ctx {formatting.count(self.used)}/{formatting.count(self.window)}"
+            if self.window
+            else ""
+        )
+        meter = f"{context} {formatting.bar(self.used / self.window)}" if self.window else ""
         speed = f"{self.tokens_per_s:.0f} tok/s" if self.tokens_per_s else ""
         # Each choice says less than the one before it.
         for parts in (
             (model, meter, speed, self.saved),
-            (cells.fit(model, 20), meter, speed, self.saved),
-            (cells.fit(model, 12), context, speed, self.saved),
+            (formatting.fit(model, 20), meter, speed, self.saved),
+            (formatting.fit(model, 12), context, speed, self.saved),
             (context, speed, self.saved),
             (context, self.saved),
             (self.saved,),

@@ -8,9 +8,9 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Tab, Tabs
 
+from koel_tui.formatting import fit
 from koel_tui.text import safe_line
 from koel_tui.ui import inside
-from koel_tui.ui.cells import fit
 
 _SHORTEST_TITLE = 8
 _LONGEST_TITLE = 24

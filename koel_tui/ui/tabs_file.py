@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from koel_tui.files import TooLargeError, read_plain
+from koel_tui.system.regular_files import TooLargeError, read_plain
 from koel_tui.ui.open_tabs import OpenTabs, decode
 
 MAX_BYTES = 256 * 1024**2
@@ -48,7 +48,7 @@ class TabsFile:
 
     def write(self, tabs: OpenTabs) -> None:
         """Keep these tabs for the next window."""
-        from koel_tui.storage.atomic import write_atomically
+        from koel_tui.system.atomic_write import write_atomically
 
         if self._path is not None:
             write_atomically(self._path, tabs.encode())

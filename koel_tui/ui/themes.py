@@ -15,7 +15,7 @@ from textual.css.tokenizer import TokenError
 from textual.design import ColorSystem
 from textual.theme import Theme
 
-from koel_tui.files import NotPlainError, TooLargeError, read_plain
+from koel_tui.system.regular_files import NotPlainError, TooLargeError, read_plain
 from koel_tui.text import safe_line
 
 _MOST = 64 * 1024

@@ -16,12 +16,12 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
+from koel_tui.limits import FIELD_CHARACTERS
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
 from koel_tui.ui.choices import Named
 from koel_tui.ui.fold_line import FoldLine
 from koel_tui.ui.keys import leaving
-from koel_tui.ui.limits import FIELD_CHARACTERS
 from koel_tui.ui.name_panel import NamePanel
 from koel_tui.ui.panel import Panel
 from koel_tui.ui.picker import Picker, Wording

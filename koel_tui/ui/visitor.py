@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from koel_tui.ui.browser import NoBrowserError, browse
+from koel_tui.system.browser import NoBrowserError, browse
 from koel_tui.ui.choices import Named
 from koel_tui.ui.links import Link, RefusedLink, checked, mentions
 from koel_tui.ui.panel import Panel

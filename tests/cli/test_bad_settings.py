@@ -9,7 +9,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli.main import run
-from koel_tui.origins import MAX_BYTES
+from koel_tui.setting_sources import MAX_BYTES
 from koel_tui.settings import SettingsError
 from koel_tui.ui.keymap import keymap_of
 from tests.cli.test_start import write_config

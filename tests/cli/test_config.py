@@ -10,7 +10,7 @@ import pytest
 from koel_tui import paths
 from koel_tui.cli.config.toml import template
 from koel_tui.cli.main import run
-from koel_tui.origins import line_of, settles
+from koel_tui.setting_sources import line_of, settles
 from koel_tui.settings import Settings, SettingsError, load_settings
 from koel_tui.ui.keymap import keymap_of
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from koel_tui.storage.atomic import write_atomically
+from koel_tui.system.atomic_write import write_atomically
 from tests.tally import Tally
 
 OLD, NEW = b"old content", b"the new content"

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from koel_tui import formatting
 from koel_tui.agents import MemoryUse
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui import cells
 from koel_tui.ui.activity import Figures, figures_of
 from koel_tui.ui.info import Info, info_text, sections
 from koel_tui.ui.info_panel import InfoPanel
@@ -73,7 +73,7 @@ class TestSpark:
      (999_600, "1.0 MB"), (1_250_000_000, "1.2 GB")],
 )  # fmt: skip
 def test_sizes_are_short(count: int, words: str) -> None:
-    assert cells.size(count) == words
+    assert formatting.size(count) == words
 
 
 class TestFigures:
@@ -102,7 +102,7 @@ class TestInfo:
             "Model": [("name", "SmolLM2"), ("window", "8,192 tokens"), ("now", "writing")],
             "Context": [
                 ("used", "1,234 of 8,192 tokens, 15 %"),
-                ("", cells.bar(1234 / 8192, 34)),
+                ("", formatting.bar(1234 / 8192, 34)),
                 ("left out", "the oldest 3 turns"),
             ],
             "Last answer": [

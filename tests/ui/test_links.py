@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from textual.widgets import Markdown
 
-from koel_tui.ui.browser import NoBrowserError, browse, browser_of
+from koel_tui.system.browser import NoBrowserError, browse, browser_of
 from koel_tui.ui.links import LONGEST, Mention, RefusedLink, checked, mentions, written
 from tests.tally import Tally
 from tests.ui.window import Window, opened

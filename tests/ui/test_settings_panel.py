@@ -11,8 +11,8 @@ from textual import events
 from textual.widgets import Static
 
 from koel_tui import paths
-from koel_tui.origins import Origin, origin_of
 from koel_tui.session import KoelClient
+from koel_tui.setting_sources import Origin, origin_of
 from koel_tui.settings import Settings, load_settings
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.backend import Backend

@@ -12,7 +12,7 @@ from koel_tui.logs import SafeFormatter
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui import clipboard
+from koel_tui.system import clipboard
 from koel_tui.ui.app import KoelApp
 from koel_tui.ui.backend import Backend
 from koel_tui.ui.history_file import HistoryFile

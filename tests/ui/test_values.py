@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from koel_tui.ui import cells, richness
+from koel_tui import formatting
+from koel_tui.ui import richness
 from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
 from koel_tui.ui.saved import SavedThread, find_thread
@@ -60,19 +61,26 @@ class TestWorkspace:
 class TestCells:
     @given(st.text(max_size=40), st.integers(0, 30))
     def test_a_fitted_text_is_never_too_wide(self, text: str, width: int) -> None:
-        assert cell_len(cells.fit(text, width)) <= width
+        assert cell_len(formatting.fit(text, width)) <= width
 
     def test_what_fits_stays_and_what_is_cut_is_marked(self) -> None:
-        assert cells.fit("forest", 6) == "forest"
-        assert cells.fit("forests", 6) == "fores…"
-        assert cells.fit("日本語", 4) == "日…"
+        assert formatting.fit("forest", 6) == "forest"
+        assert formatting.fit("forests", 6) == "fores…"
+        assert formatting.fit("日本語", 4) == "日…"
 
     def test_counts_are_short(self) -> None:
         counts = [0, 999, 1000, 8192, 99_900, 131_072]
-        assert [cells.count(n) for n in counts] == ["0", "999", "1.0k", "8.2k", "99.9k", "131k"]
+        assert [formatting.count(n) for n in counts] == [
+            "0",
+            "999",
+            "1.0k",
+            "8.2k",
+            "99.9k",
+            "131k",
+        ]
 
     def test_a_bar_is_empty_only_at_nothing(self) -> None:
-        bars = [cells.bar(fraction) for fraction in (0, 0.01, 0.5, 1, 7)]
+        bars = [formatting.bar(fraction) for fraction in (0, 0.01, 0.5, 1, 7)]
         assert bars == ["░░░░", "▓░░░", "▓▓░░", "▓▓▓▓", "▓▓▓▓"]
 
 

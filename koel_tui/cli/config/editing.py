@@ -30,7 +30,7 @@ def edit() -> None:
 def _begin(file: Path) -> None:
     """Write the list of all settings. Raises `DirectoryError` where there is no place for it."""
     from koel_tui.cli.config.toml import template
-    from koel_tui.storage.atomic import write_atomically
+    from koel_tui.system.atomic_write import write_atomically
 
     paths.private_directory(file.parent)
     try:
@@ -42,7 +42,7 @@ def _begin(file: Path) -> None:
 
 
 def _open(file: Path) -> None:
-    from koel_tui.ui.editor import EditorError, editor_command
+    from koel_tui.system.editor import EditorError, editor_command
 
     try:
         command = editor_command(os.environ)

@@ -38,7 +38,7 @@ def look() -> Terminal:
     """Look at the terminal this runs in, without writing to it."""
     from rich.console import Console
 
-    from koel_tui.ui.clipboard import tool_of
+    from koel_tui.system.clipboard import tool_of
 
     is_one = sys.stdin.isatty() and sys.stdout.isatty()
     columns, rows = os.get_terminal_size() if is_one else (0, 0)

@@ -67,8 +67,8 @@ def _write(path: Path, text: str, *, force: bool) -> None:
     A link is never followed: it is something that is there, and replaced it is gone itself.
     """
     from koel_tui.storage import StorageError
-    from koel_tui.storage.atomic import write_atomically
-    from koel_tui.ui.new_file import write_new
+    from koel_tui.system.atomic_write import write_atomically
+    from koel_tui.system.new_file import write_new
 
     try:
         if force:

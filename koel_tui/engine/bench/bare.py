@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.processes import command, end
+from koel_tui.system.processes import command, end
 
 
 @dataclass(frozen=True, slots=True)

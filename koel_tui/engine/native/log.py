@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import llama_cpp
 
-from koel_tui.llama_words import LOG_CONTINUED, LOG_LEVELS, error_in
+from koel_tui.llama_log_parsing import LOG_CONTINUED, LOG_LEVELS, error_in
 
 
 class NativeLog:

@@ -20,10 +20,9 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 from textual.worker import WorkerFailed
 
-from koel_tui import paths
+from koel_tui import limits, paths
 from koel_tui.logs import named
 from koel_tui.text import safe_input, safe_line, safe_text
-from koel_tui.ui import limits
 from koel_tui.ui.inside.layout import unlaid_list
 from koel_tui.ui.inside.lines import SentLines, Update
 from koel_tui.ui.inside.terminal import TerminalDriver

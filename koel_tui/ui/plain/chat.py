@@ -25,8 +25,8 @@ from koel_tui.ui.saved import saved_threads, told_of_conflicts
 from koel_tui.ui.startup import Startup
 
 if TYPE_CHECKING:
+    from koel_tui.system.forced_exit import HardEnd
     from koel_tui.ui.backend import Backend
-    from koel_tui.ui.hard_end import HardEnd
 
 T = TypeVar("T")
 

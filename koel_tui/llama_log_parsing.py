@@ -1,7 +1,7 @@
 """What llama.cpp says in words and numbers that nobody has promised to keep.
 
 All that the program reads out of its output is read here, so that an upgrade that says it in
-another way is seen in one place: `tests/test_llama_words.py` asks the one that is installed.
+another way is seen in one place: `tests/test_llama_log_parsing.py` asks the one that is installed.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """What is read out of llama.cpp's output, held against what the installed one says.
 
-When one of these fails after an upgrade, `koel_tui/llama_words.py` is the module to set right.
+When one of these fails after an upgrade, `koel_tui/llama_log_parsing.py` is the module to set right.
 """
 
 import logging
@@ -13,8 +13,8 @@ import llama_cpp
 import pytest
 
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.llama_words import LOG_CONTINUED, LOG_LEVELS, assertion_in, error_in, used_in
-from koel_tui.processes import command
+from koel_tui.llama_log_parsing import LOG_CONTINUED, LOG_LEVELS, assertion_in, error_in, used_in
+from koel_tui.system.processes import command
 from tests.models.damaged import patched
 
 

@@ -8,11 +8,11 @@ import textwrap
 import psutil
 import pytest
 
-from koel_tui.ui.heap import give_back, keep_one_heap
+from koel_tui.system.heap import give_back, keep_one_heap
 
 COUNT = textwrap.dedent("""
     import ctypes, threading, tempfile
-    from koel_tui.ui.heap import keep_one_heap
+    from koel_tui.system.heap import keep_one_heap
     if {asked}:
         assert keep_one_heap()
     libc = ctypes.CDLL(None)

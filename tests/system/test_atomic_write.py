@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from koel_tui.storage.atomic import flush_directory, left_over, sweep, write_atomically
+from koel_tui.system.atomic_write import flush_directory, left_over, sweep, write_atomically
 from tests.tally import Tally
 
 NAME = f"t-{'0' * 32}.json"

@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Callable
 
-from koel_tui.ui.heap import give_back
+from koel_tui.system.heap import give_back
 
 _SELDOM = 1000
 """Full looks while something is being written: after so many smaller ones, which take no time."""

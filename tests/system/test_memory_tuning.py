@@ -7,7 +7,7 @@ from textual.widget import Widget
 from textual.widgets import Tab
 from textual.widgets._footer import FooterKey
 
-from koel_tui.ui.garbage import Garbage
+from koel_tui.system.memory_tuning import Garbage
 from tests.ui.window import opened
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from koel_tui.ui.clipboard import TERMINAL, copy, osc52, tool_of
+from koel_tui.system.clipboard import TERMINAL, copy, osc52, tool_of
 
 
 def every(name: str) -> str | None:

@@ -19,7 +19,7 @@ def write_new(path: Path, text: str, *, private: bool = False) -> None:
 
     Raises OSError, of which `FileExistsError` says that there is something of this name.
     """
-    from koel_tui.storage.atomic import write_atomically
+    from koel_tui.system.atomic_write import write_atomically
 
     with path.open("xb") as placeholder:  # whatever comes now, the name is ours
         mode = os.fstat(placeholder.fileno()).st_mode & 0o777

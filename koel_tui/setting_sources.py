@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from koel_tui import paths
-from koel_tui.files import read_plain
+from koel_tui.system.regular_files import read_plain
 
 PREFIX = "KOEL_"
 MAX_BYTES = 256 * 1024
