@@ -8,6 +8,7 @@ from koel_tui import paths
 from koel_tui.agents import LocalAgent, ModelRouter, Snapshots
 from koel_tui.cli.start import are_encrypted
 from koel_tui.cli.unlocking import unlocked
+from koel_tui.conversation.backend import Backend
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
 from koel_tui.models import ModelFileError, NoModelError, choose_model
 from koel_tui.protocol import TurnSettings
@@ -18,7 +19,6 @@ from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
 from koel_tui.storage.file_storage import FileStorage
 from koel_tui.storage.search import ThreadIndex, index_file, remove_index
 from koel_tui.storage.search_upkeep import IndexUpkeep
-from koel_tui.ui.backend import Backend
 from koel_tui.ui.memory import forget
 
 _GAP_S = 0.04

@@ -19,8 +19,8 @@ from koel_tui.logs import LogFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from koel_tui.conversation.backend import Backend
     from koel_tui.storage.file_storage import FileStorage
-    from koel_tui.ui.backend import Backend
 
 
 @click.command()

@@ -14,6 +14,7 @@ from textual.app import SuspendNotSupported, SystemCommand
 from textual.screen import Screen
 from textual.worker import WorkerError
 
+from koel_tui.conversation.drafts import joined
 from koel_tui.system.memory_tuning import Garbage
 from koel_tui.text import safe_text
 from koel_tui.ui import inside
@@ -29,14 +30,13 @@ from koel_tui.ui.leaving import (
     close_in_time,
     kept_elsewhere,
 )
-from koel_tui.ui.pastes import joined
 from koel_tui.ui.recovery import Returned, bring_back, place, remove
 from koel_tui.ui.saved import told_of_conflicts
 from koel_tui.ui.themes import OwnThemes
 
 if TYPE_CHECKING:
+    from koel_tui.conversation.backend import Backend
     from koel_tui.system.forced_exit import HardEnd
-    from koel_tui.ui.backend import Backend
     from koel_tui.ui.saved import SavedThread
     from koel_tui.ui.thread_actions import ThreadActions
 

@@ -2,9 +2,9 @@
 
 from textual.widgets import Markdown
 
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui.choices import Named
-from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.hints import told
 from koel_tui.ui.links import written
 from koel_tui.ui.tabbed import TabbedApp
@@ -54,7 +54,7 @@ class ConversingApp(TabbedApp):
 
     def action_summarise(self) -> None:
         """Open a tab with a new thread, and a summary of this one in its prompt."""
-        from koel_tui.ui.asides import summary_job
+        from koel_tui.conversation.titles_and_summaries import summary_job
 
         conversation = self._desk.active
         if conversation.untouched:

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from koel_tui.conversation.conversation import Conversation
+from koel_tui.conversation.drafts import Pastes, joined
+from koel_tui.conversation.observer import Listener
+from koel_tui.conversation.thread_meta import About
 from koel_tui.limits import TABS
-from koel_tui.ui.about import About
-from koel_tui.ui.conversation import Conversation
-from koel_tui.ui.listener import Listener
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs
-from koel_tui.ui.pastes import Pastes, joined
 from koel_tui.ui.workspace import Workspace
 
 if TYPE_CHECKING:
+    from koel_tui.conversation.backend import Backend
     from koel_tui.protocol import ChatState
-    from koel_tui.ui.backend import Backend
 
 _MOST_CLOSED = 100
 """Closed tabs that can be brought back; the threads of others are in the list of threads."""

@@ -6,8 +6,8 @@ from textual.content import Content
 from textual.style import Style
 from textual.widgets import Static
 
+from koel_tui.conversation.entries import Row
 from koel_tui.text import safe_text
-from koel_tui.ui.entries import Row
 from koel_tui.ui.hints import told
 
 _STYLES = {"error": "$text-error", "welcome": "$foreground", "action": "bold $text-accent"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from koel_tui.ui.entries import Entry
+from koel_tui.conversation.entries import Entry
 from koel_tui.ui.view import cost_of
 
 TAIL = 20

@@ -9,6 +9,7 @@ from textual import events, on
 from textual.widgets import TextArea
 from textual.widgets.text_area import Location
 
+from koel_tui.conversation.drafts import Draft
 from koel_tui.text import safe_line
 from koel_tui.ui.attachments import (
     AttachmentError,
@@ -19,7 +20,6 @@ from koel_tui.ui.attachments import (
 )
 from koel_tui.ui.file_picker import MOST_SHOWN, FilePicker
 from koel_tui.ui.file_walk import FoundFile, matching, text_files
-from koel_tui.ui.pastes import Draft
 from koel_tui.ui.prompt import Prompt
 
 _ABOVE = 4

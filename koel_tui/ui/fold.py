@@ -5,8 +5,8 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from koel_tui.conversation.entries import Entry
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui.entries import Entry
 from koel_tui.ui.plaintext import PlainText
 
 _HEADLINE = 400

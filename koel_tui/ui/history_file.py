@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from koel_tui.conversation.drafts import Draft, draft_of
 from koel_tui.system.regular_files import open_plain
-from koel_tui.ui.pastes import Draft, draft_of
 
 MAX_ENTRIES = 1000
 MAX_BYTES = 1_000_000

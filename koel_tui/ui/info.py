@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from koel_tui.conversation.activity import Figures
 from koel_tui.formatting import bar, fit, size
 from koel_tui.text import safe_line
-from koel_tui.ui.activity import Figures
 from koel_tui.ui.spark import sparkline, spread
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from koel_tui.ui.panel import Panel
 
 if TYPE_CHECKING:
     from koel_tui.agents import MemoryUse
-    from koel_tui.ui.conversation import Conversation
+    from koel_tui.conversation.conversation import Conversation
     from koel_tui.ui.startup import Startup
 
 _INTERVAL = 1.0

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from koel_tui.conversation.backend import Backend
     from koel_tui.system.forced_exit import HardEnd
-    from koel_tui.ui.backend import Backend
     from koel_tui.ui.desk import Desk
     from koel_tui.ui.memory import Memory
     from koel_tui.ui.open_tabs import OpenTabs

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from koel_tui.conversation.drafts import Draft
 from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.ui.history_file import HistoryFile
 from koel_tui.ui.open_tabs import OpenTabs
-from koel_tui.ui.pastes import Draft
 from koel_tui.ui.tabs_file import TabsFile
 
 T = TypeVar("T")

@@ -8,10 +8,10 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
+from koel_tui.conversation.entries import Entry
 from koel_tui.text import safe_text
 from koel_tui.ui import inside, markup, richness
 from koel_tui.ui.big import BigAnswer
-from koel_tui.ui.entries import Entry
 from koel_tui.ui.plaintext import PlainText
 from koel_tui.ui.rendered import Rendered, rows_of
 

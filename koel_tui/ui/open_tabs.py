@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from koel_tui.ui.pastes import Draft, words_of
+from koel_tui.conversation.drafts import Draft, words_of
 
 MOST_TABS = 1000
 """In one list: what several windows left comes together there."""

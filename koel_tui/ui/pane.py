@@ -6,11 +6,11 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from koel_tui.ui.conversation import Conversation, Revision
-from koel_tui.ui.entries import Branching, Spot
+from koel_tui.conversation.conversation import Conversation, Revision
+from koel_tui.conversation.drafts import joined
+from koel_tui.conversation.entries import Branching, Spot
 from koel_tui.ui.file_prompt import FilePrompt
 from koel_tui.ui.hints import key_of
-from koel_tui.ui.pastes import joined
 from koel_tui.ui.reader import Reader
 from koel_tui.ui.still import Still, StillContainer
 from koel_tui.ui.transcript import Transcript

@@ -8,12 +8,12 @@ from textual.actions import SkipAction
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
+from koel_tui.conversation.drafts import Draft, Pastes
+from koel_tui.conversation.prompt_history import History
 from koel_tui.text import safe_input
 from koel_tui.ui import inside
 from koel_tui.ui.hints import told
-from koel_tui.ui.history import History
 from koel_tui.ui.keys import PROMPT_KEYS, bindings
-from koel_tui.ui.pastes import Draft, Pastes
 
 MAX_LINES = 10
 _FRAME = 2

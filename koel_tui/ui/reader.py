@@ -4,8 +4,8 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
-from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.still import StillContainer
 from koel_tui.ui.transcript import Transcript
 

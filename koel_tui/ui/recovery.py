@@ -13,13 +13,13 @@ from koel_tui.ui.open_tabs import OpenTab, OpenTabs
 from koel_tui.ui.unsaved import cause_of, title_of
 
 if TYPE_CHECKING:
+    from koel_tui.conversation.backend import Backend
+    from koel_tui.conversation.conversation import Conversation
+    from koel_tui.conversation.drafts import Pastes
     from koel_tui.session import ChatSession
     from koel_tui.storage.exchange import Thread
     from koel_tui.storage.recovery import Unsaved
-    from koel_tui.ui.backend import Backend
-    from koel_tui.ui.conversation import Conversation
     from koel_tui.ui.desk import Desk
-    from koel_tui.ui.pastes import Pastes
 
 _PATIENCE = 2.0
 """Seconds to put aside what is unsaved: a disk that hangs must not hang the end."""
@@ -157,9 +157,9 @@ def tabs_of(unsaved: "Unsaved") -> OpenTabs:
 
 def typed_threads(unsaved: "Unsaved") -> "list[Thread]":
     """Return what was typed as threads, for where there is no prompt. Raises ValueError."""
+    from koel_tui.conversation.drafts import Pastes
     from koel_tui.protocol import ChatState, Message
     from koel_tui.storage.exchange import Thread
-    from koel_tui.ui.pastes import Pastes
 
     pastes = Pastes()
     typed = (pastes.expand(pastes.adopt(tab.draft)) for tab in tabs_of(unsaved).tabs)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from koel_tui.conversation.activity import Activity
 from koel_tui.text import safe_line
-from koel_tui.ui.activity import Activity
 from koel_tui.ui.fetching import Fetching
 
 if TYPE_CHECKING:
     from koel_tui.agents import ModelInfo
-    from koel_tui.ui.backend import Backend
+    from koel_tui.conversation.backend import Backend
 
 _log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What the tab and the status line say of a conversation."""
 
-from koel_tui.ui.conversation import Conversation
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.ui.startup import Startup
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label

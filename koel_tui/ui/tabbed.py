@@ -8,12 +8,12 @@ from textual.app import ComposeResult
 from textual.notifications import SeverityLevel
 from textual.widgets import Footer, Tabs
 
+from koel_tui.conversation.background_jobs import Background
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui import inside
 from koel_tui.ui.attention import Attention
-from koel_tui.ui.background import Background
 from koel_tui.ui.banner import Banner
-from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.copier import Copier
 from koel_tui.ui.desk import Desk, TooManyTabsError
 from koel_tui.ui.file_prompt import FilePrompt
@@ -96,7 +96,7 @@ class TabbedApp(inside.QuietApp):
         self._attention.call(conversation.title, failed=conversation.failed)
         backend = self._startup.backend
         if backend is not None and backend.titles and conversation.wants_title:
-            from koel_tui.ui.asides import title_job
+            from koel_tui.conversation.titles_and_summaries import title_job
 
             self._background.add(title_job(conversation))
         self.changed(conversation)

@@ -11,10 +11,10 @@ from koel_tui.text import repair
 from koel_tui.ui.saved import SavedThread, listed, saved_threads
 
 if TYPE_CHECKING:
+    from koel_tui.conversation.backend import Backend
+    from koel_tui.conversation.conversation import Conversation
     from koel_tui.protocol import ChatState
     from koel_tui.storage.search import ThreadIndex
-    from koel_tui.ui.backend import Backend
-    from koel_tui.ui.conversation import Conversation
     from koel_tui.ui.desk import Desk
 
 

@@ -16,18 +16,9 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
-from koel_tui.limits import FIELD_CHARACTERS
-from koel_tui.session.settings import ThreadSettings
-from koel_tui.text import safe_input, safe_line
-from koel_tui.ui.choices import Named
-from koel_tui.ui.fold_line import FoldLine
-from koel_tui.ui.keys import leaving
-from koel_tui.ui.name_panel import NamePanel
-from koel_tui.ui.panel import Panel
-from koel_tui.ui.picker import Picker, Wording
-from koel_tui.ui.roles import Role, Roles
-from koel_tui.ui.thread_files import with_files
-from koel_tui.ui.thread_form import (
+from koel_tui.conversation.system_prompts import Role, Roles
+from koel_tui.conversation.thread_setting_paths import with_files
+from koel_tui.conversation.thread_settings_form import (
     COMMON_FIELDS,
     FOLDED,
     OTHER_FIELDS,
@@ -39,6 +30,15 @@ from koel_tui.ui.thread_form import (
     settings_of,
     texts_of,
 )
+from koel_tui.limits import FIELD_CHARACTERS
+from koel_tui.session.settings import ThreadSettings
+from koel_tui.text import safe_input, safe_line
+from koel_tui.ui.choices import Named
+from koel_tui.ui.fold_line import FoldLine
+from koel_tui.ui.keys import leaving
+from koel_tui.ui.name_panel import NamePanel
+from koel_tui.ui.panel import Panel
+from koel_tui.ui.picker import Picker, Wording
 
 _FRAME = 2
 """Lines of the frame of the panel."""

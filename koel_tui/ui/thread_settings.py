@@ -5,11 +5,11 @@ from dataclasses import replace
 from textual.app import App
 
 from koel_tui import paths
+from koel_tui.conversation.conversation import Conversation
+from koel_tui.conversation.system_prompts import Roles
+from koel_tui.conversation.thread_settings_form import texts_of_defaults
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import ThreadSettings
-from koel_tui.ui.conversation import Conversation
-from koel_tui.ui.roles import Roles
-from koel_tui.ui.thread_form import texts_of_defaults
 from koel_tui.ui.thread_panel import Filled, ThreadPanel
 
 

@@ -8,9 +8,9 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.message import Message
 
+from koel_tui.conversation.entries import Entry, Place, Source, Spot, newest
 from koel_tui.ui import edge, inside
 from koel_tui.ui.big import BigAnswer
-from koel_tui.ui.entries import Entry, Place, Source, Spot, newest
 from koel_tui.ui.extent import (
     FULL,
     MAX_MESSAGES,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
+    from koel_tui.conversation.backend import Backend
     from koel_tui.session import ChatSession
-    from koel_tui.ui.backend import Backend
     from koel_tui.ui.desk import Desk
     from koel_tui.ui.memory import Memory
 

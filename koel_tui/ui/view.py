@@ -1,7 +1,7 @@
 """Which widget shows an entry, and what it costs."""
 
+from koel_tui.conversation.entries import Entry
 from koel_tui.ui import fold, message
-from koel_tui.ui.entries import Entry
 from koel_tui.ui.fold import FoldView
 from koel_tui.ui.message import MessageView
 

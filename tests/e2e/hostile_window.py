@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from ag_ui.core import BaseEvent, RunAgentInput
 
 from koel_tui.agents import ModelInfo
+from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState, Message, TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.app import KoelApp
-from koel_tui.ui.backend import Backend
 from tests.hostile import EVERYTHING, SEQUENCES
 from tests.ui.scripted import ScriptedAgent
 

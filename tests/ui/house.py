@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from koel_tui.agents import ModelInfo, ModelRouter
+from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ModelLoadError
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.backend import Backend
 from koel_tui.ui.model_panel import ModelPanel
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from textual.widgets import OptionList
 
+from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search import ThreadIndex
 from koel_tui.storage.search_upkeep import IndexUpkeep
-from koel_tui.ui.backend import Backend
 from koel_tui.ui.library import Library
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, messages, opened

@@ -16,13 +16,13 @@ from time import monotonic
 import psutil
 from ag_ui.core import BaseEvent, RunAgentInput
 
+from koel_tui.conversation.backend import Backend
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search import ThreadIndex
 from koel_tui.storage.search_upkeep import IndexUpkeep
-from koel_tui.ui.backend import Backend
-from koel_tui.ui.conversation import Conversation
 from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import Window, opened
 

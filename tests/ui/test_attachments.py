@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from textual import events
 
+from koel_tui.conversation.drafts import Pastes, draft_of
 from koel_tui.ui import file_prompt
 from koel_tui.ui.attachments import (
     MAX_BYTES,
@@ -21,7 +22,6 @@ from koel_tui.ui.attachments import (
     shown_name,
 )
 from koel_tui.ui.file_walk import FoundFile, matching, text_files
-from koel_tui.ui.pastes import Pastes, draft_of
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened

@@ -1,9 +1,9 @@
 """Thinking and calls as folded blocks, and the code blocks of answers."""
 
+from koel_tui.conversation.entry_cache import entries_of
 from koel_tui.protocol import Message, ToolCall
 from koel_tui.ui.code import code_blocks
 from koel_tui.ui.fold import FoldView
-from koel_tui.ui.listing import entries_of
 from koel_tui.ui.plaintext import PlainText
 from tests.ui.window import opened
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from koel_tui.agents import LocalAgent
+from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ChatMessage, Engine, ModelSpec
 from koel_tui.engine.frames import Load, OpenSession, StartTurn
 from koel_tui.protocol import encode_state
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.backend import Backend
 from tests.engine.scripted import ScriptedLink
 from tests.tally import Tally
 from tests.ui.window import Window, opened

@@ -9,9 +9,9 @@ import pytest
 from textual.widgets import Input
 
 from koel_tui.cli.assemble import backend
+from koel_tui.conversation.thread_settings_form import FIELDS
 from koel_tui.sampling_options import COMMON
 from koel_tui.settings import load_settings
-from koel_tui.ui.thread_form import FIELDS
 from koel_tui.ui.thread_panel import ThreadPanel
 from tests.engine.processes import runners
 from tests.ui.window import Window, opened

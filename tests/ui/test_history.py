@@ -2,9 +2,9 @@
 
 import re
 
+from koel_tui.conversation.entries import Entry
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.entries import Entry
 from koel_tui.ui.extent import MAX_MESSAGES, MAX_WIDGETS, STEP, TAIL, reach
 from tests.ui.window import Window, messages, opened
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from koel_tui.conversation.drafts import Draft
+from koel_tui.conversation.prompt_history import History
 from koel_tui.ui import history_file
-from koel_tui.ui.history import History
 from koel_tui.ui.history_file import MAX_BYTES, MAX_ENTRIES, HistoryFile
-from koel_tui.ui.pastes import Draft
 from tests.ui.window import opened
 
 FOLDED = "[pasted 120 lines #1]"
@@ -102,7 +102,7 @@ def test_a_link_in_its_place_is_not_followed(history: HistoryFile, path: Path) -
 def test_programs_that_append_at_once_lose_nothing_even_while_the_file_is_cut(path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from koel_tui.ui import history_file as h\n"
-        "from koel_tui.ui.pastes import Draft\n"
+        "from koel_tui.conversation.drafts import Draft\n"
         "h.MAX_ENTRIES = 400\n"
         "for n in range(150): h.HistoryFile(Path(sys.argv[1])).append(Draft(f'{sys.argv[2]}-{n}'))"
     )

@@ -9,8 +9,8 @@ from rich.cells import cell_len
 
 from koel_tui import formatting
 from koel_tui.agents import MemoryUse
+from koel_tui.conversation.activity import Figures, figures_of
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.activity import Figures, figures_of
 from koel_tui.ui.info import Info, info_text, sections
 from koel_tui.ui.info_panel import InfoPanel
 from koel_tui.ui.spark import sparkline, spread

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from textual.widgets import OptionList
 
+from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.storage.search import ThreadIndex
-from koel_tui.ui.backend import Backend
 from tests.storage.helpers import encrypted
 from tests.ui.saved_list import library, lighthouse, listed, lists, on, storage, titled
 from tests.ui.scripted import ScriptedAgent

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from koel_tui.agents import Snapshots
+from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
 from koel_tui.ui import thread_actions
-from koel_tui.ui.backend import Backend
 from tests.ui.saved_list import library, listed, lists, on, storage, titled
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened

@@ -8,13 +8,13 @@ import pytest
 from textual.widgets import Input
 
 from koel_tui import limits
+from koel_tui.conversation.drafts import Draft
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui import desk
 from koel_tui.ui.history_file import MAX_ENTRIES, HistoryFile
 from koel_tui.ui.memory import Memory
 from koel_tui.ui.open_tabs import MOST_TABS, OpenTab, OpenTabs, decode
-from koel_tui.ui.pastes import Draft
 from koel_tui.ui.tabs_file import TabsFile
 from tests.ui.window import opened
 

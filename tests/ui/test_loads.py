@@ -6,10 +6,10 @@ import pytest
 from textual.widget import Widget
 
 from koel_tui.agents import LocalAgent
+from koel_tui.conversation.backend import Backend
 from koel_tui.engine import Engine, ModelSpec
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.backend import Backend
 from tests.engine.scripted import ScriptedLink
 from tests.ui.window import Window, opened
 

@@ -10,12 +10,12 @@ from textual.content import Content
 from textual.widgets import OptionList, Static, Tab
 from textual.widgets.option_list import Option
 
+from koel_tui.conversation.entries import Entry, Row
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import MemoryStorage
 from koel_tui.text import safe_line
 from koel_tui.ui import picker
 from koel_tui.ui.edge import Edge
-from koel_tui.ui.entries import Entry, Row
 from koel_tui.ui.fold import FoldView
 from koel_tui.ui.saved import SavedThread
 from koel_tui.ui.status import Status, StatusLine

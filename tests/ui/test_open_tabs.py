@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from koel_tui.conversation.drafts import Draft
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs, decode
-from koel_tui.ui.pastes import Draft
 from koel_tui.ui.tabs_file import TabsFile
 
 FOLDED = "[pasted 120 lines #1]"
@@ -144,7 +144,7 @@ class TestTabsFile:
         code = (
             "import os, sys; from pathlib import Path\n"
             "from koel_tui.ui.open_tabs import OpenTab, OpenTabs\n"
-            "from koel_tui.ui.pastes import Draft; from koel_tui.ui.tabs_file import TabsFile\n"
+            "from koel_tui.conversation.drafts import Draft; from koel_tui.ui.tabs_file import TabsFile\n"
             "file = TabsFile(Path(sys.argv[1])); file.open()\n"
             "file.write(OpenTabs((OpenTab(None, '', Draft('half')),))); os.kill(os.getpid(), 9)"
         )

@@ -12,13 +12,14 @@ from textual.content import Content
 from textual.style import Style
 from textual.widgets import OptionList, Static, Tab
 
+from koel_tui.conversation.entries import Entry, Row
+from koel_tui.conversation.system_prompts import Role
 from koel_tui.protocol import Message
 from koel_tui.storage.search import Hit
 from koel_tui.text import safe_line
 from koel_tui.ui import picker
 from koel_tui.ui.choices import Named
 from koel_tui.ui.edge import Edge
-from koel_tui.ui.entries import Entry, Row
 from koel_tui.ui.fetching import Progress
 from koel_tui.ui.file_picker import FilePicker
 from koel_tui.ui.fold import FoldView
@@ -30,7 +31,6 @@ from koel_tui.ui.model_choices import ModelChoice
 from koel_tui.ui.model_panel import news_of
 from koel_tui.ui.preview import preview
 from koel_tui.ui.question import Question
-from koel_tui.ui.roles import Role
 from koel_tui.ui.saved import SavedThread
 from koel_tui.ui.settings_list import Setting
 from koel_tui.ui.status import Status

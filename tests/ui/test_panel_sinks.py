@@ -6,12 +6,12 @@ import pytest
 from textual.widgets import Input
 
 from koel_tui import paths
+from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
 from koel_tui.storage.search import ThreadIndex
 from koel_tui.text import drop_controls
-from koel_tui.ui.backend import Backend
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.sinks import SIZE, Harmless
 from tests.ui.test_attachments import types

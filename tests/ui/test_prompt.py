@@ -8,8 +8,8 @@ from textual._xterm_parser import XTermParser
 from textual.app import App, ComposeResult
 from textual.message import Message
 
+from koel_tui.conversation.prompt_history import History
 from koel_tui.ui import inside
-from koel_tui.ui.history import History
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
 from koel_tui.ui.prompt import Prompt
 from tests.ui.window import opened

@@ -11,11 +11,11 @@ from textual import events
 from textual.widgets import Static
 
 from koel_tui import paths
+from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.setting_sources import Origin, origin_of
 from koel_tui.settings import Settings, load_settings
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.backend import Backend
 from koel_tui.ui.program_settings import ProgramSettings
 from koel_tui.ui.settings_list import FLAG, Setting, settings_list, text_of
 from koel_tui.ui.settings_panel import SettingsPanel, ValuePanel

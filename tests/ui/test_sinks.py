@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, Tooltip
 
+from koel_tui.conversation.backend import Backend
+from koel_tui.conversation.drafts import Draft
 from koel_tui.logs import SafeFormatter
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from koel_tui.system import clipboard
 from koel_tui.ui.app import KoelApp
-from koel_tui.ui.backend import Backend
 from koel_tui.ui.history_file import HistoryFile
 from koel_tui.ui.open_tabs import OpenTab
-from koel_tui.ui.pastes import Draft
 from tests.hostile import SEQUENCES
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.sinks import SIZE, Harmless

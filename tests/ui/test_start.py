@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.storage.search import ThreadIndex, index_file
 from koel_tui.storage.search_database import SearchDatabase
 from koel_tui.storage.search_upkeep import IndexUpkeep
 from koel_tui.ui.app import KoelApp
-from koel_tui.ui.backend import Backend
 from koel_tui.ui.recovery import Returned, bring_back
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 
-from koel_tui.ui.entries import Entry
+from koel_tui.conversation.entries import Entry
 from koel_tui.ui.message import MessageView
 
 CORPUS = {

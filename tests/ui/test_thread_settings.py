@@ -12,12 +12,12 @@ from textual import events
 from textual.widgets import Input, TextArea
 
 from koel_tui import paths
+from koel_tui.conversation.system_prompts import Roles
+from koel_tui.conversation.thread_settings_form import FIELDS, FieldError, settings_of, texts_of
 from koel_tui.protocol import Sampling, TurnSettings
 from koel_tui.sampling_options import OPTIONS
 from koel_tui.session import ThreadSettings
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.roles import Roles
-from koel_tui.ui.thread_form import FIELDS, FieldError, settings_of, texts_of
 from koel_tui.ui.thread_panel import ThreadPanel
 from tests.ui.window import Window, messages, opened
 

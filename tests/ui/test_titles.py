@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from koel_tui.agents import LocalAgent, ModelRouter, Snapshots
+from koel_tui.conversation.backend import Backend
 from koel_tui.engine import Engine, EngineHost, ModelSpec
 from koel_tui.protocol import Sampling, TurnSettings
 from koel_tui.session import Interceptor, KoelClient, Redact
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.backend import Backend
+from tests.conversation.test_background_jobs import next_turn
 from tests.ui.scripted import ScriptedAgent, Turn
-from tests.ui.test_background import next_turn
 from tests.ui.window import messages, opened
 
 DEADLINE_S = 300.0

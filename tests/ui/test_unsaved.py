@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from koel_tui import paths
+from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState
 from koel_tui.session import KoelClient, autosave
 from koel_tui.storage import MemoryStorage, StorageError
-from koel_tui.ui.backend import Backend
 from tests.storage.helpers import encrypted
 from tests.tally import Tally
 from tests.ui.scripted import ScriptedAgent

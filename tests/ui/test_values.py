@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui import formatting
+from koel_tui.conversation.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui import richness
-from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
 from koel_tui.ui.saved import SavedThread, find_thread
 from koel_tui.ui.status import Status

@@ -10,11 +10,11 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Static, Tab
 
+from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.storage import MemoryStorage, SessionStorage
 from koel_tui.ui.app import KoelApp
-from koel_tui.ui.backend import Backend
 from koel_tui.ui.keymap import KeyMap
 from koel_tui.ui.message import MessageView
 from koel_tui.ui.prompt import Prompt

@@ -7,14 +7,14 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from koel_tui.conversation.background_jobs import Background
+from koel_tui.conversation.conversation import Conversation
+from koel_tui.conversation.drafts import Pastes, joined
+from koel_tui.conversation.titles_and_summaries import title_job
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui.asides import title_job
-from koel_tui.ui.background import Background
-from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.desk import Desk
 from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
 from koel_tui.ui.memory import Memory
-from koel_tui.ui.pastes import Pastes, joined
 from koel_tui.ui.plain.commands import Typing, message_of, order_of
 from koel_tui.ui.plain.orders import Orders
 from koel_tui.ui.plain.reading import Reading, described
@@ -25,8 +25,8 @@ from koel_tui.ui.saved import saved_threads, told_of_conflicts
 from koel_tui.ui.startup import Startup
 
 if TYPE_CHECKING:
+    from koel_tui.conversation.backend import Backend
     from koel_tui.system.forced_exit import HardEnd
-    from koel_tui.ui.backend import Backend
 
 T = TypeVar("T")
 

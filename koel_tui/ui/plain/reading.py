@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from koel_tui.chat_templates import RAW_COMPLETION, TEMPLATE_CHOICES
+from koel_tui.conversation.activity import Phase
+from koel_tui.conversation.conversation import Conversation
+from koel_tui.conversation.entries import Entry
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui.activity import Phase
-from koel_tui.ui.conversation import Conversation
-from koel_tui.ui.entries import Entry
 from koel_tui.ui.incomplete import STOPPED, incomplete
 from koel_tui.ui.plain.lines import Lines
 

@@ -25,7 +25,7 @@ class SettingOrders:
         return {"settings": self._list, "set": self._set, "unset": self._unset}
 
     async def _list(self, _: str) -> None:
-        from koel_tui.ui.thread_form import FIELDS, FOLDED, OTHER_FIELDS
+        from koel_tui.conversation.thread_settings_form import FIELDS, FOLDED, OTHER_FIELDS
 
         texts, defaults = self._texts(), self._defaults()
         headings = {group.fields[0].key: group.heading for group in FOLDED}
@@ -51,8 +51,8 @@ class SettingOrders:
 
     async def _change(self, name: str, value: str) -> None:
         """Make a setting of the thread in front this value; empty is the default."""
-        from koel_tui.ui.thread_files import with_files
-        from koel_tui.ui.thread_form import FieldError, settings_of
+        from koel_tui.conversation.thread_setting_paths import with_files
+        from koel_tui.conversation.thread_settings_form import FieldError, settings_of
 
         texts = self._texts()
         if name not in texts:
@@ -73,8 +73,8 @@ class SettingOrders:
 
     def _texts(self) -> dict[str, str]:
         """Return the settings of the thread in front as texts, by their names."""
+        from koel_tui.conversation.thread_settings_form import texts_of
         from koel_tui.session import ThreadSettings
-        from koel_tui.ui.thread_form import texts_of
 
         about = self._desk.active.about
         settings = about.settings or ThreadSettings()
@@ -82,7 +82,7 @@ class SettingOrders:
 
     def _defaults(self) -> Mapping[str, str]:
         """Return what holds where the thread sets nothing; empty until the model is ready."""
-        from koel_tui.ui.thread_form import texts_of_defaults
+        from koel_tui.conversation.thread_settings_form import texts_of_defaults
 
         backend = self._startup.backend
         if backend is None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from koel_tui.conversation.background_jobs import Background
+from koel_tui.conversation.conversation import Conversation
+from koel_tui.conversation.drafts import joined
+from koel_tui.conversation.titles_and_summaries import summary_job
 from koel_tui.text import safe_line
-from koel_tui.ui.asides import summary_job
-from koel_tui.ui.background import Background
-from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.desk import Desk
-from koel_tui.ui.pastes import joined
 from koel_tui.ui.plain.reading import labelled, spoken
 from koel_tui.ui.plain.setting_orders import SettingOrders
 from koel_tui.ui.startup import Startup

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from koel_tui import paths
+from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
 from koel_tui.ui.app import KoelApp
-from koel_tui.ui.backend import Backend
 from tests.benchmarks.ui.paced import PacedAgent
 
 

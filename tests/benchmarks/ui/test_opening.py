@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from koel_tui import paths
+from koel_tui.conversation.drafts import Draft
 from koel_tui.storage import JsonFileStorage
 from koel_tui.ui.memory import forget
 from koel_tui.ui.open_tabs import OpenTab, OpenTabs
-from koel_tui.ui.pastes import Draft
 from koel_tui.ui.tabs_file import TabsFile
 from tests.benchmarks.report import line, median
 from tests.benchmarks.ui.answers import history, last_words

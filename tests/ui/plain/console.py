@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import monotonic
 
+from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.storage import MemoryStorage, SessionStorage
-from koel_tui.ui.backend import Backend
 from koel_tui.ui.plain.chat import PlainChat
 from tests.ui.scripted import ScriptedAgent, Turn
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ModelLoadError
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.backend import Backend
 from tests.ui.plain.console import Plain, plain
 from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import messages

@@ -2,11 +2,11 @@
 
 import pytest
 
+from koel_tui.conversation.backend import Backend
+from koel_tui.conversation.thread_settings_form import FIELDS
 from koel_tui.protocol import Sampling, TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.backend import Backend
-from koel_tui.ui.thread_form import FIELDS
 from tests.hostile import EVERYTHING, foreign
 from tests.ui.plain.console import Plain, plain
 from tests.ui.scripted import ScriptedAgent, Turn

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
+from koel_tui.conversation.backend import Backend
+from koel_tui.conversation.background_jobs import Background, Job
+from koel_tui.conversation.titles_and_summaries import title_in
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.asides import title_in
-from koel_tui.ui.backend import Backend
-from koel_tui.ui.background import Background, Job
 from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import Window, messages, opened
 

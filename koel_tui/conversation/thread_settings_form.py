@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from koel_tui.chat_templates import CHAT_TEMPLATES, OWN_TEMPLATE
+from koel_tui.conversation import stop_strings
 from koel_tui.protocol.turn_settings import (
     OUTPUT_TOKENS,
     THINKING_TOKENS,
@@ -24,7 +25,6 @@ from koel_tui.sampling_options import (
     read_number,
 )
 from koel_tui.session.settings import ThreadSettings
-from koel_tui.ui import stop_strings
 
 if TYPE_CHECKING:
     from koel_tui.protocol import TurnSettings

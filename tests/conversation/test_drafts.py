@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.ui.pastes import FOLD_CHARACTERS, FOLD_LINES, Draft, Pastes, draft_of, joined
+from koel_tui.conversation.drafts import (
+    FOLD_CHARACTERS,
+    FOLD_LINES,
+    Draft,
+    Pastes,
+    draft_of,
+    joined,
+)
 from tests.ui.window import opened
 
 LONG = "\n".join(f"line {n}" for n in range(120))

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from koel_tui.ui.conversation import Conversation
+    from koel_tui.conversation.conversation import Conversation
 
 
 class Listener(Protocol):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from koel_tui.conversation.stop_strings import read_stop, stop_text
 from koel_tui.text import safe_line
-from koel_tui.ui.stop_strings import read_stop, stop_text
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from koel_tui.conversation.thread_settings_form import FieldError
 from koel_tui.session.settings import ThreadSettings
-from koel_tui.ui.thread_form import FieldError
 
 
 def with_files(settings: ThreadSettings) -> ThreadSettings:

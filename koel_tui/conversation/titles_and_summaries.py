@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from koel_tui.conversation.background_jobs import Job
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import drop_controls, safe_input, safe_line
-from koel_tui.ui.background import Job
-from koel_tui.ui.conversation import Conversation
 
 if TYPE_CHECKING:
+    from koel_tui.conversation.backend import Backend
     from koel_tui.protocol import Message
-    from koel_tui.ui.backend import Backend
 
 _LONGEST_TITLE = 40
 _EXCERPT = 600

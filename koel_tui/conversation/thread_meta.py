@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from koel_tui.agents import Agent
+    from koel_tui.conversation.backend import Backend
     from koel_tui.protocol import TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
-    from koel_tui.ui.backend import Backend
 
 
 class About:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from koel_tui.ui.backend import Backend
+    from koel_tui.conversation.backend import Backend
 
 _PATIENCE = 0.5
 _log = logging.getLogger(__name__)

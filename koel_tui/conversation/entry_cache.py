@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from koel_tui.conversation.entries import Branching, Entry
 from koel_tui.text import safe_line
-from koel_tui.ui.entries import Branching, Entry
 from koel_tui.ui.incomplete import mark
 
 if TYPE_CHECKING:

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from koel_tui.conversation.activity import Activity, activity_after
+from koel_tui.conversation.entries import Branching, Entry, Place, Row, Spot
+from koel_tui.conversation.entry_cache import Listing
+from koel_tui.conversation.metrics import Measured
+from koel_tui.conversation.notices import ended_within, rows_of
+from koel_tui.conversation.observer import Listener
+from koel_tui.conversation.send_queue import SendQueue
+from koel_tui.conversation.thread_meta import About
 from koel_tui.text import safe_line
-from koel_tui.ui.about import About
-from koel_tui.ui.activity import Activity, activity_after
-from koel_tui.ui.entries import Branching, Entry, Place, Row, Spot
-from koel_tui.ui.footnotes import ended_within, rows_of
-from koel_tui.ui.listener import Listener
-from koel_tui.ui.listing import Listing
-from koel_tui.ui.measured import Measured
-from koel_tui.ui.send_queue import SendQueue
 
 if TYPE_CHECKING:
+    from koel_tui.conversation.backend import Backend
+    from koel_tui.conversation.branches import Branch
     from koel_tui.protocol import ChatState, Event, Message, TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
-    from koel_tui.ui.backend import Backend
-    from koel_tui.ui.branches import Branch
 
     Asking = Callable[[ChatSession], Coroutine[Any, Any, None]]
 
@@ -248,7 +248,7 @@ class Conversation:
     @property
     def branches(self) -> "Sequence[Branch]":
         """Every branch at the forks of what is shown of the thread."""
-        from koel_tui.ui.branches import branches_of
+        from koel_tui.conversation.branches import branches_of
 
         return list(branches_of(self._session.state)) if self._session is not None else ()
 

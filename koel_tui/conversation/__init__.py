@@ -1,0 +1,1 @@
+"""One conversation without a screen: controller, send queue, drafts, branches, metrics, notices."""
