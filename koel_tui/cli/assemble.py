@@ -19,7 +19,7 @@ from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
 from koel_tui.storage.file_storage import FileStorage
 from koel_tui.storage.search import ThreadIndex, index_file, remove_index
 from koel_tui.storage.search_upkeep import IndexUpkeep
-from koel_tui.ui.memory import forget
+from koel_tui.workspace.window_state import forget
 
 _GAP_S = 0.04
 """Seconds within which text travels as one event: it is painted 20 times a second at most."""

@@ -23,22 +23,22 @@ from koel_tui.ui.conversing import ConversingApp
 from koel_tui.ui.hints import key_of
 from koel_tui.ui.keymap import KeyMap
 from koel_tui.ui.keys import KEYS, bindings
-from koel_tui.ui.leaving import (
+from koel_tui.ui.themes import OwnThemes
+from koel_tui.workspace.recovery import Returned, bring_back, place, remove
+from koel_tui.workspace.saved_threads import told_of_conflicts
+from koel_tui.workspace.shutdown import (
     EXIT_SAVE_FAILED,
     SIGNAL_EXIT,
     Signals,
     close_in_time,
     kept_elsewhere,
 )
-from koel_tui.ui.recovery import Returned, bring_back, place, remove
-from koel_tui.ui.saved import told_of_conflicts
-from koel_tui.ui.themes import OwnThemes
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.system.forced_exit import HardEnd
-    from koel_tui.ui.saved import SavedThread
-    from koel_tui.ui.thread_actions import ThreadActions
+    from koel_tui.workspace.saved_threads import SavedThread
+    from koel_tui.workspace.thread_operations import ThreadActions
 
 _QUIT_WITHIN = 2.0
 _LOOK_INTERVAL = 1.0
@@ -250,7 +250,7 @@ class KoelApp(ConversingApp):
 
     async def _look_at_saved(self, backend: "Backend") -> None:
         """Open the thread asked for at the start, and tell of files that cannot be read."""
-        from koel_tui.ui.saved import find_thread, saved_threads
+        from koel_tui.workspace.saved_threads import find_thread, saved_threads
 
         threads = await self._listed(saved_threads(backend.storage))
         for thread in threads:
@@ -272,7 +272,7 @@ class KoelApp(ConversingApp):
 
     async def _choose(self, backend: "Backend") -> None:
         from koel_tui.ui.library import Library
-        from koel_tui.ui.thread_actions import ThreadActions
+        from koel_tui.workspace.thread_operations import ThreadActions
 
         if self._actions is None:
             self._actions = ThreadActions(

@@ -6,7 +6,7 @@ from textual.widgets import Static
 
 from koel_tui import formatting
 from koel_tui.text import safe_line
-from koel_tui.ui.unsaved import Trouble
+from koel_tui.workspace.unsaved import Trouble
 
 _ROWS = 14
 """Rows of the window below which one line has to do."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from koel_tui.ui.model_choices import ModelChoice
-    from koel_tui.ui.startup import Startup
+    from koel_tui.workspace.runtime import Startup
 
 _KEY = "model"
 """The id of the key that opens the list."""

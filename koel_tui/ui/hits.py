@@ -11,7 +11,7 @@ from textual.widgets.option_list import Option
 from koel_tui.formatting import fit
 from koel_tui.text import safe_line
 from koel_tui.ui.picker import line_of
-from koel_tui.ui.saved import SavedThread
+from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:
     from koel_tui.storage.search import Hit

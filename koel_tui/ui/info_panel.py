@@ -17,7 +17,7 @@ from koel_tui.ui.panel import Panel
 if TYPE_CHECKING:
     from koel_tui.agents import MemoryUse
     from koel_tui.conversation.conversation import Conversation
-    from koel_tui.ui.startup import Startup
+    from koel_tui.workspace.runtime import Startup
 
 _INTERVAL = 1.0
 _NOT_LOADED = "not loaded"

@@ -21,11 +21,11 @@ from koel_tui.ui.panel import Answer, Panel
 from koel_tui.ui.picker import MOST_SHOWN, Field, Picker, Wording
 from koel_tui.ui.preview import Preview
 from koel_tui.ui.renaming import TitlePanel
-from koel_tui.ui.saved import SavedThread
 from koel_tui.ui.searching import Search
+from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:
-    from koel_tui.ui.thread_actions import ThreadActions
+    from koel_tui.workspace.thread_operations import ThreadActions
 
 _WIDE = 100
 """Columns from which there is room for a preview."""

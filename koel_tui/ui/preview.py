@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from koel_tui.text import safe_line, safe_text
 from koel_tui.ui.hits import FOUND, QUIET, Line, TextHit, pieces_of
-from koel_tui.ui.saved import SavedThread
+from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Message

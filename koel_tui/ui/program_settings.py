@@ -16,7 +16,7 @@ from koel_tui.ui.settings_list import Setting, settings_list, text_of
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
     from koel_tui.ui.attention import Attention
-    from koel_tui.ui.startup import Startup
+    from koel_tui.workspace.runtime import Startup
 
 
 class RefusedError(Exception):

@@ -1,9 +1,9 @@
 """What the tab and the status line say of a conversation."""
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.ui.startup import Startup
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label
+from koel_tui.workspace.runtime import Startup
 
 
 def label_of(conversation: Conversation, unread: bool) -> Label:

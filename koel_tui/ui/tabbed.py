@@ -15,21 +15,21 @@ from koel_tui.ui import inside
 from koel_tui.ui.attention import Attention
 from koel_tui.ui.banner import Banner
 from koel_tui.ui.copier import Copier
-from koel_tui.ui.desk import Desk, TooManyTabsError
 from koel_tui.ui.file_prompt import FilePrompt
 from koel_tui.ui.hints import key_of
-from koel_tui.ui.memory import Memory
-from koel_tui.ui.open_tabs import OpenTabs
 from koel_tui.ui.pane import Pane
 from koel_tui.ui.reader import Reader
-from koel_tui.ui.startup import Startup
 from koel_tui.ui.status import StatusLine
 from koel_tui.ui.summary import label_of, status_of
 from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.throttle import Throttle, in_queue_of
 from koel_tui.ui.transcript import FLUSH_INTERVAL
-from koel_tui.ui.unsaved import trouble_of
 from koel_tui.ui.visitor import Visitor
+from koel_tui.workspace.open_tabs import OpenTabs
+from koel_tui.workspace.runtime import Startup
+from koel_tui.workspace.unsaved import trouble_of
+from koel_tui.workspace.window_state import Memory
+from koel_tui.workspace.workspace import Desk, TooManyTabsError
 
 _PAINT_INTERVAL = 0.2
 _LOW = (9, 7, 5)

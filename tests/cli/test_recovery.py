@@ -10,7 +10,7 @@ from koel_tui.cli.assemble import open_storage
 from koel_tui.conversation.drafts import Draft
 from koel_tui.storage.exchange import Thread
 from koel_tui.storage.recovery import Unsaved, put_aside
-from koel_tui.ui.open_tabs import OpenTab, OpenTabs
+from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
 from tests.cli.commands import Threads, save
 from tests.storage.helpers import MOMENT, saying
 from tests.tally import Tally

@@ -9,7 +9,7 @@ import pytest
 from koel_tui import paths
 from koel_tui.protocol import ChatState
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui import leaving
+from koel_tui.workspace import shutdown
 from tests.ui.window import Window, opened
 
 
@@ -157,7 +157,7 @@ async def test_closing_a_tab_that_cannot_be_saved_is_told() -> None:
 async def test_an_agent_that_does_not_end_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(leaving, "CLOSE_DEADLINE", 0.1)
+    monkeypatch.setattr(shutdown, "CLOSE_DEADLINE", 0.1)
     async with opened() as window:
 
         async def never() -> None:

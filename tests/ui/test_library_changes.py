@@ -13,7 +13,7 @@ from koel_tui.agents import Snapshots
 from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
-from koel_tui.ui import thread_actions
+from koel_tui.workspace import thread_operations
 from tests.ui.saved_list import library, listed, lists, on, storage, titled
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened
@@ -203,7 +203,7 @@ async def test_a_thread_that_another_program_deleted_is_not_made_anew(
 async def test_only_its_own_tab_keeps_a_thread_from_being_deleted(
     storage: JsonFileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thread_actions, "PATIENCE", 0.05)
+    monkeypatch.setattr(thread_operations, "PATIENCE", 0.05)
     await titled(storage, "One", "Two")
     async with on(storage) as window:
         await library(window)

@@ -11,11 +11,11 @@ from koel_tui import limits
 from koel_tui.conversation.drafts import Draft
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui import desk
-from koel_tui.ui.history_file import MAX_ENTRIES, HistoryFile
-from koel_tui.ui.memory import Memory
-from koel_tui.ui.open_tabs import MOST_TABS, OpenTab, OpenTabs, decode
-from koel_tui.ui.tabs_file import TabsFile
+from koel_tui.workspace import workspace
+from koel_tui.workspace.open_tabs import MOST_TABS, OpenTab, OpenTabs, decode
+from koel_tui.workspace.open_tabs_file import TabsFile
+from koel_tui.workspace.prompt_history_file import MAX_ENTRIES, HistoryFile
+from koel_tui.workspace.window_state import Memory
 from tests.ui.window import opened
 
 
@@ -71,7 +71,7 @@ async def test_a_full_queue_takes_no_more_and_gives_back() -> None:
 
 
 async def test_only_so_many_tabs_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "TABS", 3)
+    monkeypatch.setattr(workspace, "TABS", 3)
     storage = MemoryStorage()
     for name in "abc":
         await storage.save(name, ChatState(messages=(Message("u", "user", f"said {name}"),)))
@@ -105,11 +105,11 @@ async def test_a_closed_tab_stays_to_be_reopened_while_there_is_no_room(
         await window.type("kept")
         await window.press("alt+w")
         await window.prompts("")
-        monkeypatch.setattr(desk, "TABS", 1)
+        monkeypatch.setattr(workspace, "TABS", 1)
         await window.type("other")
         await window.press("alt+shift+w")
         await window.tells("1 tabs are open")
-        monkeypatch.setattr(desk, "TABS", 2)
+        monkeypatch.setattr(workspace, "TABS", 2)
         await window.press("alt+shift+w")
         await window.prompts("kept")
 
@@ -138,7 +138,7 @@ def test_a_list_of_tabs_that_is_too_long_is_put_aside(tmp_path: Path) -> None:
 def test_a_file_of_tabs_that_is_too_large_is_put_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("koel_tui.ui.tabs_file.MAX_BYTES", 1000)
+    monkeypatch.setattr("koel_tui.workspace.open_tabs_file.MAX_BYTES", 1000)
     (tmp_path / "tabs-1.json").write_bytes(b" " * 1001)
     file = TabsFile(tmp_path)
     assert file.open() == OpenTabs()

@@ -11,8 +11,8 @@ from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search import ThreadIndex
 from koel_tui.ui.preview import Preview
-from koel_tui.ui.saved import SavedThread
 from koel_tui.ui.searching import Search
+from koel_tui.workspace.saved_threads import SavedThread
 from tests.ui.window import opened
 
 

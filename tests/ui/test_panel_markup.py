@@ -31,12 +31,12 @@ from koel_tui.ui.model_choices import ModelChoice
 from koel_tui.ui.model_panel import news_of
 from koel_tui.ui.preview import preview
 from koel_tui.ui.question import Question
-from koel_tui.ui.saved import SavedThread
 from koel_tui.ui.settings_list import Setting
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.thread_panel import role_choice
 from koel_tui.ui.visitor import LinkDialog
+from koel_tui.workspace.saved_threads import SavedThread
 from tests.tally import Tally
 
 WIDE = 400

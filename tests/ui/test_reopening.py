@@ -9,8 +9,8 @@ from textual import events
 from koel_tui.conversation.drafts import Draft
 from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage, MemoryStorage
-from koel_tui.ui.open_tabs import OpenTab, OpenTabs, decode
-from koel_tui.ui.tabs_file import TabsFile
+from koel_tui.workspace.open_tabs import OpenTab, OpenTabs, decode
+from koel_tui.workspace.open_tabs_file import TabsFile
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, messages, opened
 

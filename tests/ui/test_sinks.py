@@ -16,8 +16,8 @@ from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from koel_tui.system import clipboard
 from koel_tui.ui.app import KoelApp
-from koel_tui.ui.history_file import HistoryFile
-from koel_tui.ui.open_tabs import OpenTab
+from koel_tui.workspace.open_tabs import OpenTab
+from koel_tui.workspace.prompt_history_file import HistoryFile
 from tests.hostile import SEQUENCES
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.sinks import SIZE, Harmless

@@ -16,7 +16,7 @@ from koel_tui.storage.search import ThreadIndex, index_file
 from koel_tui.storage.search_database import SearchDatabase
 from koel_tui.storage.search_upkeep import IndexUpkeep
 from koel_tui.ui.app import KoelApp
-from koel_tui.ui.recovery import Returned, bring_back
+from koel_tui.workspace.recovery import Returned, bring_back
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened
 

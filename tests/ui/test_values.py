@@ -9,10 +9,10 @@ from koel_tui import formatting
 from koel_tui.conversation.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui import richness
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
-from koel_tui.ui.saved import SavedThread, find_thread
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label
-from koel_tui.ui.workspace import Workspace
+from koel_tui.workspace.saved_threads import SavedThread, find_thread
+from koel_tui.workspace.tab_order import Workspace
 
 
 class TestWorkspace:

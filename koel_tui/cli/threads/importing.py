@@ -75,7 +75,7 @@ async def _bring_back(storage: "SessionStorage", file: Path) -> "list[Stored]":
     from koel_tui.storage.errors import NotAThreadError
     from koel_tui.storage.exchange import ImportProblem, store_thread
     from koel_tui.storage.recovery import bring_back, read_aside
-    from koel_tui.ui.recovery import typed_threads
+    from koel_tui.workspace.recovery import typed_threads
 
     try:
         unsaved = read_aside(file, getattr(storage, "codec", None))

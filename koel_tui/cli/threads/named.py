@@ -7,26 +7,26 @@ from koel_tui.cli.exits import UsageProblem
 
 if TYPE_CHECKING:
     from koel_tui.storage import SessionStorage, Summary
-    from koel_tui.ui.saved import SavedThread
+    from koel_tui.workspace.saved_threads import SavedThread
 
 
 async def named_thread(storage: "SessionStorage", wanted: str) -> str:
     """Return the id of a saved thread. Raises `UsageProblem` if there is none."""
-    from koel_tui.ui.saved import saved_threads
+    from koel_tui.workspace.saved_threads import saved_threads
 
     return _found(await saved_threads(storage), wanted)
 
 
 def named_summary(summaries: Sequence["Summary"], wanted: str) -> str:
     """Return the id of one of these threads. Raises `UsageProblem` if it is none of them."""
-    from koel_tui.ui.saved import SavedThread
+    from koel_tui.workspace.saved_threads import SavedThread
 
     threads = [SavedThread(row.id, row.title or row.preview) for row in summaries]
     return _found(threads, wanted)
 
 
 def _found(threads: Sequence["SavedThread"], wanted: str) -> str:
-    from koel_tui.ui.saved import find_thread
+    from koel_tui.workspace.saved_threads import find_thread
 
     found = find_thread(threads, wanted)
     if isinstance(found, str):

@@ -12,17 +12,17 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.drafts import Pastes, joined
 from koel_tui.conversation.titles_and_summaries import title_job
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui.desk import Desk
-from koel_tui.ui.leaving import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
-from koel_tui.ui.memory import Memory
 from koel_tui.ui.plain.commands import Typing, message_of, order_of
 from koel_tui.ui.plain.orders import Orders
 from koel_tui.ui.plain.reading import Reading, described
 from koel_tui.ui.plain.terminal import Console
 from koel_tui.ui.plain.thread_orders import ThreadOrders
-from koel_tui.ui.recovery import Returned, bring_back, place, remove
-from koel_tui.ui.saved import saved_threads, told_of_conflicts
-from koel_tui.ui.startup import Startup
+from koel_tui.workspace.recovery import Returned, bring_back, place, remove
+from koel_tui.workspace.runtime import Startup
+from koel_tui.workspace.saved_threads import saved_threads, told_of_conflicts
+from koel_tui.workspace.shutdown import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
+from koel_tui.workspace.window_state import Memory
+from koel_tui.workspace.workspace import Desk
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend

@@ -4,15 +4,15 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from koel_tui.text import safe_line
-from koel_tui.ui.desk import Desk
 from koel_tui.ui.plain.commands import Order, help_lines
 from koel_tui.ui.plain.reading import described, labelled, spoken
 from koel_tui.ui.plain.thread_orders import ThreadOrders
-from koel_tui.ui.saved import find_thread, saved_threads
-from koel_tui.ui.startup import Startup
+from koel_tui.workspace.runtime import Startup
+from koel_tui.workspace.saved_threads import find_thread, saved_threads
+from koel_tui.workspace.workspace import Desk
 
 if TYPE_CHECKING:
-    from koel_tui.ui.saved import SavedThread
+    from koel_tui.workspace.saved_threads import SavedThread
 
 _READ = 2
 """Messages read again: a question and its answer."""

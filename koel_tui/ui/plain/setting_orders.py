@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from koel_tui.text import safe_line
-from koel_tui.ui.desk import Desk
-from koel_tui.ui.startup import Startup
+from koel_tui.workspace.runtime import Startup
+from koel_tui.workspace.workspace import Desk
 
 _ROLE = "role"
 """The setting that is the system prompt; it is no line of the form."""

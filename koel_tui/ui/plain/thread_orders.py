@@ -7,10 +7,10 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.drafts import joined
 from koel_tui.conversation.titles_and_summaries import summary_job
 from koel_tui.text import safe_line
-from koel_tui.ui.desk import Desk
 from koel_tui.ui.plain.reading import labelled, spoken
 from koel_tui.ui.plain.setting_orders import SettingOrders
-from koel_tui.ui.startup import Startup
+from koel_tui.workspace.runtime import Startup
+from koel_tui.workspace.workspace import Desk
 
 _EXCERPT = 60
 _BUSY = "An answer is being written. /stop stops it."

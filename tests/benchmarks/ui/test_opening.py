@@ -10,9 +10,9 @@ import pytest
 from koel_tui import paths
 from koel_tui.conversation.drafts import Draft
 from koel_tui.storage import JsonFileStorage
-from koel_tui.ui.memory import forget
-from koel_tui.ui.open_tabs import OpenTab, OpenTabs
-from koel_tui.ui.tabs_file import TabsFile
+from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
+from koel_tui.workspace.open_tabs_file import TabsFile
+from koel_tui.workspace.window_state import forget
 from tests.benchmarks.report import line, median
 from tests.benchmarks.ui.answers import history, last_words
 from tests.benchmarks.ui.outside import ENTER, KOEL, Outside, module

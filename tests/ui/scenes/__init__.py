@@ -6,8 +6,8 @@ from pathlib import Path
 from koel_tui.conversation.drafts import Draft
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage, MemoryStorage
-from koel_tui.ui.open_tabs import OpenTab, OpenTabs
-from koel_tui.ui.tabs_file import TabsFile
+from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
+from koel_tui.workspace.open_tabs_file import TabsFile
 from tests.storage.helpers import Clock
 from tests.ui.scenes import panels, talking
 from tests.ui.window import Window, messages

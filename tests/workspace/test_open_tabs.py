@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.conversation.drafts import Draft
-from koel_tui.ui.open_tabs import OpenTab, OpenTabs, decode
-from koel_tui.ui.tabs_file import TabsFile
+from koel_tui.workspace.open_tabs import OpenTab, OpenTabs, decode
+from koel_tui.workspace.open_tabs_file import TabsFile
 
 FOLDED = "[pasted 120 lines #1]"
 
@@ -143,8 +143,8 @@ class TestTabsFile:
     def test_a_killed_window_leaves_its_tabs_to_the_next(self, tmp_path: Path) -> None:
         code = (
             "import os, sys; from pathlib import Path\n"
-            "from koel_tui.ui.open_tabs import OpenTab, OpenTabs\n"
-            "from koel_tui.conversation.drafts import Draft; from koel_tui.ui.tabs_file import TabsFile\n"
+            "from koel_tui.workspace.open_tabs import OpenTab, OpenTabs\n"
+            "from koel_tui.conversation.drafts import Draft; from koel_tui.workspace.open_tabs_file import TabsFile\n"
             "file = TabsFile(Path(sys.argv[1])); file.open()\n"
             "file.write(OpenTabs((OpenTab(None, '', Draft('half')),))); os.kill(os.getpid(), 9)"
         )

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from koel_tui.system.regular_files import TooLargeError, read_plain
-from koel_tui.ui.open_tabs import OpenTabs, decode
+from koel_tui.workspace.open_tabs import OpenTabs, decode
 
 MAX_BYTES = 256 * 1024**2
 """What a list of tabs may have at most: their drafts may hold large pastes."""

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from koel_tui.conversation.drafts import Draft
 from koel_tui.conversation.prompt_history import History
-from koel_tui.ui import history_file
-from koel_tui.ui.history_file import MAX_BYTES, MAX_ENTRIES, HistoryFile
+from koel_tui.workspace import prompt_history_file
+from koel_tui.workspace.prompt_history_file import MAX_BYTES, MAX_ENTRIES, HistoryFile
 from tests.ui.window import opened
 
 FOLDED = "[pasted 120 lines #1]"
@@ -118,7 +118,7 @@ def test_programs_that_append_at_once_lose_nothing_even_while_the_file_is_cut(pa
 def test_an_append_waits_while_another_program_cuts_the_file(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_file, "MAX_ENTRIES", 4)
+    monkeypatch.setattr(prompt_history_file, "MAX_ENTRIES", 4)
     cutting, go_on = threading.Event(), threading.Event()
 
     class Slow(HistoryFile):
@@ -180,4 +180,4 @@ async def test_a_history_that_cannot_be_written_is_told_and_does_not_stop_the_us
 
 
 def test_the_bounds_leave_room_for_the_largest_entry() -> None:
-    assert history_file._LARGEST_ENTRY < MAX_BYTES // 2
+    assert prompt_history_file._LARGEST_ENTRY < MAX_BYTES // 2

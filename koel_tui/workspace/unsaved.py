@@ -11,8 +11,8 @@ from koel_tui.text import safe_line
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.session import ChatSession
-    from koel_tui.ui.desk import Desk
-    from koel_tui.ui.memory import Memory
+    from koel_tui.workspace.window_state import Memory
+    from koel_tui.workspace.workspace import Desk
 
 _NAMED = 2
 _ADVICE = {

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.system.forced_exit import HardEnd
-    from koel_tui.ui.desk import Desk
-    from koel_tui.ui.memory import Memory
-    from koel_tui.ui.open_tabs import OpenTabs
-    from koel_tui.ui.thread_actions import ThreadActions
+    from koel_tui.workspace.open_tabs import OpenTabs
+    from koel_tui.workspace.thread_operations import ThreadActions
+    from koel_tui.workspace.window_state import Memory
+    from koel_tui.workspace.workspace import Desk
 
 _log = logging.getLogger(__name__)
 
@@ -134,13 +134,13 @@ async def kept_elsewhere(
     """Keep elsewhere what could not be saved; return what to say of it, empty when all is saved."""
     if backend is not None:
         backend.client.dispose()  # where the time was up before it came to that
-    from koel_tui.ui.unsaved import left_unsaved
+    from koel_tui.workspace.unsaved import left_unsaved
 
     unsaved = left_unsaved(backend)
     unkept = not memory.holds(tabs) and (memory.problem or unsaved)
     if not unsaved and not unkept:
         return ""
-    from koel_tui.ui.recovery import put_aside
+    from koel_tui.workspace.recovery import put_aside
 
     said = await put_aside(backend, unsaved, desk, tabs if unkept else None, memory.problem)
     memory.problem = ""  # it is in that file, or nowhere: once is enough

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from koel_tui.conversation.drafts import Draft
 from koel_tui.paths import DirectoryError, private_directory
-from koel_tui.ui.history_file import HistoryFile
-from koel_tui.ui.open_tabs import OpenTabs
-from koel_tui.ui.tabs_file import TabsFile
+from koel_tui.workspace.open_tabs import OpenTabs
+from koel_tui.workspace.open_tabs_file import TabsFile
+from koel_tui.workspace.prompt_history_file import HistoryFile
 
 T = TypeVar("T")
 

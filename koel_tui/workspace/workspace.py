@@ -10,8 +10,8 @@ from koel_tui.conversation.drafts import Pastes, joined
 from koel_tui.conversation.observer import Listener
 from koel_tui.conversation.thread_meta import About
 from koel_tui.limits import TABS
-from koel_tui.ui.open_tabs import OpenTab, OpenTabs
-from koel_tui.ui.workspace import Workspace
+from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
+from koel_tui.workspace.tab_order import Workspace
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend

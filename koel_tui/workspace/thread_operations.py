@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from koel_tui.storage.exchange import ExportFormat, Thread, export_thread, file_name
 from koel_tui.text import repair
-from koel_tui.ui.saved import SavedThread, listed, saved_threads
+from koel_tui.workspace.saved_threads import SavedThread, listed, saved_threads
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.conversation.conversation import Conversation
     from koel_tui.protocol import ChatState
     from koel_tui.storage.search import ThreadIndex
-    from koel_tui.ui.desk import Desk
+    from koel_tui.workspace.workspace import Desk
 
 
 T = TypeVar("T")

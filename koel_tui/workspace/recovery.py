@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui import paths
-from koel_tui.ui.open_tabs import OpenTab, OpenTabs
-from koel_tui.ui.unsaved import cause_of, title_of
+from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
+from koel_tui.workspace.unsaved import cause_of, title_of
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from koel_tui.session import ChatSession
     from koel_tui.storage.exchange import Thread
     from koel_tui.storage.recovery import Unsaved
-    from koel_tui.ui.desk import Desk
+    from koel_tui.workspace.workspace import Desk
 
 _PATIENCE = 2.0
 """Seconds to put aside what is unsaved: a disk that hangs must not hang the end."""
@@ -150,7 +150,7 @@ def tabs_of(unsaved: "Unsaved") -> OpenTabs:
         return OpenTabs()
     import json
 
-    from koel_tui.ui.open_tabs import decode
+    from koel_tui.workspace.open_tabs import decode
 
     return decode(json.dumps(unsaved.tabs).encode())
 
