@@ -17,11 +17,11 @@ from koel_tui import paths
 from koel_tui.cli.exits import Exit
 from koel_tui.cli.manual import epilog
 from koel_tui.cli.start import MIN_COLUMNS, MIN_ROWS
+from koel_tui.plain.commands import COMMANDS
 from koel_tui.setting_sources import variable_of
 from koel_tui.settings import Settings
 from koel_tui.ui.keymap import PANEL_KEYS, key_name
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS, Key
-from koel_tui.ui.plain.commands import COMMANDS
 from tests.cli.commands import every_command
 
 ROOT = Path(__file__).parents[1]

@@ -138,9 +138,9 @@ def _in_plain_mode(
 ) -> tuple[int, BaseException | None]:
     import asyncio
 
+    from koel_tui.plain.chat import PlainChat
+    from koel_tui.plain.terminal import Terminal
     from koel_tui.system.forced_exit import HardEnd
-    from koel_tui.ui.plain.chat import PlainChat
-    from koel_tui.ui.plain.terminal import Terminal
 
     terminal = Terminal()
     chat = PlainChat(connect, terminal, thread=thread, home=home, hard_end=HardEnd())

@@ -7,7 +7,7 @@ import pytest
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.incomplete import incomplete
-from tests.ui.plain.console import Plain, plain
+from tests.plain.console import Plain, plain
 from tests.ui.scripted import Turn
 from tests.ui.window import Window, opened
 

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from koel_tui.plain.announcer import described, labelled, spoken
+from koel_tui.plain.commands import Order, help_lines
+from koel_tui.plain.thread_command_handlers import ThreadOrders
 from koel_tui.text import safe_line
-from koel_tui.ui.plain.commands import Order, help_lines
-from koel_tui.ui.plain.reading import described, labelled, spoken
-from koel_tui.ui.plain.thread_orders import ThreadOrders
 from koel_tui.workspace.runtime import Startup
 from koel_tui.workspace.saved_threads import find_thread, saved_threads
 from koel_tui.workspace.workspace import Desk

@@ -8,7 +8,7 @@ from koel_tui.protocol import Sampling, TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from tests.hostile import EVERYTHING, foreign
-from tests.ui.plain.console import Plain, plain
+from tests.plain.console import Plain, plain
 from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import messages
 

@@ -11,13 +11,13 @@ import pytest
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ModelLoadError
 from koel_tui.storage import MemoryStorage
-from tests.ui.plain.console import Plain, plain
+from tests.plain.console import Plain, plain
 from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import messages
 
 
 def test_nothing_of_the_window_is_imported() -> None:
-    code = "import sys, koel_tui.ui.plain.chat, koel_tui.ui.plain.terminal; print(*sys.modules)"
+    code = "import sys, koel_tui.plain.chat, koel_tui.plain.terminal; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"textual", "pydantic", "ag_ui", "koel_tui.storage"}
 

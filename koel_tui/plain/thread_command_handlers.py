@@ -6,9 +6,9 @@ from koel_tui.conversation.background_jobs import Background
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.drafts import joined
 from koel_tui.conversation.titles_and_summaries import summary_job
+from koel_tui.plain.announcer import labelled, spoken
+from koel_tui.plain.setting_command_handlers import SettingOrders
 from koel_tui.text import safe_line
-from koel_tui.ui.plain.reading import labelled, spoken
-from koel_tui.ui.plain.setting_orders import SettingOrders
 from koel_tui.workspace.runtime import Startup
 from koel_tui.workspace.workspace import Desk
 

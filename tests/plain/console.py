@@ -7,9 +7,9 @@ from pathlib import Path
 from time import monotonic
 
 from koel_tui.conversation.backend import Backend
+from koel_tui.plain.chat import PlainChat
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.storage import MemoryStorage, SessionStorage
-from koel_tui.ui.plain.chat import PlainChat
 from tests.ui.scripted import ScriptedAgent, Turn
 
 DEADLINE = 10.0

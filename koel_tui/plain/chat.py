@@ -11,12 +11,12 @@ from koel_tui.conversation.background_jobs import Background
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.drafts import Pastes, joined
 from koel_tui.conversation.titles_and_summaries import title_job
+from koel_tui.plain.announcer import Reading, described
+from koel_tui.plain.command_handlers import Orders
+from koel_tui.plain.commands import Typing, message_of, order_of
+from koel_tui.plain.terminal import Console
+from koel_tui.plain.thread_command_handlers import ThreadOrders
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui.plain.commands import Typing, message_of, order_of
-from koel_tui.ui.plain.orders import Orders
-from koel_tui.ui.plain.reading import Reading, described
-from koel_tui.ui.plain.terminal import Console
-from koel_tui.ui.plain.thread_orders import ThreadOrders
 from koel_tui.workspace.recovery import Returned, bring_back, place, remove
 from koel_tui.workspace.runtime import Startup
 from koel_tui.workspace.saved_threads import saved_threads, told_of_conflicts

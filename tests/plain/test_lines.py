@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.ui.plain.lines import Lines
+from koel_tui.plain.speech_lines import Lines
 
 TEXT = st.text(st.sampled_from("ab .!?\n`~*\u3002\U0001f333"), max_size=300)
 

@@ -1,6 +1,6 @@
 """What is typed: commands, messages, and lines that go on."""
 
-from koel_tui.ui.plain.commands import COMMANDS, Typing, help_lines, message_of, order_of
+from koel_tui.plain.commands import COMMANDS, Typing, help_lines, message_of, order_of
 
 
 def test_a_slash_begins_a_command_and_two_a_message() -> None:
