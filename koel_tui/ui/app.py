@@ -17,7 +17,7 @@ from textual.worker import WorkerError
 from koel_tui.conversation.drafts import joined
 from koel_tui.system.memory_tuning import Garbage
 from koel_tui.text import safe_text
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.choosing import ModelChoosing
 from koel_tui.ui.conversing import ConversingApp
 from koel_tui.ui.hints import key_of
@@ -68,9 +68,9 @@ class KoelApp(ConversingApp):
         hard_end: "HardEnd | None" = None,
     ) -> None:
         super().__init__(home, low_bandwidth=low_bandwidth, notify=notify)
-        inside.outlive_terminal()
-        inside.take_any_bytes()
-        inside.wear_belt()
+        internals.outlive_terminal()
+        internals.take_any_bytes()
+        internals.wear_belt()
         (keymap or KeyMap()).bind(self, self._pane.prompt)
         # A label that changes would move the line under the tabs for a third of a second.
         self.animation_level = "none"
@@ -88,7 +88,7 @@ class KoelApp(ConversingApp):
         self._up = False
         self._hard_end = hard_end
         self._signals = Signals(self._leave, hard_end)
-        self._garbage = Garbage(lambda: inside.forget_gone(self))
+        self._garbage = Garbage(lambda: internals.forget_gone(self))
         self._models = ModelChoosing(self, self._startup, self._tell, self._repaint)
 
     @property
@@ -141,7 +141,7 @@ class KoelApp(ConversingApp):
         """Show every key."""
         from koel_tui.ui.help import Help
 
-        self.push_screen(Help(inside.keys_by_id(self, self._pane.prompt)))
+        self.push_screen(Help(internals.keys_by_id(self, self._pane.prompt)))
 
     def action_figures(self) -> None:
         """Show what the answers of the tab in front measured, and what the model takes."""
@@ -187,13 +187,13 @@ class KoelApp(ConversingApp):
         """Return the commands of the palette."""
         from koel_tui.ui.commands import commands
 
-        return commands(self, inside.keys_by_id(self))
+        return commands(self, internals.keys_by_id(self))
 
     # How it works
 
     def _look(self) -> None:
         """Note what changes without an event: that saving ended, where to, and what was typed."""
-        if inside.terminal_gone(self):
+        if internals.terminal_gone(self):
             self._leave(SIGNAL_EXIT + signal.SIGHUP)
         self._poke()
         if len(self.screen_stack) > 1:
@@ -311,7 +311,7 @@ class KoelApp(ConversingApp):
 
         try:
             command = editor_command(os.environ)
-            with self._signals.without_interrupt(), inside.handed_over(self):
+            with self._signals.without_interrupt(), internals.handed_over(self):
                 text = await edited(before, command, put_back)
         except (EditorError, OSError, SuspendNotSupported) as error:
             self._tell(str(error), "error")

@@ -7,7 +7,7 @@ from textual.app import App
 
 from koel_tui.system import clipboard
 from koel_tui.text import repair, safe_text
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.code import NO_CODE, code_blocks
 
 
@@ -22,13 +22,15 @@ class Copier:
 
     def remember(self, text: str) -> None:
         """Make `text` what is pasted within the window, at once."""
-        inside.remember_copied(self._app, _fit(text))
+        internals.remember_copied(self._app, _fit(text))
 
     async def text(self, text: str, what: str = "the selection") -> None:
         """Copy `text`, made fit for a terminal because it may go through one."""
         self.remember(text)
         way = await clipboard.copy(
-            _fit(text), os.environ, lambda sequence: inside.write_to_terminal(self._app, sequence)
+            _fit(text),
+            os.environ,
+            lambda sequence: internals.write_to_terminal(self._app, sequence),
         )
         self._tell(f"Copied {what} with {way}.")
 

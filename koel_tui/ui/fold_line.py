@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from koel_tui.ui.inside import lay_out
+from koel_tui.ui.internals import lay_out
 
 
 class FoldLine(Static, can_focus=True):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from textual.app import App
 
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.keys import spoken
 
 Hint = tuple[str, str]
@@ -24,7 +24,7 @@ def told(app: App[int], hints: Sequence[Hint]) -> str:
 
 
 def _in_force(app: App[int]) -> Mapping[str, Sequence[str]]:
-    return inside.keys_by_id(app, *app.screen_stack[0].query("#prompt"))
+    return internals.keys_by_id(app, *app.screen_stack[0].query("#prompt"))
 
 
 def _name(in_force: Mapping[str, Sequence[str]], key: str) -> str:

@@ -10,7 +10,7 @@ from textual.keys import Keys
 from textual.widgets import TextArea
 
 from koel_tui.text import safe_line
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.keys import KEYS, LEAVING, PROMPT_KEYS, SHORT, Key, bindings
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ class KeyMap:
 
     def bind(self, app: App[int], prompt: TextArea) -> None:
         """Put the keys in force, before the window is there."""
-        inside.teach_alt_keys(name for key in (*self.window, *self.prompt) for name in key.names)
+        internals.teach_alt_keys(name for key in (*self.window, *self.prompt) for name in key.names)
         if not self.chosen:
             return  # they are what the classes say
-        inside.rebind(app, bindings(self.window))
+        internals.rebind(app, bindings(self.window))
         # A key chosen for the window is none for editing any more.
         freed = [name for key in self.chosen for name in key.names]
-        inside.rebind(prompt, bindings(self.prompt), TextArea, freed)
+        internals.rebind(prompt, bindings(self.prompt), TextArea, freed)
         app.set_keymap({LEAVING + key.id: key.keys for key in self.chosen})
 
 
@@ -97,11 +97,11 @@ def key_name(text: str) -> str:
     """
     written = text.strip().lower()
     if f"+{written}".endswith("++"):
-        written = f"{written[:-1]}{inside.name_of_character('+')}"
+        written = f"{written[:-1]}{internals.name_of_character('+')}"
     *modifiers, name = written.split("+")
     name = _LONG.get(name, name)
     if len(name) == 1 and written not in _NAMES:
-        name = inside.name_of_character(name)
+        name = internals.name_of_character(name)
     if not _MODIFIERS.issuperset(modifiers) or not _is_known(name):
         raise ValueError("is no key that a terminal has. Write it like ctrl+y, alt+shift+k or f7")
     key = "+".join([*sorted(set(modifiers)), name])
@@ -109,7 +109,7 @@ def key_name(text: str) -> str:
         raise ValueError("is a key to write with. Put ctrl+ or alt+ before it")
     if key in _SAME:
         raise ValueError(f"comes from most terminals as {_SAME[key]}. Write that if you mean it")
-    if inside.begins_others(key):
+    if internals.begins_others(key):
         raise ValueError("begins what terminals send for other keys. Choose another key")
     return key
 
@@ -136,12 +136,12 @@ def _shown(text: str) -> str:
 
 def _is_known(name: str) -> bool:
     plain = {known.split("+")[-1] for known in _NAMES}
-    return name in plain or inside.character_of(name) is not None
+    return name in plain or internals.character_of(name) is not None
 
 
 def _is_typed(key: str) -> bool:
     *modifiers, name = key.split("+")
-    character = inside.character_of(name)
+    character = internals.character_of(name)
     return character is not None and character.isprintable() and not {*modifiers} - {"shift"}
 
 

@@ -10,7 +10,7 @@ from textual.widgets import Markdown, Static
 
 from koel_tui.conversation.entries import Entry
 from koel_tui.text import safe_text
-from koel_tui.ui import inside, markup, richness
+from koel_tui.ui import internals, markup, richness
 from koel_tui.ui.big import BigAnswer
 from koel_tui.ui.plaintext import PlainText
 from koel_tui.ui.rendered import Rendered, rows_of
@@ -97,7 +97,7 @@ class MessageView(Vertical):
             if ended and _LATE_REFERENCE.search(text):
                 await body.update(text)
             elif ended:
-                self.call_after_refresh(inside.draw_tables, body)
+                self.call_after_refresh(internals.draw_tables, body)
 
     async def _begin(self) -> None:
         # Text set at once and continued by append comes out wrong in every list and code block:

@@ -11,7 +11,7 @@ from textual.widgets.text_area import Selection
 from koel_tui.conversation.drafts import Draft, Pastes
 from koel_tui.conversation.prompt_history import History
 from koel_tui.text import safe_input
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.hints import told
 from koel_tui.ui.keys import PROMPT_KEYS, bindings
 
@@ -57,12 +57,12 @@ class Prompt(TextArea):
         typed after it is in the prompt already: the enter of a fast typist, or of a program that
         types, would send some of the next prompt, and text for a new tab stay in the old one.
         """
-        for binding in inside.bindings_of(self, event.key):
+        for binding in internals.bindings_of(self, event.key):
             if await self.app.run_action(binding.action, self):
                 event.stop()
                 event.prevent_default()
                 return
-        for binding in inside.bindings_of(self.app, event.key):
+        for binding in internals.bindings_of(self.app, event.key):
             if await self._done_by_window(binding.action):
                 event.stop()
                 event.prevent_default()

@@ -10,7 +10,7 @@ from textual.widgets import Tab, Tabs
 
 from koel_tui.formatting import fit
 from koel_tui.text import safe_line
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 
 _SHORTEST_TITLE = 8
 _LONGEST_TITLE = 24
@@ -50,7 +50,7 @@ class TabBar(Tabs, can_focus=False):
             # All at once and with their texts: one by one, thirty take twice as long.
             texts = self._texts()
             if new := [each for each in wanted if each not in shown]:
-                await inside.row_of(self).mount_all(Tab(texts[each], id=each) for each in new)
+                await internals.row_of(self).mount_all(Tab(texts[each], id=each) for each in new)
             self._put_in_order()
             if self.active != active:
                 self.active = active
@@ -58,13 +58,13 @@ class TabBar(Tabs, can_focus=False):
                 await self.remove_tab(gone)
             changed = self._write_labels()
         if moved:
-            self.call_after_refresh(inside.bring_into_sight, self)
+            self.call_after_refresh(internals.bring_into_sight, self)
         if moved or changed:
-            self.call_after_refresh(inside.underline, self)
+            self.call_after_refresh(internals.underline, self)
 
     def _put_in_order(self) -> None:
         tabs = [tab for label in self._labels if (tab := self.get_tab(label.id)) is not None]
-        row = inside.row_of(self)
+        row = internals.row_of(self)
         if [tab for tab in row.children if tab in tabs] != tabs:
             for before, tab in pairwise(tabs):
                 row.move_child(tab, after=before)
@@ -72,9 +72,9 @@ class TabBar(Tabs, can_focus=False):
     def on_resize(self, event: events.Resize) -> None:
         """Give every title the room there now is."""
         changed = self._write_labels()
-        self.call_after_refresh(inside.bring_into_sight, self)
+        self.call_after_refresh(internals.bring_into_sight, self)
         if changed:
-            self.call_after_refresh(inside.underline, self)
+            self.call_after_refresh(internals.underline, self)
 
     def _write_labels(self) -> bool:
         """Write what differs; return whether anything did."""

@@ -11,7 +11,7 @@ from textual.widgets import Footer, Tabs
 from koel_tui.conversation.background_jobs import Background
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.attention import Attention
 from koel_tui.ui.banner import Banner
 from koel_tui.ui.copier import Copier
@@ -38,7 +38,7 @@ LOW_BANDWIDTH_INTERVAL = 0.2
 """Seconds between two paintings at least where every byte counts."""
 
 
-class TabbedApp(inside.QuietApp):
+class TabbedApp(internals.QuietApp):
     """A window of tabs and one prompt; how it begins and ends is for the app made of it."""
 
     def __init__(self, home: Path | None, *, low_bandwidth: bool, notify: bool) -> None:
@@ -49,7 +49,7 @@ class TabbedApp(inside.QuietApp):
         """
         super().__init__()
         self._attention = Attention(
-            lambda text: inside.write_to_terminal(self, text), wanted=notify
+            lambda text: internals.write_to_terminal(self, text), wanted=notify
         )
         self._memory = Memory(home, lambda problem: self._tell(problem, "error"))
         self._startup = Startup(self._poke)

@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 
 from koel_tui.conversation.entries import Entry, Place, Source, Spot, newest
-from koel_tui.ui import edge, inside
+from koel_tui.ui import edge, internals
 from koel_tui.ui.big import BigAnswer
 from koel_tui.ui.extent import (
     FULL,
@@ -32,7 +32,7 @@ AWAY_INTERVAL = 0.25
 """Seconds between two while nothing of what is written is in sight."""
 
 
-class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
+class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
     """Shows one thread. Whatever changes what is mounted runs in this widget's own queue."""
 
     class Unseen(Message):
@@ -90,7 +90,7 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
 
     def return_to_place(self) -> None:
         """Scroll to where the user was reading; for who mounts this, before anything is painted."""
-        inside.lay_out(self)
+        internals.lay_out(self)
         if self._wanted and self._views:
             self._scroll_to_wanted()
         elif self._place is not None:
@@ -105,14 +105,14 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
     @property
     def at_end(self) -> bool:
         """Whether the reader sees the end, or follows it."""
-        return self.at_tail and (self.is_vertical_scroll_end or inside.follows_end(self))
+        return self.at_tail and (self.is_vertical_scroll_end or internals.follows_end(self))
 
     def place(self) -> Place | Spot | None:
         """Return where the user is reading; None at the end, where new text is followed."""
         if self._wanted:
             return Spot(self._wanted)
         # Asked from outside this widget's queue, when a change may be half made.
-        if self.at_end or inside.follows_end(self) or not self._views:
+        if self.at_end or internals.follows_end(self) or not self._views:
             return None
         return Place(self._start, self._start + len(self._views), self.scroll_y, self._seen)
 
@@ -262,7 +262,7 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
             self.release_anchor()
             if not self._shows_round(entries[index]):
                 await self._rebuild(entries, *around(entries, index))
-                inside.lay_out(self)
+                internals.lay_out(self)
             self._scroll_to_wanted()
 
     def _shows_round(self, entry: Entry) -> bool:
@@ -304,7 +304,7 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
         with self.app.batch_update():
             if self._start > 0:
                 await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, FULL))
-            inside.lay_out(self)  # what came last may have no place yet
+            internals.lay_out(self)  # what came last may have no place yet
             if self.max_scroll_y > 0:  # where all is in sight the end stays followed
                 self.release_anchor()
                 self.scroll_to(y=0, animate=False, immediate=True)
@@ -340,12 +340,12 @@ class Transcript(inside.Settled, Still, VerticalScroll, can_focus=False):
         Yields whether it is the end that stays, because it is followed.
         """
         offset = view.virtual_region.y - self.scroll_y
-        follows = inside.follows_end(self) and self.at_tail
+        follows = internals.follows_end(self) and self.at_tail
         self.release_anchor()  # else the end would be followed through what is loaded now
         with self.app.batch_update():
             yield follows
             self._paint_edges()
-            inside.lay_out(self)
+            internals.lay_out(self)
             if follows:
                 self.anchor()
             else:

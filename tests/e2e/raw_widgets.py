@@ -7,7 +7,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widgets import Input, Label, Log, Markdown, OptionList, Static, TextArea
 
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from tests.hostile import EVERYTHING
 
 
@@ -39,5 +39,5 @@ class RawWidgets(App[None]):
 
 if __name__ == "__main__":
     if "--without-belt" not in sys.argv:
-        inside.wear_belt()
+        internals.wear_belt()
     RawWidgets().run()

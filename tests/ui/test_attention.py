@@ -3,7 +3,7 @@
 import pytest
 from textual import events
 
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.attention import Attention
 from tests.hostile import HOSTILE, foreign
 from tests.tally import Tally
@@ -61,7 +61,7 @@ async def test_a_window_without_the_focus_calls_for_any_of_its_tabs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written: list[str] = []
-    monkeypatch.setattr(inside, "write_to_terminal", lambda app, text: written.append(text))
+    monkeypatch.setattr(internals, "write_to_terminal", lambda app, text: written.append(text))
     async with opened() as window:
         seen = await window.ask("Seen")
         seen.finish()

@@ -6,7 +6,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from koel_tui.settings import SettingsError
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.code_picker import CodePicker
 from koel_tui.ui.help import Help
 from koel_tui.ui.info_panel import InfoPanel
@@ -212,4 +212,4 @@ def test_a_window_without_choices_is_bound_as_its_class_says() -> None:
 
 
 def test_no_key_of_the_window_begins_others() -> None:
-    assert not [name for key in KEYS for name in key.names if inside.begins_others(name)]
+    assert not [name for key in KEYS for name in key.names if internals.begins_others(name)]

@@ -10,7 +10,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from koel_tui.ui.inside import SentLines
+from koel_tui.ui.internals import SentLines
 from koel_tui.ui.tabbed import LOW_BANDWIDTH_INTERVAL, TabbedApp
 from koel_tui.ui.transcript import Transcript
 from tests.ui.window import opened

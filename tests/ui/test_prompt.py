@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 
 from koel_tui.conversation.prompt_history import History
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
 from koel_tui.ui.prompt import Prompt
 from tests.ui.window import opened
@@ -136,7 +136,7 @@ def keys_of(sequence: str) -> Iterator[str]:
     ],
 )
 def test_our_keys_arrive_from_a_terminal(sequence: str, key: str) -> None:
-    inside.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
+    internals.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
     assert list(keys_of(sequence)) == [key]
 
 

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.extent import MAX_WIDGETS, TAIL
 from koel_tui.ui.transcript import Transcript
 from tests.ui.window import Window, messages, opened
@@ -148,7 +148,7 @@ async def test_what_is_painted_within_a_batch_is_painted_again_after_it(
         with window.app.batch_update():
             window.prompt.styles.height = 5
             await window.pilot.pause()
-            inside.lay_out(window.prompt)
+            internals.lay_out(window.prompt)
             await window.pilot.pause()
             assert whole == 0
         await window.until(lambda: whole > 0)

@@ -182,7 +182,7 @@ async def test_what_cannot_hold_at_once_says_from_when_it_does() -> None:
 async def test_the_bell_is_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     monkeypatch.setattr(
-        "koel_tui.ui.inside.write_to_terminal", lambda app, text: written.append(text)
+        "koel_tui.ui.internals.write_to_terminal", lambda app, text: written.append(text)
     )
     async with settings() as window:
         await change(window, "notify", "no")

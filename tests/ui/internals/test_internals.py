@@ -33,7 +33,7 @@ from textual.widget import Widget
 from textual.widgets import Static, Tab, Tabs
 
 from koel_tui import ui
-from koel_tui.ui import inside
+from koel_tui.ui import internals
 from koel_tui.ui.app import KoelApp
 
 MADE_FOR = ("textual", "rich")
@@ -143,7 +143,7 @@ MODULES = [
     importlib.import_module(each.name)
     for each in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}.")
 ]
-INSIDE = [each for each in MODULES if each.__name__.startswith(inside.__name__)]
+INSIDE = [each for each in MODULES if each.__name__.startswith(internals.__name__)]
 OUTSIDE = [each for each in MODULES if each not in INSIDE]
 
 
@@ -269,7 +269,7 @@ async def test_a_value_watched_has_its_watchers_where_they_are_looked_for() -> N
         word.watch(app, "theme", lambda: None)
         assert getattr(app, "__watchers")["theme"][-1][0] is word
         await word.remove()
-        inside.forget_gone(app)
+        internals.forget_gone(app)
         assert word not in [each[0] for each in getattr(app, "__watchers")["theme"]]
 
 
@@ -281,11 +281,11 @@ async def test_the_row_of_tabs_is_made_as_it_was() -> None:
     app = Row()
     async with app.run_test() as pilot:
         tabs = app.query_one(Tabs)
-        assert [type(each) for each in inside.row_of(tabs).children] == [Tab] * 30
-        last = inside.row_of(tabs).children[-1]
+        assert [type(each) for each in internals.row_of(tabs).children] == [Tab] * 30
+        last = internals.row_of(tabs).children[-1]
         assert last.id is not None and last.region.x > app.size.width
         tabs.active = last.id
-        inside.bring_into_sight(tabs)
+        internals.bring_into_sight(tabs)
         await pilot.pause()
         assert app.screen.region.contains_region(last.region)
 

@@ -3,7 +3,7 @@
 from textual.widget import Widget
 from textual.widgets import Tabs
 
-from koel_tui.ui.inside.layout import lay_out
+from koel_tui.ui.internals.layout import lay_out
 
 
 def row_of(tabs: Tabs) -> Widget:

@@ -23,9 +23,9 @@ from textual.worker import WorkerFailed
 from koel_tui import limits, paths
 from koel_tui.logs import named
 from koel_tui.text import safe_input, safe_line, safe_text
-from koel_tui.ui.inside.layout import unlaid_list
-from koel_tui.ui.inside.lines import SentLines, Update
-from koel_tui.ui.inside.terminal import TerminalDriver
+from koel_tui.ui.internals.layout import unlaid_list
+from koel_tui.ui.internals.line_diff import SentLines, Update
+from koel_tui.ui.internals.terminal_driver import TerminalDriver
 
 _log = logging.getLogger(__name__)
 

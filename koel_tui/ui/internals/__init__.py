@@ -1,7 +1,7 @@
 """The only room that reaches inside Textual, whose version is pinned; tests watch each use."""
 
-from koel_tui.ui.inside.belt import wear_belt
-from koel_tui.ui.inside.keys import (
+from koel_tui.ui.internals.app_base import QuietApp, forget_gone
+from koel_tui.ui.internals.key_sequences import (
     begins_others,
     bindings_of,
     character_of,
@@ -10,11 +10,11 @@ from koel_tui.ui.inside.keys import (
     rebind,
     teach_alt_keys,
 )
-from koel_tui.ui.inside.layout import Settled, draw_tables, follows_end, lay_out, unlaid_list
-from koel_tui.ui.inside.lines import SentLines
-from koel_tui.ui.inside.quiet import QuietApp, forget_gone
-from koel_tui.ui.inside.tabs import bring_into_sight, row_of, underline
-from koel_tui.ui.inside.terminal import (
+from koel_tui.ui.internals.layout import Settled, draw_tables, follows_end, lay_out, unlaid_list
+from koel_tui.ui.internals.line_diff import SentLines
+from koel_tui.ui.internals.output_sanitizer import wear_belt
+from koel_tui.ui.internals.tab_strip import bring_into_sight, row_of, underline
+from koel_tui.ui.internals.terminal_driver import (
     handed_over,
     outlive_terminal,
     remember_copied,
