@@ -20,8 +20,8 @@ from koel_tui.cli.start import MIN_COLUMNS, MIN_ROWS
 from koel_tui.plain.commands import COMMANDS
 from koel_tui.setting_sources import variable_of
 from koel_tui.settings import Settings
-from koel_tui.ui.keymap import PANEL_KEYS, key_name
-from koel_tui.ui.keys import KEYS, PROMPT_KEYS, Key
+from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS, Key
+from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name
 from tests.cli.commands import every_command
 
 ROOT = Path(__file__).parents[1]

@@ -114,7 +114,7 @@ def _in_window(
     from koel_tui.system.forced_exit import HardEnd
     from koel_tui.system.heap import keep_one_heap
     from koel_tui.ui.app import KoelApp
-    from koel_tui.ui.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import keymap_of
 
     keep_one_heap()
     app = KoelApp(

@@ -20,9 +20,9 @@ from koel_tui.text import safe_text
 from koel_tui.ui import internals
 from koel_tui.ui.choosing import ModelChoosing
 from koel_tui.ui.conversing import ConversingApp
-from koel_tui.ui.hints import key_of
-from koel_tui.ui.keymap import KeyMap
-from koel_tui.ui.keys import KEYS, bindings
+from koel_tui.ui.keys.hints import key_of
+from koel_tui.ui.keys.key_table import KEYS, bindings
+from koel_tui.ui.keys.keymap import KeyMap
 from koel_tui.ui.themes import OwnThemes
 from koel_tui.workspace.recovery import Returned, bring_back, place, remove
 from koel_tui.workspace.saved_threads import told_of_conflicts

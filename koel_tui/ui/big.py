@@ -5,7 +5,7 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from koel_tui.ui.hints import key_of
+from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.plaintext import PlainText
 from koel_tui.ui.rendered import Rendered, rows_of
 from koel_tui.ui.sheet import Sheet

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from textual.notifications import SeverityLevel
 
 from koel_tui.text import safe_line
-from koel_tui.ui.hints import key_of
+from koel_tui.ui.keys.hints import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from textual.app import App, SystemCommand
 
-from koel_tui.ui.keys import KEYS, spoken
+from koel_tui.ui.keys.key_table import KEYS, spoken
 
 
 def commands(app: App[int], in_force: Mapping[str, Sequence[str]]) -> Iterable[SystemCommand]:

@@ -5,7 +5,7 @@ from textual.widgets import Markdown
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui.choices import Named
-from koel_tui.ui.hints import told
+from koel_tui.ui.keys.hints import told
 from koel_tui.ui.links import written
 from koel_tui.ui.tabbed import TabbedApp
 

@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from koel_tui.conversation.entries import Row
 from koel_tui.text import safe_text
-from koel_tui.ui.hints import told
+from koel_tui.ui.keys.hints import told
 
 _STYLES = {"error": "$text-error", "welcome": "$foreground", "action": "bold $text-accent"}
 _QUIET = "$foreground 60%"

@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from koel_tui.ui.keys import KEYS, PROMPT_KEYS, TAB_COUNT, leaving, spoken
+from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS, TAB_COUNT, leaving, spoken
 from koel_tui.ui.panel import Panel
 
 _NAMES = 17

@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from koel_tui.ui.info import Info, info_text
-from koel_tui.ui.keys import leaving
+from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.panel import Panel
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from koel_tui.formatting import fit
 from koel_tui.text import safe_line
 from koel_tui.ui.exporting import FORMATS, FormatPicker
 from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
-from koel_tui.ui.keys import leaving
+from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.name_panel import NamePanel
 from koel_tui.ui.panel import Answer, Panel
 from koel_tui.ui.picker import MOST_SHOWN, Field, Picker, Wording

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from koel_tui import formatting
 from koel_tui.text import safe_line
 from koel_tui.ui.fetching import Fetching, Progress
-from koel_tui.ui.keys import leaving
+from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.model_choices import (
     LOOKING,
     NO_STARTER,

@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from koel_tui.system.new_file import write_new
 from koel_tui.ui.field_panel import FieldPanel
-from koel_tui.ui.keys import leaving
+from koel_tui.ui.keys.key_table import leaving
 
 
 class NamePanel(FieldPanel[Path]):

@@ -10,7 +10,7 @@ from koel_tui.conversation.conversation import Conversation, Revision
 from koel_tui.conversation.drafts import joined
 from koel_tui.conversation.entries import Branching, Spot
 from koel_tui.ui.file_prompt import FilePrompt
-from koel_tui.ui.hints import key_of
+from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.reader import Reader
 from koel_tui.ui.still import Still, StillContainer
 from koel_tui.ui.transcript import Transcript

@@ -12,8 +12,8 @@ from koel_tui.conversation.drafts import Draft, Pastes
 from koel_tui.conversation.prompt_history import History
 from koel_tui.text import safe_input
 from koel_tui.ui import internals
-from koel_tui.ui.hints import told
-from koel_tui.ui.keys import PROMPT_KEYS, bindings
+from koel_tui.ui.keys.hints import told
+from koel_tui.ui.keys.key_table import PROMPT_KEYS, bindings
 
 MAX_LINES = 10
 _FRAME = 2

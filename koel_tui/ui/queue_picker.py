@@ -6,7 +6,7 @@ from textual.binding import Binding, BindingType
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.ui.choices import Named
-from koel_tui.ui.keys import leaving
+from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.picker import Picker, Wording
 
 

@@ -8,7 +8,7 @@ from textual.binding import BindingType
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.ui.choices import has_words
-from koel_tui.ui.keys import leaving
+from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.tabbar import Label
 

@@ -16,7 +16,7 @@ from koel_tui.ui.attention import Attention
 from koel_tui.ui.banner import Banner
 from koel_tui.ui.copier import Copier
 from koel_tui.ui.file_prompt import FilePrompt
-from koel_tui.ui.hints import key_of
+from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.pane import Pane
 from koel_tui.ui.reader import Reader
 from koel_tui.ui.status import StatusLine

@@ -35,7 +35,7 @@ from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
 from koel_tui.ui.choices import Named
 from koel_tui.ui.fold_line import FoldLine
-from koel_tui.ui.keys import leaving
+from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.name_panel import NamePanel
 from koel_tui.ui.panel import Panel
 from koel_tui.ui.picker import Picker, Wording

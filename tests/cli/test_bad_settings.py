@@ -11,7 +11,7 @@ from koel_tui import paths
 from koel_tui.cli.main import run
 from koel_tui.setting_sources import MAX_BYTES
 from koel_tui.settings import SettingsError
-from koel_tui.ui.keymap import keymap_of
+from koel_tui.ui.keys.keymap import keymap_of
 from tests.cli.test_start import write_config
 from tests.hostile import HOSTILE
 from tests.tally import Tally

@@ -12,8 +12,8 @@ from koel_tui.cli.config.toml import template
 from koel_tui.cli.main import run
 from koel_tui.setting_sources import line_of, settles
 from koel_tui.settings import Settings, SettingsError, load_settings
-from koel_tui.ui.keymap import keymap_of
-from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.keymap import keymap_of
 from tests.cli.test_start import write_config
 
 

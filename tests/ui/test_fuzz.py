@@ -10,7 +10,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from koel_tui.ui.extent import MAX_MESSAGES, MAX_WIDGETS
-from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
 from tests.hostile import EVERYTHING
 from tests.ui.window import Window, opened
 

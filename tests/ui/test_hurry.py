@@ -7,7 +7,7 @@ import pytest
 from textual import events
 
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
 from tests.ui.window import Window, messages, opened
 
 LEAVING = {"quit", "copy_or_quit"}

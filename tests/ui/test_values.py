@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from koel_tui import formatting
 from koel_tui.conversation.activity import Activity, Figures, Pace, activity_of, figures_of
 from koel_tui.ui import richness
-from koel_tui.ui.keys import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label
 from koel_tui.workspace.saved_threads import SavedThread, find_thread

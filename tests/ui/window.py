@@ -15,7 +15,7 @@ from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.storage import MemoryStorage, SessionStorage
 from koel_tui.ui.app import KoelApp
-from koel_tui.ui.keymap import KeyMap
+from koel_tui.ui.keys.keymap import KeyMap
 from koel_tui.ui.message import MessageView
 from koel_tui.ui.prompt import Prompt
 from koel_tui.ui.transcript import Transcript

@@ -66,7 +66,7 @@ def _open(file: Path) -> None:
 def _check(file: Path) -> None:
     """Raise `SettingsError` for what the program could not be started with."""
     from koel_tui.settings import SettingsError, load_settings
-    from koel_tui.ui.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import keymap_of
 
     try:
         keymap_of(load_settings().keys)

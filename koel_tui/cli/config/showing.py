@@ -43,7 +43,7 @@ def _lines(settings: "Settings", name: str) -> list[str]:
     from koel_tui.cli.config.toml import KEYS, key_table
     from koel_tui.config_file import toml_of
     from koel_tui.setting_sources import Origin, origin_of
-    from koel_tui.ui.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import keymap_of
 
     value, origin = getattr(settings, name), origin_of(name)
     head = f"# {type(settings).model_fields[name].description}"
@@ -62,7 +62,7 @@ def _lines(settings: "Settings", name: str) -> list[str]:
 def _fields(settings: "Settings", name: str) -> dict[str, Any]:
     from koel_tui.cli.config.toml import KEYS
     from koel_tui.setting_sources import origin_of
-    from koel_tui.ui.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import keymap_of
 
     value = getattr(settings, name)
     if name == KEYS:

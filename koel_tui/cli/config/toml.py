@@ -5,8 +5,8 @@ from typing import Any
 
 from koel_tui.config_file import toml_of
 from koel_tui.settings import Settings
-from koel_tui.ui.keymap import NO_KEY, KeyMap
-from koel_tui.ui.keys import Key
+from koel_tui.ui.keys.key_table import Key
+from koel_tui.ui.keys.keymap import NO_KEY, KeyMap
 
 KEYS = "keys"
 """The setting that is a table: of the keys of the window."""

@@ -52,7 +52,7 @@ def look(environ: Mapping[str, str] = os.environ) -> Configuration:
 
 def _check_keys(settings: "Settings") -> None:
     if settings.keys:
-        from koel_tui.ui.keymap import keymap_of
+        from koel_tui.ui.keys.keymap import keymap_of
 
         keymap_of(settings.keys)
 

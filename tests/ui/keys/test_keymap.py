@@ -10,8 +10,8 @@ from koel_tui.ui import internals
 from koel_tui.ui.code_picker import CodePicker
 from koel_tui.ui.help import Help
 from koel_tui.ui.info_panel import InfoPanel
-from koel_tui.ui.keymap import PANEL_KEYS, key_name, keymap_of
-from koel_tui.ui.keys import KEYS, LEAVING, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS
+from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name, keymap_of
 from koel_tui.ui.library import Library
 from koel_tui.ui.link_picker import LinkPicker
 from koel_tui.ui.name_panel import NamePanel

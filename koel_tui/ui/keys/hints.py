@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from textual.app import App
 
 from koel_tui.ui import internals
-from koel_tui.ui.keys import spoken
+from koel_tui.ui.keys.key_table import spoken
 
 Hint = tuple[str, str]
 """The id of a key, and what it does; nothing where that is said before."""

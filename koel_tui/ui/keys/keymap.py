@@ -11,7 +11,7 @@ from textual.widgets import TextArea
 
 from koel_tui.text import safe_line
 from koel_tui.ui import internals
-from koel_tui.ui.keys import KEYS, LEAVING, PROMPT_KEYS, SHORT, Key, bindings
+from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS, SHORT, Key, bindings
 
 if TYPE_CHECKING:
     from koel_tui.settings import SettingsError

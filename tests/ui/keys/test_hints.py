@@ -1,6 +1,6 @@
 """Hints name the keys that do what they say, also where a user has chosen others."""
 
-from koel_tui.ui.keymap import keymap_of
+from koel_tui.ui.keys.keymap import keymap_of
 from tests.ui.window import opened
 
 CHOSEN = {

@@ -1,0 +1,1 @@
+"""Key table, key bindings and the user's keymap."""
