@@ -4,10 +4,10 @@ from textual.widgets import Markdown
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
-from koel_tui.ui.choices import Named
 from koel_tui.ui.keys.hints import told
 from koel_tui.ui.links import written
 from koel_tui.ui.tabbed import TabbedApp
+from koel_tui.ui.widgets.choice import Named
 
 
 class ConversingApp(TabbedApp):
@@ -20,7 +20,7 @@ class ConversingApp(TabbedApp):
             self._offer_parking(conversation)
 
     def _offer_parking(self, conversation: Conversation) -> None:
-        from koel_tui.ui.question import Question
+        from koel_tui.ui.widgets.confirm_panel import Question
 
         other, backend = self._desk.unused_longest(), self._startup.backend
         if other is None or backend is None:

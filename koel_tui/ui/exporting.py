@@ -1,8 +1,8 @@
 """Choosing what a thread is exported as."""
 
 from koel_tui.storage.exchange import ExportFormat
-from koel_tui.ui.choices import Named
-from koel_tui.ui.picker import Picker, Wording
+from koel_tui.ui.widgets.choice import Named
+from koel_tui.ui.widgets.picker import Picker, Wording
 
 FORMATS = tuple(
     Named(form, title, readers, form.suffix)

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS, TAB_COUNT, leaving, spoken
-from koel_tui.ui.panel import Panel
+from koel_tui.ui.widgets.panel import Panel
 
 _NAMES = 17
 """Cells of the column of keys."""

@@ -10,7 +10,7 @@ from textual.widgets.option_list import Option
 
 from koel_tui.formatting import fit
 from koel_tui.text import safe_line
-from koel_tui.ui.picker import line_of
+from koel_tui.ui.widgets.picker import line_of
 from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from koel_tui.ui.info import Info, info_text
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.panel import Panel
+from koel_tui.ui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from koel_tui.agents import MemoryUse

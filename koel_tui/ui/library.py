@@ -16,12 +16,12 @@ from koel_tui.text import safe_line
 from koel_tui.ui.exporting import FORMATS, FormatPicker
 from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.name_panel import NamePanel
-from koel_tui.ui.panel import Answer, Panel
-from koel_tui.ui.picker import MOST_SHOWN, Field, Picker, Wording
 from koel_tui.ui.preview import Preview
 from koel_tui.ui.renaming import TitlePanel
 from koel_tui.ui.searching import Search
+from koel_tui.ui.widgets.panel import Answer, Panel
+from koel_tui.ui.widgets.picker import MOST_SHOWN, Field, Picker, Wording
+from koel_tui.ui.widgets.save_as_panel import NamePanel
 from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:

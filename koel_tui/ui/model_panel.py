@@ -26,7 +26,7 @@ from koel_tui.ui.model_choices import (
     file_of,
     here,
 )
-from koel_tui.ui.picker import Picker, Wording
+from koel_tui.ui.widgets.picker import Picker, Wording
 
 _BATCH_S = 0.2
 """Seconds after which what was found so far is listed."""

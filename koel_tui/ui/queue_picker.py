@@ -5,9 +5,9 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.ui.choices import Named
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.picker import Picker, Wording
+from koel_tui.ui.widgets.choice import Named
+from koel_tui.ui.widgets.picker import Picker, Wording
 
 
 class QueuePicker(Picker[Named[str]]):

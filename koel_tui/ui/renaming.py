@@ -4,7 +4,7 @@ from textual import on
 from textual.widgets import Input
 
 from koel_tui.text import safe_line
-from koel_tui.ui.field_panel import FieldPanel
+from koel_tui.ui.widgets.input_panel import FieldPanel
 
 
 class TitlePanel(FieldPanel[str]):

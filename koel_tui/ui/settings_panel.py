@@ -10,11 +10,11 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from koel_tui.text import safe_line
-from koel_tui.ui.field_panel import FieldPanel
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.program_settings import ProgramSettings, RefusedError
 from koel_tui.ui.settings_list import FLAG, Setting, text_of
+from koel_tui.ui.widgets.input_panel import FieldPanel
+from koel_tui.ui.widgets.picker import Picker, Wording
 
 Take = Callable[[str], Awaitable[str]]
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.ui.choices import has_words
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.tabbar import Label
+from koel_tui.ui.widgets.choice import has_words
+from koel_tui.ui.widgets.picker import Picker, Wording
 
 
 @dataclass(frozen=True, slots=True)

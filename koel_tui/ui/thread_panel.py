@@ -33,12 +33,12 @@ from koel_tui.conversation.thread_settings_form import (
 from koel_tui.limits import FIELD_CHARACTERS
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
-from koel_tui.ui.choices import Named
 from koel_tui.ui.fold_line import FoldLine
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.name_panel import NamePanel
-from koel_tui.ui.panel import Panel
-from koel_tui.ui.picker import Picker, Wording
+from koel_tui.ui.widgets.choice import Named
+from koel_tui.ui.widgets.panel import Panel
+from koel_tui.ui.widgets.picker import Picker, Wording
+from koel_tui.ui.widgets.save_as_panel import NamePanel
 
 _FRAME = 2
 """Lines of the frame of the panel."""

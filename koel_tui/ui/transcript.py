@@ -22,9 +22,9 @@ from koel_tui.ui.extent import (
     reach,
 )
 from koel_tui.ui.message import MessageView
-from koel_tui.ui.still import Still
-from koel_tui.ui.throttle import Throttle, in_queue_of
 from koel_tui.ui.view import View, view_of
+from koel_tui.ui.widgets.no_restyle import Still
+from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 
 FLUSH_INTERVAL = 0.05
 """Seconds between two paintings at least."""

@@ -11,9 +11,9 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.system.browser import NoBrowserError, browse
-from koel_tui.ui.choices import Named
 from koel_tui.ui.links import Link, RefusedLink, checked, mentions
-from koel_tui.ui.panel import Panel
+from koel_tui.ui.widgets.choice import Named
+from koel_tui.ui.widgets.panel import Panel
 
 Decision = Literal["open", "copy"]
 

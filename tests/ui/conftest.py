@@ -2,7 +2,7 @@
 
 import pytest
 
-from koel_tui.ui import throttle
+from koel_tui.ui.widgets import throttle
 from tests.ui.sinks import harmless, worst
 
 __all__ = ["harmless", "worst"]

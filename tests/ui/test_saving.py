@@ -7,7 +7,7 @@ import pytest
 from koel_tui.system.new_file import name_for, write_new
 from koel_tui.ui.code import Code
 from koel_tui.ui.code_picker import CodePicker
-from koel_tui.ui.name_panel import NamePanel
+from koel_tui.ui.widgets.save_as_panel import NamePanel
 from tests.ui.window import Window, opened
 
 TWO = "One:\n```python\nprint(1)\n```\ntwo:\n```\nls\nps\n```\n"

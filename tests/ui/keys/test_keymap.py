@@ -14,11 +14,11 @@ from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS
 from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name, keymap_of
 from koel_tui.ui.library import Library
 from koel_tui.ui.link_picker import LinkPicker
-from koel_tui.ui.name_panel import NamePanel
-from koel_tui.ui.picker import Picker
 from koel_tui.ui.queue_picker import QueuePicker
 from koel_tui.ui.tab_picker import BesidePicker, TabPicker
 from koel_tui.ui.thread_panel import ThreadPanel
+from koel_tui.ui.widgets.picker import Picker
+from koel_tui.ui.widgets.save_as_panel import NamePanel
 from tests.tally import Tally
 from tests.ui.test_prompt import keys_of
 from tests.ui.window import opened

@@ -17,9 +17,9 @@ from textual.widgets.option_list import Option
 
 from koel_tui.formatting import fit
 from koel_tui.text import safe_line
-from koel_tui.ui.choices import Choice
 from koel_tui.ui.internals import bindings_of, unlaid_list
-from koel_tui.ui.panel import Panel
+from koel_tui.ui.widgets.choice import Choice
+from koel_tui.ui.widgets.panel import Panel
 
 MOST_SHOWN = 200
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.ui.throttle import Throttle, painting_share, period
+from koel_tui.ui.widgets.throttle import Throttle, painting_share, period
 
 
 class Painted:

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.text import safe_text
-from koel_tui.ui.panel import Panel
+from koel_tui.ui.widgets.panel import Panel
 
 
 class Question(Panel[bool]):

@@ -9,8 +9,8 @@ from textual.binding import BindingType
 from textual.widgets import Input
 
 from koel_tui.system.new_file import write_new
-from koel_tui.ui.field_panel import FieldPanel
 from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.widgets.input_panel import FieldPanel
 
 
 class NamePanel(FieldPanel[Path]):

@@ -17,8 +17,6 @@ from koel_tui.conversation.system_prompts import Role
 from koel_tui.protocol import Message
 from koel_tui.storage.search import Hit
 from koel_tui.text import safe_line
-from koel_tui.ui import picker
-from koel_tui.ui.choices import Named
 from koel_tui.ui.edge import Edge
 from koel_tui.ui.fetching import Progress
 from koel_tui.ui.file_picker import FilePicker
@@ -30,12 +28,14 @@ from koel_tui.ui.links import Mention, checked
 from koel_tui.ui.model_choices import ModelChoice
 from koel_tui.ui.model_panel import news_of
 from koel_tui.ui.preview import preview
-from koel_tui.ui.question import Question
 from koel_tui.ui.settings_list import Setting
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.thread_panel import role_choice
 from koel_tui.ui.visitor import LinkDialog
+from koel_tui.ui.widgets import picker
+from koel_tui.ui.widgets.choice import Named
+from koel_tui.ui.widgets.confirm_panel import Question
 from koel_tui.workspace.saved_threads import SavedThread
 from tests.tally import Tally
 

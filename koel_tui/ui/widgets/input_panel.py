@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from koel_tui.text import safe_line
-from koel_tui.ui.panel import Answer, Panel
+from koel_tui.ui.widgets.panel import Answer, Panel
 
 
 class FieldPanel(Panel[Answer], Generic[Answer]):

@@ -1,0 +1,1 @@
+"""Widgets that several packages of the window use."""
