@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from koel_tui.ui import markup
+from koel_tui.ui.transcript import markdown_parser
 
 NO_CODE = "There is no code block in the last answer."
 
@@ -43,7 +43,7 @@ class Code:
 
 def code_blocks(text: str) -> list[Code]:
     """Return the code blocks of a Markdown text, first to last."""
-    tokens = markup.parser().parse(text)
+    tokens = markdown_parser.parser().parse(text)
     return [
         Code(token.content, token.info.split()[0] if token.info.split() else "")
         for token in tokens

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from markdown_it.token import Token
 
 from koel_tui.text import drop_controls
-from koel_tui.ui import markup
+from koel_tui.ui.transcript import markdown_parser
 
 LONGEST = 4096
 """Characters of an address that can still be shown in full."""
@@ -104,7 +104,7 @@ def _taken_apart(href: str, parts: SplitResult) -> Link:
 def mentions(text: str) -> list[Mention]:
     """Return the links of a Markdown text and the sources of its images, each address once."""
     found: dict[str, Mention] = {}
-    for token in markup.parser().parse(text):
+    for token in markdown_parser.parser().parse(text):
         for mention in _mentioned(token.children or ()):
             found.setdefault(mention.href, mention)
     return list(found.values())

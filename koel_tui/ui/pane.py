@@ -12,7 +12,7 @@ from koel_tui.conversation.entries import Branching, Spot
 from koel_tui.ui.file_prompt import FilePrompt
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.reader import Reader
-from koel_tui.ui.transcript import Transcript
+from koel_tui.ui.transcript.transcript import Transcript
 from koel_tui.ui.widgets.no_restyle import Still, StillContainer
 
 _REVISING = "editing your message · enter sends, esc leaves it as it was"

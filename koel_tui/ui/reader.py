@@ -6,7 +6,7 @@ from textual.widgets import Static
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
-from koel_tui.ui.transcript import Transcript
+from koel_tui.ui.transcript.transcript import Transcript
 from koel_tui.ui.widgets.no_restyle import StillContainer
 
 

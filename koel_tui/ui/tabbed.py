@@ -22,7 +22,7 @@ from koel_tui.ui.reader import Reader
 from koel_tui.ui.status import StatusLine
 from koel_tui.ui.summary import label_of, status_of
 from koel_tui.ui.tabbar import Label, TabBar
-from koel_tui.ui.transcript import FLUSH_INTERVAL
+from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
 from koel_tui.ui.visitor import Visitor
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 from koel_tui.workspace.open_tabs import OpenTabs

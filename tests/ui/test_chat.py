@@ -1,8 +1,8 @@
 """Asking and answering in one tab."""
 
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.message import MessageView
-from koel_tui.ui.transcript import FLUSH_INTERVAL
+from koel_tui.ui.transcript.message_view import MessageView
+from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
 from tests.ui.window import opened
 
 

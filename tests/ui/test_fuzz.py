@@ -9,8 +9,8 @@ from textual import events
 from textual.geometry import Size
 from textual.widget import Widget
 
-from koel_tui.ui.extent import MAX_MESSAGES, MAX_WIDGETS
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
+from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS
 from tests.hostile import EVERYTHING
 from tests.ui.window import Window, opened
 

@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from koel_tui.ui.internals import SentLines
 from koel_tui.ui.tabbed import LOW_BANDWIDTH_INTERVAL, TabbedApp
-from koel_tui.ui.transcript import Transcript
+from koel_tui.ui.transcript.transcript import Transcript
 from tests.ui.window import opened
 
 PIECES = 60

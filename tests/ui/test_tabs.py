@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from textual.events import Key
 
 from koel_tui.storage import JsonFileStorage, MemoryStorage
-from koel_tui.ui.message import MessageView
+from koel_tui.ui.transcript.message_view import MessageView
 from tests.ui.window import Window, messages, opened
 
 

@@ -7,10 +7,10 @@ from rich.cells import cell_len
 
 from koel_tui import formatting
 from koel_tui.conversation.activity import Activity, Figures, Pace, activity_of, figures_of
-from koel_tui.ui import richness
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label
+from koel_tui.ui.transcript import markdown_cost
 from koel_tui.workspace.saved_threads import SavedThread, find_thread
 from koel_tui.workspace.tab_order import Workspace
 
@@ -177,11 +177,11 @@ class TestRichness:
         ],
     )
     def test_it_counts_what_markdown_will_make(self, text: str, widgets: int) -> None:
-        assert richness.widgets(text) == widgets
+        assert markdown_cost.widgets(text) == widgets
 
     def test_tables_count_by_their_cells(self) -> None:
         row = "|" + "a|" * 20 + "\n"
-        assert richness.widgets(row * 40) > 20 * 40 > richness.MAX_WIDGETS
+        assert markdown_cost.widgets(row * 40) > 20 * 40 > markdown_cost.MAX_WIDGETS
 
 
 class TestLabel:

@@ -14,8 +14,8 @@ from textual.widget import Widget
 
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui import internals
-from koel_tui.ui.extent import MAX_WIDGETS, TAIL
-from koel_tui.ui.transcript import Transcript
+from koel_tui.ui.transcript.mount_window import MAX_WIDGETS, TAIL
+from koel_tui.ui.transcript.transcript import Transcript
 from tests.ui.window import Window, messages, opened
 
 

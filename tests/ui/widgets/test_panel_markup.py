@@ -17,10 +17,8 @@ from koel_tui.conversation.system_prompts import Role
 from koel_tui.protocol import Message
 from koel_tui.storage.search import Hit
 from koel_tui.text import safe_line
-from koel_tui.ui.edge import Edge
 from koel_tui.ui.fetching import Progress
 from koel_tui.ui.file_picker import FilePicker
-from koel_tui.ui.fold import FoldView
 from koel_tui.ui.hits import TextHit, excerpt, option_of
 from koel_tui.ui.info import Info, info_text
 from koel_tui.ui.link_picker import choice_of
@@ -32,6 +30,8 @@ from koel_tui.ui.settings_list import Setting
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.thread_panel import role_choice
+from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.notice_rows import Edge
 from koel_tui.ui.visitor import LinkDialog
 from koel_tui.ui.widgets import picker
 from koel_tui.ui.widgets.choice import Named

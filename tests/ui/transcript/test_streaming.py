@@ -11,7 +11,7 @@ from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 
 from koel_tui.conversation.entries import Entry
-from koel_tui.ui.message import MessageView
+from koel_tui.ui.transcript.message_view import MessageView
 
 CORPUS = {
     "prose": "One *two* **three** `four`\nfive.\n\nSix  \nseven.",

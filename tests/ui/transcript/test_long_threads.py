@@ -5,7 +5,7 @@ import re
 from koel_tui.conversation.entries import Entry
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.extent import MAX_MESSAGES, MAX_WIDGETS, STEP, TAIL, reach
+from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS, STEP, TAIL, reach
 from tests.ui.window import Window, messages, opened
 
 COUNT = 500

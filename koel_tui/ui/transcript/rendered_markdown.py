@@ -7,8 +7,8 @@ from rich.segment import Segment
 from textual import events
 
 from koel_tui.system.daemon_thread import in_daemon
-from koel_tui.ui import markup
-from koel_tui.ui.sheet import Row, Sheet
+from koel_tui.ui.transcript import markdown_parser
+from koel_tui.ui.transcript.line_widget import Row, Sheet
 
 Rows = Sequence[Sequence[Segment]]
 
@@ -59,7 +59,7 @@ def _rows(text: str, width: int) -> Rows:
     from rich.theme import Theme
 
     document = Markdown("", hyperlinks=False, code_theme="ansi_dark")
-    document.parsed = markup.parser().parse(text)  # Rich's own parser trusts what it reads
+    document.parsed = markdown_parser.parser().parse(text)  # Rich's own parser trusts what it reads
     console = Console(
         file=StringIO(),
         width=width,

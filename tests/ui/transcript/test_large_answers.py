@@ -10,10 +10,10 @@ import pytest
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.big import BigAnswer
-from koel_tui.ui.extent import MAX_WIDGETS
-from koel_tui.ui.message import MessageView
-from koel_tui.ui.rendered import Rendered
+from koel_tui.ui.transcript.large_answer import BigAnswer
+from koel_tui.ui.transcript.message_view import MessageView
+from koel_tui.ui.transcript.mount_window import MAX_WIDGETS
+from koel_tui.ui.transcript.rendered_markdown import Rendered
 from tests.ui.window import Window, opened
 
 MEGABYTE = 1_000_000

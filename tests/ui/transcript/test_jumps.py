@@ -6,8 +6,8 @@ from textual import events
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.entries import Entry, Spot
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.extent import MAX_MESSAGES, MAX_WIDGETS, around, place_of
-from koel_tui.ui.transcript import AWAY_INTERVAL, FLUSH_INTERVAL
+from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS, around, place_of
+from koel_tui.ui.transcript.transcript import AWAY_INTERVAL, FLUSH_INTERVAL
 from tests.ui.scripted import Turn
 from tests.ui.window import Window, messages, opened
 

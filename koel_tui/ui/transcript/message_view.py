@@ -10,10 +10,11 @@ from textual.widgets import Markdown, Static
 
 from koel_tui.conversation.entries import Entry
 from koel_tui.text import safe_text
-from koel_tui.ui import internals, markup, richness
-from koel_tui.ui.big import BigAnswer
-from koel_tui.ui.plaintext import PlainText
-from koel_tui.ui.rendered import Rendered, rows_of
+from koel_tui.ui import internals
+from koel_tui.ui.transcript import markdown_cost, markdown_parser
+from koel_tui.ui.transcript.large_answer import BigAnswer
+from koel_tui.ui.transcript.plain_text import PlainText
+from koel_tui.ui.transcript.rendered_markdown import Rendered, rows_of
 
 _LATE_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 
@@ -111,7 +112,7 @@ class MessageView(Vertical):
             if self.entry.role == "assistant":
                 return BigAnswer(self._shown, self.entry.writing)
             return PlainText(self._shown, classes="body")
-        parser = markup.parser()
+        parser = markdown_parser.parser()
         return Markdown(
             "" if self.entry.writing else self._shown,
             parser_factory=lambda: parser,
@@ -132,9 +133,9 @@ def _weigh(role: str, text: str) -> tuple[bool, int]:
     """Say whether a message is shown as Markdown, and about how many widgets it takes."""
     if role != "assistant":
         return False, 2
-    if len(text) <= richness.MAX_CHARACTERS:
-        widgets = richness.widgets(text)
-        if widgets <= richness.MAX_WIDGETS:
+    if len(text) <= markdown_cost.MAX_CHARACTERS:
+        widgets = markdown_cost.widgets(text)
+        if widgets <= markdown_cost.MAX_WIDGETS:
             return True, 2 + widgets
     return False, _LIGHT
 

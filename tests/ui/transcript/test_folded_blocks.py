@@ -3,8 +3,8 @@
 from koel_tui.conversation.entry_cache import entries_of
 from koel_tui.protocol import Message, ToolCall
 from koel_tui.ui.code import code_blocks
-from koel_tui.ui.fold import FoldView
-from koel_tui.ui.plaintext import PlainText
+from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.plain_text import PlainText
 from tests.ui.window import opened
 
 TALK = (

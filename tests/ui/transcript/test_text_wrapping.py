@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui.text import safe_text
-from koel_tui.ui.wrapping import Row, Wrapping
+from koel_tui.ui.transcript.text_wrapping import Row, Wrapping
 
 PARTS = st.sampled_from(
     ["a", "word ", "  ", "\n", "\t", "林", "é", "e\u0301", "❤️", "👩\u200d💻", "🇩🇪", "שלום", "-"]

@@ -7,7 +7,7 @@ from textual.widgets import Static
 
 from koel_tui.conversation.entries import Entry
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui.plaintext import PlainText
+from koel_tui.ui.transcript.plain_text import PlainText
 
 _HEADLINE = 400
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui import markup
+from koel_tui.ui.transcript import markdown_parser
 from tests.ui.window import Window, opened
 
 ESC = "\x1b]0;owned\x1b\\\x9b31m\x07"
@@ -102,7 +102,7 @@ async def test_a_link_is_told_not_opened() -> None:
 
 
 def test_html_stays_visible() -> None:
-    tokens = markup.parser().parse("<div>kept</div>\n\na <b>bold</b> word")
+    tokens = markdown_parser.parser().parse("<div>kept</div>\n\na <b>bold</b> word")
     text = "".join(child.content for token in tokens for child in token.children or ())
     assert "<div>kept</div>" in text
     assert "<b>bold</b>" in text

@@ -1,9 +1,9 @@
 """Which widget shows an entry, and what it costs."""
 
 from koel_tui.conversation.entries import Entry
-from koel_tui.ui import fold, message
-from koel_tui.ui.fold import FoldView
-from koel_tui.ui.message import MessageView
+from koel_tui.ui.transcript import folded_view, message_view
+from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.message_view import MessageView
 
 View = MessageView | FoldView
 
@@ -17,4 +17,4 @@ def view_of(entry: Entry) -> View:
 
 def cost_of(entry: Entry) -> int:
     """Estimate the widgets an entry takes, before any of them exists."""
-    return fold.cost_of(entry) if entry.role in _FOLDED else message.cost_of(entry)
+    return folded_view.cost_of(entry) if entry.role in _FOLDED else message_view.cost_of(entry)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from koel_tui.conversation.entries import Entry
-from koel_tui.ui.view import cost_of
+from koel_tui.ui.transcript.entry_view import cost_of
 
 TAIL = 20
 """Messages mounted while the end is followed, at most."""

@@ -6,9 +6,9 @@ from textual.message import Message
 from textual.widgets import Static
 
 from koel_tui.ui.keys.hints import key_of
-from koel_tui.ui.plaintext import PlainText
-from koel_tui.ui.rendered import Rendered, rows_of
-from koel_tui.ui.sheet import Sheet
+from koel_tui.ui.transcript.line_widget import Sheet
+from koel_tui.ui.transcript.plain_text import PlainText
+from koel_tui.ui.transcript.rendered_markdown import Rendered, rows_of
 
 _PLAIN = "shown plainly: too big for Markdown"
 _RENDERING = f"{_PLAIN} · rendering…"

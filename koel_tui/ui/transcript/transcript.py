@@ -9,9 +9,12 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 
 from koel_tui.conversation.entries import Entry, Place, Source, Spot, newest
-from koel_tui.ui import edge, internals
-from koel_tui.ui.big import BigAnswer
-from koel_tui.ui.extent import (
+from koel_tui.ui import internals
+from koel_tui.ui.transcript import notice_rows
+from koel_tui.ui.transcript.entry_view import View, view_of
+from koel_tui.ui.transcript.large_answer import BigAnswer
+from koel_tui.ui.transcript.message_view import MessageView
+from koel_tui.ui.transcript.mount_window import (
     FULL,
     MAX_MESSAGES,
     STEP,
@@ -21,8 +24,6 @@ from koel_tui.ui.extent import (
     place_of,
     reach,
 )
-from koel_tui.ui.message import MessageView
-from koel_tui.ui.view import View, view_of
 from koel_tui.ui.widgets.no_restyle import Still
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 
@@ -56,8 +57,8 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
         self._wanted = place.entry_id if isinstance(place, Spot) else ""
         self._newest = self._seen = self._place.seen if self._place else ""
         self._unseen = False
-        self._above = edge.Edge("above")
-        self._below = edge.Edge("below")
+        self._above = notice_rows.Edge("above")
+        self._below = notice_rows.Edge("below")
         self._views: list[View] = []
         self._start = 0
         self._end = 0
@@ -396,5 +397,5 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
             await self.remove_children(gone)
 
     def _paint_edges(self) -> None:
-        self._above.show(edge.earlier(self._start))
-        self._below.show([*edge.later(self._total - self._end), *self._source.rows()])
+        self._above.show(notice_rows.earlier(self._start))
+        self._below.show([*notice_rows.later(self._total - self._end), *self._source.rows()])

@@ -14,10 +14,10 @@ from koel_tui.conversation.entries import Entry, Row
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import MemoryStorage
 from koel_tui.text import safe_line
-from koel_tui.ui.edge import Edge
-from koel_tui.ui.fold import FoldView
 from koel_tui.ui.status import Status, StatusLine
 from koel_tui.ui.tabbar import Label, TabBar
+from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.notice_rows import Edge
 from koel_tui.ui.widgets import picker
 from koel_tui.workspace.saved_threads import SavedThread
 from tests.tally import Tally

@@ -2,8 +2,8 @@
 
 from rich.segment import Segment
 
-from koel_tui.ui.sheet import Row, Sheet
-from koel_tui.ui.wrapping import Wrapping
+from koel_tui.ui.transcript.line_widget import Row, Sheet
+from koel_tui.ui.transcript.text_wrapping import Wrapping
 
 
 class PlainText(Sheet):
