@@ -14,8 +14,8 @@ from koel_tui.text import safe_line
 from koel_tui.ui import internals
 from koel_tui.ui.attention import Attention
 from koel_tui.ui.banner import Banner
+from koel_tui.ui.composer.file_prompt import FilePrompt
 from koel_tui.ui.copier import Copier
-from koel_tui.ui.file_prompt import FilePrompt
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.pane import Pane
 from koel_tui.ui.reader import Reader

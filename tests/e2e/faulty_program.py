@@ -24,8 +24,8 @@ FAULTS = {
     "a key that waits": "koel_tui.ui.app:KoelApp.action_copy_or_quit",
     "a worker": "koel_tui.ui.app:KoelApp._edit_prompt",
     "a panel": "koel_tui.ui.help:Help.compose",
-    "painting": "koel_tui.ui.prompt:Prompt.render_line",
-    "typing": "koel_tui.ui.prompt:Prompt._on_key",
+    "painting": "koel_tui.ui.composer.prompt:Prompt.render_line",
+    "typing": "koel_tui.ui.composer.prompt:Prompt._on_key",
     "reading keys": "textual.drivers.linux_driver:LinuxDriver.process_message",
 }
 """What raises, and where it is found."""

@@ -12,9 +12,9 @@ from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
 from koel_tui.storage.search import ThreadIndex
 from koel_tui.text import drop_controls
+from tests.ui.composer.test_attachments import types
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.sinks import SIZE, Harmless
-from tests.ui.test_attachments import types
 from tests.ui.window import opened
 
 

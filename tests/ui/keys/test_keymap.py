@@ -20,7 +20,7 @@ from koel_tui.ui.thread_panel import ThreadPanel
 from koel_tui.ui.widgets.picker import Picker
 from koel_tui.ui.widgets.save_as_panel import NamePanel
 from tests.tally import Tally
-from tests.ui.test_prompt import keys_of
+from tests.ui.composer.test_prompt import keys_of
 from tests.ui.window import opened
 
 

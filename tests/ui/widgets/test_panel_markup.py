@@ -17,8 +17,8 @@ from koel_tui.conversation.system_prompts import Role
 from koel_tui.protocol import Message
 from koel_tui.storage.search import Hit
 from koel_tui.text import safe_line
+from koel_tui.ui.composer.file_list import FilePicker
 from koel_tui.ui.fetching import Progress
-from koel_tui.ui.file_picker import FilePicker
 from koel_tui.ui.hits import TextHit, excerpt, option_of
 from koel_tui.ui.info import Info, info_text
 from koel_tui.ui.link_picker import choice_of

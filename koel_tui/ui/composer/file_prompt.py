@@ -11,16 +11,16 @@ from textual.widgets.text_area import Location
 
 from koel_tui.conversation.drafts import Draft
 from koel_tui.text import safe_line
-from koel_tui.ui.attachments import (
+from koel_tui.ui.composer.attachments import (
     AttachmentError,
     Gauge,
     attachment_of,
     dropped_files,
     may_be_dropped,
 )
-from koel_tui.ui.file_picker import MOST_SHOWN, FilePicker
-from koel_tui.ui.file_walk import FoundFile, matching, text_files
-from koel_tui.ui.prompt import Prompt
+from koel_tui.ui.composer.file_list import MOST_SHOWN, FilePicker
+from koel_tui.ui.composer.file_search import FoundFile, matching, text_files
+from koel_tui.ui.composer.prompt import Prompt
 
 _ABOVE = 4
 """Rows above the prompt that are not lines of the list: its frame, and the tabs."""

@@ -10,8 +10,8 @@ from textual.message import Message
 
 from koel_tui.conversation.prompt_history import History
 from koel_tui.ui import internals
+from koel_tui.ui.composer.prompt import Prompt
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
-from koel_tui.ui.prompt import Prompt
 from tests.ui.window import opened
 
 

@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from textual import events
 
 from koel_tui.conversation.drafts import Pastes, draft_of
-from koel_tui.ui import file_prompt
-from koel_tui.ui.attachments import (
+from koel_tui.ui.composer import file_prompt
+from koel_tui.ui.composer.attachments import (
     MAX_BYTES,
     Attachment,
     AttachmentError,
@@ -21,7 +21,7 @@ from koel_tui.ui.attachments import (
     read_text,
     shown_name,
 )
-from koel_tui.ui.file_walk import FoundFile, matching, text_files
+from koel_tui.ui.composer.file_search import FoundFile, matching, text_files
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened

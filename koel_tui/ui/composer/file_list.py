@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.formatting import fit
-from koel_tui.ui.attachments import shown_name
+from koel_tui.ui.composer.attachments import shown_name
 
 MOST_SHOWN = 8
 _FRAME = 4
