@@ -271,7 +271,7 @@ class KoelApp(ConversingApp):
         await self._show_active()
 
     async def _choose(self, backend: "Backend") -> None:
-        from koel_tui.ui.library import Library
+        from koel_tui.ui.library.library_panel import Library
         from koel_tui.workspace.thread_operations import ThreadActions
 
         if self._actions is None:

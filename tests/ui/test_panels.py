@@ -8,7 +8,7 @@ from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.ui.help import Help
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
-from koel_tui.ui.library import Library
+from koel_tui.ui.library.library_panel import Library
 from koel_tui.ui.widgets.choice import Named
 from koel_tui.ui.widgets.picker import Picker, Wording
 from tests.ui.window import Window, messages, opened

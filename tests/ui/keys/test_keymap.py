@@ -12,7 +12,7 @@ from koel_tui.ui.help import Help
 from koel_tui.ui.info_panel import InfoPanel
 from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS
 from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name, keymap_of
-from koel_tui.ui.library import Library
+from koel_tui.ui.library.library_panel import Library
 from koel_tui.ui.link_picker import LinkPicker
 from koel_tui.ui.queue_picker import QueuePicker
 from koel_tui.ui.tab_picker import BesidePicker, TabPicker

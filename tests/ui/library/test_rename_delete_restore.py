@@ -14,7 +14,7 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
 from koel_tui.workspace import thread_operations
-from tests.ui.saved_list import library, listed, lists, on, storage, titled
+from tests.ui.library.saved_threads import library, listed, lists, on, storage, titled
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened
 

@@ -10,7 +10,7 @@ from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.storage.search import ThreadIndex
 from tests.storage.helpers import encrypted
-from tests.ui.saved_list import library, lighthouse, listed, lists, on, storage, titled
+from tests.ui.library.saved_threads import library, lighthouse, listed, lists, on, storage, titled
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.transcript.test_untrusted_text import ESC, MARKUP, assert_no_foreign_escape
 from tests.ui.window import messages, opened

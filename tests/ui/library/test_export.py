@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui.storage import JsonFileStorage
-from tests.ui.saved_list import library, on, storage, titled
+from tests.ui.library.saved_threads import library, on, storage, titled
 
 __all__ = ["storage"]
 

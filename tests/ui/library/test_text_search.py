@@ -10,8 +10,8 @@ from textual.widget import Widget
 from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search import ThreadIndex
-from koel_tui.ui.preview import Preview
-from koel_tui.ui.searching import Search
+from koel_tui.ui.library.preview import Preview
+from koel_tui.ui.library.text_search import Search
 from koel_tui.workspace.saved_threads import SavedThread
 from tests.ui.window import opened
 

@@ -9,7 +9,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui.hits import FOUND, QUIET, Line, TextHit, pieces_of
+from koel_tui.ui.library.result_lines import FOUND, QUIET, Line, TextHit, pieces_of
 from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:

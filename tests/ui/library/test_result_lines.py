@@ -7,8 +7,8 @@ from textual.content import Content
 
 from koel_tui.protocol import Message
 from koel_tui.storage.search import Hit
-from koel_tui.ui.hits import FOUND, excerpt
-from koel_tui.ui.preview import preview
+from koel_tui.ui.library.preview import preview
+from koel_tui.ui.library.result_lines import FOUND, excerpt
 
 KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
 

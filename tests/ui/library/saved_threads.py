@@ -12,7 +12,7 @@ from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search import ThreadIndex
 from koel_tui.storage.search_upkeep import IndexUpkeep
-from koel_tui.ui.library import Library
+from koel_tui.ui.library.library_panel import Library
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, messages, opened
 

@@ -13,12 +13,12 @@ from textual.widgets import Input, OptionList, Static
 
 from koel_tui.formatting import fit
 from koel_tui.text import safe_line
-from koel_tui.ui.exporting import FORMATS, FormatPicker
-from koel_tui.ui.hits import Line, TextHit, key_of, option_of, placed, thread_of
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.preview import Preview
-from koel_tui.ui.renaming import TitlePanel
-from koel_tui.ui.searching import Search
+from koel_tui.ui.library.exporting import FORMATS, FormatPicker
+from koel_tui.ui.library.preview import Preview
+from koel_tui.ui.library.renaming import TitlePanel
+from koel_tui.ui.library.result_lines import Line, TextHit, key_of, option_of, placed, thread_of
+from koel_tui.ui.library.text_search import Search
 from koel_tui.ui.widgets.panel import Answer, Panel
 from koel_tui.ui.widgets.picker import MOST_SHOWN, Field, Picker, Wording
 from koel_tui.ui.widgets.save_as_panel import NamePanel

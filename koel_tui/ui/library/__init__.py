@@ -1,0 +1,1 @@
+"""The panel of saved threads: search, preview, rename, delete, export."""
