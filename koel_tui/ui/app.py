@@ -151,7 +151,7 @@ class KoelApp(ConversingApp):
 
     def action_program_settings(self) -> None:
         """Show the settings of the program, to change them."""
-        from koel_tui.ui.program_settings import show_settings
+        from koel_tui.ui.settings.settings_store import show_settings
 
         show_settings(self, self._flags, self._attention, self._startup)
 

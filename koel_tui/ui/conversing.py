@@ -44,7 +44,7 @@ class ConversingApp(TabbedApp):
 
     def action_thread_settings(self) -> None:
         """Ask for the name of the thread in front, its role, and how it is to be answered."""
-        from koel_tui.ui.thread_settings import ask_for_settings
+        from koel_tui.ui.settings.thread_settings import ask_for_settings
 
         backend, conversation = self._startup.backend, self._desk.active
         if backend is None or conversation.asleep:
@@ -182,7 +182,7 @@ class ConversingApp(TabbedApp):
 
     async def action_use_template(self, name: str) -> None:
         """Run the turn that failed again with another chat template; the thread keeps it."""
-        from koel_tui.ui.thread_settings import with_template
+        from koel_tui.ui.settings.thread_settings import with_template
 
         await with_template(self._desk.active, name)
         self._desk.active.retry()

@@ -15,8 +15,8 @@ from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name, keymap_of
 from koel_tui.ui.library.library_panel import Library
 from koel_tui.ui.link_picker import LinkPicker
 from koel_tui.ui.queue_picker import QueuePicker
+from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
 from koel_tui.ui.tab_picker import BesidePicker, TabPicker
-from koel_tui.ui.thread_panel import ThreadPanel
 from koel_tui.ui.widgets.picker import Picker
 from koel_tui.ui.widgets.save_as_panel import NamePanel
 from tests.tally import Tally

@@ -26,10 +26,10 @@ from koel_tui.ui.link_picker import choice_of
 from koel_tui.ui.links import Mention, checked
 from koel_tui.ui.model_choices import ModelChoice
 from koel_tui.ui.model_panel import news_of
-from koel_tui.ui.settings_list import Setting
+from koel_tui.ui.settings.setting import Setting
+from koel_tui.ui.settings.thread_settings_panel import role_choice
 from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label, TabBar
-from koel_tui.ui.thread_panel import role_choice
 from koel_tui.ui.transcript.folded_view import FoldView
 from koel_tui.ui.transcript.notice_rows import Edge
 from koel_tui.ui.visitor import LinkDialog

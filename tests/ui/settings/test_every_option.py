@@ -12,7 +12,7 @@ from koel_tui.cli.assemble import backend
 from koel_tui.conversation.thread_settings_form import FIELDS
 from koel_tui.sampling_options import COMMON
 from koel_tui.settings import load_settings
-from koel_tui.ui.thread_panel import ThreadPanel
+from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
 from tests.engine.processes import runners
 from tests.ui.window import Window, opened
 

@@ -11,8 +11,8 @@ from textual.widgets import Input, OptionList, Static
 
 from koel_tui.text import safe_line
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.program_settings import ProgramSettings, RefusedError
-from koel_tui.ui.settings_list import FLAG, Setting, text_of
+from koel_tui.ui.settings.setting import FLAG, Setting, text_of
+from koel_tui.ui.settings.settings_store import ProgramSettings, RefusedError
 from koel_tui.ui.widgets.input_panel import FieldPanel
 from koel_tui.ui.widgets.picker import Picker, Wording
 

@@ -11,7 +11,7 @@ from textual.app import App
 
 from koel_tui import paths
 from koel_tui.text import safe_input
-from koel_tui.ui.settings_list import Setting, settings_list, text_of
+from koel_tui.ui.settings.setting import Setting, settings_list, text_of
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
@@ -109,7 +109,7 @@ def show_settings(
     app: App[int], flags: Mapping[str, object], attention: "Attention", startup: "Startup"
 ) -> None:
     """Show the settings of the program, to change them."""
-    from koel_tui.ui.settings_panel import SettingsPanel
+    from koel_tui.ui.settings.settings_panel import SettingsPanel
 
     def make_titles(wanted: bool) -> None:
         if startup.backend is not None:

@@ -10,7 +10,7 @@ from koel_tui.conversation.system_prompts import Roles
 from koel_tui.conversation.thread_settings_form import texts_of_defaults
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import ThreadSettings
-from koel_tui.ui.thread_panel import Filled, ThreadPanel
+from koel_tui.ui.settings.thread_settings_panel import Filled, ThreadPanel
 
 
 def ask_for_settings(app: App[int], conversation: Conversation, defaults: TurnSettings) -> None:

@@ -18,7 +18,7 @@ from koel_tui.protocol import Sampling, TurnSettings
 from koel_tui.sampling_options import OPTIONS
 from koel_tui.session import ThreadSettings
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.thread_panel import ThreadPanel
+from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
 from tests.ui.window import Window, messages, opened
 
 ALL = ThreadSettings(

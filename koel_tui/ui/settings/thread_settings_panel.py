@@ -33,8 +33,8 @@ from koel_tui.conversation.thread_settings_form import (
 from koel_tui.limits import FIELD_CHARACTERS
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
-from koel_tui.ui.fold_line import FoldLine
 from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.settings.fold_line import FoldLine
 from koel_tui.ui.widgets.choice import Named
 from koel_tui.ui.widgets.panel import Panel
 from koel_tui.ui.widgets.picker import Picker, Wording

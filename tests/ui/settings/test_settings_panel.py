@@ -16,9 +16,9 @@ from koel_tui.session import KoelClient
 from koel_tui.setting_sources import Origin, origin_of
 from koel_tui.settings import Settings, load_settings
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.program_settings import ProgramSettings
-from koel_tui.ui.settings_list import FLAG, Setting, settings_list, text_of
-from koel_tui.ui.settings_panel import SettingsPanel, ValuePanel
+from koel_tui.ui.settings.setting import FLAG, Setting, settings_list, text_of
+from koel_tui.ui.settings.settings_panel import SettingsPanel, ValuePanel
+from koel_tui.ui.settings.settings_store import ProgramSettings
 from tests.cli.test_start import write_config
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent

@@ -1,0 +1,1 @@
+"""The panels of the program's and a thread's settings."""
