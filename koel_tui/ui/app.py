@@ -18,11 +18,11 @@ from koel_tui.conversation.drafts import joined
 from koel_tui.system.memory_tuning import Garbage
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
-from koel_tui.ui.choosing import ModelChoosing
 from koel_tui.ui.conversing import ConversingApp
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import KEYS, bindings
 from koel_tui.ui.keys.keymap import KeyMap
+from koel_tui.ui.models.model_switcher import ModelChoosing
 from koel_tui.ui.themes import OwnThemes
 from koel_tui.workspace.recovery import Returned, bring_back, place, remove
 from koel_tui.workspace.saved_threads import told_of_conflicts

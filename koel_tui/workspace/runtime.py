@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from koel_tui.conversation.activity import Activity
 from koel_tui.text import safe_line
-from koel_tui.ui.fetching import Fetching
+from koel_tui.ui.models.model_download import Fetching
 
 if TYPE_CHECKING:
     from koel_tui.agents import ModelInfo

@@ -18,14 +18,14 @@ from koel_tui.protocol import Message
 from koel_tui.storage.search import Hit
 from koel_tui.text import safe_line
 from koel_tui.ui.composer.file_list import FilePicker
-from koel_tui.ui.fetching import Progress
 from koel_tui.ui.info import Info, info_text
 from koel_tui.ui.library.preview import preview
 from koel_tui.ui.library.result_lines import TextHit, excerpt, option_of
 from koel_tui.ui.link_picker import choice_of
 from koel_tui.ui.links import Mention, checked
-from koel_tui.ui.model_choices import ModelChoice
-from koel_tui.ui.model_panel import news_of
+from koel_tui.ui.models.model_download import Progress
+from koel_tui.ui.models.model_panel import news_of
+from koel_tui.ui.models.model_rows import ModelChoice
 from koel_tui.ui.settings.setting import Setting
 from koel_tui.ui.settings.thread_settings_panel import role_choice
 from koel_tui.ui.status import Status

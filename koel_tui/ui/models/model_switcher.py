@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from textual.app import App
 
-    from koel_tui.ui.model_choices import ModelChoice
+    from koel_tui.ui.models.model_rows import ModelChoice
     from koel_tui.workspace.runtime import Startup
 
 _KEY = "model"
@@ -45,7 +45,7 @@ class ModelChoosing:
 
     def offer(self, problem: str = "") -> None:
         """Show the models; `problem` is why, else what is wrong with the one there is."""
-        from koel_tui.ui.model_panel import ModelPanel
+        from koel_tui.ui.models.model_panel import ModelPanel
 
         if self._startup.backend is None:
             self._tell("A model can be chosen as soon as the start is over.")
@@ -85,8 +85,8 @@ class ModelChoosing:
         self._startup.fetch.begin(choice.repo, choice.file, ended)
 
     def _got(self, path: Path | None, *, chosen: bool) -> None:
-        from koel_tui.ui.model_choices import ModelChoice
-        from koel_tui.ui.model_panel import ModelPanel
+        from koel_tui.ui.models.model_panel import ModelPanel
+        from koel_tui.ui.models.model_rows import ModelChoice
 
         panel = self._app.screen if isinstance(self._app.screen, ModelPanel) else None
         progress = self._startup.fetch.progress

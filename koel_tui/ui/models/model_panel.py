@@ -14,9 +14,9 @@ from textual.widgets import Static
 
 from koel_tui import formatting
 from koel_tui.text import safe_line
-from koel_tui.ui.fetching import Fetching, Progress
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.model_choices import (
+from koel_tui.ui.models.model_download import Fetching, Progress
+from koel_tui.ui.models.model_rows import (
     LOOKING,
     NO_STARTER,
     NOTHING_FOUND,

@@ -11,7 +11,7 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ModelLoadError
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.model_panel import ModelPanel
+from koel_tui.ui.models.model_panel import ModelPanel
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened
 

@@ -8,11 +8,11 @@ from rich.cells import cell_len
 
 from koel_tui import paths
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.choosing import keep_model
-from koel_tui.ui.model_choices import ModelChoice, asked_for
-from koel_tui.ui.model_panel import ModelPanel
+from koel_tui.ui.models.model_panel import ModelPanel
+from koel_tui.ui.models.model_rows import ModelChoice, asked_for
+from koel_tui.ui.models.model_switcher import keep_model
 from tests.models.gguf_file import write_gguf
-from tests.ui.house import NO_MODEL, House, house, left
+from tests.ui.models.first_run import NO_MODEL, House, house, left
 from tests.ui.window import messages, opened
 
 __all__ = ["house"]

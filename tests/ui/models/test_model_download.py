@@ -10,12 +10,12 @@ from rich.cells import cell_len
 
 from koel_tui import paths
 from koel_tui.models import hub
-from koel_tui.ui.fetching import Progress, Rate
-from koel_tui.ui.model_panel import ModelPanel, news_of
+from koel_tui.ui.models.model_download import Progress, Rate
+from koel_tui.ui.models.model_panel import ModelPanel, news_of
 from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import gguf_bytes, write_gguf
 from tests.models.hub_server import HubServer
-from tests.ui.house import House, house, left
+from tests.ui.models.first_run import House, house, left
 from tests.ui.sinks import WORST, assert_harmless
 from tests.ui.window import Window
 
