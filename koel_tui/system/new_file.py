@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from koel_tui.text import repair
-from koel_tui.ui.code import Code
+from koel_tui.ui.conversation.code_blocks import Code
 
 
 def name_for(code: Code, title: str, number: int) -> str:

@@ -18,7 +18,7 @@ from koel_tui.conversation.drafts import joined
 from koel_tui.system.memory_tuning import Garbage
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
-from koel_tui.ui.conversing import ConversingApp
+from koel_tui.ui.conversation.conversing import ConversingApp
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import KEYS, bindings
 from koel_tui.ui.keys.keymap import KeyMap
@@ -145,7 +145,7 @@ class KoelApp(ConversingApp):
 
     def action_figures(self) -> None:
         """Show what the answers of the tab in front measured, and what the model takes."""
-        from koel_tui.ui.info_panel import InfoPanel
+        from koel_tui.ui.conversation.stats_panel import InfoPanel
 
         self.push_screen(InfoPanel(self._desk.active, self._startup))
 

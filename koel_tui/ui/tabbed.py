@@ -15,15 +15,15 @@ from koel_tui.ui import internals
 from koel_tui.ui.attention import Attention
 from koel_tui.ui.banner import Banner
 from koel_tui.ui.composer.file_prompt import FilePrompt
-from koel_tui.ui.copier import Copier
+from koel_tui.ui.conversation.conversation_pane import Pane
+from koel_tui.ui.conversation.copying import Copier
+from koel_tui.ui.conversation.link_panels import Visitor
+from koel_tui.ui.conversation.transcript_column import Reader
 from koel_tui.ui.keys.hints import key_of
-from koel_tui.ui.pane import Pane
-from koel_tui.ui.reader import Reader
 from koel_tui.ui.status import StatusLine
 from koel_tui.ui.summary import label_of, status_of
 from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
-from koel_tui.ui.visitor import Visitor
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 from koel_tui.workspace.open_tabs import OpenTabs
 from koel_tui.workspace.runtime import Startup

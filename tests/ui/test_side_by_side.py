@@ -3,7 +3,7 @@
 import pytest
 
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.reader import Reader
+from koel_tui.ui.conversation.transcript_column import Reader
 from koel_tui.workspace.tab_order import Workspace
 from tests.ui.window import Window, messages, opened
 

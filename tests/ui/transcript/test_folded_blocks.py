@@ -2,7 +2,7 @@
 
 from koel_tui.conversation.entry_cache import entries_of
 from koel_tui.protocol import Message, ToolCall
-from koel_tui.ui.code import code_blocks
+from koel_tui.ui.conversation.code_blocks import code_blocks
 from koel_tui.ui.transcript.folded_view import FoldView
 from koel_tui.ui.transcript.plain_text import PlainText
 from tests.ui.window import opened

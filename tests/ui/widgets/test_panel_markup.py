@@ -18,11 +18,12 @@ from koel_tui.protocol import Message
 from koel_tui.storage.search import Hit
 from koel_tui.text import safe_line
 from koel_tui.ui.composer.file_list import FilePicker
-from koel_tui.ui.info import Info, info_text
+from koel_tui.ui.conversation.link_panels import LinkDialog
+from koel_tui.ui.conversation.link_picker import choice_of
+from koel_tui.ui.conversation.links import Mention, checked
+from koel_tui.ui.conversation.stats import Info, info_text
 from koel_tui.ui.library.preview import preview
 from koel_tui.ui.library.result_lines import TextHit, excerpt, option_of
-from koel_tui.ui.link_picker import choice_of
-from koel_tui.ui.links import Mention, checked
 from koel_tui.ui.models.model_download import Progress
 from koel_tui.ui.models.model_panel import news_of
 from koel_tui.ui.models.model_rows import ModelChoice
@@ -32,7 +33,6 @@ from koel_tui.ui.status import Status
 from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.transcript.folded_view import FoldView
 from koel_tui.ui.transcript.notice_rows import Edge
-from koel_tui.ui.visitor import LinkDialog
 from koel_tui.ui.widgets import picker
 from koel_tui.ui.widgets.choice import Named
 from koel_tui.ui.widgets.confirm_panel import Question

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
+from koel_tui.ui.conversation.links import Mention, RefusedLink, checked
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.links import Mention, RefusedLink, checked
 from koel_tui.ui.widgets.choice import Named
 from koel_tui.ui.widgets.picker import Picker, Wording
 

@@ -9,7 +9,7 @@ from textual.content import Content
 from koel_tui.conversation.activity import Figures
 from koel_tui.formatting import bar, fit, size
 from koel_tui.text import safe_line
-from koel_tui.ui.spark import sparkline, spread
+from koel_tui.ui.conversation.spark import sparkline, spread
 
 if TYPE_CHECKING:
     from koel_tui.agents import MemoryUse

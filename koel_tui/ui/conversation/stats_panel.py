@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from koel_tui.ui.info import Info, info_text
+from koel_tui.ui.conversation.stats import Info, info_text
 from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.widgets.panel import Panel
 

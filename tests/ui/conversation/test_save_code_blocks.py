@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from koel_tui.system.new_file import name_for, write_new
-from koel_tui.ui.code import Code
-from koel_tui.ui.code_picker import CodePicker
+from koel_tui.ui.conversation.code_blocks import Code
+from koel_tui.ui.conversation.code_picker import CodePicker
 from koel_tui.ui.widgets.save_as_panel import NamePanel
 from tests.ui.window import Window, opened
 

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.system.browser import NoBrowserError, browse
-from koel_tui.ui.links import Link, RefusedLink, checked, mentions
+from koel_tui.ui.conversation.links import Link, RefusedLink, checked, mentions
 from koel_tui.ui.widgets.choice import Named
 from koel_tui.ui.widgets.panel import Panel
 
@@ -72,7 +72,7 @@ class Visitor:
 
     def choose(self, answer: str) -> None:
         """Let the user choose one of the links of an answer."""
-        from koel_tui.ui.link_picker import LinkPicker, choice_of
+        from koel_tui.ui.conversation.link_picker import LinkPicker, choice_of
 
         def take(choice: Named[str] | None) -> None:
             if choice is not None:

@@ -4,8 +4,8 @@ from textual.widgets import Markdown
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
+from koel_tui.ui.conversation.links import written
 from koel_tui.ui.keys.hints import told
-from koel_tui.ui.links import written
 from koel_tui.ui.tabbed import TabbedApp
 from koel_tui.ui.widgets.choice import Named
 
@@ -120,7 +120,7 @@ class ConversingApp(TabbedApp):
 
     def action_queue(self) -> None:
         """Choose a text that waits to be sent, to edit it in the prompt or to drop it."""
-        from koel_tui.ui.queue_picker import QueuePicker
+        from koel_tui.ui.conversation.queue_picker import QueuePicker
 
         conversation = self._desk.active
 
@@ -168,7 +168,7 @@ class ConversingApp(TabbedApp):
 
     def action_save_code(self) -> None:
         """Save a code block of the newest answer to a file, under a name the user confirms."""
-        from koel_tui.ui.code_picker import save_code
+        from koel_tui.ui.conversation.code_picker import save_code
 
         save_code(self, self._desk.active.last_answer, self._desk.active.title, self._tell)
 

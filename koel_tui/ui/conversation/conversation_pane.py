@@ -10,8 +10,8 @@ from koel_tui.conversation.conversation import Conversation, Revision
 from koel_tui.conversation.drafts import joined
 from koel_tui.conversation.entries import Branching, Spot
 from koel_tui.ui.composer.file_prompt import FilePrompt
+from koel_tui.ui.conversation.transcript_column import Reader
 from koel_tui.ui.keys.hints import key_of
-from koel_tui.ui.reader import Reader
 from koel_tui.ui.transcript.transcript import Transcript
 from koel_tui.ui.widgets.no_restyle import Still, StillContainer
 

@@ -11,9 +11,9 @@ from koel_tui import formatting
 from koel_tui.agents import MemoryUse
 from koel_tui.conversation.activity import Figures, figures_of
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.info import Info, info_text, sections
-from koel_tui.ui.info_panel import InfoPanel
-from koel_tui.ui.spark import sparkline, spread
+from koel_tui.ui.conversation.spark import sparkline, spread
+from koel_tui.ui.conversation.stats import Info, info_text, sections
+from koel_tui.ui.conversation.stats_panel import InfoPanel
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened

@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import Markdown
 
 from koel_tui.system.browser import NoBrowserError, browse, browser_of
-from koel_tui.ui.links import LONGEST, Mention, RefusedLink, checked, mentions, written
+from koel_tui.ui.conversation.links import LONGEST, Mention, RefusedLink, checked, mentions, written
 from tests.tally import Tally
 from tests.ui.window import Window, opened
 

@@ -8,7 +8,7 @@ from textual.app import App
 from koel_tui.system import clipboard
 from koel_tui.text import repair, safe_text
 from koel_tui.ui import internals
-from koel_tui.ui.code import NO_CODE, code_blocks
+from koel_tui.ui.conversation.code_blocks import NO_CODE, code_blocks
 
 
 class Copier:

@@ -1,0 +1,1 @@
+"""The view of one conversation: transcript, prompt and its actions."""
