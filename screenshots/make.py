@@ -14,7 +14,7 @@ from pathlib import Path
 from textual.events import Paste
 from textual.pilot import Pilot
 
-from koel_tui.ui.app import KoelApp
+from koel_tui.ui.app.app import KoelApp
 
 HERE = Path(__file__).parent
 SEA = "Explain in two sentences why the sea is salty."

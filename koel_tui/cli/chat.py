@@ -113,7 +113,7 @@ def _in_window(
         os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
     from koel_tui.system.forced_exit import HardEnd
     from koel_tui.system.heap import keep_one_heap
-    from koel_tui.ui.app import KoelApp
+    from koel_tui.ui.app.app import KoelApp
     from koel_tui.ui.keys.keymap import keymap_of
 
     keep_one_heap()

@@ -21,6 +21,6 @@ def test_the_entry_point_imports_no_room_before_it_knows_the_command() -> None:
 
 
 def test_the_window_paints_before_the_heavy_rooms_are_imported() -> None:
-    modules = imported("import koel_tui.ui.app")
+    modules = imported("import koel_tui.ui.app.app")
     assert not modules & {"pydantic", "ag_ui.core", "koel_tui.storage", "koel_tui.session"}
     assert not modules & {"koel_tui.ui.library.library_panel", "koel_tui.ui.widgets.picker"}

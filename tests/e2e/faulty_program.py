@@ -17,13 +17,13 @@ from koel_tui.cli.main import main
 
 CANARY = "sk-canary-7f3a91c0"
 FAULTS = {
-    "mounting": "koel_tui.ui.app:KoelApp.on_mount",
-    "the start": "koel_tui.ui.app:KoelApp._start",
-    "a timer": "koel_tui.ui.app:KoelApp._look",
-    "a key": "koel_tui.ui.app:KoelApp.action_help",
-    "a key that waits": "koel_tui.ui.app:KoelApp.action_copy_or_quit",
-    "a worker": "koel_tui.ui.app:KoelApp._edit_prompt",
-    "a panel": "koel_tui.ui.help:Help.compose",
+    "mounting": "koel_tui.ui.app.app:KoelApp.on_mount",
+    "the start": "koel_tui.ui.app.app:KoelApp._start",
+    "a timer": "koel_tui.ui.app.app:KoelApp._look",
+    "a key": "koel_tui.ui.app.app:KoelApp.action_help",
+    "a key that waits": "koel_tui.ui.app.app:KoelApp.action_copy_or_quit",
+    "a worker": "koel_tui.ui.app.app:KoelApp._edit_prompt",
+    "a panel": "koel_tui.ui.app.help_panel:Help.compose",
     "painting": "koel_tui.ui.composer.prompt:Prompt.render_line",
     "typing": "koel_tui.ui.composer.prompt:Prompt._on_key",
     "reading keys": "textual.drivers.linux_driver:LinuxDriver.process_message",

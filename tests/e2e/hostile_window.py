@@ -10,7 +10,7 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState, Message, TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.app import KoelApp
+from koel_tui.ui.app.app import KoelApp
 from tests.hostile import EVERYTHING, SEQUENCES
 from tests.ui.scripted import ScriptedAgent
 

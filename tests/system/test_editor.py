@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui.system.editor import EditorError, edited, editor_command
-from koel_tui.ui.app import KoelApp
+from koel_tui.ui.app.app import KoelApp
 from tests.ui.window import Window, opened
 
 LONG = "\n".join(f"line {n}" for n in range(120))

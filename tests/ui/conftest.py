@@ -3,7 +3,7 @@
 import pytest
 
 from koel_tui.ui.widgets import throttle
-from tests.ui.sinks import harmless, worst
+from tests.ui.terminal_output import harmless, worst
 
 __all__ = ["harmless", "worst"]
 

@@ -14,7 +14,7 @@ from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
 from textual.widgets import Input, TextArea
 
-from koel_tui.ui.app import KoelApp
+from koel_tui.ui.app.app import KoelApp
 from tests.ui.scenes import SCENES, UNLOADED, stage
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, assembly

@@ -7,9 +7,9 @@ from rich.cells import cell_len
 
 from koel_tui import formatting
 from koel_tui.conversation.activity import Activity, Figures, Pace, activity_of, figures_of
+from koel_tui.ui.app.status_line import Status
+from koel_tui.ui.app.tab_bar import Label
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
-from koel_tui.ui.status import Status
-from koel_tui.ui.tabbar import Label
 from koel_tui.ui.transcript import markdown_cost
 from koel_tui.workspace.saved_threads import SavedThread, find_thread
 from koel_tui.workspace.tab_order import Workspace

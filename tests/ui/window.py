@@ -14,7 +14,7 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.storage import MemoryStorage, SessionStorage
-from koel_tui.ui.app import KoelApp
+from koel_tui.ui.app.app import KoelApp
 from koel_tui.ui.composer.prompt import Prompt
 from koel_tui.ui.keys.keymap import KeyMap
 from koel_tui.ui.transcript.message_view import MessageView

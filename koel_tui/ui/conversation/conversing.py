@@ -4,9 +4,9 @@ from textual.widgets import Markdown
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
+from koel_tui.ui.app.tabbed import TabbedApp
 from koel_tui.ui.conversation.links import written
 from koel_tui.ui.keys.hints import told
-from koel_tui.ui.tabbed import TabbedApp
 from koel_tui.ui.widgets.choice import Named
 
 

@@ -15,7 +15,7 @@ from koel_tui.ui.settings.setting import Setting, settings_list, text_of
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
-    from koel_tui.ui.attention import Attention
+    from koel_tui.ui.app.terminal_alert import Attention
     from koel_tui.workspace.runtime import Startup
 
 

@@ -11,7 +11,7 @@ from koel_tui import paths
 from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
-from koel_tui.ui.app import KoelApp
+from koel_tui.ui.app.app import KoelApp
 from tests.benchmarks.ui.paced import PacedAgent
 
 

@@ -34,7 +34,7 @@ from textual.widgets import Static, Tab, Tabs
 
 from koel_tui import ui
 from koel_tui.ui import internals
-from koel_tui.ui.app import KoelApp
+from koel_tui.ui.app.app import KoelApp
 
 MADE_FOR = ("textual", "rich")
 """The programs whose private names are meant."""

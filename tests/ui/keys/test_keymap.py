@@ -7,16 +7,16 @@ from textual.screen import Screen
 
 from koel_tui.settings import SettingsError
 from koel_tui.ui import internals
+from koel_tui.ui.app.help_panel import Help
+from koel_tui.ui.app.tab_picker import BesidePicker, TabPicker
 from koel_tui.ui.conversation.code_picker import CodePicker
 from koel_tui.ui.conversation.link_picker import LinkPicker
 from koel_tui.ui.conversation.queue_picker import QueuePicker
 from koel_tui.ui.conversation.stats_panel import InfoPanel
-from koel_tui.ui.help import Help
 from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS
 from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name, keymap_of
 from koel_tui.ui.library.library_panel import Library
 from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
-from koel_tui.ui.tab_picker import BesidePicker, TabPicker
 from koel_tui.ui.widgets.picker import Picker
 from koel_tui.ui.widgets.save_as_panel import NamePanel
 from tests.tally import Tally

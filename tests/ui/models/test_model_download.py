@@ -16,7 +16,7 @@ from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import gguf_bytes, write_gguf
 from tests.models.hub_server import HubServer
 from tests.ui.models.first_run import House, house, left
-from tests.ui.sinks import WORST, assert_harmless
+from tests.ui.terminal_output import WORST, assert_harmless
 from tests.ui.window import Window
 
 __all__ = ["house"]

@@ -14,8 +14,8 @@ from koel_tui.conversation.entries import Entry, Row
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import MemoryStorage
 from koel_tui.text import safe_line
-from koel_tui.ui.status import Status, StatusLine
-from koel_tui.ui.tabbar import Label, TabBar
+from koel_tui.ui.app.status_line import Status, StatusLine
+from koel_tui.ui.app.tab_bar import Label, TabBar
 from koel_tui.ui.transcript.folded_view import FoldView
 from koel_tui.ui.transcript.notice_rows import Edge
 from koel_tui.ui.widgets import picker

@@ -17,6 +17,8 @@ from koel_tui.conversation.system_prompts import Role
 from koel_tui.protocol import Message
 from koel_tui.storage.search import Hit
 from koel_tui.text import safe_line
+from koel_tui.ui.app.status_line import Status
+from koel_tui.ui.app.tab_bar import Label, TabBar
 from koel_tui.ui.composer.file_list import FilePicker
 from koel_tui.ui.conversation.link_panels import LinkDialog
 from koel_tui.ui.conversation.link_picker import choice_of
@@ -29,8 +31,6 @@ from koel_tui.ui.models.model_panel import news_of
 from koel_tui.ui.models.model_rows import ModelChoice
 from koel_tui.ui.settings.setting import Setting
 from koel_tui.ui.settings.thread_settings_panel import role_choice
-from koel_tui.ui.status import Status
-from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.transcript.folded_view import FoldView
 from koel_tui.ui.transcript.notice_rows import Edge
 from koel_tui.ui.widgets import picker

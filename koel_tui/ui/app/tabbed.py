@@ -12,17 +12,17 @@ from koel_tui.conversation.background_jobs import Background
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui import internals
-from koel_tui.ui.attention import Attention
-from koel_tui.ui.banner import Banner
+from koel_tui.ui.app.save_banner import Banner
+from koel_tui.ui.app.status_line import StatusLine
+from koel_tui.ui.app.summary import label_of, status_of
+from koel_tui.ui.app.tab_bar import Label, TabBar
+from koel_tui.ui.app.terminal_alert import Attention
 from koel_tui.ui.composer.file_prompt import FilePrompt
 from koel_tui.ui.conversation.conversation_pane import Pane
 from koel_tui.ui.conversation.copying import Copier
 from koel_tui.ui.conversation.link_panels import Visitor
 from koel_tui.ui.conversation.transcript_column import Reader
 from koel_tui.ui.keys.hints import key_of
-from koel_tui.ui.status import StatusLine
-from koel_tui.ui.summary import label_of, status_of
-from koel_tui.ui.tabbar import Label, TabBar
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 from koel_tui.workspace.open_tabs import OpenTabs
@@ -155,7 +155,7 @@ class TabbedApp(internals.QuietApp):
 
     def action_find_tab(self) -> None:
         """Choose an open tab from a list and go there."""
-        from koel_tui.ui.tab_picker import TabChoice, TabPicker, choices
+        from koel_tui.ui.app.tab_picker import TabChoice, TabPicker, choices
 
         async def go(choice: TabChoice | None) -> None:
             if choice is not None and self._desk.tabs.activate(choice.conversation):
@@ -177,7 +177,7 @@ class TabbedApp(internals.QuietApp):
         await self._show_active()
 
     def _choose_beside(self) -> None:
-        from koel_tui.ui.tab_picker import BesidePicker, TabChoice, besides
+        from koel_tui.ui.app.tab_picker import BesidePicker, TabChoice, besides
 
         async def join(choice: TabChoice | None) -> None:
             if choice is None:

@@ -14,7 +14,7 @@ from koel_tui.storage.search import ThreadIndex
 from koel_tui.text import drop_controls
 from tests.ui.composer.test_attachments import types
 from tests.ui.scripted import ScriptedAgent
-from tests.ui.sinks import SIZE, Harmless
+from tests.ui.terminal_output import SIZE, Harmless
 from tests.ui.window import opened
 
 

@@ -1,8 +1,8 @@
 """What the tab and the status line say of a conversation."""
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.ui.status import Status
-from koel_tui.ui.tabbar import Label
+from koel_tui.ui.app.status_line import Status
+from koel_tui.ui.app.tab_bar import Label
 from koel_tui.workspace.runtime import Startup
 
 

@@ -6,7 +6,7 @@ from textual.command import CommandPalette
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage, MemoryStorage
-from koel_tui.ui.help import Help
+from koel_tui.ui.app.help_panel import Help
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
 from koel_tui.ui.library.library_panel import Library
 from koel_tui.ui.widgets.choice import Named

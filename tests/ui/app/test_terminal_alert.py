@@ -4,7 +4,7 @@ import pytest
 from textual import events
 
 from koel_tui.ui import internals
-from koel_tui.ui.attention import Attention
+from koel_tui.ui.app.terminal_alert import Attention
 from tests.hostile import HOSTILE, foreign
 from tests.tally import Tally
 from tests.ui.window import Window, opened

@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets import Footer, Tabs
 
-from koel_tui.ui.status import StatusLine
+from koel_tui.ui.app.status_line import StatusLine
 from tests.ui.window import Window, opened
 
 SIZES = [(120, 40), (80, 24), (60, 15)]

@@ -18,12 +18,12 @@ from koel_tui.conversation.drafts import joined
 from koel_tui.system.memory_tuning import Garbage
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
+from koel_tui.ui.app.themes import OwnThemes
 from koel_tui.ui.conversation.conversing import ConversingApp
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import KEYS, bindings
 from koel_tui.ui.keys.keymap import KeyMap
 from koel_tui.ui.models.model_switcher import ModelChoosing
-from koel_tui.ui.themes import OwnThemes
 from koel_tui.workspace.recovery import Returned, bring_back, place, remove
 from koel_tui.workspace.saved_threads import told_of_conflicts
 from koel_tui.workspace.shutdown import (
@@ -139,7 +139,7 @@ class KoelApp(ConversingApp):
 
     def action_help(self) -> None:
         """Show every key."""
-        from koel_tui.ui.help import Help
+        from koel_tui.ui.app.help_panel import Help
 
         self.push_screen(Help(internals.keys_by_id(self, self._pane.prompt)))
 
@@ -185,7 +185,7 @@ class KoelApp(ConversingApp):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Return the commands of the palette."""
-        from koel_tui.ui.commands import commands
+        from koel_tui.ui.app.command_palette import commands
 
         return commands(self, internals.keys_by_id(self))
 

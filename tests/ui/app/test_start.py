@@ -15,7 +15,7 @@ from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.storage.search import ThreadIndex, index_file
 from koel_tui.storage.search_database import SearchDatabase
 from koel_tui.storage.search_upkeep import IndexUpkeep
-from koel_tui.ui.app import KoelApp
+from koel_tui.ui.app.app import KoelApp
 from koel_tui.workspace.recovery import Returned, bring_back
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened
@@ -34,7 +34,7 @@ LATE = (
 
 
 def test_nothing_heavy_is_imported_before_the_first_paint() -> None:
-    code = "import sys, koel_tui.ui.app; print(*sys.modules)"
+    code = "import sys, koel_tui.ui.app.app; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & set(LATE)
@@ -166,7 +166,7 @@ async def test_leaving_while_something_comes_back_is_no_error(
         await may_go_on.wait()
         return await bring_back(backend)
 
-    monkeypatch.setattr("koel_tui.ui.app.bring_back", slow)
+    monkeypatch.setattr("koel_tui.ui.app.app.bring_back", slow)
     app = KoelApp(lambda: Backend(KoelClient(agent, storage=storage), storage, agent))
     async with app.run_test() as pilot:
         await reached.wait()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from textual.theme import BUILTIN_THEMES
 
-from koel_tui.ui.themes import ThemeError, read_themes, theme_of
+from koel_tui.ui.app.themes import ThemeError, read_themes, theme_of
 from tests.tally import Tally
 from tests.ui.window import opened
 

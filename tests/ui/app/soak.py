@@ -1,6 +1,6 @@
 """A window that is used for long: asked, its tabs opened and closed; what it holds is measured.
 
-`python -m tests.ui.soak TURNS FOLDER` prints the measures as JSON, in a process of its own so that
+`python -m tests.ui.app.soak TURNS FOLDER` prints the measures as JSON, in a process of its own so that
 nothing else is in the figures.
 """
 

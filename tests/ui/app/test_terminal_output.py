@@ -15,13 +15,13 @@ from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from koel_tui.system import clipboard
-from koel_tui.ui.app import KoelApp
+from koel_tui.ui.app.app import KoelApp
 from koel_tui.workspace.open_tabs import OpenTab
 from koel_tui.workspace.prompt_history_file import HistoryFile
 from tests.hostile import SEQUENCES
+from tests.ui.app.test_restored_tabs import keep
 from tests.ui.scripted import ScriptedAgent
-from tests.ui.sinks import SIZE, Harmless
-from tests.ui.test_reopening import keep
+from tests.ui.terminal_output import SIZE, Harmless
 from tests.ui.window import opened
 
 

@@ -8,9 +8,9 @@ from statistics import linear_regression
 
 import pytest
 
-from tests.ui.soak import Measure, soak
+from tests.ui.app.soak import Measure, soak
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WARM = 500
 """Turns in which caches of fixed sizes fill."""
 MOST_BYTES = 1_000_000
@@ -26,7 +26,7 @@ async def test_soak_l7_tasks_threads_and_descriptors_stay_flat(tmp_path: Path) -
 @pytest.mark.timeout(7200)
 def test_soak_l7_5000_turns(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.ui.soak", "5000", str(tmp_path)],
+        [sys.executable, "-m", "tests.ui.app.soak", "5000", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

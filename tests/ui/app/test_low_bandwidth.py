@@ -10,8 +10,8 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
+from koel_tui.ui.app.tabbed import LOW_BANDWIDTH_INTERVAL, TabbedApp
 from koel_tui.ui.internals import SentLines
-from koel_tui.ui.tabbed import LOW_BANDWIDTH_INTERVAL, TabbedApp
 from koel_tui.ui.transcript.transcript import Transcript
 from tests.ui.window import opened
 

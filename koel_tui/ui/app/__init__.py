@@ -1,0 +1,1 @@
+"""The Textual application: main screen, tabs, status line, palette, help, themes."""
