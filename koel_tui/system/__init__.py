@@ -1,1 +1,1 @@
-"""Operating-system helpers: files, processes, signals, clipboard, editor. Imports no other project package."""
+"""Operating-system helpers: files, processes, signals, clipboard, editor."""
