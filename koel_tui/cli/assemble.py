@@ -16,9 +16,9 @@ from koel_tui.protocol.turn_settings import RANGES
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.settings import Settings
 from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
-from koel_tui.storage.file_storage import FileStorage
-from koel_tui.storage.search import ThreadIndex, index_file, remove_index
-from koel_tui.storage.search_upkeep import IndexUpkeep
+from koel_tui.storage.files.file_storage import FileStorage
+from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.thread_index import ThreadIndex, index_file, remove_index
 from koel_tui.workspace.window_state import forget
 
 _GAP_S = 0.04

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from koel_tui.conversation.backend import Backend
-    from koel_tui.storage.file_storage import FileStorage
+    from koel_tui.storage.files.file_storage import FileStorage
 
 
 @click.command()

@@ -63,8 +63,8 @@ def _summaries(*, trash: bool) -> "list[Summary]":
     directory = paths.threads_dir()
     if not directory.is_dir() or are_encrypted():
         return []  # nothing is made here, and no passphrase asked for
-    from koel_tui.storage.glance import glance
-    from koel_tui.storage.record import newest_first
+    from koel_tui.storage.files.read_only_listing import glance
+    from koel_tui.storage.files.thread_record import newest_first
 
     if trash:
         return list(glance(directory, "trash"))

@@ -18,8 +18,8 @@ from koel_tui.storage import (
     SystemKeyring,
     WrongPassphraseError,
 )
-from koel_tui.storage.key_file import read_key_file
-from koel_tui.storage.keys import PASSPHRASE_FILE, read_passphrase
+from koel_tui.storage.encryption.key_file import read_key_file
+from koel_tui.storage.encryption.keys import PASSPHRASE_FILE, read_passphrase
 
 _TRIES = 3
 

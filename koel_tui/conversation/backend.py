@@ -7,8 +7,8 @@ from koel_tui.agents import ModelAgent, Snapshots
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import SessionStorage
-from koel_tui.storage.search import ThreadIndex
-from koel_tui.storage.search_upkeep import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.thread_index import ThreadIndex
 
 
 @dataclass(frozen=True, slots=True)

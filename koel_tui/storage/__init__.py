@@ -1,8 +1,9 @@
 """Storage: threads saved and found again."""
 
-from koel_tui.storage.conflicts import Conflict
-from koel_tui.storage.conversion import decrypt_threads, encrypt_threads
-from koel_tui.storage.encrypted_files import EncryptedFileStorage
+from koel_tui.storage.encryption.conversion import decrypt_threads, encrypt_threads
+from koel_tui.storage.encryption.encrypted_file_storage import EncryptedFileStorage
+from koel_tui.storage.encryption.key_file import change_key
+from koel_tui.storage.encryption.keys import AnyKey, Cost, KeySource, Passphrase, SystemKeyring
 from koel_tui.storage.errors import (
     DamagedKeyFileError,
     DamagedThreadError,
@@ -13,13 +14,12 @@ from koel_tui.storage.errors import (
     ThreadLockedError,
     WrongPassphraseError,
 )
-from koel_tui.storage.json_files import JsonFileStorage
-from koel_tui.storage.key_file import change_key
-from koel_tui.storage.keys import AnyKey, Cost, KeySource, Passphrase, SystemKeyring
-from koel_tui.storage.locks import Access
-from koel_tui.storage.memory import MemoryStorage
-from koel_tui.storage.quarantine import DamagedThread
-from koel_tui.storage.storage import SessionStorage, Summary
+from koel_tui.storage.files.conflicts import Conflict
+from koel_tui.storage.files.json_file_storage import JsonFileStorage
+from koel_tui.storage.files.quarantine import DamagedThread
+from koel_tui.storage.files.thread_locks import Access
+from koel_tui.storage.memory_storage import MemoryStorage
+from koel_tui.storage.session_storage import SessionStorage, Summary
 
 __all__ = [
     "Access",

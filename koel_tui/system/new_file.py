@@ -9,7 +9,7 @@ from koel_tui.ui.conversation.code_blocks import Code
 
 def name_for(code: Code, title: str, number: int) -> str:
     """Return a harmless name for a code block, made of the title of its thread."""
-    from koel_tui.storage.exchange import file_name
+    from koel_tui.storage.interchange import file_name
 
     return file_name(title, f"-{number}.{code.extension}")
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from koel_tui.conversation.conversation import Conversation
     from koel_tui.conversation.drafts import Pastes
     from koel_tui.session import ChatSession
-    from koel_tui.storage.exchange import Thread
-    from koel_tui.storage.recovery import Unsaved
+    from koel_tui.storage.files.recovery_files import Unsaved
+    from koel_tui.storage.interchange import Thread
     from koel_tui.workspace.workspace import Desk
 
 _PATIENCE = 2.0
@@ -87,8 +87,8 @@ def _write(
 ) -> Path:
     import json
 
-    from koel_tui.storage.recovery import Unsaved
-    from koel_tui.storage.recovery import put_aside as write
+    from koel_tui.storage.files.recovery_files import Unsaved
+    from koel_tui.storage.files.recovery_files import put_aside as write
 
     codec = getattr(backend.storage, "codec", None) if backend is not None else None
     kept = json.loads(OpenTabs(tuple(drafts)).encode()) if drafts else None
@@ -99,7 +99,7 @@ def _write(
 
 def _thread(session: "ChatSession", desk: "Desk") -> "Thread":
     from koel_tui.protocol import settle
-    from koel_tui.storage.exchange.thread import of_state
+    from koel_tui.storage.interchange.portable_thread import of_state
 
     about = desk.about(session.thread_id)
     found = of_state(session.thread_id, settle(session.state), title=about.title)
@@ -125,19 +125,19 @@ def _left_behind() -> list[Path]:
     directories = [directory for directory in paths.recovery_dirs() if directory.is_dir()]
     if not directories:
         return []
-    from koel_tui.storage.recovery import left_behind
+    from koel_tui.storage.files.recovery_files import left_behind
 
     return left_behind(directories)
 
 
 async def _bring_back(backend: "Backend", path: Path, returned: Returned) -> None:
-    from koel_tui.storage import recovery
+    from koel_tui.storage.files import recovery_files
 
     codec = getattr(backend.storage, "codec", None)
-    unsaved = await asyncio.to_thread(recovery.read_aside, path, codec)
+    unsaved = await asyncio.to_thread(recovery_files.read_aside, path, codec)
     tabs = tabs_of(unsaved)
     for thread in unsaved.threads:
-        stored = await recovery.bring_back(backend.storage, thread)
+        stored = await recovery_files.bring_back(backend.storage, thread)
         if stored.is_new:
             returned.titles.append(stored.title)
     returned.tabs.append(tabs)
@@ -159,7 +159,7 @@ def typed_threads(unsaved: "Unsaved") -> "list[Thread]":
     """Return what was typed as threads, for where there is no prompt. Raises ValueError."""
     from koel_tui.conversation.drafts import Pastes
     from koel_tui.protocol import ChatState, Message
-    from koel_tui.storage.exchange import Thread
+    from koel_tui.storage.interchange import Thread
 
     pastes = Pastes()
     typed = (pastes.expand(pastes.adopt(tab.draft)) for tab in tabs_of(unsaved).tabs)

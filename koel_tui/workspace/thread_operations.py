@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from koel_tui.storage.exchange import ExportFormat, Thread, export_thread, file_name
+from koel_tui.storage.interchange import ExportFormat, Thread, export_thread, file_name
 from koel_tui.text import repair
 from koel_tui.workspace.saved_threads import SavedThread, listed, saved_threads
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.conversation.conversation import Conversation
     from koel_tui.protocol import ChatState
-    from koel_tui.storage.search import ThreadIndex
+    from koel_tui.storage.search.thread_index import ThreadIndex
     from koel_tui.workspace.workspace import Desk
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from koel_tui.protocol import ChatState, Message, encode_state
 from koel_tui.storage import MemoryStorage
-from koel_tui.storage.codec import ClearCodec, Form
-from koel_tui.storage.file_storage import FileStorage
-from koel_tui.storage.key_file import read_key_file
-from koel_tui.storage.record import Header, encode_record
-from koel_tui.storage.sealing import Sealer
+from koel_tui.storage.encryption.encrypted_codec import Sealer
+from koel_tui.storage.encryption.key_file import read_key_file
+from koel_tui.storage.files.file_codec import ClearCodec, Form
+from koel_tui.storage.files.file_storage import FileStorage
+from koel_tui.storage.files.thread_record import Header, encode_record
 from tests.benchmarks.report import line, median
 from tests.storage.helpers import FILE_STORES, passphrase
 

@@ -13,7 +13,7 @@ from koel_tui import paths
 from koel_tui.cli.main import main, run
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.naming import KEY_FILE
+from koel_tui.storage.files.file_names import KEY_FILE
 from tests.cli.commands import PROGRAM, save
 
 

@@ -13,8 +13,8 @@ from koel_tui.cli.doctor import threads
 from koel_tui.cli.doctor.finding import Finding, Mark
 from koel_tui.cli.exits import Exit
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.file_storage import FileStorage
-from koel_tui.storage.search import ThreadIndex, index_file
+from koel_tui.storage.files.file_storage import FileStorage
+from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from tests.cli.examined import CANARY, tree
 from tests.storage.helpers import encrypted, file_name, saying
 

@@ -25,11 +25,11 @@ from koel_tui.engine import EngineHost, ModelLoadError
 from koel_tui.engine.bench import QUICK, Plan, Report
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES
 from koel_tui.storage import JsonFileStorage, SystemKeyring
-from koel_tui.storage.naming import KEY_FILE
+from koel_tui.storage.files.file_names import KEY_FILE
 from tests.cli.commands import Said, every_command, save
 from tests.cli.test_bench import REPORT
 from tests.models.gguf_file import write_gguf
-from tests.storage.test_encrypted_files import MemoryKeyring
+from tests.storage.encryption.test_encrypted_file_storage import MemoryKeyring
 
 STORY = ("ask", "Tell me a story.", "--json", "--max-output-tokens=12")
 HOT = {"KOEL_TEMPERATURE": "5", "KOEL_SEED": "1"}

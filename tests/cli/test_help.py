@@ -8,7 +8,7 @@ import pytest
 
 from koel_tui.cli.exits import Exit
 from koel_tui.cli.main import run
-from koel_tui.storage.exchange import ExportFormat, ImportFormat
+from koel_tui.storage.interchange import ExportFormat, ImportFormat
 from tests.cli.commands import every_command
 
 

@@ -13,7 +13,7 @@ from koel_tui.cli.assemble import snapshots
 from koel_tui.cli.start import are_encrypted
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.key_file import read_key_file, write_key_file
+from koel_tui.storage.encryption.key_file import read_key_file, write_key_file
 from tests.cli.commands import PROGRAM, Threads, koel, save
 
 

@@ -8,7 +8,7 @@ import pytest
 from koel_tui import paths
 from koel_tui.storage import JsonFileStorage
 from tests.cli.commands import Threads, save
-from tests.storage.exchange.databases import oterm
+from tests.storage.interchange.databases import oterm
 
 EVIL = "\x1b]0;evil\x07\x9b31m\u202e"
 

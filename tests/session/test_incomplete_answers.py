@@ -21,9 +21,9 @@ from koel_tui.protocol import ChatState, Message, decode_state, encode_state, fi
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.session.errors import NothingToContinueError
 from koel_tui.storage import JsonFileStorage, MemoryStorage
-from koel_tui.storage.exchange import native
-from koel_tui.storage.exchange.markdown import to_markdown
-from koel_tui.storage.exchange.thread import Thread
+from koel_tui.storage.interchange import json_format
+from koel_tui.storage.interchange.markdown import to_markdown
+from koel_tui.storage.interchange.portable_thread import Thread
 from tests.session.helpers import (
     Answer,
     ScriptedAgent,
@@ -205,7 +205,7 @@ def test_the_reason_is_kept_by_the_codec_and_by_export_and_import(reason: str) -
     assert wire["messages"][1]["finishReason"] == reason
     assert "finishReason" not in wire["messages"][0]
     assert decode_state(wire) == state
-    (again,) = native.from_native(json.loads(native.to_native(Thread("t", state, {}))))
+    (again,) = json_format.from_native(json.loads(json_format.to_native(Thread("t", state, {}))))
     assert again.state.messages[-1].finish_reason == reason
 
 

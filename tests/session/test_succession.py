@@ -10,7 +10,7 @@ from koel_tui.protocol import ChatState, Message, decode_state, encode_state
 from koel_tui.session import KoelClient, autosave
 from koel_tui.session.succession import Fate, fate_of
 from koel_tui.storage import Access, JsonFileStorage, MemoryStorage, StorageError
-from koel_tui.storage.conflicts import Conflict
+from koel_tui.storage.files.conflicts import Conflict
 from tests.session.helpers import ScriptedAgent, eventually, say
 
 

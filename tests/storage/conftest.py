@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.search import ThreadIndex
+from koel_tui.storage.search.thread_index import ThreadIndex
 from tests.storage.helpers import in_clear
 
 

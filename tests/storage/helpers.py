@@ -6,8 +6,8 @@ from pathlib import Path
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import Cost, EncryptedFileStorage, JsonFileStorage, Passphrase
-from koel_tui.storage.codec import ClearCodec
-from koel_tui.storage.file_storage import FileStorage
+from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_storage import FileStorage
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CHEAP = Cost(memory=19 * 1024, passes=2, lanes=1)

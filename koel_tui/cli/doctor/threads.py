@@ -11,9 +11,9 @@ from koel_tui.cli.exits import Exit, exit_of
 from koel_tui.cli.start import are_encrypted
 
 if TYPE_CHECKING:
-    from koel_tui.storage.checkup import Kept, Readable
-    from koel_tui.storage.codec import Codec
-    from koel_tui.storage.index_check import Agreement
+    from koel_tui.storage.files.file_codec import Codec
+    from koel_tui.storage.files.integrity_check import Kept, Readable
+    from koel_tui.storage.search.index_check import Agreement
 
 Tell = Callable[[str], None]
 """Hears what is being looked at, while it is."""
@@ -59,7 +59,7 @@ class Threads:
 def access() -> Access:
     """Find the way to the threads; who sits at a terminal is asked for the passphrase."""
     from koel_tui.storage import NoKeyError, StorageError
-    from koel_tui.storage.codec import ClearCodec
+    from koel_tui.storage.files.file_codec import ClearCodec
 
     directory = paths.threads_dir()
     if not directory.is_dir():
@@ -78,7 +78,7 @@ def access() -> Access:
 
 def _unlocked(directory: Path) -> "Codec":
     from koel_tui.cli.unlocking import unlocked
-    from koel_tui.storage.sealing import SealedCodec
+    from koel_tui.storage.encryption.encrypted_codec import SealedCodec
 
     codec = SealedCodec(directory, unlocked(directory))
     codec.admit()
@@ -91,7 +91,7 @@ def look(way: Access, tell: Tell) -> Threads:
     `tell` hears how far it is.
     """
     from koel_tui.storage import StorageError
-    from koel_tui.storage.checkup import kept_beside, read_all
+    from koel_tui.storage.files.integrity_check import kept_beside, read_all
 
     directory, readable, kept = paths.threads_dir(), None, None
     error, code = way.error, way.code
@@ -113,15 +113,15 @@ def look(way: Access, tell: Tell) -> Threads:
 
 
 def _suffix(way: Access) -> str:
-    from koel_tui.storage.codec import ClearCodec
-    from koel_tui.storage.sealing import SEALED_SUFFIX
+    from koel_tui.storage.encryption.encrypted_codec import SEALED_SUFFIX
+    from koel_tui.storage.files.file_codec import ClearCodec
 
     return SEALED_SUFFIX if way.encrypted else ClearCodec.suffix
 
 
 def index_of(directory: Path) -> Path:
     """Return where the search index of the threads is, if there is one."""
-    from koel_tui.storage.search import index_file
+    from koel_tui.storage.search.thread_index import index_file
 
     return index_file(paths.cache_dir(), directory)
 
@@ -134,7 +134,7 @@ def _written_in_clear(index: Path) -> tuple[Path, ...]:
 
 
 def _compared(threads: Threads, index: Path, readable: "Readable") -> Threads:
-    from koel_tui.storage.index_check import UnreadableIndexError, agreement, is_in_use
+    from koel_tui.storage.search.index_check import UnreadableIndexError, agreement, is_in_use
 
     if is_in_use(index):
         return replace(threads, index_in_use=True)

@@ -12,7 +12,7 @@ from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
     from koel_tui.storage import SessionStorage
-    from koel_tui.storage.exchange import ImportFormat, Stored
+    from koel_tui.storage.interchange import ImportFormat, Stored
 
 _FORMATS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
 
@@ -38,7 +38,7 @@ def import_threads(files: tuple[Path, ...], form: str | None, as_json: bool) -> 
       koel-chat threads import --format llm ~/.config/io.datasette.llm/logs.db
     """
     from koel_tui.cli.assemble import open_storage
-    from koel_tui.storage.exchange import ImportFormat
+    from koel_tui.storage.interchange import ImportFormat
 
     chosen = None if form is None else ImportFormat(form)
     return asyncio.run(_import(open_storage(), files, chosen, as_json))
@@ -48,8 +48,8 @@ async def _import(
     storage: "SessionStorage", files: tuple[Path, ...], form: "ImportFormat | None", as_json: bool
 ) -> int:
     """Import file by file; what cannot be read is named and keeps nothing else out."""
-    from koel_tui.storage.exchange import ImportProblem, read_threads, store_thread
-    from koel_tui.storage.recovery import is_recovery
+    from koel_tui.storage.files.recovery_files import is_recovery
+    from koel_tui.storage.interchange import ImportProblem, read_threads, store_thread
 
     problems = 0
     for file in files:
@@ -73,8 +73,8 @@ async def _import(
 async def _bring_back(storage: "SessionStorage", file: Path) -> "list[Stored]":
     """Save what a window could not; what was typed there becomes a thread of its own."""
     from koel_tui.storage.errors import NotAThreadError
-    from koel_tui.storage.exchange import ImportProblem, store_thread
-    from koel_tui.storage.recovery import bring_back, read_aside
+    from koel_tui.storage.files.recovery_files import bring_back, read_aside
+    from koel_tui.storage.interchange import ImportProblem, store_thread
     from koel_tui.workspace.recovery import typed_threads
 
     try:

@@ -11,7 +11,7 @@ from koel_tui.cli.exits import UsageProblem
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from koel_tui.storage.search import Hit, ThreadIndex
+    from koel_tui.storage.search.thread_index import Hit, ThreadIndex
 
 
 @click.command()
@@ -30,7 +30,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
       koel-chat threads search harb --limit 3 --json
     """
     from koel_tui.cli.assemble import open_index, open_storage
-    from koel_tui.storage.search_text import MAX_CHARACTERS
+    from koel_tui.storage.search.indexed_text import MAX_CHARACTERS
 
     query = " ".join(words)
     if len(query) > MAX_CHARACTERS:

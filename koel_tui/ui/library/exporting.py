@@ -1,6 +1,6 @@
 """Choosing what a thread is exported as."""
 
-from koel_tui.storage.exchange import ExportFormat
+from koel_tui.storage.interchange import ExportFormat
 from koel_tui.ui.widgets.choice import Named
 from koel_tui.ui.widgets.picker import Picker, Wording
 

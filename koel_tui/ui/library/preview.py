@@ -14,7 +14,7 @@ from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Message
-    from koel_tui.storage.search import Hit
+    from koel_tui.storage.search.thread_index import Hit
 
 _LONGEST, _MOST_LINES = 400, 8
 _BEFORE, _BEHIND = 200, 1200

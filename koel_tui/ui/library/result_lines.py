@@ -14,7 +14,7 @@ from koel_tui.ui.widgets.picker import line_of
 from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:
-    from koel_tui.storage.search import Hit
+    from koel_tui.storage.search.thread_index import Hit
 
 FOUND = "bold $text-accent"
 """How the words that were looked for are shown."""

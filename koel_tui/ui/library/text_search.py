@@ -11,7 +11,7 @@ from textual.widget import Widget
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from koel_tui.storage.search import Hit, ThreadIndex
+    from koel_tui.storage.search.thread_index import Hit, ThreadIndex
 
 PAUSE = 0.2
 """Seconds without a key before the text is searched."""

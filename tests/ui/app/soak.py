@@ -21,8 +21,8 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.search import ThreadIndex
-from koel_tui.storage.search_upkeep import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.thread_index import ThreadIndex
 from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import Window, opened
 

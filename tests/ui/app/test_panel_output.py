@@ -10,7 +10,7 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
-from koel_tui.storage.search import ThreadIndex
+from koel_tui.storage.search.thread_index import ThreadIndex
 from koel_tui.text import drop_controls
 from tests.ui.composer.test_attachments import types
 from tests.ui.scripted import ScriptedAgent

@@ -12,9 +12,9 @@ import pytest
 from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
-from koel_tui.storage.search import ThreadIndex, index_file
-from koel_tui.storage.search_database import SearchDatabase
-from koel_tui.storage.search_upkeep import IndexUpkeep
+from koel_tui.storage.search.database import SearchDatabase
+from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from koel_tui.ui.app.app import KoelApp
 from koel_tui.workspace.recovery import Returned, bring_back
 from tests.ui.scripted import ScriptedAgent

@@ -10,8 +10,8 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.search import ThreadIndex
-from koel_tui.storage.search_upkeep import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.thread_index import ThreadIndex
 from koel_tui.ui.library.library_panel import Library
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, messages, opened

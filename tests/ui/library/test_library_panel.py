@@ -8,7 +8,7 @@ from textual.widgets import OptionList
 from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
-from koel_tui.storage.search import ThreadIndex
+from koel_tui.storage.search.thread_index import ThreadIndex
 from tests.storage.helpers import encrypted
 from tests.ui.library.saved_threads import library, lighthouse, listed, lists, on, storage, titled
 from tests.ui.scripted import ScriptedAgent

@@ -6,7 +6,7 @@ import pytest
 from textual.content import Content
 
 from koel_tui.protocol import Message
-from koel_tui.storage.search import Hit
+from koel_tui.storage.search.thread_index import Hit
 from koel_tui.ui.library.preview import preview
 from koel_tui.ui.library.result_lines import FOUND, excerpt
 

@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.search import ThreadIndex
+from koel_tui.storage.search.thread_index import ThreadIndex
 from koel_tui.ui.library.preview import Preview
 from koel_tui.ui.library.text_search import Search
 from koel_tui.workspace.saved_threads import SavedThread

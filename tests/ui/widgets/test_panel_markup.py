@@ -15,7 +15,7 @@ from textual.widgets import OptionList, Static, Tab
 from koel_tui.conversation.entries import Entry, Row
 from koel_tui.conversation.system_prompts import Role
 from koel_tui.protocol import Message
-from koel_tui.storage.search import Hit
+from koel_tui.storage.search.thread_index import Hit
 from koel_tui.text import safe_line
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label, TabBar

@@ -1,0 +1,1 @@
+"""Encrypted thread files: keys, key file, conversion."""

@@ -1,0 +1,167 @@
+"""A directory of threads encrypted in its place, and back in clear."""
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from koel_tui.paths import private_directory
+from koel_tui.storage.encryption.encrypted_codec import Sealer
+from koel_tui.storage.encryption.key_file import (
+    WrappedKey,
+    key_lock,
+    new_key,
+    read_key_file,
+    wrap,
+    write_key_file,
+)
+from koel_tui.storage.encryption.keys import KeySource
+from koel_tui.storage.errors import NotAThreadError, StorageError
+from koel_tui.storage.files.file_codec import ClearCodec, Form
+from koel_tui.storage.files.file_names import KEY_FILE, is_thread, stem_of, tag_of
+from koel_tui.storage.files.safe_open import read_file
+from koel_tui.storage.files.thread_locks import Locks
+from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+
+_FOLDERS = (".", "trash", "quarantine")
+
+
+def encrypt_threads(directory: Path | str, key: KeySource) -> int:
+    """Encrypt every thread of a directory, with its copies; return how many files were written.
+
+    From the first moment on no store writes there, until all of it is done. Each file is written
+    anew before the old one is removed, so that an interruption at any moment loses nothing; run
+    it again to go on. Raises `ThreadLockedError`, before anything is changed, when a thread is
+    open somewhere; other `StorageError`.
+    """
+    path = Path(directory)
+    with key_lock(path):
+        found = read_key_file(path)
+        if found is None:
+            _check_unlocked(path, ClearCodec.suffix)
+            secret, name = new_key()
+            found = wrap(secret, name, key)
+        elif found.stage == "sealed":
+            return 0
+        else:
+            secret = found.unwrap(key)
+        sealer = Sealer(secret, found.name)
+        write_key_file(path, replace(found, stage="sealing"))
+        done = _convert(path, ClearCodec(path), sealer)
+        write_key_file(path, replace(found, stage="sealed"))
+        return done
+
+
+def decrypt_threads(directory: Path | str, key: KeySource) -> int:
+    """Write every thread of an encrypted directory in clear; return how many files were written.
+
+    What cannot be opened goes to `quarantine`, with the key file. Otherwise as `encrypt_threads`.
+    """
+    path = Path(directory)
+    with key_lock(path):
+        found = read_key_file(path)
+        if found is None:
+            return 0
+        sealer = Sealer(found.unwrap(key), found.name)
+        if found.stage == "sealed":
+            _check_unlocked(path, sealer.suffix)
+        write_key_file(path, replace(found, stage="opening"))
+        done = _convert(path, sealer, ClearCodec(path))
+        _take_key_away(path, found, sealer.suffix)
+        return done
+
+
+def _check_unlocked(directory: Path, suffix: str) -> None:
+    locks = Locks(directory)
+    for path in directory.iterdir():
+        if is_thread(path.name, suffix):
+            with locks.held(stem_of(path), stem_of(path)):
+                pass
+
+
+def _convert(directory: Path, source: Form, target: Form) -> int:
+    locks = Locks(directory)
+    done = 0
+    try:
+        for folder in (directory / name for name in _FOLDERS):
+            if folder.is_dir():
+                sweep(folder)
+                for path in _files_of(folder, source.suffix):
+                    with locks.held(stem_of(path), stem_of(path)):
+                        _convert_file(directory / "quarantine", path, source, target)
+                    done += 1
+                flush_directory(folder)
+    except OSError as error:
+        raise StorageError(
+            f"The threads in {directory} are only partly converted: {error.strerror or error}. "
+            "Nothing is lost; make room or check the disk, then start it again."
+        ) from error
+    return done
+
+
+def _files_of(folder: Path, suffix: str) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if is_thread(path.name, suffix) or tag_of(path.name, suffix) is not None
+        if path.is_file() and not path.is_symlink()
+    ]
+
+
+def _convert_file(quarantine: Path, path: Path, source: Form, target: Form) -> None:
+    read = read_file(path)
+    if read is None:
+        return
+    data, status = read
+    try:
+        text = source.unseal(stem_of(path), data)
+    except NotAThreadError:
+        new, sealed = quarantine / _copy_name(stem_of(path), path, data), data
+    else:
+        thread_id = _thread_id(text)
+        if thread_id is not None and source.stem(thread_id) == stem_of(path):
+            rest = path.name.removeprefix(stem_of(path)).removesuffix(path.suffix)
+            new = path.with_name(f"{target.stem(thread_id)}{rest}{target.suffix}")
+        else:
+            name = _copy_name(target.stem(path.name), path, data)
+            new = (quarantine / name).with_suffix(target.suffix)
+        sealed = target.seal(stem_of(new), text)
+    if new != path:
+        private_directory(new.parent)
+        write_atomically(new, sealed)
+        with suppress(OSError, OverflowError):  # not every file system takes every time
+            os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
+        path.unlink()
+
+
+def _copy_name(stem: str, path: Path, data: bytes) -> str:
+    """Return the name in quarantine of a file that cannot be read."""
+    tag = tag_of(path.name, path.suffix) or hashlib.sha256(data).hexdigest()[:12]
+    return f"{stem}.{tag}{path.suffix}"
+
+
+def _thread_id(text: bytes) -> str | None:
+    """Return the id in a thread of whatever schema, None when it is damaged."""
+    try:
+        found = json.loads(text)["id"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _take_key_away(directory: Path, key: WrappedKey, suffix: str) -> None:
+    quarantine = directory / "quarantine"
+    try:
+        if quarantine.is_dir() and _files_of(quarantine, suffix):
+            (directory / KEY_FILE).replace(quarantine / f"keys-{key.name}.json")
+            flush_directory(quarantine)
+        else:
+            (directory / KEY_FILE).unlink()
+        flush_directory(directory)
+    except OSError as error:
+        raise StorageError(
+            f"The threads in {directory} are decrypted, but their key file is still there: "
+            f"{error.strerror or error}. Start it again."
+        ) from error

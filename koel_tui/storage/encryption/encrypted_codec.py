@@ -1,0 +1,201 @@
+"""Threads sealed with AES-256-GCM in a directory that has a key file."""
+
+import base64
+import hmac
+import json
+import secrets
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from koel_tui.protocol.codec import dumps
+from koel_tui.storage.encryption.key_file import (
+    WrappedKey,
+    key_lock,
+    new_key,
+    read_key_file,
+    useless_key_file,
+    wrap,
+    write_key_file,
+)
+from koel_tui.storage.encryption.keys import NONCE_BYTES, KeySource, needing_packages
+from koel_tui.storage.errors import (
+    EncryptedThreadsError,
+    NotAThreadError,
+    StorageError,
+)
+from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_names import ASIDE, KEY_FILE, is_thread
+from koel_tui.storage.files.quarantine import Signature, signature_of
+
+SEALED_SUFFIX = ".sealed"
+FORMAT = "koel-chat/sealed"
+_VERSION = 1
+
+
+class Sealer:
+    """Seals and names files with one key.
+
+    What a file belongs to is bound to its content by the stem, a keyed hash of the thread's id:
+    the id itself is not known before a file is open, and must not be read on the outside of it.
+    """
+
+    suffix = SEALED_SUFFIX
+
+    def __init__(self, key: bytes, name: str) -> None:
+        with needing_packages():
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        self._name = name
+        self._names_key = hmac.digest(key, b"koel-chat names", "sha256")
+        self._cipher = AESGCM(hmac.digest(key, b"koel-chat threads", "sha256"))
+
+    def stem(self, thread_id: str) -> str:
+        """Return the stem of a thread: a keyed hash, which nobody without the key can guess."""
+        words = thread_id.encode("utf-8", "surrogatepass")
+        return f"t-{hmac.digest(self._names_key, words, 'sha256').hex()[:32]}"
+
+    def seal(self, stem: str, text: bytes) -> bytes:
+        """Return `text` sealed for the thread of `stem`: a line that says how, and the bytes."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        how = {
+            "format": FORMAT,
+            "version": _VERSION,
+            "key": self._name,
+            "nonce": base64.b64encode(nonce).decode("ascii"),
+        }
+        sealed = self._cipher.encrypt(nonce, text, self._about(stem))
+        return dumps(how).encode("ascii") + b"\n" + sealed
+
+    def unseal(self, stem: str, data: bytes) -> bytes:
+        """Return the text. Raises `NotAThreadError` for what was not sealed so, for this stem."""
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            line, _, sealed = data.partition(b"\n")
+            how = json.loads(line)
+            if how["format"] != FORMAT or how["version"] != _VERSION:
+                raise NotAThreadError(f"it does not say that its format is {FORMAT}")
+            if how["key"] != self._name:
+                raise NotAThreadError("it is sealed with another key")
+            nonce = base64.b64decode(how["nonce"], validate=True)
+            return self._cipher.decrypt(nonce, sealed, self._about(stem))
+        except InvalidTag as error:
+            raise NotAThreadError("what is sealed in it was changed") from error
+        except NotAThreadError:
+            raise
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise NotAThreadError(f"it is not sealed: {error}") from error
+
+    def _about(self, stem: str) -> bytes:
+        return dumps([FORMAT, _VERSION, self._name, stem]).encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class _Unlocked:
+    signature: Signature | None
+    name: str
+    sealer: Sealer
+
+
+class SealedCodec:
+    """Files sealed with the key of their directory, which is asked for when it is first needed."""
+
+    suffix = SEALED_SUFFIX
+
+    def __init__(self, directory: Path, source: KeySource) -> None:
+        self._directory = directory
+        self._source = source
+        self._unlocking = threading.Lock()
+        self._unlocked: _Unlocked | None = None
+
+    def admit(self) -> None:
+        """Have the key ready; an empty directory gets one.
+
+        Asked again at every write, since the threads may be decrypted while this program runs.
+        Raises `WrongPassphraseError`, `NoKeyError`, `DamagedKeyFileError`, or, where threads are
+        in clear or being converted, `EncryptedThreadsError`.
+        """
+        self._ready()
+
+    def stem(self, thread_id: str) -> str:
+        """Return the stem of a thread."""
+        return self._sealer.stem(thread_id)
+
+    def seal(self, stem: str, text: bytes) -> bytes:
+        """Return `text` sealed for the thread of `stem`."""
+        return self._sealer.seal(stem, text)
+
+    def unseal(self, stem: str, data: bytes) -> bytes:
+        """Return the text. Raises `NotAThreadError`."""
+        return self._sealer.unseal(stem, data)
+
+    def seal_aside(self, text: bytes) -> bytes:
+        """Return `text` sealed with the key of the directory, which may be gone at this moment."""
+        return self._sealer.seal(ASIDE, text)
+
+    @property
+    def _sealer(self) -> Sealer:
+        return self._ready() if self._unlocked is None else self._unlocked.sealer
+
+    def _ready(self) -> Sealer:
+        with self._unlocking:
+            signature = self._signature()
+            known = self._unlocked
+            if known is not None and known.signature == signature:
+                return known.sealer
+            wrapped = read_key_file(self._directory)
+            key = None
+            if wrapped is None:
+                if known is not None:
+                    raise _not_sealed(self._directory)
+                wrapped, key = self._begin()
+            if wrapped.stage != "sealed":
+                raise _unfinished(self._directory)
+            if known is not None and known.name == wrapped.name:
+                sealer = known.sealer  # wrapped anew elsewhere: the key itself is the same
+            else:
+                sealer = Sealer(key or wrapped.unwrap(self._source), wrapped.name)
+            self._unlocked = _Unlocked(self._signature(), wrapped.name, sealer)
+            return sealer
+
+    def _signature(self) -> Signature | None:
+        try:
+            return signature_of((self._directory / KEY_FILE).lstat())
+        except FileNotFoundError:
+            return None
+
+    def _begin(self) -> tuple[WrappedKey, bytes | None]:
+        """Give an empty directory a key; return it wrapped, and open unless others were first."""
+        with key_lock(self._directory):
+            found = read_key_file(self._directory)
+            if found is not None:
+                return found, None
+            for path in self._directory.iterdir():
+                if is_thread(path.name, SEALED_SUFFIX):
+                    raise useless_key_file(self._directory, "missing")
+                if is_thread(path.name, ClearCodec.suffix):
+                    raise _not_sealed(self._directory)
+            key, name = new_key()
+            wrapped = wrap(key, name, self._source)
+            write_key_file(self._directory, wrapped)
+            return wrapped, key
+
+
+def is_sealed(data: bytes) -> bool:
+    """Say whether the bytes of a file begin as `Sealer` writes them."""
+    return data.startswith(dumps({"format": FORMAT})[:-1].encode("ascii"))
+
+
+def _unfinished(directory: Path) -> StorageError:
+    """Return the error for a directory that is partly in clear and partly sealed."""
+    return EncryptedThreadsError(
+        f"The threads in {directory} are being encrypted or decrypted, or that was interrupted. "
+        "Wait until it is done, or start it again."
+    )
+
+
+def _not_sealed(directory: Path) -> StorageError:
+    return EncryptedThreadsError(
+        f"The threads in {directory} are not encrypted, or their key file is gone. "
+        "Encrypt them, or open them in clear."
+    )

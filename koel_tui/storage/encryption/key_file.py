@@ -1,0 +1,171 @@
+"""The file with the threads' key, wrapped: changing the passphrase writes this one file."""
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from koel_tui.paths import private_directory
+from koel_tui.protocol.codec import dumps
+from koel_tui.storage.encryption.keys import KEY_BYTES, NONCE_BYTES, KeySource, needing_packages
+from koel_tui.storage.errors import DamagedKeyFileError, StorageError, WrongPassphraseError
+from koel_tui.storage.files.file_names import KEY_FILE
+from koel_tui.storage.files.safe_open import read_file
+from koel_tui.system.atomic_write import write_atomically
+
+_FORMAT = "koel-chat/keys"
+_VERSION = 1
+
+Stage = Literal["sealed", "sealing", "opening"]
+"""How far the directory is: all encrypted, or under way there, or on the way back."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """The threads' key, of name `name`, in a wrap that `source` says how to open."""
+
+    name: str
+    source: dict[str, Any]
+    nonce: bytes
+    wrapped: bytes
+    stage: Stage = "sealed"
+
+    def unwrap(self, source: KeySource) -> bytes:
+        """Return the threads' key.
+
+        Raises `WrongPassphraseError`; what is written here is whole, or it would not have been
+        read.
+        """
+        with needing_packages():
+            from cryptography.exceptions import InvalidTag
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        wrapping = source.find(self.source)
+        try:
+            return AESGCM(wrapping).decrypt(
+                self.nonce, self.wrapped, _about(self.name, self.source)
+            )
+        except InvalidTag as error:
+            raise WrongPassphraseError(
+                "The passphrase or key is not the one these threads are encrypted with. Try again."
+            ) from error
+
+
+def wrap(key: bytes, name: str, source: KeySource) -> WrappedKey:
+    """Return `key` wrapped with a new key of `source`."""
+    with needing_packages():
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    wrapping, about = source.make()
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return WrappedKey(name, about, nonce, AESGCM(wrapping).encrypt(nonce, key, _about(name, about)))
+
+
+def new_key() -> tuple[bytes, str]:
+    """Return a new key for threads and its name."""
+    return secrets.token_bytes(KEY_BYTES), secrets.token_hex(8)
+
+
+def read_key_file(directory: Path) -> WrappedKey | None:
+    """Return the key of a directory, None where there is none.
+
+    Raises `DamagedKeyFileError` when the file is not as it was written, `StorageError`.
+    """
+    path = directory / KEY_FILE
+    try:
+        read = read_file(path)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot read {path}: {error.strerror or error}. Check its permissions."
+        ) from error
+    if read is None:
+        return None
+    try:
+        wire = json.loads(read[0])
+        check = wire.pop("check")
+        if check != _check(wire) or wire["format"] != _FORMAT or wire["version"] != _VERSION:
+            raise ValueError("its check value does not fit")
+        if wire["stage"] not in get_args(Stage):
+            raise ValueError("its stage is not known")
+        return WrappedKey(
+            name=wire["name"],
+            source=dict(wire["source"]),
+            nonce=base64.b64decode(wire["nonce"]),
+            wrapped=base64.b64decode(wire["wrapped"]),
+            stage=wire["stage"],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise useless_key_file(directory, f"damaged ({error})") from error
+
+
+def write_key_file(directory: Path, key: WrappedKey) -> None:
+    """Make `key` the key of a directory. Raises `StorageError`."""
+    path = directory / KEY_FILE
+    wire = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "stage": key.stage,
+        "name": key.name,
+        "source": key.source,
+        "nonce": base64.b64encode(key.nonce).decode("ascii"),
+        "wrapped": base64.b64encode(key.wrapped).decode("ascii"),
+    }
+    try:
+        write_atomically(path, dumps({**wire, "check": _check(wire)}).encode("ascii"))
+    except OSError as error:
+        raise StorageError(
+            f"The key file {path} was not written: {error.strerror or error}. "
+            "Nothing has changed; make room or check the disk."
+        ) from error
+
+
+def change_key(directory: Path | str, old: KeySource, new: KeySource) -> None:
+    """Wrap the key of encrypted threads anew: another passphrase, or the keyring.
+
+    No thread is written. Raises `WrongPassphraseError` and other `StorageError`: then the old
+    way in is still the way in.
+    """
+    path = Path(directory)
+    with key_lock(path):
+        found = read_key_file(path)
+        if found is None:
+            raise StorageError(f"The threads in {path} are not encrypted.")
+        changed = wrap(found.unwrap(old), found.name, new)
+        write_key_file(path, replace(changed, stage=found.stage))
+    with suppress(StorageError):  # an old entry in a keyring opens nothing any more
+        old.drop(found.source)
+
+
+@contextmanager
+def key_lock(directory: Path) -> Iterator[None]:
+    """Be the only one that changes the key file or converts the directory."""
+    from filelock import FileLock, Timeout
+
+    locks = private_directory(private_directory(directory) / "locks")
+    try:
+        with FileLock(locks / "keys.lock", mode=0o600, timeout=5, poll_interval=0.01):
+            yield
+    except Timeout as error:
+        raise StorageError(
+            f"The keys in {directory} are in use by another koel-chat. Wait until it is done."
+        ) from error
+
+
+def useless_key_file(directory: Path, what: str) -> DamagedKeyFileError:
+    """Return the error for a key file that is `what`: missing, or damaged in some way."""
+    return DamagedKeyFileError(
+        f"The key file {directory / KEY_FILE} is {what}. Bring back a copy of it; without it no "
+        "thread in this directory can be read."
+    )
+
+
+def _check(wire: dict[str, Any]) -> str:
+    """Return the value that tells a damaged file from a wrong passphrase."""
+    return hashlib.sha256(dumps(wire).encode("ascii")).hexdigest()
+
+
+def _about(name: str, source: dict[str, Any]) -> bytes:
+    return dumps([_FORMAT, _VERSION, name, source]).encode("ascii")

@@ -1,0 +1,19 @@
+"""Looking into a directory of threads without leaving a trace there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.migration import MIGRATIONS
+from koel_tui.storage.files.quarantine import Quarantine
+from koel_tui.storage.files.thread_folder import Shelf
+from koel_tui.storage.session_storage import Summary
+
+
+def glance(directory: Path, folder: str = ".") -> Iterator[Summary]:
+    """Yield the threads in a folder of a directory in clear, those changed last first.
+
+    Nothing is made, tidied or copied; what cannot be read is passed over. Raises OSError.
+    """
+    quarantine = Quarantine(directory, copying=False)
+    return Shelf(directory / folder, ClearCodec(directory), quarantine, MIGRATIONS).summaries()

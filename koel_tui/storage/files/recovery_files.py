@@ -1,0 +1,151 @@
+"""Threads that could not be saved: put aside in another place, and taken back from there."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from koel_tui.paths import DirectoryError, private_directory
+from koel_tui.protocol import ChatState, Message, settle
+from koel_tui.protocol.codec import dumps
+from koel_tui.storage.encryption.encrypted_codec import SEALED_SUFFIX, is_sealed
+from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
+from koel_tui.storage.files.file_codec import ClearCodec, Form
+from koel_tui.storage.files.file_names import ASIDE
+from koel_tui.storage.files.safe_open import read_file
+from koel_tui.storage.files.thread_record import parsed
+from koel_tui.storage.interchange.json_format import from_native, to_native
+from koel_tui.storage.interchange.portable_thread import Thread
+from koel_tui.storage.interchange.save_imported import Stored, store_thread
+from koel_tui.storage.session_storage import SessionStorage
+from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+
+_FORMAT = "koel-chat/recovery"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """What is saved nowhere else: threads, and the tabs of a window with what was typed there.
+
+    `tabs` is JSON that only the window understands.
+    """
+
+    threads: tuple[Thread, ...] = ()
+    tabs: Any = None
+
+
+def put_aside(
+    unsaved: Unsaved,
+    directories: Iterable[Path],
+    seal: Callable[[bytes], bytes],
+    at: datetime,
+) -> Path:
+    """Write what is unsaved to a new file in the first of these directories that takes it.
+
+    It holds what `seal` makes of it. Raises `StorageError`, which says why none took it.
+    """
+    threads = ",".join(to_native(thread).strip() for thread in unsaved.threads)
+    about = dumps({"format": _FORMAT, "version": _VERSION, "tabs": unsaved.tabs})
+    data = seal(f'{about[:-1]},"threads":[{threads}]}}'.encode("ascii"))
+    suffix = SEALED_SUFFIX if is_sealed(data) else ClearCodec.suffix
+    name = f"unsaved-{at:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}{suffix}"
+    refusals = []
+    for directory in directories:
+        path = directory / name
+        try:
+            private_directory(directory)
+            write_atomically(path, data)
+            flush_directory(directory.parent)  # the directory may be new
+        except DirectoryError as error:
+            refusals.append(str(error))
+        except OSError as error:
+            refusals.append(f"{path}: {error.strerror or error}.")
+        else:
+            return path
+    raise StorageError(f"It could not be kept anywhere else: {' '.join(refusals)}")
+
+
+def left_behind(directories: Iterable[Path]) -> list[Path]:
+    """Return the files with what was put aside, the oldest of each directory first.
+
+    Only plain files in directories of the user's own count.
+    """
+    found: list[Path] = []
+    for directory in directories:
+        with suppress(OSError):  # what cannot be looked at has nothing for us
+            status = directory.lstat()
+            if directory.is_symlink() or status.st_uid != os.getuid():
+                continue
+            sweep(directory)
+            names = (path for path in directory.iterdir() if is_recovery(path))
+            found += sorted(path for path in names if path.is_file() and not path.is_symlink())
+    return found
+
+
+def is_recovery(path: Path) -> bool:
+    """Say whether a file is named as what was put aside."""
+    return path.name.startswith("unsaved-") and path.suffix in (ClearCodec.suffix, SEALED_SUFFIX)
+
+
+def read_aside(path: Path, form: Form | None) -> Unsaved:
+    """Return what was put aside in a file; where it is encrypted, `form` has the key.
+
+    Raises `NotAThreadError`, which says why it cannot be read; `StorageError`, OSError.
+    """
+    read = read_file(path)
+    if read is None:
+        raise NotAThreadError("there is no such file")
+    data = read[0]
+    if is_sealed(data):
+        if form is None or form.suffix != SEALED_SUFFIX:
+            raise NotAThreadError("it is encrypted, and the saved threads are not")
+        data = form.unseal(ASIDE, data)
+    wire = parsed(data)
+    if not isinstance(wire, dict) or wire.get("format") != _FORMAT:
+        raise NotAThreadError(f"it does not say that its format is {_FORMAT}")
+    threads = wire.get("threads")
+    if wire.get("version") != _VERSION or not isinstance(threads, list):
+        raise NotAThreadError("another version of koel-chat wrote it")
+    return Unsaved(
+        tuple(thread for each in threads for thread in from_native(each)), wire.get("tabs")
+    )
+
+
+async def bring_back(storage: SessionStorage, thread: Thread) -> Stored:
+    """Save a thread that was put aside, in its place where it only goes on from what is there.
+
+    Else it becomes a thread of its own. Raises `StorageError`.
+    """
+    try:
+        there = await storage.load(thread.id)
+    except FutureSchemaError:
+        there = None
+    state = settle(thread.state)
+    if there is None or there == state or not goes_on(there, state):
+        return await store_thread(storage, thread)
+    await storage.save(thread.id, thread.state)
+    known = {key: value for key, value in thread.meta.items() if key not in ("created", "updated")}
+    await storage.update_meta(thread.id, **known)
+    return Stored(thread.id, thread.title, is_new=True)
+
+
+def goes_on(before: ChatState, after: ChatState) -> bool:
+    """Say whether all that was said before, in any branch, stands in what came after."""
+    said = {message.id: message.content for message in _messages(after)}
+    return all(
+        said.get(message.id, "").startswith(message.content)
+        for message in _messages(before)
+        if message.content
+    )
+
+
+def _messages(state: ChatState) -> Iterator[Message]:
+    yield from state.messages
+    for fork in state.forks:
+        for branch in fork.branches:
+            yield from branch

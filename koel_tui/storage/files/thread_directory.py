@@ -1,0 +1,285 @@
+"""The directory of thread files: blocking, called from worker threads only."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from koel_tui.paths import private_directory
+from koel_tui.protocol import ChatState
+from koel_tui.protocol.codec import StateEncoder, dumps
+from koel_tui.storage.errors import (
+    DamagedThreadError,
+    FutureSchemaError,
+    NotAThreadError,
+    StorageError,
+)
+from koel_tui.storage.files.conflicts import Conflicts
+from koel_tui.storage.files.file_codec import Codec
+from koel_tui.storage.files.file_names import beside, stem_of
+from koel_tui.storage.files.migration import SCHEMA, Migrations
+from koel_tui.storage.files.quarantine import Quarantine, signature_of
+from koel_tui.storage.files.safe_open import check_plain, read_file, too_large
+from koel_tui.storage.files.thread_folder import Shelf
+from koel_tui.storage.files.thread_locks import Access, Locks
+from koel_tui.storage.files.thread_record import Header, Record, encode_chat_state, encode_record
+from koel_tui.storage.session_storage import Summary
+from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a file held when it was last loaded or saved here."""
+
+    digest: bytes
+    header: Header
+
+
+class ThreadDirectory:
+    """Reads and writes the files of one directory and looks at no others.
+
+    Calls for one thread must not overlap. Every write holds the thread's lock and reads the file
+    it replaces: what was not last loaded or saved here is not replaced. Besides what is said they
+    raise OSError.
+    """
+
+    def __init__(
+        self, path: Path, codec: Codec, clock: Callable[[], datetime], migrations: Migrations
+    ) -> None:
+        self.path = path
+        self.quarantine = Quarantine(path)
+        self.conflicts = Conflicts()
+        self._codec = codec
+        self._clock = clock
+        self._migrations = migrations
+        self._shelf = self.shelf_at(".")
+        self._locks = Locks(path)
+        self._seen: dict[Path, _Seen] = {}
+        self._tried: dict[Path, _Seen] = {}
+        self._encoders: dict[Path, StateEncoder] = {}
+        self._opened: dict[str, Path] = {}
+        self._preparing = threading.Lock()
+        self._prepared = False
+
+    def open(self, thread_id: str) -> Access:
+        """Hold the thread's lock until `close`, unless somebody else does."""
+        self.close(thread_id)  # its name changes with the key of the directory
+        path = self.path_of(thread_id)
+        access = self._locks.open(stem_of(path))
+        self._opened[thread_id] = path
+        self._encoders[path] = StateEncoder()
+        return access
+
+    def close(self, thread_id: str) -> None:
+        """Give the thread's lock back, also where the directory cannot be used any more."""
+        path = self._opened.pop(thread_id, None)
+        if path is not None:
+            self._encoders.pop(path, None)
+            self._locks.close(stem_of(path))
+
+    def held_elsewhere(self, thread_id: str) -> bool:
+        """Say whether somebody else holds the thread's lock at this moment."""
+        return self._locks.held_elsewhere(stem_of(self.path_of(thread_id)))
+
+    def load(self, thread_id: str) -> ChatState | None:
+        """Return the thread's state, or None when there is none that can be read."""
+        path = self.path_of(thread_id)
+        data = _bytes(path)
+        if data is None:
+            return None
+        try:
+            record, state = self._checked(thread_id, path, data)
+        except DamagedThreadError:
+            return None  # reported in `quarantine`; the others must open all the same
+        self._seen[path] = _Seen(_digest(data), record.header)
+        self.conflicts.settle(path)
+        return state
+
+    def save(self, thread_id: str, state: ChatState) -> None:
+        """Write `state`, keeping the thread's meta; beside the file when others changed it.
+
+        Raises StorageError: nothing has changed.
+        """
+        encoder = self._encoders.get(self.path_of(thread_id)) or StateEncoder()
+        text = encode_chat_state(thread_id, state, encoder.encode)
+        with self.writing(thread_id) as path:
+            data = _bytes(path)
+            ours = self._is_ours(path, data)
+            seen = self._seen.get(path)
+            header = Header(thread_id) if seen is None else seen.header
+            if data is None or ours:
+                self._back_up(path, header, data)
+                self._write(path, header.saved(self._clock()), text, ours=True)
+                self.conflicts.settle(path)
+            else:
+                self._save_aside(path, header, text, data)
+
+    def save_conflict(self, thread_id: str, state: ChatState) -> None:
+        """Write `state` to a conflict file of the thread. Raises StorageError."""
+        text = encode_chat_state(thread_id, state)
+        with self.writing(thread_id) as path:
+            seen = self._seen.get(path)
+            header = Header(thread_id) if seen is None else seen.header
+            aside, base = self.conflicts.free_place(path, header)
+            self._write(aside, base.saved(self._clock()), text, ours=False)
+            self.conflicts.report(thread_id, aside)
+
+    def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
+        """Set or remove fields of the thread's meta. Raises StorageError."""
+        with self.writing(thread_id) as path:
+            data = _bytes(path)
+            ours = data is None or self._is_ours(path, data)
+            if data is None:
+                record = Record.empty(thread_id)
+            else:
+                record = self._checked(thread_id, path, data)[0]
+                self._back_up(path, record.header, data)
+            header = record.header.described(fields, self._clock())
+            # Where it is not ours there is a state in it that was never loaded here.
+            self._write(path, header, dumps(record.state), ours=ours)
+
+    def meta(self, thread_id: str) -> dict[str, Any]:
+        """Return the thread's meta; empty when there is none that can be read."""
+        path = self.path_of(thread_id)
+        data = _bytes(path)
+        if data is None:
+            return {}
+        if self._is_ours(path, data):
+            return dict(self._seen[path].header.meta)
+        try:
+            return dict(self._checked(thread_id, path, data)[0].header.meta)
+        except DamagedThreadError:
+            return {}  # reported in `quarantine`
+
+    def delete(self, thread_id: str) -> None:
+        """Remove the thread's file and its backups for good. Raises StorageError."""
+        if not self.exists(thread_id):
+            return
+        with self.writing(thread_id) as path:
+            for backup in self.path.glob(f"{path.stem}.schema-*{path.suffix}"):
+                backup.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            flush_directory(self.path)
+            self.forget(path)
+
+    def summaries(self, limit: int | None = None) -> list[Summary]:
+        """Return the threads that can be read, of those whose files changed last `limit`."""
+        self.prepare()
+        return list(islice(self._shelf.summaries(), limit))
+
+    def exists(self, thread_id: str) -> bool:
+        """Return whether there is a file of the thread. Raises StorageError."""
+        return check_plain(self.path_of(thread_id))
+
+    def path_of(self, thread_id: str) -> Path:
+        """Return the path of the thread's file, which need not exist."""
+        self.prepare()
+        return self._shelf.path_of(thread_id)
+
+    @contextmanager
+    def writing(self, thread_id: str) -> Iterator[Path]:
+        """Hold the thread's lock while its file is changed."""
+        path = self.path_of(thread_id)
+        private_directory(self.path)
+        with self._locks.held(stem_of(path), thread_id):
+            self._codec.admit()
+            yield path
+
+    def shelf_at(self, folder: str) -> Shelf:
+        """Return the threads in a folder below the directory, kept in the same way."""
+        return Shelf(self.path / folder, self._codec, self.quarantine, self._migrations)
+
+    def forget(self, path: Path) -> None:
+        """Drop what is remembered of a file that is gone."""
+        self._seen.pop(path, None)
+        self._tried.pop(path, None)
+        self._shelf.forget(path)
+        self.conflicts.settle(path)
+
+    def prepare(self) -> None:
+        """Make the directory ready for use. Raises StorageError where it is kept another way."""
+        with self._preparing:
+            if not self._prepared:
+                private_directory(self.path)
+                for folder in (self.path, self.path / "quarantine", self.path / "trash"):
+                    if folder.is_dir():
+                        sweep(folder)
+                self._prepared = True
+        self._codec.admit()
+
+    def _checked(self, thread_id: str, path: Path, data: bytes) -> tuple[Record, ChatState]:
+        """Return the thread in the bytes of its file, checked to its last message."""
+        try:
+            record = self._shelf.decode(data, path)
+            state = record.chat_state()
+        except NotAThreadError as error:
+            self.quarantine.take(path, str(error), signature_of(path.lstat()), data)
+            raise DamagedThreadError(thread_id, str(error)) from error
+        self.quarantine.release(path)
+        return record, state
+
+    def _is_ours(self, path: Path, data: bytes | None) -> bool:
+        """Return whether a file holds what was last loaded or saved here.
+
+        A write that failed may have come as far as its place: then that is what was saved.
+        """
+        tried = self._tried.get(path)
+        digest = None if data is None else _digest(data)
+        if tried is not None and tried.digest == digest:
+            self._seen[path] = tried
+        seen = self._seen.get(path)
+        return seen is not None and seen.digest == digest
+
+    def _save_aside(self, path: Path, last: Header, text: str, theirs: bytes) -> None:
+        found = self._checked(last.id, path, theirs)[0].header
+        if found.schema > SCHEMA:
+            raise FutureSchemaError(found.id, found.schema)
+        aside, base = self.conflicts.place(path, last)
+        header = base.saved(self._clock())
+        self._write(aside, header, text, ours=False)
+        self.conflicts.note(path, aside, header)
+
+    def _back_up(self, path: Path, header: Header, data: bytes | None) -> None:
+        """Keep a copy of a file in an older schema before it is written in this one."""
+        if data is None or header.schema >= SCHEMA:
+            return
+        backup = beside(path, f"schema-{header.schema}-{_digest(data).hex()[:12]}")
+        if not backup.exists():
+            write_atomically(backup, data)
+
+    def _write(self, path: Path, header: Header, state: str, *, ours: bool) -> None:
+        """Write a file; `ours` when a later save may replace it."""
+        text = encode_record(header, state).encode("ascii")
+        data = self._codec.seal(stem_of(path), text)
+        if too_large(len(data)):
+            raise StorageError(
+                f"Thread {header.id!r} was not saved: a file of {len(data) / 1024**2:,.0f} MB "
+                "would not be read again. It is still in memory; go on in a new thread."
+            )
+        written = _Seen(_digest(data), header)
+        if ours:
+            self._tried[path] = written
+        try:
+            write_atomically(path, data)
+        except OSError as error:
+            raise StorageError(
+                f"Thread {header.id!r} was not saved to {path}: {error.strerror or error}. "
+                "It is still in memory and will be saved again; make room or check the disk."
+            ) from error
+        if ours:
+            self._seen[path] = written
+            self._tried.pop(path, None)
+
+
+def _bytes(path: Path) -> bytes | None:
+    read = read_file(path)
+    return None if read is None else read[0]
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

@@ -1,0 +1,221 @@
+"""The wire shape all stores share: one thread as one JSON text."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self, TypeGuard
+
+from koel_tui.protocol import ChatState, ProtocolError, decode_state, encode_state, settle
+from koel_tui.protocol.codec import decode_time, dumps, encode_time
+from koel_tui.protocol.plain import plain
+from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
+from koel_tui.storage.files.migration import MIGRATIONS, SCHEMA, Migrations, migrate
+from koel_tui.storage.files.safe_open import is_showable
+from koel_tui.storage.session_storage import Summary
+
+FORMAT = "koel-chat/thread"
+_KEYS = ("format", "schema", "gen", "id", "meta", "state")
+_TITLE_LENGTH = 60
+_PREVIEW_LENGTH = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """All of a saved thread but its state.
+
+    `gen` counts the writes, `schema` is the one it was found in, `meta` is what is known about the
+    thread, `extra` keeps the keys this version does not know.
+    """
+
+    id: str
+    gen: int = 0
+    schema: int = SCHEMA
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def saved(self, at: datetime) -> "Header":
+        """Return the header of the next write, of a state saved `at`."""
+        stamp = encode_time(at)
+        created = self.meta.get("created", stamp)
+        # A clock that was put back must not end a thread before it began.
+        updated = max(stamp, created) if _is_like(stamp, created) else stamp
+        meta = {**self.meta, "created": created, "updated": updated}
+        return replace(self._next(), meta=meta)
+
+    def described(self, fields: Mapping[str, Any], at: datetime) -> "Header":
+        """Return the header of the next write, with meta `fields` set, or removed where None."""
+        stamp = encode_time(at)
+        try:
+            told = plain(dict(fields))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise StorageError(
+                f"The settings of thread {self.id!r} hold a value that cannot be saved ({error}). "
+                "Nothing was changed; use text, numbers and lists."
+            ) from error
+        meta = {"created": stamp, "updated": stamp, **self.meta, **told}
+        meta = {key: value for key, value in meta.items() if value is not None}
+        return replace(self._next(), meta=meta)
+
+    def _next(self) -> "Header":
+        if self.schema > SCHEMA:
+            raise FutureSchemaError(self.id, self.schema)
+        return replace(self, gen=self.gen + 1, schema=SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A saved thread: its header and the JSON of its state, not decoded yet."""
+
+    header: Header
+    state: Any
+
+    @classmethod
+    def empty(cls, thread_id: str) -> Self:
+        """Return the record of a thread that was never saved."""
+        return cls(Header(thread_id), {})
+
+    def chat_state(self) -> ChatState:
+        """Return the state ready to be shown.
+
+        Raises `NotAThreadError` when it is none, `FutureSchemaError` when a newer version would
+        know.
+        """
+        try:
+            state = decode_state(self.state)
+        except ProtocolError as error:
+            if self.header.schema > SCHEMA:
+                raise FutureSchemaError(self.header.id, self.header.schema) from error
+            raise NotAThreadError(error.message) from error
+        return settle(state, _time(self.header.meta.get("updated")))
+
+    def summary(self, otherwise: datetime) -> Summary:
+        """Return the thread as a list shows it; `otherwise` stands in for times not known."""
+        meta = self.header.meta
+        messages = _messages(self.state)
+        updated = _time(meta.get("updated")) or otherwise
+        asked = (message for message in messages if message.get("role") == "user")
+        return Summary(
+            id=self.header.id,
+            title=_text(meta, "title") or _line(next(asked, {}), _TITLE_LENGTH),
+            created=_time(meta.get("created")) or updated,
+            updated=updated,
+            messages=len(messages),
+            model=_text(meta, "model"),
+            preview=_line(messages[-1], _PREVIEW_LENGTH) if messages else "",
+        )
+
+
+def encode_record(header: Header, state: str) -> str:
+    """Return the JSON of a thread, ASCII on one line; `state` is the JSON of its state."""
+    known = {
+        "format": FORMAT,
+        "schema": header.schema,
+        "gen": header.gen,
+        "id": header.id,
+        "meta": header.meta,
+    }
+    rest = f",{dumps(header.extra)[1:]}" if header.extra else "}"
+    return f'{dumps(known)[:-1]},"state":{state}{rest}'
+
+
+def encode_chat_state(
+    thread_id: str, state: ChatState, encode: Callable[[ChatState], str] = encode_state
+) -> str:
+    """Return the JSON of `state`. Raises StorageError when it holds what JSON cannot."""
+    try:
+        return encode(state)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StorageError(
+            f"Thread {thread_id!r} holds a value that cannot be saved ({error}). "
+            "Report this; the rest of the thread can be copied from the window."
+        ) from error
+
+
+def decode_record(text: str | bytes, migrations: Migrations = MIGRATIONS) -> Record:
+    """Return the thread that `text` holds, whatever its schema; an older one is migrated.
+
+    Raises `NotAThreadError` when it holds none. The state is looked at only when it is asked for.
+    """
+    return record_of(parsed(text), migrations)
+
+
+def parsed(text: str | bytes) -> Any:
+    """Return what JSON text stands for; a number that JSON cannot hold is null.
+
+    Version 0.1 wrote NaN and Infinity. Raises `NotAThreadError`.
+    """
+    try:
+        return json.loads(text, parse_constant=_number, parse_float=_number)
+    except RecursionError as error:
+        raise NotAThreadError("it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise NotAThreadError("it is not UTF-8") from error
+    except ValueError as error:
+        raise NotAThreadError(f"it is not JSON: {error}") from error
+
+
+def record_of(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
+    """Return the thread that decoded JSON stands for, as `decode_record` does."""
+    if not isinstance(wire, dict) or wire.get("format") != FORMAT:
+        raise NotAThreadError(f"it does not say that its format is {FORMAT}")
+    schema = wire.get("schema")
+    if not _is_count(schema):
+        raise NotAThreadError("its schema is not a number")
+    wire = migrate(wire, schema, migrations)
+    gen = wire.get("gen", 0)
+    if not _is_count(gen):
+        raise NotAThreadError("its gen is not a number")
+    thread_id, meta = wire.get("id"), wire.get("meta", {})
+    if not isinstance(thread_id, str) or not isinstance(meta, dict) or "state" not in wire:
+        raise NotAThreadError("its id, meta or state is missing")
+    extra = {key: value for key, value in wire.items() if key not in _KEYS}
+    return Record(Header(thread_id, gen, schema, meta, extra), wire["state"])
+
+
+def newest_first(summaries: Iterable[Summary]) -> list[Summary]:
+    """Return the summaries, the thread changed last first."""
+    return sorted(summaries, key=lambda summary: (summary.updated, summary.id), reverse=True)
+
+
+def _number(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _is_like(stamp: str, other: object) -> TypeGuard[str]:
+    return isinstance(other, str) and len(other) == len(stamp) and other.endswith("Z")
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _messages(state: Any) -> list[dict[str, Any]]:
+    found = state.get("messages") if isinstance(state, dict) else None
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _text(source: Mapping[str, Any], key: str) -> str:
+    value = source.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _line(message: Mapping[str, Any], limit: int) -> str:
+    """Return the start of a message on one line, cut at a word where there is one."""
+    line = " ".join(_text(message, "content")[: limit * 8].split())
+    if len(line) <= limit:
+        return line
+    cut = line[: limit - 1]
+    return (cut.rsplit(" ", 1)[0] if " " in cut[limit // 2 :] else cut) + "…"
+
+
+def _time(stamp: object) -> datetime | None:
+    if not isinstance(stamp, str):
+        return None
+    try:
+        time = decode_time(stamp)
+    except (ValueError, OverflowError):
+        return None  # a list shows a thread whose time cannot be read all the same
+    return time if is_showable(time) else None

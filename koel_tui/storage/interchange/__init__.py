@@ -1,0 +1,21 @@
+"""Threads from and for other programs: import and export, a module for each format."""
+
+from koel_tui.storage.interchange.export_names import file_name
+from koel_tui.storage.interchange.exporting import ExportFormat, export_thread, take_thread
+from koel_tui.storage.interchange.importing import ImportFormat, detect, read_threads
+from koel_tui.storage.interchange.portable_thread import ImportProblem, Thread
+from koel_tui.storage.interchange.save_imported import Stored, store_thread
+
+__all__ = [
+    "ExportFormat",
+    "ImportFormat",
+    "ImportProblem",
+    "Stored",
+    "Thread",
+    "detect",
+    "export_thread",
+    "file_name",
+    "read_threads",
+    "store_thread",
+    "take_thread",
+]

@@ -1,0 +1,137 @@
+"""The export of ChatGPT: conversations, each a tree of messages with one branch in view."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from koel_tui.protocol import Message
+from koel_tui.storage.errors import NotAThreadError
+from koel_tui.storage.interchange.portable_thread import Thread, moment, of_messages
+from koel_tui.text import repair
+
+_ROLES = {"user": "user", "assistant": "assistant", "system": "system", "tool": "tool"}
+_SILENT = {"model_editable_context", "reasoning_recap", "user_editable_context"}
+
+
+def is_chatgpt(wire: object) -> bool:
+    """Whether decoded JSON is a list of conversations of ChatGPT, or one of them."""
+    first = wire[0] if isinstance(wire, list) and wire else wire
+    return isinstance(first, dict) and isinstance(first.get("mapping"), dict)
+
+
+def from_chatgpt(wire: Any) -> Iterator[Thread | NotAThreadError]:
+    """Yield the conversations; for one that cannot be read, the error that says why."""
+    for place, conversation in enumerate(wire if isinstance(wire, list) else [wire], 1):
+        try:
+            thread = _thread(conversation)
+        except NotAThreadError as error:
+            yield NotAThreadError(f"conversation {place}: {error}")
+            continue
+        if thread.state.messages:
+            yield thread
+
+
+def _thread(wire: Any) -> Thread:
+    mapping = wire.get("mapping") if isinstance(wire, dict) else None
+    if not isinstance(mapping, dict):
+        raise NotAThreadError("it has no mapping")
+    messages: list[Message] = []
+    thoughts: list[str] = []
+    for node in _branch(mapping, wire.get("current_node")):
+        message = _message(node, thoughts)
+        if message is not None:
+            messages.append(message)
+    name = _text(wire, "conversation_id") or _text(wire, "id")
+    return of_messages(
+        f"chatgpt-{name}" if name else "",
+        messages,
+        title=_text(wire, "title"),
+        model=_text(wire, "default_model_slug"),
+        times=(moment(wire.get("create_time")), moment(wire.get("update_time"))),
+    )
+
+
+def _branch(mapping: Mapping[str, Any], last: object) -> list[Mapping[str, Any]]:
+    """Return the messages from the root to the one in view, or to the last end of a branch."""
+    nodes = {key: node for key, node in mapping.items() if isinstance(node, dict)}
+    if not isinstance(last, str) or last not in nodes:
+        parents = {node.get("parent") for node in nodes.values() if _is_text(node.get("parent"))}
+        last = next((key for key in reversed(nodes) if key not in parents), None)
+    branch: list[Mapping[str, Any]] = []
+    seen: set[object] = set()
+    while isinstance(last, str) and last in nodes:
+        if last in seen:
+            raise NotAThreadError("its messages go around in a circle")
+        seen.add(last)
+        node = nodes[last]
+        if isinstance(node.get("message"), dict):
+            branch.append({"id": last, **node["message"]})
+        last = node.get("parent")
+    return branch[::-1]
+
+
+def _message(wire: Mapping[str, Any], thoughts: list[str]) -> Message | None:
+    """Return a message; thoughts are gathered for the answer that comes after them."""
+    author, content = wire.get("author"), wire.get("content")
+    if not isinstance(author, dict) or not isinstance(content, dict) or _is_hidden(wire):
+        return None
+    role = _ROLES.get(_text(author, "role"), "assistant")
+    if content.get("content_type") == "thoughts":
+        thoughts += filter(None, (_text(item, "content") for item in _items(content, "thoughts")))
+        return None
+    text = _content(content)
+    if not text.strip():
+        return None
+    reasoning = ""
+    if role == "assistant":
+        reasoning = "\n\n".join(thoughts)
+        thoughts.clear()
+    return Message(
+        id=_text(wire, "id"),
+        role=role,
+        content=text,
+        timestamp=moment(wire.get("create_time")),
+        name=_text(author, "name") or None,
+        reasoning=reasoning,
+    )
+
+
+def _is_hidden(wire: Mapping[str, Any]) -> bool:
+    metadata = wire.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("is_visually_hidden_from_conversation") is True:
+        return True
+    return wire.get("weight") == 0
+
+
+def _content(content: Mapping[str, Any]) -> str:
+    if content.get("content_type") in _SILENT:
+        return ""
+    pieces = [_part(part) for part in _list(content, "parts")]
+    pieces += [_text(content, "text"), _text(content, "result")]
+    return "\n".join(filter(None, pieces))
+
+
+def _part(part: object) -> str:
+    """Return a part of a message: what is no text is named by its kind, in brackets."""
+    if isinstance(part, str):
+        return repair(part)
+    if not isinstance(part, dict):
+        return ""
+    return _text(part, "text") or f"[{_text(part, 'content_type') or 'attachment'}]"
+
+
+def _items(source: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    return [item for item in _list(source, key) if isinstance(item, dict)]
+
+
+def _list(source: Mapping[str, Any], key: str) -> list[Any]:
+    found = source.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _text(source: Mapping[str, Any], key: str) -> str:
+    found = source.get(key)
+    return repair(found) if isinstance(found, str) else ""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -1,0 +1,48 @@
+"""The database of elia: chats and their messages."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from koel_tui.protocol import Message
+from koel_tui.storage.errors import NotAThreadError
+from koel_tui.storage.interchange.database import Database, Row, text
+from koel_tui.storage.interchange.portable_thread import Thread, moment, of_messages
+
+_ROLES = {"user": "user", "human": "user", "system": "system", "tool": "tool"}
+
+
+def is_elia(database: Database) -> bool:
+    """Whether the database has elia's tables."""
+    return database.has("chat", "id", "model", "title", "started_at") and database.has(
+        "message", "id", "chat_id", "role", "content", "timestamp"
+    )
+
+
+def from_elia(database: Database) -> Iterator[Thread | NotAThreadError]:
+    """Yield the chats; for one that cannot be read, the error that says why."""
+    rows = database.rows("SELECT id, title, model, started_at FROM chat")
+    chats = {row["id"]: row for row in rows}
+    rows = database.rows(
+        "SELECT id, chat_id, role, content, timestamp FROM message ORDER BY chat_id, id"
+    )
+    for number, said in groupby(rows, key=lambda row: row["chat_id"]):
+        chat = chats.get(number, {})
+        try:
+            yield of_messages(
+                f"elia-{text(number)}",
+                [_message(row) for row in said],
+                title=text(chat.get("title")),
+                model=text(chat.get("model")),
+                times=(moment(chat.get("started_at")),),
+            )
+        except NotAThreadError as error:
+            yield NotAThreadError(f"chat {number!r}: {error}")
+
+
+def _message(row: Row) -> Message:
+    return Message(
+        id=f"elia-{text(row['id'])}",
+        role=_ROLES.get(text(row["role"]), "assistant"),
+        content=text(row["content"]),
+        timestamp=moment(row["timestamp"]),
+    )

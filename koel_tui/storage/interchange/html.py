@@ -1,0 +1,76 @@
+"""A thread as one HTML page that loads nothing, runs nothing and sends nothing."""
+
+from collections.abc import Iterator
+from html import escape
+
+from koel_tui.protocol import Message
+from koel_tui.storage.interchange.message_headings import speaker, time_of
+from koel_tui.storage.interchange.portable_thread import Thread
+from koel_tui.text import safe_line, safe_text
+
+_LONGEST = 256 * 1024  # characters; what is longer is shown as it was written
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
+  color: #222; background: #fff; overflow-wrap: anywhere }
+article { border-top: 1px solid #ccc; padding: .5rem 0 }
+header { color: #666; font-size: .85rem }
+.plain { white-space: pre-wrap }
+pre { background: #f3f3f3; padding: .6rem; overflow-x: auto }
+table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2rem .5rem }
+@media (prefers-color-scheme: dark) { body { color: #ddd; background: #1b1b1b }
+  pre { background: #2a2a2a } a { color: #8ab4f8 } }
+"""
+
+
+def to_page(thread: Thread) -> str:
+    """Return the thread as a page of HTML, everything in it escaped."""
+    title = escape(safe_line(thread.title) or "Thread")
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">',
+            '<meta name="referrer" content="no-referrer">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{title}</title><style>{_STYLE}</style></head>",
+            f"<body><h1>{title}</h1>",
+            *_known(thread),
+            *(_article(message) for message in thread.state.messages),
+            "</body></html>\n",
+        ]
+    )
+
+
+def _known(thread: Thread) -> Iterator[str]:
+    for name in ("model", "system"):
+        value = thread.meta.get(name)
+        if isinstance(value, str) and value:
+            yield f"<header>{name.capitalize()}: {_plain(value)}</header>"
+
+
+def _article(message: Message) -> str:
+    pieces = [f"<article><header>{speaker(message)} <time>{time_of(message)}</time></header>"]
+    if message.reasoning:
+        thought = _plain(message.reasoning)
+        pieces.append(f"<details><summary>Thinking</summary>{thought}</details>")
+    if message.role == "assistant" and len(message.content) <= _LONGEST:
+        pieces.append(_rendered(message.content))
+    elif message.content:
+        pieces.append(_plain(message.content))
+    for call in message.tool_calls:
+        pieces.append(f"<p>Calls {escape(safe_line(call.name))}:</p>")
+        pieces.append(f"<pre>{escape(safe_text(call.arguments))}</pre>")
+    return "\n".join([*pieces, "</article>"])
+
+
+def _plain(text: str) -> str:
+    return f'<div class="plain">{escape(safe_text(text))}</div>'
+
+
+def _rendered(text: str) -> str:
+    """Return Markdown as HTML: HTML in it is text, and an image is a link, which loads nothing."""
+    from markdown_it import MarkdownIt  # slow to import, and nothing else here needs it
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    return str(parser.render(safe_text(text)))

@@ -1,0 +1,115 @@
+"""Threads of other programs and computers: which format a file is in, and what it holds."""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from koel_tui.storage.errors import NotAThreadError
+from koel_tui.storage.interchange.chatgpt import from_chatgpt, is_chatgpt
+from koel_tui.storage.interchange.database import Database, opened
+from koel_tui.storage.interchange.elia import from_elia, is_elia
+from koel_tui.storage.interchange.input_file import json_in, json_in_zip, kind_of
+from koel_tui.storage.interchange.json_format import from_koel, from_native, is_koel, is_native
+from koel_tui.storage.interchange.llm import from_llm, is_llm
+from koel_tui.storage.interchange.oterm import from_oterm, is_oterm
+from koel_tui.storage.interchange.portable_thread import ImportProblem, Thread
+
+_ADVICE = "Check that it is the right file and a whole one; nothing of it was changed."
+_KNOWN = "Known are: JSON of koel-chat and Koel, exports of ChatGPT, databases of oterm, elia, llm."
+
+
+class ImportFormat(StrEnum):
+    """What can be imported."""
+
+    JSON = "json"
+    KOEL = "koel"
+    CHATGPT = "chatgpt"
+    OTERM = "oterm"
+    ELIA = "elia"
+    LLM = "llm"
+
+
+Found = Iterator[Thread | NotAThreadError]
+_JSON = MappingProxyType(
+    {
+        ImportFormat.JSON: (is_native, from_native),
+        ImportFormat.KOEL: (is_koel, from_koel),
+        ImportFormat.CHATGPT: (is_chatgpt, from_chatgpt),
+    }
+)
+_DATABASES: MappingProxyType[
+    ImportFormat, tuple[Callable[[Database], bool], Callable[[Database], Found]]
+] = MappingProxyType(
+    {
+        ImportFormat.OTERM: (is_oterm, from_oterm),
+        ImportFormat.ELIA: (is_elia, from_elia),
+        ImportFormat.LLM: (is_llm, from_llm),
+    }
+)
+
+
+def detect(path: Path) -> ImportFormat:
+    """Return the format of a file, by what is in it. Raises `ImportProblem`."""
+    try:
+        kind = kind_of(path)
+        if kind == "sqlite":
+            with opened(path) as database:
+                return _format_of(database)
+        return _kind_of(json_in_zip(path) if kind == "zip" else json_in(path))
+    except NotAThreadError as error:
+        raise ImportProblem(path, error, _ADVICE) from error
+
+
+def read_threads(path: Path, form: ImportFormat | None = None) -> Iterator[Thread | ImportProblem]:
+    """Yield the threads in a file, and for one that cannot be read the problem.
+
+    The format is found out unless it is given. Raises `ImportProblem` where no more can be read.
+    """
+    try:
+        kind = kind_of(path)
+        if kind == "sqlite":
+            with opened(path) as database:
+                yield from _told(path, _of_database(database, form))
+        else:
+            wire = json_in_zip(path) if kind == "zip" else json_in(path)
+            yield from _told(path, _of_json(wire, form))
+    except NotAThreadError as error:
+        raise ImportProblem(path, error, _ADVICE) from error
+
+
+def _told(path: Path, found: Found) -> Iterator[Thread | ImportProblem]:
+    for item in found:
+        yield item if isinstance(item, Thread) else ImportProblem(path, item, _ADVICE)
+
+
+def _of_database(database: Database, form: ImportFormat | None) -> Found:
+    chosen = form or _format_of(database)
+    if chosen not in _DATABASES or not _DATABASES[chosen][0](database):
+        raise NotAThreadError(f"it is no database of {chosen}")
+    return _DATABASES[chosen][1](database)
+
+
+def _of_json(wire: Any, form: ImportFormat | None) -> Found:
+    chosen = form or _kind_of(wire)
+    if chosen not in _JSON or not _JSON[chosen][0](wire):
+        raise NotAThreadError(f"it is not in the format {chosen}")
+    return _JSON[chosen][1](wire)
+
+
+def _format_of(database: Database) -> ImportFormat:
+    found = (form for form, (fits, _) in _DATABASES.items() if fits(database))
+    return _first(found, "the tables in it are no known program's")
+
+
+def _kind_of(wire: Any) -> ImportFormat:
+    found = (form for form, (fits, _) in _JSON.items() if fits(wire))
+    return _first(found, "what it holds is in no known format")
+
+
+def _first(found: Iterator[ImportFormat], otherwise: str) -> ImportFormat:
+    form = next(found, None)
+    if form is None:
+        raise NotAThreadError(f"{otherwise}. {_KNOWN[:-1]}")
+    return form

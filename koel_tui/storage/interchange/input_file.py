@@ -1,0 +1,76 @@
+"""The file a user names, opened as what it is: JSON, a zip with JSON in it, or a database."""
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from koel_tui.storage.errors import NotAThreadError
+from koel_tui.storage.files.thread_record import parsed
+from koel_tui.storage.interchange.chatgpt import is_chatgpt
+
+MAX_BYTES = 256 * 1024 * 1024
+"""What a JSON file may have at most, in a zip unpacked; more would not fit in memory as objects."""
+
+_MEMBER = re.compile(r"(?:.*/)?conversations(?:-\d+)?\.json")
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file begins like: "sqlite", "zip" or "json". Raises `NotAThreadError`."""
+    try:
+        if not path.is_file():
+            raise NotAThreadError("it is no file" if path.exists() else "there is no such file")
+        with path.open("rb") as file:
+            begin = file.read(16)
+    except OSError as error:
+        raise NotAThreadError(error.strerror or str(error)) from error
+    if begin == b"SQLite format 3\0":
+        return "sqlite"
+    return "zip" if begin.startswith(b"PK\x03\x04") else "json"
+
+
+def json_in(path: Path, limit: int = MAX_BYTES) -> Any:
+    """Return what the JSON in a file stands for. Raises `NotAThreadError`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise NotAThreadError(error.strerror or str(error)) from error
+    return parsed(_limited(data, limit).removeprefix(b"\xef\xbb\xbf"))
+
+
+def json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
+    """Return the conversations of a zip that ChatGPT exported. Raises `NotAThreadError`.
+
+    Nothing is unpacked to the disk, and nothing else in it is looked at. What the zip says of its
+    sizes is not believed.
+    """
+    found: list[Any] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if _MEMBER.fullmatch(info.filename)]
+            for info in sorted(members, key=lambda info: info.filename):
+                if info.compress_type not in _PACKED or info.flag_bits & 1:
+                    raise NotAThreadError(f"{info.filename} in it is encrypted or packed strangely")
+                with archive.open(info) as file:
+                    data = _limited(file.read(limit + 1), limit)
+                limit -= len(data)
+                wire = parsed(data)
+                if not is_chatgpt(wire):
+                    raise NotAThreadError(f"{info.filename} in it holds no conversations")
+                found += wire if isinstance(wire, list) else [wire]
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, NotAThreadError):
+            raise
+        raise NotAThreadError(f"it is no whole zip file: {error}") from error
+    if not members:
+        raise NotAThreadError("there is no conversations.json in it")
+    return found
+
+
+def _limited(data: bytes, limit: int) -> bytes:
+    if len(data) > limit:
+        raise NotAThreadError(f"there are more than {limit // 1024 // 1024} MB of JSON in it")
+    return data

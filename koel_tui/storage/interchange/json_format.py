@@ -1,0 +1,68 @@
+"""Our own JSON, a thread as it is in its file, and Koel's, which is the state alone."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from koel_tui.protocol import ChatState, ProtocolError, decode_state
+from koel_tui.storage.errors import NotAThreadError
+from koel_tui.storage.files.migration import SCHEMA
+from koel_tui.storage.files.thread_record import (
+    FORMAT,
+    Header,
+    encode_chat_state,
+    encode_record,
+    record_of,
+)
+from koel_tui.storage.interchange.portable_thread import Thread, check_plain, of_state
+
+_KOEL_ROLES = frozenset(("user", "assistant", "system", "tool"))
+
+
+def is_native(wire: object) -> bool:
+    """Whether decoded JSON is a thread of ours."""
+    return isinstance(wire, dict) and wire.get("format") == FORMAT
+
+
+def is_koel(wire: object) -> bool:
+    """Whether decoded JSON is a thread of Koel's."""
+    return (
+        isinstance(wire, dict) and "format" not in wire and isinstance(wire.get("messages"), list)
+    )
+
+
+def to_native(thread: Thread) -> str:
+    """Return the thread as a file of ours holds it. Raises `StorageError`."""
+    header = Header(thread.id, meta=thread.meta)
+    return encode_record(header, encode_chat_state(thread.id, thread.state)) + "\n"
+
+
+def to_koel(thread: Thread) -> str:
+    """Return the thread as Koel saves it: the six keys of its state. Raises `StorageError`.
+
+    Left out are messages in a role that Koel does not know: it would refuse the whole thread.
+    """
+    known = tuple(message for message in thread.state.messages if message.role in _KOEL_ROLES)
+    return encode_chat_state(thread.id, replace(thread.state, messages=known)) + "\n"
+
+
+def from_native(wire: Any) -> Iterator[Thread]:
+    """Yield the thread in decoded JSON of ours. Raises `NotAThreadError`."""
+    record = record_of(wire)
+    if record.header.schema > SCHEMA:
+        raise NotAThreadError(f"a newer koel-chat wrote it (schema {record.header.schema})")
+    check_plain(dict(record.header.meta))
+    yield Thread(record.header.id, _state(record.state), record.header.meta)
+
+
+def from_koel(wire: Any) -> Iterator[Thread]:
+    """Yield the thread in decoded JSON of Koel's. Raises `NotAThreadError`."""
+    yield of_state("", _state(wire))
+
+
+def _state(wire: Any) -> ChatState:
+    check_plain(wire)
+    try:
+        return decode_state(wire)
+    except ProtocolError as error:
+        raise NotAThreadError(error.message) from error

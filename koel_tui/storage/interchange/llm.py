@@ -1,0 +1,178 @@
+"""The log of the program llm: conversations of responses, and since 0.32 threads of messages."""
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+from koel_tui.protocol import Message, ToolCall
+from koel_tui.storage.errors import NotAThreadError
+from koel_tui.storage.interchange.database import Database, Row, text
+from koel_tui.storage.interchange.portable_thread import Thread, moment, of_messages
+
+_RESPONSES = ("id", "model", "prompt", "system", "response", "conversation_id", "datetime_utc")
+_CHAIN = (
+    "SELECT m.role, m.parent_hash, p.position, p.type, p.text, p.payload FROM messages m "
+    "LEFT JOIN parts p ON p.message_hash = m.hash WHERE m.hash = ? ORDER BY p.position"
+)
+_FRAGMENTS = (
+    "SELECT p.response_id, f.content FROM prompt_fragments p JOIN fragments f "
+    'ON f.id = p.fragment_id ORDER BY p.response_id, p."order"'
+)
+
+
+def is_llm(database: Database) -> bool:
+    """Whether the database has the tables of llm's log, of either kind."""
+    return _has_responses(database) or _has_threads(database)
+
+
+def from_llm(database: Database) -> Iterator[Thread | NotAThreadError]:
+    """Yield the conversations; for one that cannot be read, the error that says why."""
+    done: set[str] = set()
+    if _has_threads(database):
+        for row in list(database.rows("SELECT id, name, tip_message_hash FROM threads")):
+            try:
+                thread = _thread(database, row)
+                done.add(thread.id)
+                if thread.state.messages:
+                    yield thread
+            except NotAThreadError as error:
+                yield NotAThreadError(f"thread {row['id']!r}: {error}")
+    if _has_responses(database):
+        yield from (found for found in _conversations(database) if _id_of(found) not in done)
+
+
+def _has_responses(database: Database) -> bool:
+    return database.has("conversations", "id", "name") and database.has("responses", *_RESPONSES)
+
+
+def _has_threads(database: Database) -> bool:
+    return (
+        database.has("threads", "id", "name", "tip_message_hash")
+        and database.has("messages", "hash", "parent_hash", "role")
+        and database.has("parts", "message_hash", "position", "type", "text", "payload")
+        and database.has("turns", "thread_id", "tip_message_hash", "model", "datetime_utc")
+    )
+
+
+def _id_of(found: Thread | NotAThreadError) -> str:
+    return found.id if isinstance(found, Thread) else ""
+
+
+def _conversations(database: Database) -> Iterator[Thread | NotAThreadError]:
+    rows = database.rows("SELECT id, name FROM conversations")
+    names = {row["id"]: row["name"] for row in rows}
+    fragments: dict[Any, list[str]] = {}
+    if database.has("prompt_fragments", "response_id", "fragment_id", "order"):
+        for row in database.rows(_FRAGMENTS):
+            fragments.setdefault(row["response_id"], []).append(text(row["content"]))
+    more = ", reasoning" if database.has("responses", "reasoning") else ""
+    answers = database.rows(
+        f"SELECT {', '.join(_RESPONSES)}{more}, coalesce(conversation_id, id) AS talk "  # noqa: S608 - names of ours
+        "FROM responses ORDER BY talk, datetime_utc, id"
+    )
+    for name, rows in groupby(answers, key=lambda row: row["talk"]):
+        try:
+            said = list(rows)
+            yield of_messages(
+                f"llm-{text(name)}",
+                [message for row in said for message in _turn(row, fragments.get(row["id"], []))],
+                title=text(names.get(name)),
+                model=text(said[-1]["model"]),
+                system=text(said[0]["system"]),
+            )
+        except NotAThreadError as error:
+            yield NotAThreadError(f"conversation {name!r}: {error}")
+
+
+def _turn(row: Row, fragments: list[str]) -> Iterator[Message]:
+    name, at = f"llm-{text(row['id'])}", moment(row["datetime_utc"])
+    asked = "\n".join([*fragments, text(row["prompt"])]).strip()
+    if asked:
+        yield Message(f"{name}-prompt", "user", asked, at)
+    thought = text(row.get("reasoning"))
+    if row["response"] or thought:
+        yield Message(name, "assistant", text(row["response"]), at, reasoning=thought)
+
+
+def _thread(database: Database, row: Row) -> Thread:
+    sql = "SELECT tip_message_hash, model, datetime_utc FROM turns WHERE thread_id = ? ORDER BY id"
+    turns = {turn["tip_message_hash"]: turn for turn in database.rows(sql, row["id"])}
+    messages: list[Message] = []
+    tip, seen, at, model = row["tip_message_hash"], set(), None, ""
+    while tip is not None:
+        if tip in seen:
+            raise NotAThreadError("its messages go around in a circle")
+        seen.add(tip)
+        found = list(database.rows(_CHAIN, tip))
+        if not found:
+            raise NotAThreadError("a message of it is missing")
+        if tip in turns:
+            at = moment(turns[tip]["datetime_utc"]) or at
+            model = model or text(turns[tip]["model"])
+        messages[:0] = _messages(database, f"llm-{text(tip)}", found, at)
+        tip = found[0]["parent_hash"]
+    return of_messages(f"llm-{text(row['id'])}", messages, title=text(row["name"]), model=model)
+
+
+def _messages(database: Database, name: str, parts: list[Row], at: Any) -> list[Message]:
+    """Return the message of these parts, and behind it each result of a tool as one of its own."""
+    role = text(parts[0]["role"])
+    said: dict[str, list[str]] = {"text": [], "reasoning": []}
+    calls: list[ToolCall] = []
+    results: list[Message] = []
+    for part in parts:
+        kind, payload = text(part["type"]), _payload(part["payload"])
+        if kind in said:
+            said[kind].append(_words(database, part["text"], payload))
+        elif kind == "tool_call":
+            call = text(payload.get("tool_call_id")) or f"{name}-{len(calls)}"
+            arguments = json.dumps(payload.get("arguments"))
+            calls.append(ToolCall(call, text(payload.get("name")), arguments, name))
+        elif kind == "tool_result":
+            output = payload.get("output")
+            results.append(
+                Message(
+                    f"{name}-result-{len(results)}",
+                    "tool",
+                    output if isinstance(output, str) else json.dumps(output),
+                    at,
+                    tool_call_id=text(payload.get("tool_call_id")) or None,
+                )
+            )
+        elif kind:
+            said["text"].append(f"[{kind}]")
+    message = Message(
+        name,
+        role if role in ("user", "system", "tool") else "assistant",
+        "\n".join(filter(None, said["text"])),
+        at,
+        reasoning="\n".join(filter(None, said["reasoning"])),
+        tool_calls=tuple(calls),
+    )
+    return [*([] if message.is_empty else [message]), *results]
+
+
+def _payload(value: object) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text(value) or "{}")
+    except (ValueError, RecursionError) as error:
+        raise NotAThreadError("a part of a message is no JSON") from error
+    if not isinstance(found, dict):
+        raise NotAThreadError("a part of a message is no object")
+    return found
+
+
+def _words(database: Database, literal: object, payload: Mapping[str, Any]) -> str:
+    """Return the text of a part, which may be put together of literals and fragments."""
+    pieces = payload.get("text_ref")
+    if not isinstance(pieces, list):
+        return text(literal)
+    words = []
+    for piece in pieces:
+        if isinstance(piece, dict) and isinstance(piece.get("fragment"), int):
+            sql = "SELECT content FROM fragments WHERE id = ?"
+            words += [text(row["content"]) for row in database.rows(sql, piece["fragment"])]
+        elif isinstance(piece, dict):
+            words.append(text(piece.get("literal")))
+    return "".join(words)

@@ -1,0 +1,58 @@
+"""A thread as a Markdown document."""
+
+import re
+from collections.abc import Iterator
+
+from koel_tui.protocol import Message
+from koel_tui.storage.interchange.message_headings import speaker, time_of
+from koel_tui.storage.interchange.portable_thread import Thread
+from koel_tui.text import safe_line, safe_text
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_FENCE = re.compile(r"`{3,}")
+
+
+def to_markdown(thread: Thread) -> str:
+    """Return the thread as Markdown, without bytes that would steer a terminal.
+
+    What was said is Markdown already and stays as it is.
+    """
+    return "\n\n".join(_blocks(thread)) + "\n"
+
+
+def _blocks(thread: Thread) -> Iterator[str]:
+    yield f"# {_plain(thread.title) or 'Thread'}"
+    for name in ("model", "system"):
+        value = thread.meta.get(name)
+        if isinstance(value, str) and value:
+            yield _quoted(f"{name.capitalize()}: {value}")
+    for message in thread.state.messages:
+        yield from _message(message)
+
+
+def _message(message: Message) -> Iterator[str]:
+    at = time_of(message)
+    yield f"## {speaker(message)}{f', {at}' if at else ''}"
+    if message.reasoning:
+        yield _quoted(f"Thinking:\n{message.reasoning}")
+    if message.role == "tool":
+        yield _fenced(message.content)
+    elif message.content:
+        yield safe_text(message.content).strip("\n")
+    for call in message.tool_calls:
+        yield f"Calls {_plain(call.name)}:"
+        yield _fenced(call.arguments)
+
+
+def _plain(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", safe_line(text))
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}" for line in safe_text(text).splitlines())
+
+
+def _fenced(text: str) -> str:
+    longest = max((len(run) for run in _FENCE.findall(text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}\n{safe_text(text)}\n{fence}"

@@ -1,0 +1,41 @@
+"""The database of oterm: chats and their messages."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from koel_tui.protocol import Message
+from koel_tui.storage.errors import NotAThreadError
+from koel_tui.storage.interchange.database import Database, text
+from koel_tui.storage.interchange.portable_thread import Thread, of_messages
+
+_ROLES = {"me": "user", "user": "user", "system": "system"}
+
+
+def is_oterm(database: Database) -> bool:
+    """Whether the database has oterm's tables."""
+    return database.has("chat", "id", "name", "model", "system") and database.has(
+        "message", "id", "chat_id", "author", "text"
+    )
+
+
+def from_oterm(database: Database) -> Iterator[Thread | NotAThreadError]:
+    """Yield the chats; for one that cannot be read, the error that says why."""
+    chats = {row["id"]: row for row in database.rows("SELECT id, name, model, system FROM chat")}
+    rows = database.rows("SELECT id, chat_id, author, text FROM message ORDER BY chat_id, id")
+    for number, said in groupby(rows, key=lambda row: row["chat_id"]):
+        chat = chats.get(number, {})
+        try:
+            messages = [
+                Message(f"oterm-{text(row['id'])}", role, text(row["text"]))
+                for row in said
+                if (role := _ROLES.get(text(row["author"]), "assistant"))
+            ]
+            yield of_messages(
+                f"oterm-{text(number)}",
+                messages,
+                title=text(chat.get("name")),
+                model=text(chat.get("model")),
+                system=text(chat.get("system")),
+            )
+        except NotAThreadError as error:
+            yield NotAThreadError(f"chat {number!r}: {error}")

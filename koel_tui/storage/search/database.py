@@ -1,0 +1,303 @@
+"""The SQLite database of the search index: blocking, for worker threads."""
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from koel_tui.paths import private_directory
+from koel_tui.storage.errors import StorageError
+from koel_tui.storage.files.quarantine import Signature
+from koel_tui.storage.search.indexed_text import BEGIN, END, TOKENIZER, indexed, match_of, unmarked
+
+_VERSION = 1
+_PATIENCE = 2.0
+_PAUSE = 0.01
+_RANKED = 5000  # of the newest matches: to rank half a million of them would take a second
+_WORDS = 24
+_TABLES = (
+    "CREATE TABLE threads (number INTEGER PRIMARY KEY, file TEXT UNIQUE, signature TEXT, id TEXT, "
+    "title TEXT, updated TEXT, first INTEGER, after INTEGER)",
+    "CREATE INDEX by_place ON threads (after)",
+    "CREATE VIRTUAL TABLE said USING fts5(text, thread UNINDEXED, message UNINDEXED, "
+    f"role UNINDEXED, tokenize = '{TOKENIZER}')",
+    f"PRAGMA user_version = {_VERSION}",
+)
+_BEST = (
+    "SELECT place FROM (SELECT rowid AS place, bm25(said) AS score FROM said WHERE said MATCH ? "
+    "ORDER BY rowid DESC LIMIT ?) ORDER BY score, place DESC LIMIT ?"
+)
+# With the places as a filter the matches are gone through once, not looked up one by one.
+_SHOWN = (
+    "SELECT place, id, title, updated, message, role, excerpt FROM (SELECT rowid AS place, thread, "
+    "message, role, snippet(said, 0, ?, ?, '…', ?) AS excerpt FROM said WHERE said MATCH ? "
+    "AND rowid BETWEEN ? AND ? AND +rowid IN (SELECT value FROM json_each(?))) "
+    "CROSS JOIN threads ON number = thread"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A text to be found: of a message, or, without one, the title of the thread."""
+
+    message_id: str
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A thread as it is put into the index; `file` is the name of its file."""
+
+    file: str
+    signature: Signature
+    thread_id: str
+    title: str
+    updated: datetime
+    said: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message, or with role "title" a title, in which all words of a query are.
+
+    `snippet` is an excerpt, `spans` where the words begin and end in it. Texts are as they came:
+    not fit for a terminal.
+    """
+
+    thread_id: str
+    title: str
+    message_id: str
+    role: str
+    snippet: str
+    spans: tuple[tuple[int, int], ...]
+    updated: datetime
+
+
+class BusyError(Exception):
+    """Another process is writing the index."""
+
+
+class DamagedIndexError(Exception):
+    """The index could not be used and is gone; the next call begins a new one."""
+
+
+class SearchDatabase:
+    """The index in a file only its owner can read, or, without a path, in memory.
+
+    Calls may come from any thread. They raise `BusyError` and `DamagedIndexError`.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._turn = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def known(self) -> dict[str, Signature]:
+        """Return the files in the index, with what they were like when they were read."""
+        with self._using("DEFERRED") as connection:
+            rows = connection.execute("SELECT file, signature FROM threads").fetchall()
+            # All at once: ten thousand calls would take as long as a search.
+            signatures = json.loads(f"[{','.join(signature for _, signature in rows)}]")
+            pairs = zip(rows, signatures, strict=True)
+            return {file: tuple(signature) for (file, _), signature in pairs}
+
+    def put(self, entries: Iterable[Entry], gone: Iterable[str] = ()) -> None:
+        """Put threads into the index, in place of what was there of their files; drop others."""
+        with self._using("IMMEDIATE") as connection:
+            for file in gone:
+                _drop(connection, file)
+            for entry in entries:
+                _drop(connection, entry.file)
+                _add(connection, entry)
+
+    def find(self, query: str, limit: int) -> list[Hit]:
+        """Return where all words of a query are, the best first."""
+        match = match_of(query)
+        if not match:
+            return []
+        with self._using("DEFERRED") as connection:
+            best = [row[0] for row in connection.execute(_BEST, [match, _RANKED, limit])]
+            if not best:
+                return []
+            shown = connection.execute(
+                _SHOWN, [BEGIN, END, _WORDS, match, min(best), max(best), json.dumps(best)]
+            )
+            hits = {place: _hit(*rest) for place, *rest in shown}
+            return [hits[place] for place in best]
+
+    def remove(self) -> None:
+        """Remove the index with all that is in it. Raises `StorageError`."""
+        with self._turn:
+            self._discard()
+
+    def close(self) -> None:
+        """Give the file back; the next call opens it again."""
+        with self._turn:
+            self._close()
+
+    @contextmanager
+    def _using(self, kind: str) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            try:
+                if self._connection is None:
+                    self._connection = _opened(self._path)
+                with _transaction(self._connection, kind):
+                    yield self._connection
+            except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+                if _is_busy(error):
+                    raise BusyError from error
+                self._discard()
+                raise DamagedIndexError(str(error)) from error
+
+    def _discard(self) -> None:
+        self._close()
+        if self._path is not None:
+            remove_index(self._path)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def remove_index(path: Path) -> None:
+    """Remove the file of an index and what SQLite keeps beside it. Raises `StorageError`."""
+    try:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The search index {path} cannot be removed: {error.strerror or error}. "
+            "Remove it by hand; it is made again when needed."
+        ) from error
+
+
+def _opened(path: Path | None) -> sqlite3.Connection:
+    if path is not None:
+        _make_private(path)
+    connection = sqlite3.connect(
+        ":memory:" if path is None else path,
+        timeout=_PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA temp_store = MEMORY")
+        _write_ahead(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            with _transaction(connection, "IMMEDIATE"):
+                _make_tables(connection)
+        elif version != _VERSION:
+            raise sqlite3.DatabaseError(f"its version is {version}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let searches go on while another process writes."""
+    # For this SQLite itself does not wait when another process is doing the same.
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > end:
+                raise
+            time.sleep(_PAUSE)
+
+
+def _make_private(path: Path) -> None:
+    """Make a file that is not there yet: SQLite would let others read it."""
+    try:
+        private_directory(path.parent)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise sqlite3.OperationalError(error.strerror or str(error)) from error
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    # Another process may have been first.
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        for statement in _TABLES:
+            connection.execute(statement)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _is_busy(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _drop(connection: sqlite3.Connection, file: str) -> None:
+    found = connection.execute(
+        "SELECT number, first, after FROM threads WHERE file = ?", [file]
+    ).fetchone()
+    if found is not None:
+        connection.execute("DELETE FROM said WHERE rowid >= ? AND rowid < ?", found[1:])
+        connection.execute("DELETE FROM threads WHERE number = ?", found[:1])
+
+
+def _add(connection: sqlite3.Connection, entry: Entry) -> None:
+    first = connection.execute("SELECT max(after) FROM threads").fetchone()[0] or 1
+    number = connection.execute(
+        "INSERT INTO threads (file, signature, id, title, updated, first, after) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            entry.file,
+            json.dumps(entry.signature),
+            json.dumps(entry.thread_id),
+            json.dumps(entry.title),
+            entry.updated.isoformat(),
+            first,
+            first + len(entry.said),
+        ],
+    ).lastrowid
+    # Any string is an id, also one SQLite would not take: JSON of it is plain ASCII.
+    connection.executemany(
+        "INSERT INTO said (rowid, text, thread, message, role) VALUES (?, ?, ?, ?, ?)",
+        (
+            (place, indexed(said.text), number, json.dumps(said.message_id), json.dumps(said.role))
+            for place, said in enumerate(entry.said, first)
+        ),
+    )
+
+
+def _hit(thread_id: str, title: str, updated: str, message_id: str, role: str, excerpt: str) -> Hit:
+    snippet, spans = unmarked(excerpt)
+    return Hit(
+        thread_id=json.loads(thread_id),
+        title=json.loads(title),
+        message_id=json.loads(message_id),
+        role=json.loads(role),
+        snippet=snippet,
+        spans=spans,
+        updated=datetime.fromisoformat(updated),
+    )

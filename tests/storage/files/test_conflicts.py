@@ -1,0 +1,121 @@
+"""Saves that would replace what somebody else wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from koel_tui.storage import FutureSchemaError
+from koel_tui.storage.files.file_storage import FileStorage
+from tests.storage.helpers import FILE_STORES, file_name, in_clear, saying
+
+
+@pytest.fixture(params=FILE_STORES)
+def pair(request: pytest.FixtureRequest, folder: Path) -> tuple[FileStorage, FileStorage]:
+    """Give two programs that share a directory."""
+    return FILE_STORES[request.param](folder), FILE_STORES[request.param](folder)
+
+
+def asides(folder: Path) -> list[str]:
+    return sorted(path.name.split(".")[1] for path in folder.glob("*.conflict-*"))
+
+
+async def test_a_save_over_what_somebody_else_wrote_goes_beside_it(
+    pair: tuple[FileStorage, FileStorage], folder: Path
+) -> None:
+    one, other = pair
+    await one.save("t", saying("base"))
+    await other.load("t")
+    await other.save("t", saying("base", "theirs"))
+    await one.save("t", saying("base", "mine"))
+    assert await other.load("t") == saying("base", "theirs")
+    (conflict,) = one.conflicts
+    assert conflict.thread_id == "t"
+    assert asides(folder) == ["conflict-2"]
+    conflict.path.replace(conflict.path.with_name(conflict.path.name.replace(".conflict-2", "")))
+    assert await other.load("t") == saying("base", "mine")
+
+
+async def test_a_thread_that_was_never_loaded_is_not_overwritten(
+    pair: tuple[FileStorage, FileStorage], folder: Path
+) -> None:
+    one, other = pair
+    await one.save("t", saying("old"))
+    await other.save("t", saying("blind"))
+    assert await one.load("t") == saying("old")
+    assert asides(folder) == ["conflict-1"]
+
+
+async def test_later_saves_replace_what_was_written_aside(
+    pair: tuple[FileStorage, FileStorage], folder: Path
+) -> None:
+    one, other = pair
+    await one.save("t", saying("base"))
+    await other.load("t")
+    await other.save("t", saying("theirs"))
+    for text in "abc":
+        await one.save("t", saying(text))
+    assert asides(folder) == ["conflict-2"]
+    assert len(one.conflicts) == 1
+
+
+async def test_nothing_written_aside_is_replaced_by_others(
+    pair: tuple[FileStorage, FileStorage], folder: Path
+) -> None:
+    one, other = pair
+    await one.save("t", saying("base"))
+    await other.load("t")
+    last = FILE_STORES["encrypted" if (folder / "keys.json").exists() else "json"](folder)
+    await last.load("t")
+    await last.save("t", saying("theirs"))
+    await one.save("t", saying("one"))
+    await other.save("t", saying("other"))
+    assert asides(folder) == ["conflict-2", "conflict-3"]
+
+
+async def test_after_loading_what_is_there_saves_go_on_from_it(
+    pair: tuple[FileStorage, FileStorage], folder: Path
+) -> None:
+    one, other = pair
+    await one.save("t", saying("base"))
+    await other.load("t")
+    await other.save("t", saying("theirs"))
+    await one.save("t", saying("mine"))
+    assert await one.load("t") == saying("theirs")
+    await one.save("t", saying("theirs", "and mine"))
+    assert await other.load("t") == saying("theirs", "and mine")
+    assert len(one.conflicts) == 1  # its words are still in that file alone
+
+
+async def test_a_thread_deleted_elsewhere_is_written_again(
+    pair: tuple[FileStorage, FileStorage],
+) -> None:
+    one, other = pair
+    await one.save("t", saying("hi"))
+    await one.update_meta("t", title="Weather")
+    await other.delete("t")
+    await one.save("t", saying("hi", "hello"))
+    assert await other.load("t") == saying("hi", "hello")
+    assert (await other.meta("t"))["title"] == "Weather"
+    assert one.conflicts == ()
+
+
+async def test_new_meta_does_not_make_a_thread_known(
+    pair: tuple[FileStorage, FileStorage], folder: Path
+) -> None:
+    one, other = pair
+    await one.save("t", saying("old"))
+    await other.update_meta("t", title="x")
+    await other.save("t", saying("blind"))
+    assert asides(folder) == ["conflict-1"]
+    assert await other.load("t") == saying("old")
+
+
+async def test_what_a_newer_version_wrote_meanwhile_refuses_the_save(folder: Path) -> None:
+    store = in_clear(folder)
+    await store.save("t", saying("hi"))
+    path = folder / file_name("t")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
+    with pytest.raises(FutureSchemaError):
+        await store.save("t", saying("hi", "hello"))
+    assert store.conflicts == ()

@@ -1,0 +1,189 @@
+"""Bad files: whatever is in one, it loads or is put into quarantine, and is not overwritten."""
+
+import os
+import random
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koel_tui.storage import StorageError
+from koel_tui.storage.encryption.encrypted_codec import SealedCodec
+from koel_tui.storage.files import safe_open
+from koel_tui.storage.files.file_codec import ClearCodec, Codec
+from koel_tui.storage.files.migration import MIGRATIONS
+from koel_tui.storage.files.thread_directory import ThreadDirectory
+from tests.storage.helpers import Clock, passphrase, saying
+from tests.tally import Tally
+
+MUTATIONS = 600
+ALL_MUTATIONS = 5000
+CODECS: dict[str, Callable[[Path], Codec]] = {
+    "json": ClearCodec,
+    "encrypted": lambda folder: SealedCodec(folder, passphrase()),
+}
+
+
+@pytest.fixture(autouse=True)
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no disk: these tests are about what is read, and there are thousands of them."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(params=CODECS)
+def threads(request: pytest.FixtureRequest, tmp_path: Path) -> ThreadDirectory:
+    folder = tmp_path / "threads"
+    return ThreadDirectory(folder, CODECS[request.param](folder), Clock(), MIGRATIONS)
+
+
+def mutations(good: bytes, seed: int) -> Iterator[bytes]:
+    """Yield contents near a good one: bytes changed, cut, doubled, moved, and words of JSON."""
+    chance = random.Random(seed)
+    words = [b"null", b"[]", b"{}", b'""', b"1e999", b"NaN", b"-1", b"true", b"\\ud83d", b"\xff"]
+    while True:
+        data = bytearray(good)
+        for _ in range(chance.randint(1, 3)):
+            at, size = chance.randrange(len(data) or 1), chance.randint(1, 40)
+            match chance.randrange(6):
+                case 0:
+                    data[at : at + 1] = bytes([chance.randrange(256)])
+                case 1:
+                    data[at : at + 1] = bytes(
+                        [data[at] ^ (1 << chance.randrange(8))] if data else b""
+                    )
+                case 2:
+                    del data[at : at + size]
+                case 3:
+                    data[at:at] = data[at : at + size]
+                case 4:
+                    data[at : at + size] = chance.choice(words)
+                case _:
+                    del data[at:]
+        yield bytes(data)
+
+
+def check(threads: ThreadDirectory, path: Path, data: bytes) -> bool:
+    """Load a damaged file. Return whether it loaded, all promises kept."""
+    path.write_bytes(data)
+    try:
+        state = threads.load("t")
+        threads.summaries()
+    except StorageError as error:
+        assert "newer" in str(error)  # a mutation of the schema alone
+        return True
+    damaged = [found for found in threads.quarantine.damaged if found.path == path]
+    if state is None:
+        (report,) = damaged
+        assert report.copy is not None and report.copy.read_bytes() == data
+        report.copy.unlink()
+        with pytest.raises(StorageError):
+            threads.save("t", saying("new"))
+    assert path.read_bytes() == data
+    return state is not None
+
+
+def test_input_b1_mutated_files_load_or_are_put_aside(
+    threads: ThreadDirectory, tally: Tally
+) -> None:
+    mutate(threads, MUTATIONS, 1)
+    tally("B1", tried=MUTATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_input_b1_ten_thousand_mutated_files(threads: ThreadDirectory, tally: Tally) -> None:
+    mutate(threads, ALL_MUTATIONS, 2)
+    tally("B1", tried=ALL_MUTATIONS)
+
+
+def mutate(threads: ThreadDirectory, count: int, seed: int) -> None:
+    """Load so many mutations of a thread, and after them the thread itself."""
+    threads.save("t", saying("first question", "first answer ☃", "x" * 300))
+    path = threads.path_of("t")
+    good = path.read_bytes()
+    loaded = 0
+    changed = mutations(good, seed)
+    for _ in range(count):
+        loaded += check(threads, path, next(changed))
+    assert 0 <= loaded < count
+    path.write_bytes(good)
+    assert threads.load("t") is not None
+    assert threads.quarantine.damaged == ()
+
+
+@pytest.mark.parametrize(
+    "length", [0, pytest.param(2500, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+)
+def test_input_b1_a_file_cut_at_every_byte_is_put_aside(
+    threads: ThreadDirectory, length: int, tally: Tally
+) -> None:
+    threads.save("t", saying("first question", "first answer " + "x" * length))
+    path = threads.path_of("t")
+    good = path.read_bytes()
+    for size in range(len(good)):
+        assert not check(threads, path, good[:size])
+    tally("B1", tried=len(good))
+
+
+def test_input_b1_a_file_that_is_too_large_is_named_and_left_alone(
+    threads: ThreadDirectory, tally: Tally
+) -> None:
+    threads.save("large", saying("hi"))
+    threads.save("other", saying("hello"))
+    path = threads.path_of("large")
+    os.truncate(path, safe_open.MAX_BYTES + 1)  # it takes no room on the disk
+    tracemalloc.start()
+    with pytest.raises(StorageError, match=r"larger than 256 MB and is not read\. Move it away"):
+        threads.load("large")
+    with pytest.raises(StorageError, match="larger than 256 MB"):
+        threads.save("large", saying("new"))
+    assert [each.id for each in threads.summaries()] == ["other"]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**20
+    assert path.stat().st_size == safe_open.MAX_BYTES + 1
+    assert [str(each.path) for each in threads.quarantine.damaged] == [str(path)]
+    assert not (threads.path / "quarantine").exists()
+    assert threads.load("other") == saying("hello")
+    tally("B1", tried=1)
+
+
+def test_input_b1_a_thread_that_could_not_be_read_again_is_not_written(
+    threads: ThreadDirectory, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    threads.save("t", saying("hi"))
+    before = threads.path_of("t").read_bytes()
+    monkeypatch.setattr(safe_open, "MAX_BYTES", 5000)
+    with pytest.raises(StorageError, match=r"'t' was not saved: .* go on in a new thread"):
+        threads.save("t", saying("hi", "x" * 5000))
+    assert threads.path_of("t").read_bytes() == before
+    threads.save("t", saying("hi", "short"))
+    tally("B1", tried=1)
+
+
+def test_storage_case_11_any_flipped_bit_of_a_sealed_file_is_noticed_b12(
+    tmp_path: Path, tally: Tally
+) -> None:
+    threads = ThreadDirectory(tmp_path, SealedCodec(tmp_path, passphrase()), Clock(), MIGRATIONS)
+    threads.save("t", saying("hi"))
+    path = threads.path_of("t")
+    good = path.read_bytes()
+    for place in range(len(good)):
+        flipped = bytearray(good)
+        flipped[place] ^= 1 << place % 8
+        assert not check(threads, path, bytes(flipped)) or threads.load("t") == saying("hi")
+    tally("B12", tried=len(good))
+
+
+names = st.one_of(st.text(), st.text(st.characters(codec=None), max_size=40))
+
+
+@given(names, names)
+def test_storage_b9_any_id_has_a_name_of_its_own_in_the_directory(one: str, other: str) -> None:
+    codec = ClearCodec(Path())
+    for stem in (codec.stem(one), codec.stem(other)):
+        assert Path(stem).name == stem and stem.isascii() and len(stem) == 34
+    assert (codec.stem(one) == codec.stem(other)) == (one == other)

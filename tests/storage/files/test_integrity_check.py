@@ -1,0 +1,123 @@
+"""Looking over a directory without leaving a trace: threads, what lies beside them, the index."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from koel_tui.storage import JsonFileStorage
+from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_names import beside
+from koel_tui.storage.files.integrity_check import Kept, kept_beside, read_all
+from koel_tui.storage.files.read_only_listing import glance
+from koel_tui.storage.search.index_check import (
+    Agreement,
+    UnreadableIndexError,
+    agreement,
+    is_in_use,
+)
+from koel_tui.storage.search.thread_index import ThreadIndex, index_file
+from tests.storage.helpers import file_name, saying
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("*"))
+
+
+async def test_threads_are_read_to_their_last_message(store: JsonFileStorage, folder: Path) -> None:
+    await store.save("whole", saying("hi", "hello"))
+    await store.update_meta("whole", title="Words")
+    for name in ("newer", "odd", "torn"):
+        await store.save(name, saying("hi"))
+    for name, change in (("newer", {"schema": 2}), ("odd", {"state": {"messages": [1]}})):
+        path = folder / file_name(name)
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    (folder / file_name("torn")).write_text("{")
+    before, told = names(folder), list[tuple[int, int]]()
+    found = read_all(folder, ClearCodec(folder), lambda done, all_: told.append((done, all_)))
+    assert {name: each.texts for name, each in found.whole.items()} == {file_name("whole"): 3}
+    assert found.newer == (file_name("newer"),)
+    assert set(found.damaged) == {file_name("odd"), file_name("torn")}
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert names(folder) == before
+
+
+async def test_what_lies_beside_threads_is_counted(store: JsonFileStorage, folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    assert kept_beside(folder, ".json") == Kept()
+    for name in ("kept", "gone"):
+        await store.save(name, saying("hi"))
+    await store.trash("gone")
+    path = folder / file_name("kept")
+    for tag in ("conflict-3", "schema-0-abc"):
+        beside(path, tag).write_text("{}")
+    (folder / f".{path.name}.{'0' * 16}.tmp").write_text("half")
+    (folder / "notes.txt").write_text("not ours")
+    (folder / file_name("folder")).mkdir()
+    (folder / "quarantine").mkdir()
+    (folder / "quarantine" / "copy.json").write_text("[]")
+    lock = next((folder / "locks").glob("*.lock"))
+    with FileLock(lock, mode=0o600):
+        kept = kept_beside(folder, ".json")
+    assert kept == Kept(
+        quarantined=1, conflicts=1, backups=1, trashed=1, left_over=1, locks=2, held=1, foreign=1
+    )
+    assert kept_beside(folder, ".json").held == 0
+
+
+async def test_a_glance_sees_what_can_be_read_newest_first(
+    store: JsonFileStorage, folder: Path
+) -> None:
+    for name in ("old", "new", "torn", "gone"):
+        await store.save(name, saying(name))
+    (folder / file_name("torn")).write_text("{")
+    await store.trash("gone")
+    before = names(folder)
+    assert [each.id for each in glance(folder)] == ["new", "old"]
+    assert [each.id for each in glance(folder, "trash")] == ["gone"]
+    assert names(folder) == before
+
+
+async def test_an_index_is_compared_with_the_threads(
+    store: JsonFileStorage, index: ThreadIndex, folder: Path, tmp_path: Path
+) -> None:
+    for name in ("same", "changed", "deleted", "wrong"):
+        await store.save(name, saying("owl"))
+    await index.refresh()
+    file = index_file(tmp_path / "cache", folder)
+    assert is_in_use(file)
+    await index.close()
+    assert not is_in_use(file)
+    await store.save("changed", saying("owl", "again"))
+    await store.save("new", saying("owl"))
+    await store.delete("deleted")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(
+            "DELETE FROM said WHERE rowid = (SELECT first FROM threads WHERE file = ?)",
+            [file_name("wrong")],
+        )
+        connection.commit()
+    readable = read_all(folder, ClearCodec(folder))
+    assert agreement(file, readable) == Agreement(agreeing=1, behind=2, gone=1, wrong=1)
+
+
+@pytest.mark.parametrize("harm", ["UPDATE threads SET signature = '[1]'", "DROP TABLE threads"])
+async def test_an_index_that_cannot_be_read_says_so(
+    store: JsonFileStorage, index: ThreadIndex, folder: Path, tmp_path: Path, harm: str
+) -> None:
+    await store.save("t", saying("owl"))
+    await index.refresh()
+    await index.close()
+    file = index_file(tmp_path / "cache", folder)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(harm)
+        connection.commit()
+    readable = read_all(folder, ClearCodec(folder))
+    with pytest.raises(UnreadableIndexError):
+        agreement(file, readable)
+    file.write_bytes(b"no database at all" * 100)
+    with pytest.raises(UnreadableIndexError):
+        agreement(file, readable)

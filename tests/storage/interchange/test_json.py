@@ -1,0 +1,238 @@
+"""JSON of ours and of Koel's: there and back, and what is no such thing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from koel_tui.protocol import ChatState, Message, decode_state, settle
+from koel_tui.storage import MemoryStorage, SessionStorage
+from koel_tui.storage.files.json_file_storage import JsonFileStorage
+from koel_tui.storage.interchange import (
+    ExportFormat,
+    ImportFormat,
+    ImportProblem,
+    Thread,
+    detect,
+    export_thread,
+    read_threads,
+    store_thread,
+    take_thread,
+)
+from koel_tui.storage.interchange.input_file import json_in
+from tests.protocol.golden import GOLDEN
+from tests.protocol.strategies import states, texts
+from tests.storage.helpers import FILE_STORES, Clock, file_name, in_clear, saying
+
+
+def only(path: Path, form: ImportFormat | None = None) -> Thread:
+    (thread,) = read_threads(path, form)
+    assert isinstance(thread, Thread)
+    return thread
+
+
+metas = st.dictionaries(
+    st.sampled_from(["title", "model", "system", "self", "thread_id", "x"]), texts, max_size=3
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(state=states, meta=metas, thread_id=texts)
+def test_our_json_is_the_same_after_export_and_import(
+    tmp_path_factory: pytest.TempPathFactory, state: ChatState, meta: dict[str, str], thread_id: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "thread.json"
+    thread = Thread(thread_id, state, meta)
+    path.write_text(export_thread(thread, ExportFormat.JSON))
+    assert detect(path) is ImportFormat.JSON
+    assert only(path) == thread
+
+
+@settings(max_examples=100, deadline=None)
+@given(state=states)
+def test_koel_json_is_the_same_state_after_export_and_import(
+    tmp_path_factory: pytest.TempPathFactory, state: ChatState
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "koel.json"
+    path.write_text(export_thread(Thread("t", state), ExportFormat.KOEL))
+    if "format" not in state.extra:
+        assert detect(path) is ImportFormat.KOEL
+        koel = ("user", "assistant", "system", "tool")
+        told = tuple(message for message in state.messages if message.role in koel)
+        assert only(path).state == replace(state, messages=told)
+
+
+def test_b21_koel_json_has_no_role_that_koel_refuses() -> None:
+    said = (Message("u", "user", "hi"), Message("a", "activity", "{}"), Message("b", "robot", "x"))
+    text = export_thread(Thread("t", ChatState(messages=said)), ExportFormat.KOEL)
+    assert [message["role"] for message in json.loads(text)["messages"]] == ["user"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_b21_numbers_that_are_no_json_are_null_after_an_import(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "thread.json"
+    state = f'{{"messages":[],"state":{{"x":{number}}}}}'
+    path.write_text(f'{json.dumps(OURS)[:-3]}{state},"meta":{{"y":{number}}}}}')
+    thread = only(path)
+    assert (thread.state.state, thread.meta) == ({"x": None}, {"y": None})
+
+
+@settings(max_examples=40, deadline=None)
+@given(state=states, meta=metas)
+async def test_a_thread_moves_to_another_storage(state: ChatState, meta: dict[str, str]) -> None:
+    storage, state = MemoryStorage(clock=Clock()), settle(state, Clock()())
+    stored = await store_thread(storage, Thread("t", state, meta))
+    loaded = await storage.load(stored.id)
+    assert loaded is not None
+    assert loaded.messages == state.messages
+    taken = await take_thread(storage, "t")
+    assert {key: taken.meta[key] for key in meta} == meta
+
+
+def test_the_golden_state_is_koel_json_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "golden.json"
+    path.write_text(GOLDEN)
+    thread = only(path)
+    assert thread.state == decode_state(json.loads(GOLDEN))
+    assert export_thread(thread, ExportFormat.KOEL) == GOLDEN + "\n"
+    assert thread.meta["created"] == "2026-01-02T03:04:05.000Z"
+
+
+async def test_our_own_files_can_be_imported(tmp_path: Path) -> None:
+    store = in_clear(tmp_path / "threads")
+    await store.save("t", saying("hi", "hello"))
+    await store.update_meta("t", title="Greeting")
+    thread = only(tmp_path / "threads" / file_name("t"))
+    assert (thread.id, thread.title, thread.state) == ("t", "Greeting", saying("hi", "hello"))
+
+
+@pytest.fixture(params=list(FILE_STORES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStorage:
+    return FILE_STORES[request.param](tmp_path / "threads")
+
+
+async def test_times_and_titles_come_along(store: SessionStorage) -> None:
+    meta = {"title": "Old", "created": "2020-01-01T00:00:00.000Z",
+            "updated": "2020-01-02T00:00:00.000Z"}  # fmt: skip
+    await store_thread(store, Thread("t", saying("hi"), meta))
+    (summary,) = await store.summaries()
+    assert (summary.title, summary.created.year, summary.updated.day) == ("Old", 2020, 2)
+
+
+async def test_what_is_there_is_never_overwritten(store: SessionStorage) -> None:
+    await store.save("t", saying("mine"))
+    stored = await store_thread(store, Thread("t", saying("theirs")))
+    assert stored.is_new and stored.id != "t"
+    assert await store.load("t") == saying("mine")
+    assert await store.load(stored.id) == saying("theirs")
+    again = await store_thread(store, Thread("t", saying("mine")))
+    assert (again.id, again.is_new) == ("t", False)
+    assert len(await store.list_threads()) == 2
+
+
+async def test_a_damaged_thread_of_the_same_id_stays_as_it_is(tmp_path: Path) -> None:
+    store = JsonFileStorage(tmp_path)
+    for name, data in (("t", "{"), ("f", '{"format":"koel-chat/thread","schema":9,"id":"f"')):
+        (tmp_path / file_name(name)).write_text(data)
+    (tmp_path / file_name("new")).write_text(
+        '{"format":"koel-chat/thread","schema":9,"id":"new","meta":{},"state":[]}'
+    )
+    for name in ("t", "f", "new"):
+        before = (tmp_path / file_name(name)).read_bytes()
+        stored = await store_thread(store, Thread(name, saying("hi")))
+        assert stored.id != name
+        assert (tmp_path / file_name(name)).read_bytes() == before
+
+
+OURS = {"format": "koel-chat/thread", "schema": 1, "gen": 1, "id": "t", "meta": {}, "state": {}}
+DEEP = "[" * 500 + "]" * 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "42",
+        '"text"',
+        "[" * 200_000,
+        "{" * 10,
+        "1" * 5000,
+        '{"messages": 1}',
+        '{"messages": [1]}',
+        '{"messages": [{"id": 1, "role": "user"}]}',
+        '{"messages": [{"id": "1"}]}',
+        '{"messages": [], "phase": "dancing"}',
+        f'{{"messages": [], "state": {{"a": {DEEP}}}}}',
+        json.dumps({**OURS, "schema": 2}),
+        json.dumps({**OURS, "schema": "1"}),
+        json.dumps({**OURS, "meta": []}),
+        json.dumps({**OURS, "state": {"messages": "no"}}),
+        json.dumps({**OURS, "state": {"reasoningEcho": {"x": "no base64!"}}}),
+        json.dumps({**OURS, "id": 7}),
+        '{"format": "another"}',
+    ],
+)
+def test_what_is_no_thread_is_named_with_the_reason(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(ImportProblem, match=r"bad\.json cannot be imported: .+\. Check"):
+        list(read_threads(path))
+    for form in ImportFormat:
+        with pytest.raises(ImportProblem):
+            list(read_threads(path, form))
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe\xfd\x00", b"\x00" * 100, b"\x7fELF\x02", b"PK\x03\x04"]
+)
+def test_bytes_that_are_no_text_are_named(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "bad.bin"
+    path.write_bytes(data)
+    with pytest.raises(ImportProblem, match=r"bad\.bin"):
+        detect(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 300))
+def test_a_file_with_any_bytes_changed_is_read_or_named(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, place: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "mutated.json"
+    whole = bytearray(export_thread(Thread("t", saying("hi", "you")), ExportFormat.JSON).encode())
+    whole[place : place + len(data)] = data
+    path.write_bytes(whole)
+    try:
+        found = list(read_threads(path))
+    except ImportProblem:
+        return
+    assert all(isinstance(thread, Thread) for thread in found)
+
+
+def test_what_is_not_there_or_no_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImportProblem, match="no such file"):
+        detect(tmp_path / "nowhere")
+    with pytest.raises(ImportProblem, match="it is no file"):
+        detect(tmp_path)
+
+
+def test_a_file_that_is_too_big_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "big.json"
+    path.write_text('{"messages": []}')
+    with path.open("r+b") as file:
+        file.truncate(10 << 30)  # it takes no room on the disk
+    with pytest.raises(ImportProblem, match="more than 256 MB"):
+        list(read_threads(path))
+    with pytest.raises(ValueError, match="more than"):
+        json_in(path, limit=1 << 20)
+
+
+def test_a_byte_order_mark_is_no_hindrance(tmp_path: Path) -> None:
+    path = tmp_path / "bom.json"
+    path.write_bytes(b"\xef\xbb\xbf" + GOLDEN.encode())
+    assert settle(only(path).state).messages

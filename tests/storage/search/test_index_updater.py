@@ -1,0 +1,119 @@
+"""The search index follows what is saved without anybody asking."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from koel_tui.storage import JsonFileStorage
+from koel_tui.storage.search.database import SearchDatabase
+from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.thread_index import ThreadIndex, index_file
+from tests.storage.helpers import saying
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+async def upkeep(store: JsonFileStorage, tmp_path: Path) -> AsyncIterator[IndexUpkeep]:
+    kept = IndexUpkeep(store, ThreadIndex(store, tmp_path / "cache"), quiet=0.01)
+    yield kept
+    await kept.close()
+
+
+def words_in_index(store: JsonFileStorage, tmp_path: Path, word: str) -> list[str]:
+    """Look into the file of the index, past what refreshes it."""
+    database = SearchDatabase(index_file(tmp_path / "cache", store.directory))
+    try:
+        return sorted(hit.thread_id for hit in database.find(word, 50))
+    finally:
+        database.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    end = monotonic() + PATIENCE
+    while not holds():
+        assert monotonic() < end
+        await asyncio.sleep(0.01)
+
+
+async def test_what_was_there_is_read_with_progress(
+    store: JsonFileStorage, upkeep: IndexUpkeep, tmp_path: Path
+) -> None:
+    for n in range(40):
+        await store.save(f"t{n}", saying("the lighthouse"))
+    told: list[tuple[int, int]] = []
+    upkeep.begin(lambda done, total: told.append((done, total)))
+    await until(lambda: (40, 40) in told)
+    assert told == sorted(told) and told[0][0] < 40
+    assert len(words_in_index(store, tmp_path, "lighthouse")) == 40
+
+
+async def test_every_change_reaches_the_index(
+    store: JsonFileStorage, upkeep: IndexUpkeep, tmp_path: Path
+) -> None:
+    def found(word: str) -> list[str]:
+        return words_in_index(store, tmp_path, word)
+
+    upkeep.begin()
+    await store.save("a", saying("harbour"))
+    await until(lambda: found("harbour") == ["a"])
+    await store.save("a", saying("harbour", "church"))
+    await until(lambda: found("church") == ["a"])
+    await store.update_meta("a", title="Istanbul")
+    await until(lambda: found("istanbul") == ["a"])
+    await store.trash("a")
+    await until(lambda: found("harbour") == [])
+    await store.restore("a")
+    await until(lambda: found("harbour") == ["a"])
+    await store.delete("a")
+    await until(lambda: found("harbour") == [])
+
+
+async def test_an_index_that_cannot_be_made_is_made_when_it_can(
+    store: JsonFileStorage, upkeep: IndexUpkeep, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("in the way")
+    upkeep.begin()
+    await store.save("a", saying("harbour"))
+    await until(lambda: not upkeep._changed.is_set())
+    (tmp_path / "cache").unlink()
+    await store.save("a", saying("harbour", "church"))
+    await until(lambda: (tmp_path / "cache").is_dir())
+    await until(lambda: words_in_index(store, tmp_path, "church") == ["a"])
+
+
+async def test_it_ends_in_the_middle_of_its_work_and_leaves_nothing_behind(
+    store: JsonFileStorage, tmp_path: Path
+) -> None:
+    for n in range(100):
+        await store.save(f"t{n}", saying("the lighthouse"))
+    upkeep = IndexUpkeep(store, ThreadIndex(store, tmp_path / "cache"))
+    begun = asyncio.Event()
+    upkeep.begin(lambda done, total: begun.set())
+    await begun.wait()
+    await upkeep.close()
+    await upkeep.close()
+    assert len(asyncio.all_tasks()) == 1
+    assert store._watchers == []
+    assert 0 < len(words_in_index(store, tmp_path, "lighthouse")) < 100
+
+
+async def test_answers_being_written_are_read_when_they_are_whole(
+    store: JsonFileStorage, tmp_path: Path
+) -> None:
+    refreshed: list[int] = []
+
+    class CountingIndex(ThreadIndex):
+        async def refresh(self, progress: object = None) -> None:
+            refreshed.append(1)
+
+    upkeep = IndexUpkeep(store, CountingIndex(store, tmp_path / "cache"), quiet=60.0)
+    upkeep.begin()
+    await until(lambda: len(refreshed) == 1)
+    for n in range(5):
+        await store.save("t", saying("word " * n))
+    assert len(refreshed) == 1
+    await upkeep.close()

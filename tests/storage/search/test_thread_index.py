@@ -1,0 +1,263 @@
+"""Search over all threads: what it finds, what it survives, what it never writes."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import JsonFileStorage
+from koel_tui.storage.search.thread_index import Hit, ThreadIndex
+from tests.storage.helpers import file_name, in_clear, saying
+
+
+def places(hits: list[Hit]) -> list[tuple[str, str]]:
+    return [(hit.thread_id, hit.message_id) for hit in hits]
+
+
+async def test_a_message_is_found_with_its_thread(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    await store.save("sea", saying("Where is the harbour?", "Down the hill, past the church."))
+    await store.update_meta("sea", title="A walk")
+    await store.save("wood", saying("Which trees grow here?"))
+    (hit,) = await index.search("church hill")
+    assert (hit.thread_id, hit.title, hit.message_id, hit.role) == (
+        "sea",
+        "A walk",
+        "1",
+        "assistant",
+    )
+    assert hit.snippet == "Down the hill, past the church."
+    assert [hit.snippet[begin:end] for begin, end in hit.spans] == ["hill", "church"]
+    assert hit.updated == (await store.summaries())[1].updated
+
+
+async def test_what_was_read_so_far_is_found_without_reading_more(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    await store.save("old", saying("An old owl"))
+    await index.refresh()
+    await store.save("new", saying("A new owl"))
+    assert places(await index.find("owl")) == [("old", "0")]
+    assert len(await index.search("owl")) == 2
+
+
+async def test_two_that_refresh_at_once_read_each_thread_once(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    for n in range(40):
+        await store.save(str(n), saying("owl"))
+    read: list[int] = []
+    note = lambda done, total: read.append(done)  # noqa: E731
+    await asyncio.gather(index.refresh(note), index.refresh(note), index.search("owl"))
+    assert read == [32, 40]
+
+
+async def test_the_title_is_found(store: JsonFileStorage, index: ThreadIndex) -> None:
+    await store.save("t", saying("hello"))
+    await store.update_meta("t", title="Cats of Istanbul")
+    (hit,) = await index.search("istanbul")
+    assert (hit.role, hit.message_id, hit.snippet) == ("title", "", "Cats of Istanbul")
+
+
+async def test_what_was_thought_is_found(store: JsonFileStorage, index: ThreadIndex) -> None:
+    message = Message("m", "assistant", "42", reasoning="The meaning of everything")
+    await store.save("t", ChatState(messages=(message,)))
+    assert places(await index.search("meaning")) == [("t", "m")]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("HARBOUR", True),
+        ("harb", True),
+        ("arbour", False),
+        ("café", True),
+        ("cafe", True),
+        ("harb café", False),
+        ("图书", True),
+        ("書館", False),
+        ("书馆在", True),
+        ("ไทย", True),
+        ("", False),
+        ("   ", False),
+        ("!?", False),
+    ],
+)
+async def test_words_their_beginnings_and_scripts_without_spaces(
+    store: JsonFileStorage, index: ThreadIndex, query: str, found: bool
+) -> None:
+    await store.save("t", saying("The harbour café. 图书馆在哪里? ภาษาไทย"))
+    hits = await index.search(query)
+    assert bool(hits) is found
+    assert not hits or "图书馆在哪里" in hits[0].snippet
+
+
+async def test_the_better_hit_comes_first_and_the_limit_holds(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    await store.save("much", saying("owl owl owl"))
+    await store.save("little", saying("an owl among " + "many other words " * 20))
+    assert places(await index.search("owl")) == [("much", "0"), ("little", "0")]
+    assert places(await index.search("owl", limit=1)) == [("much", "0")]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ['"', "'", "*", "a*", "NOT", "a AND", "(", "text:a", "a-b", "^a", "{a}", "a\0b", "\ud83d",
+     "NEAR(a b)"],
+)  # fmt: skip
+async def test_nothing_in_a_query_is_syntax(
+    store: JsonFileStorage, index: ThreadIndex, query: str
+) -> None:
+    await store.save("t", saying(f"say {query} now"))
+    hits = await index.search(query)
+    assert bool(hits) is any(char.isalnum() for char in query)
+
+
+async def test_strange_ids_and_texts_come_back_as_they_were(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    odd = "\ud83d\0\x1b[31m\x02\x1f"
+    await store.save(odd, ChatState(messages=(Message(odd, odd, f"here {odd} there"),)))
+    (hit,) = await index.search("there")
+    assert (hit.thread_id, hit.message_id, hit.role) == (odd, odd, odd)
+
+
+async def test_what_changes_is_read_again_and_nothing_else(
+    store: JsonFileStorage, index: ThreadIndex, tmp_path: Path
+) -> None:
+    for name in ("one", "two", "three"):
+        await store.save(name, saying(f"owl {name}"))
+    assert len(await index.search("owl")) == 3
+    reads: list[int] = []
+    await index.refresh(lambda done, total: reads.append(done))
+    assert reads == []
+    await store.save("one", saying("raven"))
+    await store.delete("two")
+    assert places(await index.search("owl")) == [("three", "0")]
+    assert places(await index.search("raven")) == [("one", "0")]
+    again = ThreadIndex(store, tmp_path / "cache")
+    await again.refresh(lambda done, total: reads.append(done))
+    assert reads == []
+    assert len(await again.search("three")) == 1
+
+
+async def test_progress_is_told_and_a_cancelled_refresh_goes_on_later(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    for number in range(80):
+        await store.save(str(number), saying(f"owl {number}"))
+    told: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        task.cancel()
+
+    task = asyncio.create_task(index.refresh(stop))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told == [(32, 80)]
+    await index.refresh(lambda done, total: told.append((done, total)))
+    assert told[1] in [(64, 80), (80, 80)]
+    assert len(await index.search("owl", limit=100)) == 80
+
+
+async def test_the_event_loop_goes_on_while_it_reads(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    for number in range(40):
+        await store.save(str(number), saying("owl"))
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await index.search("owl")
+    counting.cancel()
+    assert turns > 10
+
+
+async def test_damaged_and_foreign_files_are_left_out(
+    store: JsonFileStorage, index: ThreadIndex, tmp_path: Path
+) -> None:
+    await store.save("good", saying("owl"))
+    folder = tmp_path / "threads"
+    (folder / file_name("bad")).write_text('{"format":"koel-chat/thread","schema":1,"id":"owl')
+    (folder / file_name("swapped")).write_bytes((folder / file_name("good")).read_bytes())
+    (folder / "notes.json").write_text('"owl"')
+    (folder / file_name("link")).symlink_to(folder / file_name("good"))
+    for _ in range(2):
+        assert places(await index.search("owl")) == [("good", "0")]
+    assert store.damaged == ()
+
+
+async def test_a_thread_that_cannot_be_read_now_is_read_later(
+    store: JsonFileStorage, index: ThreadIndex, tmp_path: Path
+) -> None:
+    await store.save("t", saying("owl"))
+    path = tmp_path / "threads" / file_name("t")
+    data = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    assert await index.search("owl") == []
+    path.rmdir()
+    path.write_bytes(data)
+    assert places(await index.search("owl")) == [("t", "0")]
+
+
+# The same as a plain scan
+
+words = st.text(st.sampled_from("aAbB1漢字 .-\"*'"), max_size=8)
+_TOKEN = re.compile(r"[a-z0-9]+|[漢字]")
+
+
+def tokens(text: str) -> list[str]:
+    return _TOKEN.findall(text.lower())
+
+
+def is_said(text: str, query: str) -> bool:
+    """Whether each word of the query is in the text, the last one perhaps as a beginning only."""
+    said, asked = tokens(text), [tokens(word) for word in query.split()]
+    partly = (
+        len(asked[-1][-1]) > 1 if asked and asked[-1] and query.rstrip()[-1].isalnum() else False
+    )
+    if not any(asked):
+        return False
+    for place, phrase in enumerate(asked):
+        prefix = partly and place == len(asked) - 1
+
+        def fits(start: int, phrase: list[str] = phrase, prefix: bool = prefix) -> bool:
+            found = said[start : start + len(phrase)]
+            if prefix and len(found) == len(phrase):
+                return found[:-1] == phrase[:-1] and found[-1].startswith(phrase[-1])
+            return found == phrase
+
+        if phrase and not any(fits(start) for start in range(len(said))):
+            return False
+    return True
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(words, max_size=6), st.lists(words, min_size=1, max_size=4))
+async def test_search_agrees_with_a_plain_scan(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], queries: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("corpus")
+    store = in_clear(folder / "threads")
+    await store.save("t", saying(*texts))
+    index = ThreadIndex(store, folder / "cache")
+    for query in queries:
+        found = {hit.message_id for hit in await index.search(query)}
+        assert found == {str(place) for place, text in enumerate(texts) if is_said(text, query)}, (
+            query
+        )
+    await index.close()
