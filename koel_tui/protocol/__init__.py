@@ -1,9 +1,7 @@
 """The protocol: pure values and pure functions for threads, runs and events."""
 
 from koel_tui.chat_templates import RAW_COMPLETION
-from koel_tui.protocol.chunks import ChunkExpander, expand_chunks
-from koel_tui.protocol.codec import decode_state, encode_state
-from koel_tui.protocol.ending import end_run, settle, truncate
+from koel_tui.protocol.codec.state_codec import decode_state, encode_state
 from koel_tui.protocol.errors import (
     AgentError,
     BusinessError,
@@ -12,11 +10,15 @@ from koel_tui.protocol.errors import (
     TransportError,
     classify,
 )
-from koel_tui.protocol.events import Event, UnknownEvent, error_event, parse_event
-from koel_tui.protocol.fold_runs import FINISH_REASON, finish_reason
+from koel_tui.protocol.events.chunks import ChunkExpander, expand_chunks
+from koel_tui.protocol.events.event_types import Event, UnknownEvent, error_event, parse_event
+from koel_tui.protocol.events.verify import Verifier, verify
+from koel_tui.protocol.fold.message_order import calls_to_answer
+from koel_tui.protocol.fold.reducer import fold
+from koel_tui.protocol.fold.runs import FINISH_REASON, finish_reason
 from koel_tui.protocol.forks import echo_shown, fork_off, forks_shown, switch
 from koel_tui.protocol.messages import to_ag_ui
-from koel_tui.protocol.reducer import fold
+from koel_tui.protocol.run_end import end_run, settle, truncate
 from koel_tui.protocol.state import (
     LENGTH,
     ChatState,
@@ -26,9 +28,7 @@ from koel_tui.protocol.state import (
     RunPhase,
     ToolCall,
 )
-from koel_tui.protocol.transcript import calls_to_answer
 from koel_tui.protocol.turn_settings import Sampling, TurnSettings
-from koel_tui.protocol.verify import Verifier, verify
 
 __all__ = [
     "FINISH_REASON",

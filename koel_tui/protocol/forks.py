@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from koel_tui.protocol.ending import names_of, truncate
+from koel_tui.protocol.run_end import names_of, truncate
 from koel_tui.protocol.state import ChatState, Fork, RunPhase
 
 

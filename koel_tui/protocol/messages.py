@@ -9,11 +9,11 @@ from typing import Any
 from ag_ui import core
 from pydantic import TypeAdapter, ValidationError
 
-from koel_tui.protocol.echo import echo_bytes, echo_text
+from koel_tui.protocol.codec.encrypted_reasoning import echo_bytes, echo_text
+from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.errors import ProtocolError
-from koel_tui.protocol.plain import plain
+from koel_tui.protocol.fold.message_order import answerable
 from koel_tui.protocol.state import Message, ToolCall
-from koel_tui.protocol.transcript import answerable
 from koel_tui.text import repair
 
 _MODELLED = ("id", "role", "content", "name", "toolCallId", "toolCalls")

@@ -9,7 +9,7 @@ from ag_ui.core import RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
 
 from koel_tui.agents import Agent, ephemeral_agent
 from koel_tui.protocol import AgentError, ChatState, Message, TurnSettings, to_ag_ui
-from koel_tui.protocol.streams import closing
+from koel_tui.protocol.events.streams import closing
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
 from koel_tui.session.interceptors import Interceptor, pipeline

@@ -12,7 +12,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.protocol import AgentError, ChatState, Event, ToolCall, calls_to_answer, error_event
-from koel_tui.protocol.streams import closing
+from koel_tui.protocol.events.streams import closing
 from koel_tui.session.interceptors.chain import Extend
 from koel_tui.session.run_input import new_id
 from koel_tui.session.tools import ToolHandler, result_of

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from koel_tui.agents import Agent
 from koel_tui.protocol import Event, KoelError, ProtocolError, classify
-from koel_tui.protocol.streams import closing
+from koel_tui.protocol.events.streams import closing
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ag_ui.core import Message, RunAgentInput, Tool
 
-from koel_tui.protocol.plain import plain
+from koel_tui.protocol.codec.json_values import plain
 from koel_tui.session.errors import InvalidStateError
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from koel_tui.protocol import ChatState
-from koel_tui.protocol.codec import dumps
+from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.errors import not_in_trash, place_taken
 from koel_tui.storage.files.thread_locks import Access
 from koel_tui.storage.files.thread_record import (

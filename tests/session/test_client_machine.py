@@ -24,7 +24,7 @@ from koel_tui.agents import LocalAgent, Snapshots
 from koel_tui.engine.engine import Engine
 from koel_tui.engine.values import ModelSpec
 from koel_tui.protocol import ChatState, RunPhase, Sampling, TurnSettings
-from koel_tui.protocol.codec import decode_state
+from koel_tui.protocol.codec.state_codec import decode_state
 from koel_tui.session import ChatSession, KoelClient, SessionError, autosave
 from koel_tui.session import run as run_module
 from koel_tui.storage import StorageError

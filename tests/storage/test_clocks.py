@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from koel_tui.protocol.codec import decode_time
+from koel_tui.protocol.codec.state_codec import decode_time
 from koel_tui.storage import JsonFileStorage
 from tests.storage.helpers import MOMENT, file_name, saying, words
 from tests.tally import Tally

@@ -7,7 +7,8 @@ from typing import Protocol
 from ag_ui.core import RunAgentInput
 
 from koel_tui.agents import Agent
-from koel_tui.protocol import Event, TurnSettings, expand_chunks, verify
+from koel_tui.protocol import Event, TurnSettings, expand_chunks
+from koel_tui.protocol.events import verify
 
 Next = Callable[[RunAgentInput, TurnSettings | None], AsyncIterator[Event]]
 """What an interceptor stands in front of: the next one, or the agent."""
@@ -25,7 +26,7 @@ class Interceptor(Protocol):
         """Return the events of `run`; what it does not ask `following` for never happens.
 
         An exception ends the run as its error. Close the iterator of `following` on every way
-        out; `koel_tui.protocol.streams.closing` does.
+        out; `koel_tui.protocol.events.streams.closing` does.
         """
         ...
 

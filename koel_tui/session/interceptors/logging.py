@@ -8,8 +8,8 @@ from time import monotonic
 from ag_ui.core import BaseEvent, RunAgentInput, RunErrorEvent
 
 from koel_tui.protocol import Event, TurnSettings
-from koel_tui.protocol.events import run_error
-from koel_tui.protocol.streams import closing
+from koel_tui.protocol.events.event_types import run_error
+from koel_tui.protocol.events.streams import closing
 from koel_tui.session.interceptors.chain import Next
 
 

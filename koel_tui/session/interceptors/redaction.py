@@ -7,7 +7,7 @@ from typing import Any
 from ag_ui.core import BaseEvent, EventType, RunAgentInput
 
 from koel_tui.protocol import Event, TurnSettings, UnknownEvent
-from koel_tui.protocol.streams import closing
+from koel_tui.protocol.events.streams import closing
 from koel_tui.session.interceptors.chain import Next
 from koel_tui.session.interceptors.masked_values import masked_json, masked_model
 from koel_tui.session.interceptors.masking import Masking, Pattern, masked

@@ -16,8 +16,8 @@ from ag_ui.core import (
 )
 
 from koel_tui.protocol import Event, KoelError, TransportError, TurnSettings, classify
-from koel_tui.protocol.events import run_error
-from koel_tui.protocol.streams import closing
+from koel_tui.protocol.events.event_types import run_error
+from koel_tui.protocol.events.streams import closing
 from koel_tui.session.interceptors.chain import Next
 
 RESUMED = "koel.connection_resumed"

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from koel_tui.protocol.codec import dumps
+from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.encryption.key_file import (
     WrappedKey,
     key_lock,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from koel_tui.paths import private_directory
-from koel_tui.protocol.codec import dumps
+from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.encryption.keys import KEY_BYTES, NONCE_BYTES, KeySource, needing_packages
 from koel_tui.storage.errors import DamagedKeyFileError, StorageError, WrongPassphraseError
 from koel_tui.storage.files.file_names import KEY_FILE

@@ -11,7 +11,7 @@ from typing import Any
 
 from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.protocol import ChatState, Message, settle
-from koel_tui.protocol.codec import dumps
+from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.encryption.encrypted_codec import SEALED_SUFFIX, is_sealed
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import ClearCodec, Form

@@ -12,7 +12,7 @@ from typing import Any
 
 from koel_tui.paths import private_directory
 from koel_tui.protocol import ChatState
-from koel_tui.protocol.codec import StateEncoder, dumps
+from koel_tui.protocol.codec.state_codec import StateEncoder, dumps
 from koel_tui.storage.errors import (
     DamagedThreadError,
     FutureSchemaError,

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Self, TypeGuard
 
 from koel_tui.protocol import ChatState, ProtocolError, decode_state, encode_state, settle
-from koel_tui.protocol.codec import decode_time, dumps, encode_time
-from koel_tui.protocol.plain import plain
+from koel_tui.protocol.codec.json_values import plain
+from koel_tui.protocol.codec.state_codec import decode_time, dumps, encode_time
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.files.migration import MIGRATIONS, SCHEMA, Migrations, migrate
 from koel_tui.storage.files.safe_open import is_showable

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from koel_tui.protocol import ChatState, Message
-from koel_tui.protocol.codec import decode_time, encode_time
+from koel_tui.protocol.codec.state_codec import decode_time, encode_time
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.text import repair
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from koel_tui.protocol.plain import plain
+from koel_tui.protocol.codec.json_values import plain
 
 
 def test_a_plain_value_is_a_copy() -> None:

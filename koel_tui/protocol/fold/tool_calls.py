@@ -6,7 +6,8 @@ from datetime import datetime
 
 from ag_ui.core import ToolCallArgsEvent, ToolCallEndEvent, ToolCallResultEvent, ToolCallStartEvent
 
-from koel_tui.protocol.fold_basics import (
+from koel_tui.protocol.codec.json_values import plain
+from koel_tui.protocol.fold.helpers import (
     NOT_PLAIN,
     event_time,
     malformed,
@@ -14,16 +15,15 @@ from koel_tui.protocol.fold_basics import (
     with_open,
     without_open,
 )
-from koel_tui.protocol.messages import content_of
-from koel_tui.protocol.plain import plain
-from koel_tui.protocol.state import ChatState, Message, ToolCall
-from koel_tui.protocol.transcript import (
+from koel_tui.protocol.fold.message_order import (
     commit,
     commit_place,
     is_committed,
     makes_call,
     unused_id,
 )
+from koel_tui.protocol.messages import content_of
+from koel_tui.protocol.state import ChatState, Message, ToolCall
 
 
 def call_started(event: ToolCallStartEvent, state: ChatState) -> ChatState:

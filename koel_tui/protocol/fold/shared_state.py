@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from ag_ui.core import StateDeltaEvent, StateSnapshotEvent
 
-from koel_tui.protocol.fold_basics import NOT_PLAIN, malformed
-from koel_tui.protocol.patch import PatchError, patched
-from koel_tui.protocol.plain import is_same, plain
+from koel_tui.protocol.codec.json_values import is_same, plain
+from koel_tui.protocol.fold.helpers import NOT_PLAIN, malformed
+from koel_tui.protocol.fold.json_patch import PatchError, patched
 from koel_tui.protocol.state import ChatState
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from koel_tui.protocol.plain import plain
+from koel_tui.protocol.codec.json_values import plain
 
 
 class PatchError(ValueError):

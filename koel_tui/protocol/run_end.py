@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import datetime
 
+from koel_tui.protocol.fold.message_order import commit, is_committed
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase
-from koel_tui.protocol.transcript import commit, is_committed
 
 
 def end_run(state: ChatState, phase: RunPhase, at: datetime | None = None) -> ChatState:

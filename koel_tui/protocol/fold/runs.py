@@ -11,10 +11,10 @@ from ag_ui.core import (
     StepStartedEvent,
 )
 
-from koel_tui.protocol.ending import end_run
-from koel_tui.protocol.events import run_error
-from koel_tui.protocol.fold_basics import NOT_PLAIN, event_time, malformed
+from koel_tui.protocol.events.event_types import run_error
+from koel_tui.protocol.fold.helpers import NOT_PLAIN, event_time, malformed
 from koel_tui.protocol.messages import echo_of, from_ag_ui
+from koel_tui.protocol.run_end import end_run
 from koel_tui.protocol.state import ChatState, Message, RunPhase
 
 FINISH_REASON = "finishReason"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from ag_ui.core import BaseEvent
 
 from koel_tui.protocol.errors import ProtocolError
+from koel_tui.protocol.fold.message_order import unused_id
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase
-from koel_tui.protocol.transcript import unused_id
 
 NOT_PLAIN = (TypeError, ValueError, RecursionError)
 """What reading an event's values raises when JSON cannot hold them."""

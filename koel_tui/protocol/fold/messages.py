@@ -12,9 +12,9 @@ from ag_ui.core import (
     MessagesSnapshotEvent,
 )
 
-from koel_tui.protocol.fold_basics import NOT_PLAIN, event_time, malformed
+from koel_tui.protocol.fold.helpers import NOT_PLAIN, event_time, malformed
+from koel_tui.protocol.fold.json_patch import patched
 from koel_tui.protocol.messages import content_of, echo_of, from_ag_ui
-from koel_tui.protocol.patch import patched
 from koel_tui.protocol.rope import Rope
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought, ToolCall
 

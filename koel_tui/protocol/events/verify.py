@@ -22,8 +22,8 @@ from ag_ui.core import (
 )
 
 from koel_tui.protocol.errors import ProtocolError
-from koel_tui.protocol.events import Event, error_event
-from koel_tui.protocol.streams import closing
+from koel_tui.protocol.events.event_types import Event, error_event
+from koel_tui.protocol.events.streams import closing
 
 
 class _Stage(Enum):

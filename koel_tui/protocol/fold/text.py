@@ -12,10 +12,10 @@ from ag_ui.core import (
     TextMessageStartEvent,
 )
 
-from koel_tui.protocol.echo import echo_bytes
-from koel_tui.protocol.fold_basics import event_time, open_assistant, with_open, without_open
+from koel_tui.protocol.codec.encrypted_reasoning import echo_bytes
+from koel_tui.protocol.fold.helpers import event_time, open_assistant, with_open, without_open
+from koel_tui.protocol.fold.message_order import commit, unused_id
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought
-from koel_tui.protocol.transcript import commit, unused_id
 
 _OTHER_ROLES = ("user", "system")
 

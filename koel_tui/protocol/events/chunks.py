@@ -25,8 +25,8 @@ from ag_ui.core import (
 )
 
 from koel_tui.protocol.errors import ProtocolError
-from koel_tui.protocol.events import Event
-from koel_tui.protocol.streams import closing
+from koel_tui.protocol.events.event_types import Event
+from koel_tui.protocol.events.streams import closing
 
 _Chunk = TextMessageChunkEvent | ToolCallChunkEvent | ReasoningMessageChunkEvent
 _PASSING = (RawEvent, ActivitySnapshotEvent, ActivityDeltaEvent, ReasoningEncryptedValueEvent)

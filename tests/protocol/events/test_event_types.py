@@ -16,7 +16,7 @@ from koel_tui.protocol import (
     error_event,
     parse_event,
 )
-from koel_tui.protocol.events import run_error
+from koel_tui.protocol.events.event_types import run_error
 from tests.protocol.strategies import texts, values
 from tests.tally import Tally
 

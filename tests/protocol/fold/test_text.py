@@ -17,7 +17,7 @@ from koel_tui.protocol import (
     to_ag_ui,
     truncate,
 )
-from koel_tui.protocol.echo import echo_bytes, echo_text
+from koel_tui.protocol.codec.encrypted_reasoning import echo_bytes, echo_text
 from koel_tui.protocol.messages import from_ag_ui
 from tests.protocol.build import (
     HELLO,

@@ -18,11 +18,11 @@ from koel_tui.protocol import (
     ProtocolError,
     RunPhase,
     ToolCall,
-    codec,
     decode_state,
     encode_state,
 )
-from koel_tui.protocol.codec import StateEncoder, decode_time, encode_time
+from koel_tui.protocol.codec import state_codec
+from koel_tui.protocol.codec.state_codec import StateEncoder, decode_time, encode_time
 from tests.protocol.golden import GOLDEN
 from tests.protocol.strategies import states
 
@@ -292,8 +292,8 @@ def test_an_encoder_does_not_encode_a_message_twice(monkeypatch: pytest.MonkeyPa
         encoded.append(message.id)
         return encode(message)
 
-    encode = codec._message
-    monkeypatch.setattr(codec, "_message", counting)
+    encode = state_codec._message
+    monkeypatch.setattr(state_codec, "_message", counting)
     first, second, other = (Message(name, "user", name) for name in "abc")
     encoder = StateEncoder()
     both = (first, second)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from koel_tui.protocol import Event, ProtocolError, UnknownEvent, Verifier, verify
-from koel_tui.protocol.events import run_error
+from koel_tui.protocol import Event, ProtocolError, UnknownEvent, Verifier
+from koel_tui.protocol.events import verify
+from koel_tui.protocol.events.event_types import run_error
 from tests.protocol.streams import Source, event, kinds, read
 from tests.tally import Tally
 

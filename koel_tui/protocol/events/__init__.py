@@ -1,0 +1,1 @@
+"""AG-UI events: types, chunk expansion, order check."""

@@ -1,0 +1,1 @@
+"""The fold: how each event changes a `ChatState`."""
