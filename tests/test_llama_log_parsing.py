@@ -65,7 +65,7 @@ def test_an_assertion_ends_the_process_and_is_found_in_its_output(
     tiny_path: Path, tmp_path: Path
 ) -> None:
     bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", 0)
-    trial = command("koel_tui.engine.trial", str(bad), str(4 * 1024**3), "60")
+    trial = command("koel_tui.engine.runner.smoke_test", str(bad), str(4 * 1024**3), "60")
     ended = subprocess.run(trial, capture_output=True, text=True, check=False)
     assert ended.returncode == -6, "a debugger was started, or nothing was asserted"
     assert re.fullmatch(r"[\w.-]+:\d+: GGML_ASSERT\(.*\) failed", assertion_in(ended.stderr))

@@ -15,9 +15,9 @@ from koel_tui.engine.errors import (
     UnsupportedError,
 )
 from koel_tui.engine.host import EngineHost
-from koel_tui.engine.restarts import Restarts
+from koel_tui.engine.restart_limiter import Restarts
 from koel_tui.engine.session import EngineSession
-from koel_tui.engine.values import (
+from koel_tui.engine.types import (
     ChatMessage,
     Delta,
     Finished,

@@ -12,8 +12,10 @@ from koel_tui.engine.errors import (
     EngineError,
     SessionLimitError,
 )
-from koel_tui.engine.flight import Flights, ProgressCallback
-from koel_tui.engine.frames import (
+from koel_tui.engine.mutex import GenerationMutex
+from koel_tui.engine.options import SessionSettings, check_supported, session_options
+from koel_tui.engine.runner.transport import Link
+from koel_tui.engine.runner.wire_messages import (
     CloseSession,
     Counted,
     CountTokens,
@@ -23,14 +25,12 @@ from koel_tui.engine.frames import (
     SaveKv,
     StartTurn,
 )
-from koel_tui.engine.lane import SessionLane
-from koel_tui.engine.link import Link
-from koel_tui.engine.mutex import GenerationMutex
-from koel_tui.engine.native_side import NativeSide
-from koel_tui.engine.options import SessionSettings, check_supported, session_options
+from koel_tui.engine.runner.worker_client import NativeSide
 from koel_tui.engine.session import EngineSession
+from koel_tui.engine.single_flight import Flights, ProgressCallback
+from koel_tui.engine.single_session import SessionLane
 from koel_tui.engine.turn import Turn
-from koel_tui.engine.values import (
+from koel_tui.engine.types import (
     ChatMessage,
     MemoryReport,
     ModelCard,
@@ -123,7 +123,7 @@ class Engine:
     @classmethod
     def _make_link(cls) -> Link:
         # Here and not above: importing the native side loads llama.cpp into this process.
-        from koel_tui.engine.threadlink import ThreadLink
+        from koel_tui.engine.runner.thread_transport import ThreadLink
 
         return ThreadLink()
 

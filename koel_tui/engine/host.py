@@ -1,8 +1,8 @@
 """The engine in a process of its own: what goes wrong natively never takes this process along."""
 
 from koel_tui.engine.engine import Engine
-from koel_tui.engine.link import Link
-from koel_tui.engine.processlink import ProcessLink
+from koel_tui.engine.runner.process_transport import ProcessLink
+from koel_tui.engine.runner.transport import Link
 
 
 class EngineHost(Engine):

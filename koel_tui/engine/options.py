@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from koel_tui.engine.errors import ModelLoadError, UnsupportedError
-from koel_tui.engine.values import ModelSpec, SessionOptions
+from koel_tui.engine.types import ModelSpec, SessionOptions
 from koel_tui.protocol.turn_settings import Sampling, TurnSettings
 
 _OFFERED_CHOICES = ("auto", "none")

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from koel_tui.engine.errors import EngineCrashedError, EngineError
-from koel_tui.engine.frames import (
+from koel_tui.engine.mutex import GenerationMutex, Ticket
+from koel_tui.engine.runner.wire_messages import (
     Event,
     Failed,
     Reading,
@@ -19,8 +20,7 @@ from koel_tui.engine.frames import (
     ToolCalled,
     TurnEnded,
 )
-from koel_tui.engine.mutex import GenerationMutex, Ticket
-from koel_tui.engine.values import (
+from koel_tui.engine.types import (
     ChatMessage,
     Delta,
     Finished,

@@ -121,7 +121,7 @@ async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
         memory_bytes, cpu_s = 2 * size + _EXTRA_BYTES, int(4 * timeout_s) + 1
         begin = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
-            *command("koel_tui.engine.trial", str(path), str(memory_bytes), str(cpu_s)),
+            *command("koel_tui.engine.runner.smoke_test", str(path), str(memory_bytes), str(cpu_s)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=errors,

@@ -9,7 +9,7 @@ from ag_ui.core import BaseEvent, RunErrorEvent, RunFinishedEvent, TextMessageCo
 
 from koel_tui.agents import LocalAgent
 from koel_tui.engine import EngineCrashedError, RestartLimitError
-from koel_tui.engine.restarts import RESTARTS
+from koel_tui.engine.restart_limiter import RESTARTS
 from tests.agents.test_local import Loader, collect, run_input
 from tests.engine.scripted import until
 from tests.tally import Tally

@@ -79,7 +79,7 @@ def test_fault_f13_a_killed_engine_costs_one_answer_and_no_thread(
         (runner,) = [
             child
             for child in psutil.Process(terminal.child.pid).children(recursive=True)
-            if "koel_tui.engine.runner" in child.cmdline()
+            if "koel_tui.engine.runner.process" in child.cmdline()
         ]
         terminal.until(lambda screen: "⌛" in screen and "tok/s" in screen)
         runner.suspend()  # else it could be done before the second question

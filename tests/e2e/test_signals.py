@@ -199,7 +199,7 @@ def test_fault_f9_a_model_that_does_not_end(tmp_path: Path, tally: Tally) -> Non
     with running(tmp_path) as terminal:
         reach("writing", terminal, tmp_path / "hold")
         helpers = psutil.Process(terminal.child.pid).children(recursive=True)
-        (runner,) = [each for each in helpers if "koel_tui.engine.runner" in each.cmdline()]
+        (runner,) = [each for each in helpers if "koel_tui.engine.runner.process" in each.cmdline()]
         runner.suspend()  # as one in a native call that takes for ever
         try:
             terminal.child.kill(signal.SIGTERM)

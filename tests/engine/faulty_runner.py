@@ -15,8 +15,8 @@ from typing import Any
 
 import llama_cpp
 
-from koel_tui.engine import runner
 from koel_tui.engine.native import worker
+from koel_tui.engine.runner import process
 from tests.engine.faults import Armed, Hit
 
 FAULT = "KOEL_TEST_FAULT"
@@ -92,4 +92,4 @@ if __name__ == "__main__":
         break_one(os.environ[FAULT])
     if arguments[0].startswith(FOLDER):
         break_native(Path(arguments.pop(0).removeprefix(FOLDER)))
-    runner.main(arguments)
+    process.main(arguments)

@@ -18,10 +18,10 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
     TurnSettings,
-    processlink,
 )
-from koel_tui.engine.link import Link
-from koel_tui.engine.processlink import ProcessLink
+from koel_tui.engine.runner import process_transport
+from koel_tui.engine.runner.process_transport import ProcessLink
+from koel_tui.engine.runner.transport import Link
 from tests.engine.faults import Faults, Hit
 from tests.engine.lora_file import write_adapter
 from tests.engine.tiny_models import WIDTH, write_sliding_model
@@ -78,7 +78,7 @@ class Rig:
         spec = ModelSpec(self._model, context_tokens=1024, slots=2, threads=1, batch_tokens=64)
         self.faults.disarm()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(processlink, "command", command)
+            patch.setattr(process_transport, "command", command)
             loading = Host.load(spec, max_sessions=CAP, parallel=2, on_progress=raising)
             self.host = self.do(loading)
         self.pid = self.process

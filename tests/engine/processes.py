@@ -9,12 +9,12 @@ import psutil
 
 def runners() -> list[psutil.Process]:
     """The runner processes below this one."""
-    return _running("koel_tui.engine.runner")
+    return _running("koel_tui.engine.runner.process")
 
 
 def trials() -> list[psutil.Process]:
     """The processes below this one in which a model is tried."""
-    return _running("koel_tui.engine.trial")
+    return _running("koel_tui.engine.runner.smoke_test")
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from koel_tui.engine.engine import Engine
-from koel_tui.engine.frames import (
+from koel_tui.engine.runner.wire_messages import (
     CloseSession,
     Command,
     Crashed,
@@ -24,7 +24,7 @@ from koel_tui.engine.frames import (
     TurnEnded,
 )
 from koel_tui.engine.session import EngineSession
-from koel_tui.engine.values import (
+from koel_tui.engine.types import (
     ChatMessage,
     Delta,
     FinishReason,

@@ -19,10 +19,9 @@ from koel_tui.engine import (
     ModelSpec,
     Sampling,
     UnsupportedError,
-    frames,
-    processlink,
 )
-from koel_tui.engine.frames import Crashed, Event
+from koel_tui.engine.runner import process_transport, wire_messages
+from koel_tui.engine.runner.wire_messages import Crashed, Event
 from tests.engine.faulty_runner import FAULT
 from tests.engine.processes import until
 from tests.engine.scripted import collect
@@ -85,7 +84,7 @@ async def test_b7_a_request_beyond_the_frame_limit_fails_alone(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, other = await opened(engine), await opened(engine)
-    monkeypatch.setattr(frames, "FRAME_LIMIT", 100_000)
+    monkeypatch.setattr(wire_messages, "FRAME_LIMIT", 100_000)
     async with asyncio.timeout(30):
         with pytest.raises(EngineError, match=r"has 0 MB, more than the 0 MB.*new thread"):
             await collect(session.stream([ChatMessage("user", "x" * 100_000)]))
@@ -155,10 +154,10 @@ async def test_b8_a_receiver_that_raises_hears_of_every_event_and_of_the_end(
         told.append(event)
         raise ZeroDivisionError
 
-    link = processlink.ProcessLink(tmp_path / "log")
+    link = process_transport.ProcessLink(tmp_path / "log")
     await link.open(receive)
     for number in (1, 2):
-        link.send(frames.CountTokens(number, "x"))
+        link.send(wire_messages.CountTokens(number, "x"))
         await until(lambda number=number: len(told) == number)  # type: ignore[misc]
     link.kill("was killed by the test")
     await until(lambda: len(told) == 3)
@@ -199,7 +198,7 @@ async def test_b4_an_exception_in_the_runner_keeps_its_process(
     def command(module: str, *arguments: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "tests.engine.faulty_runner", *arguments)
 
-    monkeypatch.setattr(processlink, "command", command)
+    monkeypatch.setattr(process_transport, "command", command)
     monkeypatch.setenv(FAULT, fault)
     host = await EngineHost.load(ModelSpec(tiny_path, context_tokens=512, slots=2, threads=1))
     link: Any = host._native._link

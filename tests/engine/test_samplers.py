@@ -18,7 +18,7 @@ from koel_tui.engine import (
     Sampling,
     TurnSettings,
 )
-from koel_tui.engine.processlink import ProcessLink
+from koel_tui.engine.runner.process_transport import ProcessLink
 from koel_tui.protocol.turn_settings import RANGES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -19,7 +19,7 @@ from koel_tui.engine import (
     TurnSettings,
 )
 from koel_tui.engine.native.model import Model
-from koel_tui.engine.processlink import ProcessLink
+from koel_tui.engine.runner.process_transport import ProcessLink
 from koel_tui.protocol.turn_settings import RANGES
 from tests.engine.pairs import covering_rows
 

@@ -18,9 +18,9 @@ from koel_tui.engine import (
     ThinkingDelta,
     TurnSettings,
 )
-from koel_tui.engine.frames import Load
 from koel_tui.engine.native.loaded import LoadedModel
 from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.runner.wire_messages import Load
 from tests.engine.tiny_models import write_sliding_model
 
 PROMPT = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"

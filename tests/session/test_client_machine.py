@@ -22,7 +22,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from koel_tui.agents import LocalAgent, Snapshots
 from koel_tui.engine.engine import Engine
-from koel_tui.engine.values import ModelSpec
+from koel_tui.engine.types import ModelSpec
 from koel_tui.protocol import ChatState, RunPhase, Sampling, TurnSettings
 from koel_tui.protocol.codec.state_codec import decode_state
 from koel_tui.session import ChatSession, KoelClient, SessionError, autosave

@@ -58,7 +58,7 @@ async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
 
     from koel_tui.cli.assemble import model_spec
     from koel_tui.engine import ChatMessage, Engine, Sampling
-    from koel_tui.engine.processlink import ProcessLink
+    from koel_tui.engine.runner.process_transport import ProcessLink
 
     link = ProcessLink(log)
     engine = Engine(

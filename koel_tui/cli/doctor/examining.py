@@ -78,7 +78,7 @@ def _engine(chosen: "Settings", at_hand: list[models.Models], tell: Tell) -> Ite
 
 
 def _instructions() -> Finding:
-    from koel_tui.engine.instructions import instruction_sets
+    from koel_tui.engine.runner.build_features import instruction_sets
 
     try:
         return engine.judge_instructions(asyncio.run(instruction_sets()))

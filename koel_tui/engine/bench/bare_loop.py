@@ -14,7 +14,7 @@ from typing import Any
 
 import llama_cpp
 
-from koel_tui.engine.cores import usable_cores
+from koel_tui.engine.cpu_count import usable_cores
 
 _BATCH = 512
 Placed = tuple[int, int, int]

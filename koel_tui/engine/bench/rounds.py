@@ -14,7 +14,7 @@ from koel_tui.engine.bench.turns import Library, Timed, timed
 from koel_tui.engine.engine import Engine
 from koel_tui.engine.host import EngineHost
 from koel_tui.engine.session import EngineSession
-from koel_tui.engine.values import Delta, ModelSpec, Progress
+from koel_tui.engine.types import Delta, ModelSpec, Progress
 from koel_tui.protocol.turn_settings import Sampling
 
 _GREEDY = Sampling(temperature=0)

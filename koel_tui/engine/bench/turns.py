@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from koel_tui.engine.engine import Engine
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.session import EngineSession
-from koel_tui.engine.values import ChatMessage, Finished, SessionMetrics, TextDelta
+from koel_tui.engine.types import ChatMessage, Finished, SessionMetrics, TextDelta
 
 _SENTENCE = "I walked to the harbour and back, and wrote down what I saw there. "
 _STORY = "Write a very long story about a lighthouse keeper and the sea, in many chapters."

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from koel_tui.engine.native.dialect import Tags
 from koel_tui.engine.native.endings import EndScanner
 from koel_tui.engine.native.output import OutputSplitter, Piece
-from koel_tui.engine.values import TextDelta, ThinkingDelta
+from koel_tui.engine.types import TextDelta, ThinkingDelta
 
 
 class Answer:

@@ -8,7 +8,7 @@ from pathlib import Path
 from koel_tui.engine.native.context import Context
 from koel_tui.engine.native.parking import Parked, ParkingLot
 from koel_tui.engine.native.slots import Slot, SlotTable, common_prefix
-from koel_tui.engine.values import SessionMemory
+from koel_tui.engine.types import SessionMemory
 
 _log = logging.getLogger(__name__)
 _WORTH_COPYING = 32

@@ -10,7 +10,7 @@ from koel_tui.engine.native.context import Chunk
 from koel_tui.engine.native.output import Piece
 from koel_tui.engine.native.sampler import Sampler
 from koel_tui.engine.native.slots import Slot
-from koel_tui.engine.values import SessionMetrics
+from koel_tui.engine.types import SessionMetrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import llama_cpp
 
 from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.engine.errors import EngineError, ModelLoadError
-from koel_tui.engine.frames import Load
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.answer import Answer
 from koel_tui.engine.native.cache import KvCache
@@ -25,7 +24,8 @@ from koel_tui.engine.native.slots import slot_count
 from koel_tui.engine.native.snapshot import Fingerprint, file_mark
 from koel_tui.engine.native.template import ChatTemplate, ChatTemplates
 from koel_tui.engine.native.trim import Fitted, fit
-from koel_tui.engine.values import (
+from koel_tui.engine.runner.wire_messages import Load
+from koel_tui.engine.types import (
     DEFAULT_WINDOW,
     ChatMessage,
     MemoryReport,

@@ -10,7 +10,7 @@ import llama_cpp
 
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.values import ModelSpec
+from koel_tui.engine.types import ModelSpec
 
 _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 

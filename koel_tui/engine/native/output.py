@@ -14,7 +14,7 @@ from koel_tui.engine.native.calls import (
     read_calls,
 )
 from koel_tui.engine.native.dialect import Dialect, Tags
-from koel_tui.engine.values import TextDelta, ThinkingDelta, ToolCallDelta
+from koel_tui.engine.types import TextDelta, ThinkingDelta, ToolCallDelta
 
 Piece = TextDelta | ThinkingDelta | ToolCallDelta
 _Kind = Tags | CallFormat

@@ -11,7 +11,7 @@ from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context import Context
 from koel_tui.engine.native.grammar import grammar_stage
 from koel_tui.engine.native.model import Model
-from koel_tui.engine.values import DEFAULT_WINDOW
+from koel_tui.engine.types import DEFAULT_WINDOW
 from koel_tui.protocol.turn_settings import Sampling
 
 _RANDOM_SEED = 0xFFFFFFFF

@@ -16,7 +16,7 @@ from koel_tui.engine.native.disguise import Disguise, mapped, strings, suspiciou
 from koel_tui.engine.native.endings import turn_markers
 from koel_tui.engine.native.renderer import Renderer, RenderError
 from koel_tui.engine.native.tool_prompt import tools_as_text
-from koel_tui.engine.values import ChatMessage
+from koel_tui.engine.types import ChatMessage
 
 SOURCE_LIMIT = 256 * 1024
 """The longest template in characters; those of large models have some 20,000."""

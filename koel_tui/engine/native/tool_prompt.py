@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from koel_tui.engine.values import ChatMessage, ToolCallDelta
+from koel_tui.engine.types import ChatMessage, ToolCallDelta
 
 _INSTRUCTIONS = """\
 You can call these tools:

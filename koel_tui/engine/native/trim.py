@@ -8,7 +8,7 @@ from functools import cache
 from itertools import takewhile
 
 from koel_tui.engine.errors import ContextOverflowError
-from koel_tui.engine.values import ChatMessage
+from koel_tui.engine.types import ChatMessage
 
 Messages = tuple[ChatMessage, ...]
 

@@ -6,7 +6,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.engine.frames import (
+from koel_tui.engine.native.context import Chunk, DecodeAborted
+from koel_tui.engine.native.failure import as_failure
+from koel_tui.engine.native.generation import Assignment, Generation
+from koel_tui.engine.native.grammar import schema_grammar
+from koel_tui.engine.native.loaded import LoadedModel, with_prefill
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.native.output import Piece
+from koel_tui.engine.native.sampler import Sampler
+from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
+from koel_tui.engine.runner.wire_messages import (
     CloseSession,
     Command,
     Counted,
@@ -30,16 +39,7 @@ from koel_tui.engine.frames import (
     ToolCalled,
     TurnEnded,
 )
-from koel_tui.engine.native.context import Chunk, DecodeAborted
-from koel_tui.engine.native.failure import as_failure
-from koel_tui.engine.native.generation import Assignment, Generation
-from koel_tui.engine.native.grammar import schema_grammar
-from koel_tui.engine.native.loaded import LoadedModel, with_prefill
-from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.output import Piece
-from koel_tui.engine.native.sampler import Sampler
-from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
-from koel_tui.engine.values import (
+from koel_tui.engine.types import (
     FinishReason,
     TextDelta,
     ThinkingDelta,

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from koel_tui.engine.errors import ERROR_TYPES, EngineError, UnsupportedError
-from koel_tui.engine.values import (
+from koel_tui.engine.types import (
     ChatMessage,
     FinishReason,
     MemoryReport,

@@ -1,6 +1,6 @@
 """The runner process: the worker on its main thread, commands and events over a socket.
 
-Started as `python -m koel_tui.engine.runner SOCKET_FD LOG_FILE`; it ends with `Shutdown` or when
+Started as `python -m koel_tui.engine.runner.process SOCKET_FD LOG_FILE`; it ends with `Shutdown` or when
 the parent's end of the socket closes, so no runner outlives its parent.
 """
 
@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from koel_tui.engine.frames import (
+from koel_tui.engine.native.worker import Worker
+from koel_tui.engine.runner.wire_messages import (
     FRAME_LIMIT,
     HEADER,
     Command,
@@ -27,7 +28,6 @@ from koel_tui.engine.frames import (
     event_codec,
     refusal,
 )
-from koel_tui.engine.native.worker import Worker
 from koel_tui.llama_log_parsing import NO_DEBUGGER
 from koel_tui.logs import LogFile
 

@@ -1,6 +1,6 @@
 """A trial of one model file: loaded, and made to write one token, in a process with limits.
 
-Started as `python -m koel_tui.engine.trial FILE MEMORY_BYTES CPU_SECONDS`; the file is not to be
+Started as `python -m koel_tui.engine.runner.smoke_test FILE MEMORY_BYTES CPU_SECONDS`; the file is not to be
 trusted, and llama.cpp may end the process. What came of it is one line of JSON on stdout.
 """
 
@@ -67,7 +67,7 @@ def _loaded(path: Path, log: Any) -> dict[str, Any]:
     from koel_tui.chat_templates import fitting_template
     from koel_tui.engine.native.context import Context
     from koel_tui.engine.native.model import Model
-    from koel_tui.engine.values import ModelSpec
+    from koel_tui.engine.types import ModelSpec
 
     spec = ModelSpec(path, gpu_layers=0, threads=_THREADS, batch_tokens=32)
     model = Model(spec, log)

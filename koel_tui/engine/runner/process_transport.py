@@ -10,7 +10,8 @@ from pathlib import Path
 from koel_tui import paths
 from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.errors import EngineCrashedError
-from koel_tui.engine.frames import (
+from koel_tui.engine.runner.output import RunnerOutput
+from koel_tui.engine.runner.wire_messages import (
     FRAME_LIMIT,
     HEADER,
     Command,
@@ -20,7 +21,6 @@ from koel_tui.engine.frames import (
     command_codec,
     event_codec,
 )
-from koel_tui.engine.runner_output import RunnerOutput
 from koel_tui.system.processes import command, end, kill, signal_name
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _GRACE_S = 3.0
 
 
 class ProcessLink:
-    """Starts `python -m koel_tui.engine.runner` and talks to it.
+    """Starts `python -m koel_tui.engine.runner.process` and talks to it.
 
     The runner's own output, llama.cpp's last words before an abort included, goes to the log.
     """
@@ -56,7 +56,9 @@ class ProcessLink:
             output = RunnerOutput(self._log)
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    *command("koel_tui.engine.runner", str(theirs.fileno()), str(self._log)),
+                    *command(
+                        "koel_tui.engine.runner.process", str(theirs.fileno()), str(self._log)
+                    ),
                     pass_fds=(theirs.fileno(),),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output.descriptor,

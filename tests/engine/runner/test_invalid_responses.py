@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from koel_tui.engine import processlink
-from koel_tui.engine.frames import HEADER, Crashed, Event
+from koel_tui.engine.runner import process_transport
+from koel_tui.engine.runner.wire_messages import HEADER, Crashed, Event
 from tests.tally import Tally
 
 LIAR = """#!{python}
@@ -33,7 +33,7 @@ async def test_fault_f10_a_runner_that_lies_is_ended(
     liar.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(liar))
     told: asyncio.Queue[Event] = asyncio.Queue()
-    link = processlink.ProcessLink(tmp_path / "log")
+    link = process_transport.ProcessLink(tmp_path / "log")
     await link.open(told.put_nowait)
     pid = link.pid
     assert pid is not None

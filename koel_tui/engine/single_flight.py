@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from koel_tui.engine.callbacks import isolated
-from koel_tui.engine.shared import SharedTask
+from koel_tui.engine.shared_task import SharedTask
 
 ProgressCallback = Callable[[float], None]
 

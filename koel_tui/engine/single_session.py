@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from koel_tui.engine.session import EngineSession
-from koel_tui.engine.shared import SharedTask
-from koel_tui.engine.values import SessionOptions
+from koel_tui.engine.shared_task import SharedTask
+from koel_tui.engine.types import SessionOptions
 
 
 class SessionLane:

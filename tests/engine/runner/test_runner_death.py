@@ -22,10 +22,10 @@ from koel_tui.engine import (
     ModelSpec,
     RestartLimitError,
     Sampling,
-    native_side,
 )
+from koel_tui.engine.runner import worker_client
 from tests.engine.processes import runners, until
-from tests.engine.test_runner import reached
+from tests.engine.runner.test_runner_process import reached
 from tests.models.damaged import patched
 from tests.tally import Tally
 
@@ -192,7 +192,7 @@ def test_fault_f13_an_assertion_starts_no_debugger(tally: Tally) -> None:
 async def test_fault_f10_a_runner_that_hangs_is_ended_when_it_was_told_to_stop(
     host: EngineHost, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
-    monkeypatch.setattr(native_side, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(worker_client, "PATIENCE_S", 0.2)
     stuck, next_in_line = await opened(host, 4000), await opened(host)
     running = await reached(stuck, "writing")
     (runner,) = runners()

@@ -27,7 +27,8 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
 )
-from koel_tui.engine.frames import (
+from koel_tui.engine.restart_limiter import RESTARTS, WITHIN_S
+from koel_tui.engine.runner.wire_messages import (
     HEADER,
     Command,
     CountTokens,
@@ -45,11 +46,10 @@ from koel_tui.engine.frames import (
     command_codec,
     event_codec,
 )
-from koel_tui.engine.restarts import RESTARTS, WITHIN_S
 from tests.engine.processes import runners, until
 from tests.engine.tiny_models import write_recurrent_model
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STORY = ChatMessage("user", "Write a very long story about the sea.")
 MILA = (ChatMessage("user", "I have a cat called Mila."), ChatMessage("assistant", "How nice!"))
 
@@ -178,7 +178,7 @@ class RawRunner:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self._ours.settimeout(30)
         with theirs:
-            command = [sys.executable, "-m", "koel_tui.engine.runner"]
+            command = [sys.executable, "-m", "koel_tui.engine.runner.process"]
             self.process = psutil.Popen(
                 [*command, str(theirs.fileno()), str(log)], pass_fds=(theirs.fileno(),), cwd=ROOT
             )

@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from koel_tui.engine.cores import usable_cores
+from koel_tui.engine.cpu_count import usable_cores
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no such limit")

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from koel_tui.engine.frames import (
+from koel_tui.engine.native.worker import Worker
+from koel_tui.engine.runner.wire_messages import (
     HEADER,
     Command,
     Crashed,
@@ -14,7 +15,6 @@ from koel_tui.engine.frames import (
     command_codec,
     refusal,
 )
-from koel_tui.engine.native.worker import Worker
 
 
 class ThreadLink:

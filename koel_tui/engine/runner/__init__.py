@@ -1,0 +1,1 @@
+"""The runner process, its wire messages and the transport to it."""
