@@ -8,7 +8,7 @@ import pytest
 
 from koel_tui.engine import ModelSpec
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.weights import Model
 
 
 @pytest.fixture(scope="module")

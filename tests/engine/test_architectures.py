@@ -20,9 +20,9 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
 )
-from koel_tui.engine.native.context import Chunk, Context
+from koel_tui.engine.native.context.llama_context import Chunk, Context
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.weights import Model
 from tests.engine.tiny_models import write_recurrent_model, write_sliding_model
 
 asynchronous = pytest.mark.asyncio(loop_scope="module")

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from koel_tui.engine import ModelSpec
-from koel_tui.engine.native.context import Chunk, Context
+from koel_tui.engine.native.context.llama_context import Chunk, Context
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.weights import Model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 TOLERANCE = 1.0

@@ -20,7 +20,7 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
 )
-from koel_tui.engine.native.context import Context
+from koel_tui.engine.native.context.llama_context import Context
 from tests.engine.scripted import QUESTION, collect, scripted_engine, until
 
 SHORT = (ChatMessage("user", "abc"),)

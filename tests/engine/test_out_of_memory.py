@@ -16,7 +16,7 @@ from koel_tui.engine import (
     ModelSpec,
     Sampling,
 )
-from koel_tui.engine.native.room import free_in_container
+from koel_tui.engine.native.context.free_memory import free_in_container
 from tests.engine.outcome import trouble
 from tests.engine.processes import runners, until
 from tests.tally import Tally

@@ -187,9 +187,9 @@ async def test_b8_a_turn_whose_receiver_raises_harms_no_other_turn(
         "llama_cpp:llama_decode:2",
         "llama_cpp:llama_sampler_sample:2",
         "koel_tui.engine.native.worker:Worker._say:0",
-        "koel_tui.engine.native.output:OutputSplitter.finish:0",
-        "koel_tui.engine.native.cache:KvCache.prepare:0",
-        "koel_tui.engine.native.loaded:OutputSplitter:0",
+        "koel_tui.engine.native.answer.answer_parser:OutputSplitter.finish:0",
+        "koel_tui.engine.native.context.kv_cache:KvCache.prepare:0",
+        "koel_tui.engine.native.loaded_model:OutputSplitter:0",
     ],
 )
 async def test_b4_an_exception_in_the_runner_keeps_its_process(

@@ -18,7 +18,7 @@ from koel_tui.engine import (
     TextDelta,
     TurnSettings,
 )
-from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.weights import Model
 from koel_tui.engine.runner.process_transport import ProcessLink
 from koel_tui.protocol.turn_settings import RANGES
 from tests.engine.pairs import covering_rows

@@ -18,7 +18,7 @@ from koel_tui.engine import (
     ThinkingDelta,
     TurnSettings,
 )
-from koel_tui.engine.native.loaded import LoadedModel
+from koel_tui.engine.native.loaded_model import LoadedModel
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.runner.wire_messages import Load
 from tests.engine.tiny_models import write_sliding_model

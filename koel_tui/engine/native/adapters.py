@@ -7,10 +7,10 @@ from typing import Any
 import llama_cpp
 
 from koel_tui.engine.errors import EngineError, ModelLoadError
-from koel_tui.engine.native.context import Context
+from koel_tui.engine.native.context.kv_snapshot import file_mark
+from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model import Model
-from koel_tui.engine.native.snapshot import file_mark
+from koel_tui.engine.native.weights import Model
 
 
 class Adapters:

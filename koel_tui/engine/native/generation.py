@@ -5,11 +5,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from koel_tui.engine.native.answer import Answer
-from koel_tui.engine.native.context import Chunk
-from koel_tui.engine.native.output import Piece
-from koel_tui.engine.native.sampler import Sampler
-from koel_tui.engine.native.slots import Slot
+from koel_tui.engine.native.answer.answer_parser import Piece
+from koel_tui.engine.native.answer.answer_text import Answer
+from koel_tui.engine.native.context.llama_context import Chunk
+from koel_tui.engine.native.context.slots import Slot
+from koel_tui.engine.native.sampling.sampler import Sampler
 from koel_tui.engine.types import SessionMetrics
 
 

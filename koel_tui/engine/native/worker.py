@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.engine.native.context import Chunk, DecodeAborted
-from koel_tui.engine.native.failure import as_failure
+from koel_tui.engine.native.answer.answer_parser import Piece
+from koel_tui.engine.native.context.kv_snapshot import read_snapshot, write_snapshot
+from koel_tui.engine.native.context.llama_context import Chunk, DecodeAborted
+from koel_tui.engine.native.failures import as_failure
 from koel_tui.engine.native.generation import Assignment, Generation
-from koel_tui.engine.native.grammar import schema_grammar
-from koel_tui.engine.native.loaded import LoadedModel, with_prefill
+from koel_tui.engine.native.loaded_model import LoadedModel, with_prefill
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.output import Piece
-from koel_tui.engine.native.sampler import Sampler
-from koel_tui.engine.native.snapshot import read_snapshot, write_snapshot
+from koel_tui.engine.native.sampling.grammar import schema_grammar
+from koel_tui.engine.native.sampling.sampler import Sampler
 from koel_tui.engine.runner.wire_messages import (
     CloseSession,
     Command,

@@ -14,7 +14,7 @@ async def instruction_sets() -> tuple[str, ...]:
     Raises OSError when it cannot be loaded, with its last words.
     """
     process = await asyncio.create_subprocess_exec(
-        *command("koel_tui.engine.native.instructions"),
+        *command("koel_tui.engine.native.build_features"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

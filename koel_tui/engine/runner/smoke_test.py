@@ -65,8 +65,8 @@ def _tried(path: Path) -> dict[str, Any]:
 
 def _loaded(path: Path, log: Any) -> dict[str, Any]:
     from koel_tui.chat_templates import fitting_template
-    from koel_tui.engine.native.context import Context
-    from koel_tui.engine.native.model import Model
+    from koel_tui.engine.native.context.llama_context import Context
+    from koel_tui.engine.native.weights import Model
     from koel_tui.engine.types import ModelSpec
 
     spec = ModelSpec(path, gpu_layers=0, threads=_THREADS, batch_tokens=32)
@@ -86,8 +86,8 @@ def _write(model: Any, context: Any) -> str:
     """Have a token written and read again; return what is wrong with it, '' when nothing is."""
     import llama_cpp
 
-    from koel_tui.engine.native.context import Chunk
-    from koel_tui.engine.native.sampler import Sampler
+    from koel_tui.engine.native.context.llama_context import Chunk
+    from koel_tui.engine.native.sampling.sampler import Sampler
     from koel_tui.protocol.turn_settings import Sampling
 
     prompt = model.tokenize("Hello", special=False, start=True)[:16]

@@ -11,19 +11,19 @@ import llama_cpp
 from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.adapters import Adapters
-from koel_tui.engine.native.answer import Answer
-from koel_tui.engine.native.cache import KvCache
-from koel_tui.engine.native.context import KV_TYPES, Context
-from koel_tui.engine.native.control import PromptTokenizer, Rendered
-from koel_tui.engine.native.dialect import Dialect, Tags
+from koel_tui.engine.native.answer.answer_parser import OutputSplitter
+from koel_tui.engine.native.answer.answer_text import Answer
+from koel_tui.engine.native.answer.thinking_tags import Dialect, Tags
+from koel_tui.engine.native.context.context_trimming import Fitted, fit
+from koel_tui.engine.native.context.free_memory import free_memory
+from koel_tui.engine.native.context.kv_cache import KvCache
+from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_mark
+from koel_tui.engine.native.context.llama_context import KV_TYPES, Context
+from koel_tui.engine.native.context.slots import slot_count
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model import Model
-from koel_tui.engine.native.output import OutputSplitter
-from koel_tui.engine.native.room import free_memory
-from koel_tui.engine.native.slots import slot_count
-from koel_tui.engine.native.snapshot import Fingerprint, file_mark
-from koel_tui.engine.native.template import ChatTemplate, ChatTemplates
-from koel_tui.engine.native.trim import Fitted, fit
+from koel_tui.engine.native.prompt.chat_template import ChatTemplate, ChatTemplates
+from koel_tui.engine.native.prompt.control_tokens import PromptTokenizer, Rendered
+from koel_tui.engine.native.weights import Model
 from koel_tui.engine.runner.wire_messages import Load
 from koel_tui.engine.types import (
     DEFAULT_WINDOW,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.engine.native.slots import Slot, SlotTable, common_prefix, slot_count
+from koel_tui.engine.native.context.slots import Slot, SlotTable, common_prefix, slot_count
 
 
 def occupied(table: SlotTable, *sessions: int) -> list[Slot]:

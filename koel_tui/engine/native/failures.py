@@ -3,7 +3,7 @@
 import logging
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.engine.native.room import free_memory
+from koel_tui.engine.native.context.free_memory import free_memory
 
 _log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from koel_tui.engine import ChatMessage, Engine, EngineSession, ModelSpec, Sampling
-from koel_tui.engine.native import buffer
-from koel_tui.engine.native.parking import Parked
-from koel_tui.engine.native.snapshot import Fingerprint, file_mark, write_snapshot
+from koel_tui.engine.native.context import host_buffer
+from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_mark, write_snapshot
+from koel_tui.engine.native.context.parked_contexts import Parked
 
 PRINT = Fingerprint("1", "m", "f16", "")
 CAT = [ChatMessage("user", "I have a cat called Mila.")]
@@ -17,7 +17,7 @@ SHIP = [ChatMessage("user", "My ship sails at nine.")]
 
 
 def parked(size: int = 100) -> Parked:
-    state = buffer.host_buffer(size)
+    state = host_buffer.host_buffer(size)
     return Parked([1, 2, 3], state)
 
 

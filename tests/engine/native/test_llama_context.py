@@ -9,9 +9,9 @@ import llama_cpp
 import pytest
 
 from koel_tui.engine import ModelSpec
-from koel_tui.engine.native.context import Chunk, Context, DecodeAborted
+from koel_tui.engine.native.context.llama_context import Chunk, Context, DecodeAborted
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.weights import Model
 
 TEXT = "The lighthouse keeper wrote down every ship that passed, and when the fog came he rang the"
 

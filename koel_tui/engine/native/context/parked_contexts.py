@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from koel_tui.engine.native.buffer import Buffer
+from koel_tui.engine.native.context.host_buffer import Buffer
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_PROGRAM = Path(__file__).with_name("sandbox.py")
+_PROGRAM = Path(__file__).with_name("template_sandbox.py")
 _TIMED_OUT = (-signal.SIGPROF, -signal.SIGALRM)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.engine import ChatMessage, ContextOverflowError, ToolCallDelta
-from koel_tui.engine.native.trim import Fitted, Messages, fit
+from koel_tui.engine.native.context.context_trimming import Fitted, Messages, fit
 
 SYSTEM = ChatMessage("system", "s")
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 
-from koel_tui.engine.native.dialect import Tags
-from koel_tui.engine.native.endings import EndScanner
-from koel_tui.engine.native.output import OutputSplitter, Piece
+from koel_tui.engine.native.answer.answer_end import EndScanner
+from koel_tui.engine.native.answer.answer_parser import OutputSplitter, Piece
+from koel_tui.engine.native.answer.thinking_tags import Tags
 from koel_tui.engine.types import TextDelta, ThinkingDelta
 
 

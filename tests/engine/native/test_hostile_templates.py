@@ -18,9 +18,9 @@ from koel_tui.engine import (
     ModelSpec,
     Sampling,
 )
-from koel_tui.engine.native import renderer, sandbox
-from koel_tui.engine.native import template as module
-from koel_tui.engine.native.template import ChatTemplate
+from koel_tui.engine.native.prompt import chat_template as module
+from koel_tui.engine.native.prompt import template_process, template_sandbox
+from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from tests.engine.tiny_models import write_sliding_model
 from tests.tally import Tally
 
@@ -116,12 +116,12 @@ def test_input_b4_a_template_cannot_leave_its_sandbox(
 @pytest.fixture
 def limit_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> float:
     """Give the program a shorter limit, which is returned: what reaches it takes all of it."""
-    source = Path(sandbox.__file__).read_text()
-    shorter = source.replace(f"CPU_LIMIT_S = {sandbox.CPU_LIMIT_S}", "CPU_LIMIT_S = 0.4")
+    source = Path(template_sandbox.__file__).read_text()
+    shorter = source.replace(f"CPU_LIMIT_S = {template_sandbox.CPU_LIMIT_S}", "CPU_LIMIT_S = 0.4")
     assert shorter != source
     program = tmp_path / "sandbox.py"
     program.write_text(shorter)
-    monkeypatch.setattr(renderer, "_PROGRAM", program)
+    monkeypatch.setattr(template_process, "_PROGRAM", program)
     return 0.4
 
 
@@ -166,7 +166,7 @@ def test_input_b4_what_a_template_says_to_a_terminal_is_only_read_by_the_model(
 WEIGH = """
 import json, resource, sys
 from koel_tui.engine import ChatMessage, EngineError
-from koel_tui.engine.native.template import ChatTemplate
+from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 
 for source in json.load(sys.stdin):
     try:
@@ -213,7 +213,7 @@ def test_input_b4_one_that_reached_a_limit_renders_the_next_conversation(tally: 
     before = spent()
     with pytest.raises(ChatTemplateError, match="takes too long"):
         made.render([ChatMessage("user", "work")])
-    assert sandbox.CPU_LIMIT_S - 0.5 < spent() - before < sandbox.CPU_LIMIT_S + 1
+    assert template_sandbox.CPU_LIMIT_S - 0.5 < spent() - before < template_sandbox.CPU_LIMIT_S + 1
     assert made.render(HELLO).text == "done"
     made.close()
     tally("B4", tried=1)

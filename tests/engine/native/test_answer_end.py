@@ -17,11 +17,11 @@ from koel_tui.engine import (
     TextDelta,
     ThinkingDelta,
 )
-from koel_tui.engine.native.answer import Answer
-from koel_tui.engine.native.dialect import Dialect
-from koel_tui.engine.native.endings import EndScanner
-from koel_tui.engine.native.output import OutputSplitter
-from koel_tui.engine.native.template import ChatTemplate
+from koel_tui.engine.native.answer.answer_end import EndScanner
+from koel_tui.engine.native.answer.answer_parser import OutputSplitter
+from koel_tui.engine.native.answer.answer_text import Answer
+from koel_tui.engine.native.answer.thinking_tags import Dialect
+from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from tests.engine.tiny_models import write_sliding_model
 
 END, TURN = "<|im_end|>", "<|im_start|>"

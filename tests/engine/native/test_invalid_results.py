@@ -22,8 +22,8 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
 )
-from koel_tui.engine.native.cache import KvCache
-from koel_tui.engine.native.context import Context
+from koel_tui.engine.native.context.kv_cache import KvCache
+from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.generation import Generation
 from koel_tui.engine.native.worker import Worker
 from tests.engine.tiny_models import write_sliding_model
@@ -137,7 +137,7 @@ async def test_fault_f10_a_model_that_says_nothing(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     session = await opened(engine)
-    monkeypatch.setattr("koel_tui.engine.native.model.Model.ends_answer", lambda *_: True)
+    monkeypatch.setattr("koel_tui.engine.native.weights.Model.ends_answer", lambda *_: True)
     deltas = [delta async for delta in session.stream(QUESTION)]
     assert [type(each) for each in deltas] == [Finished]
     assert session.history == tuple(QUESTION), "an empty answer was recorded"

@@ -10,9 +10,9 @@ import llama_cpp
 
 from koel_tui.engine.cpu_count import usable_cores
 from koel_tui.engine.errors import EngineError, ModelLoadError
-from koel_tui.engine.native.buffer import Buffer, host_buffer
+from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import WINDOW_STEP, ModelSpec
 
 KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_Q8_0, 34 / 32)}

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from koel_tui.agents import Snapshots
-from koel_tui.engine.native.buffer import host_buffer
-from koel_tui.engine.native.parking import Parked
-from koel_tui.engine.native.snapshot import Fingerprint, read_snapshot, write_snapshot
+from koel_tui.engine.native.context.host_buffer import host_buffer
+from koel_tui.engine.native.context.kv_snapshot import Fingerprint, read_snapshot, write_snapshot
+from koel_tui.engine.native.context.parked_contexts import Parked
 from tests.tally import Tally
 
 MARK = Fingerprint("library", "model", "f16", "")
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.engine.test_snapshot_leftovers import MARK, parked
-from koel_tui.engine.native.snapshot import write_snapshot
+from tests.engine.native.test_kv_snapshot_leftovers import MARK, parked
+from koel_tui.engine.native.context.kv_snapshot import write_snapshot
 
 Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 write_snapshot(Path(sys.argv[1]), MARK, parked(2), 10**9)

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.engine import ChatMessage, EngineError, ModelSpec, Sampling, UnsupportedError
-from koel_tui.engine.native.context import Chunk, Context
-from koel_tui.engine.native.grammar import grammar_stage, schema_grammar
+from koel_tui.engine.native.context.llama_context import Chunk, Context
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model import Model
-from koel_tui.engine.native.sampler import Sampler
-from koel_tui.engine.native.schema import SCHEMA_LIMIT
-from koel_tui.engine.native.template import ChatTemplate
+from koel_tui.engine.native.prompt.chat_template import ChatTemplate
+from koel_tui.engine.native.sampling.grammar import grammar_stage, schema_grammar
+from koel_tui.engine.native.sampling.json_schema import SCHEMA_LIMIT
+from koel_tui.engine.native.sampling.sampler import Sampler
+from koel_tui.engine.native.weights import Model
 
 MOOD: dict[str, Any] = {
     "type": "object",

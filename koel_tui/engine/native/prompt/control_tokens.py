@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.engine.native.model import Model, Special
+from koel_tui.engine.native.weights import Model, Special
 
 _SPACE_MARK = "\u2581".encode()
 _C_SPACE = " \t\n\v\f\r"

@@ -7,8 +7,8 @@ import llama_cpp
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from koel_tui.engine.errors import EngineError, UnsupportedError
-from koel_tui.engine.native.model import Model
-from koel_tui.engine.native.schema import plain_schema
+from koel_tui.engine.native.sampling.json_schema import plain_schema
+from koel_tui.engine.native.weights import Model
 
 GRAMMAR_LIMIT = 4 * 1024 * 1024
 """The longest grammar in characters; a short schema can ask for a very long one."""

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from koel_tui.engine.native.context import Context
-from koel_tui.engine.native.parking import Parked, ParkingLot
-from koel_tui.engine.native.slots import Slot, SlotTable, common_prefix
+from koel_tui.engine.native.context.llama_context import Context
+from koel_tui.engine.native.context.parked_contexts import Parked, ParkingLot
+from koel_tui.engine.native.context.slots import Slot, SlotTable, common_prefix
 from koel_tui.engine.types import SessionMemory
 
 _log = logging.getLogger(__name__)

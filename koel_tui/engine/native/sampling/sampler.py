@@ -8,9 +8,9 @@ from typing import Any
 import llama_cpp
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.engine.native.context import Context
-from koel_tui.engine.native.grammar import grammar_stage
-from koel_tui.engine.native.model import Model
+from koel_tui.engine.native.context.llama_context import Context
+from koel_tui.engine.native.sampling.grammar import grammar_stage
+from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import DEFAULT_WINDOW
 from koel_tui.protocol.turn_settings import Sampling
 

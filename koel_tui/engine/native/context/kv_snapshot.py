@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.engine.native.buffer import Buffer, host_buffer
-from koel_tui.engine.native.parking import Parked
+from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
+from koel_tui.engine.native.context.parked_contexts import Parked
 from koel_tui.models.parts import part_of
 
 _FORMAT = "koel-chat/kv 2"

@@ -4,7 +4,8 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable
 
-from koel_tui.engine.native.calls import (
+from koel_tui.engine.native.answer.thinking_tags import Dialect, Tags
+from koel_tui.engine.native.answer.tool_call_parser import (
     BARE,
     TAGGED,
     Call,
@@ -13,7 +14,6 @@ from koel_tui.engine.native.calls import (
     NoCallError,
     read_calls,
 )
-from koel_tui.engine.native.dialect import Dialect, Tags
 from koel_tui.engine.types import TextDelta, ThinkingDelta, ToolCallDelta
 
 Piece = TextDelta | ThinkingDelta | ToolCallDelta

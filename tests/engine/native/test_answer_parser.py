@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.engine import TextDelta, ThinkingDelta, ToolCallDelta
-from koel_tui.engine.native.dialect import KNOWN_TAGS, Dialect, Tags
-from koel_tui.engine.native.output import CALL_LIMIT, OutputSplitter, Piece
+from koel_tui.engine.native.answer.answer_parser import CALL_LIMIT, OutputSplitter, Piece
+from koel_tui.engine.native.answer.thinking_tags import KNOWN_TAGS, Dialect, Tags
 
 THINK = KNOWN_TAGS[0]
 ALL = Dialect(KNOWN_TAGS)

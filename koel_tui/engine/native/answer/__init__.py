@@ -1,0 +1,1 @@
+"""Answers: text, thinking, tool calls, and where an answer ends."""
