@@ -65,7 +65,7 @@ class Studio:
 @asynccontextmanager
 async def studio(columns: int, rows: int, thread: str | None = None) -> AsyncIterator[Studio]:
     """Open the real program in a window of this size."""
-    from koel_tui.cli.assemble import backend
+    from koel_tui.cli.wiring import backend
     from koel_tui.settings import load_settings
 
     settings = load_settings(temperature=0.2, seed=4, max_output_tokens=220, titles=False)

@@ -10,7 +10,7 @@ from hypothesis import settings
 from platformdirs import user_cache_path
 
 from tests import budget, gemma, inherited
-from tests.tally import TallyTable, tally
+from tests.hostile_summary import TallyTable, tally
 
 __all__ = ["tally"]
 # The same examples for the same code: Hypothesis also draws constants of the loaded modules, so a

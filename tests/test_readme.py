@@ -14,9 +14,9 @@ from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
 from koel_tui import paths
-from koel_tui.cli.exits import Exit
-from koel_tui.cli.manual import epilog
-from koel_tui.cli.start import MIN_COLUMNS, MIN_ROWS
+from koel_tui.cli.early_settings import MIN_COLUMNS, MIN_ROWS
+from koel_tui.cli.exit_codes import Exit
+from koel_tui.cli.help_epilog import epilog
 from koel_tui.plain.commands import COMMANDS
 from koel_tui.setting_sources import variable_of
 from koel_tui.settings import Settings

@@ -1,6 +1,8 @@
 """Agents: whatever can answer a run. RunAgentInput in, AG-UI events out."""
 
-from koel_tui.agents.abilities import (
+from koel_tui.agents.agent import ACTIVITY, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
+from koel_tui.agents.bound_agent import BoundAgent
+from koel_tui.agents.capabilities import (
     MemoryUse,
     agent_for,
     ephemeral_agent,
@@ -8,8 +10,6 @@ from koel_tui.agents.abilities import (
     tokens_in,
     use_model,
 )
-from koel_tui.agents.agent import ACTIVITY, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
-from koel_tui.agents.bound import BoundAgent
 from koel_tui.agents.local import LocalAgent
 from koel_tui.agents.router import ModelRouter
 from koel_tui.agents.snapshots import Snapshots

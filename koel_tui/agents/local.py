@@ -17,9 +17,9 @@ from ag_ui.core import (
     TokenUsage,
 )
 
-from koel_tui.agents.abilities import MemoryUse
 from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
-from koel_tui.agents.gathering import gathered
+from koel_tui.agents.capabilities import MemoryUse
+from koel_tui.agents.coalescing import gathered
 from koel_tui.agents.snapshots import Snapshots
 from koel_tui.agents.thread_sessions import ThreadSessions
 from koel_tui.agents.turn_events import TurnEvents, new_id

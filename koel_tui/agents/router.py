@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ag_ui.core import BaseEvent, RunAgentInput
 
-from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
 from koel_tui.agents.agent import LocalModelAgent, ModelInfo
-from koel_tui.agents.bound import BoundAgent
+from koel_tui.agents.bound_agent import BoundAgent
+from koel_tui.agents.capabilities import MemoryUse, memory_of, tokens_in
 from koel_tui.agents.model_file import ModelFile
 from koel_tui.protocol.turn_settings import TurnSettings
 

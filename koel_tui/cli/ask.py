@@ -11,9 +11,7 @@ import click
 
 from koel_tui.chat_templates import BUILT_IN, OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.cli.answer import Answer
-from koel_tui.cli.completing import saved
-from koel_tui.cli.ending import unless_signalled
-from koel_tui.cli.exits import Exit, UsageProblem, exit_named, exit_of, message_of
+from koel_tui.cli.exit_codes import Exit, UsageProblem, exit_named, exit_of, message_of
 from koel_tui.cli.options import (
     Number,
     model_option,
@@ -21,6 +19,8 @@ from koel_tui.cli.options import (
     template_option,
     window_options,
 )
+from koel_tui.cli.signals import unless_signalled
+from koel_tui.cli.thread_completion import saved
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ async def _ask(
     *,
     silent: bool,
 ) -> int:
-    from koel_tui.cli.assemble import model_router, open_storage, turn_settings
-    from koel_tui.cli.threads.named import named_thread
+    from koel_tui.cli.threads.resolve import named_thread
+    from koel_tui.cli.wiring import model_router, open_storage, turn_settings
     from koel_tui.session import KoelClient, keep_usage
     from koel_tui.storage import MemoryStorage
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.options import model_option
 from koel_tui.text import safe_line
 

@@ -10,10 +10,10 @@ import click
 
 from koel_tui import paths
 from koel_tui.cli import debugging
-from koel_tui.cli.completing import saved
-from koel_tui.cli.exits import Exit, UsageProblem
+from koel_tui.cli.early_settings import Start, are_encrypted, misfit, start_settings
+from koel_tui.cli.exit_codes import Exit, UsageProblem
 from koel_tui.cli.options import global_options
-from koel_tui.cli.start import Start, are_encrypted, misfit, start_settings
+from koel_tui.cli.thread_completion import saved
 from koel_tui.logs import LogFile
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def chat(
     """
     if model is not None:
         # A model named by hand is checked before the terminal changes in any way.
-        from koel_tui.cli.models.named import checked_model
+        from koel_tui.cli.models.resolve import checked_model
 
         model = checked_model(model)
     logging.getLogger().addHandler(LogFile(paths.log_file()))
@@ -58,7 +58,7 @@ def chat(
     storage = _unlocked_storage()
 
     def connect() -> "Backend":
-        from koel_tui.cli.assemble import backend
+        from koel_tui.cli.wiring import backend
         from koel_tui.settings import load_settings
 
         return backend(load_settings(model=model, **flags), storage)
@@ -155,6 +155,6 @@ def _unlocked_storage() -> "FileStorage | None":
     """Return encrypted threads, opened while the terminal is still the shell's; None in clear."""
     if not are_encrypted():
         return None
-    from koel_tui.cli.assemble import open_storage
+    from koel_tui.cli.wiring import open_storage
 
     return open_storage()

@@ -11,10 +11,10 @@ import click
 from koel_tui import __version__
 from koel_tui.cli.debugging import Debugging, debug_option, show_traceback
 from koel_tui.cli.encoding import require_utf8
-from koel_tui.cli.exits import Exit, exit_of, message_of
+from koel_tui.cli.exit_codes import Exit, exit_of, message_of
+from koel_tui.cli.global_options import hand_over, misplaced, split
+from koel_tui.cli.help_epilog import epilog
 from koel_tui.cli.lazy import LazyGroup
-from koel_tui.cli.leading import hand_over, misplaced, split
-from koel_tui.cli.manual import epilog
 from koel_tui.cli.options import global_options
 from koel_tui.cli.streams import end_standard_streams, open_standard_streams
 from koel_tui.logs import SafeFormatter
@@ -31,7 +31,7 @@ _COMMANDS = {
     "threads": "koel_tui.cli.threads:threads",
     "models": "koel_tui.cli.models:models",
     "config": "koel_tui.cli.config:config",
-    "completion": "koel_tui.cli.completion:completion",
+    "completion": "koel_tui.cli.shell_completion:completion",
 }
 
 
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if logging.lastResort is not None:  # what writes warnings to stderr where nobody else does
         logging.lastResort.setFormatter(SafeFormatter())
     if "_KOEL_CHAT_COMPLETE" in os.environ:  # a shell asks, which click answers
-        from koel_tui.cli.completion import teach_shells
+        from koel_tui.cli.shell_completion import teach_shells
 
         teach_shells()
     code = run(words)

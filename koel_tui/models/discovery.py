@@ -8,10 +8,10 @@ from itertools import chain
 from pathlib import Path
 
 from koel_tui import paths
+from koel_tui.models.directory_walk import files_below
 from koel_tui.models.ollama import ollama_models
-from koel_tui.models.parts import is_model_name, part_of
+from koel_tui.models.split_files import is_model_name, part_of
 from koel_tui.models.starter import starter_model
-from koel_tui.models.walk import files_below
 
 
 class Source(enum.StrEnum):

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from koel_tui.models.durable import put_in_place
+from koel_tui.models.downloaded import unfinished_path
 from koel_tui.models.gguf import ModelFileError, check_gguf
 from koel_tui.models.hub import BrokenOffError, DownloadError, Hub, HubFile
-from koel_tui.models.own import unfinished_path
+from koel_tui.models.install_file import put_in_place
 from koel_tui.system.regular_files import has_name
 
 _WAITS_S = (0.5, 1, 2, 4, 8)

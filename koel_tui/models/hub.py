@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from koel_tui.models.parts import is_model_name, part_of
 from koel_tui.models.redirects import RefusedRedirect, refuse_unsafe
+from koel_tui.models.split_files import is_model_name, part_of
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from koel_tui.models.walk import files_below
+from koel_tui.models.directory_walk import files_below
 from koel_tui.system.regular_files import open_plain
 
 _LARGEST_MANIFEST = 1024 * 1024

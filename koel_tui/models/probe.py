@@ -13,9 +13,9 @@ from typing import IO, Any
 
 from koel_tui import paths
 from koel_tui.llama_log_parsing import assertion_in
+from koel_tui.models.downloaded import model_files
 from koel_tui.models.gguf import ModelFileError, check_gguf
-from koel_tui.models.own import model_files
-from koel_tui.models.passed import PassedModels, Traits, sha256_of
+from koel_tui.models.verified_models import PassedModels, Traits, sha256_of
 from koel_tui.system.processes import command, end, signal_name
 
 _SHORTEST_S = 60.0

@@ -29,6 +29,7 @@ from koel_tui.protocol import (
 )
 from koel_tui.session.autosave import Autosave
 from koel_tui.session.broadcast import Broadcast
+from koel_tui.session.dependencies import Means
 from koel_tui.session.errors import (
     NothingToContinueError,
     ReadOnlyThreadError,
@@ -36,12 +37,11 @@ from koel_tui.session.errors import (
     SessionDisposedError,
 )
 from koel_tui.session.interceptors import pipeline
-from koel_tui.session.means import Means
-from koel_tui.session.places import last_question, place_of
-from koel_tui.session.rounds import Rounds, result_event
+from koel_tui.session.message_index import last_question, place_of
 from koel_tui.session.run import SAVE_GRACE, Run, let_go
 from koel_tui.session.run_input import new_id, run_input, state_values
 from koel_tui.session.timestamps import stamp, whole_milliseconds
+from koel_tui.session.tool_loop import Rounds, result_event
 from koel_tui.session.tools import Tools, declared, handlers_by_name
 from koel_tui.session.usage import model_of
 from koel_tui.storage import Access

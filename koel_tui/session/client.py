@@ -11,9 +11,9 @@ from koel_tui.agents import Agent, ephemeral_agent
 from koel_tui.protocol import AgentError, ChatState, Message, TurnSettings, to_ag_ui
 from koel_tui.protocol.events.streams import closing
 from koel_tui.session.chat_session import ChatSession
+from koel_tui.session.dependencies import Means, Reducer
 from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
 from koel_tui.session.interceptors import Interceptor, pipeline
-from koel_tui.session.means import Means, Reducer
 from koel_tui.session.observers import Observer, Observers
 from koel_tui.session.run import release
 from koel_tui.session.run_input import new_id, run_input

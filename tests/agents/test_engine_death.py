@@ -12,7 +12,7 @@ from koel_tui.engine import EngineCrashedError, RestartLimitError
 from koel_tui.engine.restart_limiter import RESTARTS
 from tests.agents.test_local import Loader, collect, run_input
 from tests.engine.scripted import until
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 
 @pytest_asyncio.fixture

@@ -6,7 +6,7 @@ import pytest
 from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput, UserMessage
 
 from koel_tui.agents import BoundAgent, ModelInfo, ModelRouter, use_model
-from koel_tui.agents.abilities import MemoryUse, memory_of, tokens_in
+from koel_tui.agents.capabilities import MemoryUse, memory_of, tokens_in
 from koel_tui.protocol import TurnSettings
 from tests.engine.scripted import until
 

@@ -16,8 +16,8 @@ from ag_ui.core import BaseEvent, RunAgentInput
 
 from koel_tui import paths
 from koel_tui.agents import ModelInfo
-from koel_tui.cli import assemble
-from koel_tui.cli.exits import Exit
+from koel_tui.cli import wiring
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.main import run
 from koel_tui.protocol import Message
 from koel_tui.storage import JsonFileStorage
@@ -79,7 +79,7 @@ def asked(
     def ask(*words: str, play: Callable[[Turn], object] | None = None) -> Said:
         monkeypatch.setattr(sys, "stdin", io.StringIO())
         if play is not None:
-            monkeypatch.setattr(assemble, "model_router", lambda *_: Playing(play))
+            monkeypatch.setattr(wiring, "model_router", lambda *_: Playing(play))
         capsys.readouterr()
         code = run(["ask", *words])
         said = capsys.readouterr()

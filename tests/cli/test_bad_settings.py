@@ -14,7 +14,7 @@ from koel_tui.settings import SettingsError
 from koel_tui.ui.keys.keymap import keymap_of
 from tests.cli.test_start import write_config
 from tests.hostile import HOSTILE
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 CANARY = "sk-canary-1234567890"
 

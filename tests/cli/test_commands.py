@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui import __version__, paths
-from koel_tui.cli import assemble
+from koel_tui.cli import wiring
 from koel_tui.cli.ask import _prompt
 from koel_tui.cli.main import run
 from koel_tui.settings import Settings
@@ -96,7 +96,7 @@ def test_ask_takes_the_memory_of_one_context(monkeypatch: pytest.MonkeyPatch) ->
         taken.append((settings.max_sessions, settings.parallel))
         raise InterruptedError
 
-    monkeypatch.setattr(assemble, "local_agent", agent)
+    monkeypatch.setattr(wiring, "local_agent", agent)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setenv("KOEL_PARALLEL", "4")
     assert run(["ask", "hi"]) == 1

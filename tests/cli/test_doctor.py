@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from koel_tui import paths
-from koel_tui.cli.doctor import directories, engine, examining, models, settings, terminal, threads
-from koel_tui.cli.doctor.finding import Examination, Finding, Mark, Section, problem, warning
+from koel_tui.cli.doctor import checks, directories, engine, models, settings, terminal, threads
+from koel_tui.cli.doctor.findings import Examination, Finding, Mark, Section, problem, warning
 from koel_tui.cli.doctor.report import table
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.main import run
 from koel_tui.settings import load_settings
-from tests.cli.examined import CANARY, tree
+from tests.cli.doctor_report import CANARY, tree
 from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import write_gguf
 
@@ -228,8 +228,8 @@ def test_doctor_one_check_that_fails_keeps_no_other_from_being_made(
         raise ValueError(CANARY)
 
     monkeypatch.setattr(threads, "look", broken)
-    monkeypatch.setattr(examining, "_models", lambda *_: ())
-    examination = examining.examined(threads.Access(), lambda words: None)
+    monkeypatch.setattr(checks, "_models", lambda *_: ())
+    examination = checks.examined(threads.Access(), lambda words: None)
     assert examination.code is Exit.INTERNAL
     assert CANARY not in json.dumps(examination.as_json())
     assert examination.sections[-1].title == "Versions" and examination.sections[-1].findings

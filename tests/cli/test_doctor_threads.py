@@ -10,12 +10,12 @@ from filelock import FileLock
 
 from koel_tui import paths
 from koel_tui.cli.doctor import threads
-from koel_tui.cli.doctor.finding import Finding, Mark
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.doctor.findings import Finding, Mark
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
-from tests.cli.examined import CANARY, tree
+from tests.cli.doctor_report import CANARY, tree
 from tests.storage.helpers import encrypted, file_name, saying
 
 

@@ -18,7 +18,7 @@ import click
 import pytest
 
 from koel_tui import paths
-from koel_tui.cli import bench, chat, unlocking
+from koel_tui.cli import bench, chat, unlock
 from koel_tui.cli.debugging import DEBUG
 from koel_tui.cli.main import run
 from koel_tui.engine import EngineHost, ModelLoadError
@@ -232,7 +232,7 @@ def world(
     monkeypatch.setenv("KOEL_THREADS", "1")  # more are slow beside other tests
     monkeypatch.chdir(tmp_path)  # an export without --output writes there
     keyring = MemoryKeyring()
-    monkeypatch.setattr(unlocking, "SystemKeyring", lambda: SystemKeyring(keyring))
+    monkeypatch.setattr(unlock, "SystemKeyring", lambda: SystemKeyring(keyring))
 
     async def measure(path: Path, plan: Plan) -> Report:
         world.noted |= {"benched": path.stem, "plan": plan}

@@ -6,7 +6,7 @@ from enum import StrEnum
 import click
 import pytest
 
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.main import run
 from koel_tui.storage.interchange import ExportFormat, ImportFormat
 from tests.cli.commands import every_command

@@ -15,7 +15,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli.main import run
-from koel_tui.models.own import unfinished_path
+from koel_tui.models.downloaded import unfinished_path
 from tests.cli.commands import PROGRAM, Said
 from tests.cli.test_imports import imported
 from tests.models.gguf_file import gguf_bytes, write_gguf

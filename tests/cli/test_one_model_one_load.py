@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ag_ui.core import RunAgentInput, RunErrorEvent, RunFinishedEvent, UserMessage
 
-from koel_tui.cli.assemble import model_router
+from koel_tui.cli.wiring import model_router
 from koel_tui.engine import EngineHost
 from koel_tui.settings import Settings
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from koel_tui import paths
-from koel_tui.cli.assemble import open_storage
+from koel_tui.cli.wiring import open_storage
 from koel_tui.conversation.drafts import Draft
 from koel_tui.storage.files.recovery_files import Unsaved, put_aside
 from koel_tui.storage.interchange import Thread
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
 from tests.cli.commands import Threads, save
+from tests.hostile_summary import Tally
 from tests.storage.helpers import MOMENT, saying
-from tests.tally import Tally
 
 TABS = OpenTabs(
     (OpenTab("t", "", Draft("[pasted 30 lines #1] say?", {"[pasted 30 lines #1]": "x"})),)

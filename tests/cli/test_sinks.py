@@ -14,7 +14,7 @@ from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search.indexed_text import MAX_CHARACTERS as LONGEST_SEARCH
 from tests.cli.commands import Threads
 from tests.hostile import EVERYTHING, HOSTILE
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 WORST = f"<{EVERYTHING}>"
 CHARACTERS = len(HOSTILE)

@@ -9,7 +9,7 @@ import pytest
 from koel_tui import paths
 from tests.e2e.terminal import PROGRAM, Terminal
 from tests.engine.tiny_models import write_sliding_model
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 
 def bad_models(folder: Path, starter: Path) -> dict[str, Path]:

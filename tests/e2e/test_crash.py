@@ -12,7 +12,7 @@ from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
 from tests.e2e.faulty_program import CANARY, FAULTS
 from tests.e2e.terminal import KEYS, Terminal
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 BROKEN = (sys.executable, "-m", "tests.e2e.faulty_program")
 KEYS_TO = {

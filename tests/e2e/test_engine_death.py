@@ -14,8 +14,8 @@ from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
 from tests.e2e.terminal import PROGRAM, Terminal
 from tests.engine.tiny_models import write_sliding_model
+from tests.hostile_summary import Tally
 from tests.models.damaged import patched
-from tests.tally import Tally
 
 ASSERTED = "GGML_ASSERT("
 

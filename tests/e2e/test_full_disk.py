@@ -13,7 +13,7 @@ import pytest
 from koel_tui import paths
 from tests.e2e.terminal import PROGRAM, Terminal
 from tests.e2e.threads import saved_texts
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 ENVIRONMENT = {"KOEL_TEMPERATURE": "0"}
 ON_A_SMALL_DISK = 'mount -t tmpfs -o size=1m none "$XDG_DATA_HOME" && exec "$0" "$@"'

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.terminal import Terminal
 from tests.e2e.threads import saved_texts
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 
 @pytest.mark.timeout(90)

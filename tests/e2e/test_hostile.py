@@ -4,7 +4,7 @@ import sys
 
 from tests.e2e.terminal import Terminal
 from tests.hostile import EVERYTHING, HOSTILE, foreign
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 RAW = (sys.executable, "-m", "tests.e2e.raw_widgets")
 WINDOW = (sys.executable, "-m", "tests.e2e.hostile_window")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.terminal import Terminal
 from tests.e2e.threads import saved_messages
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 WITH_DISK = (sys.executable, "-m", "tests.e2e.faulty_program", "disk")
 QUESTION = "Tell me a long story about the sea."

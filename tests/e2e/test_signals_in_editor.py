@@ -14,7 +14,7 @@ import pytest
 from koel_tui import paths
 from tests.e2e.terminal import Terminal
 from tests.e2e.test_signals import end_by, ended, wait_until
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 EDITOR = """
 import os, pathlib, signal, sys

@@ -15,7 +15,7 @@ from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
 from tests.e2e.terminal import PROGRAM, Terminal
 from tests.e2e.threads import saved_messages
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 QUESTION = "Tell me a long story about the sea."
 WITHIN = 4.0

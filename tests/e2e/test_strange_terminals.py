@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tests.e2e.terminal import PROGRAM, Terminal
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 WITHIN = 20
 NO_TERMINAL = "the window needs a terminal"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.terminal import Terminal
 from tests.e2e.threads import saved_texts
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 ENVIRONMENT = {"KOEL_TEMPERATURE": "0", "KOEL_MAX_OUTPUT_TOKENS": "5"}
 QUESTION = "Say one word."

@@ -19,7 +19,7 @@ from koel_tui.engine import (
 from koel_tui.engine.native.context.free_memory import free_in_container
 from tests.engine.outcome import trouble
 from tests.engine.processes import runners, until
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 PYTHON = sys.executable
 

@@ -22,7 +22,7 @@ from koel_tui.engine import (
 )
 from koel_tui.engine.turn import TurnStream
 from tests.engine.scripted import QUESTION, StrictLink
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 STEPS = 400
 """Turns of the loop within which everything that was begun has to come to its end."""

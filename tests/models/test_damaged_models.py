@@ -11,12 +11,12 @@ import psutil
 import pytest
 
 from koel_tui.engine import EngineCrashedError, EngineError, ModelLoadError, ModelSpec
-from koel_tui.models.passed import PassedModels
 from koel_tui.models.probe import Verdict, probe_model
+from koel_tui.models.verified_models import PassedModels
 from tests.engine.outcome import PATIENCE_S, trouble
 from tests.engine.processes import runners, trials
+from tests.hostile_summary import Tally
 from tests.models.damaged import FIELDS, damaged_headers, flipper, patched
-from tests.tally import Tally
 
 MOST_BYTES = 300e6
 HEADERS = damaged_headers()

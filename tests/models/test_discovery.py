@@ -9,9 +9,9 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.models import NoModelError, choose_model, named_model
+from koel_tui.models.directory_walk import files_below
 from koel_tui.models.discovery import Computer, FoundModel, Source, find_models
-from koel_tui.models.own import model_files
-from koel_tui.models.walk import files_below
+from koel_tui.models.downloaded import model_files
 from koel_tui.settings import load_settings
 from tests.models.gguf_file import gguf_bytes, write_gguf
 

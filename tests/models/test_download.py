@@ -13,8 +13,8 @@ from huggingface_hub import close_session
 
 from koel_tui.models import ModelFileError
 from koel_tui.models.download import Download, DownloadStopped, UnwritableError
+from koel_tui.models.downloaded import unfinished_downloads
 from koel_tui.models.hub import BrokenOffError, DownloadError, Hub, NotOfferedError
-from koel_tui.models.own import unfinished_downloads
 from tests.models.gguf_file import gguf_bytes
 from tests.models.hub_server import HubServer
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from koel_tui.models import probe
-from koel_tui.models.passed import PassedModels, Traits
 from koel_tui.models.probe import Verdict, probe_model
+from koel_tui.models.verified_models import PassedModels, Traits
 from tests.engine.processes import trials
 from tests.engine.tiny_models import write_recurrent_model
 from tests.models.damaged import patched

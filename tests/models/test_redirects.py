@@ -10,9 +10,9 @@ from huggingface_hub import close_session
 from koel_tui.models.download import Download
 from koel_tui.models.hub import BrokenOffError, DownloadError, Hub
 from koel_tui.models.redirects import RefusedRedirect, check
+from tests.hostile_summary import Tally
 from tests.models.gguf_file import gguf_bytes
 from tests.models.hub_server import HubServer
-from tests.tally import Tally
 
 REPO = "owner/model-GGUF"
 FILES = {"m-Q4_K_M.gguf": gguf_bytes(5000)}

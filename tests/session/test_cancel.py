@@ -15,6 +15,7 @@ from koel_tui.protocol import (
 from koel_tui.session import KoelClient
 from koel_tui.session.run import CANCEL_GRACE
 from koel_tui.storage import MemoryStorage
+from tests.hostile_summary import Tally
 from tests.session.helpers import (
     ScriptedAgent,
     begin,
@@ -27,7 +28,6 @@ from tests.session.helpers import (
     start,
     stubborn,
 )
-from tests.tally import Tally
 
 
 @pytest.fixture(autouse=True)

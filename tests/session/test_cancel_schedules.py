@@ -15,7 +15,7 @@ from koel_tui.protocol import ChatState, RunPhase
 from koel_tui.session import ChatSession, KoelClient
 from koel_tui.storage import MemoryStorage
 from tests.engine.scripted import StrictLink
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 THREADS = 3
 STEPS = 3000

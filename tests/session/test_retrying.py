@@ -7,8 +7,8 @@ import pytest
 from koel_tui.protocol import ChatState
 from koel_tui.session import ChatSession, KoelClient, autosave
 from koel_tui.storage import Access, JsonFileStorage, StorageError
+from tests.hostile_summary import Tally
 from tests.session.helpers import FailingStorage, ScriptedAgent, eventually, say
-from tests.tally import Tally
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from ag_ui.core import (
 
 from koel_tui.protocol import ChatState, RunPhase, ToolCall, TurnSettings, Verifier, fold
 from koel_tui.session import ChatSession, KoelClient, tool_handler
-from koel_tui.session.rounds import MOST_ROUNDS
+from koel_tui.session.tool_loop import MOST_ROUNDS
 from koel_tui.session.tools import result_of
 from tests.session.helpers import (
     Answer,

@@ -10,8 +10,8 @@ import pytest
 
 from koel_tui.protocol.codec.state_codec import decode_time
 from koel_tui.storage import JsonFileStorage
+from tests.hostile_summary import Tally
 from tests.storage.helpers import MOMENT, file_name, saying, words
-from tests.tally import Tally
 
 STEPS = 5
 _AUTUMN = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))

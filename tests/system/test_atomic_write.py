@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from koel_tui.system.atomic_write import flush_directory, left_over, sweep, write_atomically
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 NAME = f"t-{'0' * 32}.json"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.hostile import EVERYTHING, HOSTILE, PARTS
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 from tests.ui.window import Window
 
 WORST = f"<{EVERYTHING}>"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from koel_tui import paths
-from koel_tui.cli.exits import UsageProblem
+from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.text import safe_text
 
 

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from koel_tui.cli.doctor.examining import examined
+from koel_tui.cli.doctor.checks import examined
 
 
 @click.command()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.cli.doctor.finding import Finding, problem, warning
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.doctor.findings import Finding, problem, warning
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.models.sizes import size_shown
 
 _LITTLE, _NOTHING = 100_000_000, 1_000_000

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from koel_tui.cli.doctor.finding import Finding, problem, warning
-from koel_tui.cli.exits import Exit, exit_of
+from koel_tui.cli.doctor.findings import Finding, problem, warning
+from koel_tui.cli.exit_codes import Exit, exit_of
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
@@ -56,7 +56,7 @@ async def try_out(settings: "Settings", model: Path) -> Trial:
 async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
     import psutil
 
-    from koel_tui.cli.assemble import model_spec
+    from koel_tui.cli.wiring import model_spec
     from koel_tui.engine import ChatMessage, Engine, Sampling
     from koel_tui.engine.runner.process_transport import ProcessLink
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from koel_tui.cli.doctor.finding import Finding, named, problem, warning
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.doctor.findings import Finding, named, problem, warning
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.models.sizes import size_shown
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def look(settings: "Settings") -> Models:
     """Look for models, and into the header of each."""
     from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
     from koel_tui.models.discovery import find_models
-    from koel_tui.models.own import model_files
+    from koel_tui.models.downloaded import model_files
     from koel_tui.models.probe import passed_models
     from koel_tui.models.starter import starter_model
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from koel_tui.cli.doctor.finding import Examination, Finding, Mark
+from koel_tui.cli.doctor.findings import Examination, Finding, Mark
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:

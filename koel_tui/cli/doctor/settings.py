@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui import paths
-from koel_tui.cli.doctor.finding import Finding, problem, warning
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.doctor.findings import Finding, problem, warning
+from koel_tui.cli.exit_codes import Exit
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings

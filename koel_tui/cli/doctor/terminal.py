@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from koel_tui.cli.doctor.finding import Finding, warning
-from koel_tui.cli.start import MIN_COLUMNS, MIN_ROWS, misfit
+from koel_tui.cli.doctor.findings import Finding, warning
+from koel_tui.cli.early_settings import MIN_COLUMNS, MIN_ROWS, misfit
 
 _COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16", "windows": "16"}
 _TELL_FOCUS = ("alacritty", "foot", "ghostty", "kitty", "wezterm", "xterm")

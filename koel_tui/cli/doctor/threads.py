@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui import paths
-from koel_tui.cli.doctor.finding import Finding, named, problem, warning
-from koel_tui.cli.exits import Exit, exit_of
-from koel_tui.cli.start import are_encrypted
+from koel_tui.cli.doctor.findings import Finding, named, problem, warning
+from koel_tui.cli.early_settings import are_encrypted
+from koel_tui.cli.exit_codes import Exit, exit_of
 
 if TYPE_CHECKING:
     from koel_tui.storage.files.file_codec import Codec
@@ -77,7 +77,7 @@ def access() -> Access:
 
 
 def _unlocked(directory: Path) -> "Codec":
-    from koel_tui.cli.unlocking import unlocked
+    from koel_tui.cli.unlock import unlocked
     from koel_tui.storage.encryption.encrypted_codec import SealedCodec
 
     codec = SealedCodec(directory, unlocked(directory))

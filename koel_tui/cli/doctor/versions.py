@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from koel_tui import __version__
-from koel_tui.cli.doctor.finding import Finding, problem, warning
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.doctor.findings import Finding, problem, warning
+from koel_tui.cli.exit_codes import Exit
 
 _PACKAGE = "koel-tui"
 _NAMED = ("textual", "llama-cpp-python")

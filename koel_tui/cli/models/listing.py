@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from koel_tui.cli.models.named import all_models
+from koel_tui.cli.models.resolve import all_models
 from koel_tui.cli.models.sizes import size_shown
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
     from koel_tui.models.discovery import FoundModel
-    from koel_tui.models.own import Unfinished
+    from koel_tui.models.downloaded import Unfinished
 
 
 @click.command("list")
@@ -22,7 +22,7 @@ def list_models(as_json: bool) -> None:
     "works" stands after those that `probe` has tried.
     """
     from koel_tui import paths
-    from koel_tui.models.own import model_files, unfinished_downloads
+    from koel_tui.models.downloaded import model_files, unfinished_downloads
     from koel_tui.models.probe import passed_models
 
     found = all_models()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from koel_tui.chat_templates import RAW_COMPLETION
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def probe(model: Path, again: bool, as_json: bool) -> int:
     """Try whether a model loads and writes, in a process of its own."""
-    from koel_tui.cli.models.named import model_folders
+    from koel_tui.cli.models.resolve import model_folders
     from koel_tui.models import ModelFileError
     from koel_tui.models.choose import model_path
     from koel_tui.models.probe import passed_models, probe_model

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from koel_tui.cli.exits import UsageProblem
-from koel_tui.cli.models.named import all_models
+from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.models.resolve import all_models
 from koel_tui.cli.models.sizes import size_shown
 from koel_tui.text import safe_line
 
@@ -31,7 +31,7 @@ def remove(name: str, yes: bool) -> None:
     Models of other programs are never touched.
     """
     from koel_tui import paths
-    from koel_tui.models.own import remove_files
+    from koel_tui.models.downloaded import remove_files
 
     path, size = _own(name, paths.models_dir())
     if not yes:
@@ -50,7 +50,7 @@ def remove(name: str, yes: bool) -> None:
 def _own(name: str, directory: Path) -> tuple[Path, int]:
     """Return file and size of the model of ours with exactly this name. Raises `UsageProblem`."""
     from koel_tui.models.discovery import Source
-    from koel_tui.models.own import is_below, unfinished_downloads
+    from koel_tui.models.downloaded import is_below, unfinished_downloads
 
     named = [model for model in all_models() if model.name == name]
     ours = [

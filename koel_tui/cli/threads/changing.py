@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from koel_tui.cli.completing import deleted, saved
-from koel_tui.cli.exits import UsageProblem
-from koel_tui.cli.threads.named import named_summary, named_thread
+from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.thread_completion import deleted, saved
+from koel_tui.cli.threads.resolve import named_summary, named_thread
 from koel_tui.text import repair, safe_line, safe_text
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def rename(thread: str, title: str) -> None:
     Example:
       koel-chat threads rename 3f2a "Trip to Rome"
     """
-    from koel_tui.cli.assemble import open_storage
+    from koel_tui.cli.wiring import open_storage
 
     new = " ".join(repair(title).split())
     if not new:
@@ -41,7 +41,7 @@ def delete(threads: tuple[str, ...]) -> None:
 
     `koel-chat threads restore` brings them back.
     """
-    from koel_tui.cli.assemble import open_storage, snapshots
+    from koel_tui.cli.wiring import open_storage, snapshots
 
     asyncio.run(_delete(open_storage(), snapshots(), threads))
 
@@ -53,7 +53,7 @@ def restore(threads: tuple[str, ...]) -> None:
 
     `koel-chat threads list --trash` shows what is in it.
     """
-    from koel_tui.cli.assemble import open_storage
+    from koel_tui.cli.wiring import open_storage
 
     asyncio.run(_restore(open_storage(), threads))
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from koel_tui.cli.completing import saved
-from koel_tui.cli.exits import UsageProblem
-from koel_tui.cli.threads.named import named_thread
+from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.thread_completion import saved
+from koel_tui.cli.threads.resolve import named_thread
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def export(thread: str, form: str, output: Path | None, force: bool) -> None:
       koel-chat threads export "Trip to Rome"
       koel-chat threads export 3f2a --format json --output - | jq .
     """
-    from koel_tui.cli.assemble import open_storage
+    from koel_tui.cli.wiring import open_storage
 
     asyncio.run(_export(open_storage(), thread, form, output, force))
 

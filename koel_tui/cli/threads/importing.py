@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def import_threads(files: tuple[Path, ...], form: str | None, as_json: bool) -> 
       koel-chat threads import conversations.json
       koel-chat threads import --format llm ~/.config/io.datasette.llm/logs.db
     """
-    from koel_tui.cli.assemble import open_storage
+    from koel_tui.cli.wiring import open_storage
     from koel_tui.storage.interchange import ImportFormat
 
     chosen = None if form is None else ImportFormat(form)

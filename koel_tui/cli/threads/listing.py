@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from koel_tui.cli.completing import saved
-from koel_tui.cli.exits import UsageProblem
-from koel_tui.cli.threads.named import named_thread
+from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.thread_completion import saved
+from koel_tui.cli.threads.resolve import named_thread
 from koel_tui.text import safe_line, safe_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def list_threads(as_json: bool, trash: bool) -> None:
     A line has the beginning of the id, when the thread was changed, how many messages it has, and
     its title.
     """
-    from koel_tui.cli.assemble import open_storage
+    from koel_tui.cli.wiring import open_storage
 
     storage = open_storage()
     for row in asyncio.run(storage.trashed() if trash else storage.summaries()):
@@ -39,7 +39,7 @@ def list_threads(as_json: bool, trash: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the state as it is saved.")
 def show(thread: str, as_json: bool) -> None:
     """Print the messages of a thread."""
-    from koel_tui.cli.assemble import open_storage
+    from koel_tui.cli.wiring import open_storage
 
     asyncio.run(_show(open_storage(), thread, as_json))
 

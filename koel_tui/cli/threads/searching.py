@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from koel_tui.cli.exits import UsageProblem
+from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
       koel-chat threads search harbour storm
       koel-chat threads search harb --limit 3 --json
     """
-    from koel_tui.cli.assemble import open_index, open_storage
+    from koel_tui.cli.wiring import open_index, open_storage
     from koel_tui.storage.search.indexed_text import MAX_CHARACTERS
 
     query = " ".join(words)

@@ -183,7 +183,7 @@ def news_of(progress: Progress, width: int) -> Content:
 def _on_this_computer() -> Iterator[ModelChoice]:
     """Yield the models on this computer, the starter first or how to get it."""
     from koel_tui.models.discovery import Source, each_model
-    from koel_tui.models.own import model_files
+    from koel_tui.models.downloaded import model_files
     from koel_tui.models.probe import passed_models
     from koel_tui.settings import load_settings
 

@@ -8,7 +8,7 @@ import pytest
 from koel_tui.chat_templates import BUILT_IN
 from koel_tui.engine import ChatMessage, EngineError, ModelLoadError, ToolCallDelta
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 HELLO = [ChatMessage("user", "hello")]
 TALK = [ChatMessage("system", "be brief"), *HELLO]

@@ -22,7 +22,7 @@ from koel_tui.engine.native.prompt import chat_template as module
 from koel_tui.engine.native.prompt import template_process, template_sandbox
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from tests.engine.tiny_models import write_sliding_model
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 HELLO = [ChatMessage("user", "hello")]
 MEGABYTE = 1024 * 1024

@@ -27,7 +27,7 @@ from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.generation import Generation
 from koel_tui.engine.native.worker import Worker
 from tests.engine.tiny_models import write_sliding_model
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 QUESTION = [ChatMessage("user", "abc")]
 Decode = Callable[[Any, Any], int]

@@ -13,7 +13,7 @@ from koel_tui.agents import Snapshots
 from koel_tui.engine.native.context.host_buffer import host_buffer
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, read_snapshot, write_snapshot
 from koel_tui.engine.native.context.parked_contexts import Parked
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 MARK = Fingerprint("library", "model", "f16", "")
 KILLED = """

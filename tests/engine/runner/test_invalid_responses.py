@@ -9,7 +9,7 @@ import pytest
 
 from koel_tui.engine.runner import process_transport
 from koel_tui.engine.runner.wire_messages import HEADER, Crashed, Event
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 LIAR = """#!{python}
 import os, signal, sys

@@ -26,8 +26,8 @@ from koel_tui.engine import (
 from koel_tui.engine.runner import worker_client
 from tests.engine.processes import runners, until
 from tests.engine.runner.test_runner_process import reached
+from tests.hostile_summary import Tally
 from tests.models.damaged import patched
-from tests.tally import Tally
 
 QUESTION = ChatMessage("user", "abc")
 

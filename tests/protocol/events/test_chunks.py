@@ -9,8 +9,8 @@ from koel_tui.protocol import (
     UnknownEvent,
     expand_chunks,
 )
+from tests.hostile_summary import Tally
 from tests.protocol.streams import Source, event, kinds, read
-from tests.tally import Tally
 
 
 def text(message_id: str | None = None, delta: str | None = None, **fields: object) -> Event:

@@ -17,8 +17,8 @@ from koel_tui.protocol import (
     parse_event,
 )
 from koel_tui.protocol.events.event_types import run_error
+from tests.hostile_summary import Tally
 from tests.protocol.strategies import texts, values
-from tests.tally import Tally
 
 _RUN = {"threadId": "t", "runId": "r"}
 _TOOL = {"toolCallId": "c"}

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from koel_tui.protocol import Event, ProtocolError, UnknownEvent, Verifier
 from koel_tui.protocol.events import verify
 from koel_tui.protocol.events.event_types import run_error
+from tests.hostile_summary import Tally
 from tests.protocol.streams import Source, event, kinds, read
-from tests.tally import Tally
 
 _RUN = {"threadId": "t", "runId": "r"}
 STARTED = event("RUN_STARTED", **_RUN)

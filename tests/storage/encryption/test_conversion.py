@@ -21,9 +21,9 @@ from koel_tui.storage import (
     encrypt_threads,
 )
 from koel_tui.storage.encryption.key_file import Stage, WrappedKey, read_key_file, write_key_file
+from tests.hostile_summary import Tally
 from tests.storage.helpers import encrypted, file_name, in_clear, passphrase, saying
 from tests.storage.worker import start
-from tests.tally import Tally
 
 THREADS = {f"secret {number}": saying(f"secret words {number}") for number in range(6)}
 PATIENCE = 60

@@ -25,8 +25,8 @@ from koel_tui.storage.encryption.encrypted_codec import Sealer
 from koel_tui.storage.encryption.key_file import read_key_file, write_key_file
 from koel_tui.storage.encryption.keys import read_passphrase
 from koel_tui.storage.errors import NotAThreadError
+from tests.hostile_summary import Tally
 from tests.storage.helpers import CHEAP, encrypted, passphrase, saying
-from tests.tally import Tally
 
 
 class MemoryKeyring:

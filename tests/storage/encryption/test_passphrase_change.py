@@ -11,10 +11,10 @@ import pytest
 
 from koel_tui.paths import DirectoryError
 from koel_tui.storage import StorageError, WrongPassphraseError, change_key
+from tests.hostile_summary import Tally
 from tests.storage.files.test_failing_system_calls import MANY, Faults
 from tests.storage.helpers import encrypted, passphrase, saying, words
 from tests.storage.worker import start
-from tests.tally import Tally
 
 OLD, NEW = "correct horse", "battery staple"
 

@@ -16,8 +16,8 @@ from koel_tui.storage.files import safe_open
 from koel_tui.storage.files.file_codec import ClearCodec, Codec
 from koel_tui.storage.files.migration import MIGRATIONS
 from koel_tui.storage.files.thread_directory import ThreadDirectory
+from tests.hostile_summary import Tally
 from tests.storage.helpers import Clock, passphrase, saying
-from tests.tally import Tally
 
 MUTATIONS = 600
 ALL_MUTATIONS = 5000

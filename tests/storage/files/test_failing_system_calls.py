@@ -15,8 +15,8 @@ from koel_tui.protocol import ChatState
 from koel_tui.storage import EncryptedFileStorage, StorageError
 from koel_tui.storage.encryption.keys import KEY_BYTES
 from koel_tui.storage.files.file_storage import FileStorage
+from tests.hostile_summary import Tally
 from tests.storage.helpers import Clock, in_clear, saying
-from tests.tally import Tally
 
 CALLS = (
     "chmod", "close", "fchmod", "fstat", "fsync", "ftruncate", "lstat", "mkdir", "open", "replace",

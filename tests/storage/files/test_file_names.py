@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.interchange import file_name
 from tests.hostile import EVERYTHING
+from tests.hostile_summary import Tally
 from tests.storage.helpers import saying
-from tests.tally import Tally
 
 COUNTS = [pytest.param(100, id="100"), pytest.param(1000, id="1000", marks=pytest.mark.slow)]
 NAMES = (

@@ -18,9 +18,9 @@ from koel_tui.storage import (
     JsonFileStorage,
     StorageError,
 )
+from tests.hostile_summary import Tally
 from tests.protocol.golden import GOLDEN
 from tests.storage.helpers import file_name, saying
-from tests.tally import Tally
 
 GOOD = f'{{"format":"koel-chat/thread","schema":1,"gen":1,"id":"bad","meta":{{}},"state":{GOLDEN}}}'
 

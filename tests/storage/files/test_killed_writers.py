@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile_summary import Tally
 from tests.storage.worker import Toll, start
-from tests.tally import Tally
 
 PATIENCE = 300
 KILOBYTES = 1000

@@ -19,9 +19,9 @@ from koel_tui.storage.encryption.encrypted_codec import SealedCodec
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.files.migration import migrate
 from koel_tui.storage.files.thread_record import decode_record
+from tests.hostile_summary import Tally
 from tests.storage.files.test_failing_system_calls import attempt
 from tests.storage.helpers import Clock, encrypted, file_name, passphrase, saying
-from tests.tally import Tally
 
 
 def from_zero(wire: dict[str, Any]) -> dict[str, Any]:

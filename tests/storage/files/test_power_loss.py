@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from koel_tui.system.atomic_write import write_atomically
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 OLD, NEW = b"old content", b"the new content"
 

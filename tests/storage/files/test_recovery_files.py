@@ -20,6 +20,7 @@ from koel_tui.storage.files.recovery_files import (
     read_aside,
 )
 from koel_tui.storage.interchange import Thread
+from tests.hostile_summary import Tally
 from tests.storage.helpers import (
     FILE_STORES,
     MOMENT,
@@ -29,7 +30,6 @@ from tests.storage.helpers import (
     saying,
     words,
 )
-from tests.tally import Tally
 
 SECRET = saying("secret question", "secret answer")
 UNSAVED = Unsaved((Thread("t", SECRET, {"title": "secret title"}),), {"tabs": ["secret draft"]})

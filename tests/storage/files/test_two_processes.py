@@ -15,9 +15,9 @@ import pytest
 
 from koel_tui.storage import Access, JsonFileStorage, ThreadLockedError
 from koel_tui.storage.files.file_storage import FileStorage
+from tests.hostile_summary import Tally
 from tests.storage.helpers import FILE_STORES, file_name, saying, words
 from tests.storage.worker import start
-from tests.tally import Tally
 
 PATIENCE = 60
 

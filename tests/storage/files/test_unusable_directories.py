@@ -12,8 +12,8 @@ from koel_tui import paths
 from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.storage import StorageError
 from tests.e2e.terminal import PROGRAM
+from tests.hostile_summary import Tally
 from tests.storage.helpers import in_clear, saying
-from tests.tally import Tally
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534

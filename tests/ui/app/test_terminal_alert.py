@@ -6,7 +6,7 @@ from textual import events
 from koel_tui.ui import internals
 from koel_tui.ui.app.terminal_alert import Attention
 from tests.hostile import HOSTILE, foreign
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 from tests.ui.window import Window, opened
 
 BACK = "\x1b]0;koel-chat\x1b\\\x1b[23;0t"

@@ -7,7 +7,7 @@ import pytest
 from textual.theme import BUILTIN_THEMES
 
 from koel_tui.ui.app.themes import ThemeError, read_themes, theme_of
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 from tests.ui.window import opened
 
 FOREST = """

@@ -10,8 +10,8 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState
 from koel_tui.session import KoelClient, autosave
 from koel_tui.storage import MemoryStorage, StorageError
+from tests.hostile_summary import Tally
 from tests.storage.helpers import encrypted
-from tests.tally import Tally
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened
 

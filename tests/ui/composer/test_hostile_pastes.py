@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from koel_tui.text import safe_input
 from tests.hostile import EVERYTHING, HOSTILE
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 from tests.ui.window import Window, opened
 
 MEGABYTE = 1_000_000

@@ -14,7 +14,7 @@ from koel_tui.protocol import encode_state
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from tests.engine.scripted import ScriptedLink
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 from tests.ui.window import Window, opened
 
 

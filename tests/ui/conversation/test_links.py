@@ -11,7 +11,7 @@ from textual.widgets import Markdown
 
 from koel_tui.system.browser import NoBrowserError, browse, browser_of
 from koel_tui.ui.conversation.links import LONGEST, Mention, RefusedLink, checked, mentions, written
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 from tests.ui.window import Window, opened
 
 REFUSED = [

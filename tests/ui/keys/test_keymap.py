@@ -19,7 +19,7 @@ from koel_tui.ui.library.library_panel import Library
 from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
 from koel_tui.ui.widgets.picker import Picker
 from koel_tui.ui.widgets.save_as_panel import NamePanel
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 from tests.ui.composer.test_prompt import keys_of
 from tests.ui.window import opened
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from textual.widgets import Input
 
-from koel_tui.cli.assemble import backend
+from koel_tui.cli.wiring import backend
 from koel_tui.conversation.thread_settings_form import FIELDS
 from koel_tui.sampling_options import COMMON
 from koel_tui.settings import load_settings

@@ -20,7 +20,7 @@ from koel_tui.ui.transcript.folded_view import FoldView
 from koel_tui.ui.transcript.notice_rows import Edge
 from koel_tui.ui.widgets import picker
 from koel_tui.workspace.saved_threads import SavedThread
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 from tests.ui.window import Window, opened
 
 PIECES = (

@@ -37,7 +37,7 @@ from koel_tui.ui.widgets import picker
 from koel_tui.ui.widgets.choice import Named
 from koel_tui.ui.widgets.confirm_panel import Question
 from koel_tui.workspace.saved_threads import SavedThread
-from tests.tally import Tally
+from tests.hostile_summary import Tally
 
 WIDE = 400
 COUNTS = [pytest.param(60, id="60"), pytest.param(2000, id="2000", marks=pytest.mark.slow)]

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.context.parked_contexts import Parked
-from koel_tui.models.parts import part_of
+from koel_tui.models.split_files import part_of
 
 _FORMAT = "koel-chat/kv 2"
 _LONGEST_HEADER = 64 * 1024 * 1024

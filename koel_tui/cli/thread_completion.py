@@ -58,7 +58,7 @@ def _can_be_typed(name: str) -> bool:
 
 def _summaries(*, trash: bool) -> "list[Summary]":
     from koel_tui import paths
-    from koel_tui.cli.start import are_encrypted
+    from koel_tui.cli.early_settings import are_encrypted
 
     directory = paths.threads_dir()
     if not directory.is_dir() or are_encrypted():

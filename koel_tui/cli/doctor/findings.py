@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 
 _MOST_NAMED = 3
 

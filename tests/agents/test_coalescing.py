@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.agents import tokens_of
-from koel_tui.agents.gathering import gathered
+from koel_tui.agents.coalescing import gathered
 from koel_tui.engine import Delta, EngineCrashedError, TextDelta, ThinkingDelta, ToolCallDelta
 
 GAP = 0.04

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from koel_tui.cli.exits import UsageProblem
+from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage import (
     AnyKey,

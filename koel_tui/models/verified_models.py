@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from koel_tui.models.durable import put_in_place
+from koel_tui.models.install_file import put_in_place
 
 _FORMAT = "koel-chat/models 2"
 _LARGEST = 8 * 1024 * 1024

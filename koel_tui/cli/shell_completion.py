@@ -10,7 +10,7 @@ from click.shell_completion import (
     get_completion_class,
 )
 
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 
 PROGRAM = "koel-chat"
 VARIABLE = "_KOEL_CHAT_COMPLETE"

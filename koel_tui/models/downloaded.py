@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from koel_tui.models.parts import part_of
-from koel_tui.models.walk import files_below
+from koel_tui.models.directory_walk import files_below
+from koel_tui.models.split_files import part_of
 
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.gguf\.[0-9a-f]{12}\.part", re.IGNORECASE)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from koel_tui.cli.exits import UsageProblem
+from koel_tui.cli.exit_codes import UsageProblem
 
 if TYPE_CHECKING:
     from koel_tui.storage import SessionStorage, Summary

@@ -1,6 +1,6 @@
 """The end of the main help: exit codes and the environment."""
 
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 
 _MEANINGS = {
     Exit.OK: "all went well",

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from koel_tui.cli.debugging import DEBUG
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.main import commands, run
 from tests.cli.commands import every_command, koel
 

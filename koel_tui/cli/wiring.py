@@ -6,8 +6,8 @@ from pathlib import Path
 
 from koel_tui import paths
 from koel_tui.agents import LocalAgent, ModelRouter, Snapshots
-from koel_tui.cli.start import are_encrypted
-from koel_tui.cli.unlocking import unlocked
+from koel_tui.cli.early_settings import are_encrypted
+from koel_tui.cli.unlock import unlocked
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
 from koel_tui.models import ModelFileError, NoModelError, choose_model

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from koel_tui.cli.exits import UsageProblem
+from koel_tui.cli.exit_codes import UsageProblem
 
 _KEYRING = click.option(
     "--keyring", is_flag=True, help="Keep the key in the system's keyring; no passphrase."
@@ -19,8 +19,8 @@ def encrypt(keyring: bool) -> None:
     The passphrase is asked for, or read from the file named in KOEL_PASSPHRASE_FILE. Interrupted,
     it goes on when it is started again.
     """
-    from koel_tui.cli.assemble import forget_in_clear, threads_directory
-    from koel_tui.cli.unlocking import Keys, finder, maker
+    from koel_tui.cli.unlock import Keys, finder, maker
+    from koel_tui.cli.wiring import forget_in_clear, threads_directory
     from koel_tui.storage import encrypt_threads
 
     _check_nothing_is_aside()
@@ -36,8 +36,8 @@ def decrypt() -> None:
 
     The passphrase is asked for, or read from the file named in KOEL_PASSPHRASE_FILE.
     """
-    from koel_tui.cli.assemble import threads_directory
-    from koel_tui.cli.unlocking import unlocked
+    from koel_tui.cli.unlock import unlocked
+    from koel_tui.cli.wiring import threads_directory
     from koel_tui.storage import decrypt_threads
 
     _check_nothing_is_aside()
@@ -58,8 +58,8 @@ def passphrase(keyring: bool, new_file: Path | None) -> None:
 
     No thread is written anew: only the key to them.
     """
-    from koel_tui.cli.assemble import threads_directory
-    from koel_tui.cli.unlocking import maker, unlocked
+    from koel_tui.cli.unlock import maker, unlocked
+    from koel_tui.cli.wiring import threads_directory
     from koel_tui.storage import change_key
 
     if keyring and new_file is not None:

@@ -13,9 +13,9 @@ from koel_tui.cli.doctor import (
     threads,
     versions,
 )
-from koel_tui.cli.doctor.finding import Examination, Finding, Section, problem, warning
+from koel_tui.cli.doctor.findings import Examination, Finding, Section, problem, warning
 from koel_tui.cli.doctor.threads import Tell
-from koel_tui.cli.exits import Exit
+from koel_tui.cli.exit_codes import Exit
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings

@@ -9,8 +9,8 @@ import pexpect
 import pytest
 
 from koel_tui import paths
-from koel_tui.cli.assemble import snapshots
-from koel_tui.cli.start import are_encrypted
+from koel_tui.cli.early_settings import are_encrypted
+from koel_tui.cli.wiring import snapshots
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.encryption.key_file import read_key_file, write_key_file

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from koel_tui.cli.assemble import backend
+from koel_tui.cli.wiring import backend
 from koel_tui.settings import Settings
 from koel_tui.storage import JsonFileStorage
 from tests.storage.helpers import encrypted
