@@ -1,6 +1,6 @@
 """What is read out of llama.cpp's output, held against what the installed one says.
 
-When one of these fails after an upgrade, `koel_tui/llama_log_parsing.py` is the module to set right.
+When one of these fails after an upgrade, fix `koel_tui/llama_log_parsing.py`.
 """
 
 import logging

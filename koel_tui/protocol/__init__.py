@@ -11,8 +11,8 @@ from koel_tui.protocol.errors import (
     classify,
 )
 from koel_tui.protocol.events.chunks import ChunkExpander, expand_chunks
+from koel_tui.protocol.events.event_order import Verifier, verify
 from koel_tui.protocol.events.event_types import Event, UnknownEvent, error_event, parse_event
-from koel_tui.protocol.events.verify import Verifier, verify
 from koel_tui.protocol.fold.message_order import calls_to_answer
 from koel_tui.protocol.fold.reducer import fold
 from koel_tui.protocol.fold.runs import FINISH_REASON, finish_reason

@@ -13,8 +13,8 @@ from koel_tui.protocol import (
     expand_chunks,
     fold,
     parse_event,
+    verify,
 )
-from koel_tui.protocol.events import verify
 from tests.protocol.build import HELLO
 from tests.protocol.streams import Source, event
 

@@ -1,7 +1,7 @@
 """The runner process: the worker on its main thread, commands and events over a socket.
 
-Started as `python -m koel_tui.engine.runner.process SOCKET_FD LOG_FILE`; it ends with `Shutdown` or when
-the parent's end of the socket closes, so no runner outlives its parent.
+Started as `python -m koel_tui.engine.runner.process SOCKET_FD LOG_FILE`. It ends with `Shutdown`
+or when the parent's end of the socket closes, so no runner outlives its parent.
 """
 
 import gc

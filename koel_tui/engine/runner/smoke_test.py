@@ -1,7 +1,7 @@
-"""A trial of one model file: loaded, and made to write one token, in a process with limits.
+"""Smoke test of one model file: loads it and generates one token, in a process with limits.
 
-Started as `python -m koel_tui.engine.runner.smoke_test FILE MEMORY_BYTES CPU_SECONDS`; the file is not to be
-trusted, and llama.cpp may end the process. What came of it is one line of JSON on stdout.
+Started as `python -m koel_tui.engine.runner.smoke_test FILE MEMORY_BYTES CPU_SECONDS`. The file is
+untrusted, and llama.cpp may end the process. The result is one line of JSON on stdout.
 """
 
 import json

@@ -7,8 +7,7 @@ from typing import Protocol
 from ag_ui.core import RunAgentInput
 
 from koel_tui.agents import Agent
-from koel_tui.protocol import Event, TurnSettings, expand_chunks
-from koel_tui.protocol.events import verify
+from koel_tui.protocol import Event, TurnSettings, expand_chunks, verify
 
 Next = Callable[[RunAgentInput, TurnSettings | None], AsyncIterator[Event]]
 """What an interceptor stands in front of: the next one, or the agent."""

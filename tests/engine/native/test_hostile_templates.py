@@ -143,7 +143,7 @@ def test_input_b4_a_template_cannot_take_all_time_or_memory(
 def test_input_b4_broken_out_it_could_open_nothing(way: str, canary: Path, tally: Tally) -> None:
     """Beyond Jinja's sandbox the process has no files left to take."""
     script = (
-        "import socket\nfrom koel_tui.engine.native import sandbox\n"
+        "import socket\nfrom koel_tui.engine.native.prompt import template_sandbox as sandbox\n"
         f"canary = {str(canary)!r}\nsandbox._close_off()\n"
     )
     closed = subprocess.run(

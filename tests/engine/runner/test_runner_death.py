@@ -180,7 +180,7 @@ async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(
 
 
 def test_fault_f13_an_assertion_starts_no_debugger(tally: Tally) -> None:
-    script = "import os; from koel_tui.engine import runner; runner.leave_no_trace();"
+    script = "import os; from koel_tui.engine.runner import process; process.leave_no_trace();"
     script += "import ctypes; libc = ctypes.CDLL(None); libc.getenv.restype = ctypes.c_char_p;"
     script += "print(libc.getenv(b'GGML_NO_BACKTRACE').decode())"
     environment = {key: each for key, each in os.environ.items() if key != "GGML_NO_BACKTRACE"}

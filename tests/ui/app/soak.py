@@ -1,7 +1,7 @@
 """A window that is used for long: asked, its tabs opened and closed; what it holds is measured.
 
-`python -m tests.ui.app.soak TURNS FOLDER` prints the measures as JSON, in a process of its own so that
-nothing else is in the figures.
+`python -m tests.ui.app.soak TURNS FOLDER` prints the measures as JSON, in a process of its own so
+that nothing else is in the figures.
 """
 
 import asyncio

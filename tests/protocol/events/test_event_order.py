@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from koel_tui.protocol import Event, ProtocolError, UnknownEvent, Verifier
-from koel_tui.protocol.events import verify
+from koel_tui.protocol import Event, ProtocolError, UnknownEvent, Verifier, verify
 from koel_tui.protocol.events.event_types import run_error
 from tests.hostile_summary import Tally
 from tests.protocol.streams import Source, event, kinds, read
