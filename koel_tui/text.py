@@ -6,6 +6,7 @@ Stored text stays as it came, apart from broken surrogates. What reaches a termi
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _MARKS_PER_BASE = 8
 _COMBINING_RUN = re.compile(
@@ -77,3 +78,9 @@ def safe_line(text: str, limit: int = 200) -> str:
     line = " ".join(safe_text(text[: limit * 8]).split())
     line = "".join(char for char in line if unicodedata.category(char) != "Cf")
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def has_words(text: str, words: Sequence[str]) -> bool:
+    """Return whether a text contains each of these words, in any case."""
+    text = text.casefold()
+    return all(word in text for word in words)

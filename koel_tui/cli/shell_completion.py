@@ -61,7 +61,8 @@ def teach_shells() -> None:
 
 @click.command()
 @click.argument("shell", type=click.Choice(_SHELLS))
-def completion(shell: str) -> int:
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> int:
     """Print the script with which a shell completes koel-chat.
 
     It completes commands, options and the titles of saved threads, and belongs into a file that
@@ -76,11 +77,9 @@ def completion(shell: str) -> int:
     Then open a new shell. Bash has to be 4.4 or newer; in ~/.zshrc the line goes
     below the one with compinit.
     """
-    from koel_tui.cli.main import commands
-
     teach_shells()
     known = get_completion_class(shell)
     if known is None:
         return Exit.INTERNAL
-    click.echo(known(commands, {}, PROGRAM, VARIABLE).source(), nl=False)
+    click.echo(known(ctx.find_root().command, {}, PROGRAM, VARIABLE).source(), nl=False)
     return Exit.OK

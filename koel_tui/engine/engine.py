@@ -80,7 +80,7 @@ class Engine:
         self._opening = 0
         self._introduced: set[int] = set()  # numbers of the sessions this native side knows
         self._openings: dict[int, asyncio.Future[None]] = {}  # by session, until it is answered
-        self._turns: dict[int, Turn] = {}
+        self._turns: dict[int, tuple[Turn, EngineSession]] = {}
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -232,8 +232,8 @@ class Engine:
     ) -> Turn:
         """Put a turn of `session` in line. Raises `EngineClosedError`."""
         self._check_open()
-        turn = Turn(self._native.number(), session, messages, settings, self)
-        self._turns[turn.number] = turn
+        turn = Turn(self._native.number(), session.number, messages, settings, self)
+        self._turns[turn.number] = (turn, session)
         turn.enter(self._mutex)
         return turn
 
@@ -268,11 +268,12 @@ class Engine:
 
     async def prepare(self, turn: Turn) -> None:
         """Make the turn's session known to a native side that may be fresh."""
-        await self._introduce(turn.session)
+        _, session = self._turns[turn.number]
+        await self._introduce(session)
 
     def begin(self, turn: Turn) -> None:
         """Start the native work of the turn."""
-        self._native.send(StartTurn(turn.number, turn.session.number, turn.messages, turn.settings))
+        self._native.send(StartTurn(turn.number, turn.session, turn.messages, turn.settings))
 
     def halt(self, turn: Turn) -> None:
         """Ask the native work of the turn to end."""
@@ -320,8 +321,8 @@ class Engine:
             self._native.send(CloseSession(session.number))
 
     def _turn_event(self, number: int, event: Event) -> None:
-        turn = self._turns.get(number)
-        if turn is not None:
+        if number in self._turns:
+            turn, _ = self._turns[number]
             turn.receive(event)
 
     def _crashed(self, error: EngineCrashedError) -> None:
@@ -329,7 +330,7 @@ class Engine:
         self._fail_turns(error)
 
     def _fail_turns(self, error: EngineError) -> None:
-        for turn in list(self._turns.values()):
+        for turn, _ in list(self._turns.values()):
             turn.fail(error)
 
     def _check_open(self) -> None:

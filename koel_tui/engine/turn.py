@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from koel_tui.engine.errors import EngineCrashedError, EngineError
 from koel_tui.engine.mutex import GenerationMutex, Ticket
@@ -31,9 +31,6 @@ from koel_tui.engine.types import (
     ToolCallDelta,
 )
 from koel_tui.protocol.turn_settings import TurnSettings
-
-if TYPE_CHECKING:
-    from koel_tui.engine.session import EngineSession
 
 _Happening = Text | Thinking | ThinkingUnseen | ToolCalled | Reading | Progress | TurnEnded
 """What the reader of a turn gets to see of it."""
@@ -69,13 +66,14 @@ class Turn:
     def __init__(
         self,
         number: int,
-        session: EngineSession,
+        session: int,
         messages: tuple[ChatMessage, ...],
         settings: TurnSettings,
         host: TurnHost,
     ) -> None:
         self.number = number
         self.session = session
+        """The engine's number of the session that the turn belongs to."""
         self.messages = messages
         self.settings = settings
         self._host = host

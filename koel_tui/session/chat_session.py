@@ -29,7 +29,7 @@ from koel_tui.protocol import (
 )
 from koel_tui.session.autosave import Autosave
 from koel_tui.session.broadcast import Broadcast
-from koel_tui.session.dependencies import Means
+from koel_tui.session.dependencies import SessionDependencies
 from koel_tui.session.errors import (
     NothingToContinueError,
     ReadOnlyThreadError,
@@ -59,29 +59,30 @@ class ChatSession:
         self,
         thread_id: str,
         initial: ChatState,
-        means: Means,
+        dependencies: "SessionDependencies[ChatSession]",
         *,
         settings: TurnSettings | None = None,
         agent: Agent | None = None,
         after: asyncio.Future[None] | None = None,
         unsaved: bool = False,
     ) -> None:
-        """Make the session; `after` ends when an earlier session of the thread is closed.
+        """`after` ends when an earlier session of the thread is closed.
 
         `unsaved` says that `initial` is stored nowhere.
         """
         self.settings = settings
         """The settings of the next runs; None leaves all of them to the agent."""
-        self.agent: Agent = agent or means.agent
+        self.agent: Agent = agent or dependencies.agent
         """Answers the next runs."""
         self._asked: list[Agent] = []  # all that may keep something of the thread
         self._thread_id = thread_id
         self._state = settle(initial)
-        self._means = means
+        self._dependencies = dependencies
         self._states: Broadcast[ChatState] = Broadcast(size=1)
         self._events: Broadcast[Event] = Broadcast()
+        storage, interval = dependencies.storage, dependencies.save_interval
         self._autosave = Autosave(
-            thread_id, means.storage, lambda: self._state, interval=means.save_interval, after=after
+            thread_id, storage, lambda: self._state, interval=interval, after=after
         )
         self._run: Run | None = None
         self._rounds: Rounds | None = None
@@ -196,7 +197,7 @@ class ChatSession:
         self._check()
         begun = truncate(self._state, self._place(message_id) + 1)
         begun = replace(settle(begun), error=None, phase=RunPhase.IDLE, forks=())
-        branch = self._means.open_session(begun, self.settings, self.agent)
+        branch = self._dependencies.open_session(begun, self.settings, self.agent)
         try:
             await branch.persist()
             await branch.describe(parent=self._thread_id, **await self._autosave.settings())
@@ -286,7 +287,7 @@ class ChatSession:
         offered, handlers = declared(tools), handlers_by_name(tools)
         self._set(replace(state, error=None, phase=RunPhase.RUNNING))
         self._autosave.now()
-        settings, ask = self.settings, pipeline(self.agent, self._means.interceptors)
+        settings, ask = self.settings, pipeline(self.agent, self._dependencies.interceptors)
         if self.agent not in self._asked:
             self._asked.append(self.agent)
         rounds = Rounds(
@@ -306,7 +307,7 @@ class ChatSession:
             self._answer_calls("Error: the run failed before this call was executed.")
         self._autosave.note_model(model_of(event))
         state = self._apply(event)
-        for reduce in self._means.reducers:
+        for reduce in self._dependencies.reducers:
             state = reduce(state, event)
         self._set(state)
         self._autosave.soon()
@@ -315,7 +316,7 @@ class ChatSession:
     def _apply(self, event: Event) -> ChatState:
         """Tell everybody of an event and return what it makes of the state."""
         stamped = stamp(event, self._now())
-        self._means.observers.event(self._thread_id, stamped)
+        self._dependencies.observers.event(self._thread_id, stamped)
         self._events.publish(stamped)
         return fold(self._state, stamped)
 
@@ -356,7 +357,7 @@ class ChatSession:
         finally:
             await self._autosave.release()
             for agent in self._asked or [self.agent]:
-                await self._means.release(agent, self._thread_id)
+                await self._dependencies.release(agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:
         return run_input(
@@ -371,10 +372,10 @@ class ChatSession:
             self._state = state
             self._autosave.changed()
             self._states.publish(state)
-            self._means.observers.state(self._thread_id, state)
+            self._dependencies.observers.state(self._thread_id, state)
 
     def _now(self) -> datetime:
-        return whole_milliseconds(self._means.clock())
+        return whole_milliseconds(self._dependencies.clock())
 
     def _place(self, message_id: str) -> int:
         return place_of(message_id, self._state, self._thread_id)

@@ -11,7 +11,7 @@ from koel_tui.agents import Agent, ephemeral_agent
 from koel_tui.protocol import AgentError, ChatState, Message, TurnSettings, to_ag_ui
 from koel_tui.protocol.events.streams import closing
 from koel_tui.session.chat_session import ChatSession
-from koel_tui.session.dependencies import Means, Reducer
+from koel_tui.session.dependencies import Reducer, SessionDependencies
 from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
 from koel_tui.session.interceptors import Interceptor, pipeline
 from koel_tui.session.observers import Observer, Observers
@@ -41,7 +41,7 @@ class KoelClient:
         clock: Callable[[], datetime] = utc_now,
         save_interval: float = 1.0,
     ) -> None:
-        self._means = Means(
+        self._dependencies = SessionDependencies(
             agent=agent,
             interceptors=tuple(interceptors),
             storage=storage,
@@ -111,7 +111,7 @@ class KoelClient:
         opened = ChatSession(
             thread_id,
             initial,
-            self._means,
+            self._dependencies,
             settings=settings,
             agent=agent,
             after=asyncio.create_task(_released(earlier)) if earlier else None,
@@ -135,9 +135,9 @@ class KoelClient:
         run, what the agent and the interceptors raise, and `SessionDisposedError` after `dispose`.
         """
         self._check_open()
-        answering = ephemeral_agent(self._means.agent if agent is None else agent)
+        answering = ephemeral_agent(self._dependencies.agent if agent is None else agent)
         run = run_input(new_id(), to_ag_ui(messages), state={})
-        events = pipeline(answering, self._means.interceptors)(run, settings)
+        events = pipeline(answering, self._dependencies.interceptors)(run, settings)
         pieces: list[str] = []
         try:
             async with closing(events):

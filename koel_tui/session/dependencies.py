@@ -1,9 +1,9 @@
-"""What a client gives each of its sessions to work with."""
+"""The dependencies of a chat session: agent, storage, clock, interceptors, observers."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from koel_tui.agents import Agent
 from koel_tui.protocol import ChatState, Event, TurnSettings
@@ -11,23 +11,25 @@ from koel_tui.session.interceptors import Interceptor
 from koel_tui.session.observers import Observers
 from koel_tui.storage import SessionStorage
 
-if TYPE_CHECKING:
-    from koel_tui.session.chat_session import ChatSession
+SessionT = TypeVar("SessionT")
 
 Reducer = Callable[[ChatState, Event], ChatState]
 """Carries a state on by an event, after `koel_tui.protocol.fold` has; must be as pure."""
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """The agent of sessions without their own, where threads are saved, and who takes part."""
+class SessionDependencies(Generic[SessionT]):
+    """What a client gives each of its sessions, whose type is `SessionT`.
+
+    `agent` answers sessions without an agent of their own. `save_interval` is in seconds.
+    """
 
     agent: Agent
     interceptors: tuple[Interceptor, ...]
     storage: SessionStorage | None
     clock: Callable[[], datetime]
     save_interval: float
-    open_session: "Callable[[ChatState, TurnSettings | None, Agent], ChatSession]"
+    open_session: Callable[[ChatState, TurnSettings | None, Agent], SessionT]
     release: Callable[[Agent, str], Awaitable[None]]
     """Frees what an agent keeps for a thread that no live session has."""
     reducers: tuple[Reducer, ...] = ()

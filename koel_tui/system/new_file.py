@@ -1,30 +1,21 @@
-"""Files with what a model wrote: a name that fits, and no other file in danger."""
+"""Creating files without replacing others."""
 
 import os
 from pathlib import Path
 
-from koel_tui.text import repair
-from koel_tui.ui.conversation.code_blocks import Code
+from koel_tui.system.atomic_write import write_atomically
 
 
-def name_for(code: Code, title: str, number: int) -> str:
-    """Return a harmless name for a code block, made of the title of its thread."""
-    from koel_tui.storage.interchange import file_name
+def write_exclusive(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Create a file with all of `data`, or not at all.
 
-    return file_name(title, f"-{number}.{code.extension}")
-
-
-def write_new(path: Path, text: str, *, private: bool = False) -> None:
-    """Write a file that is not there yet, all of it or nothing; `private`, for its owner alone.
-
-    Raises OSError, of which `FileExistsError` says that there is something of this name.
+    A `private` file is readable by its owner alone. Raises OSError; `FileExistsError` when the
+    name is in use.
     """
-    from koel_tui.system.atomic_write import write_atomically
-
-    with path.open("xb") as placeholder:  # whatever comes now, the name is ours
+    with path.open("xb") as placeholder:  # reserves the name
         mode = os.fstat(placeholder.fileno()).st_mode & 0o777
     try:
-        write_atomically(path, repair(text).encode())
+        write_atomically(path, data)
         if not private:
             path.chmod(mode)
     except BaseException:

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from koel_tui.conversation.activity import Activity
 from koel_tui.text import safe_line
-from koel_tui.ui.models.model_download import Fetching
 
 if TYPE_CHECKING:
     from koel_tui.agents import ModelInfo
@@ -34,15 +34,8 @@ class Startup:
         """What the user should know about the loaded model; empty when there is nothing."""
         self.problem: BaseException | None = None
         self.backend: Backend | None = None
-        self.fetch = Fetching(changed)
-        """The download of a model, if one goes on."""
         self._changed = changed
         self._loading = asyncio.Lock()
-
-    @property
-    def fetching(self) -> str:
-        """What to say of a download while it goes on."""
-        return self.fetch.progress.words
 
     @property
     def lacks_model(self) -> bool:
@@ -63,11 +56,14 @@ class Startup:
     @property
     def alarm(self) -> str:
         """The problem in a few words more; empty when there is none."""
-        what = "Cannot start" if self.backend is None else "No model"
+        return f"{self.short_alarm}: {self.notice}" if self.notice else ""
+
+    @property
+    def short_alarm(self) -> str:
+        """The kind of the problem; empty when there is none."""
         if not self.notice:
             return ""
-        # A download under way needs the room more than the words for what it will set right.
-        return what if self.fetching else f"{what}: {self.notice}"
+        return "Cannot start" if self.backend is None else "No model"
 
     async def connect(self, connect: "Callable[[], Backend]") -> "Backend | None":
         """Call `connect` beside the window, because the imports it makes take their time."""
@@ -144,6 +140,11 @@ class Startup:
             _log.warning("The trash was not emptied: %s", error)
         else:
             _log.info("%d threads left the trash for good", gone)
+
+    def make_titles(self, wanted: bool) -> None:
+        """Set whether new threads get a title from the model."""
+        if self.backend is not None:
+            self.backend = replace(self.backend, titles=wanted)
 
     def recover(self) -> None:
         """Take note that the model answers, whatever went wrong before."""

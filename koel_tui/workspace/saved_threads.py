@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from koel_tui.ui.widgets.choice import has_words
+from koel_tui.text import has_words
 
 if TYPE_CHECKING:
     from koel_tui.storage import Conflict, DamagedThread, SessionStorage, Summary

@@ -55,7 +55,7 @@ async def test_a_session_with_an_agent_of_its_own_is_answered_and_released_there
 async def test_the_settings_and_agent_that_a_session_is_made_with_answer_its_runs() -> None:
     theirs, own = ScriptedAgent(say("theirs")), ScriptedAgent(say("own"))
     client = KoelClient(theirs)
-    session = ChatSession("t", ChatState(), client._means, settings=BRIEF, agent=own)
+    session = ChatSession("t", ChatState(), client._dependencies, settings=BRIEF, agent=own)
     await session.send("go")
     assert own.settings == [BRIEF] and theirs.inputs == []
     assert said(session.state)[-1] == ("assistant", "own")
@@ -67,7 +67,7 @@ async def test_the_settings_and_agent_that_a_session_is_made_with_answer_its_run
 async def test_a_session_of_a_state_that_is_stored_nowhere_saves_it(unsaved: bool) -> None:
     storage = MemoryStorage()
     client = KoelClient(ScriptedAgent(say("x")), storage)
-    session = ChatSession("t", ASKED, client._means, unsaved=unsaved)
+    session = ChatSession("t", ASKED, client._dependencies, unsaved=unsaved)
     assert session.dirty == unsaved
     await session.dispose()
     assert await storage.load("t") == (ASKED if unsaved else None)
@@ -78,7 +78,7 @@ async def test_a_session_saves_only_after_the_earlier_one_of_its_thread_is_close
     storage = MemoryStorage()
     client = KoelClient(ScriptedAgent(say("x")), storage)
     earlier: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    session = ChatSession("t", ASKED, client._means, after=earlier, unsaved=True)
+    session = ChatSession("t", ASKED, client._dependencies, after=earlier, unsaved=True)
     for _ in range(20):  # a save without a disk takes less
         await asyncio.sleep(0)
     assert session.dirty and await storage.load("t") is None

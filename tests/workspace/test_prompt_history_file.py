@@ -101,7 +101,8 @@ def test_a_link_in_its_place_is_not_followed(history: HistoryFile, path: Path) -
 
 def test_programs_that_append_at_once_lose_nothing_even_while_the_file_is_cut(path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from koel_tui.workspace import prompt_history_file as h\n"
+        "import sys; from pathlib import Path\n"
+        "from koel_tui.workspace import prompt_history_file as h\n"
         "from koel_tui.conversation.drafts import Draft\n"
         "h.MAX_ENTRIES = 400\n"
         "for n in range(150): h.HistoryFile(Path(sys.argv[1])).append(Draft(f'{sys.argv[2]}-{n}'))"

@@ -68,13 +68,13 @@ def _write(path: Path, text: str, *, force: bool) -> None:
     """
     from koel_tui.storage import StorageError
     from koel_tui.system.atomic_write import write_atomically
-    from koel_tui.system.new_file import write_new
+    from koel_tui.system.new_file import write_exclusive
 
     try:
         if force:
             write_atomically(path, repair(text).encode())
         else:
-            write_new(path, text, private=True)
+            write_exclusive(path, repair(text).encode(), private=True)
     except FileExistsError:
         raise UsageProblem(f"{path} is there already. Add --force to replace it.") from None
     except (OSError, ValueError) as error:

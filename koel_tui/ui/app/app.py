@@ -5,9 +5,10 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual.app import SuspendNotSupported, SystemCommand
@@ -89,7 +90,7 @@ class KoelApp(ConversingApp):
         self._hard_end = hard_end
         self._signals = Signals(self._leave, hard_end)
         self._garbage = Garbage(lambda: internals.forget_gone(self))
-        self._models = ModelChoosing(self, self._startup, self._tell, self._repaint)
+        self._models = ModelChoosing(self, self._startup, self._download, self._tell, self._repaint)
 
     @property
     def fatal(self) -> BaseException | None:
@@ -151,9 +152,16 @@ class KoelApp(ConversingApp):
 
     def action_program_settings(self) -> None:
         """Show the settings of the program, to change them."""
-        from koel_tui.ui.settings.settings_store import show_settings
+        from koel_tui.ui.settings.settings_panel import SettingsPanel
+        from koel_tui.ui.settings.settings_store import ProgramSettings
 
-        show_settings(self, self._flags, self._attention, self._startup)
+        effects: Mapping[str, Callable[[Any], None]] = {
+            "theme": partial(setattr, self, "theme"),
+            "notify": partial(setattr, self._attention, "wanted"),
+            "titles": self._startup.make_titles,
+        }
+        store = ProgramSettings(self._flags, effects, self.available_themes)
+        self.push_screen(SettingsPanel(store))
 
     def action_choose_model(self) -> None:
         """Choose the model that answers, of those on this computer or of a download."""
@@ -356,7 +364,7 @@ class KoelApp(ConversingApp):
     async def _close(self, *, signalled: bool = False) -> str:
         await self._end_editing()
         await self._background.close()
-        await self._startup.fetch.close()
+        await self._download.close()
         backend, self._startup.backend = self._startup.backend, None
         self._desk.disconnect()
         tabs = self._open_tabs()

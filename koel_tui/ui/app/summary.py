@@ -20,10 +20,12 @@ def label_of(conversation: Conversation, unread: bool) -> Label:
     return Label(conversation.key, conversation.title, mark)
 
 
-def status_of(conversation: Conversation, startup: Startup, hint: str, aside: str = "") -> Status:
+def status_of(
+    conversation: Conversation, startup: Startup, hint: str, aside: str = "", download: str = ""
+) -> Status:
     """Return the status line of the conversation in front; a hint goes before what it does.
 
-    `aside` is what goes on beside it.
+    `aside` describes the background job, `download` the download of a model.
     """
     figures = conversation.measured.last
     problem = conversation.save_problem
@@ -32,14 +34,14 @@ def status_of(conversation: Conversation, startup: Startup, hint: str, aside: st
         or startup.words
         or conversation.activity.words
         or aside
-        or startup.fetching
+        or download
         or startup.aside,
         model=figures.model or startup.model,
         used=figures.used,
         window=figures.window or startup.window,
         tokens_per_s=conversation.tokens_per_s,
         saved=_saved(conversation),
-        alarm="NOT SAVED" if problem else startup.alarm,  # the banner says why
+        alarm=_alarm(problem, startup, download),
     )
 
 
@@ -48,3 +50,10 @@ def _saved(conversation: Conversation) -> str:
     if conversation.busy or not conversation.entries():
         return ""
     return "saving…" if conversation.unsaved else "saved"
+
+
+def _alarm(save_problem: object, startup: Startup, download: str) -> str:
+    if save_problem:
+        return "NOT SAVED"  # the banner says why
+    # The progress of a download needs the space, and a new model solves the problem.
+    return startup.short_alarm if download else startup.alarm

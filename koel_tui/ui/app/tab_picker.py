@@ -7,9 +7,9 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from koel_tui.conversation.conversation import Conversation
+from koel_tui.text import has_words
 from koel_tui.ui.app.tab_bar import Label
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.widgets.choice import has_words
 from koel_tui.ui.widgets.picker import Picker, Wording
 
 

@@ -23,6 +23,7 @@ from koel_tui.ui.conversation.copying import Copier
 from koel_tui.ui.conversation.link_panels import Visitor
 from koel_tui.ui.conversation.transcript_column import Reader
 from koel_tui.ui.keys.hints import key_of
+from koel_tui.ui.models.model_download import Fetching
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 from koel_tui.workspace.open_tabs import OpenTabs
@@ -53,6 +54,7 @@ class TabbedApp(internals.QuietApp):
         )
         self._memory = Memory(home, lambda problem: self._tell(problem, "error"))
         self._startup = Startup(self._poke)
+        self._download = Fetching(self._poke)
         self._desk = Desk(self)
         self._background = Background(self._poke)
         self._copier = Copier(self, self._tell)
@@ -280,7 +282,8 @@ class TabbedApp(internals.QuietApp):
         )
         self._banner.show(trouble_of(self._startup.backend, self._desk, self._memory))
         aside = self._background.words
-        self._statusline.show(status_of(tabs.active, self._startup, self._hint, aside))
+        download = self._download.progress.words
+        self._statusline.show(status_of(tabs.active, self._startup, self._hint, aside, download))
 
     def _labels(self) -> list[Label]:
         tabs = self._desk.tabs

@@ -41,6 +41,13 @@ class Code:
         return _EXTENSIONS.get(language, language if _EXTENSION.fullmatch(language) else "txt")
 
 
+def name_for(code: Code, title: str, number: int) -> str:
+    """Return a safe file name for a code block, made of the title of its thread."""
+    from koel_tui.storage.interchange import file_name
+
+    return file_name(title, f"-{number}.{code.extension}")
+
+
 def code_blocks(text: str) -> list[Code]:
     """Return the code blocks of a Markdown text, first to last."""
     tokens = markdown_parser.parser().parse(text)

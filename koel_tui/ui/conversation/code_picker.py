@@ -7,8 +7,7 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import BindingType
 
-from koel_tui.system.new_file import name_for
-from koel_tui.ui.conversation.code_blocks import NO_CODE, Code, code_blocks
+from koel_tui.ui.conversation.code_blocks import NO_CODE, Code, code_blocks, name_for
 from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.widgets.choice import Named
 from koel_tui.ui.widgets.picker import Picker, Wording

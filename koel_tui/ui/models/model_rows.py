@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui import formatting
-from koel_tui.ui.widgets.choice import has_words
+from koel_tui.text import has_words
 
 if TYPE_CHECKING:
     from koel_tui.models.discovery import FoundModel

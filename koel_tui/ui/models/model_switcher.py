@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from textual.app import App
 
+    from koel_tui.ui.models.model_download import Fetching
     from koel_tui.ui.models.model_rows import ModelChoice
     from koel_tui.workspace.runtime import Startup
 
@@ -34,11 +35,17 @@ class ModelChoosing:
     """Shows the models, and has the one that was chosen loaded now and at the next start."""
 
     def __init__(
-        self, app: "App[int]", startup: "Startup", tell: Tell, changed: "Callable[[], None]"
+        self,
+        app: "App[int]",
+        startup: "Startup",
+        download: "Fetching",
+        tell: Tell,
+        changed: "Callable[[], None]",
     ) -> None:
         """Make it; `changed` is called when another model answers."""
         self._app = app
         self._startup = startup
+        self._download = download
         self._tell = tell
         self._changed = changed
         self._times_chosen = 0
@@ -50,8 +57,7 @@ class ModelChoosing:
         if self._startup.backend is None:
             self._tell("A model can be chosen as soon as the start is over.")
         elif not isinstance(self._app.screen, ModelPanel):
-            startup = self._startup
-            panel = ModelPanel(startup.fetch, problem or startup.notice, self._get)
+            panel = ModelPanel(self._download, problem or self._startup.notice, self._get)
             self._app.push_screen(panel, self._chosen)
 
     def offer_unasked(self, problem: str = "") -> None:
@@ -68,7 +74,7 @@ class ModelChoosing:
     def _chosen(self, choice: "ModelChoice | None") -> None:
         if choice is not None and choice.path is not None:
             self._take(choice.path)
-        elif self._startup.lacks_model and not self._startup.fetching:
+        elif self._startup.lacks_model and not self._download.progress.running:
             self._tell(f"Threads can be read without a model. {self._key} shows the models again.")
 
     def _take(self, path: Path) -> None:
@@ -82,14 +88,14 @@ class ModelChoosing:
         def ended(path: Path | None) -> None:
             self._got(path, chosen=before == self._times_chosen)
 
-        self._startup.fetch.begin(choice.repo, choice.file, ended)
+        self._download.begin(choice.repo, choice.file, ended)
 
     def _got(self, path: Path | None, *, chosen: bool) -> None:
         from koel_tui.ui.models.model_panel import ModelPanel
         from koel_tui.ui.models.model_rows import ModelChoice
 
         panel = self._app.screen if isinstance(self._app.screen, ModelPanel) else None
-        progress = self._startup.fetch.progress
+        progress = self._download.progress
         if path is None:
             if panel is None and progress.problem:
                 self._tell(progress.problem, "error")

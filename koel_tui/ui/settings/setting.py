@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from koel_tui.chat_templates import CHAT_TEMPLATES
 from koel_tui.sampling_options import number_text, read_number
 from koel_tui.setting_sources import Origin, variable_of
-from koel_tui.ui.widgets.choice import has_words
+from koel_tui.text import has_words
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

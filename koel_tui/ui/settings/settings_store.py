@@ -2,12 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Container, Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from textual.app import App
 
 from koel_tui import paths
 from koel_tui.text import safe_input
@@ -15,8 +11,6 @@ from koel_tui.ui.settings.setting import Setting, settings_list, text_of
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
-    from koel_tui.ui.app.terminal_alert import Attention
-    from koel_tui.workspace.runtime import Startup
 
 
 class RefusedError(Exception):
@@ -103,21 +97,3 @@ class ProgramSettings:
                     raise RefusedError(f"There is no folder {folder}.")
             return folders
         return value
-
-
-def show_settings(
-    app: App[int], flags: Mapping[str, object], attention: "Attention", startup: "Startup"
-) -> None:
-    """Show the settings of the program, to change them."""
-    from koel_tui.ui.settings.settings_panel import SettingsPanel
-
-    def make_titles(wanted: bool) -> None:
-        if startup.backend is not None:
-            startup.backend = replace(startup.backend, titles=wanted)
-
-    effects: Mapping[str, Callable[[Any], None]] = {
-        "theme": partial(setattr, app, "theme"),
-        "notify": partial(setattr, attention, "wanted"),
-        "titles": make_titles,
-    }
-    app.push_screen(SettingsPanel(ProgramSettings(flags, effects, app.available_themes)))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from koel_tui.text import has_words
+
 T = TypeVar("T")
 
 
@@ -43,9 +45,3 @@ class Named(Generic[T]):
     def matches(self, words: Sequence[str]) -> bool:
         """Say whether title and text have these words in them."""
         return has_words(f"{self.title} {self.text}", words)
-
-
-def has_words(text: str, words: Sequence[str]) -> bool:
-    """Say whether a text has every one of these words in it, in any case."""
-    text = text.casefold()
-    return all(word in text for word in words)

@@ -8,7 +8,8 @@ from textual import on
 from textual.binding import BindingType
 from textual.widgets import Input
 
-from koel_tui.system.new_file import write_new
+from koel_tui.system.new_file import write_exclusive
+from koel_tui.text import repair
 from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.widgets.input_panel import FieldPanel
 
@@ -36,7 +37,7 @@ class NamePanel(FieldPanel[Path]):
             return
         try:
             path = self._path(name)
-            await asyncio.to_thread(write_new, path, self._text)
+            await asyncio.to_thread(write_exclusive, path, repair(self._text).encode())
         except FileExistsError:
             self._tell(f"{name} is there already. Type another name.")
         # A name with a zero byte is the second, one of an unknown user's home the third.

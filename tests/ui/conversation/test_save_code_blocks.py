@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from koel_tui.system.new_file import name_for, write_new
-from koel_tui.ui.conversation.code_blocks import Code
+from koel_tui.ui.conversation.code_blocks import Code, name_for
 from koel_tui.ui.conversation.code_picker import CodePicker
 from koel_tui.ui.widgets.save_as_panel import NamePanel
 from tests.ui.window import Window, opened
@@ -52,34 +51,13 @@ def test_a_proposed_name_is_no_path_and_no_hidden_file() -> None:
     assert name_for(Code("x", ""), "", 1) == "thread-1.txt"
 
 
-def test_a_file_is_written_whole_and_as_others_are(here: Path) -> None:
-    ordinary = here / "ordinary"
-    ordinary.touch()
-    write_new(here / "new", "ä\ud800")
-    assert (here / "new").read_text() == "ä\ufffd"
-    assert (here / "new").stat().st_mode == ordinary.stat().st_mode
-    assert sorted(path.name for path in here.iterdir()) == ["new", "ordinary"]
-
-
-def test_what_is_there_is_not_touched(here: Path) -> None:
-    (here / "link").symlink_to(here / "nowhere")
-    (here / "file").write_text("mine")
-    for name in ("link", "file", "."):
-        with pytest.raises(FileExistsError):
-            write_new(here / name, "theirs")
-    assert (here / "file").read_text() == "mine" and not (here / "nowhere").exists()
-
-
-def test_a_file_that_cannot_be_written_is_not_begun(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.write", full)
-    with pytest.raises(OSError, match="No space"):
-        write_new(here / "new", "text")
-    assert list(here.iterdir()) == []
+async def test_a_lone_surrogate_in_a_block_does_not_keep_it_from_being_saved(here: Path) -> None:
+    async with opened() as window:
+        await window.app.push_screen(NamePanel("new", "ä\ud800"))
+        await window.sees("enter saves")
+        await window.press("enter")
+        await window.until((here / "new").exists)
+        assert (here / "new").read_text() == "ä\ufffd"
 
 
 async def test_one_of_several_blocks_is_chosen_and_saved(here: Path) -> None:
