@@ -11,7 +11,7 @@ def imported(statement: str) -> set[str]:
 
 
 def test_nothing_the_window_imports_loads_llama_cpp() -> None:
-    rooms = ["cli.assemble", "ui.app", "session", "agents", "engine", "models", "storage"]
+    rooms = ["cli.wiring", "ui.app.app", "session", "agents", "engine", "models", "storage"]
     assert "llama_cpp" not in imported("; ".join(f"import koel_tui.{room}" for room in rooms))
 
 

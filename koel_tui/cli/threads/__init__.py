@@ -14,9 +14,9 @@ _COMMANDS = {
     "import": f"{_HERE}.importing:import_threads",
     "delete": f"{_HERE}.changing:delete",
     "restore": f"{_HERE}.changing:restore",
-    "encrypt": f"{_HERE}.sealing:encrypt",
-    "decrypt": f"{_HERE}.sealing:decrypt",
-    "passphrase": f"{_HERE}.sealing:passphrase",
+    "encrypt": f"{_HERE}.encrypting:encrypt",
+    "decrypt": f"{_HERE}.encrypting:decrypt",
+    "passphrase": f"{_HERE}.encrypting:passphrase",
 }
 
 

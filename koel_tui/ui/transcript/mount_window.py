@@ -57,3 +57,8 @@ def place_of(entries: Sequence[Entry], wanted: str) -> int | None:
         if entry.id == wanted or entry.id.startswith(f"{wanted}#"):
             return index
     return None
+
+
+def tail_start(entries: Sequence[Entry]) -> int:
+    """Return where the newest entries begin that a thread is opened with."""
+    return reach(entries, len(entries), -1, TAIL, TAIL_WIDGETS)

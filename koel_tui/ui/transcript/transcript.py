@@ -23,6 +23,7 @@ from koel_tui.ui.transcript.mount_window import (
     around,
     place_of,
     reach,
+    tail_start,
 )
 from koel_tui.ui.widgets.no_restyle import Still
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
@@ -220,7 +221,7 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
             await self._show_tail(entries)
             return
         if not self._views:
-            self._start = reach(entries, len(entries), -1, TAIL, TAIL_WIDGETS)
+            self._start = tail_start(entries)
         await self._drop(self._views[kept:])
         self._end = self._start + kept
         self._total = len(entries)
@@ -234,9 +235,7 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
             await self._go_to(self._wanted)
 
     async def _show_tail(self, entries: Sequence[Entry]) -> None:
-        await self._rebuild(
-            entries, reach(entries, len(entries), -1, TAIL, TAIL_WIDGETS), len(entries)
-        )
+        await self._rebuild(entries, tail_start(entries), len(entries))
 
     async def _rebuild(self, entries: Sequence[Entry], start: int, end: int) -> None:
         with self.app.batch_update():
