@@ -35,8 +35,6 @@ class Activity:
                 return f"loading model{self.percent}"
             case "queued":
                 return f"queued: {self.position} ahead"
-            case "thinking":
-                return "thinking…"
             case phase:
                 return f"{phase}{self.percent}"
 
@@ -50,8 +48,6 @@ class Activity:
                 return "⌛"
             case "queued":
                 return f"queued {self.position}"
-            case "thinking":
-                return "thinking…"
             case phase:
                 return f"{phase}{self.percent}"
 
