@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
+from koel_tui.incomplete import STOPPED, incomplete
 from koel_tui.text import safe_line
 from koel_tui.ui.entries import Row
-from koel_tui.ui.incomplete import STOPPED, incomplete
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
