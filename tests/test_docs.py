@@ -22,12 +22,12 @@ from koel_tui.cli.exits import Exit
 from koel_tui.cli.manual import epilog
 from koel_tui.cli.start import MIN_COLUMNS, MIN_ROWS
 from koel_tui.engine.values import FinishReason
+from koel_tui.incomplete import STOPPED, THOUGHT_ONLY
 from koel_tui.origins import variable_of
 from koel_tui.protocol import TurnSettings
 from koel_tui.sampling_options import LOGIT_BIAS, LOGIT_BIAS_FORM, OPTIONS, number_text
 from koel_tui.settings import Settings
 from koel_tui.storage.keys import PASSPHRASE_FILE
-from koel_tui.ui.incomplete import STOPPED, THOUGHT_ONLY
 from koel_tui.ui.keys import KEYS
 from koel_tui.ui.plain.commands import COMMANDS
 from koel_tui.ui.thread_form import FIELDS, TITLE
