@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from koel_tui.conversation.activity import Activity, activity_after
 from koel_tui.conversation.entries import Branching, Entry, Place, Row, Spot
 from koel_tui.conversation.entry_cache import Listing
-from koel_tui.conversation.metrics import Measured
 from koel_tui.conversation.notices import ended_within, rows_of
 from koel_tui.conversation.observer import Listener
 from koel_tui.conversation.send_queue import SendQueue
 from koel_tui.conversation.thread_meta import About
+from koel_tui.conversation.thread_metrics import Measured
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from koel_tui.conversation.entries import Branching, Entry
+from koel_tui.conversation.incomplete_answers import mark
 from koel_tui.text import safe_line
-from koel_tui.ui.incomplete import mark
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Fork, Message, ToolCall

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
 from koel_tui.conversation.entries import Row
+from koel_tui.conversation.incomplete_answers import STOPPED, incomplete
 from koel_tui.text import safe_line
-from koel_tui.ui.incomplete import STOPPED, incomplete
 
 if TYPE_CHECKING:
     from koel_tui.conversation.conversation import Conversation

@@ -6,9 +6,9 @@ from koel_tui.chat_templates import RAW_COMPLETION, TEMPLATE_CHOICES
 from koel_tui.conversation.activity import Phase
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.entries import Entry
+from koel_tui.conversation.incomplete_answers import STOPPED, incomplete
 from koel_tui.plain.speech_lines import Lines
 from koel_tui.text import safe_line, safe_text
-from koel_tui.ui.incomplete import STOPPED, incomplete
 
 LABELS = {"user": "You", "assistant": "Model", "tool": "Tool", "call": "Tool"}
 _WORDS: dict[Phase, str] = {

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui import formatting
-from koel_tui.conversation.activity import Activity, Figures, Pace, activity_of, figures_of
+from koel_tui.conversation.activity import Activity, Pace, activity_of
+from koel_tui.conversation.turn_metrics import Figures, figures_of
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from koel_tui.conversation.activity import Figures
+from koel_tui.conversation.turn_metrics import Figures
 from koel_tui.formatting import bar, fit, size
 from koel_tui.text import safe_line
 from koel_tui.ui.conversation.spark import sparkline, spread

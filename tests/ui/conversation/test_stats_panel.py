@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from koel_tui import formatting
 from koel_tui.agents import MemoryUse
-from koel_tui.conversation.activity import Figures, figures_of
+from koel_tui.conversation.turn_metrics import Figures, figures_of
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.conversation.spark import sparkline, spread
 from koel_tui.ui.conversation.stats import Info, info_text, sections

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from koel_tui.conversation.activity import Figures, Pace, figures_of
+from koel_tui.conversation.activity import Pace
+from koel_tui.conversation.turn_metrics import Figures, figures_of
 
 if TYPE_CHECKING:
     from koel_tui.protocol import Event, Message
