@@ -7,10 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from koel_tui.conversation.activity import Activity, activity_after
-from koel_tui.conversation.entries import Branching, Entry, Place, Row, Spot
+from koel_tui.conversation.entries import Branching, Entry
 from koel_tui.conversation.entry_cache import Listing
-from koel_tui.conversation.notices import ended_within, rows_of
-from koel_tui.conversation.observer import Listener
+from koel_tui.conversation.incomplete_answers import incomplete
+from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.send_queue import SendQueue
 from koel_tui.conversation.thread_meta import About
 from koel_tui.conversation.thread_metrics import Measured
@@ -43,12 +43,15 @@ class Conversation:
     """
 
     def __init__(
-        self, key: str, listener: Listener, title: str = "", asleep: str | None = None
+        self,
+        key: str,
+        listener: "ConversationObserver[Conversation]",
+        title: str = "",
+        asleep: str | None = None,
     ) -> None:
         """Make the conversation; `asleep` is its saved thread, when that is to be read later."""
         self.key = key
         self.draft = ""
-        self.place: Place | Spot | None = None
         self.measured = Measured()
         self.queue = SendQueue()
         self.problem = ""
@@ -130,9 +133,9 @@ class Conversation:
         return self.measured.pace.per_s if self.busy else self.measured.last.tokens_per_s
 
     @property
-    def notice(self) -> str:
-        """What is wrong for all conversations alike; empty when nothing is."""
-        return self._listener.notice()
+    def state(self) -> "ChatState | None":
+        """The state of the thread; None before there is one."""
+        return self._session.state if self._session is not None else None
 
     @property
     def unsaved(self) -> bool:
@@ -205,7 +208,7 @@ class Conversation:
     def go_on(self) -> None:
         """Let the model continue the incomplete answer at the end of the thread."""
         self._begin_if(
-            self._session is not None and ended_within(self._session.state),
+            self._session is not None and bool(incomplete(self._session.state.messages)),
             lambda session: session.continue_answer(),
             "The last answer here is complete, so there is none to continue.",
         )
@@ -300,10 +303,6 @@ class Conversation:
         """Unfold thinking and calls, or fold them again."""
         self._listing.fold()
         self._listener.changed(self)
-
-    def rows(self) -> Sequence[Row]:
-        """Return what stands below the messages."""
-        return rows_of(self, self._session.state if self._session else None)
 
     @property
     def closed(self) -> bool:

@@ -1,8 +1,7 @@
-"""What a transcript shows, as plain values."""
+"""Entries of a transcript and the notices below them, as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +57,6 @@ class Row:
     hints: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a user was reading: which messages were mounted, how far down, and what was seen."""
-
-    start: int
-    end: int
-    scroll_y: float
-    seen: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """The message a user wants to read, found by a search for instance."""
-
-    entry_id: str
-
-
 def newest(entries: Sequence[Entry]) -> str:
     """Return what is different when a message, or text of the last one, is new.
 
@@ -84,15 +66,3 @@ def newest(entries: Sequence[Entry]) -> str:
         if entry.role in ("user", "assistant"):
             return f"{entry.id} {len(entry.text)}"
     return ""
-
-
-class Source(Protocol):
-    """Where a transcript gets what it shows."""
-
-    def entries(self) -> Sequence[Entry]:
-        """Return the messages, oldest first."""
-        ...
-
-    def rows(self) -> Sequence[Row]:
-        """Return what stands below the messages."""
-        ...

@@ -40,8 +40,13 @@ _GO_ON = "run.go_on"
 _OTHER_MODEL_HELPS = ("ModelLoadError", "RestartLimitError")
 
 
-def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row]:
-    """Return the rows of a conversation whose thread is in this state."""
+def notices_for(conversation: "Conversation", problem: str) -> list[Row]:
+    """Return the notices below the messages of a conversation.
+
+    `problem` concerns all conversations, for instance a model that cannot be loaded; empty
+    without one.
+    """
+    state = conversation.state
     rows: list[Row] = []
     if conversation.untouched:
         rows += WELCOME
@@ -57,7 +62,7 @@ def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row
         rows.append(Row("error", f"✗ {conversation.problem}"))
     if conversation.about.unusable:
         rows.append(_unusable(conversation.about.unusable))
-    rows += _ending(conversation, state)
+    rows += _ending(conversation, state, problem)
     if conversation.busy and not _writes(state):
         rows.append(Row("wait", f"⌛ {conversation.activity.words}…"))
     if (end := conversation.unsaid) is not None:
@@ -67,16 +72,11 @@ def rows_of(conversation: "Conversation", state: "ChatState | None") -> list[Row
     return rows + [_queued(text) for text in conversation.queue]
 
 
-def ended_within(state: "ChatState") -> bool:
-    """Return whether the last answer is incomplete: stopped, cut at a limit, or thinking only."""
-    return bool(incomplete(state.messages))
-
-
-def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row]:
+def _ending(conversation: "Conversation", state: "ChatState | None", problem: str) -> list[Row]:
     """Return how the last run ended and what can be done about it."""
     if state is not None and state.error is not None:
         hint = Row("hint", "  ↑ brings your message back, enter sends it again.")
-        if ended_within(state):
+        if incomplete(state.messages):
             hint = Row("hint", "  ", hints=((_GO_ON, "continues the answer."),))
         rows = [Row("error", f"✗ {state.error.message}"), _RETRY, hint]
         agent_code = getattr(state.error, "agent_code", None)
@@ -90,8 +90,8 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
     if state is not None and _ended_wordless(conversation, state):
         again = (("run.regenerate", "asks again"),)
         return [Row("hint", "the model ended without a word · ", "app.regenerate", again)]
-    if notice := conversation.notice:
-        return [Row("error", f"✗ {notice}")]
+    if problem:
+        return [Row("error", f"✗ {problem}")]
     if state is not None and not conversation.busy and (why := incomplete(state.messages)):
         if why == STOPPED:  # its note says so
             return [Row("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]

@@ -1,30 +1,26 @@
-"""Who hears what happens in conversations: the window, or the plain mode."""
+"""The observer of conversations."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from koel_tui.conversation.conversation import Conversation
+C = TypeVar("C", contravariant=True)
+"""The type of a conversation."""
 
 
-class Listener(Protocol):
-    """Who hears what happens in a conversation."""
+class ConversationObserver(Protocol[C]):
+    """Observer of conversations: the window or the line mode."""
 
-    def changed(self, conversation: "Conversation") -> None:
-        """Something to show is different."""
+    def changed(self, conversation: C) -> None:
+        """Repaint: something that is shown has changed."""
         ...
 
-    def ended(self, conversation: "Conversation") -> None:
-        """A run is over, however it ended."""
+    def ended(self, conversation: C) -> None:
+        """Handle the end of a run, however it ended."""
         ...
 
-    def returned(self, conversation: "Conversation", text: str) -> None:
-        """Text that waited to be sent will not be: it belongs to the user again."""
+    def returned(self, conversation: C, text: str) -> None:
+        """Give unsent text back to the user."""
         ...
 
-    def notice(self) -> str:
-        """Return what is wrong for all conversations alike; empty when nothing is."""
-        ...
-
-    def lost(self, conversation: "Conversation") -> None:
-        """The conversation is closed, and its last words could not be saved."""
+    def lost(self, conversation: C) -> None:
+        """Report that the last state of a closed conversation could not be saved."""
         ...

@@ -1,12 +1,13 @@
 """What of a conversation was said already, and what is to be said next."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from koel_tui.chat_templates import RAW_COMPLETION, TEMPLATE_CHOICES
 from koel_tui.conversation.activity import Phase
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.entries import Entry
 from koel_tui.conversation.incomplete_answers import STOPPED, incomplete
+from koel_tui.conversation.notices import notices_for
 from koel_tui.plain.speech_lines import Lines
 from koel_tui.text import safe_line, safe_text
 
@@ -22,8 +23,10 @@ _WORDS: dict[Phase, str] = {
 class Reading:
     """Follows one conversation and tells in lines what is new in it, each thing once."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, problem: Callable[[], str]) -> None:
+        """`problem` returns the problem of all conversations, empty without one."""
         self._conversation = conversation
+        self._problem = problem
         self._said: dict[str, int] = {}
         self._begin_at = 0
         self._speaking = ""
@@ -82,10 +85,11 @@ class Reading:
             words = _WORDS.get(conversation.activity.phase)
             return [words] if words else []
         lines = []
-        for row in conversation.rows():
+        notices = notices_for(conversation, self._problem())
+        for row in notices:
             if row.kind == "error":
                 lines.append(f"Error: {row.text.removeprefix('✗ ').rstrip()}")
-        if any(row.action.startswith("app.use_template") for row in conversation.rows()):
+        if any(row.action.startswith("app.use_template") for row in notices):
             lines.append(
                 f"/set chat_template NAME chooses one of {', '.join(TEMPLATE_CHOICES)}; "
                 f"{RAW_COMPLETION} completes the text without a template."

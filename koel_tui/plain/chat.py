@@ -130,10 +130,6 @@ class PlainChat:
         if text:
             conversation.draft = joined(text, conversation.draft)
 
-    def notice(self) -> str:
-        """Return what is wrong for all conversations alike."""
-        return self._startup.notice
-
     def lost(self, conversation: Conversation) -> None:
         """Say that a closed thread could not be saved."""
         self._say(f"Error: not saved: {conversation.title}. {conversation.save_problem}")
@@ -240,7 +236,9 @@ class PlainChat:
         """What was said of the thread in front; nothing of a saved one is said by itself."""
         conversation = self._desk.active
         if conversation.key not in self._readings:
-            reading = self._readings[conversation.key] = Reading(conversation)
+            reading = self._readings[conversation.key] = Reading(
+                conversation, lambda: self._startup.notice
+            )
             reading.skip()
         return self._readings[conversation.key]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.drafts import Pastes, joined
-from koel_tui.conversation.observer import Listener
+from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.thread_meta import About
 from koel_tui.limits import TABS
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
@@ -41,7 +41,7 @@ class Closed:
 class Desk:
     """Owns the conversations. Tabs may be opened and used before a backend is there."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: ConversationObserver[Conversation]) -> None:
         self._listener = listener
         self._backend: Backend | None = None
         self._keys = count(1)

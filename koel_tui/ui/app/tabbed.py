@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -21,7 +22,7 @@ from koel_tui.ui.composer.file_prompt import FilePrompt
 from koel_tui.ui.conversation.conversation_pane import Pane
 from koel_tui.ui.conversation.copying import Copier
 from koel_tui.ui.conversation.link_panels import Visitor
-from koel_tui.ui.conversation.transcript_column import Reader
+from koel_tui.ui.conversation.transcript_column import Positions, Reader
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.models.model_download import Fetching
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
@@ -64,11 +65,15 @@ class TabbedApp(internals.QuietApp):
         if low_bandwidth:
             self.spare_the_line()
         slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
-        front, beside = (Reader(slow or FLUSH_INTERVAL, id=name) for name in ("messages", "beside"))
+        positions: Positions = WeakKeyDictionary()
+        front, beside = (
+            Reader(slow or FLUSH_INTERVAL, positions, lambda: self._startup.notice, id=name)
+            for name in ("messages", "beside")
+        )
         prompt = FilePrompt(
             lambda text: self._pane.send(text), self._memory.remember, self._startup
         )
-        self._pane = Pane(front, beside, prompt)
+        self._pane = Pane(front, beside, prompt, positions)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
         self._banner = Banner()
         self._footer = Footer(show_command_palette=False)
@@ -106,10 +111,6 @@ class TabbedApp(internals.QuietApp):
     def returned(self, conversation: Conversation, text: str) -> None:
         """Put text back where the user writes, before what is there already."""
         self._pane.give_back(conversation, text)
-
-    def notice(self) -> str:
-        """Return what is wrong for all conversations alike."""
-        return self._startup.notice
 
     def lost(self, conversation: Conversation) -> None:
         """Say that a closed thread could not be saved."""

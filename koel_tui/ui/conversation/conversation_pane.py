@@ -8,10 +8,11 @@ from textual.containers import Vertical
 
 from koel_tui.conversation.conversation import Conversation, Revision
 from koel_tui.conversation.drafts import joined
-from koel_tui.conversation.entries import Branching, Spot
+from koel_tui.conversation.entries import Branching
 from koel_tui.ui.composer.file_prompt import FilePrompt
-from koel_tui.ui.conversation.transcript_column import Reader
+from koel_tui.ui.conversation.transcript_column import Positions, Reader
 from koel_tui.ui.keys.hints import key_of
+from koel_tui.ui.transcript.scroll_position import ScrollTarget
 from koel_tui.ui.transcript.transcript import Transcript
 from koel_tui.ui.widgets.no_restyle import Still, StillContainer
 
@@ -25,9 +26,12 @@ class Pane(Still, Vertical):
     What belongs to a conversation is put away when another comes.
     """
 
-    def __init__(self, front: Reader, beside: Reader, prompt: FilePrompt) -> None:
+    def __init__(
+        self, front: Reader, beside: Reader, prompt: FilePrompt, positions: Positions
+    ) -> None:
         """Make the pane of its parts. What the prompt sends goes to `send`."""
         super().__init__(id="pane")
+        self._positions = positions
         self._front = front
         self._beside = beside
         self._beside.display = False
@@ -161,7 +165,7 @@ class Pane(Still, Vertical):
         if conversation is self._conversation and self._transcript is not None:
             self._transcript.go_to(entry_id)
         else:
-            conversation.place = Spot(entry_id)
+            self._positions[conversation] = ScrollTarget(entry_id)
 
     def branching(self) -> Branching | None:
         """Return where the thread branches that is being read, the last of them in sight."""

@@ -1,22 +1,58 @@
 """Where one conversation is read: its transcript, under its name where another stands beside it."""
 
+from collections.abc import Callable, MutableMapping, Sequence
+
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.conversation.conversation import Conversation
+from koel_tui.conversation.entries import Entry, Row
+from koel_tui.conversation.notices import notices_for
 from koel_tui.text import safe_line
+from koel_tui.ui.transcript.scroll_position import ScrollPosition, ScrollTarget
 from koel_tui.ui.transcript.transcript import Transcript
 from koel_tui.ui.widgets.no_restyle import StillContainer
+
+Positions = MutableMapping[Conversation, ScrollPosition | ScrollTarget | None]
+
+
+class ConversationSource:
+    """The content of a conversation's transcript: entries, and notices below them."""
+
+    def __init__(self, conversation: Conversation, problem: Callable[[], str]) -> None:
+        self._conversation = conversation
+        self._problem = problem
+
+    def entries(self) -> Sequence[Entry]:
+        """Return the entries, oldest first."""
+        return self._conversation.entries()
+
+    def rows(self) -> Sequence[Row]:
+        """Return the notices below the entries."""
+        return notices_for(self._conversation, self._problem())
 
 
 class Reader(StillContainer):
     """Shows one conversation at a time, each where the user left it."""
 
-    def __init__(self, interval: float, *, id: str) -> None:  # noqa: A002 - Textual's word
-        """Make the reader; its transcript is painted at most once every `interval` seconds."""
+    def __init__(
+        self,
+        interval: float,
+        positions: Positions,
+        problem: Callable[[], str],
+        *,
+        id: str,  # noqa: A002 - Textual's word
+    ) -> None:
+        """Paint a transcript at most once every `interval` seconds.
+
+        `positions` are the scroll positions of conversations; `problem` returns the problem of
+        all conversations, empty without one.
+        """
         super().__init__(id=id)
         self._interval = interval
+        self._positions = positions
+        self._problem = problem
         self._heading = Static(classes="heading")
         self._heading.display = False
         self.conversation: Conversation | None = None
@@ -29,7 +65,8 @@ class Reader(StillContainer):
     def take(self, conversation: Conversation) -> None:
         """Begin with a conversation; `show` mounts what is to be seen of it."""
         self.conversation = conversation
-        self.transcript = Transcript(conversation, conversation.place, self._interval)
+        source = ConversationSource(conversation, self._problem)
+        self.transcript = Transcript(source, self._positions.get(conversation), self._interval)
 
     async def show(self) -> None:
         """Mount the transcript of the conversation, where the user was reading."""
@@ -41,7 +78,7 @@ class Reader(StillContainer):
     def put_away(self) -> None:
         """Give the conversation the place that is its."""
         if self.conversation is not None and self.transcript is not None:
-            self.conversation.place = self.transcript.place()
+            self._positions[self.conversation] = self.transcript.place()
 
     def leave(self) -> None:
         """Have no conversation any more."""

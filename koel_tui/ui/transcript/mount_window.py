@@ -23,8 +23,8 @@ def reach(
     entries: Sequence[Entry],
     position: int,
     direction: int,
-    messages: int,
-    widgets: int,
+    messages: int = STEP,
+    widgets: int = FULL,
     least: int = 1,
 ) -> int:
     """Return how far from `position` a window reaches, up (-1) or down (1).

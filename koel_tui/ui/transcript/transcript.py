@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.message import Message
 
-from koel_tui.conversation.entries import Entry, Place, Source, Spot, newest
+from koel_tui.conversation.entries import Entry, newest
 from koel_tui.ui import internals
 from koel_tui.ui.transcript import notice_rows
 from koel_tui.ui.transcript.entry_view import View, view_of
@@ -17,7 +17,6 @@ from koel_tui.ui.transcript.message_view import MessageView
 from koel_tui.ui.transcript.mount_window import (
     FULL,
     MAX_MESSAGES,
-    STEP,
     TAIL,
     TAIL_WIDGETS,
     around,
@@ -25,6 +24,7 @@ from koel_tui.ui.transcript.mount_window import (
     reach,
     tail_start,
 )
+from koel_tui.ui.transcript.scroll_position import ScrollPosition, ScrollTarget, TranscriptSource
 from koel_tui.ui.widgets.no_restyle import Still
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 
@@ -47,23 +47,21 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
 
     def __init__(
         self,
-        source: Source,
-        place: Place | Spot | None = None,
+        source: TranscriptSource,
+        place: ScrollPosition | ScrollTarget | None = None,
         interval: float = FLUSH_INTERVAL,
     ) -> None:
         """Make the transcript; it is painted at most once every `interval` seconds."""
         super().__init__(id="transcript")
         self._source = source
-        self._place = place if isinstance(place, Place) else None
-        self._wanted = place.entry_id if isinstance(place, Spot) else ""
+        self._place = place if isinstance(place, ScrollPosition) else None
+        self._wanted = place.entry_id if isinstance(place, ScrollTarget) else ""
         self._newest = self._seen = self._place.seen if self._place else ""
         self._unseen = False
         self._above = notice_rows.Edge("above")
         self._below = notice_rows.Edge("below")
         self._views: list[View] = []
-        self._start = 0
-        self._end = 0
-        self._total = 0
+        self._start = self._end = self._total = 0
         self._interval = interval
         self._throttle = Throttle(in_queue_of(self), self._sync, interval)
 
@@ -109,14 +107,16 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
         """Whether the reader sees the end, or follows it."""
         return self.at_tail and (self.is_vertical_scroll_end or internals.follows_end(self))
 
-    def place(self) -> Place | Spot | None:
+    def place(self) -> ScrollPosition | ScrollTarget | None:
         """Return where the user is reading; None at the end, where new text is followed."""
         if self._wanted:
-            return Spot(self._wanted)
+            return ScrollTarget(self._wanted)
         # Asked from outside this widget's queue, when a change may be half made.
         if self.at_end or internals.follows_end(self) or not self._views:
             return None
-        return Place(self._start, self._start + len(self._views), self.scroll_y, self._seen)
+        return ScrollPosition(
+            self._start, self._start + len(self._views), self.scroll_y, self._seen
+        )
 
     def read(self) -> Sequence[Entry]:
         """Return the entries down to the last one in sight, oldest first."""
@@ -311,7 +311,7 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
 
     async def _load_earlier(self) -> None:
         entries = self._source.entries()
-        start = reach(entries, self._start, -1, STEP, FULL)
+        start = reach(entries, self._start, -1)
         if start == self._start or not self._views:
             return
         views = [view_of(entry) for entry in entries[start : self._start]]
@@ -330,7 +330,7 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
             return
         async with self._keeping_in_place(self._views[-1]):
             self._total = len(entries)
-            await self._mount_down_to(entries, reach(entries, self._end, 1, STEP, FULL))
+            await self._mount_down_to(entries, reach(entries, self._end, 1))
             await self._trim(at_top=True)
 
     @asynccontextmanager

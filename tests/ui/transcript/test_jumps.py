@@ -4,9 +4,10 @@ import pytest
 from textual import events
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.entries import Entry, Spot
+from koel_tui.conversation.entries import Entry
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS, around, place_of
+from koel_tui.ui.transcript.scroll_position import ScrollTarget
 from koel_tui.ui.transcript.transcript import AWAY_INTERVAL, FLUSH_INTERVAL
 from tests.ui.scripted import Turn
 from tests.ui.window import Window, messages, opened
@@ -114,7 +115,7 @@ async def test_a_message_wanted_before_its_thread_is_read_is_shown_when_it_is() 
     async with opened() as window:
         window.transcript.go_to("m1")
         await window.pilot.pause()
-        assert window.transcript.place() == Spot("m1")
+        assert window.transcript.place() == ScrollTarget("m1")
 
 
 async def test_alt_up_and_down_go_from_one_message_of_the_user_to_the_next() -> None:

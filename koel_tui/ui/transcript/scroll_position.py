@@ -1,0 +1,36 @@
+"""Scroll positions of a transcript, and the source of its content."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from koel_tui.conversation.entries import Entry, Row
+
+
+@dataclass(frozen=True, slots=True)
+class ScrollPosition:
+    """The position of a reader: the mounted entries, the scroll offset, the newest entry seen."""
+
+    start: int
+    end: int
+    scroll_y: float
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrollTarget:
+    """The entry to scroll to, for instance a search result."""
+
+    entry_id: str
+
+
+class TranscriptSource(Protocol):
+    """The source of the entries and notices that a transcript shows."""
+
+    def entries(self) -> Sequence[Entry]:
+        """Return the messages, oldest first."""
+        ...
+
+    def rows(self) -> Sequence[Row]:
+        """Return what stands below the messages."""
+        ...
