@@ -64,7 +64,7 @@ def _summaries(*, trash: bool) -> "list[Summary]":
     if not directory.is_dir() or are_encrypted():
         return []  # nothing is made here, and no passphrase asked for
     from koel_tui.storage.files.read_only_listing import glance
-    from koel_tui.storage.files.thread_record import newest_first
+    from koel_tui.storage.thread_record import newest_first
 
     if trash:
         return list(glance(directory, "trash"))

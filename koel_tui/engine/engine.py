@@ -15,16 +15,6 @@ from koel_tui.engine.errors import (
 from koel_tui.engine.mutex import GenerationMutex
 from koel_tui.engine.options import SessionSettings, check_supported, session_options
 from koel_tui.engine.runner.transport import Link
-from koel_tui.engine.runner.wire_messages import (
-    CloseSession,
-    Counted,
-    CountTokens,
-    Event,
-    Load,
-    OpenSession,
-    SaveKv,
-    StartTurn,
-)
 from koel_tui.engine.runner.worker_client import NativeSide
 from koel_tui.engine.session import EngineSession
 from koel_tui.engine.single_flight import Flights, ProgressCallback
@@ -36,6 +26,16 @@ from koel_tui.engine.types import (
     ModelCard,
     ModelSpec,
     SessionOptions,
+)
+from koel_tui.engine.wire_messages import (
+    CloseSession,
+    Counted,
+    CountTokens,
+    Event,
+    Load,
+    OpenSession,
+    SaveKv,
+    StartTurn,
 )
 from koel_tui.protocol.turn_settings import TurnSettings
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine.errors import SessionBusyError, SessionClosedError
 from koel_tui.engine.options import absolute, turn_settings
-from koel_tui.engine.runner.wire_messages import TurnEnded
 from koel_tui.engine.turn import Turn, TurnStream
 from koel_tui.engine.types import ChatMessage, SessionMetrics, SessionOptions, TextDelta
+from koel_tui.engine.wire_messages import TurnEnded
 from koel_tui.protocol.turn_settings import TurnSettings
 
 KV_BUDGET = 2 * 1024**3

@@ -10,16 +10,6 @@ from typing import Protocol
 
 from koel_tui.engine.errors import EngineCrashedError, EngineError
 from koel_tui.engine.mutex import GenerationMutex, Ticket
-from koel_tui.engine.runner.wire_messages import (
-    Event,
-    Failed,
-    Reading,
-    Text,
-    Thinking,
-    ThinkingUnseen,
-    ToolCalled,
-    TurnEnded,
-)
 from koel_tui.engine.types import (
     ChatMessage,
     Delta,
@@ -29,6 +19,16 @@ from koel_tui.engine.types import (
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
+)
+from koel_tui.engine.wire_messages import (
+    Event,
+    Failed,
+    Reading,
+    Text,
+    Thinking,
+    ThinkingUnseen,
+    ToolCalled,
+    TurnEnded,
 )
 from koel_tui.protocol.turn_settings import TurnSettings
 

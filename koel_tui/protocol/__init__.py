@@ -13,10 +13,10 @@ from koel_tui.protocol.errors import (
 from koel_tui.protocol.events.chunks import ChunkExpander, expand_chunks
 from koel_tui.protocol.events.event_order import Verifier, verify
 from koel_tui.protocol.events.event_types import Event, UnknownEvent, error_event, parse_event
-from koel_tui.protocol.fold.message_order import calls_to_answer
 from koel_tui.protocol.fold.reducer import fold
 from koel_tui.protocol.fold.runs import FINISH_REASON, finish_reason
 from koel_tui.protocol.forks import echo_shown, fork_off, forks_shown, switch
+from koel_tui.protocol.message_order import calls_to_answer
 from koel_tui.protocol.messages import to_ag_ui
 from koel_tui.protocol.run_end import end_run, settle, truncate
 from koel_tui.protocol.state import (

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from koel_tui.protocol.codec.encrypted_reasoning import echo_bytes, echo_text
 from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.errors import ProtocolError
-from koel_tui.protocol.fold.message_order import answerable
+from koel_tui.protocol.message_order import answerable
 from koel_tui.protocol.state import Message, ToolCall
 from koel_tui.text import repair
 

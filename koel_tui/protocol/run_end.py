@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from koel_tui.protocol.fold.message_order import commit, is_committed
+from koel_tui.protocol.message_order import commit, is_committed
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase
 
 

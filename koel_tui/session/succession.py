@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 from koel_tui.protocol import ChatState, settle
-from koel_tui.storage.files.recovery_files import goes_on
+from koel_tui.storage.recovery_files import goes_on
 
 
 class Fate(Enum):

@@ -17,9 +17,8 @@ from koel_tui.storage.errors import (
 from koel_tui.storage.files.conflicts import Conflict
 from koel_tui.storage.files.json_file_storage import JsonFileStorage
 from koel_tui.storage.files.quarantine import DamagedThread
-from koel_tui.storage.files.thread_locks import Access
 from koel_tui.storage.memory_storage import MemoryStorage
-from koel_tui.storage.session_storage import SessionStorage, Summary
+from koel_tui.storage.session_storage import Access, SessionStorage, Summary
 
 __all__ = [
     "Access",

@@ -7,15 +7,14 @@ from typing import Any
 from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.errors import not_in_trash, place_taken
-from koel_tui.storage.files.thread_locks import Access
-from koel_tui.storage.files.thread_record import (
+from koel_tui.storage.session_storage import Access, Summary
+from koel_tui.storage.thread_record import (
     Record,
     decode_record,
     encode_chat_state,
     encode_record,
     newest_first,
 )
-from koel_tui.storage.session_storage import Summary
 from koel_tui.system.clock import utc_now
 
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)

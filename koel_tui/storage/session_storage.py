@@ -5,7 +5,18 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from koel_tui.protocol import ChatState
-from koel_tui.storage.files.thread_locks import Access
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Whether an opened thread may be written; if not, who holds it and why in a sentence.
+
+    `holder_pid` is None where it is not known.
+    """
+
+    writable: bool
+    holder_pid: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

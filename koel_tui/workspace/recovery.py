@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from koel_tui.conversation.conversation import Conversation
     from koel_tui.conversation.drafts import Pastes
     from koel_tui.session import ChatSession
-    from koel_tui.storage.files.recovery_files import Unsaved
     from koel_tui.storage.interchange import Thread
+    from koel_tui.storage.recovery_files import Unsaved
     from koel_tui.workspace.workspace import Desk
 
 _PATIENCE = 2.0
@@ -87,8 +87,8 @@ def _write(
 ) -> Path:
     import json
 
-    from koel_tui.storage.files.recovery_files import Unsaved
-    from koel_tui.storage.files.recovery_files import put_aside as write
+    from koel_tui.storage.recovery_files import Unsaved
+    from koel_tui.storage.recovery_files import put_aside as write
 
     codec = getattr(backend.storage, "codec", None) if backend is not None else None
     kept = json.loads(OpenTabs(tuple(drafts)).encode()) if drafts else None
@@ -125,13 +125,13 @@ def _left_behind() -> list[Path]:
     directories = [directory for directory in paths.recovery_dirs() if directory.is_dir()]
     if not directories:
         return []
-    from koel_tui.storage.files.recovery_files import left_behind
+    from koel_tui.storage.recovery_files import left_behind
 
     return left_behind(directories)
 
 
 async def _bring_back(backend: "Backend", path: Path, returned: Returned) -> None:
-    from koel_tui.storage.files import recovery_files
+    from koel_tui.storage import recovery_files
 
     codec = getattr(backend.storage, "codec", None)
     unsaved = await asyncio.to_thread(recovery_files.read_aside, path, codec)

@@ -9,7 +9,7 @@ from ag_ui.core import BaseEvent
 
 from koel_tui.agents import LocalAgent, ModelRouter, Snapshots
 from koel_tui.engine import Engine, EngineHost, ModelSpec, Sampling
-from koel_tui.engine.runner.wire_messages import SaveKv, StopTurn
+from koel_tui.engine.wire_messages import SaveKv, StopTurn
 from koel_tui.protocol import ChatState, Message, TurnSettings
 from koel_tui.session import KoelClient, keep_usage
 from tests.agents.test_local import options, run_input

@@ -29,7 +29,7 @@ from koel_tui.engine import (
     Sampling,
     ToolCallDelta,
 )
-from koel_tui.engine.runner.wire_messages import OpenSession, StartTurn, StopTurn
+from koel_tui.engine.wire_messages import OpenSession, StartTurn, StopTurn
 from koel_tui.protocol import (
     ChatState,
     TurnSettings,

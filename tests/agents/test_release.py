@@ -11,7 +11,7 @@ from ag_ui.core import CustomEvent, RunErrorEvent, RunFinishedEvent
 
 from koel_tui.agents import ACTIVITY, LocalAgent, Snapshots
 from koel_tui.engine import Engine, EngineHost, ModelSpec, Sampling, TurnSettings
-from koel_tui.engine.runner.wire_messages import CloseSession, Command, Done, SaveKv
+from koel_tui.engine.wire_messages import CloseSession, Command, Done, SaveKv
 from koel_tui.protocol import RunPhase
 from koel_tui.session import KoelClient, run
 from koel_tui.storage import MemoryStorage

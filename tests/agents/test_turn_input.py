@@ -21,7 +21,7 @@ from ag_ui.core import (
 from koel_tui.agents import LocalAgent
 from koel_tui.agents.turn_input import engine_messages
 from koel_tui.engine import ChatMessage, ToolCallDelta, UnsupportedError
-from koel_tui.engine.runner.wire_messages import StartTurn
+from koel_tui.engine.wire_messages import StartTurn
 from koel_tui.protocol import AgentError, ChatState, Message
 from koel_tui.session import KoelClient
 from tests.agents.test_local import Loader, answer, run_input

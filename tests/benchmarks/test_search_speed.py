@@ -10,8 +10,8 @@ import pytest
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.files.file_codec import ClearCodec
-from koel_tui.storage.files.thread_record import Header, encode_chat_state, encode_record
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
+from koel_tui.storage.thread_record import Header, encode_chat_state, encode_record
 from tests.benchmarks.report import median
 from tests.storage.helpers import MOMENT
 

@@ -16,7 +16,7 @@ from koel_tui.storage.encryption.encrypted_codec import Sealer
 from koel_tui.storage.encryption.key_file import read_key_file
 from koel_tui.storage.files.file_codec import ClearCodec, Form
 from koel_tui.storage.files.file_storage import FileStorage
-from koel_tui.storage.files.thread_record import Header, encode_record
+from koel_tui.storage.thread_record import Header, encode_record
 from tests.benchmarks.report import line, median
 from tests.storage.helpers import FILE_STORES, passphrase
 

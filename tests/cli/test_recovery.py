@@ -8,8 +8,8 @@ import pytest
 from koel_tui import paths
 from koel_tui.cli.wiring import open_storage
 from koel_tui.conversation.drafts import Draft
-from koel_tui.storage.files.recovery_files import Unsaved, put_aside
 from koel_tui.storage.interchange import Thread
+from koel_tui.storage.recovery_files import Unsaved, put_aside
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
 from tests.cli.commands import Threads, save
 from tests.hostile_summary import Tally

@@ -5,7 +5,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from koel_tui.engine.engine import Engine
-from koel_tui.engine.runner.wire_messages import (
+from koel_tui.engine.session import EngineSession
+from koel_tui.engine.types import (
+    ChatMessage,
+    Delta,
+    FinishReason,
+    ModelCard,
+    ModelSpec,
+    SessionMetrics,
+    ToolCallDelta,
+)
+from koel_tui.engine.wire_messages import (
     CloseSession,
     Command,
     Crashed,
@@ -22,16 +32,6 @@ from koel_tui.engine.runner.wire_messages import (
     Thinking,
     ToolCalled,
     TurnEnded,
-)
-from koel_tui.engine.session import EngineSession
-from koel_tui.engine.types import (
-    ChatMessage,
-    Delta,
-    FinishReason,
-    ModelCard,
-    ModelSpec,
-    SessionMetrics,
-    ToolCallDelta,
 )
 
 QUESTION = [ChatMessage("user", "hello")]

@@ -18,7 +18,7 @@ from koel_tui.engine import (
     SessionLimitError,
     TextDelta,
 )
-from koel_tui.engine.runner.wire_messages import CloseSession, OpenSession, StopTurn
+from koel_tui.engine.wire_messages import CloseSession, OpenSession, StopTurn
 from tests.engine.scripted import QUESTION, ask, scripted_engine, texts, until
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from koel_tui.engine import Engine, EngineCrashedError, ModelLoadError, ModelSpec
 from koel_tui.engine.runner.transport import Link
-from koel_tui.engine.runner.wire_messages import Load, LoadProgress
+from koel_tui.engine.wire_messages import Load, LoadProgress
 from tests.engine.scripted import (
     QUESTION,
     ScriptedLink,

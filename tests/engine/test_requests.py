@@ -19,9 +19,10 @@ from koel_tui.engine import (
     ModelSpec,
     Sampling,
     UnsupportedError,
+    wire_messages,
 )
-from koel_tui.engine.runner import process_transport, wire_messages
-from koel_tui.engine.runner.wire_messages import Crashed, Event
+from koel_tui.engine.runner import process_transport
+from koel_tui.engine.wire_messages import Crashed, Event
 from tests.engine.faulty_runner import FAULT
 from tests.engine.processes import until
 from tests.engine.scripted import collect

@@ -3,7 +3,7 @@
 import asyncio
 
 from koel_tui.engine import Finished, Progress, TextDelta, TurnSettings
-from koel_tui.engine.runner.wire_messages import Reading, StartTurn
+from koel_tui.engine.wire_messages import Reading, StartTurn
 from tests.engine.scripted import QUESTION, scripted_engine, until
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from koel_tui.engine import Sampling, TurnSettings, UnsupportedError
-from koel_tui.engine.runner.wire_messages import OpenSession
+from koel_tui.engine.wire_messages import OpenSession
 from tests.engine.scripted import scripted_engine
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look"}}

@@ -22,7 +22,7 @@ from koel_tui.engine import (
     UnsupportedError,
 )
 from koel_tui.engine.engine import Engine
-from koel_tui.engine.runner.wire_messages import CloseSession, OpenSession, SaveKv, StartTurn
+from koel_tui.engine.wire_messages import CloseSession, OpenSession, SaveKv, StartTurn
 from tests.engine.scripted import QUESTION, ScriptedLink, ask, collect, scripted_engine, until
 
 

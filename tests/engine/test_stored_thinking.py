@@ -20,7 +20,7 @@ from koel_tui.engine import (
 )
 from koel_tui.engine.native.loaded_model import LoadedModel
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.runner.wire_messages import Load
+from koel_tui.engine.wire_messages import Load
 from tests.engine.tiny_models import write_sliding_model
 
 PROMPT = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"

@@ -16,7 +16,7 @@ from koel_tui.engine import (
     ThinkingDelta,
     ToolCallDelta,
 )
-from koel_tui.engine.runner.wire_messages import Load, MemoryChanged, StartTurn
+from koel_tui.engine.wire_messages import Load, MemoryChanged, StartTurn
 from tests.engine.scripted import QUESTION, ask, collect, scripted_engine, texts, until
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ag_ui.core import RunAgentInput
 
-from koel_tui.engine.runner.wire_messages import Command, Done, OpenSession, SaveKv
+from koel_tui.engine.wire_messages import Command, Done, OpenSession, SaveKv
 from koel_tui.protocol import ChatState, Event, TurnSettings
 from koel_tui.session import Next, keep_usage
 from koel_tui.storage import JsonFileStorage, StorageError

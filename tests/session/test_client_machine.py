@@ -28,8 +28,8 @@ from koel_tui.protocol.codec.state_codec import decode_state
 from koel_tui.session import ChatSession, KoelClient, SessionError, autosave
 from koel_tui.session import run as run_module
 from koel_tui.storage import StorageError
-from koel_tui.storage.files.recovery_files import goes_on
-from koel_tui.storage.files.thread_record import parsed
+from koel_tui.storage.recovery_files import goes_on
+from koel_tui.storage.thread_record import parsed
 from tests.session.faulty_parts import (
     Files,
     Native,

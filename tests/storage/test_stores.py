@@ -18,7 +18,7 @@ from koel_tui.protocol import (
     decode_state,
 )
 from koel_tui.storage import Access, MemoryStorage, SessionStorage, StorageError
-from koel_tui.storage.files.thread_record import decode_record
+from koel_tui.storage.thread_record import decode_record
 from tests.protocol.golden import GOLDEN
 from tests.storage.helpers import FILE_STORES, Clock, saying
 

@@ -12,8 +12,8 @@ from koel_tui.cli.exit_codes import Exit, exit_of
 
 if TYPE_CHECKING:
     from koel_tui.storage.files.file_codec import Codec
-    from koel_tui.storage.files.integrity_check import Kept, Readable
-    from koel_tui.storage.search.index_check import Agreement
+    from koel_tui.storage.index_check import Agreement
+    from koel_tui.storage.integrity_check import Kept, Readable
 
 Tell = Callable[[str], None]
 """Hears what is being looked at, while it is."""
@@ -91,7 +91,7 @@ def look(way: Access, tell: Tell) -> Threads:
     `tell` hears how far it is.
     """
     from koel_tui.storage import StorageError
-    from koel_tui.storage.files.integrity_check import kept_beside, read_all
+    from koel_tui.storage.integrity_check import kept_beside, read_all
 
     directory, readable, kept = paths.threads_dir(), None, None
     error, code = way.error, way.code
@@ -134,7 +134,7 @@ def _written_in_clear(index: Path) -> tuple[Path, ...]:
 
 
 def _compared(threads: Threads, index: Path, readable: "Readable") -> Threads:
-    from koel_tui.storage.search.index_check import UnreadableIndexError, agreement, is_in_use
+    from koel_tui.storage.index_check import UnreadableIndexError, agreement, is_in_use
 
     if is_in_use(index):
         return replace(threads, index_in_use=True)

@@ -72,7 +72,7 @@ def passphrase(keyring: bool, new_file: Path | None) -> None:
 def _check_nothing_is_aside() -> None:
     """Raise `UsageProblem` where text lies that was put aside: it would stay as it is now."""
     from koel_tui.paths import recovery_dirs
-    from koel_tui.storage.files.recovery_files import left_behind
+    from koel_tui.storage.recovery_files import left_behind
 
     if files := left_behind(recovery_dirs()):
         raise UsageProblem(

@@ -48,8 +48,8 @@ async def _import(
     storage: "SessionStorage", files: tuple[Path, ...], form: "ImportFormat | None", as_json: bool
 ) -> int:
     """Import file by file; what cannot be read is named and keeps nothing else out."""
-    from koel_tui.storage.files.recovery_files import is_recovery
     from koel_tui.storage.interchange import ImportProblem, read_threads, store_thread
+    from koel_tui.storage.recovery_files import is_recovery
 
     problems = 0
     for file in files:
@@ -73,8 +73,8 @@ async def _import(
 async def _bring_back(storage: "SessionStorage", file: Path) -> "list[Stored]":
     """Save what a window could not; what was typed there becomes a thread of its own."""
     from koel_tui.storage.errors import NotAThreadError
-    from koel_tui.storage.files.recovery_files import bring_back, read_aside
     from koel_tui.storage.interchange import ImportProblem, store_thread
+    from koel_tui.storage.recovery_files import bring_back, read_aside
     from koel_tui.workspace.recovery import typed_threads
 
     try:

@@ -20,17 +20,17 @@ from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_mark
 from koel_tui.engine.native.context.llama_context import KV_TYPES, Context
 from koel_tui.engine.native.context.slots import slot_count
+from koel_tui.engine.native.control_tokens import PromptTokenizer, Rendered
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate, ChatTemplates
-from koel_tui.engine.native.prompt.control_tokens import PromptTokenizer, Rendered
 from koel_tui.engine.native.weights import Model
-from koel_tui.engine.runner.wire_messages import Load
 from koel_tui.engine.types import (
     DEFAULT_WINDOW,
     ChatMessage,
     MemoryReport,
     ModelCard,
 )
+from koel_tui.engine.wire_messages import Load
 from koel_tui.protocol.turn_settings import TurnSettings
 
 _COMPUTE_BYTES = 128 * 1024 * 1024

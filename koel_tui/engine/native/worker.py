@@ -15,7 +15,13 @@ from koel_tui.engine.native.loaded_model import LoadedModel, with_prefill
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.sampling.grammar import schema_grammar
 from koel_tui.engine.native.sampling.sampler import Sampler
-from koel_tui.engine.runner.wire_messages import (
+from koel_tui.engine.types import (
+    FinishReason,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+)
+from koel_tui.engine.wire_messages import (
     CloseSession,
     Command,
     Counted,
@@ -38,12 +44,6 @@ from koel_tui.engine.runner.wire_messages import (
     ThinkingUnseen,
     ToolCalled,
     TurnEnded,
-)
-from koel_tui.engine.types import (
-    FinishReason,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallDelta,
 )
 from koel_tui.protocol.turn_settings import Sampling
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from koel_tui.engine.native.worker import Worker
-from koel_tui.engine.runner.wire_messages import (
+from koel_tui.engine.wire_messages import (
     FRAME_LIMIT,
     HEADER,
     Command,

@@ -11,7 +11,7 @@ from koel_tui import paths
 from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.errors import EngineCrashedError
 from koel_tui.engine.runner.output import RunnerOutput
-from koel_tui.engine.runner.wire_messages import (
+from koel_tui.engine.wire_messages import (
     FRAME_LIMIT,
     HEADER,
     Command,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from koel_tui.engine.native.worker import Worker
-from koel_tui.engine.runner.wire_messages import (
+from koel_tui.engine.wire_messages import (
     HEADER,
     Command,
     Crashed,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from koel_tui.engine.runner.wire_messages import Command, Event
+from koel_tui.engine.wire_messages import Command, Event
 
 
 class Link(Protocol):

@@ -9,7 +9,9 @@ from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.errors import EngineClosedError, EngineCrashedError, EngineError
 from koel_tui.engine.restart_limiter import Restarts
 from koel_tui.engine.runner.transport import Link
-from koel_tui.engine.runner.wire_messages import (
+from koel_tui.engine.shared_task import SharedTask
+from koel_tui.engine.types import MemoryReport, ModelCard
+from koel_tui.engine.wire_messages import (
     Command,
     Counted,
     Crashed,
@@ -23,8 +25,6 @@ from koel_tui.engine.runner.wire_messages import (
     StopTurn,
     TurnEnded,
 )
-from koel_tui.engine.shared_task import SharedTask
-from koel_tui.engine.types import MemoryReport, ModelCard
 
 PATIENCE_S = 60.0
 """Seconds a turn may take to stop: reading is interrupted, so it takes one step of decoding."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from ag_ui.core import BaseEvent
 
 from koel_tui.protocol.errors import ProtocolError
-from koel_tui.protocol.fold.message_order import unused_id
+from koel_tui.protocol.message_order import unused_id
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase
 
 NOT_PLAIN = (TypeError, ValueError, RecursionError)

@@ -14,7 +14,7 @@ from ag_ui.core import (
 
 from koel_tui.protocol.codec.encrypted_reasoning import echo_bytes
 from koel_tui.protocol.fold.helpers import event_time, open_assistant, with_open, without_open
-from koel_tui.protocol.fold.message_order import commit, unused_id
+from koel_tui.protocol.message_order import commit, unused_id
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought
 
 _OTHER_ROLES = ("user", "system")

@@ -15,7 +15,7 @@ from koel_tui.protocol.fold.helpers import (
     with_open,
     without_open,
 )
-from koel_tui.protocol.fold.message_order import (
+from koel_tui.protocol.message_order import (
     commit,
     commit_place,
     is_committed,

@@ -8,7 +8,7 @@ from koel_tui.paths import threads_dir
 from koel_tui.storage.encryption.encrypted_codec import SealedCodec
 from koel_tui.storage.encryption.keys import KeySource
 from koel_tui.storage.files.file_storage import FileStorage
-from koel_tui.storage.files.migration import MIGRATIONS, Migrations
+from koel_tui.storage.migration import MIGRATIONS, Migrations
 from koel_tui.system.clock import utc_now
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from koel_tui.storage.files.file_names import beside
-from koel_tui.storage.files.thread_record import Header
+from koel_tui.storage.thread_record import Header
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,13 @@ from koel_tui.storage.errors import StorageError
 from koel_tui.storage.files.conflicts import Conflict
 from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.keyed_executor import Lanes
-from koel_tui.storage.files.migration import Migrations
 from koel_tui.storage.files.quarantine import DamagedThread
 from koel_tui.storage.files.thread_directory import ThreadDirectory
 from koel_tui.storage.files.thread_folder import Shelf
-from koel_tui.storage.files.thread_locks import Access
-from koel_tui.storage.files.thread_record import newest_first
 from koel_tui.storage.files.trash import Trash
-from koel_tui.storage.session_storage import Summary
+from koel_tui.storage.migration import Migrations
+from koel_tui.storage.session_storage import Access, Summary
+from koel_tui.storage.thread_record import newest_first
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

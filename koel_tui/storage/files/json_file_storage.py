@@ -7,7 +7,7 @@ from pathlib import Path
 from koel_tui.paths import threads_dir
 from koel_tui.storage.files.file_codec import ClearCodec
 from koel_tui.storage.files.file_storage import FileStorage
-from koel_tui.storage.files.migration import MIGRATIONS, Migrations
+from koel_tui.storage.migration import MIGRATIONS, Migrations
 from koel_tui.system.clock import utc_now
 
 

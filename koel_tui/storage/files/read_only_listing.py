@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from koel_tui.storage.files.file_codec import ClearCodec
-from koel_tui.storage.files.migration import MIGRATIONS
 from koel_tui.storage.files.quarantine import Quarantine
 from koel_tui.storage.files.thread_folder import Shelf
+from koel_tui.storage.migration import MIGRATIONS
 from koel_tui.storage.session_storage import Summary
 
 

@@ -2,10 +2,11 @@
 
 import os
 import stat
-from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from koel_tui.storage.errors import StorageError
+from koel_tui.storage.thread_record import is_showable
 
 MAX_BYTES = 256 * 1024 * 1024
 """What a file of a thread may have at most; as objects it would take a multiple of it."""
@@ -54,11 +55,6 @@ def changed_at(status: os.stat_result) -> datetime:
     except OverflowError:
         return _EPOCH
     return changed if is_showable(changed) else _EPOCH
-
-
-def is_showable(time: datetime) -> bool:
-    """Return whether a time exists in every time zone: the first and last year do not."""
-    return MINYEAR < time.year < MAXYEAR
 
 
 def too_large(size: int) -> bool:

@@ -22,13 +22,13 @@ from koel_tui.storage.errors import (
 from koel_tui.storage.files.conflicts import Conflicts
 from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import beside, stem_of
-from koel_tui.storage.files.migration import SCHEMA, Migrations
 from koel_tui.storage.files.quarantine import Quarantine, signature_of
 from koel_tui.storage.files.safe_open import check_plain, read_file, too_large
 from koel_tui.storage.files.thread_folder import Shelf
-from koel_tui.storage.files.thread_locks import Access, Locks
-from koel_tui.storage.files.thread_record import Header, Record, encode_chat_state, encode_record
-from koel_tui.storage.session_storage import Summary
+from koel_tui.storage.files.thread_locks import Locks
+from koel_tui.storage.migration import SCHEMA, Migrations
+from koel_tui.storage.session_storage import Access, Summary
+from koel_tui.storage.thread_record import Header, Record, encode_chat_state, encode_record
 from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
 
 

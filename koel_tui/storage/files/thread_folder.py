@@ -7,11 +7,11 @@ from pathlib import Path
 from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import is_thread, stem_of
-from koel_tui.storage.files.migration import Migrations
 from koel_tui.storage.files.quarantine import Quarantine, Signature, signature_of
 from koel_tui.storage.files.safe_open import changed_at, read_file
-from koel_tui.storage.files.thread_record import Record, decode_record
+from koel_tui.storage.migration import Migrations
 from koel_tui.storage.session_storage import Summary
+from koel_tui.storage.thread_record import Record, decode_record
 
 _NO_SIGNATURE = (0, 0, 0, 0)
 

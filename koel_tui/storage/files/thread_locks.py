@@ -4,12 +4,12 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui.paths import private_directory
 from koel_tui.storage.errors import ThreadLockedError, process
+from koel_tui.storage.session_storage import Access
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -17,18 +17,6 @@ if TYPE_CHECKING:
 _PATIENCE = 0.3  # a save elsewhere holds the lock for some milliseconds, an open thread for long
 _POLL = 0.005
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Whether an opened thread may be written; if not, who holds it and why in a sentence.
-
-    `holder_pid` is None where it is not known.
-    """
-
-    writable: bool
-    holder_pid: int | None = None
-    reason: str = ""
 
 
 class Locks:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.files.thread_record import parsed
 from koel_tui.storage.interchange.chatgpt import is_chatgpt
+from koel_tui.storage.thread_record import parsed
 
 MAX_BYTES = 256 * 1024 * 1024
 """What a JSON file may have at most, in a zip unpacked; more would not fit in memory as objects."""

@@ -6,15 +6,15 @@ from typing import Any
 
 from koel_tui.protocol import ChatState, ProtocolError, decode_state
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.files.migration import SCHEMA
-from koel_tui.storage.files.thread_record import (
+from koel_tui.storage.interchange.portable_thread import Thread, check_plain, of_state
+from koel_tui.storage.migration import SCHEMA
+from koel_tui.storage.thread_record import (
     FORMAT,
     Header,
     encode_chat_state,
     encode_record,
     record_of,
 )
-from koel_tui.storage.interchange.portable_thread import Thread, check_plain, of_state
 
 _KOEL_ROLES = frozenset(("user", "assistant", "system", "tool"))
 

@@ -19,8 +19,8 @@ from koel_tui.conversation.drafts import joined
 from koel_tui.system.memory_tuning import Garbage
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
+from koel_tui.ui.app.conversing import ConversingApp
 from koel_tui.ui.app.themes import OwnThemes
-from koel_tui.ui.conversation.conversing import ConversingApp
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import KEYS, bindings
 from koel_tui.ui.keys.keymap import KeyMap

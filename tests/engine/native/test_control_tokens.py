@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from koel_tui.chat_templates import BUILT_IN
 from koel_tui.engine import ChatMessage, Engine, ModelSpec, Sampling, ToolCallDelta
+from koel_tui.engine.native.control_tokens import PromptTokenizer, Rendered
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
-from koel_tui.engine.native.prompt.control_tokens import PromptTokenizer, Rendered
 from koel_tui.engine.native.weights import Model
 from tests.engine.tiny_models import write_recurrent_model, write_sliding_model
 

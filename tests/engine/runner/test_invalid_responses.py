@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from koel_tui.engine.runner import process_transport
-from koel_tui.engine.runner.wire_messages import HEADER, Crashed, Event
+from koel_tui.engine.wire_messages import HEADER, Crashed, Event
 from tests.hostile_summary import Tally
 
 LIAR = """#!{python}

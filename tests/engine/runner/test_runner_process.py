@@ -28,7 +28,7 @@ from koel_tui.engine import (
     TextDelta,
 )
 from koel_tui.engine.restart_limiter import RESTARTS, WITHIN_S
-from koel_tui.engine.runner.wire_messages import (
+from koel_tui.engine.wire_messages import (
     HEADER,
     Command,
     CountTokens,

@@ -14,8 +14,8 @@ from koel_tui.storage import StorageError
 from koel_tui.storage.encryption.encrypted_codec import SealedCodec
 from koel_tui.storage.files import safe_open
 from koel_tui.storage.files.file_codec import ClearCodec, Codec
-from koel_tui.storage.files.migration import MIGRATIONS
 from koel_tui.storage.files.thread_directory import ThreadDirectory
+from koel_tui.storage.migration import MIGRATIONS
 from tests.hostile_summary import Tally
 from tests.storage.helpers import Clock, passphrase, saying
 

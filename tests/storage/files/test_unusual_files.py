@@ -12,7 +12,7 @@ from koel_tui.paths import private_directory
 from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage, StorageError
 from koel_tui.storage.files.file_codec import ClearCodec
-from koel_tui.storage.files.integrity_check import read_all
+from koel_tui.storage.integrity_check import read_all
 from koel_tui.storage.search.thread_index import ThreadIndex
 from tests.storage.helpers import file_name, saying
 

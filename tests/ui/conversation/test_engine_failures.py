@@ -9,7 +9,7 @@ import pytest
 from koel_tui.agents import LocalAgent
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ChatMessage, Engine, ModelSpec
-from koel_tui.engine.runner.wire_messages import Load, OpenSession, StartTurn
+from koel_tui.engine.wire_messages import Load, OpenSession, StartTurn
 from koel_tui.protocol import encode_state
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage

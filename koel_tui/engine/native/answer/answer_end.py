@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from koel_tui.engine.errors import ChatTemplateError
-from koel_tui.engine.native.prompt.control_tokens import Rendered
+from koel_tui.engine.native.control_tokens import Rendered
 from koel_tui.engine.types import ChatMessage
 
 _TAG = re.compile(r"<[^<>\s]{1,60}>|\[[^\[\]\s]{1,60}\]")

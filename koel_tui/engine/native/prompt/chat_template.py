@@ -12,7 +12,7 @@ from koel_tui.chat_templates import BUILT_IN, CHATML, RAW_COMPLETION
 from koel_tui.engine.errors import ChatTemplateError
 from koel_tui.engine.native.answer.answer_end import turn_markers
 from koel_tui.engine.native.answer.thinking_tags import Dialect
-from koel_tui.engine.native.prompt.control_tokens import Rendered, Spellings
+from koel_tui.engine.native.control_tokens import Rendered, Spellings
 from koel_tui.engine.native.prompt.data_spans import Disguise, mapped, strings, suspicious
 from koel_tui.engine.native.prompt.template_process import Renderer, RenderError
 from koel_tui.engine.native.prompt.tool_prompt import tools_as_text

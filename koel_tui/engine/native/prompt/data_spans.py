@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
-from koel_tui.engine.native.prompt.control_tokens import Spellings
+from koel_tui.engine.native.control_tokens import Spellings
 
 _PRIVATE = ((0xE000, 0xF900), (0x40000, 0xE0000), (0xF0000, 0x10FFFE))
 """Code points that mean nothing: private use and unassigned planes."""

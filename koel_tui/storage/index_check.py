@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from koel_tui.storage.files.integrity_check import Indexed, Readable
 from koel_tui.storage.files.quarantine import Signature
+from koel_tui.storage.integrity_check import Indexed, Readable
 
 
 class UnreadableIndexError(Exception):

@@ -11,14 +11,14 @@ from filelock import FileLock
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.files.file_codec import ClearCodec
 from koel_tui.storage.files.file_names import beside
-from koel_tui.storage.files.integrity_check import Kept, kept_beside, read_all
 from koel_tui.storage.files.read_only_listing import glance
-from koel_tui.storage.search.index_check import (
+from koel_tui.storage.index_check import (
     Agreement,
     UnreadableIndexError,
     agreement,
     is_in_use,
 )
+from koel_tui.storage.integrity_check import Kept, kept_beside, read_all
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from tests.storage.helpers import file_name, saying
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import is_thread, tag_of
-from koel_tui.storage.files.migration import MIGRATIONS, SCHEMA
 from koel_tui.storage.files.quarantine import Quarantine, Signature, signature_of
 from koel_tui.storage.files.safe_open import changed_at, read_file
 from koel_tui.storage.files.thread_folder import Shelf
+from koel_tui.storage.migration import MIGRATIONS, SCHEMA
 from koel_tui.storage.search.thread_index import Progress, entry_of
 from koel_tui.system.atomic_write import left_over
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from koel_tui.protocol import ChatState, Message, encode_state
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.files.thread_record import (
+from koel_tui.storage.thread_record import (
     Header,
     Record,
     decode_record,

@@ -17,11 +17,11 @@ from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageE
 from koel_tui.storage.files.file_codec import ClearCodec, Form
 from koel_tui.storage.files.file_names import ASIDE
 from koel_tui.storage.files.safe_open import read_file
-from koel_tui.storage.files.thread_record import parsed
 from koel_tui.storage.interchange.json_format import from_native, to_native
 from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.storage.interchange.save_imported import Stored, store_thread
 from koel_tui.storage.session_storage import SessionStorage
+from koel_tui.storage.thread_record import parsed
 from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
 
 _FORMAT = "koel-chat/recovery"

@@ -17,8 +17,8 @@ from koel_tui.storage import (
 )
 from koel_tui.storage.encryption.encrypted_codec import SealedCodec
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.files.migration import migrate
-from koel_tui.storage.files.thread_record import decode_record
+from koel_tui.storage.migration import migrate
+from koel_tui.storage.thread_record import decode_record
 from tests.hostile_summary import Tally
 from tests.storage.files.test_failing_system_calls import attempt
 from tests.storage.helpers import Clock, encrypted, file_name, passphrase, saying

@@ -4,15 +4,14 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Any, Self, TypeGuard
 
 from koel_tui.protocol import ChatState, ProtocolError, decode_state, encode_state, settle
 from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.codec.state_codec import decode_time, dumps, encode_time
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
-from koel_tui.storage.files.migration import MIGRATIONS, SCHEMA, Migrations, migrate
-from koel_tui.storage.files.safe_open import is_showable
+from koel_tui.storage.migration import MIGRATIONS, SCHEMA, Migrations, migrate
 from koel_tui.storage.session_storage import Summary
 
 FORMAT = "koel-chat/thread"
@@ -219,3 +218,8 @@ def _time(stamp: object) -> datetime | None:
     except (ValueError, OverflowError):
         return None  # a list shows a thread whose time cannot be read all the same
     return time if is_showable(time) else None
+
+
+def is_showable(time: datetime) -> bool:
+    """Return whether a time exists in every time zone: the first and last year do not."""
+    return MINYEAR < time.year < MAXYEAR

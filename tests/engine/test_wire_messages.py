@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.engine import ChatMessage, ModelSpec, SessionMetrics, ToolCallDelta
-from koel_tui.engine.runner.wire_messages import (
+from koel_tui.engine.wire_messages import (
     HEADER,
     Command,
     Event,

@@ -11,7 +11,8 @@ from koel_tui.protocol import ChatState, Fork
 from koel_tui.storage import EncryptedThreadsError, StorageError, change_key
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.files.file_storage import FileStorage
-from koel_tui.storage.files.recovery_files import (
+from koel_tui.storage.interchange import Thread
+from koel_tui.storage.recovery_files import (
     Unsaved,
     bring_back,
     goes_on,
@@ -19,7 +20,6 @@ from koel_tui.storage.files.recovery_files import (
     put_aside,
     read_aside,
 )
-from koel_tui.storage.interchange import Thread
 from tests.hostile_summary import Tally
 from tests.storage.helpers import (
     FILE_STORES,
