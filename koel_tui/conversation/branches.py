@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from koel_tui.conversation.entries import Branching
-from koel_tui.conversation.entry_cache import branching_of
+from koel_tui.conversation.entries import Branching, branching_of
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState

@@ -7,8 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from koel_tui.conversation.activity import Activity, activity_after
-from koel_tui.conversation.entries import Branching, Entry
-from koel_tui.conversation.entry_cache import Listing
+from koel_tui.conversation.entries import Branching, Entry, Listing
 from koel_tui.conversation.incomplete_answers import incomplete
 from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.send_queue import SendQueue

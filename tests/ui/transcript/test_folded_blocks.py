@@ -1,6 +1,6 @@
 """Thinking and calls as folded blocks, and the code blocks of answers."""
 
-from koel_tui.conversation.entry_cache import entries_of
+from koel_tui.conversation.entries import entries_of
 from koel_tui.protocol import Message, ToolCall
 from koel_tui.ui.conversation.code_blocks import code_blocks
 from koel_tui.ui.transcript.folded_view import FoldView
