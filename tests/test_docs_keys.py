@@ -9,14 +9,14 @@ from textual.binding import Binding
 from koel_tui.ui.app.help_panel import Help
 from koel_tui.ui.conversation.link_panels import LinkDialog
 from koel_tui.ui.conversation.queue_picker import QueuePicker
-from koel_tui.ui.conversation.stats_panel import InfoPanel
+from koel_tui.ui.conversation.stats_panel import StatsPanel
 from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS, Key
 from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name
-from koel_tui.ui.library.library_panel import Library, TrashPicker
+from koel_tui.ui.library.library_panel import LibraryPanel, TrashPicker
 from koel_tui.ui.models.model_panel import ModelPanel
 from koel_tui.ui.settings.fold_line import FoldLine
 from koel_tui.ui.settings.thread_settings_panel import RolePicker, ThreadPanel
-from koel_tui.ui.widgets.confirm_panel import Question
+from koel_tui.ui.widgets.confirm_panel import ConfirmPanel
 from koel_tui.ui.widgets.picker import Picker
 from tests.docs_pages import PAGES, README, USER_TEXT, code_in, own_section, section, table
 
@@ -74,7 +74,7 @@ def _telling(key: Key) -> set[str]:
 
 PANELS: dict[str, tuple[type[Any], ...]] = {
     "any list": (Picker,),
-    "saved threads": (Library,),
+    "saved threads": (LibraryPanel,),
     "trash": (TrashPicker,),
     "waiting messages": (QueuePicker,),
     "models": (ModelPanel,),
@@ -82,8 +82,8 @@ PANELS: dict[str, tuple[type[Any], ...]] = {
     '"All samplers"': (FoldLine,),
     "roles": (RolePicker,),
     "link": (LinkDialog,),
-    "question": (Question,),
-    "keys, statistics": (Help, InfoPanel),
+    "question": (ConfirmPanel,),
+    "keys, statistics": (Help, StatsPanel),
 }
 
 

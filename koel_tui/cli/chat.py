@@ -111,7 +111,7 @@ def _in_window(
 ) -> tuple[int, BaseException | None]:
     if start.low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
-    from koel_tui.system.forced_exit import HardEnd
+    from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.system.heap import keep_one_heap
     from koel_tui.ui.app.app import KoelApp
     from koel_tui.ui.keys.keymap import keymap_of
@@ -127,7 +127,7 @@ def _in_window(
         keymap=keymap_of(start.keys),
         themes=paths.themes_dir(),
         flags=flags,
-        hard_end=HardEnd(window=True),
+        hard_end=ForcedExit(window=True),
     )
     app.run()
     return app.return_code or 0, app.fatal
@@ -140,10 +140,10 @@ def _in_plain_mode(
 
     from koel_tui.plain.chat import PlainChat
     from koel_tui.plain.terminal import Terminal
-    from koel_tui.system.forced_exit import HardEnd
+    from koel_tui.system.forced_exit import ForcedExit
 
     terminal = Terminal()
-    chat = PlainChat(connect, terminal, thread=thread, home=home, hard_end=HardEnd())
+    chat = PlainChat(connect, terminal, thread=thread, home=home, hard_end=ForcedExit())
     try:
         code = asyncio.run(chat.run())
     finally:

@@ -7,10 +7,10 @@ from typing import Any
 
 async def unless_signalled(work: Coroutine[Any, Any, int]) -> int:
     """Do the work and return its exit code, or that of the signal that has cancelled it."""
-    from koel_tui.system.forced_exit import HardEnd
+    from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.workspace.shutdown import Signals
 
-    task, code, hard_end = asyncio.ensure_future(work), 0, HardEnd()
+    task, code, hard_end = asyncio.ensure_future(work), 0, ForcedExit()
 
     def leave(signalled: int) -> None:
         nonlocal code

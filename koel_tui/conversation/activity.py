@@ -53,7 +53,7 @@ class Activity:
                 return f"{phase}{self.percent}"
 
 
-class Pace:
+class TokenRate:
     """How fast text comes: the tokens of one answer by the time they took."""
 
     _ENOUGH = 10

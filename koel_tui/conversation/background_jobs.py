@@ -22,7 +22,7 @@ class Job:
     work: "Callable[[Backend], Awaitable[None]]"
 
 
-class Background:
+class BackgroundJobs:
     """Does jobs when nobody waits for an answer, and gives way at once when somebody does."""
 
     def __init__(self, changed: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from koel_tui.conversation.entries import Branching, branching_of
+from koel_tui.conversation.entries import BranchPoint, branching_of
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
@@ -17,7 +17,7 @@ class Branch:
     Without a `role` nothing was said in it yet.
     """
 
-    branching: Branching
+    branching: BranchPoint
     place: int
     role: str = ""
     text: str = ""

@@ -7,12 +7,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from koel_tui.conversation.activity import Activity, activity_after
-from koel_tui.conversation.entries import Branching, Entry, Listing
+from koel_tui.conversation.entries import BranchPoint, Entry, EntryCache
 from koel_tui.conversation.incomplete_answers import incomplete
 from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.send_queue import SendQueue
-from koel_tui.conversation.thread_meta import About
-from koel_tui.conversation.thread_metrics import Measured
+from koel_tui.conversation.thread_meta import ThreadMeta
+from koel_tui.conversation.thread_metrics import ThreadMetrics
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _TITLE_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
+class MessageEdit:
     """A message of the user's that is being edited, and the draft it keeps from the prompt."""
 
     message_id: str
@@ -51,11 +51,11 @@ class Conversation:
         """Make the conversation; `asleep` is its saved thread, when that is to be read later."""
         self.key = key
         self.draft = ""
-        self.measured = Measured()
+        self.measured = ThreadMetrics()
         self.queue = SendQueue()
         self.problem = ""
-        self.revision: Revision | None = None
-        self.about = About(title)
+        self.revision: MessageEdit | None = None
+        self.about = ThreadMeta(title)
         self.read_only = ""
         """Why the thread can only be read here; empty when it can go on."""
         self._asleep = asleep
@@ -68,7 +68,7 @@ class Conversation:
         """When the last run began, on a monotonic clock."""
         self._activity = Activity()
         self._readers: list[asyncio.Task[None]] = []
-        self._listing = Listing()
+        self._listing = EntryCache()
 
     @property
     def thread_id(self) -> str | None:
@@ -181,7 +181,7 @@ class Conversation:
 
     def forget_thread(self) -> None:
         """Be a new conversation: the saved thread is not to be had."""
-        self._asleep, self.about = None, About()
+        self._asleep, self.about = None, ThreadMeta()
 
     def ask(self, text: str) -> None:
         """Send `text` as soon as the thread is free; what is too much goes back to the user."""
@@ -242,7 +242,7 @@ class Conversation:
         return sent
 
     @property
-    def unsaid(self) -> Branching | None:
+    def unsaid(self) -> BranchPoint | None:
         """The branching at the end of the thread when nothing came of the branch shown."""
         self.entries()
         return None if self.busy else self._listing.end
@@ -254,7 +254,7 @@ class Conversation:
 
         return list(branches_of(self._session.state)) if self._session is not None else ()
 
-    def switch(self, branching: Branching, step: int) -> str:
+    def switch(self, branching: BranchPoint, step: int) -> str:
         """Show a branch so many further; return the entry it begins with, empty without one."""
         if self._session is None or self.busy:
             return ""

@@ -59,7 +59,7 @@ def joined(*texts: str) -> str:
     return "\n\n".join(text for text in texts if text.strip())
 
 
-class Pastes:
+class PastePlaceholders:
     """The pastes of a window, by token. One that was folded is known until the window ends.
 
     So undo, closed tabs and the history may bring a token back at any time.

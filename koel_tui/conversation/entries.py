@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Branching:
+class BranchPoint:
     """Where a thread goes on in several ways, and which of them is shown, counted from 1.
 
     `after` is the id of the message before, None at the start of the thread.
@@ -42,7 +42,7 @@ class Entry:
     text: str
     writing: bool = False
     note: str = ""
-    branching: Branching | None = None
+    branching: BranchPoint | None = None
 
     @property
     def remark(self) -> str:
@@ -52,7 +52,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Notice:
     """A line below the messages: an error, what a run waits for, what is queued.
 
     A click does `action`, one of the window's, where there is one. `hints` are keys by their ids,
@@ -80,11 +80,11 @@ _SHOWN = ("user", "assistant")
 _HEADLINE = 200
 
 
-class Listing:
+class EntryCache:
     """The entries of one thread; those that are the same are not made again."""
 
     def __init__(self) -> None:
-        self.end: Branching | None = None
+        self.end: BranchPoint | None = None
         """The branching at the end of the thread, where nothing is finished yet."""
         self._messages: tuple[Message, ...] = ()
         self._entries: list[Entry] = []
@@ -116,7 +116,7 @@ def entries_of(
     *,
     writing: bool = False,
     unfolded: bool = False,
-    branchings: "Mapping[str, Branching] | None" = None,
+    branchings: "Mapping[str, BranchPoint] | None" = None,
 ) -> Iterator[Entry]:
     """Yield the entries of messages, oldest first; with `writing` more of them may come.
 
@@ -126,7 +126,7 @@ def entries_of(
     """
     results = {each.tool_call_id: each.content for each in messages if each.role == "tool"}
     called: set[str] = set()
-    begins: Branching | None = None
+    begins: BranchPoint | None = None
     for message in messages:
         begins = (branchings or {}).get(message.id, begins)
         entries: Iterator[Entry] = iter(())
@@ -140,7 +140,7 @@ def entries_of(
             begins = None
 
 
-def branchings_of(state: "ChatState") -> tuple[dict[str, Branching], Branching | None]:
+def branchings_of(state: "ChatState") -> tuple[dict[str, BranchPoint], BranchPoint | None]:
     """Return the branchings of a thread by the messages they begin with.
 
     And the one at its end, where nothing is finished yet in the branch shown.
@@ -150,7 +150,7 @@ def branchings_of(state: "ChatState") -> tuple[dict[str, Branching], Branching |
     if not state.forks:
         return {}, None
     forks = forks_shown(state)
-    found: dict[str, Branching] = {}
+    found: dict[str, BranchPoint] = {}
     before: str | None = None
     for message in state.messages:
         if fork := forks.get(before):
@@ -160,9 +160,9 @@ def branchings_of(state: "ChatState") -> tuple[dict[str, Branching], Branching |
     return found, branching_of(last) if last is not None else None
 
 
-def branching_of(fork: "Fork") -> Branching:
+def branching_of(fork: "Fork") -> BranchPoint:
     """Return a fork as it is shown."""
-    return Branching(fork.after, fork.shown + 1, len(fork.branches))
+    return BranchPoint(fork.after, fork.shown + 1, len(fork.branches))
 
 
 def _entries_of(

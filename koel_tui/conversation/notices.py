@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
-from koel_tui.conversation.entries import Row
+from koel_tui.conversation.entries import Notice
 from koel_tui.conversation.incomplete_answers import STOPPED, incomplete
 from koel_tui.text import safe_line
 
@@ -13,25 +13,29 @@ if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
 
 WELCOME = (
-    Row("welcome", "Ask anything. The model runs on this computer."),
-    Row("welcome", ""),
-    Row("welcome", "", hints=(("prompt.send", "sends"), ("prompt.newline", "starts a new line."))),
-    Row("welcome", "", hints=(("tab.new", "opens another tab"), ("tab.open", "a saved thread."))),
-    Row("welcome", "", hints=(("help", "shows all keys."),)),
-    Row("welcome", ""),
+    Notice("welcome", "Ask anything. The model runs on this computer."),
+    Notice("welcome", ""),
+    Notice(
+        "welcome", "", hints=(("prompt.send", "sends"), ("prompt.newline", "starts a new line."))
+    ),
+    Notice(
+        "welcome", "", hints=(("tab.new", "opens another tab"), ("tab.open", "a saved thread."))
+    ),
+    Notice("welcome", "", hints=(("help", "shows all keys."),)),
+    Notice("welcome", ""),
 )
 _NEARLY_FULL = 0.85
-_OTHER_MODEL = Row("action", "  Choose a model ", "app.choose_model", (("model", ""),))
-_OWN_MODEL = Row(
+_OTHER_MODEL = Notice("action", "  Choose a model ", "app.choose_model", (("model", ""),))
+_OWN_MODEL = Notice(
     "action", "  This thread wants that model: change it ", "app.thread_settings",
     (("thread.settings", ""),),
 )  # fmt: skip
-_RETRY = Row("action", "  Retry ", "app.retry", (("run.retry", ""),))
-_BUILT_IN_TEMPLATE = Row(
+_RETRY = Notice("action", "  Retry ", "app.retry", (("run.retry", ""),))
+_BUILT_IN_TEMPLATE = Notice(
     "action", f"  Answer with the chat template {CHATML} · ", f"app.use_template('{CHATML}')",
     (("thread.settings", "sets any: chat template"),),
 )  # fmt: skip
-_RAW_COMPLETION = Row(
+_RAW_COMPLETION = Notice(
     "action", "  Complete the text without a chat template · ",
     f"app.use_template('{RAW_COMPLETION}')",
     (("thread.settings", f"sets it: chat template {RAW_COMPLETION}"),),
@@ -40,14 +44,14 @@ _GO_ON = "run.go_on"
 _OTHER_MODEL_HELPS = ("ModelLoadError", "RestartLimitError")
 
 
-def notices_for(conversation: "Conversation", problem: str) -> list[Row]:
+def notices_for(conversation: "Conversation", problem: str) -> list[Notice]:
     """Return the notices below the messages of a conversation.
 
     `problem` concerns all conversations, for instance a model that cannot be loaded; empty
     without one.
     """
     state = conversation.state
-    rows: list[Row] = []
+    rows: list[Notice] = []
     if conversation.untouched:
         rows += WELCOME
     if left_out := conversation.measured.last.trimmed_turns:
@@ -57,28 +61,28 @@ def notices_for(conversation: "Conversation", problem: str) -> list[Row]:
         rows.append(_full("The window is nearly full: soon the oldest turns are left out."))
     if conversation.read_only:
         why = f"This thread can only be read here. {conversation.read_only}"
-        rows.append(Row("error", f"✗ {why}"))
+        rows.append(Notice("error", f"✗ {why}"))
     elif conversation.problem:
-        rows.append(Row("error", f"✗ {conversation.problem}"))
+        rows.append(Notice("error", f"✗ {conversation.problem}"))
     if conversation.about.unusable:
         rows.append(_unusable(conversation.about.unusable))
     rows += _ending(conversation, state, problem)
     if conversation.busy and not _writes(state):
-        rows.append(Row("wait", f"⌛ {conversation.activity.words}…"))
+        rows.append(Notice("wait", f"⌛ {conversation.activity.words}…"))
     if (end := conversation.unsaid) is not None:
         text = f"{end.mark} nothing was said in this branch · "
         before = (("branch.previous", "shows the one before"),)
-        rows.append(Row("hint", text, "app.switch_branch(-1)", before))
+        rows.append(Notice("hint", text, "app.switch_branch(-1)", before))
     return rows + [_queued(text) for text in conversation.queue]
 
 
-def _ending(conversation: "Conversation", state: "ChatState | None", problem: str) -> list[Row]:
+def _ending(conversation: "Conversation", state: "ChatState | None", problem: str) -> list[Notice]:
     """Return how the last run ended and what can be done about it."""
     if state is not None and state.error is not None:
-        hint = Row("hint", "  ↑ brings your message back, enter sends it again.")
+        hint = Notice("hint", "  ↑ brings your message back, enter sends it again.")
         if incomplete(state.messages):
-            hint = Row("hint", "  ", hints=((_GO_ON, "continues the answer."),))
-        rows = [Row("error", f"✗ {state.error.message}"), _RETRY, hint]
+            hint = Notice("hint", "  ", hints=((_GO_ON, "continues the answer."),))
+        rows = [Notice("error", f"✗ {state.error.message}"), _RETRY, hint]
         agent_code = getattr(state.error, "agent_code", None)
         if agent_code in _OTHER_MODEL_HELPS:
             rows.insert(2, _OWN_MODEL if conversation.about.wants_model else _OTHER_MODEL)
@@ -86,21 +90,21 @@ def _ending(conversation: "Conversation", state: "ChatState | None", problem: st
             rows[1:1] = [_BUILT_IN_TEMPLATE, _RAW_COMPLETION]
         return rows
     if state is not None and _ended_unanswered(state):
-        return [Row("hint", "stopped before an answer came")]
+        return [Notice("hint", "stopped before an answer came")]
     if state is not None and _ended_wordless(conversation, state):
         again = (("run.regenerate", "asks again"),)
-        return [Row("hint", "the model ended without a word · ", "app.regenerate", again)]
+        return [Notice("hint", "the model ended without a word · ", "app.regenerate", again)]
     if problem:
-        return [Row("error", f"✗ {problem}")]
+        return [Notice("error", f"✗ {problem}")]
     if state is not None and not conversation.busy and (why := incomplete(state.messages)):
         if why == STOPPED:  # its note says so
-            return [Row("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]
-        return [Row("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
+            return [Notice("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]
+        return [Notice("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
     return []
 
 
-def _unusable(names: Sequence[str]) -> Row:
-    return Row(
+def _unusable(names: Sequence[str]) -> Notice:
+    return Notice(
         "error",
         f"✗ Saved settings that cannot be used: {safe_line(', '.join(names))}. They have no "
         "effect; saving the settings of the thread removes them. ",
@@ -109,13 +113,13 @@ def _unusable(names: Sequence[str]) -> Row:
     )
 
 
-def _full(what: str) -> Row:
+def _full(what: str) -> Notice:
     hints = (("tab.summary", "opens a new thread with a summary"),)
-    return Row("hint", f"{what} ", "app.summarise", hints)
+    return Notice("hint", f"{what} ", "app.summarise", hints)
 
 
-def _queued(text: str) -> Row:
-    return Row("queued", f"queued: {safe_line(text)} · ", "app.queue", (("queue", "edits"),))
+def _queued(text: str) -> Notice:
+    return Notice("queued", f"queued: {safe_line(text)} · ", "app.queue", (("queue", "edits"),))
 
 
 def _ended_unanswered(state: "ChatState") -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class History:
+class PromptHistory:
     """Prompts sent, oldest first, and where in them the user is."""
 
     texts: list[str] = field(default_factory=list)

@@ -19,7 +19,7 @@ class Role:
     text: str
 
 
-class Roles:
+class SystemPrompts:
     """A directory of roles; it need not be there."""
 
     def __init__(self, directory: Path) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from koel_tui.session import ChatSession, ThreadSettings
 
 
-class About:
+class ThreadMeta:
     """The title a thread was given, empty without one, and how it wants to be answered."""
 
     def __init__(self, title: str = "") -> None:
@@ -37,9 +37,9 @@ class About:
         """Take another title and other settings."""
         self.title, self.settings, self._saved = title, settings, False
 
-    def copy(self, title: str) -> "About":
+    def copy(self, title: str) -> "ThreadMeta":
         """Return the same of a new thread, under another title."""
-        copy = About()
+        copy = ThreadMeta()
         copy.change(title, self.settings)
         return copy
 

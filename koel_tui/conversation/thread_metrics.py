@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from koel_tui.conversation.activity import Pace
-from koel_tui.conversation.turn_metrics import Figures, figures_of
+from koel_tui.conversation.activity import TokenRate
+from koel_tui.conversation.turn_metrics import TurnMetrics, figures_of
 
 if TYPE_CHECKING:
     from koel_tui.protocol import Event, Message
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
 _KEPT = 200
 
 
-class Measured:
+class ThreadMetrics:
     """The figures of a thread, as they were saved and as they come."""
 
     def __init__(self) -> None:
-        self.last = Figures()
+        self.last = TurnMetrics()
         """Those of the last answer; of one that was saved only what holds for any model."""
-        self.turns: tuple[Figures, ...] = ()
+        self.turns: tuple[TurnMetrics, ...] = ()
         """Those of the last answers, the newest last."""
         self.now = False
         """Whether an answer was finished since the thread was opened."""
-        self.pace = Pace()
+        self.pace = TokenRate()
         """How fast the answer being written comes."""
 
     def recall(self, messages: "Iterable[Message]") -> None:
         """Take what is saved with messages."""
         saved = (figures_of(message.usage) for message in messages)
         self.turns = tuple(filter(None, saved))[-_KEPT:]
-        last = self.turns[-1] if self.turns else Figures()
+        last = self.turns[-1] if self.turns else TurnMetrics()
         # Which model answers next, with which window, is not up to the one that did.
-        self.last = Figures(used=last.used, trimmed_turns=last.trimmed_turns)
+        self.last = TurnMetrics(used=last.used, trimmed_turns=last.trimmed_turns)
 
     def begin(self) -> None:
         """Measure another answer."""
-        self.pace = Pace()
+        self.pace = TokenRate()
 
     def hear(self, event: "Event") -> bool:
         """Take what an event says of figures or of speed; say whether it is such an event."""

@@ -7,7 +7,7 @@ _ENDLESS = 1e15
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class TurnMetrics:
     """What an answer of a thread measured.
 
     Of the tokens `read`, `reused` were known from before; `used` are those read and written.
@@ -30,12 +30,12 @@ class Figures:
         return self.first_token_s + (after_first / self.tokens_per_s if self.tokens_per_s else 0.0)
 
 
-def figures_of(value: object) -> Figures | None:
+def figures_of(value: object) -> TurnMetrics | None:
     """Return the figures in the value of a METRICS event; None for one this is not."""
     if not isinstance(value, Mapping):
         return None
     read, written = _count(value.get("prompt_tokens")), _count(value.get("output_tokens"))
-    return Figures(
+    return TurnMetrics(
         model=str(value.get("model") or ""),
         used=read + written,
         window=_count(value.get("context_tokens")),

@@ -14,11 +14,11 @@ from koel_tui.engine.errors import (
 )
 from koel_tui.engine.mutex import GenerationMutex
 from koel_tui.engine.options import SessionSettings, check_supported, session_options
-from koel_tui.engine.runner.transport import Link
-from koel_tui.engine.runner.worker_client import NativeSide
+from koel_tui.engine.runner.transport import Transport
+from koel_tui.engine.runner.worker_client import WorkerClient
 from koel_tui.engine.session import EngineSession
-from koel_tui.engine.single_flight import Flights, ProgressCallback
-from koel_tui.engine.single_session import SessionLane
+from koel_tui.engine.single_flight import ProgressCallback, SingleFlights
+from koel_tui.engine.single_session import SingleSession
 from koel_tui.engine.turn import Turn
 from koel_tui.engine.types import (
     ChatMessage,
@@ -49,11 +49,11 @@ class Engine:
 
     # The one thing engines share: loads under way. `load` has no object to keep them in, and two
     # callers that ask for the same weights at the same time must not put them into memory twice.
-    _loads: ClassVar[Flights] = Flights()
+    _loads: ClassVar[SingleFlights] = SingleFlights()
 
     def __init__(
         self,
-        link: Link,
+        link: Transport,
         spec: ModelSpec,
         *,
         max_sessions: int | None = 8,
@@ -68,14 +68,14 @@ class Engine:
         check_supported(spec)
         self._spec = spec
         self._mutex = GenerationMutex(parallel)
-        self._native = NativeSide(
+        self._native = WorkerClient(
             link,
             Load(spec, max_sessions, parallel),
             on_turn=self._turn_event,
             on_crash=self._crashed,
             on_progress=on_progress,
         )
-        self._lane = SessionLane(self._open)
+        self._lane = SingleSession(self._open)
         self._sessions: dict[int, EngineSession] = {}  # those of open_session
         self._opening = 0
         self._introduced: set[int] = set()  # numbers of the sessions this native side knows
@@ -121,11 +121,11 @@ class Engine:
         return await cls._loads.join(key, load, on_progress)
 
     @classmethod
-    def _make_link(cls) -> Link:
+    def _make_link(cls) -> Transport:
         # Here and not above: importing the native side loads llama.cpp into this process.
-        from koel_tui.engine.runner.thread_transport import ThreadLink
+        from koel_tui.engine.runner.thread_transport import ThreadTransport
 
-        return ThreadLink()
+        return ThreadTransport()
 
     async def start(self) -> ModelCard:
         """Load the model unless it is loaded, and return what it says of itself.

@@ -1,8 +1,8 @@
 """The engine in a process of its own: what goes wrong natively never takes this process along."""
 
 from koel_tui.engine.engine import Engine
-from koel_tui.engine.runner.process_transport import ProcessLink
-from koel_tui.engine.runner.transport import Link
+from koel_tui.engine.runner.process_transport import ProcessTransport
+from koel_tui.engine.runner.transport import Transport
 
 
 class EngineHost(Engine):
@@ -13,5 +13,5 @@ class EngineHost(Engine):
     """
 
     @classmethod
-    def _make_link(cls) -> Link:
-        return ProcessLink()
+    def _make_link(cls) -> Transport:
+        return ProcessTransport()

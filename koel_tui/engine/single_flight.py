@@ -23,7 +23,7 @@ class Closable(Protocol):
 E = TypeVar("E", bound=Closable)
 
 
-class Flight(Generic[E]):
+class SingleFlight(Generic[E]):
     """One load shared by its callers: one result, or one error, for all of them.
 
     It is called off when the last caller is cancelled, and `landed` called when nobody may join
@@ -74,12 +74,12 @@ class Flight(Generic[E]):
             isolated(listener, fraction)
 
 
-class Flights:
+class SingleFlights:
     """The loads under way, by what makes two of them the same."""
 
     def __init__(self) -> None:
         # Weak, so that a loop that ended in the middle of a load leaves nothing behind.
-        self._flying: WeakValueDictionary[Hashable, Flight[Any]] = WeakValueDictionary()
+        self._flying: WeakValueDictionary[Hashable, SingleFlight[Any]] = WeakValueDictionary()
 
     async def join(
         self,
@@ -88,12 +88,12 @@ class Flights:
         on_progress: ProgressCallback | None,
     ) -> E:
         """Return what the load under `key` returns, which is begun unless it is under way."""
-        flight: Flight[E] | None = self._flying.get(key)
+        flight: SingleFlight[E] | None = self._flying.get(key)
         if flight is None:
-            flight = Flight(load, lambda: self._landed(key, flight))
+            flight = SingleFlight(load, lambda: self._landed(key, flight))
             self._flying[key] = flight
         return await flight.join(on_progress)
 
-    def _landed(self, key: Hashable, flight: Flight[Any] | None) -> None:
+    def _landed(self, key: Hashable, flight: SingleFlight[Any] | None) -> None:
         if self._flying.get(key) is flight:  # else one that was called off, and a newer one
             self._flying.pop(key, None)

@@ -7,7 +7,7 @@ from koel_tui.engine.shared_task import SharedTask
 from koel_tui.engine.types import SessionOptions
 
 
-class SessionLane:
+class SingleSession:
     """Holds the session of `Engine.create_session`; `open_session` opens the next one natively."""
 
     def __init__(self, open_session: Callable[[SessionOptions], Awaitable[EngineSession]]) -> None:

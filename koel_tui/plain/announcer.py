@@ -8,7 +8,7 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.entries import Entry
 from koel_tui.conversation.incomplete_answers import STOPPED, incomplete
 from koel_tui.conversation.notices import notices_for
-from koel_tui.plain.speech_lines import Lines
+from koel_tui.plain.speech_lines import SpeechLines
 from koel_tui.text import safe_line, safe_text
 
 LABELS = {"user": "You", "assistant": "Model", "tool": "Tool", "call": "Tool"}
@@ -20,7 +20,7 @@ _WORDS: dict[Phase, str] = {
 }
 
 
-class Reading:
+class Announcer:
     """Follows one conversation and tells in lines what is new in it, each thing once."""
 
     def __init__(self, conversation: Conversation, problem: Callable[[], str]) -> None:
@@ -30,7 +30,7 @@ class Reading:
         self._said: dict[str, int] = {}
         self._begin_at = 0
         self._speaking = ""
-        self._lines = Lines()
+        self._lines = SpeechLines()
         self._told: set[str] = set()
         self._ending: list[str] = []
 
@@ -39,7 +39,7 @@ class Reading:
         entries = self._conversation.entries()
         self._said.update((entry.id, len(entry.text)) for entry in entries)
         self._begin_at = max(0, len(entries) - 1)
-        self._speaking, self._lines = "", Lines()
+        self._speaking, self._lines = "", SpeechLines()
 
     def asked(self) -> None:
         """Count what the user asked as said, and begin to tell anew how it goes."""
@@ -69,7 +69,7 @@ class Reading:
             for line in self._lines.finish():
                 yield from self._spoken(entry, line)
             if self._speaking == entry.id:
-                self._speaking, self._lines = "", Lines()
+                self._speaking, self._lines = "", SpeechLines()
 
     def _spoken(self, entry: Entry, line: str) -> Iterator[str]:
         if self._speaking == entry.id:

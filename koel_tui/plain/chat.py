@@ -7,26 +7,26 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from koel_tui.conversation.background_jobs import Background
+from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.drafts import Pastes, joined
+from koel_tui.conversation.drafts import PastePlaceholders, joined
 from koel_tui.conversation.titles_and_summaries import title_job
-from koel_tui.plain.announcer import Reading, described
-from koel_tui.plain.command_handlers import Orders
-from koel_tui.plain.commands import Typing, message_of, order_of
+from koel_tui.plain.announcer import Announcer, described
+from koel_tui.plain.command_handlers import CommandHandlers
+from koel_tui.plain.commands import LineJoiner, message_of, order_of
 from koel_tui.plain.terminal import Console
-from koel_tui.plain.thread_command_handlers import ThreadOrders
+from koel_tui.plain.thread_command_handlers import ThreadCommandHandlers
 from koel_tui.text import safe_line, safe_text
-from koel_tui.workspace.recovery import Returned, bring_back, place, remove
-from koel_tui.workspace.runtime import Startup
+from koel_tui.workspace.recovery import RestoredWork, bring_back, place, remove
+from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.saved_threads import saved_threads, told_of_conflicts
 from koel_tui.workspace.shutdown import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals, close_in_time
-from koel_tui.workspace.window_state import Memory
-from koel_tui.workspace.workspace import Desk
+from koel_tui.workspace.window_state import WindowState
+from koel_tui.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
-    from koel_tui.system.forced_exit import HardEnd
+    from koel_tui.system.forced_exit import ForcedExit
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class PlainChat:
         *,
         thread: str | None = None,
         home: Path | None = None,
-        hard_end: "HardEnd | None" = None,
+        hard_end: "ForcedExit | None" = None,
     ) -> None:
         """Make the chat; the arguments are those of the window."""
         self._connect = connect
@@ -56,20 +56,22 @@ class PlainChat:
         self._left = asyncio.Event()
         self._code = 0
         self._interrupted_at = float("-inf")
-        self._memory = Memory(home, lambda problem: self._say(f"Error: {problem}"))
-        self._startup = Startup(self._news.set)
-        self._pastes = Pastes()
-        self._desk = Desk(self)
-        self._background = Background(self._news.set)
-        within = ThreadOrders(
+        self._memory = WindowState(home, lambda problem: self._say(f"Error: {problem}"))
+        self._startup = Runtime(self._news.set)
+        self._pastes = PastePlaceholders()
+        self._desk = Workspace(self)
+        self._background = BackgroundJobs(self._news.set)
+        within = ThreadCommandHandlers(
             self._desk, self._startup, self._background, self._say, lambda: self._reading.asked()
         )
-        self._orders = Orders(self._desk, self._startup, self._say, lambda: self._leave(0), within)
-        self._typing = Typing()
+        self._orders = CommandHandlers(
+            self._desk, self._startup, self._say, lambda: self._leave(0), within
+        )
+        self._typing = LineJoiner()
         self._heard: list[str | None] = []
         self._sent = ""
         self._conflicts = 0  # told so far
-        self._readings: dict[str, Reading] = {}
+        self._readings: dict[str, Announcer] = {}
         self._hard_end = hard_end
         self._signals = Signals(self._leave, hard_end)
         self._loading: asyncio.Task[None] | None = None
@@ -136,7 +138,7 @@ class PlainChat:
 
     # One step after the other
 
-    async def _take_back(self, returned: Returned) -> None:
+    async def _take_back(self, returned: RestoredWork) -> None:
         """Give back what an earlier run could not save, and tell of it."""
         place(returned, self._desk, self._pastes, self.returned)
         await self._memory.keep_now(self._desk.kept(self._pastes))
@@ -232,11 +234,11 @@ class PlainChat:
             self._memory.remember(self._pastes.draft(text))
 
     @property
-    def _reading(self) -> Reading:
+    def _reading(self) -> Announcer:
         """What was said of the thread in front; nothing of a saved one is said by itself."""
         conversation = self._desk.active
         if conversation.key not in self._readings:
-            reading = self._readings[conversation.key] = Reading(
+            reading = self._readings[conversation.key] = Announcer(
                 conversation, lambda: self._startup.notice
             )
             reading.skip()

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from koel_tui.plain.announcer import described, labelled, spoken
-from koel_tui.plain.commands import Order, help_lines
-from koel_tui.plain.thread_command_handlers import ThreadOrders
+from koel_tui.plain.commands import ParsedCommand, help_lines
+from koel_tui.plain.thread_command_handlers import ThreadCommandHandlers
 from koel_tui.text import safe_line
-from koel_tui.workspace.runtime import Startup
+from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.saved_threads import find_thread, saved_threads
-from koel_tui.workspace.workspace import Desk
+from koel_tui.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from koel_tui.workspace.saved_threads import SavedThread
@@ -18,16 +18,16 @@ _READ = 2
 """Messages read again: a question and its answer."""
 
 
-class Orders:
+class CommandHandlers:
     """Carries out commands on the open threads; `say` prints a line, `leave` ends the chat."""
 
     def __init__(
         self,
-        desk: Desk,
-        startup: Startup,
+        desk: Workspace,
+        startup: Runtime,
         say: Callable[[str], None],
         leave: Callable[[], None],
-        thread: ThreadOrders,
+        thread: ThreadCommandHandlers,
     ) -> None:
         """Make it; `thread` are the commands on what is in a thread."""
         self._desk = desk
@@ -36,7 +36,7 @@ class Orders:
         self._leave = leave
         self._thread = thread
 
-    async def obey(self, order: Order) -> None:
+    async def obey(self, order: ParsedCommand) -> None:
         """Do what was ordered, or say why not."""
         if order.command is None:
             self._say(f"There is no command /{safe_line(order.word, 40)}. /help lists them.")

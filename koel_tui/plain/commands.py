@@ -40,7 +40,7 @@ COMMANDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ParsedCommand:
     """A command as it was typed; None is no command there is."""
 
     command: Command | None
@@ -48,7 +48,7 @@ class Order:
     word: str
 
 
-def order_of(text: str) -> Order | None:
+def order_of(text: str) -> ParsedCommand | None:
     """Return the command in what was typed; None when it is a message.
 
     Two slashes begin a message that begins with one.
@@ -57,7 +57,7 @@ def order_of(text: str) -> Order | None:
         return None
     word, _, argument = text[1:].partition(" ")
     command = next((each for each in COMMANDS if each.name == word.lower()), None)
-    return Order(command, argument.strip(), word)
+    return ParsedCommand(command, argument.strip(), word)
 
 
 def message_of(text: str) -> str:
@@ -79,7 +79,7 @@ def help_lines() -> list[str]:
     ]
 
 
-class Typing:
+class LineJoiner:
     """Puts lines together that end in a backslash."""
 
     def __init__(self) -> None:

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from koel_tui.text import safe_line
-from koel_tui.workspace.runtime import Startup
-from koel_tui.workspace.workspace import Desk
+from koel_tui.workspace.runtime import Runtime
+from koel_tui.workspace.workspace import Workspace
 
 _ROLE = "role"
 """The setting that is the system prompt; it is no line of the form."""
 
 
-class SettingOrders:
+class SettingCommandHandlers:
     """Lists and changes the settings of a thread; `say` prints a line."""
 
-    def __init__(self, desk: Desk, startup: Startup, say: Callable[[str], None]) -> None:
+    def __init__(self, desk: Workspace, startup: Runtime, say: Callable[[str], None]) -> None:
         self._desk = desk
         self._startup = startup
         self._say = say

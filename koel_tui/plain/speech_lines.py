@@ -13,7 +13,7 @@ _SHORTEST = 40
 _LONGEST = 1000
 
 
-class Lines:
+class SpeechLines:
     """Gives out finished lines, and finished sentences of lines that go on; code only by lines."""
 
     def __init__(self) -> None:

@@ -2,21 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from koel_tui.conversation.background_jobs import Background
+from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.drafts import joined
 from koel_tui.conversation.titles_and_summaries import summary_job
 from koel_tui.plain.announcer import labelled, spoken
-from koel_tui.plain.setting_command_handlers import SettingOrders
+from koel_tui.plain.setting_command_handlers import SettingCommandHandlers
 from koel_tui.text import safe_line
-from koel_tui.workspace.runtime import Startup
-from koel_tui.workspace.workspace import Desk
+from koel_tui.workspace.runtime import Runtime
+from koel_tui.workspace.workspace import Workspace
 
 _EXCERPT = 60
 _BUSY = "An answer is being written. /stop stops it."
 
 
-class ThreadOrders:
+class ThreadCommandHandlers:
     """Carries out commands on one thread; `say` prints a line.
 
     `asked` is told when what is in the thread is another, and known to the user already.
@@ -24,9 +24,9 @@ class ThreadOrders:
 
     def __init__(
         self,
-        desk: Desk,
-        startup: Startup,
-        background: Background,
+        desk: Workspace,
+        startup: Runtime,
+        background: BackgroundJobs,
         say: Callable[[str], None],
         asked: Callable[[], None],
     ) -> None:
@@ -35,7 +35,7 @@ class ThreadOrders:
         self._background = background
         self._say = say
         self._asked = asked
-        self._setting_orders = SettingOrders(desk, startup, say)
+        self._setting_orders = SettingCommandHandlers(desk, startup, say)
 
     @property
     def by_name(self) -> Mapping[str, Callable[[str], Awaitable[None]]]:

@@ -41,7 +41,7 @@ from koel_tui.session.message_index import last_question, place_of
 from koel_tui.session.run import SAVE_GRACE, Run, let_go
 from koel_tui.session.run_input import new_id, run_input, state_values
 from koel_tui.session.timestamps import stamp, whole_milliseconds
-from koel_tui.session.tool_loop import Rounds, result_event
+from koel_tui.session.tool_loop import ToolLoop, result_event
 from koel_tui.session.tools import Tools, declared, handlers_by_name
 from koel_tui.session.usage import model_of
 from koel_tui.storage import Access
@@ -85,7 +85,7 @@ class ChatSession:
             thread_id, storage, lambda: self._state, interval=interval, after=after
         )
         self._run: Run | None = None
-        self._rounds: Rounds | None = None
+        self._rounds: ToolLoop | None = None
         self._tasks: set[asyncio.Future[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         if after is not None:
@@ -290,7 +290,7 @@ class ChatSession:
         settings, ask = self.settings, pipeline(self.agent, self._dependencies.interceptors)
         if self.agent not in self._asked:
             self._asked.append(self.agent)
-        rounds = Rounds(
+        rounds = ToolLoop(
             lambda run, extend: ask(run, settings, extend),
             lambda: self._input(offered),
             lambda: self._state,

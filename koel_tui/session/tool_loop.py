@@ -24,7 +24,7 @@ TOOLS_STEP = "tools"
 """Name of the step in which tools are executed."""
 
 
-class Rounds:
+class ToolLoop:
     """The runs of one answer, each with the calls it made and their results.
 
     The stream is valid to AG-UI: the results of a run's calls come before its RUN_FINISHED, in a

@@ -15,7 +15,7 @@ from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import is_thread, tag_of
 from koel_tui.storage.files.quarantine import Quarantine, Signature, signature_of
 from koel_tui.storage.files.safe_open import changed_at, read_file
-from koel_tui.storage.files.thread_folder import Shelf
+from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA
 from koel_tui.storage.search.thread_index import Progress, entry_of
 from koel_tui.system.atomic_write import left_over
@@ -57,7 +57,7 @@ class Kept:
 
 def read_all(directory: Path, codec: Codec, progress: Progress | None = None) -> Readable:
     """Load every thread of a directory to its last message. Raises OSError, `StorageError`."""
-    shelf = Shelf(directory, codec, Quarantine(directory, copying=False), MIGRATIONS)
+    shelf = ThreadFolder(directory, codec, Quarantine(directory, copying=False), MIGRATIONS)
     files = shelf.files()
     whole, damaged, newer = {}, [], []
     for number, (path, _) in enumerate(files, 1):
@@ -74,7 +74,7 @@ def read_all(directory: Path, codec: Codec, progress: Progress | None = None) ->
     return Readable(whole, tuple(damaged), tuple(newer))
 
 
-def _indexed(shelf: Shelf, path: Path) -> Indexed | None:
+def _indexed(shelf: ThreadFolder, path: Path) -> Indexed | None:
     read = read_file(path)
     if read is None:
         return None  # deleted since it was listed

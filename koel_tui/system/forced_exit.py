@@ -20,7 +20,7 @@ _WINDOW_MODES = (
 """What leaves everything that the window switched on in its terminal."""
 
 
-class HardEnd:
+class ForcedExit:
     """Gives the terminal back and ends the process, some seconds after it is armed.
 
     For what no event loop can end: a disk that does not answer, or a terminal that takes nothing.

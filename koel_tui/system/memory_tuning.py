@@ -11,7 +11,7 @@ _ENOUGH = 10
 """Smaller looks after which a full one may find something."""
 
 
-class Garbage:
+class GcControl:
     """Decides for the process when Python looks through everything for what nobody refers to.
 
     Left alone it does so every few seconds while an answer is painted. `let_go` is called before,

@@ -14,7 +14,7 @@ MAX_BYTES = 256 * 1024**2
 _DAMAGED = ".damaged"
 
 
-class TabsFile:
+class OpenTabsFile:
     """Finds the tabs that windows before this one left, and keeps those of this one.
 
     Each window holds the lock of one numbered file. What lies in files that nobody holds is taken

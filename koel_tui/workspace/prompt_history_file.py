@@ -20,7 +20,7 @@ _LARGEST_ENTRY = MAX_BYTES // 8
 _PRIVATE = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class HistoryFile:
+class PromptHistoryFile:
     """Reads and appends prompts. Every call raises OSError, and does its work at once."""
 
     def __init__(self, path: Path) -> None:

@@ -15,18 +15,18 @@ from koel_tui.workspace.unsaved import cause_of, title_of
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.conversation.conversation import Conversation
-    from koel_tui.conversation.drafts import Pastes
+    from koel_tui.conversation.drafts import PastePlaceholders
     from koel_tui.session import ChatSession
     from koel_tui.storage.interchange import Thread
     from koel_tui.storage.recovery_files import Unsaved
-    from koel_tui.workspace.workspace import Desk
+    from koel_tui.workspace.workspace import Workspace
 
 _PATIENCE = 2.0
 """Seconds to put aside what is unsaved: a disk that hangs must not hang the end."""
 
 
 @dataclass(slots=True)
-class Returned:
+class RestoredWork:
     """What a start found of the windows before it."""
 
     titles: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Returned:
 async def put_aside(
     backend: "Backend | None",
     unsaved: "Sequence[ChatSession]",
-    desk: "Desk",
+    desk: "Workspace",
     tabs: OpenTabs | None,
     problem: str,
 ) -> str:
@@ -81,7 +81,7 @@ async def put_aside(
 
 def _write(
     backend: "Backend | None",
-    desk: "Desk",
+    desk: "Workspace",
     sessions: "Sequence[ChatSession]",
     drafts: Sequence[OpenTab],
 ) -> Path:
@@ -97,7 +97,7 @@ def _write(
     return write(unsaved, paths.recovery_dirs(), seal, datetime.now(UTC))
 
 
-def _thread(session: "ChatSession", desk: "Desk") -> "Thread":
+def _thread(session: "ChatSession", desk: "Workspace") -> "Thread":
     from koel_tui.protocol import settle
     from koel_tui.storage.interchange.portable_thread import of_state
 
@@ -108,9 +108,9 @@ def _thread(session: "ChatSession", desk: "Desk") -> "Thread":
     return replace(found, meta={**known, **found.meta})
 
 
-async def bring_back(backend: "Backend") -> Returned:
+async def bring_back(backend: "Backend") -> RestoredWork:
     """Save what was put aside; no tab may have a session yet. What fails stays where it is."""
-    returned = Returned()
+    returned = RestoredWork()
     for path in await asyncio.to_thread(_left_behind):
         try:
             await _bring_back(backend, path, returned)
@@ -130,7 +130,7 @@ def _left_behind() -> list[Path]:
     return left_behind(directories)
 
 
-async def _bring_back(backend: "Backend", path: Path, returned: Returned) -> None:
+async def _bring_back(backend: "Backend", path: Path, returned: RestoredWork) -> None:
     from koel_tui.storage import recovery_files
 
     codec = getattr(backend.storage, "codec", None)
@@ -157,11 +157,11 @@ def tabs_of(unsaved: "Unsaved") -> OpenTabs:
 
 def typed_threads(unsaved: "Unsaved") -> "list[Thread]":
     """Return what was typed as threads, for where there is no prompt. Raises ValueError."""
-    from koel_tui.conversation.drafts import Pastes
+    from koel_tui.conversation.drafts import PastePlaceholders
     from koel_tui.protocol import ChatState, Message
     from koel_tui.storage.interchange import Thread
 
-    pastes = Pastes()
+    pastes = PastePlaceholders()
     typed = (pastes.expand(pastes.adopt(tab.draft)) for tab in tabs_of(unsaved).tabs)
     # The same text has the same id: it is there once, however often it is imported.
     named = ((str(uuid.uuid5(uuid.NAMESPACE_OID, repr(text))), text) for text in typed if text)
@@ -171,9 +171,9 @@ def typed_threads(unsaved: "Unsaved") -> "list[Thread]":
 
 
 def place(
-    returned: Returned,
-    desk: "Desk",
-    pastes: "Pastes",
+    returned: RestoredWork,
+    desk: "Workspace",
+    pastes: "PastePlaceholders",
     give_back: "Callable[[Conversation, str], None]",
 ) -> None:
     """Put what was typed where it was, or into tabs of its own."""
@@ -189,7 +189,7 @@ def place(
     desk.tabs.activate(front)
 
 
-def remove(returned: Returned) -> None:
+def remove(returned: RestoredWork) -> None:
     """Remove the files whose content is back."""
     for path in returned.done:
         path.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ _COUNT_PATIENCE = 2.0
 KEPT_IN_TRASH = timedelta(days=30)
 
 
-class Startup:
+class Runtime:
     """What the start has come to: words for the status line, and the problem that ended it."""
 
     def __init__(self, changed: Callable[[], None]) -> None:

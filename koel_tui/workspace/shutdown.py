@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
-    from koel_tui.system.forced_exit import HardEnd
+    from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.workspace.open_tabs import OpenTabs
-    from koel_tui.workspace.thread_operations import ThreadActions
-    from koel_tui.workspace.window_state import Memory
-    from koel_tui.workspace.workspace import Desk
+    from koel_tui.workspace.thread_operations import ThreadOperations
+    from koel_tui.workspace.window_state import WindowState
+    from koel_tui.workspace.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Signals:
     From then on the process ends in time even if the loop does not get to it: by the `hard_end`.
     """
 
-    def __init__(self, leave: Callable[[int], None], hard_end: "HardEnd | None" = None) -> None:
+    def __init__(self, leave: Callable[[int], None], hard_end: "ForcedExit | None" = None) -> None:
         self._leave = leave
         self._hard_end = hard_end
         self._left_alone = 0  # a signal that is another program's
@@ -89,10 +89,10 @@ class Signals:
 
 async def close_in_time(
     backend: "Backend | None",
-    desk: "Desk",
-    memory: "Memory",
+    desk: "Workspace",
+    memory: "WindowState",
     tabs: "OpenTabs",
-    actions: "ThreadActions | None" = None,
+    actions: "ThreadOperations | None" = None,
     *,
     signalled: bool = False,
 ) -> str:
@@ -115,10 +115,10 @@ async def close_in_time(
 
 async def _end(
     backend: "Backend | None",
-    desk: "Desk",
-    memory: "Memory",
+    desk: "Workspace",
+    memory: "WindowState",
     tabs: "OpenTabs",
-    actions: "ThreadActions | None",
+    actions: "ThreadOperations | None",
 ) -> None:
     await memory.close(tabs)
     await desk.settle()
@@ -129,7 +129,7 @@ async def _end(
 
 
 async def kept_elsewhere(
-    backend: "Backend | None", desk: "Desk", memory: "Memory", tabs: "OpenTabs"
+    backend: "Backend | None", desk: "Workspace", memory: "WindowState", tabs: "OpenTabs"
 ) -> str:
     """Keep elsewhere what could not be saved; return what to say of it, empty when all is saved."""
     if backend is not None:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Workspace(Generic[Item]):
+class TabOrder(Generic[Item]):
     """The open tabs as plain data: no widget, no session. There is always a tab in front."""
 
     def __init__(self, first: Item) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from koel_tui.conversation.conversation import Conversation
     from koel_tui.protocol import ChatState
     from koel_tui.storage.search.thread_index import ThreadIndex
-    from koel_tui.workspace.workspace import Desk
+    from koel_tui.workspace.workspace import Workspace
 
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class StillSavingError(Exception):
         super().__init__("Its tab was closed and is still being saved. Try again in a moment.")
 
 
-class ThreadActions:
+class ThreadOperations:
     """Lists, reads and changes the threads of a storage. Raises what the storage raises.
 
     A change that was begun is done to its end, whatever becomes of the list it was asked from.
@@ -47,7 +47,7 @@ class ThreadActions:
     def __init__(
         self,
         backend: "Backend",
-        desk: "Desk",
+        desk: "Workspace",
         changed: "Callable[[Conversation], None]",
         tell: Callable[[str], None],
     ) -> None:

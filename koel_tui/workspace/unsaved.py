@@ -11,8 +11,8 @@ from koel_tui.text import safe_line
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.session import ChatSession
-    from koel_tui.workspace.window_state import Memory
-    from koel_tui.workspace.workspace import Desk
+    from koel_tui.workspace.window_state import WindowState
+    from koel_tui.workspace.workspace import Workspace
 
 _NAMED = 2
 _ADVICE = {
@@ -29,7 +29,7 @@ _ADVICE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class SaveErrorText:
     """Why a save failed, and what the user can do; both are sentences."""
 
     why: str
@@ -37,7 +37,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class SaveProblem:
     """What is not saved at this moment; nothing is empty."""
 
     what: str = ""
@@ -45,7 +45,7 @@ class Trouble:
     advice: str = ""
 
 
-def trouble_of(backend: "Backend | None", desk: "Desk", memory: "Memory") -> Trouble:
+def trouble_of(backend: "Backend | None", desk: "Workspace", memory: "WindowState") -> SaveProblem:
     """Return what cannot be saved at this moment."""
     failing = [] if backend is None else [s for s in _dirty(backend) if s.save_error is not None]
     if failing:
@@ -54,24 +54,27 @@ def trouble_of(backend: "Backend | None", desk: "Desk", memory: "Memory") -> Tro
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         what = f"NOT SAVED: {', '.join(names[:_NAMED])}{more}"
     elif memory.problem:
-        what, cause = "NOT KEPT: what is typed, and which tabs are open", Cause(memory.problem)
+        what, cause = (
+            "NOT KEPT: what is typed, and which tabs are open",
+            SaveErrorText(memory.problem),
+        )
     else:
-        return Trouble()
+        return SaveProblem()
     again = "it is tried again every few seconds"
     advice = f"{cause.advice}: {again}." if cause.advice else f"{again.capitalize()}."
-    return Trouble(what, cause.why, advice)
+    return SaveProblem(what, cause.why, advice)
 
 
-def cause_of(error: BaseException | None, backend: "Backend | None") -> Cause:
+def cause_of(error: BaseException | None, backend: "Backend | None") -> SaveErrorText:
     """Return why a save failed with this error."""
     if error is None:
-        return Cause("")
+        return SaveErrorText("")
     system = _system_error(error)
     place = getattr(backend.storage, "directory", None) if backend is not None else None
     if system is None or system.errno is None or place is None:
-        return Cause(str(error) or type(error).__name__)
+        return SaveErrorText(str(error) or type(error).__name__)
     why = f"{system.strerror or type(system).__name__}: {shortened(place)}."
-    return Cause(why, _ADVICE.get(system.errno, "Check the disk"))
+    return SaveErrorText(why, _ADVICE.get(system.errno, "Check the disk"))
 
 
 def left_unsaved(backend: "Backend | None") -> "tuple[ChatSession, ...]":
@@ -82,7 +85,7 @@ def left_unsaved(backend: "Backend | None") -> "tuple[ChatSession, ...]":
     return (*backend.client.unsaved, *late)
 
 
-def title_of(session: "ChatSession", desk: "Desk") -> str:
+def title_of(session: "ChatSession", desk: "Workspace") -> str:
     """Return what the thread of a session is called."""
     named = next((each for each in desk.tabs if each.thread_id == session.thread_id), None)
     if named is not None:

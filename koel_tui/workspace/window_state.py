@@ -9,13 +9,13 @@ from typing import TypeVar
 from koel_tui.conversation.drafts import Draft
 from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.workspace.open_tabs import OpenTabs
-from koel_tui.workspace.open_tabs_file import TabsFile
-from koel_tui.workspace.prompt_history_file import HistoryFile
+from koel_tui.workspace.open_tabs_file import OpenTabsFile
+from koel_tui.workspace.prompt_history_file import PromptHistoryFile
 
 T = TypeVar("T")
 
 
-class Memory:
+class WindowState:
     """Reads and writes beside the event loop, one thing after the other.
 
     Without a directory nothing is kept. What fails is told, once, and the window goes on.
@@ -25,7 +25,7 @@ class Memory:
         self._directory = directory
         self._tell = tell
         self._worker: ThreadPoolExecutor | None = None
-        self._tabs: TabsFile | None = None
+        self._tabs: OpenTabsFile | None = None
         self._kept: OpenTabs | None = None
         self._writing: asyncio.Future[None] | None = None
         self._failed = False
@@ -37,7 +37,7 @@ class Memory:
         directory = self._directory
         if directory is None:
             return OpenTabs()
-        tabs_file = TabsFile(directory)
+        tabs_file = OpenTabsFile(directory)
 
         def read() -> OpenTabs:
             private_directory(directory)
@@ -94,13 +94,13 @@ class Memory:
         """Say whether these tabs are written down."""
         return tabs == self._kept
 
-    def _write(self, tabs_file: TabsFile, tabs: OpenTabs) -> None:
+    def _write(self, tabs_file: OpenTabsFile, tabs: OpenTabs) -> None:
         # Compared here, one writing after the other: the last may not be over when the next begins.
         if tabs != self._kept:
             self.problem = self._written(tabs_file, tabs)
             self._kept = self._kept if self.problem else tabs
 
-    def _written(self, tabs_file: TabsFile, tabs: OpenTabs) -> str:
+    def _written(self, tabs_file: OpenTabsFile, tabs: OpenTabs) -> str:
         """Write the tabs down; return why that cannot be, empty when it could."""
         try:
             if self._directory is not None:
@@ -113,10 +113,10 @@ class Memory:
         return ""
 
     @property
-    def _history(self) -> HistoryFile | None:
+    def _history(self) -> PromptHistoryFile | None:
         if self._directory is None or self._worker is None:
             return None
-        return HistoryFile(self._directory / "history.jsonl")
+        return PromptHistoryFile(self._directory / "history.jsonl")
 
     def _later(self, job: Callable[[], None]) -> "asyncio.Future[None]":
         return asyncio.ensure_future(self._do(job))

@@ -6,12 +6,12 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.drafts import Pastes, joined
+from koel_tui.conversation.drafts import PastePlaceholders, joined
 from koel_tui.conversation.observer import ConversationObserver
-from koel_tui.conversation.thread_meta import About
+from koel_tui.conversation.thread_meta import ThreadMeta
 from koel_tui.limits import TABS
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
-from koel_tui.workspace.tab_order import Workspace
+from koel_tui.workspace.tab_order import TabOrder
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
@@ -29,26 +29,26 @@ class TooManyTabsError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedTab:
     """What brings a closed tab back: its thread if it has one, and what was typed there."""
 
     thread_id: str | None
     title: str
     draft: str
-    about: About
+    about: ThreadMeta
 
 
-class Desk:
+class Workspace:
     """Owns the conversations. Tabs may be opened and used before a backend is there."""
 
     def __init__(self, listener: ConversationObserver[Conversation]) -> None:
         self._listener = listener
         self._backend: Backend | None = None
         self._keys = count(1)
-        self._closed: list[Closed] = []
+        self._closed: list[ClosedTab] = []
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._waking: dict[Conversation, asyncio.Event] = {}
-        self.tabs = Workspace(self._conversation())
+        self.tabs = TabOrder(self._conversation())
 
     @property
     def active(self) -> Conversation:
@@ -71,7 +71,7 @@ class Desk:
         """Give no tab a session any more: what they come from is being closed."""
         self._backend = None
 
-    def restore(self, kept: OpenTabs, pastes: Pastes) -> None:
+    def restore(self, kept: OpenTabs, pastes: PastePlaceholders) -> None:
         """Open the tabs of the window before this one. No thread is read yet."""
         if not kept.tabs:
             return
@@ -85,7 +85,7 @@ class Desk:
         if in_front is not None:
             self.tabs.activate(in_front)
 
-    def kept(self, pastes: Pastes) -> OpenTabs:
+    def kept(self, pastes: PastePlaceholders) -> OpenTabs:
         """Return what is to be kept of the tabs; what waits to be sent is part of the draft."""
         kept = [each for each in self.tabs if not _is_empty(each)]
         tabs = tuple(
@@ -125,11 +125,11 @@ class Desk:
         others = [each for each in others if each not in (self.active, self.tabs.beside)]
         return min(others, key=lambda each: each.asked_at, default=None)
 
-    def about(self, thread_id: str) -> About:
+    def about(self, thread_id: str) -> ThreadMeta:
         """Return what is known about a thread that is or was open here, empty of another."""
         here = (each.about for each in self.tabs if each.thread_id == thread_id)
         closed = (each.about for each in self._closed if each.thread_id == thread_id)
-        return next(here, None) or next(closed, None) or About()
+        return next(here, None) or next(closed, None) or ThreadMeta()
 
     def sweep(self, conversation: Conversation) -> None:
         """Close a tab in which there is nothing."""
@@ -145,7 +145,7 @@ class Desk:
             self._check_room()
             self._add(self._conversation())
 
-    def add_new(self, about: About) -> Conversation:
+    def add_new(self, about: ThreadMeta) -> Conversation:
         """Open an empty tab with a thread about which this is known, and return it."""
         conversation = self._conversation()
         conversation.about = about
@@ -208,7 +208,7 @@ class Desk:
         if not _is_empty(conversation):
             thread_id = _saved_thread(conversation)
             self._closed.append(
-                Closed(thread_id, conversation.title, _typed(conversation), conversation.about)
+                ClosedTab(thread_id, conversation.title, _typed(conversation), conversation.about)
             )
             del self._closed[:-_MOST_CLOSED]
         if len(self.tabs) == 1:
@@ -310,7 +310,7 @@ def _saved_thread(conversation: Conversation) -> str | None:
     return conversation.thread_id if saved else None
 
 
-def _unsent(conversation: Conversation, pastes: Pastes) -> str:
+def _unsent(conversation: Conversation, pastes: PastePlaceholders) -> str:
     return joined(*map(pastes.collapse, conversation.queue), _typed(conversation))
 
 

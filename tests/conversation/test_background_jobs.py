@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from koel_tui.conversation.backend import Backend
-from koel_tui.conversation.background_jobs import Background, Job
+from koel_tui.conversation.background_jobs import BackgroundJobs, Job
 from koel_tui.conversation.titles_and_summaries import title_in
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
@@ -45,7 +45,7 @@ async def settled() -> None:
 
 async def test_jobs_wait_for_the_model_and_run_one_after_the_other() -> None:
     said: list[str] = []
-    background = Background(lambda: said.append(background.words))
+    background = BackgroundJobs(lambda: said.append(background.words))
     first, second = Work("first"), Work("second")
     background.add(first.job)
     background.add(second.job)
@@ -63,7 +63,7 @@ async def test_jobs_wait_for_the_model_and_run_one_after_the_other() -> None:
 
 
 async def test_a_job_gives_way_at_once_and_begins_again_when_nobody_waits() -> None:
-    background = Background(lambda: None)
+    background = BackgroundJobs(lambda: None)
     background.connect(backend_of(ScriptedAgent()))
     work, later = Work("work"), Work("later")
     background.add(work.job)
@@ -85,7 +85,7 @@ async def test_a_job_gives_way_at_once_and_begins_again_when_nobody_waits() -> N
 
 
 async def test_a_job_that_fails_is_not_in_the_way_of_the_next() -> None:
-    background = Background(lambda: None)
+    background = BackgroundJobs(lambda: None)
     background.connect(backend_of(ScriptedAgent()))
     bad, good = Work("bad", RuntimeError("no")), Work("good")
     for work in (bad, good):
@@ -235,7 +235,7 @@ async def test_what_a_job_does_to_end_well_is_not_cut_off() -> None:
                 await asyncio.sleep(0)
             ended.set()
 
-    background = Background(lambda: None)
+    background = BackgroundJobs(lambda: None)
     background.connect(backend_of(ScriptedAgent()))
     background.add(Job("work", work))
     await settled()

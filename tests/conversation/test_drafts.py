@@ -8,7 +8,7 @@ from koel_tui.conversation.drafts import (
     FOLD_CHARACTERS,
     FOLD_LINES,
     Draft,
-    Pastes,
+    PastePlaceholders,
     draft_of,
     joined,
 )
@@ -24,34 +24,34 @@ small = st.text(max_size=40).filter(lambda text: "[pasted" not in text)
 
 class TestPastes:
     def test_a_large_paste_gets_a_token_that_says_how_large(self) -> None:
-        pastes = Pastes()
+        pastes = PastePlaceholders()
         assert pastes.fold(LONG) == FOLDED
         assert pastes.fold("x" * 12_345) == "[pasted 12.3k characters #2]"
         assert pastes.fold("\n" * (FOLD_LINES + 1)) == f"[pasted {FOLD_LINES + 1} lines #3]"
 
     def test_a_small_paste_stays_what_it_is(self) -> None:
-        pastes = Pastes()
+        pastes = PastePlaceholders()
         for text in ("", "word", "x" * FOLD_CHARACTERS, "x\n" * FOLD_LINES):
             assert pastes.fold(text) == text
 
     def test_the_same_paste_has_one_token(self) -> None:
-        pastes = Pastes()
+        pastes = PastePlaceholders()
         assert pastes.fold(LONG) == pastes.fold(LONG) == FOLDED
 
     def test_an_edited_token_says_what_it_says(self) -> None:
-        pastes = Pastes()
+        pastes = PastePlaceholders()
         pastes.fold(LONG)
         assert pastes.expand("[pasted 120 line #1]") == "[pasted 120 line #1]"
 
     def test_a_token_within_a_paste_is_text(self) -> None:
-        pastes = Pastes()
+        pastes = PastePlaceholders()
         first = pastes.fold(LONG)
         second = pastes.fold(f"{OTHER}\n{first}")
         assert pastes.expand(second) == f"{OTHER}\n{first}"
 
     @given(st.lists(st.tuples(small, large), max_size=3))
     def test_what_is_sent_is_what_was_pasted(self, parts: list[tuple[str, str]]) -> None:
-        pastes = Pastes()
+        pastes = PastePlaceholders()
         shown = "".join(text + pastes.fold(paste) for text, paste in parts)
         assert pastes.expand(shown) == "".join(text + paste for text, paste in parts)
         assert len(shown) < FOLD_CHARACTERS
@@ -61,7 +61,7 @@ class TestPastes:
     def test_a_draft_of_another_window_keeps_its_pastes_beside_those_there_are(
         self, theirs: list[str], ours: list[str]
     ) -> None:
-        earlier, now = Pastes(), Pastes()
+        earlier, now = PastePlaceholders(), PastePlaceholders()
         text = " and ".join(earlier.fold(paste) for paste in theirs)
         mine = [now.fold(paste) for paste in ours]
         adopted = now.adopt(draft_of(earlier.draft(text).as_json()))
@@ -69,14 +69,14 @@ class TestPastes:
         assert [now.expand(token) for token in mine] == ours
 
     def test_a_draft_holds_only_the_pastes_in_its_text(self) -> None:
-        pastes = Pastes()
+        pastes = PastePlaceholders()
         token = pastes.fold(LONG)
         pastes.fold(OTHER)
         assert pastes.draft(f"see {token}") == Draft(f"see {token}", {token: LONG})
         assert pastes.draft("see") == Draft("see")
 
     def test_the_span_of_a_token_is_found_at_its_ends(self) -> None:
-        pastes = Pastes()
+        pastes = PastePlaceholders()
         line = f"a {pastes.fold(LONG)}b"
         span = (2, 2 + len(FOLDED))
         assert pastes.span(line, span[1], before=True) == span

@@ -20,8 +20,8 @@ from koel_tui.engine import (
     TurnSettings,
 )
 from koel_tui.engine.runner import process_transport
-from koel_tui.engine.runner.process_transport import ProcessLink
-from koel_tui.engine.runner.transport import Link
+from koel_tui.engine.runner.process_transport import ProcessTransport
+from koel_tui.engine.runner.transport import Transport
 from tests.engine.faults import Faults, Hit
 from tests.engine.lora_file import write_adapter
 from tests.engine.tiny_models import WIDTH, write_sliding_model
@@ -68,8 +68,8 @@ class Rig:
 
         class Host(EngineHost):
             @classmethod
-            def _make_link(cls) -> Link:
-                return ProcessLink(log)
+            def _make_link(cls) -> Transport:
+                return ProcessTransport(log)
 
         def command(module: str, *arguments: str) -> tuple[str, ...]:
             faults = f"--faults={self.folder}"
@@ -88,7 +88,7 @@ class Rig:
     def process(self) -> int | None:
         """The process id of the runner."""
         link: Any = self.host._native._link
-        assert isinstance(link, ProcessLink)
+        assert isinstance(link, ProcessTransport)
         return link.pid
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:

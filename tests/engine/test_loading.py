@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from koel_tui.engine import Engine, EngineCrashedError, ModelLoadError, ModelSpec
-from koel_tui.engine.runner.transport import Link
+from koel_tui.engine.runner.transport import Transport
 from koel_tui.engine.wire_messages import Load, LoadProgress
 from tests.engine.scripted import (
     QUESTION,
@@ -45,7 +45,7 @@ def world() -> World:
 def kind(world: World) -> type[Engine]:
     class ScriptedEngine(Engine):
         @classmethod
-        def _make_link(cls) -> Link:
+        def _make_link(cls) -> Transport:
             return world.link()
 
     return ScriptedEngine

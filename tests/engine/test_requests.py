@@ -155,7 +155,7 @@ async def test_b8_a_receiver_that_raises_hears_of_every_event_and_of_the_end(
         told.append(event)
         raise ZeroDivisionError
 
-    link = process_transport.ProcessLink(tmp_path / "log")
+    link = process_transport.ProcessTransport(tmp_path / "log")
     await link.open(receive)
     for number in (1, 2):
         link.send(wire_messages.CountTokens(number, "x"))

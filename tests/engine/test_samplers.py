@@ -18,7 +18,7 @@ from koel_tui.engine import (
     Sampling,
     TurnSettings,
 )
-from koel_tui.engine.runner.process_transport import ProcessLink
+from koel_tui.engine.runner.process_transport import ProcessTransport
 from koel_tui.protocol.turn_settings import RANGES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -45,7 +45,7 @@ async def host(starter_path: Path) -> AsyncIterator[EngineHost]:
 async def session(host: EngineHost) -> AsyncIterator[EngineSession]:
     """A session whose test must leave the same runner alive."""
     link = host._native._link
-    assert isinstance(link, ProcessLink)
+    assert isinstance(link, ProcessTransport)
     before = link.pid
     opened = await host.open_session(max_output_tokens=6)
     yield opened

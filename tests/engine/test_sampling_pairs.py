@@ -19,7 +19,7 @@ from koel_tui.engine import (
     TurnSettings,
 )
 from koel_tui.engine.native.weights import Model
-from koel_tui.engine.runner.process_transport import ProcessLink
+from koel_tui.engine.runner.process_transport import ProcessTransport
 from koel_tui.protocol.turn_settings import RANGES
 from tests.engine.pairs import covering_rows
 
@@ -62,7 +62,7 @@ PER_TEST = 10
 def pid_of(engine: EngineHost) -> int | None:
     """Return the process id of the runner."""
     link = engine._native._link
-    assert isinstance(link, ProcessLink)
+    assert isinstance(link, ProcessTransport)
     return link.pid
 
 

@@ -1,6 +1,6 @@
 """What is typed: commands, messages, and lines that go on."""
 
-from koel_tui.plain.commands import COMMANDS, Typing, help_lines, message_of, order_of
+from koel_tui.plain.commands import COMMANDS, LineJoiner, help_lines, message_of, order_of
 
 
 def test_a_slash_begins_a_command_and_two_a_message() -> None:
@@ -19,7 +19,7 @@ def test_the_help_has_every_command() -> None:
 
 
 def test_a_backslash_at_the_end_joins_lines() -> None:
-    typing = Typing()
+    typing = LineJoiner()
     assert typing.add("one\\") is None and typing.begun
     assert typing.rest("tw") == "one\ntw"
     assert typing.add("two") == "one\ntwo"

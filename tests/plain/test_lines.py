@@ -6,18 +6,18 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.plain.speech_lines import Lines
+from koel_tui.plain.speech_lines import SpeechLines
 
 TEXT = st.text(st.sampled_from("ab .!?\n`~*\u3002\U0001f333"), max_size=300)
 
 
 def spoken(*pieces: str) -> list[str]:
-    lines = Lines()
+    lines = SpeechLines()
     return [line for piece in pieces for line in lines.add(piece)] + list(lines.finish())
 
 
 def test_sentences_and_lines_are_told_as_soon_as_they_are_finished() -> None:
-    lines = Lines()
+    lines = SpeechLines()
     first = "The sea is salty because rivers carry salt into it."
     assert list(lines.add(first)) == []
     assert list(lines.add(" And it")) == [first]

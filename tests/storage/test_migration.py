@@ -15,7 +15,7 @@ from koel_tui.storage import (
     JsonFileStorage,
     StorageError,
 )
-from koel_tui.storage.encryption.encrypted_codec import SealedCodec
+from koel_tui.storage.encryption.encrypted_codec import EncryptedCodec
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.migration import migrate
 from koel_tui.storage.thread_record import decode_record
@@ -179,7 +179,7 @@ async def test_a_sealed_thread_in_an_older_schema_is_migrated(folder: Path) -> N
     await before.save("t", saying("new"))
     (path,) = folder.glob("t-*.sealed")
     await before.close("t")
-    codec = SealedCodec(folder, passphrase())
+    codec = EncryptedCodec(folder, passphrase())
     stem = codec.stem("t")
     wire = json.loads(codec.unseal(stem, path.read_bytes()))
     wire["state"]["lines"] = wire["state"].pop("messages")

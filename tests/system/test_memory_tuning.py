@@ -7,7 +7,7 @@ from textual.widget import Widget
 from textual.widgets import Tab
 from textual.widgets._footer import FooterKey
 
-from koel_tui.system.memory_tuning import Garbage
+from koel_tui.system.memory_tuning import GcControl
 from tests.ui.window import opened
 
 
@@ -31,7 +31,7 @@ def small_looks(count: int) -> None:
 
 
 def test_tidying_waits_until_it_is_worth_it() -> None:
-    before, garbage = gc.get_threshold(), Garbage()
+    before, garbage = gc.get_threshold(), GcControl()
     garbage.begin()
     try:
         garbage.tidy()

@@ -6,24 +6,24 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui import formatting
-from koel_tui.conversation.activity import Activity, Pace, activity_of
-from koel_tui.conversation.turn_metrics import Figures, figures_of
+from koel_tui.conversation.activity import Activity, TokenRate, activity_of
+from koel_tui.conversation.turn_metrics import TurnMetrics, figures_of
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
 from koel_tui.ui.transcript import markdown_cost
 from koel_tui.workspace.saved_threads import SavedThread, find_thread
-from koel_tui.workspace.tab_order import Workspace
+from koel_tui.workspace.tab_order import TabOrder
 
 
 class TestWorkspace:
     def test_a_new_tab_comes_to_the_front_at_the_end(self) -> None:
-        tabs = Workspace("a")
+        tabs = TabOrder("a")
         tabs.add("b")
         assert (list(tabs), tabs.active, tabs.number("b")) == (["a", "b"], "b", 2)
 
     def test_removing_brings_the_right_neighbour_to_the_front_else_the_left(self) -> None:
-        tabs = Workspace("a")
+        tabs = TabOrder("a")
         tabs.add("b")
         tabs.add("c")
         tabs.activate("b")
@@ -35,19 +35,19 @@ class TestWorkspace:
             tabs.remove("a")
 
     def test_removing_one_behind_changes_nothing_in_front(self) -> None:
-        tabs = Workspace("a")
+        tabs = TabOrder("a")
         tabs.add("b")
         tabs.remove("a")
         assert tabs.active == "b"
 
     def test_stepping_goes_round_and_numbers_stop_at_the_ends(self) -> None:
-        tabs = Workspace("a")
+        tabs = TabOrder("a")
         tabs.add("b")
         assert (tabs.step(1), tabs.step(-1), tabs.step(2)) == ("a", "a", "b")
         assert (tabs.at(1), tabs.at(2), tabs.at(0), tabs.at(3)) == ("a", "b", None, None)
 
     def test_unread_is_for_tabs_behind_and_ends_with_a_look(self) -> None:
-        tabs = Workspace("a")
+        tabs = TabOrder("a")
         tabs.add("b")
         tabs.mark_unread("b")
         tabs.mark_unread("a")
@@ -110,14 +110,14 @@ class TestActivity:
 
     def test_figures(self) -> None:
         value = {"model": "M", "prompt_tokens": 3, "output_tokens": 4, "context_tokens": 9, "x": 1}
-        assert figures_of(value) == Figures("M", used=7, window=9, read=3, written=4)
-        assert figures_of({"model": None, "prompt_tokens": "many"}) == Figures()
+        assert figures_of(value) == TurnMetrics("M", used=7, window=9, read=3, written=4)
+        assert figures_of({"model": None, "prompt_tokens": "many"}) == TurnMetrics()
         assert figures_of("no") is None
 
 
 class TestPace:
     def test_it_tells_when_it_has_seen_enough(self) -> None:
-        pace = Pace()
+        pace = TokenRate()
         for n in range(10):
             pace.tick(100 + n / 20)
         assert pace.per_s == 0
@@ -126,7 +126,7 @@ class TestPace:
         assert round(pace.per_s) == 20
 
     def test_events_of_several_tokens_count_as_several(self) -> None:
-        pace = Pace()
+        pace = TokenRate()
         for n in range(10):
             pace.tick(100 + n / 10, 4)
         assert round(pace.per_s) == 40
@@ -238,7 +238,7 @@ class TestKeys:
 
 class TestMoving:
     def test_the_tab_in_front_moves_as_far_as_there_are_places(self) -> None:
-        tabs = Workspace("a")
+        tabs = TabOrder("a")
         for name in "bcd":
             tabs.add(name)
         tabs.activate("b")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from koel_tui.conversation.drafts import Draft
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs, decode
-from koel_tui.workspace.open_tabs_file import TabsFile
+from koel_tui.workspace.open_tabs_file import OpenTabsFile
 
 FOLDED = "[pasted 120 lines #1]"
 
@@ -88,21 +88,21 @@ class TestOpenTabs:
 
 class TestTabsFile:
     def test_the_next_window_gets_what_the_last_one_kept(self, tmp_path: Path) -> None:
-        first = TabsFile(tmp_path)
+        first = OpenTabsFile(tmp_path)
         assert first.open() == OpenTabs()
         first.write(of("a", "b", active=1))
         first.close()
-        assert TabsFile(tmp_path).open() == of("a", "b", active=1)
+        assert OpenTabsFile(tmp_path).open() == of("a", "b", active=1)
 
     def test_only_the_owner_can_read_it(self, tmp_path: Path) -> None:
-        kept = TabsFile(tmp_path)
+        kept = OpenTabsFile(tmp_path)
         kept.open()
         kept.write(of("a"))
         modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("tabs*")}
         assert modes == {0o600}
 
     def test_a_second_window_takes_nothing_from_the_first(self, tmp_path: Path) -> None:
-        first, second = TabsFile(tmp_path), TabsFile(tmp_path)
+        first, second = OpenTabsFile(tmp_path), OpenTabsFile(tmp_path)
         first.open()
         first.write(of("a"))
         assert second.open() == OpenTabs()
@@ -110,27 +110,27 @@ class TestTabsFile:
         first.write(of("a", "c"))
         for each in (first, second):
             each.close()
-        assert TabsFile(tmp_path).open().tabs == of("a", "c", "b").tabs
+        assert OpenTabsFile(tmp_path).open().tabs == of("a", "c", "b").tabs
 
     def test_tabs_of_a_window_that_is_gone_are_taken_over_once(self, tmp_path: Path) -> None:
-        first, second = TabsFile(tmp_path), TabsFile(tmp_path)
+        first, second = OpenTabsFile(tmp_path), OpenTabsFile(tmp_path)
         first.open()
         second.open()
         second.write(of("b"))
         second.close()
-        third = TabsFile(tmp_path)
+        third = OpenTabsFile(tmp_path)
         assert third.open() == of("b")
-        assert TabsFile(tmp_path).open() == OpenTabs()
+        assert OpenTabsFile(tmp_path).open() == OpenTabs()
         first.close()
         third.close()
-        assert TabsFile(tmp_path).open() == of("b")
+        assert OpenTabsFile(tmp_path).open() == of("b")
 
     def test_a_damaged_list_is_put_aside_and_told(self, tmp_path: Path) -> None:
         path = tmp_path / "tabs-1.json"
         damages = (b"", b"\0" * 100, b'{"format": "koel-chat/tabs"', b"[" * 200_000)
         for number, damage in enumerate(damages, 1):
             path.write_bytes(damage)
-            tabs_file = TabsFile(tmp_path)
+            tabs_file = OpenTabsFile(tmp_path)
             assert tabs_file.open() == OpenTabs()
             (problem,) = tabs_file.problems
             assert "damaged" in problem
@@ -151,5 +151,5 @@ class TestTabsFile:
         )
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
         assert done.returncode == -9
-        (tab,) = TabsFile(tmp_path).open().tabs
+        (tab,) = OpenTabsFile(tmp_path).open().tabs
         assert tab.draft.text == "half"

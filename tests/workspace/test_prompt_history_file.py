@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.conversation.drafts import Draft
-from koel_tui.conversation.prompt_history import History
+from koel_tui.conversation.prompt_history import PromptHistory
 from koel_tui.workspace import prompt_history_file
-from koel_tui.workspace.prompt_history_file import MAX_BYTES, MAX_ENTRIES, HistoryFile
+from koel_tui.workspace.prompt_history_file import MAX_BYTES, MAX_ENTRIES, PromptHistoryFile
 from tests.ui.window import opened
 
 FOLDED = "[pasted 120 lines #1]"
@@ -27,22 +27,22 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def history(path: Path) -> HistoryFile:
-    return HistoryFile(path)
+def history(path: Path) -> PromptHistoryFile:
+    return PromptHistoryFile(path)
 
 
-def test_what_is_appended_is_read_in_its_order(history: HistoryFile) -> None:
+def test_what_is_appended_is_read_in_its_order(history: PromptHistoryFile) -> None:
     drafts = [Draft("one"), Draft("two\nlines \ud83d 漢"), Draft(FOLDED, {FOLDED: LONG})]
     for draft in drafts:
         history.append(draft)
     assert history.read() == drafts
 
 
-def test_no_file_is_an_empty_history(history: HistoryFile) -> None:
+def test_no_file_is_an_empty_history(history: PromptHistoryFile) -> None:
     assert history.read() == []
 
 
-def test_only_the_owner_can_read_it(history: HistoryFile, path: Path) -> None:
+def test_only_the_owner_can_read_it(history: PromptHistoryFile, path: Path) -> None:
     history.append(Draft("secret"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for n in range(MAX_ENTRIES):
@@ -57,11 +57,11 @@ def test_damaged_lines_are_left_out(
     path = tmp_path_factory.mktemp("history") / "history.jsonl"
     good = b'{"text": "good"}'
     path.write_bytes(b"\n".join(line for each in bad for line in (each, good)))
-    assert [draft.text for draft in HistoryFile(path).read()].count("good") == len(bad)
+    assert [draft.text for draft in PromptHistoryFile(path).read()].count("good") == len(bad)
 
 
 def test_a_line_cut_off_by_a_kill_costs_nothing_but_itself(
-    history: HistoryFile, path: Path
+    history: PromptHistoryFile, path: Path
 ) -> None:
     history.append(Draft("whole"))
     with path.open("ab") as file:
@@ -72,7 +72,7 @@ def test_a_line_cut_off_by_a_kill_costs_nothing_but_itself(
     assert [draft.text for draft in history.read()] == ["deep"]
 
 
-def test_the_file_stays_bounded_and_the_newest_stay(history: HistoryFile, path: Path) -> None:
+def test_the_file_stays_bounded_and_the_newest_stay(history: PromptHistoryFile, path: Path) -> None:
     for n in range(MAX_ENTRIES + 10):
         history.append(Draft(str(n)))
     kept = [int(draft.text) for draft in history.read()]
@@ -84,13 +84,13 @@ def test_the_file_stays_bounded_and_the_newest_stay(history: HistoryFile, path: 
     assert history.read()[-1].text.startswith("19")
 
 
-def test_a_prompt_too_large_is_not_kept(history: HistoryFile) -> None:
+def test_a_prompt_too_large_is_not_kept(history: PromptHistoryFile) -> None:
     history.append(Draft("small"))
     history.append(Draft("x" * MAX_BYTES))
     assert history.read() == [Draft("small")]
 
 
-def test_a_link_in_its_place_is_not_followed(history: HistoryFile, path: Path) -> None:
+def test_a_link_in_its_place_is_not_followed(history: PromptHistoryFile, path: Path) -> None:
     target = path.with_name("target")
     target.write_text("mine")
     path.symlink_to(target)
@@ -109,7 +109,7 @@ def test_programs_that_append_at_once_lose_nothing_even_while_the_file_is_cut(pa
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, path, name]) for name in "ABC"]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    texts = [draft.text for draft in HistoryFile(path).read()]
+    texts = [draft.text for draft in PromptHistoryFile(path).read()]
     assert len(texts) == len(set(texts)) >= 200
     for name in "ABC":
         mine = [int(text[2:]) for text in texts if text[0] == name]
@@ -122,16 +122,16 @@ def test_an_append_waits_while_another_program_cuts_the_file(
     monkeypatch.setattr(prompt_history_file, "MAX_ENTRIES", 4)
     cutting, go_on = threading.Event(), threading.Event()
 
-    class Slow(HistoryFile):
+    class Slow(PromptHistoryFile):
         def _rewrite(self, lines: list[bytes]) -> None:
             cutting.set()
             go_on.wait(10)
             super()._rewrite(lines)
 
     for n in range(3):
-        HistoryFile(path).append(Draft(str(n)))
+        PromptHistoryFile(path).append(Draft(str(n)))
     cutter = threading.Thread(target=Slow(path).append, args=[Draft("cutter")])
-    other = threading.Thread(target=HistoryFile(path).append, args=[Draft("other")])
+    other = threading.Thread(target=PromptHistoryFile(path).append, args=[Draft("other")])
     cutter.start()
     assert cutting.wait(10)
     other.start()
@@ -139,11 +139,11 @@ def test_an_append_waits_while_another_program_cuts_the_file(
     go_on.set()
     cutter.join(10)
     other.join(10)
-    assert [draft.text for draft in HistoryFile(path).read()][-2:] == ["cutter", "other"]
+    assert [draft.text for draft in PromptHistoryFile(path).read()][-2:] == ["cutter", "other"]
 
 
 def test_earlier_prompts_come_before_those_of_this_window() -> None:
-    past = History(["new"])
+    past = PromptHistory(["new"])
     assert past.step(-1, "typed") == "new"
     past.begin_with(["old", "older"])
     assert past.step(-1, "new") == "older"

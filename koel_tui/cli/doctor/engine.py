@@ -58,9 +58,9 @@ async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
 
     from koel_tui.cli.wiring import model_spec
     from koel_tui.engine import ChatMessage, Engine, Sampling
-    from koel_tui.engine.runner.process_transport import ProcessLink
+    from koel_tui.engine.runner.process_transport import ProcessTransport
 
-    link = ProcessLink(log)
+    link = ProcessTransport(log)
     engine = Engine(
         link,
         model_spec(settings, model),

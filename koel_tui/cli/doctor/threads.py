@@ -78,9 +78,9 @@ def access() -> Access:
 
 def _unlocked(directory: Path) -> "Codec":
     from koel_tui.cli.unlock import unlocked
-    from koel_tui.storage.encryption.encrypted_codec import SealedCodec
+    from koel_tui.storage.encryption.encrypted_codec import EncryptedCodec
 
-    codec = SealedCodec(directory, unlocked(directory))
+    codec = EncryptedCodec(directory, unlocked(directory))
     codec.admit()
     return codec
 

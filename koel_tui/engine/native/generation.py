@@ -14,7 +14,7 @@ from koel_tui.engine.types import SessionMetrics
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class TurnParameters:
     """Which turn of which session is to be answered, and within which limits.
 
     After `thinking_budget` tokens of thinking the thinking is ended; None is no limit.
@@ -39,7 +39,7 @@ class Generation:
 
     def __init__(
         self,
-        assignment: Assignment,
+        assignment: TurnParameters,
         slot: Slot,
         prompt: list[int],
         sampler: Sampler,

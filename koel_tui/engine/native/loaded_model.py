@@ -13,7 +13,7 @@ from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.answer.answer_parser import OutputSplitter
 from koel_tui.engine.native.answer.answer_text import Answer
-from koel_tui.engine.native.answer.thinking_tags import Dialect, Tags
+from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
 from koel_tui.engine.native.context.context_trimming import Fitted, fit
 from koel_tui.engine.native.context.free_memory import free_memory
 from koel_tui.engine.native.context.kv_cache import KvCache
@@ -138,7 +138,7 @@ class LoadedModel:
     ) -> Answer:
         """Return what reads the answer to a prompt of these messages; `name` is the session's."""
         if settings.chat_template == RAW_COMPLETION:
-            dialect, inside, begun = Dialect((), declared=False), None, ""
+            dialect, inside, begun = ThinkingTags((), declared=False), None, ""
             markers: tuple[str, ...] = ()
         else:
             template = self.template(settings)
@@ -173,11 +173,11 @@ class LoadedModel:
         """Return the tokens that end thinking as a model does."""
         return self.model.tokenize(tags.closing, special=True, start=False)
 
-    def _inside(self, prompt: list[int], begun: str, dialect: Dialect) -> Tags | None:
+    def _inside(self, prompt: list[int], begun: str, dialect: ThinkingTags) -> Tags | None:
         """Return the tags of the thinking that a prompt leaves open; `begun` is its last text."""
         return dialect.left_open(begun or self._tail(prompt))
 
-    def _ended_by(self, prompt: list[int], dialect: Dialect) -> Tags | None:
+    def _ended_by(self, prompt: list[int], dialect: ThinkingTags) -> Tags | None:
         """Return the tags whose end the prompt ends with."""
         closings = ((tags, self.closing(tags)) for tags in dialect.thinking)
         return next((tags for tags, end in closings if prompt[-len(end) :] == end), None)
@@ -217,7 +217,7 @@ class LoadedModel:
         self.model.close()
 
 
-def with_beginning(prompt: Rendered, begun: ChatMessage, dialect: Dialect) -> Rendered:
+def with_beginning(prompt: Rendered, begun: ChatMessage, dialect: ThinkingTags) -> Rendered:
     """Return a prompt with the beginning of its answer: the thinking, ended, then the text.
 
     The thinking is left out where the template has no thinking tags.

@@ -10,7 +10,7 @@ from koel_tui.engine.native.answer.answer_parser import Piece
 from koel_tui.engine.native.context.kv_snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.native.context.llama_context import Chunk, DecodeAborted
 from koel_tui.engine.native.failures import as_failure
-from koel_tui.engine.native.generation import Assignment, Generation
+from koel_tui.engine.native.generation import Generation, TurnParameters
 from koel_tui.engine.native.loaded_model import LoadedModel, with_prefill
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.sampling.grammar import schema_grammar
@@ -227,7 +227,7 @@ class Worker:
         snapshot = self._adopted.pop(start.session, 0)
         missed = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
         room = loaded.context.window - len(prompt)
-        assignment = Assignment(
+        assignment = TurnParameters(
             turn=start.turn,
             session=start.session,
             lora=session.lora,

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _GRACE_S = 3.0
 
 
-class ProcessLink:
+class ProcessTransport:
     """Starts `python -m koel_tui.engine.runner.process` and talks to it.
 
     The runner's own output, llama.cpp's last words before an abort included, goes to the log.

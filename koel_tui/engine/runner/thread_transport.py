@@ -17,7 +17,7 @@ from koel_tui.engine.wire_messages import (
 )
 
 
-class ThreadLink:
+class ThreadTransport:
     """Runs the native side on one thread of this process, without isolation.
 
     Commands are encoded and decoded as for the runner process, so that both refuse the same.

@@ -6,7 +6,7 @@ from typing import Protocol
 from koel_tui.engine.wire_messages import Command, Event
 
 
-class Link(Protocol):
+class Transport(Protocol):
     """An ordered, two-way channel to one native side.
 
     Commands arrive in the order sent. `receive` is called on the event loop, in the order of

@@ -8,7 +8,7 @@ from typing import Any
 from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.errors import EngineClosedError, EngineCrashedError, EngineError
 from koel_tui.engine.restart_limiter import Restarts
-from koel_tui.engine.runner.transport import Link
+from koel_tui.engine.runner.transport import Transport
 from koel_tui.engine.shared_task import SharedTask
 from koel_tui.engine.types import MemoryReport, ModelCard
 from koel_tui.engine.wire_messages import (
@@ -31,7 +31,7 @@ PATIENCE_S = 60.0
 _HANGS = f"did not stop writing within {PATIENCE_S:.0f} seconds and was killed"
 
 
-class NativeSide:
+class WorkerClient:
     """One native side over a link: loads it once, matches answers to calls, passes turns on.
 
     `on_turn` hears events of turns with the turn's number, `on_crash` that everything the native
@@ -40,7 +40,7 @@ class NativeSide:
 
     def __init__(
         self,
-        link: Link,
+        link: Transport,
         load: Load,
         *,
         on_turn: Callable[[int, Event], None],

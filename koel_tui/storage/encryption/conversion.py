@@ -22,7 +22,7 @@ from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import ClearCodec, Form
 from koel_tui.storage.files.file_names import KEY_FILE, is_thread, stem_of, tag_of
 from koel_tui.storage.files.safe_open import read_file
-from koel_tui.storage.files.thread_locks import Locks
+from koel_tui.storage.files.thread_locks import ThreadLocks
 from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
 
 _FOLDERS = (".", "trash", "quarantine")
@@ -74,7 +74,7 @@ def decrypt_threads(directory: Path | str, key: KeySource) -> int:
 
 
 def _check_unlocked(directory: Path, suffix: str) -> None:
-    locks = Locks(directory)
+    locks = ThreadLocks(directory)
     for path in directory.iterdir():
         if is_thread(path.name, suffix):
             with locks.held(stem_of(path), stem_of(path)):
@@ -82,7 +82,7 @@ def _check_unlocked(directory: Path, suffix: str) -> None:
 
 
 def _convert(directory: Path, source: Form, target: Form) -> int:
-    locks = Locks(directory)
+    locks = ThreadLocks(directory)
     done = 0
     try:
         for folder in (directory / name for name in _FOLDERS):

@@ -97,7 +97,7 @@ class _Unlocked:
     sealer: Sealer
 
 
-class SealedCodec:
+class EncryptedCodec:
     """Files sealed with the key of their directory, which is asked for when it is first needed."""
 
     suffix = SEALED_SUFFIX

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from koel_tui.paths import threads_dir
-from koel_tui.storage.encryption.encrypted_codec import SealedCodec
+from koel_tui.storage.encryption.encrypted_codec import EncryptedCodec
 from koel_tui.storage.encryption.keys import KeySource
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.migration import MIGRATIONS, Migrations
@@ -30,4 +30,4 @@ class EncryptedFileStorage(FileStorage):
         migrations: Migrations = MIGRATIONS,
     ) -> None:
         path = Path(directory or threads_dir())
-        super().__init__(path, SealedCodec(path, key), clock, migrations)
+        super().__init__(path, EncryptedCodec(path, key), clock, migrations)

@@ -12,10 +12,10 @@ from koel_tui.protocol import ChatState
 from koel_tui.storage.errors import StorageError
 from koel_tui.storage.files.conflicts import Conflict
 from koel_tui.storage.files.file_codec import Codec
-from koel_tui.storage.files.keyed_executor import Lanes
+from koel_tui.storage.files.keyed_executor import KeyedExecutor
 from koel_tui.storage.files.quarantine import DamagedThread
 from koel_tui.storage.files.thread_directory import ThreadDirectory
-from koel_tui.storage.files.thread_folder import Shelf
+from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.files.trash import Trash
 from koel_tui.storage.migration import Migrations
 from koel_tui.storage.session_storage import Access, Summary
@@ -42,7 +42,7 @@ class FileStorage:
         self.codec = codec
         self._files = ThreadDirectory(directory, codec, clock, migrations)
         self._trash = Trash(self._files, clock)
-        self._lanes = Lanes()
+        self._lanes = KeyedExecutor()
         self._watchers: list[Callable[[], object]] = []
 
     @property
@@ -131,7 +131,7 @@ class FileStorage:
         with _telling("empty the trash"):
             return await asyncio.to_thread(self._trash.empty, older_than)
 
-    def reader(self) -> Shelf:
+    def reader(self) -> ThreadFolder:
         """Return the threads' files, to be read past the storage: nothing of that shows in it.
 
         Blocks; for worker threads. Raises `StorageError` where it must not read them.

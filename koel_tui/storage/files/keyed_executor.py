@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Lanes:
+class KeyedExecutor:
     """Runs jobs in worker threads; the jobs of one key in the order they were given.
 
     A job that was given is done, even when its caller is cancelled: nothing can know how far it

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from koel_tui.storage.files.file_codec import ClearCodec
 from koel_tui.storage.files.quarantine import Quarantine
-from koel_tui.storage.files.thread_folder import Shelf
+from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.migration import MIGRATIONS
 from koel_tui.storage.session_storage import Summary
 
@@ -16,4 +16,6 @@ def glance(directory: Path, folder: str = ".") -> Iterator[Summary]:
     Nothing is made, tidied or copied; what cannot be read is passed over. Raises OSError.
     """
     quarantine = Quarantine(directory, copying=False)
-    return Shelf(directory / folder, ClearCodec(directory), quarantine, MIGRATIONS).summaries()
+    return ThreadFolder(
+        directory / folder, ClearCodec(directory), quarantine, MIGRATIONS
+    ).summaries()

@@ -24,8 +24,8 @@ from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import beside, stem_of
 from koel_tui.storage.files.quarantine import Quarantine, signature_of
 from koel_tui.storage.files.safe_open import check_plain, read_file, too_large
-from koel_tui.storage.files.thread_folder import Shelf
-from koel_tui.storage.files.thread_locks import Locks
+from koel_tui.storage.files.thread_folder import ThreadFolder
+from koel_tui.storage.files.thread_locks import ThreadLocks
 from koel_tui.storage.migration import SCHEMA, Migrations
 from koel_tui.storage.session_storage import Access, Summary
 from koel_tui.storage.thread_record import Header, Record, encode_chat_state, encode_record
@@ -58,7 +58,7 @@ class ThreadDirectory:
         self._clock = clock
         self._migrations = migrations
         self._shelf = self.shelf_at(".")
-        self._locks = Locks(path)
+        self._locks = ThreadLocks(path)
         self._seen: dict[Path, _Seen] = {}
         self._tried: dict[Path, _Seen] = {}
         self._encoders: dict[Path, StateEncoder] = {}
@@ -190,9 +190,9 @@ class ThreadDirectory:
             self._codec.admit()
             yield path
 
-    def shelf_at(self, folder: str) -> Shelf:
+    def shelf_at(self, folder: str) -> ThreadFolder:
         """Return the threads in a folder below the directory, kept in the same way."""
-        return Shelf(self.path / folder, self._codec, self.quarantine, self._migrations)
+        return ThreadFolder(self.path / folder, self._codec, self.quarantine, self._migrations)
 
     def forget(self, path: Path) -> None:
         """Drop what is remembered of a file that is gone."""

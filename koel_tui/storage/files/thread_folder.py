@@ -16,7 +16,7 @@ from koel_tui.storage.thread_record import Record, decode_record
 _NO_SIGNATURE = (0, 0, 0, 0)
 
 
-class Shelf:
+class ThreadFolder:
     """Reads the threads of a folder; what was listed is read again only when it has changed."""
 
     def __init__(

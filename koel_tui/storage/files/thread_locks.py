@@ -19,7 +19,7 @@ _POLL = 0.005
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
-class Locks:
+class ThreadLocks:
     """The lock files of a directory of threads, in its subdirectory `locks`.
 
     They are never deleted: a new file under an old name would be a second lock. The system frees

@@ -13,7 +13,7 @@ from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.files.json_file_storage import JsonFileStorage
 from koel_tui.storage.files.quarantine import Signature, signature_of
 from koel_tui.storage.files.safe_open import changed_at, read_file
-from koel_tui.storage.files.thread_folder import Shelf
+from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.search.database import (
     BusyError,
     DamagedIndexError,
@@ -45,7 +45,7 @@ def index_file(cache_directory: Path, directory: Path) -> Path:
 class _Work:
     """The files still to be read into the index, newest last, and those to be dropped from it."""
 
-    shelf: Shelf
+    shelf: ThreadFolder
     database: SearchDatabase
     total: int
     changed: list[Path]
@@ -176,7 +176,7 @@ class ThreadIndex:
 
 
 def entry_of(
-    shelf: Shelf, path: Path, data: bytes, signature: Signature, otherwise: datetime
+    shelf: ThreadFolder, path: Path, data: bytes, signature: Signature, otherwise: datetime
 ) -> Entry:
     """Return what is said in a thread; nothing where its file is damaged.
 

@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.worker import WorkerError
 
 from koel_tui.conversation.drafts import joined
-from koel_tui.system.memory_tuning import Garbage
+from koel_tui.system.memory_tuning import GcControl
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
 from koel_tui.ui.app.conversing import ConversingApp
@@ -24,8 +24,8 @@ from koel_tui.ui.app.themes import OwnThemes
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import KEYS, bindings
 from koel_tui.ui.keys.keymap import KeyMap
-from koel_tui.ui.models.model_switcher import ModelChoosing
-from koel_tui.workspace.recovery import Returned, bring_back, place, remove
+from koel_tui.ui.models.model_switcher import ModelSwitcher
+from koel_tui.workspace.recovery import RestoredWork, bring_back, place, remove
 from koel_tui.workspace.saved_threads import told_of_conflicts
 from koel_tui.workspace.shutdown import (
     EXIT_SAVE_FAILED,
@@ -37,9 +37,9 @@ from koel_tui.workspace.shutdown import (
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
-    from koel_tui.system.forced_exit import HardEnd
+    from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.workspace.saved_threads import SavedThread
-    from koel_tui.workspace.thread_operations import ThreadActions
+    from koel_tui.workspace.thread_operations import ThreadOperations
 
 _QUIT_WITHIN = 2.0
 _LOOK_INTERVAL = 1.0
@@ -66,7 +66,7 @@ class KoelApp(ConversingApp):
         keymap: KeyMap | None = None,
         themes: Path | None = None,
         flags: Mapping[str, object] | None = None,
-        hard_end: "HardEnd | None" = None,
+        hard_end: "ForcedExit | None" = None,
     ) -> None:
         super().__init__(home, low_bandwidth=low_bandwidth, notify=notify)
         internals.outlive_terminal()
@@ -80,7 +80,7 @@ class KoelApp(ConversingApp):
         self._wanted_theme = theme
         self._own_themes = OwnThemes(themes, lambda problem: self._tell(problem, "warning"))
         self._flags = flags or {}
-        self._actions: ThreadActions | None = None
+        self._actions: ThreadOperations | None = None
         self._conflicts = 0  # told so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
@@ -89,8 +89,8 @@ class KoelApp(ConversingApp):
         self._up = False
         self._hard_end = hard_end
         self._signals = Signals(self._leave, hard_end)
-        self._garbage = Garbage(lambda: internals.forget_gone(self))
-        self._models = ModelChoosing(self, self._startup, self._download, self._tell, self._repaint)
+        self._garbage = GcControl(lambda: internals.forget_gone(self))
+        self._models = ModelSwitcher(self, self._startup, self._download, self._tell, self._repaint)
 
     @property
     def fatal(self) -> BaseException | None:
@@ -146,21 +146,21 @@ class KoelApp(ConversingApp):
 
     def action_figures(self) -> None:
         """Show what the answers of the tab in front measured, and what the model takes."""
-        from koel_tui.ui.conversation.stats_panel import InfoPanel
+        from koel_tui.ui.conversation.stats_panel import StatsPanel
 
-        self.push_screen(InfoPanel(self._desk.active, self._startup))
+        self.push_screen(StatsPanel(self._desk.active, self._startup))
 
     def action_program_settings(self) -> None:
         """Show the settings of the program, to change them."""
         from koel_tui.ui.settings.settings_panel import SettingsPanel
-        from koel_tui.ui.settings.settings_store import ProgramSettings
+        from koel_tui.ui.settings.settings_store import SettingsStore
 
         effects: Mapping[str, Callable[[Any], None]] = {
             "theme": partial(setattr, self, "theme"),
             "notify": partial(setattr, self._attention, "wanted"),
             "titles": self._startup.make_titles,
         }
-        store = ProgramSettings(self._flags, effects, self.available_themes)
+        store = SettingsStore(self._flags, effects, self.available_themes)
         self.push_screen(SettingsPanel(store))
 
     def action_choose_model(self) -> None:
@@ -244,7 +244,7 @@ class KoelApp(ConversingApp):
             await self._startup.empty_trash()
         self.changed(self._desk.active)
 
-    async def _take_back(self, returned: Returned) -> None:
+    async def _take_back(self, returned: RestoredWork) -> None:
         """Give back what an earlier window could not save, and tell of it."""
         self._pane.keep_draft()
         place(returned, self._desk, self._pane.prompt.pastes, self._pane.give_back)
@@ -279,16 +279,18 @@ class KoelApp(ConversingApp):
         await self._show_active()
 
     async def _choose(self, backend: "Backend") -> None:
-        from koel_tui.ui.library.library_panel import Library
-        from koel_tui.workspace.thread_operations import ThreadActions
+        from koel_tui.ui.library.library_panel import LibraryPanel
+        from koel_tui.workspace.thread_operations import ThreadOperations
 
         if self._actions is None:
-            self._actions = ThreadActions(
+            self._actions = ThreadOperations(
                 backend, self._desk, self.changed, lambda problem: self._tell(problem, "error")
             )
         actions = self._actions
         threads = await self._listed(actions.threads())
-        await self.push_screen(Library(threads, actions, lambda: self._startup.aside), self._picked)
+        await self.push_screen(
+            LibraryPanel(threads, actions, lambda: self._startup.aside), self._picked
+        )
 
     async def _listed(self, listing: "Awaitable[list[SavedThread]]") -> "list[SavedThread]":
         try:

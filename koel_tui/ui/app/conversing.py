@@ -7,7 +7,7 @@ from koel_tui.text import safe_line
 from koel_tui.ui.app.tabbed import TabbedApp
 from koel_tui.ui.conversation.links import written
 from koel_tui.ui.keys.hints import told
-from koel_tui.ui.widgets.choice import Named
+from koel_tui.ui.widgets.choice import SimpleChoice
 
 
 class ConversingApp(TabbedApp):
@@ -20,7 +20,7 @@ class ConversingApp(TabbedApp):
             self._offer_parking(conversation)
 
     def _offer_parking(self, conversation: Conversation) -> None:
-        from koel_tui.ui.widgets.confirm_panel import Question
+        from koel_tui.ui.widgets.confirm_panel import ConfirmPanel
 
         other, backend = self._desk.unused_longest(), self._startup.backend
         if other is None or backend is None:
@@ -36,7 +36,7 @@ class ConversingApp(TabbedApp):
             f"\n\n  {safe_line(other.title)}\n\nParked, it stays open and saved; when it goes on it"
             " may have to be read again."
         )
-        self.push_screen(Question("Park a thread?", text, "parks it and asks again"), park)
+        self.push_screen(ConfirmPanel("Park a thread?", text, "parks it and asks again"), park)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         """Ask whether to open a link; nothing of a model's is opened unasked."""
@@ -124,7 +124,7 @@ class ConversingApp(TabbedApp):
 
         conversation = self._desk.active
 
-        def edit(choice: Named[str] | None) -> None:
+        def edit(choice: SimpleChoice[str] | None) -> None:
             if choice is None:
                 return
             if conversation.take_back(choice.value):

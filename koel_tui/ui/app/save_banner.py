@@ -6,21 +6,21 @@ from textual.widgets import Static
 
 from koel_tui import formatting
 from koel_tui.text import safe_line
-from koel_tui.workspace.unsaved import Trouble
+from koel_tui.workspace.unsaved import SaveProblem
 
 _ROWS = 14
 """Rows of the window below which one line has to do."""
 
 
-class Banner(Static):
+class SaveBanner(Static):
     """Says what is not saved, why, and what to do. It is not there when nothing is wrong."""
 
     def __init__(self) -> None:
         super().__init__(id="banner")
-        self._trouble = Trouble()
+        self._trouble = SaveProblem()
         self.display = False
 
-    def show(self, trouble: Trouble) -> None:
+    def show(self, trouble: SaveProblem) -> None:
         """Show this trouble, unless that is what is shown."""
         if trouble != self._trouble:
             self._trouble = trouble

@@ -3,7 +3,7 @@
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label
-from koel_tui.workspace.runtime import Startup
+from koel_tui.workspace.runtime import Runtime
 
 
 def label_of(conversation: Conversation, unread: bool) -> Label:
@@ -21,7 +21,7 @@ def label_of(conversation: Conversation, unread: bool) -> Label:
 
 
 def status_of(
-    conversation: Conversation, startup: Startup, hint: str, aside: str = "", download: str = ""
+    conversation: Conversation, startup: Runtime, hint: str, aside: str = "", download: str = ""
 ) -> Status:
     """Return the status line of the conversation in front; a hint goes before what it does.
 
@@ -52,7 +52,7 @@ def _saved(conversation: Conversation) -> str:
     return "saving…" if conversation.unsaved else "saved"
 
 
-def _alarm(save_problem: object, startup: Startup, download: str) -> str:
+def _alarm(save_problem: object, startup: Runtime, download: str) -> str:
     if save_problem:
         return "NOT SAVED"  # the banner says why
     # The progress of a download needs the space, and a new model solves the problem.

@@ -10,7 +10,7 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import has_words
 from koel_tui.ui.app.tab_bar import Label
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.widgets.picker import Picker, Wording
+from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class TabChoice:
 class TabPicker(Picker[TabChoice]):
     """The open tabs, to go to one."""
 
-    WORDING = Wording("Open tabs", "Type to find a tab", "No tab is open", "goes there")
+    WORDING = PickerTexts("Open tabs", "Type to find a tab", "No tab is open", "goes there")
     BINDINGS: ClassVar[list[BindingType]] = [leaving("tab.find")]
 
 
 class BesidePicker(Picker[TabChoice]):
     """What can be shown beside the tab in front."""
 
-    WORDING = Wording(
+    WORDING = PickerTexts(
         "Side by side", "Type to find a tab", "No other tab is open", "shows it beside this tab"
     )
     BINDINGS: ClassVar[list[BindingType]] = [leaving("tab.beside")]

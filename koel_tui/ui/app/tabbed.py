@@ -9,29 +9,29 @@ from textual.app import ComposeResult
 from textual.notifications import SeverityLevel
 from textual.widgets import Footer, Tabs
 
-from koel_tui.conversation.background_jobs import Background
+from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui import internals
-from koel_tui.ui.app.save_banner import Banner
+from koel_tui.ui.app.save_banner import SaveBanner
 from koel_tui.ui.app.status_line import StatusLine
 from koel_tui.ui.app.summary import label_of, status_of
 from koel_tui.ui.app.tab_bar import Label, TabBar
-from koel_tui.ui.app.terminal_alert import Attention
+from koel_tui.ui.app.terminal_alert import TerminalAlert
 from koel_tui.ui.composer.file_prompt import FilePrompt
-from koel_tui.ui.conversation.conversation_pane import Pane
+from koel_tui.ui.conversation.conversation_pane import ConversationPane
 from koel_tui.ui.conversation.copying import Copier
-from koel_tui.ui.conversation.link_panels import Visitor
-from koel_tui.ui.conversation.transcript_column import Positions, Reader
+from koel_tui.ui.conversation.link_panels import LinkOpener
+from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColumn
 from koel_tui.ui.keys.hints import key_of
-from koel_tui.ui.models.model_download import Fetching
+from koel_tui.ui.models.model_download import ModelDownload
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 from koel_tui.workspace.open_tabs import OpenTabs
-from koel_tui.workspace.runtime import Startup
+from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.unsaved import trouble_of
-from koel_tui.workspace.window_state import Memory
-from koel_tui.workspace.workspace import Desk, TooManyTabsError
+from koel_tui.workspace.window_state import WindowState
+from koel_tui.workspace.workspace import TooManyTabsError, Workspace
 
 _PAINT_INTERVAL = 0.2
 _LOW = (9, 7, 5)
@@ -40,7 +40,7 @@ LOW_BANDWIDTH_INTERVAL = 0.2
 """Seconds between two paintings at least where every byte counts."""
 
 
-class TabbedApp(internals.QuietApp):
+class TabbedApp(internals.AppBase):
     """A window of tabs and one prompt; how it begins and ends is for the app made of it."""
 
     def __init__(self, home: Path | None, *, low_bandwidth: bool, notify: bool) -> None:
@@ -50,16 +50,16 @@ class TabbedApp(internals.QuietApp):
         a user who looks elsewhere when an answer ends.
         """
         super().__init__()
-        self._attention = Attention(
+        self._attention = TerminalAlert(
             lambda text: internals.write_to_terminal(self, text), wanted=notify
         )
-        self._memory = Memory(home, lambda problem: self._tell(problem, "error"))
-        self._startup = Startup(self._poke)
-        self._download = Fetching(self._poke)
-        self._desk = Desk(self)
-        self._background = Background(self._poke)
+        self._memory = WindowState(home, lambda problem: self._tell(problem, "error"))
+        self._startup = Runtime(self._poke)
+        self._download = ModelDownload(self._poke)
+        self._desk = Workspace(self)
+        self._background = BackgroundJobs(self._poke)
         self._copier = Copier(self, self._tell)
-        self._visitor = Visitor(self, self._tell, self._copier.text)
+        self._visitor = LinkOpener(self, self._tell, self._copier.text)
         self._hint = ""
         self._tabbar = TabBar(label_of(self._desk.active, unread=False))
         if low_bandwidth:
@@ -67,15 +67,17 @@ class TabbedApp(internals.QuietApp):
         slow = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
         positions: Positions = WeakKeyDictionary()
         front, beside = (
-            Reader(slow or FLUSH_INTERVAL, positions, lambda: self._startup.notice, id=name)
+            TranscriptColumn(
+                slow or FLUSH_INTERVAL, positions, lambda: self._startup.notice, id=name
+            )
             for name in ("messages", "beside")
         )
         prompt = FilePrompt(
             lambda text: self._pane.send(text), self._memory.remember, self._startup
         )
-        self._pane = Pane(front, beside, prompt, positions)
+        self._pane = ConversationPane(front, beside, prompt, positions)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
-        self._banner = Banner()
+        self._banner = SaveBanner()
         self._footer = Footer(show_command_palette=False)
         self._painting = Throttle(in_queue_of(self), self._paint, slow or _PAINT_INTERVAL)
 

@@ -11,7 +11,7 @@ _PROGRAM = "koel-chat"
 _LONGEST = 60
 
 
-class Attention:
+class TerminalAlert:
     """Knows whether the terminal has the focus, and calls for it; `wanted` says whether at all."""
 
     def __init__(self, write: Callable[[str], None], *, wanted: bool = True) -> None:

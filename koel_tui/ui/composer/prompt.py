@@ -8,8 +8,8 @@ from textual.actions import SkipAction
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
-from koel_tui.conversation.drafts import Draft, Pastes
-from koel_tui.conversation.prompt_history import History
+from koel_tui.conversation.drafts import Draft, PastePlaceholders
+from koel_tui.conversation.prompt_history import PromptHistory
 from koel_tui.text import safe_input
 from koel_tui.ui import internals
 from koel_tui.ui.keys.hints import told
@@ -43,8 +43,8 @@ class Prompt(TextArea):
         self.cursor_blink = False  # it would be most of what an idle window costs
         self._send = send
         self._remember = remember
-        self._past = History()
-        self.pastes = Pastes()
+        self._past = PromptHistory()
+        self.pastes = PastePlaceholders()
 
     def on_mount(self) -> None:
         """Say where nothing is written yet how to send it."""

@@ -21,7 +21,7 @@ _EXTENSIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class CodeBlock:
     """A fenced or indented block: its text and the language it names, which may be empty."""
 
     text: str
@@ -41,18 +41,18 @@ class Code:
         return _EXTENSIONS.get(language, language if _EXTENSION.fullmatch(language) else "txt")
 
 
-def name_for(code: Code, title: str, number: int) -> str:
+def name_for(code: CodeBlock, title: str, number: int) -> str:
     """Return a safe file name for a code block, made of the title of its thread."""
     from koel_tui.storage.interchange import file_name
 
     return file_name(title, f"-{number}.{code.extension}")
 
 
-def code_blocks(text: str) -> list[Code]:
+def code_blocks(text: str) -> list[CodeBlock]:
     """Return the code blocks of a Markdown text, first to last."""
     tokens = markdown_parser.parser().parse(text)
     return [
-        Code(token.content, token.info.split()[0] if token.info.split() else "")
+        CodeBlock(token.content, token.info.split()[0] if token.info.split() else "")
         for token in tokens
         if token.type in ("fence", "code_block")
     ]

@@ -7,17 +7,17 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import BindingType
 
-from koel_tui.ui.conversation.code_blocks import NO_CODE, Code, code_blocks, name_for
+from koel_tui.ui.conversation.code_blocks import NO_CODE, CodeBlock, code_blocks, name_for
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.widgets.choice import Named
-from koel_tui.ui.widgets.picker import Picker, Wording
-from koel_tui.ui.widgets.save_as_panel import NamePanel
+from koel_tui.ui.widgets.choice import SimpleChoice
+from koel_tui.ui.widgets.picker import Picker, PickerTexts
+from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 
 
-class CodePicker(Picker[Named[int]]):
+class CodePicker(Picker[SimpleChoice[int]]):
     """The code blocks of an answer, to save one. Returns its number, counted from 1."""
 
-    WORDING = Wording("Code blocks", "Type to find a block", "There is no code block", "saves")
+    WORDING = PickerTexts("Code blocks", "Type to find a block", "There is no code block", "saves")
     BINDINGS: ClassVar[list[BindingType]] = [leaving("save.code")]
 
 
@@ -32,9 +32,9 @@ def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None
             if path is not None:
                 tell(f"Saved code block {number} of {len(blocks)} in {path}")
 
-        app.push_screen(NamePanel(name_for(block, title, number), block.text), done)
+        app.push_screen(SaveAsPanel(name_for(block, title, number), block.text), done)
 
-    def take(choice: Named[int] | None) -> None:
+    def take(choice: SimpleChoice[int] | None) -> None:
         if choice is not None:
             name(choice.value)
 
@@ -46,7 +46,7 @@ def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None
         app.push_screen(CodePicker([_choice(*each) for each in blocks.items()]), take)
 
 
-def _choice(number: int, block: Code) -> Named[int]:
+def _choice(number: int, block: CodeBlock) -> SimpleChoice[int]:
     """Return the line of a block: its number and first line, its language and size."""
     title = f"{number} {block.text.strip().partition(chr(10))[0]}"
-    return Named(number, title, block.words, f"{block.language} {block.text}")
+    return SimpleChoice(number, title, block.words, f"{block.language} {block.text}")

@@ -6,28 +6,32 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from koel_tui.conversation.conversation import Conversation, Revision
+from koel_tui.conversation.conversation import Conversation, MessageEdit
 from koel_tui.conversation.drafts import joined
-from koel_tui.conversation.entries import Branching
+from koel_tui.conversation.entries import BranchPoint
 from koel_tui.ui.composer.file_prompt import FilePrompt
-from koel_tui.ui.conversation.transcript_column import Positions, Reader
+from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColumn
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.transcript.scroll_position import ScrollTarget
 from koel_tui.ui.transcript.transcript import Transcript
-from koel_tui.ui.widgets.no_restyle import Still, StillContainer
+from koel_tui.ui.widgets.no_restyle import NoRestyle, NoRestyleContainer
 
 _REVISING = "editing your message · enter sends, esc leaves it as it was"
 _UNSEEN = "[@click=app.scroll('end')]↓ new text below · $key[/]"
 
 
-class Pane(Still, Vertical):
+class ConversationPane(NoRestyle, Vertical):
     """Shows the conversation in front, perhaps one beside it, and the prompt they share.
 
     What belongs to a conversation is put away when another comes.
     """
 
     def __init__(
-        self, front: Reader, beside: Reader, prompt: FilePrompt, positions: Positions
+        self,
+        front: TranscriptColumn,
+        beside: TranscriptColumn,
+        prompt: FilePrompt,
+        positions: Positions,
     ) -> None:
         """Make the pane of its parts. What the prompt sends goes to `send`."""
         super().__init__(id="pane")
@@ -39,7 +43,7 @@ class Pane(Still, Vertical):
 
     def compose(self) -> ComposeResult:
         """Yield the places of the transcripts, the list of files above the prompt, the prompt."""
-        yield StillContainer(self._front, self._beside, id="readers")
+        yield NoRestyleContainer(self._front, self._beside, id="readers")
         yield self.prompt.picker
         yield self.prompt
 
@@ -167,7 +171,7 @@ class Pane(Still, Vertical):
         else:
             self._positions[conversation] = ScrollTarget(entry_id)
 
-    def branching(self) -> Branching | None:
+    def branching(self) -> BranchPoint | None:
         """Return where the thread branches that is being read, the last of them in sight."""
         if self._conversation is None or self._transcript is None:
             return None
@@ -198,7 +202,7 @@ class Pane(Still, Vertical):
             return False
         draft = before.draft if before is not None else self.prompt.text
         self._keep_edited()
-        conversation.revision = Revision(asked[-1].id, draft)
+        conversation.revision = MessageEdit(asked[-1].id, draft)
         self.prompt.replace_whole_text(asked[-1].text)
         self._say_revising()
         return True

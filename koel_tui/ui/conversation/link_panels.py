@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.system.browser import NoBrowserError, browse
-from koel_tui.ui.conversation.links import Link, RefusedLink, checked, mentions
-from koel_tui.ui.widgets.choice import Named
+from koel_tui.ui.conversation.links import Link, UnsafeLinkError, checked, mentions
+from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.panel import Panel
 
 Decision = Literal["open", "copy"]
@@ -57,7 +57,7 @@ class LinkDialog(Panel[Decision]):
         self.dismiss(decision)
 
 
-class Visitor:
+class LinkOpener:
     """Follows links; `tell` shows a line to the user, `copy` copies an address."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Visitor:
         """Let the user choose one of the links of an answer."""
         from koel_tui.ui.conversation.link_picker import LinkPicker, choice_of
 
-        def take(choice: Named[str] | None) -> None:
+        def take(choice: SimpleChoice[str] | None) -> None:
             if choice is not None:
                 self.ask(choice.value)
 
@@ -88,7 +88,7 @@ class Visitor:
         """Ask whether to open an address; say why not when it is none to be opened."""
         try:
             link = checked(href)
-        except RefusedLink as refused:
+        except UnsafeLinkError as refused:
             self._tell(f"This link is not opened: {refused}. It leads to {href}")
             return
 

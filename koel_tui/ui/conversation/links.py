@@ -19,7 +19,7 @@ _DEEPEST = 8
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\W_](?:[\w.-]*\w)?\.?")
 
 
-class RefusedLink(Exception):  # noqa: N818 - not an error: the answer to a question
+class UnsafeLinkError(Exception):
     """This address is not opened; the message says why."""
 
 
@@ -40,7 +40,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
+class MarkdownLink:
     """A link as it stands in an answer: its words, and where it leads."""
 
     words: str
@@ -48,14 +48,14 @@ class Mention:
 
 
 def checked(href: str) -> Link:
-    """Return the address `href` is. Raises `RefusedLink` for one that is not to be opened.
+    """Return the address `href` is. Raises `UnsafeLinkError` for one that is not to be opened.
 
     What opens it may decode it, once or more; so it has to be harmless however often it is.
     """
     if len(href) > LONGEST:
-        raise RefusedLink(f"it is longer than {LONGEST} characters")
+        raise UnsafeLinkError(f"it is longer than {LONGEST} characters")
     if not href.isprintable() or " " in href:
-        raise RefusedLink("it has spaces or characters in it that cannot be seen")
+        raise UnsafeLinkError("it has spaces or characters in it that cannot be seen")
     parts = _split(href)
     decoded = href
     for _ in range(_DEEPEST):
@@ -64,30 +64,30 @@ def checked(href: str) -> Link:
             break
         again = _split(decoded)
         if (again.scheme, again.netloc) != (parts.scheme, parts.netloc):
-            raise RefusedLink("it leads elsewhere when it is decoded")
+            raise UnsafeLinkError("it leads elsewhere when it is decoded")
     else:
-        raise RefusedLink(f"it is encoded more than {_DEEPEST} times")
+        raise UnsafeLinkError(f"it is encoded more than {_DEEPEST} times")
     return _taken_apart(href, parts)
 
 
 def _split(href: str) -> SplitResult:
     """Return the parts of an address that is harmless as it stands."""
     if drop_controls(href) != href:
-        raise RefusedLink("it has control characters in it")
+        raise UnsafeLinkError("it has control characters in it")
     try:
         parts = urlsplit(href)
         port = parts.port
     except ValueError as error:
-        raise RefusedLink(f"it is no address: {error}") from error
+        raise UnsafeLinkError(f"it is no address: {error}") from error
     if parts.scheme not in _SCHEMES or href[len(parts.scheme) :][:3] != "://":
-        raise RefusedLink("only http and https are opened")
+        raise UnsafeLinkError("only http and https are opened")
     if "\\" in href.partition("?")[0]:
-        raise RefusedLink("it has a backslash in it, which programs read in different ways")
+        raise UnsafeLinkError("it has a backslash in it, which programs read in different ways")
     if not parts.hostname:
-        raise RefusedLink("it names no host")
+        raise UnsafeLinkError("it names no host")
     host = _host_of(parts.netloc)
     if not _HOST.fullmatch(host) or port == 0:
-        raise RefusedLink("its host is no name of a host")
+        raise UnsafeLinkError("its host is no name of a host")
     return parts
 
 
@@ -101,9 +101,9 @@ def _taken_apart(href: str, parts: SplitResult) -> Link:
     return Link(href[:begin], href[begin:end], href[end:])
 
 
-def mentions(text: str) -> list[Mention]:
+def mentions(text: str) -> list[MarkdownLink]:
     """Return the links of a Markdown text and the sources of its images, each address once."""
-    found: dict[str, Mention] = {}
+    found: dict[str, MarkdownLink] = {}
     for token in markdown_parser.parser().parse(text):
         for mention in _mentioned(token.children or ()):
             found.setdefault(mention.href, mention)
@@ -118,15 +118,15 @@ def written(text: str, unquoted: str) -> str:
     return next((m.href for m in mentions(text) if unquote(m.href) == unquoted), unquoted)
 
 
-def _mentioned(tokens: Sequence[Token]) -> list[Mention]:
-    found: list[Mention] = []
+def _mentioned(tokens: Sequence[Token]) -> list[MarkdownLink]:
+    found: list[MarkdownLink] = []
     href, words = "", ""
     for token in tokens:
         if token.type == "link_open":
             href, words = str(token.attrs.get("href", "")), ""
         elif token.type == "link_close":
-            found.append(Mention(words, href))
+            found.append(MarkdownLink(words, href))
         elif token.type == "image":
-            found.append(Mention(token.content, str(token.attrs.get("src", ""))))
+            found.append(MarkdownLink(token.content, str(token.attrs.get("src", ""))))
         words += token.content
     return found

@@ -6,14 +6,14 @@ from textual.binding import Binding, BindingType
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.widgets.choice import Named
-from koel_tui.ui.widgets.picker import Picker, Wording
+from koel_tui.ui.widgets.choice import SimpleChoice
+from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 
-class QueuePicker(Picker[Named[str]]):
+class QueuePicker(Picker[SimpleChoice[str]]):
     """What waits to be sent in a tab, to edit or to drop it."""
 
-    WORDING = Wording(
+    WORDING = PickerTexts(
         "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -32,5 +32,5 @@ class QueuePicker(Picker[Named[str]]):
             self.offer(_waiting(self._conversation))
 
 
-def _waiting(conversation: Conversation) -> list[Named[str]]:
-    return [Named(text, text) for text in conversation.queue]
+def _waiting(conversation: Conversation) -> list[SimpleChoice[str]]:
+    return [SimpleChoice(text, text) for text in conversation.queue]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from koel_tui.conversation.turn_metrics import Figures
+from koel_tui.conversation.turn_metrics import TurnMetrics
 from koel_tui.formatting import bar, fit, size
 from koel_tui.text import safe_line
 from koel_tui.ui.conversation.spark import sparkline, spread
@@ -18,12 +18,12 @@ _LABEL = 14
 _LONGEST = 60
 """Cells of a bar or a picture at most."""
 
-Row = tuple[str, str]
+LabelledValue = tuple[str, str]
 """A label, and what is said; a row that goes on with the one above has an empty label."""
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
+class ThreadStats:
     """Everything the panel can say; `turns` are oldest first, `now` is what the thread does.
 
     `memory` is what the model takes, or why that is not known.
@@ -32,11 +32,11 @@ class Info:
     model: str = ""
     window: int = 0
     now: str = ""
-    turns: tuple[Figures, ...] = ()
+    turns: tuple[TurnMetrics, ...] = ()
     memory: "MemoryUse | str" = ""
 
 
-def sections(info: Info, width: int) -> Iterator[tuple[str, Sequence[Row]]]:
+def sections(info: ThreadStats, width: int) -> Iterator[tuple[str, Sequence[LabelledValue]]]:
     """Yield headings, each with its rows, for so many cells."""
     room = max(8, width - _LABEL - 2)
     yield "Model", list(_model(info, room))
@@ -50,7 +50,7 @@ def sections(info: Info, width: int) -> Iterator[tuple[str, Sequence[Row]]]:
     yield "Memory", list(_memory(info.memory))
 
 
-def info_text(info: Info, width: int) -> Content:
+def info_text(info: ThreadStats, width: int) -> Content:
     """Return the figures as text, grouped, in two columns."""
     lines: list[Content] = []
     for heading, rows in sections(info, width):
@@ -63,7 +63,7 @@ def info_text(info: Info, width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def _model(info: Info, room: int) -> Iterator[Row]:
+def _model(info: ThreadStats, room: int) -> Iterator[LabelledValue]:
     yield "name", fit(safe_line(info.model) or "none yet", room)
     if info.window:
         yield "window", f"{info.window:,} tokens"
@@ -71,7 +71,7 @@ def _model(info: Info, room: int) -> Iterator[Row]:
         yield "now", fit(safe_line(info.now), room)
 
 
-def _context(last: Figures, window: int, room: int) -> Iterator[Row]:
+def _context(last: TurnMetrics, window: int, room: int) -> Iterator[LabelledValue]:
     window = last.window or window
     if window:
         share = last.used / window
@@ -83,7 +83,7 @@ def _context(last: Figures, window: int, room: int) -> Iterator[Row]:
     yield "left out", f"the oldest {_counted(left, 'turn')}" if left else "nothing"
 
 
-def _answer(last: Figures) -> Iterator[Row]:
+def _answer(last: TurnMetrics) -> Iterator[LabelledValue]:
     reused = f", {last.reused:,} of them reused" if last.reused else ""
     yield "read", f"{_counted(last.read, 'token')}{reused}"
     yield "written", _counted(last.written, "token")
@@ -94,7 +94,7 @@ def _answer(last: Figures) -> Iterator[Row]:
         yield "whole answer", f"after {_seconds(last.took_s)}"
 
 
-def _turns(info: Info, room: int) -> Iterator[Row]:
+def _turns(info: ThreadStats, room: int) -> Iterator[LabelledValue]:
     shown = info.turns[-min(room, _LONGEST) :]
     # An answer of one token has no speed: it would be a gap that means nothing.
     speeds = [each.tokens_per_s for each in shown if each.tokens_per_s]
@@ -110,7 +110,7 @@ def _turns_heading(count: int) -> str:
     return f"The last {_counted(count, 'answer')}" if count > 1 else "The only answer so far"
 
 
-def _memory(memory: "MemoryUse | str") -> Iterator[Row]:
+def _memory(memory: "MemoryUse | str") -> Iterator[LabelledValue]:
     if isinstance(memory, str):
         yield "", safe_line(memory)
         return

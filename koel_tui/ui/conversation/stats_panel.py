@@ -10,20 +10,20 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from koel_tui.ui.conversation.stats import Info, info_text
+from koel_tui.ui.conversation.stats import ThreadStats, info_text
 from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from koel_tui.agents import MemoryUse
     from koel_tui.conversation.conversation import Conversation
-    from koel_tui.workspace.runtime import Startup
+    from koel_tui.workspace.runtime import Runtime
 
 _INTERVAL = 1.0
 _NOT_LOADED = "not loaded"
 
 
-class InfoPanel(Panel[None]):
+class StatsPanel(Panel[None]):
     """Shows what the answers of a thread measured, and what its model takes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -31,11 +31,11 @@ class InfoPanel(Panel[None]):
         leaving("figures"),
     ]
 
-    def __init__(self, conversation: "Conversation", startup: "Startup") -> None:
+    def __init__(self, conversation: "Conversation", startup: "Runtime") -> None:
         super().__init__()
         self._conversation = conversation
         self._startup = startup
-        self._info = Info()
+        self._info = ThreadStats()
         self._memory: MemoryUse | str = "…"
         self._words = Static()
         self._panel = VerticalScroll(self._words, id="panel")
@@ -82,12 +82,12 @@ class InfoPanel(Panel[None]):
         self._words.update(info_text(self._info, self._panel.scrollable_content_region.width))
 
 
-def info_of(conversation: "Conversation", startup: "Startup") -> Info:
+def info_of(conversation: "Conversation", startup: "Runtime") -> ThreadStats:
     """Return what is known of a thread without asking its model."""
     figures = conversation.measured.last
     now = conversation.activity.words
     speed = conversation.tokens_per_s
-    return Info(
+    return ThreadStats(
         model=figures.model or startup.model,
         window=figures.window or startup.window,
         now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or startup.words,

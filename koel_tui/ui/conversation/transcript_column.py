@@ -7,12 +7,12 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.entries import Entry, Row
+from koel_tui.conversation.entries import Entry, Notice
 from koel_tui.conversation.notices import notices_for
 from koel_tui.text import safe_line
 from koel_tui.ui.transcript.scroll_position import ScrollPosition, ScrollTarget
 from koel_tui.ui.transcript.transcript import Transcript
-from koel_tui.ui.widgets.no_restyle import StillContainer
+from koel_tui.ui.widgets.no_restyle import NoRestyleContainer
 
 Positions = MutableMapping[Conversation, ScrollPosition | ScrollTarget | None]
 
@@ -28,12 +28,12 @@ class ConversationSource:
         """Return the entries, oldest first."""
         return self._conversation.entries()
 
-    def rows(self) -> Sequence[Row]:
+    def rows(self) -> Sequence[Notice]:
         """Return the notices below the entries."""
         return notices_for(self._conversation, self._problem())
 
 
-class Reader(StillContainer):
+class TranscriptColumn(NoRestyleContainer):
     """Shows one conversation at a time, each where the user left it."""
 
     def __init__(

@@ -1,6 +1,6 @@
 """The only room that reaches inside Textual, whose version is pinned; tests watch each use."""
 
-from koel_tui.ui.internals.app_base import QuietApp, forget_gone
+from koel_tui.ui.internals.app_base import AppBase, forget_gone
 from koel_tui.ui.internals.key_sequences import (
     begins_others,
     bindings_of,
@@ -10,8 +10,14 @@ from koel_tui.ui.internals.key_sequences import (
     rebind,
     teach_alt_keys,
 )
-from koel_tui.ui.internals.layout import Settled, draw_tables, follows_end, lay_out, unlaid_list
-from koel_tui.ui.internals.line_diff import SentLines
+from koel_tui.ui.internals.layout import (
+    SingleLayout,
+    draw_tables,
+    follows_end,
+    lay_out,
+    unlaid_list,
+)
+from koel_tui.ui.internals.line_diff import LineDiff
 from koel_tui.ui.internals.output_sanitizer import wear_belt
 from koel_tui.ui.internals.tab_strip import bring_into_sight, row_of, underline
 from koel_tui.ui.internals.terminal_driver import (
@@ -24,9 +30,9 @@ from koel_tui.ui.internals.terminal_driver import (
 )
 
 __all__ = [
-    "QuietApp",
-    "SentLines",
-    "Settled",
+    "AppBase",
+    "LineDiff",
+    "SingleLayout",
     "begins_others",
     "bindings_of",
     "bring_into_sight",

@@ -24,7 +24,7 @@ from koel_tui import limits, paths
 from koel_tui.logs import named
 from koel_tui.text import safe_input, safe_line, safe_text
 from koel_tui.ui.internals.layout import unlaid_list
-from koel_tui.ui.internals.line_diff import SentLines, Update
+from koel_tui.ui.internals.line_diff import LineDiff, Update
 from koel_tui.ui.internals.terminal_driver import TerminalDriver
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Palette(CommandPalette):
             super()._action_command_list(action)
 
 
-class QuietApp(App[int]):
+class AppBase(App[int]):
     """An app whose errors end it with one line, and with the traceback in the log.
 
     Textual would print the traceback with local variables: what users wrote, and their keys.
@@ -51,7 +51,7 @@ class QuietApp(App[int]):
     def __init__(self) -> None:
         super().__init__()
         self.crash: Exception | None = None
-        self._sent: SentLines | None = None
+        self._sent: LineDiff | None = None
         # Those of the cells of a table would be read as markup: text of a model, under the mouse.
         self._disable_tooltips = True
         self.error_console.soft_wrap = True  # a path in a last word can be copied whole
@@ -94,7 +94,7 @@ class QuietApp(App[int]):
 
     def spare_the_line(self) -> None:
         """Send only those lines to the terminal that are others than before."""
-        self._sent = SentLines()
+        self._sent = LineDiff()
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         if self._batch_count and renderable is not None:

@@ -21,7 +21,7 @@ def lay_out(widget: Widget) -> None:
     widget.screen._refresh_layout()
 
 
-class Settled:
+class SingleLayout:
     """Makes a scrolling widget one whose inside is laid out once, whatever grows in it.
 
     What holds something larger than before asks Textual for a second layout, because it might need
@@ -34,7 +34,7 @@ def _size_updated_once(
     widget: Widget, size: Size, virtual_size: Size, container_size: Size, layout: bool = True
 ) -> bool:
     for node in widget.ancestors_with_self if layout else ():
-        if isinstance(node, (Settled, MarkdownTable)):
+        if isinstance(node, (SingleLayout, MarkdownTable)):
             layout = isinstance(node, MarkdownTable)
             break
     return _size_updated(widget, size, virtual_size, container_size, layout)

@@ -9,7 +9,7 @@ from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 Update = LayoutUpdate | ChopsUpdate
 
 
-class SentLines:
+class LineDiff:
     """What was sent of each line last, so that it is not sent twice.
 
     With every word of an answer Textual sends all the lines of it anew.

@@ -1,11 +1,11 @@
 """Choosing what a thread is exported as."""
 
 from koel_tui.storage.interchange import ExportFormat
-from koel_tui.ui.widgets.choice import Named
-from koel_tui.ui.widgets.picker import Picker, Wording
+from koel_tui.ui.widgets.choice import SimpleChoice
+from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 FORMATS = tuple(
-    Named(form, title, readers, form.suffix)
+    SimpleChoice(form, title, readers, form.suffix)
     for form, title, readers in (
         (ExportFormat.MARKDOWN, "Markdown", "text for people and editors"),
         (ExportFormat.HTML, "HTML", "a page for a browser"),
@@ -14,7 +14,7 @@ FORMATS = tuple(
 )
 
 
-class FormatPicker(Picker[Named[ExportFormat]]):
+class FormatPicker(Picker[SimpleChoice[ExportFormat]]):
     """The formats a thread can be exported as, to choose one."""
 
-    WORDING = Wording("Export as", "Type to find a format", "There is no format", "goes on")
+    WORDING = PickerTexts("Export as", "Type to find a format", "There is no format", "goes on")

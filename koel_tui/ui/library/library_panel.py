@@ -16,16 +16,16 @@ from koel_tui.text import safe_line
 from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.library.exporting import FORMATS, FormatPicker
 from koel_tui.ui.library.preview import Preview
-from koel_tui.ui.library.renaming import TitlePanel
+from koel_tui.ui.library.renaming import RenamePanel
 from koel_tui.ui.library.result_lines import Line, TextHit, key_of, option_of, placed, thread_of
-from koel_tui.ui.library.text_search import Search
+from koel_tui.ui.library.text_search import TextSearch
 from koel_tui.ui.widgets.panel import Answer, Panel
-from koel_tui.ui.widgets.picker import MOST_SHOWN, Field, Picker, Wording
-from koel_tui.ui.widgets.save_as_panel import NamePanel
+from koel_tui.ui.widgets.picker import MOST_SHOWN, Field, Picker, PickerTexts
+from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:
-    from koel_tui.workspace.thread_operations import ThreadActions
+    from koel_tui.workspace.thread_operations import ThreadOperations
 
 _WIDE = 100
 """Columns from which there is room for a preview."""
@@ -46,7 +46,7 @@ class _Done:
 class TrashPicker(Picker[SavedThread]):
     """The threads that were thrown away, to bring one back."""
 
-    WORDING = Wording("Trash", "Type to find a thread", "The trash is empty", "brings it back")
+    WORDING = PickerTexts("Trash", "Type to find a thread", "The trash is empty", "brings it back")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+t", "dismiss", show=False)]
 
 
@@ -56,10 +56,10 @@ class _Field(Field):
     LEFT = Field.LEFT | {"ctrl+d"}
 
 
-class Library(Picker[SavedThread]):
+class LibraryPanel(Picker[SavedThread]):
     """Lists the saved threads. Returns the one to open, and where, or None."""
 
-    WORDING = Wording(
+    WORDING = PickerTexts(
         "Saved threads",
         "Type to find a thread",
         "Nothing is saved yet",
@@ -79,13 +79,13 @@ class Library(Picker[SavedThread]):
     def __init__(
         self,
         threads: Sequence[SavedThread],
-        actions: "ThreadActions",
+        actions: "ThreadOperations",
         reading: Callable[[], str],
     ) -> None:
         """Make the panel; `reading` says how far the search index is, while it is being made."""
         super().__init__(threads)
         self._actions = actions
-        self._search = Search(self, actions.index, reading, self._fill, self._tell_state)
+        self._search = TextSearch(self, actions.index, reading, self._fill, self._tell_state)
         self._lines: list[Line] = []
         self._acting = False
         self._preview = Preview(actions.state_of)
@@ -193,7 +193,7 @@ class Library(Picker[SavedThread]):
         self._act(self._choose_from_trash)
 
     async def _rename(self, thread: SavedThread) -> _Done:
-        title = await self._asked(TitlePanel(thread.title))
+        title = await self._asked(RenamePanel(thread.title))
         if title is not None:
             await self._actions.rename(thread, title)
         return _Done()
@@ -207,7 +207,7 @@ class Library(Picker[SavedThread]):
         if choice is None:
             return _Done()
         name, text = await self._actions.exported(thread, choice.value)
-        path = await self._asked(NamePanel(name, text))
+        path = await self._asked(SaveAsPanel(name, text))
         return _Done(f"Saved in {path}" if path is not None else "")
 
     async def _undo(self) -> _Done:

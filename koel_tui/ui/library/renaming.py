@@ -4,10 +4,10 @@ from textual import on
 from textual.widgets import Input
 
 from koel_tui.text import safe_line
-from koel_tui.ui.widgets.input_panel import FieldPanel
+from koel_tui.ui.widgets.input_panel import InputPanel
 
 
-class TitlePanel(FieldPanel[str]):
+class RenamePanel(InputPanel[str]):
     """Asks for a title until there is one. Returns it, or None."""
 
     def __init__(self, title: str) -> None:

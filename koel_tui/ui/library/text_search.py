@@ -20,7 +20,7 @@ _MOST = 50
 _GROUP = "search"
 
 
-class Search:
+class TextSearch:
     """One search at a time, of the words typed last; what it finds and how far it is."""
 
     def __init__(

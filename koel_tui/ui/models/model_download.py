@@ -25,7 +25,7 @@ Ended = Callable[[Path | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class DownloadProgress:
     """Where a download stands; `problem` is why it failed, in words with the next step."""
 
     phase: Phase = "idle"
@@ -70,7 +70,7 @@ class Progress:
                 return ""
 
 
-class Fetching:
+class ModelDownload:
     """Owns the download that goes on, if one does. What it has brought stays when it is stopped."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -80,10 +80,10 @@ class Fetching:
         self._stop = threading.Event()
         self._rate = Rate()
         self._bytes = (0, 0)
-        self._progress = Progress()
+        self._progress = DownloadProgress()
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> DownloadProgress:
         """Where it stands now."""
         progress = self._progress
         if progress.phase != "asking":
@@ -98,7 +98,9 @@ class Fetching:
         if self._task is not None:
             return
         self._stop, self._rate, self._bytes = threading.Event(), Rate(), (0, 0)
-        self._progress = Progress("asking", safe_line(repo.rpartition("/")[2], 60), repo=repo)
+        self._progress = DownloadProgress(
+            "asking", safe_line(repo.rpartition("/")[2], 60), repo=repo
+        )
         self._task = asyncio.create_task(self._run(repo, file, ended), name="download")
         self._changed()
 

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from koel_tui import formatting
 from koel_tui.text import safe_line
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.models.model_download import Fetching, Progress
+from koel_tui.ui.models.model_download import DownloadProgress, ModelDownload
 from koel_tui.ui.models.model_rows import (
     LOOKING,
     NO_STARTER,
@@ -26,7 +26,7 @@ from koel_tui.ui.models.model_rows import (
     file_of,
     here,
 )
-from koel_tui.ui.widgets.picker import Picker, Wording
+from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 _BATCH_S = 0.2
 """Seconds after which what was found so far is listed."""
@@ -40,7 +40,7 @@ _STOPS = "del stops it"
 class ModelPanel(Picker[ModelChoice]):
     """Lists models. Returns a file to run, or None; a download goes on when the panel is left."""
 
-    WORDING = Wording(
+    WORDING = PickerTexts(
         "Choose a model",
         "Type to find one, or OWNER/NAME of Hugging Face",
         "Nothing to choose",
@@ -53,7 +53,7 @@ class ModelPanel(Picker[ModelChoice]):
     ]
 
     def __init__(
-        self, fetching: Fetching, problem: str, get: Callable[[ModelChoice], None]
+        self, fetching: ModelDownload, problem: str, get: Callable[[ModelChoice], None]
     ) -> None:
         """Make the panel; `problem` is why it is shown, `get` begins a download."""
         super().__init__([LOOKING])
@@ -142,7 +142,7 @@ class ModelPanel(Picker[ModelChoice]):
             self._news.display = bool(news.plain)
             self._list.styles.max_height = self.room
 
-    def _said(self, progress: Progress) -> Content:
+    def _said(self, progress: DownloadProgress) -> Content:
         problem = "" if progress.running else self._problem or progress.problem
         if not problem:
             return news_of(progress, self._width)
@@ -158,7 +158,7 @@ class ModelPanel(Picker[ModelChoice]):
         return self._panel.scrollable_content_region.width
 
 
-def news_of(progress: Progress, width: int) -> Content:
+def news_of(progress: DownloadProgress, width: int) -> Content:
     """Return what to say of a download, in lines of this width."""
     name, figures = safe_line(progress.name, 60), progress.figures
     match progress.phase:

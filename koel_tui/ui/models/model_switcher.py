@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from textual.app import App
 
-    from koel_tui.ui.models.model_download import Fetching
+    from koel_tui.ui.models.model_download import ModelDownload
     from koel_tui.ui.models.model_rows import ModelChoice
-    from koel_tui.workspace.runtime import Startup
+    from koel_tui.workspace.runtime import Runtime
 
 _KEY = "model"
 """The id of the key that opens the list."""
@@ -31,14 +31,14 @@ class Tell(Protocol):
         ...
 
 
-class ModelChoosing:
+class ModelSwitcher:
     """Shows the models, and has the one that was chosen loaded now and at the next start."""
 
     def __init__(
         self,
         app: "App[int]",
-        startup: "Startup",
-        download: "Fetching",
+        startup: "Runtime",
+        download: "ModelDownload",
         tell: Tell,
         changed: "Callable[[], None]",
     ) -> None:

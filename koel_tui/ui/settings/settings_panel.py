@@ -12,9 +12,9 @@ from textual.widgets import Input, OptionList, Static
 from koel_tui.text import safe_line
 from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.settings.setting import FLAG, Setting, text_of
-from koel_tui.ui.settings.settings_store import ProgramSettings, RefusedError
-from koel_tui.ui.widgets.input_panel import FieldPanel
-from koel_tui.ui.widgets.picker import Picker, Wording
+from koel_tui.ui.settings.settings_store import RefusedError, SettingsStore
+from koel_tui.ui.widgets.input_panel import InputPanel
+from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 Take = Callable[[str], Awaitable[str]]
 
@@ -22,7 +22,7 @@ Take = Callable[[str], Awaitable[str]]
 class SettingsPanel(Picker[Setting]):
     """Lists the settings of the program and explains each; enter changes one."""
 
-    WORDING = Wording(
+    WORDING = PickerTexts(
         "Settings of the program",
         "Type to find a setting",
         "Reading…",
@@ -32,7 +32,7 @@ class SettingsPanel(Picker[Setting]):
     FRAME = 7
     BINDINGS: ClassVar[list[BindingType]] = [leaving("settings")]
 
-    def __init__(self, settings: ProgramSettings) -> None:
+    def __init__(self, settings: SettingsStore) -> None:
         super().__init__([])
         self._settings = settings
         self._help = Static(id="help")
@@ -93,7 +93,7 @@ class SettingsPanel(Picker[Setting]):
         self._news.update(Content.styled(safe_line(words, 400), style))
 
 
-class ValuePanel(FieldPanel[str]):
+class ValuePanel(InputPanel[str]):
     """Asks what a setting is to be until that can be. Returns when it holds, or None."""
 
     def __init__(self, setting: Setting, take: Take) -> None:

@@ -17,7 +17,7 @@ class RefusedError(Exception):
     """A setting cannot be what was written; the message says why."""
 
 
-class ProgramSettings:
+class SettingsStore:
     """Reads and changes the settings; what of them holds at once has an effect here."""
 
     def __init__(

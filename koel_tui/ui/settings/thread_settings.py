@@ -6,7 +6,7 @@ from textual.app import App
 
 from koel_tui import paths
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.system_prompts import Roles
+from koel_tui.conversation.system_prompts import SystemPrompts
 from koel_tui.conversation.thread_settings_form import texts_of_defaults
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import ThreadSettings
@@ -27,7 +27,9 @@ def ask_for_settings(app: App[int], conversation: Conversation, defaults: TurnSe
             )
 
     settings = conversation.about.settings or ThreadSettings()
-    panel = ThreadPanel(begun, settings, texts_of_defaults(defaults), Roles(paths.roles_dir()))
+    panel = ThreadPanel(
+        begun, settings, texts_of_defaults(defaults), SystemPrompts(paths.roles_dir())
+    )
     app.push_screen(panel, take)
 
 

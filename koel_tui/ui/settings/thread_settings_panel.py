@@ -16,7 +16,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
-from koel_tui.conversation.system_prompts import Role, Roles
+from koel_tui.conversation.system_prompts import Role, SystemPrompts
 from koel_tui.conversation.thread_setting_paths import with_files
 from koel_tui.conversation.thread_settings_form import (
     COMMON_FIELDS,
@@ -35,10 +35,10 @@ from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
 from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.settings.fold_line import FoldLine
-from koel_tui.ui.widgets.choice import Named
+from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.panel import Panel
-from koel_tui.ui.widgets.picker import Picker, Wording
-from koel_tui.ui.widgets.save_as_panel import NamePanel
+from koel_tui.ui.widgets.picker import Picker, PickerTexts
+from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 
 _FRAME = 2
 """Lines of the frame of the panel."""
@@ -59,18 +59,18 @@ class Filled:
     settings: ThreadSettings
 
 
-class RolePicker(Picker[Named[str]]):
+class RolePicker(Picker[SimpleChoice[str]]):
     """The user's roles, to take one."""
 
-    WORDING = Wording(
+    WORDING = PickerTexts(
         "Roles", "Type to find a role", "No role is kept yet: ctrl+s keeps one", "takes it"
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "dismiss", show=False)]
 
 
-def role_choice(role: Role) -> Named[str]:
+def role_choice(role: Role) -> SimpleChoice[str]:
     """Return the line of a role: its name, and how it begins."""
-    return Named(role.text, role.name, safe_line(role.text, 40), role.text)
+    return SimpleChoice(role.text, role.name, safe_line(role.text, 40), role.text)
 
 
 class ThreadPanel(Panel[Filled]):
@@ -89,7 +89,11 @@ class ThreadPanel(Panel[Filled]):
     ]
 
     def __init__(
-        self, title: str, settings: ThreadSettings, defaults: Mapping[str, str], roles: Roles
+        self,
+        title: str,
+        settings: ThreadSettings,
+        defaults: Mapping[str, str],
+        roles: SystemPrompts,
     ) -> None:
         """Make the panel; `defaults` is what holds where a field is empty, by its key."""
         super().__init__()
@@ -203,7 +207,7 @@ class ThreadPanel(Panel[Filled]):
         except OSError as error:
             self._tell(f"{self._roles.directory} cannot be used: {error.strerror or error}.")
             return
-        self.app.push_screen(NamePanel("role.md", text, self._roles.directory), self._kept)
+        self.app.push_screen(SaveAsPanel("role.md", text, self._roles.directory), self._kept)
 
     @property
     def _filled(self) -> tuple[str, Mapping[str, str]]:
@@ -214,7 +218,7 @@ class ThreadPanel(Panel[Filled]):
         same = role == safe_input(self._system)
         return self._system if same else role, {**self._texts, **changed}
 
-    def _take(self, choice: Named[str] | None) -> None:
+    def _take(self, choice: SimpleChoice[str] | None) -> None:
         if choice is not None:
             self._role.text = safe_input(choice.value)
 

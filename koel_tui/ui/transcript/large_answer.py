@@ -6,16 +6,16 @@ from textual.message import Message
 from textual.widgets import Static
 
 from koel_tui.ui.keys.hints import key_of
-from koel_tui.ui.transcript.line_widget import Sheet
+from koel_tui.ui.transcript.line_widget import LineWidget
 from koel_tui.ui.transcript.plain_text import PlainText
-from koel_tui.ui.transcript.rendered_markdown import Rendered, rows_of
+from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, rows_of
 
 _PLAIN = "shown plainly: too big for Markdown"
 _RENDERING = f"{_PLAIN} · rendering…"
 _RENDER = "answer.render"
 
 
-class Offer(Static):
+class RenderToggle(Static):
     """The line below the text: how it is shown, and how else it can be."""
 
     class Taken(Message):
@@ -26,7 +26,7 @@ class Offer(Static):
         self.post_message(self.Taken())
 
 
-class BigAnswer(Vertical):
+class LargeAnswer(Vertical):
     """Shows a long text plainly, and says so; `switch` renders it, and takes that back."""
 
     def __init__(self, text: str, writing: bool) -> None:
@@ -37,7 +37,7 @@ class BigAnswer(Vertical):
     def compose(self) -> ComposeResult:
         """Yield the text and the note below it."""
         yield PlainText(self._text)
-        yield Offer(self._words(rendered=False), classes="note")
+        yield RenderToggle(self._words(rendered=False), classes="note")
 
     def show(self, text: str, writing: bool) -> None:
         """Show a longer text that begins with the one shown."""
@@ -59,21 +59,21 @@ class BigAnswer(Vertical):
             self._say(_RENDERING)
             self.run_worker(self._render_anyway(plain.content_size.width), exclusive=True)
 
-    def on_offer_taken(self) -> None:
+    def on_render_toggle_taken(self) -> None:
         """Do what the note offers."""
         self.switch()
 
     async def _render_anyway(self, width: int) -> None:
         text = self._text
-        body = Rendered(text, await rows_of(text, width), width)
+        body = RenderedMarkdown(text, await rows_of(text, width), width)
         if text == self._text:
             self.call_later(self._put, body)
 
-    async def _put(self, body: Sheet) -> None:
+    async def _put(self, body: LineWidget) -> None:
         with self.app.batch_update():
-            await self.remove_children(Sheet)
+            await self.remove_children(LineWidget)
             await self.mount(body, before=0)
-        self._say(self._words(rendered=isinstance(body, Rendered)))
+        self._say(self._words(rendered=isinstance(body, RenderedMarkdown)))
 
     def _words(self, *, rendered: bool) -> str:
         if rendered:
@@ -82,6 +82,6 @@ class BigAnswer(Vertical):
         return f"{_PLAIN}{offer}"
 
     def _say(self, words: str) -> None:
-        offer = self.query_one_optional(Offer)
+        offer = self.query_one_optional(RenderToggle)
         if offer is not None and offer.content != words:
             offer.update(words)

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LineSegments:
     """One row: its text in styles, and which line and character of the whole text it begins at."""
 
     segments: Sequence[Segment]
@@ -21,11 +21,11 @@ class Row:
     column: int = 0
 
 
-class Sheet(Widget):
+class LineWidget(Widget):
     """Shows rows as high as they are; what is selected of them is copied as it was written."""
 
     DEFAULT_CSS = """
-    Sheet {
+    LineWidget {
         width: 1fr;
         height: auto;
     }
@@ -41,7 +41,7 @@ class Sheet(Widget):
         """Return how many rows there are at this width."""
 
     @abstractmethod
-    def row(self, index: int) -> Row:
+    def row(self, index: int) -> LineSegments:
         """Return a row of the width counted last."""
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:

@@ -12,9 +12,9 @@ from koel_tui.conversation.entries import Entry
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
 from koel_tui.ui.transcript import markdown_cost, markdown_parser
-from koel_tui.ui.transcript.large_answer import BigAnswer
+from koel_tui.ui.transcript.large_answer import LargeAnswer
 from koel_tui.ui.transcript.plain_text import PlainText
-from koel_tui.ui.transcript.rendered_markdown import Rendered, rows_of
+from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, rows_of
 
 _LATE_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 
@@ -68,7 +68,7 @@ class MessageView(Vertical):
         body = self.query_one_optional(Markdown)
         if body is not None and not self.entry.writing:
             width = body.content_size.width or _NARROW  # it is made anew when it has its place
-            light = Rendered(self._shown, await rows_of(self._shown, width), width)
+            light = RenderedMarkdown(self._shown, await rows_of(self._shown, width), width)
             light.add_class("body")
             with self.app.batch_update():
                 await body.remove()
@@ -78,18 +78,18 @@ class MessageView(Vertical):
     async def _show_text(self, text: str, ended: bool) -> None:
         before, self._shown = self._shown, text
         body = self.query_one_optional(".body", Widget)
-        if body is None or (text == before and isinstance(body, Rendered)):
+        if body is None or (text == before and isinstance(body, RenderedMarkdown)):
             return  # this view is on its way out, or nothing is new in it
         rich = self._rich
         self._rich, self.cost = _weigh(self.entry.role, text)
-        begun = isinstance(body, Rendered) or not text.startswith(before)
+        begun = isinstance(body, RenderedMarkdown) or not text.startswith(before)
         if rich != self._rich or begun:
             await body.remove()
             await self.mount(self._body(), before=0)
             await self._begin()
         elif isinstance(body, PlainText):
             body.show(text)
-        elif isinstance(body, BigAnswer):
+        elif isinstance(body, LargeAnswer):
             body.show(text, self.entry.writing)
         elif isinstance(body, Markdown):
             if len(text) > len(before):
@@ -110,7 +110,7 @@ class MessageView(Vertical):
     def _body(self) -> Widget:
         if not self._rich:
             if self.entry.role == "assistant":
-                return BigAnswer(self._shown, self.entry.writing)
+                return LargeAnswer(self._shown, self.entry.writing)
             return PlainText(self._shown, classes="body")
         parser = markdown_parser.parser()
         return Markdown(

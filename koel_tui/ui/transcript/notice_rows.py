@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widgets import Static
 
-from koel_tui.conversation.entries import Row
+from koel_tui.conversation.entries import Notice
 from koel_tui.text import safe_text
 from koel_tui.ui.keys.hints import told
 
@@ -14,15 +14,15 @@ _STYLES = {"error": "$text-error", "welcome": "$foreground", "action": "bold $te
 _QUIET = "$foreground 60%"
 
 
-class Edge(Static):
+class NoticeRows(Static):
     """Shows rows; takes no line when there are none."""
 
     def __init__(self, id: str) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id)
         self.display = False
-        self._rows: Sequence[Row] = ()
+        self._rows: Sequence[Notice] = ()
 
-    def show(self, rows: Sequence[Row]) -> None:
+    def show(self, rows: Sequence[Notice]) -> None:
         """Show these rows; when they are those shown nothing is laid out, which costs the most."""
         if rows == self._rows:
             return
@@ -30,17 +30,17 @@ class Edge(Static):
         self.display = bool(rows)
         self.update(Content("\n").join(self._content(row) for row in rows))
 
-    def _content(self, row: Row) -> Content:
+    def _content(self, row: Notice) -> Content:
         text = row.text + told(self.app, row.hints)
         content = Content.styled(safe_text(text), _STYLES.get(row.kind, _QUIET))
         return content.stylize(Style.from_meta({"@click": row.action})) if row.action else content
 
 
-def earlier(count: int) -> list[Row]:
+def earlier(count: int) -> list[Notice]:
     """Return the row that says how many messages are above."""
-    return [Row("more", f"↑ {count} earlier message{'s' if count > 1 else ''}")] if count else []
+    return [Notice("more", f"↑ {count} earlier message{'s' if count > 1 else ''}")] if count else []
 
 
-def later(count: int) -> list[Row]:
+def later(count: int) -> list[Notice]:
     """Return the row that says how many messages are below."""
-    return [Row("more", f"↓ {count} later message{'s' if count > 1 else ''}")] if count else []
+    return [Notice("more", f"↓ {count} later message{'s' if count > 1 else ''}")] if count else []

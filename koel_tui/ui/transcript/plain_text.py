@@ -2,11 +2,11 @@
 
 from rich.segment import Segment
 
-from koel_tui.ui.transcript.line_widget import Row, Sheet
+from koel_tui.ui.transcript.line_widget import LineSegments, LineWidget
 from koel_tui.ui.transcript.text_wrapping import Wrapping
 
 
-class PlainText(Sheet):
+class PlainText(LineWidget):
     """Shows a text wrapped to its width."""
 
     def __init__(self, text: str, *, classes: str | None = None) -> None:
@@ -29,7 +29,7 @@ class PlainText(Sheet):
         """Return how many rows the text takes."""
         return self._wrapping.count(width)
 
-    def row(self, index: int) -> Row:
+    def row(self, index: int) -> LineSegments:
         """Return a row of the width counted last."""
         row = self._wrapping.row(index)
-        return Row((Segment(row.text),), row.line, row.column)
+        return LineSegments((Segment(row.text),), row.line, row.column)

@@ -8,14 +8,14 @@ from textual import events
 
 from koel_tui.system.daemon_thread import in_daemon
 from koel_tui.ui.transcript import markdown_parser
-from koel_tui.ui.transcript.line_widget import Row, Sheet
+from koel_tui.ui.transcript.line_widget import LineSegments, LineWidget
 
 Rows = Sequence[Sequence[Segment]]
 
 _STYLES = {"markdown.code": "bold cyan", "markdown.h1.border": "dim"}
 
 
-class Rendered(Sheet):
+class RenderedMarkdown(LineWidget):
     """Shows the rows made of a Markdown text, and has them made anew for another width."""
 
     def __init__(self, source: str, rows: Rows, width: int) -> None:
@@ -43,9 +43,9 @@ class Rendered(Sheet):
         """Return how many rows there are."""
         return len(self._rows)
 
-    def row(self, index: int) -> Row:
+    def row(self, index: int) -> LineSegments:
         """Return a row."""
-        return Row(self._rows[index], index)
+        return LineSegments(self._rows[index], index)
 
 
 async def rows_of(text: str, width: int) -> Rows:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from koel_tui.conversation.entries import Entry, Row
+from koel_tui.conversation.entries import Entry, Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,6 @@ class TranscriptSource(Protocol):
         """Return the messages, oldest first."""
         ...
 
-    def rows(self) -> Sequence[Row]:
+    def rows(self) -> Sequence[Notice]:
         """Return what stands below the messages."""
         ...

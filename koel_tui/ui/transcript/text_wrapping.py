@@ -18,7 +18,7 @@ _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WrappedLine:
     """One row, and where its text begins: which line of the text, which character of it."""
 
     text: str
@@ -57,12 +57,12 @@ class Wrapping:
             self._wrap_from(0)
         return len(self._starts)
 
-    def row(self, index: int) -> Row:
+    def row(self, index: int) -> WrappedLine:
         """Return a row of the width counted last."""
         start = self._starts[index]
         end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self._text)
         line_start = self._text.rfind("\n", 0, start) + 1
-        return Row(
+        return WrappedLine(
             self._text[start:end].rstrip("\n").replace(_FILLER, ""),
             self._text.count("\n", 0, start),
             start - line_start - self._text.count(_FILLER, line_start, start),

@@ -12,7 +12,7 @@ from koel_tui.conversation.entries import Entry, newest
 from koel_tui.ui import internals
 from koel_tui.ui.transcript import notice_rows
 from koel_tui.ui.transcript.entry_view import View, view_of
-from koel_tui.ui.transcript.large_answer import BigAnswer
+from koel_tui.ui.transcript.large_answer import LargeAnswer
 from koel_tui.ui.transcript.message_view import MessageView
 from koel_tui.ui.transcript.mount_window import (
     FULL,
@@ -25,7 +25,7 @@ from koel_tui.ui.transcript.mount_window import (
     tail_start,
 )
 from koel_tui.ui.transcript.scroll_position import ScrollPosition, ScrollTarget, TranscriptSource
-from koel_tui.ui.widgets.no_restyle import Still
+from koel_tui.ui.widgets.no_restyle import NoRestyle
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 
 FLUSH_INTERVAL = 0.05
@@ -34,7 +34,7 @@ AWAY_INTERVAL = 0.25
 """Seconds between two while nothing of what is written is in sight."""
 
 
-class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
+class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=False):
     """Shows one thread. Whatever changes what is mounted runs in this widget's own queue."""
 
     class Unseen(Message):
@@ -58,8 +58,8 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
         self._wanted = place.entry_id if isinstance(place, ScrollTarget) else ""
         self._newest = self._seen = self._place.seen if self._place else ""
         self._unseen = False
-        self._above = notice_rows.Edge("above")
-        self._below = notice_rows.Edge("below")
+        self._above = notice_rows.NoticeRows("above")
+        self._below = notice_rows.NoticeRows("below")
         self._views: list[View] = []
         self._start = self._end = self._total = 0
         self._interval = interval
@@ -150,7 +150,7 @@ class Transcript(internals.Settled, Still, VerticalScroll, can_focus=False):
     def render_plain(self) -> bool:
         """Render the newest answer shown plainly, or take that back; tell if there is one."""
         for view in reversed(self._views):
-            for answer in view.query_children(BigAnswer):
+            for answer in view.query_children(LargeAnswer):
                 answer.switch()
                 return True
         return False

@@ -33,7 +33,7 @@ class Choice(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Named(Generic[T]):
+class SimpleChoice(Generic[T]):
     """Something to choose by its title; `text` is found by its words, too."""
 
     value: T

@@ -12,7 +12,7 @@ from koel_tui.text import safe_text
 from koel_tui.ui.widgets.panel import Panel
 
 
-class Question(Panel[bool]):
+class ConfirmPanel(Panel[bool]):
     """Asks before something is done. Returns whether it is to be done, None for not."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -14,7 +14,7 @@ from koel_tui.text import safe_line
 from koel_tui.ui.widgets.panel import Answer, Panel
 
 
-class FieldPanel(Panel[Answer], Generic[Answer]):
+class InputPanel(Panel[Answer], Generic[Answer]):
     """Asks until there is an answer. Returns it, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave")]

@@ -3,7 +3,7 @@
 from textual.containers import Container
 
 
-class Still:
+class NoRestyle:
     """Makes a container one whose classes style nothing below it.
 
     Textual takes every change of its classes, or of whether something in it has the focus, for a
@@ -16,5 +16,5 @@ class Still:
         """Leave everything as it is; a theme comes another way."""
 
 
-class StillContainer(Still, Container):
+class NoRestyleContainer(NoRestyle, Container):
     """A container for the place of messages."""

@@ -25,7 +25,7 @@ MOST_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
+class PickerTexts:
     """What a list says of itself."""
 
     title: str
@@ -71,7 +71,7 @@ Chosen = TypeVar("Chosen", bound=Choice)
 class Picker(Panel[Chosen], Generic[Chosen]):
     """Shows what there is to choose from; typing narrows the list. Returns one, or None."""
 
-    WORDING: ClassVar[Wording]
+    WORDING: ClassVar[PickerTexts]
     FIELD: ClassVar[type[Field]] = Field
     FRAME: ClassVar[int] = 4
     """Lines of the panel that are not the list."""

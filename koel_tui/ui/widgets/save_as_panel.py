@@ -11,10 +11,10 @@ from textual.widgets import Input
 from koel_tui.system.new_file import write_exclusive
 from koel_tui.text import repair
 from koel_tui.ui.keys.key_table import leaving
-from koel_tui.ui.widgets.input_panel import FieldPanel
+from koel_tui.ui.widgets.input_panel import InputPanel
 
 
-class NamePanel(FieldPanel[Path]):
+class SaveAsPanel(InputPanel[Path]):
     """Asks for the name of a file until it is written. Returns its path, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [leaving("save.code")]

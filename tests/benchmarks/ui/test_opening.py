@@ -11,7 +11,7 @@ from koel_tui import paths
 from koel_tui.conversation.drafts import Draft
 from koel_tui.storage import JsonFileStorage
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
-from koel_tui.workspace.open_tabs_file import TabsFile
+from koel_tui.workspace.open_tabs_file import OpenTabsFile
 from koel_tui.workspace.window_state import forget
 from tests.benchmarks.report import line, median
 from tests.benchmarks.ui.answers import history, last_words
@@ -39,7 +39,7 @@ def mount_in_minimal(messages: int) -> float:
 @contextmanager
 def saved_tabs(count: int) -> Iterator[None]:
     """Leave so many tabs to the next window."""
-    tabs_file = TabsFile(paths.private_directory(paths.state_dir()))
+    tabs_file = OpenTabsFile(paths.private_directory(paths.state_dir()))
     tabs_file.open()
     kept = (OpenTab(f"t{n}", f"T{n}", Draft("")) for n in range(count))
     tabs_file.write(OpenTabs(tuple(kept), active=0))

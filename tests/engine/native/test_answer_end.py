@@ -20,7 +20,7 @@ from koel_tui.engine import (
 from koel_tui.engine.native.answer.answer_end import EndScanner
 from koel_tui.engine.native.answer.answer_parser import OutputSplitter
 from koel_tui.engine.native.answer.answer_text import Answer
-from koel_tui.engine.native.answer.thinking_tags import Dialect
+from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from tests.engine.tiny_models import write_sliding_model
 
@@ -100,7 +100,7 @@ def test_b20_how_an_answer_is_cut_makes_no_difference(answer: str, data: st.Data
 
 @pytest.mark.parametrize("thinking", [True, False])
 def test_b20_a_marker_in_thinking_ends_the_answer(thinking: bool) -> None:
-    answer = Answer(OutputSplitter(Dialect()), thinking=thinking, markers=(END,))
+    answer = Answer(OutputSplitter(ThinkingTags()), thinking=thinking, markers=(END,))
     pieces = answer.feed(f"<think>why{END}</think>no", control=False) + answer.finish()
     assert answer.ended
     assert pieces == ([ThinkingDelta("why")] if thinking else [])

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from koel_tui.engine import TextDelta, ThinkingDelta, ToolCallDelta
 from koel_tui.engine.native.answer.answer_parser import CALL_LIMIT, OutputSplitter, Piece
-from koel_tui.engine.native.answer.thinking_tags import KNOWN_TAGS, Dialect, Tags
+from koel_tui.engine.native.answer.thinking_tags import KNOWN_TAGS, Tags, ThinkingTags
 
 THINK = KNOWN_TAGS[0]
-ALL = Dialect(KNOWN_TAGS)
+ALL = ThinkingTags(KNOWN_TAGS)
 TOOLS = ("now", "add")
 
 Plain = tuple[str, str]
@@ -37,7 +37,7 @@ def joined(pieces: list[Piece]) -> list[Plain]:
 
 def split(
     *deltas: str,
-    dialect: Dialect = ALL,
+    dialect: ThinkingTags = ALL,
     inside: Tags | None = None,
     begun: bool = False,
     tools: tuple[str, ...] = TOOLS,
@@ -103,7 +103,7 @@ def test_output_a_tag_in_a_continued_answer_is_text() -> None:
 
 @pytest.mark.parametrize("tags", [tags for tags in KNOWN_TAGS if tags.is_channel])
 def test_output_a_channel_begins_where_a_control_token_does(tags: Tags) -> None:
-    splitter = OutputSplitter(Dialect((tags,)))
+    splitter = OutputSplitter(ThinkingTags((tags,)))
     pieces = [*splitter.feed("one"), *splitter.feed(tags.start[:10], control=True)]
     pieces += [*splitter.feed(tags.start[10:] + "why"), *splitter.feed(tags.end, control=True)]
     pieces += [*splitter.feed("two"), *splitter.finish()]
@@ -115,7 +115,7 @@ def test_output_an_answer_that_starts_inside_thinking() -> None:
 
 
 def test_output_without_declared_tags_only_the_beginning_is_thinking() -> None:
-    unknown = Dialect.of_template("{{ messages }}")
+    unknown = ThinkingTags.of_template("{{ messages }}")
     assert split("\n<think>why</think>yes", dialect=unknown) == [
         ("text", "\n"),
         ("thinking", "why"),
@@ -127,17 +127,17 @@ def test_output_without_declared_tags_only_the_beginning_is_thinking() -> None:
 
 
 def test_dialect_is_what_the_template_shows() -> None:
-    assert Dialect.of_template("{{ m.split('</think>')[-1] }}") == Dialect((THINK,))
-    assert Dialect.of_template("[THINK]").thinking == (Tags("[THINK]", "[/THINK]"),)
-    assert not Dialect.of_template("").declared
+    assert ThinkingTags.of_template("{{ m.split('</think>')[-1] }}") == ThinkingTags((THINK,))
+    assert ThinkingTags.of_template("[THINK]").thinking == (Tags("[THINK]", "[/THINK]"),)
+    assert not ThinkingTags.of_template("").declared
 
 
 def test_dialect_tells_an_open_block_at_the_end_of_a_prompt() -> None:
-    dialect = Dialect((THINK,))
+    dialect = ThinkingTags((THINK,))
     assert dialect.left_open("<|im_start|>assistant\n<think>\n") == THINK
     assert dialect.left_open("<think>\n\n</think>\n\n") is None
     assert dialect.left_open("what is <think>?\n<|im_start|>assistant\n") is None
-    assert Dialect.of_template("").left_open("user: <think>") is None
+    assert ThinkingTags.of_template("").left_open("user: <think>") is None
 
 
 # Tool calls
@@ -265,12 +265,12 @@ FRAGMENTS = [
 answers = st.lists(
     st.sampled_from(FRAGMENTS) | st.text("<think>/ [TO{", max_size=5), max_size=12
 ).map("".join)
-dialects = st.sampled_from([ALL, Dialect((THINK,)), Dialect.of_template("")])
+dialects = st.sampled_from([ALL, ThinkingTags((THINK,)), ThinkingTags.of_template("")])
 
 
 @given(answers, st.lists(st.integers(0, 200)), dialects, st.booleans(), st.booleans())
 def test_output_is_the_same_however_it_is_cut(
-    answer: str, cuts: list[int], dialect: Dialect, inside: bool, offered: bool
+    answer: str, cuts: list[int], dialect: ThinkingTags, inside: bool, offered: bool
 ) -> None:
     def splitting(*deltas: str) -> list[Plain]:
         return split(
@@ -313,7 +313,7 @@ def test_output_loses_nothing_but_the_tags(parts: list[Plain]) -> None:
 
 @given(answers)
 def test_output_holds_back_no_more_than_a_tag(answer: str) -> None:
-    splitter = OutputSplitter(Dialect((THINK,)))
+    splitter = OutputSplitter(ThinkingTags((THINK,)))
     given_out = 0
     for position, character in enumerate(answer, 1):
         pieces = splitter.feed(character)
@@ -326,5 +326,5 @@ def test_output_holds_back_no_more_than_a_tag(answer: str) -> None:
 
 
 def test_output_tells_the_tags_it_looks_for() -> None:
-    assert OutputSplitter(Dialect((THINK,))).tags == ("<think>", "</think>")
-    assert "[TOOL_CALLS]" in OutputSplitter(Dialect((THINK,)), tools=TOOLS).tags
+    assert OutputSplitter(ThinkingTags((THINK,))).tags == ("<think>", "</think>")
+    assert "[TOOL_CALLS]" in OutputSplitter(ThinkingTags((THINK,)), tools=TOOLS).tags

@@ -33,7 +33,7 @@ async def test_fault_f10_a_runner_that_lies_is_ended(
     liar.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(liar))
     told: asyncio.Queue[Event] = asyncio.Queue()
-    link = process_transport.ProcessLink(tmp_path / "log")
+    link = process_transport.ProcessTransport(tmp_path / "log")
     await link.open(told.put_nowait)
     pid = link.pid
     assert pid is not None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.storage import StorageError
-from koel_tui.storage.encryption.encrypted_codec import SealedCodec
+from koel_tui.storage.encryption.encrypted_codec import EncryptedCodec
 from koel_tui.storage.files import safe_open
 from koel_tui.storage.files.file_codec import ClearCodec, Codec
 from koel_tui.storage.files.thread_directory import ThreadDirectory
@@ -23,7 +23,7 @@ MUTATIONS = 600
 ALL_MUTATIONS = 5000
 CODECS: dict[str, Callable[[Path], Codec]] = {
     "json": ClearCodec,
-    "encrypted": lambda folder: SealedCodec(folder, passphrase()),
+    "encrypted": lambda folder: EncryptedCodec(folder, passphrase()),
 }
 
 
@@ -167,7 +167,7 @@ def test_input_b1_a_thread_that_could_not_be_read_again_is_not_written(
 def test_storage_case_11_any_flipped_bit_of_a_sealed_file_is_noticed_b12(
     tmp_path: Path, tally: Tally
 ) -> None:
-    threads = ThreadDirectory(tmp_path, SealedCodec(tmp_path, passphrase()), Clock(), MIGRATIONS)
+    threads = ThreadDirectory(tmp_path, EncryptedCodec(tmp_path, passphrase()), Clock(), MIGRATIONS)
     threads.save("t", saying("hi"))
     path = threads.path_of("t")
     good = path.read_bytes()

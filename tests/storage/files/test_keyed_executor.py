@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 
-from koel_tui.storage.files.keyed_executor import Lanes
+from koel_tui.storage.files.keyed_executor import KeyedExecutor
 
 
 async def test_jobs_of_one_key_run_one_after_another_in_order() -> None:
-    lanes = Lanes()
+    lanes = KeyedExecutor()
     done: list[int] = []
     busy = threading.Lock()
 
@@ -23,7 +23,7 @@ async def test_jobs_of_one_key_run_one_after_another_in_order() -> None:
 
 
 async def test_jobs_of_other_keys_do_not_wait() -> None:
-    lanes = Lanes()
+    lanes = KeyedExecutor()
     gate = threading.Event()
     waiting = asyncio.create_task(lanes.run("slow", lambda: gate.wait(5)))
     assert await lanes.run("fast", lambda: 1) == 1
@@ -33,7 +33,7 @@ async def test_jobs_of_other_keys_do_not_wait() -> None:
 
 
 async def test_a_failing_job_does_not_stop_its_lane() -> None:
-    lanes = Lanes()
+    lanes = KeyedExecutor()
     failing = asyncio.create_task(lanes.run("k", lambda: 1 // 0))
     after = asyncio.create_task(lanes.run("k", lambda: 2))
     with pytest.raises(ZeroDivisionError):
@@ -42,7 +42,7 @@ async def test_a_failing_job_does_not_stop_its_lane() -> None:
 
 
 async def test_a_job_whose_caller_is_cancelled_is_done_before_the_next() -> None:
-    lanes = Lanes()
+    lanes = KeyedExecutor()
     began, gate = threading.Event(), threading.Event()
     done: list[str] = []
 

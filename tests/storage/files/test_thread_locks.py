@@ -9,7 +9,7 @@ from koel_tui.protocol import ChatState
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, StorageError, encrypt_threads
 from koel_tui.storage.files import thread_locks
-from koel_tui.storage.files.thread_locks import Locks
+from koel_tui.storage.files.thread_locks import ThreadLocks
 from tests.session.helpers import ScriptedAgent, say
 from tests.storage.helpers import passphrase, saying
 
@@ -72,7 +72,7 @@ def test_b35_an_error_of_any_type_while_a_lock_is_signed_gives_it_back(
             raise MemoryError
 
     monkeypatch.setattr(thread_locks, "_sign", failing)
-    with pytest.raises(MemoryError), Locks(tmp_path).held("t", "t"):
+    with pytest.raises(MemoryError), ThreadLocks(tmp_path).held("t", "t"):
         pass
     monkeypatch.undo()
     assert kept

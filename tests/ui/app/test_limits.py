@@ -13,9 +13,9 @@ from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
 from koel_tui.workspace import workspace
 from koel_tui.workspace.open_tabs import MOST_TABS, OpenTab, OpenTabs, decode
-from koel_tui.workspace.open_tabs_file import TabsFile
-from koel_tui.workspace.prompt_history_file import MAX_ENTRIES, HistoryFile
-from koel_tui.workspace.window_state import Memory
+from koel_tui.workspace.open_tabs_file import OpenTabsFile
+from koel_tui.workspace.prompt_history_file import MAX_ENTRIES, PromptHistoryFile
+from koel_tui.workspace.window_state import WindowState
 from tests.ui.window import opened
 
 
@@ -126,7 +126,7 @@ async def test_of_very_many_notices_the_newest_are_shown() -> None:
 def test_a_list_of_tabs_that_is_too_long_is_put_aside(tmp_path: Path) -> None:
     tabs = tuple(OpenTab(None, "", Draft(f"draft {n}")) for n in range(MOST_TABS + 1))
     (tmp_path / "tabs-1.json").write_bytes(OpenTabs(tabs).encode())
-    file = TabsFile(tmp_path)
+    file = OpenTabsFile(tmp_path)
     assert file.open() == OpenTabs()
     assert "1001 tabs, and 1000 is the most" in file.problems[0] and "kept as" in file.problems[0]
     (aside,) = tmp_path.glob("*.damaged")
@@ -140,7 +140,7 @@ def test_a_file_of_tabs_that_is_too_large_is_put_aside(
 ) -> None:
     monkeypatch.setattr("koel_tui.workspace.open_tabs_file.MAX_BYTES", 1000)
     (tmp_path / "tabs-1.json").write_bytes(b" " * 1001)
-    file = TabsFile(tmp_path)
+    file = OpenTabsFile(tmp_path)
     assert file.open() == OpenTabs()
     assert "is larger than 0 KB" in file.problems[0]
     file.close()
@@ -149,7 +149,7 @@ def test_a_file_of_tabs_that_is_too_large_is_put_aside(
 def test_of_a_history_that_others_made_long_the_end_is_read(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_bytes(b'{"text": "%s"}\n' % (b"x" * 1000) * 3000 + b'{"text": "new"}\n')
-    history = HistoryFile(path)
+    history = PromptHistoryFile(path)
     assert len(history.read()) == MAX_ENTRIES and history.read()[-1] == Draft("new")
     history.append(Draft("newest"))
     assert path.stat().st_size < 1_000_000
@@ -162,7 +162,7 @@ async def test_a_pipe_where_a_file_was_is_told_and_not_waited_for(
 ) -> None:
     os.mkfifo(tmp_path / name)
     problems: list[str] = []
-    memory = Memory(tmp_path, problems.append)
+    memory = WindowState(tmp_path, problems.append)
     await asyncio.wait_for(memory.tabs(), 5)
     await asyncio.wait_for(memory.history(), 5)
     await memory.close(OpenTabs())

@@ -11,7 +11,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from koel_tui.ui.app.tabbed import LOW_BANDWIDTH_INTERVAL, TabbedApp
-from koel_tui.ui.internals import SentLines
+from koel_tui.ui.internals import LineDiff
 from koel_tui.ui.transcript.transcript import Transcript
 from tests.ui.window import opened
 
@@ -57,7 +57,7 @@ def part(y: int, text: str) -> ChopsUpdate:
 
 def test_only_lines_that_changed_are_sent() -> None:
     console = Console()
-    sent = SentLines()
+    sent = LineDiff()
 
     def send(update: LayoutUpdate | ChopsUpdate) -> str:
         return sent.without_repeats(update).render_segments(console)

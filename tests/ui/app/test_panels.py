@@ -8,9 +8,9 @@ from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.ui.app.help_panel import Help
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
-from koel_tui.ui.library.library_panel import Library
-from koel_tui.ui.widgets.choice import Named
-from koel_tui.ui.widgets.picker import Picker, Wording
+from koel_tui.ui.library.library_panel import LibraryPanel
+from koel_tui.ui.widgets.choice import SimpleChoice
+from koel_tui.ui.widgets.picker import Picker, PickerTexts
 from tests.ui.window import Window, messages, opened
 
 
@@ -162,13 +162,13 @@ async def test_paging_through_an_empty_palette_does_no_harm() -> None:
         await window.until(lambda: len(window.app.screen_stack) == 1)
 
 
-class Listed(Picker[Named[int]]):
-    WORDING = Wording("Numbers", "Type to find one", "None", "takes it")
+class Listed(Picker[SimpleChoice[int]]):
+    WORDING = PickerTexts("Numbers", "Type to find one", "None", "takes it")
 
 
 async def test_a_list_takes_keys_before_it_is_laid_out_and_keeps_its_line_at_another_size() -> None:
     async with opened() as window:
-        numbers = [Named(n, str(n)) for n in range(5)]
+        numbers = [SimpleChoice(n, str(n)) for n in range(5)]
         panel = Listed(numbers)
         await window.app.push_screen(panel)
         await panel.action_list("cursor_down")
@@ -180,8 +180,8 @@ async def test_a_list_takes_keys_before_it_is_laid_out_and_keeps_its_line_at_ano
 
 async def test_a_panel_is_left_once_and_only_when_it_is_in_front() -> None:
     async with opened() as window:
-        below, above = Listed([Named(1, "One")]), Listed([Named(2, "Two")])
-        left: list[Named[int] | None] = []
+        below, above = Listed([SimpleChoice(1, "One")]), Listed([SimpleChoice(2, "Two")])
+        left: list[SimpleChoice[int] | None] = []
         await window.app.push_screen(below, left.append)
         await window.app.push_screen(above, left.append)
         below.dismiss()
@@ -197,7 +197,7 @@ async def test_nothing_is_asked_over_a_list_that_was_left() -> None:
     async with opened(storage=await saved(a="About forests")) as window:
         await picker(window)
         panel = window.app.screen
-        assert isinstance(panel, Library)
+        assert isinstance(panel, LibraryPanel)
         panel.action_rename()
         panel.dismiss()
         await window.handled()

@@ -10,7 +10,7 @@ from koel_tui.conversation.drafts import Draft
 from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs, decode
-from koel_tui.workspace.open_tabs_file import TabsFile
+from koel_tui.workspace.open_tabs_file import OpenTabsFile
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, messages, opened
 
@@ -39,7 +39,7 @@ async def saved(count: int) -> CountingStorage:
 
 def keep(home: Path, *kept: OpenTab, active: int = 0) -> None:
     """Write down these tabs as those of the last run."""
-    tabs_file = TabsFile(home)
+    tabs_file = OpenTabsFile(home)
     tabs_file.open()
     tabs_file.write(OpenTabs(kept, active))
     tabs_file.close()

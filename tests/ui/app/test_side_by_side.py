@@ -3,13 +3,13 @@
 import pytest
 
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.conversation.transcript_column import Reader
-from koel_tui.workspace.tab_order import Workspace
+from koel_tui.ui.conversation.transcript_column import TranscriptColumn
+from koel_tui.workspace.tab_order import TabOrder
 from tests.ui.window import Window, messages, opened
 
 
 def test_a_pair_is_shown_whichever_of_the_two_is_in_front() -> None:
-    tabs = Workspace("a")
+    tabs = TabOrder("a")
     for item in ("b", "c"):
         tabs.add(item)
     assert tabs.beside is None
@@ -28,7 +28,7 @@ def test_a_pair_is_shown_whichever_of_the_two_is_in_front() -> None:
 
 async def readers(window: Window) -> tuple[str, str]:
     """Return what stands in both readers, as it is on the screen."""
-    front, beside = window.app.screen.query(Reader).results(Reader)
+    front, beside = window.app.screen.query(TranscriptColumn).results(TranscriptColumn)
     lines = window.lines
     return tuple(  # type: ignore[return-value]  # of two
         "\n".join(
@@ -116,7 +116,10 @@ async def test_another_thread_with_its_own_role_stands_beside_and_one_is_closed(
         await window.press("alt+w")
         await window.has_tabs("1 Rude")
         await window.sees("message 1")
-        assert len([reader for reader in window.app.screen.query(Reader) if reader.display]) == 1
+        assert (
+            len([reader for reader in window.app.screen.query(TranscriptColumn) if reader.display])
+            == 1
+        )
 
 
 async def test_a_new_thread_beside_is_answered_as_the_one_in_front() -> None:
@@ -159,7 +162,7 @@ async def test_swapping_gives_each_its_draft_back() -> None:
         await window.sees("Side by side")
         await window.press("down", "enter")
         await window.until(
-            lambda: len([r for r in window.app.screen.query(Reader) if r.display]) == 2
+            lambda: len([r for r in window.app.screen.query(TranscriptColumn) if r.display]) == 2
         )
         await window.press("alt+x")
         await window.until(lambda: window.app._desk.tabs.number(window.app._desk.active) == 1)

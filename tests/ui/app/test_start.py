@@ -16,7 +16,7 @@ from koel_tui.storage.search.database import SearchDatabase
 from koel_tui.storage.search.index_updater import IndexUpkeep
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from koel_tui.ui.app.app import KoelApp
-from koel_tui.workspace.recovery import Returned, bring_back
+from koel_tui.workspace.recovery import RestoredWork, bring_back
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened
 
@@ -161,7 +161,7 @@ async def test_leaving_while_something_comes_back_is_no_error(
 ) -> None:
     agent, storage, reached, may_go_on = ScriptedAgent(), MemoryStorage(), Event(), Event()
 
-    async def slow(backend: Backend) -> Returned:
+    async def slow(backend: Backend) -> RestoredWork:
         reached.set()
         await may_go_on.wait()
         return await bring_back(backend)

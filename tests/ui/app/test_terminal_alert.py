@@ -4,7 +4,7 @@ import pytest
 from textual import events
 
 from koel_tui.ui import internals
-from koel_tui.ui.app.terminal_alert import Attention
+from koel_tui.ui.app.terminal_alert import TerminalAlert
 from tests.hostile import HOSTILE, foreign
 from tests.hostile_summary import Tally
 from tests.ui.window import Window, opened
@@ -18,7 +18,7 @@ def done(title: str, *, first: bool = True) -> str:
 
 def test_only_who_looks_elsewhere_is_called_and_finds_the_title_as_it_was() -> None:
     written: list[str] = []
-    attention = Attention(written.append)
+    attention = TerminalAlert(written.append)
     attention.call("Forest")
     attention.look_back()
     assert written == []
@@ -35,7 +35,7 @@ def test_only_who_looks_elsewhere_is_called_and_finds_the_title_as_it_was() -> N
 
 def test_who_does_not_want_it_is_not_called() -> None:
     written: list[str] = []
-    attention = Attention(written.append, wanted=False)
+    attention = TerminalAlert(written.append, wanted=False)
     attention.look_away()
     attention.call("Forest")
     assert written == []
@@ -43,7 +43,7 @@ def test_who_does_not_want_it_is_not_called() -> None:
 
 def test_input_b6_a_hostile_title_says_nothing_to_the_terminal(worst: str, tally: Tally) -> None:
     written: list[str] = []
-    attention = Attention(written.append)
+    attention = TerminalAlert(written.append)
     attention.look_away()
     attention.call(worst)
     title = written[0].removeprefix("\x1b[22;0t\x1b]0;").removesuffix("\x1b\\\x07")

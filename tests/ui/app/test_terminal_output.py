@@ -17,7 +17,7 @@ from koel_tui.storage import MemoryStorage
 from koel_tui.system import clipboard
 from koel_tui.ui.app.app import KoelApp
 from koel_tui.workspace.open_tabs import OpenTab
-from koel_tui.workspace.prompt_history_file import HistoryFile
+from koel_tui.workspace.prompt_history_file import PromptHistoryFile
 from tests.hostile import SEQUENCES
 from tests.ui.app.test_restored_tabs import keep
 from tests.ui.scripted import ScriptedAgent
@@ -208,7 +208,7 @@ async def test_input_b6_what_was_kept_of_the_last_window_is_harmless(
     worst: str, harmless: Harmless, tmp_path: Path
 ) -> None:
     keep(tmp_path, OpenTab(None, f"title {worst}", Draft(f"draft {worst}")))
-    HistoryFile(tmp_path / "history.jsonl").append(Draft(f"sent {worst}"))
+    PromptHistoryFile(tmp_path / "history.jsonl").append(Draft(f"sent {worst}"))
     async with opened(size=SIZE, home=tmp_path) as window:
         await window.sees("draft")
         harmless(window)

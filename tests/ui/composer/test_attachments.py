@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from textual import events
 
-from koel_tui.conversation.drafts import Pastes, draft_of
+from koel_tui.conversation.drafts import PastePlaceholders, draft_of
 from koel_tui.ui.composer import file_prompt
 from koel_tui.ui.composer.attachments import (
     MAX_BYTES,
@@ -106,15 +106,15 @@ class TestFraming:
         names = (EVERYTHING, "a[b]#3]\x1b[31m\n.txt", "\udcff\u202e", "m" + "\u0301" * 30, "")
         for name in (*names, ("a" + "\u0301" * 3) * 25):
             attached = Attachment(shown_name(name), "text", 1_234, counted=False)
-            pastes = Pastes()
+            pastes = PastePlaceholders()
             token = pastes.attach(attached.label, attached.framed)
             assert cell_len(token) < 60 and token.count("[") == token.count("]") == 1
             draft = draft_of(pastes.draft(f"see {token}").as_json())
-            again = Pastes()
+            again = PastePlaceholders()
             assert again.expand(again.adopt(draft)) == f"see {attached.framed}"
 
     def test_files_of_one_name_are_told_apart(self) -> None:
-        pastes = Pastes()
+        pastes = PastePlaceholders()
         first, second = (Attachment("a", text, 3, counted=True) for text in ("x", "y"))
         tokens = [pastes.attach(each.label, each.framed) for each in (first, second, first)]
         assert tokens == ["[a · 3 tokens #1]", "[a · 3 tokens #2]", "[a · 3 tokens #1]"]

@@ -8,7 +8,7 @@ from textual._xterm_parser import XTermParser
 from textual.app import App, ComposeResult
 from textual.message import Message
 
-from koel_tui.conversation.prompt_history import History
+from koel_tui.conversation.prompt_history import PromptHistory
 from koel_tui.ui import internals
 from koel_tui.ui.composer.prompt import Prompt
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
@@ -92,7 +92,7 @@ async def test_the_prompt_leaves_room_in_a_small_window() -> None:
 
 
 def test_history_keeps_a_repeated_prompt_once_and_gives_back_what_was_typed() -> None:
-    past = History()
+    past = PromptHistory()
     assert past.step(-1, "typed") is None
     for text in ("a", "a", "b"):
         past.add(text)
@@ -102,7 +102,7 @@ def test_history_keeps_a_repeated_prompt_once_and_gives_back_what_was_typed() ->
 
 
 def test_what_is_left_unsent_on_a_walk_through_the_history_is_found_again() -> None:
-    past = History(["a", "b"])
+    past = PromptHistory(["a", "b"])
     assert past.step(-1, "typed") == "b"
     assert past.step(-1, "b and more") == "a"
     past.leave()  # another tab, or another prompt sent

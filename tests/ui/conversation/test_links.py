@@ -10,7 +10,14 @@ import pytest
 from textual.widgets import Markdown
 
 from koel_tui.system.browser import NoBrowserError, browse, browser_of
-from koel_tui.ui.conversation.links import LONGEST, Mention, RefusedLink, checked, mentions, written
+from koel_tui.ui.conversation.links import (
+    LONGEST,
+    MarkdownLink,
+    UnsafeLinkError,
+    checked,
+    mentions,
+    written,
+)
 from tests.hostile_summary import Tally
 from tests.ui.window import Window, opened
 
@@ -107,7 +114,7 @@ TAKEN = {
 def test_input_b8_an_address_that_is_not_plainly_of_the_web_is_refused(
     href: str, tally: Tally
 ) -> None:
-    with pytest.raises(RefusedLink) as refused:
+    with pytest.raises(UnsafeLinkError) as refused:
         checked(href)
     assert str(refused.value).isprintable()
     tally("B8", tried=1)
@@ -127,10 +134,10 @@ def test_links_and_images_of_an_answer_are_found_once() -> None:
         "| t |\n|---|\n| [cell](file%3a///etc) |\n\n`[code](https://no.example)`"
     )
     assert mentions(text) == [
-        Mention("the docs", "https://example.org/a%20b"),
-        Mention("https://auto.example", "https://auto.example"),
-        Mention("a picture", "https://img.example/x.png"),
-        Mention("cell", "file%3a///etc"),
+        MarkdownLink("the docs", "https://example.org/a%20b"),
+        MarkdownLink("https://auto.example", "https://auto.example"),
+        MarkdownLink("a picture", "https://img.example/x.png"),
+        MarkdownLink("cell", "file%3a///etc"),
     ]
 
 

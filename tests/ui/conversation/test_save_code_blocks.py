@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from koel_tui.ui.conversation.code_blocks import Code, name_for
+from koel_tui.ui.conversation.code_blocks import CodeBlock, name_for
 from koel_tui.ui.conversation.code_picker import CodePicker
-from koel_tui.ui.widgets.save_as_panel import NamePanel
+from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 from tests.ui.window import Window, opened
 
 TWO = "One:\n```python\nprint(1)\n```\ntwo:\n```\nls\nps\n```\n"
@@ -20,10 +20,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-async def naming(window: Window) -> NamePanel:
-    await window.until(lambda: isinstance(window.app.screen, NamePanel))
+async def naming(window: Window) -> SaveAsPanel:
+    await window.until(lambda: isinstance(window.app.screen, SaveAsPanel))
     await window.sees("enter saves")
-    assert isinstance(window.app.screen, NamePanel)
+    assert isinstance(window.app.screen, SaveAsPanel)
     return window.app.screen
 
 
@@ -43,17 +43,17 @@ async def back(window: Window) -> None:
      ("a language", "txt"), ("TypeScript", "ts")],
 )  # fmt: skip
 def test_a_file_ends_as_its_language_does(language: str, extension: str) -> None:
-    assert Code("x", language).extension == extension
+    assert CodeBlock("x", language).extension == extension
 
 
 def test_a_proposed_name_is_no_path_and_no_hidden_file() -> None:
-    assert name_for(Code("x", "python"), "../.ssh/\x1b[31mkey?", 2) == "ssh 31mkey-2.py"
-    assert name_for(Code("x", ""), "", 1) == "thread-1.txt"
+    assert name_for(CodeBlock("x", "python"), "../.ssh/\x1b[31mkey?", 2) == "ssh 31mkey-2.py"
+    assert name_for(CodeBlock("x", ""), "", 1) == "thread-1.txt"
 
 
 async def test_a_lone_surrogate_in_a_block_does_not_keep_it_from_being_saved(here: Path) -> None:
     async with opened() as window:
-        await window.app.push_screen(NamePanel("new", "ä\ud800"))
+        await window.app.push_screen(SaveAsPanel("new", "ä\ud800"))
         await window.sees("enter saves")
         await window.press("enter")
         await window.until((here / "new").exists)

@@ -9,11 +9,11 @@ from rich.cells import cell_len
 
 from koel_tui import formatting
 from koel_tui.agents import MemoryUse
-from koel_tui.conversation.turn_metrics import Figures, figures_of
+from koel_tui.conversation.turn_metrics import TurnMetrics, figures_of
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.conversation.spark import sparkline, spread
-from koel_tui.ui.conversation.stats import Info, info_text, sections
-from koel_tui.ui.conversation.stats_panel import InfoPanel
+from koel_tui.ui.conversation.stats import ThreadStats, info_text, sections
+from koel_tui.ui.conversation.stats_panel import StatsPanel
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened
@@ -82,7 +82,7 @@ class TestFigures:
         assert figures is not None
         assert (figures.read, figures.reused, figures.written) == (1200, 1100, 34)
         assert figures.took_s == pytest.approx(0.42 + 33 / 110)
-        assert Figures(first_token_s=0.5, written=1).took_s == 0.5
+        assert TurnMetrics(first_token_s=0.5, written=1).took_s == 0.5
 
     def test_numbers_that_are_none_count_as_nothing(self) -> None:
         odd = {
@@ -91,13 +91,15 @@ class TestFigures:
             "context_tokens": "many",
             "reused_tokens": 10**400,
         }
-        assert figures_of(odd) == Figures()
+        assert figures_of(odd) == TurnMetrics()
 
 
 class TestInfo:
     def test_everything_measured_is_told(self) -> None:
-        figures = figures_of(MEASURED) or Figures()
-        info = Info("SmolLM2", 8192, "writing", (Figures(used=90, window=8192), figures), USE)
+        figures = figures_of(MEASURED) or TurnMetrics()
+        info = ThreadStats(
+            "SmolLM2", 8192, "writing", (TurnMetrics(used=90, window=8192), figures), USE
+        )
         assert dict(sections(info, 50)) == {
             "Model": [("name", "SmolLM2"), ("window", "8,192 tokens"), ("now", "writing")],
             "Context": [
@@ -128,36 +130,36 @@ class TestInfo:
         }
 
     def test_what_nobody_measured_is_not_made_up(self) -> None:
-        assert dict(sections(Info(memory="not loaded"), 50)) == {
+        assert dict(sections(ThreadStats(memory="not loaded"), 50)) == {
             "Model": [("name", "none yet")],
             "Answers": [("", "none measured yet")],
             "Memory": [("", "not loaded")],
         }
 
     def test_the_newest_answers_are_shown_where_there_are_too_many(self) -> None:
-        turns = tuple(Figures(used=n, window=100, tokens_per_s=n + 1) for n in range(200))
-        rows = dict(sections(Info(turns=turns), 50))["The last 200 answers"]
+        turns = tuple(TurnMetrics(used=n, window=100, tokens_per_s=n + 1) for n in range(200))
+        rows = dict(sections(ThreadStats(turns=turns), 50))["The last 200 answers"]
         assert cell_len(rows[0][1]) == 34
         assert rows[1][1] == "min 167 · median 184 · max 200"
 
     @given(st.text(max_size=80), st.integers(20, 120))
     def test_no_row_is_too_wide(self, name: str, width: int) -> None:
-        turns = (Figures(model=name, used=100, window=90, tokens_per_s=3),)
+        turns = (TurnMetrics(model=name, used=100, window=90, tokens_per_s=3),)
         pictures = ("▁", "▓", "█")
-        for _, rows in sections(Info(model=name, turns=turns, now=name), width):
+        for _, rows in sections(ThreadStats(model=name, turns=turns, now=name), width):
             for label, what in rows:
                 if label in ("name", "now") or what.startswith(pictures):
                     assert 16 + cell_len(what) <= max(width, 24)
 
     def test_a_hostile_name_is_harmless(self) -> None:
-        shown = info_text(Info(EVERYTHING, memory=EVERYTHING, now=EVERYTHING), 80).plain
+        shown = info_text(ThreadStats(EVERYTHING, memory=EVERYTHING, now=EVERYTHING), 80).plain
         assert all(char.isprintable() or char == "\n" for char in shown)
         assert len(shown.splitlines()) == 9
 
 
 async def panel(window: Window) -> None:
     await window.press("f3")
-    await window.until(lambda: isinstance(window.app.screen, InfoPanel))
+    await window.until(lambda: isinstance(window.app.screen, StatsPanel))
 
 
 async def test_the_figures_of_the_thread_in_front_are_shown_and_left_by_keys() -> None:

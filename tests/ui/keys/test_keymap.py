@@ -12,13 +12,13 @@ from koel_tui.ui.app.tab_picker import BesidePicker, TabPicker
 from koel_tui.ui.conversation.code_picker import CodePicker
 from koel_tui.ui.conversation.link_picker import LinkPicker
 from koel_tui.ui.conversation.queue_picker import QueuePicker
-from koel_tui.ui.conversation.stats_panel import InfoPanel
+from koel_tui.ui.conversation.stats_panel import StatsPanel
 from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS
 from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name, keymap_of
-from koel_tui.ui.library.library_panel import Library
+from koel_tui.ui.library.library_panel import LibraryPanel
 from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
 from koel_tui.ui.widgets.picker import Picker
-from koel_tui.ui.widgets.save_as_panel import NamePanel
+from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 from tests.hostile_summary import Tally
 from tests.ui.composer.test_prompt import keys_of
 from tests.ui.window import opened
@@ -151,8 +151,10 @@ def bound(screen: type[DOMNode]) -> dict[str, list[Binding]]:
 
 
 def test_what_is_said_of_the_keys_in_panels_is_true() -> None:
-    panels = (Library, TabPicker, BesidePicker, LinkPicker, CodePicker, NamePanel, QueuePicker,
-              ThreadPanel, Help, InfoPanel)  # fmt: skip
+    panels = (
+        LibraryPanel, TabPicker, BesidePicker, LinkPicker, CodePicker, SaveAsPanel, QueuePicker,
+        ThreadPanel, Help, StatsPanel,
+    )  # fmt: skip
     for panel in panels:
         keys = bound(panel)
         theirs = {name: each for name, each in keys.items() if name not in bound(Screen)}

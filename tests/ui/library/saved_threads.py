@@ -12,7 +12,7 @@ from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search.index_updater import IndexUpkeep
 from koel_tui.storage.search.thread_index import ThreadIndex
-from koel_tui.ui.library.library_panel import Library
+from koel_tui.ui.library.library_panel import LibraryPanel
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, messages, opened
 
@@ -51,12 +51,12 @@ async def lighthouse(storage: JsonFileStorage) -> None:
     await storage.update_meta("sea", title="By the sea")
 
 
-async def library(window: Window) -> Library:
+async def library(window: Window) -> LibraryPanel:
     await window.connected()
     await window.press("ctrl+o")
-    await window.until(lambda: isinstance(window.app.screen, Library))
+    await window.until(lambda: isinstance(window.app.screen, LibraryPanel))
     await window.sees("esc leaves")
-    assert isinstance(window.app.screen, Library)
+    assert isinstance(window.app.screen, LibraryPanel)
     return window.app.screen
 
 

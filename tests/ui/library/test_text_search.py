@@ -11,7 +11,7 @@ from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search.thread_index import ThreadIndex
 from koel_tui.ui.library.preview import Preview
-from koel_tui.ui.library.text_search import Search
+from koel_tui.ui.library.text_search import TextSearch
 from koel_tui.workspace.saved_threads import SavedThread
 from tests.ui.window import opened
 
@@ -34,7 +34,7 @@ async def test_a_panel_that_closes_as_it_begins_to_read_leaves_nothing_unawaited
         await window.app.mount(preview)
         due.clear()
         preview.look_at(SavedThread("t", "A thread"))
-        search = Search(preview, index, str, nothing, nothing)
+        search = TextSearch(preview, index, str, nothing, nothing)
         search.begin("word")
         assert len(due) == 2
         for each in due:

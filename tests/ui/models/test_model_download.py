@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from koel_tui import paths
 from koel_tui.models import hub
-from koel_tui.ui.models.model_download import Progress, Rate
+from koel_tui.ui.models.model_download import DownloadProgress, Rate
 from koel_tui.ui.models.model_panel import ModelPanel, news_of
 from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import gguf_bytes, write_gguf
@@ -171,7 +171,7 @@ def test_the_speed_is_that_of_the_last_seconds() -> None:
 
 
 def test_the_news_fit_their_width() -> None:
-    coming = Progress("coming", "n" * 60, 42, 100, 3_000_000)
+    coming = DownloadProgress("coming", "n" * 60, 42, 100, 3_000_000)
     for width in (56, 76):
         lines = news_of(coming, width).plain.split("\n")
         assert len(lines) == 2 and max(map(cell_len, lines)) <= width

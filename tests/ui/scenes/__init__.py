@@ -7,7 +7,7 @@ from koel_tui.conversation.drafts import Draft
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
-from koel_tui.workspace.open_tabs_file import TabsFile
+from koel_tui.workspace.open_tabs_file import OpenTabsFile
 from tests.storage.helpers import Clock
 from tests.ui.scenes import panels, talking
 from tests.ui.window import Window, messages
@@ -51,7 +51,7 @@ async def stage(name: str, home: Path) -> MemoryStorage | JsonFileStorage:
     memory = MemoryStorage(clock=Clock())
     if name in ("further_up", "at_the_top"):
         await memory.save("t", messages(60))
-        tabs = TabsFile(home)
+        tabs = OpenTabsFile(home)
         tabs.open()
         tabs.write(OpenTabs((OpenTab("t", "Sixty messages", Draft("")),), 0))
         tabs.close()

@@ -18,7 +18,7 @@ from koel_tui.settings import Settings, load_settings
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.settings.setting import FLAG, Setting, settings_list, text_of
 from koel_tui.ui.settings.settings_panel import SettingsPanel, ValuePanel
-from koel_tui.ui.settings.settings_store import ProgramSettings
+from koel_tui.ui.settings.settings_store import SettingsStore
 from tests.cli.test_start import write_config
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent
@@ -163,7 +163,7 @@ async def test_titles_are_no_longer_made_at_once() -> None:
 
 async def test_a_flag_holds_until_the_end_whatever_is_saved() -> None:
     notified: list[bool] = []
-    program = ProgramSettings({"notify": True, "seed": None}, {"notify": notified.append}, ())
+    program = SettingsStore({"notify": True, "seed": None}, {"notify": notified.append}, ())
     notify = next(setting for setting in await program.all() if setting.name == "notify")
     assert notify.origin == FLAG
     assert "until the program ends" in await program.change(notify, "no")

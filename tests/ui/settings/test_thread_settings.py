@@ -12,7 +12,7 @@ from textual import events
 from textual.widgets import Input, TextArea
 
 from koel_tui import paths
-from koel_tui.conversation.system_prompts import Roles
+from koel_tui.conversation.system_prompts import SystemPrompts
 from koel_tui.conversation.thread_settings_form import (
     COMMON_FIELDS,
     FIELDS,
@@ -84,7 +84,7 @@ def test_of_a_saved_thread_only_what_is_as_it_should_be_is_taken(meta: Mapping[s
 
 
 def test_roles_are_files_and_a_bad_one_is_left_out(tmp_path: Path) -> None:
-    roles = Roles(tmp_path / "roles")
+    roles = SystemPrompts(tmp_path / "roles")
     assert roles.all() == []
     roles.directory.mkdir()
     (roles.directory / "Pirate.md").write_text("You are a pirate.")
@@ -329,7 +329,8 @@ async def test_a_file_that_cannot_be_is_refused(key: str, name: str) -> None:
 
 
 async def test_the_default_role_is_no_markup() -> None:
-    panel = ThreadPanel("", ThreadSettings(), {"system": "Use [/b] and [red]x"}, Roles(Path("x")))
+    defaults = {"system": "Use [/b] and [red]x"}
+    panel = ThreadPanel("", ThreadSettings(), defaults, SystemPrompts(Path("x")))
     async with opened() as window:
         await window.app.push_screen(panel)
         await window.sees("Use [/b] and [red]x")
@@ -348,7 +349,7 @@ async def test_a_title_found_meanwhile_stays() -> None:
 @pytest.mark.parametrize("ticks", range(4))
 async def test_a_panel_left_before_it_is_there_does_no_harm(tmp_path: Path, ticks: int) -> None:
     async with opened() as window:
-        panel = ThreadPanel("", ThreadSettings(), {}, Roles(tmp_path))
+        panel = ThreadPanel("", ThreadSettings(), {}, SystemPrompts(tmp_path))
         window.app.call_later(window.app.push_screen, panel)
         await window.until(lambda: window.app.screen is panel)
         for _ in range(ticks):

@@ -10,10 +10,10 @@ import pytest
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.transcript.large_answer import BigAnswer
+from koel_tui.ui.transcript.large_answer import LargeAnswer
 from koel_tui.ui.transcript.message_view import MessageView
 from koel_tui.ui.transcript.mount_window import MAX_WIDGETS
-from koel_tui.ui.transcript.rendered_markdown import Rendered
+from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown
 from tests.ui.window import Window, opened
 
 MEGABYTE = 1_000_000
@@ -120,12 +120,12 @@ async def test_an_answer_that_grows_is_offered_when_it_is_whole() -> None:
         turn.finish()
         await window.reads(OFFER)
         await window.press("alt+m")
-        await window.until(lambda: bool(window.transcript.query(Rendered)))
+        await window.until(lambda: bool(window.transcript.query(RenderedMarkdown)))
 
 
 async def test_what_is_selected_of_a_plain_answer_is_copied_as_written() -> None:
     async with answered("x" * 200 + " end\nbegin **bold** " * 4000) as window:
-        view = window.transcript.query_one(BigAnswer)
+        view = window.transcript.query_one(LargeAnswer)
         (text,) = [child for child in view.children if child.allow_select and child.size.height > 9]
         text.text_select_all()
         await window.press("ctrl+c")
@@ -147,7 +147,7 @@ async def test_nothing_big_holds_up_the_window(
         await window.reads("alt+m")
         opening = gaps.longest
         await window.press("ctrl+home", "pagedown", "ctrl+end", "alt+m")
-        await window.until(lambda: bool(window.transcript.query(Rendered)))
+        await window.until(lambda: bool(window.transcript.query(RenderedMarkdown)))
         watching.cancel()
     with capsys.disabled():
         print(f"\n{name}: longest gap {opening:.3f} s, rendering too {gaps.longest:.3f} s")
@@ -204,10 +204,10 @@ async def test_an_answer_in_one_widget_goes_on() -> None:
         view = window.transcript._views[-1]
         assert isinstance(view, MessageView)
         await view.lighten()
-        assert view.query(Rendered) and view.cost < 10
+        assert view.query(RenderedMarkdown) and view.cost < 10
         await view.show(replace(view.entry, note="stopped"))
-        assert view.query(Rendered)
+        assert view.query(RenderedMarkdown)
         longer = view.entry.text + " and *further*"
         await view.show(replace(view.entry, text=longer, writing=True))
         await window.reads("far and further")
-        assert not view.query(Rendered)
+        assert not view.query(RenderedMarkdown)

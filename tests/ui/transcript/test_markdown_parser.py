@@ -10,14 +10,14 @@ from textual.content import Content
 from textual.widgets import OptionList, Static, Tab
 from textual.widgets.option_list import Option
 
-from koel_tui.conversation.entries import Entry, Row
+from koel_tui.conversation.entries import Entry, Notice
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import MemoryStorage
 from koel_tui.text import safe_line
 from koel_tui.ui.app.status_line import Status, StatusLine
 from koel_tui.ui.app.tab_bar import Label, TabBar
 from koel_tui.ui.transcript.folded_view import FoldView
-from koel_tui.ui.transcript.notice_rows import Edge
+from koel_tui.ui.transcript.notice_rows import NoticeRows
 from koel_tui.ui.widgets import picker
 from koel_tui.workspace.saved_threads import SavedThread
 from tests.hostile_summary import Tally
@@ -69,7 +69,7 @@ class Lines(App[None]):
         super().__init__()
         self.bar = TabBar(Label("tab", "title"))
         self.status = StatusLine(Status())
-        self.edge = Edge("below")
+        self.edge = NoticeRows("below")
         self.fold = FoldView(Entry("f", "call", "", note="note"))
         self.options = OptionList()
 
@@ -97,7 +97,7 @@ async def test_input_b7_the_lines_of_the_window_take_nothing_for_markup(tally: T
                 assert words(plain(app.status)) == words(line + line)
                 app.status.show(Status(model=text))
                 assert words(plain(app.status)) == words(line)
-                app.edge.show([Row("error", text)])
+                app.edge.show([Notice("error", text)])
                 assert plain(app.edge) == text
                 await app.bar.show_labels([Label("tab", text)], "tab")
                 assert app.bar.query_one(Tab).label_text == Label("tab", text).text(1, 398)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui.text import safe_text
-from koel_tui.ui.transcript.text_wrapping import Row, Wrapping
+from koel_tui.ui.transcript.text_wrapping import WrappedLine, Wrapping
 
 PARTS = st.sampled_from(
     ["a", "word ", "  ", "\n", "\t", "林", "é", "e\u0301", "❤️", "👩\u200d💻", "🇩🇪", "שלום", "-"]
@@ -14,7 +14,7 @@ PARTS = st.sampled_from(
 TEXTS = st.lists(PARTS, max_size=60).map("".join) | st.text(max_size=60).map(safe_text)
 
 
-def rows(wrapping: Wrapping, width: int) -> list[Row]:
+def rows(wrapping: Wrapping, width: int) -> list[WrappedLine]:
     return [wrapping.row(index) for index in range(wrapping.count(width))]
 
 

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widgets import OptionList, Static, Tab
 
-from koel_tui.conversation.entries import Entry, Row
+from koel_tui.conversation.entries import Entry, Notice
 from koel_tui.conversation.system_prompts import Role
 from koel_tui.protocol import Message
 from koel_tui.storage.search.thread_index import Hit
@@ -22,20 +22,20 @@ from koel_tui.ui.app.tab_bar import Label, TabBar
 from koel_tui.ui.composer.file_list import FilePicker
 from koel_tui.ui.conversation.link_panels import LinkDialog
 from koel_tui.ui.conversation.link_picker import choice_of
-from koel_tui.ui.conversation.links import Mention, checked
-from koel_tui.ui.conversation.stats import Info, info_text
+from koel_tui.ui.conversation.links import MarkdownLink, checked
+from koel_tui.ui.conversation.stats import ThreadStats, info_text
 from koel_tui.ui.library.preview import preview
 from koel_tui.ui.library.result_lines import TextHit, excerpt, option_of
-from koel_tui.ui.models.model_download import Progress
+from koel_tui.ui.models.model_download import DownloadProgress
 from koel_tui.ui.models.model_panel import news_of
 from koel_tui.ui.models.model_rows import ModelChoice
 from koel_tui.ui.settings.setting import Setting
 from koel_tui.ui.settings.thread_settings_panel import role_choice
 from koel_tui.ui.transcript.folded_view import FoldView
-from koel_tui.ui.transcript.notice_rows import Edge
+from koel_tui.ui.transcript.notice_rows import NoticeRows
 from koel_tui.ui.widgets import picker
-from koel_tui.ui.widgets.choice import Named
-from koel_tui.ui.widgets.confirm_panel import Question
+from koel_tui.ui.widgets.choice import SimpleChoice
+from koel_tui.ui.widgets.confirm_panel import ConfirmPanel
 from koel_tui.workspace.saved_threads import SavedThread
 from tests.hostile_summary import Tally
 
@@ -72,14 +72,14 @@ SINKS: dict[str, Callable[[str], Content]] = {
     "list of models": lambda text: listed(ModelChoice(text).title, text),
     "list of roles": lambda text: listed(text, role_choice(Role(text, text)).aside),
     "list of settings": lambda text: listed(setting(text).title, setting(text).aside),
-    "list of links": lambda text: listed(choice_of(Mention(text, text)).title, text),
-    "queue": lambda text: listed(Named(text, text).title, ""),
+    "list of links": lambda text: listed(choice_of(MarkdownLink(text, text)).title, text),
+    "queue": lambda text: listed(SimpleChoice(text, text).title, ""),
     "hit in the list": lambda text: prompt_of(TextHit(SavedThread("t", text), hit(text))),
     "excerpt": lambda text: excerpt(hit(f"a{text}"), WIDE),
     "preview": lambda text: preview([Message("m", "user", text), Message("n", "user", text)]),
     "preview of a hit": lambda text: preview([Message("m", "user", text)], hit(text)),
-    "figures": lambda text: info_text(Info(model=text, memory=text, now=text), WIDE),
-    "a download": lambda text: news_of(Progress("asking", text), WIDE),
+    "figures": lambda text: info_text(ThreadStats(model=text, memory=text, now=text), WIDE),
+    "a download": lambda text: news_of(DownloadProgress("asking", text), WIDE),
 }
 """What makes content of a text: of lists, panels and lines."""
 
@@ -119,7 +119,7 @@ class Panels(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.files, self.edge, self.options = FilePicker(), Edge("below"), OptionList()
+        self.files, self.edge, self.options = FilePicker(), NoticeRows("below"), OptionList()
         self.fold, self.bar = FoldView(Entry("f", "call", "", note="note")), TabBar(Label("t", "t"))
 
     def compose(self) -> ComposeResult:
@@ -128,7 +128,7 @@ class Panels(App[None]):
     async def show(self, text: str) -> Iterator[str]:
         """Show a text everywhere, and return what stands there."""
         self.files.show([text.replace("/", "|")], 0, "hint")
-        self.edge.show([Row("error", text), Row("queued", text, "app.queue")])
+        self.edge.show([Notice("error", text), Notice("queued", text, "app.queue")])
         await self.fold.show(Entry("f", "call", text, note=text))
         await self.bar.show_labels([Label("t", text)], "t")
         self.options.clear_options().add_option(listed(text, text))
@@ -182,10 +182,10 @@ async def test_input_b7_questions_take_nothing_for_markup(text: str, tally: Tall
     link = checked(f"https://example.org/?{text.replace(chr(92), '')}")
     app = App[None]()
     async with app.run_test(size=(120, 30)) as pilot:
-        for screen in (Question("Sure?", text, "does"), LinkDialog(link)):
+        for screen in (ConfirmPanel("Sure?", text, "does"), LinkDialog(link)):
             await app.push_screen(screen)
             await pilot.pause()
             shown = [plain(each) for each in screen.query(Static)]
-            assert (text if isinstance(screen, Question) else link.url) in "".join(shown)
+            assert (text if isinstance(screen, ConfirmPanel) else link.url) in "".join(shown)
             assert not actions(app)
     tally("B7", tried=2)

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable
 
-from koel_tui.engine.native.answer.thinking_tags import Dialect, Tags
+from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
 from koel_tui.engine.native.answer.tool_call_parser import (
     BARE,
     TAGGED,
@@ -38,7 +38,7 @@ class OutputSplitter:
 
     def __init__(
         self,
-        dialect: Dialect,
+        dialect: ThinkingTags,
         *,
         inside: Tags | None = None,
         begun: bool = False,
@@ -47,10 +47,9 @@ class OutputSplitter:
     ) -> None:
         """Make a splitter for one answer.
 
-        `inside` is the block the prompt has begun (see `Dialect.left_open`). `begun` is whether the
-        prompt ends with text of the answer. Calls are looked for only when `tools`, their names,
-        are offered. `call_prefix` makes the ids of this answer's calls different from those of
-        others.
+        `inside` is the block that the prompt has begun (see `ThinkingTags.left_open`). `begun` is
+        whether the prompt ends with text of the answer. Calls are parsed only when `tools`, their
+        names, are offered. `call_prefix` makes the ids of this answer's calls unique.
         """
         self._tools = frozenset(tools)
         self._call_prefix = call_prefix

@@ -46,7 +46,7 @@ _USUAL_TAGS = KNOWN_TAGS[:2]
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class ThinkingTags:
     """The thinking tags of a model.
 
     `declared` says whether the template writes them; the usual ones are assumed otherwise.

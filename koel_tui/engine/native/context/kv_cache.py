@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from koel_tui.engine.native.context.llama_context import Context
-from koel_tui.engine.native.context.parked_contexts import Parked, ParkingLot
+from koel_tui.engine.native.context.parked_contexts import Parked, ParkedContexts
 from koel_tui.engine.native.context.slots import Slot, SlotTable, common_prefix
 from koel_tui.engine.types import SessionMemory
 
@@ -33,7 +33,7 @@ class KvCache:
     def __init__(self, context: Context, slots: int, bytes_per_token: int, parking: int) -> None:
         self._context = context
         self._slots = SlotTable(slots)
-        self._lot = ParkingLot(parking)
+        self._lot = ParkedContexts(parking)
         self._bytes_per_token = bytes_per_token
 
     def prepare(

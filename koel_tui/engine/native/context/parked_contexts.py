@@ -14,7 +14,7 @@ class Parked:
     state: Buffer
 
 
-class ParkingLot:
+class ParkedContexts:
     """The parked contexts by session, the least recently parked leaving first beyond the limit."""
 
     def __init__(self, limit_bytes: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from koel_tui.chat_templates import BUILT_IN, CHATML, RAW_COMPLETION
 from koel_tui.engine.errors import ChatTemplateError
 from koel_tui.engine.native.answer.answer_end import turn_markers
-from koel_tui.engine.native.answer.thinking_tags import Dialect
+from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
 from koel_tui.engine.native.control_tokens import Rendered, Spellings
 from koel_tui.engine.native.prompt.data_spans import Disguise, mapped, strings, suspicious
 from koel_tui.engine.native.prompt.template_process import Renderer, RenderError
@@ -51,7 +51,7 @@ class ChatTemplate:
         self._characters = set(source + bos + eos)
         self._words = frozenset(re.findall(r"\w+", source))
         self._special = {"bos_token": bos, "eos_token": eos}
-        self.dialect = Dialect.of_template(source)
+        self.dialect = ThinkingTags.of_template(source)
         """How the model marks its thinking."""
         try:
             if len(source) > SOURCE_LIMIT:
