@@ -5,6 +5,7 @@ that nothing else is in the figures.
 """
 
 import asyncio
+import gc
 import json
 import sys
 import threading
@@ -27,13 +28,17 @@ from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import Window, opened
 
 _A_ROUND = 10
-"""Turns between two looks, in which every kind of thing is done once."""
+"""Turns of a round, in which every kind of thing is done once."""
 _ANSWER = (
     "Here is **one** answer, ",
     "with `code`:\n\n```python\n",
     "x = {n}\n```\n",
     "and more. " * 20,
 )
+_ROUNDS_BETWEEN_MEASURES = 10
+_IDLE = 2.5
+"""Seconds without a key before the memory is measured: the window collects garbage only when idle,
+and looks once a second whether it is."""
 _PATIENCE = 8.0
 _POOL = "asyncio_"
 """How the threads are called that asyncio makes when it needs them, and keeps: six at most here."""
@@ -169,7 +174,8 @@ class Soak:
         return found
 
     def measure(self, process: psutil.Process) -> Measure:
-        """Look at what is held now."""
+        """Look at what is held now; garbage that was not collected yet does not count."""
+        gc.collect()
         return Measure(
             self._agent.asked,
             process.memory_info().rss,
@@ -193,9 +199,13 @@ async def soak(turns: int, folder: Path) -> list[Measure]:
     async with opened(agent=agent, connect=connect, home=folder / "state") as window:
         await window.connected()
         used = Soak(window, agent)
+        rounds = 0
         while agent.asked < turns:
             await used.round()
-            measures.append(used.measure(process))
+            rounds += 1
+            if rounds == 1 or rounds % _ROUNDS_BETWEEN_MEASURES == 0:
+                await asyncio.sleep(_IDLE)
+                measures.append(used.measure(process))
         measures.append(await used.settled(process, measures[0]))
     return measures
 
