@@ -294,7 +294,7 @@ def test_places_are_where_they_are_said_to_be(
         )
     ]  # fmt: skip
     if column == 1:
-        rows = table(section(PAGES["privacy"], "What is stored where"))
+        rows = table(section(PAGES["privacy"], "Stored data"))
         assert [row[1].strip("`").replace("~", "/home/me") for row in rows] == [
             str(path)
             for path in (
