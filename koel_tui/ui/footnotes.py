@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
+from koel_tui.incomplete import STOPPED, incomplete
 from koel_tui.text import safe_line
 from koel_tui.ui.entries import Row
-from koel_tui.ui.incomplete import STOPPED, incomplete
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
@@ -86,10 +86,9 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
             rows[1:1] = [_BUILT_IN_TEMPLATE, _RAW_COMPLETION]
         return rows
     if state is not None and _ended_unanswered(state):
-        return [Row("hint", "stopped before an answer came")]
+        return [_ask_again("stopped before an answer came")]
     if state is not None and _ended_wordless(conversation, state):
-        again = (("run.regenerate", "asks again"),)
-        return [Row("hint", "the model ended without a word · ", "app.regenerate", again)]
+        return [_ask_again("the model ended without a word")]
     if notice := conversation.notice:
         return [Row("error", f"✗ {notice}")]
     if state is not None and not conversation.busy and (why := incomplete(state.messages)):
@@ -97,6 +96,10 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
             return [Row("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]
         return [Row("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
     return []
+
+
+def _ask_again(why: str) -> Row:
+    return Row("hint", f"{why} · ", "app.regenerate", (("run.regenerate", "asks again"),))
 
 
 def _unusable(names: Sequence[str]) -> Row:
