@@ -1,4 +1,9 @@
-"""How much the window takes of what somebody types, pastes, opens or is told."""
+"""Limits of what users type, paste and open, and of llama.cpp."""
+
+MAX_THREADS = 512
+"""CPU threads. llama.cpp aborts the process with more."""
+MAX_SEQUENCES = 256
+"""Sequences in a llama.cpp context: engine slots, and open sessions."""
 
 MESSAGE_CHARACTERS = 10_000_000
 """In one message, with its pastes and files: more than any model reads."""

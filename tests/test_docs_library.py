@@ -3,6 +3,9 @@
 import ast
 import importlib
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,10 +33,15 @@ def test_the_imports_of_an_example_work(block: str) -> None:
             assert {name.name for name in node.names} <= {*package.__all__}
 
 
-def test_an_example_without_a_model_runs() -> None:
-    for block in CODE:
-        if "choose_model" not in block:
-            exec(compile(block, "docs", "exec"), {"__name__": "example"})  # noqa: S102 - ours
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(each, marks=[pytest.mark.slow] * ("choose_model" in each)) for each in CODE],
+    ids=range(len(CODE)),
+)
+def test_an_example_runs(block: str, tmp_path: Path) -> None:
+    run = [sys.executable, "-c", block]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_methods_in_the_text_exist() -> None:

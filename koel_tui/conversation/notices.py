@@ -90,10 +90,9 @@ def _ending(conversation: "Conversation", state: "ChatState | None", problem: st
             rows[1:1] = [_BUILT_IN_TEMPLATE, _RAW_COMPLETION]
         return rows
     if state is not None and _ended_unanswered(state):
-        return [Notice("hint", "stopped before an answer came")]
+        return [_ask_again("stopped before an answer came")]
     if state is not None and _ended_wordless(conversation, state):
-        again = (("run.regenerate", "asks again"),)
-        return [Notice("hint", "the model ended without a word · ", "app.regenerate", again)]
+        return [_ask_again("the model ended without a word")]
     if problem:
         return [Notice("error", f"✗ {problem}")]
     if state is not None and not conversation.busy and (why := incomplete(state.messages)):
@@ -101,6 +100,10 @@ def _ending(conversation: "Conversation", state: "ChatState | None", problem: st
             return [Notice("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]
         return [Notice("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
     return []
+
+
+def _ask_again(why: str) -> Notice:
+    return Notice("hint", f"{why} · ", "app.regenerate", (("run.regenerate", "asks again"),))
 
 
 def _unusable(names: Sequence[str]) -> Notice:

@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from koel_tui.formatting import count, fit, size
-from koel_tui.system.regular_files import NotPlainError, open_plain
+from koel_tui.system.regular_files import NotPlainError, expanded, open_plain
 from koel_tui.text import safe_line, safe_text
 
 MAX_BYTES = 1_000_000
@@ -163,5 +163,5 @@ def _path(word: str) -> Path | None:
         with suppress(ValueError):
             word = unquote(urlsplit(word).path)
     elif word.startswith("~/"):
-        word = str(Path(word).expanduser())
+        word = str(expanded(Path(word)))
     return Path(word) if word.startswith("/") else None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from koel_tui import paths
+from koel_tui.system.regular_files import expanded
 from koel_tui.text import safe_input
 from koel_tui.ui.settings.setting import Setting, settings_list, text_of
 
@@ -89,9 +90,9 @@ class SettingsStore:
 
         if name == "model" and isinstance(value, Path):
             choose_model(value, self._load().model_folders)
-            return value.expanduser().absolute() if value.expanduser().exists() else value
+            return expanded(value).absolute() if expanded(value).exists() else value
         if name == "model_folders" and isinstance(value, tuple):
-            folders = tuple(folder.expanduser().absolute() for folder in value)
+            folders = tuple(expanded(folder).absolute() for folder in value)
             for folder in folders:
                 if not folder.is_dir():
                     raise RefusedError(f"There is no folder {folder}.")
