@@ -2,7 +2,7 @@
 
 import asyncio
 
-from koel_tui.engine import Finished, Progress, TextDelta, TurnSettings
+from koel_tui.engine import Delta, Finished, Progress, TextDelta, TurnSettings
 from koel_tui.engine.wire_messages import Reading, StartTurn
 from tests.engine.scripted import QUESTION, scripted_engine, until
 
@@ -28,11 +28,12 @@ async def test_settings_of_one_answer_replace_those_of_the_session() -> None:
 async def test_settings_and_progress_of_one_completion() -> None:
     engine, link = await scripted_engine()
     session = await engine.open_session(max_output_tokens=9, system="Be kind.")
-    own, kinds = TurnSettings(max_output_tokens=3, stop=("\n",)), []
+    own = TurnSettings(max_output_tokens=3, stop=("\n",))
+    deltas: list[Delta] = []
 
     async def read() -> None:
         async for delta in session.complete("Once upon", own, progress=True):
-            kinds.append(type(delta))
+            deltas.append(delta)
 
     reading = asyncio.create_task(read())
     await until(lambda: session.number in link.turns)
@@ -40,7 +41,8 @@ async def test_settings_and_progress_of_one_completion() -> None:
     link.say(session.number, " a")
     link.end(session.number)
     await reading
-    assert kinds[-3:] == [Progress, TextDelta, Finished]
+    assert deltas[-3:-1] == [Progress("reading", done=1, total=2), TextDelta(" a")]
+    assert isinstance(deltas[-1], Finished)
     (command,) = link.sent(StartTurn)
     assert isinstance(command, StartTurn)
     assert (command.settings.max_output_tokens, command.settings.stop) == (3, ("\n",))
