@@ -81,9 +81,12 @@ async def test_a_model_without_a_template_answers_only_after_a_choice(tmp_path: 
     engine = await Engine.load(ModelSpec(path, context_tokens=256))
     try:
         assert engine.card is not None and not engine.card.has_template
+        assert engine.card.fitting_template == "chatml"
         session = await engine.open_session(settings=GREEDY)
         session.add(ChatMessage("user", "hello"))
-        with pytest.raises(ChatTemplateError, match=r"no chat template.*--chat-template none"):
+        with pytest.raises(
+            ChatTemplateError, match=r"no chat template.*template chatml\).*template none"
+        ):
             await session.respond()
         assert await session.respond(RAW)
         session.add(ChatMessage("user", "hello"))

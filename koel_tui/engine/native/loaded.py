@@ -8,7 +8,7 @@ from typing import Any
 
 import llama_cpp
 
-from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION
+from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION, fitting_template
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.frames import Load
 from koel_tui.engine.native.adapters import Adapters
@@ -57,12 +57,14 @@ class LoadedModel:
             )
             check_memory(slots, window, token_bytes, free)
             self._tokenizer = PromptTokenizer(self.model)
+            fitting = fitting_template(self._tokenizer.controls)
             self._templates = ChatTemplates(
                 self.model.chat_template,
                 model=self.model.name,
                 bos=self.model.bos,
                 eos=self.model.eos,
                 spellings=self._tokenizer.spellings,
+                fitting=fitting,
             )
             try:
                 self.context = Context(self.model, spec, log, slots, window)
@@ -83,6 +85,7 @@ class LoadedModel:
             load_s=self.model.load_s,
             trained_tokens=self.model.window,
             has_template=bool(self.model.chat_template),
+            fitting_template=fitting,
         )
 
     def template(self, settings: TurnSettings) -> ChatTemplate:
