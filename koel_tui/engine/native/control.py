@@ -74,14 +74,6 @@ class Spellings:
         self.edges = frozenset(each[index] for each in self._all for index in (0, -1))
         """The characters that a spelling begins or ends with."""
 
-    @cached_property
-    def _starts(self) -> frozenset[str]:
-        return frozenset(each[:size] for each in self._all for size in range(1, len(each)))
-
-    @cached_property
-    def _ends(self) -> frozenset[str]:
-        return frozenset(each[size:] for each in self._all for size in range(1, len(each)))
-
     def spans(self, text: str) -> list[Span]:
         """Return the occurrences in a text in order; overlapping ones as llama.cpp chooses them.
 
@@ -99,26 +91,6 @@ class Spellings:
     def is_part(self, text: str) -> bool:
         """Return whether a text is a part of some spelling."""
         return bool(text) and "\x00" not in text and text in self._joined
-
-    def start_at_end(self, text: str) -> int:
-        """Return where the longest beginning of a spelling at the end of a text starts."""
-        return next(
-            (at for at in range(self._near_end(text), len(text)) if text[at:] in self._starts),
-            len(text),
-        )
-
-    def end_at_start(self, text: str) -> int:
-        """Return where the longest end of a spelling at the start of a text ends."""
-        return next(
-            (at for at in range(min(len(text), self._longest), 0, -1) if text[:at] in self._ends), 0
-        )
-
-    def _near_end(self, text: str) -> int:
-        return max(0, len(text) - self._longest)
-
-    @cached_property
-    def _longest(self) -> int:
-        return max(map(len, self._all), default=0)
 
     def _occurrences(self, text: str) -> Iterator[Span]:
         for first in self._first.finditer(text):

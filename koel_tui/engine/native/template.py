@@ -124,34 +124,31 @@ class ChatTemplate:
         except RecursionError:
             raise RenderError("the conversation is nested too deeply") from None
         watched = [text for text in data if suspicious(self._spellings, text)]
-        refusal, plain = None, ""
+        plain = None
         try:
             plain = self._rendered({**context, **form.fields(_same, _same)})
         except RenderError as error:
             if error.final or not watched:
-                raise
-            refusal = error
-        if not watched:
+                raise  # else it may refuse text that spells control tokens
+        if plain is not None and not watched:
             return Rendered(plain, plain)
         try:
             disguise = Disguise(self._spellings, self._characters.union(*data))
         except ValueError as error:
             raise RenderError(f"the conversation cannot be marked: {error}", final=True) from None
-        whole: str | None = None
-        if not refusal:
-            change = self._sparing(disguise.whole)
-            with suppress(RenderError):
-                whole = self._rendered({**context, **form.fields(change, change)})
-                if disguise.restored(whole) == plain:
-                    return Rendered(plain, whole)
-        if any(disguise.spelled(text) != text for text in watched):
-            change = self._sparing(disguise.spelled)
-            marked = self._rendered({**context, **form.fields(change, change)})
-        elif refusal:
-            raise refusal
-        else:
-            marked = plain
-        if whole is not None and self._controls(marked) != self._controls(whole):
+        change = self._sparing(disguise.whole)
+        try:
+            whole = self._rendered({**context, **form.fields(change, change)})
+        except RenderError as error:
+            if plain is None:
+                raise
+            reason = f"it fails where characters of control tokens are replaced ({error})"
+            raise RenderError(reason, final=error.final) from error
+        if plain is not None and disguise.restored(whole) == plain:
+            return Rendered(plain, whole)
+        change = self._sparing(disguise.spelled)
+        marked = self._rendered({**context, **form.fields(change, change)})
+        if self._controls(marked) != self._controls(whole):
             # The template may have joined text to a control token. It does not see this text then.
             marked = whole
         return Rendered(disguise.restored(marked), marked)
