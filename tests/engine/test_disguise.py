@@ -1,13 +1,15 @@
 """What of a rendered template is data: templates that read, join, refuse or compare the text."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from koel_tui.engine import ChatMessage, ChatTemplateError, ToolCallDelta
 from koel_tui.engine.native import disguise
 from koel_tui.engine.native.control import Rendered, Spellings
+from koel_tui.engine.native.renderer import RenderError
 from koel_tui.engine.native.template import ChatTemplate
 
 END, START = "<|im_end|>", "<|im_start|>"
@@ -58,6 +60,26 @@ def test_b20_a_template_that_refuses_replaced_text_fails(template: Make, text: s
     )
     with pytest.raises(ChatTemplateError, match=r"control tokens are replaced \(no arrow\)"):
         needing.render([user(text)])
+
+
+def test_b20_a_template_that_fails_on_any_text_gives_its_own_reason(template: Make) -> None:
+    failing = template("{{ raise_exception('no user role') }}")
+    with pytest.raises(ChatTemplateError, match=r"on this conversation: no user role\."):
+        failing.render([user(END)])
+
+
+def test_b20_a_template_that_reaches_its_limits_is_rendered_once(template: Make) -> None:
+    endless = template("{% for m in messages %}{{ m.content }}{% endfor %}")
+    rendered: list[Mapping[str, Any]] = []
+
+    def render(variables: Mapping[str, Any]) -> str:
+        rendered.append(variables)
+        raise RenderError("it takes too long", final=True)
+
+    endless._renderer.render = render  # type: ignore[method-assign]  # real limits take seconds
+    with pytest.raises(ChatTemplateError, match="it takes too long"):
+        endless.render([user(END)])
+    assert len(rendered) == 1
 
 
 def test_b20_a_template_sees_the_names_that_it_compares(template: Make) -> None:

@@ -129,13 +129,14 @@ class ChatTemplate:
             plain = self._rendered({**context, **form.fields(_same, _same)})
         except RenderError as error:
             if error.final or not watched:
-                raise  # else it may refuse text that spells control tokens
+                raise
         if plain is not None and not watched:
             return Rendered(plain, plain)
         try:
             disguise = Disguise(self._spellings, self._characters.union(*data))
         except ValueError as error:
             raise RenderError(f"the conversation cannot be marked: {error}", final=True) from None
+        # The template may have failed because of control tokens that the text spells.
         change = self._sparing(disguise.whole)
         try:
             whole = self._rendered({**context, **form.fields(change, change)})
@@ -146,8 +147,8 @@ class ChatTemplate:
             raise RenderError(reason, final=error.final) from error
         if plain is not None and disguise.restored(whole) == plain:
             return Rendered(plain, whole)
-        change = self._sparing(disguise.spelled)
-        marked = self._rendered({**context, **form.fields(change, change)})
+        fields = form.fields(disguise.spelled, disguise.spelled)
+        marked = self._rendered({**context, **fields})
         if self._controls(marked) != self._controls(whole):
             # The template may have joined text to a control token. It does not see this text then.
             marked = whole
