@@ -231,6 +231,13 @@ async def test_a_budget_of_0_closes_the_thinking_at_once(thinker: Engine) -> Non
     assert (hidden.thinking, hidden.text) == ("", "")
 
 
+async def test_no_token_is_thinking_with_a_budget_of_0(thinker: Engine) -> None:
+    session = await thinker.open_session("t", BASE)
+    said = await say(session, TurnSettings(thinking=0, schema={"const": "yes"}))
+    await session.close()
+    assert (said.text, said.reason, said.metrics.output_tokens) == ('"yes"', "end", 5)
+
+
 @pytest.mark.parametrize("room", [1, 2, 10])
 async def test_a_budget_of_0_at_the_end_of_the_window_ends_with_length(
     thinker: Engine, room: int
