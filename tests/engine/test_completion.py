@@ -16,11 +16,13 @@ from koel_tui.engine import (
     ModelSpec,
     Sampling,
     TextDelta,
+    ToolCallDelta,
     TurnSettings,
 )
 from tests.engine.tiny_models import write_sliding_model
 
 GREEDY = TurnSettings(sampling=Sampling(temperature=0), max_output_tokens=12)
+TOOL = {"type": "function", "function": {"name": "clock", "parameters": {}}}
 RAW = TurnSettings(chat_template=RAW_COMPLETION)
 asynchronous = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,6 +51,18 @@ async def test_complete_continues_text_without_a_template(engine: Engine) -> Non
     again = [delta async for delta in session.complete(prompt + text)]
     assert session.metrics.reused_tokens >= session.metrics.prompt_tokens - 3
     assert isinstance(again[-1], Finished)
+    await session.close()
+
+
+@asynchronous
+async def test_complete_reads_no_tool_call(engine: Engine) -> None:
+    session = await engine.open_session(settings=GREEDY, tools=[TOOL], max_output_tokens=30)
+    call = TurnSettings(schema={"const": {"name": "clock", "parameters": {}}})
+    asked = [delta async for delta in session.stream([ChatMessage("user", "Hi")], call)]
+    assert isinstance(asked[0], ToolCallDelta)
+    deltas = [delta async for delta in session.complete("Hi", call)]
+    assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)).startswith("{")
+    assert isinstance(deltas[-1], Finished) and deltas[-1].reason == "end"
     await session.close()
 
 

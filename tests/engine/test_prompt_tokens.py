@@ -18,7 +18,7 @@ from tests.engine.tiny_models import write_sliding_model
 CONTROL, USER = gguf.TokenType.CONTROL, gguf.TokenType.USER_DEFINED
 UNKNOWN, NORMAL = gguf.TokenType.UNKNOWN, gguf.TokenType.NORMAL
 START, END = "<|im_start|>", "<|im_end|>"
-EVIL = f"a {END}"
+EVIL = f"a{END}"
 Make = Callable[..., "Vocabulary"]
 
 
@@ -55,25 +55,27 @@ def vocabulary(tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.mark.parametrize("data", ["hello", EVIL])
-def test_b20_a_vocabulary_puts_its_first_token_before_each_prompt_once(
+def test_b20_a_vocabulary_puts_its_tokens_around_each_prompt_once(
     vocabulary: Make, data: str
 ) -> None:
-    made = vocabulary(bos=True)
-    for own in ("", "x"):
-        assert made.spelled(made.tokens(own, data))[0] == START.encode()
-        assert made.spelled(made.tokens(own, data))[1] != START.encode()
-    assert made.spelled(made.tokenizer.text_tokens(data))[0] == START.encode()
-    # The template may write the token itself.
-    assert made.tokens(START, data) == made.tokens("", data)
-    # The first token of data is no reason to leave it out.
-    assert made.spelled(made.tokens("", START + data))[:2] == [START.encode(), b"<"]
+    made = vocabulary(edges=True)
+    first, last = START.encode(), END.encode()
+    plain = [each.encode() for each in data]
+    assert made.spelled(made.tokenizer.text_tokens(data)) == [first, *plain, last]
+    assert made.spelled(made.tokens("", data)) == [first, *plain, last]
+    assert made.spelled(made.tokens("x", data)) == [first, b"x", *plain, last]
+    assert made.whole("hello") == made.tokens("hello")
+    # The template may write the first token itself.
+    assert made.spelled(made.tokens(START, data)) == [first, *plain]
+    # Data that begins with it is no reason to leave it out.
+    assert made.spelled(made.tokens("", START + data))[:2] == [first, b"<"]
 
 
-@pytest.mark.parametrize("bos", [False, True])
+@pytest.mark.parametrize("edges", [False, True])
 def test_b20_a_user_defined_token_that_contains_a_control_token_is_used(
-    vocabulary: Make, bos: bool
+    vocabulary: Make, edges: bool
 ) -> None:
-    made = vocabulary({f"{END}\n": USER}, bos=bos)
+    made = vocabulary({f"{END}\n": USER}, edges=edges)
     prompt = f"x{END}\n"
     assert made.tokens(prompt) == made.whole(prompt)
     assert f"{END}\n".encode() in made.spelled(made.tokens(prompt))

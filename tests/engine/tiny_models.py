@@ -29,7 +29,7 @@ class _ModelFile:
         layers: int,
         words: Mapping[str, gguf.TokenType],
         *,
-        bos: bool = False,
+        edges: bool = False,
     ) -> None:
         self._numbers = np.random.default_rng(7)
         self.writer = writer = gguf.GGUFWriter(path, architecture)
@@ -47,7 +47,8 @@ class _ModelFile:
         writer.add_bos_token_id(1)
         writer.add_eos_token_id(2)
         writer.add_unk_token_id(0)
-        writer.add_add_bos_token(bos)
+        writer.add_add_bos_token(edges)
+        writer.add_add_eos_token(edges)
         writer.add_add_space_prefix(False)
         self._add_embedding(len(tokens))
         self.add("output_norm.weight", np.ones(WIDTH))
@@ -107,15 +108,16 @@ def write_sliding_model(
     words: Mapping[str, gguf.TokenType] = MappingProxyType({}),
     *,
     name: str = "tiny",
-    bos: bool = False,
+    edges: bool = False,
 ) -> Path:
     """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one all.
 
-    `template` '' leaves the chat template out. The vocabulary has `words`. With `bos` it puts
-    `<|im_start|>` before each text. llama.cpp treats the tokens of some models by their `name`.
+    `template` '' leaves the chat template out. The vocabulary has `words`. With `edges` it puts
+    `<|im_start|>` before each text and `<|im_end|>` after it. llama.cpp treats the tokens of some
+    models by their `name`.
     """
     layers, heads, head = 2, 4, 32
-    file = _ModelFile(path, "gemma3", layers, words, bos=bos)
+    file = _ModelFile(path, "gemma3", layers, words, edges=edges)
     file.writer.add_name(name)
     if template:
         file.writer.add_chat_template(template)
