@@ -11,6 +11,7 @@ from koel_tui.engine import (
     ChatMessage,
     ChatTemplateError,
     Engine,
+    EngineError,
     EngineHost,
     Finished,
     ModelSpec,
@@ -51,6 +52,27 @@ async def test_complete_continues_text_without_a_template(engine: Engine) -> Non
     again = [delta async for delta in session.complete(prompt + text)]
     assert session.metrics.reused_tokens >= session.metrics.prompt_tokens - 3
     assert isinstance(again[-1], Finished)
+    await session.close()
+
+
+@asynchronous
+async def test_nothing_to_complete_is_an_error(engine: Engine) -> None:
+    session = await engine.open_session(settings=GREEDY)
+    with pytest.raises(EngineError, match=r"There is no text to complete\. Write some\."):
+        _ = [delta async for delta in session.complete("")]
+    assert [delta async for delta in session.complete("Once")]
+    await session.close()
+
+
+@asynchronous
+async def test_a_message_added_during_a_completion_is_in_the_history(engine: Engine) -> None:
+    session = await engine.open_session(settings=GREEDY)
+    stream = session.complete("Once upon a time")
+    await anext(stream)
+    session.add(ChatMessage("user", "Hello"))
+    assert not session.history
+    _ = [delta async for delta in stream]
+    assert session.history == (ChatMessage("user", "Hello"),)
     await session.close()
 
 
