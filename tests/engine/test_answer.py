@@ -85,6 +85,17 @@ CALL = '{"name": "clock", "parameters": {}}'
         ("", ANALYSIS, "hm", "(hm)"),  # a long tag in a vocabulary of bytes
         ("Use <|channel|>analysis<|message|>", ANALYSIS, "hm", "(hm)"),
     ],
+    ids=[
+        "first",
+        "later",
+        "after-space",
+        "open",
+        "later-open",
+        "prefilled",
+        "unknown-tag",
+        "long-tag",
+        "long-tag-prefilled",
+    ],
 )
 def test_b20_thinking_begins_where_the_answer_does(
     tmp_path: Path, begun: str, template: str, answer: str, shown: str
@@ -131,6 +142,7 @@ async def forced(
         (CHATML.replace("<|im_end|>", "<|other|>"), "<|other|>", ("", "", "end")),
         (CHANNEL, "<channel|>", ("<channel|>" * 3, "", "length")),  # it also separates channels
     ],
+    ids=["tag", "unused", "marker", "marker-and-tag"],
 )
 async def test_b20_a_control_token_of_the_vocabulary_counts_as_the_template_uses_it(
     tmp_path: Path, template: str, spelled: str, said: tuple[str, str, str]
