@@ -25,6 +25,18 @@ class TooLargeError(OSError):
         super().__init__(errno.EFBIG, f"it is larger than {shown}", str(path))
 
 
+def expanded(path: Path) -> Path:
+    """Return a path with the home directory for its `~`; unchanged where that is not known.
+
+    An unknown user (`~nobody/x`) and a process without HOME, whose user has no entry in the system,
+    have none. No file has such a path then, and the caller reports that.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def read_plain(path: Path, limit: int) -> bytes:
     """Return what is in a file of at most `limit` bytes; links are followed.
 

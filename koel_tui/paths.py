@@ -3,11 +3,16 @@
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
 
 _APP = "koel-chat"
+_NO_HOME = (
+    "There is no home directory. Set HOME to one, or set XDG_DATA_HOME, XDG_CONFIG_HOME, "
+    "XDG_STATE_HOME and XDG_CACHE_HOME."
+)
 
 
 class DirectoryError(Exception):
@@ -16,7 +21,7 @@ class DirectoryError(Exception):
 
 def data_dir() -> Path:
     """Return the directory of threads and everything else that must not be lost."""
-    return platformdirs.user_data_path(_APP, appauthor=False)
+    return _place(platformdirs.user_data_path)
 
 
 def threads_dir() -> Path:
@@ -31,7 +36,7 @@ def models_dir() -> Path:
 
 def config_file() -> Path:
     """Return the path of config.toml; it need not exist."""
-    return platformdirs.user_config_path(_APP, appauthor=False) / "config.toml"
+    return _place(platformdirs.user_config_path) / "config.toml"
 
 
 def roles_dir() -> Path:
@@ -46,12 +51,12 @@ def themes_dir() -> Path:
 
 def state_dir() -> Path:
     """Return the directory of what the window remembers: its tabs, drafts and history."""
-    return platformdirs.user_state_path(_APP, appauthor=False)
+    return _place(platformdirs.user_state_path)
 
 
 def cache_dir() -> Path:
     """Return the directory of what can be made again: indexes and snapshots."""
-    return platformdirs.user_cache_path(_APP, appauthor=False)
+    return _place(platformdirs.user_cache_path)
 
 
 def recovery_dirs() -> tuple[Path, ...]:
@@ -65,7 +70,7 @@ def recovery_dirs() -> tuple[Path, ...]:
 
 def log_file() -> Path:
     """Return the path of the log that the program and llama.cpp write to."""
-    return platformdirs.user_log_path(_APP, appauthor=False) / "koel-chat.log"
+    return _place(platformdirs.user_log_path) / "koel-chat.log"
 
 
 def private_directory(path: Path) -> Path:
@@ -74,8 +79,8 @@ def private_directory(path: Path) -> Path:
     Raises `DirectoryError` when it cannot be made, belongs to somebody else, or is one in which
     others may have left anything.
     """
-    if path.parts[:1] == ("~",):
-        raise DirectoryError("There is no home directory. Set HOME to one, or XDG_DATA_HOME.")
+    if path.parts[:1] == ("~",):  # an older release of platformdirs without a home directory
+        raise DirectoryError(_NO_HOME)
     try:
         _make(path)
         _check_owners(path)
@@ -89,6 +94,14 @@ def private_directory(path: Path) -> Path:
             f"Cannot use {path}: {why}. Check the path and its permissions."
         ) from error
     return path
+
+
+def _place(path_of: Callable[..., Path]) -> Path:
+    """Return one of the directories of the platform. Raises `DirectoryError` without a home."""
+    try:
+        return path_of(_APP, appauthor=False)
+    except RuntimeError as error:
+        raise DirectoryError(_NO_HOME) from error
 
 
 def _make(path: Path) -> None:

@@ -26,6 +26,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from koel_tui import paths
 from koel_tui.chat_templates import CHAT_TEMPLATES, CHATML
+from koel_tui.llama_limits import MAX_SEQUENCES, MAX_THREADS
 from koel_tui.origins import PREFIX, Origin, config_bytes, line_of, origin_of, variable_of
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, Range
 from koel_tui.sampling_options import OPTIONS
@@ -75,7 +76,7 @@ class Settings(BaseSettings):
     model_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Folders to find models in, beside the usual ones."
     )
-    max_sessions: int = Field(8, ge=1, le=256, description="Open model contexts at most.")
+    max_sessions: int = Field(8, ge=1, le=MAX_SEQUENCES, description="Open model contexts at most.")
     parallel: int = Field(1, ge=1, le=64, description="Answers written at the same time.")
     context_tokens: int | None = Field(
         None,
@@ -86,7 +87,7 @@ class Settings(BaseSettings):
     max_output_tokens: int = Field(2048, description="Longest answer in tokens.")
     gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1: all that fit.")
     threads: int | None = Field(
-        None, ge=1, le=512, description="CPU threads; none: physical cores.", examples=[4]
+        None, ge=1, le=MAX_THREADS, description="CPU threads; none: physical cores.", examples=[4]
     )
     chat_template: str | None = Field(
         None,

@@ -1,6 +1,7 @@
 """Fixtures for every room: a private home, and the starter model where it is installed."""
 
 import importlib.util
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,10 @@ __all__ = ["tally"]
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 # The user's own cache, before a test gets a home of its own: the joined file is kept between runs.
-TEST_CACHE = user_cache_path("koel-chat-tests")
+try:
+    TEST_CACHE = user_cache_path("koel-chat-tests")
+except RuntimeError:  # no home directory: the file is joined in the folder of the run
+    TEST_CACHE = Path(os.devnull)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

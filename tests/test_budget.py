@@ -87,3 +87,15 @@ def test_a_run_without_a_budget_says_nothing_about_it(folder: Path) -> None:
     code, output = run(folder, PASSES, "-n0")
     assert code == 0, output
     assert "did not fit" not in output
+
+
+def test_the_suite_itself_takes_a_budget() -> None:
+    test = f"tests/{Path(__file__).name}::{test_the_suite_itself_takes_a_budget.__name__}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "--budget-minutes=0",
+         test],
+        env={name: value for name, value in os.environ.items() if "PYTEST" not in name},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"not run: {test}" in done.stdout

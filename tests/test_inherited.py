@@ -3,17 +3,23 @@
 import locale
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from tests import inherited
 
+ROOT = Path(__file__).parents[1]
+
 
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Set another time zone, umask and locale, and variables of a desktop and a proxy."""
+    """Set the state of a job in the background, of another country, and of a desktop."""
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     monkeypatch.setenv("LC_ALL", "POSIX")
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
@@ -23,13 +29,28 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     umask = os.umask(0o077)
     before = locale.setlocale(locale.LC_ALL)
     locale.setlocale(locale.LC_ALL, "C")
-    hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ignored = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)
+    }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     yield
-    signal.signal(signal.SIGHUP, hangup)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number, handler in ignored.items():
+        signal.signal(number, handler)
     locale.setlocale(locale.LC_ALL, before)
     os.umask(umask)
     monkeypatch.undo()
     time.tzset()
+
+
+def the_locale() -> str:
+    """Return the locale of every test; the one of this moment on a system without it."""
+    before = locale.setlocale(locale.LC_ALL)
+    with suppress(locale.Error):
+        locale.setlocale(locale.LC_ALL, inherited.SET["LC_ALL"])
+    found = locale.setlocale(locale.LC_ALL)
+    locale.setlocale(locale.LC_ALL, before)
+    return found
 
 
 def umask() -> int:
@@ -40,13 +61,16 @@ def umask() -> int:
 
 
 def test_a_test_begins_with_the_same_state_and_leaves_the_one_before(outside: None) -> None:
-    before = dict(os.environ)
+    before, expected = dict(os.environ), the_locale()
     with inherited.pinned():
         assert (time.timezone, time.tzname[0], umask()) == (0, "UTC", inherited.UMASK)
         assert {name: os.environ[name] for name in inherited.SET} == inherited.SET
         assert "DBUS_SESSION_BUS_ADDRESS" not in os.environ and "HTTPS_PROXY" not in os.environ
         assert os.environ["UV_CACHE_DIR"] == "/kept"
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        assert locale.setlocale(locale.LC_ALL) == expected
     assert dict(os.environ) == before
     assert (time.timezone, umask()) == (-19_800, 0o077)
     assert locale.setlocale(locale.LC_ALL) == "C"
@@ -58,6 +82,35 @@ def test_a_test_that_fails_leaves_the_state_before(outside: None) -> None:
     assert (os.environ["TZ"], time.timezone, umask()) == ("Asia/Kolkata", -19_800, 0o077)
 
 
+def test_what_python_and_its_tools_do_with_signals_stays() -> None:
+    def handle(*_: object) -> None:
+        pass
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with inherited.pinned():
+            assert signal.getsignal(signal.SIGUSR1) is handle
+            assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_this_test_begins_with_it() -> None:
     assert (time.timezone, umask(), os.environ["LC_ALL"]) == (0, 0o022, "C.UTF-8")
     assert not any("PROXY" in name.upper() or "DBUS" in name for name in os.environ)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_suite_started_as_a_job_in_the_background_begins_with_it() -> None:
+    test = f"{__file__}::{test_this_test_begins_with_it.__name__}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", test],
+        env={
+            **{name: value for name, value in os.environ.items() if "PYTEST" not in name},
+            "TZ": "Asia/Kolkata",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+        },
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, cwd=ROOT,
+        umask=0o077, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from koel_tui.files import expanded
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelFile:
@@ -18,7 +20,7 @@ class ModelFile:
     @classmethod
     def of(cls, path: Path) -> Self:
         """Return the identity of the file at `path`, which need not exist."""
-        real = path.expanduser().resolve()
+        real = expanded(path).resolve()
         try:
             status = real.stat()
         except OSError:

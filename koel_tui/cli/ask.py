@@ -21,6 +21,7 @@ from koel_tui.cli.options import (
     template_option,
     window_options,
 )
+from koel_tui.incomplete import fills_window, incomplete
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
@@ -257,8 +258,6 @@ def _code_of(agent_code: str) -> Exit:
 
 def _cut(session: "ChatSession") -> str:
     """Return at which limit the answer was cut, and what helps; empty when it is complete."""
-    from koel_tui.ui.incomplete import fills_window, incomplete
-
     messages = session.state.messages
     if not (why := incomplete(messages)):
         return ""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from koel_tui.chat_templates import CHAT_TEMPLATES
+from koel_tui.llama_limits import MAX_SEQUENCES, MAX_THREADS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +57,7 @@ def window_options(command: F) -> F:
     for option in (
         click.option(
             "--threads",
-            type=click.IntRange(1, 512),
+            type=click.IntRange(1, MAX_THREADS),
             help="CPU threads to decode with (default: one for each core).",
         ),
         click.option(
@@ -81,7 +82,9 @@ def session_options(command: F) -> F:
             "--parallel", type=click.IntRange(1, 64), help="Answers written at the same time (1)."
         ),
         click.option(
-            "--max-sessions", type=click.IntRange(1, 256), help="Open contexts at most (8)."
+            "--max-sessions",
+            type=click.IntRange(1, MAX_SEQUENCES),
+            help="Open contexts at most (8).",
         ),
     ):
         command = option(command)

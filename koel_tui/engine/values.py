@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from koel_tui.engine.errors import UnsupportedError
+from koel_tui.llama_limits import MAX_SEQUENCES, MAX_THREADS
 from koel_tui.protocol.turn_settings import TurnSettings
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
@@ -48,10 +49,10 @@ class ModelSpec:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if self.context_tokens is not None and self.context_tokens < 1:
             raise ValueError(f"context_tokens must be at least 1, not {self.context_tokens}")
-        if self.threads is not None and not 1 <= self.threads <= 512:
-            raise ValueError(f"threads must be 1 to 512, not {self.threads}")
-        if self.slots is not None and not 1 <= self.slots <= 256:
-            raise ValueError(f"slots must be 1 to 256, not {self.slots}")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise ValueError(f"threads must be 1 to {MAX_THREADS}, not {self.threads}")
+        if self.slots is not None and not 1 <= self.slots <= MAX_SEQUENCES:
+            raise ValueError(f"slots must be 1 to {MAX_SEQUENCES}, not {self.slots}")
         if not 1 <= self.batch_tokens <= 65_536:
             raise ValueError(f"batch_tokens must be 1 to 65536, not {self.batch_tokens}")
         if self.kv_type not in get_args(KvType):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from koel_tui.files import expanded
 from koel_tui.models.gguf import check_gguf
 from koel_tui.models.naming import NoModelError, is_name, named_model
 from koel_tui.models.starter import starter_model
@@ -13,7 +14,7 @@ def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
 
     Nothing is checked of it. Raises `NoModelError` when no model is called so.
     """
-    path = named.expanduser()
+    path = expanded(named)
     if is_name(named) and not path.exists():
         from koel_tui.models.discovery import find_models  # a path is what most name
 

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from koel_tui import paths
+from koel_tui.files import expanded
 from koel_tui.models.ollama import ollama_models
 from koel_tui.models.parts import is_model_name, part_of
 from koel_tui.models.starter import starter_model
@@ -37,18 +38,25 @@ class FoundModel:
     source: Source
 
 
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # no HOME, and a user whom the system does not know
+        return Path(os.devnull)  # nothing is below it
+
+
 @dataclass(frozen=True, slots=True)
 class Computer:
     """Where to look: the home directory, the environment and the root of the file system."""
 
-    home: Path = field(default_factory=Path.home)
+    home: Path = field(default_factory=_home)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     root: Path = Path("/")
 
     def named(self, *names: str) -> Path | None:
         """Return the directory that the first of these variables names that is set."""
         value = next((self.environ[name] for name in names if self.environ.get(name)), None)
-        return None if value is None else Path(value).expanduser()
+        return None if value is None else expanded(Path(value))
 
     def places(self) -> Iterator[tuple[Source, Path]]:
         """Yield the directories in which other programs keep GGUF files."""
@@ -94,7 +102,7 @@ def each_model(
             _in_folder(Source.OWN, own or paths.models_dir()),
             (model for place in computer.places() for model in _in_folder(*place)),
             (model for root in computer.ollama() for model in _of_ollama(root)),
-            (each for folder in folders for each in _in_folder(Source.FOLDER, folder.expanduser())),
+            (each for folder in folders for each in _in_folder(Source.FOLDER, expanded(folder))),
         )
     )
 

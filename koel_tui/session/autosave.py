@@ -81,7 +81,6 @@ class Autosave:
         """
         self._let_go = True
         await asyncio.shield(self._enqueue(self._let_others_write))
-        self._retry()
 
     def hand_over(self, newer: ChatState, *, loaded: bool) -> bool:
         """Leave the thread to a newer session, which begins with `newer`.
@@ -161,15 +160,14 @@ class Autosave:
                 await asyncio.wait([previous])
             await job()
         finally:
-            if self._timer is None:  # it may have fired while this job was under way
-                self._save_later()
+            self._save_later()
 
     def _save_later(self) -> None:
-        """See to it that a newer state than the one stored is saved."""
+        """Set the timer for a state that is not stored; one that failed waits `RETRY_S`."""
         if self.error is None:
             self.soon()
-        else:
-            self._retry()
+        elif self.dirty:
+            self._save_at(asyncio.get_running_loop().time() + max(RETRY_S, self._interval))
 
     def _save_at(self, moment: float) -> None:
         """Save at this moment of the loop's clock, or before it where that was said already."""
@@ -178,10 +176,6 @@ class Autosave:
         if self._timer is None or self._timer.when() > moment:
             self._cancel_timer()
             self._timer = loop.call_at(moment, self._on_timer)
-
-    def _retry(self) -> None:
-        if self.dirty and self.error is not None:
-            self._save_at(asyncio.get_running_loop().time() + max(RETRY_S, self._interval))
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -202,9 +196,6 @@ class Autosave:
         except Exception as error:  # the run goes on; `error` and `dirty` tell the user
             if str(error) != known:  # else every try would be a line in the log
                 _log.warning("Thread %r was not saved: %s", self._thread_id, error)
-            self._retry()
-        else:
-            self.soon()
         if self._let_go:
             await self._let_others_write()
 

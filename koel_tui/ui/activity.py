@@ -1,14 +1,15 @@
-"""Where a run stands and what the last one measured, read from the events of agents."""
+"""Where a run stands, read from the events of agents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from koel_tui.figures import number_of
+
 if TYPE_CHECKING:
     from koel_tui.protocol import Event
 
 Phase = Literal["idle", "waiting", "loading", "queued", "reading", "thinking", "writing"]
-_ENDLESS = 1e15
 _REPORTED: tuple[Phase, ...] = ("loading", "queued", "reading", "thinking", "writing")
 
 
@@ -35,8 +36,6 @@ class Activity:
                 return f"loading model{self.percent}"
             case "queued":
                 return f"queued: {self.position} ahead"
-            case "thinking":
-                return "thinking…"
             case phase:
                 return f"{phase}{self.percent}"
 
@@ -50,34 +49,8 @@ class Activity:
                 return "⌛"
             case "queued":
                 return f"queued {self.position}"
-            case "thinking":
-                return "thinking…"
             case phase:
                 return f"{phase}{self.percent}"
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What an answer of a thread measured.
-
-    Of the tokens `read`, `reused` were known from before; `used` are those read and written.
-    """
-
-    model: str = ""
-    used: int = 0
-    window: int = 0
-    tokens_per_s: float = 0.0
-    trimmed_turns: int = 0
-    read: int = 0
-    reused: int = 0
-    written: int = 0
-    first_token_s: float = 0.0
-
-    @property
-    def took_s(self) -> float:
-        """Seconds from the beginning of the turn to its last token."""
-        after_first = max(0, self.written - 1)
-        return self.first_token_s + (after_first / self.tokens_per_s if self.tokens_per_s else 0.0)
 
 
 class Pace:
@@ -105,15 +78,6 @@ class Pace:
         return self._tokens / took if self._tokens >= self._ENOUGH and took > 0 else 0.0
 
 
-def _number(value: object) -> float:
-    # A saved one may be anything.
-    return float(value) if isinstance(value, int | float) and abs(value) < _ENDLESS else 0.0
-
-
-def _count(value: object) -> int:
-    return max(0, int(_number(value)))
-
-
 def activity_after(event: "Event") -> Activity | None:
     """Return where a run stands after an event; None for one that says nothing of it."""
     from ag_ui.core import CustomEvent, TextMessageContentEvent
@@ -137,24 +101,6 @@ def activity_of(value: object) -> Activity | None:
     fraction = value.get("fraction")
     return Activity(
         phase,
-        position=int(_number(value.get("position"))),
-        fraction=None if fraction is None else min(1.0, max(0.0, _number(fraction))),
-    )
-
-
-def figures_of(value: object) -> Figures | None:
-    """Return the figures in the value of a METRICS event; None for one this is not."""
-    if not isinstance(value, Mapping):
-        return None
-    read, written = _count(value.get("prompt_tokens")), _count(value.get("output_tokens"))
-    return Figures(
-        model=str(value.get("model") or ""),
-        used=read + written,
-        window=_count(value.get("context_tokens")),
-        tokens_per_s=max(0.0, _number(value.get("decode_tokens_per_s"))),
-        trimmed_turns=_count(value.get("trimmed_turns")),
-        read=read,
-        reused=_count(value.get("reused_tokens")),
-        written=written,
-        first_token_s=max(0.0, _number(value.get("time_to_first_token_s"))),
+        position=int(number_of(value.get("position"))),
+        fraction=None if fraction is None else min(1.0, max(0.0, number_of(fraction))),
     )

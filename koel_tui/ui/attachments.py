@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from koel_tui.files import NotPlainError, open_plain
+from koel_tui.files import NotPlainError, expanded, open_plain
 from koel_tui.text import safe_line, safe_text
 from koel_tui.ui.cells import count, fit, size
 
@@ -163,5 +163,5 @@ def _path(word: str) -> Path | None:
         with suppress(ValueError):
             word = unquote(urlsplit(word).path)
     elif word.startswith("~/"):
-        word = str(Path(word).expanduser())
+        word = str(expanded(Path(word)))
     return Path(word) if word.startswith("/") else None

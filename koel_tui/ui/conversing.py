@@ -174,11 +174,13 @@ class ConversingApp(TabbedApp):
 
     def action_go_on(self) -> None:
         """Continue the incomplete answer of the tab in front."""
-        self._desk.active.go_on()
+        if not self._must_wait():
+            self._desk.active.go_on()
 
     def action_retry(self) -> None:
         """Run the turn of the tab in front that failed again."""
-        self._desk.active.retry()
+        if not self._must_wait():
+            self._desk.active.retry()
 
     async def action_use_template(self, name: str) -> None:
         """Run the turn that failed again with another chat template; the thread keeps it."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
+from koel_tui.incomplete import STOPPED, incomplete
 from koel_tui.text import safe_line
 from koel_tui.ui.entries import Row
-from koel_tui.ui.incomplete import STOPPED, incomplete
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
@@ -82,10 +82,9 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
             rows[1:1] = [_built_in_template(conversation), _RAW_COMPLETION]
         return rows
     if state is not None and _ended_unanswered(state):
-        return [Row("hint", "stopped before an answer came")]
+        return [_ask_again("stopped before an answer came")]
     if state is not None and _ended_wordless(conversation, state):
-        again = (("run.regenerate", "asks again"),)
-        return [Row("hint", "the model ended without a word · ", "app.regenerate", again)]
+        return [_ask_again("the model ended without a word")]
     if notice := conversation.notice:
         return [Row("error", f"✗ {notice}")]
     if state is not None and not conversation.busy and (why := incomplete(state.messages)):
@@ -101,6 +100,10 @@ def _built_in_template(conversation: "Conversation") -> Row:
         "action", f"  Answer with the chat template {name} · ", f"app.use_template('{name}')",
         (("thread.settings", "sets any: chat template"),),
     )  # fmt: skip
+
+
+def _ask_again(why: str) -> Row:
+    return Row("hint", f"{why} · ", "app.regenerate", (("run.regenerate", "asks again"),))
 
 
 def _unusable(names: Sequence[str]) -> Row:

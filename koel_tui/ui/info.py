@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from koel_tui.figures import Figures
 from koel_tui.text import safe_line
-from koel_tui.ui.activity import Figures
 from koel_tui.ui.cells import bar, fit, size
 from koel_tui.ui.spark import sparkline, spread
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from koel_tui.incomplete import mark
 from koel_tui.text import safe_line
 from koel_tui.ui.entries import Branching, Entry
-from koel_tui.ui.incomplete import mark
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Fork, Message, ToolCall

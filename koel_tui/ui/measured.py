@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from koel_tui.ui.activity import Figures, Pace, figures_of
+from koel_tui.figures import Figures, figures_of
+from koel_tui.ui.activity import Pace
 
 if TYPE_CHECKING:
     from koel_tui.protocol import Event, Message

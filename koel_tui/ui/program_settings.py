@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from textual.app import App
 
 from koel_tui import paths
+from koel_tui.files import expanded
 from koel_tui.text import safe_input
 from koel_tui.ui.settings_list import Setting, settings_list, text_of
 
@@ -95,9 +96,9 @@ class ProgramSettings:
 
         if name == "model" and isinstance(value, Path):
             choose_model(value, self._load().model_folders)
-            return value.expanduser().absolute() if value.expanduser().exists() else value
+            return expanded(value).absolute() if expanded(value).exists() else value
         if name == "model_folders" and isinstance(value, tuple):
-            folders = tuple(folder.expanduser().absolute() for folder in value)
+            folders = tuple(expanded(folder).absolute() for folder in value)
             for folder in folders:
                 if not folder.is_dir():
                     raise RefusedError(f"There is no folder {folder}.")

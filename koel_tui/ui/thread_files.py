@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from koel_tui.files import expanded
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.ui.thread_form import FieldError
 
@@ -20,10 +21,10 @@ def with_files(settings: ThreadSettings) -> ThreadSettings:
     if model:
         named = Path(model)
         found = _usable("model", lambda: choose_model(named, load_settings().model_folders))
-        model = str(found) if named.expanduser().exists() else model  # else it is a name
+        model = str(found) if expanded(named).exists() else model  # else it is a name
     if lora:
         adapter = Path(lora)
-        lora = str(_usable("lora", lambda: _checked(adapter.expanduser(), check_gguf)))
+        lora = str(_usable("lora", lambda: _checked(expanded(adapter), check_gguf)))
     return replace(settings, model=model, lora=lora)
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 900
 COMPILED = "llama-cpp-python"
 IN_SOURCES = {
-    "koel_tui", "tests", "examples", "screenshots", ".ci", "pyproject.toml", "README.md",
+    "koel_tui", "tests", "docs", "examples", "screenshots", ".ci", "pyproject.toml", "README.md",
     "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "PKG-INFO", ".gitignore",
 }  # fmt: skip
 

@@ -79,9 +79,8 @@ def test_activities_stand_behind_the_message_they_stood_behind() -> None:
 
 
 def test_a_snapshot_of_a_message_being_written_replaces_what_was_written() -> None:
-    opened = OpenMessage.of(
-        Message("a1", "assistant", "wrong", usage={"output_tokens": 1}, interrupted=True)
-    )
+    said = Message("a1", "assistant", "wrong", usage={"output_tokens": 1})
+    opened = OpenMessage.of(replace(said, interrupted=True, finish_reason="length"))
     state = fold(ChatState(open_messages=(opened,)), snapshot(ANSWER))
     assert state.messages == ()
     expected = Message("a1", "assistant", "new", usage={"output_tokens": 1})

@@ -5,7 +5,7 @@ import pytest
 from ag_ui.core import BaseEvent, RunAgentInput
 
 from koel_tui.protocol import ChatState, Message
-from koel_tui.session import KoelClient
+from koel_tui.session import KoelClient, autosave
 from koel_tui.session.autosave import Autosave
 from koel_tui.storage import MemoryStorage
 from tests.session.helpers import (
@@ -194,3 +194,51 @@ async def test_waiting_for_a_slow_write_ends(patience: float) -> None:
     assert thread.autosave.dirty
     storage.gate.set()
     await saving
+
+
+async def test_a_change_after_a_failed_write_does_not_wait_for_the_retry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(autosave, "RETRY_S", 3600)
+    storage = FailingStorage()
+    storage.broken = True
+    thread = Thread(storage, interval=0)
+    thread.say("a")
+    await thread.autosave.now()
+    storage.broken = False
+    thread.say("b")
+    thread.autosave.soon()
+    await eventually(lambda: not thread.autosave.dirty)
+    assert await storage.load("t") == thread.state
+
+
+async def test_a_failed_write_is_not_tried_again_before_its_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(autosave, "RETRY_S", 3600)
+    storage = FailingStorage()
+    storage.broken = True
+    thread = Thread(storage, interval=0)
+    thread.say("a")
+    await thread.autosave.now()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert storage.attempts == 1
+    await thread.autosave.now()
+    assert storage.attempts == 2
+    assert len(caplog.records) == 1, "the same failure is logged once"
+
+
+async def test_what_is_noted_of_a_thread_does_not_postpone_its_save(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(autosave, "RETRY_S", 3600)
+    storage = FailingStorage()
+    storage.broken = True
+    thread = Thread(storage, interval=0.05)
+    thread.say("a")
+    await thread.autosave.now()
+    storage.broken = False
+    thread.autosave.soon()
+    await thread.autosave.describe({"title": "Hi"})
+    await eventually(lambda: not thread.autosave.dirty)

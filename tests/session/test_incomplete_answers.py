@@ -17,7 +17,16 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents import METRICS
-from koel_tui.protocol import ChatState, Message, decode_state, encode_state, finish_reason, fold
+from koel_tui.protocol import (
+    ChatState,
+    Message,
+    RunPhase,
+    decode_state,
+    encode_state,
+    end_run,
+    finish_reason,
+    fold,
+)
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.session.errors import NothingToContinueError
 from koel_tui.storage import JsonFileStorage, MemoryStorage
@@ -232,3 +241,19 @@ def test_an_incomplete_answer_is_marked_in_an_export_for_people() -> None:
     text = to_markdown(Thread("t", ChatState(messages=(cut, thought)), {}))
     assert "Model (cut off)" in text
     assert "Model (thinking only)" in text
+
+
+def test_b16_a_cut_answer_that_is_stopped_while_it_is_continued_was_stopped_not_cut() -> None:
+    cut = Message("a1", "assistant", "Mar", finish_reason="length")
+    continued = fold(ChatState(messages=(Message("u1", "user", "?"), cut)), start("a1"))
+    (_, answer) = end_run(fold(continued, content("a1", "sei")), RunPhase.CANCELLED).messages
+    assert (answer.content, answer.interrupted, answer.finish_reason) == ("Marsei", True, None)
+
+
+def test_b16_an_answer_that_the_agent_never_ended_stays_interrupted_whatever_the_reason() -> None:
+    event = RunFinishedEvent(thread_id="t", run_id="r", result={"finishReason": "end"})
+    writing = fold(
+        fold(ChatState(messages=(Message("u1", "user", "?"),)), start("a1")), content("a1", "Mar")
+    )
+    answer = fold(writing, event).messages[-1]
+    assert answer.interrupted and answer.is_continuable

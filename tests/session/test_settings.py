@@ -37,6 +37,7 @@ def test_what_is_not_set_is_removed_from_what_is_saved() -> None:
     assert set(empty.meta) == set(FULL.meta)
     assert ThreadSettings.of_meta({}) == empty
     assert empty.turn_settings(DEFAULTS) == DEFAULTS
+    assert empty.turn_settings(TurnSettings()) == TurnSettings()
 
 
 OPTIONS: dict[str, st.SearchStrategy[Any]] = {

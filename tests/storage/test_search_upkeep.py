@@ -117,3 +117,20 @@ async def test_answers_being_written_are_read_when_they_are_whole(
         await store.save("t", saying("word " * n))
     assert len(refreshed) == 1
     await upkeep.close()
+
+
+async def test_a_watcher_that_raises_fails_neither_the_change_nor_other_watchers(
+    store: JsonFileStorage,
+) -> None:
+    heard: list[str] = []
+
+    def failing() -> None:
+        heard.append("failing")
+        raise LookupError("a watcher raised")
+
+    store.watch(failing)
+    store.watch(lambda: heard.append("other"))
+    await store.save("a", saying("harbour"))
+    await store.update_meta("a", title="Izmir")
+    assert heard == ["failing", "other"] * 2
+    assert await store.load("a") == saying("harbour")

@@ -190,7 +190,7 @@ async def test_where_there_is_nothing_to_do_it_is_said(key: str) -> None:
         await window.sees(said[key])
 
 
-@pytest.mark.parametrize("key", ["ctrl+r", "alt+left"])
+@pytest.mark.parametrize("key", ["ctrl+r", "alt+left", "alt+g", "alt+r"])
 async def test_an_answer_being_written_is_not_cut_off(key: str) -> None:
     async with opened() as window:
         turn = await window.ask("Name a tree")

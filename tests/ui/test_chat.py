@@ -116,6 +116,11 @@ async def test_a_stop_before_the_first_word_is_told() -> None:
     async with opened() as window:
         await window.ask("Never mind")
         await window.press("escape")
+        await window.sees("stopped before an answer came · ctrl+r asks again")
+        await window.press("ctrl+r")
+        await window.until(lambda: len(window.agent.turns) == 2)
+        assert window.agent.turns[1].prompt == "Never mind"
+        await window.press("escape")
         await window.sees("stopped before an answer came")
         await window.ask("Now")
         await window.misses("stopped before an answer came")

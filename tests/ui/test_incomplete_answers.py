@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from koel_tui.incomplete import incomplete
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.incomplete import incomplete
 from tests.ui.plain.console import Plain, plain
 from tests.ui.scripted import Turn
 from tests.ui.window import Window, opened
@@ -59,7 +59,7 @@ async def test_only_the_newest_answer_offers_to_be_continued_and_the_others_keep
         await cut(window, "Two", "Second half", output_tokens=1)
         await window.sees("The answer was cut at the limit of 1 token. alt+g continues it.")
         assert window.screen.count("alt+g") == 1
-        assert window.screen.count("cut off") == 2
+        await window.until(lambda: window.screen.count("cut off") == 2, "both marks")
         turn = await window.ask("Three")
         turn.write("Whole.")
         turn.finish("end")

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui.agents import MemoryUse
+from koel_tui.figures import Figures, figures_of
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui import cells
-from koel_tui.ui.activity import Figures, figures_of
 from koel_tui.ui.info import Info, info_text, sections
 from koel_tui.ui.info_panel import InfoPanel
 from koel_tui.ui.spark import sparkline, spread

@@ -17,7 +17,14 @@ from koel_tui.sampling_options import OPTIONS
 from koel_tui.session import ThreadSettings
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.roles import Roles
-from koel_tui.ui.thread_form import FIELDS, FieldError, settings_of, texts_of
+from koel_tui.ui.thread_form import (
+    COMMON_FIELDS,
+    FIELDS,
+    FieldError,
+    field_of,
+    settings_of,
+    texts_of,
+)
 from koel_tui.ui.thread_panel import ThreadPanel
 from tests.ui.window import Window, messages, opened
 
@@ -162,6 +169,31 @@ async def test_a_bad_value_is_refused_at_its_field_and_esc_changes_nothing() -> 
         await window.sees("nowhere")
         await window.press("escape")
         await window.has_tabs("1 New thread")
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24)])
+@pytest.mark.parametrize("key", ["typical_p", "mirostat_eta", "logit_bias"])
+async def test_a_bad_value_in_a_hidden_field_is_shown_when_it_is_refused(
+    key: str, size: tuple[int, int]
+) -> None:
+    async with opened(size=size) as window:
+        await settings(window)
+        await window.press(*["down"] * (1 + len(COMMON_FIELDS)), "right")
+        await fill(window, key, "many")
+        await focused(window, f"field-{key}")
+        window.app.screen.query_one("#fold").focus()
+        await window.press("left")
+        await window.sees("17 more, 1 set")
+        assert field_of(key).label not in window.screen
+        await window.press("up")
+        await focused(window, "field-seed")
+        await window.press("enter")
+        await focused(window, f"field-{key}")
+        await window.sees(f"{field_of(key).label} must be")
+        await window.sees("many")
+        await fill(window, key, "")
+        await window.press("enter")
+        await window.until(lambda: len(window.app.screen_stack) == 1)
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)])

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from koel_tui.figures import Figures, figures_of
 from koel_tui.ui import cells, richness
-from koel_tui.ui.activity import Activity, Figures, Pace, activity_of, figures_of
+from koel_tui.ui.activity import Activity, Pace, activity_of
 from koel_tui.ui.keys import KEYS, PROMPT_KEYS
 from koel_tui.ui.saved import SavedThread, find_thread
 from koel_tui.ui.status import Status

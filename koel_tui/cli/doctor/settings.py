@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from koel_tui import paths
 from koel_tui.cli.doctor.finding import Finding, problem, warning
 from koel_tui.cli.exits import Exit
+from koel_tui.files import expanded
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
@@ -88,7 +89,7 @@ def _folders(configuration: Configuration) -> tuple[Finding, ...]:
     missing = [
         str(folder)
         for folder in configuration.settings.model_folders
-        if not folder.expanduser().is_dir()
+        if not expanded(folder).is_dir()
     ]
     if not missing:
         return ()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from koel_tui.files import expanded
 from koel_tui.models import check_gguf, choose_model
 from koel_tui.models.discovery import FoundModel, find_models
 
@@ -12,7 +13,7 @@ def checked_model(named: Path) -> Path:
     Raises `ModelFileError`, `NoModelError`; `SettingsError` only where a name has to be looked up:
     reading the settings takes longer than the first paint.
     """
-    path = named.expanduser()
+    path = expanded(named)
     if path.exists():
         check_gguf(path)
         return path

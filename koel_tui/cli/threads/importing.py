@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from koel_tui.cli.exits import Exit
+from koel_tui.files import expanded
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ async def _import(
     for file in files:
         try:
             if form is None and is_recovery(file):
-                for stored in await _bring_back(storage, file.expanduser()):
+                for stored in await _bring_back(storage, expanded(file)):
                     click.echo(_told(stored, as_json))
                 continue
-            for found in read_threads(file.expanduser(), form):
+            for found in read_threads(expanded(file), form):
                 if isinstance(found, ImportProblem):
                     problems += 1
                     click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)

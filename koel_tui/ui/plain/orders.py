@@ -51,8 +51,6 @@ class Orders:
             "close": self._close,
             "read": self._read,
             "stop": self._stop,
-            "continue": self._continue,
-            "retry": self._retry,
             "new-from": self._new_from,
             "quit": self._quit,
             **self._thread.by_name,
@@ -148,12 +146,6 @@ class Orders:
             self._desk.active.stop()
         else:
             self._say("No answer is being written.")
-
-    async def _continue(self, _: str) -> None:
-        self._desk.active.go_on()
-
-    async def _retry(self, _: str) -> None:
-        self._desk.active.retry()
 
     async def _quit(self, _: str) -> None:
         self._leave()

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from koel_tui.chat_templates import RAW_COMPLETION, TEMPLATE_CHOICES
+from koel_tui.incomplete import STOPPED, incomplete
 from koel_tui.text import safe_line, safe_text
 from koel_tui.ui.activity import Phase
 from koel_tui.ui.conversation import Conversation
 from koel_tui.ui.entries import Entry
-from koel_tui.ui.incomplete import STOPPED, incomplete
 from koel_tui.ui.plain.lines import Lines
 
 LABELS = {"user": "You", "assistant": "Model", "tool": "Tool", "call": "Tool"}

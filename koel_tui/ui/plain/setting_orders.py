@@ -67,7 +67,7 @@ class SettingOrders:
             return
         await self._desk.active.configure(" ".join(texts["title"].split()), settings)
         self._say(
-            f"From the next answer on {name} is "
+            f"From the next answer on, {name} is "
             f"{_described(self._texts()[name], self._defaults().get(name))}"
         )
 

@@ -42,6 +42,8 @@ class ThreadOrders:
         """What carries out a command, by its name."""
         return {
             "again": self._again,
+            "continue": self._continue,
+            "retry": self._retry,
             "edit": self._edit,
             "branches": self._branches,
             "branch": self._branch,
@@ -55,6 +57,14 @@ class ThreadOrders:
         if not self._must_wait():
             self._desk.active.regenerate()
             self._asked()
+
+    async def _continue(self, _: str) -> None:
+        if not self._must_wait():
+            self._desk.active.go_on()
+
+    async def _retry(self, _: str) -> None:
+        if not self._must_wait():
+            self._desk.active.retry()
 
     async def _edit(self, text: str) -> None:
         conversation = self._desk.active

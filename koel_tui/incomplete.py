@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from koel_tui.ui.activity import figures_of
+from koel_tui.figures import figures_of
 
 if TYPE_CHECKING:
     from koel_tui.protocol import Message

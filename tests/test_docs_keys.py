@@ -1,0 +1,116 @@
+"""The tables of keys in the docs have exactly the keys of the program."""
+
+import re
+from typing import Any
+
+import pytest
+from textual.binding import Binding
+
+from koel_tui.ui.fold_line import FoldLine
+from koel_tui.ui.help import Help
+from koel_tui.ui.info_panel import InfoPanel
+from koel_tui.ui.keymap import PANEL_KEYS, key_name
+from koel_tui.ui.keys import KEYS, LEAVING, PROMPT_KEYS, Key
+from koel_tui.ui.library import Library, TrashPicker
+from koel_tui.ui.model_panel import ModelPanel
+from koel_tui.ui.picker import Picker
+from koel_tui.ui.question import Question
+from koel_tui.ui.queue_picker import QueuePicker
+from koel_tui.ui.thread_panel import RolePicker, ThreadPanel
+from koel_tui.ui.visitor import LinkDialog
+from tests.docs_pages import PAGES, README, USER_TEXT, code_in, own_section, section, table
+
+OWN = {key.id: key for key in (*KEYS, *PROMPT_KEYS)}
+KEY_NAME = re.compile(r"(?<![\w+])((?:ctrl|alt|shift)\+[\w+]+|f\d{1,2})(?![\w+])")
+"""A key as text names it."""
+GROUPS = ("Writing", "Conversation", "Tabs and threads", "Program")
+ROWS = [row for title in GROUPS for row in table(own_section(PAGES["keys"], title))]
+
+
+def keys_in(cell: str) -> list[str]:
+    """Return the names of the keys in a cell of a table."""
+    if "…" in cell:
+        first, last = (part.strip() for part in cell.split("…"))
+        return [f"{first[:-1]}{number}" for number in range(int(first[-1]), int(last[-1]) + 1)]
+    return ["at" if each.strip() == "@" else name_of(each.strip()) for each in cell.split(",")]
+
+
+def name_of(key: str) -> str:
+    """Return Textual's name of a key; those that are typed are not keys that a user may choose."""
+    return key if len(key) == 1 or key in ("at", "space") else key_name(key)
+
+
+def test_the_tables_of_keys_have_exactly_the_keys_of_the_program() -> None:
+    said: dict[str, list[str]] = {}
+    for keys, _, names in ROWS:
+        ids = code_in(names)
+        if "…" in names:
+            first, last = (int(each.rpartition(".")[2]) for each in ids)
+            ids = [f"tab.{number}" for number in range(first, last + 1)]
+            said |= {each: [key] for each, key in zip(ids, keys_in(keys), strict=True)}
+        else:
+            (name,) = ids
+            said[name] = keys_in(keys)
+    assert said == {key.id: [*map(name_of, key.names)] for key in OWN.values()}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_a_key_does_what_the_table_says(row: list[str]) -> None:
+    key = OWN[code_in(row[2])[0]]
+    assert {*re.findall(r"\w{3,}", row[1].lower())} & _telling(key), key.help
+
+
+def test_the_keys_in_the_readme_are_those_of_the_program() -> None:
+    by_key = {name: key for key in OWN.values() for name in key.names}
+    for keys, text in table(section(README, "The most used keys")):
+        for name in keys_in(keys):
+            assert {*re.findall(r"\w{3,}", text.lower())} & _telling(by_key[name]), name
+
+
+def _telling(key: Key) -> set[str]:
+    """Return the words of a help by which it is recognized."""
+    return {*re.findall(r"\w{3,}", key.help.lower())} - {"the", "and", "your", "what", "that"}
+
+
+PANELS: dict[str, tuple[type[Any], ...]] = {
+    "any list": (Picker,),
+    "saved threads": (Library,),
+    "trash": (TrashPicker,),
+    "waiting messages": (QueuePicker,),
+    "models": (ModelPanel,),
+    "thread settings": (ThreadPanel,),
+    '"All samplers"': (FoldLine,),
+    "roles": (RolePicker,),
+    "link": (LinkDialog,),
+    "question": (Question,),
+    "keys, statistics": (Help, InfoPanel),
+}
+
+
+def test_the_keys_of_panels_are_those_of_the_program() -> None:
+    rows = table(section(PAGES["keys"], "In lists and panels"))
+    assert {panel for panel, _, _ in rows} == {*PANELS}
+    for panel, kinds in PANELS.items():
+        said = {key for name, keys, _ in rows if name == panel for key in keys_in(keys)}
+        for kind in kinds:
+            assert said == _keys_of(kind), panel
+
+
+def _keys_of(panel: type[Any]) -> set[str]:
+    """Return the keys that a panel adds to leaving with esc or the key that opened it."""
+    found = set()
+    for each in vars(panel)["BINDINGS"]:
+        assert isinstance(each, Binding)
+        if not (each.id or "").startswith(LEAVING):
+            found |= {*map(name_of, each.key.split(","))}
+    return found - {"escape"}
+
+
+def test_keys_in_the_text_exist() -> None:
+    # Not those in code: they stand for keys that somebody may choose.
+    text = re.sub(r"```.*?```|`\"[^`]+`", "", USER_TEXT, flags=re.DOTALL)
+    named = {key_name(name) for name in KEY_NAME.findall(text)}
+    known = {name for key in OWN.values() for name in key.names}
+    panels = {key for kinds in PANELS.values() for kind in kinds for key in _keys_of(kind)}
+    opened = {name for keys in PANEL_KEYS.values() for name in keys}
+    assert named - known - panels - opened == set()
