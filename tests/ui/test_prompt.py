@@ -1,5 +1,6 @@
 """The prompt: keys, history, growth, and the order of what is typed fast."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -39,7 +40,9 @@ async def test_keys_that_come_all_at_once_count_in_their_order() -> None:
     async with app.run_test() as pilot:
         for key in ["o", "n", "e", "enter", "t", "w", "left", "o", "ctrl+j", "x", "enter", "end"]:
             app.post_message(events.Key(key, key if len(key) == 1 else None))
-        await pilot.pause(0.05)
+        async with asyncio.timeout(10):
+            while len(app.sent) < 2:
+                await pilot.pause()
         assert app.sent == ["one", "to\nxw"]
 
 
