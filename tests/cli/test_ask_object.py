@@ -1,4 +1,4 @@
-"""`ask --json` prints its object for a wrong command line, and before an end that takes too long."""
+"""`ask --json` prints its object for a wrong command line, and before an end that takes long."""
 
 import signal
 import subprocess
