@@ -1,6 +1,7 @@
 """What stands below the messages of a conversation: errors, what is waited for, what to do next."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
@@ -31,10 +32,6 @@ _OWN_MODEL = Notice(
     (("thread.settings", ""),),
 )  # fmt: skip
 _RETRY = Notice("action", "  Retry ", "app.retry", (("run.retry", ""),))
-_BUILT_IN_TEMPLATE = Notice(
-    "action", f"  Answer with the chat template {CHATML} · ", f"app.use_template('{CHATML}')",
-    (("thread.settings", "sets any: chat template"),),
-)  # fmt: skip
 _RAW_COMPLETION = Notice(
     "action", "  Complete the text without a chat template · ",
     f"app.use_template('{RAW_COMPLETION}')",
@@ -44,12 +41,20 @@ _GO_ON = "run.go_on"
 _OTHER_MODEL_HELPS = ("ModelLoadError", "RestartLimitError")
 
 
-def notices_for(conversation: "Conversation", problem: str) -> list[Notice]:
-    """Return the notices below the messages of a conversation.
+@dataclass(frozen=True, slots=True)
+class ProgramModel:
+    """The model of the program, as far as notices depend on it.
 
-    `problem` concerns all conversations, for instance a model that cannot be loaded; empty
-    without one.
+    `problem` is why it cannot answer, `fitting_template` the built-in chat template that fits it;
+    both may be empty.
     """
+
+    problem: str = ""
+    fitting_template: str = ""
+
+
+def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notice]:
+    """Return the notices below the messages of a conversation; `model` is the program's."""
     state = conversation.state
     rows: list[Notice] = []
     if conversation.untouched:
@@ -66,7 +71,7 @@ def notices_for(conversation: "Conversation", problem: str) -> list[Notice]:
         rows.append(Notice("error", f"✗ {conversation.problem}"))
     if conversation.about.unusable:
         rows.append(_unusable(conversation.about.unusable))
-    rows += _ending(conversation, state, problem)
+    rows += _ending(conversation, state, model)
     if conversation.busy and not _writes(state):
         rows.append(Notice("wait", f"⌛ {conversation.activity.words}…"))
     if (end := conversation.unsaid) is not None:
@@ -76,7 +81,14 @@ def notices_for(conversation: "Conversation", problem: str) -> list[Notice]:
     return rows + [_queued(text) for text in conversation.queue]
 
 
-def _ending(conversation: "Conversation", state: "ChatState | None", problem: str) -> list[Notice]:
+def template_for(conversation: "Conversation", model: ProgramModel) -> str:
+    """Return the built-in chat template that fits the thread's model; empty if unknown."""
+    return "" if conversation.about.wants_model else model.fitting_template
+
+
+def _ending(
+    conversation: "Conversation", state: "ChatState | None", model: ProgramModel
+) -> list[Notice]:
     """Return how the last run ended and what can be done about it."""
     if state is not None and state.error is not None:
         hint = Notice("hint", "  ↑ brings your message back, enter sends it again.")
@@ -87,19 +99,29 @@ def _ending(conversation: "Conversation", state: "ChatState | None", problem: st
         if agent_code in _OTHER_MODEL_HELPS:
             rows.insert(2, _OWN_MODEL if conversation.about.wants_model else _OTHER_MODEL)
         if agent_code == "ChatTemplateError":
-            rows[1:1] = [_BUILT_IN_TEMPLATE, _RAW_COMPLETION]
+            rows[1:1] = [
+                _built_in_template(template_for(conversation, model) or CHATML),
+                _RAW_COMPLETION,
+            ]
         return rows
     if state is not None and _ended_unanswered(state):
         return [_ask_again("stopped before an answer came")]
     if state is not None and _ended_wordless(conversation, state):
         return [_ask_again("the model ended without a word")]
-    if problem:
-        return [Notice("error", f"✗ {problem}")]
+    if model.problem:
+        return [Notice("error", f"✗ {model.problem}")]
     if state is not None and not conversation.busy and (why := incomplete(state.messages)):
         if why == STOPPED:  # its note says so
             return [Notice("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]
         return [Notice("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
     return []
+
+
+def _built_in_template(name: str) -> Notice:
+    return Notice(
+        "action", f"  Answer with the chat template {name} · ", f"app.use_template('{name}')",
+        (("thread.settings", "sets any: chat template"),),
+    )  # fmt: skip
 
 
 def _ask_again(why: str) -> Notice:

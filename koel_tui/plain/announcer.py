@@ -7,7 +7,7 @@ from koel_tui.conversation.activity import Phase
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.entries import Entry
 from koel_tui.conversation.incomplete_answers import STOPPED, incomplete
-from koel_tui.conversation.notices import notices_for
+from koel_tui.conversation.notices import ProgramModel, notices_for, template_for
 from koel_tui.plain.speech_lines import SpeechLines
 from koel_tui.text import safe_line, safe_text
 
@@ -23,10 +23,10 @@ _WORDS: dict[Phase, str] = {
 class Announcer:
     """Follows one conversation and tells in lines what is new in it, each thing once."""
 
-    def __init__(self, conversation: Conversation, problem: Callable[[], str]) -> None:
-        """`problem` returns the problem of all conversations, empty without one."""
+    def __init__(self, conversation: Conversation, model: Callable[[], ProgramModel]) -> None:
+        """`model` returns the state of the program's model."""
         self._conversation = conversation
-        self._problem = problem
+        self._model = model
         self._said: dict[str, int] = {}
         self._begin_at = 0
         self._speaking = ""
@@ -85,14 +85,17 @@ class Announcer:
             words = _WORDS.get(conversation.activity.phase)
             return [words] if words else []
         lines = []
-        notices = notices_for(conversation, self._problem())
+        model = self._model()
+        notices = notices_for(conversation, model)
         for row in notices:
             if row.kind == "error":
                 lines.append(f"Error: {row.text.removeprefix('✗ ').rstrip()}")
         if any(row.action.startswith("app.use_template") for row in notices):
+            name = template_for(conversation, model)
             lines.append(
                 f"/set chat_template NAME chooses one of {', '.join(TEMPLATE_CHOICES)}; "
                 f"{RAW_COMPLETION} completes the text without a template."
+                + (f" {name} fits the model." if name else "")
             )
         if conversation.failed:
             lines.append("/retry tries again. The up arrow brings your message back.")

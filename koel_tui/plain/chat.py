@@ -239,7 +239,7 @@ class PlainChat:
         conversation = self._desk.active
         if conversation.key not in self._readings:
             reading = self._readings[conversation.key] = Announcer(
-                conversation, lambda: self._startup.notice
+                conversation, lambda: self._startup.program_model
             )
             reading.skip()
         return self._readings[conversation.key]

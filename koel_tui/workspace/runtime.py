@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from koel_tui.chat_templates import BUILT_IN
 from koel_tui.conversation.activity import Activity
+from koel_tui.conversation.notices import ProgramModel
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class Runtime:
         self.window = 0
         self.advice = ""
         """What the user should know about the loaded model; empty when there is nothing."""
+        self.fitting_template = ""
+        """The built-in chat template that fits the loaded model; empty when none does."""
         self.problem: BaseException | None = None
         self.backend: Backend | None = None
         self._changed = changed
@@ -52,6 +56,11 @@ class Runtime:
     def notice(self) -> str:
         """The problem in its own words; empty when there is none."""
         return "" if self.problem is None else str(self.problem) or type(self.problem).__name__
+
+    @property
+    def program_model(self) -> ProgramModel:
+        """The state of the program's model, for the notices of conversations."""
+        return ProgramModel(self.notice, self.fitting_template)
 
     @property
     def alarm(self) -> str:
@@ -111,6 +120,8 @@ class Runtime:
     def _loaded(self, model: "ModelInfo") -> None:
         self.model, self.window = model.name, model.context_tokens
         self.advice = safe_line(model.notice, 400)
+        known = model.fitting_template in BUILT_IN
+        self.fitting_template = model.fitting_template if known else ""
 
     async def count_tokens(self, text: str) -> int | None:
         """Return how many tokens the model makes of `text`; None where it cannot tell in time."""

@@ -68,7 +68,7 @@ class TabbedApp(internals.AppBase):
         positions: Positions = WeakKeyDictionary()
         front, beside = (
             TranscriptColumn(
-                slow or FLUSH_INTERVAL, positions, lambda: self._startup.notice, id=name
+                slow or FLUSH_INTERVAL, positions, lambda: self._startup.program_model, id=name
             )
             for name in ("messages", "beside")
         )

@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.entries import Entry, Notice
-from koel_tui.conversation.notices import notices_for
+from koel_tui.conversation.notices import ProgramModel, notices_for
 from koel_tui.text import safe_line
 from koel_tui.ui.transcript.scroll_position import ScrollPosition, ScrollTarget
 from koel_tui.ui.transcript.transcript import Transcript
@@ -20,9 +20,9 @@ Positions = MutableMapping[Conversation, ScrollPosition | ScrollTarget | None]
 class ConversationSource:
     """The content of a conversation's transcript: entries, and notices below them."""
 
-    def __init__(self, conversation: Conversation, problem: Callable[[], str]) -> None:
+    def __init__(self, conversation: Conversation, model: Callable[[], ProgramModel]) -> None:
         self._conversation = conversation
-        self._problem = problem
+        self._model = model
 
     def entries(self) -> Sequence[Entry]:
         """Return the entries, oldest first."""
@@ -30,7 +30,7 @@ class ConversationSource:
 
     def rows(self) -> Sequence[Notice]:
         """Return the notices below the entries."""
-        return notices_for(self._conversation, self._problem())
+        return notices_for(self._conversation, self._model())
 
 
 class TranscriptColumn(NoRestyleContainer):
@@ -40,19 +40,19 @@ class TranscriptColumn(NoRestyleContainer):
         self,
         interval: float,
         positions: Positions,
-        problem: Callable[[], str],
+        model: Callable[[], ProgramModel],
         *,
         id: str,  # noqa: A002 - Textual's word
     ) -> None:
         """Paint a transcript at most once every `interval` seconds.
 
-        `positions` are the scroll positions of conversations; `problem` returns the problem of
-        all conversations, empty without one.
+        `positions` are the scroll positions of conversations; `model` returns the state of the
+        program's model.
         """
         super().__init__(id=id)
         self._interval = interval
         self._positions = positions
-        self._problem = problem
+        self._model = model
         self._heading = Static(classes="heading")
         self._heading.display = False
         self.conversation: Conversation | None = None
@@ -65,7 +65,7 @@ class TranscriptColumn(NoRestyleContainer):
     def take(self, conversation: Conversation) -> None:
         """Begin with a conversation; `show` mounts what is to be seen of it."""
         self.conversation = conversation
-        source = ConversationSource(conversation, self._problem)
+        source = ConversationSource(conversation, self._model)
         self.transcript = Transcript(source, self._positions.get(conversation), self._interval)
 
     async def show(self) -> None:

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from koel_tui.agents import LocalAgent
 from koel_tui.conversation.backend import Backend
+from koel_tui.conversation.notices import notices_for
 from koel_tui.engine import ChatMessage, Engine, ModelSpec
 from koel_tui.engine.wire_messages import Load, OpenSession, StartTurn
 from koel_tui.protocol import encode_state
-from koel_tui.session import KoelClient
+from koel_tui.session import KoelClient, ThreadSettings
 from koel_tui.storage import MemoryStorage
 from tests.engine.scripted import ScriptedLink
 from tests.hostile_summary import Tally
@@ -186,6 +188,34 @@ async def test_b20_a_thread_is_completed_without_a_template_when_chosen() -> Non
         assert turns(native)[-1].settings.chat_template == "none"
     (thread,) = await native.storage.list_threads()
     assert (await native.storage.meta(thread))["chat_template"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("fitting", "model", "offered"),
+    [
+        ("gemma", None, "gemma"),
+        ("", None, "chatml"),
+        ("x') or app.quit('", None, "chatml"),
+        ("gemma", "other.gguf", "chatml"),  # it fits the program's model
+    ],
+)
+async def test_b20_the_built_in_template_that_fits_the_model_is_offered(
+    fitting: str, model: str | None, offered: str
+) -> None:
+    native = Native()
+    native.link.card = replace(native.link.card, fitting_template=fitting)
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        await window.until(lambda: bool(window.app._startup.model), "a model")
+        conversation = window.app._desk.active
+        await conversation.configure("", ThreadSettings(model=model))
+        await send(window, "Once")
+        session = await begun(window, native, 1)
+        native.link.fail(session, "x has no chat template.", "ChatTemplateError")
+        await window.reads(f"Answer with the chat template {offered} ·")
+        model = window.app._startup.program_model
+        row = next(each for each in notices_for(conversation, model) if offered in each.text)
+        assert row.action == f"app.use_template('{offered}')"
 
 
 def turns(native: Native) -> list[StartTurn]:
