@@ -213,8 +213,8 @@ async def test_b20_the_built_in_template_that_fits_the_model_is_offered(
         session = await begun(window, native, 1)
         native.link.fail(session, "x has no chat template.", "ChatTemplateError")
         await window.reads(f"Answer with the chat template {offered} ·")
-        model = window.app._startup.program_model
-        row = next(each for each in notices_for(conversation, model) if offered in each.text)
+        program = window.app._startup.program_model
+        row = next(each for each in notices_for(conversation, program) if offered in each.text)
         assert row.action == f"app.use_template('{offered}')"
 
 
