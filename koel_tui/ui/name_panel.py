@@ -11,6 +11,7 @@ from textual.widgets import Input
 from koel_tui.ui.field_panel import FieldPanel
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.new_file import write_new
+from koel_tui.ui.ordered_input import OrderedInput
 
 
 class NamePanel(FieldPanel[Path]):
@@ -23,7 +24,7 @@ class NamePanel(FieldPanel[Path]):
 
         It goes to the `directory`, the one the program was started in unless given.
         """
-        field = Input(name, placeholder="Name of the file", id="name", compact=True)
+        field = OrderedInput(name, placeholder="Name of the file", id="name", compact=True)
         super().__init__("Save as", "saves", field)
         self._text = text
         self._directory = directory or Path()

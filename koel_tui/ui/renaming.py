@@ -5,6 +5,7 @@ from textual.widgets import Input
 
 from koel_tui.text import safe_line
 from koel_tui.ui.field_panel import FieldPanel
+from koel_tui.ui.ordered_input import OrderedInput
 
 
 class TitlePanel(FieldPanel[str]):
@@ -12,7 +13,7 @@ class TitlePanel(FieldPanel[str]):
 
     def __init__(self, title: str) -> None:
         """Make the panel; `title` is the one there is."""
-        field = Input(safe_line(title), placeholder="Title", id="title", compact=True)
+        field = OrderedInput(safe_line(title), placeholder="Title", id="title", compact=True)
         super().__init__("Rename", "saves", field)
 
     @on(Input.Submitted)

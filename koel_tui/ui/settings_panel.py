@@ -12,6 +12,7 @@ from textual.widgets import Input, OptionList, Static
 from koel_tui.text import safe_line
 from koel_tui.ui.field_panel import FieldPanel
 from koel_tui.ui.keys import leaving
+from koel_tui.ui.ordered_input import OrderedInput
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.program_settings import ProgramSettings, RefusedError
 from koel_tui.ui.settings_list import FLAG, Setting, text_of
@@ -99,7 +100,7 @@ class ValuePanel(FieldPanel[str]):
     def __init__(self, setting: Setting, take: Take) -> None:
         """Make the panel; `take` is given what was written, and raises `RefusedError`."""
         self._before = text_of(setting.value)
-        field = Input(self._before, id="value", compact=True)
+        field = OrderedInput(self._before, id="value", compact=True)
         super().__init__(setting.name, "saves in config.toml", field)
         self._setting = setting
         self._take = take

@@ -23,6 +23,7 @@ from koel_tui.ui.fold_line import FoldLine
 from koel_tui.ui.keys import leaving
 from koel_tui.ui.limits import FIELD_CHARACTERS
 from koel_tui.ui.name_panel import NamePanel
+from koel_tui.ui.ordered_input import OrderedInput
 from koel_tui.ui.panel import Panel
 from koel_tui.ui.picker import Picker, Wording
 from koel_tui.ui.roles import Role, Roles
@@ -233,7 +234,7 @@ class ThreadPanel(Panel[Filled]):
         for field in fields:
             parts: list[Widget] = [
                 Static(field.label, classes="label"),
-                Input(
+                OrderedInput(
                     self._shown[field.key],
                     placeholder=safe_line(self._defaults.get(field.key, "")),
                     id=f"field-{field.key}",
