@@ -30,6 +30,7 @@ NO_OTHER_VALUE = {
     "EngineClosedError(message)": ANSWERED,
     "EngineCrashedError(begun)": ANSWERED,
     "Finished(metrics)": ANSWERED,
+    "ModelCard(fitting_template)": ANSWERED,
     "ModelCard(has_template)": ANSWERED,
     "ModelCard(trained_tokens)": ANSWERED,
     "ModelInfo(has_template)": ANSWERED,

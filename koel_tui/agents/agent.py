@@ -55,12 +55,14 @@ class ModelInfo:
 
     `notice` is a sentence that the user should read, '' when there is none.
     `has_template` is whether its file has a chat template; without one each run must name one.
+    `fitting_template` is the built-in template that fits its vocabulary, '' when none does.
     """
 
     name: str
     context_tokens: int
     notice: str = ""
     has_template: bool = True
+    fitting_template: str = ""
 
 
 class ModelAgent(Agent, Protocol):

@@ -88,7 +88,9 @@ class LocalAgent:
         `progress` hears 0..1. Raises `EngineError`; the next call tries again.
         """
         card = await self._card(await self._engine(progress))
-        return ModelInfo(card.name, card.context_tokens, card.notice, card.has_template)
+        return ModelInfo(
+            card.name, card.context_tokens, card.notice, card.has_template, card.fitting_template
+        )
 
     async def run(
         self,

@@ -94,3 +94,10 @@ class Answer:
             "tool_calls": self.tool_calls,
             "error": self.error,
         }
+
+
+def print_failure(why: str) -> None:
+    """Print the JSON object of a question that was not asked."""
+    answer = Answer()
+    answer.fail(why)
+    answer.print_json()

@@ -175,10 +175,11 @@ def _with_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSettings
     """Return the settings with raw completion where there is no chat template at all."""
     if info.has_template or settings.chat_template not in (None, OWN_TEMPLATE):
         return settings
+    names = info.fitting_template or f"({', '.join(BUILT_IN)})"
     click.echo(
         safe_text(
             f"koel-chat: {info.name} has no chat template: it completes the text. Use "
-            f"--chat-template ({', '.join(BUILT_IN)}) for an answer."
+            f"--chat-template {names} for an answer."
         ),
         err=True,
     )

@@ -72,6 +72,14 @@ def misplaced(context: click.Context, word: str) -> click.UsageError:
     )
 
 
+def asks_for_object(group: click.Group, words: Sequence[str]) -> bool:
+    """Return whether a command line is one of `ask --json`, whatever is wrong with it."""
+    context = click.Context(group, resilient_parsing=True)
+    command, *rest = split(context, words)[1] or [""]
+    options = rest[: rest.index("--")] if "--" in rest else rest
+    return command == "ask" and "--json" in options
+
+
 def _named(context: click.Context, words: Sequence[str]) -> tuple[click.Command, list[str]]:
     """Return the command that `words` begin with, and its words."""
     command, path = context.command, list[str]()

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui import __version__
+from koel_tui.cli.answer import print_failure
 from koel_tui.cli.debugging import Debugging, debug_option, show_traceback
 from koel_tui.cli.encoding import require_utf8
 from koel_tui.cli.exits import Exit, exit_of, message_of
 from koel_tui.cli.lazy import LazyGroup
-from koel_tui.cli.leading import hand_over, misplaced, split
+from koel_tui.cli.leading import asks_for_object, hand_over, misplaced, split
 from koel_tui.cli.manual import epilog
 from koel_tui.cli.options import global_options
 from koel_tui.cli.streams import end_standard_streams, open_standard_streams
@@ -123,6 +124,8 @@ def run(words: list[str]) -> int:
         return finished.exit_code
     except click.ClickException as error:
         error.show()
+        if asks_for_object(commands, words):  # `ask` itself has not begun
+            print_failure(error.format_message())
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED

@@ -160,7 +160,6 @@ class EngineSession:
             chat_template=RAW_COMPLETION,
             system="",
             tools=(),
-            tool_choice=None,
         )
 
         def start() -> Turn:

@@ -233,6 +233,7 @@ class ModelCard:
     `slots` how many sessions stay in the context, `load_s` the seconds it took to load.
     `has_template` is whether the file has a chat template; without one each turn must name one.
     `trained_tokens` is the longest context the model was trained for, 0 where the file names none.
+    `fitting_template` is the built-in template that fits the vocabulary, '' when none does.
     """
 
     name: str
@@ -241,6 +242,7 @@ class ModelCard:
     load_s: float
     has_template: bool = True
     trained_tokens: int = 0
+    fitting_template: str = ""
 
     @property
     def notice(self) -> str:

@@ -74,7 +74,8 @@ class ChatSession:
         """The settings of the next runs; None leaves all of them to the agent."""
         self.agent: Agent = agent or means.agent
         """Answers the next runs."""
-        self._asked: list[Agent] = []  # all that may keep something of the thread
+        # All that may keep something of the thread, the first one from an earlier session.
+        self._agents = [self.agent]
         self._thread_id = thread_id
         self._state = settle(initial)
         self._means = means
@@ -287,8 +288,8 @@ class ChatSession:
         self._set(replace(state, error=None, phase=RunPhase.RUNNING))
         self._autosave.now()
         settings, ask = self.settings, pipeline(self.agent, self._means.interceptors)
-        if self.agent not in self._asked:
-            self._asked.append(self.agent)
+        if self.agent not in self._agents:
+            self._agents.append(self.agent)
         rounds = Rounds(
             lambda run, extend: ask(run, settings, extend),
             lambda: self._input(offered),
@@ -355,7 +356,7 @@ class ChatSession:
             await let_go(self._tasks)
         finally:
             await self._autosave.release()
-            for agent in self._asked or [self.agent]:
+            for agent in self._agents:
                 await self._means.release(agent, self._thread_id)
 
     def _input(self, tools: list[Tool]) -> RunAgentInput:

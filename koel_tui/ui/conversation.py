@@ -135,6 +135,11 @@ class Conversation:
         return self._listener.notice()
 
     @property
+    def fitting_template(self) -> str:
+        """The built-in chat template that fits the model; empty where that is not known."""
+        return "" if self.about.wants_model else self._listener.fitting_template()
+
+    @property
     def unsaved(self) -> bool:
         """Whether something here is not on the disk yet."""
         return self._session is not None and self._session.dirty

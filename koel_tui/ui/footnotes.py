@@ -27,10 +27,6 @@ _OWN_MODEL = Row(
     (("thread.settings", ""),),
 )  # fmt: skip
 _RETRY = Row("action", "  Retry ", "app.retry", (("run.retry", ""),))
-_BUILT_IN_TEMPLATE = Row(
-    "action", f"  Answer with the chat template {CHATML} · ", f"app.use_template('{CHATML}')",
-    (("thread.settings", "sets any: chat template"),),
-)  # fmt: skip
 _RAW_COMPLETION = Row(
     "action", "  Complete the text without a chat template · ",
     f"app.use_template('{RAW_COMPLETION}')",
@@ -83,7 +79,7 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
         if agent_code in _OTHER_MODEL_HELPS:
             rows.insert(2, _OWN_MODEL if conversation.about.wants_model else _OTHER_MODEL)
         if agent_code == "ChatTemplateError":
-            rows[1:1] = [_BUILT_IN_TEMPLATE, _RAW_COMPLETION]
+            rows[1:1] = [_built_in_template(conversation), _RAW_COMPLETION]
         return rows
     if state is not None and _ended_unanswered(state):
         return [_ask_again("stopped before an answer came")]
@@ -96,6 +92,14 @@ def _ending(conversation: "Conversation", state: "ChatState | None") -> list[Row
             return [Row("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]
         return [Row("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
     return []
+
+
+def _built_in_template(conversation: "Conversation") -> Row:
+    name = conversation.fitting_template or CHATML
+    return Row(
+        "action", f"  Answer with the chat template {name} · ", f"app.use_template('{name}')",
+        (("thread.settings", "sets any: chat template"),),
+    )  # fmt: skip
 
 
 def _ask_again(why: str) -> Row:

@@ -25,6 +25,10 @@ class Listener(Protocol):
         """Return what is wrong for all conversations alike; empty when nothing is."""
         ...
 
+    def fitting_template(self) -> str:
+        """Return the built-in chat template that fits the program's model, '' when none does."""
+        ...
+
     def lost(self, conversation: "Conversation") -> None:
         """The conversation is closed, and its last words could not be saved."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from koel_tui.chat_templates import BUILT_IN
 from koel_tui.text import safe_line
 from koel_tui.ui.activity import Activity
 from koel_tui.ui.fetching import Fetching
@@ -32,6 +33,8 @@ class Startup:
         self.window = 0
         self.advice = ""
         """What the user should know about the loaded model; empty when there is nothing."""
+        self.fitting_template = ""
+        """The built-in chat template that fits the loaded model; empty when none does."""
         self.problem: BaseException | None = None
         self.backend: Backend | None = None
         self.fetch = Fetching(changed)
@@ -115,6 +118,8 @@ class Startup:
     def _loaded(self, model: "ModelInfo") -> None:
         self.model, self.window = model.name, model.context_tokens
         self.advice = safe_line(model.notice, 400)
+        known = model.fitting_template in BUILT_IN
+        self.fitting_template = model.fitting_template if known else ""
 
     async def count_tokens(self, text: str) -> int | None:
         """Return how many tokens the model makes of `text`; None where it cannot tell in time."""

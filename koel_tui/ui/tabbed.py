@@ -109,6 +109,10 @@ class TabbedApp(inside.QuietApp):
         """Return what is wrong for all conversations alike."""
         return self._startup.notice
 
+    def fitting_template(self) -> str:
+        """Return the built-in chat template that fits the program's model, '' when none does."""
+        return self._startup.fitting_template
+
     def lost(self, conversation: Conversation) -> None:
         """Say that a closed thread could not be saved."""
         why = conversation.save_problem

@@ -126,3 +126,5 @@ def test_b17_a_message_of_the_engine_takes_text_only() -> None:
         ChatMessage("user", [part("image")])  # type: ignore[arg-type]  # a caller's mistake
     with pytest.raises(TypeError, match="must be a string, not 5"):
         ChatMessage("user", 5)  # type: ignore[arg-type]  # a caller's mistake
+    with pytest.raises(TypeError, match="thinking of a message must be a string, not 5"):
+        ChatMessage("assistant", "x", thinking=5)  # type: ignore[arg-type]  # a caller's mistake

@@ -20,7 +20,7 @@ from koel_tui.cli import assemble
 from koel_tui.cli.exits import Exit
 from koel_tui.cli.main import run
 from koel_tui.protocol import Message
-from koel_tui.storage import JsonFileStorage
+from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
 from tests.cli.commands import PROGRAM, Said, koel, save
 from tests.ui.scripted import Turn
 
@@ -203,6 +203,41 @@ def test_a_failure_before_the_answer_is_one_object_too(
     answer = answer_of(said.out)
     assert (said.code, answer["text"], answer["finish_reason"]) == (code, "", "error")
     assert why in answer["error"] and f"koel-chat: {answer['error']}\n" == said.err
+
+
+class BadStorage(MemoryStorage):
+    """A storage whose call with this name raises."""
+
+    def __init__(self, call: str, error: Exception) -> None:
+        super().__init__()
+
+        async def fail(*_: object) -> None:
+            raise error
+
+        setattr(self, call, fail)
+
+
+@pytest.mark.parametrize("error", [StorageError("The disk is full."), RuntimeError("It broke.")])
+def test_an_answer_that_was_not_saved_is_74_whatever_the_storage_raised(
+    error: Exception, asked: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = BadStorage("save", error)
+    asyncio.run(storage.update_meta("story", title="Story"))
+    monkeypatch.setattr(assemble, "open_storage", lambda: storage)
+    said = asked("Hi", "--json", "--thread", "story", play=plays("Well."))
+    answer = answer_of(said.out)
+    assert (said.code, answer["text"], answer["finish_reason"]) == (74, "Well.", "end")
+    assert f"could not be saved: {error}" in answer["error"]
+
+
+def test_a_thread_that_cannot_be_read_is_74(
+    asked: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = BadStorage("load", StorageError("The disk did not answer."))
+    asyncio.run(storage.update_meta("story", title="Story"))
+    monkeypatch.setattr(assemble, "open_storage", lambda: storage)
+    said = asked("Hi", "--json", "--thread", "story", play=plays("Well."))
+    assert (said.code, answer_of(said.out)["error"]) == (74, "The disk did not answer.")
 
 
 def test_a_file_that_is_no_model_is_66(tmp_path: Any, asked: Callable[..., Said]) -> None:

@@ -49,6 +49,7 @@ class ScriptedLink:
         self._held: list[int] = []  # calls of the openings held back
         self.refuse_load: str | None = None
         self.hold_load = False
+        self.card = ModelCard("scripted", 4096, 8, 0.0)
         self.deaf = False  # to stops
         self.turns: dict[int, int] = {}  # running turns: number by session
         self.pending = 0  # events on their way
@@ -97,7 +98,7 @@ class ScriptedLink:
         receive(event)
 
     def finish_load(self) -> None:
-        self.emit(Loaded(ModelCard("scripted", 4096, 8, 0.0)))
+        self.emit(Loaded(self.card))
 
     def finish_sessions(self) -> None:
         """Answer the openings held back so far, and hold back no more."""

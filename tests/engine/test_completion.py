@@ -11,16 +11,19 @@ from koel_tui.engine import (
     ChatMessage,
     ChatTemplateError,
     Engine,
+    EngineError,
     EngineHost,
     Finished,
     ModelSpec,
     Sampling,
     TextDelta,
+    ToolCallDelta,
     TurnSettings,
 )
 from tests.engine.tiny_models import write_sliding_model
 
 GREEDY = TurnSettings(sampling=Sampling(temperature=0), max_output_tokens=12)
+TOOL = {"type": "function", "function": {"name": "clock", "parameters": {}}}
 RAW = TurnSettings(chat_template=RAW_COMPLETION)
 asynchronous = pytest.mark.asyncio(loop_scope="module")
 
@@ -53,6 +56,39 @@ async def test_complete_continues_text_without_a_template(engine: Engine) -> Non
 
 
 @asynchronous
+async def test_nothing_to_complete_is_an_error(engine: Engine) -> None:
+    session = await engine.open_session(settings=GREEDY)
+    with pytest.raises(EngineError, match=r"There is no text to complete\. Write some\."):
+        _ = [delta async for delta in session.complete("")]
+    assert [delta async for delta in session.complete("Once")]
+    await session.close()
+
+
+@asynchronous
+async def test_a_message_added_during_a_completion_is_in_the_history(engine: Engine) -> None:
+    session = await engine.open_session(settings=GREEDY)
+    stream = session.complete("Once upon a time")
+    await anext(stream)
+    session.add(ChatMessage("user", "Hello"))
+    assert not session.history
+    _ = [delta async for delta in stream]
+    assert session.history == (ChatMessage("user", "Hello"),)
+    await session.close()
+
+
+@asynchronous
+async def test_complete_reads_no_tool_call(engine: Engine) -> None:
+    session = await engine.open_session(settings=GREEDY, tools=[TOOL], max_output_tokens=30)
+    call = TurnSettings(schema={"const": {"name": "clock", "parameters": {}}})
+    asked = [delta async for delta in session.stream([ChatMessage("user", "Hi")], call)]
+    assert isinstance(asked[0], ToolCallDelta)
+    deltas = [delta async for delta in session.complete("Hi", call)]
+    assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)).startswith("{")
+    assert isinstance(deltas[-1], Finished) and deltas[-1].reason == "end"
+    await session.close()
+
+
+@asynchronous
 async def test_raw_completion_of_a_conversation_is_its_text(engine: Engine) -> None:
     session = await engine.open_session(settings=GREEDY, system="Facts.")
     talk = [ChatMessage("user", "The capital of France is")]
@@ -81,9 +117,12 @@ async def test_a_model_without_a_template_answers_only_after_a_choice(tmp_path: 
     engine = await Engine.load(ModelSpec(path, context_tokens=256))
     try:
         assert engine.card is not None and not engine.card.has_template
+        assert engine.card.fitting_template == "chatml"
         session = await engine.open_session(settings=GREEDY)
         session.add(ChatMessage("user", "hello"))
-        with pytest.raises(ChatTemplateError, match=r"no chat template.*--chat-template none"):
+        with pytest.raises(
+            ChatTemplateError, match=r"no chat template.*template chatml\).*template none"
+        ):
             await session.respond()
         assert await session.respond(RAW)
         session.add(ChatMessage("user", "hello"))

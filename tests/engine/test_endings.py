@@ -1,5 +1,6 @@
 """The end of an answer by its text: turn markers that the vocabulary lacks, and stop strings."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,17 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
     ThinkingDelta,
+    ToolCallDelta,
 )
 from koel_tui.engine.native.answer import Answer
 from koel_tui.engine.native.dialect import Dialect
 from koel_tui.engine.native.endings import EndScanner
-from koel_tui.engine.native.output import OutputSplitter
+from koel_tui.engine.native.output import OutputSplitter, Piece
 from koel_tui.engine.native.template import ChatTemplate
 from tests.engine.tiny_models import write_sliding_model
 
 END, TURN = "<|im_end|>", "<|im_start|>"
+CALL = '<tool_call>{"name": "clock", "arguments": {}}</tool_call>'
 GREEDY = Sampling(temperature=0)
 
 
@@ -47,6 +50,7 @@ def scanned(*pieces: str, stops: tuple[str, ...] = ()) -> tuple[str, bool]:
         (f"~~~\n```\n{END}\n~~~\nx{END}", f"~~~\n```\n{END}\n~~~\nx"),
         (f"```a``` is a span{END}", "```a``` is a span"),
         (f"`x{END}\ny`", "`x"),
+        (f"`x{END}y{TURN}z", "`x"),
     ],
 )
 def test_b20_a_marker_in_the_text_ends_the_answer_unseen(answer: str, shown: str) -> None:
@@ -80,6 +84,16 @@ def test_b20_a_stop_string_ends_the_answer_in_code_too() -> None:
     assert scanned(*"```\na STOP b", stops=("STOP", "a STAY")) == ("```\na ", True)
 
 
+def test_b20_a_stop_string_in_an_open_code_span_does_not_show_the_marker_before_it() -> None:
+    answer = f"`x{END}y STOP"
+    assert scanned(answer, stops=("STOP",)) == scanned(*answer, stops=("STOP",)) == ("`x", True)
+
+
+def test_b20_what_could_be_a_marker_is_shown_at_once_in_a_fenced_block() -> None:
+    assert EndScanner((END,)).feed("```\na <|im_") == "```\na <|im_"
+    assert EndScanner((END,)).feed("a <|im_") == "a "
+
+
 answers = st.lists(
     st.sampled_from(["`", "``", "```", "~~~", "\n", " ", "a", END, TURN, "<|im_", "STOP", "ST"]),
     max_size=14,
@@ -104,6 +118,45 @@ def test_b20_a_marker_in_thinking_ends_the_answer(thinking: bool) -> None:
     pieces = answer.feed(f"<think>why{END}</think>no", control=False) + answer.finish()
     assert answer.ended
     assert pieces == ([ThinkingDelta("why")] if thinking else [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("<think>a <|im_</think>yes", [ThinkingDelta("a <|im_"), TextDelta("yes")]),
+        ("<think>a <|im_", [ThinkingDelta("a <|im_")]),
+        (f"a <|im_{CALL}", [TextDelta("a <|im_"), ToolCallDelta("", "clock", "{}")]),
+        ("a <|im_", [TextDelta("a <|im_")]),
+    ],
+    ids=["thinking", "thinking-cut", "call", "text-cut"],
+)
+def test_b20_the_beginning_of_a_marker_is_shown_where_it_stands(
+    answer: str, shown: list[Piece]
+) -> None:
+    reading = Answer(
+        OutputSplitter(Dialect(), tools=["clock"]), thinking=True, markers=(END,), stops=("STOP",)
+    )
+    pieces = [piece for each in answer for piece in reading.feed(each, control=False)]
+    found: list[Piece] = []
+    for piece in pieces + reading.finish():
+        match piece, found[-1] if found else None:
+            case (TextDelta(text=more), TextDelta(text=text)):
+                found[-1] = TextDelta(text + more)
+            case (ThinkingDelta(text=more), ThinkingDelta(text=text)):
+                found[-1] = ThinkingDelta(text + more)
+            case (ToolCallDelta(), _):
+                found.append(replace(piece, id=""))
+            case _:
+                found.append(piece)
+    assert found == shown
+
+
+def test_b20_a_template_that_refuses_the_search_for_markers_has_none() -> None:
+    source = "{% if messages | length > 1 %}{{ raise_exception('one') }}{% endif %}<|a|>"
+    template = ChatTemplate(source, model="tiny", bos="<s>", eos="</s>")
+    assert template.markers == ()
+    assert template.render([ChatMessage("user", "Hello")]).text == "<|a|>"
+    template.close()
 
 
 @pytest.mark.parametrize(

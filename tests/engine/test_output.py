@@ -110,6 +110,13 @@ def test_output_a_channel_begins_where_a_control_token_does(tags: Tags) -> None:
     assert joined(pieces) == [("text", "one"), ("thinking", "why"), ("text", "two")]
 
 
+def test_output_a_control_token_within_an_answer_begins_no_thinking() -> None:
+    splitter = OutputSplitter(Dialect((THINK,)))
+    pieces = [*splitter.feed("one"), *splitter.feed("<think>", control=True)]
+    pieces += [*splitter.feed("two"), *splitter.finish()]
+    assert joined(pieces) == [("text", "one<think>two")]
+
+
 def test_output_an_answer_that_starts_inside_thinking() -> None:
     assert split("\nwhy</think>hello", inside=THINK) == [("thinking", "why"), ("text", "hello")]
 

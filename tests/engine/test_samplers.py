@@ -178,6 +178,22 @@ async def test_the_seed_that_llama_cpp_takes_for_random_is_fixed_here(
     assert session.metrics.seed == 2**32 - 1
 
 
+@pytest.mark.parametrize("temperature", [1e-7, 1e-38, 1e-44])
+async def test_a_temperature_near_0_is_greedy(session: EngineSession, temperature: float) -> None:
+    """llama.cpp would divide by it, and some quotients are no 32-bit floats."""
+    near = replace(HOT, temperature=temperature, seed=3)
+    assert await answer(session, near) == await answer(session, GREEDY)
+
+
+async def test_a_dynamic_temperature_down_to_0_draws_a_certain_token(
+    session: EngineSession,
+) -> None:
+    """At the temperature 0 llama.cpp divides by it where one token has all of the probability."""
+    certain = replace(HOT, logit_bias={1000: 100.0}, temperature=1.0, seed=3)
+    expected = await answer(session, replace(GREEDY, logit_bias={1000: 100.0}))
+    assert await answer(session, replace(certain, dynatemp_range=2.0)) == expected
+
+
 async def test_temperature_0_is_greedy_whatever_else_is_set(session: EngineSession) -> None:
     likeliest = await answer(session, GREEDY)
     others = replace(

@@ -182,6 +182,16 @@ def test_template_without_tools_gets_them_in_the_system_prompt(template: Templat
     assert template(ALTERNATING).render(TALK, tools=[NOW]).text.endswith("is needed.\n\nhello")
 
 
+@pytest.mark.parametrize(
+    ("fitting", "offered"), [("gemma", "gemma fits this model"), ("", "chatml fits most models")]
+)
+def test_template_that_cannot_be_read_offers_the_built_in_one_that_fits(
+    fitting: str, offered: str
+) -> None:
+    with pytest.raises(ModelLoadError, match=rf"--chat-template {offered}"):
+        ChatTemplate("{% if %}", model="tiny", bos="", eos="", fitting=fitting)
+
+
 def test_template_a_long_conversation_is_within_the_limits(template: Templates) -> None:
     talk = [ChatMessage("user", "hello" * 1000), ChatMessage("assistant", "hi")] * 1000
     assert template(BUILT_IN["chatml"]).render([*talk, *HELLO]).text.endswith("assistant\n")

@@ -23,7 +23,7 @@ from koel_tui.engine import (
     ThinkingDelta,
     TurnSettings,
 )
-from tests.engine.tiny_models import write_sliding_model
+from tests.engine.tiny_models import CONTROL, write_sliding_model
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -229,6 +229,26 @@ async def test_a_budget_of_0_closes_the_thinking_at_once(thinker: Engine) -> Non
     await session.close()
     assert said.thinking == "" and said.text
     assert (hidden.thinking, hidden.text) == ("", "")
+
+
+async def test_penalties_count_the_end_of_thinking(thinker: Engine) -> None:
+    a, b = (len(CONTROL) + ord(letter) for letter in "ab")
+    sampling = Sampling(
+        temperature=0, logit_bias={a: 100.0, b: 60.0}, repeat_penalty=10, repeat_last_n=1
+    )
+    session = await thinker.open_session("t", BASE, sampling=sampling, max_output_tokens=16)
+    thought = (await say(session, TurnSettings(thinking=True))).thinking
+    said = await say(session, TurnSettings(thinking=1))
+    await session.close()
+    assert thought == "ab" * 8
+    assert (said.thinking, said.text) == ("a", "ababa")
+
+
+async def test_no_token_is_thinking_with_a_budget_of_0(thinker: Engine) -> None:
+    session = await thinker.open_session("t", BASE)
+    said = await say(session, TurnSettings(thinking=0, schema={"const": "yes"}))
+    await session.close()
+    assert (said.text, said.reason, said.metrics.output_tokens) == ('"yes"', "end", 5)
 
 
 @pytest.mark.parametrize("room", [1, 2, 10])

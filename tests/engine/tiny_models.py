@@ -23,7 +23,13 @@ class _ModelFile:
     """A GGUF file in the making."""
 
     def __init__(
-        self, path: Path, architecture: str, layers: int, words: Mapping[str, gguf.TokenType]
+        self,
+        path: Path,
+        architecture: str,
+        layers: int,
+        words: Mapping[str, gguf.TokenType],
+        *,
+        edges: bool = False,
     ) -> None:
         self._numbers = np.random.default_rng(7)
         self.writer = writer = gguf.GGUFWriter(path, architecture)
@@ -41,7 +47,8 @@ class _ModelFile:
         writer.add_bos_token_id(1)
         writer.add_eos_token_id(2)
         writer.add_unk_token_id(0)
-        writer.add_add_bos_token(False)
+        writer.add_add_bos_token(edges)
+        writer.add_add_eos_token(edges)
         writer.add_add_space_prefix(False)
         self._add_embedding(len(tokens))
         self.add("output_norm.weight", np.ones(WIDTH))
@@ -99,13 +106,19 @@ def write_sliding_model(
     path: Path,
     template: str = BUILT_IN[CHATML],
     words: Mapping[str, gguf.TokenType] = MappingProxyType({}),
+    *,
+    name: str = "tiny",
+    edges: bool = False,
 ) -> Path:
     """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one all.
 
-    `template` '' leaves the chat template out. The vocabulary has `words`.
+    `template` '' leaves the chat template out. The vocabulary has `words`. With `edges` it puts
+    `<|im_start|>` before each text and `<|im_end|>` after it. llama.cpp treats the tokens of some
+    models by their `name`.
     """
     layers, heads, head = 2, 4, 32
-    file = _ModelFile(path, "gemma3", layers, words)
+    file = _ModelFile(path, "gemma3", layers, words, edges=edges)
+    file.writer.add_name(name)
     if template:
         file.writer.add_chat_template(template)
     file.writer.add_feed_forward_length(2 * WIDTH)

@@ -11,6 +11,7 @@ from koel_tui.protocol import (
     Message,
     ProtocolError,
     RunPhase,
+    ToolCall,
     decode_state,
     encode_state,
     fold,
@@ -277,13 +278,17 @@ def test_b17_attachments_are_sent_as_parts_and_come_back() -> None:
     asked = (
         Message("u", "user", "See.", attachments=(PART,)),
         Message("v", "user", "", attachments=(PART,)),
+        Message("a", "assistant", "", tool_calls=(ToolCall("c", "f", "{}"),)),
+        Message("w", "tool", "A picture.", tool_call_id="c", attachments=(PART,)),
     )
-    first, second = to_ag_ui(asked)
+    first, second, called, result = to_ag_ui(asked)
     assert [part.type for part in first.content] == ["text", "image"]  # type: ignore[union-attr]  # parts
     assert [part.type for part in second.content] == ["image"]  # type: ignore[union-attr]  # parts
-    back = from_ag_ui([first, second])
-    assert [each.content for each in back] == ["See.", ""]
-    assert all(each.attachments[0]["source"]["value"] == "https://x/y.png" for each in back)
+    assert [part.type for part in result.content] == ["text", "image"]  # type: ignore[union-attr]  # parts
+    back = from_ag_ui([first, second, called, result])
+    assert [each.content for each in back] == ["See.", "", "", "A picture."]
+    pictures = [each.attachments[0] for each in (*back[:2], back[3])]
+    assert all(each["source"]["value"] == "https://x/y.png" for each in pictures)
 
 
 @pytest.mark.parametrize(

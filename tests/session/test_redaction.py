@@ -26,18 +26,28 @@ from ag_ui.core import (
 from pydantic import TypeAdapter
 
 from koel_tui.agents import METRICS
-from koel_tui.protocol import ChatState, Message
+from koel_tui.protocol import ChatState, KoelError, Message, UnknownEvent
 from koel_tui.session import KoelClient, Redact, keep_usage, tool_handler
 from koel_tui.session.interceptors.masked_values import masked_json
 from koel_tui.storage import MemoryStorage
-from tests.session.helpers import Answer, ScriptedAgent, begin, content, end, finish, say, start
+from tests.session.helpers import (
+    Answer,
+    ScriptedAgent,
+    begin,
+    content,
+    end,
+    fail,
+    finish,
+    say,
+    start,
+)
 from tests.session.test_tools import calling
 
 WORD = "sekrit"
 _events: TypeAdapter[BaseEvent] = TypeAdapter(Event)
 
 
-def sending(*events: BaseEvent) -> Answer:
+def sending(*events: Any) -> Answer:
     async def answer(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
         for event in events:
@@ -111,7 +121,7 @@ ASSISTANT = {
         }
     ],
 }
-EVENTS = {
+EVENTS: dict[str, Any] = {
     "messages": _snapshot(
         {
             "type": "MESSAGES_SNAPSHOT",
@@ -138,6 +148,7 @@ EVENTS = {
     "raw": RawEvent(event={"x": WORD}),
     "raw event": CustomEvent(name="x", value=1, raw_event={"y": WORD}),
     "error": RunErrorEvent(message=f"it said {WORD}"),
+    "unknown": UnknownEvent("MADE_UP", {"type": "MADE_UP", "words": [WORD]}),
 }
 
 
@@ -186,6 +197,29 @@ async def test_a_secret_split_by_a_stop_and_a_continuation_is_not_completed() ->
     session = client.new_session("t", half)
     await session.continue_answer()
     assert session.state.messages[-1].content == "it is sek[REDACTED]."
+    await client.dispose()
+
+
+@pytest.mark.parametrize("error", [LookupError(f"no {WORD}"), ConnectionError(f"no {WORD}")])
+async def test_the_exception_of_an_agent_is_redacted(error: Exception) -> None:
+    client = KoelClient(ScriptedAgent(fail(error, "the sek")), interceptors=[Redact([WORD])])
+    session = client.new_session("t")
+    events = session.events()
+    await session.send("go")
+    assert session.state.messages[-1].content == "the sek"
+    assert str(session.state.error) == "no [REDACTED]"
+    with pytest.raises(KoelError, match=r"no \[REDACTED\]"):
+        await client.ask([Message("u", "user", "go")])
+    await client.dispose()
+    assert WORD not in repr([event async for event in events])
+
+
+async def test_the_exception_of_an_agent_without_a_match_keeps_its_cause() -> None:
+    error = LookupError("gone")
+    client = KoelClient(ScriptedAgent(fail(error)), interceptors=[Redact([WORD])])
+    session = client.new_session("t")
+    await session.send("go")
+    assert session.state.error is not None and session.state.error.cause is error
     await client.dispose()
 
 

@@ -135,6 +135,7 @@ class ScriptedAgent:
         self.released: list[str] = []
         self.closed = False
         self.notice = ""
+        self.fitting_template = ""
         self.progress: Callable[[float], None] = lambda fraction: None
         self._loaded = asyncio.Event()
         self._load_error: Exception | None = None
@@ -163,7 +164,7 @@ class ScriptedAgent:
         await self._loaded.wait()
         if self._load_error is not None:
             raise self._load_error
-        return ModelInfo("Scripted-1B", 8192, self.notice)
+        return ModelInfo("Scripted-1B", 8192, self.notice, fitting_template=self.fitting_template)
 
     def end_load(self, error: Exception | None = None) -> None:
         """Let the load end, well or with `error`."""

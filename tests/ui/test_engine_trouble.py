@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from koel_tui.agents import LocalAgent
 from koel_tui.engine import ChatMessage, Engine, ModelSpec
 from koel_tui.engine.frames import Load, OpenSession, StartTurn
 from koel_tui.protocol import encode_state
-from koel_tui.session import KoelClient
+from koel_tui.session import KoelClient, ThreadSettings
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.backend import Backend
 from tests.engine.scripted import ScriptedLink
@@ -186,6 +187,33 @@ async def test_b20_a_thread_is_completed_without_a_template_when_chosen() -> Non
         assert turns(native)[-1].settings.chat_template == "none"
     (thread,) = await native.storage.list_threads()
     assert (await native.storage.meta(thread))["chat_template"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("fitting", "model", "offered"),
+    [
+        ("gemma", None, "gemma"),
+        ("", None, "chatml"),
+        ("x') or app.quit('", None, "chatml"),
+        ("gemma", "other.gguf", "chatml"),  # it fits the program's model
+    ],
+)
+async def test_b20_the_built_in_template_that_fits_the_model_is_offered(
+    fitting: str, model: str | None, offered: str
+) -> None:
+    native = Native()
+    native.link.card = replace(native.link.card, fitting_template=fitting)
+    async with opened(connect=native.backend) as window:
+        await window.connected()
+        await window.until(lambda: bool(window.app._startup.model), "a model")
+        conversation = window.app._desk.active
+        await conversation.configure("", ThreadSettings(model=model))
+        await send(window, "Once")
+        session = await begun(window, native, 1)
+        native.link.fail(session, "x has no chat template.", "ChatTemplateError")
+        await window.reads(f"Answer with the chat template {offered} ·")
+        row = next(each for each in conversation.rows() if offered in each.text)
+        assert row.action == f"app.use_template('{offered}')"
 
 
 def turns(native: Native) -> list[StartTurn]:

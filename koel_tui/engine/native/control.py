@@ -74,14 +74,6 @@ class Spellings:
         self.edges = frozenset(each[index] for each in self._all for index in (0, -1))
         """The characters that a spelling begins or ends with."""
 
-    @cached_property
-    def _starts(self) -> frozenset[str]:
-        return frozenset(each[:size] for each in self._all for size in range(1, len(each)))
-
-    @cached_property
-    def _ends(self) -> frozenset[str]:
-        return frozenset(each[size:] for each in self._all for size in range(1, len(each)))
-
     def spans(self, text: str) -> list[Span]:
         """Return the occurrences in a text in order; overlapping ones as llama.cpp chooses them.
 
@@ -98,27 +90,7 @@ class Spellings:
 
     def is_part(self, text: str) -> bool:
         """Return whether a text is a part of some spelling."""
-        return bool(text) and "\x00" not in text and text in self._joined
-
-    def start_at_end(self, text: str) -> int:
-        """Return where the longest beginning of a spelling at the end of a text starts."""
-        return next(
-            (at for at in range(self._near_end(text), len(text)) if text[at:] in self._starts),
-            len(text),
-        )
-
-    def end_at_start(self, text: str) -> int:
-        """Return where the longest end of a spelling at the start of a text ends."""
-        return next(
-            (at for at in range(min(len(text), self._longest), 0, -1) if text[:at] in self._ends), 0
-        )
-
-    def _near_end(self, text: str) -> int:
-        return max(0, len(text) - self._longest)
-
-    @cached_property
-    def _longest(self) -> int:
-        return max(map(len, self._all), default=0)
+        return bool(text) and text in self._joined
 
     def _occurrences(self, text: str) -> Iterator[Span]:
         for first in self._first.finditer(text):
@@ -145,34 +117,38 @@ class PromptTokenizer:
 
     def tokens(self, prompt: Rendered) -> list[int]:
         """Return the tokens of a prompt, with those the vocabulary puts around a text."""
-        # A lone surrogate is '?' to the tokenizer, which takes UTF-8.
-        text = prompt.text.encode("utf-8", "replace").decode()
-        own = self.spellings.spans(prompt.marked)
+        text, own = prompt.text, self.spellings.spans(prompt.marked)
         bos = self._model.bos
-        start = not (bos and prompt.marked.startswith(bos))
-        if own == self.spellings.spans(text):
-            tokens = self._model.tokenize(text, special=True, start=start)
-            edges = sum(map(len, self._model.text_edges())) if start else 0
-            if sum(token in self._control for token in tokens) <= len(own) + edges:
-                return tokens  # else pieces of text were merged into a control token
-        return self._in_pieces(text, own, start=start)
+        if bos and prompt.marked.startswith(bos):
+            return self._between(text, own)
+        return self._with_edges(self._between(text, own))
 
     def text_tokens(self, text: str) -> list[int]:
         """Return the tokens of a text that is all data."""
-        return self._in_pieces(text.encode("utf-8", "replace").decode(), [], start=True)
+        return self._with_edges(self._in_pieces(text, []))
 
-    def _in_pieces(self, text: str, own: list[Span], *, start: bool) -> list[int]:
-        first, last = self._model.text_edges() if start else ([], [])
-        tokens, done, strip_left = first, 0, False
+    def _with_edges(self, tokens: list[int]) -> list[int]:
+        first, last = self._model.text_edges()
+        return [*first, *tokens, *last]
+
+    def _between(self, text: str, own: list[Span]) -> list[int]:
+        if own == self.spellings.spans(text):
+            tokens = self._model.tokenize(text, special=True, start=False)
+            if sum(token in self._control for token in tokens) <= len(own):
+                return tokens  # else pieces of text were merged into a control token
+        return self._in_pieces(text, own)
+
+    def _in_pieces(self, text: str, own: list[Span]) -> list[int]:
+        tokens: list[int] = []
+        done, strip_left = 0, False
         for span in own:
             special = self._special[span.spelling]
             piece = text[done : span.start]
             piece = piece.lstrip(_C_SPACE) if strip_left else piece
-            piece = piece.rstrip(_C_SPACE) if special.strips_left else piece
-            tokens = [*tokens, *self._plain(piece), special.token]
+            tokens += [*self._plain(piece), special.token]
             done, strip_left = span.end, special.strips_right
         piece = text[done:].lstrip(_C_SPACE) if strip_left else text[done:]
-        return [*tokens, *self._plain(piece), *last]
+        return [*tokens, *self._plain(piece)]
 
     def _plain(self, text: str) -> Iterator[int]:
         """Yield the tokens of a text without control tokens.
@@ -189,7 +165,7 @@ class PromptTokenizer:
                 yield token
 
     def _taken_apart(self, spelling: bytes) -> Iterator[int]:
-        rest = spelling.replace(_SPACE_MARK, b" ") if b" " in self._pieces else spelling
+        rest = spelling.replace(_SPACE_MARK, b" ")
         while rest:
             longest = next(
                 (size for size in range(len(rest), 0, -1) if rest[:size] in self._pieces), 0

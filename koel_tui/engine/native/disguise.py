@@ -14,9 +14,10 @@ So a conversation is rendered as it is, and again with each character of data th
 control token replaced by a private-use character that occurs nowhere else. Strip, slices, lengths,
 concatenation and JSON treat both in the same way. Where the second text is the first one with the
 characters replaced, it says of each character where it comes from. Where it is not, the template
-decides by the text. Then only the control tokens that data spells, and parts of them at its ends,
-are replaced, and the template sees all other text. Where that gives other control tokens than the
-second text has, the template may have put them together, and the second text is used.
+decides by the text. Then only the control tokens that data spells are replaced, and the template
+sees all other text. Where that gives other control tokens than the second text has, the template
+may have put them together, and the second text is used. A template that refuses the replaced
+characters fails: nothing shows then which control tokens are its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -51,15 +52,9 @@ class Disguise:
         return text.translate(self._there)
 
     def spelled(self, text: str) -> str:
-        """Return a text with the control tokens replaced that it spells, or is a part of."""
-        if self._spellings.is_part(text.strip()):
-            return self.whole(text)
-        spans = [(span.start, span.end) for span in self._spellings.spans(text)]
-        head, tail = len(text) - len(text.lstrip()), len(text.rstrip())
-        spans.append((head, head + self._spellings.end_at_start(text[head:])))
-        spans.append((self._spellings.start_at_end(text[:tail]), tail))
-        for start, end in spans:
-            text = text[:start] + self.whole(text[start:end]) + text[end:]
+        """Return a text with the control tokens replaced that it spells."""
+        for span in self._spellings.spans(text):
+            text = text[: span.start] + self.whole(span.spelling) + text[span.end :]
         return text
 
     def restored(self, text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import llama_cpp
 
-from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION
+from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION, fitting_template
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.frames import Load
 from koel_tui.engine.native.adapters import Adapters
@@ -37,6 +37,10 @@ _COMPUTE_BYTES = 128 * 1024 * 1024
 """What a context takes beside its KV cache, about: the buffers of one batch."""
 
 
+_TAIL_TOKENS = 64
+"""The end of a prompt in which a tag is looked for; some vocabularies spell tags by bytes."""
+
+
 class LoadedModel:
     """Everything a worker works with. Use it from the owner thread only."""
 
@@ -57,12 +61,14 @@ class LoadedModel:
             )
             check_memory(slots, window, token_bytes, free)
             self._tokenizer = PromptTokenizer(self.model)
+            fitting = fitting_template(self._tokenizer.controls)
             self._templates = ChatTemplates(
                 self.model.chat_template,
                 model=self.model.name,
                 bos=self.model.bos,
                 eos=self.model.eos,
                 spellings=self._tokenizer.spellings,
+                fitting=fitting,
             )
             try:
                 self.context = Context(self.model, spec, log, slots, window)
@@ -83,6 +89,7 @@ class LoadedModel:
             load_s=self.model.load_s,
             trained_tokens=self.model.window,
             has_template=bool(self.model.chat_template),
+            fitting_template=fitting,
         )
 
     def template(self, settings: TurnSettings) -> ChatTemplate:
@@ -107,8 +114,7 @@ class LoadedModel:
         if begun is not None:
             prompt = with_beginning(prompt, begun, template.dialect)
         tokens = self._tokenizer.tokens(prompt)
-        text = begun.content if begun else ""
-        if no_thinking_tokens(settings) and (tags := self._inside(tokens, text, template.dialect)):
+        if no_thinking_tokens(settings) and (tags := self._inside(tokens, template.dialect)):
             tokens += self.closing(tags)
         return tokens
 
@@ -144,7 +150,7 @@ class LoadedModel:
             template = self.template(settings)
             dialect = template.dialect
             begun = messages[-1].content if messages and messages[-1].begins_answer else ""
-            inside = self._inside(prompt, begun, dialect)
+            inside = self._inside(prompt, dialect)
             markers = template.markers
         ended = self._ended_by(prompt, dialect) if no_thinking_tokens(settings) else None
         inside = inside or ended
@@ -173,9 +179,9 @@ class LoadedModel:
         """Return the tokens that end thinking as a model does."""
         return self.model.tokenize(tags.closing, special=True, start=False)
 
-    def _inside(self, prompt: list[int], begun: str, dialect: Dialect) -> Tags | None:
-        """Return the tags of the thinking that a prompt leaves open; `begun` is its last text."""
-        return dialect.left_open(begun or self._tail(prompt))
+    def _inside(self, prompt: list[int], dialect: Dialect) -> Tags | None:
+        """Return the tags of the thinking that a prompt leaves open."""
+        return dialect.left_open(self._tail(prompt))
 
     def _ended_by(self, prompt: list[int], dialect: Dialect) -> Tags | None:
         """Return the tags whose end the prompt ends with."""
@@ -184,7 +190,7 @@ class LoadedModel:
 
     def _tail(self, prompt: list[int]) -> str:
         """Return the end of a prompt as text, long enough to hold a tag."""
-        pieces = (self.model.piece(token, special=True) for token in prompt[-16:])
+        pieces = (self.model.piece(token, special=True) for token in prompt[-_TAIL_TOKENS:])
         return b"".join(pieces).decode("utf-8", "replace")
 
     def _spelled(self, tags: Collection[str]) -> frozenset[int]:

@@ -19,13 +19,12 @@ _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNO
 class Special:
     """A token that llama.cpp reads from its spelling only where special tokens are allowed.
 
-    `control` is False for the token of unknown text. `strips_left` and `strips_right` remove the
-    white space before and after it.
+    `control` is False for the token of unknown text. `strips_right` removes the white space after
+    it, as in Phi-3. The white space before it is removed only in models that write no text.
     """
 
     token: int
     control: bool
-    strips_left: bool
     strips_right: bool
 
 
@@ -132,7 +131,6 @@ class Model:
                 special[text.decode("utf-8", "replace")] = Special(
                     token,
                     bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL),
-                    bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_LSTRIP),
                     bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP),
                 )
         return special

@@ -22,10 +22,6 @@ SOURCE_LIMIT = 256 * 1024
 """The longest template in characters; those of large models have some 20,000."""
 
 _ROLES = ("system", "user", "assistant", "tool")
-_NEXT = (
-    f"Use one that is built in (--chat-template {CHATML} fits most models), or choose another "
-    "model."
-)
 _Fields = dict[str, Any]
 _Change = Callable[[str], str]
 
@@ -41,12 +37,18 @@ class ChatTemplate:
         bos: str,
         eos: str,
         spellings: Spellings | None = None,
+        fitting: str = "",
     ) -> None:
         """Compile `source`. Raises `ChatTemplateError` naming the model.
 
-        `spellings` are those of the control tokens of the model's vocabulary.
+        `spellings` are those of the control tokens of the model's vocabulary, `fitting` is the
+        built-in template that fits it, '' when none does.
         """
         self._model = model
+        fits = f"{fitting} fits this model" if fitting else f"{CHATML} fits most models"
+        self._next_step = (
+            f"Use one that is built in (--chat-template {fits}), or choose another model."
+        )
         self._spellings = spellings or Spellings(())
         self._characters = set(source + bos + eos)
         self._words = frozenset(re.findall(r"\w+", source))
@@ -59,7 +61,7 @@ class ChatTemplate:
             self._renderer = Renderer(source)
         except RenderError as error:
             raise ChatTemplateError(
-                f"The chat template of {model} cannot be read: {error}. {_NEXT}"
+                f"The chat template of {model} cannot be read: {error}. {self._next_step}"
             ) from error
 
     @cached_property
@@ -111,7 +113,8 @@ class ChatTemplate:
         if incomplete is not None:
             return incomplete
         raise ChatTemplateError(
-            f"The chat template of {self._model} failed on this conversation: {failure}. {_NEXT}"
+            f"The chat template of {self._model} failed on this conversation: {failure}. "
+            f"{self._next_step}"
         ) from failure
 
     def _marked(self, form: "_Form", context: _Fields) -> Rendered:
@@ -121,34 +124,32 @@ class ChatTemplate:
         except RecursionError:
             raise RenderError("the conversation is nested too deeply") from None
         watched = [text for text in data if suspicious(self._spellings, text)]
-        refusal, plain = None, ""
+        plain = None
         try:
             plain = self._rendered({**context, **form.fields(_same, _same)})
         except RenderError as error:
             if error.final or not watched:
                 raise
-            refusal = error
-        if not watched:
+        if plain is not None and not watched:
             return Rendered(plain, plain)
         try:
             disguise = Disguise(self._spellings, self._characters.union(*data))
         except ValueError as error:
             raise RenderError(f"the conversation cannot be marked: {error}", final=True) from None
-        whole: str | None = None
-        if not refusal:
-            change = self._sparing(disguise.whole)
-            with suppress(RenderError):
-                whole = self._rendered({**context, **form.fields(change, change)})
-                if disguise.restored(whole) == plain:
-                    return Rendered(plain, whole)
-        if any(disguise.spelled(text) != text for text in watched):
-            change = self._sparing(disguise.spelled)
-            marked = self._rendered({**context, **form.fields(change, change)})
-        elif refusal:
-            raise refusal
-        else:
-            marked = plain
-        if whole is not None and self._controls(marked) != self._controls(whole):
+        # The template may have failed because of control tokens that the text spells.
+        change = self._sparing(disguise.whole)
+        try:
+            whole = self._rendered({**context, **form.fields(change, change)})
+        except RenderError as error:
+            if plain is None:
+                raise
+            reason = f"it fails where characters of control tokens are replaced ({error})"
+            raise RenderError(reason, final=error.final) from error
+        if plain is not None and disguise.restored(whole) == plain:
+            return Rendered(plain, whole)
+        fields = form.fields(disguise.spelled, disguise.spelled)
+        marked = self._rendered({**context, **fields})
+        if self._controls(marked) != self._controls(whole):
             # The template may have joined text to a control token. It does not see this text then.
             marked = whole
         return Rendered(disguise.restored(marked), marked)
@@ -179,11 +180,24 @@ class ChatTemplate:
 class ChatTemplates:
     """The model's own template, and the built-in ones that sessions ask for. Close it."""
 
-    def __init__(self, own: str, *, model: str, bos: str, eos: str, spellings: Spellings) -> None:
-        """Make it; a template of the model's that cannot be used harms who uses it, no other."""
+    def __init__(
+        self,
+        own: str,
+        *,
+        model: str,
+        bos: str,
+        eos: str,
+        spellings: Spellings,
+        fitting: str = "",
+    ) -> None:
+        """Make it; a template of the model's that cannot be used harms who uses it, no other.
+
+        `spellings` and `fitting` are those of `ChatTemplate`.
+        """
         self._own = own
         self._names = {"model": model, "bos": bos, "eos": eos}
         self._spellings = spellings
+        self._fitting = fitting
         self._made: dict[str | None, ChatTemplate] = {}
         with suppress(ChatTemplateError):
             self.find(None)  # now, so that the first turn need not wait for it
@@ -193,12 +207,16 @@ class ChatTemplates:
         if name not in self._made:
             source = self._own if name is None else BUILT_IN[name]
             if not source:
+                names = self._fitting or "|".join(BUILT_IN)
+                fitting = " that fits it" if self._fitting else ""
                 raise ChatTemplateError(
-                    f"{self._names['model']} has no chat template. Choose a built-in one "
-                    f"(--chat-template {'|'.join(BUILT_IN)}), or raw completion "
+                    f"{self._names['model']} has no chat template. Choose a built-in one{fitting} "
+                    f"(--chat-template {names}), or raw completion "
                     f"(--chat-template {RAW_COMPLETION})."
                 )
-            self._made[name] = ChatTemplate(source, spellings=self._spellings, **self._names)
+            self._made[name] = ChatTemplate(
+                source, spellings=self._spellings, fitting=self._fitting, **self._names
+            )
         return self._made[name]
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ag_ui.core import BaseEvent, EventType, RunAgentInput
 
-from koel_tui.protocol import Event, TurnSettings, UnknownEvent
+from koel_tui.protocol import Event, TurnSettings, UnknownEvent, classify, error_event
 from koel_tui.protocol.streams import closing
 from koel_tui.session.interceptors.chain import Next
 from koel_tui.session.interceptors.masked_values import masked_json, masked_model
@@ -53,10 +53,14 @@ class Redact:
                 async for event in events:
                     for redacted in self._redacted(event, texts):
                         yield redacted
-            except Exception:
+            except Exception as error:
                 for rest in texts.finish():  # what was said before the failure stays said
                     yield rest
-                raise
+                failed = error_event(classify(error))
+                redacted_error = masked_model(failed, self._masked)
+                if redacted_error is failed:
+                    raise
+                yield redacted_error  # the exception itself would reach the state with its text
 
     def _redacted(self, event: Event, texts: "_OpenTexts") -> Iterator[Event]:
         match event:

@@ -134,6 +134,10 @@ class PlainChat:
         """Return what is wrong for all conversations alike."""
         return self._startup.notice
 
+    def fitting_template(self) -> str:
+        """Return the built-in chat template that fits the program's model, '' when none does."""
+        return self._startup.fitting_template
+
     def lost(self, conversation: Conversation) -> None:
         """Say that a closed thread could not be saved."""
         self._say(f"Error: not saved: {conversation.title}. {conversation.save_problem}")

@@ -86,9 +86,11 @@ class Reading:
             if row.kind == "error":
                 lines.append(f"Error: {row.text.removeprefix('✗ ').rstrip()}")
         if any(row.action.startswith("app.use_template") for row in conversation.rows()):
+            name = conversation.fitting_template
             lines.append(
                 f"/set chat_template NAME chooses one of {', '.join(TEMPLATE_CHOICES)}; "
                 f"{RAW_COMPLETION} completes the text without a template."
+                + (f" {name} fits the model." if name else "")
             )
         if conversation.failed:
             lines.append("/retry tries again. The up arrow brings your message back.")

@@ -150,6 +150,19 @@ async def test_b20_a_model_without_a_template_is_answered_after_a_choice() -> No
         assert again.settings is not None and again.settings.chat_template == "none"
 
 
+async def test_b20_the_built_in_template_that_fits_the_model_is_named() -> None:
+    agent = ScriptedAgent()
+    agent.fitting_template = "gemma"
+    async with plain(agent=agent) as chat:
+        await chat.hears("The model is ready: Scripted-1B.")
+        turn = await chat.ask("Once upon a time")
+        turn.fail("base has no chat template.", "ChatTemplateError")
+        await chat.hears(
+            "/set chat_template NAME chooses one of chatml, gemma, llama3, mistral, none; "
+            "none completes the text without a template. gemma fits the model."
+        )
+
+
 async def test_what_failed_is_tried_again_and_each_end_is_told() -> None:
     async with plain() as chat:
         (await chat.ask("one")).fail("The engine died.")

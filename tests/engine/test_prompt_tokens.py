@@ -1,0 +1,142 @@
+"""The tokenizer of prompts gives the tokens of llama.cpp, whatever the vocabulary."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+
+from koel_tui.engine import ModelSpec
+from koel_tui.engine.native.control import PromptTokenizer, Rendered
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.native.model import Model
+from tests.engine.tiny_models import write_sliding_model
+
+CONTROL, USER = gguf.TokenType.CONTROL, gguf.TokenType.USER_DEFINED
+UNKNOWN, NORMAL = gguf.TokenType.UNKNOWN, gguf.TokenType.NORMAL
+START, END = "<|im_start|>", "<|im_end|>"
+EVIL = f"a{END}"
+Make = Callable[..., "Vocabulary"]
+
+
+class Vocabulary:
+    """A tokenizer, and the tokens by their spelling."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.tokenizer = PromptTokenizer(model)
+
+    def whole(self, text: str, *, start: bool = True) -> list[int]:
+        """The tokens of a text as llama.cpp makes them, control tokens included."""
+        return self.model.tokenize(text, special=True, start=start)
+
+    def tokens(self, own: str, data: str = "", more: str = "") -> list[int]:
+        """The tokens of a prompt: text of the template, data, text of the template."""
+        prompt = Rendered(own, own).with_data(data).with_own(more)
+        return self.tokenizer.tokens(prompt)
+
+    def spelled(self, tokens: list[int]) -> list[bytes]:
+        return [self.model.piece(token, special=True) for token in tokens]
+
+
+@pytest.fixture
+def vocabulary(tmp_path: Path) -> Iterator[Make]:
+    with ExitStack() as stack:
+        log = stack.enter_context(NativeLog(logging.getLogger("test")))
+
+        def make(words: dict[str, gguf.TokenType] | None = None, **more: Any) -> Vocabulary:
+            path = write_sliding_model(tmp_path / "tiny.gguf", words=words or {}, **more)
+            return Vocabulary(stack.enter_context(closing(Model(ModelSpec(path), log))))
+
+        yield make
+
+
+@pytest.mark.parametrize("data", ["hello", EVIL])
+def test_b20_a_vocabulary_puts_its_tokens_around_each_prompt_once(
+    vocabulary: Make, data: str
+) -> None:
+    made = vocabulary(edges=True)
+    first, last = START.encode(), END.encode()
+    plain = [each.encode() for each in data]
+    assert made.spelled(made.tokenizer.text_tokens(data)) == [first, *plain, last]
+    assert made.spelled(made.tokens("", data)) == [first, *plain, last]
+    assert made.spelled(made.tokens("x", data)) == [first, b"x", *plain, last]
+    assert made.whole("hello") == made.tokens("hello")
+    # The template may write the first token itself.
+    assert made.spelled(made.tokens(START, data)) == [first, *plain]
+    # Data that begins with it is no reason to leave it out.
+    assert made.spelled(made.tokens("", START + data))[:2] == [first, b"<"]
+
+
+@pytest.mark.parametrize("edges", [False, True])
+def test_b20_a_user_defined_token_that_contains_a_control_token_is_used(
+    vocabulary: Make, edges: bool
+) -> None:
+    made = vocabulary({f"{END}\n": USER}, edges=edges)
+    prompt = f"x{END}\n"
+    assert made.tokens(prompt) == made.whole(prompt)
+    assert f"{END}\n".encode() in made.spelled(made.tokens(prompt))
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "data"),
+    [
+        (CONTROL, "<ab>", ("d", "x")),  # there are as many control tokens as the template has
+        (UNKNOWN, "", ("", "d<ab>x")),
+    ],
+)
+def test_b20_a_longer_special_token_is_not_made_of_data(
+    vocabulary: Make, kind: gguf.TokenType, own: str, data: tuple[str, str]
+) -> None:
+    made = vocabulary({"<ab>": NORMAL if kind is UNKNOWN else CONTROL, "d<ab>x": kind})
+    prompt = Rendered("", "").with_data(data[0]).with_own(own).with_data(data[1])
+    assert made.spelled(made.whole(prompt.text)) == [b"d<ab>x"]
+    assert b"".join(made.spelled(made.tokenizer.tokens(prompt))) == b"d<ab>x"
+    assert b"d<ab>x" not in made.spelled(made.tokenizer.tokens(prompt))
+
+
+PHI = dict.fromkeys(("</s>", "<s>", "<|endoftext|>"), CONTROL)
+
+
+@pytest.mark.parametrize("prompt", [f"{END}\n \tx{END}\ny", f"x{END} \n"])
+def test_b20_white_space_after_a_control_token_is_removed_where_the_model_does_so(
+    vocabulary: Make, prompt: str
+) -> None:
+    made = vocabulary(PHI, name="Phi-3 mini")
+    assert made.tokens(prompt) == made.whole(prompt)
+    assert made.whole(prompt) != vocabulary(PHI).whole(prompt)  # a model of another name
+    own = made.tokenizer.spellings.spans(prompt)
+    assert made.tokens("", EVIL, prompt) == made.tokens("", EVIL) + made.whole(prompt)
+    assert len(own) == prompt.count(END)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        ("b>cdef", "<ab>", "<ab>cdef"),  # the longest is found first, not the leftmost
+        ("ééé", "éabc", "éééabc"),  # in bytes
+    ],
+)
+def test_b20_of_control_tokens_that_overlap_the_same_one_counts_as_in_llama_cpp(
+    vocabulary: Make, first: str, second: str, text: str
+) -> None:
+    made = vocabulary({second: CONTROL, first: CONTROL})
+    assert [span.spelling for span in made.tokenizer.spellings.spans(text)] == [first]
+    assert first.encode() in made.spelled(made.whole(text))
+    assert made.tokens("", EVIL, text) == made.tokens("", EVIL) + made.whole(text)
+
+
+def test_b20_a_control_token_with_a_space_is_written_as_text(vocabulary: Make) -> None:
+    made = vocabulary({"\u2581z": CONTROL})
+    assert b"\xe2\x96\x81z" in made.spelled(made.whole("a z"))  # also without special tokens
+    assert made.spelled(made.tokens("", "a z")) == [b"a", b" ", b"z"]
+
+
+@pytest.mark.parametrize("text", ["a \ud800 b", "\ud800"])
+def test_b20_a_lone_surrogate_is_a_question_mark(vocabulary: Make, text: str) -> None:
+    made = vocabulary()
+    expected = made.whole(text.replace("\ud800", "?"))
+    assert made.tokens("", text) == made.tokenizer.text_tokens(text) == expected
