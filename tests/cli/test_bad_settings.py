@@ -47,6 +47,7 @@ BAD_FILES = {
     "no template": f'chat_template = "{CANARY}"',
     "too much": "max_sessions = 99999999999999999999",
     "too little": "seed = -1",
+    "too many threads": "threads = 513",
     "a huge number": f"seed = {'9' * 5000}",
     "too large": f"# {'x' * MAX_BYTES}",
 }
