@@ -187,7 +187,7 @@ def test_threads_are_found_renamed_deleted_and_exported(here: Path) -> None:
         walk.press("enter", sees="lighthouse of 7 floors", misses="─ Saved threads ─")
         # 21 Give another thread a better name.
         walk.press("ctrl+o", sees="Place 11")
-        walk.press("f2", sees="enter")
+        walk.press("f2", sees="─ Rename ─")
         terminal.press("ctrl+u")
         walk.type("The best place")
         walk.press("enter", sees="The best place", misses="Place 11")

@@ -5,6 +5,7 @@ from textual.widgets import Input
 
 from koel_tui.text import safe_line
 from koel_tui.ui.widgets.input_panel import InputPanel
+from koel_tui.ui.widgets.ordered_input import OrderedInput
 
 
 class RenamePanel(InputPanel[str]):
@@ -12,7 +13,7 @@ class RenamePanel(InputPanel[str]):
 
     def __init__(self, title: str) -> None:
         """Make the panel; `title` is the one there is."""
-        field = Input(safe_line(title), placeholder="Title", id="title", compact=True)
+        field = OrderedInput(safe_line(title), placeholder="Title", id="title", compact=True)
         super().__init__("Rename", "saves", field)
 
     @on(Input.Submitted)

@@ -14,6 +14,7 @@ from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.settings.setting import FLAG, Setting, text_of
 from koel_tui.ui.settings.settings_store import RefusedError, SettingsStore
 from koel_tui.ui.widgets.input_panel import InputPanel
+from koel_tui.ui.widgets.ordered_input import OrderedInput
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 Take = Callable[[str], Awaitable[str]]
@@ -99,7 +100,7 @@ class ValuePanel(InputPanel[str]):
     def __init__(self, setting: Setting, take: Take) -> None:
         """Make the panel; `take` is given what was written, and raises `RefusedError`."""
         self._before = text_of(setting.value)
-        field = Input(self._before, id="value", compact=True)
+        field = OrderedInput(self._before, id="value", compact=True)
         super().__init__(setting.name, "saves in config.toml", field)
         self._setting = setting
         self._take = take

@@ -36,6 +36,7 @@ from koel_tui.text import safe_input, safe_line
 from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.settings.fold_line import FoldLine
 from koel_tui.ui.widgets.choice import SimpleChoice
+from koel_tui.ui.widgets.ordered_input import OrderedInput
 from koel_tui.ui.widgets.panel import Panel
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
@@ -237,7 +238,7 @@ class ThreadPanel(Panel[Filled]):
         for field in fields:
             parts: list[Widget] = [
                 Static(field.label, classes="label"),
-                Input(
+                OrderedInput(
                     self._shown[field.key],
                     placeholder=safe_line(self._defaults.get(field.key, "")),
                     id=f"field-{field.key}",

@@ -19,6 +19,7 @@ from koel_tui.formatting import fit
 from koel_tui.text import safe_line
 from koel_tui.ui.internals import bindings_of, unlaid_list
 from koel_tui.ui.widgets.choice import Choice
+from koel_tui.ui.widgets.ordered_input import OrderedInput
 from koel_tui.ui.widgets.panel import Panel
 
 MOST_SHOWN = 200
@@ -35,7 +36,7 @@ class PickerTexts:
     unmatched: str = "No title has these words"
 
 
-class Field(Input):
+class Field(OrderedInput):
     """A field over a list, which hears of its keys and of letters in the order they were typed.
 
     A binding would be looked for when the key has gone all the way up, and letters overtake it.
@@ -60,6 +61,7 @@ class Field(Input):
         ):
             self.post_message(self.Pressed(event.key))
         else:
+            await super().on_key(event)
             return
         event.stop()
         event.prevent_default()

@@ -12,6 +12,7 @@ from koel_tui.system.new_file import write_exclusive
 from koel_tui.text import repair
 from koel_tui.ui.keys.key_table import leaving
 from koel_tui.ui.widgets.input_panel import InputPanel
+from koel_tui.ui.widgets.ordered_input import OrderedInput
 
 
 class SaveAsPanel(InputPanel[Path]):
@@ -24,7 +25,7 @@ class SaveAsPanel(InputPanel[Path]):
 
         It goes to the `directory`, the one the program was started in unless given.
         """
-        field = Input(name, placeholder="Name of the file", id="name", compact=True)
+        field = OrderedInput(name, placeholder="Name of the file", id="name", compact=True)
         super().__init__("Save as", "saves", field)
         self._text = text
         self._directory = directory or Path()
