@@ -6,9 +6,9 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import SuspendNotSupported, SystemCommand
@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     from koel_tui.workspace.saved_threads import SavedThread
     from koel_tui.workspace.thread_operations import ThreadOperations
 
+_UI = Path(__file__).parents[1]
+_STYLED = (
+    "app", "conversation", "transcript", "composer", "widgets", "library", "settings", "models",
+)  # fmt: skip
+"""The packages with a style sheet; a later one wins where selectors are equally specific."""
 _QUIT_WITHIN = 2.0
 _LOOK_INTERVAL = 1.0
 _EDITOR = "editor"
@@ -51,7 +56,7 @@ class KoelApp(ConversingApp):
     """The whole window. `connect` makes what it talks to, and is called after the first paint."""
 
     TITLE = "koel-chat"
-    CSS_PATH = Path(__file__).with_name("koel.tcss")
+    CSS_PATH: ClassVar[list[str | PurePath]] = [_UI / name / f"{name}.tcss" for name in _STYLED]
     BINDINGS = bindings(KEYS)
 
     def __init__(
