@@ -1,1 +1,1 @@
-"""The window: a Textual program with a tab per thread."""
+"""The user interface: a Textual app with one tab per thread."""

@@ -1,4 +1,4 @@
-"""The window from its first paint to its last save."""
+"""The Textual app: startup, app-wide actions, shutdown."""
 
 import asyncio
 import os
@@ -49,11 +49,11 @@ _STYLED = (
 _QUIT_WITHIN = 2.0
 _LOOK_INTERVAL = 1.0
 _EDITOR = "editor"
-"""The group of the worker that waits for an editor."""
+"""Worker group of the external editor."""
 
 
 class KoelApp(ConversingApp):
-    """The whole window. `connect` makes what it talks to, and is called after the first paint."""
+    """The complete app. `connect` creates its backend and is called after the first paint."""
 
     TITLE = "koel-chat"
     CSS_PATH: ClassVar[list[str | PurePath]] = [_UI / name / f"{name}.tcss" for name in _STYLED]
@@ -78,7 +78,7 @@ class KoelApp(ConversingApp):
         internals.take_any_bytes()
         internals.wear_belt()
         (keymap or KeyMap()).bind(self, self._pane.prompt)
-        # A label that changes would move the line under the tabs for a third of a second.
+        # Textual would animate the underline of the tabs for 0.3 s at every label change.
         self.animation_level = "none"
         self._connect = connect
         self._wanted_thread = thread
@@ -86,7 +86,7 @@ class KoelApp(ConversingApp):
         self._own_themes = OwnThemes(themes, lambda problem: self._tell(problem, "warning"))
         self._flags = flags or {}
         self._actions: ThreadOperations | None = None
-        self._conflicts = 0  # told so far
+        self._conflicts = 0  # number reported so far
         self._asked_to_quit = float("-inf")
         self._leaving = False
         self._last_words = ""
@@ -99,17 +99,17 @@ class KoelApp(ConversingApp):
 
     @property
     def fatal(self) -> BaseException | None:
-        """What ended the window, else what kept the model from being there, if anything did."""
+        """The exception that crashed the app, else the error that kept the model from loading."""
         return self.crash or self._startup.problem
 
     def on_load(self) -> None:
-        """Catch the signals before the terminal is changed in any way."""
+        """Install the signal handlers before any terminal mode changes."""
         self._signals.catch()
 
     async def on_mount(self) -> None:
-        """Show the tabs of last time, empty; all that takes time comes after they are painted."""
+        """Show the last session's tabs, still empty; slow work starts after their first paint."""
         if self._wanted_theme and self._wanted_theme not in self.available_themes:
-            await self._own_themes.register(self)  # now, so that it is there at the first paint
+            await self._own_themes.register(self)  # now, so that the first paint uses it
         if self._wanted_theme in self.available_themes:
             self.theme = self._wanted_theme
         elif self._wanted_theme:
@@ -117,15 +117,15 @@ class KoelApp(ConversingApp):
         self._pane.prompt.focus()
         self._desk.restore(await self._memory.tabs(), self._pane.prompt.pastes)
         if self._wanted_thread is not None and not self._desk.full:
-            self._desk.new()  # the thread takes its place
+            self._desk.new()  # placeholder tab for the requested thread
         await self._show_active()
         self.set_interval(_LOOK_INTERVAL, self._look)
         self.call_after_refresh(self.run_worker, self._start)
         self._up = True
 
     async def on_unmount(self) -> None:
-        """Give back the signals and the title, and save what an unforeseen end left unsaved."""
-        self._leaving = True  # a signal that comes now must not begin it once more
+        """Restore the signal handlers and the title; after a crash, save unsaved work."""
+        self._leaving = True  # a signal must not start a second shutdown
         self._attention.look_back()
         if problem := await self._close():
             self.add_last_words(problem, EXIT_SAVE_FAILED)
@@ -134,29 +134,29 @@ class KoelApp(ConversingApp):
         self._signals.release()
         self._garbage.end()
 
-    # What the user does
+    # User actions
 
     def action_open(self) -> None:
-        """Choose a saved thread and open it."""
+        """Show the saved threads and open the chosen one."""
         if self._startup.backend is None:
             self._tell("Saved threads can be opened as soon as the start is over.")
         else:
             self.run_worker(self._choose(self._startup.backend), group="choose", exclusive=True)
 
     def action_help(self) -> None:
-        """Show every key."""
+        """Show all key bindings."""
         from koel_tui.ui.app.help_panel import Help
 
         self.push_screen(Help(internals.keys_by_id(self, self._pane.prompt)))
 
     def action_figures(self) -> None:
-        """Show what the answers of the tab in front measured, and what the model takes."""
+        """Show the statistics of the active thread and the memory use of the model."""
         from koel_tui.ui.conversation.stats_panel import StatsPanel
 
         self.push_screen(StatsPanel(self._desk.active, self._startup))
 
     def action_program_settings(self) -> None:
-        """Show the settings of the program, to change them."""
+        """Show the program settings for editing."""
         from koel_tui.ui.settings.settings_panel import SettingsPanel
         from koel_tui.ui.settings.settings_store import SettingsStore
 
@@ -169,15 +169,15 @@ class KoelApp(ConversingApp):
         self.push_screen(SettingsPanel(store))
 
     def action_choose_model(self) -> None:
-        """Choose the model that answers, of those on this computer or of a download."""
+        """Choose a model from this computer or a download."""
         self._models.offer()
 
     def action_edit_prompt(self) -> None:
-        """Write the prompt in an editor, which has the terminal until it ends."""
+        """Edit the prompt in an external editor, which uses the terminal until it exits."""
         self.run_worker(self._edit_prompt(), group=_EDITOR)
 
     async def action_copy_or_quit(self) -> None:
-        """Copy what is selected of the messages, else quit at the second press."""
+        """Copy the selected text; without a selection, quit when pressed twice."""
         if selected := self.screen.get_selected_text():
             self.copy_to_clipboard(selected)
             self.screen.clear_selection()
@@ -191,7 +191,7 @@ class KoelApp(ConversingApp):
         self._poke()
 
     async def action_quit(self) -> None:
-        """Save everything and quit; asked again, quit at once: who asks twice will not wait."""
+        """Save everything, then quit; when called again, quit without waiting for the save."""
         if self._leaving:
             self.exit(0)
         self._leave(0)
@@ -202,15 +202,15 @@ class KoelApp(ConversingApp):
 
         return commands(self, internals.keys_by_id(self))
 
-    # How it works
+    # Implementation
 
     def _look(self) -> None:
-        """Note what changes without an event: that saving ended, where to, and what was typed."""
+        """Poll for changes without an event: save state, conflicts, drafts, terminal loss."""
         if internals.terminal_gone(self):
             self._leave(SIGNAL_EXIT + signal.SIGHUP)
         self._poke()
         if len(self.screen_stack) > 1:
-            self.screen.refresh()  # with what has changed under the panel
+            self.screen.refresh()  # the screen below the panel may have changed
         self._tell_conflicts()
         if not self._leaving:
             self._memory.keep(self._open_tabs())
@@ -234,10 +234,10 @@ class KoelApp(ConversingApp):
         if backend is not None:
             returned = await bring_back(backend)
             if self._leaving:
-                return  # and what came back comes again: its file is still there
+                return  # the recovery file is kept, so the next start restores the work
             self._desk.connect(backend)
             await self._take_back(returned)
-            await self._show_active()  # its thread can be read now
+            await self._show_active()  # its thread is available now
             await self._look_at_saved(backend)
             await self._startup.load()
             if self._startup.advice:
@@ -250,7 +250,7 @@ class KoelApp(ConversingApp):
         self.changed(self._desk.active)
 
     async def _take_back(self, returned: RestoredWork) -> None:
-        """Give back what an earlier window could not save, and tell of it."""
+        """Restore work that an earlier session could not save, and report it."""
         self._pane.keep_draft()
         place(returned, self._desk, self._pane.prompt.pastes, self._pane.give_back)
         await self._memory.keep_now(self._open_tabs())
@@ -262,7 +262,7 @@ class KoelApp(ConversingApp):
             await asyncio.to_thread(remove, returned)
 
     async def _look_at_saved(self, backend: "Backend") -> None:
-        """Open the thread asked for at the start, and tell of files that cannot be read."""
+        """Open the thread requested at startup, and report damaged files."""
         from koel_tui.workspace.saved_threads import find_thread, saved_threads
 
         threads = await self._listed(saved_threads(backend.storage))
@@ -318,7 +318,7 @@ class KoelApp(ConversingApp):
         before = prompt.whole_text
 
         def put_back(text: str, left: Path | None = None) -> None:
-            # What was given back meanwhile stays, too.
+            # Keep text that was returned to the prompt while the editor was open.
             meanwhile = "" if prompt.whole_text == before else prompt.whole_text
             prompt.replace_whole_text(joined(meanwhile, text))
             if left is not None:
@@ -334,9 +334,9 @@ class KoelApp(ConversingApp):
         put_back(text)
 
     async def _end_editing(self) -> None:
-        """End the editor that has the terminal, if one does, and take what was saved in it."""
+        """Terminate a running external editor and keep what it saved."""
         if editing := self.workers.cancel_group(self, _EDITOR):
-            with suppress(WorkerError):  # it was cancelled: that is the point
+            with suppress(WorkerError):  # the cancelled worker raises
                 await self.workers.wait_for_complete(editing)
 
     def _repaint(self) -> None:
@@ -347,13 +347,13 @@ class KoelApp(ConversingApp):
         self._poke()
 
     def _leave(self, code: int) -> None:
-        # A terminal that closes sends its signal twice: the second one must not cut the saving.
+        # A closing terminal sends SIGHUP twice; the second one must not interrupt the save.
         if self._leaving:
             return
         self._leaving = True
         if code and self._hard_end is not None:
             self._hard_end.arm(EXIT_SAVE_FAILED)
-        if not self._up:  # nothing is painted yet; what there is ends when it is unmounted
+        if not self._up:  # nothing is painted yet; `on_unmount` closes everything
             self.exit(code, code)
             return
         self._hint = "Saving…"
@@ -376,7 +376,7 @@ class KoelApp(ConversingApp):
         self._desk.disconnect()
         tabs = self._open_tabs()
         if backend is None and self._left_behind is not None:
-            # Somebody did not wait for the saving.
+            # The user quit without waiting for the first save.
             return await kept_elsewhere(self._left_behind, self._desk, self._memory, tabs)
         self._left_behind = backend
         problem = await close_in_time(

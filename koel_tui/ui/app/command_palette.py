@@ -1,4 +1,4 @@
-"""The commands of the palette: everything a key does, and what has no key."""
+"""The commands of the palette: everything with a key, and the theme chooser."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
@@ -8,9 +8,9 @@ from koel_tui.ui.keys.key_table import KEYS, spoken
 
 
 def commands(app: App[int], in_force: Mapping[str, Sequence[str]]) -> Iterable[SystemCommand]:
-    """Return the commands of the palette, each with the key that does the same.
+    """Return the commands of the palette, each with its key.
 
-    `in_force` has the keys by binding id.
+    `in_force` maps binding ids to keys.
     """
     for key in KEYS:
         if key.command:

@@ -1,4 +1,4 @@
-"""What the user does with the conversation in front: asks, branches, reads, copies, saves."""
+"""Actions on the active conversation: ask, branch, summarise, copy, save."""
 
 from textual.widgets import Markdown
 
@@ -11,10 +11,10 @@ from koel_tui.ui.widgets.choice import SimpleChoice
 
 
 class ConversingApp(TabbedApp):
-    """A window of tabs that can do all there is to do in one."""
+    """An app of tabs with the actions of a single conversation."""
 
     def ended(self, conversation: Conversation) -> None:
-        """Offer to free a context where a thread in front could not get one."""
+        """Offer to free a model context when the active thread could not get one."""
         super().ended(conversation)
         if conversation.at_cap and conversation is self._desk.active:
             self._offer_parking(conversation)
@@ -39,11 +39,11 @@ class ConversingApp(TabbedApp):
         self.push_screen(ConfirmPanel("Park a thread?", text, "parks it and asks again"), park)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
-        """Ask whether to open a link; nothing of a model's is opened unasked."""
+        """Ask whether to open a link; a link from a model is never opened without asking."""
         self._visitor.ask(written(event.markdown.source, event.href))
 
     def action_thread_settings(self) -> None:
-        """Ask for the name of the thread in front, its role, and how it is to be answered."""
+        """Edit the active thread's title, system prompt and answer settings."""
         from koel_tui.ui.settings.thread_settings import ask_for_settings
 
         backend, conversation = self._startup.backend, self._desk.active
@@ -53,7 +53,7 @@ class ConversingApp(TabbedApp):
             ask_for_settings(self, conversation, backend.defaults)
 
     def action_summarise(self) -> None:
-        """Open a tab with a new thread, and a summary of this one in its prompt."""
+        """Open a tab with a new thread whose prompt contains a summary of this one."""
         from koel_tui.conversation.titles_and_summaries import summary_job
 
         conversation = self._desk.active
@@ -64,7 +64,7 @@ class ConversingApp(TabbedApp):
         self._tell("A new tab opens with a summary as soon as the model has made it.")
 
     def _take_summary(self, conversation: Conversation, summary: str) -> None:
-        # In the window's own queue: the job it comes from may be ended at any time.
+        # Run on the app's own queue, because the summary job may be cancelled at any time.
         self.call_later(self._summarised, conversation, summary)
 
     async def _summarised(self, conversation: Conversation, summary: str) -> None:
@@ -75,13 +75,13 @@ class ConversingApp(TabbedApp):
         before = self._desk.active
         new = self._desk.add_new(conversation.about.copy(""))
         if before is not conversation or before.draft:
-            self._desk.tabs.activate(before)  # somebody writes there
+            self._desk.tabs.activate(before)  # the user is typing in that tab
             self._desk.tabs.mark_unread(new)
         await self._show_active()
         self._pane.give_back(new, summary)
 
     async def action_branch_off(self) -> None:
-        """Open a tab with a new thread, as this one is up to the answer being read."""
+        """Open a tab with a copy of this thread up to the visible answer."""
         if not (answer := self._pane.answer_read()):
             self._tell("There is no answer yet from which a new thread could go on.")
             return
@@ -89,24 +89,24 @@ class ConversingApp(TabbedApp):
         await self._open(self._desk.branch(answer))
 
     def action_stop(self) -> None:
-        """Leave the editing of a message, else stop the answers in sight."""
+        """Stop editing a message; if none is edited, stop the answers of the visible tabs."""
         if not self._pane.leave_revision():
             for conversation in (self._desk.active, self._desk.tabs.beside):
                 if conversation is not None:
                     conversation.stop()
 
     def action_regenerate(self) -> None:
-        """Have the last question of the tab in front answered again."""
+        """Regenerate the last answer of the active tab."""
         if not self._must_wait():
             self._desk.active.regenerate()
 
     def action_revise(self) -> None:
-        """Edit the last message of the user's in the tab in front; again: the one before."""
+        """Edit the user's last message in the active tab; when repeated, the one before it."""
         if not self._pane.revise():
             self._tell("There is no message of yours here to edit.")
 
     def action_switch_branch(self, step: int) -> None:
-        """Show another branch of the thread where it is being read."""
+        """Switch the thread to another branch at the scroll position."""
         if self._must_wait():
             return
         branching = self._pane.branching()
@@ -119,7 +119,7 @@ class ConversingApp(TabbedApp):
             self._pane.show_message(self._desk.active, first)
 
     def action_queue(self) -> None:
-        """Choose a text that waits to be sent, to edit it in the prompt or to drop it."""
+        """Choose a queued text to edit in the prompt or to delete."""
         from koel_tui.ui.conversation.queue_picker import QueuePicker
 
         conversation = self._desk.active
@@ -138,64 +138,64 @@ class ConversingApp(TabbedApp):
             self._tell("Nothing waits to be sent here.")
 
     def action_scroll(self, where: str) -> None:
-        """Scroll the transcript while the prompt keeps the focus."""
+        """Scroll the transcript; the prompt keeps the focus."""
         self._pane.scroll_messages(where)
 
     def action_step_message(self, direction: int) -> None:
-        """Go to the message of the user above (-1) or below (1) what is being read."""
+        """Go to the user message above (-1) or below (1) the scroll position."""
         self._pane.step_message(direction)
 
     def action_fold(self) -> None:
-        """Unfold thinking and calls in the tab in front, or fold them again."""
+        """Toggle the folding of thinking and tool calls in the active tab."""
         self._desk.active.fold()
 
     def action_render_plain(self) -> None:
-        """Render the newest answer shown plainly, or show it plainly again."""
+        """Toggle between plain text and Markdown for the newest answer too large for Markdown."""
         if not self._pane.render_plain():
             self._tell("No answer here is shown plainly.")
 
     async def action_copy_answer(self) -> None:
-        """Copy the newest answer of the tab in front."""
+        """Copy the newest answer of the active tab."""
         await self._copier.answer(self._desk.active.last_answer)
 
     async def action_copy_code(self) -> None:
-        """Copy a code block of the newest answer, from the last one on."""
+        """Copy the last code block of the newest answer; when repeated, the one before it."""
         await self._copier.next_code(self._desk.active.last_answer)
 
     def action_links(self) -> None:
-        """Choose a link of the newest answer of the tab in front."""
+        """Choose a link from the newest answer of the active tab."""
         self._visitor.choose(self._desk.active.last_answer)
 
     def action_save_code(self) -> None:
-        """Save a code block of the newest answer to a file, under a name the user confirms."""
+        """Save a code block of the newest answer to a file, under a name that the user confirms."""
         from koel_tui.ui.conversation.code_picker import save_code
 
         save_code(self, self._desk.active.last_answer, self._desk.active.title, self._tell)
 
     def action_go_on(self) -> None:
-        """Continue the incomplete answer of the tab in front."""
+        """Continue the incomplete answer of the active tab."""
         if not self._must_wait():
             self._desk.active.go_on()
 
     def action_retry(self) -> None:
-        """Run the turn of the tab in front that failed again."""
+        """Retry the failed turn of the active tab."""
         if not self._must_wait():
             self._desk.active.retry()
 
     async def action_use_template(self, name: str) -> None:
-        """Run the turn that failed again with another chat template; the thread keeps it."""
+        """Retry the failed turn with another chat template, which is saved in the thread."""
         from koel_tui.ui.settings.thread_settings import with_template
 
         await with_template(self._desk.active, name)
         self._desk.active.retry()
 
     def _must_wait(self) -> bool:
-        """Say whether an answer is being written in the tab in front, to the user too."""
+        """Return whether the active tab is generating an answer; if so, notify the user."""
         if self._desk.active.busy:
             self._tell("An answer is being written here; esc stops it.")
         return self._desk.active.busy
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copy a selection the best way there is."""
-        self._copier.remember(text)  # before any key after this one may paste it
+        """Copy the selected text by the best available method."""
+        self._copier.remember(text)  # set first, because the next key may already paste it
         self.run_worker(self._copier.text(text))

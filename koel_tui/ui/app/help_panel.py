@@ -1,4 +1,4 @@
-"""The list of keys."""
+"""The panel with all key bindings."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -13,13 +13,13 @@ from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS, TAB_COUNT, leaving, sp
 from koel_tui.ui.widgets.panel import Panel
 
 _NAMES = 17
-"""Cells of the column of keys."""
+"""Width of the key column in cells."""
 _ORDER = ("Prompt", "Conversation", "Tabs", "Program")
 _NUMBERED = [f"tab.{number}" for number in range(1, TAB_COUNT + 1)]
 
 
 class Help(Panel[None]):
-    """Shows every key, grouped; `in_force` has the keys by binding id."""
+    """Shows every key, grouped; `in_force` maps binding ids to keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "dismiss", "Leave"),
@@ -31,19 +31,19 @@ class Help(Panel[None]):
         self._in_force = in_force
 
     def compose(self) -> ComposeResult:
-        """Yield the list; it scrolls where it does not fit."""
+        """Yield the scrollable list."""
         with VerticalScroll(id="panel"):
             yield Static(key_list(self._in_force))
 
     def on_mount(self) -> None:
-        """Say what the panel is and how to leave it."""
+        """Set the title and the closing hint."""
         panel = self.query_one("#panel")
         panel.border_title = "Keys"
         panel.border_subtitle = "esc leaves"
 
 
 def key_list(in_force: Mapping[str, Sequence[str]]) -> Content:
-    """Return the keys as text, grouped, in two columns; of several keys for one thing, two."""
+    """Return the keys as grouped text in two columns, at most two keys per action."""
     rows: list[Content] = []
     by_number = _numbered(in_force)
     for group in _ORDER:
@@ -63,7 +63,7 @@ def key_list(in_force: Mapping[str, Sequence[str]]) -> Content:
 
 
 def _numbered(in_force: Mapping[str, Sequence[str]]) -> str:
-    """Return the keys of the tabs as one where they differ by the number only, else nothing."""
+    """Return the tab keys as one range if they differ only by the number, else an empty string."""
     before = {
         name.removesuffix(str(number)) if name.endswith(str(number)) else ""
         for number, tab in enumerate(_NUMBERED, 1)

@@ -1,4 +1,4 @@
-"""The banner above the status line: what cannot be saved, as long as that lasts."""
+"""The banner above the status line that reports save errors while they last."""
 
 from textual import events
 from textual.content import Content
@@ -9,11 +9,11 @@ from koel_tui.text import safe_line
 from koel_tui.workspace.unsaved import SaveProblem
 
 _ROWS = 14
-"""Rows of the window below which one line has to do."""
+"""Terminal height in rows below which the banner has only one line."""
 
 
 class SaveBanner(Static):
-    """Says what is not saved, why, and what to do. It is not there when nothing is wrong."""
+    """Shows what is not saved, why, and what to do; hidden while there is no problem."""
 
     def __init__(self) -> None:
         super().__init__(id="banner")
@@ -21,14 +21,14 @@ class SaveBanner(Static):
         self.display = False
 
     def show(self, trouble: SaveProblem) -> None:
-        """Show this trouble, unless that is what is shown."""
+        """Show `trouble` if it differs from the current problem."""
         if trouble != self._trouble:
             self._trouble = trouble
             self.display = bool(trouble.what)
             self._paint()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Cut the lines anew for the width there now is."""
+        """Truncate the lines for the new width."""
         self._paint()
 
     def _paint(self) -> None:

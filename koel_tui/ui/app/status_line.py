@@ -1,4 +1,4 @@
-"""The status line: what is going on at the left, figures and what is saved at the right."""
+"""The status line: activity at the left, model statistics and save state at the right."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from koel_tui.text import safe_line
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything the status line can say; what is empty or 0 is left out."""
+    """The contents of the status line; empty or zero fields are not shown."""
 
     activity: str = ""
     model: str = ""
@@ -24,7 +24,7 @@ class Status:
     alarm: str = ""
 
     def render(self, width: int) -> Content:
-        """Return the line for so many cells; the least important goes first when it is narrow."""
+        """Return the line for `width` cells; the least important parts are dropped first."""
         left = formatting.fit(safe_line(self.activity), width)
         if self.alarm:
             alarm = formatting.fit(safe_line(self.alarm), width)
@@ -45,7 +45,7 @@ class Status:
         )
         meter = f"{context} {formatting.bar(self.used / self.window)}" if self.window else ""
         speed = f"{self.tokens_per_s:.0f} tok/s" if self.tokens_per_s else ""
-        # Each choice says less than the one before it.
+        # Each choice shows less than the one before it.
         for parts in (
             (model, meter, speed, self.saved),
             (formatting.fit(model, 20), meter, speed, self.saved),
@@ -61,20 +61,20 @@ class Status:
 
 
 class StatusLine(Static):
-    """One line of fixed height, so that a change repaints it and lays out nothing."""
+    """One line of fixed height, so that a change repaints it without a layout pass."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(id="status")
         self._status = status
 
     def show(self, status: Status) -> None:
-        """Show `status`, unless that is what is shown."""
+        """Show `status` if it differs from the current one."""
         if status != self._status:
             self._status = status
             self._paint()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Make the line anew for the width there now is."""
+        """Render the line for the new width."""
         self._paint()
 
     def _paint(self) -> None:

@@ -1,4 +1,4 @@
-"""What the tab and the status line say of a conversation."""
+"""The tab label and the status line of a conversation."""
 
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.ui.app.status_line import Status
@@ -23,7 +23,7 @@ def label_of(conversation: Conversation, unread: bool) -> Label:
 def status_of(
     conversation: Conversation, startup: Runtime, hint: str, aside: str = "", download: str = ""
 ) -> Status:
-    """Return the status line of the conversation in front; a hint goes before what it does.
+    """Return the status line of the active conversation; `hint` takes precedence over its activity.
 
     `aside` describes the background job, `download` the download of a model.
     """
@@ -46,7 +46,7 @@ def status_of(
 
 
 def _saved(conversation: Conversation) -> str:
-    # Text that is being written is saved every second: saying so each time would only flicker.
+    # A streaming answer is saved every second; showing each save would make the line flicker.
     if conversation.busy or not conversation.entries():
         return ""
     return "saving…" if conversation.unsaved else "saved"
@@ -54,6 +54,6 @@ def _saved(conversation: Conversation) -> str:
 
 def _alarm(save_problem: object, startup: Runtime, download: str) -> str:
     if save_problem:
-        return "NOT SAVED"  # the banner says why
+        return "NOT SAVED"  # the banner gives the reason
     # The progress of a download needs the space, and a new model solves the problem.
     return startup.short_alarm if download else startup.alarm

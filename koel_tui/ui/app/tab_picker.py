@@ -1,4 +1,4 @@
-"""The open tabs to choose from: to go to one, or to show one beside the tab in front."""
+"""Pickers of open tabs: one to activate a tab, one to show a tab side by side."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,28 +24,28 @@ class TabChoice:
 
     @property
     def title(self) -> str:
-        """The number of the tab and its title."""
+        """The tab's number and title."""
         return f"{self.number} {self.label.title}"
 
     @property
     def aside(self) -> str:
-        """How its thread is."""
+        """The state of its thread."""
         return self.label.mark
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Say whether the title has these words in it, or the only one is the number."""
+        """Return whether the title contains these words, or the only word is the tab's number."""
         return has_words(self.label.title, words) or list(words) == [str(self.number)]
 
 
 class TabPicker(Picker[TabChoice]):
-    """The open tabs, to go to one."""
+    """Picker of the tab to activate."""
 
     WORDING = PickerTexts("Open tabs", "Type to find a tab", "No tab is open", "goes there")
     BINDINGS: ClassVar[list[BindingType]] = [leaving("tab.find")]
 
 
 class BesidePicker(Picker[TabChoice]):
-    """What can be shown beside the tab in front."""
+    """Picker of the tab to show next to the active one."""
 
     WORDING = PickerTexts(
         "Side by side", "Type to find a tab", "No other tab is open", "shows it beside this tab"
@@ -54,7 +54,7 @@ class BesidePicker(Picker[TabChoice]):
 
 
 def besides(tabs: Iterable[tuple[Conversation, Label]], front: Conversation) -> list[TabChoice]:
-    """Return what can stand beside the tab in front; that one itself stands for a new thread."""
+    """Return the choices for the second tab; the active tab's entry means a new thread."""
     new = Label(front.key, "A new thread, with the settings of this one")
     listed = choices(tabs)
     others = [choice for choice in listed if choice.conversation is not front]
@@ -62,5 +62,5 @@ def besides(tabs: Iterable[tuple[Conversation, Label]], front: Conversation) -> 
 
 
 def choices(tabs: Iterable[tuple[Conversation, Label]]) -> list[TabChoice]:
-    """Return the open tabs as they are listed."""
+    """Return the choices for all open tabs."""
     return [TabChoice(tab, label, number) for number, (tab, label) in enumerate(tabs, 1)]

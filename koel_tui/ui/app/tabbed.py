@@ -1,4 +1,4 @@
-"""The window from the inside: its tabs, what conversations tell, and what the user does there."""
+"""The app's tabs and layout, the callbacks of conversations, and the actions on tabs."""
 
 from collections.abc import Awaitable
 from pathlib import Path
@@ -35,19 +35,19 @@ from koel_tui.workspace.workspace import TooManyTabsError, Workspace
 
 _PAINT_INTERVAL = 0.2
 _LOW = (9, 7, 5)
-"""Rows below which there is no footer, no row of tabs, no status line."""
+"""Minimum terminal height in rows for the footer, the tab bar and the status line."""
 LOW_BANDWIDTH_INTERVAL = 0.2
-"""Seconds between two paintings at least where every byte counts."""
+"""Minimum seconds between two repaints in low-bandwidth mode."""
 
 
 class TabbedApp(internals.AppBase):
-    """A window of tabs and one prompt; how it begins and ends is for the app made of it."""
+    """An app with tabs and one prompt; subclasses add startup and shutdown."""
 
     def __init__(self, home: Path | None, *, low_bandwidth: bool, notify: bool) -> None:
-        """Make the window. `home` is where it keeps its tabs and the history; None keeps none.
+        """`home` is the directory of the saved tabs and the history; None disables saving them.
 
-        With `low_bandwidth` it paints less often, for a terminal far away. With `notify` it calls
-        a user who looks elsewhere when an answer ends.
+        `low_bandwidth` reduces the repaint rate, for slow connections. `notify` alerts the user
+        when an answer ends while the terminal is not focused.
         """
         super().__init__()
         self._attention = TerminalAlert(
@@ -82,17 +82,17 @@ class TabbedApp(internals.AppBase):
         self._painting = Throttle(in_queue_of(self), self._paint, slow or _PAINT_INTERVAL)
 
     def compose(self) -> ComposeResult:
-        """Yield the parts of the window, top to bottom."""
+        """Yield the widgets, top to bottom."""
         yield self._tabbar
         yield self._pane
         yield self._banner
         yield self._statusline
         yield self._footer
 
-    # What conversations tell
+    # Callbacks of conversations
 
     def changed(self, conversation: Conversation) -> None:
-        """Paint a conversation anew: its label always, its messages where they are in view."""
+        """Repaint the label of a conversation, and its messages if they are visible."""
         if conversation.answered:
             self._startup.recover()
         self._background.give_way(any(each.busy for each in self._desk.tabs))
@@ -100,7 +100,7 @@ class TabbedApp(internals.AppBase):
         self._poke()
 
     def ended(self, conversation: Conversation) -> None:
-        """Mark a tab whose run ended out of sight, and have a title found for a new thread."""
+        """Mark a tab unread if it is not visible, alert the user, queue a title job if needed."""
         self._desk.tabs.mark_unread(conversation)
         self._attention.call(conversation.title, failed=conversation.failed)
         backend = self._startup.backend
@@ -111,19 +111,20 @@ class TabbedApp(internals.AppBase):
         self.changed(conversation)
 
     def returned(self, conversation: Conversation, text: str) -> None:
-        """Put text back where the user writes, before what is there already."""
+        """Insert returned text into the prompt, before its current text."""
         self._pane.give_back(conversation, text)
 
     def lost(self, conversation: Conversation) -> None:
-        """Say that a closed thread could not be saved."""
+        """Report that a closed thread could not be saved."""
         why = conversation.save_problem
         self._tell(f"NOT SAVED: {conversation.title}: {why}", "error")
 
-    # What the user does
+    # User actions
 
     @on(Tabs.TabActivated)
     async def _tab_clicked(self) -> None:
-        # Also told of our own changes, perhaps late: what counts is what the row shows now.
+        # Textual also posts this event, possibly late, for our own changes, so only the active tab
+        # counts.
         clicked = next((c for c in self._desk.tabs if c.key == self._tabbar.active), None)
         if clicked is not None and self._desk.tabs.activate(clicked):
             await self._show_active()
@@ -136,30 +137,30 @@ class TabbedApp(internals.AppBase):
             await self._show_active()
 
     async def action_close_tab(self) -> None:
-        """Close the tab in front; its thread stays saved, and what is queued becomes draft."""
+        """Close the active tab; its thread stays saved, and queued texts become its draft."""
         self._desk.active.stop()
         self._pane.put_away()
         self._desk.close(self._desk.active)
         await self._show_active()
 
     async def action_reopen_tab(self) -> None:
-        """Bring back the tab closed last."""
+        """Reopen the tab that was closed last."""
         self._pane.put_away()
         await self._open(self._desk.reopen())
 
     async def action_step_tab(self, distance: int) -> None:
-        """Go so many tabs to the right."""
+        """Activate the tab `distance` positions to the right."""
         self._desk.tabs.activate(self._desk.tabs.step(distance))
         await self._show_active()
 
     async def action_go_to_tab(self, number: int) -> None:
-        """Go to the tab with this number, if there is one."""
+        """Activate the tab with this number, if it exists."""
         conversation = self._desk.tabs.at(number)
         if conversation is not None and self._desk.tabs.activate(conversation):
             await self._show_active()
 
     def action_find_tab(self) -> None:
-        """Choose an open tab from a list and go there."""
+        """Choose an open tab from a list and activate it."""
         from koel_tui.ui.app.tab_picker import TabChoice, TabPicker, choices
 
         async def go(choice: TabChoice | None) -> None:
@@ -170,12 +171,12 @@ class TabbedApp(internals.AppBase):
         self.push_screen(TabPicker(choices(tabs)), go)
 
     async def action_side_by_side(self) -> None:
-        """Show another tab beside the one in front, which share the prompt; else part them."""
+        """Show a second tab side by side, with a shared prompt; if one is shown, hide it."""
         tabs = self._desk.tabs
         if tabs.beside is not None:
             tabs.part()
         elif len(tabs) == 1:
-            self._desk.add_beside()  # for two there is always room
+            self._desk.add_beside()  # two tabs are always within the limit
         else:
             self._choose_beside()
             return
@@ -197,13 +198,13 @@ class TabbedApp(internals.AppBase):
         self.push_screen(BesidePicker(besides(tabs, self._desk.active)), join)
 
     async def action_swap(self) -> None:
-        """Swap the two tabs that are shown side by side; the prompt stays as it is."""
+        """Swap the two tabs shown side by side; the prompt keeps its text."""
         front, beside = self._desk.active, self._desk.tabs.beside
         if beside is None:
             self._tell(f"No tab is shown beside this one: {key_of(self, 'tab.beside')} shows one.")
             return
         self._pane.put_away()
-        moves = front.revision is None and beside.revision is None  # else each keeps its own
+        moves = front.revision is None and beside.revision is None  # else each keeps its own draft
         left = beside.draft
         if moves:
             beside.draft = front.draft
@@ -213,28 +214,28 @@ class TabbedApp(internals.AppBase):
             front.draft = left
 
     async def action_move_tab(self, distance: int) -> None:
-        """Move the tab in front so many places to the right."""
+        """Move the active tab `distance` positions to the right."""
         self._desk.tabs.move(distance)
         await self._paint()
 
-    # What Textual asks or tells
+    # Textual event handlers
 
     def on_resize(self, event: events.Resize) -> None:
-        """Leave the room of a window that has become too low to the prompt and the messages."""
+        """In a low terminal, hide footer, tab bar and status line to keep messages and prompt."""
         for part, rows in zip((self._footer, self._tabbar, self._statusline), _LOW, strict=True):
             part.display = event.size.height >= rows
 
     def on_app_blur(self, event: events.AppBlur) -> None:
-        """Keep Textual from restyling every widget when the terminal loses the focus."""
+        """Prevent Textual from restyling every widget when the terminal loses the focus."""
         event.prevent_default()
         self._attention.look_away()
 
     def on_app_focus(self, event: events.AppFocus) -> None:
-        """The same when it gets it back; the prompt kept the focus."""
+        """Prevent the same restyle when the terminal regains the focus; the prompt kept focus."""
         event.prevent_default()
         self._attention.look_back()
 
-    # How it works
+    # Implementation
 
     async def _open(self, opening: Awaitable[object]) -> None:
         try:
@@ -244,8 +245,8 @@ class TabbedApp(internals.AppBase):
         await self._show_active()
 
     async def _show_active(self) -> None:
-        """Bring the window in line with the tab in front."""
-        with self.batch_update():  # one layout for both
+        """Update the widgets to show the active tab."""
+        with self.batch_update():  # one layout pass for both
             await self._pane.show(self._desk.active, self._desk.tabs.beside)
             await self._paint()
         for conversation in (self._desk.active, self._desk.tabs.beside):
@@ -263,13 +264,13 @@ class TabbedApp(internals.AppBase):
         self.changed(conversation)
 
     def _has_room(self) -> bool:
-        """Say whether another tab may be opened, to the user too."""
+        """Return whether another tab may be opened; if not, notify the user."""
         if self._desk.full:
             self._tell(str(TooManyTabsError()), "warning")
         return not self._desk.full
 
     def _open_tabs(self) -> OpenTabs:
-        """Return the tabs as they are to be kept."""
+        """Return the tabs in the form in which they are saved."""
         self._pane.keep_draft()
         return self._desk.kept(self._pane.prompt.pastes)
 

@@ -1,40 +1,40 @@
-"""Calls a user who looks elsewhere: the bell, and the terminal's title, when an answer ends."""
+"""Terminal bell and title that alert the user when an answer ends in an unfocused terminal."""
 
 from collections.abc import Callable
 
 from koel_tui.text import safe_line
 
 _KEEP, _BRING_BACK = "\x1b[22;0t", "\x1b[23;0t"
-"""The title that is there goes on a stack of the terminal's, and comes from there again."""
+"""Control sequences that push the title on the terminal's stack and pop it again."""
 _BELL = "\x07"
 _PROGRAM = "koel-chat"
 _LONGEST = 60
 
 
 class TerminalAlert:
-    """Knows whether the terminal has the focus, and calls for it; `wanted` says whether at all."""
+    """Tracks the focus of the terminal and alerts the user; `wanted` enables the alerts."""
 
     def __init__(self, write: Callable[[str], None], *, wanted: bool = True) -> None:
-        """Make it; `write` sends control sequences to the terminal."""
+        """`write` sends control sequences to the terminal."""
         self.wanted = wanted
         self._write = write
-        self._away = False  # and never otherwise in a terminal that does not tell
+        self._away = False  # stays False in terminals without focus reporting
         self._titled = False
 
     def look_away(self) -> None:
-        """Take note that the terminal has lost the focus."""
+        """Record that the terminal lost the focus."""
         self._away = True
 
     def look_back(self) -> None:
-        """Take note that the user is here, and give the terminal its own title again."""
+        """Record that the terminal regained the focus, and restore its title."""
         self._away = False
         if self._titled:
             self._titled = False
-            # A terminal that keeps no titles is left with the name of the program.
+            # Terminals without a title stack keep the name of the program as title.
             self._write(_titled(_PROGRAM) + _BRING_BACK)
 
     def call(self, thread: str, *, failed: bool = False) -> None:
-        """Tell that a thread has its answer, unless somebody looks or nobody wants to know."""
+        """Report a finished answer, unless the terminal is focused or alerts are disabled."""
         if not (self._away and self.wanted):
             return
         keep = "" if self._titled else _KEEP

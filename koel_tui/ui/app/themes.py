@@ -1,4 +1,4 @@
-"""The user's own themes: TOML files with the fields of Textual's themes."""
+"""User themes: TOML files with the fields of Textual's `Theme`."""
 
 import asyncio
 import re
@@ -30,18 +30,18 @@ _NO_RULE = (StylesheetError, StylesheetParseError, TokenError)
 
 
 class ThemeError(Exception):
-    """A theme cannot be used; the message says why."""
+    """A theme cannot be used; the message gives the reason."""
 
 
 class OwnThemes:
-    """Puts the themes of a directory beside those of Textual; what is wrong with one is told."""
+    """Registers the themes of a directory in addition to Textual's, and reports invalid ones."""
 
     def __init__(self, directory: Path | None, tell: Callable[[str], None]) -> None:
         self._directory = directory
         self._tell = tell
 
     async def register(self, app: App[int]) -> None:
-        """Read the themes and make them known to the window, once."""
+        """Read the themes and register them in the app; only the first call has an effect."""
         directory, self._directory = self._directory, None
         if directory is None:
             return
@@ -53,9 +53,9 @@ class OwnThemes:
 
 
 def read_themes(directory: Path, taken: Container[str]) -> tuple[list[Theme], list[str]]:
-    """Return the themes in the files of a directory, and what is wrong with the others.
+    """Return the valid themes of a directory, and a message for each invalid one.
 
-    Names in `taken` are those of other themes.
+    `taken` contains the names of existing themes.
     """
     themes: dict[str, Theme] = {}
     problems = []
@@ -77,7 +77,7 @@ def read_themes(directory: Path, taken: Container[str]) -> tuple[list[Theme], li
 
 
 def theme_of(source: Mapping[str, Any]) -> Theme:
-    """Return the theme that these fields say. Raises `ThemeError`."""
+    """Return the theme with these fields. Raises `ThemeError`."""
     known = {field.name for field in fields(Theme)}
     for field, value in source.items():
         if field not in known:
@@ -101,12 +101,12 @@ def _read(file: Path) -> dict[str, Any]:
         raise ThemeError(str(error.strerror)) from error
     except OSError as error:
         raise ThemeError(f"it cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:  # no UTF-8, or no TOML
+    except (ValueError, RecursionError) as error:  # not valid UTF-8 or not valid TOML
         raise ThemeError(f"it is no TOML: {safe_line(str(error))}") from error
 
 
 def _misfit(field: str, value: object) -> str:
-    """Return what is wrong with the value of a field; empty when nothing is."""
+    """Return what is wrong with the value of a field; empty if it is valid."""
     if field == "name":
         right = isinstance(value, str) and _NAME.fullmatch(value)
         return "" if right else "has to be a word of letters, digits, - and _"
@@ -128,7 +128,7 @@ def _is_color(value: object) -> bool:
 
 
 def _wrong_variable(variables: Mapping[str, object]) -> str:
-    """Return which variable a style sheet could not be read with; nothing else would show it."""
+    """Return the error of the first variable that breaks a style sheet; Textual does not check."""
     usual = ColorSystem(primary="#0178D4").generate()
     for name, value in variables.items():
         if name not in usual:
@@ -141,13 +141,13 @@ def _wrong_variable(variables: Mapping[str, object]) -> str:
 
 
 def _rules_of(value: str) -> list[str]:
-    """Return the rules that a value like this has to fit."""
+    """Return the style rules that a value of this kind must fit."""
     colors = [rule for rule in _COLOR_RULES if _fits(rule, value)]
     return colors if _COLOR_RULES[0] in colors else [_TEXT_STYLE]
 
 
 def _fits(rule: str, value: str) -> bool:
-    """Say whether a value can stand in a rule of a style sheet."""
+    """Return whether a value is valid in a style rule."""
     sheet = Stylesheet()
     sheet.add_source(f"Static {{ {rule.format(value)} }}")
     try:

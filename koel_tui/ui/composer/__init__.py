@@ -1,1 +1,1 @@
-"""The prompt: editing, files and attachments."""
+"""The prompt: text editing, files and attachments."""

@@ -1,4 +1,4 @@
-"""Text files that go with a prompt: found in a paste, read, measured, framed. No widgets."""
+"""Text files attached to a prompt: detected in a paste, read, measured, formatted. No widgets."""
 
 import asyncio
 import os
@@ -16,13 +16,13 @@ from koel_tui.system.regular_files import NotPlainError, expanded, open_plain
 from koel_tui.text import safe_line, safe_text
 
 MAX_BYTES = 1_000_000
-"""A larger file is not even looked at: it is more than any window takes."""
+"""Larger files are rejected without reading them in full; no context has room for them."""
 _CHARACTERS_PER_TOKEN = 4
 _LONGEST_DROP = 4096
 _BEGINS_PATH = ("/", "~/", "file:", "'", '"')
 _NAME_CELLS = 28
 _NAME_CHARACTERS = 40
-"""Of a name whose marks take no cells, which would make a token of any length."""
+"""Character limit in addition to the cell limit, because combining marks have no width."""
 
 
 class AttachmentError(Exception):
@@ -30,21 +30,21 @@ class AttachmentError(Exception):
 
 
 class Gauge(Protocol):
-    """Who knows how much a model reads at once."""
+    """Source of token counts and of the size of the model's context."""
 
     @property
     def window(self) -> int:
-        """The tokens of the window; 0 while that is not known."""
+        """The context size in tokens; 0 while unknown."""
         ...
 
     async def count_tokens(self, text: str) -> int | None:
-        """Return how many tokens `text` is; None where nobody can tell now."""
+        """Return the number of tokens of `text`; None if it cannot be counted now."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """The text of a file as it was when it was read; `tokens` are estimated unless `counted`."""
+    """The text of a file when it was read; `tokens` is an estimate unless `counted`."""
 
     name: str
     text: str
@@ -53,7 +53,7 @@ class Attachment:
 
     @property
     def label(self) -> str:
-        """What stands for it in the prompt."""
+        """The text of its placeholder in the prompt."""
         name = self.name.rpartition("/")[2].replace("[", "(").replace("]", ")")
         number = count(self.tokens) if self.counted else f"~{count(self.tokens)}"
         name = fit(name[:_NAME_CHARACTERS], _NAME_CELLS)
@@ -61,12 +61,12 @@ class Attachment:
 
     @property
     def framed(self) -> str:
-        """What the model reads: the name, and the text between fences that are not in it."""
+        """The text for the model: the name, and the content in a code fence."""
         return framed(self.name, self.text)
 
 
 def framed(name: str, text: str) -> str:
-    """Return the text of a file as it stands in a message."""
+    """Return a file's name and its text in a code fence longer than its runs of backticks."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     end = "" if text.endswith("\n") else "\n"
@@ -74,12 +74,12 @@ def framed(name: str, text: str) -> str:
 
 
 def shown_name(name: str) -> str:
-    """Return the name of a file, harmless and on one line."""
+    """Return the name of a file, sanitized and on one line."""
     return safe_text(safe_line(name)) or "(no name)"
 
 
 async def attachment_of(path: Path, name: str, gauge: Gauge) -> Attachment:
-    """Read a file and measure it. Raises `AttachmentError`."""
+    """Read a file and count its tokens. Raises `AttachmentError`."""
     name = shown_name(name)
     text = await asyncio.to_thread(read_text, path, name)
     whole = framed(name, text)
@@ -98,9 +98,9 @@ async def attachment_of(path: Path, name: str, gauge: Gauge) -> Attachment:
 
 
 def read_text(path: Path, name: str) -> str:
-    """Return the text of a file, with one kind of line end.
+    """Return the text of a file with LF line ends.
 
-    Raises `AttachmentError`, which calls it by `name`.
+    Raises `AttachmentError`, whose message contains `name`.
     """
     try:
         with open_plain(path) as file:
@@ -108,7 +108,7 @@ def read_text(path: Path, name: str) -> str:
             data = file.read(MAX_BYTES + 1)
     except NotPlainError as error:
         raise AttachmentError(f"{name} is not a file. Choose a text file.") from error
-    except (OSError, ValueError) as error:  # a name with a zero byte is the latter
+    except (OSError, ValueError) as error:  # `ValueError`: the path contains a null byte
         why = getattr(error, "strerror", None) or error
         raise AttachmentError(f"{name} cannot be read: {why}. Choose another file.") from error
     if len(data) > MAX_BYTES:
@@ -130,14 +130,14 @@ def read_text(path: Path, name: str) -> str:
 
 
 def dropped_files(text: str) -> tuple[Path, ...]:
-    """Return the files that a pasted text names, when it is nothing but their whole paths.
+    """Return the files named in a pasted text if it consists only of their absolute paths.
 
-    That is what terminals type for files dropped on them: bare, quoted, with backslashes, or as
-    URLs. It looks at the disk.
+    Terminals insert such text when files are dropped on them: bare, quoted, with backslashes, or as
+    URLs. Accesses the disk.
     """
     for reading in _readings(text):
         paths = tuple(_path(word) for word in reading)
-        # A path that is too long, or has no meaning here, is no file.
+        # A path that is too long or invalid here is not a file.
         with suppress(OSError, ValueError):
             if paths and all(path is not None and path.is_file() for path in paths):
                 return tuple(path for path in paths if path is not None)
@@ -145,16 +145,16 @@ def dropped_files(text: str) -> tuple[Path, ...]:
 
 
 def may_be_dropped(text: str) -> bool:
-    """Say whether a pasted text begins like the path of a file."""
+    """Return whether a pasted text begins like a file path."""
     return len(text) <= _LONGEST_DROP and text.lstrip().startswith(_BEGINS_PATH)
 
 
 def _readings(text: str) -> Iterator[list[str]]:
-    """Yield what the words of a text may be: its lines, then words as a shell reads them."""
+    """Yield possible lists of paths in a text: its lines, then its words in shell syntax."""
     if not may_be_dropped(text):
         return
     yield [line.strip() for line in text.splitlines() if line.strip()]
-    with suppress(ValueError):  # a quote that is not closed
+    with suppress(ValueError):  # unclosed quote
         yield shlex.split(text)
 
 

@@ -1,4 +1,4 @@
-"""The files that can be attached, in a small list above the prompt, which has the keys."""
+"""The list of files above the prompt; the prompt handles its keys."""
 
 from collections.abc import Sequence
 
@@ -10,18 +10,18 @@ from koel_tui.ui.composer.attachments import shown_name
 
 MOST_SHOWN = 8
 _FRAME = 4
-"""Cells beside the text of a line: the frame, and a space at each side."""
+"""Cells of a line that are not text: the border, and one space on each side."""
 
 
 class FilePicker(Static):
-    """Shows lines to choose from, over the transcript, while there are any."""
+    """Shows files above the prompt, over the transcript; hidden while there are none."""
 
     def __init__(self) -> None:
         super().__init__(id="files")
         self.display = False
 
     def show(self, paths: Sequence[str], chosen: int | None, hint: str) -> None:
-        """Show paths, the one that enter takes marked; without one all are meant."""
+        """Show paths and mark the chosen one; None means that all are attached."""
         width = max(8, self.app.size.width - _FRAME - 2)
         lines = [
             Content.styled(fit(f" {shown_name(path)}", width), "reverse" if n == chosen else "")
@@ -32,5 +32,5 @@ class FilePicker(Static):
         self.display = True
 
     def hide(self) -> None:
-        """Show nothing."""
+        """Hide the list."""
         self.display = False

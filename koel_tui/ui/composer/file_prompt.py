@@ -1,4 +1,4 @@
-"""A prompt that files can be attached to: with @ and some letters of their path, or dropped."""
+"""A prompt with file attachments: @ with letters of the path, or files dropped on the terminal."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,16 +23,16 @@ from koel_tui.ui.composer.file_search import FoundFile, matching, text_files
 from koel_tui.ui.composer.prompt import Prompt
 
 _ABOVE = 4
-"""Rows above the prompt that are not lines of the list: its frame, and the tabs."""
+"""Rows above the prompt that the list cannot use: its border, and the tab bar."""
 _HERE = Path()
 _PATIENCE = 1.5
-"""Seconds a key waits for the files: longer than a walk takes, unless the disk does not answer."""
+"""Maximum seconds for which a key waits for the file search, longer than a normal search takes."""
 _PICKS = "enter attaches · esc leaves"
 
 
 @dataclass(slots=True)
 class _Search:
-    """A path being typed after an @: where that is, and which files there are."""
+    """A file search for the word after an @: its location, the files and the choice."""
 
     at: Location
     files: "asyncio.Task[list[FoundFile]]"
@@ -43,7 +43,7 @@ class _Search:
 
 @dataclass(frozen=True, slots=True)
 class _Dropped:
-    """Paths that were pasted: where they stand in which text, and the files they name."""
+    """Pasted file paths: the text and range that contains them, and the files."""
 
     text: str
     start: Location
@@ -52,31 +52,31 @@ class _Dropped:
 
 
 class FilePrompt(Prompt):
-    """Offers files while their path is typed or was pasted; a file taken stands as a token.
+    """Offers files while a path is typed or after a paste; an attached file is a placeholder.
 
-    What the keys mean follows from the text as it is when each of them is handled, so that one
-    who types faster than anything is painted takes what was meant.
+    Each key is interpreted against the text at the time it is handled, so that fast typing selects
+    the intended file even before the list is painted.
     """
 
     def __init__(
         self, send: Callable[[str], None], remember: Callable[[Draft], None], gauge: Gauge
     ) -> None:
-        """Make the prompt; `gauge` measures files."""
+        """`gauge` counts the tokens of files."""
         super().__init__(send, remember)
         self._gauge = gauge
         self.picker = FilePicker()
-        """Shows which files there are; its place is not within the prompt."""
+        """The list of files; it is mounted outside the prompt."""
         self._search: _Search | None = None
         self._dropped: _Dropped | None = None
 
     async def on_key(self, event: events.Key) -> None:
-        """Let the files have the keys that are theirs while some are offered."""
+        """Handle the keys of the file list while it is open."""
         if await self._meant_for_files(event.key):
             event.stop()
             event.prevent_default()
 
     def action_attach(self) -> None:
-        """Type an @, which offers files where a word begins with it."""
+        """Insert an @; at the start of a word it opens the file list."""
         begins = self._begins_word()
         start = min(self.selection)
         self._type("@")
@@ -84,7 +84,7 @@ class FilePrompt(Prompt):
             self._begin_search(start)
 
     async def on_paste(self, event: events.Paste) -> None:
-        """Offer to attach files whose paths are pasted, which is what dropping them does."""
+        """Offer to attach files whose paths are pasted; dropping files does the same."""
         self._leave()
         if not may_be_dropped(event.text):
             return
@@ -98,18 +98,18 @@ class FilePrompt(Prompt):
             self._show()
 
     def show(self, text: str) -> None:
-        """Begin anew with `text`; nothing is offered any more."""
+        """Load `text` with a new undo history, and close the file list."""
         self._leave()
         super().show(text)
 
     def on_unmount(self) -> None:
-        """End what looks for files."""
+        """Cancel the file search."""
         self._leave()
 
     @on(TextArea.Changed)
     @on(TextArea.SelectionChanged)
     def _show(self) -> None:
-        """Bring the list in line with the text."""
+        """Update the file list to the text."""
         if self._dropped is not None and self._dropped.text == self.text:
             names = [file.name for file in self._dropped.files]
             hint = "enter attaches · esc leaves the path as text"
@@ -125,7 +125,7 @@ class FilePrompt(Prompt):
 
     @property
     def _room(self) -> int:
-        """How many files can be shown above the prompt."""
+        """Maximum number of files that fit above the prompt."""
         return max(1, min(MOST_SHOWN, self.region.y - _ABOVE))
 
     def _begins_word(self) -> bool:
@@ -140,7 +140,7 @@ class FilePrompt(Prompt):
         self._search = _Search(at, walk)
 
     def _current_search(self) -> _Search | None:
-        """Return the search as the text has it now; None when the cursor is not in its word."""
+        """Return the search for the current text; None if the cursor has left its word."""
         search = self._search
         if search is None:
             return None
@@ -154,7 +154,7 @@ class FilePrompt(Prompt):
         return search
 
     async def _meant_for_files(self, key: str) -> bool:
-        """Do what a key does to the files that are offered; say whether it does anything."""
+        """Handle a key for the file list; return whether it was used."""
         if self._dropped is not None:
             return await self._drop(key)
         if self._search is None:
@@ -168,7 +168,7 @@ class FilePrompt(Prompt):
         if key != "escape":
             await asyncio.wait([search.files], timeout=_PATIENCE)
             if self._current_search() is not search:
-                return True  # whatever came between, the key was not meant for it
+                return True  # the text changed while waiting, so drop the key
             if not search.files.done():
                 self._leave()
                 self.notify(
@@ -203,7 +203,7 @@ class FilePrompt(Prompt):
         return True
 
     async def _put(self, files: Sequence[tuple[Path, str]], start: Location, end: Location) -> None:
-        """Put tokens of files in the place of their paths, of all or, with a word why, of none."""
+        """Replace a range by file placeholders; if one file fails, show why and attach none."""
         self._leave()
         before = self.text
         try:
@@ -218,7 +218,7 @@ class FilePrompt(Prompt):
         self.replace(" ".join(tokens) + " ", start, end, maintain_selection_offset=False)
 
     def _leave(self) -> None:
-        """Offer nothing any more."""
+        """Cancel the search and close the file list."""
         search, self._search, self._dropped = self._search, None, None
         if search is not None:
             search.files.cancel()

@@ -1,4 +1,4 @@
-"""The text files under a folder, and which of them are meant by a few letters. No widgets."""
+"""Search for text files in a directory, and fuzzy matching of their paths. No widgets."""
 
 import mimetypes
 import os
@@ -11,22 +11,23 @@ from time import monotonic
 
 MOST_WALKED = 5_000
 _PATIENCE = 1.0
-"""Seconds a walk takes at most: a disk may be far away."""
+"""Maximum seconds for a search, because the disk may be slow."""
 _LOOKED_AT = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file by its path from the folder the walk began in; `key` is what letters are found in."""
+    """A file: its path in the searched directory; `key` is the case-folded path for matching."""
 
     path: str
     key: str
 
 
 def text_files(folder: Path, most: int = MOST_WALKED) -> list[FoundFile]:
-    """Return the text files under a folder, the nearest first; it looks at `most` names at most.
+    """Return the text files in a directory tree, nearest first; examines at most `most` names.
 
-    What is hidden is left out, and so are links: they lead out of the tree, or to what is listed.
+    Skips hidden files, and links because they lead out of the tree or to files that are listed
+    anyway.
     """
     found: list[FoundFile] = []
     end = monotonic() + _PATIENCE
@@ -49,7 +50,7 @@ def text_files(folder: Path, most: int = MOST_WALKED) -> list[FoundFile]:
 
 
 def matching(files: Iterable[FoundFile], typed: str, most: int) -> list[str]:
-    """Return the paths that have the letters of `typed` in this order, the likeliest first."""
+    """Return the paths that contain the letters of `typed` in this order, best match first."""
     wanted = typed.casefold()
     ranks: tuple[list[str], ...] = ([], [], [], [])
     for file in files:
@@ -72,7 +73,8 @@ def _rank(key: str, wanted: str) -> int | None:
 
 
 def _scattered(letters: str, text: str) -> bool:
-    # Not a regular expression: a name of nothing but one letter would keep that busy for years.
+    # Not a regular expression: a long name of one repeated letter would cause catastrophic
+    # backtracking.
     place = -1
     for letter in letters:
         place = text.find(letter, place + 1)
@@ -82,7 +84,7 @@ def _scattered(letters: str, text: str) -> bool:
 
 
 def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
-    # Read to its end before anything is sorted: bounded, because a folder may be endless.
+    # Read the directory before sorting, with a limit, because it may be endless.
     entries: list[os.DirEntry[str]] = []
     with suppress(OSError), os.scandir(folder) as listing:
         for entry in listing:

@@ -1,4 +1,4 @@
-"""The prompt: an editor that grows with its text, sends on enter and remembers what was sent."""
+"""The prompt: a text editor that grows with its text, sends on enter and keeps a history."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -19,11 +19,11 @@ MAX_LINES = 10
 _FRAME = 2
 _HINTS = (("prompt.send", "sends"), ("prompt.newline", "starts a new line"))
 _WINDOW_PATIENCE = 2.0
-"""Seconds to wait for the window, which may have closed."""
+"""Maximum seconds to wait for the app, which may be closing."""
 
 
 class Prompt(TextArea):
-    """Where the user writes."""
+    """The editor of the user's messages."""
 
     BINDINGS = bindings(PROMPT_KEYS)
 
@@ -32,30 +32,30 @@ class Prompt(TextArea):
         send: Callable[[str], None],
         remember: Callable[[Draft], None] = lambda draft: None,
     ) -> None:
-        """Make the prompt. `send` is called at once, before any key pressed later counts.
+        """`send` is called immediately, before any later key is handled.
 
-        `remember` gets what is sent and not the same as what was sent before.
+        `remember` is called with each sent draft that differs from the previous one.
         """
         super().__init__(
             id="prompt",
             highlight_cursor_line=False,
         )
-        self.cursor_blink = False  # it would be most of what an idle window costs
+        self.cursor_blink = False  # blinking would cause most of the idle CPU use
         self._send = send
         self._remember = remember
         self._past = PromptHistory()
         self.pastes = PastePlaceholders()
 
     def on_mount(self) -> None:
-        """Say where nothing is written yet how to send it."""
+        """Set the placeholder with the key hints."""
         self.placeholder = f"Message…  {told(self.app, _HINTS)}"
 
     async def on_key(self, event: events.Key) -> None:
-        """Do what a key is bound to here and now, whether by the prompt or by the window.
+        """Run the action bound to a key immediately, whether the prompt or the app binds it.
 
-        Textual would look for the binding after the event has gone up to the app, when text
-        typed after it is in the prompt already: the enter of a fast typist, or of a program that
-        types, would send some of the next prompt, and text for a new tab stay in the old one.
+        Textual would look up the binding only after the event has bubbled up to the app. Text typed
+        after the key would already be in the prompt by then: with fast input, enter would send part
+        of the next prompt, and text for a new tab would stay in the old one.
         """
         for binding in internals.bindings_of(self, event.key):
             if await self.app.run_action(binding.action, self):
@@ -68,57 +68,58 @@ class Prompt(TextArea):
                 event.prevent_default()
                 return
         if event.key.startswith(("alt+", "ctrl+")):
-            event.prevent_default()  # TextArea would type the 1 of alt+1
+            event.prevent_default()  # `TextArea` would insert the 1 of alt+1
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Leave the cursor where it is when something in the frame is clicked."""
+        """Keep the cursor in place when a link in the border is clicked."""
         if "@click" in event.style.meta:
             event.prevent_default()
 
     async def on_paste(self, event: events.Paste) -> None:
-        """Put a token in the place of a lot."""
-        shown = self.pastes.fold(event.text)  # the window has made it safe
+        """Replace a large paste by a placeholder."""
+        shown = self.pastes.fold(event.text)  # the app has sanitized it
         if shown != event.text:
             event.prevent_default()
             event.stop()
             self._type(shown)
 
     def grow_within(self, lines: int) -> None:
-        """Grow with the text to `MAX_LINES`, but never over half of a window of so many lines."""
+        """Set the maximum height: `MAX_LINES`, but at most half of an app `lines` rows high."""
         self.styles.max_height = max(_FRAME + 1, min(_FRAME + MAX_LINES, lines // 2))
 
     def replace_text(self, text: str) -> None:
-        """Put `text` in place of all there is, with the cursor at its end; undo brings it back."""
+        """Replace the complete text and put the cursor at its end; can be undone."""
         self.replace(safe_input(text), self.document.start, self.document.end)
         self.move_cursor(self.document.end)
 
     @property
     def whole_text(self) -> str:
-        """The text with all that was pasted, as it would be sent."""
+        """The text with placeholders expanded, as it would be sent."""
         return self.pastes.expand(self.text)
 
     def replace_whole_text(self, text: str) -> None:
-        """Put `text` in place of all there is, tokens in the place of what was pasted."""
-        # Twice: a file has its own line ends and control characters, a paste has safe ones.
+        """Replace the complete text; pasted parts become placeholders."""
+        # Collapse before and after sanitizing: files keep their own line ends and control
+        # characters, pastes are stored sanitized.
         self.replace_text(self.pastes.collapse(safe_input(self.pastes.collapse(text))))
 
     def keep(self, text: str) -> None:
-        """Put a text into the history as if it had been sent."""
+        """Add a text to the history as if it had been sent."""
         if text.strip() and self._past.add(text):
             self._remember(self.pastes.draft(text))
 
     def recall(self, drafts: Iterable[Draft]) -> None:
-        """Put what was sent in earlier windows into the history."""
+        """Add drafts sent in earlier sessions to the history."""
         self._past.begin_with([self.pastes.adopt(draft) for draft in drafts])
 
     def show(self, text: str) -> None:
-        """Begin anew with `text`: another tab's draft, without the history of this one's edits."""
+        """Load another tab's draft, with a new undo history."""
         self.load_text(safe_input(text))
         self.move_cursor(self.document.end)
         self._past.leave()
 
     def action_send(self) -> None:
-        """Hand the text over to be sent, unless there is nothing but white space."""
+        """Send the text, unless it is blank."""
         if self.text.strip():
             text = self.text
             self.show("")
@@ -126,39 +127,40 @@ class Prompt(TextArea):
             self._send(self.pastes.expand(text))
 
     def action_newline(self) -> None:
-        """Start a new line."""
+        """Insert a line break."""
         self._type("\n")
 
     def action_previous(self) -> None:
-        """Move up; from the first line to the prompt sent before."""
+        """Move up; on the first line, show the previous prompt of the history."""
         if self.navigator.is_first_wrapped_line(self.cursor_location):
             self._walk(-1)
         else:
             self.action_cursor_up()
 
     def action_next(self) -> None:
-        """Move down; from the last line to the prompt sent after."""
+        """Move down; on the last line, show the next prompt of the history."""
         if self.navigator.is_last_wrapped_line(self.cursor_location):
             self._walk(1)
         else:
             self.action_cursor_down()
 
     def action_cursor_up(self, select: bool = False) -> None:
-        """Leave shift+up to the transcript."""
+        """Move up, but leave shift+up to the transcript."""
         if select:
             raise SkipAction
         super().action_cursor_up()
 
     def action_cursor_down(self, select: bool = False) -> None:
-        """Leave shift+down to the transcript."""
+        """Move down, but leave shift+down to the transcript."""
         if select:
             raise SkipAction
         super().action_cursor_down()
 
     def action_undo(self) -> None:
-        """Take the last edit back, from where there is text in any case.
+        """Undo the last edit with the cursor at a valid location.
 
-        When a scrollbar goes with lines that go, Textual looks for the cursor where it was.
+        When a scrollbar disappears together with deleted lines, Textual looks up the old cursor
+        location.
         """
         text, selection = self.text, self.selection
         self.selection = Selection.cursor(self.document.start)
@@ -167,26 +169,26 @@ class Prompt(TextArea):
             self.selection = selection
 
     def action_paste(self) -> None:
-        """Paste what was copied in the window, in the way of what comes from outside."""
+        """Paste the app's own clipboard in the same way as an external paste."""
         self._type(self.pastes.fold(safe_input(self.app.clipboard)))
 
     def action_delete_left(self) -> None:
-        """Delete a character, or the token of a paste."""
+        """Delete a character or a paste placeholder."""
         if not self._delete_token(before=True):
             super().action_delete_left()
 
     def action_delete_right(self) -> None:
-        """Delete a character, or the token of a paste."""
+        """Delete a character or a paste placeholder."""
         if not self._delete_token(before=False):
             super().action_delete_right()
 
     def action_delete_word_left(self) -> None:
-        """Delete a word, or the token of a paste."""
+        """Delete a word or a paste placeholder."""
         if not self._delete_token(before=True):
             super().action_delete_word_left()
 
     def action_delete_word_right(self) -> None:
-        """Delete a word, or the token of a paste."""
+        """Delete a word or a paste placeholder."""
         if not self._delete_token(before=False):
             super().action_delete_word_right()
 
@@ -203,7 +205,7 @@ class Prompt(TextArea):
         raise SkipAction
 
     async def _done_by_window(self, action: str) -> bool:
-        """Have the window do something in its own queue, and wait: what is typed waits too."""
+        """Run an action in the app's queue; later keys wait. Return whether it was handled."""
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         async def do() -> None:
@@ -215,12 +217,12 @@ class Prompt(TextArea):
                     done.set_result(handled)
 
         self.app.call_later(do)
-        # A window that is closing does nothing any more, and closes when this returns.
+        # A closing app does not run the action, and cannot close until this returns.
         await asyncio.wait([done], timeout=_WINDOW_PATIENCE)
         return not done.done() or done.result()
 
     def _type(self, text: str) -> None:
-        """Put `text` where the cursor is, in place of what is selected."""
+        """Insert `text` at the cursor, replacing the selection."""
         self.replace(text, *self.selection, maintain_selection_offset=False)
 
     def _delete_token(self, *, before: bool) -> bool:

@@ -22,34 +22,34 @@ _EXTENSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class CodeBlock:
-    """A fenced or indented block: its text and the language it names, which may be empty."""
+    """A fenced or indented block: its text and its language, which may be empty."""
 
     text: str
     language: str
 
     @property
     def words(self) -> str:
-        """What it is, in few words."""
+        """Short description: language and number of lines."""
         lines = self.text.count("\n") + (not self.text.endswith("\n"))
         size = "1 line" if lines == 1 else f"{lines} lines"
         return f"{self.language}, {size}" if self.language else size
 
     @property
     def extension(self) -> str:
-        """What the name of a file of it ends in; many languages are named by their own."""
+        """File name extension; for unknown languages the language name if it fits, else `txt`."""
         language = self.language.lower()
         return _EXTENSIONS.get(language, language if _EXTENSION.fullmatch(language) else "txt")
 
 
 def name_for(code: CodeBlock, title: str, number: int) -> str:
-    """Return a safe file name for a code block, made of the title of its thread."""
+    """Return a safe file name for a code block, derived from the thread title."""
     from koel_tui.storage.interchange import file_name
 
     return file_name(title, f"-{number}.{code.extension}")
 
 
 def code_blocks(text: str) -> list[CodeBlock]:
-    """Return the code blocks of a Markdown text, first to last."""
+    """Return the code blocks of a Markdown text in order."""
     tokens = markdown_parser.parser().parse(text)
     return [
         CodeBlock(token.content, token.info.split()[0] if token.info.split() else "")

@@ -1,4 +1,4 @@
-"""The code blocks of an answer, to save one to a file."""
+"""Saves one of the code blocks of an answer to a file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +15,14 @@ from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 
 
 class CodePicker(Picker[SimpleChoice[int]]):
-    """The code blocks of an answer, to save one. Returns its number, counted from 1."""
+    """Picker of a code block to save. Returns its number, counted from 1."""
 
     WORDING = PickerTexts("Code blocks", "Type to find a block", "There is no code block", "saves")
     BINDINGS: ClassVar[list[BindingType]] = [leaving("save.code")]
 
 
 def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None]) -> None:
-    """Let the user choose a code block of an answer, where there are several, and save it."""
+    """Save a code block to a file; if the answer has several, the user chooses one."""
     blocks = dict(enumerate(code_blocks(answer), 1))
 
     def name(number: int) -> None:
@@ -47,6 +47,6 @@ def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None
 
 
 def _choice(number: int, block: CodeBlock) -> SimpleChoice[int]:
-    """Return the line of a block: its number and first line, its language and size."""
+    """Return the list entry of a block: number, first line, language and size."""
     title = f"{number} {block.text.strip().partition(chr(10))[0]}"
     return SimpleChoice(number, title, block.words, f"{block.language} {block.text}")

@@ -1,4 +1,4 @@
-"""The conversation in front: its transcript, and the prompt with its draft."""
+"""The pane of the active conversation: its transcript and the prompt with its draft."""
 
 from dataclasses import replace
 
@@ -21,9 +21,9 @@ _UNSEEN = "[@click=app.scroll('end')]↓ new text below · $key[/]"
 
 
 class ConversationPane(NoRestyle, Vertical):
-    """Shows the conversation in front, perhaps one beside it, and the prompt they share.
+    """Shows the active conversation, optionally a second one side by side, and their shared prompt.
 
-    What belongs to a conversation is put away when another comes.
+    The draft and the scroll position of a conversation are saved when another one replaces it.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class ConversationPane(NoRestyle, Vertical):
         prompt: FilePrompt,
         positions: Positions,
     ) -> None:
-        """Make the pane of its parts. What the prompt sends goes to `send`."""
+        """`prompt` must pass its text to `send`."""
         super().__init__(id="pane")
         self._positions = positions
         self._front = front
@@ -42,7 +42,7 @@ class ConversationPane(NoRestyle, Vertical):
         self.prompt = prompt
 
     def compose(self) -> ComposeResult:
-        """Yield the places of the transcripts, the list of files above the prompt, the prompt."""
+        """Yield the transcript columns, the file list above the prompt, and the prompt."""
         yield NoRestyleContainer(self._front, self._beside, id="readers")
         yield self.prompt.picker
         yield self.prompt
@@ -56,11 +56,11 @@ class ConversationPane(NoRestyle, Vertical):
         return self._front.transcript
 
     def on_resize(self, event: events.Resize) -> None:
-        """Keep the prompt from filling a low window."""
+        """Keep the prompt from filling a low terminal."""
         self.prompt.grow_within(event.size.height)
 
     async def show(self, conversation: Conversation, beside: Conversation | None = None) -> None:
-        """Show this conversation where the user left it, and another one beside it."""
+        """Show `conversation` at its saved scroll position, and optionally `beside` next to it."""
         fresh = [
             reader
             for reader, wanted in ((self._front, conversation), (self._beside, beside))
@@ -69,7 +69,8 @@ class ConversationPane(NoRestyle, Vertical):
         if not fresh:
             return
         self.put_away()
-        # These go together, before anything is awaited: what is typed meanwhile is the new one's.
+        # Switch column and prompt before the first await, so that text typed meanwhile goes to the
+        # new conversation.
         if self._front in fresh:
             self._front.take(conversation)
             self.prompt.show(conversation.draft)
@@ -85,31 +86,31 @@ class ConversationPane(NoRestyle, Vertical):
                 await reader.show()
 
     def head(self, front: str, beside: str) -> None:
-        """Show names above the messages of both conversations; none where they are empty."""
+        """Show headings above both transcripts; an empty string hides one."""
         self._front.head(front)
         self._beside.head(beside)
 
     def put_away(self) -> None:
-        """Give the conversations the draft and the places that are theirs."""
+        """Save the draft and the scroll positions in the conversations."""
         self.keep_draft()
         self._front.put_away()
         self._beside.put_away()
 
     def keep_draft(self) -> None:
-        """Give the conversation what is typed in the prompt."""
+        """Save the prompt's text as the conversation's draft."""
         if self._conversation is not None:
             self._conversation.draft = self.prompt.text
 
     def changed(self, conversation: Conversation) -> None:
-        """Paint the messages anew, if they are this conversation's."""
+        """Repaint the messages of this conversation if they are shown."""
         self._front.changed(conversation)
         self._beside.changed(conversation)
 
     def give_back(self, conversation: Conversation, text: str) -> None:
-        """Put text where the user writes to this conversation, before what is there already."""
+        """Insert `text` before the draft of this conversation, in the prompt if it is active."""
         text = self.prompt.pastes.collapse(text)
         if (revision := conversation.revision) is not None:
-            # What is being edited is another message.
+            # The prompt contains a message being edited, so the text goes to the saved draft.
             conversation.revision = replace(revision, draft=joined(text, revision.draft))
         elif conversation is self._conversation and self.prompt.is_attached:
             self.prompt.replace_text(joined(text, self.prompt.text))
@@ -117,7 +118,7 @@ class ConversationPane(NoRestyle, Vertical):
             conversation.draft = joined(text, conversation.draft)
 
     def send(self, text: str) -> None:
-        """Send what is written to the conversations shown, or in place of the message edited."""
+        """Send `text` to the visible conversations, or as replacement of the edited message."""
         conversation = self._conversation
         if conversation is None or self._transcript is None:
             return
@@ -135,7 +136,7 @@ class ConversationPane(NoRestyle, Vertical):
         self._transcript.go_to_end()
 
     def scroll_messages(self, where: str) -> None:
-        """Scroll to an end, or by a line or a page."""
+        """Scroll to an end, by a line or by a page."""
         transcript = self._transcript
         if transcript is None:
             return
@@ -151,28 +152,28 @@ class ConversationPane(NoRestyle, Vertical):
                 transcript.move(-page if where == "page_up" else page)
 
     def on_transcript_unseen(self, event: Transcript.Unseen) -> None:
-        """Say between the messages and the prompt that there is something new below.
+        """Show in the prompt's border whether there is new text below.
 
-        In the frame of the prompt it hides no text, and comes and goes without a new layout.
+        In the border it covers no text, and it appears and disappears without a layout pass.
         """
         if event.transcript is self._transcript:
             key = key_of(self.app, "scroll.end")
             self.prompt.border_title = _UNSEEN.replace("$key", key) if event.unseen else None
 
     def step_message(self, direction: int) -> None:
-        """Go to the message of the user above (-1) or below (1) what is being read."""
+        """Go to the user message above (-1) or below (1) the scroll position."""
         if self._transcript is not None:
             self._transcript.step(direction)
 
     def show_message(self, conversation: Conversation, entry_id: str) -> None:
-        """Show a message of this conversation, now or when it comes to the front."""
+        """Scroll to a message of this conversation, now or when the conversation becomes active."""
         if conversation is self._conversation and self._transcript is not None:
             self._transcript.go_to(entry_id)
         else:
             self._positions[conversation] = ScrollTarget(entry_id)
 
     def branching(self) -> BranchPoint | None:
-        """Return where the thread branches that is being read, the last of them in sight."""
+        """Return the last branch point in view or above; None if there is none."""
         if self._conversation is None or self._transcript is None:
             return None
         if self._transcript.at_end and self._conversation.unsaid is not None:
@@ -181,14 +182,14 @@ class ConversationPane(NoRestyle, Vertical):
         return next((entry.branching for entry in read if entry.branching is not None), None)
 
     def answer_read(self) -> str:
-        """Return the id of the answer that is being read, the last in sight; empty without one."""
+        """Return the id of the last answer in view or above; empty if there is none."""
         read = reversed(self._transcript.read() if self._transcript is not None else ())
         return next((entry.id for entry in read if entry.role == "assistant"), "")
 
     def revise(self) -> bool:
-        """Put the user's last message into the prompt, or the one before that being edited.
+        """Put the user's last message into the prompt, or the one before the message being edited.
 
-        Say whether there is one.
+        Return False if there is none.
         """
         conversation = self._conversation
         if conversation is None:
@@ -208,7 +209,7 @@ class ConversationPane(NoRestyle, Vertical):
         return True
 
     def leave_revision(self) -> bool:
-        """Put the draft back that a message to edit has kept from the prompt, if one has."""
+        """Stop editing a message and restore the saved draft; return False if none is edited."""
         conversation = self._conversation
         if conversation is None or conversation.revision is None:
             return False
@@ -219,7 +220,7 @@ class ConversationPane(NoRestyle, Vertical):
         return True
 
     def _keep_edited(self) -> None:
-        """Put an edited message that is not sent into the history of the prompt."""
+        """Add an edited but unsent message to the prompt history."""
         conversation = self._conversation
         if conversation is None or (revision := conversation.revision) is None:
             return
@@ -232,7 +233,7 @@ class ConversationPane(NoRestyle, Vertical):
             self.prompt.keep(self.prompt.text)
 
     def render_plain(self) -> bool:
-        """Render the newest answer shown plainly, or take that back; tell if there is one."""
+        """Toggle the newest large answer's Markdown rendering; return False if there is none."""
         return self._transcript is not None and self._transcript.render_plain()
 
     def _say_revising(self) -> None:

@@ -1,4 +1,4 @@
-"""Copying answers and their code blocks to the clipboard, and saying how it went."""
+"""Copies answers and their code blocks to the clipboard."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from koel_tui.ui.conversation.code_blocks import NO_CODE, code_blocks
 
 
 class Copier:
-    """Copies what it is given; `tell` shows a line to the user."""
+    """Copies text to the clipboard and reports the result; `tell` shows a line to the user."""
 
     def __init__(self, app: App[int], tell: Callable[[str], None]) -> None:
         self._app = app
@@ -21,11 +21,11 @@ class Copier:
         self._block = 0
 
     def remember(self, text: str) -> None:
-        """Make `text` what is pasted within the window, at once."""
+        """Set the app's own clipboard immediately."""
         internals.remember_copied(self._app, _fit(text))
 
     async def text(self, text: str, what: str = "the selection") -> None:
-        """Copy `text`, made fit for a terminal because it may go through one."""
+        """Copy `text`, sanitized because it may be sent through the terminal."""
         self.remember(text)
         way = await clipboard.copy(
             _fit(text),
@@ -35,14 +35,14 @@ class Copier:
         self._tell(f"Copied {what} with {way}.")
 
     async def answer(self, answer: str) -> None:
-        """Copy an answer; an empty one is none."""
+        """Copy an answer; an empty string means that there is none."""
         if answer:
             await self.text(answer, "the answer")
         else:
             self._tell("There is no answer to copy yet.")
 
     async def next_code(self, answer: str) -> None:
-        """Copy the last code block of an answer, and the one before it each time after."""
+        """Copy the last code block of an answer; each further call copies the block before."""
         blocks = code_blocks(answer)
         if not blocks:
             self._tell(NO_CODE)

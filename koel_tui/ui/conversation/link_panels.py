@@ -1,4 +1,4 @@
-"""Following links: chosen from a list or clicked, checked, asked about, and only then opened."""
+"""Opens links after validating them and asking the user."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ Decision = Literal["open", "copy"]
 
 
 class LinkDialog(Panel[Decision]):
-    """Shows an address in full and asks what to do with it."""
+    """Shows a complete URL and asks what to do with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "decide('open')", "Open"),
@@ -32,7 +32,7 @@ class LinkDialog(Panel[Decision]):
         self._link = link
 
     def compose(self) -> ComposeResult:
-        """Yield the host, first because much may stand before it, and all of the address."""
+        """Yield the host, first because a long prefix could hide it, and then the complete URL."""
         host, quiet = "bold $text-accent", "$foreground 60%"
         with VerticalScroll(id="panel"):
             yield Static(
@@ -47,18 +47,18 @@ class LinkDialog(Panel[Decision]):
             )
 
     def on_mount(self) -> None:
-        """Say what the panel is and which keys it takes."""
+        """Set the title and the key hints."""
         panel = self.query_one("#panel")
         panel.border_title = "Open this link?"
         panel.border_subtitle = "enter opens · c copies · esc leaves"
 
     def action_decide(self, decision: Decision) -> None:
-        """Leave with a decision."""
+        """Dismiss with a decision."""
         self.dismiss(decision)
 
 
 class LinkOpener:
-    """Follows links; `tell` shows a line to the user, `copy` copies an address."""
+    """Opens links; `tell` shows a line to the user, `copy` copies a URL."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class LinkOpener:
             self._tell("There is no link in the last answer.")
 
     def ask(self, href: str) -> None:
-        """Ask whether to open an address; say why not when it is none to be opened."""
+        """Ask whether to open a URL; if it is unsafe, show the reason instead."""
         try:
             link = checked(href)
         except UnsafeLinkError as refused:

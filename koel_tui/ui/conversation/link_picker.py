@@ -1,4 +1,4 @@
-"""The links of an answer, to choose from."""
+"""The picker of an answer's links."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 
 class LinkPicker(Picker[SimpleChoice[str]]):
-    """The links of an answer, to follow one. Returns where it leads."""
+    """Picker of the link to open. Returns its URL."""
 
     WORDING = PickerTexts(
         "Links", "Type to find a link", "There is no link", "shows where it leads"
@@ -20,7 +20,7 @@ class LinkPicker(Picker[SimpleChoice[str]]):
 
 
 def choice_of(mention: MarkdownLink) -> SimpleChoice[str]:
-    """Return the line of a link: its words, and the host it leads to or why it is not opened."""
+    """Return the list entry of a link: its text, and its host or why it is not opened."""
     href = mention.href
     try:
         host = checked(href).host

@@ -1,4 +1,4 @@
-"""The links of an answer, and which of them may be opened. Pure."""
+"""The links of an answer, and the rules for which may be opened. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -11,46 +11,46 @@ from koel_tui.text import drop_controls
 from koel_tui.ui.transcript import markdown_parser
 
 LONGEST = 4096
-"""Characters of an address that can still be shown in full."""
+"""Maximum length of a URL in characters, so that it can be shown in full."""
 
 _SCHEMES = ("http", "https")
 _DEEPEST = 8
-"""How often an address may be encoded in itself; more is no honest address."""
+"""Maximum number of percent-encoding layers; legitimate URLs never have more."""
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\W_](?:[\w.-]*\w)?\.?")
 
 
 class UnsafeLinkError(Exception):
-    """This address is not opened; the message says why."""
+    """The link must not be opened; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An address that may be opened, in the parts a user has to tell apart."""
+    """A URL that may be opened, split at the host to highlight it."""
 
     before: str
-    """The scheme, and a user name if there is one."""
+    """The scheme and the user name, if any."""
     host: str
     after: str
-    """The port, the path and whatever follows."""
+    """The port, the path and the rest."""
 
     @property
     def url(self) -> str:
-        """The whole address, as it is opened."""
+        """The complete URL, as it is opened."""
         return self.before + self.host + self.after
 
 
 @dataclass(frozen=True, slots=True)
 class MarkdownLink:
-    """A link as it stands in an answer: its words, and where it leads."""
+    """A link in an answer: its text and its URL."""
 
     words: str
     href: str
 
 
 def checked(href: str) -> Link:
-    """Return the address `href` is. Raises `UnsafeLinkError` for one that is not to be opened.
+    """Parse and validate a URL. Raises `UnsafeLinkError` if it must not be opened.
 
-    What opens it may decode it, once or more; so it has to be harmless however often it is.
+    The browser may decode the URL several times, so it must be safe at every level of decoding.
     """
     if len(href) > LONGEST:
         raise UnsafeLinkError(f"it is longer than {LONGEST} characters")
@@ -71,7 +71,7 @@ def checked(href: str) -> Link:
 
 
 def _split(href: str) -> SplitResult:
-    """Return the parts of an address that is harmless as it stands."""
+    """Split a URL; raises `UnsafeLinkError` if it is unsafe without decoding."""
     if drop_controls(href) != href:
         raise UnsafeLinkError("it has control characters in it")
     try:
@@ -102,7 +102,7 @@ def _taken_apart(href: str, parts: SplitResult) -> Link:
 
 
 def mentions(text: str) -> list[MarkdownLink]:
-    """Return the links of a Markdown text and the sources of its images, each address once."""
+    """Return the links and image sources of a Markdown text, without duplicate URLs."""
     found: dict[str, MarkdownLink] = {}
     for token in markdown_parser.parser().parse(text):
         for mention in _mentioned(token.children or ()):
@@ -111,9 +111,9 @@ def mentions(text: str) -> list[MarkdownLink]:
 
 
 def written(text: str, unquoted: str) -> str:
-    """Return the address that stands in a Markdown text and decodes to `unquoted`.
+    """Return the URL in a Markdown text whose decoded form is `unquoted`.
 
-    Textual tells of a click with the address decoded, which may be another one.
+    Textual reports a clicked URL in decoded form, which may differ from the original.
     """
     return next((m.href for m in mentions(text) if unquote(m.href) == unquoted), unquoted)
 

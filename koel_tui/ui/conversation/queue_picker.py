@@ -1,4 +1,4 @@
-"""What waits to be sent, to choose from."""
+"""The picker of queued texts."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 
 class QueuePicker(Picker[SimpleChoice[str]]):
-    """What waits to be sent in a tab, to edit or to drop it."""
+    """Lists the queued texts of a tab, to edit or delete one."""
 
     WORDING = PickerTexts(
         "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
@@ -26,7 +26,7 @@ class QueuePicker(Picker[SimpleChoice[str]]):
         self._conversation = conversation
 
     def action_drop(self) -> None:
-        """Take the highlighted text out of the queue for good."""
+        """Delete the highlighted text from the queue."""
         if (choice := self.highlighted) is not None:
             self._conversation.take_back(choice.value)
             self.offer(_waiting(self._conversation))

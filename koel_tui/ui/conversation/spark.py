@@ -1,4 +1,4 @@
-"""A row of numbers as a picture of one line, and in words for who cannot see it. Pure."""
+"""A series of numbers as a one-line sparkline, and as text for screen readers. Pure."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -7,13 +7,13 @@ _STEPS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float], top: float = 0.0) -> str:
-    """Return one block for each number, the highest for `top` or, without one, the largest."""
+    """Return one block per number; the full block means `top`, or the maximum if `top` is 0."""
     top = top if top > 0 else max(values, default=0.0)
     return "".join(_STEPS[_step(value, top)] for value in values)
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return the smallest, the middle and the largest number in words; nothing without any."""
+    """Return the minimum, median and maximum as text; empty for no values."""
     if not values:
         return ""
     least, middle, most = (f"{each:,.0f}" for each in (min(values), median(values), max(values)))

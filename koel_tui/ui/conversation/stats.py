@@ -1,4 +1,4 @@
-"""The figures of a thread and its model in words: what the info panel says. Pure."""
+"""The statistics of a thread and its model, formatted for the stats panel. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 _LABEL = 14
 _LONGEST = 60
-"""Cells of a bar or a picture at most."""
+"""Maximum width of a bar or a sparkline in cells."""
 
 LabelledValue = tuple[str, str]
-"""A label, and what is said; a row that goes on with the one above has an empty label."""
+"""A label and its value; a row that continues the row above has an empty label."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadStats:
-    """Everything the panel can say; `turns` are oldest first, `now` is what the thread does.
+    """The contents of the panel; `turns` are oldest first, `now` is the current activity.
 
-    `memory` is what the model takes, or why that is not known.
+    `memory` is the memory use of the model, or the reason why it is unknown.
     """
 
     model: str = ""
@@ -37,7 +37,7 @@ class ThreadStats:
 
 
 def sections(info: ThreadStats, width: int) -> Iterator[tuple[str, Sequence[LabelledValue]]]:
-    """Yield headings, each with its rows, for so many cells."""
+    """Yield headings with their rows, formatted for `width` cells."""
     room = max(8, width - _LABEL - 2)
     yield "Model", list(_model(info, room))
     if info.turns:
@@ -51,7 +51,7 @@ def sections(info: ThreadStats, width: int) -> Iterator[tuple[str, Sequence[Labe
 
 
 def info_text(info: ThreadStats, width: int) -> Content:
-    """Return the figures as text, grouped, in two columns."""
+    """Return the statistics as text, grouped, in two columns."""
     lines: list[Content] = []
     for heading, rows in sections(info, width):
         if lines:
@@ -96,7 +96,7 @@ def _answer(last: TurnMetrics) -> Iterator[LabelledValue]:
 
 def _turns(info: ThreadStats, room: int) -> Iterator[LabelledValue]:
     shown = info.turns[-min(room, _LONGEST) :]
-    # An answer of one token has no speed: it would be a gap that means nothing.
+    # An answer of one token has no speed and would appear as a meaningless gap.
     speeds = [each.tokens_per_s for each in shown if each.tokens_per_s]
     if speeds:
         yield "tokens/s", sparkline(speeds)

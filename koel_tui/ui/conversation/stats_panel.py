@@ -1,4 +1,4 @@
-"""The figures of the thread in front, kept up to date while they are looked at."""
+"""The stats panel of the active thread."""
 
 import asyncio
 from dataclasses import replace
@@ -24,7 +24,7 @@ _NOT_LOADED = "not loaded"
 
 
 class StatsPanel(Panel[None]):
-    """Shows what the answers of a thread measured, and what its model takes."""
+    """Shows the metrics of a thread's answers and the memory use of its model; refreshes itself."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "dismiss", "Leave"),
@@ -41,17 +41,17 @@ class StatsPanel(Panel[None]):
         self._panel = VerticalScroll(self._words, id="panel")
 
     def compose(self) -> ComposeResult:
-        """Yield the figures; they scroll where they do not fit."""
+        """Yield the scrollable statistics."""
         yield self._panel
 
     def on_mount(self) -> None:
-        """Say what the panel is and how to leave it, and begin to look."""
+        """Set the title and the closing hint, and start refreshing."""
         self._panel.border_title = "Figures"
         self._panel.border_subtitle = "esc leaves"
         self.run_worker(self._watch())
 
     def on_resize(self, event: events.Resize) -> None:
-        """Write the figures anew for the width there now is."""
+        """Render the statistics for the new width."""
         self.call_after_refresh(self._write)
 
     async def _watch(self) -> None:
@@ -62,14 +62,14 @@ class StatsPanel(Panel[None]):
             await asyncio.sleep(_INTERVAL)
 
     async def _asked(self) -> "MemoryUse | str":
-        """Return what the model takes, or why that is not known."""
+        """Return the memory use of the model, or the reason why it is unknown."""
         if self._startup.backend is None:
             return _NOT_LOADED
         from koel_tui.agents import memory_of
 
         try:
             return await memory_of(self._startup.backend.agent) or _NOT_LOADED
-        except Exception as error:  # whoever answers for the model, the other figures stay
+        except Exception as error:  # any backend error; the other statistics stay visible
             return str(error) or type(error).__name__
 
     def _look(self) -> None:
@@ -83,7 +83,7 @@ class StatsPanel(Panel[None]):
 
 
 def info_of(conversation: "Conversation", startup: "Runtime") -> ThreadStats:
-    """Return what is known of a thread without asking its model."""
+    """Return the statistics that are known without a request to the model."""
     figures = conversation.measured.last
     now = conversation.activity.words
     speed = conversation.tokens_per_s

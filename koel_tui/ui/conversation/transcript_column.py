@@ -1,4 +1,4 @@
-"""Where one conversation is read: its transcript, under its name where another stands beside it."""
+"""A column with the transcript of one conversation, and a heading in side-by-side view."""
 
 from collections.abc import Callable, MutableMapping, Sequence
 
@@ -18,7 +18,7 @@ Positions = MutableMapping[Conversation, ScrollPosition | ScrollTarget | None]
 
 
 class ConversationSource:
-    """The content of a conversation's transcript: entries, and notices below them."""
+    """The source of a conversation's transcript: entries, and notices below them."""
 
     def __init__(self, conversation: Conversation, model: Callable[[], ProgramModel]) -> None:
         self._conversation = conversation
@@ -34,7 +34,7 @@ class ConversationSource:
 
 
 class TranscriptColumn(NoRestyleContainer):
-    """Shows one conversation at a time, each where the user left it."""
+    """Shows one conversation at a time, at its saved scroll position."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class TranscriptColumn(NoRestyleContainer):
         *,
         id: str,  # noqa: A002 - Textual's word
     ) -> None:
-        """Paint a transcript at most once every `interval` seconds.
+        """Repaint the transcript at most once every `interval` seconds.
 
         `positions` are the scroll positions of conversations; `model` returns the state of the
         program's model.
@@ -59,39 +59,39 @@ class TranscriptColumn(NoRestyleContainer):
         self.transcript: Transcript | None = None
 
     def compose(self) -> ComposeResult:
-        """Yield the line for the name."""
+        """Yield the heading."""
         yield self._heading
 
     def take(self, conversation: Conversation) -> None:
-        """Begin with a conversation; `show` mounts what is to be seen of it."""
+        """Set the conversation; `show` mounts its transcript."""
         self.conversation = conversation
         source = ConversationSource(conversation, self._model)
         self.transcript = Transcript(source, self._positions.get(conversation), self._interval)
 
     async def show(self) -> None:
-        """Mount the transcript of the conversation, where the user was reading."""
+        """Mount the conversation's transcript at its saved scroll position."""
         await self.query_children(Transcript).remove()
         if self.transcript is not None:
             await self.mount(self.transcript)
             self.transcript.return_to_place()
 
     def put_away(self) -> None:
-        """Give the conversation the place that is its."""
+        """Save the conversation's scroll position."""
         if self.conversation is not None and self.transcript is not None:
             self._positions[self.conversation] = self.transcript.place()
 
     def leave(self) -> None:
-        """Have no conversation any more."""
+        """Save the scroll position and remove the conversation."""
         self.put_away()
         self.conversation = self.transcript = None
 
     def changed(self, conversation: Conversation) -> None:
-        """Paint the messages anew, if they are this conversation's."""
+        """Repaint the messages if they belong to this conversation."""
         if conversation is self.conversation and self.transcript is not None:
             self.transcript.poke()
 
     def head(self, text: str) -> None:
-        """Show a name above the messages; none when it is empty."""
+        """Show a heading above the messages; an empty string hides it."""
         if text != self._heading.content or bool(text) != self._heading.display:
             self._heading.update(Content(safe_line(text)))
             self._heading.display = bool(text)

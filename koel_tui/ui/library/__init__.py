@@ -1,1 +1,1 @@
-"""The panel of saved threads: search, preview, rename, delete, export."""
+"""The library of saved threads."""

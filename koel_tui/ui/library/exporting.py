@@ -1,4 +1,4 @@
-"""Choosing what a thread is exported as."""
+"""The picker of export formats."""
 
 from koel_tui.storage.interchange import ExportFormat
 from koel_tui.ui.widgets.choice import SimpleChoice
@@ -15,6 +15,6 @@ FORMATS = tuple(
 
 
 class FormatPicker(Picker[SimpleChoice[ExportFormat]]):
-    """The formats a thread can be exported as, to choose one."""
+    """Picker of the format in which a thread is exported."""
 
     WORDING = PickerTexts("Export as", "Type to find a format", "There is no format", "goes on")

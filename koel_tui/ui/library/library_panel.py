@@ -1,4 +1,4 @@
-"""The saved threads: found by title or by what is said in them, looked into, opened, changed."""
+"""The panel of saved threads: search, preview, open, rename, delete, export."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
     from koel_tui.workspace.thread_operations import ThreadOperations
 
 _WIDE = 100
-"""Columns from which there is room for a preview."""
+"""Width in columns from which on the preview is shown."""
 _FRAME = 5
-"""Lines of the panel that are not the list."""
+"""Rows of the panel that do not belong to the list."""
 _KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
 _KEYS_WITH_UNDO = f"{_KEYS} · ^z undo"
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What came of something: words, and the thread to put the cursor on if there is another."""
+    """The result of an action: a message, and the thread to move the cursor to, if any."""
 
     words: str = ""
     thread: SavedThread | None = None
 
 
 class TrashPicker(Picker[SavedThread]):
-    """The threads that were thrown away, to bring one back."""
+    """The threads in the trash, to restore one."""
 
     WORDING = PickerTexts("Trash", "Type to find a thread", "The trash is empty", "brings it back")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+t", "dismiss", show=False)]
 
 
 class _Field(Field):
-    """A field that leaves ctrl+d to the list; the delete key deletes letters."""
+    """The search field; it leaves ctrl+d to the list, while the delete key edits its text."""
 
     LEFT = Field.LEFT | {"ctrl+d"}
 
 
 class LibraryPanel(Picker[SavedThread]):
-    """Lists the saved threads. Returns the one to open, and where, or None."""
+    """Lists the saved threads. Returns the thread to open with the position in it, or None."""
 
     WORDING = PickerTexts(
         "Saved threads",
@@ -82,7 +82,7 @@ class LibraryPanel(Picker[SavedThread]):
         actions: "ThreadOperations",
         reading: Callable[[], str],
     ) -> None:
-        """Make the panel; `reading` says how far the search index is, while it is being made."""
+        """`reading` returns the progress of the search index while it is being built."""
         super().__init__(threads)
         self._actions = actions
         self._search = TextSearch(self, actions.index, reading, self._fill, self._tell_state)
@@ -94,22 +94,22 @@ class LibraryPanel(Picker[SavedThread]):
         self._keys = Static(id="keys")
 
     def parts(self) -> Iterable[Widget]:
-        """Return the field, what is known of the search, the list beside the preview, the keys."""
+        """Return the field, the search state, the list with the preview, and the key hints."""
         return self._find, self._state, self._columns, self._keys
 
     def on_mount(self) -> None:
-        """Show what can be done."""
+        """Show the key hints."""
         self._show_keys()
 
-    # What is listed
+    # List
 
     def on_resize(self, event: events.Resize) -> None:
-        """Make room for a preview where there is some."""
+        """Show the preview if the panel is wide enough."""
         self._preview.display = event.size.width >= _WIDE
 
     @on(Input.Changed)
     def _look_for(self) -> None:
-        self._lines = []  # what is typed is looked for from the top
+        self._lines = []  # a new query starts at the first line
         self._search.begin(self._find.value)
         self._tell_state()
 
@@ -140,14 +140,14 @@ class LibraryPanel(Picker[SavedThread]):
         self._list.add_options(option_of(line, width) for line in self._lines)
         self._list.action_first()
         if before is None:
-            self._list.scroll_home(animate=False)  # the heading too
+            self._list.scroll_home(animate=False)  # show the heading too
         elif not self._go_to(before):
             self._go_near(place)
         self._panel.border_subtitle = self._hint(len(found) or len(hits))
         self._look()
 
     def _go_to(self, wanted: SavedThread | TextHit) -> bool:
-        """Put the cursor on this line, wherever it is now; False when it is nowhere."""
+        """Move the cursor to this line; return False if it is not listed."""
         for index, line in enumerate(self._lines):
             if key_of(line) == key_of(wanted):
                 self._list.highlighted = index
@@ -155,7 +155,7 @@ class LibraryPanel(Picker[SavedThread]):
         return False
 
     def _go_near(self, place: int) -> None:
-        """Put the cursor there, or on the next line before that can be taken."""
+        """Move the cursor to this index, or to the nearest enabled line above it."""
         for index in range(min(place, len(self._lines) - 1), 0, -1):
             if not self._list.get_option_at_index(index).disabled:
                 self._list.highlighted = index
@@ -170,26 +170,26 @@ class LibraryPanel(Picker[SavedThread]):
     def _look(self) -> None:
         self._preview.look_at(self._under_cursor)
 
-    # What the user does
+    # User actions
 
     def action_rename(self) -> None:
-        """Give the thread under the cursor another title."""
+        """Rename the thread under the cursor."""
         self._act_on_thread(self._rename)
 
     def action_delete(self) -> None:
-        """Throw the thread under the cursor away."""
+        """Move the thread under the cursor to the trash."""
         self._act_on_thread(self._delete)
 
     def action_export(self) -> None:
-        """Write the thread under the cursor to a file."""
+        """Export the thread under the cursor to a file."""
         self._act_on_thread(self._export)
 
     def action_undo(self) -> None:
-        """Bring back the thread that was deleted last."""
+        """Restore the thread that was deleted last."""
         self._act(self._undo)
 
     def action_trash(self) -> None:
-        """Show what was deleted, to bring it back."""
+        """Show the trash, to restore a thread."""
         self._act(self._choose_from_trash)
 
     async def _rename(self, thread: SavedThread) -> _Done:
@@ -222,7 +222,7 @@ class LibraryPanel(Picker[SavedThread]):
         return _Done(f"{_named(thread)} is back", thread)
 
     async def _asked(self, panel: Panel[Answer]) -> Answer | None:
-        """Return what a panel over this one gives; None where this one was left meanwhile."""
+        """Show a panel and return its result; None if this panel is no longer active."""
         if not self.is_active:
             return None
         return await self.app.push_screen_wait(panel)
@@ -233,7 +233,7 @@ class LibraryPanel(Picker[SavedThread]):
             self._act(lambda: deed(thread))
 
     def _act(self, deed: Callable[[], Awaitable[_Done]]) -> None:
-        """Do one thing at a time: keys come faster than a disk writes."""
+        """Run one action at a time, because keys may be faster than disk writes."""
         if not self._acting:
             self._acting = True
             self.run_worker(self._do(deed), group="act")

@@ -1,4 +1,4 @@
-"""What is said in the thread under the cursor of a list, in few lines."""
+"""The preview of the thread under the cursor of a list."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -26,7 +26,7 @@ _SPEAKERS = {"user": "You", "assistant": "Model", "tool": "Tool"}
 
 
 class Preview(Static):
-    """Shows a part of a thread, as plain text."""
+    """Shows an excerpt of a thread as plain text."""
 
     DEFAULT_CSS = """
     Preview {
@@ -38,13 +38,13 @@ class Preview(Static):
     """
 
     def __init__(self, read: "Callable[[str], Awaitable[ChatState]]") -> None:
-        """Make it empty; `read` returns what is said in a thread."""
+        """`read` returns the state of the thread with a given id."""
         super().__init__(id="preview")
         self._read = read
         self._pause: Timer | None = None
 
     def look_at(self, line: Line) -> None:
-        """Show what is said there, once the cursor stays; what was read for another is dropped."""
+        """Show a thread or hit when the cursor has rested on it; cancels the previous load."""
         self.workers.cancel_node(self)
         if self._pause is not None:
             self._pause.stop()
@@ -52,7 +52,7 @@ class Preview(Static):
         if line is None:
             self.update(Content(""))
         elif self.display:
-            # No coroutine is made before the worker runs: it may be ended before that.
+            # Pass a function instead of a coroutine: the worker may be cancelled before it starts.
             show: Callable[[], Awaitable[None]] = partial(self._show, line)
             self._pause = self.set_timer(_PAUSE, partial(self.run_worker, show))
 
@@ -67,7 +67,7 @@ class Preview(Static):
 
 
 def preview(messages: "Sequence[Message]", hit: "Hit | None" = None) -> Content:
-    """Return how a thread begins and ends, or for a hit what is said round it."""
+    """Return the start and end of a thread, or the messages around a hit."""
     at = next((n for n, m in enumerate(messages) if hit and m.id == hit.message_id), None)
     if hit is not None and at is not None:
         before, behind = _of_people(messages[:at])[-1:], _of_people(messages[at + 1 :])[:1]
@@ -101,7 +101,7 @@ def _said(message: "Message", text: Content) -> Content:
 
 
 def _cut(text: str) -> str:
-    """Return the beginning of a text, fit for a terminal."""
+    """Return the start of a text, sanitized."""
     text = text.strip()
     lines = text[:_LONGEST].splitlines()
     kept = "\n".join(lines[:_MOST_LINES])
@@ -109,7 +109,7 @@ def _cut(text: str) -> str:
 
 
 def _round(message: "Message", hit: "Hit") -> Content:
-    """Return the part of a message round a hit, the words in it marked."""
+    """Return the part of a message around a hit, with the matches highlighted."""
     text = f"{message.content}\n{message.reasoning}" if message.reasoning else message.content
     words = hit.snippet.strip("…")
     start = max(0, text.find(words))

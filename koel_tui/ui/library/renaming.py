@@ -1,4 +1,4 @@
-"""Asking for the title of a thread."""
+"""The panel that renames a thread."""
 
 from textual import on
 from textual.widgets import Input
@@ -9,10 +9,10 @@ from koel_tui.ui.widgets.ordered_input import OrderedInput
 
 
 class RenamePanel(InputPanel[str]):
-    """Asks for a title until there is one. Returns it, or None."""
+    """Asks for a title that is not blank. Returns the title, or None."""
 
     def __init__(self, title: str) -> None:
-        """Make the panel; `title` is the one there is."""
+        """`title` is the current title."""
         field = OrderedInput(safe_line(title), placeholder="Title", id="title", compact=True)
         super().__init__("Rename", "saves", field)
 

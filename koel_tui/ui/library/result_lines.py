@@ -1,4 +1,4 @@
-"""The lines of the list of saved threads: threads, and where the words of a search are. Pure."""
+"""The lines of the thread list: threads, and hits of a text search. Pure."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from koel_tui.storage.search.thread_index import Hit
 
 FOUND = "bold $text-accent"
-"""How the words that were looked for are shown."""
+"""Style of the matched words."""
 QUIET = "$foreground 60%"
 
 _BRIEF = 56
-"""Columns of the list below which less is said of a thread."""
+"""Width of the list in columns below which less is shown of each thread."""
 
 Piece = tuple[str, bool]
-"""A part of a text, and whether it is one of the words that were looked for."""
+"""A part of a text, and whether it is a match."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextHit:
-    """A place in a thread of the list where the words of a search are said."""
+    """A hit of a text search in a thread of the list."""
 
     thread: SavedThread
-    """The thread, to be opened there."""
+    """The thread, with the hit as the position to open."""
     hit: "Hit"
 
 
 Line = SavedThread | TextHit | None
-"""What stands on a line of the list; None is a heading."""
+"""A line of the list; None is a heading."""
 
 
 def placed(
     hits: "Iterable[Hit]", threads: Iterable[SavedThread], titles: Container[str]
 ) -> Iterator[TextHit]:
-    """Yield the hits in these threads, but for titles that are listed as such already."""
+    """Yield the hits in these threads, except titles that are already listed."""
     known = {thread.id: thread for thread in threads if thread.takeable}
     for hit in hits:
         thread = known.get(hit.thread_id)
@@ -52,7 +52,7 @@ def placed(
 
 
 def pieces_of(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
-    """Yield a text as what is found in it, and what is before, between and behind."""
+    """Split a text at `spans`; yield the matches and the parts between them."""
     end = 0
     for start, stop in spans:
         yield text[end:start], False
@@ -62,13 +62,13 @@ def pieces_of(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
 
 
 def excerpt(hit: "Hit", width: int) -> Content:
-    """Return a hit in its context as one line of at most so many cells, the first word in sight."""
+    """Return a hit and its context in at most `width` cells, with the first match visible."""
     (before, _), *rest = [(_flat(text), found) for text, found in pieces_of(hit.snippet, hit.spans)]
     return _within([(_shortened(before.lstrip(), width // 3), False), *rest], width)
 
 
 def option_of(line: Line, width: int) -> Option:
-    """Return a line of the list, or two for a hit, as wide as there is room."""
+    """Return a list option of `width` cells; a hit has two lines."""
     if line is None:
         return Option(Content.styled("in the text", QUIET), disabled=True)
     thread = line.thread if isinstance(line, TextHit) else line
@@ -80,23 +80,23 @@ def option_of(line: Line, width: int) -> Option:
 
 
 def thread_of(line: Line) -> SavedThread | None:
-    """Return the thread of a line, to be opened there; a heading has none."""
+    """Return the thread of a line, with the position to open; None for a heading."""
     return line.thread if isinstance(line, TextHit) else line
 
 
 def key_of(line: Line) -> tuple[bool, str, str]:
-    """Return what tells a line from the others, whatever is said of its thread."""
+    """Return the identity of a line, independent of the thread's other properties."""
     thread = thread_of(line)
     return (isinstance(line, TextHit), thread.id, thread.at) if thread else (False, "", "")
 
 
 def _flat(text: str) -> str:
-    """Return a piece of a line, with the spaces at its ends."""
+    """Return a part of a line on one line, keeping the spaces at its ends."""
     return safe_line(f"[{text}]", len(text) * 8 + 8)[1:-1]
 
 
 def _shortened(text: str, width: int) -> str:
-    """Return the end of a text that has no room for its beginning."""
+    """Return the end of a text that is too wide."""
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text[::-1], max(0, width - 1))[::-1]
@@ -104,7 +104,7 @@ def _shortened(text: str, width: int) -> str:
 
 
 def _within(pieces: Sequence[Piece], width: int) -> Content:
-    """Return pieces as one line, cut where the room ends."""
+    """Return the parts as one line, truncated to `width` cells."""
     whole = "".join(text for text, _ in pieces).rstrip()
     line = fit(whole, width)
     room = len(line) if line == whole else max(0, len(line) - 1)

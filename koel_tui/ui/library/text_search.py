@@ -1,4 +1,4 @@
-"""Looking for words in the text of all threads, while they are being typed."""
+"""Full-text search in all threads while the query is typed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from koel_tui.storage.search.thread_index import Hit, ThreadIndex
 
 PAUSE = 0.2
-"""Seconds without a key before the text is searched."""
+"""Debounce interval in seconds: the search starts after this time without a key."""
 _TICK = 0.2
 _MOST = 50
 _GROUP = "search"
 
 
 class TextSearch:
-    """One search at a time, of the words typed last; what it finds and how far it is."""
+    """A debounced search for the latest query, with its hits and its state."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class TextSearch:
         found: Callable[[], None],
         told: Callable[[], None],
     ) -> None:
-        """Make the search; it ends with its `host`.
+        """The search ends with its `host`.
 
-        `reading` says how far others are with reading threads into the index; `found` is called
-        when there are other hits, `told` when there is another state.
+        `reading` returns the progress of other indexing; `found` is called when the hits change,
+        `told` when the state changes.
         """
         self.hits: Sequence[Hit] = ()
         self.state = ""
-        """What is to be known about the hits; empty when they are all there are."""
+        """Note about the hits, for instance that some may be missing; empty if complete."""
         self._host = host
         self._index = index
         self._reading = reading
@@ -48,7 +48,7 @@ class TextSearch:
         self._pause: Timer | None = None
 
     def begin(self, query: str) -> None:
-        """Forget what was found, and search for these words once typing has paused."""
+        """Clear the hits, and search for `query` after the debounce interval."""
         self._host.workers.cancel_group(self._host, _GROUP)
         if self._pause is not None:
             self._pause.stop()
@@ -58,12 +58,12 @@ class TextSearch:
         if self._index is None:
             self.state = "Only titles are searched here, not what is said."
             return
-        # No coroutine is made before the worker runs: it may be ended before that.
+        # Pass a function instead of a coroutine: the worker may be cancelled before it starts.
         run: Callable[[], Awaitable[None]] = partial(self._run, self._index, query)
         self._pause = self._host.set_timer(PAUSE, partial(self._host.run_worker, run, group=_GROUP))
 
     async def _run(self, index: "ThreadIndex", query: str) -> None:
-        """Show what is found in what was read so far, read the rest, and look again."""
+        """Show the hits of the current index, update the index, and search again."""
         try:
             self._show(await index.find(query, _MOST))
             await self._read(index)

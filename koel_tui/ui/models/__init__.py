@@ -1,1 +1,1 @@
-"""The panel of models: choosing, downloading, switching."""
+"""The model panel and downloads."""

@@ -1,4 +1,4 @@
-"""Getting a model: downloaded, tried, and only then said to be here. One at a time."""
+"""Model downloads: one at a time, and successful only after the model was verified."""
 
 import asyncio
 import logging
@@ -18,15 +18,15 @@ _log = logging.getLogger(__name__)
 
 Phase = Literal["idle", "asking", "coming", "stopping", "trying", "stopped", "failed", "done"]
 _RATE_OVER = 5.0
-"""Seconds over which the speed is the mean: what came from the disk is soon forgotten."""
+"""Averaging period of the speed in seconds; short, so that resumed data soon drops out."""
 
 Ended = Callable[[Path | None], None]
-"""Hears that a download came to its end: with the model, or with None where there is none."""
+"""Callback at the end of a download: receives the model's path, or None on failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress:
-    """Where a download stands; `problem` is why it failed, in words with the next step."""
+    """The state of a download; `problem` is the error with the next step for the user."""
 
     phase: Phase = "idle"
     name: str = ""
@@ -36,21 +36,21 @@ class DownloadProgress:
     problem: str = ""
     repo: str = ""
     files: tuple[str, ...] = ()
-    """Those of the repository to choose from, where it was not clear which is meant."""
+    """The files of the repository to choose from if the requested file was ambiguous."""
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """Whether a download is running."""
         return self.phase in ("asking", "coming", "stopping", "trying")
 
     @property
     def fraction(self) -> float:
-        """How much of it is here, 0..1."""
+        """The downloaded fraction, 0 to 1."""
         return self.done / self.total if self.total else 0.0
 
     @property
     def figures(self) -> str:
-        """How much is here of how much, and how fast more comes; nothing while nobody knows."""
+        """The downloaded fraction, the total size and the speed; empty while unknown."""
         if not self.total:
             return ""
         here = f"{self.fraction:.0%} of {formatting.size(self.total)}".replace("%", " %")
@@ -58,7 +58,7 @@ class DownloadProgress:
 
     @property
     def words(self) -> str:
-        """What to say of it in one line while it goes on; nothing when it does not."""
+        """A one-line description while the download runs, else empty."""
         match self.phase:
             case "asking" | "coming":
                 return f"downloading {self.name} {self.figures}".rstrip()
@@ -71,10 +71,10 @@ class DownloadProgress:
 
 
 class ModelDownload:
-    """Owns the download that goes on, if one does. What it has brought stays when it is stopped."""
+    """Runs at most one download. Downloaded data is kept when it is stopped."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        """Make it; `changed` is called when it begins and when it comes to its end."""
+        """`changed` is called when the download starts, changes phase or ends."""
         self._changed = changed
         self._task: asyncio.Task[None] | None = None
         self._stop = threading.Event()
@@ -84,7 +84,7 @@ class ModelDownload:
 
     @property
     def progress(self) -> DownloadProgress:
-        """Where it stands now."""
+        """The current state."""
         progress = self._progress
         if progress.phase != "asking":
             return progress
@@ -94,7 +94,7 @@ class ModelDownload:
         return replace(progress, phase=phase, done=done, total=total, per_s=per_s)
 
     def begin(self, repo: str, file: str | None, ended: Ended) -> None:
-        """Download a model of a repository, unless something is; `ended` gets it if it works."""
+        """Start a download unless one is running; `ended` receives the path if the model works."""
         if self._task is not None:
             return
         self._stop, self._rate, self._bytes = threading.Event(), Rate(), (0, 0)
@@ -105,17 +105,17 @@ class ModelDownload:
         self._changed()
 
     def stop(self) -> None:
-        """Stop what goes on; asked for again, a download goes on from there."""
+        """Stop the download; the next request for the same file resumes it."""
         self._stop.set()
         if self._task is None:
             return
         if self._progress.phase == "trying":
             self._task.cancel()
         else:
-            self._end("stopping")  # the server may keep it waiting for some seconds
+            self._end("stopping")  # the server may take some seconds to answer
 
     async def close(self) -> None:
-        """End it now. What has come is kept, and nothing waits for the server."""
+        """Stop immediately, without waiting for the server; downloaded data is kept."""
         self._stop.set()
         if self._task is not None:
             self._task.cancel()
@@ -130,7 +130,7 @@ class ModelDownload:
             self._end("failed" if problem else "done", problem)
         except asyncio.CancelledError:
             self._end("stopped")
-            return  # whoever cancelled it knows
+            return  # the caller that cancelled needs no callback
         except Exception as error:
             phase, problem, files = _outcome(error)
             self._end(phase, problem, files)
@@ -162,18 +162,18 @@ class ModelDownload:
 
 
 class Rate:
-    """How fast a count grows, over the last seconds; told by one thread, asked by another."""
+    """The growth rate of a count over the last seconds; written by one thread, read by another."""
 
     def __init__(self) -> None:
         self._noted: deque[tuple[float, int]] = deque(maxlen=50)
 
     def note(self, now: float, count: int) -> None:
-        """Take note of the count at a time, in seconds of any clock."""
+        """Record the count at a time in seconds of any clock."""
         if not self._noted or now - self._noted[-1][0] >= _RATE_OVER / 25:
             self._noted.append((now, count))
 
     def per_s(self, now: float) -> float:
-        """Return the growth a second; 0 while it is too early to say, or nothing comes."""
+        """Return the growth per second; 0 if it is not yet known or nothing arrives."""
         recent = [each for each in tuple(self._noted) if now - each[0] <= _RATE_OVER]
         if len(recent) < 2:
             return 0.0
@@ -182,7 +182,7 @@ class Rate:
 
 
 def _outcome(error: Exception) -> tuple[Phase, str, tuple[str, ...]]:
-    """Return how a download ended by this error, what to say of it, and files to choose from."""
+    """Return the phase, the message and the candidate files for a failed download."""
     from koel_tui.models.download import DownloadStopped
     from koel_tui.models.hub import UnclearFileError
 
@@ -195,7 +195,7 @@ def _outcome(error: Exception) -> tuple[Phase, str, tuple[str, ...]]:
 
 
 async def _tried(path: Path) -> str:
-    """Return why a model cannot be used, with what to do then; empty when it can."""
+    """Return why a model cannot be used and what to do; empty if it works."""
     from koel_tui.models.probe import passed_models, probe_model
 
     verdict = await probe_model(path, await asyncio.to_thread(passed_models))

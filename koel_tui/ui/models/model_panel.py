@@ -1,4 +1,4 @@
-"""The models to choose from, and the download of one."""
+"""The panel of models: choose one, or download one."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -29,16 +29,16 @@ from koel_tui.ui.models.model_rows import (
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 _BATCH_S = 0.2
-"""Seconds after which what was found so far is listed."""
+"""Seconds after which the models found so far are listed."""
 _INTERVAL = 0.2
 _BAR = 16
 _FEWEST_LINES = 3
-"""Lines that news leave to the list, however long they are."""
+"""Minimum list rows, which long messages must not take."""
 _STOPS = "del stops it"
 
 
 class ModelPanel(Picker[ModelChoice]):
-    """Lists models. Returns a file to run, or None; a download goes on when the panel is left."""
+    """Lists models. Returns a model file or None; a download continues after closing."""
 
     WORDING = PickerTexts(
         "Choose a model",
@@ -55,7 +55,7 @@ class ModelPanel(Picker[ModelChoice]):
     def __init__(
         self, fetching: ModelDownload, problem: str, get: Callable[[ModelChoice], None]
     ) -> None:
-        """Make the panel; `problem` is why it is shown, `get` begins a download."""
+        """`problem` is the reason why the panel is shown, `get` starts a download."""
         super().__init__([LOOKING])
         self._fetching = fetching
         self._problem = problem
@@ -64,35 +64,35 @@ class ModelPanel(Picker[ModelChoice]):
         self._news.display = False
         self._told = Content()
         self._files: list[ModelChoice] = []
-        """Of which one is meant, where that was not clear."""
+        """The files of the repository to choose from if the requested file was ambiguous."""
 
     def parts(self) -> Iterable[Widget]:
-        """Return the field, the list, and what there is to say."""
+        """Return the field, the list and the message."""
         return self._find, self._list, self._news
 
     def on_mount(self) -> None:
-        """Begin to look for models, and to watch the download."""
+        """Start the search for models and the refreshing of the download progress."""
         self.run_worker(self._look())
         self.set_interval(_INTERVAL, self._tell)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Write the news anew for the width there now is."""
+        """Render the message for the new width."""
         self.call_after_refresh(self._tell)
 
     @property
     def room(self) -> int:
-        """How many lines the list may have: those that the news leave."""
+        """Maximum rows of the list: those that the message leaves."""
         return max(1, super().room - self._lines(self._told))
 
     def found(self, typed: str) -> list[ModelChoice]:
-        """Return what is listed, with the download that was typed."""
+        """Return the choices, with a typed download first."""
         asked = asked_for(typed)
         words = typed.casefold().split()
         files = [choice for choice in self._files if choice.matches(words)]
         return [*([asked] if asked else []), *files, *super().found(typed)]
 
     def take(self, choice: ModelChoice | None) -> None:
-        """Leave with a file, or begin a download."""
+        """Dismiss with a model file, or start a download."""
         if choice is None or choice.path is not None:
             self.dismiss(choice)
         elif self._fetching.progress.running:
@@ -103,26 +103,26 @@ class ModelPanel(Picker[ModelChoice]):
             self._tell()
 
     def action_stop(self) -> None:
-        """Stop the download; what has come is kept."""
+        """Stop the download; downloaded data is kept."""
         self._problem = ""
         self._fetching.stop()
 
     async def _look(self) -> None:
-        """List models as they are found; the downloads come last, when nothing moves any more."""
+        """List models as they are found; downloads come last, so that lines no longer move."""
         found: list[ModelChoice] = []
         models = _on_this_computer()
         try:
             while batch := await asyncio.to_thread(_batch, models):
                 found += batch
                 self._list_anew([*found, LOOKING])
-        except Exception as error:  # the downloads are to be had all the same
+        except Exception as error:  # downloads are still available
             self._problem = f"Not all models can be listed: {error}"
         from koel_tui.models.recommended import RECOMMENDED
 
         self._list_anew([*(found or [NOTHING_FOUND]), *map(download, RECOMMENDED)])
 
     def _list_anew(self, choices: list[ModelChoice]) -> None:
-        """List more than before, with the same line highlighted."""
+        """Replace the choices, keeping the highlighted one."""
         before = self.highlighted
         self.offer(choices)
         if before in self._shown:
@@ -133,7 +133,7 @@ class ModelPanel(Picker[ModelChoice]):
         files = [file_of(progress.repo, file) for file in progress.files]
         if files != self._files:
             self._files = files
-            self._find.value = self._typed = ""  # what was typed there has its answer
+            self._find.value = self._typed = ""  # the typed download has been answered
             self._fill()
         news = self._said(progress)
         if not news.is_same(self._told):
@@ -147,7 +147,7 @@ class ModelPanel(Picker[ModelChoice]):
         if not problem:
             return news_of(progress, self._width)
         lines = max(1, super().room - _FEWEST_LINES)
-        most = self._width * lines * 4 // 5  # lines end where words do
+        most = self._width * lines * 4 // 5  # wrapping leaves some cells unused
         return Content.styled(safe_line(problem, max(1, most)), "$text-error")
 
     def _lines(self, news: Content) -> int:
@@ -159,7 +159,7 @@ class ModelPanel(Picker[ModelChoice]):
 
 
 def news_of(progress: DownloadProgress, width: int) -> Content:
-    """Return what to say of a download, in lines of this width."""
+    """Return the progress message of a download, formatted for this width."""
     name, figures = safe_line(progress.name, 60), progress.figures
     match progress.phase:
         case "asking":
@@ -181,7 +181,7 @@ def news_of(progress: DownloadProgress, width: int) -> Content:
 
 
 def _on_this_computer() -> Iterator[ModelChoice]:
-    """Yield the models on this computer, the starter first or how to get it."""
+    """Yield the local models, first the starter model or how to install it."""
     from koel_tui.models.discovery import Source, each_model
     from koel_tui.models.downloaded import model_files
     from koel_tui.models.probe import passed_models
@@ -197,7 +197,7 @@ def _on_this_computer() -> Iterator[ModelChoice]:
 
 
 def _batch(models: Iterator[ModelChoice]) -> list[ModelChoice]:
-    """Return what comes of the models within a moment; nothing when there are no more."""
+    """Return the models found within `_BATCH_S`; empty if there are no more."""
     end = monotonic() + _BATCH_S
     batch = []
     for model in models:

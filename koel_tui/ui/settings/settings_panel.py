@@ -1,4 +1,4 @@
-"""The settings of the program: a list, and a field to change one of them."""
+"""The panel of the program settings: a list, and a field to change one of them."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import ClassVar
@@ -21,7 +21,7 @@ Take = Callable[[str], Awaitable[str]]
 
 
 class SettingsPanel(Picker[Setting]):
-    """Lists the settings of the program and explains each; enter changes one."""
+    """Lists and explains the program settings; enter changes one."""
 
     WORDING = PickerTexts(
         "Settings of the program",
@@ -41,15 +41,15 @@ class SettingsPanel(Picker[Setting]):
         self._told_of = ""
 
     def parts(self) -> Iterable[Widget]:
-        """Return the field to type in, the list, what the setting is, and what was done."""
+        """Return the search field, the list, the help text, and the result of the last change."""
         return self._find, self._list, self._help, self._news
 
     def on_mount(self) -> None:
-        """Read the settings."""
+        """Load the settings."""
         self.run_worker(self._read())
 
     def take(self, choice: Setting | None) -> None:
-        """Have the setting changed, where it can be."""
+        """Open the field for a setting, unless it is locked."""
         if choice is None:
             return
         if choice.locked:
@@ -89,16 +89,16 @@ class SettingsPanel(Picker[Setting]):
             self._list.highlighted = names.index(name)
 
     def _tell(self, setting: Setting, words: str, style: str) -> None:
-        """Say what came of a setting, for as long as the cursor is on it."""
+        """Show the result for a setting while the cursor is on it."""
         self._told_of = setting.name
         self._news.update(Content.styled(safe_line(words, 400), style))
 
 
 class ValuePanel(InputPanel[str]):
-    """Asks what a setting is to be until that can be. Returns when it holds, or None."""
+    """Asks for a valid value of a setting. Returns when the value takes effect, or None."""
 
     def __init__(self, setting: Setting, take: Take) -> None:
-        """Make the panel; `take` is given what was written, and raises `RefusedError`."""
+        """`take` receives the text and raises `RefusedError` if it is not valid."""
         self._before = text_of(setting.value)
         field = OrderedInput(self._before, id="value", compact=True)
         super().__init__(setting.name, "saves in config.toml", field)
@@ -106,7 +106,7 @@ class ValuePanel(InputPanel[str]):
         self._take = take
 
     def parts(self) -> Iterable[Widget]:
-        """Return what the setting is, its field, what may be in it, and what is wrong with it."""
+        """Return the description, the field, the allowed values and the error."""
         what = Static(Content(safe_line(self._setting.description)))
         help_ = Static(Content(safe_line(self._setting.help)), id="help")
         return what, self._field, help_, self._problem

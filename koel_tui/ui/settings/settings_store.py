@@ -1,4 +1,4 @@
-"""The settings of the program: read, written to config.toml, and put in force while it runs."""
+"""The program settings: loaded, written to `config.toml`, and applied at run time."""
 
 import asyncio
 from collections.abc import Callable, Container, Mapping
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class RefusedError(Exception):
-    """A setting cannot be what was written; the message says why."""
+    """A value is not valid for a setting; the message gives the reason."""
 
 
 class SettingsStore:
-    """Reads and changes the settings; what of them holds at once has an effect here."""
+    """Loads and changes the settings; those in `effects` are applied immediately."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class SettingsStore:
         effects: Mapping[str, Callable[[Any], None]],
         themes: Container[str],
     ) -> None:
-        """Make it; `flags` are the settings given to this run, `themes` the names there are."""
+        """`flags` are the command line settings of this run, `themes` the available themes."""
         self._flags = {name: value for name, value in flags.items() if value is not None}
         self._effects = effects
         self._themes = themes
@@ -37,9 +37,9 @@ class SettingsStore:
         return await asyncio.to_thread(self._list)
 
     async def change(self, setting: Setting, text: str) -> str:
-        """Make a setting what a text says, from now on, and return when that is.
+        """Set a setting from text and return a message that says when the value takes effect.
 
-        Raises `RefusedError`: then nothing is changed.
+        Raises `RefusedError`; then nothing is changed.
         """
         try:
             value = setting.read(safe_input(text))
@@ -69,7 +69,7 @@ class SettingsStore:
         return load_settings(**self._flags)
 
     def _write(self, name: str, value: object) -> object:
-        """Write a setting, and return what it is then."""
+        """Write a setting and return its resulting value."""
         from koel_tui.config_file import ConfigFileError, set_value
         from koel_tui.models import ModelFileError, NoModelError
         from koel_tui.settings import SettingsError
@@ -85,7 +85,7 @@ class SettingsStore:
             raise RefusedError(f"{file} cannot be written: {why}") from error
 
     def _found(self, name: str, value: object) -> object:
-        """Return files and folders as they are found from anywhere, after looking for them."""
+        """Return paths as absolute paths. Raises `RefusedError` if a directory does not exist."""
         from koel_tui.models import choose_model
 
         if name == "model" and isinstance(value, Path):

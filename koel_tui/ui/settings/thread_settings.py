@@ -1,4 +1,4 @@
-"""Changing what a thread wants: the panel, and what is done with what was filled in."""
+"""Editing the settings of a thread: opens the panel and applies the result."""
 
 from dataclasses import replace
 
@@ -14,13 +14,13 @@ from koel_tui.ui.settings.thread_settings_panel import Filled, ThreadPanel
 
 
 def ask_for_settings(app: App[int], conversation: Conversation, defaults: TurnSettings) -> None:
-    """Ask what the thread of a conversation wants, and give it that."""
+    """Show the settings panel for a conversation's thread and apply the result."""
 
     begun = conversation.about.title
 
     async def take(filled: Filled | None) -> None:
         if filled is not None:
-            # One that was found meanwhile stays, unless another was typed.
+            # Keep a title generated meanwhile, unless the user typed another one.
             same = filled.title == begun
             await conversation.configure(
                 conversation.about.title if same else filled.title, filled.settings
@@ -34,7 +34,7 @@ def ask_for_settings(app: App[int], conversation: Conversation, defaults: TurnSe
 
 
 async def with_template(conversation: Conversation, name: str) -> None:
-    """Have a thread answered with a built-in template, or raw completion."""
+    """Set the chat template of a thread to a built-in template or raw completion."""
     about = conversation.about
     settings = replace(about.settings or ThreadSettings(), chat_template=name)
     await conversation.configure(about.title, settings)

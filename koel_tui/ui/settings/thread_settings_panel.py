@@ -1,4 +1,4 @@
-"""The settings of one thread: its name, its role, how it is answered."""
+"""The settings panel of one thread: title, system prompt and answer settings."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -42,9 +42,9 @@ from koel_tui.ui.widgets.picker import Picker, PickerTexts
 from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 
 _FRAME = 2
-"""Lines of the frame of the panel."""
+"""Rows of the panel's border."""
 _WIDE = 76
-"""Columns from which on there is room for a help behind each field."""
+"""Width in columns from which on a help text is shown behind each field."""
 _KEYS = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
 _FEW_KEYS = "enter applies · ctrl+o roles · ctrl+s keeps · esc"
 _ROLE = "The role of the model; empty: {default}"
@@ -54,14 +54,14 @@ _FOLDED_KEYS = tuple(field.key for group in FOLDED for field in group.fields)
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What was filled in: the title, empty for the first words, and the settings."""
+    """The result of the form: the settings and the title; an empty title means the first words."""
 
     title: str
     settings: ThreadSettings
 
 
 class RolePicker(Picker[SimpleChoice[str]]):
-    """The user's roles, to take one."""
+    """Picker of a saved system prompt."""
 
     WORDING = PickerTexts(
         "Roles", "Type to find a role", "No role is kept yet: ctrl+s keeps one", "takes it"
@@ -70,12 +70,12 @@ class RolePicker(Picker[SimpleChoice[str]]):
 
 
 def role_choice(role: Role) -> SimpleChoice[str]:
-    """Return the line of a role: its name, and how it begins."""
+    """Return the list entry of a system prompt: its name and its first words."""
     return SimpleChoice(role.text, role.name, safe_line(role.text, 40), role.text)
 
 
 class ThreadPanel(Panel[Filled]):
-    """Asks for what a thread wants. Returns it, or None when it is to stay as it is."""
+    """Edits the settings of a thread. Returns the new ones, or None to keep the current ones."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Leave"),
@@ -84,7 +84,7 @@ class ThreadPanel(Panel[Filled]):
         Binding("ctrl+s", "keep_role", show=False, priority=True),
         Binding("up", "go(-1)", show=False, priority=True),
         Binding("down", "go(1)", show=False, priority=True),
-        # Priority: text that is typed right after the key goes to the next field, not to this one.
+        # Priority, so that text typed right after the key goes to the next field.
         Binding("tab", "app.focus_next", show=False, priority=True),
         Binding("shift+tab", "app.focus_previous", show=False, priority=True),
     ]
@@ -96,7 +96,7 @@ class ThreadPanel(Panel[Filled]):
         defaults: Mapping[str, str],
         roles: SystemPrompts,
     ) -> None:
-        """Make the panel; `defaults` is what holds where a field is empty, by its key."""
+        """`defaults` maps field keys to the values that apply if the fields are empty."""
         super().__init__()
         self._texts = texts_of(title, settings)
         self._defaults = defaults
@@ -109,12 +109,12 @@ class ThreadPanel(Panel[Filled]):
         self._folded = Vertical(id="folded")
         self._fold = FoldLine("All samplers", len(_FOLDED_KEYS), self._folded)
         self._hint = Static(id="hint")
-        self._refused = FieldError("", "")  # what the files that were named could not be
+        self._refused = FieldError("", "")  # error of files named in the form
         self._refused_text = ""
-        self._begun = self._filled  # what may be left without a word: at first, what was there
+        self._begun = self._filled  # may be discarded unasked: initially the old values
 
     def compose(self) -> ComposeResult:
-        """Yield the form, and the line about the field that has the focus."""
+        """Yield the form, and the hint line of the focused field."""
         with Vertical(id="panel"):
             with VerticalScroll(id="form", can_focus=False):
                 yield Static("Role: the system prompt", id="role-label")
@@ -129,19 +129,19 @@ class ThreadPanel(Panel[Filled]):
             yield self._hint
 
     def on_mount(self) -> None:
-        """Say what the panel is, and show folded fields when one of them is set."""
+        """Set the title, and unfold the fields if one of them is set."""
         self.query_one("#panel").border_title = "This thread"
         self._fold.fold(not any(self._texts[key] for key in _FOLDED_KEYS))
-        # At once: AUTO_FOCUS would show the hint of the role first.
+        # Set the focus now, because `AUTO_FOCUS` would first show the hint of the system prompt.
         self.set_focus(self.query_one("#field-title", Input))
         self._fit(self.app.size)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the new size."""
+        """Adapt the layout to the new size."""
         self._fit(event.size)
 
     def _fit(self, size: Size) -> None:
-        """Leave room for the lines below the form; show more where the panel is wide."""
+        """Reserve rows for the hints below the form, and show more in a wide panel."""
         wide = size.width >= _WIDE
         self.set_class(not wide, "-narrow")
         self.query_one("#panel").border_subtitle = _KEYS if wide else _FEW_KEYS
@@ -150,7 +150,7 @@ class ThreadPanel(Panel[Filled]):
         self.query_one("#form").styles.max_height = max(3, size.height - _FRAME - lines)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Tell about what has the focus."""
+        """Show the hint of the focused field."""
         self._explain()
 
     @on(Input.Changed)
@@ -176,7 +176,7 @@ class ThreadPanel(Panel[Filled]):
             self.dismiss(Filled(" ".join(texts["title"].split()), settings))
 
     async def action_dismiss(self, result: Filled | None = None) -> None:
-        """Leave; with something filled in, only when asked twice."""
+        """Dismiss; unapplied changes are only discarded at the second attempt."""
         if self._filled == self._begun:
             await super().action_dismiss(result)
         else:
@@ -187,18 +187,18 @@ class ThreadPanel(Panel[Filled]):
             )
 
     def action_go(self, step: int) -> None:
-        """Go to the field above or below; the form would only scroll."""
+        """Move the focus to the next or previous field; the form would only scroll."""
         if self.focused is self._role:
-            raise SkipAction  # it has lines of its own
+            raise SkipAction  # it has several lines
         self.focus_next() if step > 0 else self.focus_previous()
 
     async def action_choose_role(self) -> None:
-        """Take a role of the user's own."""
+        """Choose one of the user's saved system prompts."""
         roles = await asyncio.to_thread(self._roles.all)
         await self.app.push_screen(RolePicker([role_choice(role) for role in roles]), self._take)
 
     async def action_keep_role(self) -> None:
-        """Keep the role in a file, for other threads."""
+        """Save the system prompt to a file, for other threads."""
         text = self._role.text.strip()
         if not text:
             self._tell("There is no role yet to keep.")
@@ -212,7 +212,7 @@ class ThreadPanel(Panel[Filled]):
 
     @property
     def _filled(self) -> tuple[str, Mapping[str, str]]:
-        """The role, and what is in the fields by their keys; what was not changed as it was."""
+        """The system prompt, and field texts by key; unchanged ones keep their original form."""
         texts = {_key(field): field.value for field in self.query(Input)}
         changed = {key: text for key, text in texts.items() if text != self._shown[key]}
         role = safe_input(self._role.text)
@@ -228,7 +228,7 @@ class ThreadPanel(Panel[Filled]):
             self._tell(f"The role is kept in {path}")
 
     def _go_to(self, key: str) -> None:
-        """Move the focus to a field, which may be folded away."""
+        """Focus a field, unfolding it if necessary."""
         if key in _FOLDED_KEYS:
             self._fold.fold(False)
         self.query_one(f"#field-{key}", Input).focus()
@@ -252,7 +252,7 @@ class ThreadPanel(Panel[Filled]):
             yield Horizontal(*parts, classes="line")
 
     def _explain(self) -> None:
-        """Show what is wrong with the field that has the focus, else what it is for."""
+        """Show the error of the focused field, else its hint."""
         focused = self.focused
         if isinstance(focused, Input):
             problem = self._problem_of(focused)

@@ -1,1 +1,1 @@
-"""The messages of a conversation on the screen."""
+"""The transcript widgets: messages of a conversation."""

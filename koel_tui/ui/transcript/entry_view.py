@@ -1,4 +1,4 @@
-"""Which widget shows an entry, and what it costs."""
+"""The choice of widget for an entry, and its estimated cost."""
 
 from koel_tui.conversation.entries import Entry
 from koel_tui.ui.transcript import folded_view, message_view
@@ -16,5 +16,5 @@ def view_of(entry: Entry) -> View:
 
 
 def cost_of(entry: Entry) -> int:
-    """Estimate the widgets an entry takes, before any of them exists."""
+    """Estimate the number of widgets of an entry before any is created."""
     return folded_view.cost_of(entry) if entry.role in _FOLDED else message_view.cost_of(entry)

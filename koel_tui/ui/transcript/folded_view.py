@@ -1,4 +1,4 @@
-"""A folded block of a transcript: one line that says what is in it, and the text when unfolded."""
+"""A foldable block of a transcript: a headline, and the text while unfolded."""
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -13,7 +13,7 @@ _HEADLINE = 400
 
 
 class FoldView(Vertical):
-    """Shows an entry whose note is its headline, and whose text is empty while it is folded."""
+    """Shows an entry; its note is the headline, and its text is empty while folded."""
 
     def __init__(self, entry: Entry) -> None:
         super().__init__(classes=f"message fold -{entry.role}")
@@ -21,17 +21,17 @@ class FoldView(Vertical):
 
     @property
     def cost(self) -> int:
-        """About how many widgets this takes."""
+        """The approximate number of widgets."""
         return cost_of(self.entry)
 
     def compose(self) -> ComposeResult:
-        """Yield the headline, and the text unless it is folded."""
+        """Yield the headline and, if unfolded, the text."""
         yield Static(_headline(self.entry), classes="headline")
         if self.entry.text:
             yield PlainText(safe_text(self.entry.text), classes="body")
 
     async def show(self, entry: Entry) -> None:
-        """Bring the view to a later state of the same block."""
+        """Update the view to a later state of the same block."""
         before, self.entry = self.entry, entry
         headline = self.query_one_optional(".headline", Static)
         if entry == before or headline is None:
@@ -50,7 +50,7 @@ class FoldView(Vertical):
 
 
 def cost_of(entry: Entry) -> int:
-    """Estimate the widgets a block takes, before any of them exists."""
+    """Estimate the number of widgets of a block before any is created."""
     return 3 if entry.text else 2
 
 

@@ -1,4 +1,4 @@
-"""An answer too big for Markdown: plain text, and Markdown in one widget when asked for."""
+"""An answer too large for Textual's Markdown: plain text, or Markdown in one widget on demand."""
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -16,18 +16,18 @@ _RENDER = "answer.render"
 
 
 class RenderToggle(Static):
-    """The line below the text: how it is shown, and how else it can be."""
+    """The line below the text: its current rendering and the key that changes it."""
 
     class Taken(Message):
-        """It was clicked."""
+        """The line was clicked."""
 
     def on_click(self) -> None:
-        """Tell of the click."""
+        """Post the click."""
         self.post_message(self.Taken())
 
 
 class LargeAnswer(Vertical):
-    """Shows a long text plainly, and says so; `switch` renders it, and takes that back."""
+    """Shows a long answer as plain text with a note; `switch` toggles Markdown rendering."""
 
     def __init__(self, text: str, writing: bool) -> None:
         super().__init__(classes="body")
@@ -40,7 +40,7 @@ class LargeAnswer(Vertical):
         yield RenderToggle(self._words(rendered=False), classes="note")
 
     def show(self, text: str, writing: bool) -> None:
-        """Show a longer text that begins with the one shown."""
+        """Show a longer text that begins with the current one."""
         plain = self.query_one_optional(PlainText)
         if text != self._text and plain is not None:
             plain.show(text)
@@ -51,7 +51,7 @@ class LargeAnswer(Vertical):
             self._say(self._words(rendered=False))
 
     def switch(self) -> None:
-        """Render what is shown plainly, or show it plainly again; not while it is written."""
+        """Toggle between plain text and Markdown; a streaming answer stays plain."""
         plain = self.query_one_optional(PlainText)
         if plain is None:
             self.call_later(self._put, PlainText(self._text))
@@ -60,7 +60,7 @@ class LargeAnswer(Vertical):
             self.run_worker(self._render_anyway(plain.content_size.width), exclusive=True)
 
     def on_render_toggle_taken(self) -> None:
-        """Do what the note offers."""
+        """Toggle the rendering when the note is clicked."""
         self.switch()
 
     async def _render_anyway(self, width: int) -> None:

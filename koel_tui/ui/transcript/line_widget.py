@@ -1,4 +1,4 @@
-"""A widget made of rows, however many: only those in sight are ever made."""
+"""A widget of any number of rows that renders only the visible ones."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 @dataclass(frozen=True, slots=True)
 class LineSegments:
-    """One row: its text in styles, and which line and character of the whole text it begins at."""
+    """One row: styled text, and its line and column in the whole text."""
 
     segments: Sequence[Segment]
     line: int
@@ -22,7 +22,7 @@ class LineSegments:
 
 
 class LineWidget(Widget):
-    """Shows rows as high as they are; what is selected of them is copied as it was written."""
+    """Base class for widgets of rows; copying a selection yields the original text."""
 
     DEFAULT_CSS = """
     LineWidget {
@@ -38,22 +38,22 @@ class LineWidget(Widget):
 
     @abstractmethod
     def count(self, width: int) -> int:
-        """Return how many rows there are at this width."""
+        """Return the number of rows at this width."""
 
     @abstractmethod
     def row(self, index: int) -> LineSegments:
-        """Return a row of the width counted last."""
+        """Return a row for the width last passed to `count`."""
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
         return self.count(width)
 
     def get_selection(self, selection: Selection) -> tuple[str, str]:
-        """Return what is selected."""
+        """Return the selected text."""
         return selection.extract(self.text), "\n"
 
     def render_line(self, y: int) -> Strip:
-        """Return one row as it is painted."""
+        """Return one row as a strip."""
         width = self.content_size.width
         style = self.visual_style.rich_style
         if y >= self.count(width):

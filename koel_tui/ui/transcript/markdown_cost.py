@@ -1,18 +1,18 @@
-"""How much a message costs to show as Markdown, before any of it is built."""
+"""Estimates the cost of showing a message as Markdown."""
 
 import re
 
 MAX_CHARACTERS = 32 * 1024
-"""Longer messages are shown plainly."""
+"""Longer messages are shown as plain text."""
 MAX_WIDGETS = 140
-"""So are those that would take more widgets."""
+"""Messages that need more widgets are shown as plain text."""
 
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _FENCE = re.compile(r"[ \t]{0,3}(```|~~~)")
 
 
 def widgets(text: str) -> int:
-    """Estimate how many widgets Textual's Markdown makes of `text`; each costs milliseconds.
+    """Estimate how many widgets Textual's Markdown creates for `text`; each costs milliseconds.
 
     A paragraph or heading is one, a list item four, a table cell one, a fence or quote two.
     """

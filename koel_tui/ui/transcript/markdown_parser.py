@@ -1,4 +1,4 @@
-"""Markdown as untrusted text: what the parser may make of a model's words."""
+"""Markdown parser for untrusted text from models."""
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
@@ -7,10 +7,10 @@ from koel_tui.text import safe_text
 
 
 def parser() -> MarkdownIt:
-    """Return a Markdown parser whose tokens are fit for a terminal.
+    """Return a Markdown parser whose tokens are safe for a terminal.
 
-    HTML stays visible text instead of vanishing, and what an entity like `&#x202e;` decodes to
-    passes the same gate as the source did.
+    HTML stays visible as text, and characters decoded from entities like `&#x202e;` are sanitized
+    in the same way as the source.
     """
     markdown = MarkdownIt("gfm-like", {"html": False})
     markdown.core.ruler.push("koel_safe", _make_safe)

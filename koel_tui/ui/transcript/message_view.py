@@ -1,4 +1,4 @@
-"""One message of a transcript as a widget."""
+"""The widget of one message."""
 
 import re
 
@@ -19,19 +19,21 @@ from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, rows_of
 _LATE_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 
 _BEGUN_NUMBER = re.compile(r"\n {0,3}\d{1,9}\Z")
-"""With the full stop that may follow, these digits are an item of the list above them; shown
-before, they are a paragraph, and what follows would never get into that list."""
+"""Trailing digits, which are held back while streaming.
+
+`1` may become the list item `1.`, but `Markdown.append` cannot turn a paragraph into one.
+"""
 
 _NARROW = 40
 _LIGHT = 4
-"""Widgets an answer takes at most that is not Markdown of Textual's."""
+"""Maximum number of widgets of an answer that is not shown with Textual's Markdown."""
 
 
 class MessageView(Vertical):
     """Shows one entry and follows its growth.
 
-    The user's words and everything too big for Markdown are plain text; answers are Markdown,
-    to which new text is appended, because rendering all of it again costs more with every token.
+    User messages and answers too large for Markdown are plain text. Other answers are Markdown, to
+    which new text is appended, because rendering all of it again costs more with every token.
     """
 
     def __init__(self, entry: Entry) -> None:
@@ -47,11 +49,11 @@ class MessageView(Vertical):
             yield self._note()
 
     async def on_mount(self) -> None:
-        """Fill a body that will grow."""
+        """Append the initial text to a body that will grow."""
         await self._begin()
 
     async def show(self, entry: Entry) -> None:
-        """Bring the view from the entry it shows to a later state of the same message."""
+        """Update the view to a later state of the same message."""
         if entry == self.entry:
             return
         ended = self.entry.writing and not entry.writing
@@ -64,10 +66,10 @@ class MessageView(Vertical):
                 await self.mount(self._note())
 
     async def lighten(self) -> None:
-        """Show an answer that is whole in one widget, where too many answers are in sight."""
+        """Show a complete answer in one widget; used when visible ones exceed the widget budget."""
         body = self.query_one_optional(Markdown)
         if body is not None and not self.entry.writing:
-            width = body.content_size.width or _NARROW  # it is made anew when it has its place
+            width = body.content_size.width or _NARROW  # it is rendered again after the layout
             light = RenderedMarkdown(self._shown, await rows_of(self._shown, width), width)
             light.add_class("body")
             with self.app.batch_update():
@@ -79,7 +81,7 @@ class MessageView(Vertical):
         before, self._shown = self._shown, text
         body = self.query_one_optional(".body", Widget)
         if body is None or (text == before and isinstance(body, RenderedMarkdown)):
-            return  # this view is on its way out, or nothing is new in it
+            return  # the view is being removed, or nothing changed
         rich = self._rich
         self._rich, self.cost = _weigh(self.entry.role, text)
         begun = isinstance(body, RenderedMarkdown) or not text.startswith(before)
@@ -94,15 +96,15 @@ class MessageView(Vertical):
         elif isinstance(body, Markdown):
             if len(text) > len(before):
                 await body.append(text[len(before) :])
-            # A link's address may come after its use: only then is one full rendering needed.
+            # A link reference may be defined after its use; only then is a full rendering needed.
             if ended and _LATE_REFERENCE.search(text):
                 await body.update(text)
             elif ended:
                 self.call_after_refresh(internals.draw_tables, body)
 
     async def _begin(self) -> None:
-        # Text set at once and continued by append comes out wrong in every list and code block:
-        # what will grow has to be appended from its first character on.
+        # Textual's Markdown breaks lists and code blocks if initial text is continued by append, so
+        # text that will grow is appended from the first character.
         body = self.query_one_optional(Markdown)
         if body is not None and self.entry.writing and self._shown:
             await body.append(self._shown)
@@ -130,7 +132,7 @@ def _shown_text(entry: Entry) -> str:
 
 
 def _weigh(role: str, text: str) -> tuple[bool, int]:
-    """Say whether a message is shown as Markdown, and about how many widgets it takes."""
+    """Return whether a message is shown as Markdown, and its estimated number of widgets."""
     if role != "assistant":
         return False, 2
     if len(text) <= markdown_cost.MAX_CHARACTERS:
@@ -141,5 +143,5 @@ def _weigh(role: str, text: str) -> tuple[bool, int]:
 
 
 def cost_of(entry: Entry) -> int:
-    """Estimate the widgets a message takes, before any of them exists."""
+    """Estimate the number of widgets of a message before any is created."""
     return _weigh(entry.role, entry.text)[1]

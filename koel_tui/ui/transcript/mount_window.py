@@ -1,4 +1,4 @@
-"""Which messages are mounted: how far a window onto a thread reaches. Pure."""
+"""The range of mounted messages. Pure."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ from koel_tui.conversation.entries import Entry
 from koel_tui.ui.transcript.entry_view import cost_of
 
 TAIL = 20
-"""Messages mounted while the end is followed, at most."""
+"""Maximum number of mounted messages while the view follows the end."""
 TAIL_WIDGETS = 60
-"""Widgets mounted then, about: each makes painting a new word dearer."""
+"""Approximate limit of widgets then; each one makes painting a token more expensive."""
 STEP = 10
-"""Messages loaded at once when the user reaches an end of what is shown."""
+"""Messages loaded at a time when the user reaches an end of the mounted range."""
 MAX_MESSAGES = 40
-"""Messages mounted while the user reads further up, at most."""
+"""Maximum number of mounted messages while the user reads earlier ones."""
 MAX_WIDGETS = 150
-"""Widgets mounted then, at most."""
+"""Maximum number of mounted widgets then."""
 FULL = MAX_WIDGETS - 20
-"""Widgets by estimate with which it is full: estimates are short of what is mounted by a few."""
+"""Widget budget in estimated widgets, lower because estimates are slightly too small."""
 
 
 def reach(
@@ -27,9 +27,9 @@ def reach(
     widgets: int = FULL,
     least: int = 1,
 ) -> int:
-    """Return how far from `position` a window reaches, up (-1) or down (1).
+    """Return how far a range extends from `position`, up (-1) or down (1).
 
-    It takes in at most so many messages and widgets, but always the least number of messages.
+    It contains at most `messages` messages and `widgets` widgets, but at least `least` messages.
     """
     taken = cost = 0
     while taken < messages:
@@ -45,14 +45,14 @@ def reach(
 
 
 def around(entries: Sequence[Entry], index: int) -> tuple[int, int]:
-    """Return where a window round a message begins and ends; it holds that one in any case."""
+    """Return the start and end of a range around a message, which it always contains."""
     end = reach(entries, index, 1, TAIL, FULL * 2 // 3)
     left = FULL - sum(cost_of(entry) for entry in entries[index:end])
     return reach(entries, index, -1, MAX_MESSAGES - TAIL, left, least=0), end
 
 
 def place_of(entries: Sequence[Entry], wanted: str) -> int | None:
-    """Return where the entry with this id is, or the first block of the message with this id."""
+    """Return the index of the entry with this id, or of the first block of the message with it."""
     for index, entry in enumerate(entries):
         if entry.id == wanted or entry.id.startswith(f"{wanted}#"):
             return index
@@ -60,5 +60,5 @@ def place_of(entries: Sequence[Entry], wanted: str) -> int | None:
 
 
 def tail_start(entries: Sequence[Entry]) -> int:
-    """Return where the newest entries begin that a thread is opened with."""
+    """Return the index of the first entry to mount when a thread is opened at its end."""
     return reach(entries, len(entries), -1, TAIL, TAIL_WIDGETS)

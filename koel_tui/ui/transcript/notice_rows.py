@@ -1,4 +1,4 @@
-"""What stands above and below the messages of a transcript and is none of them."""
+"""The notices above and below the messages of a transcript."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _QUIET = "$foreground 60%"
 
 
 class NoticeRows(Static):
-    """Shows rows; takes no line when there are none."""
+    """Shows notices; hidden when there are none."""
 
     def __init__(self, id: str) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id)
@@ -23,7 +23,7 @@ class NoticeRows(Static):
         self._rows: Sequence[Notice] = ()
 
     def show(self, rows: Sequence[Notice]) -> None:
-        """Show these rows; when they are those shown nothing is laid out, which costs the most."""
+        """Show these notices; unchanged ones are skipped, because a layout pass is expensive."""
         if rows == self._rows:
             return
         self._rows = rows
@@ -37,10 +37,10 @@ class NoticeRows(Static):
 
 
 def earlier(count: int) -> list[Notice]:
-    """Return the row that says how many messages are above."""
+    """Return the notice of how many messages are above the mounted range."""
     return [Notice("more", f"↑ {count} earlier message{'s' if count > 1 else ''}")] if count else []
 
 
 def later(count: int) -> list[Notice]:
-    """Return the row that says how many messages are below."""
+    """Return the notice of how many messages are below the mounted range."""
     return [Notice("more", f"↓ {count} later message{'s' if count > 1 else ''}")] if count else []

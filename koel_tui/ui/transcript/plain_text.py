@@ -1,4 +1,4 @@
-"""Text without any markup, however long it is and however long it grows."""
+"""Plain text of any length that may grow."""
 
 from rich.segment import Segment
 
@@ -7,7 +7,7 @@ from koel_tui.ui.transcript.text_wrapping import Wrapping
 
 
 class PlainText(LineWidget):
-    """Shows a text wrapped to its width."""
+    """Shows a text wrapped to the widget's width."""
 
     def __init__(self, text: str, *, classes: str | None = None) -> None:
         super().__init__(classes=classes)
@@ -19,17 +19,17 @@ class PlainText(LineWidget):
         return self._wrapping.text
 
     def show(self, text: str) -> None:
-        """Show a longer text that begins with the one shown."""
+        """Show a longer text that begins with the current one."""
         width = self.content_size.width
-        before = self.count(width) if width else 0  # none before the first layout
+        before = self.count(width) if width else 0  # zero before the first layout
         self._wrapping.show(text)
         self.refresh(layout=not width or self.count(width) != before)
 
     def count(self, width: int) -> int:
-        """Return how many rows the text takes."""
+        """Return the number of rows."""
         return self._wrapping.count(width)
 
     def row(self, index: int) -> LineSegments:
-        """Return a row of the width counted last."""
+        """Return a row for the width last passed to `count`."""
         row = self._wrapping.row(index)
         return LineSegments((Segment(row.text),), row.line, row.column)

@@ -1,4 +1,4 @@
-"""Markdown of any size as one widget: its rows are made beside the event loop."""
+"""Markdown of any size in one widget, rendered on a worker thread."""
 
 from collections.abc import Sequence
 from io import StringIO
@@ -16,7 +16,7 @@ _STYLES = {"markdown.code": "bold cyan", "markdown.h1.border": "dim"}
 
 
 class RenderedMarkdown(LineWidget):
-    """Shows the rows made of a Markdown text, and has them made anew for another width."""
+    """Shows the rendered rows of a Markdown text, and renders them again for a new width."""
 
     def __init__(self, source: str, rows: Rows, width: int) -> None:
         super().__init__()
@@ -26,11 +26,11 @@ class RenderedMarkdown(LineWidget):
 
     @property
     def text(self) -> str:
-        """The whole text, row by row as it is shown."""
+        """The whole text as shown, row by row."""
         return "\n".join("".join(part.text for part in row) for row in self._rows)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Have rows made for the width there now is."""
+        """Render the rows for the new width."""
         if self.content_size.width != self._made_for:
             self._made_for = self.content_size.width
             self.run_worker(self._make(self._made_for), group="rows", exclusive=True)
@@ -40,7 +40,7 @@ class RenderedMarkdown(LineWidget):
         self.refresh(layout=True)
 
     def count(self, width: int) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
         return len(self._rows)
 
     def row(self, index: int) -> LineSegments:
@@ -49,7 +49,7 @@ class RenderedMarkdown(LineWidget):
 
 
 async def rows_of(text: str, width: int) -> Rows:
-    """Return the rows of a Markdown text. It takes seconds for megabytes and holds up nothing."""
+    """Render a Markdown text to rows on a worker thread; megabytes take seconds."""
     return await in_daemon(lambda: _rows(text, width), "markdown rows")
 
 
@@ -59,7 +59,7 @@ def _rows(text: str, width: int) -> Rows:
     from rich.theme import Theme
 
     document = Markdown("", hyperlinks=False, code_theme="ansi_dark")
-    document.parsed = markdown_parser.parser().parse(text)  # Rich's own parser trusts what it reads
+    document.parsed = markdown_parser.parser().parse(text)  # Rich's own parser does not sanitize
     console = Console(
         file=StringIO(),
         width=width,

@@ -9,7 +9,7 @@ from koel_tui.conversation.entries import Entry, Notice
 
 @dataclass(frozen=True, slots=True)
 class ScrollPosition:
-    """The position of a reader: the mounted entries, the scroll offset, the newest entry seen."""
+    """The scroll position of a thread: mounted range, scroll offset, newest entry seen."""
 
     start: int
     end: int
@@ -28,9 +28,9 @@ class TranscriptSource(Protocol):
     """The source of the entries and notices that a transcript shows."""
 
     def entries(self) -> Sequence[Entry]:
-        """Return the messages, oldest first."""
+        """Return the entries, oldest first."""
         ...
 
     def rows(self) -> Sequence[Notice]:
-        """Return what stands below the messages."""
+        """Return the notices below the entries."""
         ...

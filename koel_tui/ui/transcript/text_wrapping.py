@@ -1,4 +1,4 @@
-"""Text cut into rows of so many cells, fast enough for megabytes. Pure."""
+"""Text wrapping to a width in cells, fast enough for megabytes. Pure."""
 
 import re
 import unicodedata
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from functools import cache
 
 _FILLER = "\0"
-"""Stands after each character of two cells, so that one place in a text is one cell."""
+"""Inserted after each character of two cells, so that one index is one cell."""
 _WIDE = re.compile(
     "[\u1100-\u115f\u231a-\u23ff\u25fd\u25fe\u2600-\u27bf\u2b1b-\u2b55\u2630-\u268f\u2e80-\ua4cf"
     "\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe1f\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6"
     "\U00016fe0-\U0001b2ff\U0001d300-\U0001d37f\U0001f000-\U0001faff\U00020000-\U0003fffd]+"
 )
-"""Some of these take one cell in some terminals: their rows end a little early there."""
+"""Wide characters. Some have one cell in some terminals, where rows end slightly early."""
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 
 
 @dataclass(frozen=True, slots=True)
 class WrappedLine:
-    """One row, and where its text begins: which line of the text, which character of it."""
+    """One row, and the line and column in the text where it begins."""
 
     text: str
     line: int
@@ -27,10 +27,11 @@ class WrappedLine:
 
 
 class Wrapping:
-    """A text in rows of one width, broken at spaces where there are any.
+    """A text wrapped to one width, preferably at spaces.
 
-    It is free of control characters other than tabs and newlines. Rows are found by one pass of a
-    regular expression and cut out when asked for: a row of its own for each would take seconds.
+    It must not contain control characters other than tabs and newlines. One pass of a regular
+    expression finds the start of each row, and rows are sliced on demand: creating an object for
+    each row would take seconds.
     """
 
     def __init__(self, text: str) -> None:
@@ -40,17 +41,17 @@ class Wrapping:
 
     @property
     def text(self) -> str:
-        """The text, with spaces for tabs."""
+        """The text, with tabs expanded to spaces."""
         return self._text.replace(_FILLER, "")
 
     def show(self, text: str) -> None:
-        """Take a longer text that begins with the one so far; only its end is wrapped."""
+        """Set a longer text that begins with the current one; only its end is wrapped again."""
         self._text = _measured(text)
         if self._width:
             self._wrap_from(self._starts.pop())
 
     def count(self, width: int) -> int:
-        """Return how many rows of `width` cells the text takes."""
+        """Return the number of rows at a width of `width` cells."""
         if width != self._width:
             self._width = width
             self._starts = array("L")
@@ -58,7 +59,7 @@ class Wrapping:
         return len(self._starts)
 
     def row(self, index: int) -> WrappedLine:
-        """Return a row of the width counted last."""
+        """Return a row for the width last passed to `count`."""
         start = self._starts[index]
         end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self._text)
         line_start = self._text.rfind("\n", 0, start) + 1
@@ -85,7 +86,7 @@ def _measured(text: str) -> str:
 
 @cache
 def _rows(width: int, ascii_only: bool) -> re.Pattern[str]:
-    """Return what matches a row: to its line's end, else to its last space, else all it holds."""
+    """Return the pattern of a row: to the line's end, else its last space, else `width` cells."""
     cell = r"[^\n]" if ascii_only else rf"[^\n][{_marks()}]*+"
     halved = rf"(?!{_FILLER})|(?:{cell}){{{max(1, width - 1)}}}"
     return re.compile(
@@ -96,7 +97,7 @@ def _rows(width: int, ascii_only: bool) -> re.Pattern[str]:
 
 @cache
 def _marks() -> str:
-    """Return the characters that take no cell, for a class of a regular expression."""
+    """Return the zero-width characters, for a regular expression class."""
     return "".join(
         chr(code)
         for code in range(0x300, 0x10000)

@@ -1,4 +1,4 @@
-"""The transcript: a window onto the messages of one thread, however many there are."""
+"""The transcript: mounts a range of the messages of a thread of any length."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -29,16 +29,16 @@ from koel_tui.ui.widgets.no_restyle import NoRestyle
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 
 FLUSH_INTERVAL = 0.05
-"""Seconds between two paintings at least."""
+"""Minimum seconds between two repaints."""
 AWAY_INTERVAL = 0.25
-"""Seconds between two while nothing of what is written is in sight."""
+"""Minimum seconds between two repaints while the end is out of view."""
 
 
 class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=False):
-    """Shows one thread. Whatever changes what is mounted runs in this widget's own queue."""
+    """Shows one thread. Changes to the mounted range run on this widget's own message queue."""
 
     class Unseen(Message):
-        """Something new came below what is in sight, or the reader has come to see it."""
+        """New text arrived below the visible part, or the user has now seen it."""
 
         def __init__(self, transcript: "Transcript", unseen: bool) -> None:
             super().__init__()
@@ -51,7 +51,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         place: ScrollPosition | ScrollTarget | None = None,
         interval: float = FLUSH_INTERVAL,
     ) -> None:
-        """Make the transcript; it is painted at most once every `interval` seconds."""
+        """Repaint at most once every `interval` seconds."""
         super().__init__(id="transcript")
         self._source = source
         self._place = place if isinstance(place, ScrollPosition) else None
@@ -66,12 +66,12 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         self._throttle = Throttle(in_queue_of(self), self._sync, interval)
 
     def compose(self) -> ComposeResult:
-        """Yield what stands above and below the messages."""
+        """Yield the notices above and below the messages."""
         yield self._above
         yield self._below
 
     async def on_mount(self) -> None:
-        """Show the end of the thread, or where the user was reading."""
+        """Show the saved scroll position, or else the end of the thread."""
         self.watch(self, "scroll_y", self._scrolled, init=False)
         self.screen.screen_layout_refresh_signal.subscribe(self, lambda _: self._look_below())
         self.anchor()
@@ -89,7 +89,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             await self._show_tail(entries)
 
     def return_to_place(self) -> None:
-        """Scroll to where the user was reading; for who mounts this, before anything is painted."""
+        """Scroll to the saved position; call this after mounting, before the first paint."""
         internals.lay_out(self)
         if self._wanted and self._views:
             self._scroll_to_wanted()
@@ -99,19 +99,19 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
 
     @property
     def at_tail(self) -> bool:
-        """Whether the newest message is among those mounted."""
+        """Whether the newest message is mounted."""
         return self._end == self._total
 
     @property
     def at_end(self) -> bool:
-        """Whether the reader sees the end, or follows it."""
+        """Whether the end is visible or followed."""
         return self.at_tail and (self.is_vertical_scroll_end or internals.follows_end(self))
 
     def place(self) -> ScrollPosition | ScrollTarget | None:
-        """Return where the user is reading; None at the end, where new text is followed."""
+        """Return the scroll position; None at the end, where new text is followed."""
         if self._wanted:
             return ScrollTarget(self._wanted)
-        # Asked from outside this widget's queue, when a change may be half made.
+        # The caller is outside this widget's queue, so a change may be half done.
         if self.at_end or internals.follows_end(self) or not self._views:
             return None
         return ScrollPosition(
@@ -119,28 +119,28 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         )
 
     def read(self) -> Sequence[Entry]:
-        """Return the entries down to the last one in sight, oldest first."""
+        """Return the entries down to the last visible one, oldest first."""
         bottom = self.scroll_y + self.size.height
         shown = sum(view.virtual_region.y < bottom for view in self._views)
         return self._source.entries()[: self._start + shown]
 
     def poke(self) -> None:
-        """Note that the thread changed; it is painted soon, and not too often."""
+        """Schedule a repaint after a change; repaints are throttled."""
         self._throttle.poke()
 
     def go_to_end(self) -> None:
-        """Show the newest message and follow what comes."""
+        """Show the newest message and follow new text."""
         self.call_later(self._go_to_end)
 
     def go_to(self, entry_id: str) -> None:
-        """Show this message, its first line at a third of the height; one unknown changes nothing.
+        """Scroll a message's first line to a third of the height; an unknown id changes nothing.
 
-        A thread that is still being read is waited for.
+        If the thread is still loading, this waits for it.
         """
         self.call_later(self._go_to, entry_id)
 
     def step(self, direction: int) -> None:
-        """Go to the message of the user above (-1) or below (1) what is being read."""
+        """Go to the user message above (-1) or below (1) the scroll position."""
         self.call_later(self._step, direction)
 
     def go_to_start(self) -> None:
@@ -148,7 +148,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         self.call_later(self._go_to_start)
 
     def render_plain(self) -> bool:
-        """Render the newest answer shown plainly, or take that back; tell if there is one."""
+        """Toggle the newest large answer's Markdown rendering; return False if there is none."""
         for view in reversed(self._views):
             for answer in view.query_children(LargeAnswer):
                 answer.switch()
@@ -156,24 +156,24 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         return False
 
     def move(self, lines: int) -> None:
-        """Scroll by so many lines, down when positive; past an end, load what is beyond."""
+        """Scroll by `lines`, down if positive; at an end of the mounted range, load more."""
         if not self._is_against(lines):
             self.scroll_relative(y=lines, animate=False, immediate=True)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Load earlier messages when the wheel turns against the top."""
+        """Load earlier messages when the wheel scrolls up at the top."""
         if self._is_against(-1):
             event.prevent_default()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Load later messages when the wheel turns against the bottom."""
+        """Load later messages when the wheel scrolls down at the bottom."""
         if self._is_against(1):
             event.prevent_default()
 
     def _is_against(self, direction: int) -> bool:
-        """Say whether it goes no further this way, after asking for what is beyond.
+        """Return whether an end is reached in this direction; if so, load more messages.
 
-        Textual must not hear of it: scrolling that moves nothing ends the following of the end.
+        The event must not reach Textual, because a scroll without movement stops following the end.
         """
         against = self.scroll_y <= 0 if direction < 0 else self.scroll_y >= self.max_scroll_y
         if against:
@@ -181,7 +181,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         return against
 
     def _look_below(self) -> None:
-        """Find out whether there is something new below that was not seen yet."""
+        """Update whether there is unseen text below, and post `Unseen` if that changed."""
         if at_end := self.at_end:
             self._seen = self._newest
         self._throttle.interval = self._interval if at_end else max(self._interval, AWAY_INTERVAL)
@@ -204,7 +204,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             self.call_later(self._load_later)
 
     async def _sync(self) -> None:
-        """Bring the mounted messages in line with the thread, with one layout for all of it."""
+        """Update the mounted messages to the thread, in one layout pass."""
         with self.app.batch_update():
             await self._take_in(self._source.entries())
         self._look_below()
@@ -266,14 +266,14 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             self._scroll_to_wanted()
 
     def _shows_round(self, entry: Entry) -> bool:
-        """Say whether a message is mounted, and enough above it to scroll to it."""
+        """Return whether a message is mounted with enough messages above it to scroll to it."""
         for view in self._views:
             if view.entry.id == entry.id:
                 return self._start == 0 or self._target(view) > 0
         return False
 
     def _target(self, view: View) -> int:
-        """Return how far to scroll for the first line of a message at a third of the height."""
+        """Return the scroll offset that puts a message's first line at a third of the height."""
         return min(view.virtual_region.y - self.size.height // 3, self.max_scroll_y)
 
     def _scroll_to_wanted(self) -> None:
@@ -304,8 +304,8 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         with self.app.batch_update():
             if self._start > 0:
                 await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, FULL))
-            internals.lay_out(self)  # what came last may have no place yet
-            if self.max_scroll_y > 0:  # where all is in sight the end stays followed
+            internals.lay_out(self)  # new widgets may not be laid out yet
+            if self.max_scroll_y > 0:  # if everything is visible, keep following the end
                 self.release_anchor()
                 self.scroll_to(y=0, animate=False, immediate=True)
 
@@ -319,7 +319,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             await self.mount_all(views, before=self._views[0])
             self._views[:0] = views
             self._start = start
-            if follows:  # the end is wanted, wherever it has its place for the moment
+            if follows:  # keep the end mounted, even if it is out of view now
                 await self._lighten()
             else:
                 await self._trim(at_top=False)
@@ -335,13 +335,13 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
 
     @asynccontextmanager
     async def _keeping_in_place(self, view: View) -> AsyncIterator[bool]:
-        """Change what is mounted so that `view` stays where it is in sight.
+        """Keep `view` at its place on the screen while the mounted range changes.
 
-        Yields whether it is the end that stays, because it is followed.
+        Yields whether the end is kept in view instead, because it is followed.
         """
         offset = view.virtual_region.y - self.scroll_y
         follows = internals.follows_end(self) and self.at_tail
-        self.release_anchor()  # else the end would be followed through what is loaded now
+        self.release_anchor()  # otherwise the end would be followed while messages load
         with self.app.batch_update():
             yield follows
             self._paint_edges()
@@ -358,7 +358,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         self._end += len(views)
 
     async def _trim(self, at_top: bool, messages: int = MAX_MESSAGES, widgets: int = FULL) -> None:
-        """Unmount messages out of sight at one edge until the rest is within the limits."""
+        """Unmount invisible messages at one end until the rest is within the limits."""
         views = self._views if at_top else self._views[::-1]
         count, cost = len(views), sum(view.cost for view in views)
         drop: list[View] = []
@@ -376,7 +376,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         await self._lighten()
 
     async def _lighten(self) -> None:
-        """Show the oldest answers in less widgets while all that is in sight takes too many."""
+        """Show the oldest answers in fewer widgets while the visible ones exceed the budget."""
         for view in self._views:
             if sum(each.cost for each in self._views) <= FULL:
                 return
@@ -386,7 +386,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
     def _is_in_sight(self, view: View) -> bool:
         top, region = self.scroll_y, view.virtual_region
         if not region.height:
-            return True  # it has no place yet
+            return True  # not laid out yet
         return region.bottom > top and region.y < top + self.size.height
 
     async def _drop(self, views: Sequence[View]) -> None:
