@@ -27,7 +27,7 @@ Stage = Literal["sealed", "sealing", "opening"]
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """The threads' key, wrapped; `source` describes how to find the wrapping key."""
+    """The wrapped key of the threads and its `name`; `source` describes the wrapping key."""
 
     name: str
     source: dict[str, Any]

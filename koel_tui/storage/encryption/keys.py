@@ -59,7 +59,7 @@ class KeySource(Protocol):
 class Cost:
     """The Argon2id cost of one passphrase attempt; `memory` is in KiB.
 
-    The defaults are the recommendation of RFC 9106, section 4, for little memory.
+    The defaults are the recommendation of RFC 9106, section 4, for memory-constrained systems.
     """
 
     memory: int = 64 * 1024

@@ -52,5 +52,5 @@ class Conflicts:
         self._found[aside] = Conflict(thread_id, aside)
 
     def settle(self, path: Path) -> None:
-        """Save the thread to its own file again; its conflict file is kept."""
+        """Direct further saves of the thread to its own file again; keep its conflict file."""
         self._apart.pop(path, None)

@@ -216,7 +216,7 @@ class ThreadDirectory:
     def _checked(self, thread_id: str, path: Path, data: bytes) -> tuple[Record, ChatState]:
         """Return the record and the validated state in the bytes of a thread's file.
 
-        Raises `DamagedThreadError`, and puts the file into quarantine.
+        Raises `DamagedThreadError` and copies the file to the quarantine if it is invalid.
         """
         try:
             record = self._shelf.decode(data, path)

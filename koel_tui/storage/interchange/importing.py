@@ -65,8 +65,8 @@ def detect(path: Path) -> ImportFormat:
 def read_threads(path: Path, form: ImportFormat | None = None) -> Iterator[Thread | ImportProblem]:
     """Yield the threads in a file, or a problem for each invalid one.
 
-    The format is detected if `form` is None. Raises `ImportProblem` if the file is unreadable from
-    there on.
+    The format is detected if `form` is None. Raises `ImportProblem` if no further thread can be
+    read.
     """
     try:
         kind = kind_of(path)

@@ -206,7 +206,7 @@ def _opened(path: Path | None) -> sqlite3.Connection:
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
     """Enable write-ahead logging, so that searches work while another process writes."""
-    # SQLite's own timeout does not apply when another process does the same, so we retry.
+    # SQLite's busy timeout does not apply if another process does the same, so we retry.
     end = time.monotonic() + _PATIENCE
     while True:
         try:
