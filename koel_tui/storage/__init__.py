@@ -1,4 +1,4 @@
-"""Storage: threads saved and found again."""
+"""Storage, encryption and search of threads."""
 
 from koel_tui.storage.encryption.conversion import decrypt_threads, encrypt_threads
 from koel_tui.storage.encryption.encrypted_file_storage import EncryptedFileStorage

@@ -1,16 +1,16 @@
-"""What a storage refuses to do, or could not do."""
+"""Errors of storages."""
 
 
 class StorageError(Exception):
-    """A thread could not be loaded or saved; the message says which, why, and what to do."""
+    """A thread could not be loaded or saved; the message names it, the reason and the remedy."""
 
 
 class NotAThreadError(ValueError):
-    """What was read is not a saved thread; the message says why."""
+    """The data is not a valid saved thread; the message gives the reason."""
 
 
 class FutureSchemaError(StorageError):
-    """The thread was saved by a newer version: it can be read, and is never written."""
+    """The thread was saved by a newer version; it is read-only here."""
 
     def __init__(self, thread_id: str, schema: int) -> None:
         super().__init__(
@@ -22,7 +22,7 @@ class FutureSchemaError(StorageError):
 
 
 class DamagedThreadError(StorageError):
-    """The thread's file cannot be read, and is never overwritten."""
+    """The thread's file cannot be read; it is never overwritten."""
 
     def __init__(self, thread_id: str, reason: str) -> None:
         super().__init__(
@@ -34,7 +34,7 @@ class DamagedThreadError(StorageError):
 
 
 class ThreadLockedError(StorageError):
-    """Somebody else holds the thread for writing; `pid` is their process, where it is known."""
+    """Another process holds the thread's write lock; `pid` is its process id, if known."""
 
     def __init__(self, thread_id: str, pid: int | None) -> None:
         super().__init__(
@@ -46,28 +46,28 @@ class ThreadLockedError(StorageError):
 
 
 class EncryptedThreadsError(StorageError):
-    """The directory is not kept in the way it was asked for: in clear, or encrypted."""
+    """The directory is encrypted but was opened as unencrypted, or the reverse."""
 
 
 class WrongPassphraseError(StorageError):
-    """The passphrase is not the one the threads are encrypted with."""
+    """The passphrase does not match the encrypted threads."""
 
 
 class NoKeyError(StorageError):
-    """The key of the encrypted threads, or what it takes to use it, is not to be had."""
+    """The key of the encrypted threads, or a package needed to use it, is not available."""
 
 
 class DamagedKeyFileError(StorageError):
-    """The file with the wrapped key is damaged or missing; without it no thread can be read."""
+    """The key file is damaged or missing; without it no thread can be read."""
 
 
 def not_in_trash(thread_id: str) -> StorageError:
-    """Return the error for a thread that is to be taken back and is not there."""
+    """Return the error for restoring a thread that is not in the trash."""
     return StorageError(f"There is no thread {thread_id!r} in the trash.")
 
 
 def place_taken(thread_id: str) -> StorageError:
-    """Return the error for a thread that is to be taken back where there is another by now."""
+    """Return the error for restoring a thread whose id is in use again."""
     return StorageError(
         f"Thread {thread_id!r} was not brought back: there is a thread of this id. "
         "Delete that one first."
@@ -75,5 +75,5 @@ def place_taken(thread_id: str) -> StorageError:
 
 
 def process(pid: int | None) -> str:
-    """Return the words for a process in an error."""
+    """Return the suffix of an error message that names a process; empty for None."""
     return "" if pid is None else f" (process {pid})"

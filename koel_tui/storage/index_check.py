@@ -1,4 +1,4 @@
-"""Whether a search index says what the threads say, found out without touching it."""
+"""Read-only consistency check of a search index against the thread files."""
 
 import json
 import os
@@ -13,15 +13,15 @@ from koel_tui.storage.integrity_check import Indexed, Readable
 
 
 class UnreadableIndexError(Exception):
-    """The index is no database, or a damaged one; it is made again when it is next used."""
+    """The index is damaged or not a database; it is rebuilt at its next use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How an index stands to the threads.
+    """The number of threads by the state of their index entries.
 
-    `agreeing` are threads it knows as they are, `behind` those that were changed since, `gone`
-    those it knows and that are no longer there, `wrong` those of which it holds something else.
+    `agreeing` are up to date, `behind` are missing from the index or were changed since they were
+    indexed, `gone` are in the index but no longer on disk, `wrong` have an incorrect entry.
     """
 
     agreeing: int
@@ -31,7 +31,7 @@ class Agreement:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether there are changes that are not in the index's own file yet."""
+    """Return whether the index has a write-ahead log with changes that are not in its file yet."""
     try:
         return path.with_name(f"{path.name}-wal").lstat().st_size > 0
     except FileNotFoundError:
@@ -56,7 +56,7 @@ def _fits(thread: Indexed | None, known: Indexed) -> bool:
 
 
 def _known(path: Path) -> dict[str, Indexed]:
-    # As immutable SQLite neither locks the file nor makes one beside it.
+    # With immutable=1, SQLite neither locks the file nor creates others next to it.
     uri = f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as connection:

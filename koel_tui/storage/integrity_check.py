@@ -1,6 +1,6 @@
-"""Looking over a directory of threads without leaving a trace: what can be read, what lies there.
+"""Read-only integrity check of a thread directory.
 
-Blocks, and loads every thread: for worker threads and commands.
+Blocking, and loads every thread; call it from worker threads and commands.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from koel_tui.system.atomic_write import left_over
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What an index should know of a file: what it was like, and how many texts are in it."""
+    """The expected index entry of a file: its signature and its number of texts."""
 
     signature: Signature
     texts: int
@@ -31,7 +31,7 @@ class Indexed:
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """How the threads in one folder can be read; `damaged` and `newer` are names of files."""
+    """The readable threads of a folder by file name, and the damaged and newer files."""
 
     whole: dict[str, Indexed]
     damaged: tuple[str, ...] = ()
@@ -40,9 +40,10 @@ class Readable:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How many files lie beside the threads, by what they are.
+    """The number of other files in a thread directory, by kind.
 
-    `foreign` are names that only threads have, of what is no plain file: links, folders, pipes.
+    `held` are locks held now. `foreign` have a thread's file name but are not regular files:
+    links, directories, pipes.
     """
 
     quarantined: int = 0
@@ -56,7 +57,7 @@ class Kept:
 
 
 def read_all(directory: Path, codec: Codec, progress: Progress | None = None) -> Readable:
-    """Load every thread of a directory to its last message. Raises OSError, `StorageError`."""
+    """Load and validate every thread of a directory. Raises OSError, `StorageError`."""
     shelf = ThreadFolder(directory, codec, Quarantine(directory, copying=False), MIGRATIONS)
     files = shelf.files()
     whole, damaged, newer = {}, [], []
@@ -89,7 +90,7 @@ def _indexed(shelf: ThreadFolder, path: Path) -> Indexed | None:
 
 
 def kept_beside(directory: Path, suffix: str) -> Kept:
-    """Count what lies in a directory of threads beside them. Raises OSError."""
+    """Count the other files in a thread directory. Raises OSError."""
     tags = [tag for name in _names(directory) if (tag := tag_of(name, suffix)) is not None]
     folders = (directory, directory / "quarantine", directory / "trash")
     locks = [name for name in _names(directory / "locks") if name.endswith(".lock")]
@@ -106,7 +107,7 @@ def kept_beside(directory: Path, suffix: str) -> Kept:
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the names in a folder that are not hidden; none where it is absent."""
+    """Return the names in a folder that are not hidden; empty if the folder is absent."""
     try:
         return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     except FileNotFoundError:
@@ -121,9 +122,10 @@ def _foreign(directory: Path, suffix: str) -> Iterator[str]:
 
 
 def _is_held(path: Path) -> bool:
-    """Say whether somebody holds a lock at this moment.
+    """Return whether a lock is held at this moment.
 
-    Not by taking it as a writer would: that signs the file, and would be in a writer's way.
+    A shared lock is tried, because acquiring it as a writer would write to the lock file and could
+    block a writer.
     """
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""A storage that lasts as long as the program."""
+"""A storage in RAM that lasts as long as the program."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,9 +21,9 @@ _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryStorage:
-    """Keeps threads in memory, in the wire shape, so that nothing is shared with its users.
+    """A `SessionStorage` in RAM; threads are serialized, so callers share no objects with it.
 
-    `clock` gives the UTC times of threads. Calls raise what those of `SessionStorage` do.
+    `clock` returns the current time in UTC. Methods raise the errors of `SessionStorage`.
     """
 
     def __init__(self, *, clock: Callable[[], datetime] = utc_now) -> None:
@@ -32,41 +32,41 @@ class MemoryStorage:
         self._trash: dict[str, tuple[datetime, str]] = {}
 
     async def open(self, thread_id: str) -> Access:
-        """Hold the thread for writing: always to be had, since nobody else can reach it."""
+        """Return write access, always granted because no other process can reach the thread."""
         return Access(writable=True)
 
     async def close(self, thread_id: str) -> None:
-        """Let others write the thread, if there were any."""
+        """Do nothing, because there is no lock."""
 
     async def save(self, thread_id: str, state: ChatState) -> None:
-        """Keep `state` as the thread's newest; what is known about the thread stays."""
+        """Save `state` as the thread's newest state; its metadata is kept."""
         header = self._record(thread_id).header.saved(self._clock())
         self._threads[thread_id] = encode_record(header, encode_chat_state(thread_id, state))
 
     async def save_conflict(self, thread_id: str, state: ChatState) -> None:
-        """Keep a `state` that is not the thread's newest, as a thread of its own."""
+        """Save a `state` that is not the thread's newest as a separate thread."""
         number = 1
         while (name := f"{thread_id}.conflict-{number}") in self._threads:
             number += 1
         await self.save(name, state)
 
     async def load(self, thread_id: str) -> ChatState | None:
-        """Return the thread's state ready to be shown, or None when there is none."""
+        """Return the thread's state, ready to be shown; None if there is none."""
         return self._record(thread_id).chat_state() if thread_id in self._threads else None
 
     async def delete(self, thread_id: str) -> None:
-        """Forget the thread; one that is absent is fine."""
+        """Delete the thread; do nothing if it is absent."""
         self._threads.pop(thread_id, None)
 
     async def trash(self, thread_id: str) -> None:
-        """Throw the thread away, in place of an older one of its id; an absent one is fine."""
+        """Move the thread to the trash, replacing one with its id; do nothing if it is absent."""
         text = self._threads.pop(thread_id, None)
         if text is not None:
             self._trash.pop(thread_id, None)
             self._trash[thread_id] = (self._clock(), text)
 
     async def restore(self, thread_id: str) -> None:
-        """Take a thread back from the trash. Raises `StorageError` when it cannot be."""
+        """Restore a thread from the trash. Raises `StorageError` if that is not possible."""
         if thread_id not in self._trash:
             raise not_in_trash(thread_id)
         if thread_id in self._threads:
@@ -74,12 +74,12 @@ class MemoryStorage:
         self._threads[thread_id] = self._trash.pop(thread_id)[1]
 
     async def trashed(self) -> list[Summary]:
-        """Return the threads in the trash, the one thrown away last first."""
+        """Return the threads in the trash, most recently trashed first."""
         texts = [text for _, text in reversed(self._trash.values())]
         return [decode_record(text).summary(_NO_TIME) for text in texts]
 
     async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
-        """Forget for good what has been in the trash so long; return how many threads went."""
+        """Delete threads that were trashed at least `older_than` ago; return their number."""
         limit = self._clock() - older_than
         gone = [name for name, (since, _) in self._trash.items() if since <= limit]
         for name in gone:
@@ -87,21 +87,21 @@ class MemoryStorage:
         return len(gone)
 
     async def list_threads(self) -> list[str]:
-        """Return the ids of the kept threads in a fresh list."""
+        """Return the ids of the saved threads as a new list."""
         return list(self._threads)
 
     async def update_meta(self, thread_id: str, /, **fields: Any) -> None:
-        """Set what is known about a thread; None removes a field. An absent thread is made."""
+        """Update a thread's metadata; None removes a field. An absent thread is created."""
         record = self._record(thread_id)
         header = record.header.described(fields, self._clock())
         self._threads[thread_id] = encode_record(header, dumps(record.state))
 
     async def meta(self, thread_id: str) -> dict[str, Any]:
-        """Return what is known about a thread, in a fresh dict; empty when it is absent."""
+        """Return a thread's metadata as a new dict; empty if the thread is absent."""
         return dict(self._record(thread_id).header.meta)
 
     async def summaries(self, limit: int | None = None) -> list[Summary]:
-        """Return the kept threads, the one changed last first; with a limit only so many."""
+        """Return the saved threads, most recently changed first, at most `limit` of them."""
         found = (decode_record(text).summary(_NO_TIME) for text in self._threads.values())
         return newest_first(found)[:limit]
 

@@ -1,4 +1,4 @@
-"""Threads saved by an older version, brought to the schema of this one."""
+"""Migration of threads from older schemas."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -10,22 +10,22 @@ SCHEMA = 1
 """The schema that this version writes."""
 
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
-"""For a schema, the pure function that makes of a thread in it one in the next schema."""
+"""Maps a schema to the pure function that converts a thread to the next schema."""
 
 MIGRATIONS: Migrations = MappingProxyType({})
-"""The migrations to `SCHEMA`: none, since no version wrote anything older."""
+"""The migrations to `SCHEMA`; none, because no version wrote an older schema."""
 
 
 def migrate(wire: dict[str, Any], schema: int, migrations: Migrations) -> dict[str, Any]:
-    """Return the thread in this version's schema; one from the future comes back as it is.
+    """Return the thread in this version's schema; one in a newer schema is returned unchanged.
 
-    Raises `NotAThreadError` when no way leads here.
+    Raises `NotAThreadError` if a migration is missing or fails.
     """
     for step in range(schema, SCHEMA):
         if step not in migrations:
             raise NotAThreadError(f"nothing is known about its schema {step}")
         try:
             wire = migrations[step](wire)
-        except Exception as error:  # whatever a damaged file makes of it: the others must open
+        except Exception as error:  # a damaged file may raise anything; other files must open
             raise NotAThreadError(f"it is no thread of schema {step}: {error!r}") from error
     return wire

@@ -1,4 +1,4 @@
-"""Threads that could not be saved: put aside in another place, and taken back from there."""
+"""Recovery files: threads that could not be saved, written to another directory and restored."""
 
 import os
 import secrets
@@ -30,9 +30,9 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """What is saved nowhere else: threads, and the tabs of a window with what was typed there.
+    """Unsaved work: threads, and the app's tabs with their drafts.
 
-    `tabs` is JSON that only the window understands.
+    `tabs` is JSON in a format of the app.
     """
 
     threads: tuple[Thread, ...] = ()
@@ -45,9 +45,10 @@ def put_aside(
     seal: Callable[[bytes], bytes],
     at: datetime,
 ) -> Path:
-    """Write what is unsaved to a new file in the first of these directories that takes it.
+    """Write unsaved work to a new file in the first writable directory; return its path.
 
-    It holds what `seal` makes of it. Raises `StorageError`, which says why none took it.
+    `seal` encrypts the content, or returns it unchanged. Raises `StorageError` with the reasons if
+    no directory is writable.
     """
     threads = ",".join(to_native(thread).strip() for thread in unsaved.threads)
     about = dumps({"format": _FORMAT, "version": _VERSION, "tabs": unsaved.tabs})
@@ -71,13 +72,13 @@ def put_aside(
 
 
 def left_behind(directories: Iterable[Path]) -> list[Path]:
-    """Return the files with what was put aside, the oldest of each directory first.
+    """Return the recovery files, the oldest of each directory first.
 
-    Only plain files in directories of the user's own count.
+    Only regular files in directories that the user owns are returned.
     """
     found: list[Path] = []
     for directory in directories:
-        with suppress(OSError):  # what cannot be looked at has nothing for us
+        with suppress(OSError):  # an unreadable or missing directory has no recovery files
             status = directory.lstat()
             if directory.is_symlink() or status.st_uid != os.getuid():
                 continue
@@ -88,14 +89,14 @@ def left_behind(directories: Iterable[Path]) -> list[Path]:
 
 
 def is_recovery(path: Path) -> bool:
-    """Say whether a file is named as what was put aside."""
+    """Return whether a file has the name of a recovery file."""
     return path.name.startswith("unsaved-") and path.suffix in (ClearCodec.suffix, SEALED_SUFFIX)
 
 
 def read_aside(path: Path, form: Form | None) -> Unsaved:
-    """Return what was put aside in a file; where it is encrypted, `form` has the key.
+    """Return the content of a recovery file; `form` decrypts an encrypted one.
 
-    Raises `NotAThreadError`, which says why it cannot be read; `StorageError`, OSError.
+    Raises `NotAThreadError` with the reason if it cannot be read; `StorageError`, OSError.
     """
     read = read_file(path)
     if read is None:
@@ -117,9 +118,9 @@ def read_aside(path: Path, form: Form | None) -> Unsaved:
 
 
 async def bring_back(storage: SessionStorage, thread: Thread) -> Stored:
-    """Save a thread that was put aside, in its place where it only goes on from what is there.
+    """Save a thread from a recovery file, under its id if it only continues the saved thread.
 
-    Else it becomes a thread of its own. Raises `StorageError`.
+    Otherwise it becomes a separate thread. Raises `StorageError`.
     """
     try:
         there = await storage.load(thread.id)
@@ -135,7 +136,10 @@ async def bring_back(storage: SessionStorage, thread: Thread) -> Stored:
 
 
 def goes_on(before: ChatState, after: ChatState) -> bool:
-    """Say whether all that was said before, in any branch, stands in what came after."""
+    """Return whether `after` contains all messages of `before`, in any branch.
+
+    A message may be longer in `after`.
+    """
     said = {message.id: message.content for message in _messages(after)}
     return all(
         said.get(message.id, "").startswith(message.content)

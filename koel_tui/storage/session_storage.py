@@ -1,4 +1,4 @@
-"""What a storage is: threads by id, each with its state and what is known about it."""
+"""The storage interface: threads by id, each with its state and metadata."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,9 +9,10 @@ from koel_tui.protocol import ChatState
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Whether an opened thread may be written; if not, who holds it and why in a sentence.
+    """The result of opening a thread.
 
-    `holder_pid` is None where it is not known.
+    If it is not `writable`, `holder_pid` is the process that holds it, None if unknown, and
+    `reason` is a sentence for the user.
     """
 
     writable: bool
@@ -21,11 +22,11 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A saved thread as a list shows it.
+    """The list entry of a saved thread.
 
     `title` falls back to the first words of the first user message and may be empty. `created`
-    and `updated` are UTC, `messages` counts them, `model` may be empty, `preview` is the start of
-    the last message on one line. Texts are as they came: not fit for a terminal.
+    and `updated` are UTC, `messages` is their number, `model` may be empty, `preview` is the start
+    of the last message on one line. Texts are not sanitized for a terminal.
     """
 
     id: str
@@ -38,80 +39,80 @@ class Summary:
 
 
 class SessionStorage(Protocol):
-    """Where threads are kept. Any string is a thread id.
+    """Storage of threads. Any string is a valid thread id.
 
-    What cannot be read or written raises `StorageError`, an error of I/O among it; which thread,
-    why and what to do is in its message. Nothing blocks the event loop.
+    Methods raise `StorageError` if a thread cannot be read or written, also for I/O errors; its
+    message names the thread, the reason and the remedy. No method blocks the event loop.
     """
 
     async def open(self, thread_id: str) -> Access:
-        """Hold the thread for writing until it is closed, unless somebody else does.
+        """Acquire the thread's write lock until `close`, unless another process holds it.
 
-        One that is not held is held for each write; where somebody else holds it, a write raises
-        `ThreadLockedError` and changes nothing.
+        Without it, each write acquires the lock for itself; if another process holds it, the write
+        raises `ThreadLockedError` and changes nothing.
         """
         ...
 
     async def close(self, thread_id: str) -> None:
-        """Let others write the thread; one that is not open is fine."""
+        """Release the thread's write lock; do nothing if it is not open."""
         ...
 
     async def save(self, thread_id: str, state: ChatState) -> None:
-        """Keep `state` as the thread's newest; what is known about the thread stays.
+        """Save `state` as the thread's newest state; its metadata is kept.
 
-        Calls for one thread take effect in the order they were made.
+        Calls for one thread take effect in the order in which they were made.
         """
         ...
 
     async def save_conflict(self, thread_id: str, state: ChatState) -> None:
-        """Keep a `state` that is not the thread's newest where it replaces nothing."""
+        """Save a `state` that is not the thread's newest, without replacing anything."""
         ...
 
     async def load(self, thread_id: str) -> ChatState | None:
-        """Return the thread's state ready to be shown, or None when there is none."""
+        """Return the thread's state, ready to be shown; None if there is none."""
         ...
 
     async def delete(self, thread_id: str) -> None:
-        """Forget the thread for good; one that is absent is fine."""
+        """Delete the thread permanently; do nothing if it is absent."""
         ...
 
     async def trash(self, thread_id: str) -> None:
-        """Throw the thread away, in place of an older one of its id; an absent one is fine."""
+        """Move the thread to the trash, replacing one with its id; do nothing if it is absent."""
         ...
 
     async def restore(self, thread_id: str) -> None:
-        """Take a thread back from the trash.
+        """Restore a thread from the trash.
 
-        Raises `StorageError` when it is not there, or when there is a thread of its id.
+        Raises `StorageError` if it is not there, or if a saved thread has its id.
         """
         ...
 
     async def trashed(self) -> list[Summary]:
-        """Return the threads in the trash, the one thrown away last first."""
+        """Return the threads in the trash, most recently trashed first."""
         ...
 
     async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
-        """Forget for good what has been in the trash so long; return how many threads went."""
+        """Delete threads that were trashed at least `older_than` ago; return their number."""
         ...
 
     async def list_threads(self) -> list[str]:
-        """Return the ids of the saved threads in a fresh list."""
+        """Return the ids of the saved threads as a new list."""
         ...
 
     async def update_meta(self, thread_id: str, /, **fields: Any) -> None:
-        """Set what is known about a thread: title, model, sampling, system, parent, and more.
+        """Update a thread's metadata: title, model, sampling, system, parent, and more.
 
-        Values are JSON; None removes a field. An absent thread is made, without messages.
+        Values are JSON; None removes a field. An absent thread is created without messages.
         """
         ...
 
     async def meta(self, thread_id: str) -> dict[str, Any]:
-        """Return what is known about a thread, in a fresh dict; empty when it is absent."""
+        """Return a thread's metadata as a new dict; empty if the thread is absent."""
         ...
 
     async def summaries(self, limit: int | None = None) -> list[Summary]:
-        """Return the saved threads, the one changed last first; with a limit only so many.
+        """Return the saved threads, most recently changed first, at most `limit` of them.
 
-        The first screen of a long list is there sooner with a limit.
+        With a limit, the first screen of a long list is available sooner.
         """
         ...

@@ -1,4 +1,4 @@
-"""The wire shape all stores share: one thread as one JSON text."""
+"""The serialized form of a thread that all storages share: one JSON text."""
 
 import json
 import math
@@ -22,10 +22,10 @@ _PREVIEW_LENGTH = 120
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """All of a saved thread but its state.
+    """All fields of a saved thread except its state.
 
-    `gen` counts the writes, `schema` is the one it was found in, `meta` is what is known about the
-    thread, `extra` keeps the keys this version does not know.
+    `gen` counts the writes, `schema` is the schema it was read in, `meta` is the thread's metadata,
+    `extra` keeps the keys that this version does not know.
     """
 
     id: str
@@ -38,13 +38,16 @@ class Header:
         """Return the header of the next write, of a state saved `at`."""
         stamp = encode_time(at)
         created = self.meta.get("created", stamp)
-        # A clock that was put back must not end a thread before it began.
+        # The clock may have been set back; `updated` must not precede `created`.
         updated = max(stamp, created) if _is_like(stamp, created) else stamp
         meta = {**self.meta, "created": created, "updated": updated}
         return replace(self._next(), meta=meta)
 
     def described(self, fields: Mapping[str, Any], at: datetime) -> "Header":
-        """Return the header of the next write, with meta `fields` set, or removed where None."""
+        """Return the header of the next write, with meta `fields` set, or removed if None.
+
+        Raises `StorageError` for a value that is not JSON.
+        """
         stamp = encode_time(at)
         try:
             told = plain(dict(fields))
@@ -65,7 +68,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A saved thread: its header and the JSON of its state, not decoded yet."""
+    """A saved thread: its header and its state as JSON values, not decoded yet."""
 
     header: Header
     state: Any
@@ -76,10 +79,10 @@ class Record:
         return cls(Header(thread_id), {})
 
     def chat_state(self) -> ChatState:
-        """Return the state ready to be shown.
+        """Return the decoded state, ready to be shown.
 
-        Raises `NotAThreadError` when it is none, `FutureSchemaError` when a newer version would
-        know.
+        Raises `NotAThreadError` for an invalid state, `FutureSchemaError` if a newer version saved
+        it.
         """
         try:
             state = decode_state(self.state)
@@ -90,7 +93,7 @@ class Record:
         return settle(state, _time(self.header.meta.get("updated")))
 
     def summary(self, otherwise: datetime) -> Summary:
-        """Return the thread as a list shows it; `otherwise` stands in for times not known."""
+        """Return the thread's list entry; `otherwise` replaces missing times."""
         meta = self.header.meta
         messages = _messages(self.state)
         updated = _time(meta.get("updated")) or otherwise
@@ -107,7 +110,7 @@ class Record:
 
 
 def encode_record(header: Header, state: str) -> str:
-    """Return the JSON of a thread, ASCII on one line; `state` is the JSON of its state."""
+    """Return the JSON of a thread as one line of ASCII; `state` is the JSON of its state."""
     known = {
         "format": FORMAT,
         "schema": header.schema,
@@ -122,7 +125,7 @@ def encode_record(header: Header, state: str) -> str:
 def encode_chat_state(
     thread_id: str, state: ChatState, encode: Callable[[ChatState], str] = encode_state
 ) -> str:
-    """Return the JSON of `state`. Raises StorageError when it holds what JSON cannot."""
+    """Return the JSON of `state`. Raises `StorageError` for a value that JSON cannot hold."""
     try:
         return encode(state)
     except (TypeError, ValueError, RecursionError) as error:
@@ -133,17 +136,17 @@ def encode_chat_state(
 
 
 def decode_record(text: str | bytes, migrations: Migrations = MIGRATIONS) -> Record:
-    """Return the thread that `text` holds, whatever its schema; an older one is migrated.
+    """Return the thread in `text`; older schemas are migrated, newer ones returned as they are.
 
-    Raises `NotAThreadError` when it holds none. The state is looked at only when it is asked for.
+    Raises `NotAThreadError`. The state is decoded lazily.
     """
     return record_of(parsed(text), migrations)
 
 
 def parsed(text: str | bytes) -> Any:
-    """Return what JSON text stands for; a number that JSON cannot hold is null.
+    """Parse JSON; NaN and infinite numbers become None, because version 0.1 wrote them.
 
-    Version 0.1 wrote NaN and Infinity. Raises `NotAThreadError`.
+    Raises `NotAThreadError`.
     """
     try:
         return json.loads(text, parse_constant=_number, parse_float=_number)
@@ -156,7 +159,7 @@ def parsed(text: str | bytes) -> Any:
 
 
 def record_of(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
-    """Return the thread that decoded JSON stands for, as `decode_record` does."""
+    """Return the thread in parsed JSON, as `decode_record` does."""
     if not isinstance(wire, dict) or wire.get("format") != FORMAT:
         raise NotAThreadError(f"it does not say that its format is {FORMAT}")
     schema = wire.get("schema")
@@ -174,7 +177,7 @@ def record_of(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
 
 
 def newest_first(summaries: Iterable[Summary]) -> list[Summary]:
-    """Return the summaries, the thread changed last first."""
+    """Return the summaries, most recently changed first."""
     return sorted(summaries, key=lambda summary: (summary.updated, summary.id), reverse=True)
 
 
@@ -202,7 +205,7 @@ def _text(source: Mapping[str, Any], key: str) -> str:
 
 
 def _line(message: Mapping[str, Any], limit: int) -> str:
-    """Return the start of a message on one line, cut at a word where there is one."""
+    """Return the start of a message on one line, truncated at a word boundary if possible."""
     line = " ".join(_text(message, "content")[: limit * 8].split())
     if len(line) <= limit:
         return line
@@ -216,10 +219,10 @@ def _time(stamp: object) -> datetime | None:
     try:
         time = decode_time(stamp)
     except (ValueError, OverflowError):
-        return None  # a list shows a thread whose time cannot be read all the same
+        return None  # an invalid time must not hide the thread from lists
     return time if is_showable(time) else None
 
 
 def is_showable(time: datetime) -> bool:
-    """Return whether a time exists in every time zone: the first and last year do not."""
+    """Return whether a time is valid in every time zone, which excludes the years 1 and 9999."""
     return MINYEAR < time.year < MAXYEAR

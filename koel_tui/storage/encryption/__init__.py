@@ -1,1 +1,1 @@
-"""Encrypted thread files: keys, key file, conversion."""
+"""Encryption of thread files: keys, key file, codec, conversion."""

@@ -1,4 +1,4 @@
-"""A directory of threads encrypted in its place, and back in clear."""
+"""In-place encryption and decryption of a thread directory."""
 
 import hashlib
 import json
@@ -29,12 +29,12 @@ _FOLDERS = (".", "trash", "quarantine")
 
 
 def encrypt_threads(directory: Path | str, key: KeySource) -> int:
-    """Encrypt every thread of a directory, with its copies; return how many files were written.
+    """Encrypt every thread of a directory and its copies; return the number of files written.
 
-    From the first moment on no store writes there, until all of it is done. Each file is written
-    anew before the old one is removed, so that an interruption at any moment loses nothing; run
-    it again to go on. Raises `ThreadLockedError`, before anything is changed, when a thread is
-    open somewhere; other `StorageError`.
+    No storage writes to the directory until the conversion is complete. Each new file is written
+    before the old one is removed, so an interruption loses nothing; call it again to continue.
+    Raises `ThreadLockedError`, before anything is changed, if a thread is open; other
+    `StorageError`.
     """
     path = Path(directory)
     with key_lock(path):
@@ -55,9 +55,10 @@ def encrypt_threads(directory: Path | str, key: KeySource) -> int:
 
 
 def decrypt_threads(directory: Path | str, key: KeySource) -> int:
-    """Write every thread of an encrypted directory in clear; return how many files were written.
+    """Decrypt every thread of a directory and its copies; return the number of files written.
 
-    What cannot be opened goes to `quarantine`, with the key file. Otherwise as `encrypt_threads`.
+    Files that cannot be decrypted are moved to `quarantine`, with the key file. Otherwise like
+    `encrypt_threads`.
     """
     path = Path(directory)
     with key_lock(path):
@@ -131,19 +132,19 @@ def _convert_file(quarantine: Path, path: Path, source: Form, target: Form) -> N
     if new != path:
         private_directory(new.parent)
         write_atomically(new, sealed)
-        with suppress(OSError, OverflowError):  # not every file system takes every time
+        with suppress(OSError, OverflowError):  # not every file system accepts every time
             os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
         path.unlink()
 
 
 def _copy_name(stem: str, path: Path, data: bytes) -> str:
-    """Return the name in quarantine of a file that cannot be read."""
+    """Return the quarantine name of an unreadable file."""
     tag = tag_of(path.name, path.suffix) or hashlib.sha256(data).hexdigest()[:12]
     return f"{stem}.{tag}{path.suffix}"
 
 
 def _thread_id(text: bytes) -> str | None:
-    """Return the id in a thread of whatever schema, None when it is damaged."""
+    """Return the id in the JSON of a thread of any schema, None if it is damaged."""
     try:
         found = json.loads(text)["id"]
     except (ValueError, KeyError, TypeError, RecursionError):

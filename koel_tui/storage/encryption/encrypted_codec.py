@@ -1,4 +1,4 @@
-"""Threads sealed with AES-256-GCM in a directory that has a key file."""
+"""The codec of thread files encrypted with AES-256-GCM, in a directory with a key file."""
 
 import base64
 import hmac
@@ -34,10 +34,11 @@ _VERSION = 1
 
 
 class Sealer:
-    """Seals and names files with one key.
+    """Encrypts and names files with one key.
 
-    What a file belongs to is bound to its content by the stem, a keyed hash of the thread's id:
-    the id itself is not known before a file is open, and must not be read on the outside of it.
+    The stem, a keyed hash of the thread's id, is authenticated with the content, so a file cannot
+    be swapped for another thread's. The id itself is known only after decryption, and must not be
+    visible outside.
     """
 
     suffix = SEALED_SUFFIX
@@ -50,12 +51,12 @@ class Sealer:
         self._cipher = AESGCM(hmac.digest(key, b"koel-chat threads", "sha256"))
 
     def stem(self, thread_id: str) -> str:
-        """Return the stem of a thread: a keyed hash, which nobody without the key can guess."""
+        """Return the stem of a thread: a keyed hash, which cannot be guessed without the key."""
         words = thread_id.encode("utf-8", "surrogatepass")
         return f"t-{hmac.digest(self._names_key, words, 'sha256').hex()[:32]}"
 
     def seal(self, stem: str, text: bytes) -> bytes:
-        """Return `text` sealed for the thread of `stem`: a line that says how, and the bytes."""
+        """Return `text` encrypted for `stem`: a JSON line of parameters, then the ciphertext."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         how = {
             "format": FORMAT,
@@ -67,7 +68,7 @@ class Sealer:
         return dumps(how).encode("ascii") + b"\n" + sealed
 
     def unseal(self, stem: str, data: bytes) -> bytes:
-        """Return the text. Raises `NotAThreadError` for what was not sealed so, for this stem."""
+        """Return the text. Raises `NotAThreadError` if `data` is not from `seal` for `stem`."""
         from cryptography.exceptions import InvalidTag
 
         try:
@@ -98,7 +99,7 @@ class _Unlocked:
 
 
 class EncryptedCodec:
-    """Files sealed with the key of their directory, which is asked for when it is first needed."""
+    """The codec of files encrypted with their directory's key, which is loaded lazily."""
 
     suffix = SEALED_SUFFIX
 
@@ -109,11 +110,11 @@ class EncryptedCodec:
         self._unlocked: _Unlocked | None = None
 
     def admit(self) -> None:
-        """Have the key ready; an empty directory gets one.
+        """Load the key; create one for an empty directory.
 
-        Asked again at every write, since the threads may be decrypted while this program runs.
-        Raises `WrongPassphraseError`, `NoKeyError`, `DamagedKeyFileError`, or, where threads are
-        in clear or being converted, `EncryptedThreadsError`.
+        Checked at every write, because the threads may be decrypted while this program runs.
+        Raises `WrongPassphraseError`, `NoKeyError`, `DamagedKeyFileError`, or, if threads are
+        unencrypted or being converted, `EncryptedThreadsError`.
         """
         self._ready()
 
@@ -122,7 +123,7 @@ class EncryptedCodec:
         return self._sealer.stem(thread_id)
 
     def seal(self, stem: str, text: bytes) -> bytes:
-        """Return `text` sealed for the thread of `stem`."""
+        """Return `text` encrypted for the thread of `stem`."""
         return self._sealer.seal(stem, text)
 
     def unseal(self, stem: str, data: bytes) -> bytes:
@@ -130,7 +131,7 @@ class EncryptedCodec:
         return self._sealer.unseal(stem, data)
 
     def seal_aside(self, text: bytes) -> bytes:
-        """Return `text` sealed with the key of the directory, which may be gone at this moment."""
+        """Return `text` encrypted with the directory's key; the directory may be missing now."""
         return self._sealer.seal(ASIDE, text)
 
     @property
@@ -152,7 +153,7 @@ class EncryptedCodec:
             if wrapped.stage != "sealed":
                 raise _unfinished(self._directory)
             if known is not None and known.name == wrapped.name:
-                sealer = known.sealer  # wrapped anew elsewhere: the key itself is the same
+                sealer = known.sealer  # only the wrapping has changed; the key is the same
             else:
                 sealer = Sealer(key or wrapped.unwrap(self._source), wrapped.name)
             self._unlocked = _Unlocked(self._signature(), wrapped.name, sealer)
@@ -165,7 +166,10 @@ class EncryptedCodec:
             return None
 
     def _begin(self) -> tuple[WrappedKey, bytes | None]:
-        """Give an empty directory a key; return it wrapped, and open unless others were first."""
+        """Create the key of an empty directory; return it wrapped and unwrapped.
+
+        If another process has created it first, the unwrapped key is None.
+        """
         with key_lock(self._directory):
             found = read_key_file(self._directory)
             if found is not None:
@@ -182,12 +186,12 @@ class EncryptedCodec:
 
 
 def is_sealed(data: bytes) -> bool:
-    """Say whether the bytes of a file begin as `Sealer` writes them."""
+    """Return whether a file's bytes begin with the header that `Sealer` writes."""
     return data.startswith(dumps({"format": FORMAT})[:-1].encode("ascii"))
 
 
 def _unfinished(directory: Path) -> StorageError:
-    """Return the error for a directory that is partly in clear and partly sealed."""
+    """Return the error for a partly converted directory."""
     return EncryptedThreadsError(
         f"The threads in {directory} are being encrypted or decrypted, or that was interrupted. "
         "Wait until it is done, or start it again."

@@ -1,4 +1,4 @@
-"""A storage of one encrypted file per thread."""
+"""A storage with one encrypted file per thread."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,12 +13,12 @@ from koel_tui.system.clock import utc_now
 
 
 class EncryptedFileStorage(FileStorage):
-    """Keeps each thread in an encrypted file of its own; nothing in the directory is in clear.
+    """A storage with one encrypted file per thread; the directory has no unencrypted content.
 
-    The key is asked for at the first call, in a worker thread, and what fails then is asked for
-    again at the next. The rest is as in `JsonFileStorage`. Besides what every storage raises,
-    calls raise `WrongPassphraseError`, `NoKeyError`, `DamagedKeyFileError`, and
-    `EncryptedThreadsError` where threads are in clear.
+    The key is requested at the first call, in a worker thread, and again at the next call if that
+    fails. Other parameters are as in `JsonFileStorage`. In addition to the errors of every storage,
+    methods raise `WrongPassphraseError`, `NoKeyError`, `DamagedKeyFileError`, and
+    `EncryptedThreadsError` if the threads are unencrypted.
     """
 
     def __init__(

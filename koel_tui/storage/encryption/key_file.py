@@ -1,4 +1,4 @@
-"""The file with the threads' key, wrapped: changing the passphrase writes this one file."""
+"""The key file, with the wrapped key of the threads; a new passphrase changes only this file."""
 
 import base64
 import hashlib
@@ -22,12 +22,12 @@ _FORMAT = "koel-chat/keys"
 _VERSION = 1
 
 Stage = Literal["sealed", "sealing", "opening"]
-"""How far the directory is: all encrypted, or under way there, or on the way back."""
+"""The state of the directory: encrypted, being encrypted, or being decrypted."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """The threads' key, of name `name`, in a wrap that `source` says how to open."""
+    """The wrapped key of the threads and its `name`; `source` describes the wrapping key."""
 
     name: str
     source: dict[str, Any]
@@ -38,8 +38,8 @@ class WrappedKey:
     def unwrap(self, source: KeySource) -> bytes:
         """Return the threads' key.
 
-        Raises `WrongPassphraseError`; what is written here is whole, or it would not have been
-        read.
+        Raises `WrongPassphraseError`. The cause cannot be a damaged key file, because
+        `read_key_file` verifies its checksum. Also raises the errors of `source.find`.
         """
         with needing_packages():
             from cryptography.exceptions import InvalidTag
@@ -56,7 +56,7 @@ class WrappedKey:
 
 
 def wrap(key: bytes, name: str, source: KeySource) -> WrappedKey:
-    """Return `key` wrapped with a new key of `source`."""
+    """Return `key` wrapped with a new wrapping key of `source`."""
     with needing_packages():
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     wrapping, about = source.make()
@@ -65,14 +65,14 @@ def wrap(key: bytes, name: str, source: KeySource) -> WrappedKey:
 
 
 def new_key() -> tuple[bytes, str]:
-    """Return a new key for threads and its name."""
+    """Return a new random key for threads, and its name."""
     return secrets.token_bytes(KEY_BYTES), secrets.token_hex(8)
 
 
 def read_key_file(directory: Path) -> WrappedKey | None:
-    """Return the key of a directory, None where there is none.
+    """Return the key of a directory, None if there is no key file.
 
-    Raises `DamagedKeyFileError` when the file is not as it was written, `StorageError`.
+    Raises `DamagedKeyFileError` if the file is invalid or its checksum is wrong, `StorageError`.
     """
     path = directory / KEY_FILE
     try:
@@ -102,7 +102,7 @@ def read_key_file(directory: Path) -> WrappedKey | None:
 
 
 def write_key_file(directory: Path, key: WrappedKey) -> None:
-    """Make `key` the key of a directory. Raises `StorageError`."""
+    """Write `key` to the key file of a directory. Raises `StorageError`."""
     path = directory / KEY_FILE
     wire = {
         "format": _FORMAT,
@@ -123,10 +123,10 @@ def write_key_file(directory: Path, key: WrappedKey) -> None:
 
 
 def change_key(directory: Path | str, old: KeySource, new: KeySource) -> None:
-    """Wrap the key of encrypted threads anew: another passphrase, or the keyring.
+    """Rewrap the key of encrypted threads for another passphrase or the keyring.
 
-    No thread is written. Raises `WrongPassphraseError` and other `StorageError`: then the old
-    way in is still the way in.
+    No thread is written. Raises `WrongPassphraseError` and other `StorageError`; the old key source
+    remains valid then.
     """
     path = Path(directory)
     with key_lock(path):
@@ -135,13 +135,16 @@ def change_key(directory: Path | str, old: KeySource, new: KeySource) -> None:
             raise StorageError(f"The threads in {path} are not encrypted.")
         changed = wrap(found.unwrap(old), found.name, new)
         write_key_file(path, replace(changed, stage=found.stage))
-    with suppress(StorageError):  # an old entry in a keyring opens nothing any more
+    with suppress(StorageError):  # a remaining keyring entry unlocks nothing any more
         old.drop(found.source)
 
 
 @contextmanager
 def key_lock(directory: Path) -> Iterator[None]:
-    """Be the only one that changes the key file or converts the directory."""
+    """Hold the lock for changes of the key file and conversions of the directory.
+
+    Raises `StorageError` if another process holds it for more than 5 seconds.
+    """
     from filelock import FileLock, Timeout
 
     locks = private_directory(private_directory(directory) / "locks")
@@ -155,7 +158,7 @@ def key_lock(directory: Path) -> Iterator[None]:
 
 
 def useless_key_file(directory: Path, what: str) -> DamagedKeyFileError:
-    """Return the error for a key file that is `what`: missing, or damaged in some way."""
+    """Return the error for a key file; `what` is "missing" or says how it is damaged."""
     return DamagedKeyFileError(
         f"The key file {directory / KEY_FILE} is {what}. Bring back a copy of it; without it no "
         "thread in this directory can be read."
@@ -163,7 +166,7 @@ def useless_key_file(directory: Path, what: str) -> DamagedKeyFileError:
 
 
 def _check(wire: dict[str, Any]) -> str:
-    """Return the value that tells a damaged file from a wrong passphrase."""
+    """Return the checksum that distinguishes a damaged file from a wrong passphrase."""
     return hashlib.sha256(dumps(wire).encode("ascii")).hexdigest()
 
 

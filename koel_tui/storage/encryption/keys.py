@@ -1,4 +1,4 @@
-"""Where the key comes from that the threads' key is wrapped with: a passphrase, or the keyring."""
+"""Sources of the wrapping key: a passphrase or the system keyring."""
 
 import base64
 import os
@@ -13,21 +13,21 @@ from typing import Any, Protocol, TypeVar
 from koel_tui.storage.errors import DamagedKeyFileError, NoKeyError
 
 Ask = Callable[[bool], str]
-"""Asks the user for the passphrase, or, when it is given True, for a new one."""
+"""Callback that returns the user's passphrase; called with True for a new one."""
 
 KEY_BYTES = 32
-"""The length of a key of AES-256."""
+"""The length of an AES-256 key in bytes."""
 
 NONCE_BYTES = 12
-"""The length of a nonce that GCM is made for (NIST SP 800-38D, 5.2.1.1)."""
+"""The recommended length of a GCM nonce in bytes (NIST SP 800-38D, 5.2.1.1)."""
 
 _LONGEST_PASSPHRASE = 1024 * 1024  # bytes
 PASSPHRASE_FILE = "KOEL_PASSPHRASE_FILE"  # noqa: S105 - a name
-"""The variable that names a file with the passphrase, for where nobody can be asked."""
+"""The environment variable with the path of a passphrase file, for use without a user."""
 
 T = TypeVar("T")
 
-# Less is easier to guess than OWASP's advice on storing passwords allows; more is an attack.
+# Lower costs are weaker than OWASP's advice on password storage; higher ones indicate an attack.
 _MEMORY = range(19 * 1024, 1024 * 1024 + 1)  # KiB
 _PASSES = range(2, 17)
 _LANES = range(1, 17)
@@ -37,29 +37,29 @@ _BRING = "Bring back a good copy of it."
 
 
 class KeySource(Protocol):
-    """Something that keeps a wrapping key, and says in JSON how to find it again."""
+    """A source of wrapping keys, which describes each in JSON in order to find it again."""
 
     def make(self) -> tuple[bytes, dict[str, Any]]:
-        """Return a new wrapping key, and what `find` needs to know."""
+        """Return a new wrapping key and its description for `find`."""
         ...
 
     def find(self, about: Mapping[str, Any]) -> bytes:
-        """Return the wrapping key that `about` is about; it may be a wrong one.
+        """Return the wrapping key described by `about`; it may be wrong.
 
         Raises `NoKeyError`, `DamagedKeyFileError`.
         """
         ...
 
     def drop(self, about: Mapping[str, Any]) -> None:
-        """Forget a wrapping key that is no longer needed."""
+        """Delete a wrapping key that is no longer needed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What it costs to try one passphrase, in the terms of Argon2id; `memory` is in KiB.
+    """The Argon2id cost of one passphrase attempt; `memory` is in KiB.
 
-    What it is unless given is what RFC 9106 (4.) advises where memory is scarce.
+    The defaults are the recommendation of RFC 9106, section 4, for memory-constrained systems.
     """
 
     memory: int = 64 * 1024
@@ -71,10 +71,10 @@ _COST = Cost()
 
 
 class Passphrase:
-    """A key made from a passphrase with Argon2id.
+    """The source of keys derived from a passphrase with Argon2id.
 
-    `ask` is called in a worker thread and returns the passphrase; given True, a new one. Its
-    methods raise what it raises, `NoKeyError` for an empty one and without the packages.
+    `ask` is called in a worker thread. Methods raise the errors of `ask`, and `NoKeyError` for an
+    empty passphrase or if the packages are not installed.
     """
 
     def __init__(self, ask: Ask, cost: Cost = _COST) -> None:
@@ -82,7 +82,7 @@ class Passphrase:
         self._cost = cost
 
     def make(self) -> tuple[bytes, dict[str, Any]]:
-        """Return a key from a new passphrase, and the salt and cost it was made with."""
+        """Return a key derived from a new passphrase, and its salt and cost."""
         about = {
             "kind": "passphrase",
             "kdf": "argon2id",
@@ -94,51 +94,51 @@ class Passphrase:
         return _derive(self._ask(True), about), about
 
     def find(self, about: Mapping[str, Any]) -> bytes:
-        """Return the key that the passphrase gives; nothing says here whether it is the right one.
+        """Return the key derived from the passphrase, which is not verified here.
 
-        Raises `DamagedKeyFileError` for a cost that is no protection, or more than can be paid.
+        Raises `DamagedKeyFileError` for a cost that is too low or too high.
         """
         _expect(about, "passphrase", "a passphrase")
         return _derive(self._ask(False), about)
 
     def drop(self, about: Mapping[str, Any]) -> None:
-        """Do nothing: a passphrase is kept nowhere."""
+        """Do nothing, because passphrases are not stored."""
 
 
 class Keyring(Protocol):
-    """What is used of the package `keyring`, or of one of its backends."""
+    """The functions used of the package `keyring` or of one of its backends."""
 
     def get_password(self, service: str, username: str, /) -> str | None:
-        """Return a secret, None when there is none."""
+        """Return a secret, None if there is none."""
         ...
 
     def set_password(self, service: str, username: str, password: str, /) -> None:
-        """Keep a secret."""
+        """Store a secret."""
         ...
 
     def delete_password(self, service: str, username: str, /) -> None:
-        """Forget a secret."""
+        """Delete a secret."""
         ...
 
 
 class SystemKeyring:
-    """A random key kept in the keyring of the system: macOS Keychain, Secret Service, and such.
+    """The source of random keys in the system keyring: macOS Keychain, Secret Service, and others.
 
-    `keyring` is a backend of the package of that name; unless given, the one it finds.
+    `keyring` is a backend of the package of that name; by default, the package selects one.
     """
 
     def __init__(self, keyring: Keyring | None = None) -> None:
         self._keyring = keyring
 
     def make(self) -> tuple[bytes, dict[str, Any]]:
-        """Put a new key into the keyring; return it and the name of its entry."""
+        """Store a new key in the keyring; return it and the name of its entry."""
         key, entry = secrets.token_bytes(KEY_BYTES), secrets.token_hex(8)
         secret = base64.b64encode(key).decode("ascii")
         self._use(lambda keyring: keyring.set_password(_SERVICE, entry, secret))
         return key, {"kind": "keyring", "entry": entry}
 
     def find(self, about: Mapping[str, Any]) -> bytes:
-        """Return the key of an entry. Raises `NoKeyError` when the keyring does not give it."""
+        """Return the key of an entry. Raises `NoKeyError` if the keyring does not return it."""
         _expect(about, "keyring", "a key in the system's keyring")
         entry = str(about.get("entry"))
         secret = self._use(lambda keyring: keyring.get_password(_SERVICE, entry))
@@ -154,7 +154,7 @@ class SystemKeyring:
         return key
 
     def drop(self, about: Mapping[str, Any]) -> None:
-        """Remove an entry from the keyring."""
+        """Delete an entry from the keyring."""
         entry = str(about.get("entry"))
         self._use(lambda keyring: keyring.delete_password(_SERVICE, entry))
 
@@ -162,12 +162,12 @@ class SystemKeyring:
         keyring = self._keyring
         if keyring is None:
             with needing_packages():
-                import keyring as system  # an optional package, and slow to import
+                import keyring as system  # optional, and slow to import
 
                 keyring = system
         try:
             return deed(keyring)
-        except Exception as error:  # every backend has errors of its own
+        except Exception as error:  # each backend raises different errors
             raise NoKeyError(
                 f"The system's keyring cannot be used: {error or type(error).__name__}. "
                 f"Name a file with a passphrase in {PASSPHRASE_FILE}, or unlock the keyring."
@@ -175,10 +175,10 @@ class SystemKeyring:
 
 
 class AnyKey:
-    """The key that is to be had: what the threads were encrypted with, without asking which.
+    """A source that uses the kind of key with which the threads were encrypted.
 
-    A passphrase comes from the file named in `KOEL_PASSPHRASE_FILE`, else from `ask`. For new
-    threads that passphrase file is taken first, then the keyring, then a passphrase.
+    A passphrase comes from the file named in `KOEL_PASSPHRASE_FILE`, otherwise from `ask`. New
+    threads use that passphrase file first, then the keyring, then a passphrase from `ask`.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class AnyKey:
         self._keyring = SystemKeyring(keyring)
 
     def make(self) -> tuple[bytes, dict[str, Any]]:
-        """Return a new key and what is needed to find it again. Raises `NoKeyError`."""
+        """Return a new key and its description for `find`. Raises `NoKeyError`."""
         if self._file is not None:
             return self._passphrase.make()
         try:
@@ -210,7 +210,7 @@ class AnyKey:
         return self._source(about).find(about)
 
     def drop(self, about: Mapping[str, Any]) -> None:
-        """Forget a key that is no longer needed."""
+        """Delete a key that is no longer needed."""
         self._source(about).drop(about)
 
     def _source(self, about: Mapping[str, Any]) -> KeySource:
@@ -229,7 +229,7 @@ class AnyKey:
 
 @contextmanager
 def needing_packages() -> Iterator[None]:
-    """Say what to install when an import in the block finds no package."""
+    """Convert an ImportError in the block to a `NoKeyError` that names the package to install."""
     try:
         yield
     except ImportError as error:
@@ -242,7 +242,7 @@ def needing_packages() -> Iterator[None]:
 def read_passphrase(path: Path) -> str:
     """Return the passphrase in a file. Raises `NoKeyError`."""
     try:
-        with path.open("rb") as file:  # a pipe, too: what a password manager prints
+        with path.open("rb") as file:  # may be a pipe from a password manager
             data = file.read(_LONGEST_PASSPHRASE + 1)
         if len(data) > _LONGEST_PASSPHRASE:
             raise ValueError(f"it has more than {_LONGEST_PASSPHRASE:,} bytes")
@@ -269,7 +269,7 @@ def _derive(passphrase: str, about: Mapping[str, Any]) -> bytes:
         )
     with needing_packages():
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-    # Composed, so that the same letters typed on another system are the same passphrase.
+    # NFC, so that the same letters give the same passphrase on every system.
     words = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
     kdf = Argon2id(
         salt=salt,

@@ -1,1 +1,1 @@
-"""Thread files: reading, writing, locks, trash, quarantine, recovery files."""
+"""Thread files: reading, writing, locks, trash, quarantine, conflicts."""

@@ -1,4 +1,4 @@
-"""How threads stand in their files: the seam between a directory in clear and an encrypted one."""
+"""The interface between thread files and their encoding, unencrypted or encrypted."""
 
 import hashlib
 from pathlib import Path
@@ -9,26 +9,26 @@ from koel_tui.storage.files.file_names import KEY_FILE
 
 
 class Form(Protocol):
-    """Names the file of a thread and turns its JSON into the bytes of that file and back.
+    """Names thread files and converts JSON to the bytes of a file and back.
 
-    A stem is the name without its suffix; it stands for one thread and gives nothing away.
+    A stem is a file name without its suffix; it identifies a thread without revealing its id.
     """
 
     @property
     def suffix(self) -> str:
-        """The end of the names of its files, with the dot."""
+        """The suffix of its file names, with the dot."""
         ...
 
     def stem(self, thread_id: str) -> str:
-        """Return the stem of a thread; any string gives a harmless one."""
+        """Return the stem of a thread, which is a safe file name for any id."""
         ...
 
     def seal(self, stem: str, text: bytes) -> bytes:
-        """Return what the file holds of `text`."""
+        """Return the file content for `text`."""
         ...
 
     def unseal(self, stem: str, data: bytes) -> bytes:
-        """Return the text in the bytes of a file. Raises `NotAThreadError`."""
+        """Return the text of a file's bytes. Raises `NotAThreadError`."""
         ...
 
 
@@ -36,19 +36,19 @@ class Codec(Form, Protocol):
     """The form of one directory, which can change while the program runs."""
 
     def admit(self) -> None:
-        """Raise `StorageError` unless the directory is kept in this form at this moment."""
+        """Raise `StorageError` unless the directory has this form at this moment."""
         ...
 
     def seal_aside(self, text: bytes) -> bytes:
-        """Return what a file in any other place may hold of `text`; `ASIDE` is its stem.
+        """Return the content for `text` of a recovery file, whose stem is `ASIDE`.
 
-        The directory need not be there. Raises `StorageError`.
+        The directory need not exist. Raises `StorageError`.
         """
         ...
 
 
 class ClearCodec:
-    """Files that hold the JSON itself."""
+    """The codec of unencrypted files, which contain the JSON itself."""
 
     suffix = ".json"
 
@@ -56,9 +56,9 @@ class ClearCodec:
         self._keys = directory / KEY_FILE
 
     def admit(self) -> None:
-        """Raise `EncryptedThreadsError` where threads are encrypted: nothing goes there in clear.
+        """Raise `EncryptedThreadsError` if the directory is encrypted.
 
-        Asked again at every write, since they may be encrypted while this program runs.
+        Checked at every write, because the threads may be encrypted while this program runs.
         """
         if self._keys.exists():
             raise EncryptedThreadsError(
@@ -66,19 +66,19 @@ class ClearCodec:
             )
 
     def seal_aside(self, text: bytes) -> bytes:
-        """Return the text as it is, unless the threads are encrypted by now."""
+        """Return the text unchanged. Raises `EncryptedThreadsError` as `admit` does."""
         self.admit()
         return text
 
     def stem(self, thread_id: str) -> str:
-        """Return the stem of a thread: a hash, so that any string is a name."""
+        """Return the stem of a thread, a hash, because an id may be any string."""
         digest = hashlib.sha256(thread_id.encode("utf-8", "surrogatepass")).hexdigest()
         return f"t-{digest[:32]}"
 
     def seal(self, stem: str, text: bytes) -> bytes:
-        """Return the text as it is."""
+        """Return the text unchanged."""
         return text
 
     def unseal(self, stem: str, data: bytes) -> bytes:
-        """Return the bytes as they are."""
+        """Return the bytes unchanged."""
         return data

@@ -1,13 +1,13 @@
-"""The names of the files a thread may have: its own and the copies that are kept aside."""
+"""File names of threads and of their tagged copies."""
 
 import re
 from pathlib import Path
 
 KEY_FILE = "keys.json"
-"""The name of the file with the wrapped key; where it is, the threads are encrypted."""
+"""The name of the key file; if it exists, the threads are encrypted."""
 
 ASIDE = "aside"
-"""The stem of what is put aside in another directory."""
+"""The stem of recovery files."""
 
 _STEM = r"t-[0-9a-f]{32}"
 _THREAD = re.compile(_STEM)
@@ -15,21 +15,21 @@ _ASIDE = re.compile(rf"({_STEM})\.([0-9a-z-]+)")
 
 
 def is_thread(name: str, suffix: str) -> bool:
-    """Whether a file of this name is a thread's own, in a directory of files with `suffix`."""
+    """Return whether `name` is a thread's file name, in a directory of files with `suffix`."""
     return name.endswith(suffix) and _THREAD.fullmatch(name.removesuffix(suffix)) is not None
 
 
 def tag_of(name: str, suffix: str) -> str | None:
-    """Return what a copy kept aside is ("conflict-3"), None when the name is no copy's."""
+    """Return the tag of a tagged copy ("conflict-3"), None for other names."""
     found = _ASIDE.fullmatch(name.removesuffix(suffix)) if name.endswith(suffix) else None
     return None if found is None else found[2]
 
 
 def stem_of(path: Path) -> str:
-    """Return the part of the name that stands for the thread."""
+    """Return the part of the name that identifies the thread."""
     return path.name.partition(".")[0]
 
 
 def beside(path: Path, tag: str) -> Path:
-    """Return the path of a copy of a thread's file, kept aside under `tag`."""
+    """Return the path of the copy of a thread's file with `tag`."""
     return path.with_name(f"{stem_of(path)}.{tag}{path.suffix}")

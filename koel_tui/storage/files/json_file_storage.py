@@ -1,4 +1,4 @@
-"""A storage of one JSON file per thread."""
+"""A storage with one JSON file per thread."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,10 +12,10 @@ from koel_tui.system.clock import utc_now
 
 
 class JsonFileStorage(FileStorage):
-    """Keeps each thread in a JSON file of its own, in clear; in the user's directory by default.
+    """A storage with one unencrypted JSON file per thread, by default in the user's directory.
 
-    `clock` gives the UTC times of threads, `migrations` are for what older versions saved. Where
-    the threads are encrypted its calls raise `EncryptedThreadsError`.
+    `clock` returns the current time in UTC, `migrations` convert threads of older versions. Methods
+    raise `EncryptedThreadsError` if the threads are encrypted.
     """
 
     def __init__(

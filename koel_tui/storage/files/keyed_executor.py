@@ -1,4 +1,4 @@
-"""Blocking jobs off the event loop, those of one key one after another."""
+"""Execution of blocking jobs in worker threads, in sequence per key."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,17 +8,17 @@ T = TypeVar("T")
 
 
 class KeyedExecutor:
-    """Runs jobs in worker threads; the jobs of one key in the order they were given.
+    """Runs jobs in worker threads; the jobs of one key run in the order of submission.
 
-    A job that was given is done, even when its caller is cancelled: nothing can know how far it
-    is, and the next one of its lane must not overtake it.
+    A submitted job always runs to completion, also if its caller is cancelled, because its progress
+    is unknown and the next job of its key must not overlap it.
     """
 
     def __init__(self) -> None:
         self._last: dict[str, asyncio.Task[Any]] = {}
 
     async def run(self, key: str, job: Callable[[], T]) -> T:
-        """Return what `job` returns, or raise what it raises."""
+        """Run `job` after the previous jobs of `key`; return its result or raise its error."""
         task = asyncio.create_task(_after(self._last.get(key), job))
         self._last[key] = task
         task.add_done_callback(lambda done: self._forget(key, done))

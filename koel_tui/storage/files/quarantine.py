@@ -1,4 +1,4 @@
-"""Files that cannot be read: copied aside as they are, and reported once."""
+"""Quarantine of unreadable files: each is copied unchanged and reported once."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.system.atomic_write import write_atomically
 
 Signature = tuple[int, int, int, int]
-"""What changes whenever a file is replaced or written."""
+"""The device, inode, size and mtime (ns) of a file; changes if it is written or replaced."""
 
 
 def signature_of(status: os.stat_result) -> Signature:
@@ -19,7 +19,7 @@ def signature_of(status: os.stat_result) -> Signature:
 
 @dataclass(frozen=True, slots=True)
 class DamagedThread:
-    """A thread's file that cannot be read: why, and where its copy is, if it could be made."""
+    """A thread's file that cannot be read; `copy` is None if it could not be copied."""
 
     path: Path
     reason: str
@@ -30,33 +30,33 @@ class Quarantine:
     """The damaged files of one directory and their copies in its subdirectory `quarantine`."""
 
     def __init__(self, directory: Path, *, copying: bool = True) -> None:
-        """Make the quarantine; without `copying` damaged files are found, and nothing is made."""
+        """Without `copying`, damaged files are reported, but not copied."""
         self._directory = directory / "quarantine"
         self._copying = copying
         self._found: dict[Path, tuple[Signature, DamagedThread]] = {}
 
     @property
     def damaged(self) -> tuple[DamagedThread, ...]:
-        """The files found damaged so far, each once."""
+        """The damaged files found so far, each once."""
         return tuple(damaged for _, damaged in list(self._found.values()))
 
     def knows(self, path: Path, signature: Signature) -> bool:
-        """Whether the file was found damaged, copied aside, and has not changed since."""
+        """Return whether the file was found damaged and copied, and has not changed since."""
         found = self._found.get(path)
         return found is not None and found[0] == signature and found[1].copy is not None
 
     def take(self, path: Path, reason: str, signature: Signature, data: bytes | None) -> None:
-        """Report a damaged file and copy its bytes aside, where they could be read."""
+        """Report a damaged file, and copy its bytes unless they are None."""
         if not self.knows(path, signature):
             copy = self._copy(path, data) if self._copying and data is not None else None
             self._found[path] = (signature, DamagedThread(path, reason, copy))
 
     def release(self, path: Path) -> None:
-        """Take back the report of a file that is gone or whole again; its copies stay."""
+        """Withdraw the report of a file that was deleted or is valid again; keep its copies."""
         self._found.pop(path, None)
 
     def _copy(self, path: Path, data: bytes) -> Path | None:
-        # Named by content: the same damage gives one copy, however often the program starts.
+        # The name contains a hash of the content, so repeated starts make only one copy.
         digest = hashlib.sha256(data).hexdigest()[:12]
         copy = self._directory / f"{path.stem}.{digest}{path.suffix}"
         try:
@@ -64,5 +64,5 @@ class Quarantine:
             if not copy.exists():
                 write_atomically(copy, data)
         except (OSError, DirectoryError):
-            return None  # the report says that there is no copy; the file itself stays as it is
+            return None  # reported as `copy=None`; the file itself is unchanged
         return copy

@@ -1,4 +1,4 @@
-"""Looking into a directory of threads without leaving a trace there."""
+"""Read-only listing of a thread directory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +11,9 @@ from koel_tui.storage.session_storage import Summary
 
 
 def glance(directory: Path, folder: str = ".") -> Iterator[Summary]:
-    """Yield the threads in a folder of a directory in clear, those changed last first.
+    """Yield the threads in a folder of an unencrypted directory, most recently changed first.
 
-    Nothing is made, tidied or copied; what cannot be read is passed over. Raises OSError.
+    Nothing is created, removed or copied; unreadable files are skipped. Raises OSError.
     """
     quarantine = Quarantine(directory, copying=False)
     return ThreadFolder(

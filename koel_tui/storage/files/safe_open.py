@@ -1,4 +1,4 @@
-"""Reading files: plain ones only, no link is followed."""
+"""Reading of regular files only, without following symbolic links."""
 
 import os
 import stat
@@ -9,15 +9,15 @@ from koel_tui.storage.errors import StorageError
 from koel_tui.storage.thread_record import is_showable
 
 MAX_BYTES = 256 * 1024 * 1024
-"""What a file of a thread may have at most; as objects it would take a multiple of it."""
+"""The maximum size of a thread's file; parsed, it takes a multiple of that in memory."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
-    """Return a file's bytes and status, None when absent.
+    """Return a file's bytes and status, None if it is absent.
 
-    Raises `StorageError` for what is no plain file, OSError.
+    Raises `StorageError` if it is not a regular file or exceeds `MAX_BYTES`; OSError.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -46,9 +46,9 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
 
 
 def changed_at(status: os.stat_result) -> datetime:
-    """Return when a file was changed last, in UTC.
+    """Return a file's modification time in UTC.
 
-    The time of a file may be any number of 64 bits. One that no calendar here has is 1970.
+    It may be any 64-bit number; one outside the range of `datetime` becomes 1970.
     """
     try:
         changed = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
@@ -58,12 +58,12 @@ def changed_at(status: os.stat_result) -> datetime:
 
 
 def too_large(size: int) -> bool:
-    """Return whether a file of so many bytes would not be read again."""
+    """Return whether a file of `size` bytes exceeds `MAX_BYTES`."""
     return size > MAX_BYTES
 
 
 def check_plain(path: Path) -> bool:
-    """Return whether there is a file. Raises `StorageError` when it is no plain one, OSError."""
+    """Return whether the file exists. Raises `StorageError` if it is not regular; OSError."""
     try:
         status = path.lstat()
     except FileNotFoundError:

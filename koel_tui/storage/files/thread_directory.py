@@ -1,4 +1,4 @@
-"""The directory of thread files: blocking, called from worker threads only."""
+"""The directory of thread files; blocking, for worker threads only."""
 
 import hashlib
 import threading
@@ -34,18 +34,18 @@ from koel_tui.system.atomic_write import flush_directory, sweep, write_atomicall
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a file held when it was last loaded or saved here."""
+    """The digest and header of a file when it was last loaded or saved here."""
 
     digest: bytes
     header: Header
 
 
 class ThreadDirectory:
-    """Reads and writes the files of one directory and looks at no others.
+    """Reads and writes the thread files of one directory, and no others.
 
     Calls for one thread must not overlap. Every write holds the thread's lock and reads the file
-    it replaces: what was not last loaded or saved here is not replaced. Besides what is said they
-    raise OSError.
+    that it replaces; content that was not loaded or saved here is not replaced. In addition to
+    their documented errors, all methods raise OSError.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class ThreadDirectory:
         self._prepared = False
 
     def open(self, thread_id: str) -> Access:
-        """Hold the thread's lock until `close`, unless somebody else does."""
-        self.close(thread_id)  # its name changes with the key of the directory
+        """Acquire the thread's lock until `close`, unless another process holds it."""
+        self.close(thread_id)  # the lock's name depends on the directory's key, which may change
         path = self.path_of(thread_id)
         access = self._locks.open(stem_of(path))
         self._opened[thread_id] = path
@@ -76,18 +76,18 @@ class ThreadDirectory:
         return access
 
     def close(self, thread_id: str) -> None:
-        """Give the thread's lock back, also where the directory cannot be used any more."""
+        """Release the thread's lock, also if the directory has become unusable."""
         path = self._opened.pop(thread_id, None)
         if path is not None:
             self._encoders.pop(path, None)
             self._locks.close(stem_of(path))
 
     def held_elsewhere(self, thread_id: str) -> bool:
-        """Say whether somebody else holds the thread's lock at this moment."""
+        """Return whether another process holds the thread's lock at this moment."""
         return self._locks.held_elsewhere(stem_of(self.path_of(thread_id)))
 
     def load(self, thread_id: str) -> ChatState | None:
-        """Return the thread's state, or None when there is none that can be read."""
+        """Return the thread's state; None if it is absent or unreadable."""
         path = self.path_of(thread_id)
         data = _bytes(path)
         if data is None:
@@ -95,15 +95,15 @@ class ThreadDirectory:
         try:
             record, state = self._checked(thread_id, path, data)
         except DamagedThreadError:
-            return None  # reported in `quarantine`; the others must open all the same
+            return None  # reported in `quarantine`; other threads must still open
         self._seen[path] = _Seen(_digest(data), record.header)
         self.conflicts.settle(path)
         return state
 
     def save(self, thread_id: str, state: ChatState) -> None:
-        """Write `state`, keeping the thread's meta; beside the file when others changed it.
+        """Save `state` and keep the metadata; to a conflict file if another process changed it.
 
-        Raises StorageError: nothing has changed.
+        Raises `StorageError`; nothing has changed then.
         """
         encoder = self._encoders.get(self.path_of(thread_id)) or StateEncoder()
         text = encode_chat_state(thread_id, state, encoder.encode)
@@ -120,7 +120,7 @@ class ThreadDirectory:
                 self._save_aside(path, header, text, data)
 
     def save_conflict(self, thread_id: str, state: ChatState) -> None:
-        """Write `state` to a conflict file of the thread. Raises StorageError."""
+        """Write `state` to a conflict file of the thread. Raises `StorageError`."""
         text = encode_chat_state(thread_id, state)
         with self.writing(thread_id) as path:
             seen = self._seen.get(path)
@@ -130,7 +130,7 @@ class ThreadDirectory:
             self.conflicts.report(thread_id, aside)
 
     def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
-        """Set or remove fields of the thread's meta. Raises StorageError."""
+        """Set or remove fields of the thread's metadata. Raises `StorageError`."""
         with self.writing(thread_id) as path:
             data = _bytes(path)
             ours = data is None or self._is_ours(path, data)
@@ -140,11 +140,12 @@ class ThreadDirectory:
                 record = self._checked(thread_id, path, data)[0]
                 self._back_up(path, record.header, data)
             header = record.header.described(fields, self._clock())
-            # Where it is not ours there is a state in it that was never loaded here.
+            # If not `ours`, the file has a state that was never loaded here, so a later save must
+            # not replace it.
             self._write(path, header, dumps(record.state), ours=ours)
 
     def meta(self, thread_id: str) -> dict[str, Any]:
-        """Return the thread's meta; empty when there is none that can be read."""
+        """Return the thread's metadata; empty if it is absent or unreadable."""
         path = self.path_of(thread_id)
         data = _bytes(path)
         if data is None:
@@ -157,7 +158,7 @@ class ThreadDirectory:
             return {}  # reported in `quarantine`
 
     def delete(self, thread_id: str) -> None:
-        """Remove the thread's file and its backups for good. Raises StorageError."""
+        """Delete the thread's file and its backups permanently. Raises `StorageError`."""
         if not self.exists(thread_id):
             return
         with self.writing(thread_id) as path:
@@ -168,12 +169,12 @@ class ThreadDirectory:
             self.forget(path)
 
     def summaries(self, limit: int | None = None) -> list[Summary]:
-        """Return the threads that can be read, of those whose files changed last `limit`."""
+        """Return the readable threads, most recently changed files first, at most `limit`."""
         self.prepare()
         return list(islice(self._shelf.summaries(), limit))
 
     def exists(self, thread_id: str) -> bool:
-        """Return whether there is a file of the thread. Raises StorageError."""
+        """Return whether the thread's file exists. Raises `StorageError` if it is not regular."""
         return check_plain(self.path_of(thread_id))
 
     def path_of(self, thread_id: str) -> Path:
@@ -183,7 +184,7 @@ class ThreadDirectory:
 
     @contextmanager
     def writing(self, thread_id: str) -> Iterator[Path]:
-        """Hold the thread's lock while its file is changed."""
+        """Hold the thread's lock for the block; yield the path of its file."""
         path = self.path_of(thread_id)
         private_directory(self.path)
         with self._locks.held(stem_of(path), thread_id):
@@ -191,18 +192,18 @@ class ThreadDirectory:
             yield path
 
     def shelf_at(self, folder: str) -> ThreadFolder:
-        """Return the threads in a folder below the directory, kept in the same way."""
+        """Return the threads in a subfolder of the directory, with the same codec."""
         return ThreadFolder(self.path / folder, self._codec, self.quarantine, self._migrations)
 
     def forget(self, path: Path) -> None:
-        """Drop what is remembered of a file that is gone."""
+        """Drop the cached data of a deleted file."""
         self._seen.pop(path, None)
         self._tried.pop(path, None)
         self._shelf.forget(path)
         self.conflicts.settle(path)
 
     def prepare(self) -> None:
-        """Make the directory ready for use. Raises StorageError where it is kept another way."""
+        """Create and clean up the directory. Raises `StorageError` if it has another form."""
         with self._preparing:
             if not self._prepared:
                 private_directory(self.path)
@@ -213,7 +214,10 @@ class ThreadDirectory:
         self._codec.admit()
 
     def _checked(self, thread_id: str, path: Path, data: bytes) -> tuple[Record, ChatState]:
-        """Return the thread in the bytes of its file, checked to its last message."""
+        """Return the record and the validated state in the bytes of a thread's file.
+
+        Raises `DamagedThreadError` and copies the file to the quarantine if it is invalid.
+        """
         try:
             record = self._shelf.decode(data, path)
             state = record.chat_state()
@@ -224,9 +228,9 @@ class ThreadDirectory:
         return record, state
 
     def _is_ours(self, path: Path, data: bytes | None) -> bool:
-        """Return whether a file holds what was last loaded or saved here.
+        """Return whether a file's content was last loaded or saved here.
 
-        A write that failed may have come as far as its place: then that is what was saved.
+        A write that raised an error may have replaced the file; then its content counts as saved.
         """
         tried = self._tried.get(path)
         digest = None if data is None else _digest(data)
@@ -245,7 +249,7 @@ class ThreadDirectory:
         self.conflicts.note(path, aside, header)
 
     def _back_up(self, path: Path, header: Header, data: bytes | None) -> None:
-        """Keep a copy of a file in an older schema before it is written in this one."""
+        """Copy a file in an older schema before it is replaced by one in this schema."""
         if data is None or header.schema >= SCHEMA:
             return
         backup = beside(path, f"schema-{header.schema}-{_digest(data).hex()[:12]}")
@@ -253,7 +257,7 @@ class ThreadDirectory:
             write_atomically(backup, data)
 
     def _write(self, path: Path, header: Header, state: str, *, ours: bool) -> None:
-        """Write a file; `ours` when a later save may replace it."""
+        """Write a file; `ours` allows a later save to replace it."""
         text = encode_record(header, state).encode("ascii")
         data = self._codec.seal(stem_of(path), text)
         if too_large(len(data)):

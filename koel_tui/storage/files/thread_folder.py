@@ -1,4 +1,4 @@
-"""The files of threads in one folder, as a list shows them."""
+"""The thread files of one folder and their list entries."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _NO_SIGNATURE = (0, 0, 0, 0)
 
 
 class ThreadFolder:
-    """Reads the threads of a folder; what was listed is read again only when it has changed."""
+    """Reads the threads of a folder; summaries are cached until their file changes."""
 
     def __init__(
         self, path: Path, codec: Codec, quarantine: Quarantine, migrations: Migrations
@@ -29,11 +29,11 @@ class ThreadFolder:
         self._known: dict[str, tuple[Signature, Summary]] = {}
 
     def path_of(self, thread_id: str) -> Path:
-        """Return the path of a thread's file here, which need not exist."""
+        """Return the path of a thread's file, which need not exist."""
         return self.path / f"{self._codec.stem(thread_id)}{self._codec.suffix}"
 
     def decode(self, data: bytes, path: Path) -> Record:
-        """Return the thread in the bytes of a file. Raises `NotAThreadError`."""
+        """Return the thread in a file's bytes. Raises `NotAThreadError`."""
         stem = stem_of(path)
         record = decode_record(self._codec.unseal(stem, data), self._migrations)
         if self._codec.stem(record.header.id) != stem:
@@ -41,9 +41,9 @@ class ThreadFolder:
         return record
 
     def summaries(self) -> Iterator[Summary]:
-        """Yield the threads that can be read, those whose files changed last first.
+        """Yield the readable threads, most recently changed files first.
 
-        For speed messages are counted, not checked: damage inside one shows when it is loaded.
+        For speed, messages are counted, but not validated; a damaged one is found at load.
         """
         for path, signature in self.files():
             summary = self._summary(path, signature)
@@ -51,16 +51,16 @@ class ThreadFolder:
                 yield summary
 
     def forget(self, path: Path) -> None:
-        """Drop what is remembered of a file that is gone."""
+        """Drop the cached data of a deleted file."""
         self._known.pop(path.name, None)
         self._quarantine.release(path)
 
     def files(self) -> list[tuple[Path, Signature]]:
-        """Return the files of threads, the one changed last first."""
+        """Return the thread files, most recently changed first."""
         return [(self.path / name, signature) for name, signature in self.names()]
 
     def names(self) -> list[tuple[str, Signature]]:
-        """Return the names of the files alone: of ten thousand they take half the time."""
+        """Return the file names, most recently changed first, in half the time of `files`."""
         found = []
         with os.scandir(self.path) as entries:
             for entry in entries:
@@ -72,7 +72,7 @@ class ThreadFolder:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # deleted since it was listed
-                except OSError as error:  # a bad sector or a stale handle: the others are listed
+                except OSError as error:  # a bad sector or stale handle; still list the other files
                     reason = error.strerror or str(error)
                     self._quarantine.take(self.path / entry.name, reason, _NO_SIGNATURE, None)
                     continue
@@ -81,7 +81,7 @@ class ThreadFolder:
         return [(name, signature) for _, name, signature in found]
 
     def _summary(self, path: Path, signature: Signature) -> Summary | None:
-        """Return the summary of a file, or None and a report when it cannot be read."""
+        """Return the summary of a file; None, and a report in the quarantine, if unreadable."""
         if self._quarantine.knows(path, signature):
             return None
         known = self._known.get(path.name)

@@ -1,4 +1,4 @@
-"""One lock file per thread, so that one process at a time writes it."""
+"""Lock files, one per thread, so that only one process at a time writes it."""
 
 import errno
 import os
@@ -14,16 +14,16 @@ from koel_tui.storage.session_storage import Access
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-_PATIENCE = 0.3  # a save elsewhere holds the lock for some milliseconds, an open thread for long
+_PATIENCE = 0.3  # another process's save holds the lock for milliseconds, an open thread for long
 _POLL = 0.005
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 class ThreadLocks:
-    """The lock files of a directory of threads, in its subdirectory `locks`.
+    """The lock files of a thread directory, in its subdirectory `locks`.
 
-    They are never deleted: a new file under an old name would be a second lock. The system frees
-    the locks of a process that died. Calls for one name must not overlap.
+    Lock files are never deleted, because a new file of the same name would be a second lock. The
+    system releases the locks of a process that dies. Calls for one name must not overlap.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -31,7 +31,7 @@ class ThreadLocks:
         self._held: dict[str, BaseFileLock | None] = {}
 
     def open(self, name: str) -> Access:
-        """Take the lock and keep it until `close`. Raises `DirectoryError`."""
+        """Acquire the lock until `close`. Raises `DirectoryError`."""
         try:
             if not self._take(name):
                 pid = self._holder(name)
@@ -43,7 +43,7 @@ class ThreadLocks:
         return Access(True)
 
     def close(self, name: str) -> None:
-        """Give the lock back; one that is not held is fine."""
+        """Release the lock; do nothing if it is not held."""
         lock = self._held.pop(name, None)
         if lock is not None:
             try:
@@ -52,10 +52,10 @@ class ThreadLocks:
                 lock.release()
 
     def held_elsewhere(self, name: str) -> bool:
-        """Say whether somebody else holds the lock at this moment. It takes no time to speak of."""
+        """Return whether another process holds the lock at this moment, without waiting."""
         try:
             if name in self._held or not self._path(name).stat().st_size:
-                return False  # who holds it has signed it
+                return False  # the holder writes its process id, so an empty file is not locked
         except OSError:
             return False
         from filelock import FileLock, Timeout
@@ -65,14 +65,14 @@ class ThreadLocks:
         except Timeout:
             return True
         except OSError:
-            return False  # whoever opens the thread is told why
+            return False  # `open` reports the reason
         return False
 
     @contextmanager
     def held(self, name: str, thread_id: str) -> Iterator[None]:
-        """Hold the lock for a block, and longer when it is open already.
+        """Hold the lock for the block; if it is open already, it stays held afterwards.
 
-        Raises `ThreadLockedError`, OSError when there can be no lock.
+        Raises `ThreadLockedError`; OSError if the lock file cannot be created or locked.
         """
         if name in self._held:
             yield
@@ -87,7 +87,7 @@ class ThreadLocks:
     def _take(self, name: str) -> bool:
         if name in self._held:
             return True
-        from filelock import FileLock, Timeout  # 30 ms that the start of the window can do without
+        from filelock import FileLock, Timeout  # imported lazily, saves 30 ms at the app's start
 
         private_directory(self._directory)
         lock = FileLock(self._path(name), mode=0o600, thread_local=False)
@@ -99,7 +99,7 @@ class ThreadLocks:
             if error.errno not in _NO_LOCKS:
                 raise
             self._held[name] = (
-                None  # the file system has no locks: what is on disk is still checked
+                None  # the file system has no locks; writes still compare the file's content
             )
             return True
         self._held[name] = lock
@@ -121,11 +121,11 @@ class ThreadLocks:
 
 
 def _sign(lock: "BaseFileLock", words: str) -> None:
-    """Write into a lock file who holds it: for people, no lock depends on it."""
+    """Write the holder into a lock file, for messages only; locking does not depend on it."""
     from filelock import SoftFileLock
 
     if isinstance(lock, SoftFileLock):
-        return  # it stands in where flock is missing, and keeps the process in the file itself
+        return  # the fallback without flock writes the process id itself
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(lock.lock_file, flags)

@@ -1,4 +1,4 @@
-"""Threads that were thrown away and can be taken back."""
+"""The trash: deleted threads that can be restored."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from koel_tui.system.atomic_write import flush_directory
 
 
 class Trash:
-    """The subdirectory `trash` of a directory of threads; a file's time says when it came there."""
+    """The subdirectory `trash` of a thread directory; a file's mtime is when it was trashed."""
 
     def __init__(self, threads: ThreadDirectory, clock: Callable[[], datetime]) -> None:
         self._threads = threads
@@ -21,7 +21,7 @@ class Trash:
         self._clock = clock
 
     def put(self, thread_id: str) -> None:
-        """Move a thread here, in place of an older one of its id; an absent one is fine."""
+        """Move a thread to the trash, replacing one with its id; do nothing if it is absent."""
         if not self._threads.exists(thread_id):
             return
         with self._threads.writing(thread_id) as path:
@@ -29,7 +29,10 @@ class Trash:
             self._threads.forget(path)
 
     def take_back(self, thread_id: str) -> None:
-        """Move a thread from here to its place. Raises `StorageError` when that is not free."""
+        """Restore a thread.
+
+        Raises `StorageError` if it is not in the trash or if a saved thread has its id.
+        """
         with self._threads.writing(thread_id) as path:
             if self._threads.exists(thread_id):
                 raise place_taken(thread_id)
@@ -40,12 +43,12 @@ class Trash:
             self._shelf.forget(source)
 
     def summaries(self) -> list[Summary]:
-        """Return the threads in the trash that can be read, the one thrown away last first."""
+        """Return the readable threads in the trash, most recently trashed first."""
         self._threads.prepare()
         return list(self._shelf.summaries()) if self._shelf.path.is_dir() else []
 
     def empty(self, older_than: timedelta) -> int:
-        """Remove for good what has been here so long. Return how many threads went."""
+        """Delete threads that were trashed at least `older_than` ago; return their number."""
         self._threads.prepare()
         if not self._shelf.path.is_dir():
             return 0

@@ -1,4 +1,4 @@
-"""Threads from and for other programs: import and export, a module for each format."""
+"""Import and export of threads, with one module per format."""
 
 from koel_tui.storage.interchange.export_names import file_name
 from koel_tui.storage.interchange.exporting import ExportFormat, export_thread, take_thread

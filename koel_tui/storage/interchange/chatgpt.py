@@ -1,4 +1,4 @@
-"""The export of ChatGPT: conversations, each a tree of messages with one branch in view."""
+"""Import of ChatGPT exports: conversations, each a tree of messages with one visible branch."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,13 +13,13 @@ _SILENT = {"model_editable_context", "reasoning_recap", "user_editable_context"}
 
 
 def is_chatgpt(wire: object) -> bool:
-    """Whether decoded JSON is a list of conversations of ChatGPT, or one of them."""
+    """Return whether parsed JSON is a ChatGPT conversation or a list of them."""
     first = wire[0] if isinstance(wire, list) and wire else wire
     return isinstance(first, dict) and isinstance(first.get("mapping"), dict)
 
 
 def from_chatgpt(wire: Any) -> Iterator[Thread | NotAThreadError]:
-    """Yield the conversations; for one that cannot be read, the error that says why."""
+    """Yield the conversations, or an error with the reason for each invalid one."""
     for place, conversation in enumerate(wire if isinstance(wire, list) else [wire], 1):
         try:
             thread = _thread(conversation)
@@ -51,7 +51,7 @@ def _thread(wire: Any) -> Thread:
 
 
 def _branch(mapping: Mapping[str, Any], last: object) -> list[Mapping[str, Any]]:
-    """Return the messages from the root to the one in view, or to the last end of a branch."""
+    """Return the messages from the root to the current node, or else to the last leaf."""
     nodes = {key: node for key, node in mapping.items() if isinstance(node, dict)}
     if not isinstance(last, str) or last not in nodes:
         parents = {node.get("parent") for node in nodes.values() if _is_text(node.get("parent"))}
@@ -70,7 +70,7 @@ def _branch(mapping: Mapping[str, Any], last: object) -> list[Mapping[str, Any]]
 
 
 def _message(wire: Mapping[str, Any], thoughts: list[str]) -> Message | None:
-    """Return a message; thoughts are gathered for the answer that comes after them."""
+    """Return a message, None for a hidden or empty one; collect thoughts for the next answer."""
     author, content = wire.get("author"), wire.get("content")
     if not isinstance(author, dict) or not isinstance(content, dict) or _is_hidden(wire):
         return None
@@ -111,7 +111,7 @@ def _content(content: Mapping[str, Any]) -> str:
 
 
 def _part(part: object) -> str:
-    """Return a part of a message: what is no text is named by its kind, in brackets."""
+    """Return the text of a message part; other kinds become their name in brackets."""
     if isinstance(part, str):
         return repair(part)
     if not isinstance(part, dict):

@@ -1,4 +1,4 @@
-"""SQLite files of other programs, which may be damaged, in use, or made to do harm."""
+"""Read access to SQLite files of other programs, which may be damaged, in use, or malicious."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from urllib.parse import quote
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.text import repair
 
-_BUDGET = 2000  # times a million steps of SQLite's machine: some ten seconds, years of chats
+_BUDGET = 2000  # million VM steps of SQLite: about ten seconds, enough for years of chats
 _STEPS = 1_000_000
 _LONGEST = 64 * 1024 * 1024
 
@@ -18,7 +18,10 @@ Row = dict[str, Any]
 
 
 class Database:
-    """What can be read of an open file; errors come as `NotAThreadError`."""
+    """An open database, read-only; SQLite errors are raised as `NotAThreadError`.
+
+    `budget` limits the work of all its queries, in millions of SQLite VM steps.
+    """
 
     def __init__(self, connection: sqlite3.Connection, budget: int) -> None:
         self._connection = connection
@@ -29,7 +32,7 @@ class Database:
         connection.row_factory = sqlite3.Row
 
     def has(self, table: str, *columns: str) -> bool:
-        """Whether there is a table with such columns: a real one, with nothing computed in it."""
+        """Return whether an ordinary table, no view or virtual table, has these stored columns."""
         sql = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
         found = list(self._execute(sql, table))
         if not found or not str(found[0]["sql"]).upper().startswith("CREATE TABLE"):
@@ -57,8 +60,8 @@ class Database:
 
 @contextmanager
 def opened(path: Path, budget: int = _BUDGET) -> Iterator[Database]:
-    """Open a database to be read only, with so much patience. Raises `NotAThreadError`."""
-    # Without a log beside it nothing is to be waited for, and no file is made next to it.
+    """Open a database read-only, with a `budget` for its queries. Raises `NotAThreadError`."""
+    # Without a write-ahead log we can use immutable=1: SQLite neither locks nor creates files.
     how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(
@@ -73,7 +76,7 @@ def opened(path: Path, budget: int = _BUDGET) -> Iterator[Database]:
 
 
 def text(value: object) -> str:
-    """Return a value of a column as text. Raises `NotAThreadError` for bytes."""
+    """Return a column's value as text, empty for None. Raises `NotAThreadError` for bytes."""
     if value is None:
         return ""
     if isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""The database of elia: chats and their messages."""
+"""Import of the database of elia: chats and their messages."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -12,14 +12,14 @@ _ROLES = {"user": "user", "human": "user", "system": "system", "tool": "tool"}
 
 
 def is_elia(database: Database) -> bool:
-    """Whether the database has elia's tables."""
+    """Return whether the database has elia's tables."""
     return database.has("chat", "id", "model", "title", "started_at") and database.has(
         "message", "id", "chat_id", "role", "content", "timestamp"
     )
 
 
 def from_elia(database: Database) -> Iterator[Thread | NotAThreadError]:
-    """Yield the chats; for one that cannot be read, the error that says why."""
+    """Yield the chats, or an error with the reason for each invalid one."""
     rows = database.rows("SELECT id, title, model, started_at FROM chat")
     chats = {row["id"]: row for row in rows}
     rows = database.rows(

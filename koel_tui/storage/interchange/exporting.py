@@ -1,4 +1,4 @@
-"""A thread as text for other programs and for people."""
+"""Export of threads as text for other programs and for people."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -13,7 +13,7 @@ from koel_tui.storage.session_storage import SessionStorage
 
 
 class ExportFormat(StrEnum):
-    """What a thread can be exported as."""
+    """The export formats."""
 
     JSON = "json"
     KOEL = "koel"
@@ -22,7 +22,7 @@ class ExportFormat(StrEnum):
 
     @property
     def suffix(self) -> str:
-        """The end of a file's name."""
+        """The file name suffix, with the dot."""
         return _WRITERS[self][0]
 
 
@@ -37,12 +37,12 @@ _WRITERS: MappingProxyType[ExportFormat, tuple[str, Callable[[Thread], str]]] = 
 
 
 def export_thread(thread: Thread, form: ExportFormat) -> str:
-    """Return the thread in a format. Raises `StorageError` when it holds what JSON cannot."""
+    """Return the thread in a format. Raises `StorageError` for a value that JSON cannot hold."""
     return _WRITERS[form][1](thread)
 
 
 async def take_thread(storage: SessionStorage, thread_id: str) -> Thread:
-    """Return a saved thread to be exported. Raises `StorageError`."""
+    """Load a saved thread for export. Raises `StorageError`, also if it is absent."""
     state = await storage.load(thread_id)
     if state is None:
         raise StorageError(f"There is no thread {thread_id!r} that can be read.")

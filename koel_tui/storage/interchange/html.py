@@ -1,4 +1,4 @@
-"""A thread as one HTML page that loads nothing, runs nothing and sends nothing."""
+"""Export of a thread as one HTML page without external resources, scripts or requests."""
 
 from collections.abc import Iterator
 from html import escape
@@ -8,7 +8,7 @@ from koel_tui.storage.interchange.message_headings import speaker, time_of
 from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.text import safe_line, safe_text
 
-_LONGEST = 256 * 1024  # characters; what is longer is shown as it was written
+_LONGEST = 256 * 1024  # characters; longer answers are shown as plain text
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
@@ -24,7 +24,7 @@ table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2
 
 
 def to_page(thread: Thread) -> str:
-    """Return the thread as a page of HTML, everything in it escaped."""
+    """Return the thread as an HTML page, with all content escaped."""
     title = escape(safe_line(thread.title) or "Thread")
     return "\n".join(
         [
@@ -69,8 +69,8 @@ def _plain(text: str) -> str:
 
 
 def _rendered(text: str) -> str:
-    """Return Markdown as HTML: HTML in it is text, and an image is a link, which loads nothing."""
-    from markdown_it import MarkdownIt  # slow to import, and nothing else here needs it
+    """Render Markdown to HTML; HTML in it is escaped, and an image becomes a link, not loaded."""
+    from markdown_it import MarkdownIt  # imported lazily, because it is slow and used only here
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     return str(parser.render(safe_text(text)))

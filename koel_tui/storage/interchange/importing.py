@@ -1,4 +1,4 @@
-"""Threads of other programs and computers: which format a file is in, and what it holds."""
+"""Import of threads from files of other programs and computers, with format detection."""
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -21,7 +21,7 @@ _KNOWN = "Known are: JSON of koel-chat and Koel, exports of ChatGPT, databases o
 
 
 class ImportFormat(StrEnum):
-    """What can be imported."""
+    """The import formats."""
 
     JSON = "json"
     KOEL = "koel"
@@ -51,7 +51,7 @@ _DATABASES: MappingProxyType[
 
 
 def detect(path: Path) -> ImportFormat:
-    """Return the format of a file, by what is in it. Raises `ImportProblem`."""
+    """Return the format of a file, detected from its content. Raises `ImportProblem`."""
     try:
         kind = kind_of(path)
         if kind == "sqlite":
@@ -63,9 +63,10 @@ def detect(path: Path) -> ImportFormat:
 
 
 def read_threads(path: Path, form: ImportFormat | None = None) -> Iterator[Thread | ImportProblem]:
-    """Yield the threads in a file, and for one that cannot be read the problem.
+    """Yield the threads in a file, or a problem for each invalid one.
 
-    The format is found out unless it is given. Raises `ImportProblem` where no more can be read.
+    The format is detected if `form` is None. Raises `ImportProblem` if no further thread can be
+    read.
     """
     try:
         kind = kind_of(path)

@@ -1,4 +1,4 @@
-"""The file a user names, opened as what it is: JSON, a zip with JSON in it, or a database."""
+"""Reading of import files: JSON, or a zip with JSON; databases are only recognized here."""
 
 import re
 import zipfile
@@ -11,14 +11,14 @@ from koel_tui.storage.interchange.chatgpt import is_chatgpt
 from koel_tui.storage.thread_record import parsed
 
 MAX_BYTES = 256 * 1024 * 1024
-"""What a JSON file may have at most, in a zip unpacked; more would not fit in memory as objects."""
+"""The maximum size of a JSON file, unpacked; a larger one, parsed, may not fit in memory."""
 
 _MEMBER = re.compile(r"(?:.*/)?conversations(?:-\d+)?\.json")
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def kind_of(path: Path) -> str:
-    """Return what a file begins like: "sqlite", "zip" or "json". Raises `NotAThreadError`."""
+    """Return "sqlite", "zip" or "json" by a file's first bytes. Raises `NotAThreadError`."""
     try:
         if not path.is_file():
             raise NotAThreadError("it is no file" if path.exists() else "there is no such file")
@@ -32,7 +32,7 @@ def kind_of(path: Path) -> str:
 
 
 def json_in(path: Path, limit: int = MAX_BYTES) -> Any:
-    """Return what the JSON in a file stands for. Raises `NotAThreadError`."""
+    """Return the parsed JSON of a file of at most `limit` bytes. Raises `NotAThreadError`."""
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)
@@ -42,10 +42,10 @@ def json_in(path: Path, limit: int = MAX_BYTES) -> Any:
 
 
 def json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
-    """Return the conversations of a zip that ChatGPT exported. Raises `NotAThreadError`.
+    """Return the conversations in a zip file exported by ChatGPT. Raises `NotAThreadError`.
 
-    Nothing is unpacked to the disk, and nothing else in it is looked at. What the zip says of its
-    sizes is not believed.
+    Nothing is unpacked to disk, and other members are not read. The sizes in the zip's headers are
+    not trusted; `limit` applies to the unpacked bytes of all members.
     """
     found: list[Any] = []
     try:

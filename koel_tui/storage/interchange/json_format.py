@@ -1,4 +1,4 @@
-"""Our own JSON, a thread as it is in its file, and Koel's, which is the state alone."""
+"""Import and export of JSON: koel-chat's thread files, and Koel's, which are only the state."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,34 +20,35 @@ _KOEL_ROLES = frozenset(("user", "assistant", "system", "tool"))
 
 
 def is_native(wire: object) -> bool:
-    """Whether decoded JSON is a thread of ours."""
+    """Return whether parsed JSON is a koel-chat thread."""
     return isinstance(wire, dict) and wire.get("format") == FORMAT
 
 
 def is_koel(wire: object) -> bool:
-    """Whether decoded JSON is a thread of Koel's."""
+    """Return whether parsed JSON is a Koel thread."""
     return (
         isinstance(wire, dict) and "format" not in wire and isinstance(wire.get("messages"), list)
     )
 
 
 def to_native(thread: Thread) -> str:
-    """Return the thread as a file of ours holds it. Raises `StorageError`."""
+    """Return the thread as the JSON of a koel-chat file. Raises `StorageError`."""
     header = Header(thread.id, meta=thread.meta)
     return encode_record(header, encode_chat_state(thread.id, thread.state)) + "\n"
 
 
 def to_koel(thread: Thread) -> str:
-    """Return the thread as Koel saves it: the six keys of its state. Raises `StorageError`.
+    """Return the thread as Koel's JSON: the six keys of its state. Raises `StorageError`.
 
-    Left out are messages in a role that Koel does not know: it would refuse the whole thread.
+    Messages with a role that Koel does not know are left out, because Koel would reject the whole
+    thread.
     """
     known = tuple(message for message in thread.state.messages if message.role in _KOEL_ROLES)
     return encode_chat_state(thread.id, replace(thread.state, messages=known)) + "\n"
 
 
 def from_native(wire: Any) -> Iterator[Thread]:
-    """Yield the thread in decoded JSON of ours. Raises `NotAThreadError`."""
+    """Yield the thread in parsed koel-chat JSON. Raises `NotAThreadError`."""
     record = record_of(wire)
     if record.header.schema > SCHEMA:
         raise NotAThreadError(f"a newer koel-chat wrote it (schema {record.header.schema})")
@@ -56,7 +57,7 @@ def from_native(wire: Any) -> Iterator[Thread]:
 
 
 def from_koel(wire: Any) -> Iterator[Thread]:
-    """Yield the thread in decoded JSON of Koel's. Raises `NotAThreadError`."""
+    """Yield the thread in parsed Koel JSON. Raises `NotAThreadError`."""
     yield of_state("", _state(wire))
 
 

@@ -1,4 +1,4 @@
-"""The log of the program llm: conversations of responses, and since 0.32 threads of messages."""
+"""Import of the log of llm: conversations of responses, and since 0.32 threads of messages."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,12 +22,12 @@ _FRAGMENTS = (
 
 
 def is_llm(database: Database) -> bool:
-    """Whether the database has the tables of llm's log, of either kind."""
+    """Return whether the database has the tables of either kind of llm's log."""
     return _has_responses(database) or _has_threads(database)
 
 
 def from_llm(database: Database) -> Iterator[Thread | NotAThreadError]:
-    """Yield the conversations; for one that cannot be read, the error that says why."""
+    """Yield the conversations, or an error with the reason for each invalid one."""
     done: set[str] = set()
     if _has_threads(database):
         for row in list(database.rows("SELECT id, name, tip_message_hash FROM threads")):
@@ -116,7 +116,7 @@ def _thread(database: Database, row: Row) -> Thread:
 
 
 def _messages(database: Database, name: str, parts: list[Row], at: Any) -> list[Message]:
-    """Return the message of these parts, and behind it each result of a tool as one of its own."""
+    """Return the message made of these parts, followed by one message per tool result."""
     role = text(parts[0]["role"])
     said: dict[str, list[str]] = {"text": [], "reasoning": []}
     calls: list[ToolCall] = []
@@ -164,7 +164,7 @@ def _payload(value: object) -> Mapping[str, Any]:
 
 
 def _words(database: Database, literal: object, payload: Mapping[str, Any]) -> str:
-    """Return the text of a part, which may be put together of literals and fragments."""
+    """Return the text of a part, which may consist of literals and fragments."""
     pieces = payload.get("text_ref")
     if not isinstance(pieces, list):
         return text(literal)

@@ -1,4 +1,4 @@
-"""A thread as a Markdown document."""
+"""Export of a thread as a Markdown document."""
 
 import re
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ _FENCE = re.compile(r"`{3,}")
 
 
 def to_markdown(thread: Thread) -> str:
-    """Return the thread as Markdown, without bytes that would steer a terminal.
+    """Return the thread as Markdown, without terminal control characters.
 
-    What was said is Markdown already and stays as it is.
+    The content of messages is Markdown already and is otherwise unchanged.
     """
     return "\n\n".join(_blocks(thread)) + "\n"
 

@@ -1,4 +1,4 @@
-"""How messages are introduced where people read them."""
+"""Headings of messages in exports for people."""
 
 from koel_tui.protocol import LENGTH, Message
 
@@ -6,12 +6,12 @@ _SPEAKERS = {"user": "You", "assistant": "Model", "system": "System", "tool": "T
 
 
 def speaker(message: Message) -> str:
-    """Return who says a message, and whether it is incomplete."""
+    """Return the name of a message's author, with a mark if the message is incomplete."""
     return f"{_SPEAKERS.get(message.role, 'Other')}{_mark(message)}"
 
 
 def time_of(message: Message) -> str:
-    """Return when a message was said, in UTC; empty when that is not known."""
+    """Return the time of a message in UTC, empty if it is unknown."""
     return "" if message.timestamp is None else f"{message.timestamp:%Y-%m-%d %H:%M} UTC"
 
 

@@ -1,4 +1,4 @@
-"""The database of oterm: chats and their messages."""
+"""Import of the database of oterm: chats and their messages."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -12,14 +12,14 @@ _ROLES = {"me": "user", "user": "user", "system": "system"}
 
 
 def is_oterm(database: Database) -> bool:
-    """Whether the database has oterm's tables."""
+    """Return whether the database has oterm's tables."""
     return database.has("chat", "id", "name", "model", "system") and database.has(
         "message", "id", "chat_id", "author", "text"
     )
 
 
 def from_oterm(database: Database) -> Iterator[Thread | NotAThreadError]:
-    """Yield the chats; for one that cannot be read, the error that says why."""
+    """Yield the chats, or an error with the reason for each invalid one."""
     chats = {row["id"]: row for row in database.rows("SELECT id, name, model, system FROM chat")}
     rows = database.rows("SELECT id, chat_id, author, text FROM message ORDER BY chat_id, id")
     for number, said in groupby(rows, key=lambda row: row["chat_id"]):

@@ -1,4 +1,4 @@
-"""A thread on its way in or out, and what can be wrong with it."""
+"""Threads outside of a storage, for import and export, and import errors."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ _DEEPEST = 100
 
 
 class ImportProblem(Exception):  # noqa: N818 - the file's, not ours
-    """A file, or one thread in it, that cannot be imported: which, why, and what to do."""
+    """A file or thread cannot be imported; the message names it, the reason and the remedy."""
 
     def __init__(self, where: object, reason: object, advice: str) -> None:
         super().__init__(f"{where} cannot be imported: {reason}. {advice}")
@@ -23,7 +23,7 @@ class ImportProblem(Exception):  # noqa: N818 - the file's, not ours
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread outside of any storage; `id` may be empty, `meta` is as a storage knows it."""
+    """A thread outside of any storage; `id` may be empty, `meta` is a storage's metadata."""
 
     id: str
     state: ChatState
@@ -31,7 +31,7 @@ class Thread:
 
     @property
     def title(self) -> str:
-        """The title, or the start of what was asked first; a text as it came."""
+        """The title, or the start of the first user message; not sanitized."""
         title = self.meta.get("title")
         if isinstance(title, str) and title.strip():
             return title
@@ -48,9 +48,9 @@ def of_messages(
     system: str = "",
     times: Sequence[datetime | None] = (),
 ) -> Thread:
-    """Return a thread of another program's messages, which lasts as long as all `times` say.
+    """Return a thread of another program's messages; `times` extend its creation and update times.
 
-    A system prompt at the start becomes the thread's own, as if it had been set here.
+    A system message at the start becomes the thread's system prompt, unless `system` is given.
     """
     said = tuple(messages)
     if said and said[0].role == "system" and not system:
@@ -63,7 +63,10 @@ def of_messages(
 def of_state(
     thread_id: str, state: ChatState, times: Sequence[datetime | None] = (), **meta: str
 ) -> Thread:
-    """Return a thread that says of itself what is known; the times of messages count as well."""
+    """Return a thread with `meta`; it was created and updated at the first and last known time.
+
+    Known times are `times` and the timestamps of the messages.
+    """
     known: dict[str, Any] = {key: repair(value) for key, value in meta.items() if value}
     stamps = [*times, *(message.timestamp for message in state.messages)]
     moments = sorted(stamp for stamp in stamps if stamp is not None)
@@ -73,7 +76,7 @@ def of_state(
 
 
 def moment(value: object) -> datetime | None:
-    """Return the time that seconds since 1970 or an ISO 8601 text stand for, None if they don't."""
+    """Return the time of seconds since 1970 or an ISO 8601 text, None if it is invalid."""
     try:
         if isinstance(value, str):
             return decode_time(value)
@@ -85,7 +88,7 @@ def moment(value: object) -> datetime | None:
 
 
 def check_plain(value: object) -> None:
-    """Raise `NotAThreadError` where JSON is nested deeply or holds what is no number."""
+    """Raise `NotAThreadError` if JSON is nested too deeply or contains NaN or infinity."""
     level = [value]
     for _ in range(_DEEPEST):
         following: list[Any] = []

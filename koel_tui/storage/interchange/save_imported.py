@@ -1,4 +1,4 @@
-"""Imported threads put into a storage, without touching what is there."""
+"""Saving of imported threads without changing existing ones."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from koel_tui.storage.session_storage import SessionStorage
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A thread that is in the storage now; `is_new` unless it was there already, just the same."""
+    """A stored thread; `is_new` is False if an identical one existed already."""
 
     id: str
     title: str
@@ -19,9 +19,9 @@ class Stored:
 
 
 async def store_thread(storage: SessionStorage, thread: Thread) -> Stored:
-    """Save an imported thread under its id, or, where that is taken, under a new one.
+    """Save an imported thread under its id, or under a new one if another thread has it.
 
-    Raises `ImportProblem` when it holds what cannot be saved, `StorageError`.
+    Raises `StorageError`.
     """
     thread_id = thread.id or str(uuid.uuid4())
     try:
@@ -35,7 +35,7 @@ async def store_thread(storage: SessionStorage, thread: Thread) -> Stored:
             thread_id = str(uuid.uuid4())
     try:
         await storage.save(thread_id, thread.state)
-    except DamagedThreadError:  # a file of this id is there, and nobody can read it
+    except DamagedThreadError:  # a damaged file of this id exists and must not be overwritten
         thread_id = str(uuid.uuid4())
         await storage.save(thread_id, thread.state)
     await storage.update_meta(thread_id, **thread.meta)

@@ -1,4 +1,4 @@
-"""The SQLite database of the search index: blocking, for worker threads."""
+"""The SQLite database of the search index; blocking, for worker threads."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from koel_tui.storage.search.indexed_text import BEGIN, END, TOKENIZER, indexed,
 _VERSION = 1
 _PATIENCE = 2.0
 _PAUSE = 0.01
-_RANKED = 5000  # of the newest matches: to rank half a million of them would take a second
+_RANKED = 5000  # newest matches only, because ranking half a million takes a second
 _WORDS = 24
 _TABLES = (
     "CREATE TABLE threads (number INTEGER PRIMARY KEY, file TEXT UNIQUE, signature TEXT, id TEXT, "
@@ -33,7 +33,7 @@ _BEST = (
     "SELECT place FROM (SELECT rowid AS place, bm25(said) AS score FROM said WHERE said MATCH ? "
     "ORDER BY rowid DESC LIMIT ?) ORDER BY score, place DESC LIMIT ?"
 )
-# With the places as a filter the matches are gone through once, not looked up one by one.
+# With the row ids as a filter, SQLite scans the matches once instead of looking each up.
 _SHOWN = (
     "SELECT place, id, title, updated, message, role, excerpt FROM (SELECT rowid AS place, thread, "
     "message, role, snippet(said, 0, ?, ?, '…', ?) AS excerpt FROM said WHERE said MATCH ? "
@@ -44,7 +44,7 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A text to be found: of a message, or, without one, the title of the thread."""
+    """A searchable text: a message, or the thread's title if `message_id` is empty."""
 
     message_id: str
     role: str
@@ -53,7 +53,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A thread as it is put into the index; `file` is the name of its file."""
+    """The index entry of a thread; `file` is its file name."""
 
     file: str
     signature: Signature
@@ -65,10 +65,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message, or with role "title" a title, in which all words of a query are.
+    """A search result: a message, or a title with role "title", that has all words of a query.
 
-    `snippet` is an excerpt, `spans` where the words begin and end in it. Texts are as they came:
-    not fit for a terminal.
+    `snippet` is an excerpt, `spans` are the start and end offsets of the words in it. Texts are
+    not sanitized for a terminal.
     """
 
     thread_id: str
@@ -85,13 +85,13 @@ class BusyError(Exception):
 
 
 class DamagedIndexError(Exception):
-    """The index could not be used and is gone; the next call begins a new one."""
+    """The index was unusable and was removed; the next call creates a new one."""
 
 
 class SearchDatabase:
-    """The index in a file only its owner can read, or, without a path, in memory.
+    """The index in a file that only its owner can read, or in memory if `path` is None.
 
-    Calls may come from any thread. They raise `BusyError` and `DamagedIndexError`.
+    Thread-safe. Methods raise `BusyError` and `DamagedIndexError`.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -100,16 +100,16 @@ class SearchDatabase:
         self._connection: sqlite3.Connection | None = None
 
     def known(self) -> dict[str, Signature]:
-        """Return the files in the index, with what they were like when they were read."""
+        """Return the files in the index, with their signatures when they were read."""
         with self._using("DEFERRED") as connection:
             rows = connection.execute("SELECT file, signature FROM threads").fetchall()
-            # All at once: ten thousand calls would take as long as a search.
+            # Parsed in one call, because ten thousand calls take as long as a search.
             signatures = json.loads(f"[{','.join(signature for _, signature in rows)}]")
             pairs = zip(rows, signatures, strict=True)
             return {file: tuple(signature) for (file, _), signature in pairs}
 
     def put(self, entries: Iterable[Entry], gone: Iterable[str] = ()) -> None:
-        """Put threads into the index, in place of what was there of their files; drop others."""
+        """Replace the entries of these threads' files, and delete those of the files `gone`."""
         with self._using("IMMEDIATE") as connection:
             for file in gone:
                 _drop(connection, file)
@@ -118,7 +118,7 @@ class SearchDatabase:
                 _add(connection, entry)
 
     def find(self, query: str, limit: int) -> list[Hit]:
-        """Return where all words of a query are, the best first."""
+        """Return at most `limit` texts that have all words of a query, best first."""
         match = match_of(query)
         if not match:
             return []
@@ -133,12 +133,12 @@ class SearchDatabase:
             return [hits[place] for place in best]
 
     def remove(self) -> None:
-        """Remove the index with all that is in it. Raises `StorageError`."""
+        """Delete the index. Raises `StorageError`."""
         with self._turn:
             self._discard()
 
     def close(self) -> None:
-        """Give the file back; the next call opens it again."""
+        """Close the file; the next call opens it again."""
         with self._turn:
             self._close()
 
@@ -168,7 +168,7 @@ class SearchDatabase:
 
 
 def remove_index(path: Path) -> None:
-    """Remove the file of an index and what SQLite keeps beside it. Raises `StorageError`."""
+    """Delete an index file and SQLite's companion files. Raises `StorageError`."""
     try:
         for suffix in ("", "-wal", "-shm", "-journal"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -205,8 +205,8 @@ def _opened(path: Path | None) -> sqlite3.Connection:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Let searches go on while another process writes."""
-    # For this SQLite itself does not wait when another process is doing the same.
+    """Enable write-ahead logging, so that searches work while another process writes."""
+    # SQLite's busy timeout does not apply if another process does the same, so we retry.
     end = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -219,7 +219,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make a file that is not there yet: SQLite would let others read it."""
+    """Create the file if it is missing, because SQLite would let other users read it."""
     try:
         private_directory(path.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -280,7 +280,7 @@ def _add(connection: sqlite3.Connection, entry: Entry) -> None:
             first + len(entry.said),
         ],
     ).lastrowid
-    # Any string is an id, also one SQLite would not take: JSON of it is plain ASCII.
+    # An id may be any string, also one that SQLite rejects, so we store it as ASCII JSON.
     connection.executemany(
         "INSERT INTO said (rowid, text, thread, message, role) VALUES (?, ?, ?, ?, ?)",
         (

@@ -1,4 +1,4 @@
-"""Keeping the search index abreast of what is saved, beside everything else."""
+"""Background updates of the search index."""
 
 import asyncio
 import logging
@@ -11,14 +11,14 @@ from koel_tui.storage.search.thread_index import Progress, ThreadIndex
 _log = logging.getLogger(__name__)
 
 QUIET = 2.0
-"""Seconds without a save before what was saved is read: an answer being written is saved often."""
+"""Seconds without a save before the index is updated; a streaming answer is saved often."""
 
 
 class IndexUpkeep:
-    """Reads what changes in a storage into its search index, once saving has paused.
+    """Updates a storage's search index after changes, debounced by `quiet` seconds.
 
-    What fails is logged and tried again at the next change: searching refreshes the index anyway,
-    and tells.
+    Errors are logged, and the update is retried at the next change; a search refreshes the index
+    as well, and reports errors.
     """
 
     def __init__(self, storage: FileStorage, index: ThreadIndex, quiet: float = QUIET) -> None:
@@ -29,13 +29,13 @@ class IndexUpkeep:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, progress: Progress | None = None) -> None:
-        """Read what is not in the index yet, then what changes, until `close`."""
+        """Update the index now, then after each change, until `close`."""
         if self._task is None:
             self._storage.watch(self._changed.set)
             self._task = asyncio.create_task(self._keep(progress))
 
     async def close(self) -> None:
-        """End it; what was read so far stays in the index."""
+        """Stop the updates and close the index; what was indexed so far is kept."""
         task, self._task = self._task, None
         if task is not None:
             self._storage.unwatch(self._changed.set)

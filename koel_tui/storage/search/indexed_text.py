@@ -1,9 +1,9 @@
-"""Text as the search index holds it, and as it is asked for.
+"""Tokenization of texts and queries for the search index.
 
-FTS5's `unicode61` finds words, whatever their case and accents. Scripts that put no spaces between
-words would be one endless word each; their characters are set apart by a separator instead, so that
-any run of them is found as a phrase. The `trigram` tokenizer would find parts of words as well, but
-nothing shorter than three characters, which many Chinese and Japanese words are.
+FTS5's `unicode61` matches words and ignores case and accents. A text in a script without spaces
+between words would be one long token, so a separator is inserted around each of its characters and
+any sequence of them matches as a phrase. The `trigram` tokenizer would match parts of words too,
+but nothing shorter than three characters, and many Chinese and Japanese words are shorter.
 """
 
 import re
@@ -12,10 +12,10 @@ from koel_tui.storage.errors import StorageError
 from koel_tui.text import repair
 
 MAX_CHARACTERS = 1000
-"""What is searched for at once; the time it takes grows with the square of the words."""
+"""The maximum length of a query; search time grows with the square of its number of words."""
 TOKENIZER = "unicode61 remove_diacritics 2"
 BEGIN, END, APART = "\x02", "\x03", "\x1f"
-"""What marks a hit, and what sets characters apart; none of them is in indexed text."""
+"""The marks around a match, and the separator; removed from text before it is indexed."""
 
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -26,16 +26,16 @@ _MARKS = re.compile(f"[{BEGIN}{END}]")
 
 
 def indexed(text: str) -> str:
-    """Return `text` as the index holds it."""
+    """Return `text` prepared for the index."""
     plain = repair(text).translate(_OURS)
     return plain if plain.isascii() else _UNSPACED.sub(rf"{APART}\g<0>{APART}", plain)
 
 
 def match_of(query: str) -> str:
-    """Return the FTS5 expression for what a user wrote: all of the words, none of it syntax.
+    """Return the FTS5 expression that matches all words of a query; no character is syntax.
 
-    The last word may be the beginning of one, from its second letter on. Empty when there is none.
-    Raises `StorageError` when it is too much.
+    The last word matches as a prefix if it has at least two letters. Empty if there are no words.
+    Raises `StorageError` if the query exceeds `MAX_CHARACTERS`.
     """
     if len(query) > MAX_CHARACTERS:
         raise StorageError(
@@ -49,7 +49,7 @@ def match_of(query: str) -> str:
 
 
 def unmarked(marked: str) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Return an excerpt with marks as its text and the places of the hits in it."""
+    """Return the text of a marked excerpt, and the start and end offsets of its matches."""
     pieces = _MARKS.split(marked.replace(APART, ""))
     spans, text = [], pieces[0]
     for hit, rest in zip(pieces[1::2], pieces[2::2], strict=True):

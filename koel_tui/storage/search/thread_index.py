@@ -27,7 +27,7 @@ from koel_tui.storage.search.database import (
 __all__ = ["Hit", "ThreadIndex", "index_file", "remove_index"]
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many threads have been read."""
+"""Progress callback, called with the number of threads indexed and their total."""
 
 T = TypeVar("T")
 
@@ -36,14 +36,14 @@ _ROUNDS = 3
 
 
 def index_file(cache_directory: Path, directory: Path) -> Path:
-    """Return where the index of a directory of threads is, if there is one."""
+    """Return the path of the index of a thread directory, which need not exist."""
     digest = hashlib.sha256(str(directory.resolve()).encode("utf-8", "surrogateescape"))
     return cache_directory / f"search-{digest.hexdigest()[:16]}.sqlite"
 
 
 @dataclass(slots=True)
 class _Work:
-    """The files still to be read into the index, newest last, and those to be dropped from it."""
+    """The files still to be indexed, newest last, and those to be removed from the index."""
 
     shelf: ThreadFolder
     database: SearchDatabase
@@ -53,7 +53,7 @@ class _Work:
     failed: set[str] = field(default_factory=set)
 
     def step(self) -> int:
-        """Read some of the files; return how many are left."""
+        """Index the next files; return how many are left."""
         now, self.changed = self.changed[:_STEP], self.changed[_STEP:]
         entries = [entry for path in now if (entry := self._entry(path)) is not None]
         self.database.put(entries, self.gone)
@@ -65,7 +65,7 @@ class _Work:
             read = read_file(path)
         except (OSError, StorageError):
             read = None
-        if read is None:  # gone, or not to be read now: it is tried again at the next refresh
+        if read is None:  # deleted or unreadable; retried at the next refresh
             self.failed.add(path.name)
             return None
         data, status = read
@@ -73,11 +73,11 @@ class _Work:
 
 
 class ThreadIndex:
-    """An index of what was said in the threads of a storage, in a file of the cache directory.
+    """A full-text index of a storage's threads, in a file in the cache directory.
 
-    It is never the truth: a thread is read again when its file has changed, the whole index is made
-    anew when anything is wrong with it, and what cannot be read is left out. Of encrypted threads
-    the index is kept in memory alone. Nothing blocks the event loop.
+    The index is a cache: a thread is read again when its file has changed, the whole index is
+    rebuilt when it is damaged, and unreadable threads are left out. For encrypted threads it exists
+    only in RAM. No method blocks the event loop.
     """
 
     def __init__(self, storage: FileStorage, cache_directory: Path) -> None:
@@ -88,10 +88,11 @@ class ThreadIndex:
         self._reading = asyncio.Lock()
 
     async def search(self, query: str, limit: int = 50) -> list[Hit]:
-        """Return where all words of `query` are said in one message or title, the best first.
+        """Update the index; return the messages and titles with all words of `query`, best first.
 
-        The last word may be the beginning of one. Any text is a query; nothing in it is syntax.
-        Of very many hits the ones in the threads changed last are ranked. Raises `StorageError`.
+        The last word matches as a prefix. Any text is a valid query; no character is syntax. If
+        there are very many matches, only the ones in the most recently changed threads are ranked.
+        Raises `StorageError`.
         """
 
         async def read_and_find() -> list[Hit]:
@@ -102,23 +103,23 @@ class ThreadIndex:
             return await self._mended(read_and_find)
 
     async def find(self, query: str, limit: int = 50) -> list[Hit]:
-        """Return what `search` does, of what was read so far. Raises `StorageError`."""
+        """Search as `search` does, without updating the index first. Raises `StorageError`."""
         return await self._mended(lambda: asyncio.to_thread(self._database.find, query, limit))
 
     async def refresh(self, progress: Progress | None = None) -> None:
-        """Read what has changed since the last time; cheap when nothing has.
+        """Index the threads that have changed; cheap if none have.
 
-        When it is cancelled, what was read so far stays in the index. Raises `StorageError`.
+        If it is cancelled, what was indexed so far is kept. Raises `StorageError`.
         """
-        async with self._reading:  # a second one would read the same files again
+        async with self._reading:  # a concurrent refresh would read the same files again
             await self._mended(lambda: self._refresh(progress))
 
     async def close(self) -> None:
-        """Give the index's file back; the next call opens it again."""
+        """Close the index file; the next call opens it again."""
         await asyncio.to_thread(self._database.close)
 
     async def _mended(self, deed: Callable[[], Awaitable[T]]) -> T:
-        """Do something with the index, and once more with a new one where it was damaged."""
+        """Return the result of `deed`; if the index was damaged, retry once with a new one."""
         for last in (False, True):
             try:
                 return await deed()
@@ -136,7 +137,7 @@ class ThreadIndex:
 
     async def _refresh(self, progress: Progress | None) -> None:
         failed: set[str] = set()
-        for _ in range(_ROUNDS):  # what changes meanwhile is read in the next one
+        for _ in range(_ROUNDS):  # files that change during a round are read in the next one
             work = await asyncio.to_thread(self._survey, failed)
             if not work.changed and not work.gone:
                 return
@@ -147,13 +148,13 @@ class ThreadIndex:
                     if progress is not None:
                         progress(work.total - left, work.total)
             except BusyError:
-                return  # somebody else is writing just this; what is there can be searched
+                return  # another process is updating it; the existing entries can be searched
             failed |= work.failed
 
     def _survey(self, failed: set[str]) -> _Work:
-        """Compare the directory with the index."""
+        """Compare the directory with the index and return the work to do."""
         if not self._in_clear:
-            remove_index(self._file)  # of the time before the threads were encrypted
+            remove_index(self._file)  # left from before the threads were encrypted
         try:
             shelf = self._storage.reader()
         except EncryptedThreadsError:
@@ -178,9 +179,9 @@ class ThreadIndex:
 def entry_of(
     shelf: ThreadFolder, path: Path, data: bytes, signature: Signature, otherwise: datetime
 ) -> Entry:
-    """Return what is said in a thread; nothing where its file is damaged.
+    """Return the index entry of a thread, without texts if its file is damaged.
 
-    `otherwise` is its time where the file names none.
+    `otherwise` is used as its time if the file has none.
     """
     try:
         record = shelf.decode(data, path)
