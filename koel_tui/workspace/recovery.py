@@ -55,8 +55,8 @@ async def put_aside(
     """Write unsaved threads and the drafts of `tabs` to a recovery file.
 
     `unsaved` are disposed sessions that `backend` could not save; `tabs` is None if the tabs are
-    persisted, else `problem` is the reason why not. Return the message for the user, empty if
-    nothing is unsaved.
+    persisted, else `problem` may state why not. Return the message for the user, empty if nothing
+    is unsaved.
     """
     drafts = [tab for tab in tabs.tabs if tab.draft.text] if tabs is not None else []
     if not unsaved and not drafts:

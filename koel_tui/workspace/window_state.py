@@ -76,7 +76,7 @@ class WindowState:
         self._writing = self._later(lambda: self._write(tabs_file, tabs))
 
     async def keep_now(self, tabs: OpenTabs) -> None:
-        """Save the tabs before returning; `problem` says whether it failed."""
+        """Save the tabs before returning; `problem` is the error, empty if there is none."""
         tabs_file = self._tabs
         if tabs_file is not None:
             await self._do(lambda: self._write(tabs_file, tabs))

@@ -20,7 +20,7 @@ class _Key:
 
 
 def teach_alt_keys(keys: Iterable[str]) -> None:
-    """Register these alt keys as an escape followed by a character.
+    """Register the sequences of these alt keys: escape followed by a character.
 
     Terminals without a keyboard protocol, for instance tmux, send them in this form. Textual
     alone would parse alt+enter as enter, which would send the prompt instead of starting a new

@@ -56,7 +56,8 @@ class _Writer(WriterThread):
 
 def outlive_terminal() -> None:
     """Install the writer that lets the app save and exit after its terminal is gone."""
-    linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]  # Textual uses this name
+    # Textual looks up this name in its driver module.
+    linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]
 
 
 def take_any_bytes() -> None:
@@ -64,7 +65,8 @@ def take_any_bytes() -> None:
 
     Textual would exit with a traceback and status 0.
     """
-    linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment, attr-defined]  # Textual uses this name
+    # Textual looks up this name in its driver module.
+    linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment, attr-defined]
 
 
 def _forgiving(encoding: str) -> "partial[IncrementalDecoder]":
