@@ -1,1 +1,1 @@
-"""One conversation without a screen: controller, send queue, drafts, branches, metrics, notices."""
+"""One conversation, without UI: controller, send queue, drafts, branches, metrics, notices."""

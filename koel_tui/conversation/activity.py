@@ -1,4 +1,4 @@
-"""Where a run stands, read from the events of agents."""
+"""The phase and progress of a run, parsed from agent events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _REPORTED: tuple[Phase, ...] = ("loading", "queued", "reading", "thinking", "wri
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a thread is doing. `position` counts from 1 when queued, `fraction` is 0..1."""
+    """The phase of a run. `position` in the queue counts from 1, `fraction` is 0..1."""
 
     phase: Phase = "idle"
     position: int = 0
@@ -23,12 +23,12 @@ class Activity:
 
     @property
     def percent(self) -> str:
-        """The fraction as text with a space before it, or nothing when it is not known."""
+        """The fraction as a percentage with a leading space; empty if unknown."""
         return "" if self.fraction is None else f" {self.fraction:.0%}".replace("%", " %")
 
     @property
     def words(self) -> str:
-        """What to say of it in the status line; nothing when idle."""
+        """The text for the status line; empty when idle."""
         match self.phase:
             case "idle":
                 return ""
@@ -41,7 +41,7 @@ class Activity:
 
     @property
     def mark(self) -> str:
-        """The same in the few cells a tab has."""
+        """The short text for a tab label; empty when idle."""
         match self.phase:
             case "idle":
                 return ""
@@ -54,7 +54,7 @@ class Activity:
 
 
 class TokenRate:
-    """How fast text comes: the tokens of one answer by the time they took."""
+    """The decode rate of one answer: tokens divided by elapsed time."""
 
     _ENOUGH = 10
 
@@ -64,22 +64,22 @@ class TokenRate:
         self._now = 0.0
 
     def tick(self, now: float, tokens: int = 1) -> None:
-        """Count tokens that had come at `now`, in seconds of any clock."""
+        """Count tokens received at `now`, in seconds on any clock."""
         if self._began_at is None:
-            self._began_at = now  # what they took is not known
+            self._began_at = now  # not counted: their start time is unknown
         else:
             self._tokens += tokens
         self._now = now
 
     @property
     def per_s(self) -> float:
-        """Tokens a second; 0 until there are enough to tell."""
+        """Tokens per second; 0 until enough tokens are counted."""
         took = self._now - (self._began_at or 0.0)
         return self._tokens / took if self._tokens >= self._ENOUGH and took > 0 else 0.0
 
 
 def activity_after(event: "Event") -> Activity | None:
-    """Return where a run stands after an event; None for one that says nothing of it."""
+    """Return the activity that an event reports; None if it reports none."""
     from ag_ui.core import CustomEvent, TextMessageContentEvent
 
     from koel_tui.agents import ACTIVITY
@@ -92,7 +92,7 @@ def activity_after(event: "Event") -> Activity | None:
 
 
 def activity_of(value: object) -> Activity | None:
-    """Return the activity in the value of an ACTIVITY event; None for one this is not."""
+    """Parse the value of an ACTIVITY event. Return None if it is invalid."""
     if not isinstance(value, Mapping):
         return None
     phase = next((known for known in _REPORTED if value.get("phase") == known), None)

@@ -1,4 +1,4 @@
-"""Small jobs of the model beside the chats: one at a time, and only while nothing else runs."""
+"""A queue of background jobs for the model. One job runs at a time, only while no chat runs."""
 
 import asyncio
 import logging
@@ -16,17 +16,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something the model is to do; `words` say it in the status line."""
+    """A background job for the model. `words` is its status line text."""
 
     words: str
     work: "Callable[[Backend], Awaitable[None]]"
 
 
 class BackgroundJobs:
-    """Does jobs when nobody waits for an answer, and gives way at once when somebody does."""
+    """A job queue that runs while no chat waits for an answer; a chat preempts the running job."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        """Make it; `changed` is called when `words` are others."""
+        """`changed` is called when `words` changes."""
         self._changed = changed
         self._backend: Backend | None = None
         self._waiting: deque[Job] = deque()
@@ -36,23 +36,23 @@ class BackgroundJobs:
 
     @property
     def words(self) -> str:
-        """What is being done; empty when nothing is."""
+        """The status line text of the running job; empty if none is running."""
         return "" if self._running is None else self._running.words
 
     def connect(self, backend: "Backend") -> None:
-        """Take the backend, whose model is loaded by now."""
+        """Set the backend, whose model must be loaded, and start the first job."""
         self._backend = backend
         self._begin()
 
     def add(self, job: Job) -> None:
-        """Do a job as soon as nothing else runs."""
+        """Queue a job; it starts as soon as the model is idle."""
         self._waiting.append(job)
         self._begin()
 
     def give_way(self, busy: bool) -> None:
-        """Take note whether somebody waits for an answer: then what runs here begins again later.
+        """Set whether a chat is generating. While it is, the running job is cancelled and requeued.
 
-        May be called as often as one likes.
+        Repeated calls with the same value are allowed.
         """
         self._busy = busy
         if busy:
@@ -60,15 +60,15 @@ class BackgroundJobs:
         self._begin()
 
     async def close(self) -> None:
-        """End what runs, and forget what waits."""
+        """Cancel the running job and clear the queue."""
         self._waiting.clear()
         self._backend = None
         if (task := self._task) is not None:
             self._cancel()
-            await asyncio.wait([task], timeout=_PATIENCE)  # saving must not wait for a model
+            await asyncio.wait([task], timeout=_PATIENCE)  # a slow model must not delay saving
 
     def _cancel(self) -> None:
-        # Once: a second time would end what the job does to end well.
+        # Cancel only once: a second cancellation would interrupt the job's own cleanup.
         if self._task is not None and not self._task.cancelling():
             self._task.cancel()
 
@@ -85,7 +85,7 @@ class BackgroundJobs:
         except asyncio.CancelledError:
             if self._backend is not None:
                 self._waiting.appendleft(job)
-        except Exception as error:  # nobody waits for it
+        except Exception as error:  # no caller awaits the job
             _log.warning("Not done in the background: %s: %r", job.words, error)
         self._running = self._task = None
         self._changed()

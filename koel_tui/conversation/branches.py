@@ -1,4 +1,4 @@
-"""The branches of a thread, as a list. Pure."""
+"""The branches of a thread as a list. Pure functions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One way a thread goes on: its place among the others, counted from 1, and its beginning.
+    """One branch of a fork: its number, counted from 1, and its first message.
 
-    Without a `role` nothing was said in it yet.
+    `role` is empty if the branch has no message yet.
     """
 
     branching: BranchPoint
@@ -24,12 +24,12 @@ class Branch:
 
     @property
     def shown(self) -> bool:
-        """Whether it is the one shown."""
+        """Whether this branch is shown."""
         return self.place == self.branching.shown
 
 
 def branches_of(state: "ChatState") -> Iterator[Branch]:
-    """Yield every branch at the forks of what is shown of a thread, in the order of the forks."""
+    """Yield every branch at the forks of the shown messages, in the order of the forks."""
     from koel_tui.protocol import forks_shown
 
     forks = forks_shown(state)

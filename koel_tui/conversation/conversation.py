@@ -1,4 +1,4 @@
-"""One open tab: its thread, what waits to be sent, and where its run stands."""
+"""The controller of one open tab: its thread, its send queue and its run."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -29,16 +29,16 @@ _TITLE_LENGTH = 40
 
 @dataclass(frozen=True, slots=True)
 class MessageEdit:
-    """A message of the user's that is being edited, and the draft it keeps from the prompt."""
+    """A user message being edited, and the draft that it replaced in the prompt."""
 
     message_id: str
     draft: str
 
 
 class Conversation:
-    """Sends what the user asks, one run after the other, and tells what comes of it.
+    """The controller of one conversation: sends prompts one at a time and notifies its observer.
 
-    It exists before there is anything to talk to: what is asked then waits until `attach`.
+    It may exist before a backend does; prompts are queued until `attach`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Conversation:
         title: str = "",
         asleep: str | None = None,
     ) -> None:
-        """Make the conversation; `asleep` is its saved thread, when that is to be read later."""
+        """`asleep` is the id of a saved thread that is loaded lazily."""
         self.key = key
         self.draft = ""
         self.measured = ThreadMetrics()
@@ -57,7 +57,7 @@ class Conversation:
         self.revision: MessageEdit | None = None
         self.about = ThreadMeta(title)
         self.read_only = ""
-        """Why the thread can only be read here; empty when it can go on."""
+        """Why the thread is read-only; empty if it is writable."""
         self._asleep = asleep
         self._listener = listener
         self._session: ChatSession | None = None
@@ -65,24 +65,24 @@ class Conversation:
         self._run: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self.asked_at = float("-inf")
-        """When the last run began, on a monotonic clock."""
+        """The start time of the last run, in seconds on a monotonic clock."""
         self._activity = Activity()
         self._readers: list[asyncio.Task[None]] = []
         self._listing = EntryCache()
 
     @property
     def thread_id(self) -> str | None:
-        """The thread in this tab; None before there is one."""
+        """The id of the thread in this tab; None before there is one."""
         return self._session.thread_id if self._session else self._asleep
 
     @property
     def asleep(self) -> bool:
-        """Whether there is a saved thread that nobody looked at yet: it costs nothing so far."""
+        """Whether the saved thread of this tab is not loaded yet."""
         return self._session is None and self._asleep is not None
 
     @property
     def title(self) -> str:
-        """The title given to the thread, else the first words the user said in it."""
+        """The title of the thread, else the beginning of its first user message."""
         if self.about.title:
             return self.about.title
         asked = next((entry.text for entry in self.entries() if entry.role == "user"), "")
@@ -95,40 +95,40 @@ class Conversation:
 
     @property
     def activity(self) -> Activity:
-        """Where the run stands; idle without one, whatever its last events say late."""
+        """The activity of the run; idle without a run, even if late events arrive."""
         return self._activity if self.busy else Activity()
 
     @property
     def untouched(self) -> bool:
-        """Whether nothing was ever asked here."""
+        """Whether the conversation is new: no messages, no run and an empty queue."""
         return not (self.asleep or self.busy or self.queue or self.entries())
 
     @property
     def failed(self) -> bool:
-        """Whether the last run ended with an error."""
+        """Whether the last run ended in an error."""
         return self._session is not None and self._session.state.error is not None
 
     @property
     def at_cap(self) -> bool:
-        """Whether the last run failed because too many threads have a context of the model."""
+        """Whether the last run failed because all model contexts are in use."""
         error = self._session.state.error if self._session is not None else None
         return getattr(error, "agent_code", None) == "SessionLimitError"
 
     @property
     def broken_off(self) -> str:
-        """How the engine ended over the last run, if it did: the next has a fresh one."""
+        """The error if the engine crashed in the last run, else empty; the next run restarts it."""
         error = self._session.state.error if self._session is not None else None
         crashed = getattr(error, "agent_code", None) == "EngineCrashedError"
         return error.message if error is not None and crashed else ""
 
     @property
     def answered(self) -> bool:
-        """Whether the model has finished an answer here."""
+        """Whether the model has completed an answer since the thread was opened."""
         return self.measured.now and not self.failed
 
     @property
     def tokens_per_s(self) -> float:
-        """How fast the answer comes, or came."""
+        """Tokens per second of the current answer, else of the last one."""
         return self.measured.pace.per_s if self.busy else self.measured.last.tokens_per_s
 
     @property
@@ -138,17 +138,17 @@ class Conversation:
 
     @property
     def unsaved(self) -> bool:
-        """Whether something here is not on the disk yet."""
+        """Whether the thread has changes that are not saved yet."""
         return self._session is not None and self._session.dirty
 
     @property
     def save_problem(self) -> str:
-        """Why the thread cannot be saved; empty when it can."""
+        """Why the thread cannot be saved; empty if it can."""
         error = self._session.save_error if self._session else None
         return safe_line(str(error) or type(error).__name__) if error else ""
 
     def attach(self, session: "ChatSession", backend: "Backend") -> None:
-        """Take the session of this tab's thread, and send what already waits."""
+        """Connect the session of this tab's thread, and send the first queued prompt."""
         self._session, self._backend = session, backend
         self.measured.recall(session.state.messages)
         self.about.set_up(session, backend)
@@ -159,13 +159,13 @@ class Conversation:
         self._send_next()
 
     def rename(self, title: str) -> None:
-        """Show another title; without one the first words are the title."""
+        """Set the title; if empty, the title comes from the first user message."""
         self.about.title = title
 
     async def configure(self, title: str, settings: "ThreadSettings | None") -> None:
-        """Take another title and other settings, from the next turn on, and save them.
+        """Set the title and the settings from the next turn on, and save them.
 
-        Of a thread in which nothing was said they are saved when something is.
+        For a new thread they are saved with its first turn.
         """
         self.about.change(title, settings)
         if self._session is not None and self._backend is not None:
@@ -175,16 +175,16 @@ class Conversation:
         self._listener.changed(self)
 
     def turn_settings(self) -> "TurnSettings | None":
-        """Return the settings of the next run here; None before there is a backend."""
+        """Return the settings of the next turn; None before there is a backend."""
         backend = self._backend
         return None if backend is None else self.about.turn_settings(backend.defaults)
 
     def forget_thread(self) -> None:
-        """Be a new conversation: the saved thread is not to be had."""
+        """Become a new conversation, because the saved thread cannot be loaded."""
         self._asleep, self.about = None, ThreadMeta()
 
     def ask(self, text: str) -> None:
-        """Send `text` as soon as the thread is free; what is too much goes back to the user."""
+        """Queue `text` and send it when the thread is idle; give it back if it exceeds a limit."""
         if problem := self.queue.refusal(text):
             self.problem = problem
             self._listener.returned(self, text)
@@ -194,10 +194,10 @@ class Conversation:
         self._listener.changed(self)
 
     def stop(self) -> None:
-        """Stop the run, keep what it wrote, and give back what was to be sent after it."""
+        """Cancel the run, keep its partial answer, and return queued prompts to the user."""
         if self._session is not None and self._run is not None:
             self._session.cancel()
-            # It only waits for its save: what the user does next need not.
+            # The cancelled run only waits for its save; the next action need not wait for it.
             self._ending.add(self._run)
             self._run.add_done_callback(self._ending.discard)
             self._run = None
@@ -205,7 +205,7 @@ class Conversation:
         self._listener.changed(self)
 
     def go_on(self) -> None:
-        """Let the model continue the incomplete answer at the end of the thread."""
+        """Continue the incomplete answer at the end of the thread."""
         self._begin_if(
             self._session is not None and bool(incomplete(self._session.state.messages)),
             lambda session: session.continue_answer(),
@@ -213,7 +213,7 @@ class Conversation:
         )
 
     def retry(self) -> None:
-        """Run again the turn that failed; what came of it stays as a branch."""
+        """Repeat the failed turn; its partial answer stays as a branch."""
         self._begin_if(
             self.failed,
             lambda session: session.regenerate(),
@@ -221,7 +221,7 @@ class Conversation:
         )
 
     def regenerate(self) -> None:
-        """Have the last question answered again; the answer there is stays as a branch."""
+        """Regenerate the last answer; the existing answer stays as a branch."""
         self._begin_if(
             any(entry.role == "user" for entry in self.entries()),
             lambda session: session.regenerate(),
@@ -229,9 +229,9 @@ class Conversation:
         )
 
     def edit(self, message_id: str, text: str) -> bool:
-        """Ask something else in place of a message; what came of it stays as a branch.
+        """Send `text` in place of a message; the old message and its answers stay as a branch.
 
-        Say whether it was sent.
+        Return whether it was sent.
         """
         if self.busy:
             self.problem = (
@@ -243,19 +243,19 @@ class Conversation:
 
     @property
     def unsaid(self) -> BranchPoint | None:
-        """The branching at the end of the thread when nothing came of the branch shown."""
+        """The fork at the end of the thread if the shown branch is empty, else None."""
         self.entries()
         return None if self.busy else self._listing.end
 
     @property
     def branches(self) -> "Sequence[Branch]":
-        """Every branch at the forks of what is shown of the thread."""
+        """Every branch at the forks of the shown messages."""
         from koel_tui.conversation.branches import branches_of
 
         return list(branches_of(self._session.state)) if self._session is not None else ()
 
     def switch(self, branching: BranchPoint, step: int) -> str:
-        """Show a branch so many further; return the entry it begins with, empty without one."""
+        """Show the branch `step` positions further. Return the id of its first entry, or empty."""
         if self._session is None or self.busy:
             return ""
         try:
@@ -268,55 +268,55 @@ class Conversation:
         return next((id_ for at, id_ in begun if at and at.after == branching.after), "")
 
     async def branch(self, message_id: str) -> "ChatSession | None":
-        """Return the session of a new thread up to this message; None before there is one.
+        """Return the session of a new thread up to this message; None before there is a session.
 
-        Raises what the storage raises.
+        Raises the errors of the storage.
         """
         return await self._session.branch(message_id) if self._session is not None else None
 
     def take_back(self, text: str) -> bool:
-        """Take a text out of the queue; say whether it was still there."""
+        """Remove a text from the queue; return whether it was still queued."""
         waited = self.queue.remove(text)
         if waited:
             self._listener.changed(self)
         return waited
 
     async def close(self) -> None:
-        """End the session, which saves it; nothing is deleted."""
+        """Dispose the session, which saves it. Nothing is deleted."""
         if self._session is not None:
             await self._session.dispose()
         await asyncio.gather(*self._readers, *filter(None, [self._run]), *self._ending)
 
     def entries(self) -> Sequence[Entry]:
-        """Return the messages to show, oldest first."""
+        """Return the transcript entries, oldest first."""
         return () if self._session is None else self._listing.of(self._session.state)
 
     @property
     def last_answer(self) -> str:
-        """The text of the newest answer, the one being written included; empty without one."""
+        """The text of the newest answer, including one being generated; empty without one."""
         return next(
             (each.text for each in reversed(self.entries()) if each.role == "assistant"), ""
         )
 
     def fold(self) -> None:
-        """Unfold thinking and calls, or fold them again."""
+        """Toggle whether thinking and tool calls are folded."""
         self._listing.fold()
         self._listener.changed(self)
 
     @property
     def closed(self) -> bool:
-        """Whether the session was ended."""
+        """Whether the session is disposed."""
         return self._session is not None and self._session.disposed
 
     @property
     def wants_title(self) -> bool:
-        """Whether the first question has its answer, and nobody gave the thread a title."""
+        """Whether the first prompt is answered and the thread has no title."""
         asked = sum(message.role == "user" for message in self.messages)
         return asked == 1 and self.answered and not self.about.title
 
     @property
     def messages(self) -> "Sequence[Message]":
-        """What was said in the thread, oldest first."""
+        """The messages of the thread, oldest first."""
         return self._session.state.messages if self._session is not None else ()
 
     async def _save_about(self, session: "ChatSession") -> None:
@@ -330,11 +330,11 @@ class Conversation:
             return
         text = self.queue.take()
         if not self._begin(lambda session: session.send(text)):
-            self.queue.put_back(text)  # the session did not take the text: it stays the user's
+            self.queue.put_back(text)  # the session refused it: return it to the user
             self._give_back()
 
     def _begin_if(self, possible: bool, ask: "Asking", otherwise: str) -> None:
-        """Start a run where that is possible, else say why not; nothing while one goes on."""
+        """Start a run if possible, else set the problem; do nothing during a run."""
         if self.busy:
             return
         if possible:
@@ -344,7 +344,7 @@ class Conversation:
         self._listener.changed(self)
 
     def _begin(self, ask: "Asking") -> bool:
-        """Start a run, unless the session refuses: then the problem says why."""
+        """Start a run. If the session refuses, set the problem and return False."""
         if self._session is None:
             return False
         try:
@@ -361,7 +361,7 @@ class Conversation:
     async def _follow(self, completion: Coroutine[Any, Any, None]) -> None:
         try:
             if self._session is not None:
-                await self._save_about(self._session)  # before anything can end it
+                await self._save_about(self._session)  # before the run can be cancelled
             await completion
         finally:
             if self._run is asyncio.current_task():
@@ -371,7 +371,7 @@ class Conversation:
             self._give_back()
         self._listener.ended(self)
         self._send_next()
-        if broken_off and self.busy:  # its row is gone with the next run
+        if broken_off and self.busy:  # the next run removes its notice
             self.problem = (
                 f"The answer before this one broke off; what was queued goes on. {broken_off}"
             )

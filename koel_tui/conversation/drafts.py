@@ -1,4 +1,4 @@
-"""Large pastes and files stand in the prompt as short tokens; what they stand for is kept here."""
+"""Drafts, and the placeholders for large pastes and files in the prompt."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from koel_tui.formatting import count
 
 FOLD_LINES = 20
 FOLD_CHARACTERS = 2000
-"""A paste of more lines or characters becomes a token: an editor slows down with its text."""
+"""A paste with more lines or characters becomes a placeholder: long text slows the editor."""
 
 _TOKEN = re.compile(r"\[[^\[\]\n]{1,80} #\d{1,9}\]")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -18,19 +18,19 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Text as it stands in the prompt, and what each token in it stands for."""
+    """The text of a prompt, and the content of each placeholder in it."""
 
     text: str = ""
     pasted: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `draft_of` makes a draft of."""
+        """Serialize the draft to a JSON object for `draft_of`."""
         pasted = {"pasted": dict(self.pasted)} if self.pasted else {}
         return {"text": self.text, **pasted}
 
 
 def draft_of(value: Any) -> Draft:
-    """Return the draft in what was read as JSON. Raises ValueError where there is none."""
+    """Parse a draft from a JSON value. Raises `ValueError` if it is invalid."""
     draft = words_of(value)
     if len(draft.pasted) != len(value.get("pasted", {})):
         raise ValueError("no pasted text")
@@ -38,9 +38,9 @@ def draft_of(value: Any) -> Draft:
 
 
 def words_of(value: Any) -> Draft:
-    """Return the draft in what was read as JSON; a token that stands for nothing is left as text.
+    """Parse a draft from a JSON value; a placeholder without valid content stays as text.
 
-    Raises ValueError where there is no draft.
+    Raises `ValueError` if the value is not a draft.
     """
     text = value.get("text") if isinstance(value, dict) else None
     pasted = value.get("pasted", {}) if isinstance(value, dict) else None
@@ -55,14 +55,14 @@ def words_of(value: Any) -> Draft:
 
 
 def joined(*texts: str) -> str:
-    """Return what is written in these texts, with an empty line between two."""
+    """Join the nonblank texts with an empty line between them."""
     return "\n\n".join(text for text in texts if text.strip())
 
 
 class PastePlaceholders:
-    """The pastes of a window, by token. One that was folded is known until the window ends.
+    """The pastes of the app by placeholder. A folded paste is kept until the app exits.
 
-    So undo, closed tabs and the history may bring a token back at any time.
+    So undo, reopened tabs and the history can restore a placeholder at any time.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class PastePlaceholders:
         self._last = 0
 
     def fold(self, content: str) -> str:
-        """Return what stands for a paste in the prompt: itself, or a token when it is large."""
+        """Return the text to insert for a paste: the paste, or a placeholder if it is large."""
         lines = content.count("\n") + (not content.endswith("\n"))
         if lines <= FOLD_LINES and len(content) <= FOLD_CHARACTERS:
             return content
@@ -81,36 +81,36 @@ class PastePlaceholders:
         return self._tokens[content]
 
     def attach(self, label: str, content: str) -> str:
-        """Return the token of a file with this text; the label has no brackets in it."""
+        """Return the placeholder of a file with this content; `label` must not contain brackets."""
         if content not in self._tokens:
             self._know(f"[{label} #{self._last + 1}]", content)
         return self._tokens[content]
 
     def expand(self, text: str) -> str:
-        """Return `text` with every token replaced by what it stands for.
+        """Return `text` with every placeholder replaced by its content.
 
-        A token that was edited stays as it is.
+        An edited placeholder stays unchanged.
         """
         return self._known(text).sub(lambda token: self._contents[token[0]], text)
 
     def collapse(self, text: str) -> str:
-        """Return `text` with a token for every paste that stands in it as it was pasted."""
+        """Return `text` with every unchanged paste replaced by its placeholder."""
         for content in sorted(self._tokens, key=len, reverse=True):
             text = text.replace(content, self._tokens[content])
         return text
 
     def draft(self, text: str) -> Draft:
-        """Return the text of a prompt together with what its tokens stand for."""
+        """Return a prompt's text as a draft, with the content of its placeholders."""
         tokens = self._known(text).findall(text)
         return Draft(text, {token: self._contents[token] for token in tokens})
 
     def adopt(self, draft: Draft) -> str:
-        """Return the text of a draft of an earlier window, its tokens made known to this one."""
+        """Register the placeholders of a restored draft; return its text, conflicts renumbered."""
         renamed = {token: self._adopt(token, content) for token, content in draft.pasted.items()}
         return _any_of(renamed).sub(lambda token: renamed[token[0]], draft.text)
 
     def span(self, line: str, column: int, *, before: bool) -> tuple[int, int] | None:
-        """Return from where to where the token reaches that ends (or begins) at `column`."""
+        """Return the span of the placeholder that ends (`before`) or begins at `column`."""
         for token in self._known(line).finditer(line):
             if column == token.end(0) if before else column == token.start(0):
                 return token.span()
@@ -133,5 +133,5 @@ class PastePlaceholders:
 
 
 def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
-    # Without any, a pattern that is found nowhere.
+    # Without tokens, the pattern matches nothing.
     return re.compile("|".join(re.escape(token) for token in tokens) or r"(?!)")

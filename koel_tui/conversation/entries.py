@@ -1,4 +1,4 @@
-"""Entries of a transcript, notices below them, and the cache of a thread's entries. Pure."""
+"""Transcript entries, the notices below them, and the entry cache of a thread. Pure."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BranchPoint:
-    """Where a thread goes on in several ways, and which of them is shown, counted from 1.
+    """A fork of a thread: the number of the shown branch, counted from 1, and the branch count.
 
-    `after` is the id of the message before, None at the start of the thread.
+    `after` is the id of the preceding message, None at the start of the thread.
     """
 
     after: str | None
@@ -25,16 +25,16 @@ class BranchPoint:
 
     @property
     def mark(self) -> str:
-        """The same in a few cells."""
+        """A short label, for example `‹1/2›`."""
         return f"‹{self.shown}/{self.count}›"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message or a block of one; `writing` while more of it may come.
+    """A message or a block of one; `writing` is true while it may still grow.
 
-    `note` is a word about how a message ended, or the headline of a block of thinking or of a call,
-    whose text is empty while it is folded. `branching` is there when it begins a branch.
+    `note` says how a message ended, or is the headline of a thinking or tool call block, whose
+    `text` is empty while it is folded. `branching` is set if the entry begins a branch.
     """
 
     id: str
@@ -46,17 +46,17 @@ class Entry:
 
     @property
     def remark(self) -> str:
-        """Which branch begins here, and the note; empty when neither says anything."""
+        """The branch mark and the note, joined; empty if there is neither."""
         mark = self.branching.mark if self.branching is not None else ""
         return " ".join(filter(None, (mark, self.note)))
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A line below the messages: an error, what a run waits for, what is queued.
+    """A line below the messages: an error, the state of a run, or a queued prompt.
 
-    A click does `action`, one of the window's, where there is one. `hints` are keys by their ids,
-    each with what it does, told behind the text.
+    A click runs `action`, an action of the app, if it is set. `hints` are pairs of key id and
+    description, shown after the text.
     """
 
     kind: str
@@ -66,9 +66,9 @@ class Notice:
 
 
 def newest(entries: Sequence[Entry]) -> str:
-    """Return what is different when a message, or text of the last one, is new.
+    """Return a string that changes when there is a new message or new text in the last one.
 
-    What folds is left out: unfolding it brings nothing new.
+    Foldable blocks are ignored, because unfolding them adds no new content.
     """
     for entry in reversed(entries):
         if entry.role in ("user", "assistant"):
@@ -81,17 +81,17 @@ _HEADLINE = 200
 
 
 class EntryCache:
-    """The entries of one thread; those that are the same are not made again."""
+    """A cache of the entries of one thread; unchanged entries are reused."""
 
     def __init__(self) -> None:
         self.end: BranchPoint | None = None
-        """The branching at the end of the thread, where nothing is finished yet."""
+        """The fork at the end of the thread whose shown branch has no complete message."""
         self._messages: tuple[Message, ...] = ()
         self._entries: list[Entry] = []
         self._unfolded = False
 
     def of(self, state: "ChatState") -> "Sequence[Entry]":
-        """Return the entries of the thread in this state, oldest first."""
+        """Return the entries of this thread state, oldest first."""
         if state.messages is not self._messages:
             self._messages = state.messages
             begun, self.end = branchings_of(state)
@@ -106,7 +106,7 @@ class EntryCache:
         return [*self._entries, *written]
 
     def fold(self) -> None:
-        """Unfold thinking and calls, or fold them again."""
+        """Toggle whether thinking and tool calls are folded."""
         self._unfolded = not self._unfolded
         self._messages = ()
 
@@ -118,11 +118,11 @@ def entries_of(
     unfolded: bool = False,
     branchings: "Mapping[str, BranchPoint] | None" = None,
 ) -> Iterator[Entry]:
-    """Yield the entries of messages, oldest first; with `writing` more of them may come.
+    """Yield the entries of messages, oldest first; `writing` marks them as still growing.
 
-    The result of a call is shown with the call. Of what is folded the text is left out, so that
-    it costs nothing until somebody wants to see it. `branchings` are those that begin with a
-    message, by its id.
+    The result of a tool call is shown with the call. The text of folded entries is empty, so
+    that it costs nothing until it is unfolded. `branchings` maps the id of a message to the
+    fork whose shown branch it begins.
     """
     results = {each.tool_call_id: each.content for each in messages if each.role == "tool"}
     called: set[str] = set()
@@ -141,9 +141,9 @@ def entries_of(
 
 
 def branchings_of(state: "ChatState") -> tuple[dict[str, BranchPoint], BranchPoint | None]:
-    """Return the branchings of a thread by the messages they begin with.
+    """Return the forks of a thread by the id of the first message of the shown branch.
 
-    And the one at its end, where nothing is finished yet in the branch shown.
+    The second value is the fork at the end, if its shown branch has no complete message.
     """
     from koel_tui.protocol import forks_shown
 
@@ -161,7 +161,7 @@ def branchings_of(state: "ChatState") -> tuple[dict[str, BranchPoint], BranchPoi
 
 
 def branching_of(fork: "Fork") -> BranchPoint:
-    """Return a fork as it is shown."""
+    """Convert a fork to a `BranchPoint`."""
     return BranchPoint(fork.after, fork.shown + 1, len(fork.branches))
 
 
@@ -213,7 +213,7 @@ def _call_text(call: "ToolCall", result: str | None) -> str:
 
 
 def _pretty(text: str) -> str:
-    """Return JSON spread over lines, and any other text as it is."""
+    """Return a JSON object or array indented, and any other text unchanged."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

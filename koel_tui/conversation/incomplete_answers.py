@@ -1,4 +1,4 @@
-"""Why an answer is incomplete, in words. Pure."""
+"""The reason why an answer is incomplete, as text. Pure."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,13 +13,13 @@ THOUGHT_ONLY = "The model only thought and wrote no answer."
 
 
 def incomplete(messages: "Sequence[Message]") -> str:
-    """Return why the answer at the end of a thread is incomplete; empty when it is complete."""
+    """Return why the last answer of a thread is incomplete; empty if it is complete."""
     last = messages[-1] if messages else None
     return why_incomplete(last) if last is not None and last.is_continuable else ""
 
 
 def why_incomplete(message: "Message") -> str:
-    """Return why an incomplete answer is incomplete."""
+    """Return the reason why an incomplete answer is incomplete."""
     from koel_tui.protocol import LENGTH
 
     if message.interrupted:
@@ -39,13 +39,13 @@ def why_incomplete(message: "Message") -> str:
 
 
 def fills_window(message: "Message") -> bool:
-    """Return whether an answer was cut because the window was full."""
+    """Return whether the answer filled the context of the model."""
     figures = figures_of(message.usage)
     return figures is not None and 0 < figures.window <= figures.used
 
 
 def mark(message: "Message") -> str:
-    """Return the same as a note of one or two words; empty where the text says it."""
+    """Return the reason as a note of one or two words; empty if the text shows it."""
     from koel_tui.protocol import LENGTH
 
     if message.interrupted:

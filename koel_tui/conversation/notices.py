@@ -1,4 +1,4 @@
-"""What stands below the messages of a conversation: errors, what is waited for, what to do next."""
+"""The notices below the messages of a conversation: errors, run state, suggested actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ _OTHER_MODEL_HELPS = ("ModelLoadError", "RestartLimitError")
 
 @dataclass(frozen=True, slots=True)
 class ProgramModel:
-    """The model of the program, as far as notices depend on it.
+    """The state of the program's model that notices depend on.
 
-    `problem` is why it cannot answer, `fitting_template` the built-in chat template that fits it;
-    both may be empty.
+    `problem` is the reason why it cannot answer, `fitting_template` the built-in chat template
+    that fits it; both may be empty.
     """
 
     problem: str = ""
@@ -54,7 +54,7 @@ class ProgramModel:
 
 
 def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notice]:
-    """Return the notices below the messages of a conversation; `model` is the program's."""
+    """Return the notices below the messages; `model` is the state of the program's model."""
     state = conversation.state
     rows: list[Notice] = []
     if conversation.untouched:
@@ -82,7 +82,7 @@ def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notic
 
 
 def template_for(conversation: "Conversation", model: ProgramModel) -> str:
-    """Return the built-in chat template that fits the thread's model; empty if unknown."""
+    """Return the built-in chat template that fits the thread's model; empty if it is unknown."""
     return "" if conversation.about.wants_model else model.fitting_template
 
 
@@ -111,7 +111,7 @@ def _ending(
     if model.problem:
         return [Notice("error", f"✗ {model.problem}")]
     if state is not None and not conversation.busy and (why := incomplete(state.messages)):
-        if why == STOPPED:  # its note says so
+        if why == STOPPED:  # the note of the answer shows the reason
             return [Notice("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]
         return [Notice("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
     return []

@@ -1,4 +1,4 @@
-"""The observer of conversations."""
+"""The observer protocol for conversations."""
 
 from typing import Protocol, TypeVar
 
@@ -7,20 +7,20 @@ C = TypeVar("C", contravariant=True)
 
 
 class ConversationObserver(Protocol[C]):
-    """Observer of conversations: the window or the line mode."""
+    """An observer of conversations: the app or the plain mode."""
 
     def changed(self, conversation: C) -> None:
-        """Repaint: something that is shown has changed."""
+        """Repaint, because visible state has changed."""
         ...
 
     def ended(self, conversation: C) -> None:
-        """Handle the end of a run, however it ended."""
+        """Handle the end of a run, whether it succeeded or failed."""
         ...
 
     def returned(self, conversation: C, text: str) -> None:
-        """Give unsent text back to the user."""
+        """Return unsent text to the user."""
         ...
 
     def lost(self, conversation: C) -> None:
-        """Report that the last state of a closed conversation could not be saved."""
+        """Report that a closed conversation could not be saved."""
         ...

@@ -1,4 +1,4 @@
-"""What was sent before, to walk through it from the prompt."""
+"""The history of sent prompts, for navigation from the prompt."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class PromptHistory:
-    """Prompts sent, oldest first, and where in them the user is."""
+    """The sent prompts, oldest first, and the cursor of the user."""
 
     texts: list[str] = field(default_factory=list)
     _index: int | None = None
     _draft: str = ""
 
     def add(self, text: str) -> bool:
-        """Remember a prompt; say whether it is new: the same one twice in a row counts once."""
+        """Add a prompt unless it equals the last one; return whether it was added."""
         self._index = None
         new = self.texts[-1:] != [text]
         if new:
@@ -21,16 +21,16 @@ class PromptHistory:
         return new
 
     def begin_with(self, texts: Iterable[str]) -> None:
-        """Put what was sent in earlier windows before everything else."""
+        """Prepend prompts of earlier sessions, oldest first."""
         earlier = list(texts)
         self.texts[:0] = earlier
         if self._index is not None:
             self._index += len(earlier)
 
     def step(self, distance: int, current: str) -> str | None:
-        """Return the prompt so many steps later (earlier when negative); None at either end.
+        """Move the cursor by `distance` (negative: back) and return the prompt; None past an end.
 
-        Past the newest is what the user was typing when the walk began.
+        After the newest prompt comes the draft from before the navigation.
         """
         here = len(self.texts) if self._index is None else self._index
         there = here + distance
@@ -40,7 +40,7 @@ class PromptHistory:
         if self._index is None:
             self._draft = current
         elif current != self.texts[self._index]:
-            self._put(current)  # words were added to it on the way, and are found again
+            self._put(current)  # the user edited this entry: keep the edited text
         if past_newest:
             self._index = None
             return self._draft
@@ -48,7 +48,7 @@ class PromptHistory:
         return self.texts[there]
 
     def leave(self) -> None:
-        """Forget the place: the next walk begins at the newest, which is what was left unsent."""
+        """Reset the cursor and add the unsent draft as the newest entry."""
         if self._index is not None:
             self._put(self._draft)
         self._index = None

@@ -1,4 +1,4 @@
-"""What waits to be sent in one thread. Pure."""
+"""The send queue of one thread. Pure."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from koel_tui import limits
 
 
 class SendQueue:
-    """Texts that wait while an answer is written, the next one first."""
+    """Texts queued while an answer is generated, in first-in, first-out order."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -18,7 +18,7 @@ class SendQueue:
         return len(self._texts)
 
     def refusal(self, text: str) -> str:
-        """Return why a text is too much to wait here; empty when it is not."""
+        """Return why a text cannot be queued; empty if it can."""
         if len(self) >= limits.QUEUED:
             return f"{limits.QUEUED} messages wait here already. Send this one when some are gone."
         if len(text) <= limits.MESSAGE_CHARACTERS:
@@ -26,25 +26,25 @@ class SendQueue:
         return limits.too_much("The message", len(text), limits.MESSAGE_CHARACTERS)
 
     def add(self, text: str) -> None:
-        """Let a text wait behind the others."""
+        """Append a text to the queue."""
         self._texts.append(text)
 
     def take(self) -> str:
-        """Take out the text that is next. Raises IndexError where none waits."""
+        """Remove and return the next text. Raises `IndexError` if the queue is empty."""
         return self._texts.pop(0)
 
     def put_back(self, text: str) -> None:
-        """Make a text that was taken the next one again."""
+        """Put a text back at the front of the queue."""
         self._texts.insert(0, text)
 
     def remove(self, text: str) -> bool:
-        """Take out this text; say whether it was still there."""
+        """Remove a text; return whether it was still queued."""
         waits = text in self._texts
         if waits:
             self._texts.remove(text)
         return waits
 
     def drain(self) -> str:
-        """Take out everything, as one text with an empty line between two; empty without any."""
+        """Empty the queue; return its texts joined with an empty line between them."""
         texts, self._texts = self._texts, []
         return "\n\n".join(texts)

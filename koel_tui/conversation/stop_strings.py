@@ -1,4 +1,4 @@
-"""Strings that end an answer, as one line of text: separated by commas, with escapes. Pure."""
+"""Stop strings as one line of text: comma-separated, with escapes. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from koel_tui.text import repair
 
 FORM = "strings separated by commas (\\n newline, \\t tab, \\s space, \\, comma, \\\\ backslash)"
-"""How stop strings are written."""
+"""The syntax of stop strings, for users."""
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "s": " ", ",": ",", "\\": "\\"}
 _NAMES = {char: f"\\{name}" for name, char in _ESCAPES.items() if char != " "}
 _PART = re.compile(r"\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})|\\(.)|([^\\])", re.DOTALL)
 _HIDDEN_SPACE = re.compile(r"^ +| +$|(?<= ) +")
-"""Spaces that would get lost: at an end, where they are cut off, and after another space."""
+"""Spaces that would be lost: at an end, where they are stripped, and after another space."""
 
 
 def read_stop(text: str) -> tuple[str, ...]:
-    """Return the strings in a line. Raises ValueError with the form."""
+    """Parse the stop strings of a line. Raises `ValueError` with the expected syntax."""
     strings: list[str] = []
     for part in _split(text):
         string = "".join(_unescaped(part.strip(" ")))
@@ -28,12 +28,12 @@ def read_stop(text: str) -> tuple[str, ...]:
 
 
 def stop_text(strings: Iterable[str]) -> str:
-    """Return strings as `read_stop` reads them."""
+    """Serialize stop strings to a line that `read_stop` parses."""
     return ", ".join(map(_escaped, strings))
 
 
 def _split(text: str) -> list[str]:
-    """Return what is between the commas that are not escaped."""
+    """Split a line at its unescaped commas."""
     parts = [""]
     for found in re.finditer(r"\\.|[^\\]|\\", text, re.DOTALL):
         if found[0] == ",":
@@ -62,7 +62,7 @@ def _unescaped(part: str) -> Iterable[str]:
 
 
 def _character(code: int) -> str:
-    """Return the character with this number; half of a surrogate pair is none."""
+    """Return the character of a code point. Raises `ValueError` for a surrogate."""
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
         raise ValueError(FORM)
     return chr(code)

@@ -1,4 +1,4 @@
-"""The user's own roles: system prompts in files of the config directory."""
+"""The user's system prompts (roles), read from files of the config directory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +13,20 @@ _LONGEST = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A system prompt under the name of its file."""
+    """A system prompt, named after its file."""
 
     name: str
     text: str
 
 
 class SystemPrompts:
-    """A directory of roles; it need not be there."""
+    """A directory of system prompts; it may not exist."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def all(self) -> list[Role]:
-        """Return the roles by name. What is too long, or cannot be read, is left out."""
+        """Return the system prompts by name, without files that are too long or unreadable."""
         try:
             files = sorted(each for each in self.directory.iterdir() if each.suffix in _ENDINGS)
         except OSError:

@@ -1,4 +1,4 @@
-"""What is known about a thread besides what was said in it."""
+"""The metadata of a thread: its title and settings."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ThreadMeta:
-    """The title a thread was given, empty without one, and how it wants to be answered."""
+    """The title of a thread, which may be empty, and its settings for answers."""
 
     def __init__(self, title: str = "") -> None:
         self.title = title
@@ -20,13 +20,13 @@ class ThreadMeta:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody said anything about the thread."""
+        """Whether the thread has neither title nor settings."""
         from koel_tui.session import ThreadSettings
 
         return not self.title and self.settings in (None, ThreadSettings())
 
     def read(self, meta: Mapping[str, Any]) -> None:
-        """Take what is saved about the thread."""
+        """Restore title and settings from saved metadata."""
         from koel_tui.session import ThreadSettings
 
         title = meta.get("title")
@@ -34,31 +34,31 @@ class ThreadMeta:
         self.settings = ThreadSettings.of_meta(meta)
 
     def change(self, title: str, settings: "ThreadSettings | None") -> None:
-        """Take another title and other settings."""
+        """Set title and settings, and mark them as unsaved."""
         self.title, self.settings, self._saved = title, settings, False
 
     def copy(self, title: str) -> "ThreadMeta":
-        """Return the same of a new thread, under another title."""
+        """Return a copy for a new thread with another title."""
         copy = ThreadMeta()
         copy.change(title, self.settings)
         return copy
 
     @property
     def unusable(self) -> tuple[str, ...]:
-        """The names of the settings whose saved values are not allowed."""
+        """The names of the settings whose saved values are invalid."""
         return () if self.settings is None else self.settings.unusable_names
 
     @property
     def wants_model(self) -> bool:
-        """Whether the thread wants another model than the program's own."""
+        """Whether the thread uses another model than the program."""
         return self.settings is not None and self.settings.model is not None
 
     def turn_settings(self, defaults: "TurnSettings") -> "TurnSettings":
-        """Return the settings of the next run, over the defaults of the program."""
+        """Return the settings of the next turn; unset ones come from `defaults`."""
         return defaults if self.settings is None else self.settings.turn_settings(defaults)
 
     def agent_of(self, agent: "Agent") -> "Agent":
-        """Return the agent that answers with the model and the adapter the thread wants."""
+        """Return the agent with the model and the LoRA adapter of the thread."""
         from koel_tui.agents import agent_for
 
         if self.settings is None:
@@ -66,12 +66,12 @@ class ThreadMeta:
         return agent_for(agent, self.settings.model, self.settings.lora)
 
     def set_up(self, session: "ChatSession", backend: "Backend") -> None:
-        """Give a session the settings and the agent of its next runs."""
+        """Set the turn settings and the agent of a session's next runs."""
         session.settings = self.turn_settings(backend.defaults)
         session.agent = self.agent_of(backend.agent)
 
     async def save(self, session: "ChatSession") -> None:
-        """Save it with the thread unless it is. Raises what the storage raises."""
+        """Save the metadata with the thread if it has changed. Raises the errors of the storage."""
         if self._saved or session.disposed:
             return
         self._saved = True

@@ -1,4 +1,4 @@
-"""What the answers of one thread measured: the last one, those before, the one being written."""
+"""The metrics of a thread: of the last answer, earlier answers and the current one."""
 
 from collections.abc import Iterable
 from time import monotonic
@@ -14,32 +14,32 @@ _KEPT = 200
 
 
 class ThreadMetrics:
-    """The figures of a thread, as they were saved and as they come."""
+    """The saved and the live metrics of one thread."""
 
     def __init__(self) -> None:
         self.last = TurnMetrics()
-        """Those of the last answer; of one that was saved only what holds for any model."""
+        """Metrics of the last answer; for a restored one only those independent of the model."""
         self.turns: tuple[TurnMetrics, ...] = ()
-        """Those of the last answers, the newest last."""
+        """The metrics of the latest answers, oldest first."""
         self.now = False
-        """Whether an answer was finished since the thread was opened."""
+        """Whether an answer was completed since the thread was opened."""
         self.pace = TokenRate()
-        """How fast the answer being written comes."""
+        """The decode rate of the current answer."""
 
     def recall(self, messages: "Iterable[Message]") -> None:
-        """Take what is saved with messages."""
+        """Restore the metrics saved with messages."""
         saved = (figures_of(message.usage) for message in messages)
         self.turns = tuple(filter(None, saved))[-_KEPT:]
         last = self.turns[-1] if self.turns else TurnMetrics()
-        # Which model answers next, with which window, is not up to the one that did.
+        # The next answer may come from another model with another context size.
         self.last = TurnMetrics(used=last.used, trimmed_turns=last.trimmed_turns)
 
     def begin(self) -> None:
-        """Measure another answer."""
+        """Reset the decode rate for the next answer."""
         self.pace = TokenRate()
 
     def hear(self, event: "Event") -> bool:
-        """Take what an event says of figures or of speed; say whether it is such an event."""
+        """Update the metrics from an event; return whether the event concerns them."""
         from ag_ui.core import CustomEvent, TextMessageContentEvent
 
         from koel_tui.agents import METRICS, tokens_of

@@ -1,4 +1,4 @@
-"""The files that a thread wants to be answered with."""
+"""Validation of the model and adapter files in thread settings."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +10,9 @@ from koel_tui.system.regular_files import expanded
 
 
 def with_files(settings: ThreadSettings) -> ThreadSettings:
-    """Return settings whose files are named in full, wherever the program is started next.
+    """Return the settings with absolute file paths, valid from any working directory.
 
-    Raises `FieldError` for a model or an adapter that cannot be used.
+    Raises `FieldError` for an unusable model or adapter.
     """
     from koel_tui.models import check_gguf, choose_model
     from koel_tui.settings import load_settings
@@ -21,7 +21,7 @@ def with_files(settings: ThreadSettings) -> ThreadSettings:
     if model:
         named = Path(model)
         found = _usable("model", lambda: choose_model(named, load_settings().model_folders))
-        model = str(found) if expanded(named).exists() else model  # else it is a name
+        model = str(found) if expanded(named).exists() else model  # otherwise a model name
     if lora:
         adapter = Path(lora)
         lora = str(_usable("lora", lambda: _checked(expanded(adapter), check_gguf)))

@@ -1,4 +1,4 @@
-"""What a user fills in about a thread, as texts: what is allowed, and what it means. Pure."""
+"""The form of thread settings as text: its fields, validation and conversion. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -33,7 +33,7 @@ _THINKING = f"off, on, or {THINKING_TOKENS}, the most tokens to think"
 
 
 class FieldError(Exception):
-    """A field has something that cannot be; the message says what could."""
+    """A field has an invalid value; the message states the valid ones."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -42,11 +42,11 @@ class FieldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One line of the form.
+    """One field of the form.
 
-    `help` says in a few words what it is for, `allowed` what may be written; empty is anything.
-    `read` turns a text into a value or raises ValueError with what is allowed. A `wide` field has
-    room for a long text.
+    `help` is a short description. `allowed` describes the valid input; empty allows any text.
+    `read` parses a text, or raises `ValueError` with the valid input. A `wide` field has room
+    for a long text.
     """
 
     key: str
@@ -57,14 +57,14 @@ class Field:
     wide: bool = False
 
     def hint(self, default: str) -> str:
-        """Return the sentences about this field; `default` holds where it is empty."""
+        """Return the help sentences of this field; `default` applies if it is empty."""
         allowed = f"{self.allowed[0].upper()}{self.allowed[1:]}. " if self.allowed else ""
         return f"{self.label}: {self.help}. {allowed}Empty: {default or 'none'}."
 
 
 @dataclass(frozen=True, slots=True)
 class FieldGroup:
-    """Fields below one heading."""
+    """A group of fields below one heading."""
 
     heading: str
     fields: tuple[Field, ...]
@@ -96,7 +96,7 @@ def _template(text: str) -> str:
 
 TITLE = Field("title", "Name", "what the tab is called", wide=True)
 COMMON_FIELDS = tuple(map(_of_option, COMMON))
-"""The samplers that are always shown."""
+"""The sampler fields that are always shown."""
 FOLDED = (
     *(FieldGroup(group.heading, tuple(map(_of_option, group.options))) for group in GROUPS),
     FieldGroup(
@@ -113,7 +113,7 @@ FOLDED = (
         ),
     ),
 )
-"""The other samplers, shown when they are asked for."""
+"""The other sampler fields, folded until requested."""
 OTHER_FIELDS = (
     Field(
         "stop",
@@ -141,7 +141,7 @@ OTHER_FIELDS = (
     Field("model", "Model", "a GGUF file, or the name of one", wide=True),
     Field("lora", "LoRA adapter", "a GGUF file", wide=True),
 )
-"""What is neither the name nor a sampler."""
+"""The fields that are neither the title nor a sampler."""
 
 FIELDS: tuple[Field, ...] = (
     TITLE,
@@ -149,7 +149,7 @@ FIELDS: tuple[Field, ...] = (
     *(field for group in FOLDED for field in group.fields),
     *OTHER_FIELDS,
 )
-"""Every line of the form, from top to bottom; one left empty leaves it to the program."""
+"""Every field of the form, from top to bottom; an empty field uses the program's default."""
 
 
 def field_of(key: str) -> Field:
@@ -158,12 +158,12 @@ def field_of(key: str) -> Field:
 
 
 def check(key: str, text: str) -> None:
-    """Raise `FieldError` when the text of a field cannot be."""
+    """Validate the text of a field. Raises `FieldError`."""
     _value(field_of(key), text)
 
 
 def settings_of(texts: Mapping[str, str], system: str) -> ThreadSettings:
-    """Return what the form says. Raises `FieldError` for the first thing that cannot be."""
+    """Parse the form into settings. Raises `FieldError` for the first invalid field."""
     values = {field.key: _value(field, texts.get(field.key, "")) for field in FIELDS}
     given: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
     sampling = {key: given[key] for key in (*OPTIONS, LOGIT_BIAS) if key in given}
@@ -172,14 +172,14 @@ def settings_of(texts: Mapping[str, str], system: str) -> ThreadSettings:
 
 
 def texts_of(title: str, settings: ThreadSettings) -> dict[str, str]:
-    """Return the texts of the form for what is set."""
+    """Return the form's texts for a title and settings."""
     values: dict[str, Any] = {**settings.sampling, "title": title}
     values |= {field.key: getattr(settings, field.key) for field in OTHER_FIELDS}
     return {field.key: text_of(values.get(field.key)) for field in FIELDS}
 
 
 def texts_of_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
-    """Return what holds where a thread says nothing, as the form shows it."""
+    """Return the defaults that apply to empty fields, as the form shows them."""
     sampling = asdict(defaults.sampling or Sampling())
     return {
         **{name: text_of(value) or "none" for name, value in sampling.items()},
@@ -196,7 +196,7 @@ def texts_of_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
 
 
 def text_of(value: object) -> str:
-    """Return a value as it is written in its field."""
+    """Format a value as the text of its field."""
     match value:
         case None:
             return ""

@@ -1,4 +1,4 @@
-"""What the model is asked beside the chats: a title for a thread, a summary of one."""
+"""Background jobs that generate the title or the summary of a thread."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _LONGEST_TITLE = 40
 _EXCERPT = 600
-"""Characters of a message that are enough to know what a thread is about."""
+"""Characters of a message that suffice to recognize the topic."""
 _TITLE = "Give this conversation a title of two to six words. Answer with the title alone."
 _SUMMARY = (
     "Summarise our conversation up to here in a few sentences, with everything somebody needs "
@@ -22,11 +22,11 @@ _SUMMARY = (
 _HEADING = "What we talked about before, in short:"
 
 Done = Callable[[Conversation, str], None]
-"""Gets what can begin another thread; empty when there is no summary to be had."""
+"""Callback for the opening text of another thread; empty if there is no summary."""
 
 
 def title_job(conversation: Conversation) -> Job:
-    """Return the job that gives a thread a title, if it has none by then."""
+    """Return the job that generates a title, unless the thread has one by then."""
 
     async def work(backend: "Backend") -> None:
         from koel_tui.protocol import RAW_COMPLETION, Sampling, TurnSettings
@@ -38,7 +38,8 @@ def title_job(conversation: Conversation) -> Job:
             max_output_tokens=24,
             thinking=False,
             sampling=Sampling(temperature=0.2),
-            chat_template=None if template == RAW_COMPLETION else template,  # a title is an answer
+            # The title request needs a chat template even if the thread uses none.
+            chat_template=None if template == RAW_COMPLETION else template,
         )
         own = conversation.about.agent_of(backend.agent)
         answer = await backend.client.ask(_to_be_titled(conversation.messages), settings, own)
@@ -50,7 +51,7 @@ def title_job(conversation: Conversation) -> Job:
 
 
 def summary_job(conversation: Conversation, done: Done) -> Job:
-    """Return the job that summarises a thread, and hands over what comes of it."""
+    """Return the job that summarises a thread and passes the result to `done`."""
 
     async def work(backend: "Backend") -> None:
         from koel_tui.protocol import Message, TurnSettings
@@ -71,7 +72,7 @@ def summary_job(conversation: Conversation, done: Done) -> Job:
 
 
 def title_in(answer: str) -> str:
-    """Return the title in what a model answered when it was asked for one; empty without any."""
+    """Extract the title from the model's answer; empty if there is none."""
     lines = (line.strip(" \t#*_\"'`“”.:") for line in answer.splitlines())
     line = (
         safe_line(drop_controls(next(filter(None, lines), "")))

@@ -1,4 +1,4 @@
-"""Figures that an answer measured, read from an event or a saved message. Pure."""
+"""The metrics of one turn, parsed from an event or a saved message. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ _ENDLESS = 1e15
 
 @dataclass(frozen=True, slots=True)
 class TurnMetrics:
-    """What an answer of a thread measured.
+    """The metrics of one answer.
 
-    Of the tokens `read`, `reused` were known from before; `used` are those read and written.
+    `read` counts the prompt tokens, `reused` those already in the KV cache, `used` the prompt
+    and output tokens together. `window` is the context size in tokens.
     """
 
     model: str = ""
@@ -25,13 +26,13 @@ class TurnMetrics:
 
     @property
     def took_s(self) -> float:
-        """Seconds from the beginning of the turn to its last token."""
+        """The seconds from the start of the turn to its last token."""
         after_first = max(0, self.written - 1)
         return self.first_token_s + (after_first / self.tokens_per_s if self.tokens_per_s else 0.0)
 
 
 def figures_of(value: object) -> TurnMetrics | None:
-    """Return the figures in the value of a METRICS event; None for one this is not."""
+    """Parse the value of a METRICS event. Return None if it is invalid."""
     if not isinstance(value, Mapping):
         return None
     read, written = _count(value.get("prompt_tokens")), _count(value.get("output_tokens"))
@@ -49,7 +50,7 @@ def figures_of(value: object) -> TurnMetrics | None:
 
 
 def number_of(value: object) -> float:
-    """Return a number of an event or a saved message; 0 for any other value."""
+    """Convert a value of an event or a saved message to a number; 0 if it is not a number."""
     return float(value) if isinstance(value, int | float) and abs(value) < _ENDLESS else 0.0
 
 

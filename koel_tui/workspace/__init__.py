@@ -1,1 +1,1 @@
-"""All open conversations without a screen: saved state, start, shutdown, recovery."""
+"""All open conversations, without UI: saved state, startup, shutdown, recovery."""

@@ -1,4 +1,4 @@
-"""Which tabs are open, as it is kept from one run of the program to the next."""
+"""The open tabs and their JSON format, which persists them between runs of the program."""
 
 import json
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Any
 from koel_tui.conversation.drafts import Draft, words_of
 
 MOST_TABS = 1000
-"""In one list: what several windows left comes together there."""
+"""The maximum for one list, which may merge the tabs of several app instances."""
 _FORMAT = "koel-chat/tabs"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTab:
-    """A tab: its thread if it has one, what its label said, and what was typed there."""
+    """A tab: the id of its thread if it has one, its title, and its draft."""
 
     thread_id: str | None
     title: str
@@ -22,13 +22,13 @@ class OpenTab:
 
 @dataclass(frozen=True, slots=True)
 class OpenTabs:
-    """The tabs from left to right, and the place of the one in front."""
+    """The tabs from left to right, and the index of the active one."""
 
     tabs: tuple[OpenTab, ...] = ()
     active: int = 0
 
     def encode(self) -> bytes:
-        """Return what `decode` makes these tabs of."""
+        """Serialize the tabs for `decode`."""
         tabs = [
             {"thread": tab.thread_id, "title": tab.title, "draft": tab.draft.as_json()}
             for tab in self.tabs
@@ -36,9 +36,9 @@ class OpenTabs:
         return json.dumps({"format": _FORMAT, "tabs": tabs, "active": self.active}).encode("ascii")
 
     def joined(self, others: "OpenTabs") -> "OpenTabs":
-        """Return these tabs and behind them the others; the one in front stays.
+        """Return these tabs followed by the others; the active tab stays active.
 
-        Of two tabs with the same thread the second is left out, unless words are in it.
+        Of two tabs with the same thread, the second keeps only its draft, or is dropped.
         """
         known = {tab.thread_id for tab in self.tabs if tab.thread_id is not None}
         new = [
@@ -50,7 +50,7 @@ class OpenTabs:
 
 
 def decode(data: bytes) -> OpenTabs:
-    """Return the tabs in `data`. Raises ValueError where there are none."""
+    """Parse the tabs in `data`. Raises `ValueError` if it is invalid."""
     try:
         value = json.loads(data)
     except RecursionError as error:

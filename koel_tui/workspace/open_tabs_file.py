@@ -1,4 +1,4 @@
-"""The file of the open tabs: one for each window that is open at the same time."""
+"""The file of the open tabs; each running app instance has its own."""
 
 import fcntl
 import os
@@ -10,15 +10,15 @@ from koel_tui.system.regular_files import TooLargeError, read_plain
 from koel_tui.workspace.open_tabs import OpenTabs, decode
 
 MAX_BYTES = 256 * 1024**2
-"""What a list of tabs may have at most: their drafts may hold large pastes."""
+"""The size limit of a list of tabs, whose drafts may contain large pastes."""
 _DAMAGED = ".damaged"
 
 
 class OpenTabsFile:
-    """Finds the tabs that windows before this one left, and keeps those of this one.
+    """A store that restores the tabs of earlier app instances and persists those of this one.
 
-    Each window holds the lock of one numbered file. What lies in files that nobody holds is taken
-    over: the tabs of the last run, and those of a second window that is gone. Calls raise OSError.
+    Each instance locks one numbered file. The tabs in unlocked files are taken over: those of
+    the last run, and those of a second instance that has ended. All calls may raise `OSError`.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -26,10 +26,10 @@ class OpenTabsFile:
         self._path: Path | None = None
         self._locks: dict[Path, int] = {}
         self.problems: list[str] = []
-        """What could not be read, in sentences for the user."""
+        """Read errors, as sentences for the user."""
 
     def open(self) -> OpenTabs:
-        """Take a file nobody holds, and return the tabs that wait to be opened again."""
+        """Lock a free file, and return the tabs to restore."""
         for path in self._candidates():
             if self._lock(path):
                 self._path = path
@@ -47,14 +47,14 @@ class OpenTabsFile:
         return tabs
 
     def write(self, tabs: OpenTabs) -> None:
-        """Keep these tabs for the next window."""
+        """Persist these tabs for the next run."""
         from koel_tui.system.atomic_write import write_atomically
 
         if self._path is not None:
             write_atomically(self._path, tabs.encode())
 
     def close(self) -> None:
-        """Let another window have the file."""
+        """Release the file for another app instance."""
         for path in list(self._locks):
             self._unlock(path)
         self._path = None
@@ -63,7 +63,7 @@ class OpenTabsFile:
         return (self._directory / f"tabs-{number}.json" for number in count(1))
 
     def _abandoned(self) -> list[Path]:
-        """Return the files with tabs that are held by this window, taking those nobody holds."""
+        """Lock all free files with tabs; return those locked by this app."""
         there = sorted(self._directory.glob("tabs-*.json"))
         ours = [path for path in there if path in self._locks or self._lock(path)]
         return sorted(ours, key=lambda path: path != self._path)
@@ -89,7 +89,7 @@ class OpenTabsFile:
             os.close(descriptor)
             return False
         except OSError:
-            pass  # the file system has no locks: then two windows share a file, the last one wins
+            pass  # no locks on this file system: two apps may share a file, and the last write wins
         self._locks[path] = descriptor
         return True
 
@@ -102,6 +102,6 @@ def _reason(error: ValueError | OSError) -> str:
 
 
 def _free(path: Path) -> Path:
-    """Return this path, or one with a number behind it that nothing has yet."""
+    """Return this path, or if it exists, an unused one with a number appended."""
     numbered = (path.with_name(f"{path.name}.{number}") for number in count(2))
     return path if not path.exists() else next(each for each in numbered if not each.exists())

@@ -1,4 +1,4 @@
-"""The file of what was sent, one prompt a line, shared by all windows of a user."""
+"""The prompt history file: one prompt per line, shared by all app instances of a user."""
 
 import fcntl
 import json
@@ -13,25 +13,25 @@ from koel_tui.system.regular_files import open_plain
 MAX_ENTRIES = 1000
 MAX_BYTES = 1_000_000
 _MOST_READ = 2 * MAX_BYTES
-"""Of a file that others made longer the end is read, which is the newest."""
+"""If other programs made the file longer, only its end is read, which is the newest part."""
 _LARGEST_ENTRY = MAX_BYTES // 8
-"""A longer prompt is remembered until the window ends: one paste must not push out the rest."""
+"""A longer prompt is kept only until the app exits: one paste must not evict the other entries."""
 
 _PRIVATE = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PromptHistoryFile:
-    """Reads and appends prompts. Every call raises OSError, and does its work at once."""
+    """The prompt history on disk. Every call blocks, and may raise `OSError`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> list[Draft]:
-        """Return the prompts sent, oldest first; lines that are damaged are left out."""
+        """Return the sent prompts, oldest first; damaged lines are skipped."""
         return list(_drafts(self._lines()))[-MAX_ENTRIES:]
 
     def append(self, draft: Draft) -> None:
-        """Add a prompt at the end, and forget the oldest half when the file has become too long."""
+        """Append a prompt, and drop the oldest half if the file is too long."""
         line = _line(draft)
         if len(line) > _LARGEST_ENTRY:
             return
@@ -44,7 +44,7 @@ class PromptHistoryFile:
                 self._add(line, after_half_a_line=bool(lines) and bool(lines[-1]))
 
     def _lines(self) -> list[bytes]:
-        """Return the newest lines; the last one is empty unless a writer died half-way."""
+        """Return the newest lines; the last one is empty unless a write was interrupted."""
         try:
             with open_plain(self._path) as file:
                 size = file.seek(0, os.SEEK_END)
@@ -67,10 +67,10 @@ class PromptHistoryFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        # A file of its own, because a rewrite puts another file in the place of this one.
+        # A separate lock file, because a rewrite replaces the history file.
         lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | _PRIVATE, 0o600)
         try:
-            with suppress(OSError):  # not every file system locks: a line more or less is no harm
+            with suppress(OSError):  # no locks on this file system: losing a line is acceptable
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
@@ -78,7 +78,7 @@ class PromptHistoryFile:
 
 
 def _line(draft: Draft) -> bytes:
-    # Only ASCII comes out, whatever came in: broken surrogates stay what they are.
+    # JSON escapes everything that is not ASCII, so lone surrogates survive.
     return json.dumps(draft.as_json()).encode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""What could not be saved when a window ended: put aside, and brought back at the next start."""
+"""Recovery of unsaved work: written to a recovery file at exit, restored at the next start."""
 
 import asyncio
 import uuid
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from koel_tui.workspace.workspace import Workspace
 
 _PATIENCE = 2.0
-"""Seconds to put aside what is unsaved: a disk that hangs must not hang the end."""
+"""Seconds allowed for the recovery file, so that a hanging disk does not block the exit."""
 
 
 @dataclass(slots=True)
 class RestoredWork:
-    """What a start found of the windows before it."""
+    """The work of earlier runs that was restored at the start."""
 
     titles: list[str] = field(default_factory=list)
     tabs: list[OpenTabs] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     done: list[Path] = field(default_factory=list)
-    """The files whose threads are saved now."""
+    """The recovery files whose threads are saved now."""
 
     @property
     def words(self) -> str:
-        """What to tell the user; empty when there was nothing."""
+        """The message for the user; empty if nothing was restored."""
         drafts = sum(bool(tab.draft.text) for tabs in self.tabs for tab in tabs.tabs)
         parts = [repr(title or "(empty)") for title in self.titles]
         if drafts:
@@ -52,10 +52,11 @@ async def put_aside(
     tabs: OpenTabs | None,
     problem: str,
 ) -> str:
-    """Put aside what `backend` could not save, and these tabs unless they are kept already.
+    """Write unsaved threads and the drafts of `tabs` to a recovery file.
 
-    `problem` is why the tabs are not. Return what to tell the user, empty when there is nothing.
-    The sessions have been disposed.
+    `unsaved` are disposed sessions that `backend` could not save; `tabs` is None if the tabs are
+    persisted, else `problem` may state why not. Return the message for the user, empty if nothing
+    is unsaved.
     """
     drafts = [tab for tab in tabs.tabs if tab.draft.text] if tabs is not None else []
     if not unsaved and not drafts:
@@ -109,7 +110,7 @@ def _thread(session: "ChatSession", desk: "Workspace") -> "Thread":
 
 
 async def bring_back(backend: "Backend") -> RestoredWork:
-    """Save what was put aside; no tab may have a session yet. What fails stays where it is."""
+    """Restore the recovery files; no tab may have a session yet. A file that fails stays."""
     returned = RestoredWork()
     for path in await asyncio.to_thread(_left_behind):
         try:
@@ -145,7 +146,7 @@ async def _bring_back(backend: "Backend", path: Path, returned: RestoredWork) ->
 
 
 def tabs_of(unsaved: "Unsaved") -> OpenTabs:
-    """Return the tabs that were put aside. Raises ValueError where they are none."""
+    """Return the tabs of a recovery file. Raises `ValueError` if they are invalid."""
     if unsaved.tabs is None:
         return OpenTabs()
     import json
@@ -156,14 +157,14 @@ def tabs_of(unsaved: "Unsaved") -> OpenTabs:
 
 
 def typed_threads(unsaved: "Unsaved") -> "list[Thread]":
-    """Return what was typed as threads, for where there is no prompt. Raises ValueError."""
+    """Return the drafts as threads, for use without a prompt. Raises `ValueError` if invalid."""
     from koel_tui.conversation.drafts import PastePlaceholders
     from koel_tui.protocol import ChatState, Message
     from koel_tui.storage.interchange import Thread
 
     pastes = PastePlaceholders()
     typed = (pastes.expand(pastes.adopt(tab.draft)) for tab in tabs_of(unsaved).tabs)
-    # The same text has the same id: it is there once, however often it is imported.
+    # The id is derived from the text, so repeated imports create only one thread.
     named = ((str(uuid.uuid5(uuid.NAMESPACE_OID, repr(text))), text) for text in typed if text)
     return [
         Thread(name, ChatState(messages=(Message(name, "user", text),))) for name, text in named
@@ -176,7 +177,7 @@ def place(
     pastes: "PastePlaceholders",
     give_back: "Callable[[Conversation, str], None]",
 ) -> None:
-    """Put what was typed where it was, or into tabs of its own."""
+    """Restore the drafts into the tabs of their threads, or into new tabs."""
     front = desk.active
     for tab in (tab for tabs in returned.tabs for tab in tabs.tabs if tab.draft.text):
         text = pastes.adopt(tab.draft)
@@ -190,6 +191,6 @@ def place(
 
 
 def remove(returned: RestoredWork) -> None:
-    """Remove the files whose content is back."""
+    """Remove the recovery files whose content is restored."""
     for path in returned.done:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""From the first paint to a loaded model and a search that knows all threads."""
+"""Startup of backend, model and search index after the first paint."""
 
 import asyncio
 import logging
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _COUNT_PATIENCE = 2.0
-"""Seconds that the keys wait for the model to count what is attached."""
+"""Seconds that key input waits for the token count of an attachment."""
 KEPT_IN_TRASH = timedelta(days=30)
 
 
 class Runtime:
-    """What the start has come to: words for the status line, and the problem that ended it."""
+    """The state of the backend and the model: progress text, problem, and model facts."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self.words = "Starting…"
         self.aside = ""
-        """What goes on beside everything else, to be said when there is nothing else to say."""
+        """The text for background activity, shown while the status line is otherwise idle."""
         self.model = ""
         self.window = 0
         self.advice = ""
-        """What the user should know about the loaded model; empty when there is nothing."""
+        """Advice for the user about the loaded model; empty if there is none."""
         self.fitting_template = ""
-        """The built-in chat template that fits the loaded model; empty when none does."""
+        """The built-in chat template that fits the loaded model; empty if none does."""
         self.problem: BaseException | None = None
         self.backend: Backend | None = None
         self._changed = changed
@@ -43,7 +43,7 @@ class Runtime:
 
     @property
     def lacks_model(self) -> bool:
-        """Whether there is no model file that can be used, so that another has to be chosen."""
+        """Whether the model file is missing or unusable, so that the user must choose another."""
         if self.problem is None or self.backend is None:
             return False
         from koel_tui.engine import EngineCrashedError, ModelLoadError
@@ -54,36 +54,36 @@ class Runtime:
 
     @property
     def notice(self) -> str:
-        """The problem in its own words; empty when there is none."""
+        """The message of the problem; empty if there is none."""
         return "" if self.problem is None else str(self.problem) or type(self.problem).__name__
 
     @property
     def program_model(self) -> ProgramModel:
-        """The state of the program's model, for the notices of conversations."""
+        """The state of the program's model, for conversation notices."""
         return ProgramModel(self.notice, self.fitting_template)
 
     @property
     def alarm(self) -> str:
-        """The problem in a few words more; empty when there is none."""
+        """The kind and the message of the problem; empty if there is none."""
         return f"{self.short_alarm}: {self.notice}" if self.notice else ""
 
     @property
     def short_alarm(self) -> str:
-        """The kind of the problem; empty when there is none."""
+        """The kind of the problem; empty if there is none."""
         if not self.notice:
             return ""
         return "Cannot start" if self.backend is None else "No model"
 
     async def connect(self, connect: "Callable[[], Backend]") -> "Backend | None":
-        """Call `connect` beside the window, because the imports it makes take their time."""
+        """Call `connect` in a worker thread, because its imports are slow."""
         try:
             self.backend = await asyncio.to_thread(connect)
-        except Exception as error:  # whatever it is, the window says it and stays
+        except Exception as error:  # the app shows any error and keeps running
             self._fail(error)
         return self.backend
 
     async def load(self) -> None:
-        """Load the model, telling how far it is."""
+        """Load the model and report its progress."""
         if self.backend is None:
             return
         async with self._loading:
@@ -97,14 +97,14 @@ class Runtime:
                 self._say("")
 
     async def use(self, model: str) -> None:
-        """Load another model, which answers from then on.
+        """Switch to another model.
 
-        Raises what its load raises, or RuntimeError where there is no choice; then the one before
-        stays.
+        Raises the errors of its load, or `RuntimeError` if the agent cannot switch; then the
+        previous model stays.
         """
         from koel_tui.agents import use_model
 
-        async with self._loading:  # one after the other: each takes its memory
+        async with self._loading:  # one load at a time, because each needs memory
             if self.backend is None:
                 raise RuntimeError("A model can be chosen as soon as the start is over.")
             self._say(Activity("loading").words)
@@ -124,7 +124,7 @@ class Runtime:
         self.fitting_template = model.fitting_template if known else ""
 
     async def count_tokens(self, text: str) -> int | None:
-        """Return how many tokens the model makes of `text`; None where it cannot tell in time."""
+        """Return the number of tokens in `text`; None if it is not known in time."""
         if self.backend is None or not self.window:
             return None
         from koel_tui.agents import tokens_in
@@ -132,33 +132,33 @@ class Runtime:
         try:
             async with asyncio.timeout(_COUNT_PATIENCE):
                 return await tokens_in(self.backend.agent, text)
-        except Exception as error:  # an estimate does as well
+        except Exception as error:  # the caller falls back to an estimate
             _log.info("Tokens cannot be counted: %r", error)
             return None
 
     def index(self) -> None:
-        """Begin to keep the search index up to date, which nothing waits for."""
+        """Start to update the search index in the background."""
         if self.backend is not None and self.backend.upkeep is not None:
             self.backend.upkeep.begin(self._indexed)
 
     async def empty_trash(self) -> None:
-        """Remove for good what was thrown away long ago; it is tried again at the next start."""
+        """Delete old threads from the trash permanently; an error is retried at the next start."""
         if self.backend is None:
             return
         try:
             gone = await self.backend.storage.empty_trash(KEPT_IN_TRASH)
-        except Exception as error:  # nobody waits for it
+        except Exception as error:  # no caller awaits it
             _log.warning("The trash was not emptied: %s", error)
         else:
             _log.info("%d threads left the trash for good", gone)
 
     def make_titles(self, wanted: bool) -> None:
-        """Set whether new threads get a title from the model."""
+        """Set whether the model generates titles for new threads."""
         if self.backend is not None:
             self.backend = replace(self.backend, titles=wanted)
 
     def recover(self) -> None:
-        """Take note that the model answers, whatever went wrong before."""
+        """Clear the problem, because the model answers again."""
         self.problem = None
 
     def _progress(self, fraction: float) -> None:

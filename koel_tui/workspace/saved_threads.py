@@ -1,4 +1,4 @@
-"""The saved threads as a list to choose from, and the one a user names."""
+"""The list of saved threads, and lookup of a thread by id or title."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SavedThread:
-    """A thread in storage; one that cannot be read has a damage and cannot be opened."""
+    """A thread in storage; an unreadable one has a `damage` and cannot be opened."""
 
     id: str
     title: str
@@ -20,13 +20,13 @@ class SavedThread:
     messages: int = 0
     damage: str = ""
     mark: str = ""
-    """Where it is open, if anywhere."""
+    """Where the thread is open, if anywhere."""
     at: str = ""
-    """The message it is to be opened at; empty for the place where it was left."""
+    """The id of the message to scroll to; empty for the last scroll position."""
 
     @property
     def aside(self) -> str:
-        """What is said of the thread beside its title."""
+        """The secondary text of the list line: damage, or mark, size and date."""
         if self.damage:
             return f"damaged: {self.damage}"
         size = f"{self.messages} message{'' if self.messages == 1 else 's'}"
@@ -34,21 +34,21 @@ class SavedThread:
 
     @property
     def brief(self) -> str:
-        """The same in fewer words: where it is open, and the day."""
+        """The short secondary text: damage, or mark and day."""
         return self.aside if self.damage else " · ".join(filter(None, (self.mark, self.when[:10])))
 
     @property
     def takeable(self) -> bool:
-        """Whether it can be opened."""
+        """Whether the thread can be opened."""
         return not self.damage
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Say whether the title has every one of these words in it, in any case."""
+        """Return whether the title contains all these words, ignoring case."""
         return has_words(self.title, words)
 
 
 def listed(summaries: "Iterable[Summary]") -> list[SavedThread]:
-    """Return threads of a storage as they are listed."""
+    """Convert summaries to list items."""
     return [
         SavedThread(
             id=summary.id,
@@ -61,15 +61,15 @@ def listed(summaries: "Iterable[Summary]") -> list[SavedThread]:
 
 
 async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
-    """Return what is saved, newest first, and behind it what cannot be read."""
+    """Return the saved threads, newest first, followed by the unreadable files."""
     threads = listed(await storage.summaries())
-    # Only a storage made of files has files that can be damaged.
+    # Only a file storage has damaged files.
     damaged: Sequence[DamagedThread] = getattr(storage, "damaged", ())
     return threads + [SavedThread("", file.path.name, damage=file.reason) for file in damaged]
 
 
 def find_thread(threads: Sequence[SavedThread], wanted: str) -> SavedThread | str:
-    """Return the thread with this id, beginning of an id, or title; else why there is none."""
+    """Return the thread with this id, unique id prefix, or title; else the reason as text."""
     readable = [thread for thread in threads if not thread.damage]
     for found in (
         [thread for thread in readable if thread.id == wanted],
@@ -84,8 +84,8 @@ def find_thread(threads: Sequence[SavedThread], wanted: str) -> SavedThread | st
 
 
 def told_of_conflicts(storage: "SessionStorage", told: int) -> list[str]:
-    """Return a sentence for each thread found changed elsewhere, without the first `told`."""
-    # Only a storage made of files can find one changed by somebody else.
+    """Return a message for each conflict with another program, without the first `told`."""
+    # Only a file storage detects conflicts.
     found: Sequence[Conflict] = getattr(storage, "conflicts", ())
     return [
         "A thread was changed elsewhere. What is written here is saved beside it, in "

@@ -1,4 +1,4 @@
-"""The ways out of the window: signals, and saving everything before the end."""
+"""Shutdown of the app: signal handling, and saving everything before the exit."""
 
 import asyncio
 import logging
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CLOSE_DEADLINE = 5.0
-"""Seconds that saving and unloading may take; after that the window ends all the same."""
+"""Seconds allowed for saving and unloading; after that the app exits anyway."""
 SIGNAL_DEADLINE = 1.5
-"""The same once a signal came: who sends one goes on to kill soon."""
+"""The shorter deadline after a signal, in seconds, because SIGKILL usually follows."""
 
 EXIT_SAVE_FAILED = 74
 SIGNAL_EXIT = 128
-"""What the exit code of a program ended by a signal begins with."""
+"""The base of the exit code after a signal; the signal number is added."""
 
 _SIGNALS = tuple(
     number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))
@@ -32,19 +32,19 @@ _SIGNALS = tuple(
 
 
 class Signals:
-    """Turns the signals that end a program into a call on the event loop.
+    """A handler that turns termination signals into a call of `leave` on the event loop.
 
-    From then on the process ends in time even if the loop does not get to it: by the `hard_end`.
+    After such a signal, `hard_end` ends the process in time even if the event loop is blocked.
     """
 
     def __init__(self, leave: Callable[[int], None], hard_end: "ForcedExit | None" = None) -> None:
         self._leave = leave
         self._hard_end = hard_end
-        self._left_alone = 0  # a signal that is another program's
+        self._left_alone = 0  # a signal meant for another program
         self._before: dict[int, Any] = {}
 
     def catch(self) -> None:
-        """Take over the signals, where this loop can; a loop beside the main thread cannot."""
+        """Install the handlers. An event loop outside the main thread cannot, and does nothing."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             before = signal.getsignal(number)
@@ -52,17 +52,17 @@ class Signals:
                 loop.add_signal_handler(number, self._on_signal, number)
             except (NotImplementedError, RuntimeError, ValueError):
                 return
-            # Called even while the loop is held up; the loop hears of the signal by itself.
+            # Runs even while the loop is blocked; the loop still gets the signal by its wakeup fd.
             signal.signal(number, self._arm)
             self._before[number] = before
 
     @contextmanager
     def without_interrupt(self) -> Iterator[None]:
-        """Leave ctrl+c to another program on this terminal for a block."""
+        """Context manager that leaves ctrl+c to another program on this terminal."""
         if signal.SIGINT not in self._before:
             yield
             return
-        # Not ignored by the process, which the other program would inherit.
+        # Not set to SIG_IGN, because the other program would inherit that.
         self._left_alone = signal.SIGINT
         try:
             yield
@@ -70,7 +70,7 @@ class Signals:
             self._left_alone = 0
 
     def release(self) -> None:
-        """Give the signals back to who had them."""
+        """Restore the previous signal handlers."""
         loop = asyncio.get_running_loop()
         for number, before in self._before.items():
             loop.remove_signal_handler(number)
@@ -82,7 +82,7 @@ class Signals:
             self._leave(SIGNAL_EXIT + number)
 
     def _arm(self, number: int, _: object) -> None:
-        # Not by an interrupt, which may be meant for the answer alone.
+        # SIGINT does not arm it, because it may only stop the answer.
         if self._hard_end is not None and number != signal.SIGINT:
             self._hard_end.arm(EXIT_SAVE_FAILED)
 
@@ -96,12 +96,12 @@ async def close_in_time(
     *,
     signalled: bool = False,
 ) -> str:
-    """Save and end everything, and return what of it failed; empty when nothing did.
+    """Save and close everything within the deadline. Return the failure; empty if there is none.
 
-    `actions` are those whose changes of saved threads may still be under way.
+    `actions` may have unfinished changes of saved threads, which are awaited.
     """
     if backend is not None:
-        backend.client.dispose()  # every thread is being saved from now on, whatever else is slow
+        backend.client.dispose()  # start saving every thread first, in case the rest is slow
     ending = asyncio.create_task(_end(backend, desk, memory, tabs, actions))
     await asyncio.wait([ending], timeout=SIGNAL_DEADLINE if signalled else CLOSE_DEADLINE)
     failed = ""
@@ -131,9 +131,9 @@ async def _end(
 async def kept_elsewhere(
     backend: "Backend | None", desk: "Workspace", memory: "WindowState", tabs: "OpenTabs"
 ) -> str:
-    """Keep elsewhere what could not be saved; return what to say of it, empty when all is saved."""
+    """Write unsaved work to a recovery file. Return the message; empty if all is saved."""
     if backend is not None:
-        backend.client.dispose()  # where the time was up before it came to that
+        backend.client.dispose()  # in case the deadline passed before `_end` did so
     from koel_tui.workspace.unsaved import left_unsaved
 
     unsaved = left_unsaved(backend)
@@ -143,5 +143,5 @@ async def kept_elsewhere(
     from koel_tui.workspace.recovery import put_aside
 
     said = await put_aside(backend, unsaved, desk, tabs if unkept else None, memory.problem)
-    memory.problem = ""  # it is in that file, or nowhere: once is enough
+    memory.problem = ""  # report it once: it is in the recovery file or lost
     return said

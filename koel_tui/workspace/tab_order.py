@@ -1,4 +1,4 @@
-"""Which tabs are open, in which order, which one is in front, and which have news."""
+"""The open tabs: their order, the active one, the side by side pair, and unread marks."""
 
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -7,7 +7,7 @@ Item = TypeVar("Item")
 
 
 class TabOrder(Generic[Item]):
-    """The open tabs as plain data: no widget, no session. There is always a tab in front."""
+    """The open tabs as plain data, without widgets or sessions. One tab is always active."""
 
     def __init__(self, first: Item) -> None:
         self._items = [first]
@@ -23,34 +23,34 @@ class TabOrder(Generic[Item]):
 
     @property
     def active(self) -> Item:
-        """The tab in front."""
+        """The active tab."""
         return self._active
 
     @property
     def beside(self) -> Item | None:
-        """The tab that is shown beside the one in front; None for one shown alone."""
+        """The tab shown side by side with the active one; None if it is shown alone."""
         if self._pair is None or self._active not in self._pair:
             return None
         first, second = self._pair
         return second if self._active is first else first
 
     def join(self, item: Item) -> None:
-        """Show an open tab beside the one in front, whenever one of the two is in front."""
+        """Pair an open tab with the active one: both show side by side when either is active."""
         self._pair = (self._active, item)
         if item in self._unread:
             self._unread.remove(item)
 
     def part(self) -> None:
-        """Show every tab alone."""
+        """Dissolve the pair, so that every tab is shown alone."""
         self._pair = None
 
     def add(self, item: Item) -> None:
-        """Open a tab at the end and bring it to the front."""
+        """Append a tab and activate it."""
         self._items.append(item)
         self._active = item
 
     def activate(self, item: Item) -> bool:
-        """Bring an open tab to the front; say whether that changed anything."""
+        """Activate an open tab; return whether that changed anything."""
         if item is self._active or item not in self._items:
             return False
         self._active = item
@@ -59,27 +59,27 @@ class TabOrder(Generic[Item]):
         return True
 
     def number(self, item: Item) -> int:
-        """Return the place of an open tab, counted from 1."""
+        """Return the position of an open tab, counted from 1."""
         return self._items.index(item) + 1
 
     def at(self, number: int) -> Item | None:
-        """Return the tab at a place counted from 1, or None where there is none."""
+        """Return the tab at a position, counted from 1, or None."""
         return self._items[number - 1] if 1 <= number <= len(self._items) else None
 
     def step(self, distance: int) -> Item:
-        """Return the tab so many places to the right of the one in front, going round."""
+        """Return the tab `distance` positions right of the active one, with wraparound."""
         return self._items[(self._items.index(self._active) + distance) % len(self._items)]
 
     def move(self, distance: int) -> None:
-        """Move the tab in front so many places to the right, as far as there are places."""
+        """Move the active tab `distance` positions to the right, at most to an end."""
         index = self._items.index(self._active)
         self._items.remove(self._active)
         self._items.insert(max(0, index + distance), self._active)
 
     def remove(self, item: Item) -> None:
-        """Take out a tab; the one to its right, else to its left, comes to the front.
+        """Remove a tab; if it is active, activate its right neighbour, else its left one.
 
-        The last tab cannot be taken out: add its successor first.
+        Raises `ValueError` for the only tab: add its successor first.
         """
         if len(self._items) == 1:
             raise ValueError("the last tab stays")
@@ -93,7 +93,7 @@ class TabOrder(Generic[Item]):
             self.part()
 
     def mark_unread(self, item: Item) -> None:
-        """Note that something ended in a tab; nothing to note for those being looked at."""
+        """Mark a tab as unread after a run has ended, unless the tab is visible."""
         if (
             item not in (self._active, self.beside)
             and item in self._items
@@ -102,5 +102,5 @@ class TabOrder(Generic[Item]):
             self._unread.append(item)
 
     def is_unread(self, item: Item) -> bool:
-        """Say whether something ended in this tab since it was last in front."""
+        """Return whether a run has ended in this tab since it was last active."""
         return item in self._unread

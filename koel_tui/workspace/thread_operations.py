@@ -1,4 +1,4 @@
-"""What is done to saved threads from their list, whether a tab has them open or not."""
+"""Operations on saved threads, whether they are open in a tab or not."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = 5.0
-"""Seconds in which a tab that was closed has to be saved before its thread can be deleted."""
+"""Seconds to wait for the save of a closed tab before its thread can be deleted."""
 
 
 class OpenThreadError(Exception):
-    """A thread is open in a tab, and must not be while this is done."""
+    """The operation is not allowed while the thread is open in a tab."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"It is open in tab {number}. Close that tab first.")
 
 
 class StillSavingError(Exception):
-    """A thread is still being saved, and must not be while this is done."""
+    """The operation is not allowed while the thread is being saved."""
 
     def __init__(self) -> None:
         super().__init__("Its tab was closed and is still being saved. Try again in a moment.")
 
 
 class ThreadOperations:
-    """Lists, reads and changes the threads of a storage. Raises what the storage raises.
+    """Operations that list, read and change the threads of a storage. Raise the storage's errors.
 
-    A change that was begun is done to its end, whatever becomes of the list it was asked from.
+    A change always runs to completion, even if its caller is cancelled.
     """
 
     def __init__(
@@ -51,10 +51,9 @@ class ThreadOperations:
         changed: "Callable[[Conversation], None]",
         tell: Callable[[str], None],
     ) -> None:
-        """Make the actions.
+        """`changed` is called with a tab whose title has changed.
 
-        `changed` is told of a tab whose title is another one, and `tell` why a change failed that
-        nobody waits for any more.
+        `tell` is called with the error of a failed change whose caller was cancelled.
         """
         self._backend = backend
         self._desk = desk
@@ -65,19 +64,19 @@ class ThreadOperations:
 
     @property
     def index(self) -> "ThreadIndex | None":
-        """The full text of the threads, where it can be searched."""
+        """The full text index of the threads; None if there is none."""
         return self._backend.index
 
     @property
     def deleted(self) -> Sequence[SavedThread]:
-        """What was deleted here and can be taken back, the last one last."""
+        """The deleted threads that can be restored, last deleted last."""
         return self._deleted
 
     async def threads(self) -> list[SavedThread]:
-        """Return the saved threads, newest first, with where they are open."""
+        """Return the saved threads, newest first, marked if open here or elsewhere."""
         threads = await saved_threads(self._backend.storage)
         elsewhere: frozenset[str] = frozenset()
-        # Only files can be open in another program.
+        # Only a file storage can share threads with another program.
         if held := getattr(self._backend.storage, "held_elsewhere", None):
             elsewhere = await held([thread.id for thread in threads if thread.takeable])
         here = {tab.thread_id for tab in self._desk.tabs}
@@ -91,10 +90,10 @@ class ThreadOperations:
         ]
 
     async def state_of(self, thread_id: str) -> "ChatState":
-        """Return what is said in a thread, also what is not saved yet.
+        """Return the state of a thread, including unsaved changes.
 
-        The storage is not asked for a thread that has a session: it would take for seen there what
-        another program wrote, and let the session write over it.
+        A thread with a session is not loaded from storage: the load would mark changes of another
+        program as seen, and the session would then overwrite them.
         """
         client = self._backend.client
         for session in (*client.sessions, *client.unsaved):
@@ -106,46 +105,46 @@ class ThreadOperations:
         return saved
 
     async def rename(self, thread: SavedThread, title: str) -> None:
-        """Give a thread another title, its tab too."""
+        """Set the title of a thread and of its tab."""
         await self._whole(self._rename(thread, " ".join(repair(title).split())))
 
     async def delete(self, thread: SavedThread) -> None:
-        """Throw a thread away. Raises `OpenThreadError` for one that a tab has open.
+        """Move a thread to the trash. Raises `OpenThreadError` if a tab has it open.
 
-        Raises `StillSavingError` when the tab that had it open takes too long to end.
+        Raises `StillSavingError` if its closed tab is not saved in time.
         """
         await self._whole(self._delete(thread))
 
     async def undo(self) -> SavedThread | None:
-        """Take back what was deleted last; None when nothing was."""
+        """Restore the last deleted thread; return None if there is none."""
         if not self._deleted:
             return None
-        thread = self._deleted.pop()  # where that fails it is still in the trash
+        thread = self._deleted.pop()  # if this fails, the thread is still in the trash
         await self.restore(thread)
         return thread
 
     async def trashed(self) -> list[SavedThread]:
-        """Return what is in the trash, the one thrown away last first."""
+        """Return the threads in the trash, last deleted first."""
         return listed(await self._backend.storage.trashed())
 
     async def restore(self, thread: SavedThread) -> None:
-        """Take a thread back from the trash."""
+        """Restore a thread from the trash."""
         await self._whole(self._restore(thread))
 
     async def settle(self) -> None:
-        """Wait until what was begun is done."""
+        """Wait until all running changes are complete."""
         if self._under_way:
             await asyncio.wait(list(self._under_way))
 
     async def exported(self, thread: SavedThread, form: ExportFormat) -> tuple[str, str]:
-        """Return a name for the file of a thread, and what is written there."""
+        """Return a file name for the exported thread, and its content."""
         meta = await self._backend.storage.meta(thread.id)
         whole = Thread(thread.id, await self.state_of(thread.id), meta)
         text = await asyncio.to_thread(export_thread, whole, form)
         return file_name(whole.title, form.suffix), text
 
     async def _rename(self, thread: SavedThread, title: str) -> None:
-        await self.state_of(thread.id)  # else one that is gone would be made anew, empty
+        await self.state_of(thread.id)  # raises if it is gone; the update would recreate it
         await self._backend.storage.update_meta(thread.id, title=title)
         for conversation in self._desk.tabs:
             if conversation.thread_id == thread.id:
@@ -153,7 +152,7 @@ class ThreadOperations:
                 self._changed(conversation)
 
     async def _delete(self, thread: SavedThread) -> None:
-        # What a closed tab still saves must not bring it back.
+        # A pending save of a closed tab must not recreate the thread.
         if not await self._desk.ended(thread.id, PATIENCE):
             raise StillSavingError
         for number, conversation in enumerate(self._desk.tabs, 1):
@@ -164,7 +163,7 @@ class ThreadOperations:
         self._deleted.append(thread)
         self._desk.forget(thread.id)
         if self._backend.snapshots is not None:
-            with suppress(OSError):  # it goes as others come
+            with suppress(OSError):  # old snapshots are evicted anyway
                 await asyncio.to_thread(self._backend.snapshots.remove, thread.id)
 
     async def _restore(self, thread: SavedThread) -> None:
@@ -172,7 +171,7 @@ class ThreadOperations:
         self._deleted = [each for each in self._deleted if each.id != thread.id]
 
     async def _whole(self, change: Coroutine[Any, Any, T]) -> T:
-        """Make a change that goes on where nobody waits for it any more."""
+        """Run a change to completion, even if the caller is cancelled."""
         task = asyncio.create_task(change)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)

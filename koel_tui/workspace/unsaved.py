@@ -1,4 +1,4 @@
-"""What cannot be saved at this moment: which threads, why, and what to do about it."""
+"""Current save problems: the affected threads, the cause, and advice for the user."""
 
 import errno
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class SaveErrorText:
-    """Why a save failed, and what the user can do; both are sentences."""
+    """The cause of a failed save and advice for the user, as sentences."""
 
     why: str
     advice: str = ""
@@ -38,7 +38,7 @@ class SaveErrorText:
 
 @dataclass(frozen=True, slots=True)
 class SaveProblem:
-    """What is not saved at this moment; nothing is empty."""
+    """A current save problem; empty if everything is saved."""
 
     what: str = ""
     why: str = ""
@@ -46,7 +46,7 @@ class SaveProblem:
 
 
 def trouble_of(backend: "Backend | None", desk: "Workspace", memory: "WindowState") -> SaveProblem:
-    """Return what cannot be saved at this moment."""
+    """Return the current save problem."""
     failing = [] if backend is None else [s for s in _dirty(backend) if s.save_error is not None]
     if failing:
         cause = cause_of(failing[0].save_error, backend)
@@ -66,7 +66,7 @@ def trouble_of(backend: "Backend | None", desk: "Workspace", memory: "WindowStat
 
 
 def cause_of(error: BaseException | None, backend: "Backend | None") -> SaveErrorText:
-    """Return why a save failed with this error."""
+    """Return the cause and advice for the error of a failed save."""
     if error is None:
         return SaveErrorText("")
     system = _system_error(error)
@@ -78,7 +78,7 @@ def cause_of(error: BaseException | None, backend: "Backend | None") -> SaveErro
 
 
 def left_unsaved(backend: "Backend | None") -> "tuple[ChatSession, ...]":
-    """Return the disposed sessions of which something is not saved: it failed, or takes long."""
+    """Return the disposed sessions with unsaved changes, whose save failed or is still running."""
     if backend is None:
         return ()
     late = (session for session in backend.client.closing if session.dirty)
@@ -86,7 +86,7 @@ def left_unsaved(backend: "Backend | None") -> "tuple[ChatSession, ...]":
 
 
 def title_of(session: "ChatSession", desk: "Workspace") -> str:
-    """Return what the thread of a session is called."""
+    """Return the title of a session's thread."""
     named = next((each for each in desk.tabs if each.thread_id == session.thread_id), None)
     if named is not None:
         return named.title
@@ -95,10 +95,10 @@ def title_of(session: "ChatSession", desk: "Workspace") -> str:
 
 
 def shortened(path: Path) -> str:
-    """Return a path as people write it: from their home on."""
+    """Return a path as text, with the home directory as `~`."""
     try:
         return f"~/{path.relative_to(Path.home())}"
-    except (ValueError, RuntimeError):  # it lies elsewhere, or nobody knows where home is
+    except (ValueError, RuntimeError):  # outside the home directory, or its location is unknown
         return str(path)
 
 

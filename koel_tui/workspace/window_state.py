@@ -1,4 +1,4 @@
-"""What the window keeps from one run to the next: its tabs with their drafts, and the history."""
+"""The state persisted between runs: the open tabs with their drafts, and the prompt history."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,9 +16,10 @@ T = TypeVar("T")
 
 
 class WindowState:
-    """Reads and writes beside the event loop, one thing after the other.
+    """Reads and writes the persistent state in one worker thread, in order.
 
-    Without a directory nothing is kept. What fails is told, once, and the window goes on.
+    Without a directory nothing is persisted. I/O errors are passed to `tell` only once; the app
+    keeps running.
     """
 
     def __init__(self, directory: Path | None, tell: Callable[[str], None]) -> None:
@@ -30,10 +31,10 @@ class WindowState:
         self._writing: asyncio.Future[None] | None = None
         self._failed = False
         self.problem = ""
-        """Why the tabs cannot be kept at this moment; empty when they can."""
+        """Why the tabs cannot be saved at present; empty if they can."""
 
     async def tabs(self) -> OpenTabs:
-        """Return the tabs to open again; from now on `keep` keeps those of this window."""
+        """Return the tabs to restore; from then on `keep` saves those of this app."""
         directory = self._directory
         if directory is None:
             return OpenTabs()
@@ -54,7 +55,7 @@ class WindowState:
         return found
 
     async def history(self) -> list[Draft]:
-        """Return what was sent in earlier windows, oldest first."""
+        """Return the prompts sent in earlier runs, oldest first."""
         history = self._history
         return [] if history is None else await self._do(history.read) or []
 
@@ -65,7 +66,7 @@ class WindowState:
             self._later(lambda: history.append(draft))
 
     def keep(self, tabs: OpenTabs) -> None:
-        """Write the tabs down unless that is done, or the last time still goes on."""
+        """Save the tabs, unless they are unchanged or a save is still running."""
         tabs_file = self._tabs
         if tabs_file is None or tabs == self._kept:
             return
@@ -75,13 +76,13 @@ class WindowState:
         self._writing = self._later(lambda: self._write(tabs_file, tabs))
 
     async def keep_now(self, tabs: OpenTabs) -> None:
-        """Write the tabs down before this returns; `problem` says whether that could be."""
+        """Save the tabs before returning; `problem` is the error, empty if there is none."""
         tabs_file = self._tabs
         if tabs_file is not None:
             await self._do(lambda: self._write(tabs_file, tabs))
 
     async def close(self, tabs: OpenTabs) -> None:
-        """Write what is not written yet, and let another window have the tabs."""
+        """Save the tabs if they have changed, and release their file for another app instance."""
         tabs_file, self._tabs = self._tabs, None
         if tabs_file is not None:
             await self._do(lambda: self._write(tabs_file, tabs))
@@ -91,20 +92,20 @@ class WindowState:
             await asyncio.to_thread(worker.shutdown)
 
     def holds(self, tabs: OpenTabs) -> bool:
-        """Say whether these tabs are written down."""
+        """Return whether these tabs are saved."""
         return tabs == self._kept
 
     def _write(self, tabs_file: OpenTabsFile, tabs: OpenTabs) -> None:
-        # Compared here, one writing after the other: the last may not be over when the next begins.
+        # Compared in the worker thread, because an earlier save may still run when this is queued.
         if tabs != self._kept:
             self.problem = self._written(tabs_file, tabs)
             self._kept = self._kept if self.problem else tabs
 
     def _written(self, tabs_file: OpenTabsFile, tabs: OpenTabs) -> str:
-        """Write the tabs down; return why that cannot be, empty when it could."""
+        """Save the tabs; return the error, empty if there is none."""
         try:
             if self._directory is not None:
-                private_directory(self._directory)  # it may have been removed
+                private_directory(self._directory)  # recreate it if it was removed
             tabs_file.write(tabs)
         except OSError as error:
             return f"{error.strerror or error}: {self._directory}."
@@ -122,7 +123,7 @@ class WindowState:
         return asyncio.ensure_future(self._do(job))
 
     async def _do(self, job: Callable[[], T]) -> T | None:
-        """Return what `job` returns; None when it failed."""
+        """Run `job` in the worker thread. Return its result, or None if it failed."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._worker, job)
         except (OSError, DirectoryError) as error:
@@ -133,7 +134,7 @@ class WindowState:
 
 
 def forget(directory: Path) -> None:
-    """Remove what windows have kept in a directory, which is in clear. Raises OSError."""
+    """Remove the state files, which are not encrypted, from a directory. Raises `OSError`."""
     for pattern in ("tabs-*.json", "tabs-*.json.damaged", "history.jsonl"):
         for path in directory.glob(pattern):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The open conversations: opening, closing and reopening tabs, whatever they look like."""
+"""The open conversations: opening, closing and reopening tabs, independent of the UI."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
 
 _MOST_CLOSED = 100
-"""Closed tabs that can be brought back; the threads of others are in the list of threads."""
+"""Closed tabs that can be reopened; older ones are only in the list of saved threads."""
 
 
 class TooManyTabsError(Exception):
-    """As many tabs are open as there may be."""
+    """The maximum number of tabs is open."""
 
     def __init__(self) -> None:
         super().__init__(f"{TABS} tabs are open, which is the most. Close one first.")
@@ -30,7 +30,7 @@ class TooManyTabsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClosedTab:
-    """What brings a closed tab back: its thread if it has one, and what was typed there."""
+    """The data to reopen a closed tab: its thread, if it has one, and its draft."""
 
     thread_id: str | None
     title: str
@@ -39,7 +39,7 @@ class ClosedTab:
 
 
 class Workspace:
-    """Owns the conversations. Tabs may be opened and used before a backend is there."""
+    """The owner of all conversations. Tabs can be opened and used before a backend is connected."""
 
     def __init__(self, listener: ConversationObserver[Conversation]) -> None:
         self._listener = listener
@@ -52,27 +52,27 @@ class Workspace:
 
     @property
     def active(self) -> Conversation:
-        """The conversation in front."""
+        """The conversation of the active tab."""
         return self.tabs.active
 
     @property
     def full(self) -> bool:
-        """Whether as many tabs are open as there may be."""
+        """Whether the maximum number of tabs is open."""
         return len(self.tabs) >= TABS
 
     def connect(self, backend: "Backend") -> None:
-        """Give a session to every open tab but those whose thread is read when they are shown."""
+        """Attach a session to every open tab, except those whose thread is loaded lazily."""
         self._backend = backend
         for conversation in self.tabs:
             if not conversation.asleep:
                 conversation.attach(backend.client.new_session(), backend)
 
     def disconnect(self) -> None:
-        """Give no tab a session any more: what they come from is being closed."""
+        """Stop attaching sessions to tabs, because the backend is being closed."""
         self._backend = None
 
     def restore(self, kept: OpenTabs, pastes: PastePlaceholders) -> None:
-        """Open the tabs of the window before this one. No thread is read yet."""
+        """Open the tabs of the last run. Their threads are loaded lazily."""
         if not kept.tabs:
             return
         empty = self.active
@@ -86,7 +86,7 @@ class Workspace:
             self.tabs.activate(in_front)
 
     def kept(self, pastes: PastePlaceholders) -> OpenTabs:
-        """Return what is to be kept of the tabs; what waits to be sent is part of the draft."""
+        """Return the tabs to persist; queued prompts become part of the draft."""
         kept = [each for each in self.tabs if not _is_empty(each)]
         tabs = tuple(
             OpenTab(thread_id, each.title if thread_id else "", pastes.draft(_unsent(each, pastes)))
@@ -97,9 +97,9 @@ class Workspace:
         return OpenTabs(tabs, in_front)
 
     async def wake(self, conversation: Conversation) -> None:
-        """Read the thread of a tab that was restored, unless that is done or under way.
+        """Load the thread of a restored tab, unless it is loaded or being loaded.
 
-        Raises what `open` raises; then the tab is a new one, with the draft that was in it.
+        Raises the errors of `open`; the tab is then a new one that keeps its draft.
         """
         thread_id, backend = conversation.thread_id, self._backend
         if not conversation.asleep or conversation in self._waking:
@@ -117,43 +117,43 @@ class Workspace:
             self._waking.pop(conversation).set()
 
     def unused_longest(self) -> Conversation | None:
-        """Return the open tab whose thread has not been answered for longest, but once it was.
+        """Return the least recently used tab that has been answered at least once.
 
-        Neither the one in front nor one that is being answered.
+        Visible tabs and tabs with a run are excluded.
         """
         others = [each for each in self.tabs if each.answered and not each.busy]
         others = [each for each in others if each not in (self.active, self.tabs.beside)]
         return min(others, key=lambda each: each.asked_at, default=None)
 
     def about(self, thread_id: str) -> ThreadMeta:
-        """Return what is known about a thread that is or was open here, empty of another."""
+        """Return the metadata of a thread in an open or closed tab; empty for any other thread."""
         here = (each.about for each in self.tabs if each.thread_id == thread_id)
         closed = (each.about for each in self._closed if each.thread_id == thread_id)
         return next(here, None) or next(closed, None) or ThreadMeta()
 
     def sweep(self, conversation: Conversation) -> None:
-        """Close a tab in which there is nothing."""
+        """Close a tab if it is empty."""
         if _is_empty(conversation) and conversation in list(self.tabs):
             self.close(conversation)
 
     def new(self) -> None:
-        """Open an empty tab; one that is in front and empty serves as well.
+        """Open an empty tab, unless the active tab is empty.
 
-        This and all else that a user opens tabs with raises `TooManyTabsError`.
+        All methods that open a tab for the user raise `TooManyTabsError` at the limit.
         """
         if not _is_empty(self.active):
             self._check_room()
             self._add(self._conversation())
 
     def add_new(self, about: ThreadMeta) -> Conversation:
-        """Open an empty tab with a thread about which this is known, and return it."""
+        """Open an empty tab whose thread has this metadata, and return its conversation."""
         conversation = self._conversation()
         conversation.about = about
         self._add(conversation)
         return conversation
 
     def add_beside(self) -> None:
-        """Open an empty tab beside the one in front, answered as that one is."""
+        """Open an empty tab side by side with the active one, with the same settings."""
         self._check_room()
         front = self.active
         beside = self.add_new(front.about.copy(""))
@@ -161,10 +161,10 @@ class Workspace:
         self.tabs.join(beside)
 
     async def open(self, thread_id: str, title: str = "") -> None:
-        """Bring the tab of a saved thread to the front, opening it if need be.
+        """Activate the tab of a saved thread, and open it if necessary.
 
-        Raises what storage raises for a thread that cannot be read, `LookupError` for one that
-        is not there.
+        Raises the errors of the storage for an unreadable thread, `LookupError` for a missing
+        one.
         """
         for conversation in self.tabs:
             if conversation.thread_id == thread_id:
@@ -174,7 +174,7 @@ class Workspace:
             raise RuntimeError("threads open after the start")
         if thread_id in self._closing:
             await asyncio.wait([self._closing[thread_id]])
-        if not _is_empty(self.active):  # else it takes its place
+        if not _is_empty(self.active):  # else the new tab replaces the empty one
             self._check_room()
         conversation = self._conversation(title)
         await self._fill(conversation, thread_id, self._backend)
@@ -184,9 +184,9 @@ class Workspace:
             self._take_out(before)
 
     async def branch(self, message_id: str) -> None:
-        """Open a tab with a new thread, as the one in front is up to this message.
+        """Open a tab with a new thread that copies the active one up to this message.
 
-        Raises what the storage raises.
+        Raises the errors of the storage.
         """
         parent = self.active
         self._check_room()
@@ -204,7 +204,7 @@ class Workspace:
         self.tabs.add(conversation)
 
     def close(self, conversation: Conversation) -> None:
-        """Close a tab. Its thread stays saved, and `reopen` brings it back."""
+        """Close a tab. Its thread stays saved, and `reopen` restores the tab."""
         if not _is_empty(conversation):
             thread_id = _saved_thread(conversation)
             self._closed.append(
@@ -216,7 +216,7 @@ class Workspace:
         self._take_out(conversation)
 
     async def reopen(self) -> bool:
-        """Bring back the tab closed last; False when none was."""
+        """Reopen the last closed tab; return False if there is none."""
         if not self._closed:
             return False
         self._check_room()
@@ -226,7 +226,7 @@ class Workspace:
         else:
             try:
                 await self.open(closed.thread_id, closed.title)
-            except LookupError:  # it is gone for good, what was typed is not
+            except LookupError:  # the thread is gone, but the draft is not
                 self.new()
                 self._listener.returned(self.active, closed.draft)
                 raise
@@ -237,21 +237,21 @@ class Workspace:
         return True
 
     def forget(self, thread_id: str) -> None:
-        """Bring back no tab of this thread: it is thrown away."""
+        """Forget the closed tabs of this thread, because it was deleted."""
         self._closed = [closed for closed in self._closed if closed.thread_id != thread_id]
 
     async def ended(self, thread_id: str, within: float) -> bool:
-        """Wait for the session of a closed tab of this thread; say whether it has ended in time."""
+        """Wait up to `within` seconds for a closed tab's session; return whether it ended."""
         ending = self._closing.get(thread_id)
         return ending is None or bool((await asyncio.wait([ending], timeout=within))[0])
 
     async def settle(self) -> None:
-        """Wait until the sessions of closed tabs have ended."""
+        """Wait until the sessions of all closed tabs have ended."""
         if self._closing:
             await asyncio.wait(list(self._closing.values()))
 
     async def _fill(self, conversation: Conversation, thread_id: str, backend: "Backend") -> None:
-        """Give a conversation the session of a saved thread."""
+        """Attach the session of a saved thread to a conversation."""
         saved = await self._state_of(thread_id, backend)
         conversation.about.read(await backend.storage.meta(thread_id))
         session = backend.client.new_session(thread_id, saved)
@@ -264,7 +264,7 @@ class Workspace:
         conversation.attach(session, backend)
 
     async def _state_of(self, thread_id: str, backend: "Backend") -> "ChatState":
-        # What could not be saved when its tab was closed is nowhere but here.
+        # A state that could not be saved when its tab was closed exists only in RAM.
         unsaved = backend.client.unsaved_state(thread_id)
         if unsaved is not None:
             return unsaved

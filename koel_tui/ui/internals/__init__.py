@@ -1,4 +1,4 @@
-"""The only room that reaches inside Textual, whose version is pinned; tests watch each use."""
+"""The only package that uses private parts of Textual, which is pinned; tests cover each use."""
 
 from koel_tui.ui.internals.app_base import AppBase, forget_gone
 from koel_tui.ui.internals.key_sequences import (

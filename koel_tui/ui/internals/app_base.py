@@ -1,4 +1,4 @@
-"""The app: quiet about its errors, careful with what is pasted, and with what is gone."""
+"""The base class of the app: private error reports, sanitized pastes, release of old widgets."""
 
 import logging
 from pathlib import PurePath
@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 class Palette(CommandPalette):
-    """Textual's command palette, safe for keys that come faster than it works."""
+    """Textual's command palette, safe for keys that arrive faster than it handles them."""
 
     def dismiss(self, result: None = None) -> AwaitComplete:
-        """Leave, once: a second key right after the first would close the window below."""
+        """Dismiss only once, because a second quick key would dismiss the screen below."""
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
     def _action_command_list(self, action: str) -> None:
@@ -43,23 +43,23 @@ class Palette(CommandPalette):
 
 
 class AppBase(App[int]):
-    """An app whose errors end it with one line, and with the traceback in the log.
+    """An app that prints one line for a fatal error and logs the traceback.
 
-    Textual would print the traceback with local variables: what users wrote, and their keys.
+    Textual would print the traceback with local variables: the user's texts and secret keys.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.crash: Exception | None = None
         self._sent: LineDiff | None = None
-        # Those of the cells of a table would be read as markup: text of a model, under the mouse.
+        # Textual parses tooltips of table cells as markup, and they contain text of the model.
         self._disable_tooltips = True
-        self.error_console.soft_wrap = True  # a path in a last word can be copied whole
+        self.error_console.soft_wrap = True  # a long path in an exit message stays copyable
 
     async def on_event(self, event: events.Event) -> None:
-        """Take control characters out of what is pasted, whichever field it goes to.
+        """Sanitize pasted text for every field.
 
-        What is more than the field takes goes no further.
+        A paste over the limit of the focused field is rejected.
         """
         if isinstance(event, events.Paste):
             most = self._room()
@@ -69,11 +69,11 @@ class AppBase(App[int]):
                 return
             event.text = safe_input(event.text)
         if isinstance(event, events.Resize) and self._sent is not None:
-            self._sent.forget()  # so it does after another program has had the terminal
+            self._sent.forget()  # also sent after another program had the terminal
         await super().on_event(event)
 
     def _room(self) -> int:
-        """Return how many characters may be pasted where the focus is."""
+        """Return how many characters may be pasted into the focused field."""
         match self.focused:
             case Input():
                 return limits.FIELD_CHARACTERS
@@ -84,38 +84,38 @@ class AppBase(App[int]):
 
     def _refresh_notifications(self) -> None:
         for notice in list(self._notifications)[: -limits.TOLD]:
-            del self._notifications[notice]  # the oldest of very many
+            del self._notifications[notice]  # drop the oldest over the limit
         super()._refresh_notifications()
 
     def _end_batch(self) -> None:
         super()._end_batch()
         if not self._batch_count and self._screen_stack:
-            self.screen.check_idle()  # it has waited for this, and Textual does not tell it
+            self.screen.check_idle()  # it waits for the end, and Textual does not notify it
 
     def spare_the_line(self) -> None:
-        """Send only those lines to the terminal that are others than before."""
+        """Send only changed lines to the terminal."""
         self._sent = LineDiff()
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         if self._batch_count and renderable is not None:
-            screen.refresh()  # Textual drops it, and takes it for painted
+            screen.refresh()  # Textual drops it but considers it painted
             return
         if self._sent is not None and isinstance(renderable, Update):
-            # Of an update Textual asks nothing but its segments.
+            # Textual uses only the segments of an update.
             renderable = cast("RenderableType", self._sent.without_repeats(renderable))
         super()._display(screen, renderable)
 
     def action_command_palette(self) -> None:
-        """Show the command palette, once."""
+        """Show the command palette, unless it is open."""
         if not isinstance(self.screen, CommandPalette):
             self.push_screen(Palette())
 
     def search_themes(self) -> None:
-        """Show the themes to choose from."""
+        """Show the theme picker."""
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
     def add_last_words(self, words: str, code: int = 0) -> None:
-        """Have this said too when the window is gone, and end with this code unless it failed."""
+        """Print `words` after the app exits, and exit with `code` unless an error code is set."""
         said = [str(each) for each in self._exit_renderables[:1]]
         self._exit_renderables[:1] = [Text("\n".join([*said, safe_text(words)]))]
         self._return_code = self._return_code or code
@@ -124,18 +124,18 @@ class AppBase(App[int]):
         closes = self._exit or (self._dom_ready and not self.is_running)
         where = active_message_pump.get(None)
         if closes or (isinstance(where, Widget) and where._pruning):
-            # What goes on while the window or a panel closes finds widgets gone: a panel left
-            # before it was there is told that it is there when its fields never were.
+            # Handlers that run while the app or a panel closes may not find their widgets: a panel
+            # dismissed before it mounted still gets its mount event, but has no fields.
             _log.warning("Left undone by what was closed", exc_info=error)
             return
         cause = error.error if isinstance(error, WorkerFailed) else error
         _log.critical("The window ended by an error", exc_info=cause)
-        if self.crash is None:  # else one that came of it
+        if self.crash is None:  # keep the first error; later ones follow from it
             self.crash = cause if isinstance(cause, Exception) else error
         super()._handle_exception(error)
 
     def panic(self, *renderables: RenderableType) -> None:
-        """End by an error that Textual would show in full: of a style, or of reading the keys."""
+        """Exit on an error that Textual would print in full: in a style, or in the input thread."""
         if self.crash is None:
             trace = getattr(renderables[0], "trace", None)
             kinds = ", ".join(stack.exc_type for stack in trace.stacks) if trace else ""
@@ -150,23 +150,23 @@ class AppBase(App[int]):
             f" in {PurePath(frame.filename).name}, line {frame.lineno}"
             for frame in extract_tb(error.__traceback__)[-1:]
         )
-        # Not what it says: it may quote what users wrote, or a key.
+        # The message is left out, because it may quote the user's text or a secret key.
         what = f"koel-chat ended by an error of its own: {named(error)}{where}."
         details = f"Where it came from is in {paths.log_file()}"
         self._exit_renderables[:] = [Text(safe_line(f"{what} {details}", 600))]
         self._close_messages_no_wait()
 
     def get_driver_class(self) -> type[Driver]:
-        """Return the driver for this terminal."""
+        """Return the driver class for this terminal."""
         found = super().get_driver_class()
         return TerminalDriver if found is linux_driver.LinuxDriver else found
 
 
 def forget_gone(app: App[int]) -> None:
-    """Let go of widgets that are gone: those that watched a value, and those a query once found.
+    """Release removed widgets from watchers of reactive values and from query caches.
 
-    Textual drops the first when the value changes next, and that of a footer or the theme seldom
-    does; the second when there are a thousand. A window in use for long would be made of them.
+    Textual drops such watchers only when the value changes, which is rare for the footer or the
+    theme, and a cache keeps up to 1000 entries. A long-running app would leak RAM.
     """
     screens = list(app.screen_stack)
     for node in (app, *screens, *(each for screen in screens for each in screen.walk_children())):

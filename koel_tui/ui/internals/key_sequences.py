@@ -1,4 +1,4 @@
-"""Keys: what terminals send for them, and what is bound to them."""
+"""The escape sequences of keys, and the bindings of keys."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from textual.keys import REPLACED_KEYS, _character_to_key, key_to_character
 
 _NAMED = {"enter": ("\r", "\n")}
 _OPENERS = tuple(f"\x1b{opener}..." for opener in "[]NOPX^_\\")
-"""What control sequences and strings of terminals begin with."""
+"""The beginnings of terminal control sequences and control strings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +20,22 @@ class _Key:
 
 
 def teach_alt_keys(keys: Iterable[str]) -> None:
-    """Make these keys with alt arrive as what they are where they come as escape and a character.
+    """Register the sequences of these alt keys: escape followed by a character.
 
-    So they do without a keyboard protocol, in tmux for instance. There Textual takes alt+enter
-    for enter, which would send the prompt instead of starting a new line, alt+1 for the ¡ of
-    some keyboards, and waits a tenth of a second for what may follow every other.
+    Terminals without a keyboard protocol, for instance tmux, send them in this form. Textual
+    alone would parse alt+enter as enter, which would send the prompt instead of starting a new
+    line, and alt+1 as ¡; after any other alt key it would wait 0.1 s for more input.
     """
     if isinstance(ANSI_SEQUENCES_KEYS, dict):
         for key in keys:
             for sequence in _sequences(key):
-                # Textual asks the members of the tuple for nothing but their value.
+                # Textual uses only the value of the tuple's members.
                 ANSI_SEQUENCES_KEYS[sequence] = (_Key(key),)
 
 
 def _sequences(key: str) -> list[str]:
     *modifiers, name = key.split("+")
-    character = character_of(name) or ""  # alt+up has none, and is known as it is
+    character = character_of(name) or ""  # alt+up has none, and Textual knows it
     characters = _NAMED.get(name, (character,) if character.isprintable() else ())
     if modifiers == ["alt"]:
         return [f"\x1b{character}" for character in characters if character]
@@ -45,17 +45,17 @@ def _sequences(key: str) -> list[str]:
 
 
 def name_of_character(character: str) -> str:
-    """Return what Textual calls the key of a character."""
+    """Return Textual's key name of a character."""
     return _character_to_key(character)
 
 
 def character_of(name: str) -> str | None:
-    """Return the character whose key has this name, None where the key is none of a character."""
+    """Return the character of a key name, None for a key without a character."""
     return key_to_character(REPLACED_KEYS.get(name, name))
 
 
 def begins_others(key: str) -> bool:
-    """Say whether a terminal sends for this key what it begins the sequences of others with."""
+    """Return whether the key's escape sequence is a prefix of other sequences."""
     return any(
         known.startswith(sequence) and known != sequence
         for sequence in _sequences(key)
@@ -69,9 +69,9 @@ def rebind(
     inherited: type[DOMNode] | None = None,
     freed: Iterable[str] = (),
 ) -> None:
-    """Give a widget or app these bindings in place of its own, before it is mounted.
+    """Replace the bindings of a widget or app before it is mounted.
 
-    It keeps those of the class `inherited`, without the keys `freed`.
+    It keeps the bindings of the class `inherited`, without the keys in `freed`.
     """
     kept = inherited._merged_bindings if inherited else None
     keys = dict(kept.key_to_bindings) if kept else {}
@@ -81,12 +81,12 @@ def rebind(
 
 
 def bindings_of(node: DOMNode, key: str) -> list[Binding]:
-    """Return what a key is bound to in this widget or app, after any remapping."""
+    """Return the bindings of a key in this widget or app, after any remapping."""
     return _in_force(node).key_to_bindings.get(key, [])
 
 
 def keys_by_id(*nodes: DOMNode) -> dict[str, list[str]]:
-    """Return the keys of every binding of these nodes that has an id, after any remapping."""
+    """Return the keys of these nodes' bindings by binding id, after any remapping."""
     keys: defaultdict[str, list[str]] = defaultdict(list)
     for node in nodes:
         for key, binding in _in_force(node):

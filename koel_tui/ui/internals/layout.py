@@ -1,4 +1,4 @@
-"""Layout: when it is done, and how often."""
+"""Control of when and how often Textual computes the layout."""
 
 from contextlib import AbstractContextManager, suppress
 
@@ -9,24 +9,24 @@ from textual.widgets._markdown import MarkdownTable
 
 
 def follows_end(widget: Widget) -> bool:
-    """Say whether an anchored widget is at its end and stays there when it grows."""
+    """Return whether an anchored widget is scrolled to its end and stays there as it grows."""
     return widget.is_anchored and not widget._anchor_released
 
 
 def lay_out(widget: Widget) -> None:
-    """Give every widget of the screen its place now, within a batch: nothing is painted yet.
+    """Compute the layout of the screen now. Call it within a batch, so that nothing is painted yet.
 
-    For what has to be known before the next frame: by how much something new moves the rest.
+    Use it to learn before the next frame how far new content moves the rest.
     """
     widget.screen._refresh_layout()
 
 
 class SingleLayout:
-    """Makes a scrolling widget one whose inside is laid out once, whatever grows in it.
+    """Mixin for a scrolling widget whose content needs only one layout pass when it grows.
 
-    What holds something larger than before asks Textual for a second layout, because it might need
-    a scrollbar. One that really appears asks for it as well. Only the rows of a table need it:
-    they get their heights after their widths.
+    Textual repeats the layout when content grows, because a scrollbar might be needed. But a
+    scrollbar that appears requests a layout itself. Only table rows need the second pass, because
+    their heights are computed after their widths.
     """
 
 
@@ -45,15 +45,15 @@ Widget._size_updated = _size_updated_once  # type: ignore[assignment, method-ass
 
 
 def draw_tables(body: Markdown) -> None:
-    """Draw the lines of tables anew: of one that grew, Textual may still show those of before."""
+    """Redraw the tables, because Textual may show outdated lines of a table that grew."""
     for table in body.query(MarkdownTable):
         for content in table.children:
             content.refresh(layout=True)
 
 
 def unlaid_list() -> AbstractContextManager[None]:
-    """Return what guards the paging of an OptionList that is empty or not laid out yet.
+    """Return a guard for paging in an `OptionList` that is empty or has no layout yet.
 
-    Textual looks for a line that is not there, and the app would end.
+    Textual would raise `KeyError` for a missing line, which would end the app.
     """
     return suppress(KeyError)

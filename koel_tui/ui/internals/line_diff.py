@@ -1,4 +1,4 @@
-"""What is sent to the terminal, line by line."""
+"""Line-by-line diff of the output sent to the terminal."""
 
 from collections.abc import Iterator
 
@@ -10,32 +10,32 @@ Update = LayoutUpdate | ChopsUpdate
 
 
 class LineDiff:
-    """What was sent of each line last, so that it is not sent twice.
+    """A cache of the last output of each line, used to skip unchanged lines.
 
-    With every word of an answer Textual sends all the lines of it anew.
+    Textual resends all lines of an answer with every word.
     """
 
     def __init__(self) -> None:
         self._sent: dict[int, str] = {}
 
     def forget(self) -> None:
-        """Take nothing for granted: the terminal was another program's, or has another size."""
+        """Clear the cache after a resize or after another program used the terminal."""
         self._sent.clear()
 
     def without_repeats(self, update: Update) -> CompositorUpdate:
-        """Return the part of an update that changes anything."""
+        """Return the update without unchanged pieces."""
         return _Changes(update, self._sent)
 
 
 class _Changes(CompositorUpdate):
-    """The pieces of an update that are not the last ones sent of their lines."""
+    """The pieces of an update that differ from the last output of their lines."""
 
     def __init__(self, update: Update, sent: dict[int, str]) -> None:
         self._update = update
         self._sent = sent
 
     def render_segments(self, console: Console) -> str:
-        # Called only when the update is really sent.
+        # Textual calls this only when it sends the update, so the cache stays correct.
         changed = []
         for y, piece in _pieces(self._update, console):
             if self._sent.get(y) != piece:
@@ -45,7 +45,7 @@ class _Changes(CompositorUpdate):
 
 
 def _pieces(update: Update, console: Console) -> Iterator[tuple[int, str]]:
-    """Yield an update line by line; each piece says itself where it goes."""
+    """Yield line number and output of each piece, including the cursor movement to it."""
     if isinstance(update, LayoutUpdate):
         left, top, _, _ = update.region
         for y, strips in enumerate(update.strips, top):

@@ -1,4 +1,4 @@
-"""The belt: no control character of any content reaches the terminal."""
+"""The output sanitizer: removes control characters from content before the terminal."""
 
 from rich.console import Console
 from rich.segment import Segment
@@ -8,11 +8,11 @@ from koel_tui.text import drop_controls
 
 
 def wear_belt() -> None:
-    """Keep control characters of any content from the terminal, whatever gate they slipped by.
+    """Strip control characters from every rendered strip, as a last line of defence.
 
-    Neither Textual nor Rich does. Every strip passes here right before it is written, once.
+    Neither Textual nor Rich does so. Every strip passes here once, right before it is written.
     """
-    Strip.render = _render_belted  # type: ignore[assignment, method-assign]  # where all text passes
+    Strip.render = _render_belted  # type: ignore[assignment, method-assign]  # all text passes here
 
 
 _render = Strip.render
@@ -24,7 +24,7 @@ def _render_belted(strip: Strip, console: Console) -> str:
             text if style is None or style._link is None else text + style._link
             for text, style, _ in strip._segments
         ]
-        if not "".join(written).isprintable():  # no more than a suspicion, and cheap to have
+        if not "".join(written).isprintable():  # cheap check with false positives
             strip = Strip(map(_harmless, strip._segments), strip.cell_length)
     return _render(strip, console)
 
@@ -32,7 +32,7 @@ def _render_belted(strip: Strip, console: Console) -> str:
 def _harmless(segment: Segment) -> Segment:
     text, style, control = segment
     if control:
-        return segment  # a sequence of Textual's own
+        return segment  # a control sequence of Textual
     if style is not None and style._link is not None:
         style = style.update_link(drop_controls(style._link))
     return Segment(drop_controls(text), style)

@@ -1,4 +1,4 @@
-"""The row of tabs: what Textual puts between it and its tabs, and the line below them."""
+"""Private parts of Textual's `Tabs`: the inner row of tabs, scrolling and the underline."""
 
 from textual.widget import Widget
 from textual.widgets import Tabs
@@ -7,20 +7,20 @@ from koel_tui.ui.internals.layout import lay_out
 
 
 def row_of(tabs: Tabs) -> Widget:
-    """Return the widget whose children the tabs are."""
+    """Return the parent widget of the tabs."""
     return tabs.query_one("#tabs-list")
 
 
 def bring_into_sight(tabs: Tabs) -> None:
-    """Scroll to the active tab. Textual does so before a tab that is new has its place."""
+    """Scroll to the active tab, because Textual does so before a new tab has its layout."""
     if tabs.active_tab is not None:
         tabs.query_one("#tabs-scroll").scroll_to_center(tabs.active_tab, animate=False, force=True)
 
 
 def underline(tabs: Tabs) -> None:
-    """Draw the line below the active tab anew.
+    """Redraw the underline of the active tab.
 
-    Textual does so when a label changes, and now and then before the tab has its new width.
+    Textual does so when a label changes, but sometimes before the tab has its new width.
     """
     lay_out(tabs)
     tabs._highlight_active(animate=False)

@@ -1,4 +1,4 @@
-"""The terminal: what is read from it and written to it, when it is left and when it is gone."""
+"""Terminal access: input decoding, output, suspend and resume, and hangup."""
 
 import termios
 from codecs import IncrementalDecoder, getincrementaldecoder
@@ -12,7 +12,7 @@ from textual.drivers._writer_thread import WriterThread
 
 
 def remember_copied(app: App[int], text: str) -> None:
-    """Make `text` what is pasted within the window, as Textual does when it copies."""
+    """Set the internal clipboard of the app to `text`, as Textual does on copy."""
     app._clipboard = text
 
 
@@ -24,15 +24,15 @@ def write_to_terminal(app: App[int], sequence: str) -> None:
 
 @contextmanager
 def handed_over(app: App[int]) -> Iterator[None]:
-    """Leave the terminal to another program for a block; meanwhile nothing is painted.
+    """Context manager that hands the terminal to another program; nothing is painted meanwhile.
 
-    Raises `SuspendNotSupported` where there is no terminal to leave.
+    Raises `SuspendNotSupported` if there is no terminal.
     """
     failed: BaseException | None = None
     with app.batch_update(), app.suspend():
         try:
             yield
-        except BaseException as error:  # Textual takes the terminal back only when it sees none
+        except BaseException as error:  # Textual resumes only if it sees no exception
             failed = error
     app.refresh(layout=True)
     if failed is not None:
@@ -40,13 +40,13 @@ def handed_over(app: App[int]) -> Iterator[None]:
 
 
 class _Writer(WriterThread):
-    """Textual's writer, which goes on taking what is written when there is no terminal any more.
+    """Textual's writer thread, extended to drain its queue after the terminal is gone.
 
-    Textual's own ends then, and whoever writes waits for it for ever: the whole window.
+    Textual's own thread ends then, and every write, and so the whole app, would block forever.
     """
 
     def run(self) -> None:
-        """Write until the end, or until writing fails; then only take."""
+        """Write until the end or until a write fails; then discard the queue."""
         try:
             super().run()
         except OSError:
@@ -55,16 +55,18 @@ class _Writer(WriterThread):
 
 
 def outlive_terminal() -> None:
-    """Make the window able to save and end when its terminal has gone."""
-    linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]  # where Textual takes it from
+    """Install the writer that lets the app save and exit after its terminal is gone."""
+    # Textual looks up this name in its driver module.
+    linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]
 
 
 def take_any_bytes() -> None:
-    """Make the window take for a � what comes from the terminal and is no UTF-8.
+    """Decode terminal input with errors="replace": invalid UTF-8 becomes �.
 
-    Textual ends the window by it, with a traceback and as if all were well.
+    Textual would exit with a traceback and status 0.
     """
-    linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment, attr-defined]  # as above
+    # Textual looks up this name in its driver module.
+    linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment, attr-defined]
 
 
 def _forgiving(encoding: str) -> "partial[IncrementalDecoder]":
@@ -72,9 +74,9 @@ def _forgiving(encoding: str) -> "partial[IncrementalDecoder]":
 
 
 class TerminalDriver(linux_driver.LinuxDriver):
-    """Textual's driver, which goes on well after a stop, also after one that nobody announced."""
+    """Textual's driver, fixed to resume correctly after SIGTSTP and after SIGSTOP."""
 
-    # On the loop, and not wherever the signal meets it: it may hold the lock of the writer's queue.
+    # Runs on the event loop: the code that a signal interrupts may hold the writer queue's lock.
 
     def _sigtstp_application(self, *_: object) -> None:
         if self._auto_restart:
@@ -88,20 +90,20 @@ class TerminalDriver(linux_driver.LinuxDriver):
     def _go_on(self) -> None:
         if self._must_signal_resume:
             super()._sigcont_application()
-            self._app.refresh(layout=True)  # the terminal is empty
+            self._app.refresh(layout=True)  # the terminal was cleared
         elif self._auto_restart:
             self._begin_again()
 
     def _begin_again(self) -> None:
-        # After SIGSTOP: only to begin would take the modes of the window for those before it, and
-        # read keys in two threads.
+        # After SIGSTOP, resume alone would save the app's terminal modes as the original ones, and
+        # start a second input thread.
         self.suspend_application_mode()
         self.resume_application_mode()
         self._app.refresh(layout=True)
 
 
 def terminal_gone(app: App[int]) -> bool:
-    """Return whether the terminal of a window has hung up. Textual reads on, as fast as it can."""
+    """Return whether the terminal has hung up. Textual would keep reading in a busy loop."""
     if not isinstance(app._driver, linux_driver.LinuxDriver):
         return False
     try:

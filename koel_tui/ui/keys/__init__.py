@@ -1,1 +1,1 @@
-"""Key table, key bindings and the user's keymap."""
+"""The key table, key bindings and the user's keymap."""

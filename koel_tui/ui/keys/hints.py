@@ -1,4 +1,4 @@
-"""Hints that name keys: those in force, whatever a user has chosen."""
+"""Key hints that show the current bindings, including remapped keys."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,16 +8,16 @@ from koel_tui.ui import internals
 from koel_tui.ui.keys.key_table import spoken
 
 Hint = tuple[str, str]
-"""The id of a key, and what it does; nothing where that is said before."""
+"""The id of a key and its description; the description is empty if the text before states it."""
 
 
 def key_of(app: App[int], key: str) -> str:
-    """Return the key with this id as a person reads it."""
+    """Return the display name of the key with this id."""
     return _name(_in_force(app), key) or "the palette"
 
 
 def told(app: App[int], hints: Sequence[Hint]) -> str:
-    """Return hints as one text, without those that have no key."""
+    """Format hints as one text; hints without a key are skipped."""
     in_force = _in_force(app)
     named = [(_name(in_force, key), does) for key, does in hints]
     return ", ".join(f"{name} {does}" if does else f"({name})" for name, does in named if name)

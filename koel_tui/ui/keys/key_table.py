@@ -1,4 +1,4 @@
-"""The key map: every key of the window, once. Bindings, help and the palette are made from it."""
+"""The key table: the only source of all keys for bindings, help and the command palette."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from textual.binding import Binding, BindingType
 Group = Literal["Tabs", "Conversation", "Prompt", "Program"]
 
 SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
-"""Names of keys as a person reads them, where Textual has others."""
+"""Display names of keys that differ from Textual's names."""
 
 LEAVING = "leave."
-"""What the ids of keys that leave a panel begin with; the rest is that of the key to it."""
+"""The prefix of the ids of keys that dismiss a panel; the id of its opening key follows."""
 TAB_COUNT = 9
-"""Tabs with a key of their own."""
+"""The number of tabs with their own key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One thing a key does.
+    """One key binding.
 
-    `id` is what a user remaps, `command` its name in the palette; `everywhere` includes panels,
-    and one that is `fixed` cannot be remapped: it is a letter that is typed.
+    `id` identifies it for remapping, `command` is its name in the palette. `everywhere` means that
+    it also works in panels. A `fixed` one cannot be remapped, because it is a typed character.
     """
 
     id: str
@@ -37,11 +37,11 @@ class Key:
 
     @property
     def names(self) -> list[str]:
-        """The keys that do it."""
+        """The Textual names of the keys of this binding."""
         return [name for name in self.keys.split(",") if name]
 
     def binding(self) -> Binding:
-        """Return the Textual binding of this key."""
+        """Return the Textual `Binding` of this key."""
         return Binding(
             self.keys,
             self.action,
@@ -52,8 +52,8 @@ class Key:
         )
 
 
-# f5/f6 and the pairs with alt or ctrl+f4 stand beside each other because terminals and tmux keep
-# some keys for themselves: of each pair one always arrives.
+# f5/f6 and the pairs with alt or ctrl+f4 are alternatives, because terminals and tmux intercept
+# some keys: at least one key of each pair arrives.
 KEYS: tuple[Key, ...] = (
     Key("tab.new", "ctrl+n", "new_tab", "new tab", "Tabs", "New", "New tab"),
     Key("tab.open", "ctrl+o", "open", "open a saved thread", "Tabs", "Open", "Open a saved thread"),
@@ -134,7 +134,7 @@ KEYS: tuple[Key, ...] = (
     Key("copy_or_quit", "ctrl+c", "copy_or_quit", "copy; twice: quit", "Program"),
     Key("quit", "ctrl+q", "quit", "quit", "Program", "", "Quit", everywhere=True),
 )  # fmt: skip
-"""Keys of the whole window. The first with a footer text are the footer, in this order."""
+"""Keys of the whole app. The footer shows the first ones with a footer text, in this order."""
 
 PROMPT_KEYS: tuple[Key, ...] = (
     Key("prompt.send", "enter", "send", "send", "Prompt"),
@@ -143,21 +143,21 @@ PROMPT_KEYS: tuple[Key, ...] = (
     Key("prompt.previous", "up", "previous", "earlier prompt (first line)", "Prompt"),
     Key("prompt.next", "down", "next", "later prompt (last line)", "Prompt"),
 )
-"""Keys of the prompt; the usual editing keys of Textual's TextArea work besides."""
+"""Keys of the prompt, in addition to the editing keys of Textual's `TextArea`."""
 
 
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
-    """Return the Textual bindings of `keys`, without what has no key."""
+    """Return the Textual bindings of `keys`, without entries that have no key."""
     return [key.binding() for key in keys if key.names]
 
 
 def leaving(opener: str) -> Binding:
-    """Return the binding with which a panel goes on the key that it came on, by its id."""
+    """Return the binding that dismisses a panel with the key that opened it, given by id."""
     key = next(key for key in KEYS if key.id == opener)
     return Binding(key.keys, "dismiss", show=False, id=f"{LEAVING}{opener}")
 
 
 def spoken(keys: Sequence[str]) -> list[str]:
-    """Return the names of keys as a person reads them; of several for one thing, two."""
+    """Return the display names of the keys of one binding, at most two."""
     names = {**SHORT, "at": "@"}
     return ["+".join(names.get(part, part) for part in key.split("+")) for key in keys[:2]]

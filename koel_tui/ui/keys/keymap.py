@@ -1,4 +1,4 @@
-"""The keys in force: those of the window, and what a user chose in their place."""
+"""The keymap: the key table with the user's remapped keys."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _LONG = {
     "return": "enter",
 }
 _LIKE_A_KEY = re.compile(r"(\w{1,9}\+){0,4}(\w{1,13}|[^\w\s])")
-"""What somebody may have meant for a key; anything else is not said again, it may be a secret."""
+"""Text that resembles a key; other text is not repeated in errors, because it may be a secret."""
 _NAMES = frozenset(key.value for key in Keys)
 _SAME = {
     "ctrl+i": "tab",
@@ -33,7 +33,7 @@ _SAME = {
     "ctrl+left_square_bracket": "escape",
     "ctrl+space": "ctrl+@",
 }
-"""Keys for which most terminals send another one."""
+"""Keys that most terminals send as another key."""
 
 _IN_LISTS = frozenset({"up", "down", "pageup", "pagedown"})
 PANEL_KEYS: Mapping[str, frozenset[str]] = {
@@ -46,36 +46,37 @@ PANEL_KEYS: Mapping[str, frozenset[str]] = {
     "queue": _IN_LISTS | {"delete", "ctrl+d"},
     "thread.settings": frozenset({"ctrl+o", "ctrl+s", "up", "down"}),
 }
-"""What keys do something in the panel that a key opens, so that it could not be left with them.
+"""The keys that already have a function in the panel that a binding opens, so that they could
+not dismiss it.
 
-Said here because the panels are not imported before the first paint.
+Listed here because the panels are not imported before the first paint.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class KeyMap:
-    """Every key there is: of the window and of the prompt. `chosen` are the user's, by id."""
+    """All keys of the app and of the prompt. `chosen` are the ones that the user remapped."""
 
     window: tuple[Key, ...] = KEYS
     prompt: tuple[Key, ...] = PROMPT_KEYS
     chosen: tuple[Key, ...] = ()
 
     def bind(self, app: App[int], prompt: TextArea) -> None:
-        """Put the keys in force, before the window is there."""
+        """Apply the keys. Call it before the app is mounted."""
         internals.teach_alt_keys(name for key in (*self.window, *self.prompt) for name in key.names)
         if not self.chosen:
-            return  # they are what the classes say
+            return  # the classes already have the default bindings
         internals.rebind(app, bindings(self.window))
-        # A key chosen for the window is none for editing any more.
+        # A key remapped for the app is no longer an editing key of the prompt.
         freed = [name for key in self.chosen for name in key.names]
         internals.rebind(prompt, bindings(self.prompt), TextArea, freed)
         app.set_keymap({LEAVING + key.id: key.keys for key in self.chosen})
 
 
 def keymap_of(chosen: Mapping[str, str]) -> KeyMap:
-    """Return the keys in force when a user chose these by binding id, one or several with commas.
+    """Return the keymap for these remapped keys, comma-separated, by binding id.
 
-    Raises `SettingsError` for what is no id or no key, and for a key that would do two things.
+    Raises `SettingsError` for an unknown id, an invalid key, or a key with two functions.
     """
     own = {key.id: key for key in (*KEYS, *PROMPT_KEYS) if not key.fixed}
     changed: dict[str, Key] = {}
@@ -91,9 +92,9 @@ def keymap_of(chosen: Mapping[str, str]) -> KeyMap:
 
 
 def key_name(text: str) -> str:
-    """Return the name that Textual has for a key. Raises ValueError, which says why there is none.
+    """Return Textual's name of a key. Raises `ValueError` with the reason if it is unusable.
 
-    Modifiers may come in any order, and names may be those that the list of keys shows.
+    Modifiers may have any order, and display names from the list of keys are accepted.
     """
     written = text.strip().lower()
     if f"+{written}".endswith("++"):
@@ -129,7 +130,7 @@ def _checked(name: str, keys: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return what was written for a key; nothing of what can only be meant for something else."""
+    """Return the written key for an error message, but hide text that does not resemble a key."""
     written = text.strip()
     return repr(safe_line(written)) if _LIKE_A_KEY.fullmatch(written) else "What is written there"
 

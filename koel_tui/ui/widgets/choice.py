@@ -1,4 +1,4 @@
-"""What can be chosen from a list, and the words it is found by. Pure."""
+"""The items of a picker list, and how they match search words. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,31 +10,31 @@ T = TypeVar("T")
 
 
 class Choice(Protocol):
-    """One line of a list."""
+    """One item of a picker list."""
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """The title of the item."""
         ...
 
     @property
     def aside(self) -> str:
-        """What is said of it beside that."""
+        """The secondary text, shown at the right."""
         ...
 
     @property
     def takeable(self) -> bool:
-        """Whether it can be chosen."""
+        """Whether the item can be chosen."""
         ...
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Say whether it is meant by these words, in lower case."""
+        """Return whether the item matches these search words, given in lower case."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SimpleChoice(Generic[T]):
-    """Something to choose by its title; `text` is found by its words, too."""
+    """An item with a value and a title; its `text` is searched too."""
 
     value: T
     title: str
@@ -43,5 +43,5 @@ class SimpleChoice(Generic[T]):
     takeable: bool = True
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Say whether title and text have these words in them."""
+        """Return whether title and text contain all these words."""
         return has_words(f"{self.title} {self.text}", words)

@@ -1,4 +1,4 @@
-"""A question that is answered by enter or esc."""
+"""A confirmation dialog, answered by enter or esc."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from koel_tui.ui.widgets.panel import Panel
 
 
 class ConfirmPanel(Panel[bool]):
-    """Asks before something is done. Returns whether it is to be done, None for not."""
+    """A panel that asks for confirmation. Returns True if confirmed, else None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "agree", "Yes"),
@@ -21,23 +21,23 @@ class ConfirmPanel(Panel[bool]):
     ]
 
     def __init__(self, title: str, text: str, does: str) -> None:
-        """Make the question; `does` says what enter does."""
+        """`does` describes the action of enter, for the key hint."""
         super().__init__()
         self._title = title
         self._text = text
         self._does = does
 
     def compose(self) -> ComposeResult:
-        """Yield the question; it scrolls where it does not fit."""
+        """Yield the question, which scrolls if it does not fit."""
         with VerticalScroll(id="panel"):
             yield Static(Content(safe_text(self._text)))
 
     def on_mount(self) -> None:
-        """Say what the panel is and which keys it takes."""
+        """Set the title and the key hints."""
         panel = self.query_one("#panel")
         panel.border_title = self._title
         panel.border_subtitle = f"enter {self._does} · esc does not"
 
     def action_agree(self) -> None:
-        """Leave with yes."""
+        """Dismiss the panel with True."""
         self.dismiss(True)

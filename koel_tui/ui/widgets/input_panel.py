@@ -1,4 +1,4 @@
-"""A panel with one field, left when what is written there can be taken."""
+"""A panel with one input field, dismissed when the input is valid."""
 
 from collections.abc import Iterable
 from typing import ClassVar, Generic
@@ -15,12 +15,12 @@ from koel_tui.ui.widgets.panel import Answer, Panel
 
 
 class InputPanel(Panel[Answer], Generic[Answer]):
-    """Asks until there is an answer. Returns it, or None."""
+    """A panel that asks until the input is valid. Returns the answer, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave")]
 
     def __init__(self, heading: str, does: str, field: Input) -> None:
-        """Make the panel; `does` says what enter does."""
+        """`does` describes the action of enter, for the key hint."""
         super().__init__()
         self._heading = heading
         self._does = does
@@ -28,14 +28,14 @@ class InputPanel(Panel[Answer], Generic[Answer]):
         self._problem = Static(id="problem")
 
     def compose(self) -> ComposeResult:
-        """Yield the panel and what is in it."""
+        """Yield the panel and its content."""
         with Vertical(id="panel") as panel:
             panel.border_title = self._heading
             panel.border_subtitle = f"enter {self._does} · esc leaves"
             yield from self.parts()
 
     def parts(self) -> Iterable[Widget]:
-        """Return the field, and what is wrong with what is written."""
+        """Return the field and the line for its error message."""
         return self._field, self._problem
 
     def _tell(self, problem: str) -> None:

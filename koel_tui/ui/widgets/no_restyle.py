@@ -1,20 +1,20 @@
-"""Containers that leave what is in them alone."""
+"""Containers that do not restyle their descendants."""
 
 from textual.containers import Container
 
 
 class NoRestyle:
-    """Makes a container one whose classes style nothing below it.
+    """Mixin for a container whose CSS classes do not affect its descendants.
 
-    Textual takes every change of its classes, or of whether something in it has the focus, for a
-    reason to style all there is in it anew: half a second with a hundred messages.
+    Textual restyles all descendants whenever the classes or the focus state of a container
+    change, which takes half a second with a hundred messages.
     """
 
-    # Not a widget itself: of several widgets a class is made of, Textual styles it as the first.
+    # Not a widget itself, because Textual styles a class as its first widget base class.
 
     def update_node_styles(self, animate: bool = True) -> None:
-        """Leave everything as it is; a theme comes another way."""
+        """Do nothing; theme changes use another method."""
 
 
 class NoRestyleContainer(NoRestyle, Container):
-    """A container for the place of messages."""
+    """A container for messages that does not restyle them."""

@@ -1,4 +1,4 @@
-"""A field of one line that handles keys and text in the order in which they were typed."""
+"""A one-line input that handles keys and text in the order in which they were typed."""
 
 from textual import events
 from textual.widgets import Input
@@ -14,7 +14,7 @@ class OrderedInput(Input):
     """
 
     async def on_key(self, event: events.Key) -> None:
-        """Run the action that this field binds the key to."""
+        """Run the action that this input binds to the key."""
         for binding in bindings_of(self, event.key):
             if await self.app.run_action(binding.action, self):
                 event.stop()

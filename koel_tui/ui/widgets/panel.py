@@ -1,4 +1,4 @@
-"""What is shown over the window until it is left."""
+"""The base class of panels, which are modal screens over the app."""
 
 from typing import Generic, TypeVar
 
@@ -9,11 +9,11 @@ Answer = TypeVar("Answer")
 
 
 class Panel(ModalScreen[Answer], Generic[Answer]):
-    """A panel that is left once, with an answer or None."""
+    """A panel that is dismissed once, with an answer or None."""
 
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
-        """Leave, if this is what is in front.
+        """Dismiss the panel if it is the active screen.
 
-        Keys come faster than panels: it may have been left, or another stands over it by now.
+        Keys can arrive faster than screens change: it may already be dismissed or covered.
         """
         return super().dismiss(result) if self.is_active else AwaitComplete()

@@ -1,4 +1,4 @@
-"""A list to choose one thing from: a saved thread, an open tab."""
+"""A picker: a searchable list to choose one item, such as a saved thread or an open tab."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MOST_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class PickerTexts:
-    """What a list says of itself."""
+    """The texts of a picker."""
 
     title: str
     placeholder: str
@@ -37,23 +37,24 @@ class PickerTexts:
 
 
 class Field(OrderedInput):
-    """A field over a list, which hears of its keys and of letters in the order they were typed.
+    """The search field of a picker, which handles keys and letters in the order they were typed.
 
-    A binding would be looked for when the key has gone all the way up, and letters overtake it.
+    Textual would resolve a binding only after the key has bubbled up, when later letters are
+    already handled.
     """
 
     LEFT: ClassVar[frozenset[str]] = frozenset({"up", "down", "pageup", "pagedown"})
-    """Keys that are for the list, though a field has a use for them."""
+    """Keys that go to the list although an input binds them too."""
 
     class Pressed(Message):
-        """A key that is for the list."""
+        """Message: a key for the list was pressed."""
 
         def __init__(self, key: str) -> None:
             super().__init__()
             self.key = key
 
     async def on_key(self, event: events.Key) -> None:
-        """Pass on what is for the list, the way that letters go."""
+        """Forward keys for the list through the message queue that letters use."""
         if event.key == "enter":
             await self.action_submit()
         elif bindings_of(self.screen, event.key) and (
@@ -71,12 +72,12 @@ Chosen = TypeVar("Chosen", bound=Choice)
 
 
 class Picker(Panel[Chosen], Generic[Chosen]):
-    """Shows what there is to choose from; typing narrows the list. Returns one, or None."""
+    """A panel with a list that typing filters. Returns the chosen item, or None."""
 
     WORDING: ClassVar[PickerTexts]
     FIELD: ClassVar[type[Field]] = Field
     FRAME: ClassVar[int] = 4
-    """Lines of the panel that are not the list."""
+    """The height of the panel without the list, in lines."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Leave"),
         Binding("up", "list('cursor_up')", show=False),
@@ -89,27 +90,27 @@ class Picker(Panel[Chosen], Generic[Chosen]):
         super().__init__()
         self._choices = choices
         self._shown: list[Chosen] = []
-        self._typed = ""  # as far as heard: the field may be ahead, and keys count in their order
+        self._typed = ""  # the handled text; the field's value may be newer
         self._find = self.FIELD(placeholder=self.WORDING.placeholder, id="find", compact=True)
         self._list = OptionList(id="choices", compact=True)
         self._panel = Vertical(id="panel")
 
     def compose(self) -> ComposeResult:
-        """Yield the panel and what is in it."""
+        """Yield the panel and its content."""
         with self._panel:
             yield from self.parts()
 
     def parts(self) -> Iterable[Widget]:
-        """Return what is in the panel, top to bottom."""
+        """Return the widgets of the panel, top to bottom."""
         return self._find, self._list
 
     def on_mount(self) -> None:
-        """Say what the panel is, and list what there is: keys may come before it is laid out."""
+        """Set the title and fill the list, because keys may arrive before the first layout."""
         self._panel.border_title = self.WORDING.title
         self._fill()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Lay the list out for the width there now is."""
+        """Refill the list for the new width."""
         self.call_after_refresh(self._fit)
 
     def _fit(self) -> None:
@@ -130,54 +131,54 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
     @on(Input.Submitted)
     def _take_highlighted(self) -> None:
-        # At once: told by the list, it would come when the next letter has made another list.
+        # Not by the list's message, which may arrive after the next letter has changed the list.
         choice = self.highlighted
         if choice is not None and choice.takeable:
             self._leave_with(choice)
 
     @on(OptionList.OptionSelected)
     def _take(self, event: OptionList.OptionSelected) -> None:
-        if event.option in self._list.options:  # else the list is another one by now
+        if event.option in self._list.options:  # else the list has changed since
             self._leave_with(self._chosen(self._list.options.index(event.option)))
 
     def _leave_with(self, choice: Chosen | None) -> None:
-        if self.is_active:  # a key pressed right before may have left already
+        if self.is_active:  # an earlier key may have dismissed it
             self.take(choice)
 
     def take(self, choice: Chosen | None) -> None:
-        """Do what enter does with a choice: leave with it."""
+        """Handle enter on a choice: dismiss the panel with it."""
         self.dismiss(choice)
 
     @property
     def highlighted(self) -> Chosen | None:
-        """What would be chosen now."""
+        """The highlighted choice; None without one."""
         place = self._list.highlighted
         return None if place is None else self._chosen(place)
 
     def offer(self, choices: Sequence[Chosen]) -> None:
-        """List something else; with nothing to choose from, leave."""
+        """Replace the choices; dismiss the panel if there are none."""
         self._choices = choices
         self._fill()
         if not choices:
             self.dismiss()
 
     async def action_list(self, action: str) -> None:
-        """Do something in the list while the field keeps the focus."""
+        """Run an action of the list while the field keeps the focus."""
         with unlaid_list():
             await self._list.run_action(action)
 
     def found(self, typed: str) -> list[Chosen]:
-        """Return what is listed for what was typed."""
+        """Return the choices that match the typed text."""
         words = typed.casefold().split()
         return [choice for choice in self._choices if choice.matches(words)]
 
     @property
     def room(self) -> int:
-        """How many lines the list may have."""
+        """The maximum height of the list in lines."""
         return max(1, self.size.height * 9 // 10 - self.FRAME)
 
     def _chosen(self, index: int) -> Chosen | None:
-        """Return what stands on a line of the list."""
+        """Return the choice on a line of the list."""
         return self._shown[index]
 
     def _fill(self) -> None:
@@ -204,7 +205,7 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
 
 def line_of(title: str, aside: str, width: int) -> Content:
-    """Return a line of a list: what something is called, and at its end what is said of it."""
+    """Return a list line of `width` cells: the title, and the secondary text at the right end."""
     aside = fit(safe_line(aside), max(0, width - 12))
     title = fit(safe_line(title) or "(no title)", max(4, width - cell_len(aside) - 2))
     gap = " " * max(2, width - cell_len(title) - cell_len(aside))

@@ -1,4 +1,4 @@
-"""Asking for the name of a file, and writing it."""
+"""A panel that asks for a file name and writes the file."""
 
 import asyncio
 from pathlib import Path
@@ -16,14 +16,14 @@ from koel_tui.ui.widgets.ordered_input import OrderedInput
 
 
 class SaveAsPanel(InputPanel[Path]):
-    """Asks for the name of a file until it is written. Returns its path, or None."""
+    """A panel that asks for a file name until the file is written. Returns its path, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [leaving("save.code")]
 
     def __init__(self, name: str, text: str, directory: Path | None = None) -> None:
-        """Make the panel; `name` is proposed, `text` is what is written.
+        """`name` is the suggested file name, `text` the content to write.
 
-        It goes to the `directory`, the one the program was started in unless given.
+        `directory` is the target directory, by default the working directory.
         """
         field = OrderedInput(name, placeholder="Name of the file", id="name", compact=True)
         super().__init__("Save as", "saves", field)
@@ -41,7 +41,7 @@ class SaveAsPanel(InputPanel[Path]):
             await asyncio.to_thread(write_exclusive, path, repair(self._text).encode())
         except FileExistsError:
             self._tell(f"{name} is there already. Type another name.")
-        # A name with a zero byte is the second, one of an unknown user's home the third.
+        # ValueError: a NUL byte in the name. RuntimeError: the home of an unknown user.
         except (OSError, ValueError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or error
             self._tell(f"{name} cannot be written: {why}. Type another name.")

@@ -1,4 +1,4 @@
-"""Painting not more often than the eye needs, and always once after the last change."""
+"""Throttling of repaints, with a guaranteed repaint after the last change."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -12,45 +12,45 @@ Clock = Callable[[], float]
 
 
 def painting_share(processors: int) -> float:
-    """Return how much of its thread's time painting may take, of one.
+    """Return the share of its thread's time that painting may take, from 0 to 1.
 
-    The model computes on every processor, and each token waits for the slowest of them: with two,
-    what painting takes is lost in tokens almost whole. More than a quarter is left to nobody, since
-    whoever types waits for what is being painted.
+    Inference uses every core, and each token waits for the slowest one. On two cores, CPU time
+    spent painting is lost to decode almost one for one. The share is at most 1/4 on any machine,
+    because key input waits while the app paints.
     """
     return min(processors / 48, 1 / 4)
 
 
 SHARE = painting_share(os.cpu_count() or 1)
 _LONGEST = 0.5
-"""Seconds between two flushes that are asked for, however dear they are."""
+"""The maximum seconds between two requested flushes, however expensive they are."""
 _SOON = 0.001
-"""As soon as possible; a Textual timer of no length at all fails."""
+"""The shortest delay in seconds; a Textual timer with a zero delay fails."""
 
 
 def in_queue_of(pump: MessagePump) -> Schedule:
-    """Return what runs callbacks later in the message queue of `pump`, one at a time.
+    """Return a scheduler that runs callbacks in the message queue of `pump`, one at a time.
 
-    A timer alone would run them beside the queue: between two steps of what runs there, and cut
-    off half-way when the widget goes.
+    A timer alone would run them outside the queue: concurrently with a message handler, and
+    cancelled half-way when the widget is removed.
     """
     return lambda delay, flush: pump.set_timer(max(_SOON, delay), lambda: pump.call_later(flush))
 
 
 def period(cost: float, interval: float, share: float) -> float:
-    """Return the seconds from one flush to the next when the first has cost so many of computing.
+    """Return the seconds from one flush to the next, given the CPU seconds that the first cost.
 
-    As short as `interval` while a flush is cheap, and so long that it keeps to its share.
+    It is `interval` while flushes are cheap, and longer if `share` requires it.
     """
     return max(interval, min(cost / share, _LONGEST))
 
 
 class Throttle:
-    """Calls `flush` after a poke, at most once every `interval` seconds; no poke is lost.
+    """A throttle that calls `flush` after a poke, at most once per `interval` seconds.
 
-    The interval may be changed at any time. Dear flushes come less often. What one costs is known
-    only when all it led to is painted: it is what the thread has computed by the time the next one
-    could come.
+    No poke is lost. `interval` may be changed at any time. Expensive flushes run less often. The
+    cost of a flush includes the painting that it causes, so it is measured as the CPU time of the
+    thread until the next flush is due.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Throttle:
         self._computed_before = 0.0
 
     def poke(self) -> None:
-        """Ask for a flush; pokes until it starts are one."""
+        """Request a flush; further pokes until it starts are merged into it."""
         if not self._waiting:
             self._waiting = True
             self._schedule(max(0.0, self._wait(self.interval)), self._run)
@@ -90,7 +90,7 @@ class Throttle:
             await self._begin()
 
     async def _begin(self) -> None:
-        # Cleared first: what changes while the flush runs asks for another one.
+        # Cleared before the flush, so that changes during it request another one.
         self._waiting = False
         self._began, self._computed_before = self._clock(), self._computed()
         await self._flush()
