@@ -188,7 +188,7 @@ class Engine:
         settings: TurnSettings | None = None,
         **keywords: Unpack[SessionSettings],
     ) -> EngineSession:
-        """Close `engine.session` and return its replacement, which `max_sessions` ignores.
+        """Replace `engine.session` and return the new one, which `max_sessions` does not count.
 
         Concurrent callers share one creation and its errors; the first caller's settings apply.
         Raises the errors of `open_session` except `SessionLimitError`.

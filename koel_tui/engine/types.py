@@ -79,7 +79,7 @@ class ChatMessage:
     have `tool_calls`; a tool result, with the role tool, has the id of its call in `tool_call_id`.
     `thinking` is the thinking before an answer to be continued; the prompt contains it only in this
     case, and only if the chat template has thinking tags. Raises `UnsupportedError` for a `content`
-    of parts, such as images, and TypeError if `content` or `thinking` is not a string otherwise.
+    of parts, such as images, and TypeError for any other non-string `content` or `thinking`.
     """
 
     role: str

@@ -112,7 +112,7 @@ class CountTokens:
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """Free all resources and end the worker."""
+    """Free everything and end the worker."""
 
     kind: Literal["shutdown"] = "shutdown"
 
@@ -248,7 +248,7 @@ Event = LoadProgress | Loaded | Done | Counted | Failed | MemoryChanged | Crashe
 
 
 class FrameCodec(Generic[T]):
-    """Serializer of a tagged union to frames, and parser."""
+    """A serializer and parser for the frames of one tagged union."""
 
     def __init__(self, union: Any) -> None:
         self._adapter: TypeAdapter[T] = TypeAdapter(Annotated[union, Field(discriminator="kind")])

@@ -16,9 +16,7 @@ def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
     """
     path = expanded(named)
     if is_name(named) and not path.exists():
-        from koel_tui.models.discovery import (
-            find_models,
-        )  # lazy: rarely needed, most arguments are paths
+        from koel_tui.models.discovery import find_models  # lazy: rarely needed
 
         return named_model(find_models(folders), str(named)).path
     return path

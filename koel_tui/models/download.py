@@ -162,7 +162,7 @@ class _Transfer:
             self._empty(file)
 
     def _fetch(self, file: BinaryIO) -> None:
-        """Download the missing bytes, with a new connection after each failure."""
+        """Download the missing bytes; retry transient failures."""
         waits = iter(self._waits_s)
         while self._have < self._file.size_bytes:
             before = self._have

@@ -43,7 +43,7 @@ def model_files(path: Path) -> tuple[Path, ...]:
 
 
 def is_below(path: Path, directory: Path) -> bool:
-    """Return whether a file is in `directory`, with links in its path resolved."""
+    """Return whether the folder of a file, with links resolved, is within `directory`."""
     return path.parent.resolve().is_relative_to(directory.resolve())
 
 

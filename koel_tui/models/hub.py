@@ -232,7 +232,7 @@ def _chosen(repo: str, offered: tuple[str, ...], wanted: str | None) -> tuple[st
 
 
 def _is_tame(name: str) -> bool:
-    """Return whether a repository path is safe, that is, stays below its target folder."""
+    """Return whether a repository path stays within its target folder."""
     parts = name.split("/")
     return all(
         part and not part.startswith(".") and "\\" not in part and part.isprintable()

@@ -17,7 +17,7 @@ _LIST = "`koel-chat models list` shows all."
 
 
 class NoModelError(Exception):
-    """No model has the name, or none was named and none is bundled; has the next step."""
+    """No model has the name, or none is named or bundled; the message has the next step."""
 
 
 def is_name(named: Path) -> bool:

@@ -14,7 +14,7 @@ class RefusedRedirect(Exception):  # noqa: N818 - a reason, told as part of an e
 
 
 class Response(Protocol):
-    """The required interface of an HTTP response, independent of the library."""
+    """Interface of an HTTP response, independent of the library."""
 
     @property
     def has_redirect_location(self) -> bool:

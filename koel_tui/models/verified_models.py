@@ -24,7 +24,7 @@ _PIECE = 1024 * 1024
 
 
 class HashingStopped(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """Hashing was stopped, because the hash is not needed any more."""
+    """The caller stopped the hashing."""
 
 
 @dataclass(frozen=True, slots=True)

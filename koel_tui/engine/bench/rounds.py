@@ -126,9 +126,7 @@ class Round:
         sessions = [await self._open(engine) for _ in threads]
         for session, thread in zip(sessions, threads, strict=True):
             await timed(session, thread)
-            await timed(
-                session, self._library.go_on(thread)
-            )  # so that all turns below are equally long
+            await timed(session, self._library.go_on(thread))  # equalizes the turns below
         times = []
         for session, thread in [*zip(sessions, threads, strict=True)] * 2:
             times.append((await timed(session, self._library.go_on(thread))).first_s)
@@ -205,7 +203,7 @@ class Round:
                     reading.stop()
 
         stopping = asyncio.create_task(stop())
-        await asyncio.sleep(0)  # now the turn is queued first
+        await asyncio.sleep(0)  # so that this turn is queued first
         async for delta in waiting.stream(self._library.question(), progress=True):
             if _reading(delta) and not started_at:
                 started_at = time.perf_counter()
@@ -215,7 +213,7 @@ class Round:
 
 
 def _rate(turns: Iterable[Timed], begin: float) -> float:
-    """Return the output tokens of just finished turns per second since `begin`."""
+    """Return the rate of just finished turns in output tokens per second since `begin`."""
     seconds = time.perf_counter() - begin
     return sum(turn.metrics.output_tokens for turn in turns) / seconds
 

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
 
 
 def leave_no_trace() -> None:
-    """Disable core dumps and the debugger, because memory contains conversations."""
+    """Keep crash dumps off the disk, because they would contain conversations."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ[NO_DEBUGGER] = "1"
 

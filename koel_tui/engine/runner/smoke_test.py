@@ -17,7 +17,7 @@ from koel_tui.llama_log_parsing import NO_DEBUGGER
 
 _MOST_OUTPUT = 1024 * 1024
 _ENVIRONMENT = {
-    # No GPU: its driver reserves more address space than the limit allows.
+    # No GPU: its driver is not tested, and reserves more address space than the limit allows.
     "CUDA_VISIBLE_DEVICES": "-1",
     "HIP_VISIBLE_DEVICES": "-1",
     "GGML_VK_VISIBLE_DEVICES": "",
