@@ -1,4 +1,4 @@
-"""The engine: weights loaded once, any number of sessions on them."""
+"""The inference engine: one set of weights, many sessions."""
 
 from koel_tui.engine.engine import Engine
 from koel_tui.engine.errors import (

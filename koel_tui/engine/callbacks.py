@@ -1,4 +1,4 @@
-"""Calls of functions that belong to somebody else."""
+"""Calls of foreign callbacks."""
 
 import logging
 from collections.abc import Callable
@@ -8,7 +8,7 @@ _log = logging.getLogger(__name__)
 
 
 def isolated(callback: Callable[..., object], *arguments: Any) -> None:
-    """Call `callback`; what it raises is logged and does not reach the caller."""
+    """Call `callback`; log its exceptions instead of raising them."""
     try:
         callback(*arguments)
     except Exception:

@@ -1,4 +1,4 @@
-"""How many processors there are to compute on."""
+"""The number of usable CPU cores."""
 
 import os
 
@@ -6,9 +6,9 @@ import psutil
 
 
 def usable_cores() -> int:
-    """Return the cores of this computer, or fewer where the process may not use all of them.
+    """Return the number of physical cores, limited by the CPU affinity of this process.
 
-    A container or `taskset` gives a process some of the processors; more threads than those only
+    A container or `taskset` may restrict the process to some CPUs; more threads than CPUs only
     wait for each other.
     """
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1

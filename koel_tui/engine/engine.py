@@ -1,4 +1,4 @@
-"""The engine: one set of weights, many sessions, one line for the right to generate."""
+"""The engine: one set of weights, many sessions, one generation queue."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from koel_tui.protocol.turn_settings import TurnSettings
 
 
 class Engine:
-    """Weights shared by sessions, in this process. Make one with `await Engine.load(spec)`.
+    """Weights shared by sessions, in this process. Create one with `await Engine.load(spec)`.
 
-    Use it from one event loop. Native calls happen on a thread of their own. The arguments are
-    those of `load`; an engine made without it loads at its first call.
+    Use it from one event loop only. Native calls run on a worker thread. The arguments are those
+    of `load`; an engine created without `load` loads the model at its first call.
     """
 
-    # The one thing engines share: loads under way. `load` has no object to keep them in, and two
-    # callers that ask for the same weights at the same time must not put them into memory twice.
+    # Running loads, shared by all engines: `load` is a class method, and two concurrent calls for
+    # the same weights must not load them into memory twice.
     _loads: ClassVar[SingleFlights] = SingleFlights()
 
     def __init__(
@@ -76,10 +76,10 @@ class Engine:
             on_progress=on_progress,
         )
         self._lane = SingleSession(self._open)
-        self._sessions: dict[int, EngineSession] = {}  # those of open_session
+        self._sessions: dict[int, EngineSession] = {}  # opened by `open_session`
         self._opening = 0
-        self._introduced: set[int] = set()  # numbers of the sessions this native side knows
-        self._openings: dict[int, asyncio.Future[None]] = {}  # by session, until it is answered
+        self._introduced: set[int] = set()  # numbers of the sessions the worker knows
+        self._openings: dict[int, asyncio.Future[None]] = {}  # by session number, until answered
         self._turns: dict[int, tuple[Turn, EngineSession]] = {}
         self._closing: asyncio.Task[None] | None = None
 
@@ -94,12 +94,12 @@ class Engine:
     ) -> Self:
         """Load the weights and return the engine.
 
-        `max_sessions` caps open sessions (None: no cap), `parallel` is how many turns may
-        generate at once, `on_progress` hears 0..1 while loading. Calls that ask for the same
-        while it loads get one engine, or one `ModelLoadError`; whoever of them closes it
-        closes it for all. Once loaded, an engine is its owner's: a later call loads its own.
+        `max_sessions` limits open sessions (None: no limit), `parallel` is how many turns may
+        generate at once, `on_progress` is called with 0..1 while loading. Concurrent calls with
+        equal arguments share one engine, or one `ModelLoadError`; closing that engine closes it
+        for all of them. A call after the load has finished loads another engine.
         Raises `ModelLoadError`, `EngineCrashedError`, `UnsupportedError` for a projector, and
-        ValueError for a number out of its range.
+        ValueError for a number out of range.
         """
 
         async def load(progress: ProgressCallback) -> Self:
@@ -112,7 +112,7 @@ class Engine:
             )
             try:
                 await engine.start()
-            except BaseException:  # a cancelled load must leave no process either
+            except BaseException:  # a cancelled load must not leave a child process
                 await engine.close()
                 raise
             return engine
@@ -122,13 +122,13 @@ class Engine:
 
     @classmethod
     def _make_link(cls) -> Transport:
-        # Here and not above: importing the native side loads llama.cpp into this process.
+        # Imported here, because the import loads llama.cpp into this process.
         from koel_tui.engine.runner.thread_transport import ThreadTransport
 
         return ThreadTransport()
 
     async def start(self) -> ModelCard:
-        """Load the model unless it is loaded, and return what it says of itself.
+        """Load the model if it is not loaded, and return its card.
 
         Raises `ModelLoadError`, `EngineCrashedError` or `EngineClosedError`.
         """
@@ -137,22 +137,22 @@ class Engine:
 
     @property
     def card(self) -> ModelCard | None:
-        """What the loaded model says of itself; None between a crash and the next call."""
+        """The card of the loaded model; None between a crash and the next call."""
         return self._native.card
 
     @property
     def memory(self) -> MemoryReport:
-        """The bytes the native side holds, as it last reported; zeros while nothing is loaded."""
+        """The RAM use last reported by the worker; zeros while nothing is loaded."""
         return self._native.memory
 
     @property
     def session(self) -> EngineSession | None:
-        """The session of `create_session`; None before the first and after its close."""
+        """The session of `create_session`; None before the first one and after its close."""
         return self._lane.current
 
     @property
     def sessions(self) -> tuple[EngineSession, ...]:
-        """The open sessions: the one of `create_session` first, then the others, oldest first."""
+        """The open sessions: that of `create_session` first, then the others, oldest first."""
         legacy = () if self.session is None else (self.session,)
         return (*legacy, *self._sessions.values())
 
@@ -166,15 +166,15 @@ class Engine:
 
         `settings` apply to each turn of the session; a keyword of `SessionSettings` that is not
         None replaces the field of the same name. Raises, before any native call,
-        `SessionLimitError` at the cap, `UnsupportedError` for what this engine lacks,
+        `SessionLimitError` at the limit, `UnsupportedError` for an unsupported feature,
         `ModelLoadError` for a missing adapter and ValueError with the allowed range for an invalid
-        value; then `ModelLoadError` for an adapter that does not fit, `EngineClosedError` and
+        value; later `ModelLoadError` for an incompatible adapter, `EngineClosedError` and
         `EngineCrashedError`.
         """
         self._check_open()
         self._check_cap()
         options = session_options(self._spec, name, settings, **keywords)
-        self._opening += 1  # reserved before the first await: concurrent opens can't pass the cap
+        self._opening += 1  # before the first await, so concurrent opens can't exceed the cap
         try:
             session = await self._open(options)
         finally:
@@ -188,10 +188,10 @@ class Engine:
         settings: TurnSettings | None = None,
         **keywords: Unpack[SessionSettings],
     ) -> EngineSession:
-        """Close `engine.session` and return a fresh one in its place, outside the cap.
+        """Replace `engine.session` and return the new one, which `max_sessions` does not count.
 
-        Concurrent callers share one creation, with the settings of the first, and its failure.
-        Raises like `open_session`, `SessionLimitError` excepted.
+        Concurrent callers share one creation and its errors; the first caller's settings apply.
+        Raises the errors of `open_session` except `SessionLimitError`.
         """
         self._check_open()
         return await self._lane.create(
@@ -199,10 +199,10 @@ class Engine:
         )
 
     async def count_tokens(self, text: str) -> int:
-        """Return how many tokens the model's tokenizer makes of `text`.
+        """Return the number of tokens in `text`.
 
-        Control tokens written out count as the text they are. Raises `EngineClosedError`,
-        `EngineCrashedError`, and `ModelLoadError` when it is to be loaded anew and cannot.
+        Control tokens in `text` are counted as plain text. Raises `EngineClosedError`,
+        `EngineCrashedError`, and `ModelLoadError` when reloading the model fails.
         """
         self._check_open()
         answer = await self._native.call(lambda call: CountTokens(call, text))
@@ -210,7 +210,7 @@ class Engine:
         return answer.tokens
 
     async def close(self) -> None:
-        """Close every session, fail what runs and waits, free the model. Idempotent."""
+        """Close all sessions, fail all turns and calls, free the model. Idempotent."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(), name="engine close")
         await asyncio.shield(self._closing)
@@ -222,7 +222,7 @@ class Engine:
         await self._native.close()
         await self._lane.settle()
 
-    # What sessions and turns ask of their engine
+    # Interface for sessions and turns (`SessionHost`, `TurnHost`)
 
     def start_turn(
         self,
@@ -230,7 +230,7 @@ class Engine:
         messages: tuple[ChatMessage, ...],
         settings: TurnSettings,
     ) -> Turn:
-        """Put a turn of `session` in line. Raises `EngineClosedError`."""
+        """Queue a turn of `session`. Raises `EngineClosedError`."""
         self._check_open()
         turn = Turn(self._native.number(), session.number, messages, settings, self)
         self._turns[turn.number] = (turn, session)
@@ -238,18 +238,18 @@ class Engine:
         return turn
 
     async def save_kv(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
-        """Write a snapshot of what the native side holds of `session`. Raises `EngineError`."""
+        """Write a KV snapshot of `session`. Raises `EngineError`."""
         self._check_open()
         await self._introduce(session)
         await self._native.call(lambda call: SaveKv(call, session.number, path, budget_bytes))
 
     async def save_and_close(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
-        """Write a snapshot of `session` and free its slot. Raises `EngineError`.
+        """Write a KV snapshot of `session` and free its slot. Raises `EngineError`.
 
-        Both commands are sent before this waits: the session is closed at once, and the native
-        side writes the snapshot first because it works in the order of the commands.
+        Both commands are sent before this waits: the session is closed at once, and the worker
+        writes the snapshot first because it handles commands in order.
         """
-        if session.number not in self._introduced:  # never opened natively, or lost in a crash
+        if session.number not in self._introduced:  # never opened in the worker, or lost in a crash
             self.close_session(session)
             return
         try:
@@ -267,20 +267,20 @@ class Engine:
         self._retract(session)
 
     async def prepare(self, turn: Turn) -> None:
-        """Make the turn's session known to a native side that may be fresh."""
+        """Open the turn's session in the worker if it is not open there."""
         _, session = self._turns[turn.number]
         await self._introduce(session)
 
     def begin(self, turn: Turn) -> None:
-        """Start the native work of the turn."""
+        """Send the turn to the worker."""
         self._native.send(StartTurn(turn.number, turn.session, turn.messages, turn.settings))
 
     def halt(self, turn: Turn) -> None:
-        """Ask the native work of the turn to end."""
+        """Ask the worker to stop the turn."""
         self._native.stop(turn.number)
 
     def over(self, turn: Turn) -> None:
-        """Forget the turn; its late events go nowhere."""
+        """Forget the turn; its late events are dropped."""
         self._turns.pop(turn.number, None)
 
     async def _open(self, options: SessionOptions) -> EngineSession:
@@ -293,10 +293,10 @@ class Engine:
     async def _introduce(self, session: EngineSession) -> None:
         await self._native.start()
         while (opening := self._openings.get(session.number)) is not None:
-            await asyncio.wait([opening])  # should it fail, this caller tries for itself
+            await asyncio.wait([opening])  # if it fails, this caller retries
         if session.closed or session.number in self._introduced:
             return
-        self._introduced.add(session.number)  # known from the moment the command is sent
+        self._introduced.add(session.number)  # set when the command is sent
         done = self._openings[session.number] = asyncio.get_running_loop().create_future()
         try:
             options = session.options
@@ -308,7 +308,7 @@ class Engine:
         except EngineError:
             self._introduced.discard(session.number)
             raise
-        except BaseException:  # the caller has gone, the session stays known
+        except BaseException:  # the caller was cancelled, but the worker has the session
             self._retract(session)
             raise
         finally:

@@ -1,26 +1,26 @@
-"""What the engine raises. Every message says what failed, why, and what to do next."""
+"""Errors of the engine. Every message has the failure, its cause and the next step."""
 
 
 class EngineError(Exception):
-    """Base of everything the engine raises."""
+    """Base class of all engine errors."""
 
 
 class EngineClosedError(EngineError):
-    """The engine was closed; load a new one."""
+    """The engine is closed; load a new one."""
 
     def __init__(self, message: str = "The engine is closed. Load a new one.") -> None:
         super().__init__(message)
 
 
 class SessionClosedError(EngineError):
-    """The session was closed; open a new one."""
+    """The session is closed; open a new one."""
 
     def __init__(self, message: str = "The session is closed. Open a new one.") -> None:
         super().__init__(message)
 
 
 class SessionLimitError(EngineError):
-    """As many sessions are open as the engine allows."""
+    """The limit of open sessions is reached."""
 
 
 class SessionBusyError(EngineError):
@@ -37,22 +37,22 @@ class ModelLoadError(EngineError):
 
 
 class ChatTemplateError(ModelLoadError):
-    """The model's own chat template cannot be used; a session may ask for one that is built in."""
+    """The model's chat template is unusable; a session may use a built-in one instead."""
 
 
 class ContextOverflowError(EngineError):
-    """The prompt does not fit the window; the message has both numbers."""
+    """The prompt exceeds the context; the message has both token counts."""
 
 
 class UnsupportedError(EngineError):
-    """The model or this engine lacks what was asked for; the message names it."""
+    """The model or engine lacks a requested feature; the message names it."""
 
 
 class EngineCrashedError(EngineError):
-    """The native side died; the next call starts a fresh one.
+    """The worker crashed; the next call starts a new one.
 
-    `how` says what it died of, the message the next step too. `begun` tells whether it died over
-    the turn that failed: one that only waited may be tried again.
+    `how` is the cause; the message has the next step too. `begun` is whether the failed turn had
+    started in the worker: a turn that was only queued may be retried.
     """
 
     def __init__(self, how: str, *, begun: bool = False) -> None:
@@ -62,7 +62,7 @@ class EngineCrashedError(EngineError):
 
 
 class RestartLimitError(EngineCrashedError):
-    """The native side died so often that it is left alone for a while."""
+    """The worker crashed too often; it is not restarted for a while."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -85,4 +85,4 @@ ERROR_TYPES: dict[str, type[EngineError]] = {
         RestartLimitError,
     )
 }
-"""The classes by name, for errors that cross the process border."""
+"""Error classes by name, to recreate errors of the runner process."""

@@ -1,4 +1,4 @@
-"""The engine in a process of its own: what goes wrong natively never takes this process along."""
+"""The engine in a child process, so that a native crash does not end this process."""
 
 from koel_tui.engine.engine import Engine
 from koel_tui.engine.runner.process_transport import ProcessTransport
@@ -6,10 +6,10 @@ from koel_tui.engine.runner.transport import Transport
 
 
 class EngineHost(Engine):
-    """The same engine with its native side in the runner process.
+    """An `Engine` whose worker runs in the runner process.
 
-    A crash there fails the calls of that moment with `EngineCrashedError`; the next call starts
-    a fresh runner and the sessions go on.
+    A crash there fails the current calls with `EngineCrashedError`; the next call starts a new
+    runner, and the sessions stay usable.
     """
 
     @classmethod

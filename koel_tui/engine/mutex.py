@@ -1,25 +1,25 @@
-"""The generation mutex: who may generate now, and who is next, first come first served."""
+"""The generation mutex: a FIFO queue of turns for a limited number of permits."""
 
 from collections import deque
 from collections.abc import Callable
 
 
 class Ticket:
-    """One caller's place: waiting, holding a permit, or done."""
+    """One caller's state: waiting, holding a permit, or done."""
 
     def __init__(self, moved: Callable[[int], None]) -> None:
         self._moved = moved
 
     def move(self, position: int) -> None:
-        """Tell the caller its place: 0 holds a permit, 1 is next in line."""
+        """Report the queue position: 0 holds a permit, 1 is next."""
         self._moved(position)
 
 
 class GenerationMutex:
-    """A first-come-first-served mutex with `permits` permits.
+    """A first-come-first-served semaphore with `permits` permits.
 
-    A permit is given back only by the ticket that holds it, so a caller that leaves the line
-    releases nothing and a late release cannot end somebody else's turn.
+    Only the ticket that holds a permit releases it, so a caller that leaves the queue releases
+    nothing, and a late release cannot end another caller's turn.
     """
 
     def __init__(self, permits: int = 1) -> None:
@@ -30,7 +30,7 @@ class GenerationMutex:
         self._held: set[Ticket] = set()
 
     def enter(self, moved: Callable[[int], None]) -> Ticket:
-        """Join the line. `moved` hears the place, now and whenever it changes; 0 is a permit."""
+        """Join the queue. `moved` gets the position now and at each change; 0 is a permit."""
         ticket = Ticket(moved)
         self._line.append(ticket)
         if not self._admit():
@@ -38,7 +38,7 @@ class GenerationMutex:
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
-        """Give the permit back, or leave the line. Doing it twice does nothing."""
+        """Release the permit, or leave the queue. Idempotent."""
         if ticket in self._held:
             self._held.remove(ticket)
             self._free += 1
@@ -51,7 +51,7 @@ class GenerationMutex:
             waiting.move(position)
 
     def _admit(self) -> bool:
-        """Hand out free permits; return whether anybody got one."""
+        """Grant free permits; return whether any was granted."""
         admitted = False
         while self._free and self._line:
             first = self._line.popleft()
@@ -63,10 +63,10 @@ class GenerationMutex:
 
     @property
     def held(self) -> int:
-        """How many permits are held."""
+        """Number of held permits."""
         return len(self._held)
 
     @property
     def waiting(self) -> int:
-        """How many callers wait."""
+        """Number of waiting callers."""
         return len(self._line)

@@ -1,4 +1,4 @@
-"""The settings callers give for a session or a turn, and their check before anything is sent."""
+"""Settings of sessions and turns, and their validation before they are sent."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -10,52 +10,52 @@ from koel_tui.engine.types import ModelSpec, SessionOptions
 from koel_tui.protocol.turn_settings import Sampling, TurnSettings
 
 _OFFERED_CHOICES = ("auto", "none")
-"""Values of `tool_choice` that this engine can do."""
+"""Values of `tool_choice` that this engine supports."""
 
 
 class SessionSettings(TypedDict, total=False):
-    """The keywords of `Engine.open_session` and `Engine.create_session`; all may be left out.
+    """Keywords of `Engine.open_session` and `Engine.create_session`; all are optional.
 
-    Those with the name of a field of `TurnSettings` replace that field of `settings`.
+    A keyword with the name of a field of `TurnSettings` replaces that field of `settings`.
     """
 
     system: str | None
-    """System prompt, unless the conversation brings its own."""
+    """System prompt, used if the conversation has none."""
     sampling: Sampling | None
-    """How tokens are drawn; None is `Sampling()`."""
+    """Sampling parameters; None is `Sampling()`."""
     lora: str | PathLike[str] | None
-    """Adapter file for this session alone; None is the one of `ModelSpec`."""
+    """LoRA adapter file of this session; None is that of `ModelSpec`."""
     kv: str | PathLike[str] | None
-    """Snapshot made by `EngineSession.save_kv` to start from; a useless one is ignored."""
+    """Snapshot of `EngineSession.save_kv` to restore; ignored if it is unusable."""
     thinking: bool | int | None
-    """Whether the model thinks first and `ThinkingDelta`s are passed on; a number is the budget."""
+    """Whether the model thinks and `ThinkingDelta`s are sent; an int is the token budget."""
     vision: bool | None
     """Not supported: raises `UnsupportedError`."""
     audio: bool | None
     """Not supported: raises `UnsupportedError`."""
     tools: Sequence[Mapping[str, Any]] | None
-    """Function tools as JSON schema objects, in the form chat templates take."""
+    """Function tools as JSON schema objects, in chat template format."""
     tool_choice: str | None
-    """"auto" lets the model choose, "none" offers no tools; others raise `UnsupportedError`."""
+    """"auto": the model chooses; "none": no tools; others raise `UnsupportedError`."""
     schema: Mapping[str, Any] | None
-    """JSON schema that every answer is held to."""
+    """JSON schema that constrains every answer."""
     stop: Sequence[str] | None
     """Strings that end an answer."""
     chat_template: str | None
-    """Name of a built-in chat template; None is the model's own."""
+    """Name of a built-in chat template; None is that of the model."""
     max_output_tokens: int | None
-    """Longest answer in tokens; None is what the window has room for."""
+    """Maximum answer length in tokens; None is the rest of the context."""
     prefill: str | None
-    """The beginning of every answer, written for the model."""
+    """Beginning of every answer, fixed by the caller."""
 
 
 def absolute(path: str | PathLike[str]) -> Path:
-    """Return the path as the native side has to hear it: its process may be somewhere else."""
+    """Return the absolute path; the runner process may have another working directory."""
     return Path(path).absolute()
 
 
 def check_supported(spec: ModelSpec) -> None:
-    """Raise `UnsupportedError` when a model is to be loaded with what this engine lacks."""
+    """Raise `UnsupportedError` if `spec` needs a feature that this engine lacks."""
     if spec.mmproj is not None:
         raise UnsupportedError(
             f"This engine loads text models only, so it has no use for the projector {spec.mmproj}."
@@ -74,10 +74,10 @@ def session_options(
     audio: bool | None = None,
     **fields: Any,
 ) -> SessionOptions:
-    """Return the options of a session on a model loaded as `spec` says.
+    """Return the options of a session on a model loaded with `spec`.
 
-    `fields` replace those of `settings` with the same name. Raises `UnsupportedError` for what
-    this engine lacks, `ModelLoadError` when `lora` is no file, ValueError for an invalid value.
+    `fields` replace those of `settings` with the same name. Raises `UnsupportedError` for an
+    unsupported feature, `ModelLoadError` if `lora` is not a file, ValueError for an invalid value.
     """
     for feature, wanted in (("vision", vision), ("audio", audio)):
         if wanted:
@@ -98,10 +98,10 @@ def session_options(
 
 
 def turn_settings(given: TurnSettings | None, session: TurnSettings) -> TurnSettings:
-    """Return the settings of a turn: those given, and the session's where none are given.
+    """Return the settings of a turn: `given`, with unset fields taken from `session`.
 
-    Raises ValueError when `given` is of another type, `UnsupportedError` for a `tool_choice` that
-    this engine cannot do.
+    Raises ValueError if `given` has a wrong type, `UnsupportedError` for an unsupported
+    `tool_choice`.
     """
     if given is not None and not isinstance(given, TurnSettings):
         raise ValueError(f"settings must be a TurnSettings, not {given!r}")

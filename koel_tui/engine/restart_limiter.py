@@ -1,27 +1,27 @@
-"""How often a native side that dies is started again."""
+"""A rate limit for worker restarts."""
 
 from collections import deque
 
 from koel_tui.engine.errors import RestartLimitError
 
 RESTARTS, WITHIN_S = 3, 60.0
-"""So many restarts in so many seconds; one that dies of something passing needs one or two."""
+"""Maximum restarts per period in seconds; a transient failure needs one or two."""
 
 
 class Restarts:
-    """The last restarts: after 3 of them within 60 seconds it is enough.
+    """The times of recent restarts; allows 3 within 60 seconds.
 
-    Each reads the weights anew; callers that try again by themselves would keep the machine busy
-    for ever with a native side that cannot live.
+    Each restart reloads the weights, so callers that retry automatically would otherwise load the
+    machine endlessly with a worker that always crashes.
     """
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=RESTARTS)
 
     def count(self, now: float, last_end: str) -> None:
-        """Count a restart at the time `now`, in seconds; `last_end` says why it is needed.
+        """Record a restart at time `now`, in seconds; `last_end` is the cause of the last crash.
 
-        Raises `RestartLimitError` instead when it is one too many.
+        Raises `RestartLimitError` if it exceeds the limit; then it is not recorded.
         """
         if len(self._times) == RESTARTS and now - self._times[0] < WITHIN_S:
             wait = max(1, round(WITHIN_S - (now - self._times[0])))

@@ -1,4 +1,4 @@
-"""A session: one conversation on the shared weights, with its own history and settings."""
+"""An engine session: one conversation with its own history and settings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from koel_tui.engine.wire_messages import TurnEnded
 from koel_tui.protocol.turn_settings import TurnSettings
 
 KV_BUDGET = 2 * 1024**3
-"""Bytes that the snapshots of a folder may take together unless the caller says otherwise."""
+"""Default limit in bytes for all snapshots of a folder together."""
 
 
 class SessionHost(Protocol):
-    """What a session needs of its engine."""
+    """Interface of the engine to its sessions."""
 
     def start_turn(
         self,
@@ -29,26 +29,26 @@ class SessionHost(Protocol):
         messages: tuple[ChatMessage, ...],
         settings: TurnSettings,
     ) -> Turn:
-        """Put a turn in line. Raises `EngineClosedError`."""
+        """Queue a turn. Raises `EngineClosedError`."""
         ...
 
     async def save_kv(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
-        """Write a snapshot of what the session holds. Raises `EngineError`."""
+        """Write a KV snapshot of the session. Raises `EngineError`."""
         ...
 
     async def save_and_close(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
-        """Free the session at once, after a snapshot was written. Raises `EngineError`."""
+        """Write a KV snapshot, then free the session. Raises `EngineError`."""
         ...
 
     def close_session(self, session: EngineSession) -> None:
-        """Free what the engine keeps for the session."""
+        """Free the session's state in the engine."""
         ...
 
 
 class EngineSession:
-    """One conversation. Made by `Engine.open_session`; independent of every other session.
+    """One conversation. Created by `Engine.open_session`; independent of other sessions.
 
-    The history lives here, on the caller's side, so it outlives the native side.
+    The history is stored here, in the caller's process, so it survives a crash of the worker.
     """
 
     def __init__(self, host: SessionHost, number: int, options: SessionOptions) -> None:
@@ -56,34 +56,34 @@ class EngineSession:
         self._number = number
         self._options = options
         self._history: list[ChatMessage] = []
-        self._added: list[ChatMessage] = []  # during the turn
+        self._added: list[ChatMessage] = []  # messages added during the turn
         self._turn: Turn | None = None
         self._metrics = SessionMetrics()
         self._closed = False
 
     @property
     def name(self) -> str:
-        """The label given at opening, '' where none was."""
+        """The label given at opening, '' by default."""
         return self._options.name
 
     @property
     def number(self) -> int:
-        """The engine's number of this session, unique for the engine's life."""
+        """Number of this session, unique within the engine."""
         return self._number
 
     @property
     def options(self) -> SessionOptions:
-        """What the session was opened with, checked and with absolute paths."""
+        """Options of the session, validated, with absolute paths."""
         return self._options
 
     @property
     def history(self) -> tuple[ChatMessage, ...]:
-        """The conversation so far, answers included."""
+        """The messages so far, answers included."""
         return tuple(self._history)
 
     @property
     def metrics(self) -> SessionMetrics:
-        """Figures of the last finished turn; zeros before the first."""
+        """Metrics of the last finished turn; zeros before the first."""
         return self._metrics
 
     @property
@@ -93,13 +93,13 @@ class EngineSession:
 
     @property
     def generating(self) -> bool:
-        """Whether a turn waits or runs."""
+        """Whether a turn is queued or running."""
         return self._turn is not None
 
     def add(self, message: ChatMessage) -> None:
-        """Append a message to the history; nothing runs yet. Raises `SessionClosedError`.
+        """Append a message to the history; starts no turn. Raises `SessionClosedError`.
 
-        During a turn the message is kept back until the turn has ended, and follows its answer.
+        During a turn the message is appended after the turn's answer, when the turn has ended.
         """
         self._check_open()
         (self._history if self._turn is None else self._added).append(message)
@@ -115,26 +115,25 @@ class EngineSession:
         """Return the deltas of the answer to the history, the last one `Finished`.
 
         `messages` replaces the history at once. `settings` replace those of the session for this
-        turn, field by field; `schema`, a JSON schema the answer is held to, replaces theirs. An
-        answer at the end of the history is gone on with, and the deltas are what is added to it.
-        With `progress` the stream also tells the place in the line and how much of the prompt
-        is read. The turn starts at the first read and answers what is the history then. Thinking
-        is not recorded in the history; a tool call is, with or without text. The deltas
-        contain neither the prefill nor a stop string; the answer in the history begins with the
-        prefill.
+        turn, field by field; `schema`, a JSON schema for the answer, replaces theirs. If the
+        history ends with an answer, the turn continues it, and the deltas are the added text.
+        With `progress` the stream also reports the queue position and the prefill progress. The
+        turn starts when the first delta is requested, with the history of that time. The history
+        records tool calls, with or without text, but no thinking. The deltas contain neither the
+        prefill text nor a stop string; the answer in the history begins with the prefill text.
 
         Raises `SessionBusyError`, `SessionClosedError`, ValueError for an invalid value and
-        `UnsupportedError` for a `tool_choice` at once; while reading also `SessionBusyError` when
-        another stream of the session was read first and is not at its end, `EngineClosedError`,
-        `EngineCrashedError`, `ContextOverflowError`, `UnsupportedError` for a schema no grammar can
-        be made of, and `EngineError` for what else went wrong.
+        `UnsupportedError` for a `tool_choice` at once; during iteration also `SessionBusyError`
+        while another stream of the session is unfinished, `EngineClosedError`,
+        `EngineCrashedError`, `ContextOverflowError`, `UnsupportedError` for a schema that cannot
+        be converted to a grammar, and `EngineError` for any other failure.
         """
         self._check_idle()
         own = turn_settings(settings, self._options.settings)
         if schema is not None:
             own = replace(own, schema=schema)
         if messages is not None:
-            self._history = list(messages)  # what is added before the first read follows it
+            self._history = list(messages)  # later `add` calls append to it
 
         def start() -> Turn:
             self._check_idle()
@@ -151,8 +150,8 @@ class EngineSession:
     ) -> TurnStream:
         """Return the deltas of the text that follows `prompt`, the last one `Finished`.
 
-        The model gets the text alone: no chat template, no system prompt, no tools. The history
-        stays as it is. Everything else is as in `stream`.
+        The prompt is sent without chat template, system prompt and tools. The history does not
+        change. Everything else is as in `stream`.
         """
         self._check_idle()
         own = replace(
@@ -170,22 +169,22 @@ class EngineSession:
         return TurnStream(start, lambda _, ended: self._end_turn(ended), progress)
 
     async def respond(self, settings: TurnSettings | None = None) -> str:
-        """Return the whole text of the answer to the history. Raises like `stream`."""
+        """Return the full text of the answer to the history. Raises the errors of `stream`."""
         deltas = self.stream(settings=settings)
         pieces = [delta.text async for delta in deltas if isinstance(delta, TextDelta)]
         return "".join(pieces)
 
     def stop(self) -> None:
-        """End the running or waiting turn normally; on an idle session do nothing."""
+        """End the running or queued turn normally; do nothing if there is none."""
         if self._turn is not None:
             self._turn.stop()
 
     async def save_kv(self, path: str | PathLike[str], *, budget_bytes: int = KV_BUDGET) -> None:
-        """Write what the model has read and said so far, for `open_session(kv=path)`.
+        """Write a snapshot of the session's KV state, for `open_session(kv=path)`.
 
-        The oldest snapshots in the same folder go until all of them fit `budget_bytes`. Raises
+        Removes the oldest snapshots of the folder until all of them fit `budget_bytes`. Raises
         `SessionClosedError`, ValueError for a budget below 0, `EngineClosedError`,
-        `EngineCrashedError`, and `EngineError` when nothing is held or the file cannot be written.
+        `EngineCrashedError`, and `EngineError` if there is no state or the file is not writable.
         """
         self._check_open()
         await self._host.save_kv(self, absolute(path), _checked(budget_bytes))
@@ -193,13 +192,13 @@ class EngineSession:
     async def close(
         self, save_kv: str | PathLike[str] | None = None, *, budget_bytes: int = KV_BUDGET
     ) -> None:
-        """End the turn, then free the session's native state. Idempotent.
+        """End the turn, then free the session's state in the worker. Idempotent.
 
-        With `save_kv` a snapshot is written to that path first, as the method of that name does.
-        The session is closed at once also then, and when this call is cancelled or fails; the
-        call ends when the file is written. After a crash of the native side nothing is written.
-        Raises ValueError for a budget below 0, and `EngineError` when the session holds nothing or
-        the file cannot be written.
+        With `save_kv` the snapshot is written to that path first, like the method `save_kv` does.
+        The session is closed at once even then, and even if this call is cancelled or fails; the
+        call returns when the file is written. After a crash of the worker no file is written.
+        Raises ValueError for a budget below 0, and `EngineError` if there is no state or the file
+        cannot be written.
         """
         if save_kv is None:
             self.shut()
@@ -211,7 +210,7 @@ class EngineSession:
             await self._host.save_and_close(self, path, budget)
 
     def shut(self) -> None:
-        """Close without waiting: the stream of a turn in flight still ends normally."""
+        """Close without waiting; the stream of a running turn still ends normally."""
         if not self._closed:
             self._closed = True
             self.stop()

@@ -1,4 +1,4 @@
-"""Work that several callers wait for."""
+"""A task that several callers await."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 class SharedTask(Generic[T]):
-    """A task whose result or error goes to everybody who asks, and who of them leaves is no matter.
+    """A task with several waiters; cancelling one waiter does not affect the task or the others.
 
-    Not `asyncio.shield`: that reports an error that came after its caller had left as unhandled.
+    Not `asyncio.shield`, which reports an error as unhandled if its caller was cancelled before.
     """
 
     def __init__(self, work: Coroutine[Any, Any, T], name: str) -> None:
@@ -19,24 +19,24 @@ class SharedTask(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, one way or another."""
+        """Whether the task has ended, in any way."""
         return self._task.done()
 
     def cancel(self) -> None:
-        """Ask the work itself to end."""
+        """Cancel the task."""
         self._task.cancel()
 
     async def settle(self) -> None:
-        """Wait for the end, however it comes."""
+        """Wait for the end of the task without raising its error."""
         await asyncio.wait([self._task])
 
     async def result(self) -> T:
-        """Wait for the result. Raises what the work raised."""
+        """Return the result of the task, or raise its error."""
         await self.settle()
         return self._task.result()
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:
-    """Take note of the error, so that it is not reported when all callers have gone."""
+    """Retrieve the error, so that asyncio does not log it if there is no waiter left."""
     if not task.cancelled():
         task.exception()

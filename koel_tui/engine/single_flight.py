@@ -1,4 +1,4 @@
-"""Loads under way, and everybody who waits for them."""
+"""Deduplication of concurrent loads (single flight)."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,10 @@ ProgressCallback = Callable[[float], None]
 
 
 class Closable(Protocol):
-    """What is loaded: it is closed when nobody is left to take it."""
+    """A loaded object; it is closed if all its callers were cancelled."""
 
     async def close(self) -> None:
-        """Give back what it holds."""
+        """Free the resources."""
         ...
 
 
@@ -26,8 +26,7 @@ E = TypeVar("E", bound=Closable)
 class SingleFlight(Generic[E]):
     """One load shared by its callers: one result, or one error, for all of them.
 
-    It is called off when the last caller is cancelled, and `landed` called when nobody may join
-    any more.
+    It is cancelled with its last caller. `landed` is called when no further caller may join.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class SingleFlight(Generic[E]):
         self._task = SharedTask(self._fly(load), "model load")
 
     async def join(self, on_progress: ProgressCallback | None) -> E:
-        """Wait for the load and return what was loaded. Raises what the load raised."""
+        """Return the loaded object, or raise the error of the load."""
         self._waiting += 1
         if on_progress is not None:
             self._listeners.append(on_progress)
@@ -64,7 +63,7 @@ class SingleFlight(Generic[E]):
             self._landed()
 
     async def _call_off(self) -> None:
-        self._landed()  # before anything is awaited: who comes now starts a load of his own
+        self._landed()  # before the first await, so that a new caller starts a new load
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await (await self._task.result()).close()
@@ -75,10 +74,10 @@ class SingleFlight(Generic[E]):
 
 
 class SingleFlights:
-    """The loads under way, by what makes two of them the same."""
+    """The running loads by key; equal keys share a load."""
 
     def __init__(self) -> None:
-        # Weak, so that a loop that ended in the middle of a load leaves nothing behind.
+        # Weak references, so that a load of a closed event loop does not stay here.
         self._flying: WeakValueDictionary[Hashable, SingleFlight[Any]] = WeakValueDictionary()
 
     async def join(
@@ -87,7 +86,7 @@ class SingleFlights:
         load: Callable[[ProgressCallback], Awaitable[E]],
         on_progress: ProgressCallback | None,
     ) -> E:
-        """Return what the load under `key` returns, which is begun unless it is under way."""
+        """Return the result of the load with `key`; start the load if it is not running."""
         flight: SingleFlight[E] | None = self._flying.get(key)
         if flight is None:
             flight = SingleFlight(load, lambda: self._landed(key, flight))
@@ -95,5 +94,5 @@ class SingleFlights:
         return await flight.join(on_progress)
 
     def _landed(self, key: Hashable, flight: SingleFlight[Any] | None) -> None:
-        if self._flying.get(key) is flight:  # else one that was called off, and a newer one
+        if self._flying.get(key) is flight:  # false for a cancelled load that was replaced
             self._flying.pop(key, None)

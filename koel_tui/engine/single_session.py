@@ -1,4 +1,4 @@
-"""The legacy lane: one session at a time, replaced as a whole."""
+"""The legacy API of one replaceable session."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +8,7 @@ from koel_tui.engine.types import SessionOptions
 
 
 class SingleSession:
-    """Holds the session of `Engine.create_session`; `open_session` opens the next one natively."""
+    """The session of `Engine.create_session`; `open_session` opens its replacement."""
 
     def __init__(self, open_session: Callable[[SessionOptions], Awaitable[EngineSession]]) -> None:
         self._open = open_session
@@ -17,26 +17,26 @@ class SingleSession:
 
     @property
     def current(self) -> EngineSession | None:
-        """The session in the lane; None before the first and after its close."""
+        """The current session; None before the first one and after its close."""
         return self._current
 
     async def create(self, options: Callable[[], SessionOptions]) -> EngineSession:
-        """Replace the session. Who calls while that is under way shares its outcome.
+        """Replace the session. Concurrent callers share the result or error.
 
-        Only the first caller's `options` are looked at. A caller that is cancelled leaves the
-        creation to the others.
+        Only the first caller's `options` are used. Cancelling a caller does not cancel the
+        creation.
         """
         if self._creating is None:
             self._creating = SharedTask(self._create(options), "create session")
         return await self._creating.result()
 
     def forget(self, session: EngineSession) -> None:
-        """Empty the lane if `session` is in it; an older one that closes late changes nothing."""
+        """Unset `current` if it is `session`; do nothing for an older session."""
         if self._current is session:
             self._current = None
 
     async def settle(self) -> None:
-        """Wait until no creation is under way."""
+        """Wait until no creation is running."""
         if self._creating is not None:
             await self._creating.settle()
 
@@ -48,5 +48,5 @@ class SingleSession:
             self._current = await self._open(wanted)
             return self._current
         finally:
-            # On failure too: a guard left behind would hand the failure to every later caller.
+            # Also on failure; otherwise every later caller would get the same error.
             self._creating = None

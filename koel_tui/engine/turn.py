@@ -1,4 +1,4 @@
-"""One turn: its place in the line, its work on the native side, and the stream its caller reads."""
+"""One turn: its queue ticket, its events from the worker, and the stream of its deltas."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from koel_tui.engine.wire_messages import (
 from koel_tui.protocol.turn_settings import TurnSettings
 
 _Happening = Text | Thinking | ThinkingUnseen | ToolCalled | Reading | Progress | TurnEnded
-"""What the reader of a turn gets to see of it."""
+"""The events that `Turn.next` returns."""
 
 
 class TurnHost(Protocol):
-    """What a turn needs of its engine; each method is told which turn it is about."""
+    """Interface of the engine to its turns."""
 
     async def prepare(self, turn: Turn) -> None:
-        """Get the native side ready for the turn."""
+        """Prepare the worker for the turn."""
         ...
 
     def begin(self, turn: Turn) -> None:
-        """Start the native work."""
+        """Send the turn to the worker."""
         ...
 
     def halt(self, turn: Turn) -> None:
-        """Ask the native work to end."""
+        """Ask the worker to stop the turn."""
         ...
 
     def over(self, turn: Turn) -> None:
@@ -57,10 +57,10 @@ class TurnHost(Protocol):
 
 
 class Turn:
-    """The bookkeeping of one turn, from the line to its last event.
+    """The state of one turn, from the queue to its last event.
 
-    It starts as soon as it gets its permit, and gives that back as soon as the native work is
-    over, however slowly the caller reads.
+    The turn starts when it gets its permit, and releases it when the worker has finished, even
+    if the caller has not consumed all events.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Turn:
     ) -> None:
         self.number = number
         self.session = session
-        """The engine's number of the session that the turn belongs to."""
+        """Number of the turn's session in the engine."""
         self.messages = messages
         self.settings = settings
         self._host = host
@@ -86,18 +86,18 @@ class Turn:
         self._over = False
 
     def enter(self, mutex: GenerationMutex) -> None:
-        """Join the line for a permit."""
+        """Join the queue for a permit."""
         self._mutex = mutex
         self._ticket = mutex.enter(self._moved)
 
     def receive(self, event: Event) -> None:
-        """Take an event of the native side."""
+        """Handle an event of the worker."""
         if isinstance(event, TurnEnded | Failed):
             self._leave()
         self._inbox.put_nowait(event)
 
     def fail(self, error: Exception) -> None:
-        """End the turn with an error that is not the native side's."""
+        """End the turn with an error that the worker did not send."""
         if self._begun and isinstance(error, EngineCrashedError):
             error = EngineCrashedError(error.how, begun=True)
         self._halt()
@@ -105,21 +105,21 @@ class Turn:
         self._inbox.put_nowait(error)
 
     def stop(self) -> None:
-        """Ask for the end of the turn; what waits unread is dropped, the stream ends normally."""
+        """Stop the turn; unread events are dropped, and the stream ends normally."""
         if not self._begun and not self._over:
             self._end_here()
         self._halt()
         self._stopped = True
 
     def abandon(self) -> None:
-        """Leave at once, wherever the turn stands; its late events go nowhere."""
+        """End the turn at once in any state; its late events are dropped."""
         if not self._over:
             self._halt()
             self._stopped = True
             self._end_here()
 
     async def next(self) -> _Happening:
-        """Return what happens next. Raises `EngineError` when the turn fails."""
+        """Return the next event. Raises `EngineError` if the turn fails."""
         while True:
             item = await self._inbox.get()
             match item:
@@ -129,7 +129,7 @@ class Turn:
                     if not self._stopped:
                         return item
                 case TurnEnded():
-                    # What came after the stop was dropped, so this is not the native side's end.
+                    # Text after the stop was dropped, so the worker's reason does not apply.
                     return replace(item, reason="stopped") if self._stopped else item
                 case Failed():
                     raise item.as_error()
@@ -151,13 +151,13 @@ class Turn:
             await self._host.prepare(self)
             if not self._over:
                 self._host.begin(self)
-                # Only now: the native side must not be told to stop a turn that it never got.
+                # Set last, because the worker must not get a stop for an unknown turn.
                 self._begun = True
-        except Exception as error:  # whatever it is, the reader must not wait for ever
+        except Exception as error:  # any error must end the turn, or its caller would hang
             self.fail(error)
 
     def _halt(self) -> None:
-        """End the native work, if it runs and was not told so before."""
+        """Stop the turn in the worker if it runs there and was not stopped before."""
         if self._begun and not self._over and not self._stopped:
             self._host.halt(self)
 
@@ -177,8 +177,8 @@ class Turn:
 class TurnStream(AsyncIterator[Delta]):
     """The deltas of one turn. Leaving the loop early, or dropping the stream, ends the turn.
 
-    Not an async generator: those are finished by the event loop some time after the caller has
-    left, and the next caller should not wait for that.
+    Not an async generator: the event loop finalizes an abandoned generator some time later, and
+    the next turn would have to wait for that.
     """
 
     def __init__(
@@ -239,7 +239,7 @@ class TurnStream(AsyncIterator[Delta]):
                 return Finished(reason, trimmed, metrics)
 
     async def aclose(self) -> None:
-        """End the turn now; the session can be used again at once."""
+        """End the turn; the session is idle immediately."""
         self._end(None)
 
     def __del__(self) -> None:
@@ -248,7 +248,7 @@ class TurnStream(AsyncIterator[Delta]):
         if asyncio._get_running_loop() is self._loop:
             self._end(None)
             return
-        # The garbage collector may run on any thread, and the turn belongs to the event loop.
+        # The garbage collector may run on any thread, but the turn must end on the event loop.
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._end, None)
 

@@ -1,4 +1,4 @@
-"""The values an engine takes and gives: all frozen, all plain data."""
+"""Value types of the engine API: frozen dataclasses."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,27 +9,27 @@ from koel_tui.limits import MAX_SEQUENCES, MAX_THREADS
 from koel_tui.protocol.turn_settings import TurnSettings
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
-"""Why a turn ended: by itself, at the longest answer, stopped, with tools to call, by an error."""
+"""Why a turn ended: end of answer, token limit, stopped, tool calls to run, error."""
 KvType = Literal["f16", "q8_0"]
 WINDOW_STEP = 256
-"""llama.cpp rounds a window up to a multiple of this."""
+"""llama.cpp rounds the context size up to a multiple of this."""
 DEFAULT_WINDOW = 8192
-"""The largest window, in tokens, that is taken without being asked for."""
+"""Maximum default context size in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Which model file to load and how. Raises ValueError for a number out of its range.
+    """The model file and how to load it. Raises ValueError for a number out of range.
 
-    `path` is the GGUF file. `context_tokens` is the window of each session, prompt and answer
-    together; None takes the model's own, at most 8192. `gpu_layers` -1 puts all layers on a GPU
-    that is there. `threads` None means one per physical core: with more, decoding is several
-    times slower; llama.cpp takes at most 512. `batch_tokens` is the largest prefill step.
-    `kv_type` is how the context is kept, q8_0 taking 17/32 of the bytes of f16. `mmap` maps the
-    file instead of reading it. `slots` is how many sessions stay in the context at once, 1 to
-    256, llama.cpp's limit; None makes as many as fit a quarter of the free memory. `lora` is
-    the adapter file of sessions that name none. `mmproj`, a projector for images and sound, is
-    refused by an engine that has neither.
+    `path` is the GGUF file. `context_tokens` is the context size of each session, prompt and
+    answer together; None is that of the model, at most 8192. `gpu_layers` -1 puts all layers on
+    a GPU if there is one. `threads` None is one per physical core: with more, decoding is several
+    times slower; llama.cpp accepts at most 512. `batch_tokens` is the maximum prefill step.
+    `kv_type` is the KV cache format; q8_0 takes 17/32 of the bytes of f16. `mmap` maps the file
+    instead of reading it. `slots` is how many sessions are in the context at once, 1 to 256,
+    llama.cpp's limit; None is as many as fit a quarter of the free memory. `lora` is the default
+    adapter file of sessions. `mmproj` is a projector for images and sound; an engine without
+    support for these refuses it.
     """
 
     path: Path
@@ -61,9 +61,9 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A tool call the model made: of the tool `name`, with `arguments`, the JSON text of an object.
+    """A tool call by the model: the tool `name` and its `arguments`, a JSON object as text.
 
-    `id`, nine letters and digits, is the one its result goes by.
+    `id`, nine letters and digits, identifies the call in the message with its result.
     """
 
     id: str
@@ -73,13 +73,13 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message of a conversation as the chat template sees it.
+    """One message of a conversation, the input of the chat template.
 
-    `role` is system, user, assistant or tool, `content` the text, `name` who speaks. An answer may
-    have `tool_calls`; the result of one, of the role tool, names it in `tool_call_id`. `thinking`
-    is what the model thought before an answer to go on with; it stands in the prompt only there,
-    and only where the chat template has thinking tags. Raises `UnsupportedError` for a `content` of
-    parts, such as images, and TypeError for another one, or for `thinking`, that is no text.
+    `role` is system, user, assistant or tool, `content` the text, `name` the speaker. An answer may
+    have `tool_calls`; a tool result, with the role tool, has the id of its call in `tool_call_id`.
+    `thinking` is the thinking before an answer to be continued; the prompt contains it only in this
+    case, and only if the chat template has thinking tags. Raises `UnsupportedError` for a `content`
+    of parts, such as images, and TypeError for any other non-string `content` or `thinking`.
     """
 
     role: str
@@ -103,31 +103,31 @@ class ChatMessage:
 
     @property
     def begins_answer(self) -> bool:
-        """Whether this message, being the last of a conversation, is an answer to go on with."""
+        """Whether the model continues this message if it is the last one of a conversation."""
         return self.role == "assistant" and not self.tool_calls
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of the answer; `text` never ends within a character."""
+    """A piece of the answer; `text` has whole characters only."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ThinkingDelta:
-    """A piece, `text`, of what the model thinks before it answers."""
+    """A piece of the model's thinking before the answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a turn stands before it writes; only sent to who asks for it.
+    """The state of a turn before its answer; sent only on request.
 
-    `phase` is queued, reading or thinking. `position` counts from 1 (next in line) while queued;
-    `done` of `total` prompt tokens are decoded while reading; `done` tokens of thinking that is not
-    shown are written while thinking.
+    `phase` is queued, reading or thinking. In queued, `position` is the queue position, 1 is next;
+    in reading, `done` of `total` prompt tokens are prefilled; in thinking, `done` tokens of hidden
+    thinking are generated.
     """
 
     phase: Literal["queued", "reading", "thinking"]
@@ -138,14 +138,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SessionMetrics:
-    """Figures of a session's last turn; zeros before the first. Times in seconds.
+    """Metrics of a session's last turn; zeros before the first. Times in seconds.
 
-    Of the `prompt_tokens`, `reused_tokens` were in the context already; `prefill_tokens_per_s` is
-    how fast the others were read. `output_tokens` were written, thinking included, after the first
-    of them at `decode_tokens_per_s`. `time_to_first_token_s` counts from the turn's start on the
-    native side, `load_s` is what loading the model took. `seed` is the one that was used,
-    `snapshot_misses` is 1 when the snapshot the session was opened with could not be used and the
-    conversation was read again.
+    `reused_tokens` of the `prompt_tokens` were in the context already; `prefill_tokens_per_s` is
+    the prefill speed of the others. `output_tokens` includes thinking; `decode_tokens_per_s` is the
+    speed after the first of them. `time_to_first_token_s` is measured from the turn's start in the
+    worker, `load_s` is the load time of the model. `seed` is the sampling seed of the turn.
+    `snapshot_misses` is 1 if the snapshot given at opening was unusable and the conversation was
+    prefilled again.
     """
 
     prompt_tokens: int = 0
@@ -160,7 +160,7 @@ class SessionMetrics:
 
     @property
     def total(self) -> int:
-        """Prompt and output tokens together."""
+        """Sum of prompt and output tokens."""
         return self.prompt_tokens + self.output_tokens
 
 
@@ -168,8 +168,8 @@ class SessionMetrics:
 class Finished:
     """The last delta of every turn that ends without an error.
 
-    `reason` is end, length, stopped or tool_calls; `trimmed_turns` is how many turns were left out
-    of the prompt, the oldest first, as the window had no room for them; `metrics` are the figures.
+    `reason` is end, length, stopped or tool_calls; `trimmed_turns` is how many turns, the oldest
+    ones, were omitted from the prompt because they did not fit the context.
     """
 
     reason: FinishReason
@@ -178,15 +178,15 @@ class Finished:
 
 
 Delta = TextDelta | ThinkingDelta | ToolCallDelta | Progress | Finished
-"""What a stream gives; `Progress` only when asked for, `Finished` once and last."""
+"""An item of a stream; `Progress` is sent on request, `Finished` once at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session was opened with.
+    """Options of a session.
 
-    `name` is its label. `lora` is the adapter its context is computed with and `kv` the snapshot
-    it starts from; these two cannot change. `settings` apply to each turn that has no others.
+    `name` is its label. `lora` is the adapter file and `kv` the snapshot to restore; these two
+    cannot change. `settings` are the defaults of each turn.
     """
 
     name: str = ""
@@ -197,9 +197,9 @@ class SessionOptions:
 
 @dataclass(frozen=True, slots=True)
 class SessionMemory:
-    """The KV cache of one `session`, by number: `kv_bytes` of its tokens.
+    """The KV cache size of one session: its number and the bytes of its tokens.
 
-    They are in a slot of the context, or `parked` in host memory.
+    They are in a slot of the context or, if `parked`, in host memory.
     """
 
     session: int
@@ -209,10 +209,10 @@ class SessionMemory:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:
-    """What the engine holds in memory, in bytes.
+    """Memory use of the engine, in bytes.
 
-    `weights_bytes` is the model, `context_bytes` what all slots take together, whoever is in them;
-    `sessions` says whose tokens are where.
+    `weights_bytes` is the model, `context_bytes` all slots together, used or not; `sessions` is
+    the use by session.
     """
 
     weights_bytes: int = 0
@@ -227,13 +227,13 @@ class MemoryReport:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a loaded model says of itself: its `name`, that of its file.
+    """Properties of a loaded model; `name` is its file name.
 
-    `context_tokens` is the window of each session, a multiple of 256 as llama.cpp rounds it up,
-    `slots` how many sessions stay in the context, `load_s` the seconds it took to load.
+    `context_tokens` is the context size of each session, rounded up to a multiple of 256,
+    `slots` how many sessions are in the context at once, `load_s` the load time in seconds.
     `has_template` is whether the file has a chat template; without one each turn must name one.
-    `trained_tokens` is the longest context the model was trained for, 0 where the file names none.
-    `fitting_template` is the built-in template that fits the vocabulary, '' when none does.
+    `trained_tokens` is the context size of the training, 0 if the file has none.
+    `fitting_template` is the built-in template that fits the vocabulary, '' if none does.
     """
 
     name: str
@@ -246,7 +246,7 @@ class ModelCard:
 
     @property
     def notice(self) -> str:
-        """A sentence for the user about a window that the model cannot use, '' for any other."""
+        """A warning for the user if the context exceeds the training, else ''."""
         if not 0 < self.trained_tokens <= self.context_tokens - WINDOW_STEP:
             return ""
         return (

@@ -1,8 +1,8 @@
-"""Commands to the native side and events from it, and their form on the wire.
+"""Commands to the worker, events from it, and their serialization.
 
-In the runner process each travels as a frame: 4 bytes of length, big endian, then JSON. The
-in-process engine passes events by reference and commands as copies. Both sides check what they
-receive, and the sender of a command what it sends.
+The runner process gets and sends frames: 4 bytes of length, big endian, then JSON. The
+in-process engine passes events by reference and commands as copies. Both sides validate the
+messages they receive; the sender validates commands too.
 """
 
 import json
@@ -29,12 +29,12 @@ from koel_tui.protocol.turn_settings import TurnSettings
 T = TypeVar("T")
 HEADER = struct.Struct(">I")
 FRAME_LIMIT = 256 * 1024 * 1024
-"""Longest frame in bytes; a conversation larger than this is a bug, not a chat."""
+"""Maximum frame length in bytes; a larger conversation is assumed to be a bug."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load the weights and make the context; the first command, once."""
+    """Load the weights and create the context; the first command, sent once."""
 
     spec: ModelSpec
     max_sessions: int | None
@@ -44,9 +44,9 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """Make a session known; answered by `Done` or `Failed` with the same call.
+    """Open a session; answered by `Done` or `Failed` with the same call number.
 
-    It has what belongs to the session's context; the settings of a turn are in `StartTurn`.
+    It has the options of the session's context; the settings of a turn are in `StartTurn`.
     """
 
     call: int
@@ -59,9 +59,9 @@ class OpenSession:
 
 @dataclass(frozen=True, slots=True)
 class StartTurn:
-    """Answer the conversation; events carry the turn until `TurnEnded` or `Failed`.
+    """Start a turn; its events follow, the last one `TurnEnded` or `Failed`.
 
-    `settings` are all the settings of the turn: those of the session are merged into them.
+    `settings` are complete: the session's settings are already merged in.
     """
 
     turn: int
@@ -73,7 +73,7 @@ class StartTurn:
 
 @dataclass(frozen=True, slots=True)
 class StopTurn:
-    """End a turn after the current token; one that has ended is ignored."""
+    """Stop a turn after the current token; ignored if the turn has ended."""
 
     turn: int
     kind: Literal["stop_turn"] = "stop_turn"
@@ -81,7 +81,7 @@ class StopTurn:
 
 @dataclass(frozen=True, slots=True)
 class CloseSession:
-    """Forget a session and free its slot; its turn, if any, was stopped before."""
+    """Close a session and free its slot; sent after stopping its turn, if any."""
 
     session: int
     kind: Literal["close_session"] = "close_session"
@@ -91,7 +91,7 @@ class CloseSession:
 class SaveKv:
     """Write a session's KV state to a file; answered by `Done` or `Failed`.
 
-    Older snapshots beside it go, oldest first, until all of them fit `budget_bytes`.
+    Older snapshots in its folder are removed, oldest first, until all fit `budget_bytes`.
     """
 
     call: int
@@ -112,14 +112,14 @@ class CountTokens:
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """Free everything and end."""
+    """Free everything and end the worker."""
 
     kind: Literal["shutdown"] = "shutdown"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadProgress:
-    """How much of the weights is in memory, 0..1."""
+    """The loaded fraction of the weights, 0..1."""
 
     fraction: float
     kind: Literal["load_progress"] = "load_progress"
@@ -127,7 +127,7 @@ class LoadProgress:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The model is ready."""
+    """The model is loaded."""
 
     card: ModelCard
     kind: Literal["loaded"] = "loaded"
@@ -152,7 +152,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A call or turn failed, or (id 0) the load; `error` is a class name of `errors`."""
+    """A call or turn, or the load (number 0), failed; `error` is a class name of `errors`."""
 
     call: int
     error: str
@@ -161,17 +161,17 @@ class Failed:
 
     @classmethod
     def of(cls, call: int, error: EngineError) -> "Failed":
-        """Return the event that reports `error`."""
+        """Return the event for `error`."""
         return cls(call, type(error).__name__, str(error))
 
     def as_error(self) -> EngineError:
-        """Return the error to raise on the caller's side."""
+        """Return the error to raise in the caller."""
         return ERROR_TYPES.get(self.error, EngineError)(self.message)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`done` of `total` prompt tokens are decoded."""
+    """`done` of `total` prompt tokens are prefilled."""
 
     turn: int
     done: int
@@ -181,7 +181,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class MemoryChanged:
-    """What the native side holds now; sent whenever that changes by more than a token."""
+    """The current memory use; sent when it changes by more than a token."""
 
     report: MemoryReport
     kind: Literal["memory_changed"] = "memory_changed"
@@ -198,7 +198,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """A piece of what the model thinks."""
+    """A piece of the model's thinking."""
 
     turn: int
     text: str
@@ -207,7 +207,7 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class ThinkingUnseen:
-    """The model has written so many tokens of thinking that is not shown."""
+    """The number of tokens of hidden thinking generated so far."""
 
     turn: int
     tokens: int
@@ -216,7 +216,7 @@ class ThinkingUnseen:
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """A tool call the model made."""
+    """A tool call by the model."""
 
     turn: int
     tool_call: ToolCallDelta
@@ -225,7 +225,7 @@ class ToolCalled:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The turn is over, its native work done."""
+    """The turn has ended in the worker."""
 
     turn: int
     reason: FinishReason
@@ -236,7 +236,7 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The native side is gone; made by the link, never sent by the native side."""
+    """The worker has died; created by the transport, never sent by the worker."""
 
     message: str
     kind: Literal["crashed"] = "crashed"
@@ -248,7 +248,7 @@ Event = LoadProgress | Loaded | Done | Counted | Failed | MemoryChanged | Crashe
 
 
 class FrameCodec(Generic[T]):
-    """Turns values of one tagged union into frames and back."""
+    """A serializer and parser for the frames of one tagged union."""
 
     def __init__(self, union: Any) -> None:
         self._adapter: TypeAdapter[T] = TypeAdapter(Annotated[union, Field(discriminator="kind")])
@@ -257,11 +257,11 @@ class FrameCodec(Generic[T]):
         """Return the whole frame, header included.
 
         Raises `UnsupportedError` for a value of a wrong type, and `EngineError` for a frame longer
-        than `FRAME_LIMIT`: the other side would refuse both.
+        than `FRAME_LIMIT`: the receiver would refuse both.
         """
         try:
-            # Stdlib json: pydantic's own encoder refuses lone surrogates in values and replaces
-            # them in the keys of objects.
+            # Stdlib json, because pydantic's encoder refuses lone surrogates in values and
+            # replaces them in object keys.
             plain = self._adapter.dump_python(value, warnings="error")
             body = json.dumps(plain, default=_as_plain).encode()
         except (PydanticSerializationError, TypeError, ValueError, RecursionError) as error:
@@ -277,7 +277,7 @@ class FrameCodec(Generic[T]):
         return HEADER.pack(len(body)) + body
 
     def decode(self, body: bytes) -> T:
-        """Return the value in a frame's body. Raises ValueError when it is not one."""
+        """Parse the body of a frame. Raises ValueError if it is invalid."""
         try:
             return self._adapter.validate_python(json.loads(body))
         except RecursionError as error:
@@ -285,7 +285,7 @@ class FrameCodec(Generic[T]):
 
 
 def _as_plain(value: object) -> object:
-    """Return a path as text. Raises TypeError for any other type that JSON lacks."""
+    """Return a path as text. Raises TypeError for any other non-JSON type."""
     if isinstance(value, PurePath):
         return str(value)
     raise TypeError(f"a value of type {type(value).__name__} is not JSON")
@@ -297,9 +297,9 @@ def _first_line(error: Exception) -> str:
 
 
 def refusal(body: bytes, error: ValueError) -> Failed | None:
-    """Return the answer to a command that is none, `error` being why; None when it names no call.
+    """Return the answer to an invalid command; None if the command has no call number.
 
-    Its caller would wait for ever without one.
+    `error` is the cause. Without an answer the caller would wait endlessly.
     """
     try:
         command = json.loads(body)
@@ -324,10 +324,10 @@ def refusal(body: bytes, error: ValueError) -> Failed | None:
 
 
 def command_codec() -> FrameCodec[Command]:
-    """Return the codec of what the parent sends."""
+    """Return the codec of commands, sent by the parent process."""
     return FrameCodec(Command)
 
 
 def event_codec() -> FrameCodec[Event]:
-    """Return the codec of what the native side sends."""
+    """Return the codec of events, sent by the worker."""
     return FrameCodec(Event)

@@ -1,4 +1,4 @@
-"""Which GGUF file to run: those on this computer, downloads, and whether one works."""
+"""GGUF model files: discovery, download and verification."""
 
 from koel_tui.models.choose import choose_model
 from koel_tui.models.gguf import ModelFileError, check_gguf

@@ -1,4 +1,4 @@
-"""Choosing the model file."""
+"""Selection of the model file."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,23 +10,23 @@ from koel_tui.system.regular_files import expanded
 
 
 def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
-    """Return the file of a path, or of the name of a model on this computer or in `folders`.
+    """Return the file for a path, or for the name of a model on this computer or in `folders`.
 
-    Nothing is checked of it. Raises `NoModelError` when no model is called so.
+    The file is not validated. Raises `NoModelError` if there is no model of this name.
     """
     path = expanded(named)
     if is_name(named) and not path.exists():
-        from koel_tui.models.discovery import find_models  # a path is what most name
+        from koel_tui.models.discovery import find_models  # lazy: rarely needed
 
         return named_model(find_models(folders), str(named)).path
     return path
 
 
 def choose_model(named: Path | None, folders: Iterable[Path] = ()) -> Path:
-    """Return the file to load: `named`, checked, or else the bundled starter.
+    """Return the file to load: `named`, validated, or else the bundled starter.
 
-    Raises `ModelFileError` when the file is no whole GGUF file, `NoModelError` when no model is
-    called so, or nothing was named and nothing is bundled. Call it beside the event loop.
+    Raises `ModelFileError` if the file is not a complete GGUF file, `NoModelError` if there is no
+    model of this name, or neither a name nor a bundled model. Blocks: call it in a worker thread.
     """
     if named is not None:
         path = model_path(named, folders)

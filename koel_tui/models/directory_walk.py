@@ -1,4 +1,4 @@
-"""Walking through folders that others made: bounded, and with an end whatever links there are."""
+"""A bounded walk through untrusted folders, safe against cyclic links."""
 
 import os
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ _MOST_ENTRIES = 50_000
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Yield the files in `root` and the folders in it, in the order of their names.
+    """Yield the files in `root` and its subfolders, sorted by name.
 
-    Links are followed, each folder is entered once. What cannot be read is passed over, as are
-    folders deeper than 8 and everything after 50,000 entries.
+    Follows links and enters each folder once. Skips unreadable entries, folders deeper than 8 and
+    everything after 50,000 entries.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [(root, 0)]
@@ -42,5 +42,5 @@ def files_below(root: Path) -> Iterator[Path]:
 def _kind(entry: os.DirEntry[str]) -> str:
     try:
         return "file" if entry.is_file() else "folder" if entry.is_dir() else ""
-    except OSError:  # a link in a circle
+    except OSError:  # a cyclic link
         return ""

@@ -1,4 +1,4 @@
-"""The models on this computer: where other programs keep theirs, and where ours are."""
+"""Discovery of models on this computer, downloaded by koel-chat or other programs."""
 
 import enum
 import os
@@ -16,7 +16,7 @@ from koel_tui.system.regular_files import expanded
 
 
 class Source(enum.StrEnum):
-    """Who keeps a model, in words for the user."""
+    """The program or folder that has a model; the values are user-visible."""
 
     STARTER = "starter"
     OWN = "koel-chat"
@@ -30,7 +30,7 @@ class Source(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A model that can be run; of one in several files `path` is the first."""
+    """A complete model; `path` is the first file of a split model."""
 
     name: str
     path: Path
@@ -41,25 +41,25 @@ class FoundModel:
 def _home() -> Path:
     try:
         return Path.home()
-    except RuntimeError:  # no HOME, and a user whom the system does not know
-        return Path(os.devnull)  # nothing is below it
+    except RuntimeError:  # no HOME, and a user unknown to the system
+        return Path(os.devnull)  # has no entries
 
 
 @dataclass(frozen=True, slots=True)
 class Computer:
-    """Where to look: the home directory, the environment and the root of the file system."""
+    """Base of the search: home directory, environment and file system root."""
 
     home: Path = field(default_factory=_home)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     root: Path = Path("/")
 
     def named(self, *names: str) -> Path | None:
-        """Return the directory that the first of these variables names that is set."""
+        """Return the directory in the first of these variables that is set."""
         value = next((self.environ[name] for name in names if self.environ.get(name)), None)
         return None if value is None else expanded(Path(value))
 
     def places(self) -> Iterator[tuple[Source, Path]]:
-        """Yield the directories in which other programs keep GGUF files."""
+        """Yield the directories of GGUF files of other programs."""
         cache = self.named("XDG_CACHE_HOME") or self.home / ".cache"
         hub = self.named("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
         yield Source.HUGGING_FACE, hub or (self.named("HF_HOME") or cache / "huggingface") / "hub"
@@ -72,7 +72,7 @@ class Computer:
         yield Source.HOME, self.home / "models"
 
     def ollama(self) -> tuple[Path, ...]:
-        """Return the directories of Ollama: the user's, and that of the service on Linux."""
+        """Return the directories of Ollama: that of the user and that of the Linux service."""
         set_by_hand = self.named("OLLAMA_MODELS")
         if set_by_hand is not None:
             return (set_by_hand,)
@@ -83,10 +83,10 @@ class Computer:
 def find_models(
     folders: Iterable[Path] = (), computer: Computer | None = None, own: Path | None = None
 ) -> list[FoundModel]:
-    """Return the models on this computer and in `folders`, each file once, with its first finder.
+    """Return the models on this computer and in `folders`, each file once, with its first source.
 
-    `own` is the directory of downloaded models. Reads directories for some milliseconds, on slow
-    disks more: call it beside the event loop.
+    `own` is the directory of downloaded models. Blocks for some milliseconds, longer on slow
+    disks: call it in a worker thread.
     """
     return list(each_model(folders, computer, own))
 
@@ -94,7 +94,7 @@ def find_models(
 def each_model(
     folders: Iterable[Path] = (), computer: Computer | None = None, own: Path | None = None
 ) -> Iterator[FoundModel]:
-    """Yield what `find_models` returns, each as soon as it is found."""
+    """Yield the models of `find_models`, each as soon as it is found."""
     computer = computer or Computer()
     return _once(
         chain(
@@ -114,7 +114,7 @@ def _starter() -> Iterator[FoundModel]:
 
 
 def _in_folder(source: Source, folder: Path) -> Iterator[FoundModel]:
-    # The cache of Hugging Face has the weights in `blobs`, without names, and links to them.
+    # The Hugging Face cache has the weights as unnamed files in `blobs`, and named links to them.
     files = {path: _size(path) for path in files_below(folder) if is_model_name(path.name)}
     for path in files:
         part = part_of(path.name)
@@ -123,9 +123,9 @@ def _in_folder(source: Source, folder: Path) -> Iterator[FoundModel]:
         elif part.number == 1:
             names = [path.with_name(name) for name in part.names()]
         else:
-            continue  # counted with the first
+            continue  # included in the first part
         sizes = [files.get(each, 0) for each in names]
-        if all(sizes):  # with a part missing or empty it is no model yet
+        if all(sizes):  # with a missing or empty part the model is incomplete
             name = path.stem if part is None else part.base
             yield FoundModel(name, path, sum(sizes), source)
 
@@ -148,7 +148,7 @@ def _once(found: Iterable[FoundModel]) -> Iterator[FoundModel]:
         try:
             status = model.path.stat()
         except OSError:
-            continue  # it went away just now
+            continue  # it was just removed
         if (status.st_dev, status.st_ino) not in seen:
             seen.add((status.st_dev, status.st_ino))
             yield model

@@ -1,4 +1,4 @@
-"""Downloading a model: resumed where it broke off, and installed only when it is whole."""
+"""Model downloads: resumable, and installed only when complete."""
 
 import fcntl
 import hashlib
@@ -21,19 +21,19 @@ _WAITS_S = (0.5, 1, 2, 4, 8)
 _PIECE = 1024 * 1024
 
 OnProgress = Callable[[int, int], None]
-"""Hears how many bytes are there, and how many there are."""
+"""Called with the bytes downloaded so far and the total bytes."""
 
 
 class UnwritableError(DownloadError):
-    """The model cannot be written: the disk has no room, or we no right to."""
+    """The model cannot be written: the disk is full, or permission is denied."""
 
 
 class DownloadStopped(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """The download was stopped; what has come is kept, and the next one goes on from there."""
+    """The download was stopped; the data is kept, and the next download resumes there."""
 
 
 def free_bytes(directory: Path) -> int:
-    """Return how much room there is where `directory` is or will be."""
+    """Return the free bytes on the disk of `directory`, which need not exist yet."""
     while not directory.exists():
         directory = directory.parent
     return shutil.disk_usage(directory).free
@@ -41,9 +41,9 @@ def free_bytes(directory: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """Downloads into `directory`, as OWNER/NAME/FILE.
+    """A downloader into `directory`, as OWNER/NAME/FILE.
 
-    `waits_s` are the pauses before each new try; a try that brought something starts them over.
+    `waits_s` are the pauses in seconds before each retry; any received data restarts them.
     """
 
     directory: Path
@@ -59,14 +59,14 @@ class Download:
         on_progress: OnProgress = lambda _done, _total: None,
         stop: threading.Event | None = None,
     ) -> Path:
-        """Download a model and return its file, of several the first; one that is here is kept.
+        """Download a model and return its (first) file; files that are here are kept.
 
-        Raises `DownloadError`, `ModelFileError` for a file that is no model, and
-        `DownloadStopped` when `stop` is set. Blocks: call it beside the event loop.
+        Raises `DownloadError`, `ModelFileError` for a file that is not a model, and
+        `DownloadStopped` if `stop` is set. Blocks: call it in a worker thread.
         """
         stop = stop or threading.Event()
         files = self.hub.model(repo, wanted)
-        # The path in a repository was checked to stay below.
+        # `Hub` has checked that `file.name` stays within the repository folder.
         targets = [self.directory / repo / file.name for file in files]
         total = sum(file.size_bytes for file in files)
         try:
@@ -102,7 +102,7 @@ def _shifted(on_progress: OnProgress, before: int, total: int) -> Callable[[int]
 
 
 class _Transfer:
-    """One file on its way: what is here, its hash so far, and how to get the rest."""
+    """The transfer of one file: its bytes and hash so far, and the rest."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class _Transfer:
         self._have = 0
 
     def run(self) -> None:
-        """Bring the file, check it and put it in its place."""
+        """Download, verify and install the file."""
         self._target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = unfinished_path(self._target, self._file.sha256)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -126,7 +126,7 @@ class _Transfer:
             with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
                 self._lock(file)
                 if not has_name(file.fileno(), path):
-                    continue  # another download has just put it in its place
+                    continue  # another download has just installed it
                 self._read(file)
                 self._fetch(file)
                 file.flush()
@@ -135,7 +135,7 @@ class _Transfer:
                 return
 
     def _is_here(self) -> bool:
-        """Whether the very file is in its place already."""
+        """Return whether the target exists already with the right hash."""
         if self._target.is_symlink() or _size(self._target) != self._file.size_bytes:
             return False
         with self._target.open("rb") as file:
@@ -153,7 +153,7 @@ class _Transfer:
             pass  # the file system has no locks
 
     def _read(self, file: BinaryIO) -> None:
-        """Take what came before into the hash; what is too much goes."""
+        """Hash the data of earlier downloads; truncate a file that is too long."""
         self._restart()
         while piece := file.read(_PIECE):
             self._go_on()
@@ -162,7 +162,7 @@ class _Transfer:
             self._empty(file)
 
     def _fetch(self, file: BinaryIO) -> None:
-        """Bring what is missing, over as many connections as it takes."""
+        """Download the missing bytes; retry transient failures."""
         waits = iter(self._waits_s)
         while self._have < self._file.size_bytes:
             before = self._have
@@ -184,12 +184,12 @@ class _Transfer:
         self._go_on()
         with self._hub.opened(self._file, self._have) as (begin, pieces):
             if begin != self._have:
-                self._empty(file)  # a server that cannot go on begins anew
+                self._empty(file)  # the server does not support ranges and restarts
             for piece in pieces:
                 file.write(piece)
                 self._take(piece)
                 if self._have > self._file.size_bytes:
-                    return  # more than there is: the check says so
+                    return  # too long: `_check` reports it
                 self._go_on()
         if self._have < self._file.size_bytes:
             raise BrokenOffError(f"The server sent less of {self._file.name} than there is.")

@@ -1,4 +1,4 @@
-"""Our own directory of models: what lies there unfinished, and removing what we put there."""
+"""The directory of downloaded models: unfinished downloads and removal."""
 
 import re
 from contextlib import suppress
@@ -13,7 +13,7 @@ _UNFINISHED = re.compile(r"\.(?P<name>.+)\.gguf\.[0-9a-f]{12}\.part", re.IGNOREC
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A download that has not come to its end."""
+    """An unfinished download."""
 
     name: str
     path: Path
@@ -21,40 +21,40 @@ class Unfinished:
 
 
 def unfinished_path(target: Path, sha256: str) -> Path:
-    """Return where `target` is kept until it is whole; each content has a place of its own."""
+    """Return the path of the unfinished `target`; it is unique for each content."""
     return target.with_name(f".{target.name}.{sha256[:12]}.part")
 
 
 def unfinished_downloads(directory: Path) -> list[Unfinished]:
-    """Return the downloads in `directory` that can be gone on with."""
+    """Return the resumable downloads in `directory`."""
     found = []
     for path in files_below(directory):
         name = _UNFINISHED.fullmatch(path.name)
         if name is not None:
-            with suppress(OSError):  # it is whole just now
+            with suppress(OSError):  # it has just been completed
                 found.append(Unfinished(name["name"], path, path.stat().st_size))
     return found
 
 
 def model_files(path: Path) -> tuple[Path, ...]:
-    """Return the files of a model: one, or all its parts."""
+    """Return the files of a model: one, or all parts of a split model."""
     part = part_of(path.name)
     return (path,) if part is None else tuple(path.with_name(name) for name in part.names())
 
 
 def is_below(path: Path, directory: Path) -> bool:
-    """Return whether a file lies in `directory`, and not behind a link to another place."""
+    """Return whether the folder of a file, with links resolved, is within `directory`."""
     return path.parent.resolve().is_relative_to(directory.resolve())
 
 
 def remove_files(path: Path, directory: Path) -> None:
-    """Remove a model of ours, with the folders that are empty then. Raises OSError."""
+    """Remove a downloaded model and folders that become empty. Raises OSError."""
     for file in model_files(path):
         file.unlink(missing_ok=True)
     folder = path.parent
     while folder != directory and is_below(folder, directory):
         try:
             folder.rmdir()
-        except OSError:  # something is left in it
+        except OSError:  # it is not empty
             return
         folder = folder.parent

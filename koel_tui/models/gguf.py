@@ -1,7 +1,7 @@
-"""What a GGUF file says of itself before anything loads it: whether it is one, and whole.
+"""A check of a GGUF file before it is loaded: valid header and complete data.
 
-llama.cpp gives the same error for every bad file, and some crash it. This reads the header with
-every count bounded, so that a hostile file costs neither memory nor time.
+llama.cpp gives the same error for every bad file, and some crash it. This parser limits every
+count in the header, so that a hostile file costs neither memory nor time.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -24,7 +24,7 @@ _DEFAULT_ALIGNMENT = 32
 class ModelFileError(Exception):
     """A model file cannot be used; the message has the path, the reason and the next step.
 
-    `path` is the file, `reason` why it cannot be used, in words that end no sentence.
+    `path` is the file, `reason` the cause as a clause without a full stop.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -34,17 +34,17 @@ class ModelFileError(Exception):
 
 
 class _Truncated(Exception):  # noqa: N818 - never leaves this module
-    """The file ends before its header says it should."""
+    """The file is shorter than its header requires."""
 
 
 class _Implausible(Exception):  # noqa: N818 - never leaves this module
-    """The header holds a number no real model has."""
+    """The header has a value that is impossible in a real model."""
 
 
 def check_gguf(path: Path) -> None:
-    """Check that `path` is a GGUF file that is all there.
+    """Check that `path` is a complete GGUF file; the tensor data is not checked.
 
-    Raises `ModelFileError`. Passing says nothing about what is inside the tensors.
+    Raises `ModelFileError`.
     """
     try:
         if path.is_dir():
@@ -73,14 +73,14 @@ def check_gguf(path: Path) -> None:
 
 
 class _Header:
-    """A bounded reader of the part of a GGUF file before the tensors."""
+    """A bounded parser of a GGUF header."""
 
     def __init__(self, file: BinaryIO) -> None:
-        """Start after the magic bytes."""
+        """`file` is positioned after the magic bytes."""
         self._file = file
 
     def last_tensor(self) -> int:
-        """Return where in the file the last tensor begins, in bytes."""
+        """Return the byte offset in the file of the last tensor."""
         version = self._number("<I")
         if version not in _VERSIONS:
             raise _Implausible(f"GGUF version {version}")
@@ -103,7 +103,7 @@ class _Header:
         return data + (-data % alignment) + offset
 
     def _skip_value(self, kind: int) -> int:
-        """Read past a value; return it when it is a 32-bit number, else 0."""
+        """Skip a value; return it if it is a 32-bit unsigned integer, else 0."""
         if kind == _STRING:
             self._bytes()
         elif kind == _ARRAY:

@@ -1,4 +1,4 @@
-"""Hugging Face: what a repository offers, and its files over HTTP."""
+"""Client of Hugging Face: lists repository files and downloads them over HTTP."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,20 +19,20 @@ _TIMEOUT_S = 15.0
 _MOST_NAMED = 30
 _SHA256 = re.compile("[0-9a-f]{64}")
 _ODD = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What an answer that is not what Hugging Face sends leads to, in its library and here."""
+"""Errors of huggingface_hub or this module for an invalid server response."""
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
 class DownloadError(Exception):
-    """A model cannot be downloaded now; the message says why and what to do."""
+    """A model cannot be downloaded; the message has the cause and the next step."""
 
 
 class NotOfferedError(DownloadError):
-    """What was asked for is not there, or not for everybody."""
+    """The requested model does not exist or is not public."""
 
 
 class UnclearFileError(NotOfferedError):
-    """It is not clear which file is meant: `question` says so, `files` are those to choose from."""
+    """The file name is ambiguous: `question` is the message, `files` are the candidates."""
 
     def __init__(self, question: str, repo: str, files: Sequence[str]) -> None:
         names = [safe_line(name) for name in files]
@@ -43,12 +43,12 @@ class UnclearFileError(NotOfferedError):
 
 
 class BrokenOffError(DownloadError):
-    """The connection or the server failed for the moment; trying again may help."""
+    """A transient failure of the connection or server; a retry may help."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file of a repository as it is at one commit; `name` is its path in there."""
+    """A repository file at one commit; `name` is its path in the repository."""
 
     repo: str
     commit: str
@@ -58,13 +58,13 @@ class HubFile:
 
 
 class Hub:
-    """The server at `endpoint`; None is the one that HF_ENDPOINT names, or huggingface.co."""
+    """The server at `endpoint`; None is that of HF_ENDPOINT, or huggingface.co."""
 
     def __init__(self, endpoint: str | None = None) -> None:
         self._endpoint = endpoint
 
     def model(self, repo: str, wanted: str | None = None) -> tuple[HubFile, ...]:
-        """Return the file of `repo` that `wanted` names, or the usual choice; all its parts.
+        """Return the file of `repo` that matches `wanted`, or the default file; all its parts.
 
         Raises `DownloadError`.
         """
@@ -85,19 +85,19 @@ class Hub:
 
     @contextmanager
     def opened(self, file: HubFile, begin: int) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """Open a file at byte `begin`; give where it really begins, and its pieces from there.
+        """Open a file at byte `begin`; yield the actual offset, and the chunks from there.
 
-        Raises `DownloadError`; in its block too, when the connection breaks.
+        Raises `DownloadError`, also within the `with` block if the connection fails.
         """
         from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
 
-        # Public by an `__all__` that is made when it is imported: type checkers do not see that.
+        # Public by an `__all__` that is built at import, which type checkers do not see.
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         _connect()
         url = hf_hub_url(file.repo, file.name, revision=file.commit, endpoint=self._endpoint)
         headers = build_hf_headers(library_name="koel-chat")
-        headers["Accept-Encoding"] = "identity"  # else lengths and positions mean something else
+        headers["Accept-Encoding"] = "identity"  # compression would change lengths and offsets
         if begin:
             headers["Range"] = f"bytes={begin}-"
         with (
@@ -114,7 +114,7 @@ class Hub:
 
 
 def _connect() -> None:
-    """Make what all connections share. Raises `DownloadError` where it cannot be as it is set."""
+    """Set up the shared HTTP session. Raises `DownloadError` for an invalid configuration."""
     from huggingface_hub import get_session
 
     try:
@@ -130,7 +130,7 @@ def _connect() -> None:
 
 
 def _files(repo: str, info: "ModelInfo", wanted: str | None) -> tuple[HubFile, ...]:
-    """Return the files of the model that is meant. Raises `NotOfferedError`, and `_ODD`."""
+    """Return the files of the selected model. Raises `NotOfferedError` and errors of `_ODD`."""
     offered = {
         each.rfilename: each
         for each in info.siblings or []
@@ -153,7 +153,7 @@ def _files(repo: str, info: "ModelInfo", wanted: str | None) -> tuple[HubFile, .
 
 @contextmanager
 def _explained(repo: str, name: str = "") -> Iterator[None]:
-    """Turn what huggingface_hub raises into a `DownloadError` with the cause and what to do."""
+    """Convert errors of huggingface_hub to a `DownloadError` with cause and next step."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -164,7 +164,7 @@ def _explained(repo: str, name: str = "") -> Iterator[None]:
     )
 
     what = safe_line(f"{repo}/{name}" if name else repo)
-    # HTTPError of the library used for HTTP: httpx, later httpx2, so it is not named here.
+    # The HTTPError of the HTTP library; not imported by name, as it may be httpx or httpx2.
     transport: type[BaseException] = HfHubHTTPError.__mro__[1]
     try:
         yield
@@ -212,7 +212,7 @@ def _refused(what: str, status: int) -> DownloadError:
 
 
 def _chosen(repo: str, offered: tuple[str, ...], wanted: str | None) -> tuple[str, ...]:
-    """Return the names of the files of the model that is meant. Raises `NotOfferedError`."""
+    """Return the file names of the selected model. Raises `NotOfferedError`."""
     models = [name for name in offered if (part := part_of(name)) is None or part.number == 1]
     if not models:
         raise NotOfferedError(f"{repo} has no GGUF file. Look for a repository with GGUF in it.")
@@ -232,7 +232,7 @@ def _chosen(repo: str, offered: tuple[str, ...], wanted: str | None) -> tuple[st
 
 
 def _is_tame(name: str) -> bool:
-    """Return whether a path of a repository stays below where it is put."""
+    """Return whether a repository path stays within its target folder."""
     parts = name.split("/")
     return all(
         part and not part.startswith(".") and "\\" not in part and part.isprintable()

@@ -1,4 +1,4 @@
-"""Putting a finished file in its place, so that it stays there through a loss of power."""
+"""Durable atomic installation of a finished file."""
 
 import fcntl
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def put_in_place(temporary: Path, target: Path) -> None:
-    """Flush `temporary` to the disk and make it `target`, at once and for good. Raises OSError."""
+    """Flush `temporary` and rename it atomically and durably to `target`. Raises OSError."""
     _flush(temporary, os.O_RDWR)
     temporary.replace(target)
     _flush(target.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -19,6 +19,6 @@ def _flush(path: Path, flags: int) -> None:
         if full is None:
             os.fsync(descriptor)
         else:
-            fcntl.fcntl(descriptor, full)  # on macOS fsync stops at the cache of the disk
+            fcntl.fcntl(descriptor, full)  # on macOS fsync does not flush the disk cache
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The model a user means by a name."""
+"""Lookup of a model by name."""
 
 import difflib
 import re
@@ -17,21 +17,21 @@ _LIST = "`koel-chat models list` shows all."
 
 
 class NoModelError(Exception):
-    """No model was named and none is bundled, or none has the name; the message says what now."""
+    """No model has the name, or none is named or bundled; the message has the next step."""
 
 
 def is_name(named: Path) -> bool:
-    """Return whether this may be the name of a model: nothing that can only be a path."""
+    """Return whether this may be a model name; false if it can only be a path."""
     text = str(named)
     return not (named.is_absolute() or text.startswith(("~", ".")))
 
 
 def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
-    """Return the model of `models` called `wanted`, or the only one whose name begins so.
+    """Return the model named `wanted`, or the only one whose name starts with `wanted`.
 
-    Case and an ending `.gguf` do not count. Raises `NoModelError`, naming those it may have meant.
+    Ignores case and the suffix `.gguf`. Raises `NoModelError` with similar names.
     """
-    if _ADDRESS.match(wanted):  # which may have a password in it, so it is not said again
+    if _ADDRESS.match(wanted):  # not echoed, because it may contain a password
         raise NoModelError(
             "A model is a file or a name, and not an address. To download one: "
             f"koel-chat models pull OWNER/NAME. {_LIST}"
@@ -60,7 +60,7 @@ def _plain(name: str) -> str:
 
 
 def _place(model: "FoundModel", others: "Sequence[FoundModel]") -> str:
-    """Return what names a model apart from the others: its name, else its path."""
+    """Return a unique label of a model: its name, else its path."""
     alike = sum(_plain(other.name) == _plain(model.name) for other in others)
     return model.name if alike == 1 else str(model.path)
 

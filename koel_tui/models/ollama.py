@@ -1,4 +1,4 @@
-"""The models of Ollama: manifests by name, weights in blobs by hash."""
+"""The model store of Ollama: manifests by name, weights as blobs by hash."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _MAGIC = b"GGUF"
 def ollama_models(root: Path) -> Iterator[tuple[str, Path]]:
     """Yield name and file of each model in Ollama's directory whose weights are a GGUF file.
 
-    Names are those Ollama uses: `llama3.2:1b`, `somebody/model:latest`.
+    Names are in Ollama's format: `llama3.2:1b`, `somebody/model:latest`.
     """
     manifests = root / "manifests"
     for manifest in files_below(manifests):
@@ -36,7 +36,7 @@ def ollama_models(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _weights(manifest: Path) -> str | None:
-    """Return the hash of the weights a manifest names, None when it names none."""
+    """Return the SHA-256 of a manifest's weights, None if it has none."""
     try:
         with open_plain(manifest) as file:
             text = file.read(_LARGEST_MANIFEST + 1)
@@ -44,7 +44,7 @@ def _weights(manifest: Path) -> str | None:
             return None
         layers: Any = json.loads(text)["layers"]
         digests = (layer["digest"] for layer in layers if layer.get("mediaType") == _WEIGHTS)
-        # The pattern also keeps the path that is made of it within the directory.
+        # The pattern also keeps the blob's path within the directory.
         found = _DIGEST.fullmatch(next(digests))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None

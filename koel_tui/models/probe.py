@@ -1,4 +1,4 @@
-"""Trying a model before it is trusted: in a process of its own, which it may take down."""
+"""A test of an untrusted model in a child process, which the model may crash."""
 
 import asyncio
 import contextlib
@@ -20,19 +20,19 @@ from koel_tui.system.processes import command, end, signal_name
 
 _SHORTEST_S = 60.0
 _BYTES_PER_S = 100_000_000
-"""What a slow disk gives: a file too large for a minute at this speed has longer."""
+"""Speed of a slow disk; a file that takes over a minute at it gets a longer timeout."""
 _EXTRA_BYTES = 4 * 1024**3
-"""Addresses for the interpreter, its libraries and the buffers, beside the weights."""
+"""Address space for interpreter, libraries and buffers, in addition to the weights."""
 _MOST_OUTPUT = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of trying a model; `reason` says why it is bad.
+    """The result of a model test; `reason` is why it failed.
 
     `has_template` is whether the file has a chat template, `fitting_template` the built-in one
-    that fits its vocabulary, '' when none does. `remembered` is one that passed before and has not
-    changed; it took no seconds.
+    that fits its vocabulary, '' if none does. `remembered` is whether the result is cached, for
+    an unchanged file that passed before; then `seconds` is 0.
     """
 
     ok: bool
@@ -46,7 +46,7 @@ class Verdict:
 
 
 def passed_models() -> PassedModels:
-    """Return the memory of what passed with the llama.cpp that is installed."""
+    """Return the cache of verified models for the installed llama.cpp version."""
     version = importlib.metadata.version("llama-cpp-python")
     return PassedModels(paths.state_dir() / "models.json", version)
 
@@ -54,10 +54,10 @@ def passed_models() -> PassedModels:
 async def probe_model(
     path: Path, passed: PassedModels, *, again: bool = False, timeout_s: float | None = None
 ) -> Verdict:
-    """Try a model: its header, then a load and one token in a process with limits.
+    """Test a model: check its header, then load it and generate a token in a limited process.
 
-    What passed before is not tried again unless `again`. Nothing a file does reaches this process;
-    cancelled, the other one is ended.
+    Models that passed before are not tested again unless `again`. A crash does not affect this
+    process. Cancelling ends the child process.
     """
     files = model_files(path)
     try:
@@ -91,7 +91,7 @@ async def probe_model(
 async def _remember(
     passed: PassedModels, files: tuple[Path, ...], digest: str, traits: Traits
 ) -> None:
-    with contextlib.suppress(OSError):  # forgotten, it is tried again next time
+    with contextlib.suppress(OSError):  # without a cache entry it is tested again
         await asyncio.to_thread(passed.remember, files, digest, traits)
 
 
@@ -116,7 +116,7 @@ async def _hashed(files: tuple[Path, ...]) -> str:
 
 
 async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
-    # Files instead of pipes: what the trial may write is limited, what it may keep open is not.
+    # Files instead of pipes: the test's output is limited, but it might keep a pipe open.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         memory_bytes, cpu_s = 2 * size + _EXTRA_BYTES, int(4 * timeout_s) + 1
         begin = time.perf_counter()
@@ -125,7 +125,7 @@ async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
-            start_new_session=True,  # ctrl+c at the terminal is for the process that waits
+            start_new_session=True,  # ctrl+c in the terminal is for the parent only
         )
         try:
             code = await asyncio.wait_for(process.wait(), timeout_s)
@@ -161,7 +161,7 @@ def _epitaph(code: int) -> str:
 
 
 def _last_words(errors: str) -> str:
-    """Return the assertion llama.cpp died of, or the last line of a traceback."""
+    """Return llama.cpp's failed assertion, or the last line of a traceback."""
     words = assertion_in(errors)
     if not words:
         last = errors.rstrip().rpartition("\n")[2].strip()

@@ -1,7 +1,6 @@
-"""Models worth a download when none is at hand: small, well known, made to chat, Apache 2.0.
+"""Recommended models for download: small, well known chat models under Apache 2.0.
 
-A list of names, no more: whether they are offered, how large they are and what they hold is what
-Hugging Face says when one is downloaded.
+This is a list of names only: availability, size and contents come from Hugging Face at download.
 """
 
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Recommended:
-    """A model in a repository; `size_bytes` is about what its usual file takes."""
+    """A model repository; `size_bytes` is the approximate size of its default file."""
 
     repo: str
     size_bytes: int
@@ -21,4 +20,4 @@ RECOMMENDED = (
     Recommended("Qwen/Qwen2.5-1.5B-Instruct-GGUF", 1_120_000_000),
     Recommended("Qwen/Qwen3-4B-GGUF", 2_500_000_000),
 )
-"""The smallest first."""
+"""Sorted by size, smallest first."""

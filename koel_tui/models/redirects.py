@@ -1,4 +1,4 @@
-"""Where a server that is asked for a model may send us on to."""
+"""Security check of HTTP redirects in model downloads."""
 
 import ipaddress
 import socket
@@ -10,30 +10,30 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class RefusedRedirect(Exception):  # noqa: N818 - a reason, told as part of an error
-    """A server sends us on to where we do not go; the message says why."""
+    """An unsafe redirect was refused; the message has the reason."""
 
 
 class Response(Protocol):
-    """What is needed of an answer, whichever library brought it."""
+    """Interface of an HTTP response, independent of the library."""
 
     @property
     def has_redirect_location(self) -> bool:
-        """Whether the answer sends us on."""
+        """Whether the response is a redirect."""
         ...
 
     @property
     def headers(self) -> "Headers":
-        """The headers of the answer."""
+        """The response headers."""
         ...
 
     @property
     def url(self) -> object:
-        """What was asked for."""
+        """The request URL."""
         ...
 
 
 class Headers(Protocol):
-    """The headers of an answer."""
+    """The headers of a response."""
 
     def __getitem__(self, name: str, /) -> str:
         """Return the value of a header."""
@@ -41,18 +41,18 @@ class Headers(Protocol):
 
 
 def refuse_unsafe(response: Response) -> None:
-    """Look at an answer before it is followed. Raises `RefusedRedirect`."""
+    """Check a response before its redirect is followed. Raises `RefusedRedirect`."""
     if response.has_redirect_location:
         asked = str(response.url)
         check(asked, urljoin(asked, response.headers["location"]))
 
 
 def check(asked: str, led_to: str) -> None:
-    """Say whether one address may lead to another. Raises `RefusedRedirect`.
+    """Check the redirect from one URL to another. Raises `RefusedRedirect`.
 
-    To another server it may, as models come from: what proves who we are is not sent there. But
-    not from an encrypted one to one that is not, and not to what is only near: this computer, its
-    network, the services of a cloud for its own machines. Who asks there may ask on there.
+    Redirects to other public servers are allowed, because models are stored there; the token is
+    not sent along. Refused are redirects from https to http, to link-local addresses (cloud
+    metadata services), and from a public to a private address (this computer or its network).
     """
     try:
         before, after = urlsplit(asked), urlsplit(led_to)
@@ -80,7 +80,7 @@ def _is_of_machines(address: _Address) -> bool:
 
 
 def _addresses(host: str, port: int | None) -> Iterator[_Address]:
-    """Yield what a name stands for; nothing for one that nobody here knows, as behind a proxy."""
+    """Yield the addresses of a host; none if it cannot be resolved, as behind a proxy."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

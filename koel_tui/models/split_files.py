@@ -1,4 +1,4 @@
-"""Models in several files: `name-00001-of-00003.gguf` and its like."""
+"""Names of split model files, such as `name-00001-of-00003.gguf`."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _MOST_PARTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which part of a model a file is; numbers count from 1."""
+    """A part of a split model; numbers start at 1."""
 
     base: str
     number: int
@@ -28,7 +28,7 @@ class Part:
 
 
 def part_of(name: str) -> Part | None:
-    """Return which part a file of this name is, None when it is a model by itself."""
+    """Parse a file name; return None if it is not a part of a split model."""
     found = _PART.fullmatch(name)
     if found is None:
         return None
@@ -37,6 +37,6 @@ def part_of(name: str) -> Part | None:
 
 
 def is_model_name(name: str) -> bool:
-    """Return whether a file of this name can be a model: a GGUF file that is no projector."""
+    """Return whether a file name can be a model: a GGUF file, but not a projector."""
     lower = name.lower()
     return lower.endswith(".gguf") and not lower.startswith(".") and "mmproj" not in lower

@@ -1,4 +1,4 @@
-"""The starter model that an extra of the program brings along."""
+"""The starter model, bundled by an optional dependency."""
 
 import importlib.util
 from pathlib import Path
@@ -8,9 +8,9 @@ _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def starter_model() -> Path | None:
-    """Return the path of the bundled starter model, None when it is not installed.
+    """Return the path of the bundled starter model, None if it is not installed.
 
-    The package is only located, not imported: all that is wanted of it is its file.
+    The package is located, not imported, because only its file is needed.
     """
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:

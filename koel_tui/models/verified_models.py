@@ -1,7 +1,7 @@
-"""Which model files have passed a trial: remembered by their contents, found again by their look.
+"""A cache of verified model files, keyed by SHA-256.
 
-The hash of what a file holds is what counts. Path, size and time of change stand for it as long as
-they are the same, so that no file is hashed at each start.
+While path, size and modification time are unchanged, the cached hash is used, so that files are
+not hashed at each start.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ _PIECE = 1024 * 1024
 
 
 class HashingStopped(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """Nobody wants the hash any more."""
+    """The caller stopped the hashing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a model that works is like.
+    """Properties of a verified model.
 
     `has_template` is whether its file has a chat template, `fitting_template` the built-in one
-    that fits its vocabulary, '' when none does.
+    that fits its vocabulary, '' if none does.
     """
 
     architecture: str
@@ -48,32 +48,32 @@ class _Memory:
 
 
 class PassedModels:
-    """The memory of one version of the engine, in a file; what it knew of another is void.
+    """A cache file of verified models, valid for one version of the engine.
 
-    A file that cannot be read, or is damaged, is an empty memory: models are then tried again.
+    An unreadable or damaged file is an empty cache: models are then tested again.
     """
 
     def __init__(self, path: Path, engine: str) -> None:
         self._path, self._engine = path, engine
 
     def recall(self, files: Sequence[Path]) -> Traits | None:
-        """Return what is known of files that look as they did when they passed."""
+        """Return the traits of files that have not changed since they passed."""
         return next(self.recall_each([files]))
 
     def recall_each(self, models: Iterable[Sequence[Path]]) -> Iterator[Traits | None]:
-        """Yield the same for the files of each of these models; the memory is read once."""
+        """Yield the result of `recall` for each model; the cache file is read once."""
         memory = self._read()
         for files in models:
             yield memory.traits.get(memory.looks.get(_look(files), ""))
 
     def recall_hash(self, digest: str) -> Traits | None:
-        """Return what is known of files with these contents."""
+        """Return the traits of files with this SHA-256."""
         return self._read().traits.get(digest)
 
     def remember(self, files: Sequence[Path], digest: str, traits: Traits) -> None:
-        """Remember that these files passed. Raises OSError."""
+        """Store that these files passed. Raises OSError."""
         memory = self._read()
-        memory.looks.pop(_look(files), None)  # the newest come last
+        memory.looks.pop(_look(files), None)  # newest entries come last
         memory.looks[_look(files)] = digest
         memory.looks = dict(list(memory.looks.items())[-_MOST_KEPT:])
         memory.traits[digest] = traits
@@ -131,7 +131,7 @@ def _look(files: Sequence[Path]) -> str:
 
 
 def sha256_of(files: Sequence[Path], stop: threading.Event) -> str:
-    """Return the SHA-256 of files, one after the other; `HashingStopped` when `stop` is set."""
+    """Return the SHA-256 of the concatenated files. Raises `HashingStopped` if `stop` is set."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Measuring the engine on this machine, beside llama.cpp's own calls in a bare loop."""
+"""A benchmark of the engine, compared with a bare loop of llama.cpp calls."""
 
 from koel_tui.engine.bench.figures import QUICK, STANDARD, Figure, Plan, Report
 from koel_tui.engine.bench.rounds import measure

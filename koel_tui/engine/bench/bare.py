@@ -1,4 +1,4 @@
-"""Running the bare loop in a process of its own."""
+"""The bare loop, run in a child process."""
 
 import asyncio
 import json
@@ -12,10 +12,10 @@ from koel_tui.system.processes import command, end
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """What the bare loop needs: speeds in tokens/s, times in seconds.
+    """Results of the bare loop: speeds in tokens/s, times in seconds.
 
-    `load` counts from the start of its process, `read` is the time of reading the prompts, `out_s`
-    and `in_s` are those of copying `state_bytes` of context out and in again.
+    `load` is measured from the start of its process, `read` is the prefill time of all prompts,
+    `out_s` and `in_s` are the times of copying `state_bytes` of context to memory and back.
     """
 
     load: float
@@ -30,8 +30,8 @@ class Bare:
 async def run_bare(
     model: Path, *, window: int, prompt_tokens: int, output_tokens: int, sequences: int = 1
 ) -> Bare:
-    """Read and write that many tokens in each of `sequences`. Raises `EngineError`."""
-    begin = time.time()  # the clock of both processes
+    """Prefill and generate the given tokens in each sequence. Raises `EngineError`."""
+    begin = time.time()  # `time.time`, because both processes share this clock
     numbers = (window, prompt_tokens, output_tokens, sequences)
     process = await asyncio.create_subprocess_exec(
         *command("koel_tui.engine.bench.bare_loop", str(model), *map(str, numbers)),

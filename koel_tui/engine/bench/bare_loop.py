@@ -1,8 +1,7 @@
-"""The reference: llama.cpp's own calls in a loop, greedy, nothing around them.
+"""The reference of the benchmark: a bare loop of llama.cpp calls with greedy sampling.
 
 `python -m koel_tui.engine.bench.bare_loop MODEL WINDOW PROMPT_TOKENS OUTPUT_TOKENS SEQUENCES`
-prints a JSON object. It runs as a process of its own, so that whoever measures need not load
-llama.cpp.
+prints a JSON object. It runs as a child process, so that the benchmark need not load llama.cpp.
 """
 
 import ctypes
@@ -22,7 +21,7 @@ Placed = tuple[int, int, int]
 
 
 class BareLoop:
-    """A model and a context of `sequences` streams, with the engine's own settings."""
+    """A model and a context with `sequences` streams and the settings of the engine."""
 
     def __init__(self, path: str, window: int, sequences: int) -> None:
         model = llama_cpp.llama_model_load_from_file(
@@ -46,14 +45,14 @@ class BareLoop:
         self.batch = llama_cpp.llama_batch_init(_BATCH, 0, 1)
 
     def prompt(self, tokens: int) -> list[int]:
-        """Return that many tokens of prose."""
+        """Return a prompt of `tokens` tokens of prose."""
         text = b"I walked to the harbour and back, and wrote down what I saw there. " * tokens
         buffer = (llama_cpp.llama_token * (len(text) + 8))()
         llama_cpp.llama_tokenize(self.vocab, text, len(text), buffer, len(buffer), True, False)
         return list(buffer[:tokens])
 
     def decode(self, placed: Sequence[Placed], wanted: set[int]) -> None:
-        """Decode a batch; logits at the indices `wanted`."""
+        """Decode a batch, with logits at the indices `wanted`."""
         for index, (token, position, sequence) in enumerate(placed):
             self.batch.token[index] = token
             self.batch.pos[index] = position
@@ -65,11 +64,11 @@ class BareLoop:
             sys.exit("llama_decode failed")
 
     def sample(self, index: int) -> int:
-        """Return the likeliest token at an index of the last batch."""
+        """Return the most probable token at an index of the last batch."""
         return int(llama_cpp.llama_sampler_sample(self.sampler, self.context, index))
 
     def read(self, prompt: list[int], sequence: int) -> int:
-        """Decode a prompt and return the first token of the answer."""
+        """Prefill a prompt and return the first token of the answer."""
         for start in range(0, len(prompt), _BATCH):
             part = prompt[start : start + _BATCH]
             placed = [(token, start + index, sequence) for index, token in enumerate(part)]
@@ -77,7 +76,7 @@ class BareLoop:
         return self.sample(-1)
 
     def copy_state(self) -> dict[str, float]:
-        """Copy the first sequence out to memory and in again; return the size and the times."""
+        """Copy the first sequence to memory and back; return its size in bytes and the times."""
         size = llama_cpp.llama_state_seq_get_size(self.context, 0)
         state = (ctypes.c_uint8 * size)()
         begin = time.perf_counter()
@@ -88,7 +87,7 @@ class BareLoop:
 
 
 def measure(path: str, window: int, prompt_tokens: int, output: int, sequences: int) -> Any:
-    """Read a prompt into each sequence, write `output` tokens in all of them at once."""
+    """Prefill a prompt in each sequence, then generate `output` tokens in all at once."""
     loop = BareLoop(path, window, sequences)
     loaded_at = time.time()
     prompt = loop.prompt(prompt_tokens)

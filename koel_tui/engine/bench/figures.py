@@ -1,4 +1,4 @@
-"""What is measured, how much of it, and what came out."""
+"""The plan and the results of a benchmark."""
 
 import statistics
 from collections import defaultdict
@@ -10,11 +10,10 @@ Unit = Literal["s", "ms", "MB", "tokens/s"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to measure. `history_tokens` is about how long a thread is that is switched to.
+    """The amount to measure. `history_tokens` is the approximate length of the threads.
 
-    `at_once` are the numbers of answers that are written at the same time, `turns` is how often in
-    each round: at once and one after the other by turns, so that what else the machine does falls
-    on both alike.
+    `at_once` has the numbers of concurrent answers, `turns` is how often each is measured in a
+    round: concurrent and sequential runs alternate, so that other load affects both equally.
     """
 
     rounds: int
@@ -25,7 +24,7 @@ class Plan:
 
     @property
     def window(self) -> int:
-        """Tokens of the window everything fits."""
+        """Context size in tokens, enough for all measurements."""
         return self.history_tokens + self.output_tokens + 512
 
 
@@ -35,7 +34,7 @@ QUICK = Plan(rounds=1, history_tokens=400, output_tokens=24, turns=2)
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The median of one measure, and of the bare loop's like where there is one."""
+    """The median of one measure, and that of the bare loop if it has the same measure."""
 
     name: str
     unit: Unit
@@ -44,13 +43,13 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Ours over the bare loop's; above 1 is better for speeds and worse for times."""
+        """Engine divided by bare loop; above 1 is better for speeds, worse for times."""
         return self.value / self.bare if self.bare else None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything one run measured, in the order to be shown."""
+    """All results of one run, in display order."""
 
     model: str
     plan: Plan
@@ -64,20 +63,20 @@ class Report:
         raise KeyError(name)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON data, ratios included."""
+        """Return the report as JSON data, ratios included."""
         figures = [{**asdict(each), "ratio": each.ratio} for each in self.figures]
         return {"model": self.model, "plan": asdict(self.plan), "figures": figures}
 
 
 @dataclass(slots=True)
 class Samples:
-    """What the rounds measure, gathered by name in the order of first appearance."""
+    """Measurements of all rounds by name, in the order of first appearance."""
 
     _ours: dict[tuple[str, Unit], list[float]] = field(default_factory=lambda: defaultdict(list))
     _bare: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, name: str, unit: Unit, value: float, bare: float | None = None) -> None:
-        """Add what one round measured."""
+        """Add a measurement of one round."""
         self._ours[name, unit].append(value)
         if bare is not None:
             self._bare[name].append(bare)

@@ -1,4 +1,4 @@
-"""The measuring: rounds, each of which measures everything once, ours and the bare loop's."""
+"""The benchmark rounds; each measures everything once, engine and bare loop."""
 
 import asyncio
 import statistics
@@ -19,14 +19,14 @@ from koel_tui.protocol.turn_settings import Sampling
 
 _GREEDY = Sampling(temperature=0)
 _FEW = 4
-"""Tokens of an answer of which only the first counts."""
+"""Answer length in tokens if only the first token is measured."""
 
 
 async def measure(model: Path, plan: Plan, tell: Callable[[str], None] | None = None) -> Report:
-    """Measure the engine with `model`; `tell` hears what is being done.
+    """Measure the engine with `model`; `tell` is called with the current step.
 
-    Rounds are interleaved with the bare loop, so that both see the same state of the machine.
-    Raises `EngineError` when the model cannot be loaded or does not answer.
+    Engine and bare loop alternate, so that both run on the same state of the machine.
+    Raises `EngineError` if the model cannot be loaded or does not answer.
     """
     samples = Samples()
     for number in range(1, plan.rounds + 1):
@@ -40,7 +40,7 @@ async def measure(model: Path, plan: Plan, tell: Callable[[str], None] | None = 
 
 
 class Round:
-    """One round over everything there is to measure."""
+    """One round of all measurements."""
 
     def __init__(
         self, model: Path, plan: Plan, samples: Samples, say: Callable[[str], None]
@@ -95,9 +95,9 @@ class Round:
         )
 
     async def _one_thread(self, engine: Engine, load: float) -> tuple[float, Bare]:
-        """Measure reading and writing one thread, and the bare loop with as many tokens.
+        """Measure prefill and decode of one thread, and the bare loop with equal token counts.
 
-        Returns the time to the first token when the thread goes on, and the bare loop's figures.
+        Returns the time to the first token of a follow-up, and the results of the bare loop.
         """
         self._say(f"reading {self._thread} and writing")
         thread = await self._library.thread(engine, self._plan.history_tokens)
@@ -121,12 +121,12 @@ class Round:
         return stay, bare
 
     async def _switch(self, engine: Engine) -> float:
-        """Let two threads take turns; return the time to the first token after a switch."""
+        """Alternate between two threads; return the time to the first token after a switch."""
         threads = [await self._library.thread(engine, self._plan.history_tokens) for _ in "ab"]
         sessions = [await self._open(engine) for _ in threads]
         for session, thread in zip(sessions, threads, strict=True):
             await timed(session, thread)
-            await timed(session, self._library.go_on(thread))  # so that all below take as much
+            await timed(session, self._library.go_on(thread))  # equalizes the turns below
         times = []
         for session, thread in [*zip(sessions, threads, strict=True)] * 2:
             times.append((await timed(session, self._library.go_on(thread))).first_s)
@@ -166,9 +166,9 @@ class Round:
         self._samples.add("resume by reading again", "ms", again.first_s * 1e3)
 
     async def _at_once(self, engine: Engine, count: int) -> None:
-        """Measure `count` answers at once, the same one after the other, and the bare loop's.
+        """Measure `count` answers concurrently, sequentially, and in the bare loop.
 
-        The questions are read before: what is measured is the writing, and it is always the same.
+        The questions are prefilled before, so only decode is measured, always of equal answers.
         """
         self._say(f"writing {count} at once")
         output = self._plan.output_tokens
@@ -189,7 +189,7 @@ class Round:
             await session.close()
 
     async def _stop(self, engine: Engine) -> None:
-        """Measure from a stop in the middle of a prompt to the next caller's start."""
+        """Measure the time from a stop during prefill to the start of the next turn."""
         self._say(f"stopping while {self._thread} are read")
         thread = await self._library.thread(engine, self._plan.history_tokens)
         reading, waiting = await self._open(engine), await self._open(engine)
@@ -203,7 +203,7 @@ class Round:
                     reading.stop()
 
         stopping = asyncio.create_task(stop())
-        await asyncio.sleep(0)  # it is in line now, and next
+        await asyncio.sleep(0)  # so that this turn is queued first
         async for delta in waiting.stream(self._library.question(), progress=True):
             if _reading(delta) and not started_at:
                 started_at = time.perf_counter()
@@ -213,7 +213,7 @@ class Round:
 
 
 def _rate(turns: Iterable[Timed], begin: float) -> float:
-    """Return how many tokens turns that have just ended wrote in a second, since `begin`."""
+    """Return the rate of just finished turns in output tokens per second since `begin`."""
     seconds = time.perf_counter() - begin
     return sum(turn.metrics.output_tokens for turn in turns) / seconds
 

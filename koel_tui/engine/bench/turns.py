@@ -1,4 +1,4 @@
-"""Turns with a clock beside them, and the threads they are about."""
+"""Timed turns and the threads for them."""
 
 import itertools
 import time
@@ -13,14 +13,14 @@ from koel_tui.engine.types import ChatMessage, Finished, SessionMetrics, TextDel
 _SENTENCE = "I walked to the harbour and back, and wrote down what I saw there. "
 _STORY = "Write a very long story about a lighthouse keeper and the sea, in many chapters."
 
-# Of as many tokens each and different from the first letter on, so that every question after
-# another one takes as long to read: a token more takes milliseconds.
+# Equal token counts and different first letters, so that the prefill of every question takes
+# equally long: one more token takes milliseconds.
 _TOPICS = ("sea", "dog", "sky", "man", "sun", "cat", "day", "car", "moon")
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One turn: seconds from asking to the first token, and from that to the last."""
+    """One turn: seconds from its start to the first token, and from there to the last."""
 
     first_s: float
     writing_s: float
@@ -28,17 +28,17 @@ class Timed:
 
     @property
     def prefill(self) -> float:
-        """Prompt tokens read in a second, those not counted that were held already."""
+        """Prompt tokens prefilled per second, without reused tokens."""
         return (self.metrics.prompt_tokens - self.metrics.reused_tokens) / self.first_s
 
     @property
     def decode(self) -> float:
-        """Tokens written in a second."""
+        """Tokens generated per second."""
         return (self.metrics.output_tokens - 1) / self.writing_s if self.writing_s else 0.0
 
 
 async def timed(session: EngineSession, messages: list[ChatMessage]) -> Timed:
-    """Run a turn and return how long it took."""
+    """Run a turn and return its times."""
     begin = time.perf_counter()
     first = last = 0.0
     metrics = SessionMetrics()
@@ -55,9 +55,9 @@ async def timed(session: EngineSession, messages: list[ChatMessage]) -> Timed:
 
 @dataclass(slots=True)
 class Library:
-    """Makes threads of a wanted length, each different from its first words on.
+    """Generator of threads of a given length, each with different first words.
 
-    Different, because the engine decodes what two threads begin with only once.
+    They differ, because the engine prefills a common prefix of two threads only once.
     """
 
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -65,7 +65,7 @@ class Library:
     _per_sentence: float = 0.0
 
     async def thread(self, engine: Engine, tokens: int) -> list[ChatMessage]:
-        """Return a conversation of about `tokens` tokens, to be answered."""
+        """Return a conversation of about `tokens` tokens that ends with a question."""
         if not self._per_sentence:
             self._per_sentence = await engine.count_tokens(_SENTENCE * 50) / 50
         text = _SENTENCE * max(1, round(tokens / self._per_sentence))
@@ -76,9 +76,9 @@ class Library:
         ]
 
     def question(self) -> list[ChatMessage]:
-        """Return a short conversation that asks for a long answer."""
+        """Return a short conversation that requests a long answer."""
         return [ChatMessage("user", f"Number {next(self._numbers)} of my wishes. {_STORY}")]
 
     def go_on(self, thread: list[ChatMessage]) -> list[ChatMessage]:
-        """Return the conversation with another question at its end; all else is the same."""
+        """Return the conversation with its last question replaced by a new one."""
         return [*thread[:-1], ChatMessage("user", f"Tell me about the {next(self._topics)}.")]

@@ -1,1 +1,1 @@
-"""The runner process, its wire messages and the transport to it."""
+"""The runner process and the transports to the worker."""

@@ -1,4 +1,4 @@
-"""What llama.cpp was built for, asked of a process of its own: here it would stay in memory."""
+"""llama.cpp's build features, read in a child process to keep the library out of this one."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ _TIMEOUT_S = 30.0
 async def instruction_sets() -> tuple[str, ...]:
     """Return the names of the instruction sets and options that llama.cpp uses on this computer.
 
-    Raises OSError when it cannot be loaded, with its last words.
+    Raises OSError with the last line of stderr or the exit code if the child process fails.
     """
     process = await asyncio.create_subprocess_exec(
         *command("koel_tui.engine.native.build_features"),

@@ -1,4 +1,4 @@
-"""What a runner says beside its events: at the end of the log, llama.cpp's last words too."""
+"""The runner's stdout and stderr, written to the log, with llama.cpp's failed assertion."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ _LAST_BYTES = 4096
 
 
 class RunnerOutput:
-    """The log as one runner writes to it, from before its start until it has ended. Close it.
+    """The log file of one runner, open from before its start until its end. Close it.
 
-    It stays open on this side, so that last words are found also in a log that has been put aside
-    since, and so has another name.
+    It stays open here, so that a failed assertion is found even if the log has been rotated and
+    renamed.
     """
 
     def __init__(self, log: Path) -> None:
-        """Open the log at its end. Raises OSError and `DirectoryError`."""
+        """Open the log and note its size. Raises OSError and `DirectoryError`."""
         paths.private_directory(log.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         self._file = os.fdopen(os.open(log, flags, 0o600), "r+b", buffering=0)
@@ -25,11 +25,11 @@ class RunnerOutput:
 
     @property
     def descriptor(self) -> int:
-        """The descriptor a process is to write to."""
+        """File descriptor for the output of the child process."""
         return self._file.fileno()
 
     def last_words(self) -> str:
-        """Return the assertion llama.cpp died of, '' when the runner wrote none."""
+        """Return llama.cpp's failed assertion, '' if the runner wrote none."""
         try:
             size = os.fstat(self.descriptor).st_size
             words = os.pread(self.descriptor, _LAST_BYTES, max(self._begin, size - _LAST_BYTES))
@@ -38,5 +38,5 @@ class RunnerOutput:
         return assertion_in(words.decode("utf-8", "replace"))
 
     def close(self) -> None:
-        """Close the log on this side. Idempotent."""
+        """Close this descriptor of the log. Idempotent."""
         self._file.close()

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> None:
-    """Run until the parent says so or is gone."""
+    """Run until the parent sends `Shutdown` or ends."""
     descriptor, log = int(arguments[0]), arguments[1]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_no_trace()
@@ -45,21 +45,21 @@ def main(arguments: list[str]) -> None:
 
 
 def leave_no_trace() -> None:
-    """Have a crash write no memory to the disk: conversations are in it."""
+    """Keep crash dumps off the disk, because they would contain conversations."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ[NO_DEBUGGER] = "1"
 
 
 def serve(channel: socket.socket) -> None:
-    """Do what comes over `channel` until it ends; the worker runs on the calling thread."""
+    """Execute the commands of `channel` until it closes, on the calling thread."""
     encode = event_codec().encode
 
     def emit(event: Event) -> None:
-        # Blocks while the parent does not read: a slow window slows the model, nothing piles up.
+        # Blocks while the parent does not read, so a slow app cannot make events accumulate.
         try:
             channel.sendall(encode(event))
         except OSError:
-            os._exit(0)  # the parent is gone, there is nobody to work for
+            os._exit(0)  # the parent has ended
 
     worker = Worker(emit)
     threading.Thread(target=_listen, args=(channel, worker), name="commands", daemon=True).start()
@@ -68,9 +68,9 @@ def serve(channel: socket.socket) -> None:
 
 
 def _listen(channel: socket.socket, worker: Worker) -> None:
-    """Post the parent's commands; end the process when there is no parent, or no frame to read.
+    """Post the parent's commands; end the process if the parent ends or sends an invalid frame.
 
-    Native code may be busy for long yet, but what it works on nobody wants any more.
+    The process exits at once, because native code may run for long and its result is not needed.
     """
     code = 0
     try:
@@ -80,7 +80,7 @@ def _listen(channel: socket.socket, worker: Worker) -> None:
                 if isinstance(command, Shutdown):
                     return
     except OSError:
-        pass  # a parent killed with events of ours unread resets its end instead of closing it
+        pass  # a parent killed before it read all events resets the connection
     except Exception:
         _log.exception("The commands of the parent cannot be read any further")
         code = 1
@@ -88,7 +88,7 @@ def _listen(channel: socket.socket, worker: Worker) -> None:
 
 
 def _commands(stream: BinaryIO) -> Iterator[Command | Failed]:
-    """Return the commands in a stream, and for one that is invalid the answer to its caller."""
+    """Yield the commands of a stream, or for an invalid command the answer to its caller."""
     decode = command_codec().decode
     while len(header := stream.read(HEADER.size)) == HEADER.size:
         (length,) = HEADER.unpack(header)
@@ -96,7 +96,7 @@ def _commands(stream: BinaryIO) -> Iterator[Command | Failed]:
             raise ValueError(f"a frame of {length} bytes")
         body = stream.read(length)
         if len(body) < length:
-            return  # killed while it sent
+            return  # the parent was killed while sending
         try:
             yield decode(body)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The link to a worker in the runner process: frames over a socket pair."""
+"""The transport to a worker in the runner process: frames over a socket pair."""
 
 import asyncio
 import logging
@@ -28,9 +28,9 @@ _GRACE_S = 3.0
 
 
 class ProcessTransport:
-    """Starts `python -m koel_tui.engine.runner.process` and talks to it.
+    """Transport to a child process, `python -m koel_tui.engine.runner.process`.
 
-    The runner's own output, llama.cpp's last words before an abort included, goes to the log.
+    The child's stdout and stderr, including llama.cpp's failed assertions, go to the log.
     """
 
     def __init__(self, log: Path | None = None) -> None:
@@ -41,15 +41,15 @@ class ProcessTransport:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._closing = False
-        self._why = ""  # it was killed, if it was
+        self._why = ""  # reason of `kill`, if it was called
 
     @property
     def pid(self) -> int | None:
-        """Process id of the runner; None while none runs."""
+        """Process id of the runner; None if it is not running."""
         return None if self._process is None else self._process.pid
 
     async def open(self, receive: Callable[[Event], None]) -> None:
-        """Start the runner. Raises `EngineCrashedError` when that fails."""
+        """Start the runner. Raises `EngineCrashedError` on failure."""
         ours, theirs = socket.socketpair()
         self._why = ""
         try:
@@ -63,7 +63,7 @@ class ProcessTransport:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output.descriptor,
                     stderr=output.descriptor,
-                    start_new_session=True,  # ctrl+c at the terminal is the window's business
+                    start_new_session=True,  # ctrl+c in the terminal is for the app only
                 )
             except BaseException:
                 output.close()
@@ -79,22 +79,22 @@ class ProcessTransport:
         )
 
     def send(self, command: Command) -> None:
-        """Send a command; dropped when the runner is gone, its callers hear of that by event.
+        """Send a command; drop it if the runner has ended, which `Crashed` reports.
 
-        Raises `UnsupportedError` or `EngineError` when it cannot be encoded.
+        Raises `UnsupportedError` or `EngineError` if the command cannot be serialized.
         """
         frame = self._commands.encode(command)
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(frame)
 
     def kill(self, why: str) -> None:
-        """Kill the runner; its end is told in these words."""
+        """Kill the runner; `Crashed` gives `why` as the reason."""
         if self._process is not None and self._process.returncode is None:
             self._why = why
             kill(self._process)
 
     async def close(self) -> None:
-        """Ask the runner to end, kill it when it does not, and wait for it."""
+        """Ask the runner to end, kill it after a timeout, and wait for its end."""
         self._closing = True
         self.send(Shutdown())
         process = self._process
@@ -103,7 +103,7 @@ class ProcessTransport:
                 await asyncio.wait_for(process.wait(), _GRACE_S)
             except TimeoutError:
                 await end(process)
-            except asyncio.CancelledError:  # nobody waits any more
+            except asyncio.CancelledError:  # kill without waiting for the end
                 kill(process)
                 raise
         if self._reading is not None:
@@ -117,7 +117,7 @@ class ProcessTransport:
         output: RunnerOutput,
         receive: Callable[[Event], None],
     ) -> None:
-        """Pass events on until the runner is gone, then say how it ended."""
+        """Deliver events until the runner ends, then `Crashed` with the exit reason."""
         try:
             while True:
                 (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
@@ -126,10 +126,10 @@ class ProcessTransport:
                 event = self._events.decode(await reader.readexactly(length))
                 isolated(receive, event)
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the runner is gone; why is in its exit code
+            pass  # the runner has ended; the exit code has the reason
         except Exception:
             _log.exception("The engine process sent something that is no event")
-            kill(process)  # what it sends is not to be trusted any further
+            kill(process)  # its further output cannot be parsed
         finally:
             if self._writer is not None:
                 self._writer.close()

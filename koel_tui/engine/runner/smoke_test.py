@@ -1,4 +1,4 @@
-"""Smoke test of one model file: loads it and generates one token, in a process with limits.
+"""Smoke test of one model file: load it and generate one token in a process with limits.
 
 Started as `python -m koel_tui.engine.runner.smoke_test FILE MEMORY_BYTES CPU_SECONDS`. The file is
 untrusted, and llama.cpp may end the process. The result is one line of JSON on stdout.
@@ -17,7 +17,7 @@ from koel_tui.llama_log_parsing import NO_DEBUGGER
 
 _MOST_OUTPUT = 1024 * 1024
 _ENVIRONMENT = {
-    # A driver of a GPU reserves more addresses than the limit allows, and is not on trial here.
+    # No GPU: its driver is not tested, and reserves more address space than the limit allows.
     "CUDA_VISIBLE_DEVICES": "-1",
     "HIP_VISIBLE_DEVICES": "-1",
     "GGML_VK_VISIBLE_DEVICES": "",
@@ -27,7 +27,7 @@ _THREADS, _WINDOW = 2, 256
 
 
 def main(arguments: list[str]) -> None:
-    """Try the file and print what came of it."""
+    """Test the file and print the result."""
     path, memory_bytes, cpu_s = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     _limit(memory_bytes, cpu_s)
     os.environ.update(_ENVIRONMENT)
@@ -41,7 +41,7 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
         (resource.RLIMIT_FSIZE, _MOST_OUTPUT),
         (resource.RLIMIT_CORE, 0),
     ):
-        with suppress(ValueError, OSError):  # not every system has every limit
+        with suppress(ValueError, OSError):  # some systems lack some limits
             resource.setrlimit(kind, (limit, limit))
 
 
@@ -51,7 +51,7 @@ def _tried(path: Path) -> dict[str, Any]:
     from koel_tui.engine.errors import EngineError
     from koel_tui.engine.native.log import NativeLog
 
-    logger = logging.Logger("trial")  # with no handler: the reasons are in the errors
+    logger = logging.Logger("trial")  # no output: errors contain the reasons
     logger.addHandler(logging.NullHandler())
     try:
         with NativeLog(logger) as log:
@@ -83,7 +83,7 @@ def _loaded(path: Path, log: Any) -> dict[str, Any]:
 
 
 def _write(model: Any, context: Any) -> str:
-    """Have a token written and read again; return what is wrong with it, '' when nothing is."""
+    """Generate a token and decode it; return the problem, '' if there is none."""
     import llama_cpp
 
     from koel_tui.engine.native.context.llama_context import Chunk

@@ -1,4 +1,4 @@
-"""The link to a worker on a thread of this process."""
+"""The transport to a worker on a thread of this process."""
 
 import asyncio
 import threading
@@ -18,9 +18,9 @@ from koel_tui.engine.wire_messages import (
 
 
 class ThreadTransport:
-    """Runs the native side on one thread of this process, without isolation.
+    """Transport to a worker on one thread of this process, without isolation.
 
-    Commands are encoded and decoded as for the runner process, so that both refuse the same.
+    Commands are serialized and parsed as for the runner process, so both refuse the same values.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class ThreadTransport:
         loop = asyncio.get_running_loop()
 
         def emit(event: Event) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for the event
+            with suppress(RuntimeError):  # the event loop is closed
                 loop.call_soon_threadsafe(receive, event)
 
         def work(worker: Worker) -> None:
@@ -51,7 +51,7 @@ class ThreadTransport:
         self._thread.start()
 
     def send(self, command: Command) -> None:
-        """Hand a command to the thread. Raises `EngineError` when it cannot be encoded."""
+        """Post a command. Raises `EngineError` if it cannot be serialized."""
         body = self._commands.encode(command)[HEADER.size :]
         if self._worker is None:
             return
@@ -63,7 +63,7 @@ class ThreadTransport:
                 self._worker.post(answer)
 
     def kill(self, why: str) -> None:
-        """Do nothing: a thread cannot be ended from outside."""
+        """Do nothing, because a thread cannot be killed."""
 
     async def close(self) -> None:
         """End the thread and wait for it."""

@@ -1,4 +1,4 @@
-"""How an engine reaches its native side, wherever that runs."""
+"""The transport between an engine and its worker."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -7,27 +7,27 @@ from koel_tui.engine.wire_messages import Command, Event
 
 
 class Transport(Protocol):
-    """An ordered, two-way channel to one native side.
+    """An ordered, two-way channel to one worker.
 
     Commands arrive in the order sent. `receive` is called on the event loop, in the order of
-    the events; after `Crashed` nothing more comes until the link is opened again.
+    the events; `Crashed` is the last event until the transport is opened again.
     """
 
     async def open(self, receive: Callable[[Event], None]) -> None:
-        """Start the native side. Raises `EngineError` when it cannot be started."""
+        """Start the worker. Raises `EngineError` on failure."""
         ...
 
     def send(self, command: Command) -> None:
-        """Pass a command on without waiting; silently dropped when nothing is there.
+        """Send a command without waiting; drop it if no worker runs.
 
-        Raises `UnsupportedError` or `EngineError` when it cannot be encoded.
+        Raises `UnsupportedError` or `EngineError` if the command cannot be serialized.
         """
         ...
 
     def kill(self, why: str) -> None:
-        """End a native side that does not obey, if that can be done: `Crashed` then says `why`."""
+        """Kill a hanging worker, if possible; `Crashed` then has `why`."""
         ...
 
     async def close(self) -> None:
-        """End the native side and wait until it is gone. Idempotent."""
+        """End the worker and wait for its end. Idempotent."""
         ...

@@ -1,4 +1,4 @@
-"""The caller's end of the native side: started, asked, restarted after a crash, closed."""
+"""The client of the worker: starts, calls, restarts and closes it."""
 
 import asyncio
 import itertools
@@ -27,15 +27,15 @@ from koel_tui.engine.wire_messages import (
 )
 
 PATIENCE_S = 60.0
-"""Seconds a turn may take to stop: reading is interrupted, so it takes one step of decoding."""
+"""Deadline in seconds for stopping a turn. A stop takes one decode step, in prefill too."""
 _HANGS = f"did not stop writing within {PATIENCE_S:.0f} seconds and was killed"
 
 
 class WorkerClient:
-    """One native side over a link: loads it once, matches answers to calls, passes turns on.
+    """Client of one worker: loads the model once, matches answers to calls, forwards turn events.
 
-    `on_turn` hears events of turns with the turn's number, `on_crash` that everything the native
-    side knew is gone; the next call loads it anew.
+    `on_turn` is called with the turn's number and event, `on_crash` when the worker has lost all
+    state; the next call reloads the model.
     """
 
     def __init__(
@@ -54,33 +54,33 @@ class WorkerClient:
         self._on_progress = on_progress
         self._numbers = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Event]] = {}
-        self._stopping: dict[int, asyncio.TimerHandle] = {}  # by turn, until it has ended
+        self._stopping: dict[int, asyncio.TimerHandle] = {}  # by turn number, until its end
         self._loading: asyncio.Future[ModelCard] | None = None
         self._starting: SharedTask[ModelCard] | None = None
         self._card: ModelCard | None = None
         self._memory = MemoryReport()
         self._linked = False
         self._restarts = Restarts()
-        self._last_end = ""  # how it died, once it has
-        self._gone: EngineError = EngineClosedError()  # why nothing is loaded any more
+        self._last_end = ""  # reason of the last crash
+        self._gone: EngineError = EngineClosedError()  # why nothing is loaded
         self._closed = False
 
     @property
     def card(self) -> ModelCard | None:
-        """What the loaded model says of itself; None while nothing is loaded."""
+        """The card of the loaded model; None while nothing is loaded."""
         return self._card
 
     @property
     def memory(self) -> MemoryReport:
-        """What the native side last said it holds; zeros while nothing is loaded."""
+        """The last reported RAM use; zeros while nothing is loaded."""
         return self._memory
 
     def number(self) -> int:
-        """Return a number no other call or turn has."""
+        """Return a new unique number for a call or turn."""
         return next(self._numbers)
 
     async def start(self) -> ModelCard:
-        """Load the model unless it is loaded; concurrent callers share one load.
+        """Load the model if it is not loaded; concurrent callers share one load.
 
         Raises `ModelLoadError`, `EngineCrashedError` or `EngineClosedError`.
         """
@@ -91,17 +91,17 @@ class WorkerClient:
             self._starting = SharedTask(self._load_once(), "engine start")
         await self._starting.result()
         self._check_open()
-        if self._card is None:  # it died between the end of its load and here
+        if self._card is None:  # the worker crashed since the end of the load
             raise self._gone
         return self._card
 
     async def call(self, make: Callable[[int], Command]) -> Event:
-        """Send a command that is answered, starting the native side if need be."""
+        """Send a command and return its answer; start the worker if necessary."""
         await self.start()
         return await self.request(make)
 
     def request(self, make: Callable[[int], Command]) -> asyncio.Future[Event]:
-        """Send a command to the loaded native side at once and return its answer to come."""
+        """Send a command to the running worker at once; return a future of its answer."""
         number = self.number()
         answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._link.send(make(number))
@@ -110,28 +110,28 @@ class WorkerClient:
         return answer
 
     def send(self, command: Command) -> None:
-        """Send a command that has no answer of its own."""
+        """Send a command without an answer."""
         self._link.send(command)
 
     def stop(self, turn: int) -> None:
-        """Ask for the end of a turn; a native side that does not come to it is killed."""
+        """Stop a turn; kill the worker if it does not stop within `PATIENCE_S`."""
         if self._card is None:
-            return  # it died, and the turn with it
+            return  # the worker crashed, and the turn ended
         self._link.send(StopTurn(turn))
         loop = asyncio.get_running_loop()
         self._stopping[turn] = loop.call_later(PATIENCE_S, self._link.kill, _HANGS)
 
     async def close(self) -> None:
-        """Fail every call and end the native side."""
+        """Fail every call and end the worker."""
         self._closed = True
         self._lose(EngineClosedError())
         if self._starting is not None:
-            # Before the link: one that is still opening would start what nobody ends.
+            # Wait first: a transport that is still opening would start a worker after `close`.
             await self._starting.settle()
         await self._link.close()
 
     async def _load_once(self) -> ModelCard:
-        if not self._linked:  # a native side that could not load is there still
+        if not self._linked:  # else a worker runs, but its load failed
             if self._last_end:
                 self._restarts.count(asyncio.get_running_loop().time(), self._last_end)
             await self._link.open(self._receive)
@@ -172,7 +172,7 @@ class WorkerClient:
                 isolated(self._on_turn, event.turn, event)
 
     def _lose(self, why: EngineError) -> None:
-        """Forget what was loaded and fail everybody who waits for an answer."""
+        """Reset the loaded state and fail all pending calls."""
         self._card = None
         self._memory = MemoryReport()
         self._gone = why
@@ -189,7 +189,7 @@ class WorkerClient:
 
     @staticmethod
     def _fail_future(future: asyncio.Future[Any] | None, error: EngineError) -> None:
-        if future is not None and not future.done():  # else its caller has gone
+        if future is not None and not future.done():  # done if its caller was cancelled
             future.set_exception(error)
 
     def _check_open(self) -> None:
