@@ -29,7 +29,7 @@ _C_SPACE = " \t\n\v\f\r"
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A prompt as text, with a mark for each character of data.
+    """A prompt as text, with its data marked.
 
     `marked` has the length of `text`. A character of data that could belong to a control token is
     replaced there by one that no control token contains; every other character is the same.
@@ -107,7 +107,7 @@ class PromptTokenizer:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._special: Mapping[str, Special] = model.special_tokens()
-        # Without unknown tokens, which also represent characters that the vocabulary lacks.
+        # Unknown tokens are excluded: they also represent characters that the vocabulary lacks.
         self._control = frozenset(each.token for each in self._special.values() if each.control)
         self.spellings = Spellings(self._special)
         self.controls = {

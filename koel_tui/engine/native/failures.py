@@ -9,7 +9,7 @@ _log = logging.getLogger(__name__)
 
 
 def as_failure(error: Exception, work: str) -> EngineError:
-    """Return the error that the caller of `work` gets for `error`; log an unexpected one."""
+    """Convert `error` to the error for the caller of `work`; log an unexpected one."""
     if isinstance(error, EngineError):
         return error
     if isinstance(error, MemoryError):

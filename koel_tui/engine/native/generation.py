@@ -46,7 +46,7 @@ class Generation:
         answer: Answer,
         begin: float,
     ) -> None:
-        """`begin` is when the turn was requested, by `time.perf_counter`."""
+        """`begin` is the time of the request, in seconds of `time.perf_counter`."""
         self.assignment = assignment
         self.turn = assignment.turn
         self.slot = slot

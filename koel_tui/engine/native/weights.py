@@ -60,7 +60,7 @@ class Model:
         self.load_s = time.perf_counter() - begin
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.name = spec.path.stem  # the name users know; names in files are often internal
-        # It is negative if the number in the file is too large for an integer of llama.cpp.
+        # llama.cpp returns a negative number if the value in the file overflows its integer.
         self.window = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
         self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
         self.chat_template = self.metadata("tokenizer.chat_template")

@@ -36,7 +36,7 @@ def fit(
     turn are never dropped, even if they leave the answer less than `reserve`.
 
     The excess tokens are rounded up to whole quarters of the context, and the turns within these
-    are dropped. So the prompt prefix stays the same for some turns and is not prefilled for each.
+    are dropped. So the prompt keeps its prefix for some turns and is not prefilled for each.
     The number of dropped turns depends only on the conversation. A turn that is larger than a
     quarter is kept as long as it fits.
 

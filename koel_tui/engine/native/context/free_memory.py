@@ -29,6 +29,6 @@ def free_in_container(folder: Path) -> int | None:
         most, held = ((folder / f"memory.{each}").read_text() for each in ("max", "current"))
         rows = [line.split() for line in (folder / "memory.stat").read_text().splitlines()]
         files = sum(int(size) for name, size in rows if name in ("active_file", "inactive_file"))
-        return int(most) - int(held) + files  # `max` has no number without a limit
+        return int(most) - int(held) + files  # `max` is not a number if there is no limit
     except (OSError, ValueError):
         return None

@@ -119,7 +119,7 @@ class KvCache:
         return longest[2]
 
     def _copy_into(self, slot: Slot, donor: Slot) -> None:
-        """Copy the donor's context to a slot; without memory for that the slot is unchanged."""
+        """Copy the donor's context to a slot; on MemoryError the slot is unchanged."""
         try:
             state = self._context.state(donor.sequence)
         except MemoryError:

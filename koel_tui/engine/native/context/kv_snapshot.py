@@ -26,7 +26,7 @@ _LONGEST_HEADER = 64 * 1024 * 1024
 _SAMPLE = 1024 * 1024
 _UNFINISHED = ".tmp"
 _ABANDONED_S = 3600.0
-"""Age in seconds after which an unfinished snapshot counts as left by a killed process."""
+"""Age in seconds at which an unfinished snapshot is treated as left by a killed process."""
 
 
 @dataclass(frozen=True, slots=True)

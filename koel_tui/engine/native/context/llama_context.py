@@ -127,7 +127,8 @@ class Context:
         """Set or remove the callback that checks `abort` during decoding.
 
         llama.cpp calls it for every node of the graph. This is negligible for a prompt, but takes
-        some 5 % of the time of a single token, which ends within milliseconds anyway.
+        some 5 % of the time of a single token, which needs no abort because it takes only
+        milliseconds.
         """
         if wanted != self._abortable:
             callback = self._abort_callback if wanted else llama_cpp.ggml_abort_callback()

@@ -38,8 +38,9 @@ class SlotTable:
     def spare(self, busy: Collection[int]) -> Slot:
         """Return the slot to reassign: the first free one, else the least recently used one.
 
-        The first, because llama.cpp decodes sequences together only if they are neighbours. Slots
-        of sessions in `busy` are never returned. Raises `LookupError` when there is no other.
+        The first free one is best, because llama.cpp decodes sequences together only if they are
+        neighbours. Slots of sessions in `busy` are never returned. Raises `LookupError` when there
+        is no other.
         """
         idle = [slot for slot in self._slots if slot.session not in busy]
         if not idle:
@@ -72,8 +73,8 @@ def slot_count(
 ) -> int:
     """Return the number of slots: as many as fit a quarter of the free memory.
 
-    At least `parallel`, and at most `most` (llama.cpp's own limit is 256) or one for each of
-    `max_sessions` and the background session.
+    At least `parallel`. At most `most` (llama.cpp's own limit is 256), and at most one for each of
+    `max_sessions` and one for the background session.
     """
     fitting = free_bytes // 4 // max(1, slot_bytes)
     wanted = min(fitting, most if max_sessions is None else max_sessions + 1, most)

@@ -19,7 +19,7 @@ _RANDOM_SEED = 0xFFFFFFFF
 _LEAST_TEMPERATURE = 1e-6
 """Lower temperatures are greedy: llama.cpp would divide logits to infinity."""
 _DYNAMIC_TEMPERATURES = (1e-3, 1e3)
-"""Limits of a dynamic temperature: llama.cpp would divide by 0 where the entropy is 0."""
+"""Limits of a dynamic temperature: at 0, llama.cpp would divide by it if the entropy is 0."""
 _LEAST_PENALTY = 1e-20
 """Smaller repeat penalties are 0 as 32-bit floats, which llama.cpp rejects."""
 _MIROSTAT_M = 100
