@@ -102,7 +102,7 @@ class Spellings:
 
 
 class PromptTokenizer:
-    """Tokenizes prompts so that control tokens come from the template's own text only."""
+    """A tokenizer of prompts, with control tokens from the template's own text only."""
 
     def __init__(self, model: Model) -> None:
         self._model = model

@@ -55,7 +55,7 @@ _READ_BESIDE_WRITING = 64
 
 
 class Worker:
-    """Takes commands from any thread by `post` and runs them on the thread that calls `run`.
+    """A runner of commands from any thread (`post`), on the thread that calls `run`.
 
     `emit` is called on the thread of `run` with every event.
     """

@@ -34,7 +34,7 @@ class NoCallError(ValueError):
 
 
 class EndFinder:
-    """Finds the end of a call in a growing text; each character is read once."""
+    """A search for the end of a call in a growing text; it reads each character once."""
 
     def __init__(self, form: CallFormat, start: int) -> None:
         """`start` is the index in the text at which the content of the call begins."""

@@ -25,7 +25,7 @@ def _logged(work: str) -> Iterator[None]:
 
 
 class KvCache:
-    """Assigns slots to sessions, parks sessions that lose theirs, and reuses known prefixes.
+    """The KV cache of the sessions: assigns slots, parks contexts, and reuses known prefixes.
 
     A session's context is in its slot, parked in host memory, or lost and then prefilled again.
     """

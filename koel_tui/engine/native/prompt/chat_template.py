@@ -27,7 +27,7 @@ _Change = Callable[[str], str]
 
 
 class ChatTemplate:
-    """Renders conversations to prompts, in a child process (see `sandbox`). Close it."""
+    """A renderer of conversations to prompts, in a child process (see `sandbox`). Close it."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ _TIMED_OUT = (-signal.SIGPROF, -signal.SIGALRM)
 
 
 class RenderError(Exception):
-    """The template failed; `final` when another attempt would only cost as much again."""
+    """A failure of the template; `final` when another attempt would only cost as much again."""
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
@@ -23,7 +23,7 @@ class RenderError(Exception):
 
 
 class Renderer:
-    """Renders one template; a child process that exceeded its limits is replaced. Close it.
+    """The renderer of one template; a child process that exceeded its limits is replaced. Close it.
 
     Use it from one thread at a time. The child process ends when this process ends for any reason.
     """
@@ -54,7 +54,7 @@ class Renderer:
     def _start(self) -> dict[str, Any]:
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-                # The user's environment and modules in the current directory have no effect, and
+                # The user's environment and modules in other directories have no effect, and
                 # without `site` the process starts in half the time.
                 [sys.executable, "-P", "-S", str(_PROGRAM)],
                 env=_environment(),

@@ -53,7 +53,7 @@ class _Generation(Extension):
 
 
 class _Server:
-    """Answers requests: the first compiles the template, the others render it."""
+    """A handler of requests: the first one compiles the template, the others render it."""
 
     def __init__(self) -> None:
         self._environment = ImmutableSandboxedEnvironment(

@@ -61,7 +61,7 @@ def plain_schema(schema: Mapping[str, Any]) -> str:
 
 
 class _Reader:
-    """Rewrites one schema; definitions get names that occur nowhere else in it."""
+    """A rewriter of one schema; definitions get names that occur nowhere else in it."""
 
     def __init__(self, root: Any, text: str) -> None:
         self._root = root
