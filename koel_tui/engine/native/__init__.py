@@ -1,1 +1,1 @@
-"""The native side: everything that calls llama.cpp, all of it on one thread."""
+"""The native side: all code that calls llama.cpp, on one thread."""

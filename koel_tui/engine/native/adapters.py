@@ -1,4 +1,4 @@
-"""LoRA adapters: loaded once per file, applied to the whole context at a time."""
+"""LoRA adapters: loaded once per file, applied to the whole context."""
 
 import ctypes
 from pathlib import Path
@@ -23,7 +23,7 @@ class Adapters:
         self._loaded: dict[Path, Any] = {}
         self._marks: dict[Path, str] = {}
         self._applied: Path | None = None
-        self._certain = True  # False after a change that failed
+        self._certain = True  # False after a failed change
 
     def load(self, path: Path) -> None:
         """Load an adapter file unless it is loaded. Raises `ModelLoadError` with the reason."""
@@ -41,11 +41,11 @@ class Adapters:
         self._marks[path] = mark
 
     def mark(self, path: Path | None) -> str:
-        """Return what tells a loaded adapter from others, even when its file is gone by now."""
+        """Return the identifier of a loaded adapter, even if its file was deleted; '' for None."""
         return "" if path is None else self._marks[path]
 
     def apply(self, path: Path | None) -> None:
-        """Decode with this adapter from now on; None with none."""
+        """Set the adapter for decoding; None for no adapter. Raises `EngineError`."""
         if path == self._applied and self._certain:
             return
         self._certain = False

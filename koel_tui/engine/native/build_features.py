@@ -1,4 +1,4 @@
-"""A program that prints what llama.cpp was built for and uses here."""
+"""A program that prints the features llama.cpp was built with and uses here."""
 
 import llama_cpp
 

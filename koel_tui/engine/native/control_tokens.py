@@ -1,18 +1,18 @@
-"""Control tokens of a vocabulary: where a prompt spells them, and which of them count.
+"""Tokenization of prompts in which only the chat template may write control tokens.
 
-A prompt is made of the text of a chat template and of data: messages, names, tool calls, tool
+A prompt consists of the text of a chat template and of data: messages, names, tool calls, tool
 definitions, tool results. Only the template's own text may contain control tokens. So a prompt is
-tokenized as a whole, as the model's own tokenizer does, unless data spells a control token. Then
-it is cut at the control tokens of the template, and the text between is tokenized without special
-tokens. llama.cpp cuts a text at the same places, so both ways give the same tokens for a prompt
-whose data spells none.
+tokenized as a whole, as the model's own tokenizer does, unless data spells a control token. Then it
+is split at the control tokens of the template, and the text between them is tokenized without
+special tokens. llama.cpp splits a text at the same places, so both ways give the same tokens for a
+prompt whose data spells none.
 
-Which tokens are special follows from their attribute in the vocabulary:
+The attributes of the vocabulary define which tokens are special:
 
 - CONTROL and UNKNOWN tokens come from the template only.
 - USER_DEFINED tokens (Gemma's runs of spaces, Qwen's `<tool_call>`) come from any text. They are
   part of normal tokenization, in llama.cpp and in the tokenizer the model was trained with.
-- BYTE and NORMAL tokens never come from their spelling, or are text.
+- BYTE tokens never come from their spelling; NORMAL tokens are text.
 """
 
 import re
@@ -29,7 +29,7 @@ _C_SPACE = " \t\n\v\f\r"
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A prompt as text, and what of it is data.
+    """A prompt as text, with its data marked.
 
     `marked` has the length of `text`. A character of data that could belong to a control token is
     replaced there by one that no control token contains; every other character is the same.
@@ -39,11 +39,11 @@ class Rendered:
     marked: str
 
     def with_data(self, data: str) -> "Rendered":
-        """Return the prompt with data after it."""
+        """Return the prompt with data appended."""
         return Rendered(self.text + data, self.marked + "\x00" * len(data))
 
     def with_own(self, own: str) -> "Rendered":
-        """Return the prompt with more of the template's text after it."""
+        """Return the prompt with text of the template appended."""
         return Rendered(self.text + own, self.marked + own)
 
 
@@ -57,7 +57,7 @@ class Span:
 
 
 class Spellings:
-    """How the control tokens of a vocabulary are spelled."""
+    """The spellings of the control tokens of a vocabulary."""
 
     def __init__(self, spellings: Iterable[str]) -> None:
         self._all = frozenset(filter(None, spellings))
@@ -72,12 +72,12 @@ class Spellings:
         self.alphabet = frozenset("".join(self._all))
         """The characters of the spellings."""
         self.edges = frozenset(each[index] for each in self._all for index in (0, -1))
-        """The characters that a spelling begins or ends with."""
+        """The first and last characters of the spellings."""
 
     def spans(self, text: str) -> list[Span]:
-        """Return the occurrences in a text in order; overlapping ones as llama.cpp chooses them.
+        """Return the occurrences in a text, in order; overlaps are resolved as in llama.cpp.
 
-        It looks for the longest spelling in the whole text first, then for the next one.
+        llama.cpp searches the whole text for the longest spelling first, then for the next one.
         """
         found = sorted(self._occurrences(text), key=lambda span: -len(span.spelling.encode()))
         covered = bytearray(len(text))
@@ -89,7 +89,7 @@ class Spellings:
         return sorted(taken, key=lambda span: span.start)
 
     def is_part(self, text: str) -> bool:
-        """Return whether a text is a part of some spelling."""
+        """Return whether a text is part of a spelling."""
         return bool(text) and text in self._joined
 
     def _occurrences(self, text: str) -> Iterator[Span]:
@@ -102,21 +102,21 @@ class Spellings:
 
 
 class PromptTokenizer:
-    """Tokenizes prompts so that control tokens come from the template's own text only."""
+    """A tokenizer of prompts, with control tokens from the template's own text only."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._special: Mapping[str, Special] = model.special_tokens()
-        # An unknown token also stands for a character that the vocabulary lacks.
+        # Unknown tokens are excluded: they also represent characters that the vocabulary lacks.
         self._control = frozenset(each.token for each in self._special.values() if each.control)
         self.spellings = Spellings(self._special)
         self.controls = {
             spelling: each.token for spelling, each in self._special.items() if each.control
         }
-        """The control tokens by their spelling."""
+        """The control tokens, by their spelling."""
 
     def tokens(self, prompt: Rendered) -> list[int]:
-        """Return the tokens of a prompt, with those the vocabulary puts around a text."""
+        """Return the tokens of a prompt, with those that the vocabulary puts around a text."""
         text, own = prompt.text, self.spellings.spans(prompt.marked)
         bos = self._model.bos
         if bos and prompt.marked.startswith(bos):
@@ -124,7 +124,7 @@ class PromptTokenizer:
         return self._with_edges(self._between(text, own))
 
     def text_tokens(self, text: str) -> list[int]:
-        """Return the tokens of a text that is all data."""
+        """Return the tokens of a text that consists only of data."""
         return self._with_edges(self._in_pieces(text, []))
 
     def _with_edges(self, tokens: list[int]) -> list[int]:
@@ -135,7 +135,7 @@ class PromptTokenizer:
         if own == self.spellings.spans(text):
             tokens = self._model.tokenize(text, special=True, start=False)
             if sum(token in self._control for token in tokens) <= len(own):
-                return tokens  # else pieces of text were merged into a control token
+                return tokens  # else text was merged into a control token
         return self._in_pieces(text, own)
 
     def _in_pieces(self, text: str, own: list[Span]) -> list[int]:
@@ -153,8 +153,8 @@ class PromptTokenizer:
     def _plain(self, text: str) -> Iterator[int]:
         """Yield the tokens of a text without control tokens.
 
-        llama.cpp merges the pieces of a text also into a control token where the vocabulary has
-        the steps to it.
+        llama.cpp merges text to a control token if the vocabulary has the merges for it, so such
+        tokens are split into text tokens.
         """
         if not text:
             return
@@ -180,7 +180,7 @@ class PromptTokenizer:
 
     @cached_property
     def _pieces(self) -> dict[bytes, int]:
-        """The tokens that are text, by what they spell."""
+        """The text tokens, by their bytes."""
         return {
             self._model.piece(token): token
             for token in reversed(range(self._model.vocabulary_size))

@@ -1,4 +1,4 @@
-"""Exceptions of the native side as errors for the caller they belong to."""
+"""Conversion of exceptions of the native side to errors for the caller."""
 
 import logging
 
@@ -9,7 +9,7 @@ _log = logging.getLogger(__name__)
 
 
 def as_failure(error: Exception, work: str) -> EngineError:
-    """Return what the caller of `work` gets for `error`; one that is unforeseen is logged."""
+    """Convert `error` to the error for the caller of `work`; log an unexpected one."""
     if isinstance(error, EngineError):
         return error
     if isinstance(error, MemoryError):

@@ -1,4 +1,4 @@
-"""One turn as the native side sees it: what is to be decoded, what was drawn, how fast."""
+"""A turn on the native side: the tokens to decode, the tokens drawn, and the metrics."""
 
 import codecs
 import time
@@ -15,9 +15,9 @@ from koel_tui.engine.types import SessionMetrics
 
 @dataclass(frozen=True, slots=True)
 class TurnParameters:
-    """Which turn of which session is to be answered, and within which limits.
+    """The turn to answer, its session and its limits.
 
-    After `thinking_budget` tokens of thinking the thinking is ended; None is no limit.
+    Thinking ends after `thinking_budget` tokens of it; None is no limit.
     """
 
     turn: int
@@ -30,11 +30,11 @@ class TurnParameters:
 
 
 class Generation:
-    """A turn being answered in a slot.
+    """A turn that is being answered in a slot.
 
-    `tokens` is the prompt and every token drawn since; what of it the slot does not hold yet is
-    still to be decoded, whether it is prompt or answer. So a turn whose cache had to be dropped
-    half-way simply has more to decode.
+    `tokens` is the prompt and every token drawn so far. Those that the slot does not hold yet must
+    be decoded, whether they are prompt or answer. So a turn whose cache was dropped half-way simply
+    has more to decode.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Generation:
         answer: Answer,
         begin: float,
     ) -> None:
-        """`begin` is when the turn was asked for."""
+        """`begin` is the time of the request, in seconds of `time.perf_counter`."""
         self.assignment = assignment
         self.turn = assignment.turn
         self.slot = slot
@@ -55,7 +55,7 @@ class Generation:
         self.prompt_tokens = len(prompt)
         self.output_tokens = 0
         self.answer = answer
-        self.unseen_tokens = 0  # of thinking that is not shown
+        self.unseen_tokens = 0  # tokens of hidden thinking
         self._thinking_tokens = 0
         self._reused = len(slot.tokens)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -65,11 +65,11 @@ class Generation:
 
     @property
     def pending(self) -> int:
-        """How many tokens are to be decoded before the next can be drawn."""
+        """The number of tokens to decode before the next one can be drawn."""
         return len(self.tokens) - len(self.slot.tokens)
 
     def chunk(self, most: int) -> Chunk:
-        """Return the next tokens to decode, at most so many."""
+        """Return the next tokens to decode, at most `most`."""
         held = len(self.slot.tokens)
         tokens = self.tokens[held : held + most]
         last = held + len(tokens) == len(self.tokens)
@@ -77,18 +77,18 @@ class Generation:
 
     @property
     def reading(self) -> bool:
-        """Whether prompt tokens are still to be decoded."""
+        """Whether the prompt is still in prefill."""
         return self.output_tokens == 0
 
     @property
     def exhausted(self) -> bool:
-        """Whether the answer is as long as it may be."""
+        """Whether the answer has reached its maximum length."""
         return self.output_tokens >= self.assignment.output_limit
 
     def must_answer(self, closing: int) -> bool:
-        """Return whether thinking is to be ended with `closing` tokens: its budget is used up.
+        """Return whether to end thinking with `closing` tokens, as its budget is used up.
 
-        Where the end of the answer is nearer than that, the answer ends within the thinking.
+        If the answer may not have that many more tokens, it ends within the thinking.
         """
         budget = self.assignment.thinking_budget
         return (
@@ -99,11 +99,11 @@ class Generation:
 
     @property
     def called_tools(self) -> bool:
-        """Whether the answer has tool calls in it."""
+        """Whether the answer contains tool calls."""
         return self.answer.calls > 0
 
     def draw(self, token: int, piece: bytes) -> list[Piece]:
-        """Add a drawn token; return what it completes, nothing within a character or a tag."""
+        """Add a drawn token; return the pieces it completes, none within a character or a tag."""
         self._last = time.perf_counter()
         if not self.output_tokens:
             self._first = self._last
@@ -116,11 +116,11 @@ class Generation:
         return self.answer.feed(self._utf8.decode(piece), control=control)
 
     def finish(self) -> list[Piece]:
-        """Return what was held back: the answer is over."""
+        """Return the pieces that were held back, at the end of the answer."""
         return self.answer.finish()
 
     def metrics(self, load_s: float) -> SessionMetrics:
-        """Return the figures so far."""
+        """Return the metrics of the turn so far."""
         read = self.prompt_tokens - self._reused
         reading_s = self._first - self._begin
         writing_s = self._last - self._first

@@ -1,4 +1,4 @@
-"""A loaded model: weights, context, template, adapters, and whose tokens are where."""
+"""A loaded model: weights, context, chat templates, adapters and KV cache."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -34,18 +34,18 @@ from koel_tui.engine.wire_messages import Load
 from koel_tui.protocol.turn_settings import TurnSettings
 
 _COMPUTE_BYTES = 128 * 1024 * 1024
-"""What a context takes beside its KV cache, about: the buffers of one batch."""
+"""Approximate size of a context without its KV cache: the buffers of one batch."""
 
 
 _TAIL_TOKENS = 64
-"""The end of a prompt in which a tag is looked for; some vocabularies spell tags by bytes."""
+"""Tokens at the end of a prompt to search for a tag; some vocabularies spell tags by bytes."""
 
 
 class LoadedModel:
-    """Everything a worker works with. Use it from the owner thread only."""
+    """A model with everything that a worker needs to run it. Use it from the owner thread only."""
 
     def __init__(self, load: Load, log: NativeLog, progress: Callable[[float], bool]) -> None:
-        """Load it all. Raises `ModelLoadError`; nothing is left in memory then."""
+        """Load the model. Raises `ModelLoadError`; everything is then freed."""
         spec = load.spec
         self.model = Model(spec, log, progress)
         try:
@@ -98,7 +98,7 @@ class LoadedModel:
         return self._templates.find(None if name == OWN_TEMPLATE else name)
 
     def prompt(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> list[int]:
-        """Return the tokens of a conversation, up to where the answer is to be written."""
+        """Return the tokens of a conversation, up to the position where the answer begins."""
         if settings.chat_template == RAW_COMPLETION:
             tokens = self._tokenizer.text_tokens(raw_text(messages))
             if not tokens:
@@ -108,7 +108,7 @@ class LoadedModel:
         if messages and messages[-1].begins_answer:
             messages, begun = messages[:-1], messages[-1]
         template = self.template(settings)
-        # A template that is asked for no thinking may write an empty block of it.
+        # Without thinking, a template may write an empty thinking block.
         thinking = settings.thinking not in (None, False) or bool(begun and begun.thinking)
         prompt = template.render(messages, tools=offered(settings), thinking=thinking)
         if begun is not None:
@@ -119,14 +119,14 @@ class LoadedModel:
         return tokens
 
     def fitted(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> Fitted:
-        """Return what of a conversation fits the window, the turn's system prompt in front.
+        """Return the turn's system prompt and the part of a conversation that fits the context.
 
-        Raises `ContextOverflowError` when not even the newest turn does.
+        Raises `ContextOverflowError` when not even the newest turn fits.
         """
         if settings.system and not (messages and messages[0].role == "system"):
             messages = (ChatMessage("system", settings.system), *messages)
         window = self.context.window
-        # Half the window is the most that is kept free: a larger limit on answers is a wish.
+        # At most half the context is reserved, even if the limit on answers is larger.
         reserve = min(settings.max_output_tokens or window // 4, window // 2)
         return fit(
             messages,
@@ -142,7 +142,7 @@ class LoadedModel:
         settings: TurnSettings,
         name: str,
     ) -> Answer:
-        """Return what reads the answer to a prompt of these messages; `name` is the session's."""
+        """Return the parser of the answer to a prompt of these messages. `name`: the session's."""
         if settings.chat_template == RAW_COMPLETION:
             dialect, inside, begun = ThinkingTags((), declared=False), None, ""
             markers: tuple[str, ...] = ()
@@ -171,36 +171,36 @@ class LoadedModel:
             markers=[marker for marker in markers if marker not in controls],
             stops=settings.stop or (),
             spelled=self._spelled(splitter.tags),
-            # Some formats have the marker within an answer, too, between its channels.
+            # Some formats also use the marker within an answer, between its channels.
             ends={controls[each] for each in markers if each in controls and each not in tags},
         )
 
     def closing(self, tags: Tags) -> list[int]:
-        """Return the tokens that end thinking as a model does."""
+        """Return the tokens that end the thinking, as the model writes them."""
         return self.model.tokenize(tags.closing, special=True, start=False)
 
     def _inside(self, prompt: list[int], dialect: ThinkingTags) -> Tags | None:
-        """Return the tags of the thinking that a prompt leaves open."""
+        """Return the tags of the thinking block that a prompt leaves open."""
         return dialect.left_open(self._tail(prompt))
 
     def _ended_by(self, prompt: list[int], dialect: ThinkingTags) -> Tags | None:
-        """Return the tags whose end the prompt ends with."""
+        """Return the tags whose closing tokens are the end of the prompt."""
         closings = ((tags, self.closing(tags)) for tags in dialect.thinking)
         return next((tags for tags, end in closings if prompt[-len(end) :] == end), None)
 
     def _tail(self, prompt: list[int]) -> str:
-        """Return the end of a prompt as text, long enough to hold a tag."""
+        """Return the end of a prompt as text, long enough to contain a tag."""
         pieces = (self.model.piece(token, special=True) for token in prompt[-_TAIL_TOKENS:])
         return b"".join(pieces).decode("utf-8", "replace")
 
     def _spelled(self, tags: Collection[str]) -> frozenset[int]:
-        """Return the control tokens in tags, which are to be read in the answer."""
+        """Return the control tokens in tags, which must be read as text in the answer."""
         controls = frozenset(self._tokenizer.controls.values())
         tokens = (self.model.tokenize(tag, special=True, start=False) for tag in tags)
         return controls.intersection(chain.from_iterable(tokens))
 
     def fingerprint(self, lora: Path | None) -> Fingerprint:
-        """Return what a KV snapshot must have been made with to be of use here."""
+        """Return the fingerprint that a KV snapshot must have to be valid here."""
         return Fingerprint(
             library=llama_cpp.__version__,
             model=self._mark,
@@ -209,7 +209,7 @@ class LoadedModel:
         )
 
     def memory(self) -> MemoryReport:
-        """Return what is held in memory."""
+        """Return the bytes of the weights, the context and each session."""
         return MemoryReport(
             weights_bytes=self.model.weights_bytes,
             context_bytes=self._context_bytes,
@@ -217,16 +217,16 @@ class LoadedModel:
         )
 
     def close(self) -> None:
-        """Free the context, then the weights."""
+        """Stop the template processes, then free the context and the weights."""
         self._templates.close()
         self.context.close()
         self.model.close()
 
 
 def with_beginning(prompt: Rendered, begun: ChatMessage, dialect: ThinkingTags) -> Rendered:
-    """Return a prompt with the beginning of its answer: the thinking, ended, then the text.
+    """Return a prompt with the beginning of its answer: the closed thinking, then the text.
 
-    The thinking is left out where the template has no thinking tags.
+    The thinking is omitted if the template has no thinking tags.
     """
     tags = dialect.left_open(prompt.text)
     thinking = begun.thinking.strip() if dialect.declared else ""
@@ -245,7 +245,7 @@ def with_beginning(prompt: Rendered, begun: ChatMessage, dialect: ThinkingTags) 
 def raw_text(messages: tuple[ChatMessage, ...]) -> str:
     """Return a conversation as plain text for raw completion.
 
-    An answer directly continues the text before it; a blank line is before any other message.
+    An answer directly continues the text before it; a blank line precedes any other message.
     """
     pieces: list[str] = []
     for message in messages:
@@ -256,9 +256,9 @@ def raw_text(messages: tuple[ChatMessage, ...]) -> str:
 
 
 def with_prefill(messages: tuple[ChatMessage, ...], prefill: str | None) -> tuple[ChatMessage, ...]:
-    """Return a conversation that ends with the beginning of the answer.
+    """Return a conversation that ends with `prefill` as the beginning of the answer.
 
-    It is added to an answer that is there already.
+    If the answer has already begun, `prefill` is appended to it.
     """
     if not prefill:
         return messages
@@ -269,13 +269,13 @@ def with_prefill(messages: tuple[ChatMessage, ...], prefill: str | None) -> tupl
 
 
 def tool_name(tool: Mapping[str, object]) -> str:
-    """Return the name of a function tool, '' when it has none."""
+    """Return the name of a function tool, '' if it has none."""
     function = tool.get("function", tool)
     return str(function.get("name", "")) if isinstance(function, Mapping) else ""
 
 
 def no_thinking_tokens(settings: TurnSettings) -> bool:
-    """Return whether thinking is to end before its first token: its budget is 0."""
+    """Return whether the thinking budget is 0, so thinking ends before its first token."""
     return settings.thinking == 0 and not isinstance(settings.thinking, bool)
 
 
@@ -285,7 +285,7 @@ def offered(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:
 
 
 def check_memory(slots: int, window: int, token_bytes: int, free: int) -> None:
-    """Refuse a context that does not fit the free memory; llama.cpp may abort on one.
+    """Reject a context that does not fit the free memory, because llama.cpp may abort on it.
 
     Raises `ModelLoadError` with both numbers.
     """

@@ -1,4 +1,4 @@
-"""llama.cpp's log: into the program's log file, with the last errors kept for messages."""
+"""llama.cpp's log: written to the program's log file, with the last errors kept for messages."""
 
 import ctypes
 import logging
@@ -12,24 +12,24 @@ from koel_tui.llama_log_parsing import LOG_CONTINUED, LOG_LEVELS, error_in
 
 
 class NativeLog:
-    """Takes the lines llama.cpp logs on the thread that installed it.
+    """The log of the llama.cpp calls on the thread that installed it.
 
-    The bindings' own way to silence the log redirects the file descriptors of the whole process
-    to nowhere; this one touches nothing else.
+    The bindings' own way to silence the log redirects the file descriptors of the whole process to
+    /dev/null; this class has no effect on the rest of the process.
     """
 
-    # llama.cpp has one log for the whole process and keeps the bare pointer of its callback. With
-    # a callback of its own, an engine that ends would leave a dangling one to those that go on.
+    # llama.cpp has one log callback per process and stores only its pointer. If each engine had a
+    # callback, one that is closed would leave a dangling pointer to the others.
     _installed: ClassVar[dict[int, "NativeLog"]] = {}
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._errors: deque[str] = deque(maxlen=20)
         self._level = logging.INFO
-        self._line = ""  # as far as it has come
+        self._line = ""  # the incomplete line
 
     def __enter__(self) -> Self:
-        """Take what this thread logs from now on."""
+        """Start to receive the log of this thread."""
         self._installed[threading.get_ident()] = self
         llama_cpp.llama_log_set(_CALLBACK, ctypes.c_void_p(None))
         return self
@@ -38,7 +38,7 @@ class NativeLog:
         del self._installed[threading.get_ident()]
 
     def forget_errors(self) -> None:
-        """Start a new stretch of work: errors before it explain nothing in it."""
+        """Drop the errors so far; call it before an operation that may report its own."""
         self._end_line()
         self._errors.clear()
 
@@ -49,13 +49,13 @@ class NativeLog:
 
     @classmethod
     def dispatch(cls, level: int, text: bytes, _data: object) -> None:
-        """Hand a text to the log of its thread; helper threads of llama.cpp have none."""
+        """Pass a text to the log of its thread; helper threads of llama.cpp have none."""
         log = cls._installed.get(threading.get_ident())
         if log is not None:
             log.take(level, text)
 
     def take(self, level: int, text: bytes) -> None:
-        """Take a text of one of llama.cpp's levels: a line, or a piece of one."""
+        """Add a text of one of llama.cpp's levels: a line or a part of one."""
         if level != LOG_CONTINUED:
             self._end_line()
             self._level = LOG_LEVELS.get(level, logging.INFO)

@@ -1,4 +1,4 @@
-"""The weights: loading, what the file says of itself, and its tokenizer."""
+"""The weights of a model: loading, metadata and tokenizer."""
 
 import ctypes
 import time
@@ -17,10 +17,10 @@ _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNO
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """A token that llama.cpp reads from its spelling only where special tokens are allowed.
+    """A token that llama.cpp parses from its spelling only where special tokens are allowed.
 
     `control` is False for the token of unknown text. `strips_right` removes the white space after
-    it, as in Phi-3. The white space before it is removed only in models that write no text.
+    it, as in Phi-3. The white space before it is removed only in models that do not generate text.
     """
 
     token: int
@@ -34,7 +34,7 @@ class Model:
     def __init__(
         self, spec: ModelSpec, log: NativeLog, progress: Callable[[float], bool] | None = None
     ) -> None:
-        """Load `spec.path`. `progress` hears 0..1 and returns False to give up.
+        """Load `spec.path`. `progress` is called with 0..1 and returns False to cancel.
 
         Raises `ModelLoadError` with the path and the reason llama.cpp logged.
         """
@@ -59,8 +59,8 @@ class Model:
             )
         self.load_s = time.perf_counter() - begin
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-        self.name = spec.path.stem  # what users know it by; names inside files are often internal
-        # Less than 0 for a file that says more tokens than there are numbers for.
+        self.name = spec.path.stem  # the name users know; names in files are often internal
+        # llama.cpp returns a negative number if the value in the file overflows its integer.
         self.window = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
         self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
         self.chat_template = self.metadata("tokenizer.chat_template")
@@ -69,11 +69,11 @@ class Model:
 
     @property
     def handle(self) -> Any:
-        """The native pointer, for making contexts."""
+        """The native pointer, used to create contexts."""
         return self._model
 
     def kv_bytes_per_token(self, type_size: float) -> int:
-        """Return how many bytes of KV cache a token takes with values of `type_size` bytes."""
+        """Return the bytes of KV cache per token, with values of `type_size` bytes."""
         model = self._model
         usual = llama_cpp.llama_model_n_embd(model) // max(1, llama_cpp.llama_model_n_head(model))
         prefix = f"{self.metadata('general.architecture')}.attention."
@@ -86,16 +86,16 @@ class Model:
 
     @property
     def vocabulary_size(self) -> int:
-        """Return how many tokens the vocabulary has."""
+        """The number of tokens in the vocabulary."""
         return int(llama_cpp.llama_vocab_n_tokens(self._vocab))
 
     @property
     def weights_bytes(self) -> int:
-        """Return how many bytes the weights take."""
+        """The size of the weights in bytes."""
         return int(llama_cpp.llama_model_size(self._model))
 
     def metadata(self, key: str) -> str:
-        """Return a metadata value of the file as text, '' when it has none."""
+        """Return a metadata value of the file as text, '' if it is missing."""
         length = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), None, 0)
         if length < 0:
             return ""
@@ -104,9 +104,9 @@ class Model:
         return buffer.value.decode("utf-8", "replace")
 
     def tokenize(self, text: str, *, special: bool, start: bool) -> list[int]:
-        """Return the tokens of `text`.
+        """Return the tokens of `text`. Raises `EngineError`.
 
-        `special` reads control tokens written out in the text as such; `start` adds what the
+        `special` parses control tokens spelled in the text; `start` adds the tokens that the
         vocabulary puts at the start of a text.
         """
         data = text.encode("utf-8", "replace")
@@ -122,7 +122,7 @@ class Model:
         raise EngineError(f"The tokenizer of {self.name} failed on a text of {len(data)} bytes.")
 
     def special_tokens(self) -> dict[str, Special]:
-        """Return the control and unknown tokens of the vocabulary by their spelling."""
+        """Return the control and unknown tokens of the vocabulary, by their spelling."""
         special: dict[str, Special] = {}
         for token in range(self.vocabulary_size):
             kind = llama_cpp.llama_vocab_get_attr(self._vocab, token)
@@ -146,7 +146,7 @@ class Model:
         return before, after
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
-        """Return the bytes of a token; a control token has some only with `special`."""
+        """Return the bytes of a token; those of a control token are empty without `special`."""
         size = 64
         for _ in range(2):
             buffer = ctypes.create_string_buffer(size)
@@ -161,7 +161,7 @@ class Model:
         return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
 
     def close(self) -> None:
-        """Free the weights; every context on them must be gone."""
+        """Free the weights; close every context of the model before."""
         if self._model:
             llama_cpp.llama_model_free(self._model)
             self._model = None

@@ -1,4 +1,4 @@
-"""The worker: obeys commands and decodes, all on the one thread that owns the native side."""
+"""The worker: runs commands and decodes, on the one thread that owns the native side."""
 
 import logging
 import queue
@@ -49,15 +49,15 @@ from koel_tui.protocol.turn_settings import Sampling
 
 _PROGRESS_STEP = 0.02
 _UNSEEN_STEP = 16
-"""Tokens of thinking that is not shown between two reports of it."""
+"""Number of hidden thinking tokens between two reports of their count."""
 _READ_BESIDE_WRITING = 64
-"""Prompt tokens read in a step while other turns write, so that these go on writing."""
+"""Limit of prefill tokens in a step while other turns decode, so that these are not delayed."""
 
 
 class Worker:
-    """Takes commands from any thread by `post`, runs them on the thread that calls `run`.
+    """A runner of commands from any thread (`post`), on the thread that calls `run`.
 
-    `emit` is called on that thread with every event.
+    `emit` is called on the thread of `run` with every event.
     """
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
@@ -66,15 +66,15 @@ class Worker:
         self._log = NativeLog(logging.getLogger("koel_tui.llama"))
         self._model: LoadedModel | None = None
         self._sessions: dict[int, OpenSession] = {}
-        # Tokens of the snapshot of a session that had no turn yet; None for one of no use.
+        # Token count of the snapshot of each session without a turn yet; None if it is invalid.
         self._adopted: dict[int, int | None] = {}
-        self._running: dict[int, Generation] = {}  # by turn, the one that waits longest first
+        self._running: dict[int, Generation] = {}  # by turn, longest waiting first
         self._shutting_down = False
 
     def post(self, command: Command | Failed) -> None:
-        """Take a command, or the answer to an invalid one.
+        """Queue a command, or the failure of an invalid one.
 
-        A stop or shutdown also interrupts a prompt being read.
+        A stop or shutdown also interrupts the prefill of a prompt.
         """
         self._commands.put(command)
         match command:
@@ -87,7 +87,7 @@ class Worker:
                     self._interrupt()
 
     def run(self) -> None:
-        """Work until `Shutdown`, then free everything. Blocks its thread."""
+        """Run commands until `Shutdown`, then free everything. Blocks its thread."""
         with self._log:
             try:
                 while self._obey_waiting():
@@ -105,7 +105,7 @@ class Worker:
             self._model.context.abort = True
 
     def _obey_waiting(self) -> bool:
-        """Obey every command that waits, one at least if there is nothing to decode."""
+        """Run all queued commands, at least one if nothing decodes; return False on `Shutdown`."""
         while True:
             try:
                 command = self._commands.get(block=not self._running)
@@ -153,7 +153,7 @@ class Worker:
             case Failed():
                 self._emit(command)
             case Shutdown():
-                pass  # handled where commands are taken
+                pass  # handled in `_obey_waiting`
 
     def _load(self, load: Load) -> None:
         reported = -1.0
@@ -215,7 +215,7 @@ class Worker:
         fitted = loaded.fitted(messages, settings)
         prompt = list(fitted.prompt)
         answer = loaded.answer(prompt, messages, settings, session.name)
-        # True and False are no budgets, though they are ints.
+        # True and False are ints, but not budgets.
         budget = None if isinstance(settings.thinking, bool) else settings.thinking
         busy = {generation.assignment.session for generation in self._running.values()}
         if start.session in busy:
@@ -247,7 +247,7 @@ class Worker:
         self._emit(Reading(start.turn, len(slot.tokens), len(prompt)))
 
     def _step(self) -> None:
-        """Decode one batch of the turns that share an adapter, and of the rest next time."""
+        """Decode one batch of the turns that share an adapter; the others follow in later steps."""
         lora = next(iter(self._running.values())).assignment.lora
         together = [each for each in self._running.values() if each.assignment.lora == lora]
         batch: list[tuple[Generation, Chunk]] = []
@@ -271,13 +271,13 @@ class Worker:
                     self._advance(generation, chunk, row)
                 except Exception as error:
                     self._fail(generation, as_failure(error, "a turn"), unknown=True)
-        if len(batch) < len(self._running):  # the others have waited: they come first
+        if len(batch) < len(self._running):  # the others have waited, so they come first
             for generation, _ in batch:
                 if self._running.pop(generation.turn, None):
                     self._running[generation.turn] = generation
 
     def _batch(self, together: Sequence[Generation]) -> list[tuple[Generation, Chunk]]:
-        """Return a token of every writing turn, then prompts as far as there is room."""
+        """Return a token of every decoding turn, then prompt tokens up to the batch limit."""
         writing = [each for each in together if each.pending == 1]
         room = self._loaded().context.batch_tokens - len(writing)
         if writing:
@@ -316,7 +316,7 @@ class Worker:
             self._end(generation, "length")
 
     def _limit_thinking(self, generation: Generation) -> None:
-        """Write the end of thinking whose budget is used up, as if the model had written it."""
+        """End thinking whose budget is used up, with tokens as if the model had written them."""
         tags = generation.answer.open_thinking
         if tags is None:
             return
@@ -349,7 +349,7 @@ class Worker:
         self._emit(TurnEnded(generation.turn, reason, metrics, trimmed))
 
     def _give_up(self, generation: Generation) -> None:
-        """End a turn of which only errors are computed, and forget them."""
+        """End a turn whose logits are not numbers, and drop its session's context."""
         problem = EngineError(
             "The model computes no numbers: its weights are damaged, or the settings do not fit "
             "it. Send again; if that does not help, fetch the model again or choose another."
@@ -362,8 +362,8 @@ class Worker:
     def _abandon(self, turn: int, session: int, failure: EngineError, *, unknown: bool) -> None:
         """End a turn with an error; it need not have started.
 
-        With `unknown`, what the slot of its session holds is forgotten: the error may have come
-        between a change of the slot and the note of it.
+        With `unknown`, the context of its session is dropped, because the error may have occurred
+        between a change of the slot and its record.
         """
         generation = self._running.get(turn)
         try:

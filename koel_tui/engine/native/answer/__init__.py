@@ -1,1 +1,1 @@
-"""Answers: text, thinking, tool calls, and where an answer ends."""
+"""Parsing of answers: text, thinking, tool calls and the end of the answer."""

@@ -1,8 +1,9 @@
-"""Where the text of an answer ends: at a turn marker written as text, or at a stop string.
+"""Detection of the end of an answer: a turn marker written as text, or a stop string.
 
-A chat template may use markers that the vocabulary lacks, as ChatML on a base model. The model then
-writes them as text. In a code span or a fenced block such text is an example and ends nothing. A
-marker that is a control token of the vocabulary ends an answer only as that token.
+A chat template may use markers that the vocabulary lacks, for example ChatML on a base model. The
+model then writes them as text. In a code span or a fenced block such text is an example and does
+not end the answer. A marker that is a control token of the vocabulary ends an answer only as that
+token.
 """
 
 import re
@@ -33,7 +34,7 @@ def turn_markers(render: Callable[[Sequence[ChatMessage]], Rendered]) -> tuple[s
 
 
 class EndScanner:
-    """Passes the text of an answer on up to its end; how the text is cut makes no difference."""
+    """A filter that returns the text of an answer up to its end, however the text is split."""
 
     def __init__(self, markers: Sequence[str] = (), stops: Sequence[str] = ()) -> None:
         """`markers` end the answer outside code, `stops` everywhere."""
@@ -41,20 +42,20 @@ class EndScanner:
         self._stops = tuple(stops)
         self._code = _Code()
         self._buffer = ""
-        self._at = 0  # what of the buffer is read
-        self._found: int | None = None  # a marker in a code span that is not closed yet
+        self._at = 0  # index of the first unread character of the buffer
+        self._found: int | None = None  # index of a marker in an open code span
         self.ended = False
-        """Whether the answer is over; further text is dropped."""
+        """Whether the answer has ended; further text is dropped."""
 
     def feed(self, text: str) -> str:
-        """Return what of the answer can be shown after this text."""
+        """Add text; return the part of the answer that can be shown now."""
         if self.ended or not (self._markers or self._stops):
             return "" if self.ended else text
         self._buffer += text
         return self._read(final=False)
 
     def finish(self) -> str:
-        """Return what was held back: no more text comes."""
+        """Return the text that was held back, at the end of the answer."""
         text = self._read(final=True)
         if self._found is not None:
             return text + self._end(self._found)
@@ -78,7 +79,7 @@ class EndScanner:
             self._at += run
             if self._found is not None:
                 if not self._code.span:
-                    self._found = None  # the span is closed: it was code
+                    self._found = None  # the span is closed, so the marker was code
                 elif rest[0] == "\n":
                     return self._end(self._found)
         return self._pass_on(self._at if self._found is None else self._found)
@@ -101,22 +102,22 @@ class EndScanner:
 
 
 class _Code:
-    """Follows the code spans and fenced blocks of Markdown.
+    """A tracker of the code spans and fenced blocks of Markdown.
 
-    A span ends at the end of its paragraph at the latest: then its backticks were text.
+    A span ends at the latest with its paragraph; its backticks were ordinary text then.
     """
 
     def __init__(self) -> None:
         self.fence = ""
-        """What opened the fenced block, '' outside."""
+        """The fence that opened the block, '' outside a block."""
         self.span = 0
-        """How many backticks opened the code span, 0 outside."""
+        """The number of backticks that opened the code span, 0 outside a span."""
         self._blank = True  # whether the line has only spaces so far
         self._opening = False  # whether the line has opened the fence
         self._closing = False  # whether the line closes the fence if nothing follows
 
     def read(self, piece: str) -> None:
-        """Take the next character, or all of a run of backticks or tildes."""
+        """Read the next character, or a whole run of backticks or tildes."""
         if piece == "\n":
             if self._closing:
                 self.fence = ""
@@ -133,7 +134,7 @@ class _Code:
     def _read_run(self, run: str) -> None:
         backticks = run[0] == "`"
         if self._opening and backticks and self.fence[0] == "`":
-            # No block begins with a line that has more of them: this is a code span.
+            # A line that opens a block has no further backticks, so this is a code span.
             self.span = 0 if len(run) == len(self.fence) else len(self.fence)
             self.fence, self._opening = "", False
         elif self.fence:

@@ -1,4 +1,4 @@
-"""An answer as it comes, taken apart: text, thinking and tool calls."""
+"""A parser that splits a streamed answer into text, thinking and tool calls."""
 
 import hashlib
 import re
@@ -20,20 +20,20 @@ Piece = TextDelta | ThinkingDelta | ToolCallDelta
 _Kind = Tags | CallFormat
 
 CALL_LIMIT = 65_536
-"""The longest call in characters, tags included; a longer one is text."""
+"""The maximum length of a call in characters, tags included; a longer one is text."""
 
 _SPACE = " \t\r\n"
 _AFTER_CALL = _SPACE + ";"  # Llama 3 puts semicolons between calls
 
 
 class OutputSplitter:
-    """Takes the text of one answer piece by piece; how it is cut makes no difference.
+    """A streaming parser of one answer; the result does not depend on how the text is split.
 
-    Thinking begins only where the answer does, so that a model can write about `<think>`. In
-    formats with channels it also begins where a control token begins a channel.
+    Thinking begins only at the start of the answer, so that a model can write about `<think>`. In
+    formats with channels it also begins where a control token opens a channel.
 
-    Whitespace right after a tag belongs to the tag. What may still become a tag is held back, and
-    a call until it is complete; what turns out to be none is given as the text it is.
+    Whitespace right after a tag belongs to the tag. The possible start of a tag is held back, and a
+    call is held back until it is complete. If it is not a tag or a call, it is returned as text.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class OutputSplitter:
         tools: Collection[str] = (),
         call_prefix: str = "",
     ) -> None:
-        """Make a splitter for one answer.
+        """`inside` is the block that the prompt leaves open (see `ThinkingTags.left_open`).
 
-        `inside` is the block that the prompt has begun (see `ThinkingTags.left_open`). `begun` is
-        whether the prompt ends with text of the answer. Calls are parsed only when `tools`, their
-        names, are offered. `call_prefix` makes the ids of this answer's calls unique.
+        `begun` is whether the prompt ends with text of the answer. Calls are parsed only when
+        `tools`, the names of the offered tools, are given. `call_prefix` makes the ids of this
+        answer's calls unique.
         """
         self._tools = frozenset(tools)
         self._call_prefix = call_prefix
@@ -61,32 +61,32 @@ class OutputSplitter:
             if tags.is_channel:
                 self._anywhere[tags.start] = tags
         self.tags = _both_ends((*dialect.thinking, *forms))
-        """The tags looked for; in many vocabularies some are control tokens, usually unspelled."""
+        """The tags to find. In many vocabularies some are control tokens, usually without text."""
         self._anywhere_pattern = _pattern(self._anywhere)
         self._opening_pattern = _pattern(self._opening)
         self._buffer = ""
         self._skipped = "" if inside is None else _SPACE
         self._mode: _Kind | None = inside
         self._finder: EndFinder | None = None
-        self._spoken = begun  # whether the answer has had text to be seen
+        self._spoken = begun  # whether the answer has visible text so far
         self._fed = 0
-        self._borders: set[int] = set()  # where control tokens begin, in characters of the answer
+        self._borders: set[int] = set()  # where control tokens begin in the answer, in characters
         self._calls = 0
 
     @property
     def calls(self) -> int:
-        """How many tool calls there were so far."""
+        """The number of tool calls so far."""
         return self._calls
 
     @property
     def open_thinking(self) -> Tags | None:
-        """The tags of the thinking that comes next; None where it is text or a call."""
+        """The tags of the open thinking block; None in text or in a call."""
         return self._mode if isinstance(self._mode, Tags) else None
 
     def feed(self, text: str, *, control: bool = False) -> list[Piece]:
-        """Take the next text of the answer; return what it completes.
+        """Parse the next text of the answer; return the pieces it completes.
 
-        `control` is whether the text is that of a control token.
+        `control` is whether the text is the spelling of a control token.
         """
         if control:
             self._borders.add(self._fed)
@@ -98,7 +98,7 @@ class OutputSplitter:
         return pieces
 
     def finish(self) -> list[Piece]:
-        """Return what is still held back: the answer is over."""
+        """Return the pieces that were held back, at the end of the answer."""
         pieces: list[Piece] = []
         rest, self._buffer = self._buffer, ""
         match self._mode:
@@ -111,7 +111,7 @@ class OutputSplitter:
         return pieces
 
     def _step(self, pieces: list[Piece]) -> bool:
-        """Read on; return whether there may be more to read in what has come."""
+        """Parse one step of the buffer; return whether there may be more to parse."""
         if self._skipped:
             self._buffer = self._buffer.lstrip(self._skipped)
             if not self._buffer:
@@ -145,7 +145,7 @@ class OutputSplitter:
         return False
 
     def _opens(self, found: re.Match[str]) -> bool:
-        """Return whether a tag counts where it stands."""
+        """Return whether a tag is valid at its position."""
         at = self._fed - len(self._buffer) + found.start()
         return isinstance(self._anywhere[found.group()], CallFormat) or at in self._borders
 
@@ -155,7 +155,7 @@ class OutputSplitter:
         if isinstance(self._mode, Tags):
             self._buffer = self._buffer[found.end() :]
             self._skipped = _SPACE
-        else:  # a call keeps its tag: it may have to be given back as text
+        else:  # a call keeps its tag, because it may have to be returned as text
             self._buffer = self._buffer[found.start() :]
             start = 0 if self._mode is BARE else len(self._mode.start)
             self._finder = EndFinder(self._mode, start)
@@ -208,7 +208,7 @@ class OutputSplitter:
     def _numbered(self, calls: list[Call]) -> Iterable[ToolCallDelta]:
         for call in calls:
             self._calls += 1
-            # Mistral's templates refuse ids that are not nine letters and digits.
+            # Mistral's templates reject ids that are not nine letters and digits.
             digest = hashlib.sha256(f"{self._call_prefix}:{self._calls}".encode())
             yield ToolCallDelta(digest.hexdigest()[:9], call.name, call.arguments)
 
@@ -227,12 +227,12 @@ def _both_ends(kinds: Iterable[_Kind]) -> tuple[str, ...]:
 
 
 def _pattern(tags: Iterable[str]) -> re.Pattern[str]:
-    # Without a tag to look for, nothing is to match, where an empty pattern always does.
+    # Without tags nothing may match, but an empty pattern matches everywhere.
     return re.compile("|".join(map(re.escape, tags)) or r"(?!)")
 
 
 def _held(text: str, tags: Iterable[str]) -> int:
-    """Return how many characters at the end of `text` may be the beginning of a tag."""
+    """Return the number of characters at the end of `text` that may begin a tag."""
     return max(
         (
             length

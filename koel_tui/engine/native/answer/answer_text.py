@@ -1,4 +1,4 @@
-"""An answer while it is written: what of it is shown, and whether its text has ended it."""
+"""A filter of a streamed answer: the pieces to show, and an end found in its text."""
 
 from collections.abc import Collection, Sequence
 
@@ -9,7 +9,7 @@ from koel_tui.engine.types import TextDelta, ThinkingDelta
 
 
 class Answer:
-    """Takes the text of the tokens of one answer and returns the pieces to show."""
+    """The text of one answer, converted token by token to the pieces to show."""
 
     def __init__(
         self,
@@ -21,9 +21,10 @@ class Answer:
         spelled: Collection[int] = (),
         ends: Collection[int] = (),
     ) -> None:
-        """`thinking` False shows none of it; `markers` and `stops` are those of `EndScanner`.
+        """`thinking` False hides the thinking. For `markers` and `stops` see `EndScanner`.
 
-        `spelled` are the control tokens to be read as text, `ends` those that end the answer.
+        `spelled` are the control tokens that are read as text; `ends` are those that end the
+        answer.
         """
         self.spelled = frozenset(spelled)
         self.ends = frozenset(ends)
@@ -39,25 +40,25 @@ class Answer:
 
     @property
     def calls(self) -> int:
-        """How many tool calls there were so far."""
+        """The number of tool calls so far."""
         return self._splitter.calls
 
     @property
     def thinks_unseen(self) -> bool:
-        """Whether the model is thinking and nothing of it is shown."""
+        """Whether the model is thinking and the thinking is hidden."""
         return self.open_thinking is not None and not self._thinking
 
     @property
     def open_thinking(self) -> Tags | None:
-        """The tags of the thinking that is not ended; None where the model does not think."""
+        """The tags of the open thinking block; None if the model is not thinking."""
         return self._splitter.open_thinking
 
     def feed(self, text: str, *, control: bool) -> list[Piece]:
-        """Take the text of the next token; return what it completes."""
+        """Parse the text of the next token; return the pieces it completes."""
         return self._shown(self._splitter.feed(text, control=control))
 
     def finish(self) -> list[Piece]:
-        """Return what was held back: the answer is over."""
+        """Return the pieces that were held back, at the end of the answer."""
         pieces = self._shown(self._splitter.finish())
         return pieces + self._flushed(self._thoughts) + self._flushed(self._text)
 

@@ -1,4 +1,4 @@
-"""Dialects: how a model marks its thinking, as far as its chat template tells."""
+"""The tags with which a model marks its thinking, found in its chat template."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,24 +6,24 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What stands before and after a piece of thinking."""
+    """The tags before and after a block of thinking."""
 
     start: str
     end: str
 
     @property
     def is_channel(self) -> bool:
-        """Whether the answer goes on in channels, so that thinking may begin later, too."""
+        """Whether the format has channels, so that thinking may also begin later in the answer."""
         return self.start.startswith("<|channel")
 
     @property
     def line_break(self) -> str:
-        """What a model writes between its thinking and the tags: a line break, or nothing."""
+        """The text that a model writes between its thinking and the tags: a line break or ''."""
         return "" if self.start.endswith(("|>", "]")) else "\n"
 
     @property
     def closing(self) -> str:
-        """The end of thinking as a model writes it before its answer."""
+        """The text with which a model ends its thinking before the answer."""
         return self.end if self.is_channel else f"{self.end}\n\n"
 
 
@@ -40,7 +40,7 @@ KNOWN_TAGS = (
         "<|end|><|start|>assistant<|channel|>final<|message|>",
     ),
 )
-"""The tags models are known to use."""
+"""The thinking tags of known models."""
 
 _USUAL_TAGS = KNOWN_TAGS[:2]
 
@@ -49,7 +49,7 @@ _USUAL_TAGS = KNOWN_TAGS[:2]
 class ThinkingTags:
     """The thinking tags of a model.
 
-    `declared` says whether the template writes them; the usual ones are assumed otherwise.
+    `declared` is whether the template contains them; otherwise the usual ones are assumed.
     """
 
     thinking: tuple[Tags, ...] = _USUAL_TAGS
@@ -57,16 +57,17 @@ class ThinkingTags:
 
     @classmethod
     def of_template(cls, source: str) -> Self:
-        """Return the dialect that the source of a chat template shows."""
+        """Return the thinking tags found in the source of a chat template."""
         declared = tuple(tags for tags in KNOWN_TAGS if tags.start in source or tags.end in source)
         return cls(declared) if declared else cls(declared=False)
 
     def left_open(self, prompt: str) -> Tags | None:
-        """Return the tags of a block of thinking that the end of the prompt begins, if any.
+        """Return the tags of the thinking block that the end of the prompt opens, or None.
 
-        The template of many a reasoning model ends so, and the answer starts inside the block.
+        The templates of many reasoning models end like this; the answer then starts inside the
+        block.
         """
         if not self.declared:
-            return None  # the template writes no tags, so these are somebody's text
+            return None  # the template writes no tags, so these come from a message
         end = prompt.rstrip()
         return next((tags for tags in self.thinking if end.endswith(tags.start)), None)

@@ -1,4 +1,4 @@
-"""Tool calls as models write them: where one begins and ends, and what it says."""
+"""Parsers of tool calls: the start and end of a call, its name and its arguments."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _NAME = re.compile(r"[\w.:/-]{1,256}")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call that was read: the tool's name and its arguments as JSON text."""
+    """A parsed tool call: the tool's name and its arguments as JSON text."""
 
     name: str
     arguments: str
@@ -19,9 +19,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CallFormat:
-    """A way to write calls: what stands before them and what after.
+    """A format of tool calls: its start tag, end tag and parser.
 
-    `end` None: the JSON value after `start` is all there is. `read` gets what is between.
+    With `end` None, the call ends with the JSON value after `start`. `read` gets the text between.
     """
 
     start: str
@@ -30,23 +30,23 @@ class CallFormat:
 
 
 class NoCallError(ValueError):
-    """A text that looked like a call is none."""
+    """A text that looked like a call is not a valid call."""
 
 
 class EndFinder:
-    """Finds where a call ends in a text that is still growing; each character is read once."""
+    """A search for the end of a call in a growing text; it reads each character once."""
 
     def __init__(self, form: CallFormat, start: int) -> None:
-        """Look in texts whose call's own part begins at `start`."""
+        """`start` is the index in the text at which the content of the call begins."""
         self._end = form.end
         self._begin = self._read = start
         self._depth = 0
         self._quoted = False
 
     def end(self, text: str) -> int | None:
-        """Return where the call in `text` ends, None while it does not.
+        """Return the index of the end of the call in `text`, None while it is incomplete.
 
-        Raises `NoCallError` when what has come can be no call.
+        Raises `NoCallError` when the text so far cannot be a call.
         """
         return self._value_end(text) if self._end is None else self._tag_end(text, self._end)
 
@@ -72,14 +72,14 @@ class EndFinder:
                 self._depth -= 1
                 if self._depth == 0:
                     return self._read
-        # A backslash at the very end is still to meet the character it escapes.
+        # The character that a trailing backslash escapes is still missing, so read both later.
         rest = text[self._read :]
         self._read = len(text) - rest.endswith("\\")
         return None
 
 
 def _from_json(text: str) -> list[Call]:
-    """Read one call or a list of them."""
+    """Parse one call or a list of calls."""
     value = _parse(text)
     calls = [_call(each) for each in (value if isinstance(value, list) else [value])]
     if not calls:
@@ -88,7 +88,7 @@ def _from_json(text: str) -> list[Call]:
 
 
 def _from_bare_json(text: str) -> list[Call]:
-    """Read a call that only its shape sets apart from other JSON: it must say all."""
+    """Parse a call without tags; it must have arguments, unlike other JSON."""
     value = _parse("{" + text)
     if not isinstance(value, dict) or not ({"arguments", "parameters"} & value.keys()):
         raise NoCallError
@@ -96,7 +96,7 @@ def _from_bare_json(text: str) -> list[Call]:
 
 
 def _from_function_tag(text: str) -> list[Call]:
-    """Read `name>{arguments}`."""
+    """Parse `name>{arguments}`."""
     name, bracket, arguments = text.partition(">")
     if not bracket:
         raise NoCallError
@@ -104,7 +104,7 @@ def _from_function_tag(text: str) -> list[Call]:
 
 
 BARE = CallFormat("{", None, _from_bare_json)
-"""JSON with nothing around it, as Llama 3 writes calls; an answer that begins so may be one."""
+"""JSON without tags, as Llama 3 writes calls; an answer that begins with `{` may be one."""
 
 TAGGED = (
     CallFormat("<tool_call>", "</tool_call>", _from_json),
@@ -112,13 +112,13 @@ TAGGED = (
     CallFormat("<|python_tag|>", None, _from_json),
     CallFormat("<function=", "</function>", _from_function_tag),
 )
-"""The formats with a tag in front: Hermes and Qwen, Mistral, Llama 3.1, Llama 3.2."""
+"""The formats with a start tag: Hermes and Qwen, Mistral, Llama 3.1, Llama 3.2."""
 
 
 def read_calls(form: CallFormat, text: str, *, ended: bool) -> list[Call]:
-    """Return the calls in `text`, which begins with the tag of the format.
+    """Return the calls in `text`, which begins with the start tag of the format.
 
-    `ended` says whether the end tag is there too. Raises `NoCallError` when there are none.
+    `ended` is whether the end tag is present. Raises `NoCallError` if there is no valid call.
     """
     end = len(text) - (len(form.end) if ended and form.end else 0)
     return form.read(text[len(form.start) : end])
@@ -129,7 +129,7 @@ def _call(value: object) -> Call:
         raise NoCallError
     name = value.get("name")
     arguments = value.get("arguments", value.get("parameters", {}))
-    if isinstance(arguments, str):  # some write the arguments as JSON within JSON
+    if isinstance(arguments, str):  # some models write the arguments as a JSON string
         arguments = _parse(arguments)
     if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(arguments, dict):
         raise NoCallError
@@ -151,6 +151,6 @@ def _as_text(arguments: dict[str, object]) -> str:
     text = json.dumps(arguments, ensure_ascii=False)
     try:
         text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, written as an escape: keep it one
+    except UnicodeEncodeError:  # a lone surrogate, which must stay an escape
         return json.dumps(arguments)
     return text

@@ -1,4 +1,4 @@
-"""Overflow: leaving out the oldest turns of a conversation that outgrew its window."""
+"""Context trimming: drops the oldest turns of a conversation that exceeds the context."""
 
 import math
 from bisect import bisect_left
@@ -15,7 +15,7 @@ Messages = tuple[ChatMessage, ...]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What is sent to the model: the messages, their prompt, and how many turns were left out."""
+    """The input of the model: the messages, their prompt, and the number of dropped turns."""
 
     messages: Messages
     prompt: Sequence[int]
@@ -29,20 +29,20 @@ def fit(
     window: int,
     reserve: int,
 ) -> Fitted:
-    """Return as much of the conversation as leaves `reserve` of the window's tokens to the answer.
+    """Return as much of the conversation as leaves `reserve` tokens of the context to the answer.
 
     A turn is a user message and everything up to the next one, so tool calls stay with their
-    results. The oldest turns leave first; the system messages at the head and the newest turn
-    always stay, even if they leave the answer less than `reserve`.
+    results. The oldest turns are dropped first. The system messages at the start and the newest
+    turn are never dropped, even if they leave the answer less than `reserve`.
 
-    Turns leave a quarter of the window at a time, so that the prompt begins the same for some
-    turns to come and is not read anew for each: of the tokens beyond the window, whole quarters
-    are counted, and the turns within these go. How many that are follows from the conversation
-    alone. A turn that is larger than a quarter stays as long as there is room for it.
+    The excess tokens are rounded up to whole quarters of the context, and the turns within these
+    are dropped. So the prompt keeps its prefix for some turns and is not prefilled for each.
+    The number of dropped turns depends only on the conversation. A turn that is larger than a
+    quarter is kept as long as it fits.
 
-    `prompt_of` returns the tokens of a prompt; it costs, so it is asked for as few prompts as a
-    binary search needs, one when everything fits. Raises `ContextOverflowError` when even the
-    newest turn fills the window.
+    `prompt_of` returns the tokens of a prompt. It is expensive, so it is called only as often as a
+    binary search needs, once when everything fits. Raises `ContextOverflowError` when even the
+    newest turn fills the context.
     """
     head = tuple(takewhile(lambda message: message.role == "system", messages))
     turns = _turns(messages[len(head) :])
@@ -65,7 +65,7 @@ def fit(
 
 
 def _trimmed(without: Callable[[int], Fitted], most: int, longest: int, *, quarter: int) -> Fitted:
-    """Return what is left when up to `most` turns leave, of a whole that is over `longest`."""
+    """Drop 1 to `most` turns of a conversation whose prompt is longer than `longest` tokens."""
     total = len(without(0).prompt)
     excess = total - longest
     target = total - math.ceil(excess / quarter) * quarter

@@ -1,4 +1,4 @@
-"""How much memory this process may still take, whoever limits it."""
+"""The memory available to this process: system, cgroup and `RLIMIT_AS`."""
 
 import resource
 from pathlib import Path
@@ -11,7 +11,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 def free_memory() -> int:
     """Return the bytes free for this process: of the machine, its container and its own limit.
 
-    A container ends the process without a word at its limit, however much the machine has.
+    A container kills a process that exceeds its limit, even if the machine has free memory.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     limits = [psutil.virtual_memory().available, free_in_container(_CGROUPS)]
@@ -21,14 +21,14 @@ def free_memory() -> int:
 
 
 def free_in_container(folder: Path) -> int | None:
-    """Return the bytes free in the control group mounted at `folder`; None where it has no limit.
+    """Return the bytes free in the control group mounted at `folder`; None without a limit.
 
-    What it holds of files counts as free: the system takes that back when it is needed.
+    Its page cache counts as free, because the system reclaims it when needed.
     """
     try:
         most, held = ((folder / f"memory.{each}").read_text() for each in ("max", "current"))
         rows = [line.split() for line in (folder / "memory.stat").read_text().splitlines()]
         files = sum(int(size) for name, size in rows if name in ("active_file", "inactive_file"))
-        return int(most) - int(held) + files  # no number in `max` is no limit
+        return int(most) - int(held) + files  # `max` is not a number if there is no limit
     except (OSError, ValueError):
         return None

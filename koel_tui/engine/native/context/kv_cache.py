@@ -1,4 +1,4 @@
-"""The KV cache as sessions see it: what each holds, wherever that is, and how to get more of it."""
+"""The KV cache of all sessions: slots, parked contexts and shared prefixes."""
 
 import logging
 from collections.abc import Collection, Iterable, Iterator
@@ -12,7 +12,7 @@ from koel_tui.engine.types import SessionMemory
 
 _log = logging.getLogger(__name__)
 _WORTH_COPYING = 32
-"""Tokens a prefix must save before it is copied from another session's slot."""
+"""Minimum number of tokens that a copied prefix of another session's slot must save."""
 
 
 @contextmanager
@@ -25,9 +25,9 @@ def _logged(work: str) -> Iterator[None]:
 
 
 class KvCache:
-    """Gives sessions slots, parks those that lose theirs, and finds the longest prefix held.
+    """The KV cache of the sessions: assigns slots, parks contexts, and reuses known prefixes.
 
-    A session's context is in its slot, or parked in host memory, or gone; gone only costs time.
+    A session's context is in its slot, parked in host memory, or lost and then prefilled again.
     """
 
     def __init__(self, context: Context, slots: int, bytes_per_token: int, parking: int) -> None:
@@ -39,10 +39,10 @@ class KvCache:
     def prepare(
         self, session: int, lora: Path | None, prompt: list[int], busy: Collection[int]
     ) -> Slot:
-        """Return the session's slot holding as much of the prompt's beginning as is known.
+        """Return the session's slot, holding the longest known prefix of the prompt.
 
-        It never holds all of it: the last token is decoded again, for its logits. Raises
-        `LookupError` when every slot belongs to a session in `busy`.
+        It never holds the whole prompt, because the last token is decoded again for its logits.
+        Raises `LookupError` when every slot belongs to a session in `busy`.
         """
         slot = self._slots.own(session) or self._move_in(session, lora, busy)
         kept = common_prefix(slot.tokens, prompt)
@@ -54,7 +54,7 @@ class KvCache:
         return slot
 
     def restore(self, slots: Iterable[Slot]) -> None:
-        """Make the context agree with the slots again after a batch that may be half in it."""
+        """Make the context match the slots after a batch that may be partly decoded."""
         for slot in slots:
             kept = False
             with _logged("dropping the tail of a sequence"):
@@ -63,18 +63,18 @@ class KvCache:
                 self._empty(slot)
 
     def adopt(self, session: int, parked: Parked) -> None:
-        """Take a context from outside as if the session had been parked with it."""
+        """Store a context from outside as the parked context of a session."""
         self._lot.park(session, parked)
 
     def copy(self, session: int) -> Parked | None:
-        """Return a copy of what the session holds, None when it holds nothing."""
+        """Return the session's context, copied if it is in a slot; None if it holds nothing."""
         slot = next((slot for slot in self._slots if slot.session == session), None)
         if slot is None:
             return self._lot.look(session)
         return self._copy(slot) if slot.tokens else None
 
     def release(self, session: int) -> None:
-        """Forget a session and free its slot."""
+        """Drop a session's context and free its slot."""
         self._lot.drop(session)
         slot = self._slots.own(session)
         if slot is not None:
@@ -82,7 +82,7 @@ class KvCache:
             self._slots.release(slot)
 
     def memory(self) -> tuple[SessionMemory, ...]:
-        """Return the bytes each session's tokens take, and where."""
+        """Return the bytes that each session's tokens take, and whether they are parked."""
         resident = [
             SessionMemory(slot.session, len(slot.tokens) * self._bytes_per_token, parked=False)
             for slot in self._slots
@@ -96,10 +96,10 @@ class KvCache:
     def _move_in(self, session: int, lora: Path | None, busy: Collection[int]) -> Slot:
         slot = self._slots.spare(busy)
         if slot.session is not None and slot.tokens:
-            # One that cannot be parked is read again when its session has its next turn.
+            # A session that cannot be parked is prefilled again at its next turn.
             with _logged("parking a session"), suppress(MemoryError):
                 self._lot.park(slot.session, self._copy(slot))
-        # Before anything native: should that fail, the slot claims nothing of its last session.
+        # Reset the slot before native calls: if one fails, the slot claims no stale tokens.
         slot.tokens.clear()
         slot.session, slot.lora = session, lora
         parked = self._lot.take(session)
@@ -110,7 +110,7 @@ class KvCache:
         return slot
 
     def _donor(self, slot: Slot, prompt: list[int], kept: int) -> Slot | None:
-        """Return the slot that holds so much more of the prompt that a copy is worth its time."""
+        """Return the slot with the longest known prefix; None if a copy would save too little."""
         others = (each for each in self._slots if each is not slot and each.lora == slot.lora)
         known = [(common_prefix(each.tokens, prompt), -len(each.tokens), each) for each in others]
         longest = max(known, key=lambda each: each[:2], default=None)
@@ -119,7 +119,7 @@ class KvCache:
         return longest[2]
 
     def _copy_into(self, slot: Slot, donor: Slot) -> None:
-        """Give a slot what another one holds; it keeps its own without memory for that."""
+        """Copy the donor's context to a slot; on MemoryError the slot is unchanged."""
         try:
             state = self._context.state(donor.sequence)
         except MemoryError:
@@ -129,7 +129,7 @@ class KvCache:
             slot.tokens[:] = donor.tokens
 
     def _empty(self, slot: Slot) -> None:
-        """Forget what a slot holds; a sequence that cannot be cleared now is so at its next use."""
+        """Clear a slot; if its sequence cannot be cleared now, its next use clears it."""
         slot.tokens.clear()
         with _logged("clearing a sequence"):
             self._context.clear(slot.sequence)

@@ -1,7 +1,7 @@
-"""KV snapshots on disk: a cache that saves reading a conversation again, never the truth.
+"""KV snapshots on disk: a cache that saves the prefill of a conversation, never its only copy.
 
-A file is a line of JSON (what it is for, its tokens, a checksum) and then llama.cpp's bytes.
-Whatever is wrong with it means: read the conversation again.
+A file is a line of JSON (fingerprint, tokens, checksum), followed by llama.cpp's bytes. If anything
+in it is wrong, the conversation is prefilled again.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ _LONGEST_HEADER = 64 * 1024 * 1024
 _SAMPLE = 1024 * 1024
 _UNFINISHED = ".tmp"
 _ABANDONED_S = 3600.0
-"""After so long nobody writes an unfinished snapshot any more: he was killed over it."""
+"""Age in seconds at which an unfinished snapshot is treated as left by a killed process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Everything that must be the same for a state to mean the same: compared as a whole."""
+    """The values that must all be equal for a saved state to be valid."""
 
     library: str
     model: str
@@ -40,10 +40,10 @@ class Fingerprint:
 
 
 def file_mark(path: Path) -> str:
-    """Return what tells a file from every other: its size and the hash of both its ends.
+    """Return an identifier of a file: its size and the hash of its first and last MiB.
 
-    Whole files of weights are too large to be hashed each time. A model in several files,
-    `name-00001-of-00003.gguf` and so on, has one mark for all of them.
+    Files of weights are too large to hash completely each time. A model in several files,
+    `name-00001-of-00003.gguf` and so on, has one identifier for all of them.
     """
     part = part_of(path.name)
     if part is None:
@@ -66,8 +66,8 @@ def _one_mark(path: Path) -> str:
 def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget: int) -> None:
     """Write a snapshot atomically, readable by its owner only, and keep its folder within budget.
 
-    Other snapshots in the folder go, oldest first, until all fit `budget` bytes. Raises
-    `EngineError` when it cannot be written; a snapshot that was there is then still there.
+    The oldest other snapshots in the folder are removed until all fit `budget` bytes. Raises
+    `EngineError` when it cannot be written; an existing snapshot is then unchanged.
     """
     header = {
         "format": _FORMAT,
@@ -98,7 +98,7 @@ def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget:
 
 
 def read_snapshot(path: Path, fingerprint: Fingerprint) -> Parked | None:
-    """Return what a snapshot holds, None when it is absent, damaged, or made for anything else."""
+    """Return the content of a snapshot, None if absent, damaged or of another fingerprint."""
     try:
         with path.open("rb") as file:
             header = json.loads(file.readline(_LONGEST_HEADER))
@@ -117,16 +117,16 @@ def read_snapshot(path: Path, fingerprint: Fingerprint) -> Parked | None:
 
 
 def _rest(file: BinaryIO) -> Buffer:
-    """Return what is left of an open file; shorter than it was when somebody cuts it meanwhile."""
+    """Return the rest of an open file; incomplete if another process truncates it meanwhile."""
     rest = host_buffer(os.fstat(file.fileno()).st_size - file.tell())
     file.readinto(rest)  # type: ignore[attr-defined]  # a buffered file has it
     return rest
 
 
 def _sweep(newest: Path) -> None:
-    """Remove what was left unfinished long ago: it has conversations in it, and is of no use."""
+    """Remove abandoned unfinished snapshots: they contain conversations and are useless."""
     for path in newest.parent.glob(f".*{newest.suffix}.*{_UNFINISHED}"):
-        with contextlib.suppress(OSError):  # another process was quicker
+        with contextlib.suppress(OSError):  # another process removed it first
             if time.time() - path.lstat().st_mtime > _ABANDONED_S:
                 path.unlink()
 
@@ -148,13 +148,13 @@ def _keep_budget(newest: Path, budget: int) -> None:
         if total <= budget:
             return
         if _is_snapshot(path):
-            with contextlib.suppress(OSError):  # another process was quicker
+            with contextlib.suppress(OSError):  # another process removed it first
                 path.unlink()
             total -= sizes[path].st_size
 
 
 def _is_snapshot(path: Path) -> bool:
-    """Whether a file is one of ours: nothing else is ever removed."""
+    """Return whether a file is one of our snapshots; no other file is ever removed."""
     try:
         with path.open("rb") as file:
             return file.read(len(_FORMAT) + 12).startswith(b'{"format": "' + _FORMAT.encode())

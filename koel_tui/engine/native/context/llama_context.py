@@ -1,4 +1,4 @@
-"""The context: the KV cache of all slots, and decoding into it."""
+"""The llama.cpp context: the KV cache of all slots, and decoding into it."""
 
 import ctypes
 import math
@@ -16,7 +16,7 @@ from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import WINDOW_STEP, ModelSpec
 
 KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_Q8_0, 34 / 32)}
-"""GGML's type and the bytes per value, by the names of `ModelSpec.kv_type`."""
+"""The GGML type and the bytes per value, by the names of `ModelSpec.kv_type`."""
 
 _MOST_TOKENS = 2**31 - 1
 _ABORTED = 2
@@ -24,12 +24,12 @@ _NO_ROOM = 1
 
 
 class DecodeAborted(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """Decoding was called off; the cache holds an unknown part of the batch."""
+    """Decoding was aborted; the cache holds an unknown part of the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive tokens of one sequence; `wants_logits` asks for those after the last."""
+    """Consecutive tokens of one sequence; `wants_logits` requests the logits of the last one."""
 
     sequence: int
     position: int
@@ -50,10 +50,10 @@ class Context:
                 "llama.cpp can count. Use a smaller window (--context-tokens)."
             )
         params = llama_cpp.llama_context_default_params()
-        # llama.cpp rounds the window up, but limits the batch by what it is given here.
+        # llama.cpp rounds n_ctx up, but limits the batch by the number given here, so round it.
         params.n_ctx = slots * -(-window // WINDOW_STEP) * WINDOW_STEP
         params.n_seq_max = slots
-        # llama.cpp aborts on a batch that has no room for a token of every sequence.
+        # llama.cpp aborts if a batch cannot hold a token of every sequence.
         self.batch_tokens = max(spec.batch_tokens, slots)
         params.n_batch = params.n_ubatch = self.batch_tokens
         params.kv_unified = False
@@ -62,7 +62,7 @@ class Context:
         threads = spec.threads or usable_cores()
         params.n_threads = params.n_threads_batch = threads
         self.abort = False
-        # llama.cpp keeps the bare pointer, so the callback must live as long as the context.
+        # llama.cpp stores only the pointer, so the callback must live as long as the context.
         self._abort_callback = llama_cpp.ggml_abort_callback(lambda _data: self.abort)
         self._abortable = False
         log.forget_errors()
@@ -81,11 +81,11 @@ class Context:
 
     @property
     def handle(self) -> Any:
-        """The native pointer, for sampling."""
+        """The native pointer, used for sampling."""
         return self._context
 
     def decode(self, chunks: Sequence[Chunk]) -> list[int]:
-        """Decode the chunks in one batch; return the logits row of each that wants one, else -1.
+        """Decode the chunks in one batch; return the logits row of each, -1 if it wants none.
 
         Raises `DecodeAborted` when `abort` was set meanwhile, `EngineError` on failure; the
         sequences may then hold part of their chunks.
@@ -116,18 +116,19 @@ class Context:
         return rows
 
     def computes(self, row: int) -> bool:
-        """Whether the logits in `row` of the last batch are numbers, so that one can be drawn.
+        """Return whether the logits in `row` of the last batch are numbers, as sampling needs.
 
-        Damaged weights make all of them none; the first speaks for the others.
+        Damaged weights make all of them NaN, so only the first is checked.
         """
         logits = llama_cpp.llama_get_logits_ith(self._context, row)
         return bool(logits) and not math.isnan(logits[0])
 
     def _watch_abort(self, wanted: bool) -> None:
-        """Have `abort` looked at while decoding, or not.
+        """Set or remove the callback that checks `abort` during decoding.
 
-        It is asked for every node of the graph: nothing beside a prompt, but some 5 % of the time
-        a single token takes, which is over in milliseconds anyway.
+        llama.cpp calls it for every node of the graph. This is negligible for a prompt, but takes
+        some 5 % of the time of a single token, which needs no abort because it takes only
+        milliseconds.
         """
         if wanted != self._abortable:
             callback = self._abort_callback if wanted else llama_cpp.ggml_abort_callback()
@@ -135,11 +136,12 @@ class Context:
             self._abortable = wanted
 
     def keep(self, sequence: int, tokens: int) -> bool:
-        """Drop all but the first `tokens` of a sequence; False when that cannot be exact.
+        """Drop all but the first `tokens` of a sequence; return False if that cannot be exact.
 
-        A sliding-window cache may have forgotten the tokens before its window (llama.cpp keeps
-        them by default), so a shorter prefix can be kept only while everything the window of its
-        next token needs is still there. A recurrent state cannot go back at all: llama.cpp says so.
+        A sliding-window cache may have dropped the tokens before its window (llama.cpp keeps them
+        by default), so a shorter prefix can be kept only while the cache still holds everything in
+        the window of its next token. A recurrent state cannot be truncated at all; llama.cpp
+        reports that.
         """
         window = self._model.sliding_window
         if tokens == 0:
@@ -155,7 +157,7 @@ class Context:
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1))
 
     def state(self, sequence: int) -> Buffer:
-        """Return a copy of what a sequence holds; only the tokens it really holds take room."""
+        """Return a copy of a sequence's state; only the tokens it holds take space."""
         size = llama_cpp.llama_state_seq_get_size(self._context, sequence)
         state = host_buffer(size)
         written = llama_cpp.llama_state_seq_get_data(
@@ -166,7 +168,7 @@ class Context:
         return state
 
     def load_state(self, sequence: int, state: Buffer) -> bool:
-        """Put a copy made by `state` into a sequence; False, and an empty sequence, if it fails."""
+        """Load a copy made by `state` into a sequence; on failure empty it and return False."""
         self.clear(sequence)
         size = len(state)
         taken = llama_cpp.llama_state_seq_set_data(
@@ -177,7 +179,7 @@ class Context:
         return bool(taken == size)
 
     def close(self) -> None:
-        """Free the context, before its model."""
+        """Free the context; close it before its model."""
         if self._context:
             llama_cpp.llama_batch_free(self._batch)
             llama_cpp.llama_free(self._context)

@@ -1,4 +1,4 @@
-"""Host memory for the contexts of sessions that have no slot just now."""
+"""Host memory for the contexts of sessions without a slot."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,33 +15,33 @@ class Parked:
 
 
 class ParkedContexts:
-    """The parked contexts by session, the least recently parked leaving first beyond the limit."""
+    """The parked contexts by session; beyond the limit the least recently parked is dropped."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._parked: OrderedDict[int, Parked] = OrderedDict()
 
     def park(self, session: int, parked: Parked) -> None:
-        """Keep a session's context; one too large for the whole lot is not kept."""
+        """Store a session's context; one that is larger than the limit is dropped."""
         self.drop(session)
         self._parked[session] = parked
         while self._bytes() > self._limit:
             self._parked.popitem(last=False)
 
     def take(self, session: int) -> Parked | None:
-        """Return a session's context and forget it here; None when there is none."""
+        """Remove and return a session's context; None if there is none."""
         return self._parked.pop(session, None)
 
     def look(self, session: int) -> Parked | None:
-        """Return a session's context and keep it; None when there is none."""
+        """Return a session's context without removing it; None if there is none."""
         return self._parked.get(session)
 
     def drop(self, session: int) -> None:
-        """Forget a session's context."""
+        """Remove a session's context."""
         self._parked.pop(session, None)
 
     def sizes(self) -> dict[int, int]:
-        """Return the bytes of each parked session."""
+        """Return the size in bytes of each parked session."""
         return {session: len(parked.state) for session, parked in self._parked.items()}
 
     def _bytes(self) -> int:

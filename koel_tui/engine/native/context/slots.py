@@ -1,4 +1,4 @@
-"""Which session's tokens are in which sequence of the context. Pure bookkeeping."""
+"""The slot table: which session's tokens are in which sequence. It makes no native calls."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -7,10 +7,10 @@ from pathlib import Path
 
 @dataclass(slots=True)
 class Slot:
-    """One sequence of the context: whose it is and which tokens it holds, in order.
+    """One sequence of the context: its session and the tokens it holds, in order.
 
-    `lora` is the adapter they were decoded with: the same tokens under another one are not the
-    same context.
+    `lora` is the adapter they were decoded with: the same tokens with another adapter are another
+    context.
     """
 
     sequence: int
@@ -20,7 +20,7 @@ class Slot:
 
 
 class SlotTable:
-    """A fixed number of slots, given to sessions; the least recently used one is taken over."""
+    """A fixed number of slots for sessions; the least recently used one is reassigned."""
 
     def __init__(self, count: int) -> None:
         self._slots = [Slot(sequence) for sequence in range(count)]  # least recently used first
@@ -29,17 +29,18 @@ class SlotTable:
         return iter(self._slots)
 
     def own(self, session: int) -> Slot | None:
-        """Return the slot of `session`, now the most recently used; None when it has none."""
+        """Return the slot of `session`, now the most recently used; None if it has none."""
         slot = next((slot for slot in self._slots if slot.session == session), None)
         if slot is not None:
             self._touch(slot)
         return slot
 
     def spare(self, busy: Collection[int]) -> Slot:
-        """Return the slot best given away: the first that is free, or the least recently used.
+        """Return the slot to reassign: the first free one, else the least recently used one.
 
-        The first, because llama.cpp decodes sequences together only while they are neighbours.
-        Never one of a session in `busy`. Raises `LookupError` when there is no other.
+        The first free one is best, because llama.cpp decodes sequences together only if they are
+        neighbours. Slots of sessions in `busy` are never returned. Raises `LookupError` when there
+        is no other.
         """
         idle = [slot for slot in self._slots if slot.session not in busy]
         if not idle:
@@ -50,7 +51,7 @@ class SlotTable:
         return slot
 
     def release(self, slot: Slot) -> None:
-        """Take a slot away from its session; it is empty."""
+        """Empty a slot and remove its session."""
         slot.session = slot.lora = None
         slot.tokens.clear()
 
@@ -60,7 +61,7 @@ class SlotTable:
 
 
 def common_prefix(held: list[int], wanted: list[int]) -> int:
-    """Return how many tokens at the start of both lists are the same."""
+    """Return the number of equal tokens at the start of both lists."""
     shorter = min(len(held), len(wanted))
     if held[:shorter] == wanted[:shorter]:
         return shorter
@@ -70,10 +71,10 @@ def common_prefix(held: list[int], wanted: list[int]) -> int:
 def slot_count(
     *, free_bytes: int, slot_bytes: int, parallel: int, max_sessions: int | None, most: int = 64
 ) -> int:
-    """Return how many slots to make: as many as fit a quarter of the free memory.
+    """Return the number of slots: as many as fit a quarter of the free memory.
 
-    At least `parallel`, and no more than `max_sessions` and the background session need, or `most`,
-    llama.cpp's own limit being 256.
+    At least `parallel`. At most `most` (llama.cpp's own limit is 256), and at most one for each of
+    `max_sessions` and one for the background session.
     """
     fitting = free_bytes // 4 // max(1, slot_bytes)
     wanted = min(fitting, most if max_sessions is None else max_sessions + 1, most)

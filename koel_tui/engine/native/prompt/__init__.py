@@ -1,1 +1,1 @@
-"""Prompts: chat templates, tools, control tokens."""
+"""Prompts: chat templates, tools and the marking of data."""

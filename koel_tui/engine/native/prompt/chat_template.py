@@ -1,4 +1,4 @@
-"""The model's chat template: from a conversation to the prompt its model was trained on."""
+"""Chat templates, which render a conversation to the prompt format of the model's training."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from koel_tui.engine.native.prompt.tool_prompt import tools_as_text
 from koel_tui.engine.types import ChatMessage
 
 SOURCE_LIMIT = 256 * 1024
-"""The longest template in characters; those of large models have some 20,000."""
+"""The maximum length of a template in characters; those of large models have some 20,000."""
 
 _ROLES = ("system", "user", "assistant", "tool")
 _Fields = dict[str, Any]
@@ -27,7 +27,7 @@ _Change = Callable[[str], str]
 
 
 class ChatTemplate:
-    """Renders conversations into prompts, in a process of its own (see `sandbox`). Close it."""
+    """A renderer of conversations to prompts, in a child process (see `sandbox`). Close it."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ChatTemplate:
         """Compile `source`. Raises `ChatTemplateError` naming the model.
 
         `spellings` are those of the control tokens of the model's vocabulary, `fitting` is the
-        built-in template that fits it, '' when none does.
+        built-in template that fits the model, '' if there is none.
         """
         self._model = model
         fits = f"{fitting} fits this model" if fitting else f"{CHATML} fits most models"
@@ -54,7 +54,7 @@ class ChatTemplate:
         self._words = frozenset(re.findall(r"\w+", source))
         self._special = {"bos_token": bos, "eos_token": eos}
         self.dialect = ThinkingTags.of_template(source)
-        """How the model marks its thinking."""
+        """The thinking tags of the model."""
         try:
             if len(source) > SOURCE_LIMIT:
                 raise RenderError(f"it is longer than {SOURCE_LIMIT} characters")
@@ -83,10 +83,10 @@ class ChatTemplate:
     ) -> Rendered:
         """Return the prompt, ending where the assistant's answer begins.
 
-        `tools` are functions described as OpenAI's API does; a template that knows none gets
-        them in the system prompt. `thinking` asks for thinking where the model has the choice.
-        A template that refuses a conversation, or drops its system prompt, gets it in a plainer
-        form. Raises `ChatTemplateError` naming the model when it fails all the same.
+        `tools` are functions in the format of OpenAI's API; a template without tool support gets
+        them in the system prompt. `thinking` requests thinking if the model has the choice. If a
+        template rejects a conversation or drops its system prompt, it gets a simpler form of the
+        conversation. Raises `ChatTemplateError` naming the model when that fails, too.
         """
         if not self.knows_tools:
             messages, tools = tools_as_text(messages, tools), ()
@@ -118,7 +118,7 @@ class ChatTemplate:
         ) from failure
 
     def _marked(self, form: "_Form", context: _Fields) -> Rendered:
-        """Return the prompt of a form of the conversation. Raises `RenderError`."""
+        """Return the prompt of a form, with its data marked. Raises `RenderError`."""
         try:
             data = frozenset(strings(form.fields(_same, _same)))
         except RecursionError:
@@ -136,7 +136,7 @@ class ChatTemplate:
             disguise = Disguise(self._spellings, self._characters.union(*data))
         except ValueError as error:
             raise RenderError(f"the conversation cannot be marked: {error}", final=True) from None
-        # The template may have failed because of control tokens that the text spells.
+        # The template may have failed because of control tokens that data spells.
         change = self._sparing(disguise.whole)
         try:
             whole = self._rendered({**context, **form.fields(change, change)})
@@ -150,7 +150,7 @@ class ChatTemplate:
         fields = form.fields(disguise.spelled, disguise.spelled)
         marked = self._rendered({**context, **fields})
         if self._controls(marked) != self._controls(whole):
-            # The template may have joined text to a control token. It does not see this text then.
+            # The template may have joined text into a control token, so hide the text from it.
             marked = whole
         return Rendered(disguise.restored(marked), marked)
 
@@ -158,7 +158,7 @@ class ChatTemplate:
         return [span.spelling for span in self._spellings.spans(text)]
 
     def _sparing(self, change: Callable[[str], str]) -> Callable[[str], str]:
-        """Return the change for strings that the template does not know by name."""
+        """Return `change`, limited to strings that are not words of the template's source."""
 
         def spared(text: str) -> str:
             known = text in self._words and not self._spellings.is_part(text)
@@ -173,12 +173,12 @@ class ChatTemplate:
         return text
 
     def close(self) -> None:
-        """End the process that renders. Idempotent."""
+        """Stop the child process. Idempotent."""
         self._renderer.close()
 
 
 class ChatTemplates:
-    """The model's own template, and the built-in ones that sessions ask for. Close it."""
+    """The model's own template, and the built-in ones that sessions use. Close it."""
 
     def __init__(
         self,
@@ -190,9 +190,9 @@ class ChatTemplates:
         spellings: Spellings,
         fitting: str = "",
     ) -> None:
-        """Make it; a template of the model's that cannot be used harms who uses it, no other.
+        """An invalid template of the model is reported when it is used, not here.
 
-        `spellings` and `fitting` are those of `ChatTemplate`.
+        For `spellings` and `fitting` see `ChatTemplate`.
         """
         self._own = own
         self._names = {"model": model, "bos": bos, "eos": eos}
@@ -200,7 +200,7 @@ class ChatTemplates:
         self._fitting = fitting
         self._made: dict[str | None, ChatTemplate] = {}
         with suppress(ChatTemplateError):
-            self.find(None)  # now, so that the first turn need not wait for it
+            self.find(None)  # compile it now, so that the first turn need not wait
 
     def find(self, name: str | None) -> ChatTemplate:
         """Return the template of this name, None for the model's. Raises `ChatTemplateError`."""
@@ -220,21 +220,21 @@ class ChatTemplates:
         return self._made[name]
 
     def close(self) -> None:
-        """End the processes that render. Idempotent."""
+        """Stop the child processes. Idempotent."""
         for template in self._made.values():
             template.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A conversation and its tools as templates want them."""
+    """A conversation and its tools in a form that templates expect."""
 
     messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, Any]]
     arguments: Callable[[str], object]
 
     def fields(self, text: _Change, key: _Change) -> _Fields:
-        """Return the variables of the template, with the strings and keys of data changed."""
+        """Return the template's variables; `text` changes the strings of data, `key` its keys."""
 
         def data(value: object) -> Any:
             return mapped(value, text, key)
@@ -246,21 +246,21 @@ class _Form:
 
 
 def _forms(messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]) -> Iterator[_Form]:
-    """Yield the conversation as templates want it, the usual way first."""
+    """Yield the forms of the conversation that templates expect, the usual one first."""
     with_calls = any(message.tool_calls for message in messages)
     for conversation in (messages, _plainer(messages)):
         if conversation == messages and conversation is not messages:
             return
         yield _Form(conversation, tools, _as_object)
-        if with_calls:  # some templates print the arguments as they are, and want them as text
+        if with_calls:  # some templates print the arguments unchanged, so they need text
             yield _Form(conversation, tools, str)
 
 
 def _plainer(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Return the conversation without system messages and with the roles taking turns.
+    """Return the conversation without system messages and with alternating roles.
 
-    Neighbours that are both the user's become one message, so a system prompt comes to stand in
-    front of the first question.
+    Consecutive messages of a role are merged (except tool calls and results), so a system prompt
+    becomes the start of the first question.
     """
     plain: list[ChatMessage] = []
     for message in messages:

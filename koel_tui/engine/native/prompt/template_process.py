@@ -1,4 +1,4 @@
-"""The renderer: a chat template in the process of its own that renders it."""
+"""The parent's side of the child process that renders a chat template."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ _TIMED_OUT = (-signal.SIGPROF, -signal.SIGALRM)
 
 
 class RenderError(Exception):
-    """The template failed; `final` when another try would only cost as much again."""
+    """A failure of the template; `final` when another attempt would only cost as much again."""
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
@@ -23,26 +23,26 @@ class RenderError(Exception):
 
 
 class Renderer:
-    """Renders one template; a process that reached its limits is replaced. Close it.
+    """The renderer of one template; a child process that exceeded its limits is replaced. Close it.
 
-    Use it from one thread at a time. The process ends when this one does, however that ends.
+    Use it from one thread at a time. The child process ends when this process ends for any reason.
     """
 
     def __init__(self, source: str) -> None:
-        """Start the process. Raises `RenderError` when the template cannot be read."""
+        """Start the child process. Raises `RenderError` when the template is invalid."""
         self._source = source
         self._process: subprocess.Popen[bytes] | None = None
         self.variables = frozenset(self._start()["variables"])
-        """The names of the variables the template looks at."""
+        """The names of the variables that the template uses."""
 
     def render(self, variables: Mapping[str, Any]) -> str:
-        """Return the text of the template with the variables. Raises `RenderError`."""
+        """Return the template rendered with the variables. Raises `RenderError`."""
         if self._process is None:
             self._start()
         return str(self._ask(variables)["text"])
 
     def close(self) -> None:
-        """End the process. Idempotent."""
+        """Stop the child process. Idempotent."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -54,14 +54,14 @@ class Renderer:
     def _start(self) -> dict[str, Any]:
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-                # Neither the user's environment nor a module in some directory has a say in it,
-                # and without `site` it starts in half the time.
+                # The user's environment and modules in other directories have no effect, and
+                # without `site` the process starts in half the time.
                 [sys.executable, "-P", "-S", str(_PROGRAM)],
                 env=_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # ctrl+c at the terminal is the window's business
+                start_new_session=True,  # ctrl+c in the terminal is handled by the app
             )
         except OSError as error:
             raise RenderError(f"its process does not start: {error}", final=True) from error

@@ -1,15 +1,16 @@
-"""The program of the process that renders a chat template.
+"""The program of the child process that renders a chat template.
 
-A template comes with a model from anywhere. Jinja's sandbox keeps it away from Python's insides,
-but not from taking all time and memory, and a check between its steps would not either: a single
-step can do it (`10 ** 10 ** 10`, printing or comparing a list that holds itself many times over),
-and while it runs no other code of its process gets a turn. So a template has a process of its
-own, with a timer and a limit that the operating system enforces; it can open no file and start no
-process, even if it should break out of Jinja. The engine starts this file by its path.
+Templates come with models from any source. Jinja's sandbox denies them Python's internals, but does
+not limit time and memory, and a check between its steps would not either: a single step can use up
+both (`10 ** 10 ** 10`, printing or comparing a list that contains itself many times), and no other
+code of its process runs meanwhile. So a template has its own process, with a timer and a memory
+limit that the operating system enforces. It cannot open files or start processes, even if it
+escapes from Jinja's sandbox. The engine starts this file by its path.
 
-Requests and replies are JSON, one a line. The first request has the `source`, its reply the
-`variables` the template looks at; each further one has the variables to render with, its reply
-the `text`. A reply with `error` says why there is none; no reply means that a limit was reached.
+Requests and replies are JSON, one per line. The first request has the `source`, its reply the
+`variables` that the template uses. Each further request has the variables to render with, its reply
+the `text`. A reply with `error` has the reason of a failure. No reply means that a limit was
+exceeded.
 """
 
 import json
@@ -28,9 +29,9 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 CPU_LIMIT_S = 2.0
-TIME_LIMIT_S = 10.0  # for a machine that is too busy to spend the other one
+TIME_LIMIT_S = 10.0  # for a machine too busy to reach the limit of CPU time
 MEMORY_LIMIT = 64 * 1024 * 1024
-MEMORY_PER_BYTE = 16  # what a byte of a request may become as Python objects
+MEMORY_PER_BYTE = 16  # bytes of Python objects per byte of a request
 OUTPUT_LIMIT = 64 * 1024
 OUTPUT_PER_BYTE = 4
 _REASON_LIMIT = 500
@@ -42,7 +43,7 @@ _TIMERS = (
 
 
 class _Generation(Extension):
-    """`{% generation %}`: what a trainer is to learn from; it changes nothing in a prompt."""
+    """The `{% generation %}` tag, which marks text to train on; it does not change a prompt."""
 
     tags = {"generation"}  # noqa: RUF012 - Jinja declares it so
 
@@ -52,7 +53,7 @@ class _Generation(Extension):
 
 
 class _Server:
-    """Answers requests: the first compiles the template, the others render it."""
+    """A handler of requests: the first one compiles the template, the others render it."""
 
     def __init__(self) -> None:
         self._environment = ImmutableSandboxedEnvironment(
@@ -76,12 +77,12 @@ class _Server:
             reason = "it takes too much memory"
         except RecursionError:
             reason = "it is nested too deeply"
-        except Exception as error:  # whatever the template does, the engine gets a reply
+        except Exception as error:  # the engine needs a reply to every request
             reason = str(error)[:_REASON_LIMIT] or type(error).__name__
         return {"error": reason}
 
     def forget(self) -> None:
-        """Make the next request the first one."""
+        """Drop the template; the next request is treated as the first one."""
         self._template = None
 
     def _compile(self, source: str) -> list[str]:
@@ -115,7 +116,7 @@ def _to_json(
         separators=separators,
         sort_keys=sort_keys,
     )
-    # Characters without a meaning stay: the engine marks data with them, see `disguise`.
+    # Private-use and unassigned characters stay: the engine marks data with them, see `disguise`.
     return re.sub("[^\x00-\x7f]+", _escaped, text) if ensure_ascii else text
 
 
@@ -135,7 +136,7 @@ def _now(form: str) -> str:
 
 
 def _warm_up(server: _Server) -> None:
-    """Have the standard library read the files it reads at first use, while it can."""
+    """Make the standard library read the files that it loads lazily, while it still can."""
     _now("%x %X")
     for source in (r"{{ 'Grüße\n' | tojson }}{{ missing.part }}", "{% if %}"):
         server.answer(json.dumps({"source": source}).encode())
@@ -144,7 +145,7 @@ def _warm_up(server: _Server) -> None:
 
 
 def _close_off() -> None:
-    """Give up files and processes, and let the timers kill."""
+    """Forbid opening files and starting processes, and let the timers kill this process."""
     signals = {number for _, number, _ in _TIMERS}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
     for number in signals:

@@ -1,4 +1,4 @@
-"""Tools in plain text, for models whose chat template does not know them."""
+"""Tools as plain text, for models whose chat template does not support them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ The result comes in <tool_response></tool_response>. Answer yourself where no to
 def tools_as_text(
     messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]
 ) -> tuple[ChatMessage, ...]:
-    """Return the conversation with the tools in its system prompt, calls and results as text."""
+    """Return the conversation with tools in its system prompt, and calls and results as text."""
     plain = tuple(_as_text(message) for message in messages)
     if not tools:
         return plain

@@ -1,4 +1,4 @@
-"""Grammars: holding an answer to a JSON schema."""
+"""Grammars that constrain an answer to a JSON schema."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,18 +11,18 @@ from koel_tui.engine.native.sampling.json_schema import plain_schema
 from koel_tui.engine.native.weights import Model
 
 GRAMMAR_LIMIT = 4 * 1024 * 1024
-"""The longest grammar in characters; a short schema can ask for a very long one."""
+"""The maximum length of a grammar in characters; a short schema can give a very long one."""
 
 
 def schema_grammar(schema: Mapping[str, Any]) -> str:
-    """Return the grammar, in llama.cpp's GBNF, of the JSON texts that fit the schema.
+    """Return a grammar, in llama.cpp's GBNF, of the JSON texts that are valid for the schema.
 
-    Raises `UnsupportedError` naming what in the schema no grammar can be made of.
+    Raises `UnsupportedError` naming the part of the schema that cannot be converted.
     """
     plain = plain_schema(schema)
     try:
         grammar = json_schema_to_gbnf(plain)
-    except Exception as error:  # the converter trusts its input: any kind can come out of it
+    except Exception as error:  # the converter trusts its input and may raise anything
         reason = str(error)[:200] or type(error).__name__
         raise UnsupportedError(
             f"No grammar can be made of the schema: {reason}. Use a simpler one."
@@ -36,10 +36,10 @@ def schema_grammar(schema: Mapping[str, Any]) -> str:
 
 
 def grammar_stage(grammar: str, model: Model) -> Any:
-    """Return the sampler stage that lets only texts of the grammar pass.
+    """Return the sampler stage that allows only texts of the grammar.
 
-    It has to be the first of its chain: a stage before it may leave no token the grammar allows.
-    Raises `EngineError` when llama.cpp does not take the grammar.
+    It must be the first stage of its chain, because another stage may leave no token that the
+    grammar allows. Raises `EngineError` when llama.cpp rejects the grammar.
     """
     vocab = llama_cpp.llama_model_get_vocab(model.handle)
     stage = llama_cpp.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")

@@ -1,8 +1,8 @@
-"""JSON schemas, brought into the form that llama.cpp's converter turns into grammars faithfully.
+"""Rewriting of JSON schemas, so that llama.cpp converts them to grammars faithfully.
 
-The converter passes over much in silence: keywords it does not know, those beside others it
-knows, a definition that is called like a property. Here all of that is either put so that it is
-understood or refused by name, so an answer that fits the grammar fits the schema.
+The converter silently ignores unknown keywords, some combinations of known ones, and a definition
+with the name of a property. Here all of these are either rewritten to a supported form or rejected
+by name, so an answer that fits the grammar is valid for the schema.
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any
 from koel_tui.engine.errors import UnsupportedError
 
 SCHEMA_LIMIT = 256 * 1024
-"""The longest schema in characters of JSON."""
+"""The maximum length of a schema in characters of JSON."""
 
 COUNT_LIMIT = 1000
-"""The largest minItems, maxLength and the like: each unit is a level of nesting in the grammar."""
+"""The maximum of minItems, maxLength and the like: each unit nests the grammar one level deeper."""
 
 _DEPTH_LIMIT = 64
 
@@ -46,7 +46,7 @@ _REPEATS = re.compile(r"\{(?:\d*,)?(\d*)\}")
 def plain_schema(schema: Mapping[str, Any]) -> str:
     """Return the schema as JSON for the converter.
 
-    Raises `UnsupportedError` naming the place in the schema that no grammar is made of.
+    Raises `UnsupportedError` naming the location in the schema that cannot be converted.
     """
     try:
         text = json.dumps(schema, allow_nan=False)
@@ -61,7 +61,7 @@ def plain_schema(schema: Mapping[str, Any]) -> str:
 
 
 class _Reader:
-    """Rewrites one schema; definitions get names that nothing else in it has."""
+    """A rewriter of one schema; definitions get names that occur nowhere else in it."""
 
     def __init__(self, root: Any, text: str) -> None:
         self._root = root
@@ -73,7 +73,7 @@ class _Reader:
 
     def read(self) -> Schema:
         plain = self._schema(self._root, "#", 0)
-        # Beside a reference the converter sees no definitions.
+        # The converter ignores definitions next to a reference, so wrap it.
         plain = {"anyOf": [plain]} if "$ref" in plain else plain
         return {**plain, "$defs": self._definitions}
 
@@ -161,7 +161,7 @@ class _Reader:
         return {"items": _ANY, **counts} if counts else {}
 
     def _definition(self, reference: Any, place: str, depth: int) -> str:
-        """Return the name of the definition a reference leads to, read at its first use."""
+        """Return the name of the referenced definition, which is rewritten at its first use."""
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise _refusal(f"{place}/$ref", f"is {reference!r}, which is not in this schema")
         if reference not in self._names:
@@ -178,14 +178,14 @@ class _Reader:
 
 def _string(said: Schema, place: str, _depth: int) -> Schema:
     plain = _part(said, _COUNTS)
-    if str(said.get("format")) in _FORMATS:  # others are notes
+    if str(said.get("format")) in _FORMATS:  # others are annotations
         plain["format"] = said["format"]
     if "pattern" in said:
         plain["pattern"] = pattern = said["pattern"]
         if not isinstance(pattern, str):
             raise _refusal(f"{place}/pattern", "is no text")
         counts = [int(count[:9] or 1) for count in _REPEATS.findall(pattern)]
-        if math.prod(counts) > COUNT_LIMIT:  # a repetition within another multiplies
+        if math.prod(counts) > COUNT_LIMIT:  # nested repetitions multiply
             raise _refusal(f"{place}/pattern", f"repeats more than {COUNT_LIMIT} times")
     if len(plain.keys() - {"minLength", "maxLength"}) + bool(plain.keys() & _COUNTS) > 1:
         raise _refusal(place, "has more than one of a pattern, a format and a length")
@@ -195,7 +195,7 @@ def _string(said: Schema, place: str, _depth: int) -> Schema:
 def _constant(value: Any, keyword: str, place: str) -> Any:
     if keyword == "enum":
         _list(value, f"{place}/enum")
-    if '"$ref"' in json.dumps(value):  # the converter would take it for a reference
+    if '"$ref"' in json.dumps(value):  # the converter would treat it as a reference
         raise _refusal(f"{place}/{keyword}", "has a value with `$ref` in it")
     return value
 

@@ -1,4 +1,4 @@
-"""Drawing the next token: a llama.cpp sampler chain made from a `Sampling`."""
+"""The token sampler of a turn: a llama.cpp sampler chain built from a `Sampling`."""
 
 import ctypes
 import secrets
@@ -15,25 +15,25 @@ from koel_tui.engine.types import DEFAULT_WINDOW
 from koel_tui.protocol.turn_settings import Sampling
 
 _RANDOM_SEED = 0xFFFFFFFF
-"""llama.cpp draws a random seed in place of this one."""
+"""llama.cpp replaces this seed with a random one."""
 _LEAST_TEMPERATURE = 1e-6
-"""Smaller temperatures are greedy: llama.cpp would divide logits to infinity."""
+"""Lower temperatures are greedy: llama.cpp would divide logits to infinity."""
 _DYNAMIC_TEMPERATURES = (1e-3, 1e3)
-"""Limits of a dynamic temperature: at 0 llama.cpp would divide by it where the entropy is 0."""
+"""Limits of a dynamic temperature: at 0, llama.cpp would divide by it if the entropy is 0."""
 _LEAST_PENALTY = 1e-20
-"""Smaller repeat penalties are 0 as 32-bit floats, which llama.cpp does not take."""
+"""Smaller repeat penalties are 0 as 32-bit floats, which llama.cpp rejects."""
 _MIROSTAT_M = 100
-"""Tokens that Mirostat 1 looks at, as in llama.cpp's own programs."""
+"""Number of tokens that Mirostat 1 considers, as in llama.cpp's own programs."""
 _DRY_BREAKERS = (b"\n", b":", b'"', b"*")
 """Texts that end a repeated sequence for DRY, as in llama.cpp's own programs."""
 
 
 class Sampler:
-    """One turn's sampler chain, in the order of llama.cpp's own programs. Close it.
+    """The sampler chain of one turn, in the order of llama.cpp's own programs. Close it.
 
-    Logit bias, penalties and DRY apply to every answer. The others draw from what is left, unless
-    the temperature is 0: then it is the most probable token. Mirostat takes the place of all that
-    cut candidates.
+    Logit bias, penalties and DRY apply to every answer. At temperature 0 the most probable token is
+    chosen; otherwise the other stages draw from the remaining tokens. Mirostat replaces all stages
+    that remove candidates.
     """
 
     def __init__(
@@ -43,16 +43,16 @@ class Sampler:
         grammar: str | None = None,
         window: int = DEFAULT_WINDOW,
     ) -> None:
-        """Make the chain; `grammar`, in GBNF, holds the answer to it.
+        """`grammar`, in GBNF, constrains the answer.
 
-        Penalties and DRY look back at most `window` tokens. Raises `EngineError` when llama.cpp
-        does not take the grammar, or a token of `logit_bias` is not in the vocabulary.
+        Penalties and DRY consider at most `window` past tokens. Raises `EngineError` when llama.cpp
+        rejects the grammar, or when a token of `logit_bias` is not in the vocabulary.
         """
         self.seed = secrets.randbelow(_RANDOM_SEED) if sampling.seed is None else sampling.seed
         self._native_seed = self.seed - (self.seed == _RANDOM_SEED)
         self._model = model
         self._window = window
-        self._seeing: list[tuple[Any, int]] = []  # stages that count past tokens, and how many
+        self._seeing: list[tuple[Any, int]] = []  # stages that count past tokens, and their number
         self._chain = llama_cpp.llama_sampler_chain_init(
             llama_cpp.llama_sampler_chain_default_params()
         )
@@ -71,14 +71,14 @@ class Sampler:
             raise
 
     def _add(self, stage: Any) -> Any:
-        """Add a stage, which belongs to the chain from now on."""
+        """Add a stage; the chain then owns it."""
         if not stage:
             raise EngineError("llama.cpp cannot make a sampler. Change the sampling and try again.")
         llama_cpp.llama_sampler_chain_add(self._chain, stage)
         return stage
 
     def _add_changes(self, sampling: Sampling) -> None:
-        """Add the stages that make tokens more or less probable."""
+        """Add the stages that change the probability of tokens."""
         if sampling.logit_bias:
             self._add(self._logit_bias(sampling))
         last_n = self._last_n(sampling.repeat_last_n)
@@ -101,7 +101,7 @@ class Sampler:
                 llama_cpp.llama_model_get_vocab(self._model.handle),
                 sampling.dry_multiplier,
                 sampling.dry_base,
-                # Not counted from a longer repetition than there can be: llama.cpp adds to it.
+                # Limited to the longest possible repetition, because llama.cpp adds to it.
                 min(sampling.dry_allowed_length, self._window),
                 last_n,
                 (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS),
@@ -124,7 +124,7 @@ class Sampler:
         return llama_cpp.llama_sampler_init_logit_bias(size, len(biases), array)
 
     def _add_cuts(self, sampling: Sampling) -> None:
-        """Add the stages that leave out improbable tokens, and the draw among the others."""
+        """Add the stages that remove improbable tokens, and the draw from the others."""
         if sampling.top_n_sigma > 0:
             self._add(llama_cpp.llama_sampler_init_top_n_sigma(sampling.top_n_sigma))
         self._add(llama_cpp.llama_sampler_init_top_k(sampling.top_k))
@@ -153,23 +153,23 @@ class Sampler:
         self._add(stage)
 
     def _last_n(self, wanted: int) -> int:
-        """Return how many tokens a stage looks back at.
+        """Return how many past tokens a stage considers.
 
-        llama.cpp allocates memory for so many tokens at once and does not take -1.
+        llama.cpp allocates memory for this many tokens at once and rejects -1.
         """
         return self._window if wanted < 0 else min(wanted, self._window)
 
     def accept_prompt(self, tokens: Sequence[int]) -> None:
         """Let penalties and DRY count the prompt, as llama-server does.
 
-        The grammar does not get it: the prompt is no part of the answer.
+        The grammar does not get it, because the prompt is not part of the answer.
         """
         for stage, last_n in self._seeing:
             for token in tokens[-last_n:]:
                 llama_cpp.llama_sampler_accept(stage, token)
 
     def sample(self, context: Context, row: int) -> int:
-        """Draw a token from the logits in `row` of the last batch, and remember it."""
+        """Draw a token from the logits in `row` of the last batch, and record it in the chain."""
         return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, row))
 
     def close(self) -> None:
@@ -181,7 +181,7 @@ class Sampler:
 
 
 def _dynamic_range(sampling: Sampling) -> tuple[float, float]:
-    """Return the middle of the temperatures that an answer may have, and the way to both ends."""
+    """Return the middle of the temperature range of an answer, and the distance to its ends."""
     if not sampling.dynatemp_range:
         return sampling.temperature, 0.0
     least, most = _DYNAMIC_TEMPERATURES
