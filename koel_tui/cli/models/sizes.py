@@ -1,4 +1,4 @@
-"""Sizes of files, for people."""
+"""Formatting of file sizes."""
 
 
 def size_shown(size_bytes: int) -> str:
