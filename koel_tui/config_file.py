@@ -57,7 +57,7 @@ def set_value(path: Path, name: str, value: object) -> None:
 
 
 def toml_of(value: object) -> str:
-    """Return a plain value as TOML."""
+    """Serialize a plain value as TOML."""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, tuple):

@@ -76,8 +76,8 @@ def log_file() -> Path:
 def private_directory(path: Path) -> Path:
     """Make `path` a directory with access for its owner only, and return it.
 
-    Raises `DirectoryError` if it cannot be created, belongs to another user, or was writable by
-    others.
+    Raises `DirectoryError` if it cannot be created, belongs to another user, or is writable by
+    others, who may have left files in it.
     """
     if path.parts[:1] == ("~",):  # older platformdirs return this without a home directory
         raise DirectoryError(_NO_HOME)

@@ -107,7 +107,7 @@ GROUPS = (
         ),
     ),
 )
-"""The other options."""
+"""The less common options."""
 
 OPTIONS: Mapping[str, SamplingOption] = MappingProxyType(
     {

@@ -161,7 +161,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Rank the sources: flags, environment, config.toml."""
+        """Return the sources by priority: flags, environment, config.toml."""
         import tomllib
 
         said = tomllib.loads(config_bytes().decode("utf-8"))

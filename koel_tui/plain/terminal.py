@@ -54,7 +54,7 @@ class Terminal:
         self._pasting_off = ""
         if os.environ.get("TERM") != "dumb":
             self._pasting_off = "\x1b[?2004l"
-            readline.parse_and_bind("set enable-bracketed-paste on")  # a paste is one message
+            readline.parse_and_bind("set enable-bracketed-paste on")  # read a paste as one message
 
     def say(self, line: str) -> None:
         """Print a line; reprint the line being typed below it."""

@@ -148,7 +148,7 @@ def _compared(threads: Threads, index: Path, readable: "Readable") -> Threads:
 
 
 def _rescued() -> int:
-    """Return the number of files in the recovery directories."""
+    """Return the number of files in the recovery directories of data and state."""
     folders = {each / "recovery" for each in (paths.data_dir(), paths.state_dir())}
     return sum(len(list(folder.iterdir())) for folder in folders if folder.is_dir())
 
