@@ -1,6 +1,7 @@
-"""Ask whether a version fixed in pyproject.toml has a known vulnerability that a newer one fixes.
+"""Check the versions pinned in pyproject.toml for known vulnerabilities with pip-audit.
 
-Fails only when there is one. What cannot be asked, offline for instance, is said and passed over.
+Fails only for a vulnerability that a newer version fixes. If the check is impossible, for instance
+offline, the script reports that and succeeds.
 """
 
 import json
@@ -20,12 +21,12 @@ PATIENCE = 60.0
 
 
 class UnansweredError(Exception):
-    """Nobody could be asked; the message says why."""
+    """The audit could not be run; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How many packages were looked up and how many were not, and what is known of them."""
+    """The numbers of checked and unknown packages, and their known vulnerabilities."""
 
     asked: int
     unknown: int
@@ -34,7 +35,7 @@ class Answer:
 
     @classmethod
     def of(cls, report: dict[str, Any]) -> "Answer":
-        """Read a report of pip-audit."""
+        """Parse a report of pip-audit."""
         known = [each for each in report["dependencies"] if "skip_reason" not in each]
         found = [(each, flaw) for each in known for flaw in each["vulns"]]
         return cls(
@@ -67,7 +68,7 @@ def report(command: list[str], patience: float = PATIENCE) -> dict[str, Any]:
     try:
         output, errors = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # with the program that uv started
+        os.killpg(process.pid, signal.SIGKILL)  # including the process that uv started
         process.communicate()
         raise UnansweredError(f"no answer within {patience:.0f} s") from None
     try:
@@ -79,7 +80,7 @@ def report(command: list[str], patience: float = PATIENCE) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Audit; return the exit code."""
+    """Run the audit and return the exit code."""
     pins = tomllib.loads(PYPROJECT.read_text())["tool"]["uv"]["constraint-dependencies"]
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder) / "requirements.txt"

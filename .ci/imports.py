@@ -1,10 +1,10 @@
-"""What a start imports, and how long it takes: modules and milliseconds, the best of some runs.
+"""Count the modules imported at startup and measure its time: the best of several runs.
 
-python .ci/imports.py      fail when one imports more than its bound
+python .ci/imports.py      fail if a start imports more modules than its limit
 python .ci/imports.py 15   the best of 15 runs, for figures worth quoting
 
-Only modules have a bound: times are those of this computer. They are counted beside what Python
-and a window of Textual with nothing in it import here, so that a new version of those is no fault.
+Only module counts have a limit, because times depend on the machine. The count is relative to
+Python or an empty Textual app, so that a new version of those does not cause a failure.
 """
 
 import os
@@ -21,7 +21,7 @@ COUNT = "import os, sys; os.write(1, str(len(sys.modules)).encode()); os._exit(0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A way to start: the code that counts where it has got to; at most so many modules more."""
+    """A way to start: its code, and at most `most` modules more than the start named `beside`."""
 
     name: str
     code: str
@@ -53,7 +53,7 @@ finally:
         beside="python",
         most=130,
     ),
-    # What the window talks to is connected when it has been painted.
+    # The app connects its backend after the first paint.
     Start(
         "the window, to its first paint",
         f"""
@@ -65,7 +65,7 @@ chat._in_window(painted, None, None, start.Start(), {{}})
         beside="an empty Textual window",
         most=270,
     ),
-    # A model that is missing is missed when all else is there.
+    # The missing model is detected after all imports.
     Start(
         "koel-chat ask",
         f"""
@@ -82,7 +82,7 @@ finally:
 
 
 def measured(code: str, runs: int) -> tuple[int, float]:
-    """Return how many modules are there at the end of `code`, and the best time in ms."""
+    """Return the number of modules loaded at the end of `code`, and the best time in ms."""
     best, modules = float("inf"), 0
     with tempfile.TemporaryDirectory() as home:
         places = {f"XDG_{name}_HOME": home for name in ("DATA", "CONFIG", "CACHE", "STATE")}
@@ -103,7 +103,7 @@ def measured(code: str, runs: int) -> tuple[int, float]:
 
 
 def main() -> int:
-    """Measure each, print a table, return the exit code."""
+    """Measure each start, print a table and return the exit code."""
     runs = int(sys.argv[1]) if sys.argv[1:] else RUNS
     found: dict[str, int] = {}
     too_many = []

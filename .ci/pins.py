@@ -1,7 +1,7 @@
-"""Check that the fixed versions in pyproject.toml are what a fresh resolution installs.
+"""Check that the versions pinned in pyproject.toml are those that a fresh resolution installs.
 
-python .ci/pins.py          fail when a package is missing, stale or does not fit
-python .ci/pins.py --write  take the newest versions that fit together, and write them down
+python .ci/pins.py          fail if a package is missing, stale or incompatible
+python .ci/pins.py --write  pin the newest compatible versions
 """
 
 import re
@@ -16,7 +16,7 @@ BLOCK = re.compile(r"constraint-dependencies = \[\n.*?^\]\n", re.DOTALL | re.MUL
 
 
 def resolved(text: str) -> list[str]:
-    """Return every requirement `text`, a pyproject.toml, resolves to, for all platforms."""
+    """Return all requirements that `text`, a pyproject.toml, resolves to, for all platforms."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         (project / "pyproject.toml").write_text(text)
@@ -33,13 +33,13 @@ def resolved(text: str) -> list[str]:
 
 
 def block(pins: list[str]) -> str:
-    """Return the list as pyproject.toml has it."""
+    """Return the list of pins in the format of pyproject.toml."""
     lines = "".join(f'    "{pin}",\n' for pin in pins)
     return f"constraint-dependencies = [\n{lines}]\n"
 
 
 def main() -> int:
-    """Check or write; return the exit code."""
+    """Check or write the pins, and return the exit code."""
     text = PYPROJECT.read_text()
     if "--write" in sys.argv[1:]:
         PYPROJECT.write_text(BLOCK.sub(block(resolved(BLOCK.sub(block([]), text))), text))

@@ -1,6 +1,6 @@
-"""A tool: a plain async function that an agent calls, and whose result goes back to it.
+"""A tool: an async function that an agent calls; its result is sent back to the agent.
 
-The agent here is no model but ten lines that speak AG-UI: anything that does can be asked.
+The agent here is ten lines of code instead of a model; any agent that speaks AG-UI can be used.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ async def add(a: int, b: int) -> int:
 
 
 class Clerk:
-    """Has its sums done by others."""
+    """An agent that calls a tool for its sums."""
 
     async def run(
         self,
         input: RunAgentInput,  # noqa: A002 - as in Agent
         settings: TurnSettings | None = None,
     ) -> AsyncIterator[BaseEvent]:
-        """Call the tool that is offered, and say what came of it."""
+        """Call the offered tool, then answer with its result."""
         yield RunStartedEvent(thread_id=input.thread_id, run_id=input.run_id)
         last = input.messages[-1]
         if last.role == "tool":
@@ -46,7 +46,7 @@ class Clerk:
 
 
 async def main() -> None:
-    """Offer the tool with a question, and print the whole thread."""
+    """Send a question with the tool, and print the whole thread."""
     client = KoelClient(Clerk())
     session = client.new_session()
     await session.send("How much are 2 and 40?", tools=[tool_handler(add)])

@@ -1,4 +1,4 @@
-"""A summary beside a chat: it gives way when somebody asks, and goes on when nobody waits."""
+"""A background summary: it pauses when the user asks a question, and resumes afterwards."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ TALK = "We planned a trip to Lisbon in May: four days, by train, a room near the
 
 
 async def main(model: Path) -> None:
-    """Begin a summary, answer a question that comes meanwhile, then finish the summary."""
+    """Start a summary, interrupt it for a question, then finish the summary."""
     engine = await EngineHost.load(ModelSpec(model), max_sessions=2)
     chat = await engine.open_session("chat", max_output_tokens=30)
     aside = await engine.open_session("summary", max_output_tokens=40)
@@ -18,12 +18,12 @@ async def main(model: Path) -> None:
     aside.add(ChatMessage("user", f"Summarise in one sentence: {TALK}"))
     async for delta in aside.stream():
         if isinstance(delta, TextDelta):
-            aside.stop()  # somebody asks: what is written stays, the model is free
+            aside.stop()  # a question arrives: the partial answer is kept, the model is free
 
     chat.add(ChatMessage("user", f"{TALK} Which month was it?"))
     print("chat:", await chat.respond())
 
-    await aside.respond()  # an answer at the end of the history is gone on with
+    await aside.respond()  # continues the partial answer at the end of the history
     print("summary:", aside.history[-1].content)
     await engine.close()
 

@@ -1,4 +1,4 @@
-"""Threads in encrypted files: with the passphrase they are there, without it they are noise."""
+"""Threads in encrypted files, which are readable only with the passphrase."""
 
 import asyncio
 import tempfile
@@ -9,7 +9,7 @@ from koel_tui.storage import EncryptedFileStorage, Passphrase, WrongPassphraseEr
 
 
 async def main() -> None:
-    """Save a thread, look at its file, and open it with the right and a wrong passphrase."""
+    """Save a thread, check its file, and open it with the right and with a wrong passphrase."""
     with tempfile.TemporaryDirectory() as directory:
         storage = EncryptedFileStorage(directory, key=Passphrase(lambda new: "correct horse"))
         await storage.save("t", ChatState(messages=(Message("m", "user", "Nobody reads this."),)))
@@ -26,7 +26,7 @@ async def main() -> None:
 
 
 def is_in_clear(directory: Path, words: bytes) -> bool:
-    """Say whether any file has these words in it."""
+    """Return whether any file contains `words`."""
     return any(words in file.read_bytes() for file in directory.rglob("*") if file.is_file())
 
 

@@ -1,4 +1,4 @@
-"""A thread that is saved, loaded by another client, and gone on with."""
+"""A thread that is saved, then loaded and continued by another client."""
 
 import asyncio
 import tempfile
@@ -14,13 +14,13 @@ SETTINGS = TurnSettings(sampling=Sampling(temperature=0), max_output_tokens=40)
 
 
 async def main(model: Path) -> None:
-    """Ask in one client, forget everything but the file, and ask a follow-up in another."""
+    """Ask in one client, dispose it, and ask a follow-up question in another."""
     agent = LocalAgent(lambda tell: EngineHost.load(ModelSpec(model), on_progress=tell), SETTINGS)
     with tempfile.TemporaryDirectory() as directory:
         client = KoelClient(agent, storage=JsonFileStorage(directory))
         first = client.new_session("cats")
         await first.send("I have a cat called Mila.")
-        await client.dispose()  # saves before it ends
+        await client.dispose()  # saves the thread first
 
         storage = JsonFileStorage(directory)
         client = KoelClient(agent, storage=storage)

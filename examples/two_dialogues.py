@@ -1,4 +1,4 @@
-"""Two dialogues on one model: the weights are loaded once, each dialogue knows only its own."""
+"""Two dialogues on one model: the weights are loaded once, the histories are separate."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,7 @@ from koel_tui.models import choose_model
 
 
 async def main(model: Path) -> None:
-    """Let two people chat with the same model, in turn."""
+    """Let two users chat with the same model in turn."""
     engine = await EngineHost.load(ModelSpec(model), max_sessions=8)
     likeliest = Sampling(temperature=0)
     anna = await engine.open_session("Anna", sampling=likeliest, max_output_tokens=30)
@@ -21,7 +21,7 @@ async def main(model: Path) -> None:
 
 
 async def say(session: EngineSession, text: str) -> None:
-    """Add a message to a dialogue, and print the answer."""
+    """Add a message to a dialogue and print the answer."""
     session.add(ChatMessage("user", text))
     answer = await session.respond()
     print(f"{session.name}: {text}\n  {answer}")

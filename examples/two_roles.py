@@ -1,4 +1,4 @@
-"""Two roles side by side: one question, two system prompts, both answers written at once."""
+"""Two roles in parallel: one question, two system prompts, two simultaneous answers."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ ROLES = {
 
 
 async def main(model: Path) -> None:
-    """Ask both roles the same, with `parallel` so that neither waits for the other."""
+    """Ask both roles the same question; `parallel` lets them answer at the same time."""
     engine = await EngineHost.load(ModelSpec(model, slots=2), max_sessions=2, parallel=2)
     sessions = [
         await engine.open_session(name, system=role, max_output_tokens=40)
@@ -24,7 +24,7 @@ async def main(model: Path) -> None:
 
 
 async def answer(session: EngineSession, question: str) -> None:
-    """Print the pieces of an answer as they come, each with the name of the role."""
+    """Print the deltas of an answer as they arrive, each with the name of the role."""
     session.add(ChatMessage("user", question))
     async for delta in session.stream():
         if isinstance(delta, TextDelta):

@@ -1,4 +1,4 @@
-"""Two streams, one of them stopped: the other does not notice."""
+"""Two streams; stopping one does not affect the other."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,7 @@ from koel_tui.models import choose_model
 
 
 async def main(model: Path) -> None:
-    """Describe a forest and a city at the same time; of the forest ten pieces are enough."""
+    """Describe a forest and a city at the same time; stop the forest after ten deltas."""
     engine = await EngineHost.load(ModelSpec(model), max_sessions=2)
     forest = await engine.open_session("Forest", max_output_tokens=60)
     city = await engine.open_session("City", max_output_tokens=60)
@@ -22,7 +22,7 @@ async def main(model: Path) -> None:
 
 
 async def describe(session: EngineSession, prompt: str, most: int) -> None:
-    """Read a stream, stop it after so many pieces, and print how it ended."""
+    """Read a stream, stop it after `most` text deltas, and print how it ended."""
     session.add(ChatMessage("user", prompt))
     pieces = []
     async for delta in session.stream():

@@ -1,12 +1,12 @@
-"""The chat templates that are built in, for models whose own one is missing or cannot be used."""
+"""Built-in chat templates, for models whose own template is missing or unusable."""
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 RAW_COMPLETION = "none"
-"""Value of `chat_template` that sends the text of the messages without a chat template."""
+"""Value of `chat_template` that sends the message text without a chat template."""
 CHATML = "chatml"
-"""The form most chat models know."""
+"""The template that most chat models support."""
 
 _CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
@@ -33,11 +33,11 @@ _MISTRAL = (
 BUILT_IN: Mapping[str, str] = MappingProxyType(
     {CHATML: _CHATML, "gemma": _GEMMA, "llama3": _LLAMA3, "mistral": _MISTRAL}
 )
-"""Jinja sources by the names of the models that speak so."""
+"""Jinja sources, keyed by the name of the model family."""
 OWN_TEMPLATE = "own"
-"""Value of `chat_template` that takes the chat template of the model, whatever the session has."""
+"""Value of `chat_template` that selects the model's own template, overriding the session's."""
 TEMPLATE_CHOICES = (*BUILT_IN, RAW_COMPLETION)
-"""The values of `chat_template` that name another one."""
+"""The values of `chat_template` that replace the model's own template."""
 CHAT_TEMPLATES = (OWN_TEMPLATE, *TEMPLATE_CHOICES)
 """Every value of `chat_template`."""
 
@@ -50,5 +50,5 @@ _FIRST_MARKS = {
 
 
 def fitting_template(vocabulary: Collection[str]) -> str:
-    """Return the built-in template whose mark of a turn is in a vocabulary, '' when none is."""
+    """Return the name of the built-in template whose turn marker is in the vocabulary, or ''."""
     return next((name for name, mark in _FIRST_MARKS.items() if mark in vocabulary), "")

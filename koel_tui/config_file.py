@@ -1,4 +1,4 @@
-"""Changes one setting in config.toml, and leaves everything else there as it was written."""
+"""Editing of one setting in config.toml; the rest of the file is preserved byte for byte."""
 
 import json
 import re
@@ -13,12 +13,12 @@ from koel_tui.system.regular_files import read_plain
 
 
 class ConfigFileError(Exception):
-    """config.toml cannot be changed; the message says why and what to do."""
+    """config.toml cannot be changed; the message gives the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """Something said before the first table: of which setting, and where; no name: a comment."""
+    """A top-level statement: its keys and character range; no keys means a comment."""
 
     names: frozenset[str]
     start: int
@@ -26,13 +26,13 @@ class _Statement:
 
 
 def set_value(path: Path, name: str, value: object) -> None:
-    """Make `value` that of a setting outside of tables; None takes the setting out.
+    """Set a top-level setting to `value`; None removes the setting.
 
-    What else is in the file stays as it is, byte for byte, and where nothing changes it is not
-    written. Raises `ConfigFileError` for a file that cannot be changed safely, OSError and
-    `DirectoryError` for one that cannot be written.
+    The rest of the file is preserved byte for byte, and an unchanged file is not written. Raises
+    `ConfigFileError` if the file cannot be changed safely, OSError or `DirectoryError` if it
+    cannot be written.
     """
-    file = path.resolve()  # what a link leads to is written, not the link
+    file = path.resolve()  # an atomic write would replace the link itself
     before = _read(file)
     known = _parsed(before, path)
     if isinstance(known.get(name), dict):
@@ -40,7 +40,7 @@ def set_value(path: Path, name: str, value: object) -> None:
             f"{name!r} is a table in {path}. Change it there: koel-chat config edit"
         )
     after = _changed(before, name, value)
-    # As it is read again from TOML: a path as text, a tuple as a list.
+    # Convert to the types that TOML parses to: a path to a string, a tuple to a list.
     wanted = {**known, name: json.loads(json.dumps(value, default=str))}
     if value is None:
         del wanted[name]
@@ -57,7 +57,7 @@ def set_value(path: Path, name: str, value: object) -> None:
 
 
 def toml_of(value: object) -> str:
-    """Return a plain value as TOML."""
+    """Serialize a plain value as TOML."""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, tuple):
@@ -100,7 +100,7 @@ def _changed(text: str, name: str, value: object) -> str:
 
 
 def _statements(text: str) -> Iterator[_Statement]:
-    """Yield what stands before the first table, line by line where it is not longer."""
+    """Yield the statements before the first table; one statement may span several lines."""
     start = end = 0
     for line in re.findall(r"[^\n]*\n|[^\n]+", text):
         if start == end and line.lstrip().startswith("["):
@@ -109,13 +109,13 @@ def _statements(text: str) -> Iterator[_Statement]:
         try:
             said = tomllib.loads(text[start:end])
         except tomllib.TOMLDecodeError:
-            continue  # it goes on in the next line
+            continue  # the statement continues on the next line
         yield _Statement(frozenset(said), start, end)
         start = end
 
 
 def _rewritten(statement: str, value: str) -> str:
-    """Return a statement with another value; what is before that and behind it stays."""
+    """Return a statement with its value replaced; the text before and after the value is kept."""
     equals = statement.index("=") + 1
     said = tomllib.loads(statement)
     end = len(statement.rstrip())
@@ -125,14 +125,14 @@ def _rewritten(statement: str, value: str) -> str:
                 end = len(statement[: comment.start()].rstrip())
                 break
         except tomllib.TOMLDecodeError:
-            continue  # it is a part of the value
+            continue  # this # is part of the value
     gap = re.match(r"[ \t]*", statement[equals:])
     head = statement[: equals + (gap.end() if gap else 0)]
     return head + value + statement[end:]
 
 
 def _place(text: str, statements: list[_Statement], name: str) -> int:
-    """Return where a new setting goes: below where it is a comment, else after the others."""
+    """Return the index for a new setting: below its commented example, else after the others."""
     example = re.compile(rf"\s*#\s*{re.escape(name)}\s*=")
     for each in statements:
         if not each.names and example.match(text[each.start : each.end]):
@@ -140,7 +140,7 @@ def _place(text: str, statements: list[_Statement], name: str) -> int:
     others = [each.end for each in statements if each.names]
     if others:
         return others[-1]
-    # Above the first table and the comments that belong to it.
+    # Insert above the first table and its comments.
     place = statements[-1].end if statements else 0
     if place < len(text):
         for each in reversed(statements):

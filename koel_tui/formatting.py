@@ -1,17 +1,17 @@
-"""Text measured in terminal cells: a Chinese character or an emoji takes two."""
+"""Text formatting in terminal cells: a Chinese character or an emoji takes two cells."""
 
 from rich.cells import cell_len, set_cell_size
 
 
 def fit(text: str, width: int) -> str:
-    """Return `text`, cut to at most `width` cells with a mark where something is missing."""
+    """Return `text`, truncated to at most `width` cells with an ellipsis if it was cut."""
     if cell_len(text) <= width:
         return text
     return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
 
 
 def count(number: int) -> str:
-    """Return a number of tokens in few characters: 940, 1.2k, 131k."""
+    """Return a short form of a token count: 940, 1.2k, 131k."""
     if number < 1000:
         return str(number)
     thousands = number / 1000
@@ -19,13 +19,13 @@ def count(number: int) -> str:
 
 
 def bar(fraction: float, cells: int = 4) -> str:
-    """Return a bar of so many cells; anything above nothing fills at least one."""
+    """Return a progress bar of `cells` cells; a fraction above 0 fills at least one."""
     full = min(cells, max(int(fraction > 0), round(fraction * cells)))
     return "▓" * full + "░" * (cells - full)
 
 
 def size(count: int) -> str:
-    """Return a number of bytes in few characters: 940 B, 12 kB, 3.4 MB, 1.2 GB."""
+    """Return a short form of a byte count: 940 B, 12 kB, 3.4 MB, 1.2 GB."""
     amount = float(count)
     for unit in ("B", "kB", "MB"):
         if amount < 999.5:

@@ -1,26 +1,26 @@
-"""Limits of what users type, paste and open, and of llama.cpp."""
+"""Limits on user input, open tabs and queues, and limits of llama.cpp."""
 
 MAX_THREADS = 512
-"""CPU threads. llama.cpp aborts the process with more."""
+"""Maximum CPU threads. llama.cpp aborts the process with more."""
 MAX_SEQUENCES = 256
-"""Sequences in a llama.cpp context: engine slots, and open sessions."""
+"""Maximum sequences in a llama.cpp context: engine slots and open sessions."""
 
 MESSAGE_CHARACTERS = 10_000_000
-"""In one message, with its pastes and files: more than any model reads."""
+"""Maximum length of a message with its pastes and files; more than any model's context."""
 FIELD_CHARACTERS = 8_192
-"""In a field of one line: a title, words to find, a value, the path of a file."""
+"""Maximum length of a single-line field: a title, a search query, a value, a file path."""
 TEXT_CHARACTERS = 64 * 1024
-"""In a field of several lines that is no message: a system prompt, as long as a role may be."""
+"""Maximum length of a multi-line field other than a message: a system prompt."""
 QUEUED = 100
-"""Messages of one thread that wait to be sent."""
+"""Maximum queued messages of one thread."""
 TABS = 100
-"""Open at the same time; each one is a session, and a label that is painted."""
+"""Maximum open tabs; each one has a session and a rendered label."""
 TOLD = 6
-"""Notices on the screen at the same time; more would cover it."""
+"""Maximum notices on the screen at the same time; more would cover it."""
 
 
 def too_much(what: str, characters: int, most: int) -> str:
-    """Return the sentence that says what is too long, by how much, and what to do."""
+    """Return the message for text over a limit: its length, the limit and the remedy."""
     return (
         f"{what} has {characters:,} characters, and {most:,} is the most. "
         "Nothing of it was taken; shorten it."

@@ -1,7 +1,7 @@
-"""What llama.cpp says in words and numbers that nobody has promised to keep.
+"""Parsing of llama.cpp's output, whose format is not a stable interface.
 
-All that the program reads out of its output is read here, so that an upgrade that says it in
-another way is seen in one place: `tests/test_llama_log_parsing.py` asks the one that is installed.
+All parsing of its output is in this module, so that a format change in an upgrade affects one
+place; `tests/test_llama_log_parsing.py` tests it against the installed version.
 """
 
 import logging
@@ -12,30 +12,30 @@ from types import MappingProxyType
 LOG_LEVELS: Mapping[int, int] = MappingProxyType(
     {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 )
-"""Its levels, `GGML_LOG_LEVEL_*` in ggml.h, as `logging` has them; the bindings' own are old."""
+"""`GGML_LOG_LEVEL_*` of ggml.h mapped to `logging` levels; the bindings' own map is outdated."""
 
 LOG_CONTINUED = 5
-"""The level of a text that goes on with the line before."""
+"""The level of text that continues the previous line."""
 
 NO_DEBUGGER = "GGML_NO_BACKTRACE"
-"""Set in the environment, an assertion ends the process; else it starts a debugger on it first."""
+"""Environment variable; unless it is set, a failed assertion starts a debugger before the abort."""
 
 _DIRECTORY = re.compile(r"^\S*/")
-"""Where it was built: it says nothing, and takes a line."""
+"""The build directory in an assertion's source path: long, and of no use to the reader."""
 _USED = re.compile(r"(\w+) = 1")
 
 
 def error_in(line: str) -> str:
-    """Return what went wrong, of a line logged as an error: without the function it begins with."""
+    """Return the message of a line logged as an error, without the leading function name."""
     return line.split(": ", 1)[-1] if ": " in line[:40] else line
 
 
 def assertion_in(output: str) -> str:
-    """Return the last assertion in what a process wrote, '' when it died of none."""
+    """Return the last assertion in a process's output, or '' if there is none."""
     lines = reversed(output.splitlines())
     return next((_DIRECTORY.sub("", line.strip()) for line in lines if "ASSERT" in line), "")
 
 
 def used_in(system_info: str) -> tuple[str, ...]:
-    """Return the instruction sets and options that `llama_print_system_info` says are used."""
+    """Return the instruction sets and options that `llama_print_system_info` reports as used."""
     return tuple(_USED.findall(system_info))

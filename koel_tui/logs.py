@@ -1,4 +1,4 @@
-"""The log: its lines, which somebody reads on a terminal one day, and the file they go to."""
+"""The log file and its formatter, which makes lines safe to print on a terminal."""
 
 import fcntl
 import logging
@@ -15,34 +15,34 @@ from koel_tui.system.regular_files import has_name
 from koel_tui.text import repair, safe_text
 
 LOG_BYTES = 2 * 1024 * 1024
-"""Of one file of the log; then the next is begun."""
+"""Maximum size of a log file before it is rotated."""
 LOGS_BEFORE = 2
-"""Full files that are kept."""
+"""Number of rotated files kept."""
 LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
-"""A line of a log, as `logging` writes such."""
+"""The `logging` format of a log line."""
 MAX_CHARACTERS = 16 * 1024
-"""Of one record, so that no error can push the others out of the log."""
+"""Maximum length of one record, so that a single error cannot displace all others."""
 _ErrorInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
 
 
 class SafeFormatter(logging.Formatter):
-    """Makes lines without control characters: names, errors and model files bring their own.
+    """A formatter that removes control characters; names, errors and model files can contain them.
 
-    Of errors it tells where they came from, and not what they say: they quote what they could not
-    deal with, which may be what a user wrote, or a key.
+    Exceptions are logged with their traceback but without their message, because a message may
+    quote user text or a key.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as text fit for a terminal."""
+        """Return the record as sanitized text."""
         text = super().format(record)
         if len(text) > MAX_CHARACTERS:
             text = f"{text[:MAX_CHARACTERS]}… ({len(text):,} characters)"
         return safe_text(repair(text))
 
     def formatException(self, ei: _ErrorInfo) -> str:  # noqa: N802 - as logging calls it
-        """Return the way of an error through the program, the one that it came of first."""
+        """Return the tracebacks of an exception and its causes, the root cause first."""
         lines: list[str] = []
         for error in reversed(list(_chain(ei[1]))):
             lines += ["Traceback (most recent call last):\n"] if not lines else ["Then:\n"]
@@ -52,9 +52,9 @@ class SafeFormatter(logging.Formatter):
 
 
 class LogFile(logging.Handler):
-    """Writes to a log that is opened at the first line, for its owner only; never fails.
+    """A log handler that opens its file lazily, readable by its owner only, and never fails.
 
-    Several processes may write to the same one: the window, its runners and other windows do.
+    Several processes may write to the same file: the app, its runners and other apps do.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class LogFile(logging.Handler):
         self._file: logging.Handler | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, if that can be done: there is nobody to tell."""
+        """Write a line; ignore errors, because there is nowhere to report them."""
         try:
             if self._file is None:
                 self._file = _opened(self._path)
@@ -73,7 +73,7 @@ class LogFile(logging.Handler):
 
 
 def named(error: BaseException) -> str:
-    """Return the class of an error, and of one of the system what the system says."""
+    """Return the class name of an exception, with the system's error text for an OSError."""
     said = error.strerror if isinstance(error, OSError) else None
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
@@ -91,17 +91,17 @@ def _opened(path: Path) -> logging.Handler:
 
     class Rotating(RotatingFileHandler):
         def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - as logging calls it
-            """Say whether a new file is to be begun; one that another process began is taken."""
+            """Return whether to rotate; reopen the file if another process rotated it."""
             if self.stream is not None and not has_name(self.stream.fileno(), path):
                 self._let_go()
             return bool(super().shouldRollover(record))
 
         def doRollover(self) -> None:  # noqa: N802 - as logging calls it
-            """Begin a new file, unless another process does so just now."""
+            """Rotate the file, unless another process is doing so."""
             assert self.stream is not None  # noqa: S101 - it was looked at just now
-            held = os.dup(self.stream.fileno())  # the lock outlives the stream, which is closed
+            held = os.dup(self.stream.fileno())  # keeps the lock while the stream is closed
             try:
-                with suppress(OSError):  # the file system has no locks
+                with suppress(OSError):  # some file systems do not support locks
                     fcntl.flock(held, fcntl.LOCK_EX)
                 if has_name(held, path):
                     super().doRollover()
@@ -111,7 +111,7 @@ def _opened(path: Path) -> logging.Handler:
                 os.close(held)
 
         def _let_go(self) -> None:
-            """Have the next line open the file that has the name now."""
+            """Close the stream, so that the next line reopens the path."""
             if self.stream is not None:
                 self.stream.close()
                 self.stream = None
@@ -121,7 +121,7 @@ def _opened(path: Path) -> logging.Handler:
             return _writable(os.open(self.baseFilename, flags, 0o600))
 
         def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
-            """Say nothing: the terminal is the window's."""
+            """Print nothing, because the app owns the terminal."""
 
     private_directory(path.parent)
     handler = Rotating(path, maxBytes=LOG_BYTES, backupCount=LOGS_BEFORE, delay=True)

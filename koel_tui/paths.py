@@ -1,4 +1,4 @@
-"""Where things live. Nothing else in the program asks platformdirs or builds these paths."""
+"""The program's directories and files. No other module calls platformdirs or builds these paths."""
 
 import os
 import stat
@@ -16,11 +16,11 @@ _NO_HOME = (
 
 
 class DirectoryError(Exception):
-    """A directory the program needs cannot be used; the message says which, why and what to do."""
+    """A directory cannot be used; the message gives its path, the reason and the remedy."""
 
 
 def data_dir() -> Path:
-    """Return the directory of threads and everything else that must not be lost."""
+    """Return the directory of threads and other data that must not be lost."""
     return _place(platformdirs.user_data_path)
 
 
@@ -30,56 +30,56 @@ def threads_dir() -> Path:
 
 
 def models_dir() -> Path:
-    """Return the directory of the models that were downloaded."""
+    """Return the directory of downloaded models."""
     return data_dir() / "models"
 
 
 def config_file() -> Path:
-    """Return the path of config.toml; it need not exist."""
+    """Return the path of config.toml, which may not exist."""
     return _place(platformdirs.user_config_path) / "config.toml"
 
 
 def roles_dir() -> Path:
-    """Return the directory of the user's system prompts; it need not exist."""
+    """Return the directory of the user's system prompts, which may not exist."""
     return config_file().parent / "roles"
 
 
 def themes_dir() -> Path:
-    """Return the directory of the user's own themes; it need not exist."""
+    """Return the directory of the user's own themes, which may not exist."""
     return config_file().with_name("themes")
 
 
 def state_dir() -> Path:
-    """Return the directory of what the window remembers: its tabs, drafts and history."""
+    """Return the directory of the app's state: tabs, drafts and prompt history."""
     return _place(platformdirs.user_state_path)
 
 
 def cache_dir() -> Path:
-    """Return the directory of what can be made again: indexes and snapshots."""
+    """Return the directory of data that can be rebuilt: indexes and KV snapshots."""
     return _place(platformdirs.user_cache_path)
 
 
 def recovery_dirs() -> tuple[Path, ...]:
-    """Return where text goes that cannot be saved in its place, the best first.
+    """Return the directories for text that cannot be saved in its own file, best first.
 
-    The last may be emptied when the computer starts, but is on another disk more often than not.
+    The last one may be emptied at boot, but it is usually on another disk.
     """
     shared = Path(tempfile.gettempdir()) / f"{_APP}-recovery-{os.getuid()}"
     return (state_dir() / "recovery", data_dir() / "recovery", shared)
 
 
 def log_file() -> Path:
-    """Return the path of the log that the program and llama.cpp write to."""
+    """Return the path of the log of the program and of llama.cpp."""
     return _place(platformdirs.user_log_path) / "koel-chat.log"
 
 
 def private_directory(path: Path) -> Path:
-    """Make `path` a directory only its owner can enter, and return it.
+    """Make `path` a directory with access for its owner only, and return it.
 
-    Raises `DirectoryError` when it cannot be made, belongs to somebody else, or is one in which
-    others may have left anything.
+    Raises `DirectoryError` if it cannot be created, belongs to another user, or is writable by
+    others, who may have left files in it.
     """
-    if path.parts[:1] == ("~",):  # an older release of platformdirs without a home directory
+    if path.parts[:1] == ("~",):  # older platformdirs return this without a home directory
         raise DirectoryError(_NO_HOME)
     try:
         _make(path)
@@ -97,7 +97,7 @@ def private_directory(path: Path) -> Path:
 
 
 def _place(path_of: Callable[..., Path]) -> Path:
-    """Return one of the directories of the platform. Raises `DirectoryError` without a home."""
+    """Return a platform directory. Raises `DirectoryError` without a home directory."""
     try:
         return path_of(_APP, appauthor=False)
     except RuntimeError as error:
@@ -105,7 +105,7 @@ def _place(path_of: Callable[..., Path]) -> Path:
 
 
 def _make(path: Path) -> None:
-    """Make a directory and those above it that are missing, none of them for others."""
+    """Create a directory and its missing parents, all accessible to their owner only."""
     missing = [path]
     while not missing[-1].parent.exists() and missing[-1].parent != missing[-1]:
         missing.append(missing[-1].parent)
@@ -125,7 +125,7 @@ def _check_owners(path: Path) -> None:
         raise DirectoryError(
             f"{path} belongs to another user. Give it back to you, or choose another place."
         )
-    # A group of one's own is how many systems let every directory be made.
+    # Many systems create directories writable by the user's own private group; that is safe.
     foreign_group = status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()
     if status.st_mode & stat.S_IWOTH or foreign_group:
         raise DirectoryError(

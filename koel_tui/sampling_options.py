@@ -1,6 +1,6 @@
-"""The sampling options as people see them: label, help and group of each, and how it is written.
+"""Labels, help texts, groups and text format of the sampling options.
 
-Ranges and names are those of `RANGES` and `Sampling`. Pure.
+Ranges and names come from `RANGES` and `Sampling`. No I/O.
 """
 
 import re
@@ -11,19 +11,19 @@ from types import MappingProxyType
 from koel_tui.protocol.turn_settings import RANGES, Range, Sampling
 
 LOGIT_BIAS = "logit_bias"
-"""The one option that is not a single number."""
+"""The only option that is not a single number."""
 LOGIT_BIAS_FORM = "pairs id:bias with each bias from -100 to 100, as in 198:-100, 29:2.5"
-"""How `logit_bias` is written."""
+"""Description of the text format of `logit_bias`."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 _MOST_DIGITS = 40
-"""More characters than any allowed number needs; Python refuses to read very long ones."""
+"""Maximum length of a number, longer than any valid one; Python refuses to parse very long ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingOption:
-    """One number in `Sampling`: its name there, its label, and what it does in a few words."""
+    """A number in `Sampling`: its field name, its label and a short description of its effect."""
 
     name: str
     label: str
@@ -31,23 +31,23 @@ class SamplingOption:
 
     @property
     def range(self) -> Range:
-        """The values it may have."""
+        """The allowed values."""
         return RANGES[self.name]
 
     @property
     def default(self) -> float | None:
-        """Its value where nobody sets one; None is a random seed."""
+        """The value if it is not set; None means a random seed."""
         value: float | None = getattr(Sampling(), self.name)
         return value
 
     def read(self, text: str) -> float:
-        """Return the value that a text means. Raises ValueError with the allowed range."""
+        """Parse a value. Raises ValueError with the allowed range."""
         return read_number(text, self.range)
 
 
 @dataclass(frozen=True, slots=True)
 class OptionGroup:
-    """Options that belong together, below one heading."""
+    """A group of related options with a heading."""
 
     heading: str
     options: tuple[SamplingOption, ...]
@@ -61,7 +61,7 @@ COMMON = (
     SamplingOption("repeat_penalty", "Repeat penalty", "1: off; 1.1 breaks loops"),
     SamplingOption("seed", "Seed", "the same seed, the same answer"),
 )
-"""The options that most people set."""
+"""The most commonly set options."""
 
 GROUPS = (
     OptionGroup(
@@ -107,7 +107,7 @@ GROUPS = (
         ),
     ),
 )
-"""The other options."""
+"""The less common options."""
 
 OPTIONS: Mapping[str, SamplingOption] = MappingProxyType(
     {
@@ -116,13 +116,13 @@ OPTIONS: Mapping[str, SamplingOption] = MappingProxyType(
         for option in options
     }
 )
-"""Every option that is a number, by its name."""
+"""Every numeric option, keyed by its name."""
 
 
 def read_number(text: str, allowed: Range) -> float:
-    """Return the number in a text; a decimal comma is a point.
+    """Parse a number; a decimal comma is read as a point.
 
-    Raises ValueError with what is allowed, which does not repeat the text.
+    Raises ValueError with the allowed range; its message does not quote the text.
     """
     text = text.strip()
     form = _WHOLE if allowed.whole else _NUMBER
@@ -134,14 +134,14 @@ def read_number(text: str, allowed: Range) -> float:
 
 
 def number_text(value: float) -> str:
-    """Return a number as people write it: 2 instead of 2.0."""
+    """Return the short form of a number: 2 instead of 2.0."""
     return str(value).removesuffix(".0")
 
 
 def read_logit_bias(text: str) -> dict[int, float]:
-    """Return the biases in a text such as `198:-100, 29:2.5`.
+    """Parse biases, for instance `198:-100, 29:2.5`.
 
-    Raises ValueError with what is allowed.
+    Raises ValueError with the expected format.
     """
     biases: dict[int, float] = {}
     for pair in text.split(","):
@@ -160,5 +160,5 @@ def read_logit_bias(text: str) -> dict[int, float]:
 
 
 def logit_bias_text(biases: Mapping[int, float]) -> str:
-    """Return biases as `read_logit_bias` reads them."""
+    """Serialize biases in the format that `read_logit_bias` parses."""
     return ", ".join(f"{token}:{number_text(bias)}" for token, bias in biases.items())

@@ -1,4 +1,4 @@
-"""Where a setting comes from, and where it stands in config.toml."""
+"""The sources of settings, and the location of a setting in config.toml."""
 
 import enum
 import os
@@ -11,11 +11,11 @@ from koel_tui.system.regular_files import read_plain
 
 PREFIX = "KOEL_"
 MAX_BYTES = 256 * 1024
-"""What config.toml may have at most; all its settings with their explanations are 3 KB."""
+"""Maximum size of config.toml; all settings with their explanations take 3 KB."""
 
 
 class Origin(enum.StrEnum):
-    """What said how a setting is to be, where no flag did."""
+    """The source of a setting's value if no flag gives it."""
 
     ENVIRONMENT = "environment"
     CONFIG = "config.toml"
@@ -28,20 +28,20 @@ def variable_of(name: str) -> str:
 
 
 def origin_of(name: str) -> Origin:
-    """Return where the value of a setting comes from; config.toml must be readable TOML."""
+    """Return the source of a setting's value; config.toml must be valid TOML."""
     if variable_of(name) in (each.upper() for each in os.environ):
         return Origin.ENVIRONMENT
     return Origin.CONFIG if name in _configured() else Origin.DEFAULT
 
 
 def line_of(path: Iterable[str]) -> int | None:
-    """Return the number of the line in config.toml that says this, None when none is found.
+    """Return the line number of a setting in config.toml, or None if it is not found.
 
-    `path` are the names of the tables a value is in, and its own.
+    `path` contains the names of the enclosing tables and the key.
     """
     names = ".".join(path).split(".")
     parts = [rf"""["']?{re.escape(name)}["']?""" for name in names]
-    # The whole name stands on the line, or the last of it below the header of its table.
+    # The line has the whole dotted name, or its last parts below a table header.
     for known in range(len(parts)):
         begins = re.compile(r"\s*" + r"\s*\.\s*".join(parts[known:]) + r"\s*=")
         for number, line in enumerate(_lines(), 1):
@@ -51,9 +51,9 @@ def line_of(path: Iterable[str]) -> int | None:
 
 
 def settles(names: Iterable[str]) -> bool:
-    """Say whether environment or config.toml may say something of one of these settings.
+    """Return whether the environment or config.toml may contain one of these settings.
 
-    Quicker than to read the settings, which need not be right for this.
+    Faster than loading the settings, and works if they are invalid.
     """
     said = "\n".join(line for line in _lines() if not line.lstrip().startswith("#"))
     environment = {name.upper() for name in os.environ}
@@ -61,11 +61,11 @@ def settles(names: Iterable[str]) -> bool:
 
 
 def _lines() -> list[str]:
-    return _text().split("\n")  # where TOML ends a line: splitlines() knows more ends
+    return _text().split("\n")  # TOML's line end; splitlines() also splits at others
 
 
 def config_bytes() -> bytes:
-    """Return what is in config.toml, nothing when there is none. Raises OSError."""
+    """Return the content of config.toml, or b"" if it does not exist. Raises OSError."""
     try:
         return read_plain(paths.config_file(), MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Settings of the program: flags first, then KOEL_* variables, then config.toml, then defaults."""
+"""The program's settings, from flags, KOEL_* variables, config.toml and defaults, in this order."""
 
 import difflib
 import os
@@ -32,15 +32,15 @@ from koel_tui.sampling_options import OPTIONS
 from koel_tui.setting_sources import PREFIX, Origin, config_bytes, line_of, origin_of, variable_of
 
 NUMBERS: Mapping[str, Range] = MappingProxyType({**RANGES, "max_output_tokens": OUTPUT_TOKENS})
-"""The allowed ranges of the settings that a thread may have, too."""
+"""The allowed ranges of the settings that can also be set per thread."""
 
 
 class SettingsError(Exception):
-    """The configuration cannot be used; the message names the place, the key and the reason."""
+    """The configuration is invalid; the message names the location, the key and the reason."""
 
 
 def _flat(table: object) -> object:
-    """Return a table of keys as names and comma lists: `tab.new` is a table in TOML, too."""
+    """Flatten the keys table to dotted names and comma lists; TOML parses `tab.new` as a table."""
     return dict(_pairs(table, "")) if isinstance(table, Mapping) else table
 
 
@@ -58,13 +58,13 @@ ChosenKeys = Annotated[Mapping[str, str], BeforeValidator(_flat), AfterValidator
 
 
 def _sampling(name: str) -> Any:
-    """Return the field of a sampling option, with the default of the engine."""
+    """Return the field of a sampling option, with the engine's default."""
     option = OPTIONS[name]
     return Field(option.default, description=f"{option.help[0].upper()}{option.help[1:]}.")
 
 
 class Settings(BaseSettings):
-    """Everything a user can set for the whole program."""
+    """All program-wide settings."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     @field_validator("model_folders", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        """Take a list, or text as PATH has it."""
+        """Accept a list, or a string with the separator of PATH."""
         if isinstance(value, str):
             return tuple(each for each in value.split(os.pathsep) if each)
         return value
@@ -161,7 +161,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Rank the sources: flags, environment, config.toml."""
+        """Return the sources by priority: flags, environment, config.toml."""
         import tomllib
 
         said = tomllib.loads(config_bytes().decode("utf-8"))
@@ -169,9 +169,9 @@ class Settings(BaseSettings):
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Return the settings in force; a flag that is None counts as not given.
+    """Load and validate the settings; a flag that is None counts as not given.
 
-    Raises `SettingsError` naming the first thing wrong, never showing a value.
+    Raises `SettingsError` for the first invalid setting; its message never contains a value.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -194,7 +194,7 @@ def load_settings(**flags: Any) -> Settings:
 
 
 def unusable(path: Sequence[str], why: str, *, flag: bool = False) -> SettingsError:
-    """Return the error of a setting that cannot be used, which says where to correct it."""
+    """Return the error of an invalid setting; its message names the place to correct."""
     return SettingsError(f"Setting {'.'.join(path)!r}: {why}. Correct {_place(path, flag)}.")
 
 
@@ -205,7 +205,7 @@ def _place(path: Sequence[str], flag: bool) -> str:
     in_file = f"{paths.config_file()}" if line is None else f"line {line} of {paths.config_file()}"
     if origin_of(path[0]) is not Origin.ENVIRONMENT:
         return in_file
-    # Tables of both are put together: what is wrong may stand in either.
+    # Tables of both sources are merged, so the invalid value may be in either.
     both = line is not None and len(path) > 1
     return f"{variable_of(path[0])} or {in_file}" if both else variable_of(path[0])
 

@@ -1,7 +1,7 @@
-"""Text at the two borders of the program: `repair` on the way in, `safe_text` on the way out.
+"""Text sanitizing: `repair` for input, `safe_text` for output.
 
-Stored text stays as it came, apart from broken surrogates. What reaches a terminal goes through
-`safe_text` (or `safe_line`), because neither Textual nor Rich removes escape sequences.
+Text is stored as received, except for broken surrogates. Terminal output goes through `safe_text`
+(or `safe_line`), because neither Textual nor Rich removes escape sequences.
 """
 
 import re
@@ -35,10 +35,10 @@ _GONE = dict.fromkeys((*_TERMINAL, *map(ord, "\t\n")))
 
 
 def repair(text: str) -> str:
-    """Return `text` with surrogate halves joined where they pair up and replaced where they don't.
+    """Return `text` with paired surrogate halves joined and lone ones replaced.
 
-    A server that splits UTF-16 in the middle of a pair sends two lone halves; joined text is
-    repaired without loss. Everything else, control characters included, is kept.
+    A server that splits UTF-16 in the middle of a pair sends two lone halves; concatenated text is
+    repaired without loss. Everything else, including control characters, is kept.
     """
     if text.isascii():
         return text
@@ -46,11 +46,12 @@ def repair(text: str) -> str:
 
 
 def safe_text(text: str) -> str:
-    """Return `text` fit for a terminal: no control bytes, no hidden direction changes.
+    """Return `text` sanitized for a terminal: no control bytes, no hidden direction changes.
 
-    The map works character by character, so text may be cut anywhere before it: escape becomes
-    a visible picture (U+2400 block), C1 controls U+FFFD, direction controls a visible name, tag
-    characters vanish, exotic line ends become newlines, and at most 8 combining marks stack up.
+    Each character is mapped independently, so text may be split anywhere before the call. Escape
+    becomes a visible symbol (U+2400 block), C1 controls U+FFFD, direction controls a visible name;
+    tag characters are removed, exotic line ends become newlines, and a run of combining marks is
+    cut to 8.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -58,22 +59,22 @@ def safe_text(text: str) -> str:
 
 
 def safe_input(text: str) -> str:
-    """Return what was typed elsewhere or pasted, repaired and safe, with one kind of line end."""
+    """Return pasted or externally edited text, repaired, sanitized and with `\\n` line ends."""
     return safe_text(repair(_LINE_END.sub("\n", text)))
 
 
 def drop_controls(text: str) -> str:
-    """Return `text` without what `safe_text` replaces, and without tabs and newlines.
+    """Return `text` without tabs, newlines and the characters that `safe_text` replaces.
 
-    For text that has its place on a line already: what has no width goes, nothing moves.
+    For text that is already laid out on a line: zero-width characters go, nothing moves.
     """
     return text if text.isprintable() else text.translate(_GONE)
 
 
 def safe_line(text: str, limit: int = 200) -> str:
-    """Return `text` as one harmless line of at most `limit` characters, for titles and messages.
+    """Return `text` as one sanitized line of at most `limit` characters, for titles and messages.
 
-    Stricter than `safe_text`: white space runs become one space and all format characters go.
+    Stricter than `safe_text`: whitespace runs become one space, format characters are removed.
     """
     line = " ".join(safe_text(text[: limit * 8]).split())
     line = "".join(char for char in line if unicodedata.category(char) != "Cf")
@@ -81,6 +82,6 @@ def safe_line(text: str, limit: int = 200) -> str:
 
 
 def has_words(text: str, words: Sequence[str]) -> bool:
-    """Return whether a text contains each of these words, in any case."""
+    """Return whether a text contains all of these words, ignoring case."""
     text = text.casefold()
     return all(word in text for word in words)

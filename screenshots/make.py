@@ -1,4 +1,4 @@
-"""Takes the pictures of the README: the real program, the real model, a home of its own.
+"""Take the screenshots of the README with the real program and model in a temporary home.
 
 uv run python screenshots/make.py
 """
@@ -25,7 +25,7 @@ FISH = "What do you like about the sea?"
 
 
 class Studio:
-    """Runs the window without a terminal and takes its picture."""
+    """A driver of the app without a terminal, which takes screenshots."""
 
     def __init__(self, app: KoelApp, pilot: Pilot[int]) -> None:
         self._app = app
@@ -42,7 +42,7 @@ class Studio:
         await self._pilot.press(*keys)
 
     async def until(self, condition: Callable[[str], object], seconds: float = 120) -> None:
-        """Wait until `condition` holds for the text on the screen."""
+        """Wait until `condition` is true for the text on the screen; raise TimeoutError."""
         end = time.monotonic() + seconds
         while not condition(self.text):
             if time.monotonic() > end:
@@ -51,20 +51,20 @@ class Studio:
 
     @property
     def text(self) -> str:
-        """What is on the screen."""
+        """The text on the screen."""
         size = self._app.size
         lines = self._app.screen._compositor.render_strips(size)
         return "\n".join(strip.text.rstrip() for strip in lines)
 
     def picture(self, name: str) -> None:
-        """Save what is on the screen as NAME.svg."""
+        """Save a screenshot as NAME.svg."""
         svg = self._app.export_screenshot(title="koel-chat")
         (HERE / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
 @asynccontextmanager
 async def studio(columns: int, rows: int, thread: str | None = None) -> AsyncIterator[Studio]:
-    """Open the real program in a window of this size."""
+    """Run the app in a terminal of this size."""
     from koel_tui.cli.wiring import backend
     from koel_tui.settings import load_settings
 
@@ -78,12 +78,12 @@ async def studio(columns: int, rows: int, thread: str | None = None) -> AsyncIte
 
 
 def answered(text: str) -> bool:
-    """Say whether the screen shows a window in which nothing is being written."""
+    """Return whether the screen shows a finished and saved answer, and none is being generated."""
     return "tok/s" in text and "⌛" not in text and "queued" not in text and "· saved" in text
 
 
 async def main() -> None:
-    """Take all pictures, from one story: ask in two tabs, search, compare, answer again."""
+    """Take all screenshots: ask in two tabs, search, compare side by side, regenerate."""
     async with studio(100, 30) as window:
         await window.ask(SEA)
         await window.until(answered)

@@ -1,4 +1,4 @@
-"""The commands: koel-chat and its subcommands. Each is imported when it is called."""
+"""The command koel-chat and its subcommands, which are imported lazily."""
 
 from koel_tui.cli.main import main
 

@@ -1,4 +1,4 @@
-"""What `ask` knows of its answer, and the JSON object it prints."""
+"""The answer of `koel-chat ask` and its JSON object."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ THOUGHT_ONLY = (
 
 @dataclass(slots=True)
 class Answer:
-    """An answer as far as it has come; a failure before the first word leaves most of it empty."""
+    """A possibly partial answer; after an early failure most fields are empty."""
 
     thread: str | None = None
     model: str | None = None
@@ -29,13 +29,13 @@ class Answer:
     thinking: str = ""
     finish_reason: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """Value of the METRICS event; empty where the run did not end by itself."""
+    """Value of the METRICS event; empty if the run was interrupted or failed."""
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     _printed: bool = False
 
     def hear(self, event: "Event") -> None:
-        """Take what an event says of the figures, and why the model stopped."""
+        """Read the metrics and the finish reason from an event."""
         from ag_ui.core import CustomEvent, RunFinishedEvent
 
         from koel_tui.agents import METRICS
@@ -47,7 +47,7 @@ class Answer:
             self.finish_reason = finish_reason(event) or "end"
 
     def take(self, state: "ChatState") -> None:
-        """Take the answer at the end of a thread, if there is one."""
+        """Read the last answer, if any, and the error from a thread's state."""
         last = state.messages[-1] if state.messages else None
         if last is not None and last.role == "assistant":
             self.text, self.thinking = last.content, last.reasoning
@@ -60,27 +60,27 @@ class Answer:
 
     @property
     def unusable(self) -> str:
-        """Why the answer is of no use; empty when it is of use."""
+        """The reason why the answer is unusable, or ''."""
         if self.text.strip() or self.tool_calls:
             return ""
         return THOUGHT_ONLY if self.thinking else NO_TEXT
 
     def stop(self) -> None:
-        """Note that a signal has ended the answer."""
+        """Record that a signal interrupted the answer."""
         self.finish_reason = self.finish_reason or "stopped"
 
     def fail(self, why: str) -> None:
-        """Note why there is no answer, or only a part of one."""
+        """Record the error that prevented or interrupted the answer."""
         self.error, self.finish_reason = why, "error"
 
     def print_json(self) -> None:
-        """Print the answer as one JSON object, the first time only."""
+        """Print the answer as one JSON object; later calls have no effect."""
         if not self._printed:
             self._printed = True
             click.echo(json.dumps(self.as_json()))
 
     def as_json(self) -> dict[str, Any]:
-        """Return the object that is printed; a figure that is not known is null."""
+        """Return the JSON object; unknown metrics are null."""
         thinking = {"thinking": self.thinking} if self.thinking else {}
         return {
             "thread": self.thread,
@@ -97,7 +97,7 @@ class Answer:
 
 
 def print_failure(why: str) -> None:
-    """Print the JSON object of a question that was not asked."""
+    """Print the JSON object of a question that could not be sent."""
     answer = Answer()
     answer.fail(why)
     answer.print_json()

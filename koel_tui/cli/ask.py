@@ -1,4 +1,4 @@
-"""`koel-chat ask "..."`: one answer to stdout."""
+"""The command `koel-chat ask "..."`, which prints one answer to stdout."""
 
 import asyncio
 import sys
@@ -127,14 +127,14 @@ async def _ask(
     own = wanted.turn_settings(turn_settings(settings))
     if wanted.model is not None:
         settings = settings.model_copy(update={"model": Path(wanted.model)})
-    # One context is all it needs: each takes its memory when the model is loaded.
+    # One context is enough, and each context takes memory when the model is loaded.
     agent = model_router(settings.model_copy(update={"max_sessions": 1, "parallel": 1}), None)
     client = KoelClient(agent, storage=storage, reducers=[keep_usage])
     try:
         session = client.new_session(thread, initial, own, agent.agent(lora=wanted.lora))
         answer.thread = session.thread_id
         await _hold(session)
-        # Loading first lets the error of a bad model come as what it is.
+        # Load first, so that a model error is raised as such and not as a failed run.
         info = await agent.load()
         answer.model = info.name
         if info.notice:
@@ -143,7 +143,7 @@ async def _ask(
         await _run(session, prompt, answer, silent=silent)
     except asyncio.CancelledError:
         answer.stop()
-        if silent:  # now: what is closed below may take longer than there is time
+        if silent:  # print now, because the cleanup below may exceed the deadline
             answer.print_json()
         raise
     finally:
@@ -153,9 +153,9 @@ async def _ask(
 
 
 def _wanted(meta: Mapping[str, Any], given: Mapping[str, Any]) -> "ThreadSettings":
-    """Return the settings saved with a thread, without those given on the command line.
+    """Return the saved settings of a thread, without those given on the command line.
 
-    Raises `SettingsError` for a saved value that is not allowed and not replaced.
+    Raises `SettingsError` for an invalid saved value that is not overridden.
     """
     from koel_tui.session import ThreadSettings
     from koel_tui.settings import SettingsError
@@ -172,7 +172,7 @@ def _wanted(meta: Mapping[str, Any], given: Mapping[str, Any]) -> "ThreadSetting
 
 
 def _with_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSettings":
-    """Return the settings with raw completion where there is no chat template at all."""
+    """Return the settings, with raw completion if there is no chat template."""
     if info.has_template or settings.chat_template not in (None, OWN_TEMPLATE):
         return settings
     names = info.fitting_template or f"({', '.join(BUILT_IN)})"
@@ -187,7 +187,7 @@ def _with_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSettings
 
 
 async def _hold(session: "ChatSession") -> None:
-    """Hold the thread for writing, before anybody waits for an answer that cannot be saved."""
+    """Lock the thread for writing first, so that no answer is generated that cannot be saved."""
     from koel_tui.session import ReadOnlyThreadError
 
     access = await session.hold()
@@ -196,11 +196,11 @@ async def _hold(session: "ChatSession") -> None:
 
 
 async def _run(session: "ChatSession", prompt: str, answer: Answer, *, silent: bool) -> None:
-    """Ask, print the answer as it comes, and save it."""
+    """Send the prompt, print the answer while it is generated, and save it."""
     printing = asyncio.create_task(_follow(session, answer, silent=silent))
     sending = asyncio.create_task(session.send(prompt))
     try:
-        # Printing ends before only when nobody reads any more; then nobody waits for the rest.
+        # Printing ends first only if stdout was closed; then the rest is not needed.
         await asyncio.wait([sending, printing], return_when=asyncio.FIRST_COMPLETED)
         if printing.done():
             printing.result()
@@ -216,7 +216,7 @@ async def _run(session: "ChatSession", prompt: str, answer: Answer, *, silent: b
 
 
 async def _follow(session: "ChatSession", answer: Answer, *, silent: bool) -> None:
-    """Write the answer as it comes; to a terminal without control bytes, to a pipe as it is."""
+    """Print the answer while it is generated; sanitize it only for a terminal."""
     from ag_ui.core import TextMessageContentEvent
 
     shown, written = safe_text if sys.stdout.isatty() else repair, False
@@ -230,7 +230,7 @@ async def _follow(session: "ChatSession", answer: Answer, *, silent: bool) -> No
 
 
 def _result(session: "ChatSession", answer: Answer, *, silent: bool) -> int:
-    """Return the exit code, and say on stderr what is wrong with the answer."""
+    """Return the exit code, and print any problem of the answer on stderr."""
     failed = session.state.error
     code, why = Exit.OK, ""
     if failed is not None:
@@ -252,12 +252,12 @@ def _result(session: "ChatSession", answer: Answer, *, silent: bool) -> int:
 
 
 def _code_of(agent_code: str) -> Exit:
-    # The agent names a setting of the thread so; it is no error of the program.
+    # The agent reports an invalid thread setting as ValueError; that is not a program error.
     return Exit.BAD_CONFIG if agent_code == "ValueError" else exit_named(agent_code)
 
 
 def _cut(session: "ChatSession") -> str:
-    """Return at which limit the answer was cut, and what helps; empty when it is complete."""
+    """Return the limit at which the answer was cut and the remedy, or '' if it is complete."""
     messages = session.state.messages
     if not (why := incomplete(messages)):
         return ""

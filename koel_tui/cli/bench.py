@@ -1,4 +1,4 @@
-"""`koel-chat bench`: how fast the engine is here, beside llama.cpp's own calls."""
+"""The command `koel-chat bench`, which compares the engine with bare llama.cpp calls."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ def bench(model: Path | None, as_json: bool, quick: bool) -> int:
 
 
 async def _measure(path: Path, plan: "Plan") -> "Report":
-    """Measure, with a line on stderr of what is going on."""
+    """Measure, with a progress line on stderr."""
     from rich.console import Console
 
     from koel_tui.engine.bench import measure
@@ -78,7 +78,7 @@ def table(report: "Report") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    # As Text: a file's name is not markup.
+    # As Text, so that a file name is not parsed as markup.
     shown = Table(title=Text(safe_line(report.model)), title_justify="left")
     shown.add_column("Measure")
     for heading in ("koel-chat", "bare llama.cpp"):
@@ -95,5 +95,5 @@ def table(report: "Report") -> "Table":
 
 
 def _number(value: float) -> str:
-    """Three digits that count, never in powers of ten."""
+    """Return a number with three significant digits, without an exponent from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

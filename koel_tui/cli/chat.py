@@ -1,4 +1,4 @@
-"""`koel-chat [THREAD]`: the window."""
+"""The command `koel-chat [THREAD]`, which starts the app or the plain mode."""
 
 import logging
 import os
@@ -48,7 +48,7 @@ def chat(
       koel-chat chat --theme nord --low-bandwidth
     """
     if model is not None:
-        # A model named by hand is checked before the terminal changes in any way.
+        # Check a model given by the user before the terminal is changed.
         from koel_tui.cli.models.resolve import checked_model
 
         model = checked_model(model)
@@ -63,7 +63,7 @@ def chat(
 
         return backend(load_settings(model=model, **flags), storage)
 
-    # Tabs, drafts and history are kept in clear: with encrypted threads they are not kept at all.
+    # Tabs, drafts and history are unencrypted, so they are not persisted with encrypted threads.
     home = paths.state_dir() if storage is None else None
     if _is_plain(start):
         code, fatal = _in_plain_mode(connect, thread, home)
@@ -74,13 +74,13 @@ def chat(
 
 
 def _ended(code: int, fatal: BaseException | None) -> int:
-    """Return the exit code of a window that said why it ended, if it ended badly."""
+    """Return the exit code, or raise `fatal` if the app reported no code for it."""
     if code:
         if fatal is not None and debugging.asked_for():
             debugging.show_traceback(fatal)
         return code
     if fatal is not None:
-        raise fatal  # it stayed open without what it needed; the shell learns why
+        raise fatal  # the app stayed open without a model; report the error to the shell
     return Exit.OK
 
 
@@ -93,7 +93,7 @@ def _check_terminal() -> None:
 
 
 def _is_plain(start: Start) -> bool:
-    """Say whether it is plain mode; where nobody asked for that, say why on the terminal."""
+    """Return whether to use plain mode; if it was not requested, print the reason."""
     if start.plain:
         return True
     why = misfit(*os.get_terminal_size(), os.environ.get("TERM"), seen=sys.stderr.isatty())
@@ -110,7 +110,7 @@ def _in_window(
     flags: "Mapping[str, object]",
 ) -> tuple[int, BaseException | None]:
     if start.low_bandwidth:
-        os.environ.setdefault("TEXTUAL_FPS", "10")  # which Textual reads when it is imported
+        os.environ.setdefault("TEXTUAL_FPS", "10")  # Textual reads it on import
     from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.system.heap import keep_one_heap
     from koel_tui.ui.app.app import KoelApp
@@ -152,7 +152,10 @@ def _in_plain_mode(
 
 
 def _unlocked_storage() -> "FileStorage | None":
-    """Return encrypted threads, opened while the terminal is still the shell's; None in clear."""
+    """Return the unlocked storage of encrypted threads, or None if they are not encrypted.
+
+    Called before the app takes over the terminal, because it may prompt for the passphrase.
+    """
     if not are_encrypted():
         return None
     from koel_tui.cli.wiring import open_storage

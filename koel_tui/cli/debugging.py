@@ -1,4 +1,4 @@
-"""`--debug`: the traceback of what went wrong."""
+"""The option `--debug`, which shows the traceback of an error."""
 
 import traceback
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ DEBUG = "--debug"
 
 @dataclass(slots=True)
 class Debugging:
-    """Whether --debug was given anywhere on the command line."""
+    """A flag: whether --debug was given anywhere on the command line."""
 
     wanted: bool = False
 
 
 def debug_option() -> click.Option:
-    """Return the option --debug, which every command has."""
+    """Return the option --debug, which is added to every command."""
     return click.Option(
         [DEBUG],
         is_flag=True,
@@ -29,14 +29,14 @@ def debug_option() -> click.Option:
 
 
 def asked_for() -> bool:
-    """Return whether the command that runs was called with --debug."""
+    """Return whether the current command was called with --debug."""
     context = click.get_current_context(silent=True)
     found = None if context is None else context.find_object(Debugging)
     return found is not None and found.wanted
 
 
 def show_traceback(error: BaseException) -> None:
-    """Print the traceback of an error, without local variables: they hold what users wrote."""
+    """Print the traceback of an error, without local variables, which may contain user text."""
     click.echo(safe_text("".join(traceback.format_exception(error))), err=True, nl=False)
 
 

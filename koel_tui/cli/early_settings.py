@@ -1,4 +1,4 @@
-"""What the start has to know before there is anything to see."""
+"""The settings that are needed before the first paint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from koel_tui.setting_sources import settles
 
 MIN_COLUMNS = 60
 MIN_ROWS = 15
-"""The smallest terminal the window fits."""
+"""`MIN_COLUMNS` by `MIN_ROWS` is the smallest terminal for the app."""
 _KEY_FILE = "keys.json"
-"""As the storage names it; to import that would delay every start."""
+"""The storage's key file; a copy of its name, because importing the storage delays each start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The settings that say what is opened and how it looks."""
+    """The settings of the mode and appearance of the app."""
 
     theme: str | None = None
     plain: bool = False
@@ -25,10 +25,10 @@ class Start:
 
 
 def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start:
-    """Return the settings of the start: flags, else what environment and config.toml say.
+    """Return the startup settings from flags, else from the environment and config.toml.
 
-    Reading all settings takes longer than the first paint: it is done only where one of these is
-    named. Raises `SettingsError`.
+    Loading all settings takes longer than the first paint, so it is done only if one of these may
+    be set there. Raises `SettingsError`.
     """
     given = Start(theme, plain, low_bandwidth)
     if not settles(Start.__slots__):
@@ -40,14 +40,14 @@ def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start
 
 
 def are_encrypted() -> bool:
-    """Say whether the saved threads are encrypted."""
+    """Return whether the saved threads are encrypted."""
     return (paths.threads_dir() / _KEY_FILE).exists()
 
 
 def misfit(columns: int, rows: int, terminal: str | None, *, seen: bool = True) -> str:
-    """Return why the window cannot be shown on a terminal; empty when it can.
+    """Return the reason why the app cannot run in a terminal, or ''.
 
-    A size of 0 is one that nobody knows. `seen` is whether stderr is there, on which it is drawn.
+    A size of 0 is unknown. `seen`: whether stderr, on which the app draws, is a terminal.
     """
     if not seen:
         return "The window is drawn on stderr, which goes elsewhere"

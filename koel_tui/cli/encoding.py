@@ -1,18 +1,18 @@
-"""UTF-8 for arguments, streams and file names where the locale offers ASCII only."""
+"""UTF-8 for arguments, streams and file names in an ASCII-only locale."""
 
 import os
 import sys
 
 
 def require_utf8() -> None:
-    """Start the program again in Python's UTF-8 mode where Python uses ASCII.
+    """Restart the program in Python's UTF-8 mode if Python uses ASCII.
 
-    Python chooses UTF-8 in the C locale by itself, unless the environment forbids it
-    (`PYTHONUTF8=0`). Without it a question, a file name or an answer in another language is lost.
-    Locales with another encoding keep it.
+    Python selects UTF-8 in the C locale, unless the environment disables that (`PYTHONUTF8=0`).
+    With ASCII, questions, file names and answers in other languages are lost. Locales with another
+    encoding keep it.
     """
-    # A second start changes nothing where the first one had the mode and could not use it.
+    # If UTF-8 mode is already requested, a restart would change nothing.
     if sys.getfilesystemencoding() != "ascii" or os.environ.get("PYTHONUTF8") == "1":
         return
-    os.environ["PYTHONUTF8"] = "1"  # for the programs that this one starts, too
+    os.environ["PYTHONUTF8"] = "1"  # also for child processes
     os.execv(sys.executable, [sys.orig_argv[0], "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - itself

@@ -1,4 +1,4 @@
-"""The exit codes, and which error ends in which."""
+"""The exit codes, and the mapping of errors to them."""
 
 import enum
 
@@ -6,7 +6,7 @@ from koel_tui.cli.debugging import DEBUG
 
 
 class Exit(enum.IntEnum):
-    """What the process answers its caller; sysexits.h where that has a fitting number."""
+    """The exit codes of the process, from sysexits.h if it has a suitable number."""
 
     OK = 0
     INTERNAL = 1
@@ -49,11 +49,11 @@ _BY_CLASS = {
 
 
 class UsageProblem(Exception):  # noqa: N818 - the caller's, not ours
-    """The command cannot do this here; the message says what would work."""
+    """The command cannot be run as given; the message gives the remedy."""
 
 
 def message_of(error: BaseException) -> str:
-    """Return what is said of an error: what happened, and what to do next."""
+    """Return the message for an error: the problem and the remedy."""
     if exit_of(error) is Exit.INTERNAL:
         return (
             f"something went wrong inside koel-chat ({type(error).__name__}: {error}). "
@@ -63,9 +63,9 @@ def message_of(error: BaseException) -> str:
 
 
 def exit_of(error: BaseException) -> Exit:
-    """Return the exit code of an error, by the names of its classes.
+    """Return the exit code of an error, looked up by the names of its classes.
 
-    By name, because importing the rooms that define them would cost every start their time.
+    Names are used because importing the packages of the classes would delay every start.
     """
     return exit_named(*(kind.__name__ for kind in type(error).__mro__))
 

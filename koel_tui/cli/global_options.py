@@ -1,4 +1,4 @@
-"""Options in front of the command: read by the program and handed to the command."""
+"""Options before the subcommand, which are passed on to the subcommand."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,10 +8,10 @@ from click.core import ParameterSource
 
 
 def split(context: click.Context, words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the options at the beginning of `words`, and the words after them.
+    """Split `words` into the leading options and the rest.
 
-    The value of an option is never a command. Raises `click.BadOptionUsage` where the last option
-    lacks its value.
+    The value of an option is never parsed as a command. Raises `click.BadOptionUsage` if the last
+    option has no value.
     """
     takes_value = {
         name: not (each.is_flag or each.count)
@@ -31,19 +31,19 @@ def split(context: click.Context, words: Sequence[str]) -> tuple[list[str], list
 
 
 def hand_over(context: click.Context, words: Sequence[str]) -> None:
-    """Make the options that were given to the program the defaults of the command in `words`.
+    """Set the options given before the command as defaults of the command in `words`.
 
-    An option after the command wins over them. Raises `click.UsageError` for one that the command
-    does not have.
+    Options after the command override them. Raises `click.UsageError` for an option that the
+    command does not have.
     """
     command, path = _named(context, words)
-    # By name of the option: an argument may have the same name inside.
+    # Keyed by the option's flag, because an argument may have the same parameter name.
     known = {each.opts[0]: each for each in command.params if isinstance(each, click.Option)}
     given: dict[str, Any] = {}
     for option in context.command.params:
         name = option.name or ""
         if name not in context.params:
-            continue  # --debug and --version have done their work
+            continue  # --debug and --version are already handled
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         own = known.get(option.opts[0])
@@ -58,7 +58,7 @@ def hand_over(context: click.Context, words: Sequence[str]) -> None:
 
 
 def misplaced(context: click.Context, word: str) -> click.UsageError:
-    """Return the error of an option that the program does not have."""
+    """Return the error for an option that the main command does not have."""
     name = word.partition("=")[0]
     commands = [
         f"'{' '.join(path)}'"
@@ -73,7 +73,7 @@ def misplaced(context: click.Context, word: str) -> click.UsageError:
 
 
 def asks_for_object(group: click.Group, words: Sequence[str]) -> bool:
-    """Return whether a command line is one of `ask --json`, whatever is wrong with it."""
+    """Return whether a command line, valid or not, is `ask --json`."""
     context = click.Context(group, resilient_parsing=True)
     command, *rest = split(context, words)[1] or [""]
     options = rest[: rest.index("--")] if "--" in rest else rest
@@ -81,7 +81,7 @@ def asks_for_object(group: click.Group, words: Sequence[str]) -> bool:
 
 
 def _named(context: click.Context, words: Sequence[str]) -> tuple[click.Command, list[str]]:
-    """Return the command that `words` begin with, and its words."""
+    """Return the command at the start of `words` and its path."""
     command, path = context.command, list[str]()
     for word in words:
         below = command.get_command(context, word) if isinstance(command, click.Group) else None
@@ -94,7 +94,7 @@ def _named(context: click.Context, words: Sequence[str]) -> tuple[click.Command,
 def _below(
     context: click.Context, group: click.Command, *path: str
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command of a group with its words."""
+    """Yield the path and command of every command in a group, recursively."""
     if not isinstance(group, click.Group):
         return
     for name in group.list_commands(context):

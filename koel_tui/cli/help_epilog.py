@@ -1,4 +1,4 @@
-"""The end of the main help: exit codes and the environment."""
+"""The epilog of the main help: exit codes and environment variables."""
 
 from koel_tui.cli.exit_codes import Exit
 
@@ -28,7 +28,7 @@ _ENVIRONMENT = {
 
 
 def epilog() -> str:
-    """Return the text, in blocks that click leaves as they are."""
+    """Return the epilog, in blocks that click does not rewrap."""
     codes = [(str(int(code)), meaning) for code, meaning in _MEANINGS.items()]
     return "\n\n".join(
         [

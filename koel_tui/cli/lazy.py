@@ -1,4 +1,4 @@
-"""A group of commands, each imported when it is called."""
+"""A click group that imports its commands lazily."""
 
 import importlib
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from koel_tui.cli.debugging import DEBUG, debug_option
 
 
 class LazyGroup(click.Group):
-    """A group that finds its commands at places like `package.module:command`.
+    """A group of lazily imported commands; `places` has targets like `package.module:command`.
 
-    Every command has the option --debug.
+    The option --debug is added to every command.
     """
 
     def __init__(self, *args: Any, places: Mapping[str, str], **kwargs: Any) -> None:
@@ -20,11 +20,11 @@ class LazyGroup(click.Group):
         self.places = places
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands, in the order they are shown."""
+        """Return the command names in display order."""
         return list(self.places)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command, None when there is none of this name."""
+        """Import and return a command, or return None for an unknown name."""
         place = self.places.get(cmd_name)
         if place is None:
             return None

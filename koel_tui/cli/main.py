@@ -1,4 +1,4 @@
-"""The entry point: finds the command, runs it, and turns its errors into messages and codes."""
+"""The entry point, which runs a command and maps its errors to messages and exit codes."""
 
 import logging
 import os
@@ -37,10 +37,10 @@ _COMMANDS = {
 
 
 class Commands(LazyGroup):
-    """The subcommands; a first word that is none is a thread to open."""
+    """The main command group; an unknown first word is a thread to open."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `chat` in front of words that name no command, and hand it the options before it."""
+        """Insert `chat` if no command is named, and pass the leading options to the command."""
         options, words = split(ctx, args)
         if (
             words[:1]
@@ -49,7 +49,7 @@ class Commands(LazyGroup):
             and not ctx.resilient_parsing
         ):
             raise misplaced(ctx, words[0])
-        # A shell that completes the first word has typed none yet: it may be any of them.
+        # During shell completion of the first word there are no words yet; do not insert `chat`.
         if (words[:1] and words[0] not in self.places) or not (words or ctx.resilient_parsing):
             words = ["chat", *words]
         rest = super().parse_args(ctx, [*options, *words])
@@ -58,7 +58,7 @@ class Commands(LazyGroup):
         return rest
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
-        """Return what the first word may be: a command, a thread, or an option."""
+        """Return the completions of the first word: commands, threads or options."""
         found = super().shell_complete(ctx, incomplete)
         chat = self.get_command(ctx, "chat")
         if chat is None or incomplete.startswith("-"):
@@ -96,14 +96,14 @@ commands.params.append(debug_option())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `koel-chat` and end the process with its exit code."""
+    """Run `koel-chat` and exit the process with its exit code."""
     if arguments is None:
         require_utf8()
     words = list(sys.argv[1:] if arguments is None else arguments)
     open_standard_streams()
-    if logging.lastResort is not None:  # what writes warnings to stderr where nobody else does
+    if logging.lastResort is not None:  # it prints warnings to stderr if no handler is set
         logging.lastResort.setFormatter(SafeFormatter())
-    if "_KOEL_CHAT_COMPLETE" in os.environ:  # a shell asks, which click answers
+    if "_KOEL_CHAT_COMPLETE" in os.environ:  # a shell requests completions from click
         from koel_tui.cli.shell_completion import teach_shells
 
         teach_shells()
@@ -124,13 +124,13 @@ def run(words: list[str]) -> int:
         return finished.exit_code
     except click.ClickException as error:
         error.show()
-        if asks_for_object(commands, words):  # `ask` itself has not begun
+        if asks_for_object(commands, words):  # `ask` was not called, so it printed nothing
             print_failure(error.format_message())
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read us has gone; nothing is to be said to nobody
+        sys.stderr.close()  # the reader has closed the pipe, so print nothing more
         return Exit.INTERNAL
     except Exception as error:
         if debugging.wanted:

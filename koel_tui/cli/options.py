@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Number(click.ParamType[float]):
-    """A number that a turn may have, in the range of the setting with this name."""
+    """A click type for a number in the allowed range of a setting."""
 
     name = "number"
 
@@ -23,7 +23,7 @@ class Number(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the number; the command ends with a usage error that names the range."""
+        """Parse the number; for an invalid one, fail with a usage error that gives the range."""
         from koel_tui.sampling_options import read_number
         from koel_tui.settings import NUMBERS
 
@@ -53,7 +53,7 @@ def template_option(command: F) -> F:
 
 
 def window_options(command: F) -> F:
-    """Add the options that size the window of tokens and the machine's use."""
+    """Add the options for the context size and the hardware use."""
     for option in (
         click.option(
             "--threads",
@@ -76,7 +76,7 @@ def window_options(command: F) -> F:
 
 
 def session_options(command: F) -> F:
-    """Add the options that say how many threads the model answers."""
+    """Add the options for the number of sessions and of parallel answers."""
     for option in (
         click.option(
             "--parallel", type=click.IntRange(1, 64), help="Answers written at the same time (1)."
@@ -92,7 +92,7 @@ def session_options(command: F) -> F:
 
 
 def sampling_options(command: F) -> F:
-    """Add the samplers that are used most, except the temperature."""
+    """Add the most common sampling options, except the temperature."""
     for option in (
         click.option(
             "--repeat-penalty",
@@ -118,7 +118,7 @@ def sampling_options(command: F) -> F:
 
 
 def look_options(command: F) -> F:
-    """Add the options that say how a conversation is shown."""
+    """Add the options for the appearance of the chat."""
     for option in (
         click.option(
             "--low-bandwidth",
@@ -137,7 +137,7 @@ def look_options(command: F) -> F:
 
 
 def global_options(command: F) -> F:
-    """Add the options of the window, which also stand in front of the other commands."""
+    """Add the options of `chat`, which are also accepted before the other commands."""
     for add in (look_options, window_options, template_option, session_options, model_option):
         command = add(command)
     return command

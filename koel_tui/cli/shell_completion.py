@@ -1,4 +1,4 @@
-"""`koel-chat completion`: what makes a shell complete the words of a command line."""
+"""The command `koel-chat completion`, which prints shell completion scripts."""
 
 import re
 
@@ -14,11 +14,11 @@ from koel_tui.cli.exit_codes import Exit
 
 PROGRAM = "koel-chat"
 VARIABLE = "_KOEL_CHAT_COMPLETE"
-"""What a shell sets that asks for words; click gives it its name."""
+"""The environment variable of a completion request; click defines its name."""
 _SHELLS = ("bash", "zsh", "fish")
 _BARE = re.compile(r"[\w@%+=:./-]*")
 
-# As names of files, readline puts in the backslashes that the title of a thread needs.
+# With `compopt -o filenames` readline escapes the spaces of thread titles.
 _BASH = """\
 %(complete_func)s() {
     local answer answers
@@ -43,19 +43,19 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class _Bash(BashComplete):
-    """Bash, with values that have spaces in them."""
+    """Completion for bash, with support for values that contain spaces."""
 
     source_template = _BASH
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Return the line that the script above reads."""
+        """Return an output line in the format that `_BASH` parses."""
         if item.type == "plain" and not _BARE.fullmatch(item.value):
             return f"title,{item.value}"
         return super().format_completion(item)
 
 
 def teach_shells() -> None:
-    """Make click print our script for bash, and answer it."""
+    """Register our bash completion with click."""
     add_completion_class(_Bash)
 
 

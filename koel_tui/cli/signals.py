@@ -1,4 +1,4 @@
-"""Commands that a signal ends in good order."""
+"""Orderly shutdown of a command on a signal."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def unless_signalled(work: Coroutine[Any, Any, int]) -> int:
-    """Do the work and return its exit code, or that of the signal that has cancelled it."""
+    """Run `work` and return its exit code, or that of the signal that cancelled it."""
     from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.workspace.shutdown import Signals
 
@@ -14,7 +14,7 @@ async def unless_signalled(work: Coroutine[Any, Any, int]) -> int:
 
     def leave(signalled: int) -> None:
         nonlocal code
-        if not code:  # a second one must not cut the saving
+        if not code:  # a second signal must not interrupt saving
             code = signalled
             hard_end.arm(code)
             hard_end.settle(code)

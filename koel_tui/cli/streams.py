@@ -1,4 +1,4 @@
-"""Standard streams of a program that was started without some of them, or has lost one."""
+"""Handling of standard streams that are closed or broken."""
 
 import io
 import os
@@ -9,10 +9,10 @@ _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def open_standard_streams() -> None:
-    """Open those that the caller has closed: nothing comes from them, and nothing goes there.
+    """Open the standard streams that the caller has closed, on the null device.
 
-    Else the next file that is opened would be taken for one of them. In the open ones a character
-    that the encoding does not have is replaced, so it ends no command.
+    Otherwise the next opened file would get the descriptor of a standard stream. Open streams
+    replace characters that their encoding lacks, so that these do not fail a command.
     """
     for number, (name, mode) in enumerate(_STREAMS):
         stream = getattr(sys, name)
@@ -33,10 +33,10 @@ def open_standard_streams() -> None:
 
 
 def end_standard_streams() -> bool:
-    """Write out what still waits; say whether that could be done.
+    """Flush stdout and stderr; return whether that succeeded.
 
-    What cannot be written, to a terminal that was closed for instance, is dropped: Python would
-    try once more at the end, and end with a code of its own.
+    Output that cannot be written, for instance to a closed terminal, is dropped. Otherwise Python
+    would retry at exit and replace the exit code.
     """
     written = True
     for stream in (sys.stdout, sys.stderr):

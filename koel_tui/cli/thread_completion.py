@@ -1,4 +1,4 @@
-"""The saved threads that a shell offers while their name is typed."""
+"""Shell completion of saved threads."""
 
 from collections import Counter
 from itertools import islice
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 Items = list["CompletionItem[str]"]
 _MOST = 200
-"""Threads looked at, those changed last: a shell does not wait for more."""
+"""Maximum threads read, most recently changed first, to keep completion fast."""
 _LONGEST = 100
 _LOST = frozenset(',\\"`$!')
-"""Characters that do not come through the script of one shell or another."""
+"""Characters that the completion script of at least one shell does not handle."""
 
 
 def saved(context: click.Context, argument: click.Parameter, begun: str) -> Items:
-    """Return the saved threads whose title or id begins like this."""
+    """Return the saved threads whose title or id starts with `begun`."""
     return _offered(begun, trash=False)
 
 
 def deleted(context: click.Context, argument: click.Parameter, begun: str) -> Items:
-    """Return the threads in the trash whose title or id begins like this."""
+    """Return the threads in the trash whose title or id starts with `begun`."""
     return _offered(begun, trash=True)
 
 
@@ -37,12 +37,12 @@ def _offered(begun: str, *, trash: bool) -> Items:
     try:
         rows = _summaries(trash=trash)
     except Exception:
-        return []  # in the middle of a command line there is no place for what is wrong
+        return []  # an error message would disturb the command line
     titles = Counter(row.title or row.preview for row in rows)
     items: Items = []
     for row in rows:
         title = row.title or row.preview
-        # An id stands for a title that cannot be typed, or is not the only one of its kind.
+        # Offer the id if the title is ambiguous or cannot be typed.
         name = title if titles[title] == 1 and _can_be_typed(title) else row.id
         for value in dict.fromkeys((name, row.id) if begun else (name,)):
             if value.startswith(begun) and _can_be_typed(value):
@@ -62,7 +62,7 @@ def _summaries(*, trash: bool) -> "list[Summary]":
 
     directory = paths.threads_dir()
     if not directory.is_dir() or are_encrypted():
-        return []  # nothing is made here, and no passphrase asked for
+        return []  # completion must not create directories or prompt for a passphrase
     from koel_tui.storage.files.read_only_listing import glance
     from koel_tui.storage.thread_record import newest_first
 

@@ -1,4 +1,4 @@
-"""The key of encrypted threads: asked for on the terminal, before anything else is there."""
+"""The key of encrypted threads, requested before the app starts."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ _TRIES = 3
 
 
 class Keys:
-    """A source of keys that is asked once for each, and makes new ones in a way of their own."""
+    """A key source that caches found keys and creates new ones with a separate source."""
 
     def __init__(self, finder: KeySource, maker: KeySource) -> None:
         self._finder = finder
@@ -33,30 +33,30 @@ class Keys:
         self._found: dict[str, bytes] = {}
 
     def make(self) -> tuple[bytes, dict[str, Any]]:
-        """Return a new key and what is needed to find it again."""
+        """Return a new key and the data for finding it again."""
         return self._maker.make()
 
     def find(self, about: Mapping[str, Any]) -> bytes:
-        """Return the key, without asking a second time."""
+        """Return the key, from the cache if it was found before."""
         name = dumps(dict(about))
         if name not in self._found:
             self._found[name] = self._finder.find(about)
         return self._found[name]
 
     def drop(self, about: Mapping[str, Any]) -> None:
-        """Forget a key that is no longer needed."""
+        """Delete a key that is no longer needed from its source."""
         self._finder.drop(about)
 
 
 def finder() -> KeySource:
-    """Return the way to the key: KOEL_PASSPHRASE_FILE, the keyring, or who sits there."""
+    """Return the source of the key: KOEL_PASSPHRASE_FILE, the keyring, or a prompt."""
     return AnyKey(_ask if _somebody_is_there() else None)
 
 
 def maker(*, keyring: bool, file: Path | None = None, fresh: bool = False) -> KeySource:
-    """Return the way to a new key: the keyring, a file with a passphrase, or who sits there.
+    """Return the source of a new key: the keyring, a file with a passphrase, or a prompt.
 
-    A `fresh` passphrase is another one than that in KOEL_PASSPHRASE_FILE.
+    `fresh`: ignore the passphrase in KOEL_PASSPHRASE_FILE.
     """
     if keyring:
         return SystemKeyring()
@@ -77,10 +77,10 @@ def maker(*, keyring: bool, file: Path | None = None, fresh: bool = False) -> Ke
 
 
 def unlocked(directory: Path) -> Keys:
-    """Return the key of encrypted threads, tried out.
+    """Return the verified key of encrypted threads.
 
-    Who mistypes is asked again. Raises `UsageProblem` where there is none, `WrongPassphraseError`,
-    `NoKeyError`, `StorageError`.
+    A mistyped passphrase is requested again. Raises `UsageProblem` if the threads are not
+    encrypted, `WrongPassphraseError`, `NoKeyError`, `StorageError`.
     """
     wrapped = read_key_file(directory)
     if wrapped is None:

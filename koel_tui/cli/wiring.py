@@ -1,4 +1,4 @@
-"""Puts the rooms together: settings in, a client with its agent and storage out."""
+"""Composition of the program's parts: a client with its agent and storage, from the settings."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,11 +22,11 @@ from koel_tui.storage.search.thread_index import ThreadIndex, index_file, remove
 from koel_tui.workspace.window_state import forget
 
 _GAP_S = 0.04
-"""Seconds within which text travels as one event: it is painted 20 times a second at most."""
+"""Seconds within which deltas are coalesced; the app paints at most 20 times a second."""
 
 
 def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> LocalAgent:
-    """Return the agent that answers with the model of `settings`, in the runner process."""
+    """Return the agent of the model in `settings`, which runs in the runner process."""
 
     async def load(progress: Callable[[float], None]) -> Engine:
         try:
@@ -44,7 +44,7 @@ def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> Local
 
 
 def model_spec(settings: Settings, model: Path) -> ModelSpec:
-    """Return how a model file is loaded."""
+    """Return the specification for loading a model file."""
     return ModelSpec(
         model,
         context_tokens=settings.context_tokens,
@@ -54,7 +54,7 @@ def model_spec(settings: Settings, model: Path) -> ModelSpec:
 
 
 def model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter:
-    """Return the agent of a window: the model of `settings`, others for threads that want them."""
+    """Return the app's agent: the model of `settings`, and others for threads that select them."""
 
     def agent(model: str | None) -> LocalAgent:
         chosen = settings if model is None else settings.model_copy(update={"model": Path(model)})
@@ -65,13 +65,13 @@ def model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter
         try:
             return choose_model(named, settings.model_folders)
         except (ModelFileError, NoModelError, OSError):
-            return None  # the load of its agent reports why
+            return None  # loading the agent reports the error
 
     return ModelRouter(agent, find)
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
-    """Return how threads are answered that say nothing of it themselves."""
+    """Return the default turn settings for threads without their own."""
     return TurnSettings(
         system=settings.system,
         sampling=Sampling(**{name: getattr(settings, name) for name in RANGES}),
@@ -87,10 +87,10 @@ def threads_directory() -> Path:
 
 
 def open_storage() -> FileStorage:
-    """Return the user's threads, in clear or encrypted as they are.
+    """Return the storage of the user's threads, encrypted or not.
 
-    The key of encrypted ones is found, or asked for on the terminal, before this returns. Raises
-    `DirectoryError` when their place cannot be used, `WrongPassphraseError`, `NoKeyError`.
+    For encrypted threads the key is found, or requested on the terminal, before the return. Raises
+    `DirectoryError` if the directory cannot be used, `WrongPassphraseError`, `NoKeyError`.
     """
     directory = threads_directory()
     if not are_encrypted():
@@ -99,24 +99,24 @@ def open_storage() -> FileStorage:
 
 
 def open_index(storage: FileStorage) -> ThreadIndex:
-    """Return the search over the user's threads."""
+    """Return the search index of the user's threads."""
     return ThreadIndex(storage, paths.cache_dir())
 
 
 def snapshots() -> Snapshots:
-    """Return the model's contexts of threads, kept in clear."""
+    """Return the store of unencrypted KV snapshots of threads."""
     return Snapshots(paths.cache_dir() / "kv")
 
 
 def forget_in_clear(directory: Path) -> None:
-    """Remove what is written down in clear of these threads. Raises `StorageError`, OSError."""
+    """Remove all unencrypted data derived from these threads. Raises `StorageError`, OSError."""
     remove_index(index_file(paths.cache_dir(), directory))
     snapshots().clear()
     forget(paths.state_dir())
 
 
 def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
-    """Return everything the window talks to; `storage` unless it is to be opened now."""
+    """Return the app's backend; without `storage` the user's threads are opened."""
     storage = storage or open_storage()
     in_clear = not isinstance(storage, EncryptedFileStorage)
     kept = snapshots() if in_clear else None
@@ -126,7 +126,7 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
         KoelClient(agent, storage=storage, reducers=[keep_usage]),
         storage,
         agent,
-        # Of encrypted threads the index is in memory alone, and made when it is needed.
+        # The index of encrypted threads is in memory only and built lazily.
         upkeep=IndexUpkeep(storage, index) if in_clear else None,
         index=index,
         snapshots=kept,

@@ -1,1 +1,1 @@
-"""The chat as lines of text, for screen readers and terminals that cannot do more."""
+"""The plain mode: a line-based chat for screen readers and limited terminals."""

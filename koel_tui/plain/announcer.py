@@ -1,4 +1,4 @@
-"""What of a conversation was said already, and what is to be said next."""
+"""Announcements of new output in a conversation, as lines of text."""
 
 from collections.abc import Callable, Iterator
 
@@ -21,7 +21,7 @@ _WORDS: dict[Phase, str] = {
 
 
 class Announcer:
-    """Follows one conversation and tells in lines what is new in it, each thing once."""
+    """The announcer of one conversation: returns its new text and state as lines, each once."""
 
     def __init__(self, conversation: Conversation, model: Callable[[], ProgramModel]) -> None:
         """`model` returns the state of the program's model."""
@@ -35,19 +35,19 @@ class Announcer:
         self._ending: list[str] = []
 
     def skip(self) -> None:
-        """Count all there is now as said."""
+        """Mark all current text as announced."""
         entries = self._conversation.entries()
         self._said.update((entry.id, len(entry.text)) for entry in entries)
         self._begin_at = max(0, len(entries) - 1)
         self._speaking, self._lines = "", SpeechLines()
 
     def asked(self) -> None:
-        """Count what the user asked as said, and begin to tell anew how it goes."""
+        """Mark the user's message as announced, and allow state lines to be repeated."""
         self.skip()
         self._told.clear()
 
     def news(self) -> Iterator[str]:
-        """Yield the lines to say now."""
+        """Yield the new lines to print."""
         entries = self._conversation.entries()
         for entry in entries[self._begin_at :]:
             yield from self._of(entry)
@@ -74,14 +74,14 @@ class Announcer:
     def _spoken(self, entry: Entry, line: str) -> Iterator[str]:
         if self._speaking == entry.id:
             yield safe_text(line)
-        elif line:  # an answer does not begin with empty lines
+        elif line:  # skip empty lines at the start of an answer
             self._speaking = entry.id
             yield labelled(entry.role, line.lstrip())
 
     def _state(self) -> list[str]:
         conversation = self._conversation
         if conversation.busy:
-            self._told.difference_update(self._ending)  # this run may end as the last one did
+            self._told.difference_update(self._ending)  # this run may end with the same lines
             words = _WORDS.get(conversation.activity.phase)
             return [words] if words else []
         lines = []
@@ -118,17 +118,17 @@ class Announcer:
 
 
 def labelled(role: str, text: str) -> str:
-    """Return text with who says it before it."""
+    """Return sanitized text with the speaker's label in front."""
     return f"{LABELS[role]}: {safe_text(text)}"
 
 
 def spoken(conversation: Conversation) -> list[Entry]:
-    """Return what was said by the user and the model."""
+    """Return the messages of the user and the model."""
     return [entry for entry in conversation.entries() if entry.role in ("user", "assistant")]
 
 
 def described(conversation: Conversation) -> str:
-    """Return what there is to know of a thread, in one line."""
+    """Return the title and state of a thread in one line."""
     messages = len(spoken(conversation))
     count = "1 message" if messages == 1 else f"{messages} messages"
     state = [

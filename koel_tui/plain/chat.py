@@ -1,4 +1,4 @@
-"""The plain mode from its first line to its last save."""
+"""The main loop of the plain mode, from startup to the last save."""
 
 import asyncio
 import signal
@@ -32,12 +32,12 @@ T = TypeVar("T")
 
 _QUIT_WITHIN = 2.0
 _PACE = 0.2
-"""Seconds between two looks at an answer that is being written."""
+"""Seconds between two polls of an answer being generated."""
 _INTERRUPTED = SIGNAL_EXIT + signal.SIGINT
 
 
 class PlainChat:
-    """The chat without a window: says what happens in lines, and takes lines from the user."""
+    """A chat in lines of text: prints events as lines and reads lines from the user."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class PlainChat:
         home: Path | None = None,
         hard_end: "ForcedExit | None" = None,
     ) -> None:
-        """Make the chat; the arguments are those of the window."""
+        """The arguments are those of `KoelApp`."""
         self._connect = connect
         self._console = console
         self._wanted_thread = thread
@@ -70,7 +70,7 @@ class PlainChat:
         self._typing = LineJoiner()
         self._heard: list[str | None] = []
         self._sent = ""
-        self._conflicts = 0  # told so far
+        self._conflicts = 0  # number reported so far
         self._readings: dict[str, Announcer] = {}
         self._hard_end = hard_end
         self._signals = Signals(self._leave, hard_end)
@@ -78,11 +78,11 @@ class PlainChat:
 
     @property
     def fatal(self) -> BaseException | None:
-        """What kept the model from being there, if anything did."""
+        """The error that prevented the model from loading, if any."""
         return self._startup.problem
 
     async def run(self) -> int:
-        """Chat until the user leaves, and return the exit code."""
+        """Chat until the user quits, and return the exit code."""
         self._signals.catch()
         try:
             self._say("koel-chat, plain mode. /help lists the commands.")
@@ -108,17 +108,17 @@ class PlainChat:
             self._say(f"Error: {safe_line(line, 4000)}")
         return EXIT_SAVE_FAILED if problem else self._code
 
-    # What conversations tell
+    # Callbacks of conversations
 
     def changed(self, conversation: Conversation) -> None:
-        """Look for something to say soon."""
+        """Schedule a check for new output."""
         if conversation.answered:
             self._startup.recover()
         self._background.give_way(any(each.busy for each in self._desk.tabs))
         self._news.set()
 
     def ended(self, conversation: Conversation) -> None:
-        """Say that a thread out of sight has its answer, and have a title found for a new one."""
+        """Report an answer in a thread that is not active; queue a title job for a new thread."""
         self.changed(conversation)
         backend = self._startup.backend
         if backend is not None and backend.titles and conversation.wants_title:
@@ -128,18 +128,18 @@ class PlainChat:
             self._say(f"Thread {number} is done: {described(conversation)}.")
 
     def returned(self, conversation: Conversation, text: str) -> None:
-        """Give unsent text back, to be the line that is typed next."""
+        """Restore unsent text as the draft of the next line."""
         if text:
             conversation.draft = joined(text, conversation.draft)
 
     def lost(self, conversation: Conversation) -> None:
-        """Say that a closed thread could not be saved."""
+        """Report that a closed thread could not be saved."""
         self._say(f"Error: not saved: {conversation.title}. {conversation.save_problem}")
 
-    # One step after the other
+    # The steps of `run`
 
     async def _take_back(self, returned: RestoredWork) -> None:
-        """Give back what an earlier run could not save, and tell of it."""
+        """Restore work that an earlier run could not save, and report it."""
         place(returned, self._desk, self._pastes, self.returned)
         await self._memory.keep_now(self._desk.kept(self._pastes))
         for line in (*returned.problems, returned.words):
@@ -158,7 +158,7 @@ class PlainChat:
             await self._orders.open(self._wanted_thread)
 
     async def _step(self, backend: "Backend") -> None:
-        """Say what is new; then wait for more of an answer, or for what the user types."""
+        """Print new output; then wait for more of an answer, or for the user's input."""
         self._news.clear()
         self._tell(backend)
         self._memory.keep(self._desk.kept(self._pastes))
@@ -178,7 +178,7 @@ class PlainChat:
                 await self._take(typed)
 
     def _tell(self, backend: "Backend") -> None:
-        """Say what is new in the thread in front, and what went wrong elsewhere."""
+        """Print new output of the active thread, and save conflicts of all threads."""
         for line in self._reading.news():
             self._say(line)
         for line in told_of_conflicts(backend.storage, self._conflicts):
@@ -186,7 +186,7 @@ class PlainChat:
             self._say(safe_line(line, 400))
 
     async def _prompt(self, draft: str) -> str | None:
-        """Have the user go on with a draft, of which only the last line can be changed."""
+        """Let the user continue a draft; only its last line can be edited."""
         *earlier, last = draft.split("\n")
         for line in earlier:
             self._say(f"You: {safe_text(line)}")
@@ -194,7 +194,7 @@ class PlainChat:
         return await self._console.line("More: " if self._typing.begun else "You: ", last)
 
     async def _unless_left(self, waiting: Coroutine[Any, Any, T]) -> T | None:
-        """Wait for something, but not once the user leaves."""
+        """Return the result of `waiting`, or None if the user quits first."""
         wanted, left = asyncio.ensure_future(waiting), asyncio.ensure_future(self._left.wait())
         await asyncio.wait([wanted, left], return_when=asyncio.FIRST_COMPLETED)
         left.cancel()
@@ -204,12 +204,12 @@ class PlainChat:
         return None
 
     def _hear(self, line: str | None) -> None:
-        """Note a line that was typed while an answer comes."""
+        """Queue a line that was typed during an answer."""
         self._heard.append(line)
         self._news.set()
 
     async def _take(self, line: str | None) -> None:
-        """Do what a line says: a command, or a message to send."""
+        """Process a line: run its command, or send it as a message."""
         if line is None:
             self._leave(0)
             return
@@ -235,7 +235,7 @@ class PlainChat:
 
     @property
     def _reading(self) -> Announcer:
-        """What was said of the thread in front; nothing of a saved one is said by itself."""
+        """The announcer of the active thread; it skips the messages already in the thread."""
         conversation = self._desk.active
         if conversation.key not in self._readings:
             reading = self._readings[conversation.key] = Announcer(
@@ -259,7 +259,7 @@ class PlainChat:
     def _say(self, line: str) -> None:
         try:
             self._console.say(line)
-        except OSError:  # nobody is there any more
+        except OSError:  # the terminal was closed
             self._leave(SIGNAL_EXIT + signal.SIGHUP)
 
     def _leave(self, code: int) -> None:

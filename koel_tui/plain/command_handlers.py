@@ -1,4 +1,4 @@
-"""What the commands of the plain mode do."""
+"""The handlers of the plain mode's commands."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from koel_tui.workspace.saved_threads import SavedThread
 
 _READ = 2
-"""Messages read again: a question and its answer."""
+"""Number of messages that /read prints by default: a question and its answer."""
 
 
 class CommandHandlers:
-    """Carries out commands on the open threads; `say` prints a line, `leave` ends the chat."""
+    """The handlers of commands on open threads; `say` prints a line, `leave` ends the chat."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class CommandHandlers:
         leave: Callable[[], None],
         thread: ThreadCommandHandlers,
     ) -> None:
-        """Make it; `thread` are the commands on what is in a thread."""
+        """`thread` has the handlers of commands within a thread."""
         self._desk = desk
         self._startup = startup
         self._say = say
@@ -37,7 +37,7 @@ class CommandHandlers:
         self._thread = thread
 
     async def obey(self, order: ParsedCommand) -> None:
-        """Do what was ordered, or say why not."""
+        """Run a command, or print why it cannot be run."""
         if order.command is None:
             self._say(f"There is no command /{safe_line(order.word, 40)}. /help lists them.")
             return
@@ -58,7 +58,7 @@ class CommandHandlers:
         await does[order.command.name](order.argument)
 
     async def arrive(self) -> None:
-        """Say which thread is in front, after reading it where that was not done yet."""
+        """Load the active thread if necessary, and print its number and description."""
         conversation = self._desk.active
         try:
             await self._desk.wake(conversation)

@@ -1,11 +1,11 @@
-"""The commands of the plain mode, once: what is typed, and the help, are made from them. Pure."""
+"""The table of the plain mode's commands, used by the parser and the help. No I/O."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A word after a slash; `argument` is the name of what may follow it, for the help."""
+    """A slash command; `argument` is the name of its argument in the help."""
 
     name: str
     help: str
@@ -41,7 +41,7 @@ COMMANDS = (
 
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
-    """A command as it was typed; None is no command there is."""
+    """A parsed command line; `command` is None for an unknown command."""
 
     command: Command | None
     argument: str
@@ -49,9 +49,9 @@ class ParsedCommand:
 
 
 def order_of(text: str) -> ParsedCommand | None:
-    """Return the command in what was typed; None when it is a message.
+    """Parse a command; return None if the text is a message.
 
-    Two slashes begin a message that begins with one.
+    A message that starts with a slash is typed with two slashes.
     """
     if not text.startswith("/") or text.startswith("//"):
         return None
@@ -61,12 +61,12 @@ def order_of(text: str) -> ParsedCommand | None:
 
 
 def message_of(text: str) -> str:
-    """Return the message in what was typed."""
+    """Return the message, with a leading double slash reduced to one."""
     return text[1:] if text.startswith("//") else text
 
 
 def help_lines() -> list[str]:
-    """Return the help, a command a line."""
+    """Return the help, one command per line."""
     commands = [
         f"/{each.name}{' ' + each.argument if each.argument else ''}: {each.help}."
         for each in COMMANDS
@@ -80,22 +80,22 @@ def help_lines() -> list[str]:
 
 
 class LineJoiner:
-    """Puts lines together that end in a backslash."""
+    """A joiner of lines that are continued with a backslash at the end."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
 
     def rest(self, line: str) -> str:
-        """Return what is typed and not complete, `line` being the last of it."""
+        """Return the incomplete text, with `line` as its last line."""
         return "\n".join([*self._lines, line])
 
     @property
     def begun(self) -> bool:
-        """Whether a line is awaited that belongs to those before it."""
+        """Whether the next line continues the previous ones."""
         return bool(self._lines)
 
     def add(self, line: str) -> str | None:
-        """Take a line, and return all of the text when it is complete."""
+        """Add a line; return the whole text if it is complete, else None."""
         if line.endswith("\\"):
             self._lines.append(line[:-1])
             return None

@@ -1,4 +1,4 @@
-"""The commands of the plain mode on the settings of the thread in front."""
+"""The handlers of the plain mode's commands on the settings of the active thread."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,11 +8,11 @@ from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.workspace import Workspace
 
 _ROLE = "role"
-"""The setting that is the system prompt; it is no line of the form."""
+"""The setting of the system prompt; it is not a field of the settings form."""
 
 
 class SettingCommandHandlers:
-    """Lists and changes the settings of a thread; `say` prints a line."""
+    """The handlers that list and change a thread's settings; `say` prints a line."""
 
     def __init__(self, desk: Workspace, startup: Runtime, say: Callable[[str], None]) -> None:
         self._desk = desk
@@ -21,7 +21,7 @@ class SettingCommandHandlers:
 
     @property
     def by_name(self) -> Mapping[str, Callable[[str], Awaitable[None]]]:
-        """What carries out a command, by its name."""
+        """The command handlers, keyed by command name."""
         return {"settings": self._list, "set": self._set, "unset": self._unset}
 
     async def _list(self, _: str) -> None:
@@ -50,7 +50,7 @@ class SettingCommandHandlers:
             self._say("Type the name of the setting: /unset NAME. /settings lists them.")
 
     async def _change(self, name: str, value: str) -> None:
-        """Make a setting of the thread in front this value; empty is the default."""
+        """Change a setting of the active thread; an empty value restores the default."""
         from koel_tui.conversation.thread_setting_paths import with_files
         from koel_tui.conversation.thread_settings_form import FieldError, settings_of
 
@@ -72,7 +72,7 @@ class SettingCommandHandlers:
         )
 
     def _texts(self) -> dict[str, str]:
-        """Return the settings of the thread in front as texts, by their names."""
+        """Return the settings of the active thread as text, keyed by name."""
         from koel_tui.conversation.thread_settings_form import texts_of
         from koel_tui.session import ThreadSettings
 
@@ -81,7 +81,7 @@ class SettingCommandHandlers:
         return {_ROLE: settings.system or "", **texts_of(about.title, settings)}
 
     def _defaults(self) -> Mapping[str, str]:
-        """Return what holds where the thread sets nothing; empty until the model is ready."""
+        """Return the default values of thread settings; empty until the backend is connected."""
         from koel_tui.conversation.thread_settings_form import texts_of_defaults
 
         backend = self._startup.backend
@@ -92,7 +92,7 @@ class SettingCommandHandlers:
 
 
 def _described(text: str, default: str | None) -> str:
-    """Return the value of a setting as one line; an empty text is the default."""
+    """Return the value of a setting as one line; an empty text means the default."""
     if text:
         return safe_line(text)
     return "the default" if default is None else f"{safe_line(default)} (default)"

@@ -1,20 +1,20 @@
-"""Text that comes in pieces, cut into what can be read aloud. Pure."""
+"""Splitting of streamed text into lines and sentences for a screen reader. No I/O."""
 
 import re
 from collections.abc import Iterator
 
 _SENTENCE_END = re.compile(
     r"""[.!?\u2026]["'\u201d\u2019)\]*_]*[ \t]+"""
-    r"|[\u3002\uff01\uff1f][\u300d\u300f\uff09]*"  # those of Chinese and Japanese
+    r"|[\u3002\uff01\uff1f][\u300d\u300f\uff09]*"  # Chinese and Japanese
 )
 _FENCES = ("```", "~~~")
 _SHORTEST = 40
-"""No sentence shorter than this is a line of its own: `1.` is not even one."""
+"""Minimum length of a sentence on a separate line; `1.` is not a sentence."""
 _LONGEST = 1000
 
 
 class SpeechLines:
-    """Gives out finished lines, and finished sentences of lines that go on; code only by lines."""
+    """A splitter that yields complete lines and complete sentences; code only by whole lines."""
 
     def __init__(self) -> None:
         self._rest = ""
@@ -22,7 +22,7 @@ class SpeechLines:
         self._at_line_start = True
 
     def add(self, text: str) -> Iterator[str]:
-        """Take more of the text and yield what is finished with it."""
+        """Add text and yield the lines and sentences that are complete."""
         text = self._rest + text
         at = 0
         while end := self._end(text, at):
@@ -31,13 +31,13 @@ class SpeechLines:
         self._rest = text[at:]
 
     def finish(self) -> Iterator[str]:
-        """Yield what is left, for no more will come."""
+        """Yield the remaining text at the end of the stream."""
         rest, self._rest = self._rest.rstrip(), ""
         if rest:
             yield rest
 
     def _end(self, text: str, at: int) -> int:
-        """Return where what begins at `at` is finished; 0 when it is not."""
+        """Return the end of the line or sentence that starts at `at`, or 0 if it is incomplete."""
         limit = min(len(text), at + _LONGEST)
         newline = text.find("\n", at, limit)
         upto = limit if newline < 0 else newline

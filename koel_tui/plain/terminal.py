@@ -1,4 +1,4 @@
-"""The terminal as a place of lines: they are printed, and read with the keys of readline."""
+"""Line-based terminal input and output; input is edited with readline."""
 
 import asyncio
 import os
@@ -16,36 +16,36 @@ _MOST_READ = 65536
 
 
 class Console(Protocol):
-    """Where lines go and come from."""
+    """A console for printing and reading lines."""
 
     def say(self, line: str) -> None:
-        """Print a line. Raises OSError when nobody is there any more."""
+        """Print a line. Raises OSError if the terminal was closed."""
         ...
 
     async def line(self, prompt: str, typed: str = "") -> str | None:
-        """Return the line the user types, `typed` being there already; None at the end of input."""
+        """Read a line, with `typed` as its initial text; return None at the end of input."""
         ...
 
     def listening(self, heard: Callable[[str | None], None]) -> AbstractContextManager[None]:
-        """Pass on the lines typed during a block; None is the end of input."""
+        """Call `heard` with each line typed during a block, and with None at the end of input."""
         ...
 
     def recall(self, texts: Iterable[str]) -> None:
-        """Put these, oldest first, where the up arrow finds them."""
+        """Add texts, oldest first, to the history of the up arrow."""
         ...
 
     @property
     def typed(self) -> str:
-        """What is typed in the line being read; empty when none is."""
+        """The text typed so far in the line being read, or ''."""
         ...
 
     def close(self) -> None:
-        """Give the terminal back as it was."""
+        """Restore the terminal's state."""
         ...
 
 
 class Terminal:
-    """The terminal this program runs in."""
+    """The console on the terminal of this process."""
 
     def __init__(self) -> None:
         self._before = termios.tcgetattr(_STDIN)
@@ -54,16 +54,16 @@ class Terminal:
         self._pasting_off = ""
         if os.environ.get("TERM") != "dumb":
             self._pasting_off = "\x1b[?2004l"
-            readline.parse_and_bind("set enable-bracketed-paste on")  # a paste is one message
+            readline.parse_and_bind("set enable-bracketed-paste on")  # read a paste as one message
 
     def say(self, line: str) -> None:
-        """Print a line; above the one being typed, which then stands there once more."""
+        """Print a line; reprint the line being typed below it."""
         self._write(
             f"{line}\n" if self._prompt is None else f"\n{line}\n{self._prompt}{self.typed}"
         )
 
     async def line(self, prompt: str, typed: str = "") -> str | None:
-        """Return the line the user types, `typed` being there already; None at the end of input."""
+        """Read a line, with `typed` as its initial text; return None at the end of input."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[str | None] = loop.create_future()
 
@@ -73,11 +73,11 @@ class Terminal:
                 line: str | None = input(prompt)
             except (EOFError, OSError):
                 line = None
-            with suppress(RuntimeError):  # the loop has ended meanwhile
+            with suppress(RuntimeError):  # the event loop may be closed
                 loop.call_soon_threadsafe(_set, answer, line)
 
         self._prompt = prompt
-        # Nobody can end it, so it must not keep the program from ending.
+        # A daemon thread, because `input` cannot be cancelled and would block the exit.
         threading.Thread(target=read, name="readline", daemon=True).start()
         line = await answer
         self._prompt = None
@@ -87,7 +87,7 @@ class Terminal:
 
     @contextmanager
     def listening(self, heard: Callable[[str | None], None]) -> Iterator[None]:
-        """Pass on the lines typed during a block; None is the end of input."""
+        """Call `heard` with each line typed during a block, and with None at the end of input."""
         loop = asyncio.get_running_loop()
 
         def read() -> None:
@@ -108,18 +108,18 @@ class Terminal:
             loop.remove_reader(_STDIN)
 
     def recall(self, texts: Iterable[str]) -> None:
-        """Put these, oldest first, where the up arrow finds them; texts of one line only."""
+        """Add texts, oldest first, to the history of the up arrow; single-line texts only."""
         for text in texts:
             if text and text.isprintable():
                 readline.add_history(text)
 
     @property
     def typed(self) -> str:
-        """What is typed in the line being read; empty when none is."""
+        """The text typed so far in the line being read, or ''."""
         return "" if self._prompt is None else readline.get_line_buffer()
 
     def close(self) -> None:
-        """Give the terminal back as it was, with the cursor on a line of its own."""
+        """Restore the terminal's state, with the cursor on a new line."""
         with suppress(OSError):
             if self._prompt is not None:
                 self._write(f"{self._pasting_off}\n")
@@ -127,7 +127,7 @@ class Terminal:
             termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._before)
 
     def _write(self, text: str) -> None:
-        # At once and without a buffer: one that cannot be written would fail once more at the exit.
+        # Unbuffered, because unwritable buffered output would fail again at exit.
         rest = text.encode(sys.stdout.encoding, "replace")
         while rest:
             rest = rest[os.write(_STDOUT, rest) :]

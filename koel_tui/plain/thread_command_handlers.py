@@ -1,4 +1,4 @@
-"""What the commands of the plain mode do within the thread in front."""
+"""The handlers of the plain mode's commands within the active thread."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -17,9 +17,9 @@ _BUSY = "An answer is being written. /stop stops it."
 
 
 class ThreadCommandHandlers:
-    """Carries out commands on one thread; `say` prints a line.
+    """The handlers of commands on the active thread; `say` prints a line.
 
-    `asked` is told when what is in the thread is another, and known to the user already.
+    `asked` is called after the thread's content changed in a way that the user already knows.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ThreadCommandHandlers:
 
     @property
     def by_name(self) -> Mapping[str, Callable[[str], Awaitable[None]]]:
-        """What carries out a command, by its name."""
+        """The command handlers, keyed by command name."""
         return {
             "again": self._again,
             "continue": self._continue,
@@ -116,7 +116,7 @@ class ThreadCommandHandlers:
         tabs, before = self._desk.tabs, self._desk.active
         new = self._desk.add_new(conversation.about.copy(""))
         new.draft = summary
-        tabs.activate(before)  # where somebody types
+        tabs.activate(before)  # the user may be typing there
         number = tabs.number(new)
         self._say(
             f"Thread {number} begins with a summary of {_quoted(conversation)}. "
@@ -146,7 +146,7 @@ class ThreadCommandHandlers:
         self._say(f"This thread is called {_quoted(conversation)}.")
 
     def _must_wait(self) -> bool:
-        """Say whether an answer is being written in the thread in front, to the user too."""
+        """Return whether the active thread is generating, and tell the user so."""
         if self._desk.active.busy:
             self._say(_BUSY)
         return self._desk.active.busy

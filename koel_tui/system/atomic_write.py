@@ -1,4 +1,4 @@
-"""Writing a file so that a crash at any moment leaves the old content or the new, never a mix."""
+"""Atomic file writes: a crash leaves either the old content or the new, never a mix."""
 
 import fcntl
 import os
@@ -11,27 +11,25 @@ _LEFT_OVER = re.compile(r"\.(t-[0-9a-f]{32}|keys|unsaved-[0-9a-f-]+)\..*\.[0-9a-
 
 
 def write_atomically(path: Path, data: bytes) -> os.stat_result:
-    """Make `data` the content of `path`, readable by its owner alone, and return its status.
+    """Write `data` to `path` atomically, readable by its owner only, and return the file status.
 
-    When this returns, the content is on the disk and stays there through a loss of power. Raises
-    OSError: then the old content is intact, or the new one is there but may not outlast a loss of
-    power; either way write again. A link at `path` is replaced, what it points to is not touched.
+    After the return the content is durable, even through a power loss. Raises OSError: then the
+    old content is intact, or the new content may not survive a power loss; write again in both
+    cases. A link at `path` is replaced; its target is not changed.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
-        with suppress(
-            OSError
-        ):  # not every file system locks; without one only sweeping is less safe
+        with suppress(OSError):  # some file systems have no locks; then only `sweep` is less safe
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _write_all(descriptor, data)
         _flush(descriptor)
         status = os.fstat(descriptor)
         temporary.replace(path)
     except BaseException:
-        # Never tried again: after a failed flush the system may take what it lost for written.
-        with suppress(OSError):  # what is left is swept later; the error that matters is on its way
+        # No retry: after a failed fsync the kernel may report lost pages as written.
+        with suppress(OSError):  # `sweep` removes the rest later; the original error is raised
             temporary.unlink()
         raise
     finally:
@@ -41,7 +39,7 @@ def write_atomically(path: Path, data: bytes) -> os.stat_result:
 
 
 def flush_directory(directory: Path) -> None:
-    """Make the names in `directory` last through a loss of power. Raises OSError."""
+    """Make the entries of `directory` durable through a power loss. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _flush(descriptor)
@@ -50,17 +48,17 @@ def flush_directory(directory: Path) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove the temporary files that killed processes left in `directory`.
+    """Remove the temporary files of killed processes in `directory`.
 
-    A writer holds a lock on its temporary file while it lives, so nobody's work is taken away.
+    A live writer holds a lock on its temporary file, so files in use are not removed.
     """
     for path in left_over(directory):
-        with suppress(OSError):  # it is being written, or cannot be removed: next time
+        with suppress(OSError):  # in use or not removable; the next sweep retries
             _remove_unlocked(path)
 
 
 def left_over(directory: Path) -> list[Path]:
-    """Return the temporary files in `directory`; some may still be written. Raises OSError."""
+    """Return the temporary files in `directory`; some may be in use. Raises OSError."""
     with os.scandir(directory) as entries:
         return [
             Path(entry.path)
@@ -89,4 +87,4 @@ def _flush(descriptor: int) -> None:
     if full is None:
         os.fsync(descriptor)
     else:
-        fcntl.fcntl(descriptor, full)  # on macOS fsync stops at the cache of the disk
+        fcntl.fcntl(descriptor, full)  # macOS fsync does not flush the disk's cache

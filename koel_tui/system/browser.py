@@ -1,4 +1,4 @@
-"""The browser of this desktop, for an address that was checked and confirmed."""
+"""Opening a checked and confirmed URL in the desktop's browser."""
 
 import asyncio
 import shutil
@@ -9,7 +9,7 @@ _DISPLAYS = ("WAYLAND_DISPLAY", "DISPLAY")
 
 
 class NoBrowserError(Exception):
-    """Nothing here opens an address; the message says what to do instead."""
+    """No browser could open the URL; the message gives the reason or an alternative."""
 
 
 def browser_of(
@@ -17,12 +17,12 @@ def browser_of(
     platform: str = sys.platform,
     which: Callable[[str], str | None] = shutil.which,
 ) -> Sequence[str]:
-    """Return the command that opens an address on this desktop; empty when there is none.
+    """Return the command that opens a URL on this desktop, or () if there is none.
 
-    Without a desktop there is none: a browser for terminals would write over the window.
+    Without a desktop there is none, because a terminal browser would overwrite the app.
     """
     if "SSH_CONNECTION" in environment or "SSH_TTY" in environment:
-        return ()  # it would open on the other machine
+        return ()  # the browser would open on the remote machine
     if platform == "darwin":
         return ("open",)
     displayed = any(environment.get(name) for name in _DISPLAYS)
@@ -30,12 +30,12 @@ def browser_of(
 
 
 async def browse(url: str, environment: Mapping[str, str]) -> None:
-    """Hand `url` to the browser and leave it alone. Raises `NoBrowserError`."""
+    """Open `url` in the browser, detached from this program. Raises `NoBrowserError`."""
     command = browser_of(environment)
     if not command:
         raise NoBrowserError("There is no browser here. Copy the address instead.")
     try:
-        # In a session of its own: what happens to this terminal is no matter of the browser's.
+        # A new process session, so that signals of this terminal do not reach the browser.
         process = await asyncio.create_subprocess_exec(
             *command,
             url,

@@ -1,7 +1,7 @@
-"""The clipboard: a program of the desktop where the terminal is one, the terminal itself elsewhere.
+"""Copying to the clipboard: by a desktop program if there is one, else by the terminal.
 
-The terminal's way, OSC 52, reaches the user's own machine through ssh and tmux, but not every
-terminal takes it, and none says whether it did.
+The terminal's sequence, OSC 52, reaches the user's machine through ssh and tmux, but some
+terminals ignore it, and none confirms it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _TOOLS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 TERMINAL = "the terminal (OSC 52)"
-"""The name of the way through the terminal."""
+"""The name of the terminal's method."""
 
 
 def tool_of(
@@ -26,9 +26,9 @@ def tool_of(
     platform: str = sys.platform,
     which: Callable[[str], str | None] = shutil.which,
 ) -> Sequence[str]:
-    """Return the command that fills the clipboard of this desktop; empty when there is none."""
+    """Return the command that sets the desktop's clipboard, or () if there is none."""
     if "SSH_CONNECTION" in environment or "SSH_TTY" in environment:
-        return ()  # a clipboard here would be that of the other machine
+        return ()  # this would set the clipboard of the remote machine
     if platform == "darwin":
         return ("pbcopy",)
     for variable, command in _TOOLS:
@@ -38,7 +38,7 @@ def tool_of(
 
 
 def osc52(text: str, environment: Mapping[str, str]) -> str:
-    """Return the sequence that makes a terminal copy `text`, handed through by tmux if need be."""
+    """Return the sequence that makes a terminal copy `text`, wrapped for tmux inside tmux."""
     encoded = base64.b64encode(text.encode()).decode("ascii")
     sequence = f"\x1b]52;c;{encoded}\x07"
     if environment.get("TMUX"):
@@ -48,7 +48,7 @@ def osc52(text: str, environment: Mapping[str, str]) -> str:
 
 
 async def copy(text: str, environment: Mapping[str, str], terminal: Callable[[str], None]) -> str:
-    """Copy `text` and return the way it went; `terminal` writes to the terminal."""
+    """Copy `text` and return the name of the method used; `terminal` writes to the terminal."""
     tool = tool_of(environment)
     if tool and await _through(tool, text):
         return tool[0]

@@ -1,8 +1,8 @@
-"""The clock of the program; whoever stamps anything takes one as an argument, for tests."""
+"""The program's clock; code that needs the time takes it as an argument, for tests."""
 
 from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """Return the time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

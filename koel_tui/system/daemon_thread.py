@@ -1,4 +1,4 @@
-"""Work in a thread that the end of the program does not wait for."""
+"""Work in a daemon thread, which the program does not wait for at exit."""
 
 import asyncio
 import threading
@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 async def in_daemon(work: Callable[[], T], name: str) -> T:
-    """Return what `work` returns, done in a thread of this name. Raises what it raises.
+    """Run `work` in a daemon thread and return its result. Raises what `work` raises.
 
-    The end of the program would wait for any other kind of thread, however long its work takes.
+    At exit Python waits for all other threads, regardless of how long their work takes.
     """
     future: Future[T] = Future()
-    future.set_running_or_notify_cancel()  # now only the thread ends it
+    future.set_running_or_notify_cancel()  # now it cannot be cancelled
 
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # for whoever waits
+        except BaseException as error:  # raised in the waiting task
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

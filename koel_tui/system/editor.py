@@ -1,4 +1,4 @@
-"""Writing the prompt in an editor of the user's choice."""
+"""Editing the prompt in the user's editor."""
 
 import asyncio
 import shlex
@@ -10,18 +10,18 @@ from pathlib import Path
 
 _NAMES = ("VISUAL", "EDITOR")
 _PATIENCE = 0.5
-"""Seconds for an editor to save what it wants to save when it has to end."""
+"""Seconds for an editor to save its files after SIGTERM."""
 
 Interrupted = Callable[[str, Path | None], None]
-"""Hears what was saved in an editor that had to end, and where other files of it are, if any."""
+"""Callback for an editor that was ended: the saved text, and the directory of its other files."""
 
 
 class EditorError(Exception):
-    """The prompt could not be edited; the message says why and what to do."""
+    """The prompt could not be edited; the message gives the reason and the remedy."""
 
 
 def editor_command(environment: Mapping[str, str]) -> list[str]:
-    """Return the words of the command that VISUAL names, else EDITOR. Raises `EditorError`."""
+    """Return the command in VISUAL, else in EDITOR, as arguments. Raises `EditorError`."""
     for name in _NAMES:
         try:
             words = shlex.split(environment.get(name, ""))
@@ -37,11 +37,11 @@ def editor_command(environment: Mapping[str, str]) -> list[str]:
 async def edited(
     text: str, command: Sequence[str], interrupted: Interrupted = lambda _text, _left: None
 ) -> str:
-    """Return what `text` is after the editor ended, which runs on the terminal.
+    """Edit `text` in an editor on the terminal and return the result.
 
-    Raises `EditorError` when it cannot be started or does not end well, OSError when there is no
-    place for the text. Nothing of it is left on the disk, copies the editor makes beside it
-    included. Cancelled it ends the editor; only then what that puts beside the text is left.
+    Raises `EditorError` if the editor cannot be started or fails, OSError if the text cannot be
+    written. The temporary directory is removed with all copies that the editor made in it. On
+    cancellation the editor is ended; only then its other files in the directory are kept.
     """
     directory = Path(tempfile.mkdtemp(prefix="koel-chat-"))
     path = directory / "prompt.md"
@@ -76,7 +76,7 @@ async def _started(command: Sequence[str], path: Path) -> asyncio.subprocess.Pro
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):  # it heard of the signal itself
+    with suppress(ProcessLookupError):  # it received the signal too and has exited
         process.terminate()
     try:
         await asyncio.wait_for(process.wait(), _PATIENCE)
@@ -95,10 +95,10 @@ def _has_others(path: Path) -> bool:
 
 
 def _written(path: Path, text: str) -> str:
-    """Return what is in the file; the text as it was where the editor took the file away."""
+    """Return the content of the file, or `text` if the editor removed the file."""
     try:
         written = path.read_text("utf-8", "replace")
     except FileNotFoundError:
         return text
-    # Editors end a file with a newline, which the user did not write.
+    # Editors add a final newline that the user did not type.
     return written if text.endswith("\n") else written.removesuffix("\n")

@@ -1,4 +1,4 @@
-"""The end of a program that a signal has ended, when its own way out takes too long."""
+"""A forced exit after a signal, if the regular shutdown takes too long."""
 
 import os
 import termios
@@ -7,27 +7,27 @@ from contextlib import suppress
 from typing import Any
 
 END_WITHIN = 3.0
-"""Seconds from the signal to the end of the process, whatever is under way."""
+"""Deadline in seconds from the signal to the exit of the process."""
 
 _STDIN = 0
 _STDERR = 2
 _PATIENCE = 0.2
-"""Seconds for a terminal to take the sequences; one that has stalled does not."""
+"""Timeout in seconds for writing the sequences; a stalled terminal blocks the write."""
 _WINDOW_MODES = (
     "\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
     "\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l"
 )
-"""What leaves everything that the window switched on in its terminal."""
+"""The sequences that reset every terminal mode that the app sets."""
 
 
 class ForcedExit:
-    """Gives the terminal back and ends the process, some seconds after it is armed.
+    """A timer that restores the terminal and exits the process some seconds after it is armed.
 
-    For what no event loop can end: a disk that does not answer, or a terminal that takes nothing.
+    For calls that block the event loop: a disk that does not respond, or a stalled terminal.
     """
 
     def __init__(self, *, window: bool = False, within: float = END_WITHIN) -> None:
-        """Take note of the terminal as it is before the program; `window` is what changes it."""
+        """Save the terminal's modes; `window`: also reset the modes that the app sets."""
         self._within = within
         self._sequences = _WINDOW_MODES if window else ""
         self._code = 0
@@ -37,7 +37,7 @@ class ForcedExit:
             self._modes = termios.tcgetattr(_STDIN)
 
     def arm(self, code: int) -> None:
-        """End the process with this code in a while, unless it ends before; only once."""
+        """Start the timer that exits with this code; later calls have no effect."""
         if self._timer is None:
             self._code = code
             self._timer = threading.Timer(self._within, self._end)
@@ -45,7 +45,7 @@ class ForcedExit:
             self._timer.start()
 
     def settle(self, code: int) -> None:
-        """End with this code instead: what was to be saved is saved."""
+        """Replace the exit code, once everything is saved."""
         self._code = code
 
     def _end(self) -> None:
@@ -53,7 +53,7 @@ class ForcedExit:
             with suppress(termios.error):
                 termios.tcsetattr(_STDIN, termios.TCSANOW, self._modes)
         if self._sequences:
-            # Beside this thread: a terminal that has stalled would keep it for ever.
+            # In another thread, because a stalled terminal would block this one indefinitely.
             writing = threading.Thread(target=self._reset, daemon=True)
             writing.start()
             writing.join(_PATIENCE)

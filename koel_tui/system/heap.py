@@ -1,26 +1,24 @@
-"""The heap of the process: what of the C library's memory is kept."""
+"""Tuning of the C library's heap, to keep the memory of the process small."""
 
 import ctypes
 
 _ARENAS = -8
-"""The number of `M_ARENA_MAX` in glibc's malloc.h."""
+"""`M_ARENA_MAX` in glibc's malloc.h."""
 
 
 def keep_one_heap() -> bool:
-    """Keep the C library from a heap for every thread; tell whether it could be asked.
+    """Limit malloc to one arena; return whether that succeeded.
 
-    To be called before there are other threads. Those of Python take turns, so that a heap of
-    their own speeds up nothing, but each holds on to what it once had: 3 MB of the window.
-    Elsewhere than with glibc nothing changes.
+    Call it before other threads start. Python threads hold the GIL, so per-thread arenas do not
+    help, but they retain freed memory: about 3 MB in the app. Works with glibc only.
     """
     return _asked("mallopt", _ARENAS, 1)
 
 
 def give_back() -> bool:
-    """Give the system what is free; tell whether there was any. With glibc, as above.
+    """Return free heap memory to the system; return whether any was released. glibc only.
 
-    What modules needed while they were imported, and what is in holes, stays with the process
-    otherwise: 4 MB of the window.
+    Otherwise the process keeps memory freed after imports and in fragments: 4 MB in the app.
     """
     return _asked("malloc_trim", 0)
 
@@ -28,5 +26,5 @@ def give_back() -> bool:
 def _asked(name: str, *arguments: int) -> bool:
     try:
         return bool(getattr(ctypes.CDLL(None), name)(*arguments))
-    except (AttributeError, OSError, TypeError):  # another C library, or no way to ask it
+    except (AttributeError, OSError, TypeError):  # another C library, or none can be loaded
         return False

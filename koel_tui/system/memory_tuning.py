@@ -1,4 +1,4 @@
-"""Looking for garbage when nobody waits: a full look holds up keys for a tenth of a second."""
+"""Full garbage collections while the app is idle; one blocks the keys for about 100 ms."""
 
 import gc
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from koel_tui.system.heap import give_back
 
 _SELDOM = 1000
-"""Full looks while something is being written: after so many smaller ones, which take no time."""
+"""Number of cheap collections before a full one while the app is busy."""
 _ENOUGH = 10
-"""Smaller looks after which a full one may find something."""
+"""Number of cheap collections after which a full one may be worthwhile."""
 
 
 class GcControl:
-    """Decides for the process when Python looks through everything for what nobody refers to.
+    """The schedule of the process's full garbage collections.
 
-    Left alone it does so every few seconds while an answer is painted. `let_go` is called before,
-    to end what refers to things that nobody needs.
+    By default Python runs one every few seconds while an answer is rendered. `let_go` is called
+    before a collection, to drop stale references so that their objects can be freed.
     """
 
     def __init__(self, let_go: Callable[[], None] = lambda: None) -> None:
@@ -23,19 +23,19 @@ class GcControl:
         self._before = gc.get_threshold()
 
     def begin(self) -> None:
-        """Leave out for good what is there by now, most of it imported, and look seldom."""
+        """Freeze all current objects (mostly imported modules) and make full collections rare."""
         gc.freeze()
         gc.set_threshold(*self._before[:2], _SELDOM)
         give_back()
 
     def tidy(self) -> None:
-        """Look now, if there was enough to make garbage; nobody waits."""
+        """Run a full collection if it may be worthwhile; call it while idle."""
         if gc.get_count()[2] > _ENOUGH:
             self._let_go()
             gc.collect()
             give_back()
 
     def end(self) -> None:
-        """Let Python do as it did before."""
+        """Restore Python's default behaviour."""
         gc.unfreeze()
         gc.set_threshold(*self._before)

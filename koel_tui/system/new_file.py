@@ -1,4 +1,4 @@
-"""Creating files without replacing others."""
+"""Creating files without overwriting existing ones."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ from koel_tui.system.atomic_write import write_atomically
 def write_exclusive(path: Path, data: bytes, *, private: bool = False) -> None:
     """Create a file with all of `data`, or not at all.
 
-    A `private` file is readable by its owner alone. Raises OSError; `FileExistsError` when the
-    name is in use.
+    A `private` file is readable by its owner only. Raises OSError; `FileExistsError` if the file
+    exists.
     """
     with path.open("xb") as placeholder:  # reserves the name
         mode = os.fstat(placeholder.fileno()).st_mode & 0o777

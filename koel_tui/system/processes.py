@@ -1,4 +1,4 @@
-"""Processes of the program's own: how each is started, ended, and spoken of when it has died."""
+"""Child processes: their command line, how to end them, and the names of signals."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import sys
 
 
 def command(module: str, *arguments: str) -> tuple[str, ...]:
-    """Return the command that runs a module of the program with the same Python as this one."""
+    """Return the command that runs a module of the program with the current Python."""
     # -P: a module in the user's directory must not shadow ours.
     return (sys.executable, "-P", "-m", module, *arguments)
 
@@ -15,7 +15,7 @@ def command(module: str, *arguments: str) -> tuple[str, ...]:
 def kill(process: asyncio.subprocess.Process) -> None:
     """Kill a process unless it has ended."""
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):  # it ended just now
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
             process.kill()
 
 
@@ -27,7 +27,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 def signal_name(number: int) -> str:
-    """Return the name of a signal, its number where it has none."""
+    """Return the name of a signal, or its number if it has none."""
     try:
         return signal.Signals(number).name
     except ValueError:  # most real-time signals have none

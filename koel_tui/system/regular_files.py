@@ -1,4 +1,4 @@
-"""Opening files that others named: plain ones, and none that would keep us waiting."""
+"""Opening files at paths from outside: regular files only, without blocking on a FIFO."""
 
 import errno
 import os
@@ -11,14 +11,14 @@ _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class NotPlainError(OSError):
-    """It is a folder, a pipe, a device: nothing that is read to its end and put away."""
+    """Not a regular file (a directory, FIFO or device)."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(errno.EINVAL, "not a plain file", str(path))
 
 
 class TooLargeError(OSError):
-    """There is more in it than anything of its kind has."""
+    """The file exceeds the size limit."""
 
     def __init__(self, path: Path, limit: int) -> None:
         shown = f"{limit // 1024**2} MB" if limit >= 1024**2 else f"{limit // 1024} KB"
@@ -26,10 +26,10 @@ class TooLargeError(OSError):
 
 
 def expanded(path: Path) -> Path:
-    """Return a path with the home directory for its `~`; unchanged where that is not known.
+    """Return a path with `~` expanded, or unchanged if the home directory is unknown.
 
-    An unknown user (`~nobody/x`) and a process without HOME, whose user has no entry in the system,
-    have none. No file has such a path then, and the caller reports that.
+    It is unknown for a user that does not exist (`~nobody/x`), and for a process without HOME
+    whose user has no system entry. The caller then reports that the file does not exist.
     """
     try:
         return path.expanduser()
@@ -38,9 +38,9 @@ def expanded(path: Path) -> Path:
 
 
 def read_plain(path: Path, limit: int) -> bytes:
-    """Return what is in a file of at most `limit` bytes; links are followed.
+    """Return the content of a file of at most `limit` bytes; links are followed.
 
-    Raises OSError, `NotPlainError` and `TooLargeError` among it.
+    Raises OSError, including `NotPlainError` and `TooLargeError`.
     """
     with open_plain(path) as file:
         data = file.read(limit + 1)
@@ -50,7 +50,7 @@ def read_plain(path: Path, limit: int) -> bytes:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a file to be read; links are followed. Raises OSError, `NotPlainError` among it."""
+    """Open a file for reading; links are followed. Raises OSError, including `NotPlainError`."""
     descriptor = os.open(path, _FLAGS)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -62,7 +62,7 @@ def open_plain(path: Path) -> BinaryIO:
 
 
 def has_name(descriptor: int, path: Path) -> bool:
-    """Return whether an open file still has this name: another process may have put it aside."""
+    """Return whether an open file still has this path; another process may have renamed it."""
     with suppress(OSError):
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     return False

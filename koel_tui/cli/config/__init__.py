@@ -1,4 +1,4 @@
-"""`koel-chat config`: the settings of the program."""
+"""The command `koel-chat config`, for the settings of the program."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`koel-chat config edit`."""
+"""The command `koel-chat config edit`."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def edit() -> None:
 
 
 def _begin(file: Path) -> None:
-    """Write the list of all settings. Raises `DirectoryError` where there is no place for it."""
+    """Write a template of all settings. Raises `DirectoryError` if it cannot be written."""
     from koel_tui.cli.config.toml import template
     from koel_tui.system.atomic_write import write_atomically
 
@@ -48,7 +48,7 @@ def _open(file: Path) -> None:
         command = editor_command(os.environ)
     except EditorError as error:
         raise UsageProblem(f"{error}\nOr open it yourself: {file}") from error
-    # Its ctrl+c is not ours, who would end it. Not ignored, which it would inherit.
+    # Ctrl+c belongs to the editor. A handler instead of SIG_IGN, which the child would inherit.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         code = subprocess.run([*command, str(file)], check=False).returncode  # noqa: S603 - theirs
@@ -64,7 +64,7 @@ def _open(file: Path) -> None:
 
 
 def _check(file: Path) -> None:
-    """Raise `SettingsError` for what the program could not be started with."""
+    """Validate the settings. Raises `SettingsError`."""
     from koel_tui.settings import SettingsError, load_settings
     from koel_tui.ui.keys.keymap import keymap_of
 

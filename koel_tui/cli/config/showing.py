@@ -1,4 +1,4 @@
-"""`koel-chat config path` and `show`."""
+"""The commands `koel-chat config path` and `show`."""
 
 import json
 from typing import TYPE_CHECKING, Any

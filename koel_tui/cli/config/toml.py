@@ -1,4 +1,4 @@
-"""Settings written as TOML."""
+"""Serialization of settings as TOML."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from koel_tui.ui.keys.key_table import Key
 from koel_tui.ui.keys.keymap import NO_KEY, KeyMap
 
 KEYS = "keys"
-"""The setting that is a table: of the keys of the window."""
+"""The table of key bindings, the only setting that is a table."""
 _HEAD = """\
 # The settings of koel-chat. Take the "# " away from a line and change it.
 # `koel-chat config show` prints those in force, `koel-chat config path` where this is.
@@ -17,7 +17,7 @@ _HEAD = """\
 
 
 def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:
-    """Yield the lines of the table of keys, with a note about each."""
+    """Yield the lines of the table of key bindings, each with a note."""
     yield f"[{KEYS}]"
     for key in (*keymap.prompt, *keymap.window):
         if not key.fixed:
@@ -25,7 +25,7 @@ def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:
 
 
 def template() -> str:
-    """Return a config.toml in which every setting stands as a comment, with its description."""
+    """Return a config.toml with every setting as a comment, with its description."""
     return "\n".join([_HEAD, *_entries()])
 
 
@@ -35,7 +35,7 @@ def _entries() -> Iterator[str]:
         if name == KEYS:
             yield from (f"# {line}" for line in key_table(KeyMap(), lambda key: key.help))
         else:
-            # What has no value of its own shows how one looks.
+            # A setting without a default shows an example value.
             example: Any = field.examples[0] if field.examples else field.default
             yield f"# {name} = {toml_of(example)}"
         yield ""

@@ -1,1 +1,1 @@
-"""`koel-chat doctor`: one module for each kind of check, a look and a judgement in each."""
+"""The command `koel-chat doctor`; each kind of check has a module with `look` and `judge`."""

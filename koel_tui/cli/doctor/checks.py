@@ -1,4 +1,4 @@
-"""The whole examination, kind by kind; what goes wrong in one check is its finding."""
+"""All checks of `koel-chat doctor`; an exception in a check becomes a finding."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def examined(way: threads.Access, tell: Tell) -> Examination:
-    """Look at everything; `tell` hears what is being looked at."""
+    """Run all checks; `tell` is called with the progress."""
     configuration = settings.look()
     return Examination(
         (
@@ -43,7 +43,7 @@ def _section(title: str, look: Callable[[], Iterable[Finding]]) -> Section:
         found, code = f"{error.filename}: {error.strerror}", Exit.NO_DIRECTORY
         advice = "Check the path and its permissions."
     except Exception as error:
-        # Its words may be those of a conversation.
+        # The error message is not shown, because it may quote a conversation.
         found, code = f"the check failed ({type(error).__name__})", Exit.INTERNAL
         advice = "This is an error of koel-chat itself."
     return Section(title, (problem(title.lower(), found, advice, code),))

@@ -1,4 +1,4 @@
-"""`koel-chat doctor`: is everything here as it should be?"""
+"""The command `koel-chat doctor`, which checks the installation and the user's data."""
 
 import json
 
@@ -28,7 +28,7 @@ def doctor(as_json: bool) -> int:
 
     from koel_tui.cli.doctor import threads
 
-    way = threads.access()  # before anything moves on the terminal: it may ask
+    way = threads.access()  # before the status animation, because it may prompt
     with Console(stderr=True).status("looking") as status:
         examination = examined(way, status.update)
     if as_json:

@@ -1,4 +1,4 @@
-"""The directories of the program: whose they are, who may enter, and whether there is room."""
+"""The check of the program's directories: owner, permissions and free space."""
 
 import os
 import shutil
@@ -13,13 +13,13 @@ from koel_tui.cli.models.sizes import size_shown
 
 _LITTLE, _NOTHING = 100_000_000, 1_000_000
 _NETWORK = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
-"""How the types of file systems begin that another computer may write to."""
+"""Prefixes of the types of network file systems, which other computers may write to."""
 _NETWORK_FUSE = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "fuse.glusterfs")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A directory as it was found; of one that is absent `parent` is what it would be made in."""
+    """The state of a directory; `parent` is its nearest existing parent if it is absent."""
 
     name: str
     path: Path
@@ -35,7 +35,7 @@ class Place:
 
 
 def places() -> dict[str, Path]:
-    """Return the directories by what they are called here."""
+    """Return the directories, keyed by their names in the report."""
     return {
         "data": paths.data_dir(),
         "threads": paths.threads_dir(),
@@ -48,7 +48,7 @@ def places() -> dict[str, Path]:
 
 
 def look(name: str, path: Path) -> Place:
-    """Look at a directory. Raises OSError where that is not allowed."""
+    """Inspect a directory. Raises OSError if access is denied."""
     parent = path
     while not parent.exists() and parent != parent.parent:
         parent = parent.parent
@@ -57,7 +57,7 @@ def look(name: str, path: Path) -> Place:
         status = path.stat()
     except FileNotFoundError:
         status = None
-    except NotADirectoryError:  # a file is in the way further up
+    except NotADirectoryError:  # a parent is a file
         status = None
     there = status or parent.stat()
     return Place(
@@ -76,7 +76,7 @@ def look(name: str, path: Path) -> Place:
 
 
 def _file_system(path: Path) -> str:
-    """Return the type of the file system a path is on, empty where that is not known."""
+    """Return the type of the file system of a path, or '' if unknown."""
     import psutil
 
     real = path.resolve()
@@ -86,7 +86,7 @@ def _file_system(path: Path) -> str:
 
 
 def judge(place: Place) -> Finding:
-    """Say what is worst about a directory, and what is to be done."""
+    """Return the worst finding about a directory, with the remedy."""
     path, advice = str(place.path), f"Move away what is in the way: {place.parent}"
     if not place.is_directory:
         return problem(place.name, f"{path}: no directory", advice, Exit.NO_DIRECTORY)

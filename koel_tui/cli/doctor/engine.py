@@ -1,4 +1,4 @@
-"""The engine: started as a window starts it, made to write a token, and ended."""
+"""The check of the engine: it is started as in the app, generates a token and is closed."""
 
 import asyncio
 import tempfile
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from koel_tui.settings import Settings
 
 _PATIENCE_S = 300.0
-"""Seconds for all of it: a large model on a slow disk takes minutes."""
+"""Timeout in seconds for the whole check; a large model on a slow disk takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of the start; `error` and its exit code say why nothing did.
+    """The result of starting the engine; `error` and `code` are set if it failed.
 
-    Times in seconds; `memory` are bytes of the runner, `slots` contexts of `window` tokens.
+    Times are in seconds, `memory` is in bytes of the runner; `slots` contexts of `window` tokens.
     """
 
     model: str
@@ -36,16 +36,16 @@ class Trial:
 
 
 async def try_out(settings: "Settings", model: Path) -> Trial:
-    """Start the runner process with a model, have a token written, end it."""
+    """Start the runner process with a model, generate a token, and end the process."""
     from koel_tui.engine import EngineError
 
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            # Its log would be the one thing that an examination leaves behind.
+            # A temporary log, so that the check leaves no files behind.
             with tempfile.TemporaryDirectory() as folder:
                 return await _started(settings, model, Path(folder) / "log")
     except EngineError as error:
-        # What a crash advises, to send again and to read a log, is of no use here.
+        # Remove the advice to send again and to read the log; neither applies here.
         said = str(error).partition(" Details are in")[0].partition(" Send again")[0]
         return Trial(model.name, error=said, code=exit_of(error))
     except TimeoutError:
@@ -94,7 +94,7 @@ async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
 
 
 def judge(trial: Trial) -> Finding:
-    """Say whether the engine works."""
+    """Return the finding about the engine."""
     if trial.error:
         advice = f"Try the file alone: koel-chat models probe {trial.model}; or choose another."
         return problem("start", trial.error, advice, trial.code)
@@ -110,7 +110,7 @@ def judge(trial: Trial) -> Finding:
 
 
 def judge_instructions(found: "tuple[str, ...] | Exception") -> Finding:
-    """Say what llama.cpp was built for."""
+    """Return the finding about the instruction sets that llama.cpp was built for."""
     if isinstance(found, tuple) and found:
         return Finding("llama.cpp", f"uses {', '.join(found)}")
     if isinstance(found, tuple):

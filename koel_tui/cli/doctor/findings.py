@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The findings of checks."""
 
 import enum
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _MOST_NAMED = 3
 
 
 class Mark(enum.StrEnum):
-    """How it is: as it should be, worth knowing, or in the way of using the program."""
+    """The severity of a finding: fine, worth knowing, or to be fixed."""
 
     OK = "ok"
     WARNING = "warning"
@@ -20,9 +20,9 @@ class Mark(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: what it was, what was found, and what to do about it.
+    """The result of one check: its name, the result and the remedy.
 
-    `code` is the exit code a problem ends in. Texts may hold names that others chose.
+    `code` is the exit code of a problem. The texts may contain untrusted names.
     """
 
     name: str
@@ -37,17 +37,17 @@ class Finding:
 
 
 def warning(name: str, found: str, advice: str = "") -> Finding:
-    """Return the finding of something that works, but should be known."""
+    """Return a finding about something that works but is worth knowing."""
     return Finding(name, found, Mark.WARNING, advice)
 
 
 def problem(name: str, found: str, advice: str, code: Exit) -> Finding:
-    """Return the finding of something that has to be put right."""
+    """Return a finding about something that must be fixed."""
     return Finding(name, found, Mark.PROBLEM, advice, code)
 
 
 def named(names: Iterable[str]) -> str:
-    """Return the first of several names, and how many more there are."""
+    """Return the first few names and the number of the others."""
     every = [*names]
     more = len(every) - _MOST_NAMED
     return ", ".join(every[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -55,7 +55,7 @@ def named(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The findings of one kind."""
+    """The findings of one kind of check."""
 
     title: str
     findings: tuple[Finding, ...]
@@ -63,21 +63,21 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Everything that was found."""
+    """The findings of all checks."""
 
     sections: tuple[Section, ...]
 
     @property
     def code(self) -> Exit:
-        """The exit code: that of the first problem."""
+        """The exit code of the first problem, else `Exit.OK`."""
         return next((each.code for each in self._findings() if each.code), Exit.OK)
 
     def count(self, mark: Mark) -> int:
-        """Return how many findings have a mark."""
+        """Return the number of findings with a mark."""
         return sum(each.mark is mark for each in self._findings())
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain data; `version` grows when what is here changes its meaning."""
+        """Return a JSON object; `version` is incremented when the meaning of a field changes."""
         return {
             "version": 1,
             "ok": self.code is Exit.OK,

@@ -1,4 +1,4 @@
-"""The model files: the one that is run, and those found on this computer."""
+"""The check of model files: the chosen one, and the others on this computer."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models at hand; `chosen` is the file that is run, `error` why there is none.
+    """The available models; `chosen` is the file to run, `error` the reason if it is unusable.
 
-    `found` counts those on this computer by who keeps them, `bad` are names of unusable ones.
+    `found` has the number of models of each source, `bad` the names of unusable ones.
     """
 
     starter: Path | None
@@ -31,7 +31,7 @@ class Models:
 
 
 def look(settings: "Settings") -> Models:
-    """Look for models, and into the header of each."""
+    """Find the models and check the header of each."""
     from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
     from koel_tui.models.discovery import find_models
     from koel_tui.models.downloaded import model_files
@@ -67,7 +67,7 @@ def look(settings: "Settings") -> Models:
 
 
 def judge(models: Models) -> tuple[Finding, ...]:
-    """Say whether there is a model to run."""
+    """Return the findings about the models."""
     return (_starter(models), _chosen(models), _found(models))
 
 

@@ -1,4 +1,4 @@
-"""What was found, on paper: a table for people."""
+"""The report of `koel-chat doctor` as a table."""
 
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,12 @@ _LONGEST = 1000
 
 
 def table(examination: Examination) -> "RenderableType":
-    """Return the findings as a table, section by section."""
+    """Return the findings as one table per section."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    # As Text: what was found has names in it, which are no markup.
+    # As Text, so that names in the findings are not parsed as markup.
     width = max(len(each.name) for section in examination.sections for each in section.findings)
     parts: list[RenderableType] = []
     for section in examination.sections:

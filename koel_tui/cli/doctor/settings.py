@@ -1,4 +1,4 @@
-"""The configuration: config.toml and the variables KOEL_*."""
+"""The check of the configuration: config.toml and the variables KOEL_*."""
 
 import difflib
 import os
@@ -20,7 +20,7 @@ _OTHER_VARIABLES = ("KOEL_PASSPHRASE_FILE",)
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the configuration is like; `error` says why `settings` are not to be had."""
+    """The state of the configuration; `error` is set if it is invalid."""
 
     file: Path
     is_there: bool
@@ -31,7 +31,7 @@ class Configuration:
 
 
 def look(environ: Mapping[str, str] = os.environ) -> Configuration:
-    """Read the configuration as a start does. No value of it goes into the error."""
+    """Load the configuration as the app does. The error never contains a value."""
     from koel_tui.settings import Settings, SettingsError, load_settings
 
     settings, error = None, ""
@@ -59,7 +59,7 @@ def _check_keys(settings: "Settings") -> None:
 
 
 def judge(configuration: Configuration) -> tuple[Finding, ...]:
-    """Say whether the configuration can be used."""
+    """Return the findings about the configuration."""
     return (_file(configuration), _variables(configuration), *_folders(configuration))
 
 

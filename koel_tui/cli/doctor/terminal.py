@@ -1,4 +1,4 @@
-"""What the terminal can do."""
+"""The check of the terminal's capabilities."""
 
 import locale
 import os
@@ -12,16 +12,16 @@ from koel_tui.cli.early_settings import MIN_COLUMNS, MIN_ROWS, misfit
 
 _COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16", "windows": "16"}
 _TELL_FOCUS = ("alacritty", "foot", "ghostty", "kitty", "wezterm", "xterm")
-"""Terminals that report the focus, by how their TERM or TERM_PROGRAM begins."""
+"""Prefixes of TERM or TERM_PROGRAM of terminals that report focus."""
 _VARIABLES = ("KITTY_WINDOW_ID", "VTE_VERSION", "WT_SESSION", "WEZTERM_PANE")
-"""Set by terminals that report the focus and call themselves something else."""
+"""Variables set by terminals that report focus but have another TERM."""
 _PROGRAMS = ("iTerm.app", "WezTerm", "ghostty", "vscode")
 _TMUX_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The terminal as it presents itself; `clipboard` is a program of the desktop, if any."""
+    """The detected terminal; `clipboard` is the desktop's clipboard program, if any."""
 
     is_one: bool
     environ: Mapping[str, str]
@@ -31,11 +31,11 @@ class Terminal:
     encoding: str
     clipboard: str
     tmux_focus: str
-    """What tmux has for focus-events; empty where it is none, or does not say."""
+    """The value of tmux's option focus-events; '' outside tmux or if unknown."""
 
 
 def look() -> Terminal:
-    """Look at the terminal this runs in, without writing to it."""
+    """Inspect the current terminal without writing to it."""
     from rich.console import Console
 
     from koel_tui.system.clipboard import tool_of
@@ -71,7 +71,7 @@ def _of_tmux(option: str) -> str:
 
 
 def judge(terminal: Terminal) -> tuple[Finding, ...]:
-    """Say what of the terminal is worth knowing; nothing of it keeps the program from running."""
+    """Return the findings about the terminal; none of them is a problem."""
     return (
         _kind(terminal),
         _size(terminal),
@@ -162,7 +162,7 @@ def _remote(terminal: Terminal) -> bool:
 
 
 def _between(terminal: Terminal) -> str:
-    """Return what is between the program and the terminal."""
+    """Return the layers between the program and the terminal: tmux, screen, ssh."""
     environ = terminal.environ
     found = [
         "tmux" if "TMUX" in environ else "",

@@ -1,4 +1,4 @@
-"""The saved threads: whether each can be read, what lies beside them, and their search index."""
+"""The check of the saved threads, of other files in their directory, and of the search index."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from koel_tui.storage.integrity_check import Kept, Readable
 
 Tell = Callable[[str], None]
-"""Hears what is being looked at, while it is."""
+"""A callback that is called with the progress."""
 
 _IN_CLEAR = ("kv/*", "tabs-*.json*", "history.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The way to read the threads; None in clear where there are none, and where `locked` says why.
+    """The codec of the threads; None if there are no threads, or no key.
 
-    `error` says what is wrong with the key, `code` how that ends.
+    `locked` is the reason why no key was given, `error` the problem of the key, `code` its exit
+    code.
     """
 
     codec: "Codec | None" = None
@@ -37,10 +38,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """What was found in the directory of threads. None is what was not looked at.
+    """The state of the directory of threads. None means not checked.
 
-    `error` says why nothing could be read, `index_error` what is wrong with the index, `in_clear`
-    what is written down in clear of encrypted threads.
+    `error` is the reason why nothing could be read, `index_error` the problem of the index,
+    `in_clear` the files with unencrypted data of encrypted threads.
     """
 
     directory: Path
@@ -57,7 +58,7 @@ class Threads:
 
 
 def access() -> Access:
-    """Find the way to the threads; who sits at a terminal is asked for the passphrase."""
+    """Return the access to the threads; on a terminal it may prompt for the passphrase."""
     from koel_tui.storage import NoKeyError, StorageError
     from koel_tui.storage.files.file_codec import ClearCodec
 
@@ -86,9 +87,9 @@ def _unlocked(directory: Path) -> "Codec":
 
 
 def look(way: Access, tell: Tell) -> Threads:
-    """Read all threads, and look at what lies beside them; nothing is changed.
+    """Read all threads and inspect the other files in their directory; nothing is changed.
 
-    `tell` hears how far it is.
+    `tell` is called with the progress.
     """
     from koel_tui.storage import StorageError
     from koel_tui.storage.integrity_check import kept_beside, read_all
@@ -120,7 +121,7 @@ def _suffix(way: Access) -> str:
 
 
 def index_of(directory: Path) -> Path:
-    """Return where the search index of the threads is, if there is one."""
+    """Return the path of the search index of the threads, which may not exist."""
     from koel_tui.storage.search.thread_index import index_file
 
     return index_file(paths.cache_dir(), directory)
@@ -147,13 +148,13 @@ def _compared(threads: Threads, index: Path, readable: "Readable") -> Threads:
 
 
 def _rescued() -> int:
-    """Return how many texts lie where those go that could not be saved."""
+    """Return the number of files in the recovery directories of data and state."""
     folders = {each / "recovery" for each in (paths.data_dir(), paths.state_dir())}
     return sum(len(list(folder.iterdir())) for folder in folders if folder.is_dir())
 
 
 def judge(threads: Threads) -> tuple[Finding, ...]:
-    """Say whether everything saved can be read."""
+    """Return the findings about the saved threads."""
     if threads.kept is None and not threads.error:
         return (Finding("threads", f"none yet in {threads.directory}"), *_saved_aside(threads))
     if threads.error:

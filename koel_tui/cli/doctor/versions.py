@@ -1,4 +1,4 @@
-"""Which versions of everything are installed."""
+"""The check of the installed versions."""
 
 import importlib.metadata
 import platform
@@ -18,7 +18,7 @@ _PIN = re.compile(r"([\w.-]+)==([\w.+!]+)")
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What is installed; `wanted` are packages of which only one version fits."""
+    """The installed versions; `wanted` are the packages pinned to one version."""
 
     installed: tuple[tuple[str, str], ...]
     wanted: tuple[tuple[str, str], ...]
@@ -26,7 +26,7 @@ class Versions:
 
 
 def look() -> Versions:
-    """Ask each for its version."""
+    """Return the installed and the required versions."""
     wanted = []
     with suppress(importlib.metadata.PackageNotFoundError):
         for line in importlib.metadata.requires(_PACKAGE) or ():
@@ -48,7 +48,7 @@ def _version(package: str) -> str:
 
 
 def _searches() -> bool:
-    """Say whether SQLite was built with full-text search."""
+    """Return whether SQLite was built with full-text search."""
     with closing(sqlite3.connect(":memory:")) as connection:
         try:
             connection.execute("CREATE VIRTUAL TABLE said USING fts5(text)")
@@ -58,7 +58,7 @@ def _searches() -> bool:
 
 
 def judge(versions: Versions) -> tuple[Finding, ...]:
-    """Say which versions there are, and which do not fit."""
+    """Return the findings about the installed versions."""
     return (
         Finding("koel-chat", __version__),
         Finding("Python", f"{platform.python_version()} ({platform.python_implementation()})"),

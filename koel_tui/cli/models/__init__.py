@@ -1,4 +1,4 @@
-"""`koel-chat models`: the models on this computer, and getting others."""
+"""The command `koel-chat models`, for local models and downloads."""
 
 import click
 

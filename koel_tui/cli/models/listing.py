@@ -1,4 +1,4 @@
-"""`koel-chat models list`."""
+"""The command `koel-chat models list`."""
 
 import json
 from typing import TYPE_CHECKING, Any

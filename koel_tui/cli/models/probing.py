@@ -1,4 +1,4 @@
-"""`koel-chat models probe`."""
+"""The command `koel-chat models probe`."""
 
 import asyncio
 import dataclasses
@@ -44,7 +44,7 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
 
 
 def _template_of(verdict: "Verdict") -> str:
-    """Return a sentence about the chat template of a model."""
+    """Return a message about the chat template of a model."""
     if verdict.has_template:
         return "It has a chat template."
     if verdict.fitting_template:

@@ -1,4 +1,4 @@
-"""`koel-chat models pull`."""
+"""The command `koel-chat models pull`."""
 
 import shlex
 import sys
@@ -42,7 +42,7 @@ def pull(repo: str, file: str | None) -> None:
 
 
 class ProgressLine:
-    """One line on stderr that says how far a download is."""
+    """The progress line of a download on stderr."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -51,7 +51,7 @@ class ProgressLine:
         self._open = False
 
     def show(self, done: int, total: int) -> None:
-        """Say that `done` of `total` bytes are here; ten times a second at most."""
+        """Show `done` of `total` bytes, throttled to ten updates a second."""
         now = time.monotonic()
         if not self._shown or (now - self._last < _GAP_S and done < total):
             return
@@ -60,13 +60,13 @@ class ProgressLine:
         click.echo(f"\r\x1b[K{_words(done, total, self._speed(now, done))}", nl=False, err=True)
 
     def end(self) -> None:
-        """Take the line away."""
+        """Erase the line."""
         if self._open:
             click.echo("\r\x1b[K", nl=False, err=True)
         self._open = False
 
     def _speed(self, now: float, done: int) -> float:
-        """Return the bytes a second since the first word; 0 while it is too early to say."""
+        """Return the bytes per second since the first update; 0 during the first second."""
         begin, had = self._begin or (now, done)
         return (done - had) / (now - begin) if now - begin >= 1 else 0.0
 

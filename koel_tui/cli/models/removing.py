@@ -1,4 +1,4 @@
-"""`koel-chat models remove`."""
+"""The command `koel-chat models remove`."""
 
 import sys
 from pathlib import Path
@@ -48,7 +48,7 @@ def remove(name: str, yes: bool) -> None:
 
 
 def _own(name: str, directory: Path) -> tuple[Path, int]:
-    """Return file and size of the model of ours with exactly this name. Raises `UsageProblem`."""
+    """Return the path and size of the download with exactly this name. Raises `UsageProblem`."""
     from koel_tui.models.discovery import Source
     from koel_tui.models.downloaded import is_below, unfinished_downloads
 

@@ -1,4 +1,4 @@
-"""The model file a user names on the command line."""
+"""Resolution of the model that the user names on the command line."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from koel_tui.system.regular_files import expanded
 
 
 def checked_model(named: Path) -> Path:
-    """Return the file of --model, checked.
+    """Return the checked file of --model.
 
-    Raises `ModelFileError`, `NoModelError`; `SettingsError` only where a name has to be looked up:
-    reading the settings takes longer than the first paint.
+    Settings are loaded only to look up a name, because that takes longer than the first paint.
+    Raises `ModelFileError`, `NoModelError`, and for a name `SettingsError`.
     """
     path = expanded(named)
     if path.exists():
@@ -21,12 +21,12 @@ def checked_model(named: Path) -> Path:
 
 
 def model_folders() -> tuple[Path, ...]:
-    """Return the folders that the settings add. Raises `SettingsError`."""
+    """Return the model folders in the settings. Raises `SettingsError`."""
     from koel_tui.settings import load_settings
 
     return load_settings().model_folders
 
 
 def all_models() -> list[FoundModel]:
-    """Return the models on this computer and in the folders of the settings."""
+    """Return the models in the usual folders and in those of the settings."""
     return find_models(model_folders())

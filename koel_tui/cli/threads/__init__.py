@@ -1,4 +1,4 @@
-"""`koel-chat threads`: the saved threads, outside the window."""
+"""The command `koel-chat threads`, for saved threads."""
 
 import click
 

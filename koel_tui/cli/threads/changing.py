@@ -1,4 +1,4 @@
-"""`koel-chat threads rename`, `delete` and `restore`."""
+"""The commands `koel-chat threads rename`, `delete` and `restore`."""
 
 import asyncio
 import shlex
@@ -63,7 +63,7 @@ async def _rename(storage: "SessionStorage", wanted: str, title: str) -> None:
 
 
 async def _delete(storage: "SessionStorage", kept: "Snapshots", wanted: tuple[str, ...]) -> None:
-    # All are found before the first goes: a mistake in one word must change nothing.
+    # Resolve all names before deleting, so that a mistyped name changes nothing.
     for thread_id in [await named_thread(storage, word) for word in wanted]:
         await storage.trash(thread_id)
         kept.remove(thread_id)

@@ -1,4 +1,4 @@
-"""`koel-chat threads encrypt`, `decrypt` and `passphrase`."""
+"""The commands `koel-chat threads encrypt`, `decrypt` and `passphrase`."""
 
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def passphrase(keyring: bool, new_file: Path | None) -> None:
 
 
 def _check_nothing_is_aside() -> None:
-    """Raise `UsageProblem` where text lies that was put aside: it would stay as it is now."""
+    """Raise `UsageProblem` if there are recovery files, because they would not be converted."""
     from koel_tui.paths import recovery_dirs
     from koel_tui.storage.recovery_files import left_behind
 

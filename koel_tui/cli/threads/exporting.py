@@ -1,4 +1,4 @@
-"""`koel-chat threads export`."""
+"""The command `koel-chat threads export`."""
 
 import asyncio
 from pathlib import Path
@@ -62,9 +62,9 @@ async def _export(
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
-    """Write a file that is not there yet; where it is forced to, one in the place of another.
+    """Create a file; with `force` replace an existing one.
 
-    A link is never followed: it is something that is there, and replaced it is gone itself.
+    Links are not followed: an existing link is an error, and `force` replaces the link itself.
     """
     from koel_tui.storage import StorageError
     from koel_tui.system.atomic_write import write_atomically

@@ -1,4 +1,4 @@
-"""`koel-chat threads import`."""
+"""The command `koel-chat threads import`."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ def import_threads(files: tuple[Path, ...], form: str | None, as_json: bool) -> 
 async def _import(
     storage: "SessionStorage", files: tuple[Path, ...], form: "ImportFormat | None", as_json: bool
 ) -> int:
-    """Import file by file; what cannot be read is named and keeps nothing else out."""
+    """Import the files; report unreadable ones and continue with the others."""
     from koel_tui.storage.interchange import ImportProblem, read_threads, store_thread
     from koel_tui.storage.recovery_files import is_recovery
 
@@ -72,7 +72,7 @@ async def _import(
 
 
 async def _bring_back(storage: "SessionStorage", file: Path) -> "list[Stored]":
-    """Save what a window could not; what was typed there becomes a thread of its own."""
+    """Restore a recovery file of the app; each unsent text in it becomes a separate thread."""
     from koel_tui.storage.errors import NotAThreadError
     from koel_tui.storage.interchange import ImportProblem, store_thread
     from koel_tui.storage.recovery_files import bring_back, read_aside

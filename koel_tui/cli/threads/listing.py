@@ -1,4 +1,4 @@
-"""`koel-chat threads list` and `show`."""
+"""The commands `koel-chat threads list` and `show`."""
 
 import asyncio
 import json

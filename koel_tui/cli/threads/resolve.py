@@ -1,4 +1,4 @@
-"""The thread a user means by a title, an id or the beginning of an id."""
+"""Resolution of a thread by its title, its id or a prefix of its id."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 async def named_thread(storage: "SessionStorage", wanted: str) -> str:
-    """Return the id of a saved thread. Raises `UsageProblem` if there is none."""
+    """Return the id of a saved thread. Raises `UsageProblem` unless exactly one matches."""
     from koel_tui.workspace.saved_threads import saved_threads
 
     return _found(await saved_threads(storage), wanted)
 
 
 def named_summary(summaries: Sequence["Summary"], wanted: str) -> str:
-    """Return the id of one of these threads. Raises `UsageProblem` if it is none of them."""
+    """Return the id of one of `summaries`. Raises `UsageProblem` unless exactly one matches."""
     from koel_tui.workspace.saved_threads import SavedThread
 
     threads = [SavedThread(row.id, row.title or row.preview) for row in summaries]

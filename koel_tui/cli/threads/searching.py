@@ -1,4 +1,4 @@
-"""`koel-chat threads search`: full text, over all threads."""
+"""The command `koel-chat threads search`, a full-text search in all threads."""
 
 import asyncio
 import json
@@ -74,7 +74,7 @@ def _shown(hit: "Hit") -> str:
 
 
 def _marked(hit: "Hit") -> str:
-    """Return the excerpt on one line, the words in it bold where the terminal shows that."""
+    """Return the excerpt on one line, with the matches in bold."""
     pieces, end = [], 0
     for start, stop in hit.spans:
         pieces += [
@@ -86,5 +86,5 @@ def _marked(hit: "Hit") -> str:
 
 
 def _flat(text: str) -> str:
-    """Return a piece of a line, with the spaces at its ends."""
+    """Return a sanitized part of a line, with the spaces at its ends kept."""
     return safe_line(f"[{text}]", len(text) * 8 + 8)[1:-1]
