@@ -49,7 +49,7 @@ class ModelRouter:
         self._find = find
         self._own = _Model(make(None), None)
         self._extra: list[_Model] = []  # least recently used first
-        self._retired: list[_Model] = []  # replaced defaults, closed when unused
+        self._retired: list[_Model] = []  # previous defaults, closed when unused
         self._closing: set[asyncio.Task[None]] = set()
         self._found: dict[str | None, Path] = {}
         self._closed = False

@@ -32,7 +32,7 @@ class Rope:
 
 
 class GrowingText:
-    """A dataclass field that stores a text or a rope and returns a text; not for slots."""
+    """A dataclass field that stores a text or rope and returns text; for classes without slots."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name

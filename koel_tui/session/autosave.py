@@ -1,4 +1,4 @@
-"""The saving of one thread: writes run one at a time, the newest state wins, errors are kept."""
+"""Saving of one thread: one write at a time, the newest state wins, an error stays visible."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ class Autosave:
         self._timer: asyncio.TimerHandle | None = None
         self._written_at = float("-inf")
         self._revision = self._saved = 0
-        self._let_go = False  # each write locks the thread and unlocks it again
+        self._let_go = False  # if True, each write locks and unlocks the thread
         self._model = ""
         self.superseded = False
         """Whether a newer session owns the thread's file; this state goes to a conflict file."""
@@ -95,7 +95,7 @@ class Autosave:
             return False
         fate = fate_of(self._current(), newer, dirty=dirty or not loaded)
         if self.superseded and fate is not Fate.SAME:
-            return False  # a conflict file has it already
+            return False  # the conflict file already has it
         if fate is Fate.LOST:
             self.replaced = self.superseded = True
             self._revision += 1

@@ -51,9 +51,8 @@ from koel_tui.text import repair
 class ChatSession:
     """One thread and its active run; created by `KoelClient.new_session`.
 
-    Use it only from the event loop it was created for. After `dispose`, everything except
-    `dispose`, `give_up`, `state`, `thread_id`, `save_error` and `dirty` raises
-    `SessionDisposedError`.
+    Use it only from its event loop. After `dispose`, everything except `dispose`, `give_up`,
+    `state`, `thread_id`, `save_error` and `dirty` raises `SessionDisposedError`.
     """
 
     def __init__(
@@ -137,8 +136,7 @@ class ChatSession:
     def edit(self, message_id: str, text: str, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Replace a message and everything after it with a new user message, and run.
 
-        The replaced messages stay as a branch. Raises `RunInProgressError` and
-        `UnknownMessageError`.
+        The old messages stay as a branch. Raises `RunInProgressError` and `UnknownMessageError`.
         """
         self._check_idle()
         return self._ask(fork_off(self._state, self._place(message_id)), text, tools)
@@ -168,7 +166,7 @@ class ChatSession:
         return self._start(self._state, tools)
 
     def switch(self, after: str | None, step: int = 1) -> None:
-        """Show the branch `step` further at the fork after a message, None for the thread's start.
+        """Show the branch `step` further at the fork after message `after`, None for the start.
 
         The thread continues from the branch shown. Raises `RunInProgressError`.
         """
@@ -192,7 +190,7 @@ class ChatSession:
         return self._autosave.access
 
     async def branch(self, message_id: str) -> "ChatSession":
-        """Return the session of a new thread with the messages up to `message_id`.
+        """Return the session of a new thread with the messages up to and including one.
 
         It is saved with this thread as `parent` and with this thread's settings. Raises
         `UnknownMessageError` and what the storage raises.

@@ -54,7 +54,7 @@ class ToolLoop:
 
     @property
     def answers_calls(self) -> bool:
-        """Whether this loop answers a call made now, because a run with handlers is active."""
+        """Whether this loop answers the pending calls: it has handlers and a run is active."""
         return bool(self._handlers) and self._running
 
     async def events(self) -> AsyncGenerator[Event, None]:

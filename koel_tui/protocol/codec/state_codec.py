@@ -124,7 +124,7 @@ def encode_time(time: datetime) -> str:
     utc = time if time.tzinfo is UTC else time.astimezone(UTC)
     micro = utc.microsecond
     fraction = "%06d" % micro if micro % 1000 else "%03d" % (micro // 1000)  # noqa: UP031 - below
-    # Twice as fast as isoformat, faster than an f-string; a long thread has ten thousand times.
+    # Twice as fast as isoformat, and faster than an f-string: a thread may have 10,000 times.
     moment = (utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, fraction)
     return "%04d-%02d-%02dT%02d:%02d:%02d.%sZ" % moment  # noqa: UP031 - see above
 

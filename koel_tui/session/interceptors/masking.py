@@ -27,7 +27,7 @@ class Masking:
         self._patterns = patterns
         self._longest = longest
         self._text = before[-longest:]
-        self._done = len(self._text)  # text before was returned, kept to find matches
+        self._done = len(self._text)  # text before this was returned; kept to find matches
 
     def feed(self, piece: str) -> str:
         """Add `piece` and return the new text that no later match can change."""
