@@ -1,4 +1,4 @@
-"""Agents: whatever can answer a run. RunAgentInput in, AG-UI events out."""
+"""Agents, which answer runs: they take a `RunAgentInput` and yield AG-UI events."""
 
 from koel_tui.agents.agent import ACTIVITY, METRICS, Agent, ModelAgent, ModelInfo, tokens_of
 from koel_tui.agents.bound_agent import BoundAgent

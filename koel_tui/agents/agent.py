@@ -1,4 +1,4 @@
-"""What an agent is, and the CUSTOM events by which agents here report progress and figures."""
+"""The interfaces of agents, and the CUSTOM events that report progress and metrics."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -9,53 +9,54 @@ from ag_ui.core import BaseEvent, RunAgentInput
 from koel_tui.protocol.turn_settings import TurnSettings
 
 ACTIVITY = "koel.activity"
-"""CUSTOM event: where a run stands before and while it writes.
+"""CUSTOM event: the progress of a run before and during generation.
 
-value: `{"phase": str, "position": int, "fraction": float}`; phase is loading, queued, reading,
-thinking (nothing of it is shown) or writing; position counts from 1 (next in line) and is there
-when queued, fraction is 0..1 and is there when loading or reading.
+value: `{"phase": str, "position": int, "fraction": float}`. `phase` is loading, queued, reading
+(prefill), thinking (its text is not shown) or writing. `position` counts from 1 (next in line) and
+is present when queued; `fraction` is 0..1 and is present when loading or reading.
 """
 
 METRICS = "koel.metrics"
-"""CUSTOM event: figures of the answer just finished, sent before RUN_FINISHED.
+"""CUSTOM event: metrics of the finished answer, sent before RUN_FINISHED.
 
-value: the fields of `koel_tui.engine.SessionMetrics` and `"reason"`, `"trimmed_turns"`, `"model"`,
-`"context_tokens"` (the window).
+value: the fields of `koel_tui.engine.SessionMetrics`, `"reason"`, `"trimmed_turns"`, `"model"` and
+`"context_tokens"` (the context size).
 """
 
 TOKENS = "tokens"
-"""Key of a content event's `raw_event`: how many tokens its text is made of."""
+"""Key in the `raw_event` of a content event: the number of tokens in its text."""
 
 
 def tokens_of(event: BaseEvent) -> int:
-    """Return how many tokens the text of a content event is made of; 1 where nobody says."""
+    """Return the number of tokens in a content event, 1 if it does not report one."""
     raw = event.raw_event
     tokens = raw.get(TOKENS) if isinstance(raw, Mapping) else None
     return tokens if isinstance(tokens, int) and tokens > 0 else 1
 
 
 class Agent(Protocol):
-    """Anything that answers a run with AG-UI events."""
+    """An agent, which answers a run with AG-UI events."""
 
     def run(
         self,
         input: RunAgentInput,  # noqa: A002 - the protocol's word
         settings: TurnSettings | None = None,
     ) -> AsyncIterator[BaseEvent]:
-        """Return the events of one run; closing the iterator stops the run. Errors are events.
+        """Return the events of one run. Closing the iterator stops the run; errors are events.
 
-        `settings` are those of this run; fields that are None are left to the agent.
+        `settings` apply to this run only; the agent chooses the fields that are None.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model says of itself: its `name` and its window, `context_tokens`.
+    """The `name` of a loaded model, its context size and notes about its chat template.
 
-    `notice` is a sentence that the user should read, '' when there is none.
-    `has_template` is whether its file has a chat template; without one each run must name one.
-    `fitting_template` is the built-in template that fits its vocabulary, '' when none does.
+    `context_tokens` is the context size in tokens. `notice` is a sentence for the user, '' if there
+    is none. `has_template` is whether the model file has a chat template; without one, each run
+    must name one. `fitting_template` is the built-in template that fits the vocabulary, '' if none
+    does.
     """
 
     name: str
@@ -66,26 +67,26 @@ class ModelInfo:
 
 
 class ModelAgent(Agent, Protocol):
-    """An agent that owns a model: it loads it once, keeps a context per thread, and is closed."""
+    """An agent with a model: it loads the model once and keeps a context per thread."""
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
         """Load the model unless it is loaded; concurrent callers share one load.
 
-        `progress` is called with 0..1. Raises the engine's error when the load fails.
+        `progress` is called with 0..1. Raises the engine's error if the load fails.
         """
         ...
 
     async def release(self, thread_id: str) -> None:
-        """Free the context kept for a thread; one that has none is fine."""
+        """Free the context of a thread, if it has one."""
         ...
 
     async def close(self) -> None:
-        """End every run and give the model's memory back. Idempotent."""
+        """Stop every run and free the model's memory. Idempotent."""
         ...
 
 
 class LocalModelAgent(ModelAgent, Protocol):
-    """A model agent whose runs may ask for an adapter, and may be ephemeral."""
+    """A model agent that supports adapters and ephemeral runs."""
 
     def run(
         self,
@@ -95,8 +96,8 @@ class LocalModelAgent(ModelAgent, Protocol):
         lora: str | None = None,
         ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
-        """Return the events of one run, answered with the adapter file `lora`, None for none.
+        """Return the events of one run. `lora` is the adapter file, None for no adapter.
 
-        The agent keeps nothing of an `ephemeral` run.
+        The agent stores nothing of an `ephemeral` run.
         """
         ...

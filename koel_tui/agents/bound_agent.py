@@ -1,4 +1,4 @@
-"""The agent of one thread: an agent with a choice of models, and the choice of that thread."""
+"""An agent bound to the model and the adapter of one thread."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ from koel_tui.protocol.turn_settings import TurnSettings
 
 
 class ChoosingAgent(Protocol):
-    """An agent that answers with the model and the adapter a run asks for.
+    """An agent that selects a model and an adapter per run.
 
-    It keeps nothing of an `ephemeral` run.
+    It stores nothing of an `ephemeral` run.
     """
 
     def run(
@@ -28,16 +28,16 @@ class ChoosingAgent(Protocol):
         ...
 
     async def release(self, thread_id: str) -> None:
-        """Free the context kept for a thread."""
+        """Free the context of a thread."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BoundAgent:
-    """Runs of `owner` with one model and one adapter; None is the program's own, and no adapter.
+    """An agent that runs `owner` with a fixed model and adapter.
 
-    Two of them are equal when they run the same. `owner` keeps nothing of the runs when
-    `is_ephemeral`.
+    `model` None is the default model, `lora` None is no adapter. Two instances with equal fields
+    are equal. If `is_ephemeral`, `owner` stores nothing of the runs.
     """
 
     owner: ChoosingAgent
@@ -50,15 +50,15 @@ class BoundAgent:
         input: RunAgentInput,  # noqa: A002 - the name of AG-UI
         settings: TurnSettings | None = None,
     ) -> AsyncIterator[BaseEvent]:
-        """Return the events of one run; closing the iterator stops it. Errors are events."""
+        """Return the events of one run. Closing the iterator stops it; errors are events."""
         return self.owner.run(
             input, settings, model=self.model, lora=self.lora, ephemeral=self.is_ephemeral
         )
 
     def ephemeral(self) -> "BoundAgent":
-        """Return the same agent for runs of which nothing is kept."""
+        """Return this agent for ephemeral runs."""
         return replace(self, is_ephemeral=True)
 
     async def release(self, thread_id: str) -> None:
-        """Free the context kept for a thread."""
+        """Free the context of a thread."""
         await self.owner.release(thread_id)

@@ -1,4 +1,4 @@
-"""What some agents can do with their model, and others cannot: asked for where it is there."""
+"""Optional capabilities of agents, with a fallback for agents that lack them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from koel_tui.agents.agent import Agent, ModelInfo
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """What a model takes, in bytes.
+    """The memory and disk use of a model, in bytes.
 
-    `weights_bytes` is the model itself, `kv_bytes` the context of all `slots` together, of which
-    `resident` threads fill `resident_bytes`; `parked` threads lie beside it in `parked_bytes`.
-    `snapshots_bytes` are on the disk.
+    `weights_bytes` is the size of the weights, `kv_bytes` the size of the context of all `slots`
+    together; `resident` threads fill `resident_bytes` of it. `parked` threads take another
+    `parked_bytes`. `snapshots_bytes` are on disk.
     """
 
     weights_bytes: int = 0
@@ -26,16 +26,16 @@ class MemoryUse:
 
 
 async def memory_of(agent: Agent) -> MemoryUse | None:
-    """Return what the model of an agent takes; None where it is not loaded or nobody says."""
+    """Return the memory use of an agent's model, None if it is not loaded or not reported."""
     tell = getattr(agent, "memory", None)
     use = None if tell is None else await tell()
     return use if isinstance(use, MemoryUse) else None
 
 
 async def tokens_in(agent: Agent, text: str) -> int | None:
-    """Return how many tokens an agent's model makes of `text`.
+    """Return how many tokens `text` has for an agent's model.
 
-    None where it is not loaded or nobody says. Raises what the agent raises.
+    None if the model is not loaded or the agent cannot count. Raises what the agent raises.
     """
     count = getattr(agent, "count_tokens", None)
     tokens = None if count is None else await count(text)
@@ -43,9 +43,9 @@ async def tokens_in(agent: Agent, text: str) -> int | None:
 
 
 def agent_for(agent: Agent, model: str | None, lora: str | None) -> Agent:
-    """Return the agent of a thread that wants a model and an adapter, None for neither.
+    """Return `agent` bound to a thread's model and adapter; None selects the default.
 
-    It is `agent` itself where that has no choice of models.
+    Returns `agent` itself if it has no choice of models.
     """
     bind = getattr(agent, "agent", None)
     bound: Agent = agent if bind is None else bind(model, lora)
@@ -53,9 +53,9 @@ def agent_for(agent: Agent, model: str | None, lora: str | None) -> Agent:
 
 
 def ephemeral_agent(agent: Agent) -> Agent:
-    """Return the agent for runs of which nothing is kept, with the same model and adapter.
+    """Return `agent` for ephemeral runs, with the same model and adapter.
 
-    It is `agent` itself where that offers no other; then its `release` frees what it keeps.
+    Returns `agent` itself if it does not support ephemeral runs; then `release` frees its context.
     """
     make = getattr(agent, "ephemeral", None)
     made: Agent = agent if make is None else make()
@@ -65,9 +65,9 @@ def ephemeral_agent(agent: Agent) -> Agent:
 async def use_model(
     agent: Agent, model: str, progress: Callable[[float], None] | None = None
 ) -> ModelInfo | None:
-    """Have an agent load another model and answer with that; None where it has but its own.
+    """Load another model into `agent` and use it; None if the agent cannot switch models.
 
-    Raises what the agent raises; then it answers with the model it had.
+    Raises what the agent raises; then the previous model stays in use.
     """
     use = getattr(agent, "use", None)
     info = None if use is None else await use(model, progress)

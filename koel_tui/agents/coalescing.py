@@ -1,4 +1,4 @@
-"""Pieces of an answer that come fast travel together: each one wakes all there is up to the eye."""
+"""Coalescing of fast deltas, because every event wakes the whole pipeline up to the screen."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -10,11 +10,11 @@ from koel_tui.engine import Delta, EngineError, TextDelta, ThinkingDelta
 async def gathered(
     deltas: AsyncIterator[Delta], gap_s: float, clock: Callable[[], float] = monotonic
 ) -> AsyncGenerator[tuple[Delta, int], None]:
-    """Yield deltas, each with the number of those it is made of.
+    """Yield deltas, each with the number of deltas it consists of.
 
-    Text that comes less than `gap_s` seconds after what was yielded last waits for the next delta,
-    whatever that is, but not longer than until those seconds are over: a tool call is one delta
-    that takes seconds to write. What came before an error is yielded before it is raised.
+    Text that arrives less than `gap_s` seconds after the last yield waits for the next delta of any
+    kind, but at most until `gap_s` is over: a tool call is one delta that takes seconds to
+    generate. Text that arrived before an error is yielded before the error is raised.
     """
     held: TextDelta | ThinkingDelta | None = None
     count, yielded_at = 0, float("-inf")
@@ -47,6 +47,6 @@ async def gathered(
         if isinstance(end, EngineError):
             raise
     finally:
-        if coming is not None and not coming.done():  # the reader has left
+        if coming is not None and not coming.done():  # the consumer has stopped
             coming.cancel()
             await asyncio.wait([coming])

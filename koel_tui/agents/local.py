@@ -1,4 +1,4 @@
-"""The agent on this machine: runs become turns of engine sessions, deltas become events."""
+"""The local agent, which runs turns in engine sessions and converts deltas to events."""
 
 import asyncio
 import dataclasses
@@ -46,16 +46,16 @@ from koel_tui.protocol.turn_settings import TurnSettings
 from koel_tui.text import repair
 
 EngineLoader = Callable[[Callable[[float], None]], Awaitable[Engine]]
-"""Loads an engine, telling the progress 0..1."""
+"""Loads an engine and reports the progress, 0..1."""
 
 PROTOCOL_VERSION = "1.0"
 
 
 class LocalAgent:
-    """Answers runs with a model on this machine, one engine session per thread.
+    """Answers runs with a local model, one engine session per thread.
 
-    The engine is loaded at the first `load` or run; the weights are shared by all threads. With
-    `snapshots` a thread that is released is resumed without being read again.
+    The first `load` or run loads the engine; all threads share the weights. With `snapshots`, a
+    released thread is resumed without a new prefill.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class LocalAgent:
         snapshots: Snapshots | None = None,
         gap_s: float = 0.0,
     ) -> None:
-        """Make the agent; text that comes within `gap_s` seconds travels as one event.
+        """Text that arrives within `gap_s` seconds becomes one event.
 
-        `defaults` are the settings of runs that have no others.
+        `defaults` apply to the settings that a run does not set.
         """
         self._gap_s = gap_s
         self._snapshots = snapshots
@@ -79,13 +79,13 @@ class LocalAgent:
         self._ephemeral_sessions = ThreadSessions(snapshots=None)
         self._reserved = asyncio.Lock()  # held by the run that has the reserved engine session
         self._restarts = Restarts()
-        self._died: EngineCrashedError | None = None  # of the load before this one
+        self._died: EngineCrashedError | None = None  # the crash of the previous load
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
         """Load the engine unless it is loaded; concurrent callers share one load.
 
-        `progress` hears 0..1. Raises `EngineError`; the next call tries again.
+        `progress` is called with 0..1. Raises `EngineError`; the next call retries.
         """
         card = await self._card(await self._engine(progress))
         return ModelInfo(
@@ -102,10 +102,10 @@ class LocalAgent:
     ) -> AsyncIterator[BaseEvent]:
         """Return the events of one run; closing the iterator stops the turn.
 
-        `settings` replace the defaults field by field, `lora` is the adapter file. An `ephemeral`
-        run uses the reserved engine session, outside the cap, and leaves no context and no
-        snapshot; such runs wait for each other. Raises nothing: an error is a `RunErrorEvent` with
-        the class of the error as its code.
+        `settings` override the defaults field by field, `lora` is the adapter file. An `ephemeral`
+        run uses the reserved engine session, which does not count against the limit, and leaves no
+        context and no snapshot; such runs wait for each other. Never raises: an error becomes a
+        `RunErrorEvent` with the class name of the error as its code.
         """
         yield RunStartedEvent(
             thread_id=input.thread_id, run_id=input.run_id, protocol_version=PROTOCOL_VERSION
@@ -127,15 +127,15 @@ class LocalAgent:
             )
 
     def ephemeral(self) -> "EphemeralAgent":
-        """Return the same agent for runs of which nothing is kept."""
+        """Return this agent for ephemeral runs."""
         return EphemeralAgent(self)
 
     async def release(self, thread_id: str) -> None:
-        """Close the engine session of a thread; one that has none is fine."""
+        """Close the engine session of a thread, if it has one."""
         await self._sessions.release(thread_id)
 
     async def memory(self) -> MemoryUse | None:
-        """Return the bytes the model takes, in memory and on the disk; None while not loaded."""
+        """Return the memory and disk use of the model, None while it is not loaded."""
         engine = self._loaded
         if engine is None or engine.card is None:
             return None
@@ -154,7 +154,7 @@ class LocalAgent:
         )
 
     async def count_tokens(self, text: str) -> int | None:
-        """Return how many tokens the model makes of `text`; None while it is not loaded.
+        """Return how many tokens `text` has for the model, None while it is not loaded.
 
         Raises `EngineError`.
         """
@@ -164,7 +164,7 @@ class LocalAgent:
         return await engine.count_tokens(repair(text))
 
     async def close(self) -> None:
-        """End every run and give the model's memory back. Idempotent."""
+        """Stop every run and free the model's memory. Idempotent."""
         self._closed = True
         await self._ephemeral_sessions.close()
         await self._sessions.close()
@@ -212,7 +212,7 @@ class LocalAgent:
 
     @asynccontextmanager
     async def _reserving(self, thread_id: str) -> AsyncIterator[None]:
-        """Wait for the reserved engine session, and close it at the end."""
+        """Acquire the reserved engine session, and release it at the end."""
         async with self._reserved:
             try:
                 yield
@@ -220,14 +220,14 @@ class LocalAgent:
                 await self._ephemeral_sessions.release(thread_id)
 
     async def _session(self, engine: Engine, asked: "_Asked") -> EngineSession:
-        """Return the thread's engine session, a new one when its adapter has changed."""
+        """Return the engine session of the thread, a new one if the adapter has changed."""
         name, lora = asked.run.thread_id, asked.lora
 
         async def open_session(kv: Path | None) -> EngineSession:
             return await engine.open_session(name=name, lora=lora, kv=kv)
 
         async def create_session(_: Path | None) -> EngineSession:
-            # A creation continues after its run was stopped. The next caller shares that session,
+            # Creation continues after its run was stopped. The next caller shares that session,
             # which may have another adapter.
             while (session := await engine.create_session(name=name, lora=lora)).name != name:
                 pass
@@ -238,7 +238,7 @@ class LocalAgent:
         return await self._sessions.get(name, lora, open_session)
 
     async def _answer(self, engine: Engine, asked: "_Asked") -> AsyncIterator[BaseEvent]:
-        """Return the events of a turn; one that only waited when the engine died waits again."""
+        """Yield the events of a turn; retry it if the engine crashed before the turn began."""
         while True:
             try:
                 session = await self._session(engine, asked)
@@ -287,7 +287,7 @@ class LocalAgent:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EphemeralAgent:
-    """Runs of `owner` of which nothing is kept."""
+    """An agent that makes every run of `owner` ephemeral."""
 
     owner: LocalAgent
 
@@ -296,13 +296,13 @@ class EphemeralAgent:
         input: RunAgentInput,  # noqa: A002 - the protocol's word
         settings: TurnSettings | None = None,
     ) -> AsyncIterator[BaseEvent]:
-        """Return the events of one run; closing the iterator stops it. Errors are events."""
+        """Return the events of one run. Closing the iterator stops it; errors are events."""
         return self.owner.run(input, settings, ephemeral=True)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Asked:
-    """One run: its input, all its settings, its adapter, and whether nothing of it is kept."""
+    """One run: its input, its merged settings, its adapter, and whether it is ephemeral."""
 
     run: RunAgentInput
     settings: TurnSettings
@@ -313,15 +313,15 @@ class _Asked:
 def _settings_of(
     run: RunAgentInput, settings: TurnSettings | None, defaults: TurnSettings
 ) -> TurnSettings:
-    """Return the settings of a run; the tools it offers replace those of the settings."""
+    """Return the settings of a run. Tools of the input replace those of the settings."""
     own = (settings or TurnSettings()).over(defaults)
     tools = tuple(function_tool(tool) for tool in run.tools or ())
     return dataclasses.replace(own, tools=tools) if tools else own
 
 
 def _answer_id(run: RunAgentInput, messages: list[ChatMessage]) -> str:
-    """Return the id of the answer: an incomplete one at the end of the thread is continued."""
-    if run.messages and run.messages[-1].role == "reasoning":  # an answer of thinking only
+    """Return the id of the answer, that of the incomplete answer if the run continues one."""
+    if run.messages and run.messages[-1].role == "reasoning":  # an answer with thinking only
         return run.messages[-1].id
     if messages and messages[-1].begins_answer:
         return next(each.id for each in reversed(run.messages) if each.role == "assistant")

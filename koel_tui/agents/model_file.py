@@ -1,4 +1,4 @@
-"""The identity of a model file, whatever path leads to it."""
+"""The identity of a model file, independent of the path to it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from koel_tui.system.regular_files import expanded
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelFile:
-    """A model file. Two are equal when they are the same file: links and relative paths included.
+    """A model file. Two are equal if they are the same file, also through links.
 
     `path` is absolute and without symbolic links; `inode` is the file's device and inode.
     """

@@ -1,4 +1,4 @@
-"""Several models behind one agent: each thread is answered by the one it wants."""
+"""The router, which sends each run to the agent of its model."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,12 +15,12 @@ from koel_tui.agents.model_file import ModelFile
 from koel_tui.protocol.turn_settings import TurnSettings
 
 MAX_EXTRA_MODELS = 1
-"""Models kept loaded in addition to the program's own while nothing runs there."""
+"""Unused models that stay loaded in addition to the default model."""
 
 
 @dataclass(slots=True, eq=False)
 class _Model:
-    """A model in the pool, and how many runs and loads use it now."""
+    """A model in the pool, and the number of runs and loads that use it."""
 
     agent: LocalModelAgent
     file: ModelFile | None
@@ -28,11 +28,11 @@ class _Model:
 
 
 class ModelRouter:
-    """Hands each run to the agent of the model it names, and to the first one where it names none.
+    """Routes each run to the agent of its model, or to the default model if it names none.
 
-    A model file is loaded once, by whichever name or path it is asked for. Agents are made when
-    they are needed. One too many is closed when nothing runs there, the one unused longest first;
-    its threads are read again when they go on.
+    A model file is loaded once, for all names and paths that refer to it. Agents are created when
+    they are needed. A model over the limit is closed when it has no runs, the least recently used
+    first; its threads need a new prefill when they continue.
     """
 
     def __init__(
@@ -40,28 +40,29 @@ class ModelRouter:
         make: Callable[[str | None], LocalModelAgent],
         find: Callable[[str | None], Path | None] = lambda name: Path(name) if name else None,
     ) -> None:
-        """Make the router; `make` returns the agent of a model, the program's own for None.
+        """`make` returns the agent of a model, that of the default model for None.
 
-        `find` returns the file of a model, None where it cannot be found; it is called in a thread.
+        `find` returns the file of a model, None if it cannot be found; it is called in a worker
+        thread.
         """
         self._make = make
         self._find = find
         self._own = _Model(make(None), None)
-        self._extra: list[_Model] = []  # the one used last is the last
-        self._retired: list[_Model] = []  # get no new runs
+        self._extra: list[_Model] = []  # least recently used first
+        self._retired: list[_Model] = []  # previous defaults, closed when unused
         self._closing: set[asyncio.Task[None]] = set()
         self._found: dict[str | None, Path] = {}
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
-        """Load the program's own model. Raises what its agent raises."""
+        """Load the default model. Raises what its agent raises."""
         return await self._own.agent.load(progress)
 
     async def use(self, model: str, progress: Callable[[float], None] | None = None) -> ModelInfo:
-        """Load another model and make it the program's own: it answers where none is named.
+        """Load another model and make it the default, which answers runs that name none.
 
-        One that is loaded already is not loaded again. The one before stays until then, also
-        where the load fails, and ends what runs there. Raises what the load raises.
+        A model that is already loaded is not loaded again. The previous default stays in use until
+        the load succeeds, and then finishes its runs. Raises what the load raises.
         """
         wanted = await self._model(model)
         wanted.users += 1
@@ -83,14 +84,14 @@ class ModelRouter:
         return info
 
     def agent(self, model: str | None = None, lora: str | None = None) -> BoundAgent:
-        """Return the agent of a thread: its runs go to one model, a file or a name, and adapter.
+        """Return an agent bound to one model, a file or a name, and one adapter.
 
-        None is the program's own model, and the adapter that it is loaded with.
+        None is the default model, and the adapter that the model was loaded with.
         """
         return BoundAgent(self, model or None, lora or None)
 
     def ephemeral(self) -> BoundAgent:
-        """Return the agent for runs of the program's own model of which nothing is kept."""
+        """Return the agent for ephemeral runs of the default model."""
         return self.agent().ephemeral()
 
     async def run(
@@ -102,17 +103,17 @@ class ModelRouter:
         lora: str | None = None,
         ephemeral: bool = False,
     ) -> AsyncIterator[BaseEvent]:
-        """Return the events of one run; closing the iterator stops it. Errors are events.
+        """Return the events of one run. Closing the iterator stops it; errors are events.
 
-        The model keeps nothing of an `ephemeral` run.
+        The model's agent stores nothing of an `ephemeral` run.
         """
         chosen = await self._model(model or "")
-        # Counted before anything else is waited for: a model with users is not closed.
+        # Count the user before the next await, because a model with users is not closed.
         chosen.users += 1
         try:
             self._close_unused()
-            await self._closed_so_far()  # before the next model is loaded, for its memory
-            # Agents return generators, which can be closed; the protocol asks for iterators only.
+            await self._closed_so_far()  # frees memory for the next model
+            # Agents return generators, which can be closed; the protocol requires only iterators.
             running = chosen.agent.run(input, settings, lora=lora, ephemeral=ephemeral)
             async with aclosing(running) as events:  # type: ignore[type-var]
                 async for event in events:
@@ -122,23 +123,23 @@ class ModelRouter:
             self._close_unused()
 
     async def memory(self) -> MemoryUse | None:
-        """Return the bytes the program's own model takes; None while it is not loaded."""
+        """Return the memory use of the default model, None while it is not loaded."""
         return await memory_of(self._own.agent)
 
     async def count_tokens(self, text: str) -> int | None:
-        """Return how many tokens the program's own model makes of `text`; None before it is loaded.
+        """Return how many tokens `text` has for the default model, None before it is loaded.
 
         Raises what its agent raises.
         """
         return await tokens_in(self._own.agent, text)
 
     async def release(self, thread_id: str) -> None:
-        """Free what any of the models keeps for a thread."""
+        """Free the contexts of a thread in all models."""
         for model in (self._own, *self._extra, *self._retired):
             await model.agent.release(thread_id)
 
     async def close(self) -> None:
-        """End every run and give the memory of all models back. Idempotent."""
+        """Stop every run and free the memory of all models. Idempotent."""
         self._closed = True
         models = (self._own, *self._extra, *self._retired)
         self._extra.clear()
@@ -148,9 +149,9 @@ class ModelRouter:
         await self._closed_so_far()
 
     async def _model(self, name: str) -> _Model:
-        """Return the model of this name: the program's own, one in the pool, or a new one there."""
+        """Return the model of this name: the default, one from the pool, or a new one."""
         if not name or self._closed:
-            return self._own  # which reports that it is closed
+            return self._own  # its agent reports that it is closed
         file = await asyncio.to_thread(self._file, name)
         if self._own.file is None:
             self._own.file = await asyncio.to_thread(self._file, None)
@@ -167,7 +168,7 @@ class ModelRouter:
 
     def _file(self, name: str | None) -> ModelFile | None:
         path = self._found.get(name)
-        if path is None or not path.exists():  # a search walks through all folders of models
+        if path is None or not path.exists():  # a search walks all model folders
             path = self._find(name)
         if path is None:
             return None
@@ -175,7 +176,7 @@ class ModelRouter:
         return ModelFile.of(path)
 
     def _close_unused(self) -> None:
-        """Begin to close retired models, those without a file, and extra ones over the limit."""
+        """Start to close retired models, those without a file, and extra ones over the limit."""
         unused = [each for each in self._retired if not each.users]
         unused += [each for each in self._extra if not each.users and each.file is None]
         found = [each for each in self._extra if each.file is not None]

@@ -1,4 +1,4 @@
-"""KV snapshots of threads: files of a cache that save reading a thread again when it is resumed."""
+"""KV snapshots of threads: cache files that save the prefill when a thread is resumed."""
 
 import hashlib
 import logging
@@ -10,13 +10,13 @@ from koel_tui.engine import EngineError, EngineSession
 _log = logging.getLogger(__name__)
 
 _WORTH_KEEPING = 256
-"""Tokens a thread must have: fewer are read again before anybody notices."""
+"""Minimum number of tokens for a snapshot; the prefill of fewer takes no noticeable time."""
 
 
 class Snapshots:
-    """The snapshots in one directory, `budget_bytes` together at most, the oldest leaving first.
+    """The snapshots in one directory, at most `budget_bytes` in total, oldest removed first.
 
-    They hold what was said in clear text, like the threads themselves.
+    They contain the conversation unencrypted, like the threads themselves.
     """
 
     def __init__(self, directory: Path, budget_bytes: int = 1024**3) -> None:
@@ -24,44 +24,45 @@ class Snapshots:
         self._budget = budget_bytes
 
     def path(self, thread_id: str) -> Path:
-        """Return the file of a thread, whatever its id is made of; it need not exist."""
+        """Return the snapshot path of a thread, for any id; the file need not exist."""
         name = hashlib.sha256(thread_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return self._directory / f"{name}.kv"
 
     def find(self, thread_id: str) -> Path | None:
-        """Return the file of a thread if there is one."""
+        """Return the snapshot path of a thread, None if the file does not exist."""
         path = self.path(thread_id)
         return path if path.is_file() else None
 
     def size(self) -> int:
-        """Return how many bytes all of them take."""
+        """Return the total size of all snapshots in bytes."""
         sizes = 0
         for path in self._directory.glob("*.kv"):
-            with suppress(OSError):  # it may go at any moment
+            with suppress(OSError):  # the file may be removed at any time
                 sizes += path.stat().st_size
         return sizes
 
     async def save_and_close(self, thread_id: str, session: EngineSession) -> None:
-        """Close a session at once; save what the model has read of its thread if that is worth it.
+        """Close a session immediately and save its context if it is long enough.
 
-        Never raises. Ends when the file is written; a caller that is cancelled leaves no session.
+        Never raises. Returns when the file is written; if the caller is cancelled, the session is
+        still closed.
         """
         worth = not session.generating and session.metrics.total >= _WORTH_KEEPING
         path = self.path(thread_id) if worth else None
         try:
             await session.close(path, budget_bytes=self._budget)
-        except EngineError as error:  # it will be read again, that is all
+        except EngineError as error:  # the only cost is a new prefill
             _log.info("No snapshot of thread %r: %s", thread_id, error)
 
     def remove(self, thread_id: str) -> None:
-        """Remove what is kept of a thread that is gone. Raises OSError."""
+        """Remove the snapshot of a deleted thread. Raises OSError."""
         self._remove(self.path(thread_id).name)
 
     def clear(self) -> None:
-        """Remove what is kept of all threads. Raises OSError."""
+        """Remove all snapshots. Raises OSError."""
         self._remove("*.kv")
 
     def _remove(self, name: str) -> None:
-        for pattern in (name, f".{name}.*.tmp"):  # whole ones, and those nobody finished
+        for pattern in (name, f".{name}.*.tmp"):  # complete and unfinished files
             for path in self._directory.glob(pattern):
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The engine sessions of an agent's threads: one for each, opened once and closed once."""
+"""The engine sessions of an agent's threads, at most one per thread."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,22 +9,22 @@ from koel_tui.agents.snapshots import Snapshots
 from koel_tui.engine import EngineSession, SessionClosedError
 
 Opener = Callable[[Path | None], Awaitable[EngineSession]]
-"""Opens an engine session, with the snapshot at the path if there is one."""
+"""Opens an engine session, from the snapshot at the path if there is one."""
 
 SAVE_GRACE = 5.0
-"""Seconds that closing all sessions may take; snapshots not written by then are given up."""
+"""Deadline in seconds for closing all sessions; later snapshots are abandoned."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Held:
-    """The session of a thread, which may still be opening, and what it was opened with."""
+    """The session of a thread, which may still be opening, and the options it was opened with."""
 
     opened_with: object
     opening: asyncio.Task[EngineSession]
 
     @property
     def session(self) -> EngineSession | None:
-        """The session once it is open; None before, and when it could not be opened."""
+        """The open session, None while it is opening or if the opening failed."""
         if not self.opening.done() or _failed(self.opening):
             return None
         return self.opening.result()
@@ -36,11 +36,11 @@ class _Held:
 
 
 class ThreadSessions:
-    """Keeps at most one engine session for each thread.
+    """Keeps at most one engine session per thread.
 
-    Opening and closing are tasks of their own: a caller that is cancelled leaves neither a session
-    that nobody knows nor one that is closed by half. With `snapshots` a thread that is released is
-    saved, and read from its snapshot when it is opened again.
+    Opening and closing run in separate tasks, so a cancelled caller leaves neither an untracked
+    session nor a half-closed one. With `snapshots`, a released thread is saved and opened again
+    from its snapshot.
     """
 
     def __init__(self, snapshots: Snapshots | None) -> None:
@@ -49,9 +49,9 @@ class ThreadSessions:
         self._closing: dict[str, asyncio.Task[None]] = {}
 
     async def get(self, thread_id: str, opened_with: object, opener: Opener) -> EngineSession:
-        """Return the session of a thread; a new one if it was opened with something else.
+        """Return the session of a thread, a new one if `opened_with` has changed.
 
-        Raises what `opener` raises, and `SessionClosedError` when the thread is released first.
+        Raises what `opener` raises, and `SessionClosedError` if the thread is released first.
         """
         while True:
             held = self._held.get(thread_id)
@@ -66,9 +66,9 @@ class ThreadSessions:
             return held.opening.result()
 
     async def release(self, thread_id: str) -> None:
-        """Save and close the session of a thread, or end its opening; none is fine.
+        """Save and close the session of a thread or cancel its opening, if there is one.
 
-        The closing goes on when the caller is cancelled.
+        The closing continues if the caller is cancelled.
         """
         held = self._held.pop(thread_id, None)
         before = self._closing.get(thread_id)
@@ -83,7 +83,7 @@ class ThreadSessions:
             await asyncio.wait([last])
 
     async def close(self) -> None:
-        """Save and close the sessions of all threads but those with a turn, which are forgotten."""
+        """Save and close all sessions except those with an active turn, which are dropped."""
         for thread_id, held in tuple(self._held.items()):
             if held.session is not None and held.session.generating:
                 del self._held[thread_id]
@@ -97,7 +97,7 @@ class ThreadSessions:
     def _open(self, thread_id: str, opened_with: object, opener: Opener) -> _Held:
         async def work() -> EngineSession:
             if (closing := self._closing.get(thread_id)) is not None:
-                await asyncio.wait([closing])  # it writes the snapshot that is read here
+                await asyncio.wait([closing])  # it writes the snapshot that is loaded below
             snapshots = self._snapshots
             return await opener(None if snapshots is None else snapshots.find(thread_id))
 

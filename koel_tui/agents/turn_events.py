@@ -1,4 +1,4 @@
-"""Engine deltas as AG-UI events. Pure."""
+"""Conversion of engine deltas to AG-UI events. Pure."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,23 +23,23 @@ from koel_tui.engine import TextDelta, ThinkingDelta, ToolCallDelta
 
 
 def new_id() -> str:
-    """Return an id that nothing else has."""
+    """Return a new unique id."""
     return str(uuid.uuid4())
 
 
 class TurnEvents:
-    """The events of one answer: its thinking, its text and its calls, under one message id."""
+    """The events of one answer: its thinking, text and tool calls, under one message id."""
 
     def __init__(self, message_id: str, make_id: Callable[[], str] = new_id) -> None:
         self._message_id = message_id
         self._make_id = make_id
-        self._thought = ""  # the id of the thinking that is open
+        self._thought = ""  # id of the open thinking, '' if there is none
         self._writing = False
 
     def feed(
         self, delta: TextDelta | ThinkingDelta | ToolCallDelta, tokens: int = 1
     ) -> Iterator[BaseEvent]:
-        """Yield the events that a delta of so many tokens stands for; `raw_event` tells them."""
+        """Yield the events of a delta; the `raw_event` of text carries the number of `tokens`."""
         match delta:
             case ThinkingDelta(text=text):
                 if not self._thought:
@@ -66,7 +66,7 @@ class TurnEvents:
                 yield ToolCallEndEvent(tool_call_id=delta.id)
 
     def finish(self) -> Iterator[BaseEvent]:
-        """Yield the ends of what is open."""
+        """Yield the END events of everything that is open."""
         yield from self._end_thought()
         if self._writing:
             self._writing = False

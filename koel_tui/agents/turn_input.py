@@ -1,4 +1,4 @@
-"""AG-UI messages and tools as the engine takes them. Pure."""
+"""Conversion of AG-UI messages and tools to engine input. Pure."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from koel_tui.text import repair
 
 
 def engine_messages(messages: list[Any]) -> list[ChatMessage]:
-    """Return AG-UI messages as the engine takes them; activity is left out.
+    """Return AG-UI messages as engine messages, without activity.
 
-    Reasoning is left out too, except at the end: the model answers after it. Raises
-    `UnsupportedError` for content that is no text.
+    Reasoning is omitted too, except at the end, where the model continues after it. Raises
+    `UnsupportedError` for content that is not text.
     """
     taken = []
     for message in messages:
@@ -38,7 +38,7 @@ def engine_messages(messages: list[Any]) -> list[ChatMessage]:
 
 
 def function_tool(tool: Tool) -> dict[str, Any]:
-    """Return a tool in the form chat templates take."""
+    """Return a tool in the format of chat templates."""
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function}
 

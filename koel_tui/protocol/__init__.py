@@ -1,4 +1,4 @@
-"""The protocol: pure values and pure functions for threads, runs and events."""
+"""The protocol: immutable values and pure functions for threads, runs and events."""
 
 from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.protocol.codec.state_codec import decode_state, encode_state

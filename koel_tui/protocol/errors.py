@@ -1,15 +1,15 @@
-"""What can go wrong in a run: four families of errors, each with a code and a cause."""
+"""The errors of a run: four families, each with a code and a cause."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
 class KoelError(Exception):
-    """A run that failed, told so that a person can act on it.
+    """The error of a failed run, with a message for the user.
 
-    `message` says what happened and what to do next, `code` is one of the words of its `family` or
-    `unknown`, `cause` is the exception behind it or None. Errors are values: two are equal when
-    all but their causes are. Mostly they are not raised but kept, as the `error` of a state.
+    `message` says what happened and what to do next, `code` is one of the codes of its `family` or
+    `unknown`, `cause` is the underlying exception or None. Errors are values: two are equal if all
+    fields except `cause` are equal. Most are not raised but stored, as the `error` of a state.
     """
 
     family: ClassVar[str] = ""
@@ -24,7 +24,7 @@ class KoelError(Exception):
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """What the family knows beyond message and code; JSON values by name."""
+        """The data of the family in addition to message and code; JSON values by name."""
         return {}
 
     def __eq__(self, other: object) -> bool:
@@ -43,9 +43,9 @@ class KoelError(Exception):
 
 
 class TransportError(KoelError):
-    """The way to the agent failed. Codes: timeout, closed, refused, tls.
+    """The connection to the agent failed. Codes: timeout, closed, refused, tls.
 
-    `status` is the number of the HTTP response, None where there was none.
+    `status` is the HTTP status code, None without a response.
     """
 
     family = "transport"
@@ -68,9 +68,9 @@ class TransportError(KoelError):
 
 
 class ProtocolError(KoelError):
-    """The agent said something it may not say. Codes: unknown_event, malformed, version, closed.
+    """The agent violated the protocol. Codes: unknown_event, malformed, version, closed.
 
-    `event_type` is AG-UI's name of the event that was wrong, None where it was not one event.
+    `event_type` is AG-UI's name of the invalid event, None if the error is not about one event.
     """
 
     family = "protocol"
@@ -95,7 +95,7 @@ class ProtocolError(KoelError):
 class AgentError(KoelError):
     """The agent failed. Codes: refused, tool_failed, internal.
 
-    `agent_code` is the agent's own word for it, None where it gave none.
+    `agent_code` is the agent's own code, None if it sent none.
     """
 
     family = "agent"
@@ -118,9 +118,9 @@ class AgentError(KoelError):
 
 
 class BusinessError(KoelError):
-    """The agent may not answer. Codes: quota, rate, auth, forbidden.
+    """The agent is not allowed to answer. Codes: quota, rate, auth, forbidden.
 
-    `details` are what it said about the limit, as JSON values by name.
+    `details` is the agent's data about the limit, JSON values by name.
     """
 
     family = "business"
@@ -138,16 +138,16 @@ class BusinessError(KoelError):
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """What the agent said about the limit."""
+        """The agent's data about the limit."""
         return self._details
 
 
 def classify(error: BaseException) -> KoelError:
-    """Return `error` as one of the families; total, and the same object when it is one already."""
+    """Return any exception as an error of a family; a `KoelError` is returned unchanged."""
     if isinstance(error, KoelError):
         return error
     message = str(error) or type(error).__name__
-    # TLS errors are told by name: importing ssl would bring sockets into a room without I/O.
+    # We match TLS errors by name, because ssl imports sockets and this package has no I/O.
     if any(kind.__name__ == "SSLError" for kind in type(error).__mro__):
         return TransportError(message, "tls", cause=error)
     if isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""Where a thread goes on in several ways: what was regenerated or edited stays, beside the new."""
+"""Forks of a thread: messages that were regenerated or edited stay as branches."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,9 +8,9 @@ from koel_tui.protocol.state import ChatState, Fork, RunPhase
 
 
 def fork_off(state: ChatState, count: int) -> ChatState:
-    """Return `state` with its first `count` messages, what came after them kept as a branch.
+    """Return `state` with its first `count` messages and the rest kept as a branch.
 
-    What is said next becomes another branch, the one shown.
+    The next messages form another branch, which is the one shown.
     """
     begun, dropped = truncate(state, count), state.messages[count:]
     if all(message.is_empty for message in dropped):
@@ -19,15 +19,15 @@ def fork_off(state: ChatState, count: int) -> ChatState:
     fork = next((fork for fork in state.forks if fork.after == after), Fork(after, ((),)))
     branches = [*fork.branches, ()]
     branches[fork.shown] = dropped
-    begun = replace(begun, reasoning_echo=state.reasoning_echo)  # it belongs to what is kept
+    begun = replace(begun, reasoning_echo=state.reasoning_echo)  # the kept branch still needs it
     return _with(begun, replace(fork, branches=tuple(branches), shown=len(branches) - 1))
 
 
 def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
-    """Return `state` with the branch shown that is so many further after this message, going round.
+    """Return `state` with the branch shown that is `step` further at the fork after `after`.
 
-    A branch in which nothing was said is gone once it is left. The identical state comes back when
-    nothing forks there.
+    The order is cyclic. An empty branch is removed when it is left. Returns the identical state if
+    there is no such fork.
     """
     count = _places(state).get(after)
     fork = next((fork for fork in state.forks if fork.after == after), None)
@@ -49,7 +49,7 @@ def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
 
 
 def echo_shown(state: ChatState) -> Mapping[str, bytes]:
-    """Return the encrypted reasoning without what belongs to branches that are not shown."""
+    """Return the encrypted reasoning without that of the branches that are not shown."""
     hidden = {
         name
         for fork in state.forks
@@ -61,13 +61,13 @@ def echo_shown(state: ChatState) -> Mapping[str, bytes]:
 
 
 def forks_shown(state: ChatState) -> Mapping[str | None, Fork]:
-    """Return the forks that are in the messages shown, by the message after which they are."""
+    """Return the forks in the messages shown, by the id of the message before each."""
     places = _places(state)
     return {fork.after: fork for fork in state.forks if fork.after in places}
 
 
 def _places(state: ChatState) -> dict[str | None, int]:
-    """Return how many messages of the thread there are up to and with each."""
+    """Return the number of messages up to and including each message, by its id."""
     return {None: 0, **{message.id: place for place, message in enumerate(state.messages, 1)}}
 
 

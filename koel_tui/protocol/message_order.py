@@ -1,4 +1,4 @@
-"""Where messages stand in a thread: calls behind what makes them, answers behind their calls."""
+"""The order of messages in a thread: the answers to calls follow the message that makes them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -7,9 +7,9 @@ from koel_tui.protocol.state import ChatState, Message, OpenMessage, ToolCall
 
 
 def unused_id(wanted: str, messages: Iterable[Message], opened: Iterable[OpenMessage]) -> str:
-    """Return `wanted`, or a variant of it when a message already has that id.
+    """Return `wanted`, or a variant of it if a message already has that id.
 
-    Agents may use an id again in a later run; in a thread each message keeps its own.
+    Agents may reuse an id in a later run; in a thread the ids are unique.
     """
     used = {message.id for message in messages}
     used.update(each.head.id for each in opened)
@@ -27,7 +27,7 @@ def commit(messages: tuple[Message, ...], message: Message) -> tuple[Message, ..
 
 
 def commit_place(messages: Sequence[Message], calls: Iterable[ToolCall]) -> int:
-    """Return where a message that makes `calls` belongs: at the end, or before their answers."""
+    """Return the index for a message with `calls`: the end, or before their answers."""
     ids = {call.id for call in calls}
     place = len(messages)
     if not ids:
@@ -42,12 +42,12 @@ def commit_place(messages: Sequence[Message], calls: Iterable[ToolCall]) -> int:
 
 
 def makes_call(message: Message, ids: Iterable[str]) -> bool:
-    """Tell whether `message` makes one of the calls named."""
+    """Return whether `message` makes a call with one of the `ids`."""
     return any(call.id in ids for call in message.tool_calls)
 
 
 def is_committed(state: ChatState, call: ToolCall) -> bool:
-    """Tell whether `call` is complete, which is when its message carries it."""
+    """Return whether `call` is complete, which means that its message contains it."""
     for opened in state.open_messages:
         if opened.head.id == call.parent_message_id:
             return makes_call(opened.head, (call.id,))
@@ -58,14 +58,14 @@ def is_committed(state: ChatState, call: ToolCall) -> bool:
 
 
 def calls_to_answer(state: ChatState) -> tuple[ToolCall, ...]:
-    """Return the calls that are complete and still wait for their results, oldest first."""
+    """Return the complete calls that have no result yet, oldest first."""
     return tuple(call for call in state.pending_tool_calls if is_committed(state, call))
 
 
 def answerable(messages: Iterable[Message]) -> list[Message]:
-    """Return `messages` without calls nobody answered and answers to calls nobody made.
+    """Return `messages` without unanswered calls and without answers to missing calls.
 
-    A model is never asked with either: servers refuse it, and templates pair them by position.
+    Models must not receive either: servers reject them, and templates pair them by position.
     """
     answers: set[str | None] = set()
     kept: list[Message] = []

@@ -1,4 +1,4 @@
-"""Messages in AG-UI's models and in ours."""
+"""Conversion of messages between AG-UI's models and ours."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,11 +22,11 @@ _ROLES = {"developer": "system"}
 
 
 def from_ag_ui(messages: Iterable[core.Message]) -> tuple[Message, ...]:
-    """Return the messages as ours.
+    """Return AG-UI messages as ours.
 
-    A message of role reasoning becomes the reasoning of the assistant message after it, or one
-    of its own where none follows. Of messages with the same id the last is taken. Raises
-    TypeError, ValueError or RecursionError when a message holds values that JSON cannot.
+    A reasoning message becomes the reasoning of the next assistant message, or a separate message
+    if none follows. Of messages with the same id the last one is used. Raises TypeError, ValueError
+    or RecursionError if JSON cannot represent a value.
     """
     found: list[Message] = []
     thoughts: list[core.ReasoningMessage] = []
@@ -47,14 +47,14 @@ def from_ag_ui(messages: Iterable[core.Message]) -> tuple[Message, ...]:
 def to_ag_ui(
     messages: Iterable[Message], echo: Mapping[str, bytes] | None = None
 ) -> list[core.Message]:
-    """Return the messages as an agent is asked with them.
+    """Return the messages in the form that is sent to an agent.
 
-    Left out are assistant messages that say nothing, calls without an answer and answers without
-    a call, and what is ours alone, such as activity. An answer that consists of thinking only is
-    left out too, except at the end of the thread: an agent may answer after it. `echo`, the
-    state's `reasoning_echo`, goes to the agent on the messages and calls it came for, and what
-    came for none of them before the last question. Attachments are sent as parts of the content.
-    Raises `ProtocolError` for an attachment that AG-UI has no place for.
+    Omitted are assistant messages without content, calls without an answer, answers without a call,
+    and local messages, such as activity. An answer with thinking only is omitted too, except at the
+    end of the thread, because an agent may answer after it. `echo`, the state's `reasoning_echo`,
+    is sent on the messages and calls it belongs to, the rest of it before the last user message.
+    Attachments are sent as content parts. Raises `ProtocolError` for an attachment that AG-UI does
+    not support.
     """
     left = dict(echo or {})
     asked: list[core.Message] = []
@@ -74,7 +74,7 @@ def to_ag_ui(
 
 
 def echo_of(messages: Iterable[core.Message]) -> dict[str, bytes]:
-    """Return the encrypted reasoning that the messages carry, by the ids of the reasoning."""
+    """Return the encrypted reasoning of the messages, by the ids of the reasoning."""
     return {
         message.id: echo_bytes(message.encrypted_value)
         for message in messages
@@ -83,7 +83,7 @@ def echo_of(messages: Iterable[core.Message]) -> dict[str, bytes]:
 
 
 def content_of(content: Any) -> tuple[str, tuple[dict[str, Any], ...]]:
-    """Return AG-UI's content, JSON of a text, of parts or of an activity, as text and the rest."""
+    """Return AG-UI content, JSON of a text, of parts or of an activity, as text and other parts."""
     if content is None or isinstance(content, str):
         return content or "", ()
     if isinstance(content, dict):  # activity
@@ -124,7 +124,7 @@ def _from_ag_ui(wire: dict[str, Any]) -> Message:
 
 
 def _to_ag_ui(message: Message, echo: dict[str, bytes]) -> core.Message | None:
-    # Nothing with a broken surrogate in it passes the validation of AG-UI's models.
+    # AG-UI's models reject broken surrogates, so we repair them.
     content, name = repair(message.content), message.name and repair(message.name)
     match message.role:
         case "user":
@@ -157,7 +157,7 @@ def _to_ag_ui(message: Message, echo: dict[str, bytes]) -> core.Message | None:
 
 
 def _with_parts(text: str, message: Message) -> str | list[core.ContentPart]:
-    """Return the content of a message: its text, followed by its attachments as parts."""
+    """Return the content of a message: its text, then its attachments as parts."""
     if not message.attachments:
         return text
     try:
@@ -169,7 +169,7 @@ def _with_parts(text: str, message: Message) -> str | list[core.ContentPart]:
 
 @cache
 def _part_adapter() -> TypeAdapter[core.ContentPart]:
-    return TypeAdapter(core.ContentPart)  # made when needed: most threads have no attachment
+    return TypeAdapter(core.ContentPart)  # lazy, because most threads have no attachment
 
 
 def _unsendable(message: Message) -> ProtocolError:
@@ -195,7 +195,7 @@ def _calls(calls: Sequence[ToolCall], echo: dict[str, bytes]) -> list[core.ToolC
 
 
 def _taken(echo: dict[str, bytes], of: Message | ToolCall) -> str | None:
-    """Take the encrypted value of a message or call out of `echo`, or the one it came with."""
+    """Pop the encrypted value of a message or call from `echo`; default to its own value."""
     if of.id in echo:
         return echo_text(echo.pop(of.id))
     own = of.extra.get("encryptedValue")
@@ -203,7 +203,7 @@ def _taken(echo: dict[str, bytes], of: Message | ToolCall) -> str | None:
 
 
 def _reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Message]:
-    """Take the encrypted reasoning of a message out of `echo`; the first goes with its text."""
+    """Pop the encrypted reasoning of a message from `echo`; the first gets the message's text."""
     names = [name for name in dict.fromkeys(message.reasoning_ids) if name in echo]
     texts = [message.reasoning, *("" for _ in names)]
     return [

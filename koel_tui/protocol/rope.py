@@ -1,4 +1,4 @@
-"""Text that grows at its end without being copied each time."""
+"""A text type with appends that do not copy the whole text."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rope:
-    """Text in pieces, each at least twice as long as the next one.
+    """A text in pieces, each at least twice as long as the next one.
 
-    So there are few, and an append copies each character only log(n) times: n appends cost
-    n log n, not n squared.
+    So there are few pieces, and appends copy each character only log(n) times: n appends cost n log
+    n, not n squared.
     """
 
     pieces: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, text: str) -> "Rope":
-        """Return the rope that says `text`."""
+        """Return a rope that contains `text`."""
         return cls((text,) if text else ())
 
     def append(self, delta: str) -> "Rope":
-        """Return the rope with `delta` at its end."""
+        """Return the rope with `delta` appended."""
         pieces = self.pieces
         while pieces and len(pieces[-1]) < 2 * len(delta):
             delta = pieces[-1] + delta
@@ -32,7 +32,7 @@ class Rope:
 
 
 class GrowingText:
-    """A dataclass field for a text or a rope that reads as a text; needs a class without slots."""
+    """A dataclass field that stores a text or rope and returns text; for classes without slots."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name

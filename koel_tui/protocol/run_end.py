@@ -1,4 +1,4 @@
-"""What a run leaves behind: when it ends, when it is loaded again, when turns are dropped."""
+"""The end of a run, the state after loading, and the truncation of a thread."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -8,11 +8,11 @@ from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase
 
 
 def end_run(state: ChatState, phase: RunPhase, at: datetime | None = None) -> ChatState:
-    """Return `state` with its run over: `phase` set and half-written messages kept.
+    """Return `state` with its run ended: `phase` is set, partial messages are kept.
 
-    What was still open becomes a message marked interrupted and stamped `at` unless it has a time
-    of its own; an empty one is dropped. Calls that were not complete are dropped, and in any phase
-    but idle no call is pending any more, because nobody is going to answer it.
+    An open message becomes a message marked interrupted, with the timestamp `at` unless it has one;
+    an empty one is dropped. Incomplete calls are dropped. In any phase except idle no call stays
+    pending, because no result will arrive.
     """
     ended = _closed(state, phase, at)
     pending = tuple(
@@ -26,14 +26,14 @@ def end_run(state: ChatState, phase: RunPhase, at: datetime | None = None) -> Ch
 
 
 def settle(state: ChatState, at: datetime | None = None) -> ChatState:
-    """Return a loaded `state` as it can be shown: nothing runs, half-written messages are kept."""
+    """Return a loaded `state` ready to be shown: without a run, with partial messages kept."""
     return _closed(state, RunPhase.IDLE if state.phase.is_running else state.phase, at)
 
 
 def truncate(state: ChatState, count: int) -> ChatState:
-    """Return `state` with its first `count` messages only and with nothing pending.
+    """Return `state` with only its first `count` messages and with nothing pending.
 
-    The encrypted reasoning of what is dropped goes too: an agent could not make sense of it.
+    The encrypted reasoning of dropped messages is dropped too, because an agent could not use it.
     """
     kept, dropped = state.messages[:count], state.messages[count:]
     gone = {name for message in (*dropped, *state.pending_messages) for name in names_of(message)}
@@ -62,12 +62,12 @@ def _closed(state: ChatState, phase: RunPhase, at: datetime | None) -> ChatState
 
 
 def _is_interrupted(opened: OpenMessage, phase: RunPhase) -> bool:
-    """Tell whether a message ended before it was complete; reasoning alone may be complete."""
+    """Return whether a message ended before it was complete; reasoning alone may be complete."""
     if opened.has_text or phase is not RunPhase.IDLE:
         return True
     return any(thought.is_open for thought in opened.thoughts)
 
 
 def names_of(message: Message) -> tuple[str, ...]:
-    """Return the ids by which encrypted reasoning may belong to a message."""
+    """Return the ids that encrypted reasoning of a message may have."""
     return (message.id, *message.reasoning_ids, *(call.id for call in message.tool_calls))

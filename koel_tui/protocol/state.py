@@ -1,4 +1,4 @@
-"""The state of one thread: frozen values that only the fold and the ends of a run carry on."""
+"""The state of one thread: frozen values, replaced only by the fold and at the end of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,11 +10,11 @@ from koel_tui.protocol.errors import KoelError
 from koel_tui.protocol.rope import GrowingText, Rope
 
 LENGTH = "length"
-"""The `finish_reason` of an answer that was cut at the limit of output tokens or of the window."""
+"""The `finish_reason` of an answer that was cut at the output token limit or the context size."""
 
 
 class RunPhase(StrEnum):
-    """Where a thread stands, in Koel's words; a step is one AG-UI tells of, within a run."""
+    """The phase of a thread, in Koel's terms; a step is an AG-UI step within a run."""
 
     IDLE = "idle"
     RUNNING = "running"
@@ -24,16 +24,16 @@ class RunPhase(StrEnum):
 
     @property
     def is_running(self) -> bool:
-        """Whether a run is in flight in this phase."""
+        """Whether a run is active in this phase."""
         return self in (RunPhase.RUNNING, RunPhase.STEP_RUNNING)
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call of a tool by the model; `arguments` is JSON text, perhaps not complete yet.
+    """A tool call by the model; `arguments` is JSON text, possibly incomplete.
 
-    `parent_message_id` is the id of the message that makes the call, `extra` keeps the JSON keys
-    this version does not know.
+    `parent_message_id` is the id of the message that makes the call, `extra` contains the JSON keys
+    that this version does not know.
     """
 
     id: str
@@ -43,7 +43,7 @@ class ToolCall:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def append(self, delta: str) -> "ToolCall":
-        """Return the call with `delta` at the end of its arguments."""
+        """Return the call with `delta` appended to its arguments."""
         written = vars(ToolCall)["arguments"].rope(self)
         return replace(self, arguments=written.append(delta))
 
@@ -54,11 +54,11 @@ class Message:
 
     `role` is user, assistant, system, tool or activity; the `content` of an activity is JSON text.
     `timestamp` is UTC, and None until the message is complete. `tool_call_id` is the call that a
-    tool message answers. `interrupted` says that the run ended before the message did,
-    `finish_reason` why the model stopped writing (end, length, stopped, tool_calls, or what a
-    server said), where that is known. `attachments` are AG-UI's parts of content that are no
-    text, `usage` is what `koel_tui.session.keep_usage` keeps, both JSON objects. `reasoning_ids`
-    name what `reasoning` was streamed as, `extra` keeps the JSON keys this version does not know.
+    tool message answers. `interrupted` means that the run ended before the message was complete.
+    `finish_reason` is why the model stopped (end, length, stopped, tool_calls, or a server's
+    reason), if known. `attachments` are AG-UI content parts other than text, `usage` is set by
+    `koel_tui.session.keep_usage`; both are JSON objects. `reasoning_ids` are the ids under which
+    `reasoning` was streamed, `extra` contains the JSON keys that this version does not know.
     """
 
     id: str
@@ -78,12 +78,12 @@ class Message:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the message says nothing at all."""
+        """Whether the message has no content at all."""
         return not (self.content or self.reasoning or self.tool_calls or self.attachments)
 
     @property
     def is_thinking_only(self) -> bool:
-        """Whether this is an answer in which the model thought and then said nothing."""
+        """Whether this is an answer with thinking but without text, calls or attachments."""
         said = self.content.strip() or self.tool_calls or self.attachments
         return self.role == "assistant" and bool(self.reasoning) and not said
 
@@ -97,7 +97,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """One stretch of reasoning, still being written while `is_open`."""
+    """One part of the reasoning, still being streamed while `is_open`."""
 
     id: str
     text: Rope = field(default_factory=Rope, compare=False)
@@ -106,11 +106,11 @@ class Thought:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenMessage:
-    """A message still being written.
+    """A message that is still being streamed.
 
-    `key` is the id by which events address it, None while only reasoning has come. `head` is the
-    message without what is being written, `text` and `thoughts` are that. `has_text` says whether
-    its text was started; a message that only makes calls has none.
+    `key` is the id that events use for it, None while it has only reasoning. `head` is the message
+    without the streamed parts, which are `text` and `thoughts`. `has_text` is whether its text was
+    started; a message that only makes calls has none.
     """
 
     key: str | None
@@ -121,18 +121,18 @@ class OpenMessage:
 
     @classmethod
     def of(cls, message: Message, key: str | None = None) -> Self:
-        """Return `message` open for more text, addressed by `key` (its own id unless given)."""
+        """Return `message` as an open message; events use the id `key`, by default its own id."""
         head = replace(message, content="")
         return cls(message.id if key is None else key, head, Rope.of(message.content))
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """The text written so far; empty when there is none."""
+        """The text so far; empty if there is none."""
         return self.text.pieces
 
     @property
     def message(self) -> Message:
-        """The message with all that was written so far."""
+        """The message with everything streamed so far."""
         if not self.thoughts:
             return replace(self.head, content=str(self.text))
         said = (self.head.reasoning, *(str(thought.text) for thought in self.thoughts))
@@ -144,7 +144,7 @@ class OpenMessage:
         )
 
     def append(self, delta: str) -> "OpenMessage":
-        """Return the message with `delta` at the end of its text."""
+        """Return the message with `delta` appended to its text."""
         return replace(self, text=self.text.append(delta))
 
     def __eq__(self, other: object) -> bool:
@@ -161,11 +161,11 @@ class OpenMessage:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Where a thread goes on in several ways, its branches, in the order they came.
+    """A point where a thread has several branches, in order of their creation.
 
-    `after` is the id of the message before them, None at the start of the thread. The branch that
-    is `shown` is among the messages of the thread itself, and empty here. `extra` keeps the JSON
-    keys this version does not know.
+    `after` is the id of the message before them, None at the start of the thread. The messages of
+    the branch `shown` are in the thread itself, so that branch is empty here. `extra` contains the
+    JSON keys that this version does not know.
     """
 
     after: str | None
@@ -176,13 +176,13 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
-    """Everything known of a thread: what was said, what is being said, and how the run stands.
+    """The complete state of a thread: its messages, open messages, shared state and run phase.
 
-    Treat the mappings as frozen too. `messages` are complete, `open_messages` are being written. A
-    call is pending until its result is there. `state` is the JSON object shared with the agent,
-    `reasoning_echo` what it wants to get back, encrypted, by the ids it gave. `error` is never
-    stored; `extra` keeps the JSON keys this version does not know. A fork within a branch that is
-    not shown is among the `forks` like any other.
+    Treat the mappings as frozen too. `messages` are complete, `open_messages` are being streamed. A
+    call is pending until its result arrives. `state` is the JSON object shared with the agent,
+    `reasoning_echo` the encrypted reasoning to return to the agent, by the agent's ids. `error` is
+    never stored; `extra` contains the JSON keys that this version does not know. `forks` includes
+    the forks within branches that are not shown.
     """
 
     messages: tuple[Message, ...] = ()
@@ -197,10 +197,10 @@ class ChatState:
 
     @property
     def pending_messages(self) -> tuple[Message, ...]:
-        """The messages being written, oldest first; costs a copy of their text."""
+        """The open messages, oldest first; each access copies their text."""
         return tuple(pending.message for pending in self.open_messages)
 
     @property
     def pending_message(self) -> Message | None:
-        """The message being written, the oldest where there are several, or None."""
+        """The oldest open message, or None."""
         return self.open_messages[0].message if self.open_messages else None

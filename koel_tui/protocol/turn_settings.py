@@ -1,4 +1,4 @@
-"""The settings of one turn: what the model is asked for, apart from the conversation itself."""
+"""The settings of one turn, apart from the conversation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -8,17 +8,17 @@ from typing import Any, Self
 from koel_tui.chat_templates import CHAT_TEMPLATES
 
 TOOL_CHOICES = ("auto", "required", "none")
-"""Values of `tool_choice` that are not the name of a tool."""
+"""The values of `tool_choice` that are not the name of a tool."""
 
 _LARGEST_INT = 2**31 - 1
 _LARGEST_NUMBER = 1e6
-"""Largest value where no smaller limit is known; llama.cpp keeps numbers as 32-bit floats."""
+"""Maximum if no lower limit is known; llama.cpp stores numbers as 32-bit floats."""
 _LARGEST_BIAS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The values a number may have, both ends included unless `open_start` is set."""
+    """The allowed values of a number, both ends included unless `open_start` is set."""
 
     start: float
     end: float
@@ -26,7 +26,7 @@ class Range:
     open_start: bool = False
 
     def __contains__(self, value: object) -> bool:
-        """Return whether a value is allowed; True and False are no numbers."""
+        """Return whether a value is allowed; True and False are not numbers."""
         if type(value) is not int and (self.whole or type(value) is not float):
             return False
         return (self.start < value if self.open_start else self.start <= value) and (
@@ -79,7 +79,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "mirostat_eta": Range(0, _LARGEST_NUMBER),
     }
 )
-"""The allowed range of each number in `Sampling`, by its name."""
+"""The allowed range of each number in `Sampling`, by field name."""
 OUTPUT_TOKENS = Range(1, _LARGEST_INT, whole=True)
 """The allowed range of `max_output_tokens`."""
 THINKING_TOKENS = Range(0, _LARGEST_INT, whole=True)
@@ -88,24 +88,24 @@ THINKING_TOKENS = Range(0, _LARGEST_INT, whole=True)
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn: llama.cpp's samplers under its names.
+    """The sampling options of a turn, under llama.cpp's names.
 
-    `temperature` 0 is greedy: always the most probable token. `dynatemp_range` lets the temperature
-    vary by so much around its value with the entropy, shaped by `dynatemp_exponent`; 0 is off.
-    `top_k` keeps the k most probable tokens (0: all), `top_p` those that make up this probability
-    (1: all), `min_p` those at least so probable relative to the first (0: all), `typical_p` the
-    locally typical ones (1: all), `top_n_sigma` those within n standard deviations of the best
-    logit (0 or less: all). With `xtc_probability` tokens above `xtc_threshold` are removed except
-    the last one. `mirostat` 1 or 2 replaces top_k, top_p, min_p and typical_p: it aims at the
-    entropy `mirostat_tau` with the learning rate `mirostat_eta`.
+    `temperature` 0 is greedy: always the most probable token. `dynatemp_range` is how far the
+    temperature varies around its value with the entropy, shaped by `dynatemp_exponent`; 0 is off.
+    `top_k` keeps the k most probable tokens (0: all), `top_p` the most probable ones up to this
+    total probability (1: all), `min_p` those with at least this probability relative to the first
+    (0: all), `typical_p` the locally typical ones (1: all), `top_n_sigma` those within n standard
+    deviations of the best logit (0 or less: all). With `xtc_probability` tokens above
+    `xtc_threshold` are removed except the last one. `mirostat` 1 or 2 replaces top_k, top_p, min_p
+    and typical_p: it targets the entropy `mirostat_tau` with the learning rate `mirostat_eta`.
 
     `repeat_penalty`, `frequency_penalty` and `presence_penalty` lower the logits of tokens among
-    the last `repeat_last_n` (-1: the whole context, 0: off), those of the prompt included; 1, 0 and
-    0 are off. `dry_multiplier` penalizes repeated sequences longer than `dry_allowed_length` by
+    the last `repeat_last_n` (-1: the whole context, 0: off), including the prompt; 1, 0 and 0 are
+    off. `dry_multiplier` penalizes repeated sequences longer than `dry_allowed_length` by
     `dry_base` for each further token, over the last `dry_penalty_last_n` tokens; 0 is off.
     `logit_bias` adds -100 to 100 to the logits of single tokens, by token id.
 
-    `seed` None draws a random one; the seed used is in `SessionMetrics.seed`. Raises ValueError
+    `seed` None draws a random seed; the seed used is in `SessionMetrics.seed`. Raises ValueError
     with the allowed range for an invalid value.
     """
 
@@ -141,7 +141,7 @@ class Sampling:
         object.__setattr__(self, "logit_bias", _checked_bias(self.logit_bias))
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
-        """Return this sampling with some fields changed.
+        """Return a copy with some fields changed.
 
         Raises ValueError for an unknown name or an invalid value.
         """
@@ -166,18 +166,18 @@ def _checked_bias(bias: object) -> dict[int, float]:
 
 @dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """The settings of one turn; None in a field leaves it to the value of the session.
+    """The settings of one turn; a field that is None uses the value of the session.
 
-    `system` is the system prompt of a conversation that brings none, `sampling` how tokens are
-    drawn, `max_output_tokens` the limit of one answer. `thinking` is whether the model thinks
-    first, as a number the largest count of thinking tokens. `tools` are function tools in the form
-    chat templates take; `tool_choice` is auto, required, none or the name of one tool. `schema` is
-    a JSON schema the answer is held to. `stop` are strings that end the answer. `chat_template` is
-    the name of a built-in template, own for that of the model, or none for raw completion.
-    `prefill` is the beginning of the answer, written for the model.
+    `system` is the system prompt of a conversation without one, `sampling` the sampling options,
+    `max_output_tokens` the maximum length of one answer. `thinking` is whether the model thinks
+    first; a number is the maximum of thinking tokens. `tools` are function tools in the format of
+    chat templates; `tool_choice` is auto, required, none or the name of one tool. `schema` is a
+    JSON schema that the answer must match. `stop` are strings that end the answer. `chat_template`
+    is the name of a built-in template, own for that of the model, or none for raw completion.
+    `prefill` is the given beginning of the answer, which the model continues.
 
     An empty value (`system=""`, `tools=()`, `stop=()`, `prefill=""`) removes that of the session.
-    Raises ValueError with what is allowed for an invalid value.
+    Raises ValueError with the allowed values for an invalid value.
     """
 
     system: str | None = None
@@ -218,7 +218,7 @@ class TurnSettings:
             )
 
     def over(self, session: "TurnSettings") -> "TurnSettings":
-        """Return these settings with each field that is None taken from those of the session."""
+        """Return these settings, with each None field taken from `session`."""
         return TurnSettings(
             **{
                 each.name: getattr(session if getattr(self, each.name) is None else self, each.name)

@@ -1,4 +1,4 @@
-"""Sessions: threads, their runs, and the client that owns them."""
+"""Chat sessions: threads, their runs, and the client that owns the sessions."""
 
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.client import KoelClient

@@ -1,4 +1,4 @@
-"""Saving a thread: one write at a time, the newest state wins, a failure is kept to be shown."""
+"""Saving of one thread: one write at a time, the newest state wins, an error stays visible."""
 
 import asyncio
 import logging
@@ -13,15 +13,15 @@ from koel_tui.storage import Access, SessionStorage
 _log = logging.getLogger(__name__)
 
 RETRY_S = 3.0
-"""Seconds after which a save that failed is tried again, whether anything happens or not."""
+"""Seconds until a failed save is retried, even if nothing changes."""
 
 
 class Autosave:
-    """Writes the states of one thread.
+    """Saves the states of one thread.
 
-    Writes and deletes run one after another in the order they were asked for. A write that fails
-    leaves the thread dirty and `error` set, and is tried again at the next save point, or after
-    `RETRY_S` seconds where none comes.
+    Writes and deletes run one after another, in the order of the calls. A failed write leaves the
+    thread dirty and sets `error`; it is retried at the next save point, or after `RETRY_S` seconds
+    if there is none.
     """
 
     def __init__(
@@ -41,60 +41,61 @@ class Autosave:
         self._timer: asyncio.TimerHandle | None = None
         self._written_at = float("-inf")
         self._revision = self._saved = 0
-        self._let_go = False  # the thread is held for a write alone
+        self._let_go = False  # if True, each write locks and unlocks the thread
         self._model = ""
         self.superseded = False
-        """Whether a newer session has the thread's file; this state goes to a conflict file."""
+        """Whether a newer session owns the thread's file; this state goes to a conflict file."""
         self.replaced = False
-        """Whether a newer session has the thread, or it was deleted."""
+        """Whether a newer session owns the thread, or the thread was deleted."""
         self.error: Exception | None = None
         self.access: Access | None = None
-        """Whether the thread may be written; None before it was opened."""
+        """Whether the thread may be written; None before it is opened."""
 
     @property
     def dirty(self) -> bool:
-        """Whether there is a newer state than the one stored; never without a storage."""
+        """Whether the newest state is not stored yet; always False without a storage."""
         return self._storage is not None and self._revision != self._saved
 
     def changed(self) -> None:
-        """Note that there is a newer state."""
+        """Mark the current state as changed."""
         self._revision += 1
 
     def soon(self) -> None:
-        """Save within `interval` seconds of the last write."""
+        """Save as soon as `interval` seconds have passed since the last write."""
         if self.dirty:
             self._save_at(self._written_at + self._interval)
 
     def now(self) -> asyncio.Future[None]:
-        """Save as soon as the writes before are done; the result never holds an error."""
+        """Save after the pending writes; the returned future never holds an error."""
         self._cancel_timer()
         return self._enqueue(self._try_write)
 
     async def open(self) -> None:
-        """Hold the thread for writing. Raises what the storage raises; nothing without one."""
+        """Lock the thread for writing. Raises what the storage raises; no-op without a storage."""
         await asyncio.shield(self._enqueue(self._open))
 
     async def release(self) -> None:
-        """Let others write the thread, once the writes before are done.
+        """Unlock the thread after the pending writes.
 
-        What was not saved by then is tried again, and the thread held only meanwhile.
+        A state that is not saved by then is retried; each retry locks the thread only for its
+        write.
         """
         self._let_go = True
         await asyncio.shield(self._enqueue(self._let_others_write))
 
     def hand_over(self, newer: ChatState, *, loaded: bool) -> bool:
-        """Leave the thread to a newer session, which begins with `newer`.
+        """Hand the thread over to a newer session, which starts with `newer`.
 
-        `loaded` says that `newer` may be what is stored. What would be lost of the newest state
-        here goes to a conflict file. Return whether `newer` is that state and stored nowhere:
-        the newer session has it to save.
+        `loaded` means that `newer` may be the stored state. If the newer session would overwrite
+        the newest state here, that state goes to a conflict file. Return whether `newer` is the
+        newest state here and is not stored: then the newer session must save it.
         """
         dirty = self.dirty
         if self.replaced and not dirty:
             return False
         fate = fate_of(self._current(), newer, dirty=dirty or not loaded)
         if self.superseded and fate is not Fate.SAME:
-            return False  # a conflict file has it already
+            return False  # the conflict file already has it
         if fate is Fate.LOST:
             self.replaced = self.superseded = True
             self._revision += 1
@@ -104,33 +105,33 @@ class Autosave:
         return fate is Fate.SAME and dirty
 
     def give_up(self) -> None:
-        """Try nothing again: the thread is another's now, or deleted."""
+        """Stop saving, because the thread was taken over or deleted."""
         self.replaced = True
         self._saved = self._revision
         self._cancel_timer()
 
     async def drained(self, patience: float | None = None) -> None:
-        """Wait until the writes asked for so far are done, at most `patience` seconds."""
+        """Wait until the writes queued so far are done, at most `patience` seconds."""
         if self._tail is not None:
             await asyncio.wait([self._tail], timeout=patience)
 
     async def persist(self) -> None:
-        """Save, changed or not. Raises what the storage raises; nothing happens without one."""
+        """Save even without a change. Raises what the storage raises; no-op without a storage."""
         if self._storage is not None:
             self._cancel_timer()
             await asyncio.shield(self._enqueue(self._write))
 
     async def forget(self) -> None:
-        """Delete what is stored, the state of this moment included.
+        """Delete the stored thread, and do not save the current state again.
 
-        Raises what the storage raises; nothing happens without one.
+        Raises what the storage raises; no-op without a storage.
         """
         revision = self._revision
         if self._storage is not None:
             await asyncio.shield(self._enqueue(lambda: self._delete(revision)))
 
     async def describe(self, fields: Mapping[str, Any]) -> None:
-        """Set what is known about the thread. Raises what the storage raises."""
+        """Set metadata of the thread. Raises what the storage raises."""
         await asyncio.shield(self._enqueue(lambda: self._describe(fields)))
 
     async def settings(self) -> dict[str, Any]:
@@ -139,13 +140,13 @@ class Autosave:
         return {key: known[key] for key in ThreadSettings().meta if key in known}
 
     def note_model(self, model: str) -> None:
-        """Set which model answered last, where it is another one; an empty name is none."""
+        """Save the name of the model that answered last, if it changed; '' is ignored."""
         if model and model != self._model:
             self._model = model
             self.note({"model": model})
 
     def note(self, fields: Mapping[str, Any]) -> None:
-        """Set what is known about the thread, if that can be: it is not worth an error."""
+        """Set metadata of the thread; a failure is only logged."""
         self._enqueue(lambda: self._try_describe(fields))
 
     def _enqueue(self, job: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
@@ -163,14 +164,14 @@ class Autosave:
             self._save_later()
 
     def _save_later(self) -> None:
-        """Set the timer for a state that is not stored; one that failed waits `RETRY_S`."""
+        """Schedule the save of a state that is not stored; after an error, wait `RETRY_S`."""
         if self.error is None:
             self.soon()
         elif self.dirty:
             self._save_at(asyncio.get_running_loop().time() + max(RETRY_S, self._interval))
 
     def _save_at(self, moment: float) -> None:
-        """Save at this moment of the loop's clock, or before it where that was said already."""
+        """Schedule a save at `moment` of the loop's clock, unless an earlier one is scheduled."""
         loop = asyncio.get_running_loop()
         moment = max(moment, loop.time())
         if self._timer is None or self._timer.when() > moment:
@@ -185,7 +186,7 @@ class Autosave:
     def _on_timer(self) -> None:
         self._timer = None
         if self._tail is None or self._tail.done():
-            self.now()  # else the job under way sets the timer again when it ends
+            self.now()  # otherwise the running job sets the timer when it ends
 
     async def _try_write(self) -> None:
         if not self.dirty:
@@ -193,8 +194,8 @@ class Autosave:
         known = str(self.error)
         try:
             await self._write()
-        except Exception as error:  # the run goes on; `error` and `dirty` tell the user
-            if str(error) != known:  # else every try would be a line in the log
+        except Exception as error:  # the run continues; `error` and `dirty` inform the user
+            if str(error) != known:  # otherwise every retry would be logged
                 _log.warning("Thread %r was not saved: %s", self._thread_id, error)
         if self._let_go:
             await self._let_others_write()
@@ -205,7 +206,7 @@ class Autosave:
         try:
             if not self.superseded:
                 await self._open()
-            superseded = self.superseded  # it may be since the thread was locked
+            superseded = self.superseded  # it may have become True during `_open`
             revision, state = self._revision, self._current()
             self._written_at = asyncio.get_running_loop().time()
             if superseded:
@@ -228,7 +229,7 @@ class Autosave:
         self.access = None
         try:
             await self._storage.close(self._thread_id)
-        except Exception as error:  # the system frees the lock when the program ends
+        except Exception as error:  # the system frees the lock when the process exits
             _log.warning("Thread %r was not unlocked: %r", self._thread_id, error)
 
     async def _describe(self, fields: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Broadcasts without replay: every reader gets what is published after it asked."""
+"""Broadcasts without replay: a reader receives the items published after its creation."""
 
 import asyncio
 import weakref
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Reader(AsyncIterator[T], Generic[T]):
-    """One reader's place in a broadcast; ends when the broadcast does, after what is left."""
+    """One reader of a broadcast; it stops after the broadcast ended and its queue is empty."""
 
     def __init__(self, size: int | None) -> None:
         self._items: deque[T] = deque(maxlen=size)
@@ -18,12 +18,12 @@ class Reader(AsyncIterator[T], Generic[T]):
         self._ended = False
 
     def push(self, item: T) -> None:
-        """Give the reader `item`; never waits."""
+        """Add `item` to the reader's queue; never waits."""
         self._items.append(item)
         self._ready.set()
 
     def end(self) -> None:
-        """Let the reader finish what it has and stop."""
+        """Let the reader stop after the items in its queue."""
         self._ended = True
         self._ready.set()
 
@@ -37,10 +37,10 @@ class Reader(AsyncIterator[T], Generic[T]):
 
 
 class Broadcast(Generic[T]):
-    """Publishes to readers that come and go; a reader that is dropped is forgotten.
+    """Publishes items to readers, which it references weakly.
 
-    `size` is how many items a slow reader may fall behind before the oldest are skipped; None
-    skips nothing.
+    `size` is the maximum length of a reader's queue; beyond it, the oldest items are dropped. None
+    drops nothing.
     """
 
     def __init__(self, size: int | None = None) -> None:
@@ -54,7 +54,7 @@ class Broadcast(Generic[T]):
         return reader
 
     def publish(self, item: T) -> None:
-        """Give `item` to every reader."""
+        """Add `item` to the queue of every reader."""
         for reader in self._readers:
             reader.push(item)
 

@@ -1,4 +1,4 @@
-"""One thread: its state, the run in flight, and who watches."""
+"""The session of one thread: its state, its active run and its readers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -49,10 +49,10 @@ from koel_tui.text import repair
 
 
 class ChatSession:
-    """One thread and its run in flight; made by `KoelClient.new_session`.
+    """One thread and its active run; created by `KoelClient.new_session`.
 
-    Use it from the event loop it was made for. Everything but `dispose`, `give_up`, `state`,
-    `thread_id`, `save_error` and `dirty` raises `SessionDisposedError` once it is disposed.
+    Use it only from its event loop. After `dispose`, everything except `dispose`, `give_up`,
+    `state`, `thread_id`, `save_error` and `dirty` raises `SessionDisposedError`.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class ChatSession:
         after: asyncio.Future[None] | None = None,
         unsaved: bool = False,
     ) -> None:
-        """`after` ends when an earlier session of the thread is closed.
+        """`after` completes when the earlier sessions of the thread are closed.
 
-        `unsaved` says that `initial` is stored nowhere.
+        `unsaved` means that `initial` is not stored anywhere.
         """
         self.settings = settings
         """The settings of the next runs; None leaves all of them to the agent."""
         self.agent: Agent = agent or dependencies.agent
-        """Answers the next runs."""
-        # All that may keep something of the thread, the first one from an earlier session.
+        """The agent of the next runs."""
+        # All agents that may hold a context of the thread, the first one from an earlier session.
         self._agents = [self.agent]
         self._thread_id = thread_id
         self._state = settle(initial)
@@ -117,34 +117,34 @@ class ChatSession:
 
     @property
     def save_error(self) -> Exception | None:
-        """Why the last save failed, or None when it did not."""
+        """The error of the last save, None if it succeeded."""
         return self._autosave.error
 
     @property
     def dirty(self) -> bool:
-        """Whether the newest state is not saved yet; never without a storage."""
+        """Whether the newest state is not saved yet; always False without a storage."""
         return self._autosave.dirty
 
-    # Runs. State and phase are set at the call; what is returned completes when the run ends. A
-    # failed run does not raise, it is in `state.error`. Cancelling the caller leaves it alone.
+    # Runs. The call sets state and phase; the returned coroutine completes when the run ends. A
+    # failed run sets `state.error` and does not raise. Cancelling the caller does not end the run.
 
     def send(self, text: str, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
-        """Add the user's message and run. Raises `RunInProgressError`."""
+        """Add a user message and run. Raises `RunInProgressError`."""
         self._check_idle()
         return self._ask(self._state, text, tools)
 
     def edit(self, message_id: str, text: str, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
-        """Replace a message and all that came after it by a message of the user's, and run.
+        """Replace a message and everything after it with a new user message, and run.
 
-        What is replaced stays as a branch. Raises `RunInProgressError` and `UnknownMessageError`.
+        The old messages stay as a branch. Raises `RunInProgressError` and `UnknownMessageError`.
         """
         self._check_idle()
         return self._ask(fork_off(self._state, self._place(message_id)), text, tools)
 
     def regenerate(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
-        """Drop everything after the user's last message, and run; what is dropped stays a branch.
+        """Remove everything after the last user message, and run; the removed part stays a branch.
 
-        Nothing happens when the user has said nothing. Raises `RunInProgressError`.
+        No-op if there is no user message. Raises `RunInProgressError`.
         """
         self._check_idle()
         asked = last_question(self._state)
@@ -155,9 +155,9 @@ class ChatSession:
     def continue_answer(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Let the agent continue the incomplete answer at the end of the thread.
 
-        An answer is incomplete when it was interrupted, was cut at a limit, or is thinking only.
+        An answer is incomplete if it was interrupted, was cut at a limit, or has thinking only.
 
-        Raises `RunInProgressError`, and `NothingToContinueError` when there is none.
+        Raises `RunInProgressError`, and `NothingToContinueError` if there is no incomplete answer.
         """
         self._check_idle()
         last = self._state.messages[-1] if self._state.messages else None
@@ -166,33 +166,33 @@ class ChatSession:
         return self._start(self._state, tools)
 
     def switch(self, after: str | None, step: int = 1) -> None:
-        """Show another branch of the fork after this message, None for the first of a thread.
+        """Show the branch `step` further at the fork after message `after`, None for the start.
 
-        The thread goes on from the one shown. Raises `RunInProgressError`.
+        The thread continues from the branch shown. Raises `RunInProgressError`.
         """
         self._check_idle()
         self._set(switch(self._state, after, step))
         self._autosave.now()
 
     def cancel(self) -> None:
-        """End the run in flight at once and keep what has come; nothing happens when idle."""
+        """End the active run at once and keep the partial answer; no-op when idle."""
         self._check()
         self._abandon()
 
     async def hold(self) -> Access | None:
-        """Hold the thread for writing, which the first save does otherwise; return whether it may.
+        """Lock the thread for writing, instead of at the first save; return the access to it.
 
-        Where another program holds it, the thread can be read here and not go on. Raises what the
-        storage raises; None without one.
+        If another program holds the lock, the thread is read-only here. Raises what the storage
+        raises; returns None without a storage.
         """
         self._check()
         await self._autosave.open()
         return self._autosave.access
 
     async def branch(self, message_id: str) -> "ChatSession":
-        """Return the session of a new thread with the messages up to the one named.
+        """Return the session of a new thread with the messages up to and including one.
 
-        It is saved, with this thread as `parent` and this thread's settings. Raises
+        It is saved with this thread as `parent` and with this thread's settings. Raises
         `UnknownMessageError` and what the storage raises.
         """
         self._check()
@@ -208,9 +208,9 @@ class ChatSession:
         return branch
 
     def update_state(self, patch: Mapping[str, Any]) -> None:
-        """Set keys of the shared state, which agents get with the next run.
+        """Set keys of the shared state, which agents receive with the next run.
 
-        Raises `InvalidStateError`, and changes nothing, when JSON cannot hold the values.
+        Raises `InvalidStateError` and changes nothing if JSON cannot represent the values.
         """
         self._check()
         values = state_values(self._thread_id, patch)
@@ -218,22 +218,22 @@ class ChatSession:
         self._autosave.soon()
 
     async def describe(self, **fields: Any) -> None:
-        """Set what is known about the thread, its title for instance; None removes a field.
+        """Set metadata of the thread, for instance its title; None removes a field.
 
-        Raises what the storage raises; nothing happens without one.
+        Raises what the storage raises; no-op without a storage.
         """
         self._check()
         await self._autosave.describe(fields)
 
     async def persist(self) -> None:
-        """Save the state. Raises what the storage raises; nothing happens without a storage."""
+        """Save the state. Raises what the storage raises; no-op without a storage."""
         self._check()
         await self._autosave.persist()
 
     async def clear(self) -> None:
-        """Cancel the run, empty the thread and delete what is stored of it.
+        """Cancel the run, empty the thread and delete its stored data.
 
-        Raises what the storage raises; the thread is empty all the same.
+        Raises what the storage raises; the thread is empty even then.
         """
         self._check()
         self._abandon()
@@ -241,19 +241,19 @@ class ChatSession:
         await self._autosave.forget()
 
     def states(self) -> AsyncIterator[ChatState]:
-        """Return the states from this call on; a slow reader skips to the newest."""
+        """Return the states from now on; a slow reader receives only the newest one."""
         self._check()
         return self._states.reader()
 
     def events(self) -> AsyncIterator[Event]:
-        """Return the events from this call on, each before it is folded; none is skipped."""
+        """Return the events from now on, each before it is folded; none is skipped."""
         self._check()
         return self._events.reader()
 
     def dispose(self) -> asyncio.Future[None]:
         """End the session at once; the result completes when the last save is done.
 
-        Idempotent. The result holds no error: `save_error` and `dirty` tell of a save that failed.
+        Idempotent. The result holds no error: `save_error` and `dirty` report a failed save.
         """
         if self._closing is None:
             self._abandon()
@@ -264,20 +264,20 @@ class ChatSession:
 
     @property
     def superseded(self) -> bool:
-        """Whether a newer session has the thread, so that this one goes to a conflict file."""
+        """Whether a newer session owns the thread, so that this one saves to a conflict file."""
         return self._autosave.superseded
 
     def hand_over(self, state: ChatState, *, loaded: bool) -> bool:
-        """Leave the thread to a newer session with `state`, as `Autosave.hand_over` says."""
+        """Hand the thread over to a newer session with `state`; see `Autosave.hand_over`."""
         return self._autosave.hand_over(settle(state), loaded=loaded)
 
     async def released(self) -> None:
-        """Wait until a disposed session has finished its saves so far and left the thread."""
+        """Wait until a disposed session has finished its saves so far and released the thread."""
         await self.dispose()
         await self._autosave.drained()
 
     def give_up(self) -> None:
-        """Leave unsaved what is not saved yet; for a session that is disposed."""
+        """Drop the unsaved changes of a disposed session."""
         self._autosave.give_up()
 
     def _ask(self, before: ChatState, text: str, tools: Tools) -> Coroutine[Any, Any, None]:
@@ -303,7 +303,7 @@ class ChatSession:
         return self._completion(run)
 
     def _on_event(self, event: Event) -> bool:
-        """Take an event of the run; return whether the run is over with it."""
+        """Apply an event of the run; return whether it is the last one."""
         if isinstance(event, RunErrorEvent):
             self._answer_calls("Error: the run failed before this call was executed.")
         self._autosave.note_model(model_of(event))
@@ -315,7 +315,7 @@ class ChatSession:
         return self._rounds is not None and self._rounds.over
 
     def _apply(self, event: Event) -> ChatState:
-        """Tell everybody of an event and return what it makes of the state."""
+        """Publish an event and return the state after it."""
         stamped = stamp(event, self._now())
         self._dependencies.observers.event(self._thread_id, stamped)
         self._events.publish(stamped)
@@ -323,12 +323,12 @@ class ChatSession:
 
     def _on_failure(self, error: KoelError) -> None:
         self._answer_calls("Error: the run failed before this call was executed.")
-        # The event tells the same error, but only this one knows its cause.
+        # The event contains the same error without its cause, so we set the original.
         self._set(replace(self._apply(error_event(error)), error=error))
 
     def _on_end(self) -> None:
         self._run = None
-        if self._state.phase.is_running:  # even its failure could not be told
+        if self._state.phase.is_running:  # reporting the failure failed too
             self._set(end_run(self._state, RunPhase.ERROR))
         self._autosave.now()
 
@@ -346,7 +346,7 @@ class ChatSession:
         self._autosave.now()
 
     def _answer_calls(self, why: str) -> None:
-        """Answer the calls that will not be executed any more: models need one for each."""
+        """Answer the calls that will not be executed, because models need a result for each."""
         if self._rounds is not None and self._rounds.answers_calls:
             for call in calls_to_answer(self._state):
                 self._set(self._apply(result_event(call, why)))

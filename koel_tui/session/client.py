@@ -1,4 +1,4 @@
-"""The client: it makes the sessions of an agent, and ends them."""
+"""The client, which creates and disposes the sessions of an agent."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,12 +22,12 @@ from koel_tui.system.clock import utc_now
 
 
 class KoelClient:
-    """Makes sessions that talk to one agent and owns them until they are disposed.
+    """Creates sessions with one agent and owns them until they are disposed.
 
-    `storage` is where sessions save themselves; None saves nothing. `reducers` carry states on
-    after the fold, left to right. `interceptors` stand around each run, the first outermost, and
-    `observers` hear everything. `clock` gives the UTC times of messages. `save_interval` is the
-    least time in seconds between two saves while text streams.
+    `storage` stores the sessions; None saves nothing. `reducers` change the state after the fold,
+    left to right. `interceptors` wrap each run, the first one outermost; `observers` receive every
+    event and state. `clock` returns the UTC times of messages. `save_interval` is the minimum time
+    in seconds between two saves while text streams.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class KoelClient:
         return tuple(session for session in self._sessions if session.disposed and session.dirty)
 
     def unsaved_state(self, thread_id: str) -> ChatState | None:
-        """Return the newest state of a closed thread where it is not saved, or None.
+        """Return the newest state of a closed thread if it is not saved, else None.
 
-        A thread is to be opened again with this state. Older states that still go to a
-        conflict file do not count.
+        The thread must be opened again with this state. Older states that are still to be saved to
+        a conflict file are ignored.
         """
         states = [
             each.state
@@ -90,14 +90,14 @@ class KoelClient:
         settings: TurnSettings | None = None,
         agent: Agent | None = None,
     ) -> ChatSession:
-        """Return a new session of a thread; it never loads.
+        """Return a new session of a thread; it never loads the thread.
 
-        `thread_id` is a new UUID unless given, `initial` what was loaded of the thread. `settings`
-        and `agent` are those of its runs; None leaves the settings to the agent, and takes the
-        client's agent. With the state of one of the `unsaved` sessions the new one has it to save
-        from then on; another unsaved state of the thread goes to a conflict file. Raises
-        `ThreadInUseError` when the thread
-        has a live session, `SessionDisposedError` after `dispose`.
+        `thread_id` defaults to a new UUID, `initial` is the loaded state of the thread. `settings`
+        and `agent` apply to its runs; None leaves the settings to the agent and selects the
+        client's agent. If `initial` is the state of one of the `unsaved` sessions, the new session
+        saves it from then on; any other unsaved state of the thread goes to a conflict file. Raises
+        `ThreadInUseError` if the thread has a live session, and `SessionDisposedError` after
+        `dispose`.
         """
         self._check_open()
         if thread_id is None:
@@ -129,10 +129,10 @@ class KoelClient:
     ) -> str:
         """Return the text of an answer to messages that belong to no thread.
 
-        The run passes through the interceptors and the checks of any run. It is ephemeral: nothing
-        of it is saved, no observer hears it, and the agent keeps nothing of it. `settings` and
-        `agent` as in `new_session`. Cancelling stops the agent. Raises `AgentError` for a failed
-        run, what the agent and the interceptors raise, and `SessionDisposedError` after `dispose`.
+        The run passes the interceptors and the usual checks. It is ephemeral: nothing is saved, no
+        observer is called, and the agent stores nothing. `settings` and `agent` are as in
+        `new_session`. Cancelling stops the agent. Raises `AgentError` if the run fails, what the
+        agent and the interceptors raise, and `SessionDisposedError` after `dispose`.
         """
         self._check_open()
         answering = ephemeral_agent(self._dependencies.agent if agent is None else agent)
@@ -153,7 +153,7 @@ class KoelClient:
         return "".join(pieces)
 
     def forget(self, thread_id: str) -> None:
-        """Leave a deleted thread unsaved, so that it does not come back."""
+        """Drop the unsaved state of a deleted thread, so that the thread is not saved again."""
         for session in self._sessions:
             if session.disposed and session.thread_id == thread_id:
                 session.give_up()
@@ -161,7 +161,7 @@ class KoelClient:
     def dispose(self) -> asyncio.Future[None]:
         """End every session at once; the result completes when their last saves are done.
 
-        Idempotent. The result holds no error: `unsaved` tells of saves that failed.
+        Idempotent. The result holds no error: `unsaved` lists the failed saves.
         """
         if self._disposed is None:
             closing = [session.dispose() for session in self._sessions]
@@ -173,7 +173,7 @@ class KoelClient:
             raise SessionDisposedError("The client was closed. Make a new one to open threads.")
 
     async def _release(self, agent: Agent, thread_id: str) -> None:
-        """Free what the agent keeps for a thread, unless a newer session of it goes on there."""
+        """Free the agent's data of a thread, unless a live session of it uses this agent."""
         if not any(each.thread_id == thread_id and each.agent == agent for each in self.sessions):
             await release(agent, thread_id)
 

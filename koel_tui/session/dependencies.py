@@ -14,14 +14,14 @@ from koel_tui.storage import SessionStorage
 SessionT = TypeVar("SessionT")
 
 Reducer = Callable[[ChatState, Event], ChatState]
-"""Carries a state on by an event, after `koel_tui.protocol.fold` has; must be as pure."""
+"""Returns the state after an event, called after `koel_tui.protocol.fold`; must be pure."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionDependencies(Generic[SessionT]):
-    """What a client gives each of its sessions, whose type is `SessionT`.
+    """The dependencies that a client passes to its sessions, of type `SessionT`.
 
-    `agent` answers sessions without an agent of their own. `save_interval` is in seconds.
+    `agent` is the default agent of a session. `save_interval` is in seconds.
     """
 
     agent: Agent
@@ -31,6 +31,6 @@ class SessionDependencies(Generic[SessionT]):
     save_interval: float
     open_session: Callable[[ChatState, TurnSettings | None, Agent], SessionT]
     release: Callable[[Agent, str], Awaitable[None]]
-    """Frees what an agent keeps for a thread that no live session has."""
+    """Frees an agent's data of a thread that has no live session."""
     reducers: tuple[Reducer, ...] = ()
     observers: Observers = field(default_factory=Observers)

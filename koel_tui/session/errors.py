@@ -1,12 +1,12 @@
-"""What a session refuses to do; `thread_id` is the thread it is about, where it is about one."""
+"""Errors of sessions; `thread_id` is the affected thread, if there is one."""
 
 
 class SessionError(Exception):
-    """A session or client was used in a way it cannot serve; the message says what to do."""
+    """An invalid use of a session or client; the message says what to do."""
 
 
 class RunInProgressError(SessionError):
-    """A message was sent while the answer to the last one is still being written."""
+    """A message was sent while the previous answer is still being generated."""
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(
@@ -16,7 +16,7 @@ class RunInProgressError(SessionError):
 
 
 class NothingToContinueError(SessionError):
-    """An answer was to be continued where no incomplete one is at the end."""
+    """The thread does not end with an incomplete answer."""
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(
@@ -27,7 +27,7 @@ class NothingToContinueError(SessionError):
 
 
 class InvalidStateError(SessionError, ValueError):
-    """A value for the shared state of a thread is none that JSON can hold."""
+    """JSON cannot represent a value for the shared state of a thread."""
 
     def __init__(self, thread_id: str, cause: Exception) -> None:
         super().__init__(
@@ -38,7 +38,7 @@ class InvalidStateError(SessionError, ValueError):
 
 
 class ReadOnlyThreadError(SessionError):
-    """A thread was to go on that somebody else holds."""
+    """The thread cannot be changed here, because another process holds its lock."""
 
     def __init__(self, thread_id: str, reason: str) -> None:
         super().__init__(f"Thread {thread_id!r} can only be read here. {reason}")
@@ -46,7 +46,7 @@ class ReadOnlyThreadError(SessionError):
 
 
 class UnknownMessageError(SessionError):
-    """A message was named that the thread does not have."""
+    """The thread has no message with this id."""
 
     def __init__(self, thread_id: str, message_id: str) -> None:
         super().__init__(f"Thread {thread_id!r} has no message {message_id!r}. Look at its state.")
@@ -59,7 +59,7 @@ class SessionDisposedError(SessionError):
 
 
 class ThreadInUseError(SessionError):
-    """A second live session was asked for a thread that has one."""
+    """A second session was requested for a thread with a live session."""
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(

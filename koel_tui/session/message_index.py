@@ -1,11 +1,11 @@
-"""Where messages are in a thread. Pure."""
+"""Lookup of messages in a thread. Pure."""
 
 from koel_tui.protocol import ChatState
 from koel_tui.session.errors import UnknownMessageError
 
 
 def place_of(message_id: str, state: ChatState, thread_id: str) -> int:
-    """Return the index of a message. Raises `UnknownMessageError` naming the thread."""
+    """Return the index of a message. Raises `UnknownMessageError` with the thread's id."""
     for index, message in enumerate(state.messages):
         if message.id == message_id:
             return index
@@ -13,6 +13,6 @@ def place_of(message_id: str, state: ChatState, thread_id: str) -> int:
 
 
 def last_question(state: ChatState) -> int | None:
-    """Return the index of the user's last message, None when the user has said nothing."""
+    """Return the index of the last user message, None if there is none."""
     asked = [index for index, message in enumerate(state.messages) if message.role == "user"]
     return asked[-1] if asked else None

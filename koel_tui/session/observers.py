@@ -1,4 +1,4 @@
-"""Observers: told of everything in every session of a client, able to disturb none of it."""
+"""Observers, which receive all events and states of a client's sessions without affecting them."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -10,30 +10,30 @@ _log = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
-    """Hears each event before it is folded and each state after; must not wait."""
+    """Receives each event before it is folded and each state after; must not block."""
 
     def on_event(self, thread_id: str, event: Event) -> None:
-        """Hear an event that is about to be folded."""
+        """Handle an event that is about to be folded."""
         ...
 
     def on_state(self, thread_id: str, state: ChatState) -> None:
-        """Hear a new state."""
+        """Handle a new state."""
         ...
 
 
 class Observers:
-    """The observers of a client: events reach the first one first, states the last one first."""
+    """The observers of a client; events are delivered in order, states in reverse order."""
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
 
     def event(self, thread_id: str, event: Event) -> None:
-        """Tell all of an event; one that raises is reported and the others hear it all the same."""
+        """Deliver an event to all; an exception is logged, and the others still receive it."""
         for observer in self._observers:
             _isolated(observer, lambda each: each.on_event(thread_id, event))
 
     def state(self, thread_id: str, state: ChatState) -> None:
-        """Tell all of a state, likewise."""
+        """Deliver a state to all, with the same error handling."""
         for observer in reversed(self._observers):
             _isolated(observer, lambda each: each.on_state(thread_id, state))
 
@@ -41,5 +41,5 @@ class Observers:
 def _isolated(observer: Observer, tell: Callable[[Observer], None]) -> None:
     try:
         tell(observer)
-    except Exception:  # an onlooker's failure is not the conversation's
+    except Exception:  # an observer's error must not affect the session
         _log.exception("An observer raised: %s", type(observer).__name__)

@@ -1,4 +1,4 @@
-"""One run in flight: the task that pulls its events, and how it ends."""
+"""One active run: the task that reads its events, and how it ends."""
 
 import asyncio
 import logging
@@ -11,24 +11,25 @@ from koel_tui.protocol.events.streams import closing
 _log = logging.getLogger(__name__)
 
 CANCEL_GRACE = 0.05
-"""Seconds an agent may take to stop before the log says that it does not."""
+"""Seconds that a cancelled agent may take to stop before a warning is logged."""
 
 STOP_GRACE = 1.0
-"""Seconds to wait for a cancelled run to let go of its agent, before asking again or going on."""
+"""Seconds to wait for a cancelled run to stop, before cancelling again or continuing."""
 
 SAVE_GRACE = 0.5
-"""Seconds `send` waits for the save at the end of its run."""
+"""Seconds that `send` waits for the save at the end of its run."""
 
 RELEASE_GRACE = 5.0
-"""Seconds an agent may take to free what it keeps for a thread."""
+"""Deadline in seconds for an agent to free its data of a thread."""
 
 
 class Run:
-    """One run in flight.
+    """One active run.
 
-    It reports each event, which `on_event` calls the last by returning True, the reason if none
-    comes, and at the end, once, that it ended. It is *over* when it ended or was abandoned: then it
-    reports nothing more. Its task may last longer, until the agent has let go.
+    `on_event` is called with each event and returns True for the last one, `on_failure` with the
+    error if there is no last event, and `on_end` once at the end. A run is *over* when it ended or
+    was abandoned; then it calls nothing more. Its task may last longer, until the agent has
+    stopped.
     """
 
     def __init__(
@@ -49,15 +50,15 @@ class Run:
         open_events: Callable[[], AsyncIterator[Event]],
         after: Iterable[asyncio.Future[None]] = (),
     ) -> asyncio.Task[None]:
-        """Start pulling the events and return the task that does it.
+        """Start reading the events and return the task that reads them.
 
-        `after` are the ends of earlier runs of the thread: an agent answers one at a time.
+        `after` are the tasks of earlier runs of the thread, because an agent answers one at a time.
         """
         self._task = asyncio.create_task(self._drive(open_events, tuple(after)))
         return self._task
 
     def abandon(self) -> None:
-        """Be over at once and stop the agent; never waits for it."""
+        """End the run at once and cancel the agent, without waiting for it."""
         self._over.set()
         if self._task is None or self._task.done():
             return
@@ -83,7 +84,7 @@ class Run:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-        except Exception as error:  # whatever an agent raises is its failed run, not ours
+        except Exception as error:  # any exception of an agent is a failed run
             self._fail(classify(error))
 
     async def _pull(self, events: AsyncIterator[Event]) -> None:
@@ -94,7 +95,7 @@ class Run:
                 if self._on_event(event):
                     self._end()
                     return
-                # An agent that never waits must not keep readers, keys and cancel from running.
+                # Yield to the event loop, because an agent that never waits would block all input.
                 await asyncio.sleep(0)
             self._fail(_interrupted("The agent stopped before its answer was complete"))
 
@@ -105,7 +106,7 @@ class Run:
             return
         try:
             self._on_failure(error)
-        finally:  # whatever raises in there, nobody waits for this run any more
+        finally:  # the run ends even if the callback raises
             self._end()
 
     def _end(self) -> None:
@@ -120,7 +121,7 @@ class Run:
 
 
 async def let_go(tasks: Iterable[asyncio.Future[None]]) -> None:
-    """Wait for the tasks of runs that are over; one that does not end is asked once more."""
+    """Wait for the tasks of runs that are over; a task that does not end is cancelled again."""
     waiting = set(tasks)
     for last in (False, True):
         if not waiting:
@@ -134,14 +135,14 @@ async def let_go(tasks: Iterable[asyncio.Future[None]]) -> None:
 
 
 async def release(agent: Agent, thread_id: str) -> None:
-    """Have the agent free what it keeps for a thread, if it keeps anything; never raises."""
+    """Let the agent free its data of a thread, if it supports that; never raises."""
     free = getattr(agent, "release", None)
     if free is None:
         return
     try:
         async with asyncio.timeout(RELEASE_GRACE):
             await free(thread_id)
-    except Exception as error:  # the thread is saved; nothing is lost but the agent's memory
+    except Exception as error:  # the thread is saved; only the agent's memory stays in use
         _log.warning("The agent did not release thread %r: %r", thread_id, error)
 
 

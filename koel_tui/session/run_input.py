@@ -1,4 +1,4 @@
-"""What an agent is asked with: the input of one run."""
+"""The input of one run."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from koel_tui.session.errors import InvalidStateError
 
 
 def new_id() -> str:
-    """Return an id nothing else has, in whichever process: of a thread, a run or a message."""
+    """Return a globally unique id for a thread, a run or a message."""
     return str(uuid.uuid4())
 
 
 def state_values(thread_id: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values for the shared state. Raises `InvalidStateError` for what JSON cannot hold."""
+    """Return values for the shared state. Raises `InvalidStateError` if they are not JSON."""
     try:
         values: dict[str, Any] = plain(dict(patch))
     except (TypeError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""The settings of a thread: saved with it, and merged over those of the program for each run."""
+"""The settings of a thread, saved with it and merged over the app's defaults for each run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,19 +15,19 @@ from koel_tui.protocol.turn_settings import (
 from koel_tui.sampling_options import LOGIT_BIAS
 
 SAMPLING = (*RANGES, LOGIT_BIAS)
-"""The names of `Sampling` that a thread may set."""
+"""The names of the `Sampling` fields that a thread may set."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadSettings:
-    """The settings of a thread. What is None, and a name not in `sampling`, is the program's.
+    """The settings of a thread. None, and a name not in `sampling`, selects the app's default.
 
-    `system` is the system prompt, `sampling` some fields of `Sampling` by name, `model` a model
-    file or the name of one, `lora` an adapter file, `max_output_tokens` the longest answer in
-    tokens. `thinking` is whether the model thinks first, as a number the most tokens it may think.
-    `chat_template` is the name of one that is built in, `stop` are strings that end an answer.
-    `unusable` are saved values that are not allowed, as they are saved: they have no effect and
-    are saved again, so that nothing is lost.
+    `system` is the system prompt, `sampling` maps names of `Sampling` fields to values, `model` is
+    a model file or name, `lora` an adapter file, `max_output_tokens` the maximum length of an
+    answer in tokens. `thinking` is whether the model thinks first; a number is the maximum of
+    thinking tokens. `chat_template` is the name of a built-in template, `stop` are strings that end
+    an answer. `unusable` are invalid saved values: they have no effect and are saved again
+    unchanged, so that nothing is lost.
     """
 
     system: str | None = None
@@ -42,7 +42,7 @@ class ThreadSettings:
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any]) -> Self:
-        """Return what is saved with a thread; a value that is not allowed is in `unusable`."""
+        """Return the settings saved with a thread; invalid values go to `unusable`."""
         sampling = meta.get("sampling")
         read = cls(
             system=_text(meta.get("system")),
@@ -58,7 +58,7 @@ class ThreadSettings:
 
     @property
     def unusable_names(self) -> tuple[str, ...]:
-        """The names of the settings whose saved values are not allowed."""
+        """The names of the settings whose saved values are invalid."""
         sampling = self.unusable.get("sampling")
         options = tuple(sampling) if isinstance(sampling, Mapping) else ()
         others = (name for name in self.unusable if not (name == "sampling" and options))
@@ -66,13 +66,13 @@ class ThreadSettings:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The fields to save with the thread, None for what is not set."""
+        """The fields to save with the thread, None for unset ones."""
         sampling = dict(self.sampling)
         if LOGIT_BIAS in sampling:  # keys of JSON objects are strings
             sampling[LOGIT_BIAS] = {
                 str(token): bias for token, bias in sampling[LOGIT_BIAS].items()
             }
-        # `model` is there already: the one that answered last.
+        # The key `model` is in use for the model that answered last.
         meta = {
             "system": self.system,
             "sampling": sampling or None,
@@ -90,7 +90,7 @@ class ThreadSettings:
         return meta | unusable
 
     def turn_settings(self, defaults: TurnSettings) -> TurnSettings:
-        """Return the settings of a run: those of the thread over the defaults of the program.
+        """Return the settings of a run: those of the thread over the app's `defaults`.
 
         Raises ValueError with the allowed range for an invalid value.
         """
@@ -109,7 +109,7 @@ class ThreadSettings:
 
 
 def _unusable(saved: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the saved settings of which nothing, or of `sampling` not all, could be read."""
+    """Return the saved settings that could not be parsed, for `sampling` the invalid options."""
     unusable = {
         name: saved[name]
         for name, value in read.items()

@@ -1,4 +1,4 @@
-"""What becomes of the state of a session when a newer session of its thread begins. Pure."""
+"""The fate of a session's state when a newer session of its thread starts. Pure."""
 
 from enum import Enum, auto
 
@@ -7,21 +7,21 @@ from koel_tui.storage.recovery_files import is_continuation
 
 
 class Fate(Enum):
-    """What the newer session does to a state."""
+    """The effect of a newer session on a state."""
 
     SAME = auto()
-    """It begins with it."""
+    """The newer session starts with this state."""
     KEPT = auto()
-    """It has all of it, or it is stored and older."""
+    """The newer session contains all of this state, or this state is stored and older."""
     LOST = auto()
-    """It would replace it by something else."""
+    """The newer session would replace this state with a different one."""
 
 
 def fate_of(state: ChatState, newer: ChatState, *, dirty: bool) -> Fate:
-    """Return what becomes of `state`, stored unless `dirty`, when a session begins with `newer`.
+    """Return the fate of `state`, stored unless `dirty`, when a session starts with `newer`.
 
-    A stored state is lost where the newer session was loaded before it was stored. An empty newer
-    state is no such case: the thread was deleted, or is begun again.
+    A stored state is lost if the newer session was loaded before the state was stored. This does
+    not apply to an empty newer state: the thread was deleted or restarted.
     """
     state = settle(state)
     if state == newer:

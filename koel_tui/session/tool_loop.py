@@ -1,4 +1,4 @@
-"""The rounds of one answer: a run, the calls it made and their results, a run with these."""
+"""The tool loop of one answer: a run, its tool calls with their results, and the next run."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
@@ -18,17 +18,17 @@ from koel_tui.session.run_input import new_id
 from koel_tui.session.tools import ToolHandler, result_of
 
 MOST_ROUNDS = 8
-"""Rounds in which a model may call tools before it must answer: small models go round for ever."""
+"""Maximum number of runs that call tools before an answer; small models may loop endlessly."""
 
 TOOLS_STEP = "tools"
 """Name of the step in which tools are executed."""
 
 
 class ToolLoop:
-    """The runs of one answer, each with the calls it made and their results.
+    """The runs of one answer, each with its tool calls and their results.
 
-    The stream is valid to AG-UI: the results of a run's calls come before its RUN_FINISHED, in a
-    step. They pass the interceptors, as the events of the agent do.
+    The stream is valid AG-UI: the results of a run's calls come before its RUN_FINISHED, in a step.
+    They pass the interceptors like the events of the agent.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class ToolLoop:
         state: Callable[[], ChatState],
         handlers: Mapping[str, ToolHandler],
     ) -> None:
-        """Make the rounds; without `handlers` there is one.
+        """Without `handlers` there is only one run.
 
-        `state` must be folded up to each event before the next one is asked for; `make_input` gives
-        the input of the next run from it.
+        `state` must be folded up to each event before the next one is requested; `make_input`
+        builds the input of the next run from it.
         """
         self._ask = ask
         self._make_input = make_input
@@ -50,15 +50,15 @@ class ToolLoop:
         self._again = False
         self._running = False
         self.over = False
-        """Whether the answer is over with the event that was yielded last."""
+        """Whether the last yielded event ends the answer."""
 
     @property
     def answers_calls(self) -> bool:
-        """Whether a call of this moment gets its result here, in a run that goes on."""
+        """Whether this loop answers the pending calls: it has handlers and a run is active."""
         return bool(self._handlers) and self._running
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Yield the events of the answer; the last one ends its last run."""
+        """Yield the events of the answer; the last one ends the last run."""
         for _ in range(MOST_ROUNDS):
             self._again = False
             events = self._ask(self._make_input(), self._with_results)
@@ -83,7 +83,7 @@ class ToolLoop:
         )
 
     async def _with_results(self, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run, the results of its calls before it finishes."""
+        """Yield the events of a run, with the results of its calls before it finishes."""
         async with closing(events):
             async for event in events:
                 calls = calls_to_answer(self._state()) if _completes(event) else ()
@@ -97,7 +97,7 @@ class ToolLoop:
 
 
 def _completes(event: Event) -> bool:
-    """Say whether a run finished, and was not cancelled."""
+    """Return whether the event finishes a run that was not cancelled."""
     if not isinstance(event, RunFinishedEvent):
         return False
     return event.outcome is None or event.outcome.type != "cancelled"

@@ -1,4 +1,4 @@
-"""Tools: plain async functions that a model may call."""
+"""Tools: async functions that a model may call."""
 
 import asyncio
 import inspect
@@ -17,10 +17,10 @@ from koel_tui.text import repair
 
 @dataclass(frozen=True, slots=True)
 class ToolHandler:
-    """A tool and the function behind it; made by `tool_handler`.
+    """A tool and its function; created by `tool_handler`.
 
-    `tool` is what the agent is told. `call` takes the arguments by name, decoded JSON; what it
-    returns is sent to the model as text or as JSON, and what it raises as an error in words.
+    `tool` is the declaration for the agent. `call` takes the arguments by name, decoded JSON; its
+    result is sent to the model as text or as JSON, its exception as an error text.
     """
 
     tool: Tool
@@ -28,7 +28,7 @@ class ToolHandler:
 
 
 Tools = Sequence[Tool | ToolHandler]
-"""What a run offers: a `ToolHandler` is executed here, of a `Tool` the agent only hears."""
+"""The tools of a run: a `ToolHandler` is executed here, a `Tool` is only declared to the agent."""
 
 
 def tool_handler(
@@ -37,15 +37,15 @@ def tool_handler(
     name: str | None = None,
     description: str | None = None,
 ) -> ToolHandler:
-    """Return an async function as a tool, its JSON schema taken from its signature.
+    """Return an async function as a tool, with the JSON schema of its signature.
 
-    The name is the function's and the description its docstring unless given. What it returns is
-    sent to the model as text, or as JSON when it is no text. Raises TypeError when `function` is
-    not async, pydantic's errors when a parameter has no JSON schema.
+    `name` and `description` default to the name and the docstring of the function. Its result is
+    sent to the model as text if it is a string, else as JSON. Raises TypeError if `function` is not
+    async, pydantic's errors if a parameter has no JSON schema.
     """
     if not inspect.iscoroutinefunction(function):
         raise TypeError(f"{function!r} is not an async function, so it cannot be a tool")
-    # A function is a type to pydantic, but not to the type checker.
+    # pydantic accepts a function as a type, but the type checker does not.
     adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, function))
     tool = Tool(
         name=name or function.__name__,
@@ -56,17 +56,17 @@ def tool_handler(
 
 
 def handlers_by_name(tools: Tools) -> dict[str, ToolHandler]:
-    """Return the tools that are executed here, by their names."""
+    """Return the tools that are executed here, by name."""
     return {each.tool.name: each for each in tools if isinstance(each, ToolHandler)}
 
 
 def declared(tools: Tools) -> list[Tool]:
-    """Return the tools as an agent is told of them."""
+    """Return the declarations of the tools for an agent."""
     return [each.tool if isinstance(each, ToolHandler) else each for each in tools]
 
 
 async def result_of(call: ToolCall, handlers: Mapping[str, ToolHandler]) -> str:
-    """Return what a call gave as the text a model gets; an error is a text too.
+    """Return the result of a call as text for the model; an error is a text too.
 
     Raises nothing but the `CancelledError` of the caller's own cancellation.
     """
@@ -83,10 +83,10 @@ async def result_of(call: ToolCall, handlers: Mapping[str, ToolHandler]) -> str:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        return f"Error: {call.name} was cancelled."  # by itself, which is its own affair
+        return f"Error: {call.name} was cancelled."  # the tool cancelled itself, not the run
     except ValidationError as error:
         return f"Error: {_wrong_arguments(error)}"
-    except Exception as error:  # whatever a tool raises is its answer
+    except Exception as error:  # any exception of a tool is its result
         return repair(f"Error: {error or type(error).__name__}")
 
 

@@ -1,4 +1,4 @@
-"""What an answer took, kept with its message."""
+"""The usage figures of an answer, stored with its message."""
 
 import math
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ KEPT = (
     "decode_tokens_per_s",
     "time_to_first_token_s",
 )
-"""The keys of a METRICS event that are kept: those that somebody looks at later."""
+"""The keys of a METRICS event that are stored, because they are shown later."""
 _DIGITS = 3
 
 
 def keep_usage(state: ChatState, event: Event) -> ChatState:
-    """Return the state with the figures of a METRICS event in the `usage` of the last answer.
+    """Return the state with the values of a METRICS event in the `usage` of the last answer.
 
-    A reducer for `KoelClient`; the identical state comes back for any other event.
+    A reducer for `KoelClient`; returns the identical state for any other event.
     """
     if not (isinstance(event, CustomEvent) and event.name == METRICS):
         return state
     if not isinstance(event.value, Mapping):
         return state
     usage = {key: _short(event.value[key]) for key in KEPT if _is_plain(event.value.get(key))}
-    if state.open_messages:  # an answer of thinking only is open until the run ends
+    if state.open_messages:  # an answer with thinking only is open until the run ends
         *others, opened = state.open_messages
         opened = replace(opened, head=replace(opened.head, usage=usage))
         return replace(state, open_messages=(*others, opened))
@@ -44,7 +44,7 @@ def keep_usage(state: ChatState, event: Event) -> ChatState:
 
 
 def model_of(event: Event) -> str:
-    """Return the name of the model in a METRICS event, an empty text where there is none."""
+    """Return the name of the model in a METRICS event, '' if there is none."""
     figures = event.value if isinstance(event, CustomEvent) and event.name == METRICS else None
     model = figures.get("model") if isinstance(figures, Mapping) else None
     return model if isinstance(model, str) else ""
@@ -55,5 +55,5 @@ def _short(value: object) -> object:
 
 
 def _is_plain(value: object) -> bool:
-    """Say whether a figure can be saved: another agent may send anything."""
+    """Return whether a value can be saved, because another agent may send anything."""
     return math.isfinite(value) if isinstance(value, float) else isinstance(value, str | int)

@@ -1,1 +1,1 @@
-"""States as JSON."""
+"""The JSON encoding of states."""

@@ -1,14 +1,14 @@
-"""Encrypted reasoning: bytes that are kept for an agent and given back exactly as they came."""
+"""Encrypted reasoning: bytes that are stored for an agent and returned unchanged."""
 
 import base64
 import binascii
 
-# What an agent sent that is not plain base64 is kept as its text behind this mark.
+# Prefix of values that are stored as text, because they are not canonical base64.
 _TEXT = b"\xfftext:"
 
 
 def echo_bytes(value: str) -> bytes:
-    """Return an agent's encrypted value as bytes; `echo_text` gives back the same text."""
+    """Return an agent's encrypted value as bytes; `echo_text` restores the same text."""
     try:
         decoded = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
@@ -18,7 +18,7 @@ def echo_bytes(value: str) -> bytes:
 
 
 def echo_text(value: bytes) -> str:
-    """Return the encrypted value that `value` stands for, as the agent sent it."""
+    """Return the text of an encrypted value, as the agent sent it."""
     if value.startswith(_TEXT):
         return value.removeprefix(_TEXT).decode(errors="replace")
     return base64.b64encode(value).decode("ascii")

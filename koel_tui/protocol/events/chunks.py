@@ -1,4 +1,4 @@
-"""Chunks: the short form of messages and calls, written out as START, CONTENT or ARGS, and END."""
+"""Expansion of chunks, the short form of messages and calls, to START, CONTENT or ARGS, and END."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _SHARED = ("timestamp", "raw_event", "metadata", "subagent_run_id")
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """What the chunks of one kind become; `id_field` names the id in all of its events."""
+    """The events of one kind of chunk; `id_field` is the name of the id in all of them."""
 
     id_field: str
     start: Callable[..., BaseEvent]
@@ -61,19 +61,19 @@ class _Open:
 
 
 class ChunkExpander:
-    """The chunks of one stream, written out event by event as AG-UI 1.0 says.
+    """Expands the chunks of one stream event by event, as AG-UI 1.0 specifies.
 
-    Not calling `finish` adds no END, which is what cancelling a run asks for.
+    If `finish` is not called, no END is added, as required for a cancelled run.
     """
 
     def __init__(self) -> None:
         self._open: _Open | None = None
 
     def feed(self, event: Event) -> tuple[Event, ...]:
-        """Return the events that `event` stands for, in order.
+        """Return the events that `event` expands to, in order.
 
-        An empty id is none, as agents that stream calls write it. Raises `ProtocolError` when a
-        first chunk lacks its id or its name; nothing has changed then.
+        An empty id counts as absent, because agents that stream calls send it that way. Raises
+        `ProtocolError` if a first chunk lacks its id or its name; then nothing has changed.
         """
         if isinstance(event, _Chunk):
             return self._expand(event)
@@ -82,7 +82,7 @@ class ChunkExpander:
         return (*self._close(event), event)
 
     def finish(self) -> tuple[Event, ...]:
-        """Return the END of what is still open, at the end of the stream."""
+        """Return the END of what is still open at the end of the stream."""
         return self._close(None)
 
     def _expand(self, chunk: _Chunk) -> tuple[Event, ...]:
@@ -112,9 +112,9 @@ class ChunkExpander:
 
 
 async def expand_chunks(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """Yield `events` with each chunk written out, and close them when the reader stops.
+    """Yield `events` with each chunk expanded; close them when the consumer stops.
 
-    Raises `ProtocolError` when a first chunk lacks its id or its name.
+    Raises `ProtocolError` if a first chunk lacks its id or its name.
     """
     expander = ChunkExpander()
     async with closing(events):

@@ -1,4 +1,4 @@
-"""The order of events: which may come when, and what becomes of a stream that breaks it."""
+"""The check of the event order, which ends an invalid stream with an error."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from enum import Enum, auto
@@ -32,13 +32,13 @@ class _Stage(Enum):
     FINISHED = auto()
     FAILED = auto()
     BROKEN = auto()
-    """The stream broke a rule; nothing more of it counts."""
+    """The stream broke a rule; further events are ignored."""
 
 
 class Verifier:
-    """The rules of AG-UI 1.0 on the order of events, over one stream, event by event.
+    """Checks the event order of one stream by the rules of AG-UI 1.0, event by event.
 
-    Not calling `finish` adds nothing, which is what cancelling a run asks for.
+    If `finish` is not called, nothing is added, as required for a cancelled run.
     """
 
     def __init__(self) -> None:
@@ -47,13 +47,13 @@ class Verifier:
 
     @property
     def broken(self) -> bool:
-        """Whether the stream broke a rule; then nothing more comes out of it."""
+        """Whether the stream broke a rule; then no more events are returned."""
         return self._stage is _Stage.BROKEN
 
     def feed(self, event: Event) -> tuple[Event, ...]:
-        """Return `event`, or the RUN_ERROR that stands for it when it may not come now.
+        """Return `event`, or a RUN_ERROR in its place if it is not allowed now.
 
-        That is the last event: what is fed later gives nothing.
+        The RUN_ERROR is the last event: later calls return nothing.
         """
         if self.broken:
             return ()
@@ -74,7 +74,7 @@ class Verifier:
         )
 
     def finish(self) -> tuple[Event, ...]:
-        """Return the RUN_ERROR of a stream that ended before its run did, else nothing."""
+        """Return a RUN_ERROR if the stream ended before its run did, else nothing."""
         if self._stage not in (_Stage.BEFORE, _Stage.RUNNING):
             return ()
         self._stage = _Stage.BROKEN
@@ -89,7 +89,7 @@ class Verifier:
         )
 
     def _wrong(self, event: Event) -> str | None:
-        """Return why `event` may not come now, or None when it may."""
+        """Return why `event` is not allowed now, None if it is allowed."""
         match self._stage, event:
             case _Stage.RUNNING, RunStartedEvent():
                 return "came while a run was active"
@@ -135,10 +135,10 @@ class Verifier:
 
 
 async def verify(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """Yield `events` as long as they keep the order, and close them when the reader stops.
+    """Yield `events` while their order is valid; close them when the consumer stops.
 
-    An event that breaks it becomes one RUN_ERROR, the last event. So does the end of a stream
-    whose run has not ended.
+    The first invalid event is replaced by a RUN_ERROR, which is the last event. A stream that ends
+    before its run ends with a RUN_ERROR too.
     """
     verifier = Verifier()
     async with closing(events):

@@ -1,4 +1,4 @@
-"""Events as they come in: AG-UI's models, and what is not one of them."""
+"""Incoming events: AG-UI's models, and events of unknown types."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from koel_tui.text import repair
 
 @dataclass(frozen=True, slots=True)
 class UnknownEvent:
-    """An event of a type this version does not know, kept verbatim in `raw`.
+    """An event of a type that this version does not know, stored verbatim in `raw`.
 
-    `type` is empty where `raw`, decoded JSON, has none.
+    `type` is empty if `raw`, decoded JSON, has none.
     """
 
     type: str
@@ -30,7 +30,7 @@ class UnknownEvent:
 
 
 Event = BaseEvent | UnknownEvent
-"""Whatever an agent may send."""
+"""Any event that an agent may send."""
 
 _DETAILS = "koel"
 _AGENT_CODES = ("refused", "tool_failed", "internal")
@@ -46,11 +46,11 @@ _MODELS: Mapping[str, type[BaseEvent]] = {
 
 
 def parse_event(data: object) -> Event | ProtocolError:
-    """Return the event that `data`, decoded JSON, stands for; never raises.
+    """Return the event that `data`, decoded JSON, represents; never raises.
 
-    An unknown or missing type gives an `UnknownEvent`, a known type with bad fields a
-    `ProtocolError`, returned and not raised. Broken surrogates are repaired first, because no
-    event with one in it can be validated.
+    An unknown or missing type gives an `UnknownEvent`, a known type with invalid fields a
+    `ProtocolError`, which is returned, not raised. Broken surrogates are repaired first, because
+    pydantic rejects them.
     """
     kind = data.get("type") if isinstance(data, dict) else None
     if not isinstance(kind, str):
@@ -72,7 +72,7 @@ def parse_event(data: object) -> Event | ProtocolError:
 def error_event(error: KoelError) -> RunErrorEvent:
     """Return `error` as the RUN_ERROR that ends a run.
 
-    Its `code` is family and code with a dot between them; folding it gives back an equal error.
+    Its `code` is family and code, joined by a dot; folding the event restores an equal error.
     """
     return RunErrorEvent(
         message=repair(error.message),
@@ -82,10 +82,10 @@ def error_event(error: KoelError) -> RunErrorEvent:
 
 
 def run_error(event: RunErrorEvent) -> KoelError:
-    """Return the error a RUN_ERROR event tells of.
+    """Return the error of a RUN_ERROR event.
 
-    Codes written by `error_event` give back the error; any other code is the agent's own word and
-    gives an `AgentError` that carries it.
+    Codes written by `error_event` restore the original error; any other code is the agent's own and
+    gives an `AgentError` that contains it.
     """
     family, _, code = (event.code or "").partition(".")
     make = _FAMILIES.get(family)

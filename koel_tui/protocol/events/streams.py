@@ -1,4 +1,4 @@
-"""Streams of events: what each stage that reads one does with its source."""
+"""The closing of event streams."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def closing(events: AsyncIterator[object]) -> AsyncIterator[None]:
-    """Close `events` on the way out, so that their source stops when the reader does."""
+    """Close `events` on exit, so that their source stops when the consumer does."""
     try:
         yield
     finally:

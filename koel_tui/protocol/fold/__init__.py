@@ -1,1 +1,1 @@
-"""The fold: how each event changes a `ChatState`."""
+"""The fold, which applies events to a `ChatState`."""

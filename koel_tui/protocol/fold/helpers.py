@@ -1,4 +1,4 @@
-"""What every part of the fold needs: an event's time, and what becomes of an unusable event."""
+"""Helpers of the fold: event times, unusable events, open messages."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,13 +10,13 @@ from koel_tui.protocol.message_order import unused_id
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase
 
 NOT_PLAIN = (TypeError, ValueError, RecursionError)
-"""What reading an event's values raises when JSON cannot hold them."""
+"""The exceptions raised for values that JSON cannot represent."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def malformed(state: ChatState, event: BaseEvent, cause: Exception) -> ChatState:
-    """Return `state` with the error that `event` cannot be used; nothing else of it changes."""
+    """Return `state` with only `error` and `phase` changed, because `event` cannot be used."""
     kind = event.type.value
     error = ProtocolError(
         f"The agent sent a {kind} event that cannot be used: {cause}. Nothing in it was applied.",
@@ -28,7 +28,7 @@ def malformed(state: ChatState, event: BaseEvent, cause: Exception) -> ChatState
 
 
 def event_time(event: BaseEvent) -> datetime | None:
-    """Return the event's time, which is in milliseconds since 1970, if it has one that exists."""
+    """Return the event's time, in milliseconds since 1970, None if it is absent or out of range."""
     if event.timestamp is None:
         return None
     try:
@@ -42,7 +42,7 @@ def open_assistant(
 ) -> tuple[ChatState, OpenMessage]:
     """Return `state` with an assistant message opened, and that message.
 
-    It takes over the reasoning that came before it and waits for its message.
+    It takes over the reasoning before it that has no message yet.
     """
     others = tuple(opened for opened in state.open_messages if opened.key is not None)
     waiting = (opened for opened in state.open_messages if opened.key is None)
@@ -59,6 +59,6 @@ def with_open(state: ChatState, index: int, opened: OpenMessage) -> ChatState:
 
 
 def without_open(state: ChatState, index: int, messages: tuple[Message, ...]) -> ChatState:
-    """Return `state` with these `messages` and without its open message at `index`."""
+    """Return `state` with `messages` and without its open message at `index`."""
     left = state.open_messages[:index] + state.open_messages[index + 1 :]
     return replace(state, messages=messages, open_messages=left)

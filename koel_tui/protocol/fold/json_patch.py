@@ -1,4 +1,4 @@
-"""JSON patches (RFC 6902) over plain values: all of one or nothing of it."""
+"""Atomic JSON patches (RFC 6902) of plain values."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,11 +13,11 @@ class PatchError(ValueError):
 
 
 def patched(document: object, operations: Iterable[BaseModel]) -> dict[str, Any]:
-    """Return a copy of `document` with all of `operations` applied; nothing given is changed.
+    """Return a copy of `document` with all `operations` applied; the arguments do not change.
 
-    Raises `PatchError` when one of them fails or when the outcome is no JSON object.
+    Raises `PatchError` if an operation fails or the result is not a JSON object.
     """
-    # The library costs a tenth of the program's start and most threads never need it.
+    # Lazy import: it takes a tenth of the start-up time, and most threads never need it.
     from jsonpatch import JsonPatchException, apply_patch
     from jsonpointer import JsonPointerException
 

@@ -20,7 +20,7 @@ from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought, To
 
 
 def messages_replaced(event: MessagesSnapshotEvent, state: ChatState) -> ChatState:
-    """Replace the messages by id, keeping reasoning and activity unless the snapshot has some."""
+    """Replace the messages by id; keep reasoning and activity if the snapshot has none."""
     try:
         given = from_ag_ui(event.messages)
     except NOT_PLAIN as error:
@@ -48,7 +48,7 @@ def messages_replaced(event: MessagesSnapshotEvent, state: ChatState) -> ChatSta
 
 
 def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatState:
-    """Add an activity message, or replace it where it stands unless that is not wanted."""
+    """Add an activity message, or replace it in place unless `event.replace` is False."""
     model = ActivityMessage(
         id=event.message_id,
         role="activity",
@@ -71,7 +71,7 @@ def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatSta
 
 
 def activity_patched(event: ActivityDeltaEvent, state: ChatState) -> ChatState:
-    """Apply a patch to the content of an activity message, all of it or nothing."""
+    """Apply an atomic patch to the content of an activity message."""
     index = _activity_place(state, event.message_id)
     if index is None:
         return state
@@ -101,7 +101,7 @@ def _with_message(state: ChatState, index: int, message: Message) -> ChatState:
 def _merge(
     message: Message, local: Message | None, reasons: bool, time: datetime | None
 ) -> Message:
-    """Return the message of a snapshot with what only the local one knows."""
+    """Return a snapshot's message with the data that only the local message has."""
     if local is None:
         return replace(message, timestamp=time)
     return replace(
@@ -118,7 +118,7 @@ def _merge(
 
 
 def _with_activity(merged: list[Message], local: Iterable[Message]) -> list[Message]:
-    """Return `merged` with the local activity messages, each behind the one it stood behind."""
+    """Return `merged` with the local activity messages, each after its previous predecessor."""
     result = list(merged)
     ids = [message.id for message in result]
     place = 0
@@ -133,7 +133,7 @@ def _with_activity(merged: list[Message], local: Iterable[Message]) -> list[Mess
 
 
 def _rewritten(opened: OpenMessage, snapshot: Mapping[str, Message], reasons: bool) -> OpenMessage:
-    """Return an open message with what a snapshot says of it; it goes on being written."""
+    """Return an open message with its data from a snapshot; it stays open."""
     if reasons:
         told = {name for message in snapshot.values() for name in message.reasoning_ids}
         thoughts = tuple(
@@ -153,7 +153,7 @@ def _rewritten(opened: OpenMessage, snapshot: Mapping[str, Message], reasons: bo
 def _unanswered(
     pending: tuple[ToolCall, ...], messages: tuple[Message, ...]
 ) -> tuple[ToolCall, ...]:
-    """Return the calls of `pending` that no tool message behind their message answers."""
+    """Return the calls of `pending` without a tool message after the message that made them."""
     answered: set[str | None] = set()
     made: set[str] = set()
     for message in reversed(messages):

@@ -1,4 +1,4 @@
-"""The fold: how each event carries a state on. Pure; what changes nothing returns its argument."""
+"""The fold, which applies each event to a state. Pure; without a change it returns its argument."""
 
 from functools import singledispatch
 
@@ -32,10 +32,10 @@ from koel_tui.protocol.state import ChatState
 
 
 def fold(state: ChatState, event: Event) -> ChatState:
-    """Return `state` carried on by `event`; the identical object when nothing changes.
+    """Return `state` after `event`; the identical object if nothing changes.
 
-    Never raises. A message that an event completes takes its time from the event, which is why
-    the fold needs no clock.
+    Never raises. A message that an event completes takes its time from the event, so the fold needs
+    no clock.
     """
     return _fold(event, state)
 

@@ -1,4 +1,4 @@
-"""The fold of runs and their steps: begun, in a phase, and over."""
+"""The fold of runs and their steps: start, phase and end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,11 +18,11 @@ from koel_tui.protocol.run_end import end_run
 from koel_tui.protocol.state import ChatState, Message, RunPhase
 
 FINISH_REASON = "finishReason"
-"""Key of RUN_FINISHED's `result` for the reason why the model stopped; see `Message`."""
+"""Key in the `result` of RUN_FINISHED for the reason why the model stopped; see `Message`."""
 
 
 def run_started(event: RunStartedEvent, state: ChatState) -> ChatState:
-    """Clear what the last run left and add the messages of the input that are new."""
+    """Reset the data of the last run and add the new messages of the input."""
     messages, echo = state.messages, state.reasoning_echo
     if event.input is not None:
         known = {message.id for message in messages}
@@ -45,7 +45,7 @@ def run_started(event: RunStartedEvent, state: ChatState) -> ChatState:
 
 
 def run_finished(event: RunFinishedEvent, state: ChatState) -> ChatState:
-    """End the run as its outcome says, and note in its answer why the model stopped."""
+    """End the run with its outcome, and store in its answer why the model stopped."""
     cancelled = event.outcome is not None and event.outcome.type == "cancelled"
     phase = RunPhase.CANCELLED if cancelled else RunPhase.IDLE
     ended = end_run(state, phase, event_time(event))
@@ -54,7 +54,7 @@ def run_finished(event: RunFinishedEvent, state: ChatState) -> ChatState:
 
 
 def finish_reason(event: RunFinishedEvent) -> str | None:
-    """Return why the model stopped: `finishReason` in the event's `result`, if it is a text."""
+    """Return why the model stopped: `finishReason` in the event's `result`, None if not a text."""
     reason = event.result.get(FINISH_REASON) if isinstance(event.result, Mapping) else None
     return reason if isinstance(reason, str) else None
 
@@ -67,20 +67,20 @@ def run_failed(event: RunErrorEvent, state: ChatState) -> ChatState:
 
 
 def step_started(event: StepStartedEvent, state: ChatState) -> ChatState:
-    """Say that a step is under way."""
+    """Set the phase to a running step."""
     return _in_phase(state, RunPhase.STEP_RUNNING)
 
 
 def step_finished(event: StepFinishedEvent, state: ChatState) -> ChatState:
-    """Say that no step is."""
+    """Set the phase to a run without a running step."""
     return _in_phase(state, RunPhase.RUNNING)
 
 
 def _with_reason(state: ChatState, reason: str, before: Sequence[Message]) -> ChatState:
-    """Return `state` with `reason` in the answer to the user's last message.
+    """Return `state` with `reason` in the answer to the last user message.
 
-    An interrupted answer that was in the thread `before` the run ended, and got nothing more, is
-    complete when the model ended it here.
+    An interrupted answer that was in the thread `before` the run ended, and received no more text,
+    is complete if the model ended it in this run.
     """
     for index in reversed(range(len(state.messages))):
         message = state.messages[index]

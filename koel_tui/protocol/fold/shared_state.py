@@ -1,4 +1,4 @@
-"""The fold of the shared state: replaced by snapshots, changed by patches."""
+"""The fold of the shared state: snapshots replace it, patches change it."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from koel_tui.protocol.state import ChatState
 
 
 def state_replaced(event: StateSnapshotEvent, state: ChatState) -> ChatState:
-    """Replace the state by a snapshot, which is null or an object."""
+    """Replace the state with a snapshot, which is null or an object."""
     try:
         snapshot = {} if event.snapshot is None else plain(event.snapshot)
     except NOT_PLAIN as error:
@@ -22,7 +22,7 @@ def state_replaced(event: StateSnapshotEvent, state: ChatState) -> ChatState:
 
 
 def state_patched(event: StateDeltaEvent, state: ChatState) -> ChatState:
-    """Apply a patch to the state, all of it or nothing."""
+    """Apply an atomic patch to the state."""
     try:
         changed = patched(state.state, event.delta)
     except PatchError as error:

@@ -1,4 +1,4 @@
-"""The fold of streamed text and reasoning: messages opened, written and committed by their ids."""
+"""The fold of streamed text and reasoning: messages are opened, extended and committed by id."""
 
 from dataclasses import replace
 
@@ -21,9 +21,9 @@ _OTHER_ROLES = ("user", "system")
 
 
 def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
-    """Open a message; one that was opened by a call gets its text.
+    """Open a message, or start the text of a message that a call opened.
 
-    An incomplete answer at the end of the thread is opened again: the agent continues it.
+    An incomplete answer at the end of the thread is opened again, because the agent continues it.
     """
     for index, opened in enumerate(state.open_messages):
         if opened.key == event.message_id:
@@ -65,14 +65,14 @@ def text_ended(event: TextMessageEndEvent, state: ChatState) -> ChatState:
 
 
 def reasoning_started(event: ReasoningMessageStartEvent, state: ChatState) -> ChatState:
-    """Open a stretch of reasoning for the assistant message that follows."""
+    """Open a thought for the next assistant message."""
     if _open_thought(state, event.message_id) is not None:
         return state
     return _with_thought(state, Thought(event.message_id))
 
 
 def reasoning_continued(event: ReasoningMessageContentEvent, state: ChatState) -> ChatState:
-    """Append to the open stretch of reasoning."""
+    """Append to the open thought."""
     found = _open_thought(state, event.message_id)
     if found is None or not event.delta:
         return state
@@ -81,7 +81,7 @@ def reasoning_continued(event: ReasoningMessageContentEvent, state: ChatState) -
 
 
 def reasoning_ended(event: ReasoningMessageEndEvent, state: ChatState) -> ChatState:
-    """End the open stretch of reasoning; the message it belongs to may still be to come."""
+    """Close the open thought; its message may not have started yet."""
     found = _open_thought(state, event.message_id)
     if found is None:
         return state
@@ -90,9 +90,9 @@ def reasoning_ended(event: ReasoningMessageEndEvent, state: ChatState) -> ChatSt
 
 
 def reasoning_encrypted(event: ReasoningEncryptedValueEvent, state: ChatState) -> ChatState:
-    """Keep an encrypted value for the next run.
+    """Store an encrypted value for the next run.
 
-    Reasoning of which nothing else is known belongs to the assistant message that follows, too.
+    Reasoning without other events is also assigned to the next assistant message.
     """
     value = echo_bytes(event.encrypted_value)
     if state.reasoning_echo.get(event.entity_id) == value:
@@ -137,7 +137,7 @@ def _with_thought(state: ChatState, thought: Thought) -> ChatState:
 
 
 def _reopened(message: Message) -> OpenMessage:
-    """Return a complete message open for more text."""
+    """Return a complete message as an open message."""
     return OpenMessage.of(replace(message, interrupted=False, timestamp=None, finish_reason=None))
 
 

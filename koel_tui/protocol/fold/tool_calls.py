@@ -1,4 +1,4 @@
-"""The fold of tool calls: pending on their message, committed onto it, answered behind it."""
+"""The fold of tool calls: pending, committed to their message, answered after it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from koel_tui.protocol.state import ChatState, Message, ToolCall
 
 
 def call_started(event: ToolCallStartEvent, state: ChatState) -> ChatState:
-    """Add a pending call to its message, which is opened where there is none."""
+    """Add a pending call to its message, which is opened if it does not exist."""
     if _pending(state, event.tool_call_id) is not None:
         return state
     parent = _parent(state, event.parent_message_id)
@@ -50,7 +50,7 @@ def call_continued(event: ToolCallArgsEvent, state: ChatState) -> ChatState:
 
 
 def call_ended(event: ToolCallEndEvent, state: ChatState) -> ChatState:
-    """Commit a call onto its message; it stays pending until its result is there."""
+    """Commit a call to its message; it stays pending until its result arrives."""
     call = _pending(state, event.tool_call_id)
     if call is None or is_committed(state, call):
         return state
@@ -58,9 +58,9 @@ def call_ended(event: ToolCallEndEvent, state: ChatState) -> ChatState:
 
 
 def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
-    """Store a result behind the message that made the call, in the order of its calls.
+    """Insert a result after the message that made the call, in the order of its calls.
 
-    A second result of a call changes nothing, nor does one of a call nobody made.
+    A second result of a call and a result of an unknown call change nothing.
     """
     try:
         parts = event.content
@@ -101,7 +101,7 @@ def _with_pending(state: ChatState, call: ToolCall, changed: ToolCall) -> ChatSt
 
 
 def _parent(state: ChatState, wanted: str | None) -> Message | None:
-    """Return the assistant message `wanted` names in this turn, or None."""
+    """Return the assistant message with the id `wanted` in this turn, or None."""
     for opened in state.open_messages:
         if opened.key is not None and opened.key == wanted and opened.head.role == "assistant":
             return opened.head
@@ -114,8 +114,8 @@ def _parent(state: ChatState, wanted: str | None) -> Message | None:
 
 
 def _committed(state: ChatState, call: ToolCall, at: datetime | None) -> ChatState:
-    """Return `state` with a complete call on its message."""
-    done = replace(call, arguments=call.arguments)  # joined once, for good
+    """Return `state` with a complete call added to its message."""
+    done = replace(call, arguments=call.arguments)  # joins the pieces once
     for index, opened in enumerate(state.open_messages):
         if opened.head.id == call.parent_message_id:
             state = _with_pending(state, call, done)
@@ -139,7 +139,7 @@ def _committed(state: ChatState, call: ToolCall, at: datetime | None) -> ChatSta
 
 
 def _answer_place(state: ChatState, call_id: str) -> int | None:
-    """Return where the answer to a call belongs; None when there is one, or nobody made it."""
+    """Return the index for the answer to a call, None if it has one or the call is unknown."""
     for opened in state.open_messages:
         if makes_call(opened.head, (call_id,)):
             calls = opened.head.tool_calls
@@ -153,7 +153,7 @@ def _answer_place(state: ChatState, call_id: str) -> int | None:
 def _among(
     messages: Sequence[Message], start: int, calls: Sequence[ToolCall], call_id: str
 ) -> int | None:
-    """Return the place of an answer among those from `start` on, in the order of `calls`."""
+    """Return the index of an answer among those from `start` on, in the order of `calls`."""
     order = {call.id: place for place, call in enumerate(calls)}
     place = start
     for index in range(start, len(messages)):

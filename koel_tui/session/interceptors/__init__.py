@@ -1,4 +1,4 @@
-"""Interceptors: what stands between a session and its agent, the first one outermost."""
+"""Interceptors, which wrap the agent of a session; the first one is outermost."""
 
 from koel_tui.session.interceptors.chain import Interceptor, Next, pipeline
 from koel_tui.session.interceptors.logging import LogRuns

@@ -1,4 +1,4 @@
-"""The chain: an agent's events written out and checked, then each interceptor around the next."""
+"""The pipeline of a run: the agent, chunk expansion, the order check, and the interceptors."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -10,28 +10,28 @@ from koel_tui.agents import Agent
 from koel_tui.protocol import Event, TurnSettings, expand_chunks, verify
 
 Next = Callable[[RunAgentInput, TurnSettings | None], AsyncIterator[Event]]
-"""What an interceptor stands in front of: the next one, or the agent."""
+"""The rest of the pipeline: the next interceptor, or the agent."""
 
 Extend = Callable[[AsyncIterator[Event]], AsyncIterator[Event]]
 """Adds events to those of a run."""
 
 
 class Interceptor(Protocol):
-    """Sees the input and the settings of a run on their way in, the events on their way out."""
+    """Processes the input and settings of a run before the agent, and the events after it."""
 
     def __call__(
         self, run: RunAgentInput, settings: TurnSettings | None, following: Next
     ) -> AsyncIterator[Event]:
-        """Return the events of `run`; what it does not ask `following` for never happens.
+        """Return the events of `run`; without a call of `following`, the agent does not run.
 
-        An exception ends the run as its error. Close the iterator of `following` on every way
-        out; `koel_tui.protocol.events.streams.closing` does.
+        An exception ends the run with that error. Close the iterator of `following` on every exit,
+        for instance with `koel_tui.protocol.events.streams.closing`.
         """
         ...
 
 
 class Ask(Protocol):
-    """Runs an agent behind interceptors."""
+    """Runs an agent through its interceptors."""
 
     def __call__(
         self,
@@ -44,7 +44,7 @@ class Ask(Protocol):
 
 
 def pipeline(agent: Agent, interceptors: Sequence[Interceptor]) -> Ask:
-    """Return what runs `agent` behind `interceptors`, the first of which is asked first."""
+    """Return a function that runs `agent` with `interceptors`, the first one outermost."""
 
     def ask(
         run: RunAgentInput, settings: TurnSettings | None = None, extend: Extend | None = None

@@ -1,4 +1,4 @@
-"""Logging of runs: what happened and when, never what was said."""
+"""Logging of runs, without the text of the conversation."""
 
 import logging
 from collections import Counter
@@ -16,7 +16,7 @@ from koel_tui.session.interceptors.chain import Next
 class LogRuns:
     """Logs the start and the end of each run (INFO), each event's type (DEBUG), errors (WARNING).
 
-    Ids, types, counts and seconds are logged, no text of any message, call or error.
+    Logs ids, types, counts and seconds, but no text of any message, call or error.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class LogRuns:
     async def __call__(
         self, run: RunAgentInput, settings: TurnSettings | None, following: Next
     ) -> AsyncIterator[Event]:
-        """Return the events of `following`, as they are."""
+        """Return the events of `following` unchanged."""
         name, begin = f"run {run.run_id} of thread {run.thread_id}", self._clock()
         counts: Counter[str] = Counter()
         self._log.info("%s starts with %d messages", name, len(run.messages))

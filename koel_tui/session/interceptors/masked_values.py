@@ -1,4 +1,4 @@
-"""Masking of every text in AG-UI's models and in JSON. Pure."""
+"""Masking of all texts in AG-UI models and in JSON. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 Mask = Callable[[str], str]
-"""Returns a text with its secrets replaced."""
+"""Returns a text with its secrets masked."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -36,7 +36,7 @@ _KEPT = frozenset(
         "encrypted_value",
     }
 )
-"""Fields of AG-UI's models that say what belongs together: masked, events would not fit."""
+"""Fields of AG-UI models that link events; masking them would break the links."""
 
 _KEPT_OF: tuple[tuple[str, str], ...] = (
     ("FunctionCall", "name"),
@@ -46,11 +46,11 @@ _KEPT_OF: tuple[tuple[str, str], ...] = (
     ("DataSource", "value"),
     ("BinaryInputContent", "data"),
 )
-"""Names of tools and events, and files as base64, by their models."""
+"""Fields, by model, with names of tools and events or with base64 files; not masked."""
 
 
 def masked_model(model: _Model, mask: Mask) -> _Model:
-    """Return a model with the texts in it masked, but for its ids; the same where none changes."""
+    """Return a model with its texts masked except its ids, the same object if none changes."""
     kind = type(model).__name__
     fields = {**vars(model), **(model.model_extra or {})}
     changed = {}
@@ -64,7 +64,7 @@ def masked_model(model: _Model, mask: Mask) -> _Model:
 
 
 def masked_json(value: Any, mask: Mask) -> Any:
-    """Return a value with every text in it masked, the keys of objects too."""
+    """Return a value with all its texts masked, including the keys of objects."""
     match value:
         case str():
             text = mask(value)
@@ -86,7 +86,7 @@ def _masked_object(value: Mapping[Any, Any], mask: Mask) -> Mapping[Any, Any]:
     for key, item in value.items():
         masked_key = unused = mask(key) if isinstance(key, str) else key
         number = 1
-        while unused in found:  # two keys that differ in their secret only
+        while unused in found:  # two keys that differ only in their secret
             number += 1
             unused = f"{masked_key} {number}"
         found[unused] = masked_json(item, mask)

@@ -1,4 +1,4 @@
-"""Masking of texts, whole or as they come in pieces. Pure."""
+"""Masking of texts, complete or streamed in pieces. Pure."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,31 +6,31 @@ from collections.abc import Iterator, Sequence
 MASK = "[REDACTED]"
 
 Pattern = str | re.Pattern[str]
-"""A string that is looked for literally, or a regular expression."""
+"""A literal string or a regular expression."""
 
 _Span = tuple[int, int]
 
 
 def masked(text: str, patterns: Sequence[Pattern]) -> str:
-    """Return `text` with each match replaced, matches that overlap by one mask."""
+    """Return `text` with each match masked; overlapping matches share one mask."""
     return _cover(text, _spans(text, patterns), 0, len(text))
 
 
 class Masking:
-    """Masks a text that comes in pieces; what may still become a match waits for the next one.
+    """Masks a streamed text; text that may still become part of a match is held back.
 
     A match of a regular expression is found across pieces up to `longest` characters.
     """
 
     def __init__(self, patterns: Sequence[Pattern], longest: int, before: str = "") -> None:
-        """Make it; `before` is the text that the pieces continue, and that is given out already."""
+        """`before` is the text that the pieces continue and that was already returned."""
         self._patterns = patterns
         self._longest = longest
         self._text = before[-longest:]
-        self._done = len(self._text)  # what is before is given out, and kept to find matches in
+        self._done = len(self._text)  # text before this was returned; kept to find matches
 
     def feed(self, piece: str) -> str:
-        """Return what is certain of the text so far and was not returned yet."""
+        """Add `piece` and return the new text that no later match can change."""
         self._text += piece
         spans = [span for span in _spans(self._text, self._patterns) if span[1] > self._done]
         cut = self._waiting_from()
@@ -40,12 +40,12 @@ class Masking:
         return self._give(spans, max(cut, self._done))
 
     def finish(self) -> str:
-        """Return the rest."""
+        """Return the remaining text."""
         spans = [span for span in _spans(self._text, self._patterns) if span[1] > self._done]
         return self._give(spans, len(self._text))
 
     def _waiting_from(self) -> int:
-        """Return where the text begins that a match may still need."""
+        """Return the index from which the text may still be part of a match."""
         size = len(self._text)
         first = size
         for pattern in self._patterns:
@@ -65,7 +65,7 @@ class Masking:
 
 
 def _spans(text: str, patterns: Sequence[Pattern]) -> list[_Span]:
-    """Return where the patterns match, in order, those that overlap as one."""
+    """Return the spans of all matches in order, overlapping ones merged."""
     found = sorted(span for pattern in patterns for span in _matches(text, pattern))
     spans: list[_Span] = []
     for start, end in found:
@@ -87,7 +87,7 @@ def _matches(text: str, pattern: Pattern) -> Iterator[_Span]:
 
 
 def _cover(text: str, spans: list[_Span], start: int, end: int) -> str:
-    """Return the part of `text` from `start` to `end` with a mask for each span in it."""
+    """Return `text[start:end]` with a mask for each span in it."""
     pieces, at = [], start
     for first, last in spans:
         if last <= start or first >= end:

@@ -1,4 +1,4 @@
-"""Redaction: what must not be kept is taken out of the events before anything sees them."""
+"""Redaction: secrets are masked in the events before the session receives them."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,17 +17,17 @@ _ENDS = {
     EventType.REASONING_MESSAGE_CONTENT: EventType.REASONING_MESSAGE_END,
     EventType.TOOL_CALL_ARGS: EventType.TOOL_CALL_END,
 }
-"""The events that carry a text in deltas, and those that end it."""
+"""The events that carry deltas of a text, each with the event that ends the text."""
 
 
 class Redact:
-    """Replaces what matches any of `patterns` by [REDACTED], wherever the deltas were cut.
+    """Replaces matches of any of `patterns` with [REDACTED], also across deltas.
 
-    A string is taken literally. Every text of every event is searched, those of states, activities
-    and the input of a run too; ids, types and the names of tools and events are not, nor is what is
-    encrypted. Where a match may still be coming, the text before it waits: for a string
-    no longer than its own length, for a regular expression always the last `longest` characters,
-    which is the longest match that is found across deltas. Raises ValueError without patterns.
+    A string matches literally. All texts of all events are searched, including states, activities
+    and the input of a run; not searched are ids, types, names of tools and events, and encrypted
+    values. Text that may begin a match is held back: for a string at most its own length, for a
+    regular expression always the last `longest` characters, which is the longest match that is
+    found across deltas. Raises ValueError without patterns.
     """
 
     def __init__(self, patterns: Sequence[Pattern], *, longest: int = 64) -> None:
@@ -54,13 +54,13 @@ class Redact:
                     for redacted in self._redacted(event, texts):
                         yield redacted
             except Exception as error:
-                for rest in texts.finish():  # what was said before the failure stays said
+                for rest in texts.finish():  # the held-back text came before the failure
                     yield rest
                 failed = error_event(classify(error))
                 redacted_error = masked_model(failed, self._masked)
                 if redacted_error is failed:
                     raise
-                yield redacted_error  # the exception itself would reach the state with its text
+                yield redacted_error  # the exception would put its own text into the state
 
     def _redacted(self, event: Event, texts: "_OpenTexts") -> Iterator[Event]:
         match event:
@@ -82,10 +82,10 @@ class Redact:
 
 
 class _OpenTexts:
-    """The texts that are being streamed, by the kind of their events and their ids."""
+    """The texts that are being streamed, by event type and id."""
 
     def __init__(self, patterns: Sequence[Pattern], longest: int, begun: Mapping[str, str]) -> None:
-        """Make it; `begun` are the texts by id that the run may continue."""
+        """`begun` are the texts that the run may continue, by id."""
         self._begun = begun
         self._patterns = patterns
         self._longest = longest
@@ -101,7 +101,7 @@ class _OpenTexts:
             yield event.model_copy(update={"delta": certain})
 
     def finish(self, kind: EventType | None = None, name: str = "") -> Iterator[Event]:
-        """Yield the rest of one text, or of all without a kind, and forget it."""
+        """Yield the rest of one text, or of all texts without a `kind`, and remove it."""
         for key in list(self._open) if kind is None else [(kind, name)]:
             event, masking = self._open.pop(key, (None, None))
             rest = masking.finish() if masking else ""

@@ -1,4 +1,4 @@
-"""Retrying a run that the connection failed."""
+"""Retries of runs after connection failures."""
 
 import asyncio
 import itertools
@@ -21,19 +21,19 @@ from koel_tui.protocol.events.streams import closing
 from koel_tui.session.interceptors.chain import Next
 
 RESUMED = "koel.connection_resumed"
-"""CUSTOM event: a run goes on after a failed connection. value: `{"attempt": int}`, from 1."""
+"""CUSTOM event: a run continues after a connection failure. value: `{"attempt": int}`, from 1."""
 
 
 class Retry:
-    """Tries a run again when the connection failed before the agent said anything.
+    """Retries a run if the connection failed before the agent sent any content.
 
-    Text, reasoning, calls, results, messages, activities and state are said. Progress (CUSTOM and
-    RAW events, steps) is not: a step that a failed attempt left open is ended.
+    Content is text, reasoning, calls, results, messages, activities and state. Progress (CUSTOM and
+    RAW events, steps) is not content; steps that a failed attempt left open are ended.
 
-    Only a `TransportError` is retried, up to `retries` times, after `base_s` seconds doubling up to
-    `most_s`, each wait up to `jitter` (a share of it) longer or shorter, so that clients that lost
-    a server together do not come back together. What was said is never said twice: a run that
-    fails after its first words fails. Cancelling the run ends the wait.
+    Only a `TransportError` is retried, up to `retries` times, after `base_s` seconds, doubled each
+    time up to `most_s`. Each wait varies by up to `jitter` (a fraction), so that clients that lost
+    a server at the same time do not reconnect at the same time. A run that fails after its first
+    content is not retried, so no content is sent twice. Cancelling the run ends the wait.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Retry:
     async def __call__(
         self, run: RunAgentInput, settings: TurnSettings | None, following: Next
     ) -> AsyncIterator[Event]:
-        """Return the events of the first attempt that gets through, or the last failure."""
+        """Return the events of the first successful attempt, or the last failure."""
         started = False
         for attempt in itertools.count():
             spoken = False
