@@ -50,7 +50,7 @@ def remove(name: str, yes: bool) -> None:
 def _own(name: str, directory: Path) -> tuple[Path, int]:
     """Return the path and size of the download with exactly this name. Raises `UsageProblem`."""
     from koel_tui.models.discovery import Source
-    from koel_tui.models.downloaded import is_below, unfinished_downloads
+    from koel_tui.models.downloaded import is_below, partial_downloads
 
     named = [model for model in all_models() if model.name == name]
     ours = [
@@ -60,7 +60,7 @@ def _own(name: str, directory: Path) -> tuple[Path, int]:
     ]
     ours += [
         (begun.path, begun.size_bytes)
-        for begun in unfinished_downloads(directory)
+        for begun in partial_downloads(directory)
         if begun.name == name and is_below(begun.path, directory)
     ]
     if len(ours) == 1:
