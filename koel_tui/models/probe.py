@@ -31,7 +31,7 @@ class Verdict:
     """The result of a model test; `reason` is why it failed.
 
     `has_template` is whether the file has a chat template, `fitting_template` the built-in one
-    that fits its vocabulary, '' if none does. `is_cached` is whether the result is cached, for
+    that fits its vocabulary, '' if none does. `remembered` is whether the result is cached, for
     an unchanged file that passed before; then `seconds` is 0.
     """
 
@@ -42,7 +42,7 @@ class Verdict:
     seconds: float = 0.0
     has_template: bool = True
     fitting_template: str = ""
-    is_cached: bool = False
+    remembered: bool = False
 
 
 def verified_models() -> VerifiedModels:
@@ -103,7 +103,7 @@ def _cached_verdict(properties: ModelProperties) -> Verdict:
         properties.context_tokens,
         has_template=properties.has_template,
         fitting_template=properties.fitting_template,
-        is_cached=True,
+        remembered=True,
     )
 
 

@@ -29,9 +29,9 @@ async def test_the_starter_passes_and_is_remembered(
     verdict = await probe_model(starter_path, verified)
     assert (verdict.ok, verdict.reason) == (True, "")
     assert (verdict.architecture, verdict.context_tokens) == ("llama", 8192)
-    assert verdict.seconds > 0 and not verdict.is_cached
+    assert verdict.seconds > 0 and not verdict.remembered
     again = await probe_model(starter_path, verified)
-    expected = Verdict(True, "", "llama", 8192, fitting_template="chatml", is_cached=True)
+    expected = Verdict(True, "", "llama", 8192, fitting_template="chatml", remembered=True)
     assert again == expected
 
 
@@ -43,17 +43,17 @@ async def test_a_recurrent_model_passes(tmp_path: Path, verified: VerifiedModels
 async def test_memory_is_of_contents_and_looks(
     tiny_path: Path, tmp_path: Path, verified: VerifiedModels
 ) -> None:
-    assert not (await probe_model(tiny_path, verified)).is_cached
+    assert not (await probe_model(tiny_path, verified)).remembered
     moved = tmp_path / "moved.gguf"
     shutil.copyfile(tiny_path, moved)
-    assert (await probe_model(moved, verified)).is_cached  # the same contents
+    assert (await probe_model(moved, verified)).remembered  # the same contents
     assert verified.find((moved,)) == ModelProperties("gemma3", 4096, fitting_template="chatml")
-    assert not (await probe_model(moved, verified, again=True)).is_cached
+    assert not (await probe_model(moved, verified, again=True)).remembered
     with moved.open("r+b") as file:
         file.truncate(moved.stat().st_size - 10)
     assert verified.find((moved,)) is None
     changed = await probe_model(moved, verified)
-    assert not changed.ok and not changed.is_cached
+    assert not changed.ok and not changed.remembered
     assert VerifiedModels(tmp_path / "state" / "models.json", "1.1").find((tiny_path,)) is None
 
 

@@ -34,7 +34,7 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
         return Exit.OK if verdict.ok else Exit.NO_MODEL
     if not verdict.ok:
         raise ModelFileError(path, safe_line(verdict.reason, 500))
-    took = "it worked before" if verdict.is_cached else f"tried in {verdict.seconds:.1f} s"
+    took = "it worked before" if verdict.remembered else f"tried in {verdict.seconds:.1f} s"
     click.echo(
         f"{safe_line(path.name)} works: {safe_line(verdict.architecture)}, trained on "
         f"{verdict.context_tokens:,} tokens; {took}."
