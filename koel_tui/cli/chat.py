@@ -74,7 +74,7 @@ def chat(
 
 
 def _ended(code: int, fatal: BaseException | None) -> int:
-    """Return the exit code, or raise `fatal` if the app reported no code for it."""
+    """Return the exit code, or raise `fatal_error` if the app reported no code for it."""
     if code:
         if fatal is not None and debugging.asked_for():
             debugging.show_traceback(fatal)
@@ -114,7 +114,7 @@ def _in_window(
     from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.system.heap import keep_one_heap
     from koel_tui.ui.app.app import KoelApp
-    from koel_tui.ui.keys.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import parse_keymap
 
     keep_one_heap()
     app = KoelApp(
@@ -124,13 +124,13 @@ def _in_window(
         home=home,
         low_bandwidth=start.low_bandwidth,
         notify=start.notify,
-        keymap=keymap_of(start.keys),
+        keymap=parse_keymap(start.keys),
         themes=paths.themes_dir(),
         flags=flags,
-        hard_end=ForcedExit(window=True),
+        forced_exit=ForcedExit(window=True),
     )
     app.run()
-    return app.return_code or 0, app.fatal
+    return app.return_code or 0, app.fatal_error
 
 
 def _in_plain_mode(
@@ -143,12 +143,12 @@ def _in_plain_mode(
     from koel_tui.system.forced_exit import ForcedExit
 
     terminal = Terminal()
-    chat = PlainChat(connect, terminal, thread=thread, home=home, hard_end=ForcedExit())
+    chat = PlainChat(connect, terminal, thread=thread, home=home, forced_exit=ForcedExit())
     try:
         code = asyncio.run(chat.run())
     finally:
         terminal.close()
-    return code, chat.fatal
+    return code, chat.fatal_error
 
 
 def _unlocked_storage() -> "FileStorage | None":

@@ -10,17 +10,17 @@ async def unless_signalled(work: Coroutine[Any, Any, int]) -> int:
     from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.workspace.shutdown import Signals
 
-    task, code, hard_end = asyncio.ensure_future(work), 0, ForcedExit()
+    task, code, forced_exit = asyncio.ensure_future(work), 0, ForcedExit()
 
     def leave(signalled: int) -> None:
         nonlocal code
         if not code:  # a second signal must not interrupt saving
             code = signalled
-            hard_end.arm(code)
-            hard_end.settle(code)
+            forced_exit.arm(code)
+            forced_exit.settle(code)
             task.cancel()
 
-    signals = Signals(leave, hard_end)
+    signals = Signals(leave, forced_exit)
     signals.catch()
     try:
         return await task

@@ -46,7 +46,7 @@ class PlainChat:
         *,
         thread: str | None = None,
         home: Path | None = None,
-        hard_end: "ForcedExit | None" = None,
+        forced_exit: "ForcedExit | None" = None,
     ) -> None:
         """The arguments are those of `KoelApp`."""
         self._connect = connect
@@ -72,12 +72,12 @@ class PlainChat:
         self._sent = ""
         self._conflicts = 0  # number reported so far
         self._readings: dict[str, Announcer] = {}
-        self._hard_end = hard_end
-        self._signals = Signals(self._leave, hard_end)
+        self._hard_end = forced_exit
+        self._signals = Signals(self._leave, forced_exit)
         self._loading: asyncio.Task[None] | None = None
 
     @property
-    def fatal(self) -> BaseException | None:
+    def fatal_error(self) -> BaseException | None:
         """The error that prevented the model from loading, if any."""
         return self._startup.problem
 

@@ -21,7 +21,7 @@ from koel_tui.ui.transcript.message_view import MessageView
 from koel_tui.ui.transcript.transcript import Transcript
 from tests.ui.scripted import ScriptedAgent, Turn
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 class Window:

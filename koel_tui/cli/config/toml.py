@@ -19,7 +19,7 @@ _HEAD = """\
 def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:
     """Yield the lines of the table of key bindings, each with a note."""
     yield f"[{KEYS}]"
-    for key in (*keymap.prompt, *keymap.window):
+    for key in (*keymap.prompt_keys, *keymap.app_keys):
         if not key.fixed:
             yield f"{toml_of(key.id)} = {toml_of(', '.join(key.names) or NO_KEY)}  # {note(key)}"
 

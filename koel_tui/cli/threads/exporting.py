@@ -46,9 +46,9 @@ def export(thread: str, form: str, output: Path | None, force: bool) -> None:
 async def _export(
     storage: "SessionStorage", wanted: str, form: str, output: Path | None, force: bool
 ) -> None:
-    from koel_tui.storage.interchange import ExportFormat, export_thread, file_name, take_thread
+    from koel_tui.storage.interchange import ExportFormat, export_thread, file_name, load_thread
 
-    thread = await take_thread(storage, await named_thread(storage, wanted))
+    thread = await load_thread(storage, await named_thread(storage, wanted))
     chosen = ExportFormat(form)
     text = export_thread(thread, chosen)
     if output == Path("-"):
