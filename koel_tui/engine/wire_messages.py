@@ -272,7 +272,8 @@ class FrameCodec(Generic[T]):
         if len(body) > MAX_FRAME_BYTES:
             raise EngineError(
                 f"The request has {len(body) / 1e6:,.0f} MB, more than the "
-                f"{MAX_FRAME_BYTES / 1e6:,.0f} MB that the engine takes. Start a new thread or leave out the largest messages."
+                f"{MAX_FRAME_BYTES / 1e6:,.0f} MB that the engine takes. "
+                "Start a new thread or leave out the largest messages."
             )
         return HEADER.pack(len(body)) + body
 

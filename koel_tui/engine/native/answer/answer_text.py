@@ -23,8 +23,8 @@ class Answer:
     ) -> None:
         """`thinking` False hides the thinking. For `markers` and `stops` see `EndScanner`.
 
-        `text_controls` are the control tokens that are read as text; `end_tokens` are those that end
-        the answer.
+        `text_controls` are the control tokens that are read as text; `end_tokens` are those that
+        end the answer.
         """
         self.text_controls = frozenset(text_controls)
         self.end_tokens = frozenset(end_tokens)

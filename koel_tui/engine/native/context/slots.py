@@ -78,8 +78,8 @@ def slot_count(
 ) -> int:
     """Return the number of slots: as many as fit a quarter of the free memory.
 
-    At least `parallel`. At most `max_slots` (llama.cpp's own limit is 256), and at most one for each
-    of `max_sessions` and one for the background session.
+    At least `parallel`. At most `max_slots` (llama.cpp's own limit is 256), and at most one for
+    each of `max_sessions` and one for the background session.
     """
     affordable = free_bytes // 4 // max(1, slot_bytes)
     count = min(affordable, max_slots if max_sessions is None else max_sessions + 1, max_slots)
