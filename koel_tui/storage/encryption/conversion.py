@@ -23,7 +23,7 @@ from koel_tui.storage.files.file_codec import ClearCodec, Form
 from koel_tui.storage.files.file_names import KEY_FILE, is_thread, stem_of, tag_of
 from koel_tui.storage.files.safe_open import read_file
 from koel_tui.storage.files.thread_locks import ThreadLocks
-from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
 
 _FOLDERS = (".", "trash", "quarantine")
 
@@ -88,7 +88,7 @@ def _convert(directory: Path, source: Form, target: Form) -> int:
     try:
         for folder in (directory / name for name in _FOLDERS):
             if folder.is_dir():
-                sweep(folder)
+                remove_temporaries(folder)
                 for path in _files_of(folder, source.suffix):
                     with locks.held(stem_of(path), stem_of(path)):
                         _convert_file(directory / "quarantine", path, source, target)

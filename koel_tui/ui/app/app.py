@@ -71,7 +71,7 @@ class KoelApp(ConversingApp):
         keymap: KeyMap | None = None,
         themes: Path | None = None,
         flags: Mapping[str, object] | None = None,
-        hard_end: "ForcedExit | None" = None,
+        forced_exit: "ForcedExit | None" = None,
     ) -> None:
         super().__init__(home, low_bandwidth=low_bandwidth, notify=notify)
         internals.outlive_terminal()
@@ -92,9 +92,9 @@ class KoelApp(ConversingApp):
         self._last_words = ""
         self._left_behind: Backend | None = None
         self._up = False
-        self._hard_end = hard_end
-        self._signals = Signals(self._leave, hard_end)
-        self._garbage = GcControl(lambda: internals.forget_gone(self))
+        self._forced_exit = forced_exit
+        self._signals = Signals(self._leave, forced_exit)
+        self._gc_control = GcControl(lambda: internals.forget_gone(self))
         self._models = ModelSwitcher(self, self._startup, self._download, self._tell, self._repaint)
 
     @property
@@ -132,7 +132,7 @@ class KoelApp(ConversingApp):
         elif self.crash is not None:
             self.add_last_words("Your threads are saved.")
         self._signals.release()
-        self._garbage.end()
+        self._gc_control.stop()
 
     # User actions
 
@@ -215,7 +215,7 @@ class KoelApp(ConversingApp):
         if not self._leaving:
             self._memory.keep(self._open_tabs())
         if not any(conversation.busy for conversation in self._desk.tabs):
-            self._garbage.tidy()
+            self._gc_control.collect()
 
     def _tell_conflicts(self) -> None:
         if self._startup.backend is not None:
@@ -227,7 +227,7 @@ class KoelApp(ConversingApp):
         self._pane.prompt.recall(await self._memory.history())
         await self._own_themes.register(self)
         backend = await self._startup.connect(self._connect)
-        self._garbage.begin()
+        self._gc_control.start()
         if backend is not None and self._leaving:
             await backend.close()
             return
@@ -312,7 +312,7 @@ class KoelApp(ConversingApp):
                 self._pane.show_message(self._desk.active, thread.at)
 
     async def _edit_prompt(self) -> None:
-        from koel_tui.system.editor import EditorError, edited, editor_command
+        from koel_tui.system.editor import EditorError, edit_in_editor, editor_command
 
         prompt = self._pane.prompt
         before = prompt.whole_text
@@ -327,7 +327,7 @@ class KoelApp(ConversingApp):
         try:
             command = editor_command(os.environ)
             with self._signals.without_interrupt(), internals.handed_over(self):
-                text = await edited(before, command, put_back)
+                text = await edit_in_editor(before, command, put_back)
         except (EditorError, OSError, SuspendNotSupported) as error:
             self._tell(str(error), "error")
             return
@@ -351,8 +351,8 @@ class KoelApp(ConversingApp):
         if self._leaving:
             return
         self._leaving = True
-        if code and self._hard_end is not None:
-            self._hard_end.arm(EXIT_SAVE_FAILED)
+        if code and self._forced_exit is not None:
+            self._forced_exit.schedule(EXIT_SAVE_FAILED)
         if not self._up:  # nothing is painted yet; `on_unmount` closes everything
             self.exit(code, code)
             return
@@ -364,8 +364,8 @@ class KoelApp(ConversingApp):
         if problem := await self._close(signalled=bool(code)):
             self.exit(EXIT_SAVE_FAILED, EXIT_SAVE_FAILED, Text(safe_text(problem)))
             return
-        if self._hard_end is not None:
-            self._hard_end.settle(code)
+        if self._forced_exit is not None:
+            self._forced_exit.set_exit_code(code)
         self.exit(code, code, Text(safe_text(self._last_words)) if self._last_words else None)
 
     async def _close(self, *, signalled: bool = False) -> str:

@@ -180,6 +180,6 @@ def _unknown(name: str, own: Mapping[str, Key]) -> str:
 
 
 def _unusable(name: str, why: str) -> "SettingsError":
-    from koel_tui.settings import unusable
+    from koel_tui.settings import invalid_setting_error
 
-    return unusable(["keys", safe_line(name, 40)], why)
+    return invalid_setting_error(["keys", safe_line(name, 40)], why)
