@@ -67,9 +67,9 @@ def _summaries(*, trash: bool) -> "list[Summary]":
     directory = paths.threads_dir()
     if not directory.is_dir() or is_encrypted():
         return []  # completion must not create directories or prompt for a passphrase
-    from koel_tui.storage.files.read_only_listing import glance
+    from koel_tui.storage.files.read_only_listing import list_read_only
     from koel_tui.storage.thread_record import newest_first
 
     if trash:
-        return list(glance(directory, "trash"))
-    return newest_first(islice(glance(directory), _MAX_THREADS))
+        return list(list_read_only(directory, "trash"))
+    return newest_first(islice(list_read_only(directory), _MAX_THREADS))

@@ -17,7 +17,7 @@ from koel_tui.session import KoelClient, keep_usage
 from koel_tui.settings import Settings
 from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
 from koel_tui.storage.files.file_storage import FileStorage
-from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file, remove_index
 from koel_tui.workspace.window_state import forget
 
@@ -127,7 +127,7 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
         storage,
         agent,
         # The index of encrypted threads is in memory only and built lazily.
-        upkeep=IndexUpkeep(storage, index) if unencrypted else None,
+        upkeep=IndexUpdater(storage, index) if unencrypted else None,
         index=index,
         snapshots=kv_snapshots,
         defaults=turn_settings(settings),

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 from koel_tui.protocol import ChatState, settle
-from koel_tui.storage.recovery_files import goes_on
+from koel_tui.storage.recovery_files import is_continuation
 
 
 class Fate(Enum):
@@ -26,7 +26,7 @@ def fate_of(state: ChatState, newer: ChatState, *, dirty: bool) -> Fate:
     state = settle(state)
     if state == newer:
         return Fate.SAME
-    if state.state == newer.state and goes_on(state, newer):
+    if state.state == newer.state and is_continuation(state, newer):
         return Fate.KEPT
-    stale = bool(newer.messages) and goes_on(newer, state)
+    stale = bool(newer.messages) and is_continuation(newer, state)
     return Fate.LOST if dirty or stale else Fate.KEPT

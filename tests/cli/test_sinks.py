@@ -11,7 +11,7 @@ from koel_tui.cli.main import run
 from koel_tui.logs import MAX_RECORD_CHARACTERS, SafeFormatter
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.search.indexed_text import MAX_CHARACTERS as LONGEST_SEARCH
+from koel_tui.storage.search.indexed_text import MAX_QUERY_LENGTH as LONGEST_SEARCH
 from tests.cli.commands import Threads
 from tests.hostile import EVERYTHING, HOSTILE
 from tests.hostile_summary import Tally

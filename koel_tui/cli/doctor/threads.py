@@ -12,8 +12,8 @@ from koel_tui.cli.exit_codes import Exit, exit_code
 
 if TYPE_CHECKING:
     from koel_tui.storage.files.file_codec import Codec
-    from koel_tui.storage.index_check import Agreement
-    from koel_tui.storage.integrity_check import Kept, Readable
+    from koel_tui.storage.index_check import IndexComparison
+    from koel_tui.storage.integrity_check import OtherFiles, ThreadScan
 
 OnProgress = Callable[[str], None]
 """A callback that is called with the progress."""
@@ -48,10 +48,10 @@ class Threads:
     access: Access
     error: str = ""
     code: Exit = Exit.OK
-    readable: "Readable | None" = None
-    kept: "Kept | None" = None
+    readable: "ThreadScan | None" = None
+    kept: "OtherFiles | None" = None
     recovery_files: int = 0
-    agreement: "Agreement | None" = None
+    agreement: "IndexComparison | None" = None
     index_error: str = ""
     index_in_use: bool = False
     unencrypted: tuple[Path, ...] = ()
@@ -82,7 +82,7 @@ def _unlock_codec(directory: Path) -> "Codec":
     from koel_tui.storage.encryption.encrypted_codec import EncryptedCodec
 
     codec = EncryptedCodec(directory, unlock(directory))
-    codec.admit()
+    codec.check_directory()
     return codec
 
 
@@ -92,15 +92,15 @@ def inspect(access: Access, on_progress: OnProgress) -> Threads:
     `on_progress` is called with the progress.
     """
     from koel_tui.storage import StorageError
-    from koel_tui.storage.integrity_check import kept_beside, read_all
+    from koel_tui.storage.integrity_check import count_other_files, scan_threads
 
     directory, readable, kept = paths.threads_dir(), None, None
     error, code = access.error, access.code
     try:
         if directory.is_dir():
-            kept = kept_beside(directory, _suffix(access))
+            kept = count_other_files(directory, _suffix(access))
         if access.codec is not None:
-            readable = read_all(
+            readable = scan_threads(
                 directory,
                 access.codec,
                 lambda done, of: on_progress(f"reading thread {done} of {of}"),
@@ -116,10 +116,10 @@ def inspect(access: Access, on_progress: OnProgress) -> Threads:
 
 
 def _suffix(access: Access) -> str:
-    from koel_tui.storage.encryption.encrypted_codec import SEALED_SUFFIX
+    from koel_tui.storage.encryption.encrypted_codec import ENCRYPTED_SUFFIX
     from koel_tui.storage.files.file_codec import ClearCodec
 
-    return SEALED_SUFFIX if access.encrypted else ClearCodec.suffix
+    return ENCRYPTED_SUFFIX if access.encrypted else ClearCodec.suffix
 
 
 def index_path(directory: Path) -> Path:
@@ -136,15 +136,15 @@ def _find_unencrypted(index: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _compare_index(threads: Threads, index: Path, readable: "Readable") -> Threads:
-    from koel_tui.storage.index_check import UnreadableIndexError, agreement, is_in_use
+def _compare_index(threads: Threads, index: Path, readable: "ThreadScan") -> Threads:
+    from koel_tui.storage.index_check import UnreadableIndexError, compare_index, is_in_use
 
     if is_in_use(index):
         return replace(threads, index_in_use=True)
     if not index.exists():
         return threads
     try:
-        return replace(threads, agreement=agreement(index, readable))
+        return replace(threads, agreement=compare_index(index, readable))
     except UnreadableIndexError as error:
         return replace(threads, index_error=str(error))
 
@@ -177,7 +177,7 @@ def _read(threads: Threads) -> tuple[Finding, ...]:
     if readable is None:
         advice = "Run this in a terminal, or set KOEL_PASSPHRASE_FILE."
         return (warning("threads", f"encrypted, not read: {threads.access.locked}", advice),)
-    count = len(readable.whole)
+    count = len(readable.intact)
     findings = [Finding("threads", f"{count} can be read to the end")]
     if readable.damaged:
         advice = "They stay as they are; `koel-chat threads list` says why. Bring back copies."
@@ -212,14 +212,14 @@ def _index(threads: Threads) -> tuple[Finding, ...]:
         return (warning(name, f"cannot be used: {threads.index_error}", advice),)
     if agreement is None:
         return (Finding(name, "none yet, made when it is needed"),)
-    if agreement.wrong:
+    if agreement.incorrect:
         advice = "Remove it, it is made again: search-*.sqlite in the cache directory."
-        found = f"says something else than {agreement.wrong} of the threads"
+        found = f"says something else than {agreement.incorrect} of the threads"
         return (problem(name, found, advice, Exit.SAVE_FAILED),)
-    if agreement.behind or agreement.gone:
-        found = f"{agreement.behind} threads changed since, {agreement.gone} are gone"
+    if agreement.outdated or agreement.stale:
+        found = f"{agreement.outdated} threads changed since, {agreement.stale} are gone"
         return (Finding(name, f"{found}: it catches up when it is used"),)
-    return (Finding(name, f"agrees with all {agreement.agreeing} threads"),)
+    return (Finding(name, f"agrees with all {agreement.up_to_date} threads"),)
 
 
 def _other_files(threads: Threads) -> tuple[Finding, ...]:
@@ -228,7 +228,7 @@ def _other_files(threads: Threads) -> tuple[Finding, ...]:
         return ()
     findings = [
         Finding("in the trash", f"{kept.trashed}"),
-        Finding("locks", f"{kept.held} held now, {kept.locks} lock files"),
+        Finding("locks", f"{kept.held_locks} held now, {kept.locks} lock files"),
     ]
     for name, count, what, advice in (
         ("quarantine", kept.quarantined, "copies of damaged files", "Remove what you don't need."),

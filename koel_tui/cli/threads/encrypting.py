@@ -76,9 +76,9 @@ def passphrase(keyring: bool, new_file: Path | None) -> None:
 def _check_no_recovery_files() -> None:
     """Raise `UsageProblem` if there are recovery files, because they would not be converted."""
     from koel_tui.paths import recovery_dirs
-    from koel_tui.storage.recovery_files import left_behind
+    from koel_tui.storage.recovery_files import find_recovery_files
 
-    if files := left_behind(recovery_dirs()):
+    if files := find_recovery_files(recovery_dirs()):
         raise UsageProblem(
             f"{files[0]} holds text that could not be saved yet. Bring it back first: start "
             "koel-chat once, or use koel-chat threads import and then remove the file."

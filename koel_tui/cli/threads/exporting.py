@@ -50,9 +50,9 @@ def export(thread: str, format_name: str, output: Path | None, force: bool) -> N
 async def _export(
     storage: "SessionStorage", wanted: str, format_name: str, output: Path | None, force: bool
 ) -> None:
-    from koel_tui.storage.interchange import ExportFormat, export_thread, file_name, take_thread
+    from koel_tui.storage.interchange import ExportFormat, export_thread, file_name, load_thread
 
-    thread = await take_thread(storage, await resolve_thread(storage, wanted))
+    thread = await load_thread(storage, await resolve_thread(storage, wanted))
     chosen = ExportFormat(format_name)
     text = export_thread(thread, chosen)
     if output == Path("-"):

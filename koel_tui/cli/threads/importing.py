@@ -53,12 +53,12 @@ async def _import(
 ) -> int:
     """Import the files; report unreadable ones and continue with the others."""
     from koel_tui.storage.interchange import ImportProblem, read_threads, store_thread
-    from koel_tui.storage.recovery_files import is_recovery
+    from koel_tui.storage.recovery_files import is_recovery_file
 
     problems = 0
     for file in files:
         try:
-            if format_name is None and is_recovery(file):
+            if format_name is None and is_recovery_file(file):
                 for stored in await _restore(storage, expand_user(file)):
                     click.echo(_format_stored(stored, as_json))
                 continue
@@ -78,18 +78,18 @@ async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
     """Restore a recovery file of the app; each unsent text in it becomes a separate thread."""
     from koel_tui.storage.errors import NotAThreadError
     from koel_tui.storage.interchange import ImportProblem, store_thread
-    from koel_tui.storage.recovery_files import bring_back, read_aside
+    from koel_tui.storage.recovery_files import read_recovery_file, restore_thread
     from koel_tui.workspace.recovery import typed_threads
 
     try:
-        unsaved = read_aside(file, getattr(storage, "codec", None))
+        unsaved = read_recovery_file(file, getattr(storage, "codec", None))
         typed = typed_threads(unsaved)
     except (OSError, NotAThreadError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ImportProblem(
             file, why, "Check that it is the right file and a whole one."
         ) from error
-    stored = [await bring_back(storage, thread) for thread in unsaved.threads]
+    stored = [await restore_thread(storage, thread) for thread in unsaved.threads]
     return stored + [await store_thread(storage, thread) for thread in typed]
 
 

@@ -75,6 +75,6 @@ def _format_line(row: "Summary") -> str:
 
 
 def _format_message(message: "Message") -> str:
-    from koel_tui.storage.interchange.message_headings import speaker
+    from koel_tui.storage.interchange.message_headings import author_label
 
-    return f"{speaker(message)}:\n{safe_text(message.content)}\n"
+    return f"{author_label(message)}:\n{safe_text(message.content)}\n"

@@ -30,11 +30,11 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
       koel-chat threads search harb --limit 3 --json
     """
     from koel_tui.cli.wiring import open_index, open_storage
-    from koel_tui.storage.search.indexed_text import MAX_CHARACTERS
+    from koel_tui.storage.search.indexed_text import MAX_QUERY_LENGTH
 
     query = " ".join(words)
-    if len(query) > MAX_CHARACTERS:
-        raise UsageProblem(f"Search for less: {MAX_CHARACTERS:,} characters are the most.")
+    if len(query) > MAX_QUERY_LENGTH:
+        raise UsageProblem(f"Search for less: {MAX_QUERY_LENGTH:,} characters are the most.")
     hits = asyncio.run(_search(open_index(open_storage()), query, limit))
     for hit in hits:
         click.echo(json.dumps(_as_json(hit)) if as_json else _format_hit(hit))

@@ -13,7 +13,7 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.storage.search.database import SearchDatabase
-from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from koel_tui.ui.app.app import KoelApp
 from koel_tui.workspace.recovery import RestoredWork, bring_back
@@ -195,7 +195,7 @@ async def test_what_is_said_in_the_window_can_soon_be_searched(tmp_path: Path) -
     agent = ScriptedAgent()
 
     def connect() -> Backend:
-        upkeep = IndexUpkeep(storage, ThreadIndex(storage, tmp_path / "cache"), quiet=0.01)
+        upkeep = IndexUpdater(storage, ThreadIndex(storage, tmp_path / "cache"), delay=0.01)
         return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep)
 
     def found() -> bool:
