@@ -85,7 +85,7 @@ def chat(
 
 
 def _exit_code(code: int, fatal: BaseException | None) -> int:
-    """Return the exit code, or raise `fatal` if the app reported no code for it."""
+    """Return the exit code, or raise `fatal_error` if the app reported no code for it."""
     if code:
         if fatal is not None and debugging.is_debug_requested():
             debugging.show_traceback(fatal)
@@ -127,7 +127,7 @@ def _run_window(
     from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.system.heap import limit_malloc_arenas
     from koel_tui.ui.app.app import KoelApp
-    from koel_tui.ui.keys.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import parse_keymap
 
     limit_malloc_arenas()
     app = KoelApp(
@@ -137,13 +137,13 @@ def _run_window(
         home=home,
         low_bandwidth=start.low_bandwidth,
         notify=start.notify,
-        keymap=keymap_of(start.keys),
+        keymap=parse_keymap(start.keys),
         themes=paths.themes_dir(),
         flags=flags,
         forced_exit=ForcedExit(window=True),
     )
     app.run()
-    return app.return_code or 0, app.fatal
+    return app.return_code or 0, app.fatal_error
 
 
 def _run_plain_mode(
@@ -161,7 +161,7 @@ def _run_plain_mode(
         code = asyncio.run(chat.run())
     finally:
         terminal.close()
-    return code, chat.fatal
+    return code, chat.fatal_error
 
 
 def _unlock_storage() -> "FileStorage | None":

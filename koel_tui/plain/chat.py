@@ -77,7 +77,7 @@ class PlainChat:
         self._loading: asyncio.Task[None] | None = None
 
     @property
-    def fatal(self) -> BaseException | None:
+    def fatal_error(self) -> BaseException | None:
         """The error that prevented the model from loading, if any."""
         return self._startup.problem
 

@@ -13,7 +13,7 @@ from koel_tui.cli.main import run
 from koel_tui.setting_sources import config_line, may_be_set
 from koel_tui.settings import Settings, SettingsError, load_settings
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
-from koel_tui.ui.keys.keymap import keymap_of
+from koel_tui.ui.keys.keymap import parse_keymap
 from tests.cli.test_start import write_config
 
 
@@ -152,8 +152,8 @@ def test_the_list_of_settings_is_what_it_says(capsys: pytest.CaptureFixture[str]
     for name, field in Settings.model_fields.items():
         if name != "keys" and not field.examples:
             assert getattr(settings, name) == field.default
-    keymap = keymap_of(settings.keys)
-    for mine, own in ((keymap.window, KEYS), (keymap.prompt, PROMPT_KEYS)):
+    keymap = parse_keymap(settings.keys)
+    for mine, own in ((keymap.app_keys, KEYS), (keymap.prompt_keys, PROMPT_KEYS)):
         assert [key.names for key in mine] == [key.names for key in own]
     assert max(map(len, lines)) <= 100
 

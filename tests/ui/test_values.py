@@ -149,17 +149,17 @@ class TestStatus:
         assert self.FULL.render(15).plain == "writing   saved"
 
     def test_an_alarm_stands_before_all_else(self) -> None:
-        status = Status("writing", "M", 1, 2, 3, "saved", alarm="NOT SAVED: disk full")
+        status = Status("writing", "M", 1, 2, 3, "saved", alert="NOT SAVED: disk full")
         assert status.render(40).plain == "writing             NOT SAVED: disk full"
         assert status.render(10).plain == "NOT SAVED…"
 
     @given(st.text(max_size=60), st.text(max_size=60), st.integers(1, 90), st.text(max_size=60))
     def test_it_never_needs_more_than_the_width(
-        self, activity: str, model: str, width: int, alarm: str
+        self, activity: str, model: str, width: int, alert: str
     ) -> None:
         for status in (
             Status(activity, model, 100, 8192, 3.0, "saved"),
-            Status(activity, model, 100, 8192, 3.0, "saved", alarm),
+            Status(activity, model, 100, 8192, 3.0, "saved", alert),
         ):
             assert cell_len(status.render(width).plain) <= width
 

@@ -43,14 +43,14 @@ def _format_lines(settings: "Settings", name: str) -> list[str]:
     from koel_tui.cli.config.toml import KEYS, key_table
     from koel_tui.config_file import format_toml
     from koel_tui.setting_sources import Origin, setting_origin
-    from koel_tui.ui.keys.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import parse_keymap
 
     value, origin = getattr(settings, name), setting_origin(name)
     head = f"# {type(settings).model_fields[name].description}"
     if name == KEYS:
         origins = dict.fromkeys(settings.keys, origin)
         table = key_table(
-            keymap_of(settings.keys),
+            parse_keymap(settings.keys),
             lambda key: f"{key.help}; {origins.get(key.id, Origin.DEFAULT)}",
         )
         return [head, *table]
@@ -62,12 +62,12 @@ def _format_lines(settings: "Settings", name: str) -> list[str]:
 def _as_json(settings: "Settings", name: str) -> dict[str, Any]:
     from koel_tui.cli.config.toml import KEYS
     from koel_tui.setting_sources import setting_origin
-    from koel_tui.ui.keys.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import parse_keymap
 
     value = getattr(settings, name)
     if name == KEYS:
-        keymap = keymap_of(value)
-        value = {key.id: key.keys for key in (*keymap.prompt, *keymap.window)}
+        keymap = parse_keymap(value)
+        value = {key.id: key.keys for key in (*keymap.prompt_keys, *keymap.app_keys)}
     elif isinstance(value, tuple):
         value = [str(each) for each in value]
     elif not isinstance(value, bool | int | float | None):

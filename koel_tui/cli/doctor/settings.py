@@ -53,9 +53,9 @@ def inspect(environ: Mapping[str, str] = os.environ) -> Configuration:
 
 def _check_keys(settings: "Settings") -> None:
     if settings.keys:
-        from koel_tui.ui.keys.keymap import keymap_of
+        from koel_tui.ui.keys.keymap import parse_keymap
 
-        keymap_of(settings.keys)
+        parse_keymap(settings.keys)
 
 
 def evaluate(configuration: Configuration) -> tuple[Finding, ...]:

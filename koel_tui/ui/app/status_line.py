@@ -21,22 +21,22 @@ class Status:
     window: int = 0
     tokens_per_s: float = 0.0
     saved: str = ""
-    alarm: str = ""
+    alert: str = ""
 
     def render(self, width: int) -> Content:
         """Return the line for `width` cells; the least important parts are dropped first."""
         left = formatting.truncate(safe_line(self.activity), width)
-        if self.alarm:
-            alarm = formatting.truncate(safe_line(self.alarm), width)
-            room = width - cell_len(alarm) - 1
+        if self.alert:
+            alert = formatting.truncate(safe_line(self.alert), width)
+            room = width - cell_len(alert) - 1
             left = formatting.truncate(left, room) if room > 0 else ""
-            gap = " " * max(0, width - cell_len(left) - cell_len(alarm))
-            return Content.assemble(left, gap, (alarm, "bold $text-error"))
-        right = self._figures(width - cell_len(left) - 2)
+            gap = " " * max(0, width - cell_len(left) - cell_len(alert))
+            return Content.assemble(left, gap, (alert, "bold $text-error"))
+        right = self._metrics(width - cell_len(left) - 2)
         gap = " " * max(0, width - cell_len(left) - cell_len(right))
         return Content.assemble((left, "bold"), gap, (right, "$foreground 60%"))
 
-    def _figures(self, room: int) -> str:
+    def _metrics(self, room: int) -> str:
         model = safe_line(self.model)
         context = (
             f"ctx {formatting.format_tokens(self.used)}/{formatting.format_tokens(self.window)}"

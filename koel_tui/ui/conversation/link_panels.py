@@ -67,7 +67,7 @@ class LinkOpener:
         copy: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._app = app
-        self._tell = tell
+        self._notify = tell
         self._copy = copy
 
     def choose(self, answer: str) -> None:
@@ -82,14 +82,14 @@ class LinkOpener:
         if found:
             self._app.push_screen(LinkPicker(found), take)
         else:
-            self._tell("There is no link in the last answer.")
+            self._notify("There is no link in the last answer.")
 
     def ask(self, href: str) -> None:
         """Ask whether to open a URL; if it is unsafe, show the reason instead."""
         try:
             link = checked(href)
         except UnsafeLinkError as refused:
-            self._tell(f"This link is not opened: {refused}. It leads to {href}")
+            self._notify(f"This link is not opened: {refused}. It leads to {href}")
             return
 
         async def go(decision: Decision | None) -> None:
@@ -104,4 +104,4 @@ class LinkOpener:
         try:
             await open_in_browser(url, os.environ)
         except NoBrowserError as error:
-            self._tell(str(error))
+            self._notify(str(error))

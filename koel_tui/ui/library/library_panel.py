@@ -13,7 +13,7 @@ from textual.widgets import Input, OptionList, Static
 
 from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.library.exporting import FORMATS, FormatPicker
 from koel_tui.ui.library.preview import Preview
 from koel_tui.ui.library.renaming import RenamePanel
@@ -68,7 +68,7 @@ class LibraryPanel(Picker[SavedThread]):
     )
     FIELD = _Field
     BINDINGS: ClassVar[list[BindingType]] = [
-        leaving("tab.open"),
+        close_binding("tab.open"),
         Binding("f2,ctrl+r", "rename", show=False),
         Binding("ctrl+d,f8", "delete", show=False),
         Binding("ctrl+z", "undo", show=False),

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from koel_tui import formatting
 from koel_tui.text import safe_line
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.models.model_download import DownloadProgress, ModelDownload
 from koel_tui.ui.models.model_rows import (
     LOOKING,
@@ -48,7 +48,7 @@ class ModelPanel(Picker[ModelChoice]):
         "No model has these words: OWNER/NAME [FILE] downloads one",
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        leaving("model"),
+        close_binding("model"),
         Binding("delete,ctrl+d", "stop", show=False, priority=True),
     ]
 

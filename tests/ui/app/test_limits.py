@@ -65,7 +65,7 @@ async def test_a_full_queue_takes_no_more_and_gives_back() -> None:
             await window.press("enter")
         await window.reads("3 messages wait here already.")
         await window.prompts("waits 3")
-        assert list(window.app._desk.active.queue) == ["waits 0", "waits 1", "waits 2"]
+        assert list(window.app._workspace.active.queue) == ["waits 0", "waits 1", "waits 2"]
         turn.finish()
         await window.until(lambda: len(window.agent.turns) == 2)
 
@@ -78,7 +78,7 @@ async def test_only_so_many_tabs_are_open(monkeypatch: pytest.MonkeyPatch) -> No
     async with opened(size=(120, 24), storage=storage) as window:
         for name in "12":
             (await window.ask(name)).finish()
-            await window.until(lambda: not window.app._desk.active.busy)
+            await window.until(lambda: not window.app._workspace.active.busy)
             await window.press("ctrl+n")
         await window.has_tabs("1 1", "2 2", "3 New thread")
         await window.type("a draft")
@@ -117,7 +117,7 @@ async def test_a_closed_tab_stays_to_be_reopened_while_there_is_no_room(
 async def test_of_very_many_notices_the_newest_are_shown() -> None:
     async with opened(size=(120, 40)) as window:
         for number in range(50):
-            window.app._tell(f"notice {number}")
+            window.app._notify(f"notice {number}")
         await window.tells("notice 49")
         await window.until(lambda: len(window.toasts) == limits.MAX_TOASTS)
         assert "notice 44" in window.toasts[0]

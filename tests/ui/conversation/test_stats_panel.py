@@ -216,7 +216,7 @@ async def test_the_panel_fits_a_small_window_and_scrolls() -> None:
         turn = await window.ask("Question")
         turn.measure(**MEASURED)
         turn.finish()
-        await window.until(lambda: not window.app._desk.active.busy)
+        await window.until(lambda: not window.app._workspace.active.busy)
         await panel(window)
         await window.sees("1,234 of 8,192 tokens, 15 %")
         assert all(cell_len(line) == 60 for line in window.lines)

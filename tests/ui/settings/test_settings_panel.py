@@ -154,11 +154,11 @@ async def test_titles_are_no_longer_made_at_once() -> None:
     storage, agent = MemoryStorage(), ScriptedAgent()
     backend = Backend(KoelClient(agent, storage=storage), storage, agent, titles=True)
     async with settings(connect=lambda: backend) as window:
-        await window.until(lambda: window.app._startup.backend is backend)
+        await window.until(lambda: window.app._runtime.backend is backend)
         await change(window, "titles", "no")
         await window.sees("titles is no now.")
-        assert window.app._startup.backend is not None
-        assert not window.app._startup.backend.titles
+        assert window.app._runtime.backend is not None
+        assert not window.app._runtime.backend.titles
 
 
 async def test_a_flag_holds_until_the_end_whatever_is_saved() -> None:
