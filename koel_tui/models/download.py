@@ -15,7 +15,7 @@ from koel_tui.models.downloaded import unfinished_path
 from koel_tui.models.gguf import ModelFileError, check_gguf
 from koel_tui.models.hub import BrokenOffError, DownloadError, Hub, HubFile
 from koel_tui.models.install_file import put_in_place
-from koel_tui.system.regular_files import has_name
+from koel_tui.system.regular_files import is_at_path
 
 _WAITS_S = (0.5, 1, 2, 4, 8)
 _PIECE = 1024 * 1024
@@ -125,7 +125,7 @@ class _Transfer:
         while not self._is_here():
             with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
                 self._lock(file)
-                if not has_name(file.fileno(), path):
+                if not is_at_path(file.fileno(), path):
                     continue  # another download has just installed it
                 self._read(file)
                 self._fetch(file)
@@ -195,7 +195,7 @@ class _Transfer:
             raise BrokenOffError(f"The server sent less of {self._file.name} than there is.")
 
     def _check(self, file: BinaryIO, path: Path) -> None:
-        if not has_name(file.fileno(), path):
+        if not is_at_path(file.fileno(), path):
             raise DownloadError(
                 f"Somebody has removed what had come of {self._file.name}. Run the same again."
             )

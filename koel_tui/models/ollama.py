@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from koel_tui.models.directory_walk import files_below
-from koel_tui.system.regular_files import open_plain
+from koel_tui.system.regular_files import open_regular
 
 _LARGEST_MANIFEST = 1024 * 1024
 _WEIGHTS = "application/vnd.ollama.image.model"
@@ -38,7 +38,7 @@ def ollama_models(root: Path) -> Iterator[tuple[str, Path]]:
 def _weights(manifest: Path) -> str | None:
     """Return the SHA-256 of a manifest's weights, None if it has none."""
     try:
-        with open_plain(manifest) as file:
+        with open_regular(manifest) as file:
             text = file.read(_LARGEST_MANIFEST + 1)
         if len(text) > _LARGEST_MANIFEST:
             return None
@@ -55,7 +55,7 @@ def _weights(manifest: Path) -> str | None:
 
 def _is_gguf(path: Path) -> bool:
     try:
-        with open_plain(path) as file:
+        with open_regular(path) as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from koel_tui import paths
-from koel_tui.llama_log_parsing import assertion_in
+from koel_tui.llama_log_parsing import parse_assertion
 from koel_tui.models.downloaded import model_files
 from koel_tui.models.gguf import ModelFileError, check_gguf
 from koel_tui.models.verified_models import PassedModels, Traits, sha256_of
-from koel_tui.system.processes import command, end, signal_name
+from koel_tui.system.processes import kill_and_wait, module_command, signal_name
 
 _SHORTEST_S = 60.0
 _BYTES_PER_S = 100_000_000
@@ -121,7 +121,9 @@ async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
         memory_bytes, cpu_s = 2 * size + _EXTRA_BYTES, int(4 * timeout_s) + 1
         begin = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
-            *command("koel_tui.engine.runner.smoke_test", str(path), str(memory_bytes), str(cpu_s)),
+            *module_command(
+                "koel_tui.engine.runner.smoke_test", str(path), str(memory_bytes), str(cpu_s)
+            ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -132,7 +134,7 @@ async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
         except TimeoutError:
             return Verdict(False, f"it wrote nothing within {timeout_s:.0f} seconds")
         finally:
-            await end(process)
+            await kill_and_wait(process)
         return _judged(code, _text(output), _text(errors), time.perf_counter() - begin)
 
 
@@ -162,7 +164,7 @@ def _epitaph(code: int) -> str:
 
 def _last_words(errors: str) -> str:
     """Return llama.cpp's failed assertion, or the last line of a traceback."""
-    words = assertion_in(errors)
+    words = parse_assertion(errors)
     if not words:
         last = errors.rstrip().rpartition("\n")[2].strip()
         words = last if "Error" in last else ""

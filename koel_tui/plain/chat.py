@@ -72,7 +72,7 @@ class PlainChat:
         self._sent = ""
         self._conflicts = 0  # number reported so far
         self._readings: dict[str, Announcer] = {}
-        self._hard_end = forced_exit
+        self._forced_exit = forced_exit
         self._signals = Signals(self._leave, forced_exit)
         self._loading: asyncio.Task[None] | None = None
 
@@ -270,8 +270,8 @@ class PlainChat:
             else:
                 self._say("Press ctrl+c again to quit.")
         elif not self._left.is_set():
-            if code and self._hard_end is not None:
-                self._hard_end.arm(EXIT_SAVE_FAILED)
+            if code and self._forced_exit is not None:
+                self._forced_exit.schedule(EXIT_SAVE_FAILED)
             self._code = code
             self._left.set()
 
@@ -281,6 +281,6 @@ class PlainChat:
         problem = await close_in_time(
             self._startup.backend, self._desk, self._memory, kept, signalled=bool(self._code)
         )
-        if not problem and self._hard_end is not None:
-            self._hard_end.settle(self._code)
+        if not problem and self._forced_exit is not None:
+            self._forced_exit.set_exit_code(self._code)
         return problem

@@ -41,7 +41,7 @@ class Signals:
         self, leave: Callable[[int], None], forced_exit: "ForcedExit | None" = None
     ) -> None:
         self._leave = leave
-        self._hard_end = forced_exit
+        self._forced_exit = forced_exit
         self._left_alone = 0  # a signal meant for another program
         self._before: dict[int, Any] = {}
 
@@ -85,8 +85,8 @@ class Signals:
 
     def _arm(self, number: int, _: object) -> None:
         # SIGINT does not arm it, because it may only stop the answer.
-        if self._hard_end is not None and number != signal.SIGINT:
-            self._hard_end.arm(EXIT_SAVE_FAILED)
+        if self._forced_exit is not None and number != signal.SIGINT:
+            self._forced_exit.schedule(EXIT_SAVE_FAILED)
 
 
 async def close_in_time(

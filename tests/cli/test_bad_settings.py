@@ -9,7 +9,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli.main import run
-from koel_tui.setting_sources import MAX_BYTES
+from koel_tui.setting_sources import MAX_CONFIG_BYTES
 from koel_tui.settings import SettingsError
 from koel_tui.ui.keys.keymap import parse_keymap
 from tests.cli.test_start import write_config
@@ -49,7 +49,7 @@ BAD_FILES = {
     "too little": "seed = -1",
     "too many threads": "threads = 513",
     "a huge number": f"seed = {'9' * 5000}",
-    "too large": f"# {'x' * MAX_BYTES}",
+    "too large": f"# {'x' * MAX_CONFIG_BYTES}",
 }
 
 

@@ -21,13 +21,13 @@ def edit() -> None:
     """
     file = paths.config_file()
     if not file.exists():
-        _begin(file)
+        _create(file)
     _open(file)
     _check(file)
     click.echo(safe_text(f"{file} is right."))
 
 
-def _begin(file: Path) -> None:
+def _create(file: Path) -> None:
     """Write a template of all settings. Raises `DirectoryError` if it cannot be written."""
     from koel_tui.cli.config.toml import template
     from koel_tui.system.atomic_write import write_atomically

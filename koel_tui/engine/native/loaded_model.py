@@ -8,7 +8,7 @@ from typing import Any
 
 import llama_cpp
 
-from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION, fitting_template
+from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION, find_template
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.answer.answer_parser import AnswerParser
@@ -61,7 +61,7 @@ class LoadedModel:
             )
             check_memory(slots, window, token_bytes, free)
             self._tokenizer = PromptTokenizer(self.model)
-            fitting = fitting_template(self._tokenizer.controls)
+            fitting = find_template(self._tokenizer.controls)
             self._templates = ChatTemplates(
                 self.model.chat_template,
                 model=self.model.name,

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import llama_cpp
 
-from koel_tui.llama_log_parsing import LOG_CONTINUED, LOG_LEVELS, error_in
+from koel_tui.llama_log_parsing import LOG_CONTINUED, LOG_LEVELS, parse_error
 
 
 class NativeLog:
@@ -69,7 +69,7 @@ class NativeLog:
             return
         self._logger.log(self._level, "%s", line)
         if self._level >= logging.ERROR:
-            self._errors.append(error_in(line))
+            self._errors.append(parse_error(line))
 
 
 _CALLBACK = llama_cpp.llama_log_callback(NativeLog.dispatch)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.llama_log_parsing import assertion_in
+from koel_tui.llama_log_parsing import parse_assertion
 
 _TAIL_BYTES = 4096
 
@@ -35,7 +35,7 @@ class RunnerOutput:
             tail = os.pread(self.descriptor, _TAIL_BYTES, max(self._begin, size - _TAIL_BYTES))
         except OSError:
             return ""
-        return assertion_in(tail.decode("utf-8", "replace"))
+        return parse_assertion(tail.decode("utf-8", "replace"))
 
     def close(self) -> None:
         """Close this descriptor of the log. Idempotent."""

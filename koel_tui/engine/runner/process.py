@@ -28,7 +28,7 @@ from koel_tui.engine.wire_messages import (
     error_reply,
     event_codec,
 )
-from koel_tui.llama_log_parsing import NO_DEBUGGER
+from koel_tui.llama_log_parsing import NO_BACKTRACE_VARIABLE
 from koel_tui.logs import LogFile
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
 def disable_crash_dumps() -> None:
     """Keep crash dumps off the disk, because they would contain conversations."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.environ[NO_DEBUGGER] = "1"
+    os.environ[NO_BACKTRACE_VARIABLE] = "1"
 
 
 def serve(channel: socket.socket) -> None:

@@ -21,7 +21,7 @@ from koel_tui.engine.wire_messages import (
     command_codec,
     event_codec,
 )
-from koel_tui.system.processes import command, end, kill, signal_name
+from koel_tui.system.processes import kill, kill_and_wait, module_command, signal_name
 
 _log = logging.getLogger(__name__)
 _EXIT_TIMEOUT_S = 3.0
@@ -56,7 +56,7 @@ class ProcessTransport:
             output = RunnerOutput(self._log)
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    *command(
+                    *module_command(
                         "koel_tui.engine.runner.process", str(theirs.fileno()), str(self._log)
                     ),
                     pass_fds=(theirs.fileno(),),
@@ -102,7 +102,7 @@ class ProcessTransport:
             try:
                 await asyncio.wait_for(process.wait(), _EXIT_TIMEOUT_S)
             except TimeoutError:
-                await end(process)
+                await kill_and_wait(process)
             except asyncio.CancelledError:  # kill without waiting for the end
                 kill(process)
                 raise

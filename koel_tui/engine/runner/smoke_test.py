@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from koel_tui.llama_log_parsing import NO_DEBUGGER
+from koel_tui.llama_log_parsing import NO_BACKTRACE_VARIABLE
 
 _MAX_OUTPUT_BYTES = 1024 * 1024
 _ENVIRONMENT = {
@@ -21,7 +21,7 @@ _ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "HIP_VISIBLE_DEVICES": "-1",
     "GGML_VK_VISIBLE_DEVICES": "",
-    NO_DEBUGGER: "1",
+    NO_BACKTRACE_VARIABLE: "1",
 }
 _THREADS, _CONTEXT_TOKENS = 2, 256
 
@@ -64,7 +64,7 @@ def _test(path: Path) -> dict[str, Any]:
 
 
 def _test_model(path: Path, log: Any) -> dict[str, Any]:
-    from koel_tui.chat_templates import fitting_template
+    from koel_tui.chat_templates import find_template
     from koel_tui.engine.native.context.llama_context import Context
     from koel_tui.engine.native.weights import Model
     from koel_tui.engine.types import ModelSpec
@@ -78,7 +78,7 @@ def _test_model(path: Path, log: Any) -> dict[str, Any]:
         "architecture": model.metadata("general.architecture"),
         "context_tokens": model.window,
         "has_template": bool(model.chat_template),
-        "fitting_template": fitting_template(model.special_tokens()),
+        "fitting_template": find_template(model.special_tokens()),
     }
 
 

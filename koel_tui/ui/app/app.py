@@ -136,7 +136,7 @@ class KoelApp(ConversingApp):
         elif self.crash is not None:
             self.add_exit_message("Your threads are saved.")
         self._signals.release()
-        self._gc_control.end()
+        self._gc_control.stop()
 
     # User actions
 
@@ -219,7 +219,7 @@ class KoelApp(ConversingApp):
         if not self._is_shutting_down:
             self._window_state.keep(self._open_tabs())
         if not any(conversation.busy for conversation in self._workspace.tabs):
-            self._gc_control.tidy()
+            self._gc_control.collect()
 
     def _report_conflicts(self) -> None:
         if self._runtime.backend is not None:
@@ -231,7 +231,7 @@ class KoelApp(ConversingApp):
         self._pane.prompt.recall(await self._window_state.history())
         await self._user_themes.register(self)
         backend = await self._runtime.connect(self._connect)
-        self._gc_control.begin()
+        self._gc_control.start()
         if backend is not None and self._is_shutting_down:
             await backend.close()
             return
@@ -319,7 +319,7 @@ class KoelApp(ConversingApp):
                 self._pane.show_message(self._workspace.active, thread.at)
 
     async def _edit_prompt(self) -> None:
-        from koel_tui.system.editor import EditorError, edited, editor_command
+        from koel_tui.system.editor import EditorError, edit_in_editor, editor_command
 
         prompt = self._pane.prompt
         before = prompt.whole_text
@@ -334,7 +334,7 @@ class KoelApp(ConversingApp):
         try:
             command = editor_command(os.environ)
             with self._signals.without_interrupt(), internals.suspend_app(self):
-                text = await edited(before, command, restore_text)
+                text = await edit_in_editor(before, command, restore_text)
         except (EditorError, OSError, SuspendNotSupported) as error:
             self._notify(str(error), "error")
             return
@@ -359,7 +359,7 @@ class KoelApp(ConversingApp):
             return
         self._is_shutting_down = True
         if code and self._forced_exit is not None:
-            self._forced_exit.arm(EXIT_SAVE_FAILED)
+            self._forced_exit.schedule(EXIT_SAVE_FAILED)
         if not self._is_shown:  # nothing is painted yet; `on_unmount` closes everything
             self.exit(code, code)
             return
@@ -372,7 +372,7 @@ class KoelApp(ConversingApp):
             self.exit(EXIT_SAVE_FAILED, EXIT_SAVE_FAILED, Text(safe_text(problem)))
             return
         if self._forced_exit is not None:
-            self._forced_exit.settle(code)
+            self._forced_exit.set_exit_code(code)
         self.exit(code, code, Text(safe_text(self._exit_message)) if self._exit_message else None)
 
     async def _close(self, *, signalled: bool = False) -> str:

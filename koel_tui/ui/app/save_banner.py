@@ -38,7 +38,7 @@ class SaveBanner(Static):
         width = (self.content_size.width or self.app.size.width - 2) - 2
         marks = ("✗ ", "  ", "  ")
         shown = [
-            mark + formatting.fit(safe_line(line, 1000), width)
+            mark + formatting.truncate(safe_line(line, 1000), width)
             for mark, line in zip(marks, lines, strict=False)
         ]
         self.update(Content.styled("\n".join(shown), "bold $text-error"))

@@ -8,7 +8,7 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Tab, Tabs
 
-from koel_tui.formatting import fit
+from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
 from koel_tui.ui import internals
 
@@ -29,7 +29,7 @@ class Label:
         mark = f" {self.mark}" if self.mark else ""
         head = f"{number} "
         width = room - cell_len(head) - cell_len(mark)
-        title = fit(safe_line(self.title), min(_MAX_TITLE, max(_MIN_TITLE, width)))
+        title = truncate(safe_line(self.title), min(_MAX_TITLE, max(_MIN_TITLE, width)))
         return head + title + mark
 
 

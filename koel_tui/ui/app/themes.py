@@ -15,7 +15,7 @@ from textual.css.tokenizer import TokenError
 from textual.design import ColorSystem
 from textual.theme import Theme
 
-from koel_tui.system.regular_files import NotPlainError, TooLargeError, read_plain
+from koel_tui.system.regular_files import NotRegularFileError, TooLargeError, read_regular
 from koel_tui.text import safe_line
 
 _MAX_BYTES = 64 * 1024
@@ -94,8 +94,8 @@ def _load(file: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(read_plain(file, _MAX_BYTES).decode("utf-8"))
-    except NotPlainError as error:
+        return tomllib.loads(read_regular(file, _MAX_BYTES).decode("utf-8"))
+    except NotRegularFileError as error:
         raise ThemeError("it is no file") from error
     except TooLargeError as error:
         raise ThemeError(str(error.strerror)) from error

@@ -27,7 +27,7 @@ class Copier:
     async def text(self, text: str, what: str = "the selection") -> None:
         """Copy `text`, sanitized because it may be sent through the terminal."""
         self.remember(text)
-        way = await clipboard.copy(
+        way = await clipboard.copy_to_clipboard(
             _fit(text),
             os.environ,
             lambda sequence: internals.write_to_terminal(self._app, sequence),

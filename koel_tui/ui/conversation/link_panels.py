@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from koel_tui.system.browser import NoBrowserError, browse
+from koel_tui.system.browser import NoBrowserError, open_in_browser
 from koel_tui.ui.conversation.links import Link, UnsafeLinkError, checked, mentions
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.panel import Panel
@@ -102,6 +102,6 @@ class LinkOpener:
 
     async def _open(self, url: str) -> None:
         try:
-            await browse(url, os.environ)
+            await open_in_browser(url, os.environ)
         except NoBrowserError as error:
             self._notify(str(error))

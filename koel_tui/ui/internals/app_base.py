@@ -21,7 +21,7 @@ from textual.widgets import Input, TextArea
 from textual.worker import WorkerFailed
 
 from koel_tui import limits, paths
-from koel_tui.logs import named
+from koel_tui.logs import error_name
 from koel_tui.text import safe_input, safe_line, safe_text
 from koel_tui.ui.internals.layout import ignore_empty_list
 from koel_tui.ui.internals.line_diff import LineDiff, Update
@@ -64,7 +64,7 @@ class AppBase(App[int]):
         if isinstance(event, events.Paste):
             most = self._max_paste()
             if len(event.text) > most:
-                problem = limits.too_much("What was pasted", len(event.text), most)
+                problem = limits.too_long_message("What was pasted", len(event.text), most)
                 self.notify(problem, severity="error", markup=False)
                 return
             event.text = safe_input(event.text)
@@ -76,14 +76,14 @@ class AppBase(App[int]):
         """Return how many characters may be pasted into the focused field."""
         match self.focused:
             case Input():
-                return limits.FIELD_CHARACTERS
+                return limits.MAX_FIELD_CHARACTERS
             case TextArea(id="prompt"):
-                return limits.MESSAGE_CHARACTERS
+                return limits.MAX_MESSAGE_CHARACTERS
             case _:
-                return limits.TEXT_CHARACTERS
+                return limits.MAX_TEXT_CHARACTERS
 
     def _refresh_notifications(self) -> None:
-        for notice in list(self._notifications)[: -limits.TOLD]:
+        for notice in list(self._notifications)[: -limits.MAX_TOASTS]:
             del self._notifications[notice]  # drop the oldest over the limit
         super()._refresh_notifications()
 
@@ -151,7 +151,7 @@ class AppBase(App[int]):
             for frame in extract_tb(error.__traceback__)[-1:]
         )
         # The message is left out, because it may quote the user's text or a secret key.
-        what = f"koel-chat ended by an error of its own: {named(error)}{where}."
+        what = f"koel-chat ended by an error of its own: {error_name(error)}{where}."
         details = f"Where it came from is in {paths.log_file()}"
         self._exit_renderables[:] = [Text(safe_line(f"{what} {details}", 600))]
         self._close_messages_no_wait()

@@ -182,6 +182,6 @@ def _unknown_id_message(name: str, known: Mapping[str, Key]) -> str:
 
 
 def _keymap_error(name: str, why: str) -> "SettingsError":
-    from koel_tui.settings import unusable
+    from koel_tui.settings import invalid_setting_error
 
-    return unusable(["keys", safe_line(name, 40)], why)
+    return invalid_setting_error(["keys", safe_line(name, 40)], why)

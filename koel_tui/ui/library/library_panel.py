@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
-from koel_tui.formatting import fit
+from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
 from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.library.exporting import FORMATS, FormatPicker
@@ -256,4 +256,4 @@ class LibraryPanel(Picker[SavedThread]):
 
 
 def _named(thread: SavedThread) -> str:
-    return f"“{fit(safe_line(thread.title), 30)}”"
+    return f"“{truncate(safe_line(thread.title), 30)}”"

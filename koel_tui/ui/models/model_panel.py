@@ -165,8 +165,8 @@ def news_of(progress: DownloadProgress, width: int) -> Content:
         case "asking":
             return Content(f"Asking Hugging Face for {name}… · {_STOPS}")
         case "coming":
-            line = f"{formatting.bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
-            return Content(f"{formatting.fit(f'Downloading {name}', width)}\n{line}")
+            line = f"{formatting.progress_bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
+            return Content(f"{formatting.truncate(f'Downloading {name}', width)}\n{line}")
         case "stopping":
             return Content("Stopping… What has come is kept.")
         case "trying":

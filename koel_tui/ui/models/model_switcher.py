@@ -132,7 +132,7 @@ def keep_model(path: Path) -> str:
     from koel_tui import paths
     from koel_tui.config_file import ConfigFileError, set_value
     from koel_tui.models.starter import starter_model
-    from koel_tui.setting_sources import Origin, origin_of, variable_of
+    from koel_tui.setting_sources import Origin, setting_origin, variable_name
 
     file = paths.config_file()
     try:
@@ -150,6 +150,6 @@ def keep_model(path: Path) -> str:
             f"It is not kept for the next start: {file} cannot be changed ({why}). "
             f"Name it there, or with --model: {path}"
         )
-    if origin_of("model") is Origin.ENVIRONMENT:
-        return f"{variable_of('model')} is set and goes before that at the next start."
+    if setting_origin("model") is Origin.ENVIRONMENT:
+        return f"{variable_name('model')} is set and goes before that at the next start."
     return ""

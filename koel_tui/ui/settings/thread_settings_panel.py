@@ -30,7 +30,7 @@ from koel_tui.conversation.thread_settings_form import (
     settings_of,
     texts_of,
 )
-from koel_tui.limits import FIELD_CHARACTERS
+from koel_tui.limits import MAX_FIELD_CHARACTERS
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
 from koel_tui.ui.keys.key_table import close_binding
@@ -101,7 +101,9 @@ class ThreadPanel(Panel[Filled]):
         self._texts = texts_of(title, settings)
         self._defaults = defaults
         self._roles = roles
-        self._shown = {key: safe_line(text, FIELD_CHARACTERS) for key, text in self._texts.items()}
+        self._shown = {
+            key: safe_line(text, MAX_FIELD_CHARACTERS) for key, text in self._texts.items()
+        }
         self._system = settings.system or ""
         self._role = TextArea(safe_input(self._system), id="role", compact=True)
         default = defaults.get("system") or "none"

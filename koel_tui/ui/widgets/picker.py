@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from koel_tui.formatting import fit
+from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
 from koel_tui.ui.internals import bindings_for, ignore_empty_list
 from koel_tui.ui.widgets.choice import Choice
@@ -206,7 +206,7 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
 def line_of(title: str, aside: str, width: int) -> Content:
     """Return a list line of `width` cells: the title, and the secondary text at the right end."""
-    aside = fit(safe_line(aside), max(0, width - 12))
-    title = fit(safe_line(title) or "(no title)", max(4, width - cell_len(aside) - 2))
+    aside = truncate(safe_line(aside), max(0, width - 12))
+    title = truncate(safe_line(title) or "(no title)", max(4, width - cell_len(aside) - 2))
     gap = " " * max(2, width - cell_len(title) - cell_len(aside))
     return Content.assemble(title, gap, (aside, "$foreground 60%"))

@@ -246,7 +246,7 @@ async def test_input_b6_the_clipboard_gets_harmless_text_and_its_sequence_is_one
     async with opened() as window:
         window.app.copy_to_clipboard(worst)
         harmless(window.app.clipboard)
-        sequence = clipboard.osc52(worst, {})
+        sequence = clipboard.osc52_sequence(worst, {})
         begin, encoded, end = sequence[:7], sequence[7:-1], sequence[-1]
         assert (begin, end) == ("\x1b]52;c;", "\x07")
         assert base64.b64decode(encoded, validate=True).decode() == worst
