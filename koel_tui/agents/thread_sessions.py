@@ -11,7 +11,7 @@ from koel_tui.engine import EngineSession, SessionClosedError
 Opener = Callable[[Path | None], Awaitable[EngineSession]]
 """Opens an engine session, from the snapshot at the path if there is one."""
 
-SAVE_GRACE = 5.0
+SAVE_TIMEOUT = 5.0
 """Deadline in seconds for closing all sessions; later snapshots are abandoned."""
 
 
@@ -90,7 +90,7 @@ class ThreadSessions:
         releases = [asyncio.create_task(self.release(each)) for each in tuple(self._held)]
         waiting = {*releases, *self._closing.values()}
         if waiting:
-            _, late = await asyncio.wait(waiting, timeout=SAVE_GRACE)
+            _, late = await asyncio.wait(waiting, timeout=SAVE_TIMEOUT)
             for task in late:
                 task.cancel()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from koel_tui.formatting import count
+from koel_tui.formatting import format_tokens
 
 FOLD_LINES = 20
 FOLD_CHARACTERS = 2000
@@ -76,7 +76,7 @@ class PastePlaceholders:
         if lines <= FOLD_LINES and len(content) <= FOLD_CHARACTERS:
             return content
         if content not in self._tokens:
-            what = f"{lines} lines" if lines > 1 else f"{count(len(content))} characters"
+            what = f"{lines} lines" if lines > 1 else f"{format_tokens(len(content))} characters"
             self._know(f"[pasted {what} #{self._last + 1}]", content)
         return self._tokens[content]
 

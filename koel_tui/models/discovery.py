@@ -12,7 +12,7 @@ from koel_tui.models.directory_walk import walk_files
 from koel_tui.models.ollama import ollama_models
 from koel_tui.models.split_files import is_model_file_name, parse_part
 from koel_tui.models.starter import starter_model
-from koel_tui.system.regular_files import expanded
+from koel_tui.system.regular_files import expand_user
 
 
 class Source(enum.StrEnum):
@@ -56,7 +56,7 @@ class Computer:
     def directory_from_env(self, *names: str) -> Path | None:
         """Return the directory in the first of these variables that is set."""
         value = next((self.environ[name] for name in names if self.environ.get(name)), None)
-        return None if value is None else expanded(Path(value))
+        return None if value is None else expand_user(Path(value))
 
     def model_directories(self) -> Iterator[tuple[Source, Path]]:
         """Yield the directories of GGUF files of other programs."""
@@ -101,9 +101,9 @@ def iter_models(
         chain(
             _starter(),
             _in_folder(Source.OWN, own or paths.models_dir()),
-            (model for place in computer.model_directories() for model in _in_folder(*place)),
-            (model for root in computer.ollama_directories() for model in _in_ollama(root)),
-            (each for folder in folders for each in _in_folder(Source.FOLDER, expanded(folder))),
+            (model for place in computer.places() for model in _in_folder(*place)),
+            (model for root in computer.ollama() for model in _of_ollama(root)),
+            (each for folder in folders for each in _in_folder(Source.FOLDER, expand_user(folder))),
         )
     )
 

@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from koel_tui.system.regular_files import open_plain
+from koel_tui.system.regular_files import open_regular
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -49,7 +49,7 @@ def check_gguf(path: Path) -> None:
     try:
         if path.is_dir():
             raise ModelFileError(path, "it is a directory")
-        with open_plain(path) as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise ModelFileError(path, "the file is empty")

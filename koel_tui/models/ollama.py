@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from koel_tui.models.directory_walk import walk_files
-from koel_tui.system.regular_files import open_plain
+from koel_tui.models.directory_walk import files_below
+from koel_tui.system.regular_files import open_regular
 
 _MAX_MANIFEST_BYTES = 1024 * 1024
 _WEIGHTS = "application/vnd.ollama.image.model"
@@ -38,9 +38,9 @@ def ollama_models(root: Path) -> Iterator[tuple[str, Path]]:
 def _weights_digest(manifest: Path) -> str | None:
     """Return the SHA-256 of a manifest's weights, None if it has none."""
     try:
-        with open_plain(manifest) as file:
-            text = file.read(_MAX_MANIFEST_BYTES + 1)
-        if len(text) > _MAX_MANIFEST_BYTES:
+        with open_regular(manifest) as file:
+            text = file.read(_LARGEST_MANIFEST + 1)
+        if len(text) > _LARGEST_MANIFEST:
             return None
         layers: Any = json.loads(text)["layers"]
         digests = (layer["digest"] for layer in layers if layer.get("mediaType") == _WEIGHTS)
@@ -55,7 +55,7 @@ def _weights_digest(manifest: Path) -> str | None:
 
 def _is_gguf(path: Path) -> bool:
     try:
-        with open_plain(path) as file:
+        with open_regular(path) as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from koel_tui import paths
-from koel_tui.llama_log_parsing import assertion_in
+from koel_tui.llama_log_parsing import parse_assertion
 from koel_tui.models.downloaded import model_files
 from koel_tui.models.gguf import ModelFileError, check_gguf
-from koel_tui.models.verified_models import ModelProperties, VerifiedModels, sha256_of
-from koel_tui.system.processes import command, end, signal_name
+from koel_tui.models.verified_models import PassedModels, Traits, sha256_of
+from koel_tui.system.processes import kill_and_wait, module_command, signal_name
 
 _MIN_TIMEOUT_S = 60.0
 _MIN_BYTES_PER_S = 100_000_000
@@ -121,7 +121,9 @@ async def _run_test(path: Path, size: int, timeout_s: float) -> Verdict:
         memory_bytes, cpu_s = 2 * size + _EXTRA_BYTES, int(4 * timeout_s) + 1
         begin = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
-            *command("koel_tui.engine.runner.smoke_test", str(path), str(memory_bytes), str(cpu_s)),
+            *module_command(
+                "koel_tui.engine.runner.smoke_test", str(path), str(memory_bytes), str(cpu_s)
+            ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -132,10 +134,8 @@ async def _run_test(path: Path, size: int, timeout_s: float) -> Verdict:
         except TimeoutError:
             return Verdict(False, f"it produced no output within {timeout_s:.0f} seconds")
         finally:
-            await end(process)
-        return _parse_result(
-            code, _read_text(output), _read_text(errors), time.perf_counter() - begin
-        )
+            await kill_and_wait(process)
+        return _judged(code, _text(output), _text(errors), time.perf_counter() - begin)
 
 
 def _read_text(file: IO[bytes]) -> str:
@@ -165,8 +165,8 @@ def _exit_reason(code: int) -> str:
 
 def _error_detail(errors: str) -> str:
     """Return llama.cpp's failed assertion, or the last line of a traceback."""
-    detail = assertion_in(errors)
-    if not detail:
-        last_line = errors.rstrip().rpartition("\n")[2].strip()
-        detail = last_line if "Error" in last_line else ""
-    return f": {detail}" if detail else ""
+    words = parse_assertion(errors)
+    if not words:
+        last = errors.rstrip().rpartition("\n")[2].strip()
+        words = last if "Error" in last else ""
+    return f": {words}" if words else ""

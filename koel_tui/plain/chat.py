@@ -46,7 +46,7 @@ class PlainChat:
         *,
         thread: str | None = None,
         home: Path | None = None,
-        hard_end: "ForcedExit | None" = None,
+        forced_exit: "ForcedExit | None" = None,
     ) -> None:
         """The arguments are those of `KoelApp`."""
         self._connect = connect
@@ -72,12 +72,12 @@ class PlainChat:
         self._sent = ""
         self._conflicts = 0  # number reported so far
         self._readings: dict[str, Announcer] = {}
-        self._hard_end = hard_end
-        self._signals = Signals(self._leave, hard_end)
+        self._forced_exit = forced_exit
+        self._signals = Signals(self._leave, forced_exit)
         self._loading: asyncio.Task[None] | None = None
 
     @property
-    def fatal(self) -> BaseException | None:
+    def fatal_error(self) -> BaseException | None:
         """The error that prevented the model from loading, if any."""
         return self._startup.problem
 
@@ -270,8 +270,8 @@ class PlainChat:
             else:
                 self._say("Press ctrl+c again to quit.")
         elif not self._left.is_set():
-            if code and self._hard_end is not None:
-                self._hard_end.arm(EXIT_SAVE_FAILED)
+            if code and self._forced_exit is not None:
+                self._forced_exit.schedule(EXIT_SAVE_FAILED)
             self._code = code
             self._left.set()
 
@@ -281,6 +281,6 @@ class PlainChat:
         problem = await close_in_time(
             self._startup.backend, self._desk, self._memory, kept, signalled=bool(self._code)
         )
-        if not problem and self._hard_end is not None:
-            self._hard_end.settle(self._code)
+        if not problem and self._forced_exit is not None:
+            self._forced_exit.set_exit_code(self._code)
         return problem

@@ -18,7 +18,7 @@ from koel_tui.storage.files.safe_open import modified_time, read_file
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA
 from koel_tui.storage.search.thread_index import Progress, build_entry
-from koel_tui.system.atomic_write import left_over
+from koel_tui.system.atomic_write import find_temporaries
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def count_other_files(directory: Path, suffix: str) -> OtherFiles:
         conflicts=sum(tag.startswith("conflict-") for tag in tags),
         backups=sum(tag.startswith("schema-") for tag in tags),
         trashed=sum(is_thread_file(name, suffix) for name in _visible_names(directory / "trash")),
-        left_over=sum(len(left_over(folder)) for folder in folders if folder.is_dir()),
+        left_over=sum(len(find_temporaries(folder)) for folder in folders if folder.is_dir()),
         locks=len(locks),
         held_locks=sum(_is_held(directory / "locks" / name) for name in locks),
         foreign=sum(1 for _ in _foreign_names(directory, suffix)),

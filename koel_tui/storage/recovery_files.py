@@ -22,7 +22,7 @@ from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.storage.interchange.save_imported import Stored, store_thread
 from koel_tui.storage.session_storage import SessionStorage
 from koel_tui.storage.thread_record import parse_json
-from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
 
 _FORMAT = "koel-chat/recovery"
 _VERSION = 1
@@ -82,7 +82,7 @@ def find_recovery_files(directories: Iterable[Path]) -> list[Path]:
             status = directory.lstat()
             if directory.is_symlink() or status.st_uid != os.getuid():
                 continue
-            sweep(directory)
+            remove_temporaries(directory)
             names = (path for path in directory.iterdir() if is_recovery_file(path))
             found += sorted(path for path in names if path.is_file() and not path.is_symlink())
     return found

@@ -34,12 +34,14 @@ _SIGNALS = tuple(
 class Signals:
     """A handler that turns termination signals into a call of `leave` on the event loop.
 
-    After such a signal, `hard_end` ends the process in time even if the event loop is blocked.
+    After such a signal, `forced_exit` ends the process in time even if the event loop is blocked.
     """
 
-    def __init__(self, leave: Callable[[int], None], hard_end: "ForcedExit | None" = None) -> None:
+    def __init__(
+        self, leave: Callable[[int], None], forced_exit: "ForcedExit | None" = None
+    ) -> None:
         self._leave = leave
-        self._hard_end = hard_end
+        self._forced_exit = forced_exit
         self._left_alone = 0  # a signal meant for another program
         self._before: dict[int, Any] = {}
 
@@ -83,8 +85,8 @@ class Signals:
 
     def _arm(self, number: int, _: object) -> None:
         # SIGINT does not arm it, because it may only stop the answer.
-        if self._hard_end is not None and number != signal.SIGINT:
-            self._hard_end.arm(EXIT_SAVE_FAILED)
+        if self._forced_exit is not None and number != signal.SIGINT:
+            self._forced_exit.schedule(EXIT_SAVE_FAILED)
 
 
 async def close_in_time(

@@ -126,14 +126,16 @@ async def test_nothing_is_lost_moved_or_late(steps: list[tuple[float, Delta]]) -
         now += step
         timed.append((now, delta))
     told = await Coming(timed).gathered()
-    assert spelled(delta for _, delta, _ in told) == spelled(delta for _, delta in timed)
+    assert text_controls(delta for _, delta, _ in told) == text_controls(
+        delta for _, delta in timed
+    )
     assert sum(count for _, _, count in told) == len(timed)
     # Whatever is told late was told with the very next delta that came after the gap was over.
     for (before, *_), (after, *_) in pairwise(told):
         assert all(moment >= after for moment, _ in timed if moment - before >= GAP)
 
 
-def spelled(deltas: Iterable[Delta]) -> list[tuple[str, str]]:
+def text_controls(deltas: Iterable[Delta]) -> list[tuple[str, str]]:
     """Return what deltas say, letter by letter."""
     letters: list[tuple[str, str]] = []
     for delta in deltas:

@@ -154,7 +154,7 @@ def test_pull_shows_its_progress_on_a_terminal(server: HubServer) -> None:
         os.close(theirs)
         shown = drained(ours)
         assert child.wait(60) == 0
-    assert "100 %  2 MB of 2 MB" in shown
+    assert "100%  2 MB of 2 MB" in shown
     assert shown.endswith("\r\x1b[KRun it: koel-chat --model m-Q4_K_M\r\n")
     assert shown.count("\n") == 1
 

@@ -58,7 +58,7 @@ async def taken(window: Window) -> str:
 
     def still() -> bool:
         nonlocal picture, since
-        waits = window.app._painting._waiting or window.transcript._throttle._waiting
+        waits = window.app._repaint_throttle._waiting or window.transcript._throttle._waiting
         now = window.app.export_screenshot(title="koel-chat", simplify=True)
         if waits or now != picture:
             picture, since = now, time.monotonic()

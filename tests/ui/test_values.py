@@ -62,16 +62,16 @@ class TestWorkspace:
 class TestCells:
     @given(st.text(max_size=40), st.integers(0, 30))
     def test_a_fitted_text_is_never_too_wide(self, text: str, width: int) -> None:
-        assert cell_len(formatting.fit(text, width)) <= width
+        assert cell_len(formatting.truncate(text, width)) <= width
 
     def test_what_fits_stays_and_what_is_cut_is_marked(self) -> None:
-        assert formatting.fit("forest", 6) == "forest"
-        assert formatting.fit("forests", 6) == "fores…"
-        assert formatting.fit("日本語", 4) == "日…"
+        assert formatting.truncate("forest", 6) == "forest"
+        assert formatting.truncate("forests", 6) == "fores…"
+        assert formatting.truncate("日本語", 4) == "日…"
 
     def test_counts_are_short(self) -> None:
         counts = [0, 999, 1000, 8192, 99_900, 131_072]
-        assert [formatting.count(n) for n in counts] == [
+        assert [formatting.format_tokens(n) for n in counts] == [
             "0",
             "999",
             "1.0k",
@@ -81,7 +81,7 @@ class TestCells:
         ]
 
     def test_a_bar_is_empty_only_at_nothing(self) -> None:
-        bars = [formatting.bar(fraction) for fraction in (0, 0.01, 0.5, 1, 7)]
+        bars = [formatting.progress_bar(fraction) for fraction in (0, 0.01, 0.5, 1, 7)]
         assert bars == ["░░░░", "▓░░░", "▓▓░░", "▓▓▓▓", "▓▓▓▓"]
 
 
@@ -149,17 +149,17 @@ class TestStatus:
         assert self.FULL.render(15).plain == "writing   saved"
 
     def test_an_alarm_stands_before_all_else(self) -> None:
-        status = Status("writing", "M", 1, 2, 3, "saved", alarm="NOT SAVED: disk full")
+        status = Status("writing", "M", 1, 2, 3, "saved", alert="NOT SAVED: disk full")
         assert status.render(40).plain == "writing             NOT SAVED: disk full"
         assert status.render(10).plain == "NOT SAVED…"
 
     @given(st.text(max_size=60), st.text(max_size=60), st.integers(1, 90), st.text(max_size=60))
     def test_it_never_needs_more_than_the_width(
-        self, activity: str, model: str, width: int, alarm: str
+        self, activity: str, model: str, width: int, alert: str
     ) -> None:
         for status in (
             Status(activity, model, 100, 8192, 3.0, "saved"),
-            Status(activity, model, 100, 8192, 3.0, "saved", alarm),
+            Status(activity, model, 100, 8192, 3.0, "saved", alert),
         ):
             assert cell_len(status.render(width).plain) <= width
 

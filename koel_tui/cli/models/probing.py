@@ -34,16 +34,16 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
         return Exit.OK if verdict.ok else Exit.NO_MODEL
     if not verdict.ok:
         raise ModelFileError(path, safe_line(verdict.reason, 500))
-    took = "it worked before" if verdict.remembered else f"tried in {verdict.seconds:.1f} s"
+    note = "it worked before" if verdict.remembered else f"tried in {verdict.seconds:.1f} s"
     click.echo(
         f"{safe_line(path.name)} works: {safe_line(verdict.architecture)}, trained on "
-        f"{verdict.context_tokens:,} tokens; {took}."
+        f"{verdict.context_tokens:,} tokens; {note}."
     )
-    click.echo(_template_of(verdict))
+    click.echo(_template_message(verdict))
     return Exit.OK
 
 
-def _template_of(verdict: "Verdict") -> str:
+def _template_message(verdict: "Verdict") -> str:
     """Return a message about the chat template of a model."""
     if verdict.has_template:
         return "It has a chat template."

@@ -23,7 +23,7 @@ from koel_tui.storage.files.file_codec import ClearCodec, FileEncoding
 from koel_tui.storage.files.file_names import KEY_FILE, is_thread_file, parse_stem, parse_tag
 from koel_tui.storage.files.safe_open import read_file
 from koel_tui.storage.files.thread_locks import ThreadLocks
-from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
 
 _FOLDERS = (".", "trash", "quarantine")
 
@@ -88,7 +88,7 @@ def _convert(directory: Path, source: FileEncoding, target: FileEncoding) -> int
     try:
         for folder in (directory / name for name in _FOLDERS):
             if folder.is_dir():
-                sweep(folder)
+                remove_temporaries(folder)
                 for path in _thread_files(folder, source.suffix):
                     with locks.hold(parse_stem(path), parse_stem(path)):
                         _convert_file(directory / "quarantine", path, source, target)

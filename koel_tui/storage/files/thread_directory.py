@@ -29,7 +29,7 @@ from koel_tui.storage.files.thread_locks import ThreadLocks
 from koel_tui.storage.migration import SCHEMA, Migrations
 from koel_tui.storage.session_storage import Access, Summary
 from koel_tui.storage.thread_record import Header, Record, encode_chat_state, encode_record
-from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class ThreadDirectory:
                 private_directory(self.path)
                 for folder in (self.path, self.path / "quarantine", self.path / "trash"):
                     if folder.is_dir():
-                        sweep(folder)
+                        remove_temporaries(folder)
                 self._is_prepared = True
         self._codec.check_directory()
 

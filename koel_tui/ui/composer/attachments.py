@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from koel_tui.formatting import count, fit, size
-from koel_tui.system.regular_files import NotPlainError, expanded, open_plain
+from koel_tui.formatting import format_bytes, format_tokens, truncate
+from koel_tui.system.regular_files import NotRegularFileError, expand_user, open_regular
 from koel_tui.text import safe_line, safe_text
 
 MAX_BYTES = 1_000_000
@@ -55,8 +55,8 @@ class Attachment:
     def label(self) -> str:
         """The text of its placeholder in the prompt."""
         name = self.name.rpartition("/")[2].replace("[", "(").replace("]", ")")
-        number = count(self.tokens) if self.counted else f"~{count(self.tokens)}"
-        name = fit(name[:_NAME_CHARACTERS], _NAME_CELLS)
+        number = format_tokens(self.tokens) if self.counted else f"~{format_tokens(self.tokens)}"
+        name = truncate(name[:_NAME_CHARACTERS], _NAME_CELLS)
         return f"{name} · {number} token{'' if self.tokens == 1 else 's'}"
 
     @property
@@ -103,18 +103,18 @@ def read_text(path: Path, name: str) -> str:
     Raises `AttachmentError`, whose message contains `name`.
     """
     try:
-        with open_plain(path) as file:
+        with open_regular(path) as file:
             status = os.fstat(file.fileno())
             data = file.read(MAX_BYTES + 1)
-    except NotPlainError as error:
+    except NotRegularFileError as error:
         raise AttachmentError(f"{name} is not a file. Choose a text file.") from error
     except (OSError, ValueError) as error:  # `ValueError`: the path contains a null byte
         why = getattr(error, "strerror", None) or error
         raise AttachmentError(f"{name} cannot be read: {why}. Choose another file.") from error
     if len(data) > MAX_BYTES:
         raise AttachmentError(
-            f"{name} is too large: it has {size(max(status.st_size, len(data)))}, and "
-            f"{size(MAX_BYTES)} is the most. Attach a part of it."
+            f"{name} is too large: it has {format_bytes(max(status.st_size, len(data)))}, and "
+            f"{format_bytes(MAX_BYTES)} is the most. Attach a part of it."
         )
     if not data:
         raise AttachmentError(f"{name} is empty: there is nothing to attach.")
@@ -163,5 +163,5 @@ def _path(word: str) -> Path | None:
         with suppress(ValueError):
             word = unquote(urlsplit(word).path)
     elif word.startswith("~/"):
-        word = str(expanded(Path(word)))
+        word = str(expand_user(Path(word)))
     return Path(word) if word.startswith("/") else None

@@ -12,7 +12,7 @@ from koel_tui.conversation.drafts import Draft, PastePlaceholders
 from koel_tui.conversation.prompt_history import PromptHistory
 from koel_tui.text import safe_input
 from koel_tui.ui import internals
-from koel_tui.ui.keys.hints import told
+from koel_tui.ui.keys.hints import format_hints
 from koel_tui.ui.keys.key_table import PROMPT_KEYS, bindings
 
 MAX_LINES = 10
@@ -48,7 +48,7 @@ class Prompt(TextArea):
 
     def on_mount(self) -> None:
         """Set the placeholder with the key hints."""
-        self.placeholder = f"Message…  {told(self.app, _HINTS)}"
+        self.placeholder = f"Message…  {format_hints(self.app, _HINTS)}"
 
     async def on_key(self, event: events.Key) -> None:
         """Run the action bound to a key immediately, whether the prompt or the app binds it.
@@ -57,12 +57,12 @@ class Prompt(TextArea):
         after the key would already be in the prompt by then: with fast input, enter would send part
         of the next prompt, and text for a new tab would stay in the old one.
         """
-        for binding in internals.bindings_of(self, event.key):
+        for binding in internals.bindings_for(self, event.key):
             if await self.app.run_action(binding.action, self):
                 event.stop()
                 event.prevent_default()
                 return
-        for binding in internals.bindings_of(self.app, event.key):
+        for binding in internals.bindings_for(self.app, event.key):
             if await self._done_by_window(binding.action):
                 event.stop()
                 event.prevent_default()

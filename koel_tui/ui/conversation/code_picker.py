@@ -8,7 +8,7 @@ from textual.app import App
 from textual.binding import BindingType
 
 from koel_tui.ui.conversation.code_blocks import NO_CODE, CodeBlock, code_blocks, name_for
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
@@ -18,7 +18,7 @@ class CodePicker(Picker[SimpleChoice[int]]):
     """Picker of a code block to save. Returns its number, counted from 1."""
 
     WORDING = PickerTexts("Code blocks", "Type to find a block", "There is no code block", "saves")
-    BINDINGS: ClassVar[list[BindingType]] = [leaving("save.code")]
+    BINDINGS: ClassVar[list[BindingType]] = [close_binding("save.code")]
 
 
 def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None]) -> None:

@@ -16,36 +16,36 @@ class Copier:
 
     def __init__(self, app: App[int], tell: Callable[[str], None]) -> None:
         self._app = app
-        self._tell = tell
+        self._notify = tell
         self._answer = ""
         self._block = 0
 
     def remember(self, text: str) -> None:
         """Set the app's own clipboard immediately."""
-        internals.remember_copied(self._app, _fit(text))
+        internals.set_internal_clipboard(self._app, _fit(text))
 
     async def text(self, text: str, what: str = "the selection") -> None:
         """Copy `text`, sanitized because it may be sent through the terminal."""
         self.remember(text)
-        way = await clipboard.copy(
+        way = await clipboard.copy_to_clipboard(
             _fit(text),
             os.environ,
             lambda sequence: internals.write_to_terminal(self._app, sequence),
         )
-        self._tell(f"Copied {what} with {way}.")
+        self._notify(f"Copied {what} with {way}.")
 
     async def answer(self, answer: str) -> None:
         """Copy an answer; an empty string means that there is none."""
         if answer:
             await self.text(answer, "the answer")
         else:
-            self._tell("There is no answer to copy yet.")
+            self._notify("There is no answer to copy yet.")
 
     async def next_code(self, answer: str) -> None:
         """Copy the last code block of an answer; each further call copies the block before."""
         blocks = code_blocks(answer)
         if not blocks:
-            self._tell(NO_CODE)
+            self._notify(NO_CODE)
             return
         self._block = self._block - 1 if answer == self._answer else -1
         self._answer = answer

@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from koel_tui.system.browser import NoBrowserError, browse
+from koel_tui.system.browser import NoBrowserError, open_in_browser
 from koel_tui.ui.conversation.links import Link, UnsafeLinkError, checked, mentions
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.panel import Panel
@@ -67,7 +67,7 @@ class LinkOpener:
         copy: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._app = app
-        self._tell = tell
+        self._notify = tell
         self._copy = copy
 
     def choose(self, answer: str) -> None:
@@ -82,14 +82,14 @@ class LinkOpener:
         if found:
             self._app.push_screen(LinkPicker(found), take)
         else:
-            self._tell("There is no link in the last answer.")
+            self._notify("There is no link in the last answer.")
 
     def ask(self, href: str) -> None:
         """Ask whether to open a URL; if it is unsafe, show the reason instead."""
         try:
             link = checked(href)
         except UnsafeLinkError as refused:
-            self._tell(f"This link is not opened: {refused}. It leads to {href}")
+            self._notify(f"This link is not opened: {refused}. It leads to {href}")
             return
 
         async def go(decision: Decision | None) -> None:
@@ -102,6 +102,6 @@ class LinkOpener:
 
     async def _open(self, url: str) -> None:
         try:
-            await browse(url, os.environ)
+            await open_in_browser(url, os.environ)
         except NoBrowserError as error:
-            self._tell(str(error))
+            self._notify(str(error))

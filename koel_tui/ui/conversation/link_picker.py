@@ -5,7 +5,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from koel_tui.ui.conversation.links import MarkdownLink, UnsafeLinkError, checked
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
@@ -16,7 +16,7 @@ class LinkPicker(Picker[SimpleChoice[str]]):
     WORDING = PickerTexts(
         "Links", "Type to find a link", "There is no link", "shows where it leads"
     )
-    BINDINGS: ClassVar[list[BindingType]] = [leaving("links")]
+    BINDINGS: ClassVar[list[BindingType]] = [close_binding("links")]
 
 
 def choice_of(mention: MarkdownLink) -> SimpleChoice[str]:

@@ -5,7 +5,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
@@ -17,7 +17,7 @@ class QueuePicker(Picker[SimpleChoice[str]]):
         "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        leaving("queue"),
+        close_binding("queue"),
         Binding("delete,ctrl+d", "drop", show=False, priority=True),
     ]
 

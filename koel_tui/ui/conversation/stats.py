@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from koel_tui.conversation.turn_metrics import TurnMetrics
-from koel_tui.formatting import bar, fit, size
+from koel_tui.formatting import format_bytes, progress_bar, truncate
 from koel_tui.text import safe_line
 from koel_tui.ui.conversation.spark import sparkline, spread
 
@@ -64,11 +64,11 @@ def info_text(info: ThreadStats, width: int) -> Content:
 
 
 def _model(info: ThreadStats, room: int) -> Iterator[LabelledValue]:
-    yield "name", fit(safe_line(info.model) or "none yet", room)
+    yield "name", truncate(safe_line(info.model) or "none yet", room)
     if info.window:
         yield "window", f"{info.window:,} tokens"
     if info.now:
-        yield "now", fit(safe_line(info.now), room)
+        yield "now", truncate(safe_line(info.now), room)
 
 
 def _context(last: TurnMetrics, window: int, room: int) -> Iterator[LabelledValue]:
@@ -76,7 +76,7 @@ def _context(last: TurnMetrics, window: int, room: int) -> Iterator[LabelledValu
     if window:
         share = last.used / window
         yield "used", f"{last.used:,} of {window:,} tokens, {share:.0%}".replace("%", " %")
-        yield "", bar(share, min(room, _LONGEST))
+        yield "", progress_bar(share, min(room, _LONGEST))
     else:
         yield "used", f"{last.used:,} tokens"
     left = last.trimmed_turns
@@ -114,16 +114,19 @@ def _memory(memory: "MemoryUse | str") -> Iterator[LabelledValue]:
     if isinstance(memory, str):
         yield "", safe_line(memory)
         return
-    yield "weights", size(memory.weights_bytes)
-    yield "KV cache", f"{size(memory.kv_bytes)} in {_counted(memory.slots, 'slot')}"
+    yield "weights", format_bytes(memory.weights_bytes)
+    yield "KV cache", f"{format_bytes(memory.kv_bytes)} in {_counted(memory.slots, 'slot')}"
     threads = _counted(memory.resident, "thread")
     yield (
         "  filled",
-        f"{size(memory.resident_bytes)} by {threads}" if memory.resident else "nothing",
+        f"{format_bytes(memory.resident_bytes)} by {threads}" if memory.resident else "nothing",
     )
     threads = _counted(memory.parked, "thread")
-    yield "parked", f"{size(memory.parked_bytes)} of {threads}" if memory.parked else "nothing"
-    yield "on the disk", f"{size(memory.snapshots_bytes)} of snapshots"
+    yield (
+        "parked",
+        f"{format_bytes(memory.parked_bytes)} of {threads}" if memory.parked else "nothing",
+    )
+    yield "on the disk", f"{format_bytes(memory.snapshots_bytes)} of snapshots"
 
 
 def _counted(number: int, what: str) -> str:

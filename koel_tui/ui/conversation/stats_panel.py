@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from koel_tui.ui.conversation.stats import ThreadStats, info_text
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ class StatsPanel(Panel[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "dismiss", "Leave"),
-        leaving("figures"),
+        close_binding("figures"),
     ]
 
-    def __init__(self, conversation: "Conversation", startup: "Runtime") -> None:
+    def __init__(self, conversation: "Conversation", runtime: "Runtime") -> None:
         super().__init__()
         self._conversation = conversation
-        self._startup = startup
+        self._runtime = runtime
         self._info = ThreadStats()
         self._memory: MemoryUse | str = "…"
         self._words = Static()
@@ -63,17 +63,17 @@ class StatsPanel(Panel[None]):
 
     async def _asked(self) -> "MemoryUse | str":
         """Return the memory use of the model, or the reason why it is unknown."""
-        if self._startup.backend is None:
+        if self._runtime.backend is None:
             return _NOT_LOADED
         from koel_tui.agents import memory_of
 
         try:
-            return await memory_of(self._startup.backend.agent) or _NOT_LOADED
+            return await memory_of(self._runtime.backend.agent) or _NOT_LOADED
         except Exception as error:  # any backend error; the other statistics stay visible
             return str(error) or type(error).__name__
 
     def _look(self) -> None:
-        info = replace(info_of(self._conversation, self._startup), memory=self._memory)
+        info = replace(info_of(self._conversation, self._runtime), memory=self._memory)
         if info != self._info:
             self._info = info
             self._write()
@@ -82,14 +82,14 @@ class StatsPanel(Panel[None]):
         self._words.update(info_text(self._info, self._panel.scrollable_content_region.width))
 
 
-def info_of(conversation: "Conversation", startup: "Runtime") -> ThreadStats:
+def info_of(conversation: "Conversation", runtime: "Runtime") -> ThreadStats:
     """Return the statistics that are known without a request to the model."""
     figures = conversation.measured.last
     now = conversation.activity.words
     speed = conversation.tokens_per_s
     return ThreadStats(
-        model=figures.model or startup.model,
-        window=figures.window or startup.window,
-        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or startup.words,
+        model=figures.model or runtime.model,
+        window=figures.window or runtime.window,
+        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or runtime.words,
         turns=conversation.measured.turns,
     )

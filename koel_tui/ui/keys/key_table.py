@@ -11,7 +11,7 @@ Group = Literal["Tabs", "Conversation", "Prompt", "Program"]
 SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
 """Display names of keys that differ from Textual's names."""
 
-LEAVING = "leave."
+CLOSE_PREFIX = "leave."
 """The prefix of the ids of keys that dismiss a panel; the id of its opening key follows."""
 TAB_COUNT = 9
 """The number of tabs with their own key."""
@@ -59,7 +59,7 @@ KEYS: tuple[Key, ...] = (
     Key("tab.open", "ctrl+o", "open", "open a saved thread", "Tabs", "Open", "Open a saved thread"),
     Key("palette", "ctrl+p", "command_palette", "all commands", "Program", "Commands"),
     Key("run.stop", "escape", "stop", "stop the answer", "Conversation", "Stop", "Stop the answer"),
-    Key("help", "f1", "help", "list of keys", "Program", "Help", "List of keys"),
+    Key("help", "f1", "help", "list of keys", "Program", "HelpPanel", "List of keys"),
     Key("tab.previous", "f5,ctrl+pageup", "step_tab(-1)", "previous tab", "Tabs", "",
         "Previous tab"),
     Key("tab.next", "f6,ctrl+pagedown", "step_tab(1)", "next tab", "Tabs", "", "Next tab"),
@@ -151,13 +151,13 @@ def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
     return [key.binding() for key in keys if key.names]
 
 
-def leaving(opener: str) -> Binding:
+def close_binding(opener: str) -> Binding:
     """Return the binding that dismisses a panel with the key that opened it, given by id."""
     key = next(key for key in KEYS if key.id == opener)
-    return Binding(key.keys, "dismiss", show=False, id=f"{LEAVING}{opener}")
+    return Binding(key.keys, "dismiss", show=False, id=f"{CLOSE_PREFIX}{opener}")
 
 
-def spoken(keys: Sequence[str]) -> list[str]:
+def display_names(keys: Sequence[str]) -> list[str]:
     """Return the display names of the keys of one binding, at most two."""
     names = {**SHORT, "at": "@"}
     return ["+".join(names.get(part, part) for part in key.split("+")) for key in keys[:2]]

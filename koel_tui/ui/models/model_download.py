@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Literal
 
 from koel_tui import formatting
-from koel_tui.system.daemon_thread import in_daemon
+from koel_tui.system.daemon_thread import run_in_daemon_thread
 from koel_tui.text import safe_line
 
 _log = logging.getLogger(__name__)
@@ -53,8 +53,8 @@ class DownloadProgress:
         """The downloaded fraction, the total size and the speed; empty while unknown."""
         if not self.total:
             return ""
-        here = f"{self.fraction:.0%} of {formatting.size(self.total)}".replace("%", " %")
-        return f"{here}, {formatting.size(round(self.per_s))}/s" if self.per_s else here
+        here = f"{self.fraction:.0%} of {formatting.format_bytes(self.total)}".replace("%", " %")
+        return f"{here}, {formatting.format_bytes(round(self.per_s))}/s" if self.per_s else here
 
     @property
     def words(self) -> str:
@@ -124,7 +124,7 @@ class ModelDownload:
     async def _run(self, repo: str, file: str | None, ended: Ended) -> None:
         path: Path | None = None
         try:
-            path = await in_daemon(lambda: self._pull(repo, file), "download")
+            path = await run_in_daemon_thread(lambda: self._pull(repo, file), "download")
             self._end("trying")
             problem = await _tried(path)
             self._end("failed" if problem else "done", problem)

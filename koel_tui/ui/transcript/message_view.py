@@ -100,7 +100,7 @@ class MessageView(Vertical):
             if ended and _LATE_REFERENCE.search(text):
                 await body.update(text)
             elif ended:
-                self.call_after_refresh(internals.draw_tables, body)
+                self.call_after_refresh(internals.redraw_tables, body)
 
     async def _begin(self) -> None:
         # Textual's Markdown breaks lists and code blocks if initial text is continued by append, so

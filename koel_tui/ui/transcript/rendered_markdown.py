@@ -6,7 +6,7 @@ from io import StringIO
 from rich.segment import Segment
 from textual import events
 
-from koel_tui.system.daemon_thread import in_daemon
+from koel_tui.system.daemon_thread import run_in_daemon_thread
 from koel_tui.ui.transcript import markdown_parser
 from koel_tui.ui.transcript.line_widget import LineSegments, LineWidget
 
@@ -50,7 +50,7 @@ class RenderedMarkdown(LineWidget):
 
 async def rows_of(text: str, width: int) -> Rows:
     """Render a Markdown text to rows on a worker thread; megabytes take seconds."""
-    return await in_daemon(lambda: _rows(text, width), "markdown rows")
+    return await run_in_daemon_thread(lambda: _rows(text, width), "markdown rows")
 
 
 def _rows(text: str, width: int) -> Rows:

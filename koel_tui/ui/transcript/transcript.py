@@ -90,7 +90,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
 
     def return_to_place(self) -> None:
         """Scroll to the saved position; call this after mounting, before the first paint."""
-        internals.lay_out(self)
+        internals.layout_now(self)
         if self._wanted and self._views:
             self._scroll_to_wanted()
         elif self._place is not None:
@@ -262,7 +262,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             self.release_anchor()
             if not self._shows_round(entries[index]):
                 await self._rebuild(entries, *around(entries, index))
-                internals.lay_out(self)
+                internals.layout_now(self)
             self._scroll_to_wanted()
 
     def _shows_round(self, entry: Entry) -> bool:
@@ -304,7 +304,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         with self.app.batch_update():
             if self._start > 0:
                 await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, FULL))
-            internals.lay_out(self)  # new widgets may not be laid out yet
+            internals.layout_now(self)  # new widgets may not be laid out yet
             if self.max_scroll_y > 0:  # if everything is visible, keep following the end
                 self.release_anchor()
                 self.scroll_to(y=0, animate=False, immediate=True)
@@ -345,7 +345,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         with self.app.batch_update():
             yield follows
             self._paint_edges()
-            internals.lay_out(self)
+            internals.layout_now(self)
             if follows:
                 self.anchor()
             else:

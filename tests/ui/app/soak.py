@@ -164,7 +164,7 @@ class Soak:
 
     @property
     def _tabs(self) -> list[Conversation]:
-        return list(self._window.app._desk.tabs)
+        return list(self._window.app._workspace.tabs)
 
     async def settled(self, process: psutil.Process, first: Measure) -> Measure:
         """Look again until no more is held than at first, and for some seconds at most."""

@@ -108,11 +108,11 @@ class Fuzz:
         pastes = app._pane.prompt.pastes
         texts = [app._pane.prompt.text, *app._pane.prompt._past.texts]
         texts.append(app._pane.prompt._past._draft)
-        for conversation in app._desk.tabs:
+        for conversation in app._workspace.tabs:
             texts += [conversation.draft, *conversation.queue]
             if conversation.revision is not None:
                 texts.append(conversation.revision.draft)
-        texts += [closed.draft for closed in app._desk._closed]
+        texts += [closed.draft for closed in app._workspace._closed]
         for turn in self.window.agent.turns:
             texts += [str(message.content) for message in turn.asked.messages]
         return "\n".join(map(pastes.expand, texts))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from textual.widgets import Markdown
 
-from koel_tui.system.browser import NoBrowserError, browse, browser_of
+from koel_tui.system.browser import NoBrowserError, browser_command, open_in_browser
 from koel_tui.ui.conversation.links import (
     LONGEST,
     MarkdownLink,
@@ -151,17 +151,17 @@ def test_a_browser_is_one_of_a_desktop() -> None:
     def here(name: str) -> str:
         return f"/usr/bin/{name}"
 
-    assert browser_of({"DISPLAY": ":0"}, "linux", here) == ("xdg-open",)
-    assert browser_of({"WAYLAND_DISPLAY": "w"}, "linux", here) == ("xdg-open",)
-    assert browser_of({}, "linux", here) == ()
-    assert browser_of({"DISPLAY": ":0"}, "linux", lambda _: None) == ()
-    assert browser_of({}, "darwin", here) == ("open",)
-    assert browser_of({"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}, "linux", here) == ()
+    assert browser_command({"DISPLAY": ":0"}, "linux", here) == ("xdg-open",)
+    assert browser_command({"WAYLAND_DISPLAY": "w"}, "linux", here) == ("xdg-open",)
+    assert browser_command({}, "linux", here) == ()
+    assert browser_command({"DISPLAY": ":0"}, "linux", lambda _: None) == ()
+    assert browser_command({}, "darwin", here) == ("open",)
+    assert browser_command({"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}, "linux", here) == ()
 
 
 async def test_without_a_browser_copying_is_named() -> None:
     with pytest.raises(NoBrowserError, match="Copy the address"):
-        await browse("https://example.org", {})
+        await open_in_browser("https://example.org", {})
 
 
 class Canary:
@@ -287,7 +287,7 @@ async def test_the_longest_address_is_shown_whole(canary: Canary) -> None:
 def test_the_loop_goes_on_while_a_browser_starts(canary: Canary) -> None:
     async def both() -> int:
         beats = 0
-        opening = asyncio.create_task(browse("https://example.org", {"DISPLAY": ":0"}))
+        opening = asyncio.create_task(open_in_browser("https://example.org", {"DISPLAY": ":0"}))
         while not opening.done():
             beats += 1
             await asyncio.sleep(0)

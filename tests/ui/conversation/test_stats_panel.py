@@ -73,7 +73,7 @@ class TestSpark:
      (999_600, "1.0 MB"), (1_250_000_000, "1.2 GB")],
 )  # fmt: skip
 def test_sizes_are_short(count: int, words: str) -> None:
-    assert formatting.size(count) == words
+    assert formatting.format_bytes(count) == words
 
 
 class TestFigures:
@@ -104,7 +104,7 @@ class TestInfo:
             "Model": [("name", "SmolLM2"), ("window", "8,192 tokens"), ("now", "writing")],
             "Context": [
                 ("used", "1,234 of 8,192 tokens, 15 %"),
-                ("", formatting.bar(1234 / 8192, 34)),
+                ("", formatting.progress_bar(1234 / 8192, 34)),
                 ("left out", "the oldest 3 turns"),
             ],
             "Last answer": [
@@ -216,7 +216,7 @@ async def test_the_panel_fits_a_small_window_and_scrolls() -> None:
         turn = await window.ask("Question")
         turn.measure(**MEASURED)
         turn.finish()
-        await window.until(lambda: not window.app._desk.active.busy)
+        await window.until(lambda: not window.app._workspace.active.busy)
         await panel(window)
         await window.sees("1,234 of 8,192 tokens, 15 %")
         assert all(cell_len(line) == 60 for line in window.lines)

@@ -45,7 +45,7 @@ async def test_a_start_without_a_model_offers_models_and_threads_can_be_read(
         await window.sees("found-Q4")
         await window.press("alt+shift+m")
         await window.until(lambda: len(window.app.screen_stack) == 1)
-    assert window.app.fatal is NO_MODEL
+    assert window.app.fatal_error is NO_MODEL
 
 
 async def test_without_the_starter_it_is_said_how_to_get_it(
@@ -93,7 +93,7 @@ async def test_the_model_chosen_answers_at_once_and_at_the_next_start(
         await window.press("enter")
         await window.until(lambda: bool(house.chosen[0].turns))
         house.chosen[0].turns[0].finish()
-        assert window.app.fatal is None
+        assert window.app.fatal_error is None
     assert paths.config_file().read_text() == f'model = "{path}"\n'
     assert house.first.closed and house.chosen[0].closed
 

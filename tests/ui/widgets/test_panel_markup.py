@@ -66,7 +66,7 @@ def setting(text: str) -> Setting:
 
 SINKS: dict[str, Callable[[str], Content]] = {
     "status": lambda text: Status(activity=text, saved=text, model=text).render(WIDE),
-    "alarm": lambda text: Status(activity=text, alarm=text).render(WIDE),
+    "alarm": lambda text: Status(activity=text, alert=text).render(WIDE),
     "list of threads": lambda text: listed(text, SavedThread("t", "", mark=text).aside),
     "damaged thread": lambda text: listed(text, SavedThread("t", "", damage=text).brief),
     "list of models": lambda text: listed(ModelChoice(text).title, text),
