@@ -101,8 +101,8 @@ def iter_models(
         chain(
             _starter(),
             _in_folder(Source.OWN, own or paths.models_dir()),
-            (model for place in computer.places() for model in _in_folder(*place)),
-            (model for root in computer.ollama() for model in _of_ollama(root)),
+            (model for place in computer.model_directories() for model in _in_folder(*place)),
+            (model for root in computer.ollama_directories() for model in _in_ollama(root)),
             (each for folder in folders for each in _in_folder(Source.FOLDER, expand_user(folder))),
         )
     )

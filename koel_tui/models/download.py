@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from koel_tui.models.downloaded import partial_path
 from koel_tui.models.gguf import ModelFileError, check_gguf
-from koel_tui.models.hub import BrokenOffError, DownloadError, Hub, HubFile
-from koel_tui.models.install_file import put_in_place
+from koel_tui.models.hub import DownloadError, Hub, HubFile, TransientDownloadError
+from koel_tui.models.install_file import install_file
 from koel_tui.system.regular_files import is_at_path
 
 _RETRY_DELAYS_S = (0.5, 1, 2, 4, 8)
@@ -200,7 +200,7 @@ class _Transfer:
                 f"The server ended the transfer of {self._file.name} too early."
             )
 
-    def _check(self, file: BinaryIO, path: Path) -> None:
+    def _verify(self, file: BinaryIO, path: Path) -> None:
         if not is_at_path(file.fileno(), path):
             raise DownloadError(
                 f"The partial download of {self._file.name} was removed meanwhile. Try again."

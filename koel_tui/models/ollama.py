@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from koel_tui.models.directory_walk import files_below
+from koel_tui.models.directory_walk import walk_files
 from koel_tui.system.regular_files import open_regular
 
 _MAX_MANIFEST_BYTES = 1024 * 1024
@@ -39,8 +39,8 @@ def _weights_digest(manifest: Path) -> str | None:
     """Return the SHA-256 of a manifest's weights, None if it has none."""
     try:
         with open_regular(manifest) as file:
-            text = file.read(_LARGEST_MANIFEST + 1)
-        if len(text) > _LARGEST_MANIFEST:
+            text = file.read(_MAX_MANIFEST_BYTES + 1)
+        if len(text) > _MAX_MANIFEST_BYTES:
             return None
         layers: Any = json.loads(text)["layers"]
         digests = (layer["digest"] for layer in layers if layer.get("mediaType") == _WEIGHTS)

@@ -15,7 +15,7 @@ from koel_tui import paths
 from koel_tui.llama_log_parsing import parse_assertion
 from koel_tui.models.downloaded import model_files
 from koel_tui.models.gguf import ModelFileError, check_gguf
-from koel_tui.models.verified_models import PassedModels, Traits, sha256_of
+from koel_tui.models.verified_models import ModelProperties, VerifiedModels, sha256_of
 from koel_tui.system.processes import kill_and_wait, module_command, signal_name
 
 _MIN_TIMEOUT_S = 60.0
@@ -135,7 +135,9 @@ async def _run_test(path: Path, size: int, timeout_s: float) -> Verdict:
             return Verdict(False, f"it produced no output within {timeout_s:.0f} seconds")
         finally:
             await kill_and_wait(process)
-        return _judged(code, _text(output), _text(errors), time.perf_counter() - begin)
+        return _parse_result(
+            code, _read_text(output), _read_text(errors), time.perf_counter() - begin
+        )
 
 
 def _read_text(file: IO[bytes]) -> str:
@@ -165,8 +167,8 @@ def _exit_reason(code: int) -> str:
 
 def _error_detail(errors: str) -> str:
     """Return llama.cpp's failed assertion, or the last line of a traceback."""
-    words = parse_assertion(errors)
-    if not words:
-        last = errors.rstrip().rpartition("\n")[2].strip()
-        words = last if "Error" in last else ""
-    return f": {words}" if words else ""
+    detail = parse_assertion(errors)
+    if not detail:
+        last_line = errors.rstrip().rpartition("\n")[2].strip()
+        detail = last_line if "Error" in last_line else ""
+    return f": {detail}" if detail else ""

@@ -44,7 +44,7 @@ def inspect(settings: "Settings") -> Models:
         for file in model_files(chosen):
             check_gguf(file)
             size += file.stat().st_size
-        has_passed = passed_models().recall(model_files(chosen)) is not None
+        has_passed = verified_models().find(model_files(chosen)) is not None
     except (ModelFileError, NoModelError) as found:
         error = str(found)
     all_found = find_models(settings.model_folders)

@@ -60,7 +60,7 @@ def _find_download(name: str, directory: Path) -> tuple[Path, int]:
     ]
     downloads += [
         (download.path, download.size_bytes)
-        for download in unfinished_downloads(directory)
+        for download in partial_downloads(directory)
         if download.name == name and is_below(download.path, directory)
     ]
     if len(downloads) == 1:
