@@ -13,7 +13,7 @@ import pytest
 from koel_tui.engine import EngineCrashedError, EngineError, ModelLoadError, ModelSpec
 from koel_tui.models.probe import Verdict, probe_model
 from koel_tui.models.verified_models import PassedModels
-from tests.engine.outcome import PATIENCE_S, trouble
+from tests.engine.outcome import STOP_TIMEOUT_S, trouble
 from tests.engine.processes import runners, trials
 from tests.hostile_summary import Tally
 from tests.models.damaged import FIELDS, damaged_headers, flipper, patched
@@ -41,7 +41,7 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 async def verdict_on(path: Path, passed: PassedModels) -> Verdict:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(STOP_TIMEOUT_S):
         verdict = await probe_model(path, passed)
     assert verdict.ok != bool(verdict.reason)
     assert verdict.reason.isprintable()
