@@ -52,7 +52,7 @@ class Scripted:
 
     @property
     def engine(self) -> Engine:
-        engine = self.agent._loaded
+        engine = self.agent._loaded_engine
         assert engine is not None
         return engine
 
