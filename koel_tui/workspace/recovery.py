@@ -71,7 +71,7 @@ async def put_aside(
         async with asyncio.timeout(_PATIENCE):
             path = await asyncio.to_thread(_write, backend, desk, unsaved, drafts)
     except TimeoutError:
-        return f"{said}\nIt could not be kept anywhere else within {_PATIENCE:.0f} seconds."
+        return f"{said}\nNo recovery file could be written within {_PATIENCE:.0f} seconds."
     except Exception as failed:
         return f"{said}\n{failed}"
     return (
