@@ -25,7 +25,7 @@ class SavedThread:
     """The id of the message to scroll to; empty for the last scroll position."""
 
     @property
-    def aside(self) -> str:
+    def detail(self) -> str:
         """The secondary text of the list line: damage, or mark, size and date."""
         if self.damage:
             return f"damaged: {self.damage}"
@@ -33,12 +33,12 @@ class SavedThread:
         return " · ".join(filter(None, (self.mark, size, self.when)))
 
     @property
-    def brief(self) -> str:
+    def short_detail(self) -> str:
         """The short secondary text: damage, or mark and day."""
-        return self.aside if self.damage else " · ".join(filter(None, (self.mark, self.when[:10])))
+        return self.detail if self.damage else " · ".join(filter(None, (self.mark, self.when[:10])))
 
     @property
-    def takeable(self) -> bool:
+    def enabled(self) -> bool:
         """Whether the thread can be opened."""
         return not self.damage
 
