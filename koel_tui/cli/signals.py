@@ -21,7 +21,7 @@ async def unless_signalled(work: Coroutine[Any, Any, int]) -> int:
             task.cancel()
 
     signals = Signals(leave, hard_end)
-    signals.catch()
+    signals.install()
     try:
         return await task
     except asyncio.CancelledError:
@@ -29,4 +29,4 @@ async def unless_signalled(work: Coroutine[Any, Any, int]) -> int:
             raise
         return code
     finally:
-        signals.release()
+        signals.restore()

@@ -76,11 +76,11 @@ async def _bring_back(storage: "SessionStorage", file: Path) -> "list[Stored]":
     from koel_tui.storage.errors import NotAThreadError
     from koel_tui.storage.interchange import ImportProblem, store_thread
     from koel_tui.storage.recovery_files import bring_back, read_aside
-    from koel_tui.workspace.recovery import typed_threads
+    from koel_tui.workspace.recovery import drafts_as_threads
 
     try:
         unsaved = read_aside(file, getattr(storage, "codec", None))
-        typed = typed_threads(unsaved)
+        typed = drafts_as_threads(unsaved)
     except (OSError, NotAThreadError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ImportProblem(

@@ -15,7 +15,7 @@ from textual.app import SuspendNotSupported, SystemCommand
 from textual.screen import Screen
 from textual.worker import WorkerError
 
-from koel_tui.conversation.drafts import joined
+from koel_tui.conversation.drafts import join_texts
 from koel_tui.system.memory_tuning import GcControl
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
@@ -25,14 +25,14 @@ from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import KEYS, bindings
 from koel_tui.ui.keys.keymap import KeyMap
 from koel_tui.ui.models.model_switcher import ModelSwitcher
-from koel_tui.workspace.recovery import RestoredWork, bring_back, place, remove
-from koel_tui.workspace.saved_threads import told_of_conflicts
+from koel_tui.workspace.recovery import RestoredWork, place_drafts, remove_files, restore
+from koel_tui.workspace.saved_threads import conflict_messages
 from koel_tui.workspace.shutdown import (
     EXIT_SAVE_FAILED,
     SIGNAL_EXIT,
     Signals,
-    close_in_time,
-    kept_elsewhere,
+    close_within_deadline,
+    save_for_recovery,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class KoelApp(ConversingApp):
 
     def on_load(self) -> None:
         """Install the signal handlers before any terminal mode changes."""
-        self._signals.catch()
+        self._signals.install()
 
     async def on_mount(self) -> None:
         """Show the last session's tabs, still empty; slow work starts after their first paint."""
@@ -115,8 +115,8 @@ class KoelApp(ConversingApp):
         elif self._wanted_theme:
             self._tell(f"There is no theme {self._wanted_theme!r}; Theme in the palette lists all.")
         self._pane.prompt.focus()
-        self._desk.restore(await self._memory.tabs(), self._pane.prompt.pastes)
-        if self._wanted_thread is not None and not self._desk.full:
+        self._desk.restore(await self._memory.load_tabs(), self._pane.prompt.pastes)
+        if self._wanted_thread is not None and not self._desk.is_full:
             self._desk.new()  # placeholder tab for the requested thread
         await self._show_active()
         self.set_interval(_LOOK_INTERVAL, self._look)
@@ -131,7 +131,7 @@ class KoelApp(ConversingApp):
             self.add_last_words(problem, EXIT_SAVE_FAILED)
         elif self.crash is not None:
             self.add_last_words("Your threads are saved.")
-        self._signals.release()
+        self._signals.restore()
         self._garbage.end()
 
     # User actions
@@ -163,7 +163,7 @@ class KoelApp(ConversingApp):
         effects: Mapping[str, Callable[[Any], None]] = {
             "theme": partial(setattr, self, "theme"),
             "notify": partial(setattr, self._attention, "wanted"),
-            "titles": self._startup.make_titles,
+            "titles": self._startup.enable_titles,
         }
         store = SettingsStore(self._flags, effects, self.available_themes)
         self.push_screen(SettingsPanel(store))
@@ -213,18 +213,18 @@ class KoelApp(ConversingApp):
             self.screen.refresh()  # the screen below the panel may have changed
         self._tell_conflicts()
         if not self._leaving:
-            self._memory.keep(self._open_tabs())
-        if not any(conversation.busy for conversation in self._desk.tabs):
+            self._memory.save_soon(self._open_tabs())
+        if not any(conversation.is_busy for conversation in self._desk.tabs):
             self._garbage.tidy()
 
     def _tell_conflicts(self) -> None:
         if self._startup.backend is not None:
-            for line in told_of_conflicts(self._startup.backend.storage, self._conflicts):
+            for line in conflict_messages(self._startup.backend.storage, self._conflicts):
                 self._conflicts += 1
                 self._tell(line, "warning")
 
     async def _start(self) -> None:
-        self._pane.prompt.recall(await self._memory.history())
+        self._pane.prompt.recall(await self._memory.load_history())
         await self._own_themes.register(self)
         backend = await self._startup.connect(self._connect)
         self._garbage.begin()
@@ -232,7 +232,7 @@ class KoelApp(ConversingApp):
             await backend.close()
             return
         if backend is not None:
-            returned = await bring_back(backend)
+            returned = await restore(backend)
             if self._leaving:
                 return  # the recovery file is kept, so the next start restores the work
             self._desk.connect(backend)
@@ -245,21 +245,21 @@ class KoelApp(ConversingApp):
             if self._startup.lacks_model and not self._pane.prompt.text:
                 self._models.offer_unasked()
             self._background.connect(backend)
-            self._startup.index()
+            self._startup.start_indexing()
             await self._startup.empty_trash()
-        self.changed(self._desk.active)
+        self.on_conversation_changed(self._desk.active)
 
     async def _take_back(self, returned: RestoredWork) -> None:
         """Restore work that an earlier session could not save, and report it."""
         self._pane.keep_draft()
-        place(returned, self._desk, self._pane.prompt.pastes, self._pane.give_back)
-        await self._memory.keep_now(self._open_tabs())
+        place_drafts(returned, self._desk, self._pane.prompt.pastes, self._pane.give_back)
+        await self._memory.save_now(self._open_tabs())
         for problem in returned.problems:
             self._tell(problem, "error")
-        if returned.words:
-            self._tell(returned.words)
+        if returned.message:
+            self._tell(returned.message)
         if not self._memory.problem:
-            await asyncio.to_thread(remove, returned)
+            await asyncio.to_thread(remove_files, returned)
 
     async def _look_at_saved(self, backend: "Backend") -> None:
         """Open the thread requested at startup, and report damaged files."""
@@ -280,7 +280,7 @@ class KoelApp(ConversingApp):
     async def _open_wanted(self, thread: "SavedThread") -> None:
         empty = self._desk.active
         await self._picked(thread)
-        self._desk.sweep(empty)
+        self._desk.close_if_empty(empty)
         await self._show_active()
 
     async def _choose(self, backend: "Backend") -> None:
@@ -289,12 +289,15 @@ class KoelApp(ConversingApp):
 
         if self._actions is None:
             self._actions = ThreadOperations(
-                backend, self._desk, self.changed, lambda problem: self._tell(problem, "error")
+                backend,
+                self._desk,
+                self.on_conversation_changed,
+                lambda problem: self._tell(problem, "error"),
             )
         actions = self._actions
-        threads = await self._listed(actions.threads())
+        threads = await self._listed(actions.list_threads())
         await self.push_screen(
-            LibraryPanel(threads, actions, lambda: self._startup.aside), self._picked
+            LibraryPanel(threads, actions, lambda: self._startup.idle_text), self._picked
         )
 
     async def _listed(self, listing: "Awaitable[list[SavedThread]]") -> "list[SavedThread]":
@@ -308,8 +311,8 @@ class KoelApp(ConversingApp):
         if thread is not None:
             self._pane.put_away()
             await self._open(self._desk.open(thread.id, thread.title))
-            if thread.at and self._desk.active.thread_id == thread.id:
-                self._pane.show_message(self._desk.active, thread.at)
+            if thread.message_id and self._desk.active.thread_id == thread.id:
+                self._pane.show_message(self._desk.active, thread.message_id)
 
     async def _edit_prompt(self) -> None:
         from koel_tui.system.editor import EditorError, edited, editor_command
@@ -320,7 +323,7 @@ class KoelApp(ConversingApp):
         def put_back(text: str, left: Path | None = None) -> None:
             # Keep text that was returned to the prompt while the editor was open.
             meanwhile = "" if prompt.whole_text == before else prompt.whole_text
-            prompt.replace_whole_text(joined(meanwhile, text))
+            prompt.replace_whole_text(join_texts(meanwhile, text))
             if left is not None:
                 self._last_words = f"What the editor left is in {left}."
 
@@ -340,7 +343,7 @@ class KoelApp(ConversingApp):
                 await self.workers.wait_for_complete(editing)
 
     def _repaint(self) -> None:
-        self.changed(self._desk.active)
+        self.on_conversation_changed(self._desk.active)
 
     def _forget_hint(self) -> None:
         self._hint = ""
@@ -377,9 +380,9 @@ class KoelApp(ConversingApp):
         tabs = self._open_tabs()
         if backend is None and self._left_behind is not None:
             # The user quit without waiting for the first save.
-            return await kept_elsewhere(self._left_behind, self._desk, self._memory, tabs)
+            return await save_for_recovery(self._left_behind, self._desk, self._memory, tabs)
         self._left_behind = backend
-        problem = await close_in_time(
+        problem = await close_within_deadline(
             backend, self._desk, self._memory, tabs, self._actions, signalled=signalled
         )
         self._left_behind = None

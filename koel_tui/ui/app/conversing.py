@@ -13,16 +13,16 @@ from koel_tui.ui.widgets.choice import SimpleChoice
 class ConversingApp(TabbedApp):
     """An app of tabs with the actions of a single conversation."""
 
-    def ended(self, conversation: Conversation) -> None:
+    def on_run_ended(self, conversation: Conversation) -> None:
         """Offer to free a model context when the active thread could not get one."""
-        super().ended(conversation)
-        if conversation.at_cap and conversation is self._desk.active:
+        super().on_run_ended(conversation)
+        if conversation.hit_session_limit and conversation is self._desk.active:
             self._offer_parking(conversation)
 
     def _offer_parking(self, conversation: Conversation) -> None:
         from koel_tui.ui.widgets.confirm_panel import ConfirmPanel
 
-        other, backend = self._desk.unused_longest(), self._startup.backend
+        other, backend = self._desk.least_recently_used(), self._startup.backend
         if other is None or backend is None:
             return
 
@@ -47,7 +47,7 @@ class ConversingApp(TabbedApp):
         from koel_tui.ui.settings.thread_settings import ask_for_settings
 
         backend, conversation = self._startup.backend, self._desk.active
-        if backend is None or conversation.asleep:
+        if backend is None or conversation.is_unloaded:
             self._tell("The settings of a thread can be changed as soon as the start is over.")
         else:
             ask_for_settings(self, conversation, backend.defaults)
@@ -57,7 +57,7 @@ class ConversingApp(TabbedApp):
         from koel_tui.conversation.titles_and_summaries import summary_job
 
         conversation = self._desk.active
-        if conversation.untouched:
+        if conversation.is_new:
             self._tell("Nothing was said here yet, so there is nothing to summarise.")
             return
         self._background.add(summary_job(conversation, self._take_summary))
@@ -73,7 +73,7 @@ class ConversingApp(TabbedApp):
             return
         self._pane.put_away()
         before = self._desk.active
-        new = self._desk.add_new(conversation.about.copy(""))
+        new = self._desk.add_new(conversation.meta.copy(""))
         if before is not conversation or before.draft:
             self._desk.tabs.activate(before)  # the user is typing in that tab
             self._desk.tabs.mark_unread(new)
@@ -91,7 +91,7 @@ class ConversingApp(TabbedApp):
     def action_stop(self) -> None:
         """Stop editing a message; if none is edited, stop the answers of the visible tabs."""
         if not self._pane.leave_revision():
-            for conversation in (self._desk.active, self._desk.tabs.beside):
+            for conversation in (self._desk.active, self._desk.tabs.paired):
                 if conversation is not None:
                     conversation.stop()
 
@@ -127,7 +127,7 @@ class ConversingApp(TabbedApp):
         def edit(choice: SimpleChoice[str] | None) -> None:
             if choice is None:
                 return
-            if conversation.take_back(choice.value):
+            if conversation.unqueue(choice.value):
                 self._pane.give_back(conversation, choice.value)
             else:
                 self._tell("It has been sent meanwhile.")
@@ -147,7 +147,7 @@ class ConversingApp(TabbedApp):
 
     def action_fold(self) -> None:
         """Toggle the folding of thinking and tool calls in the active tab."""
-        self._desk.active.fold()
+        self._desk.active.toggle_folded()
 
     def action_render_plain(self) -> None:
         """Toggle between plain text and Markdown for the newest answer too large for Markdown."""
@@ -175,7 +175,7 @@ class ConversingApp(TabbedApp):
     def action_go_on(self) -> None:
         """Continue the incomplete answer of the active tab."""
         if not self._must_wait():
-            self._desk.active.go_on()
+            self._desk.active.continue_answer()
 
     def action_retry(self) -> None:
         """Retry the failed turn of the active tab."""
@@ -191,9 +191,9 @@ class ConversingApp(TabbedApp):
 
     def _must_wait(self) -> bool:
         """Return whether the active tab is generating an answer; if so, notify the user."""
-        if self._desk.active.busy:
+        if self._desk.active.is_busy:
             self._tell("An answer is being written here; esc stops it.")
-        return self._desk.active.busy
+        return self._desk.active.is_busy
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the selected text by the best available method."""

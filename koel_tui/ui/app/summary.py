@@ -8,12 +8,12 @@ from koel_tui.workspace.runtime import Runtime
 
 def label_of(conversation: Conversation, unread: bool) -> Label:
     """Return the label of a conversation's tab."""
-    if conversation.busy:
+    if conversation.is_busy:
         waiting = len(conversation.queue)
-        mark = conversation.activity.mark + (f" +{waiting}" if waiting else "")
+        mark = conversation.activity.tab_mark + (f" +{waiting}" if waiting else "")
     elif conversation.save_problem:
         mark = "not saved"
-    elif conversation.failed:
+    elif conversation.has_failed:
         mark = "✗"
     else:
         mark = "●" if unread else ""
@@ -27,18 +27,18 @@ def status_of(
 
     `aside` describes the background job, `download` the download of a model.
     """
-    figures = conversation.measured.last
+    figures = conversation.metrics.last
     problem = conversation.save_problem
     return Status(
         activity=hint
-        or startup.words
-        or conversation.activity.words
+        or startup.status_text
+        or conversation.activity.status_text
         or aside
         or download
-        or startup.aside,
+        or startup.idle_text,
         model=figures.model or startup.model,
-        used=figures.used,
-        window=figures.window or startup.window,
+        used=figures.used_tokens,
+        window=figures.context_tokens or startup.context_tokens,
         tokens_per_s=conversation.tokens_per_s,
         saved=_saved(conversation),
         alarm=_alarm(problem, startup, download),
@@ -47,13 +47,13 @@ def status_of(
 
 def _saved(conversation: Conversation) -> str:
     # A streaming answer is saved every second; showing each save would make the line flicker.
-    if conversation.busy or not conversation.entries():
+    if conversation.is_busy or not conversation.entries():
         return ""
-    return "saving…" if conversation.unsaved else "saved"
+    return "saving…" if conversation.is_unsaved else "saved"
 
 
 def _alarm(save_problem: object, startup: Runtime, download: str) -> str:
     if save_problem:
         return "NOT SAVED"  # the banner gives the reason
     # The progress of a download needs the space, and a new model solves the problem.
-    return startup.short_alarm if download else startup.alarm
+    return startup.short_alert if download else startup.alert

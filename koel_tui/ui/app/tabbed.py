@@ -29,7 +29,7 @@ from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
 from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
 from koel_tui.workspace.open_tabs import OpenTabs
 from koel_tui.workspace.runtime import Runtime
-from koel_tui.workspace.unsaved import trouble_of
+from koel_tui.workspace.unsaved import current_problem
 from koel_tui.workspace.window_state import WindowState
 from koel_tui.workspace.workspace import TooManyTabsError, Workspace
 
@@ -73,7 +73,7 @@ class TabbedApp(internals.AppBase):
             for name in ("messages", "beside")
         )
         prompt = FilePrompt(
-            lambda text: self._pane.send(text), self._memory.remember, self._startup
+            lambda text: self._pane.send(text), self._memory.append_history, self._startup
         )
         self._pane = ConversationPane(front, beside, prompt, positions)
         self._statusline = StatusLine(status_of(self._desk.active, self._startup, self._hint))
@@ -91,30 +91,30 @@ class TabbedApp(internals.AppBase):
 
     # Callbacks of conversations
 
-    def changed(self, conversation: Conversation) -> None:
+    def on_conversation_changed(self, conversation: Conversation) -> None:
         """Repaint the label of a conversation, and its messages if they are visible."""
-        if conversation.answered:
-            self._startup.recover()
-        self._background.give_way(any(each.busy for each in self._desk.tabs))
+        if conversation.has_answered:
+            self._startup.clear_problem()
+        self._background.pause_while_busy(any(each.is_busy for each in self._desk.tabs))
         self._pane.changed(conversation)
         self._poke()
 
-    def ended(self, conversation: Conversation) -> None:
+    def on_run_ended(self, conversation: Conversation) -> None:
         """Mark a tab unread if it is not visible, alert the user, queue a title job if needed."""
         self._desk.tabs.mark_unread(conversation)
-        self._attention.call(conversation.title, failed=conversation.failed)
+        self._attention.call(conversation.title, failed=conversation.has_failed)
         backend = self._startup.backend
-        if backend is not None and backend.titles and conversation.wants_title:
+        if backend is not None and backend.titles and conversation.needs_title:
             from koel_tui.conversation.titles_and_summaries import title_job
 
             self._background.add(title_job(conversation))
-        self.changed(conversation)
+        self.on_conversation_changed(conversation)
 
-    def returned(self, conversation: Conversation, text: str) -> None:
+    def on_text_returned(self, conversation: Conversation, text: str) -> None:
         """Insert returned text into the prompt, before its current text."""
         self._pane.give_back(conversation, text)
 
-    def lost(self, conversation: Conversation) -> None:
+    def on_save_failed(self, conversation: Conversation) -> None:
         """Report that a closed thread could not be saved."""
         why = conversation.save_problem
         self._tell(f"NOT SAVED: {conversation.title}: {why}", "error")
@@ -173,10 +173,10 @@ class TabbedApp(internals.AppBase):
     async def action_side_by_side(self) -> None:
         """Show a second tab side by side, with a shared prompt; if one is shown, hide it."""
         tabs = self._desk.tabs
-        if tabs.beside is not None:
-            tabs.part()
+        if tabs.paired is not None:
+            tabs.unpair()
         elif len(tabs) == 1:
-            self._desk.add_beside()  # two tabs are always within the limit
+            self._desk.add_paired()  # two tabs are always within the limit
         else:
             self._choose_beside()
             return
@@ -189,9 +189,9 @@ class TabbedApp(internals.AppBase):
             if choice is None:
                 return
             if choice.conversation is not self._desk.active:
-                self._desk.tabs.join(choice.conversation)
+                self._desk.tabs.pair_with(choice.conversation)
             elif self._has_room():
-                self._desk.add_beside()
+                self._desk.add_paired()
             await self._show_active()
 
         tabs = zip(self._desk.tabs, self._labels(), strict=True)
@@ -199,12 +199,14 @@ class TabbedApp(internals.AppBase):
 
     async def action_swap(self) -> None:
         """Swap the two tabs shown side by side; the prompt keeps its text."""
-        front, beside = self._desk.active, self._desk.tabs.beside
+        front, beside = self._desk.active, self._desk.tabs.paired
         if beside is None:
             self._tell(f"No tab is shown beside this one: {key_of(self, 'tab.beside')} shows one.")
             return
         self._pane.put_away()
-        moves = front.revision is None and beside.revision is None  # else each keeps its own draft
+        moves = (
+            front.message_edit is None and beside.message_edit is None
+        )  # else each keeps its own draft
         left = beside.draft
         if moves:
             beside.draft = front.draft
@@ -247,45 +249,45 @@ class TabbedApp(internals.AppBase):
     async def _show_active(self) -> None:
         """Update the widgets to show the active tab."""
         with self.batch_update():  # one layout pass for both
-            await self._pane.show(self._desk.active, self._desk.tabs.beside)
+            await self._pane.show(self._desk.active, self._desk.tabs.paired)
             await self._paint()
-        for conversation in (self._desk.active, self._desk.tabs.beside):
-            if conversation is not None and conversation.asleep:
+        for conversation in (self._desk.active, self._desk.tabs.paired):
+            if conversation is not None and conversation.is_unloaded:
                 self.run_worker(self._wake(conversation))
 
     async def _wake(self, conversation: Conversation) -> None:
         try:
-            await self._desk.wake(conversation)
+            await self._desk.load(conversation)
         except Exception as error:
             self._tell(f"The thread of a tab cannot be opened: {error}", "error")
             self._pane.put_away()
-            self._desk.sweep(conversation)
+            self._desk.close_if_empty(conversation)
             await self._show_active()
-        self.changed(conversation)
+        self.on_conversation_changed(conversation)
 
     def _has_room(self) -> bool:
         """Return whether another tab may be opened; if not, notify the user."""
-        if self._desk.full:
+        if self._desk.is_full:
             self._tell(str(TooManyTabsError()), "warning")
-        return not self._desk.full
+        return not self._desk.is_full
 
     def _open_tabs(self) -> OpenTabs:
         """Return the tabs in the form in which they are saved."""
         self._pane.keep_draft()
-        return self._desk.kept(self._pane.prompt.pastes)
+        return self._desk.snapshot(self._pane.prompt.pastes)
 
     async def _paint(self) -> None:
         tabs = self._desk.tabs
         labels = self._labels()
         await self._tabbar.show_labels(labels, tabs.active.key)
         names = {label.id: f"{label.title} {label.mark}" for label in labels}
-        beside = tabs.beside
+        beside = tabs.paired
         self._pane.head(
             names[tabs.active.key] if beside is not None else "",
             names[beside.key] if beside is not None else "",
         )
-        self._banner.show(trouble_of(self._startup.backend, self._desk, self._memory))
-        aside = self._background.words
+        self._banner.show(current_problem(self._startup.backend, self._desk, self._memory))
+        aside = self._background.status_text
         download = self._download.progress.words
         self._statusline.show(status_of(tabs.active, self._startup, self._hint, aside, download))
 

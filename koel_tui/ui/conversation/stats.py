@@ -72,26 +72,26 @@ def _model(info: ThreadStats, room: int) -> Iterator[LabelledValue]:
 
 
 def _context(last: TurnMetrics, window: int, room: int) -> Iterator[LabelledValue]:
-    window = last.window or window
+    window = last.context_tokens or window
     if window:
-        share = last.used / window
-        yield "used", f"{last.used:,} of {window:,} tokens, {share:.0%}".replace("%", " %")
+        share = last.used_tokens / window
+        yield "used", f"{last.used_tokens:,} of {window:,} tokens, {share:.0%}".replace("%", " %")
         yield "", bar(share, min(room, _LONGEST))
     else:
-        yield "used", f"{last.used:,} tokens"
+        yield "used", f"{last.used_tokens:,} tokens"
     left = last.trimmed_turns
     yield "left out", f"the oldest {_counted(left, 'turn')}" if left else "nothing"
 
 
 def _answer(last: TurnMetrics) -> Iterator[LabelledValue]:
-    reused = f", {last.reused:,} of them reused" if last.reused else ""
-    yield "read", f"{_counted(last.read, 'token')}{reused}"
-    yield "written", _counted(last.written, "token")
+    reused = f", {last.reused_tokens:,} of them reused" if last.reused_tokens else ""
+    yield "read", f"{_counted(last.prompt_tokens, 'token')}{reused}"
+    yield "written", _counted(last.output_tokens, "token")
     if last.tokens_per_s:
         yield "speed", f"{last.tokens_per_s:.1f} tokens/s"
     if last.first_token_s:
         yield "first token", f"after {_seconds(last.first_token_s)}"
-        yield "whole answer", f"after {_seconds(last.took_s)}"
+        yield "whole answer", f"after {_seconds(last.duration_s)}"
 
 
 def _turns(info: ThreadStats, room: int) -> Iterator[LabelledValue]:
@@ -101,8 +101,8 @@ def _turns(info: ThreadStats, room: int) -> Iterator[LabelledValue]:
     if speeds:
         yield "tokens/s", sparkline(speeds)
         yield "", spread(speeds)
-    used = [each.used for each in shown]
-    yield "context", sparkline(used, max(each.window for each in shown))
+    used = [each.used_tokens for each in shown]
+    yield "context", sparkline(used, max(each.context_tokens for each in shown))
     yield "", spread(used)
 
 

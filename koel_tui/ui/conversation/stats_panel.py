@@ -84,12 +84,12 @@ class StatsPanel(Panel[None]):
 
 def info_of(conversation: "Conversation", startup: "Runtime") -> ThreadStats:
     """Return the statistics that are known without a request to the model."""
-    figures = conversation.measured.last
-    now = conversation.activity.words
+    figures = conversation.metrics.last
+    now = conversation.activity.status_text
     speed = conversation.tokens_per_s
     return ThreadStats(
         model=figures.model or startup.model,
-        window=figures.window or startup.window,
-        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or startup.words,
-        turns=conversation.measured.turns,
+        window=figures.context_tokens or startup.context_tokens,
+        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or startup.status_text,
+        turns=conversation.metrics.turns,
     )

@@ -57,7 +57,7 @@ class ModelSwitcher:
         if self._startup.backend is None:
             self._tell("A model can be chosen as soon as the start is over.")
         elif not isinstance(self._app.screen, ModelPanel):
-            panel = ModelPanel(self._download, problem or self._startup.notice, self._get)
+            panel = ModelPanel(self._download, problem or self._startup.problem_text, self._get)
             self._app.push_screen(panel, self._chosen)
 
     def offer_unasked(self, problem: str = "") -> None:
@@ -65,7 +65,9 @@ class ModelSwitcher:
         if len(self._app.screen_stack) == 1:
             self.offer(problem)
         else:
-            self._tell(f"{problem or self._startup.notice} {self._key} shows the models.", "error")
+            self._tell(
+                f"{problem or self._startup.problem_text} {self._key} shows the models.", "error"
+            )
 
     @property
     def _key(self) -> str:
@@ -108,7 +110,7 @@ class ModelSwitcher:
 
     async def _use(self, path: Path) -> None:
         try:
-            await self._startup.use(str(path))
+            await self._startup.switch_model(str(path))
         except Exception as error:  # any error; another model may work
             self.offer_unasked(str(error) or type(error).__name__)
             return

@@ -56,4 +56,4 @@ def cost_of(entry: Entry) -> int:
 
 def _headline(entry: Entry) -> Content:
     mark = "▾" if entry.text else "▸"
-    return Content(f"{mark} {safe_line(entry.remark, _HEADLINE)}")
+    return Content(f"{mark} {safe_line(entry.label, _HEADLINE)}")

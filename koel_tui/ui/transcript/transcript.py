@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.message import Message
 
-from koel_tui.conversation.entries import Entry, newest
+from koel_tui.conversation.entries import Entry, content_version
 from koel_tui.ui import internals
 from koel_tui.ui.transcript import notice_rows
 from koel_tui.ui.transcript.entry_view import View, view_of
@@ -230,7 +230,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             if self.is_vertical_scroll_end:
                 await self._trim(at_top=True, messages=TAIL, widgets=TAIL_WIDGETS)
         self._paint_edges()
-        self._newest = newest(entries)
+        self._newest = content_version(entries)
         if self._wanted and entries:
             await self._go_to(self._wanted)
 
@@ -243,7 +243,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             self._start = self._end = start
             self._total = len(entries)
             await self._mount_down_to(entries, end)
-            self._newest = newest(entries)
+            self._newest = content_version(entries)
             self._paint_edges()
 
     async def _go_to_end(self) -> None:
