@@ -57,10 +57,10 @@ finally:
     Start(
         "the window, to its first paint",
         f"""
-from koel_tui.cli import chat, start
+from koel_tui.cli import chat, early_settings
 def painted():
     {COUNT}
-chat._in_window(painted, None, None, start.Start(), {{}})
+chat._run_window(painted, None, None, early_settings.StartSettings(), {{}})
 """,
         beside="an empty Textual window",
         most=270,

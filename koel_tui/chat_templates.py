@@ -49,6 +49,6 @@ _FIRST_MARKS = {
 }
 
 
-def fitting_template(vocabulary: Collection[str]) -> str:
+def find_template(vocabulary: Collection[str]) -> str:
     """Return the name of the built-in template whose turn marker is in the vocabulary, or ''."""
     return next((name for name, mark in _FIRST_MARKS.items() if mark in vocabulary), "")

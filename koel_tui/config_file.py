@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.setting_sources import MAX_BYTES
-from koel_tui.system.regular_files import read_plain
+from koel_tui.setting_sources import MAX_CONFIG_BYTES
+from koel_tui.system.regular_files import read_regular
 
 
 class ConfigFileError(Exception):
@@ -33,18 +33,18 @@ def set_value(path: Path, name: str, value: object) -> None:
     cannot be written.
     """
     file = path.resolve()  # an atomic write would replace the link itself
-    before = _read(file)
-    known = _parsed(before, path)
+    before = _read_text(file)
+    known = _parse(before, path)
     if isinstance(known.get(name), dict):
         raise ConfigFileError(
             f"{name!r} is a table in {path}. Change it there: koel-chat config edit"
         )
-    after = _changed(before, name, value)
+    after = _replace_setting(before, name, value)
     # Convert to the types that TOML parses to: a path to a string, a tuple to a list.
     wanted = {**known, name: json.loads(json.dumps(value, default=str))}
     if value is None:
         del wanted[name]
-    if _parsed(after, path) != wanted:
+    if _parse(after, path) != wanted:
         raise ConfigFileError(
             f"{name!r} cannot be changed in {path} as it is written there. Change it by hand: "
             "koel-chat config edit"
@@ -56,25 +56,25 @@ def set_value(path: Path, name: str, value: object) -> None:
         write_atomically(file, after.encode())
 
 
-def toml_of(value: object) -> str:
+def format_toml(value: object) -> str:
     """Serialize a plain value as TOML."""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, tuple):
-        return f"[{', '.join(map(toml_of, value))}]"
+        return f"[{', '.join(map(format_toml, value))}]"
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _read(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
-        return read_plain(file, MAX_BYTES).decode()
+        return read_regular(file, MAX_CONFIG_BYTES).decode()
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
         raise ConfigFileError(f"{file} is no UTF-8 text ({error}). Correct it first.") from error
 
 
-def _parsed(text: str, path: Path) -> dict[str, object]:
+def _parse(text: str, path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -83,23 +83,23 @@ def _parsed(text: str, path: Path) -> dict[str, object]:
         ) from error
 
 
-def _changed(text: str, name: str, value: object) -> str:
-    statements = list(_statements(text))
-    said = next((each for each in statements if name in each.names), None)
-    if said is not None:
-        old = text[said.start : said.end]
-        new = "" if value is None else _rewritten(old, toml_of(value))
-        return text[: said.start] + new + text[said.end :]
+def _replace_setting(text: str, name: str, value: object) -> str:
+    statements = list(_split_statements(text))
+    parsed = next((each for each in statements if name in each.names), None)
+    if parsed is not None:
+        old = text[parsed.start : parsed.end]
+        new = "" if value is None else _replace_value(old, format_toml(value))
+        return text[: parsed.start] + new + text[parsed.end :]
     if value is None:
         return text
-    place = _place(text, statements, name)
-    before = text[:place]
+    index = _insertion_index(text, statements, name)
+    before = text[:index]
     newline = "\r\n" if "\r\n" in text else "\n"
     gap = newline if before and not before.endswith("\n") else ""
-    return f"{before}{gap}{name} = {toml_of(value)}{newline}{text[place:]}"
+    return f"{before}{gap}{name} = {format_toml(value)}{newline}{text[index:]}"
 
 
-def _statements(text: str) -> Iterator[_Statement]:
+def _split_statements(text: str) -> Iterator[_Statement]:
     """Yield the statements before the first table; one statement may span several lines."""
     start = end = 0
     for line in re.findall(r"[^\n]*\n|[^\n]+", text):
@@ -107,21 +107,21 @@ def _statements(text: str) -> Iterator[_Statement]:
             return
         end += len(line)
         try:
-            said = tomllib.loads(text[start:end])
+            parsed = tomllib.loads(text[start:end])
         except tomllib.TOMLDecodeError:
             continue  # the statement continues on the next line
-        yield _Statement(frozenset(said), start, end)
+        yield _Statement(frozenset(parsed), start, end)
         start = end
 
 
-def _rewritten(statement: str, value: str) -> str:
+def _replace_value(statement: str, value: str) -> str:
     """Return a statement with its value replaced; the text before and after the value is kept."""
     equals = statement.index("=") + 1
-    said = tomllib.loads(statement)
+    parsed = tomllib.loads(statement)
     end = len(statement.rstrip())
     for comment in re.finditer("#", statement):
         try:
-            if tomllib.loads(statement[: comment.start()]) == said:
+            if tomllib.loads(statement[: comment.start()]) == parsed:
                 end = len(statement[: comment.start()].rstrip())
                 break
         except tomllib.TOMLDecodeError:
@@ -131,7 +131,7 @@ def _rewritten(statement: str, value: str) -> str:
     return head + value + statement[end:]
 
 
-def _place(text: str, statements: list[_Statement], name: str) -> int:
+def _insertion_index(text: str, statements: list[_Statement], name: str) -> int:
     """Return the index for a new setting: below its commented example, else after the others."""
     example = re.compile(rf"\s*#\s*{re.escape(name)}\s*=")
     for each in statements:
@@ -141,10 +141,10 @@ def _place(text: str, statements: list[_Statement], name: str) -> int:
     if others:
         return others[-1]
     # Insert above the first table and its comments.
-    place = statements[-1].end if statements else 0
-    if place < len(text):
+    index = statements[-1].end if statements else 0
+    if index < len(text):
         for each in reversed(statements):
             if not text[each.start : each.end].strip():
                 break
-            place = each.start
-    return place
+            index = each.start
+    return index

@@ -5,23 +5,23 @@ MAX_THREADS = 512
 MAX_SEQUENCES = 256
 """Maximum sequences in a llama.cpp context: engine slots and open sessions."""
 
-MESSAGE_CHARACTERS = 10_000_000
+MAX_MESSAGE_CHARACTERS = 10_000_000
 """Maximum length of a message with its pastes and files; more than any model's context."""
-FIELD_CHARACTERS = 8_192
+MAX_FIELD_CHARACTERS = 8_192
 """Maximum length of a single-line field: a title, a search query, a value, a file path."""
-TEXT_CHARACTERS = 64 * 1024
+MAX_TEXT_CHARACTERS = 64 * 1024
 """Maximum length of a multi-line field other than a message: a system prompt."""
-QUEUED = 100
+MAX_QUEUED = 100
 """Maximum queued messages of one thread."""
-TABS = 100
+MAX_TABS = 100
 """Maximum open tabs; each one has a session and a rendered label."""
-TOLD = 6
+MAX_TOASTS = 6
 """Maximum notices on the screen at the same time; more would cover it."""
 
 
-def too_much(what: str, characters: int, most: int) -> str:
+def too_long_message(what: str, characters: int, limit: int) -> str:
     """Return the message for text over a limit: its length, the limit and the remedy."""
     return (
-        f"{what} has {characters:,} characters, and {most:,} is the most. "
+        f"{what} has {characters:,} characters, and {limit:,} is the most. "
         "Nothing of it was taken; shorten it."
     )

@@ -17,7 +17,7 @@ LOG_LEVELS: Mapping[int, int] = MappingProxyType(
 LOG_CONTINUED = 5
 """The level of text that continues the previous line."""
 
-NO_DEBUGGER = "GGML_NO_BACKTRACE"
+NO_BACKTRACE_VARIABLE = "GGML_NO_BACKTRACE"
 """Environment variable; unless it is set, a failed assertion starts a debugger before the abort."""
 
 _DIRECTORY = re.compile(r"^\S*/")
@@ -25,17 +25,17 @@ _DIRECTORY = re.compile(r"^\S*/")
 _USED = re.compile(r"(\w+) = 1")
 
 
-def error_in(line: str) -> str:
+def parse_error(line: str) -> str:
     """Return the message of a line logged as an error, without the leading function name."""
     return line.split(": ", 1)[-1] if ": " in line[:40] else line
 
 
-def assertion_in(output: str) -> str:
+def parse_assertion(output: str) -> str:
     """Return the last assertion in a process's output, or '' if there is none."""
     lines = reversed(output.splitlines())
     return next((_DIRECTORY.sub("", line.strip()) for line in lines if "ASSERT" in line), "")
 
 
-def used_in(system_info: str) -> tuple[str, ...]:
+def parse_used_features(system_info: str) -> tuple[str, ...]:
     """Return the instruction sets and options that `llama_print_system_info` reports as used."""
     return tuple(_USED.findall(system_info))

@@ -11,16 +11,16 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from koel_tui.paths import DirectoryError, private_directory
-from koel_tui.system.regular_files import has_name
+from koel_tui.system.regular_files import is_at_path
 from koel_tui.text import repair, safe_text
 
-LOG_BYTES = 2 * 1024 * 1024
+MAX_LOG_BYTES = 2 * 1024 * 1024
 """Maximum size of a log file before it is rotated."""
-LOGS_BEFORE = 2
+BACKUP_COUNT = 2
 """Number of rotated files kept."""
-LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
+LINE_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 """The `logging` format of a log line."""
-MAX_CHARACTERS = 16 * 1024
+MAX_RECORD_CHARACTERS = 16 * 1024
 """Maximum length of one record, so that a single error cannot displace all others."""
 _ErrorInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -37,8 +37,8 @@ class SafeFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as sanitized text."""
         text = super().format(record)
-        if len(text) > MAX_CHARACTERS:
-            text = f"{text[:MAX_CHARACTERS]}… ({len(text):,} characters)"
+        if len(text) > MAX_RECORD_CHARACTERS:
+            text = f"{text[:MAX_RECORD_CHARACTERS]}… ({len(text):,} characters)"
         return safe_text(repair(text))
 
     def formatException(self, ei: _ErrorInfo) -> str:  # noqa: N802 - as logging calls it
@@ -47,7 +47,7 @@ class SafeFormatter(logging.Formatter):
         for error in reversed(list(_chain(ei[1]))):
             lines += ["Traceback (most recent call last):\n"] if not lines else ["Then:\n"]
             lines += traceback.format_tb(error.__traceback__)
-            lines.append(f"{named(error)}\n")
+            lines.append(f"{error_name(error)}\n")
         return "".join(lines).rstrip("\n")
 
 
@@ -66,16 +66,16 @@ class LogFile(logging.Handler):
         """Write a line; ignore errors, because there is nowhere to report them."""
         try:
             if self._file is None:
-                self._file = _opened(self._path)
+                self._file = _open_handler(self._path)
             self._file.emit(record)
         except (OSError, DirectoryError):
             self._file = None
 
 
-def named(error: BaseException) -> str:
+def error_name(error: BaseException) -> str:
     """Return the class name of an exception, with the system's error text for an OSError."""
-    said = error.strerror if isinstance(error, OSError) else None
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    system_text = error.strerror if isinstance(error, OSError) else None
+    return f"{type(error).__name__}: {system_text}" if system_text else type(error).__name__
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -86,31 +86,31 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _opened(path: Path) -> logging.Handler:
+def _open_handler(path: Path) -> logging.Handler:
     from logging.handlers import RotatingFileHandler
 
     class Rotating(RotatingFileHandler):
         def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - as logging calls it
             """Return whether to rotate; reopen the file if another process rotated it."""
-            if self.stream is not None and not has_name(self.stream.fileno(), path):
-                self._let_go()
+            if self.stream is not None and not is_at_path(self.stream.fileno(), path):
+                self._close_stream()
             return bool(super().shouldRollover(record))
 
         def doRollover(self) -> None:  # noqa: N802 - as logging calls it
             """Rotate the file, unless another process is doing so."""
-            assert self.stream is not None  # noqa: S101 - it was looked at just now
-            held = os.dup(self.stream.fileno())  # keeps the lock while the stream is closed
+            assert self.stream is not None  # noqa: S101 - checked by shouldRollover
+            descriptor = os.dup(self.stream.fileno())  # keeps the lock while the stream is closed
             try:
                 with suppress(OSError):  # some file systems do not support locks
-                    fcntl.flock(held, fcntl.LOCK_EX)
-                if has_name(held, path):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if is_at_path(descriptor, path):
                     super().doRollover()
                 else:
-                    self._let_go()
+                    self._close_stream()
             finally:
-                os.close(held)
+                os.close(descriptor)
 
-        def _let_go(self) -> None:
+        def _close_stream(self) -> None:
             """Close the stream, so that the next line reopens the path."""
             if self.stream is not None:
                 self.stream.close()
@@ -124,8 +124,8 @@ def _opened(path: Path) -> logging.Handler:
             """Print nothing, because the app owns the terminal."""
 
     private_directory(path.parent)
-    handler = Rotating(path, maxBytes=LOG_BYTES, backupCount=LOGS_BEFORE, delay=True)
-    handler.setFormatter(SafeFormatter(LINES))
+    handler = Rotating(path, maxBytes=MAX_LOG_BYTES, backupCount=BACKUP_COUNT, delay=True)
+    handler.setFormatter(SafeFormatter(LINE_FORMAT))
     return handler
 
 

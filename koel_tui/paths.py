@@ -21,7 +21,7 @@ class DirectoryError(Exception):
 
 def data_dir() -> Path:
     """Return the directory of threads and other data that must not be lost."""
-    return _place(platformdirs.user_data_path)
+    return _platform_dir(platformdirs.user_data_path)
 
 
 def threads_dir() -> Path:
@@ -36,7 +36,7 @@ def models_dir() -> Path:
 
 def config_file() -> Path:
     """Return the path of config.toml, which may not exist."""
-    return _place(platformdirs.user_config_path) / "config.toml"
+    return _platform_dir(platformdirs.user_config_path) / "config.toml"
 
 
 def roles_dir() -> Path:
@@ -51,12 +51,12 @@ def themes_dir() -> Path:
 
 def state_dir() -> Path:
     """Return the directory of the app's state: tabs, drafts and prompt history."""
-    return _place(platformdirs.user_state_path)
+    return _platform_dir(platformdirs.user_state_path)
 
 
 def cache_dir() -> Path:
     """Return the directory of data that can be rebuilt: indexes and KV snapshots."""
-    return _place(platformdirs.user_cache_path)
+    return _platform_dir(platformdirs.user_cache_path)
 
 
 def recovery_dirs() -> tuple[Path, ...]:
@@ -70,7 +70,7 @@ def recovery_dirs() -> tuple[Path, ...]:
 
 def log_file() -> Path:
     """Return the path of the log of the program and of llama.cpp."""
-    return _place(platformdirs.user_log_path) / "koel-chat.log"
+    return _platform_dir(platformdirs.user_log_path) / "koel-chat.log"
 
 
 def private_directory(path: Path) -> Path:
@@ -96,7 +96,7 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def _place(path_of: Callable[..., Path]) -> Path:
+def _platform_dir(path_of: Callable[..., Path]) -> Path:
     """Return a platform directory. Raises `DirectoryError` without a home directory."""
     try:
         return path_of(_APP, appauthor=False)

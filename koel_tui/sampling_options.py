@@ -12,12 +12,12 @@ from koel_tui.protocol.turn_settings import RANGES, Range, Sampling
 
 LOGIT_BIAS = "logit_bias"
 """The only option that is not a single number."""
-LOGIT_BIAS_FORM = "pairs id:bias with each bias from -100 to 100, as in 198:-100, 29:2.5"
+LOGIT_BIAS_FORMAT = "pairs id:bias with each bias from -100 to 100, as in 198:-100, 29:2.5"
 """Description of the text format of `logit_bias`."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
-_MOST_DIGITS = 40
+_MAX_DIGITS = 40
 """Maximum length of a number, longer than any valid one; Python refuses to parse very long ones."""
 
 
@@ -40,9 +40,9 @@ class SamplingOption:
         value: float | None = getattr(Sampling(), self.name)
         return value
 
-    def read(self, text: str) -> float:
+    def parse(self, text: str) -> float:
         """Parse a value. Raises ValueError with the allowed range."""
-        return read_number(text, self.range)
+        return parse_number(text, self.range)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +119,26 @@ OPTIONS: Mapping[str, SamplingOption] = MappingProxyType(
 """Every numeric option, keyed by its name."""
 
 
-def read_number(text: str, allowed: Range) -> float:
+def parse_number(text: str, allowed: Range) -> float:
     """Parse a number; a decimal comma is read as a point.
 
     Raises ValueError with the allowed range; its message does not quote the text.
     """
     text = text.strip()
-    form = _WHOLE if allowed.whole else _NUMBER
-    if len(text) <= _MOST_DIGITS and form.fullmatch(text):
+    pattern = _WHOLE if allowed.whole else _NUMBER
+    if len(text) <= _MAX_DIGITS and pattern.fullmatch(text):
         value = int(text) if allowed.whole else float(text.replace(",", "."))
         if value in allowed:
             return value
     raise ValueError(str(allowed))
 
 
-def number_text(value: float) -> str:
+def format_number(value: float) -> str:
     """Return the short form of a number: 2 instead of 2.0."""
     return str(value).removesuffix(".0")
 
 
-def read_logit_bias(text: str) -> dict[int, float]:
+def parse_logit_bias(text: str) -> dict[int, float]:
     """Parse biases, for instance `198:-100, 29:2.5`.
 
     Raises ValueError with the expected format.
@@ -147,18 +147,18 @@ def read_logit_bias(text: str) -> dict[int, float]:
     for pair in text.split(","):
         token, colon, bias = pair.partition(":")
         if not (colon and _WHOLE.fullmatch(token.strip()) and _NUMBER.fullmatch(bias.strip())):
-            raise ValueError(LOGIT_BIAS_FORM)
-        if len(pair) > _MOST_DIGITS:
-            raise ValueError(LOGIT_BIAS_FORM)
+            raise ValueError(LOGIT_BIAS_FORMAT)
+        if len(pair) > _MAX_DIGITS:
+            raise ValueError(LOGIT_BIAS_FORMAT)
         if int(token) in biases:
-            raise ValueError(f"{LOGIT_BIAS_FORM} (token {int(token)} is there twice)")
+            raise ValueError(f"{LOGIT_BIAS_FORMAT} (token {int(token)} is there twice)")
         biases[int(token)] = float(bias)
     try:
         return dict(Sampling(logit_bias=biases).logit_bias)
     except ValueError:
-        raise ValueError(LOGIT_BIAS_FORM) from None
+        raise ValueError(LOGIT_BIAS_FORMAT) from None
 
 
-def logit_bias_text(biases: Mapping[int, float]) -> str:
-    """Serialize biases in the format that `read_logit_bias` parses."""
-    return ", ".join(f"{token}:{number_text(bias)}" for token, bias in biases.items())
+def format_logit_bias(biases: Mapping[int, float]) -> str:
+    """Serialize biases in the format that `parse_logit_bias` parses."""
+    return ", ".join(f"{token}:{format_number(bias)}" for token, bias in biases.items())

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from koel_tui import paths
-from koel_tui.system.regular_files import read_plain
+from koel_tui.system.regular_files import read_regular
 
 PREFIX = "KOEL_"
-MAX_BYTES = 256 * 1024
+MAX_CONFIG_BYTES = 256 * 1024
 """Maximum size of config.toml; all settings with their explanations take 3 KB."""
 
 
@@ -22,19 +22,19 @@ class Origin(enum.StrEnum):
     DEFAULT = "default"
 
 
-def variable_of(name: str) -> str:
+def variable_name(name: str) -> str:
     """Return the environment variable of a setting."""
     return PREFIX + name.upper()
 
 
-def origin_of(name: str) -> Origin:
+def setting_origin(name: str) -> Origin:
     """Return the source of a setting's value; config.toml must be valid TOML."""
-    if variable_of(name) in (each.upper() for each in os.environ):
+    if variable_name(name) in (each.upper() for each in os.environ):
         return Origin.ENVIRONMENT
-    return Origin.CONFIG if name in _configured() else Origin.DEFAULT
+    return Origin.CONFIG if name in _parsed_config() else Origin.DEFAULT
 
 
-def line_of(path: Iterable[str]) -> int | None:
+def config_line(path: Iterable[str]) -> int | None:
     """Return the line number of a setting in config.toml, or None if it is not found.
 
     `path` contains the names of the enclosing tables and the key.
@@ -43,43 +43,43 @@ def line_of(path: Iterable[str]) -> int | None:
     parts = [rf"""["']?{re.escape(name)}["']?""" for name in names]
     # The line has the whole dotted name, or its last parts below a table header.
     for known in range(len(parts)):
-        begins = re.compile(r"\s*" + r"\s*\.\s*".join(parts[known:]) + r"\s*=")
+        pattern = re.compile(r"\s*" + r"\s*\.\s*".join(parts[known:]) + r"\s*=")
         for number, line in enumerate(_lines(), 1):
-            if begins.match(line):
+            if pattern.match(line):
                 return number
     return None
 
 
-def settles(names: Iterable[str]) -> bool:
+def may_be_set(names: Iterable[str]) -> bool:
     """Return whether the environment or config.toml may contain one of these settings.
 
     Faster than loading the settings, and works if they are invalid.
     """
-    said = "\n".join(line for line in _lines() if not line.lstrip().startswith("#"))
+    settings_text = "\n".join(line for line in _lines() if not line.lstrip().startswith("#"))
     environment = {name.upper() for name in os.environ}
-    return any(name in said or variable_of(name) in environment for name in names)
+    return any(name in settings_text or variable_name(name) in environment for name in names)
 
 
 def _lines() -> list[str]:
-    return _text().split("\n")  # TOML's line end; splitlines() also splits at others
+    return _config_text().split("\n")  # TOML's line end; splitlines() also splits at others
 
 
-def config_bytes() -> bytes:
+def read_config() -> bytes:
     """Return the content of config.toml, or b"" if it does not exist. Raises OSError."""
     try:
-        return read_plain(paths.config_file(), MAX_BYTES)
+        return read_regular(paths.config_file(), MAX_CONFIG_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return b""
 
 
-def _text() -> str:
+def _config_text() -> str:
     try:
-        return config_bytes().decode("utf-8", "replace")
+        return read_config().decode("utf-8", "replace")
     except OSError:
         return ""
 
 
-def _configured() -> Mapping[str, Any]:
+def _parsed_config() -> Mapping[str, Any]:
     import tomllib
 
-    return tomllib.loads(_text())
+    return tomllib.loads(_config_text())

@@ -22,14 +22,21 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from pydantic_settings.exceptions import SettingsError as UnreadableVariable
+from pydantic_settings.exceptions import SettingsError as InvalidVariable
 
 from koel_tui import paths
 from koel_tui.chat_templates import CHAT_TEMPLATES, CHATML
 from koel_tui.limits import MAX_SEQUENCES, MAX_THREADS
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, Range
 from koel_tui.sampling_options import OPTIONS
-from koel_tui.setting_sources import PREFIX, Origin, config_bytes, line_of, origin_of, variable_of
+from koel_tui.setting_sources import (
+    PREFIX,
+    Origin,
+    config_line,
+    read_config,
+    setting_origin,
+    variable_name,
+)
 
 NUMBERS: Mapping[str, Range] = MappingProxyType({**RANGES, "max_output_tokens": OUTPUT_TOKENS})
 """The allowed ranges of the settings that can also be set per thread."""
@@ -39,25 +46,27 @@ class SettingsError(Exception):
     """The configuration is invalid; the message names the location, the key and the reason."""
 
 
-def _flat(table: object) -> object:
+def _flatten(table: object) -> object:
     """Flatten the keys table to dotted names and comma lists; TOML parses `tab.new` as a table."""
-    return dict(_pairs(table, "")) if isinstance(table, Mapping) else table
+    return dict(_flat_items(table, "")) if isinstance(table, Mapping) else table
 
 
-def _pairs(table: Mapping[Any, Any], above: str) -> Iterator[tuple[str, object]]:
+def _flat_items(table: Mapping[Any, Any], above: str) -> Iterator[tuple[str, object]]:
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from _pairs(value, f"{above}{name}.")
+            yield from _flat_items(value, f"{above}{name}.")
         elif isinstance(value, list):
             yield f"{above}{name}", ",".join(map(str, value))
         else:
             yield f"{above}{name}", value
 
 
-ChosenKeys = Annotated[Mapping[str, str], BeforeValidator(_flat), AfterValidator(MappingProxyType)]
+ChosenKeys = Annotated[
+    Mapping[str, str], BeforeValidator(_flatten), AfterValidator(MappingProxyType)
+]
 
 
-def _sampling(name: str) -> Any:
+def _sampling_field(name: str) -> Any:
     """Return the field of a sampling option, with the engine's default."""
     option = OPTIONS[name]
     return Field(option.default, description=f"{option.help[0].upper()}{option.help[1:]}.")
@@ -97,28 +106,28 @@ class Settings(BaseSettings):
     system: str | None = Field(
         None, description="System prompt of new threads.", examples=["Answer briefly."]
     )
-    temperature: float = _sampling("temperature")
-    top_k: int = _sampling("top_k")
-    top_p: float = _sampling("top_p")
-    min_p: float = _sampling("min_p")
-    repeat_penalty: float = _sampling("repeat_penalty")
+    temperature: float = _sampling_field("temperature")
+    top_k: int = _sampling_field("top_k")
+    top_p: float = _sampling_field("top_p")
+    min_p: float = _sampling_field("min_p")
+    repeat_penalty: float = _sampling_field("repeat_penalty")
     seed: int | None = Field(None, description="Fixed seed; none: random.", examples=[42])
-    typical_p: float = _sampling("typical_p")
-    top_n_sigma: float = _sampling("top_n_sigma")
-    xtc_probability: float = _sampling("xtc_probability")
-    xtc_threshold: float = _sampling("xtc_threshold")
-    repeat_last_n: int = _sampling("repeat_last_n")
-    frequency_penalty: float = _sampling("frequency_penalty")
-    presence_penalty: float = _sampling("presence_penalty")
-    dry_multiplier: float = _sampling("dry_multiplier")
-    dry_base: float = _sampling("dry_base")
-    dry_allowed_length: int = _sampling("dry_allowed_length")
-    dry_penalty_last_n: int = _sampling("dry_penalty_last_n")
-    dynatemp_range: float = _sampling("dynatemp_range")
-    dynatemp_exponent: float = _sampling("dynatemp_exponent")
-    mirostat: int = _sampling("mirostat")
-    mirostat_tau: float = _sampling("mirostat_tau")
-    mirostat_eta: float = _sampling("mirostat_eta")
+    typical_p: float = _sampling_field("typical_p")
+    top_n_sigma: float = _sampling_field("top_n_sigma")
+    xtc_probability: float = _sampling_field("xtc_probability")
+    xtc_threshold: float = _sampling_field("xtc_threshold")
+    repeat_last_n: int = _sampling_field("repeat_last_n")
+    frequency_penalty: float = _sampling_field("frequency_penalty")
+    presence_penalty: float = _sampling_field("presence_penalty")
+    dry_multiplier: float = _sampling_field("dry_multiplier")
+    dry_base: float = _sampling_field("dry_base")
+    dry_allowed_length: int = _sampling_field("dry_allowed_length")
+    dry_penalty_last_n: int = _sampling_field("dry_penalty_last_n")
+    dynatemp_range: float = _sampling_field("dynatemp_range")
+    dynatemp_exponent: float = _sampling_field("dynatemp_exponent")
+    mirostat: int = _sampling_field("mirostat")
+    mirostat_tau: float = _sampling_field("mirostat_tau")
+    mirostat_eta: float = _sampling_field("mirostat_eta")
     titles: bool = Field(True, description="Titles of threads made by the model when it is idle.")
     plain: bool = Field(False, description="A line program for screen readers, no window.")
     low_bandwidth: bool = Field(False, description="Paint rarely, for slow connections.")
@@ -164,8 +173,8 @@ class Settings(BaseSettings):
         """Return the sources by priority: flags, environment, config.toml."""
         import tomllib
 
-        said = tomllib.loads(config_bytes().decode("utf-8"))
-        return init_settings, env_settings, InitSettingsSource(settings_cls, said)
+        table = tomllib.loads(read_config().decode("utf-8"))
+        return init_settings, env_settings, InitSettingsSource(settings_cls, table)
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -180,12 +189,14 @@ def load_settings(**flags: Any) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         path = [str(part) for part in first["loc"]] or ["settings"]
         if first["type"] == "extra_forbidden":
-            raise unusable(path, _unknown(path[0])) from None
+            raise invalid_setting_error(path, _unknown_setting_message(path[0])) from None
         why = first["msg"].removeprefix("Value error, ")
-        raise unusable(path, why, flag=path[0] in given) from None
-    except UnreadableVariable as error:
+        raise invalid_setting_error(path, why, flag=path[0] in given) from None
+    except InvalidVariable as error:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
-        raise unusable([name], "Text that is not JSON, which it has to be there") from None
+        raise invalid_setting_error(
+            [name], "Text that is not JSON, which it has to be there"
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(
@@ -193,23 +204,23 @@ def load_settings(**flags: Any) -> Settings:
         ) from None
 
 
-def unusable(path: Sequence[str], why: str, *, flag: bool = False) -> SettingsError:
+def invalid_setting_error(path: Sequence[str], why: str, *, flag: bool = False) -> SettingsError:
     """Return the error of an invalid setting; its message names the place to correct."""
-    return SettingsError(f"Setting {'.'.join(path)!r}: {why}. Correct {_place(path, flag)}.")
+    return SettingsError(f"Setting {'.'.join(path)!r}: {why}. Correct {_location(path, flag)}.")
 
 
-def _place(path: Sequence[str], flag: bool) -> str:
+def _location(path: Sequence[str], flag: bool) -> str:
     if flag:
         return "the flag"
-    line = line_of(path)
+    line = config_line(path)
     in_file = f"{paths.config_file()}" if line is None else f"line {line} of {paths.config_file()}"
-    if origin_of(path[0]) is not Origin.ENVIRONMENT:
+    if setting_origin(path[0]) is not Origin.ENVIRONMENT:
         return in_file
     # Tables of both sources are merged, so the invalid value may be in either.
     both = line is not None and len(path) > 1
-    return f"{variable_of(path[0])} or {in_file}" if both else variable_of(path[0])
+    return f"{variable_name(path[0])} or {in_file}" if both else variable_name(path[0])
 
 
-def _unknown(name: str) -> str:
+def _unknown_setting_message(name: str) -> str:
     near = difflib.get_close_matches(name, Settings.model_fields, 1)
     return "There is no such setting" + (f"; {near[0]!r} comes nearest" if near else "")

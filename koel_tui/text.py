@@ -31,7 +31,7 @@ def _terminal_map() -> dict[int, str]:
 
 _TERMINAL = _terminal_map()
 _LINE_END = re.compile("\r\n?")
-_GONE = dict.fromkeys((*_TERMINAL, *map(ord, "\t\n")))
+_REMOVED = dict.fromkeys((*_TERMINAL, *map(ord, "\t\n")))
 
 
 def repair(text: str) -> str:
@@ -68,7 +68,7 @@ def drop_controls(text: str) -> str:
 
     For text that is already laid out on a line: zero-width characters go, nothing moves.
     """
-    return text if text.isprintable() else text.translate(_GONE)
+    return text if text.isprintable() else text.translate(_REMOVED)
 
 
 def safe_line(text: str, limit: int = 200) -> str:

@@ -26,8 +26,8 @@ from koel_tui.conversation.thread_settings_form import FIELDS, TITLE
 from koel_tui.engine.types import FinishReason
 from koel_tui.plain.commands import COMMANDS
 from koel_tui.protocol import TurnSettings
-from koel_tui.sampling_options import LOGIT_BIAS, LOGIT_BIAS_FORM, OPTIONS, number_text
-from koel_tui.setting_sources import variable_of
+from koel_tui.sampling_options import LOGIT_BIAS, LOGIT_BIAS_FORMAT, OPTIONS, format_number
+from koel_tui.setting_sources import variable_name
 from koel_tui.settings import Settings
 from koel_tui.storage.encryption.keys import PASSPHRASE_FILE
 from koel_tui.ui.keys.key_table import KEYS
@@ -115,7 +115,7 @@ def test_the_defaults_of_options_are_those_of_the_settings() -> None:
             name = option.split()[0].strip("`-").replace("-", "_")
             field = Settings.model_fields.get(name)
             if field is not None and isinstance(field.default, int | float) and default:
-                assert default == number_text(field.default), name
+                assert default == format_number(field.default), name
 
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
@@ -203,7 +203,7 @@ def test_settings_in_the_text_exist() -> None:
 
 
 def test_variables_exist_and_are_in_the_help() -> None:
-    known = {*map(variable_of, Settings.model_fields), PASSPHRASE_FILE, "KOEL_NAME"}
+    known = {*map(variable_name, Settings.model_fields), PASSPHRASE_FILE, "KOEL_NAME"}
     assert {*re.findall(r"KOEL_\w+", USER_TEXT)} <= known
     rows = table(section(PAGES["configuration"], "Environment variables"))
     named = {name for names, _ in rows for name in code_in(names)}
@@ -220,11 +220,11 @@ def test_the_table_of_samplers_is_that_of_the_program() -> None:
         [f"`{name}`", option.label, _number(option.default), str(option.range)]
         for name, option in OPTIONS.items()
     ]
-    assert said == [*expected, [f"`{LOGIT_BIAS}`", "Logit bias", "none", LOGIT_BIAS_FORM]]
+    assert said == [*expected, [f"`{LOGIT_BIAS}`", "Logit bias", "none", LOGIT_BIAS_FORMAT]]
 
 
 def _number(value: float | None) -> str:
-    return "random" if value is None else number_text(value)
+    return "random" if value is None else format_number(value)
 
 
 def test_the_table_of_other_turn_settings_is_that_of_the_program() -> None:

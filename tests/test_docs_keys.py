@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from textual.binding import Binding
 
-from koel_tui.ui.app.help_panel import Help
+from koel_tui.ui.app.help_panel import HelpPanel
 from koel_tui.ui.conversation.link_panels import LinkDialog
 from koel_tui.ui.conversation.queue_picker import QueuePicker
 from koel_tui.ui.conversation.stats_panel import StatsPanel
-from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS, Key
+from koel_tui.ui.keys.key_table import CLOSE_PREFIX, KEYS, PROMPT_KEYS, Key
 from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name
 from koel_tui.ui.library.library_panel import LibraryPanel, TrashPicker
 from koel_tui.ui.models.model_panel import ModelPanel
@@ -83,7 +83,7 @@ PANELS: dict[str, tuple[type[Any], ...]] = {
     "roles": (RolePicker,),
     "link": (LinkDialog,),
     "question": (ConfirmPanel,),
-    "keys, statistics": (Help, StatsPanel),
+    "keys, statistics": (HelpPanel, StatsPanel),
 }
 
 
@@ -101,7 +101,7 @@ def _keys_of(panel: type[Any]) -> set[str]:
     found = set()
     for each in vars(panel)["BINDINGS"]:
         assert isinstance(each, Binding)
-        if not (each.id or "").startswith(LEAVING):
+        if not (each.id or "").startswith(CLOSE_PREFIX):
             found |= {*map(name_of, each.key.split(","))}
     return found - {"escape"}
 

@@ -13,8 +13,14 @@ import llama_cpp
 import pytest
 
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.llama_log_parsing import LOG_CONTINUED, LOG_LEVELS, assertion_in, error_in, used_in
-from koel_tui.system.processes import command
+from koel_tui.llama_log_parsing import (
+    LOG_CONTINUED,
+    LOG_LEVELS,
+    parse_assertion,
+    parse_error,
+    parse_used_features,
+)
+from koel_tui.system.processes import module_command
 from tests.models.damaged import patched
 
 
@@ -55,7 +61,9 @@ def test_the_reason_of_an_error_is_behind_the_function_it_came_from(
 ) -> None:
     assert not load(tmp_path / "absent.gguf")
     reasons = [
-        error_in(text.strip()) for level, text in said.lines if LOG_LEVELS[level] == logging.ERROR
+        parse_error(text.strip())
+        for level, text in said.lines
+        if LOG_LEVELS[level] == logging.ERROR
     ]
     assert reasons[-1] == "failed to load model"
     assert reasons[0].startswith("failed to open GGUF file") and "absent.gguf" in reasons[0]
@@ -65,15 +73,15 @@ def test_an_assertion_ends_the_process_and_is_found_in_its_output(
     tiny_path: Path, tmp_path: Path
 ) -> None:
     bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", 0)
-    trial = command("koel_tui.engine.runner.smoke_test", str(bad), str(4 * 1024**3), "60")
+    trial = module_command("koel_tui.engine.runner.smoke_test", str(bad), str(4 * 1024**3), "60")
     ended = subprocess.run(trial, capture_output=True, text=True, check=False)
     assert ended.returncode == -6, "a debugger was started, or nothing was asserted"
-    assert re.fullmatch(r"[\w.-]+:\d+: GGML_ASSERT\(.*\) failed", assertion_in(ended.stderr))
-    assert assertion_in(ended.stderr.replace("ASSERT", "assume")) == ""
+    assert re.fullmatch(r"[\w.-]+:\d+: GGML_ASSERT\(.*\) failed", parse_assertion(ended.stderr))
+    assert parse_assertion(ended.stderr.replace("ASSERT", "assume")) == ""
 
 
 def test_the_instruction_sets_it_says_it_uses() -> None:
     info = llama_cpp.llama_print_system_info().decode()
-    used = used_in(info)
+    used = parse_used_features(info)
     assert used and set(used) <= set(re.findall(r"\w+", info))
-    assert used_in("CPU : AVX = 1 | AVX2 = 0 | FMA = 1 | ") == ("AVX", "FMA")
+    assert parse_used_features("CPU : AVX = 1 | AVX2 = 0 | FMA = 1 | ") == ("AVX", "FMA")

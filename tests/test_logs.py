@@ -23,7 +23,7 @@ def logger(path: Path) -> logging.Logger:
 def test_a_log_begins_anew_when_it_is_full_and_the_oldest_part_goes(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "LOG_BYTES", 2000)
+    monkeypatch.setattr(logs, "MAX_LOG_BYTES", 2000)
     log = logger(path)
     for number in range(500):
         log.warning("line %d", number)
@@ -36,7 +36,7 @@ def test_a_log_begins_anew_when_it_is_full_and_the_oldest_part_goes(
 
 def test_a_record_of_any_length_takes_a_part_of_the_log_only(path: Path) -> None:
     logger(path).warning("x" * 10_000_000)
-    assert path.stat().st_size < 2 * logs.MAX_CHARACTERS < logs.LOG_BYTES / 10
+    assert path.stat().st_size < 2 * logs.MAX_RECORD_CHARACTERS < logs.MAX_LOG_BYTES / 10
 
 
 def test_a_link_in_the_place_of_a_log_is_not_followed(path: Path, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from koel_tui.sampling_options import (
     COMMON,
     LOGIT_BIAS,
     OPTIONS,
-    logit_bias_text,
-    number_text,
-    read_logit_bias,
-    read_number,
+    format_logit_bias,
+    format_number,
+    parse_logit_bias,
+    parse_number,
 )
 
 NUMBERS = {name: allowed for name, allowed in RANGES.items() if not allowed.whole}
@@ -31,22 +31,22 @@ def test_every_default_is_allowed_and_read_again() -> None:
     for name, option in OPTIONS.items():
         if option.default is not None:
             assert option.default in RANGES[name]
-            assert option.read(number_text(option.default)) == option.default
+            assert option.parse(format_number(option.default)) == option.default
 
 
 @pytest.mark.parametrize("name", RANGES)
 def test_both_ends_of_a_range_are_read_and_what_is_beyond_is_refused(name: str) -> None:
     allowed = RANGES[name]
-    assert OPTIONS[name].read(number_text(allowed.end)) == allowed.end
+    assert OPTIONS[name].parse(format_number(allowed.end)) == allowed.end
     if not allowed.open_start:
-        assert OPTIONS[name].read(number_text(allowed.start)) == allowed.start
-    beyond = [number_text(allowed.end + 1), number_text(allowed.start - 1)]
+        assert OPTIONS[name].parse(format_number(allowed.start)) == allowed.start
+    beyond = [format_number(allowed.end + 1), format_number(allowed.start - 1)]
     beyond += ["nan", "inf", "-inf", "", "x", "1_0", "²", "٣", "1e999", "9" * 5000, "0x1", "1 2"]
     beyond += ["1.5"] if allowed.whole else []
-    beyond += [number_text(allowed.start)] if allowed.open_start else []
+    beyond += [format_number(allowed.start)] if allowed.open_start else []
     for text in beyond:
         with pytest.raises(ValueError) as refused:
-            OPTIONS[name].read(text)
+            OPTIONS[name].parse(text)
         assert str(refused.value) == str(allowed)
 
 
@@ -63,13 +63,13 @@ def test_a_number_is_read_as_it_is_written(name: str, data: st.DataObject) -> No
     value = data.draw(
         st.floats(allowed.start, allowed.end, exclude_min=allowed.open_start, allow_nan=False)
     )
-    assert read_number(number_text(value), allowed) == value
-    assert read_number(number_text(value).replace(".", ","), allowed) == value
+    assert parse_number(format_number(value), allowed) == value
+    assert parse_number(format_number(value).replace(".", ","), allowed) == value
 
 
 @given(st.dictionaries(st.integers(0, 2**31 - 1), st.floats(-100, 100), min_size=1))
 def test_biases_are_read_as_they_are_written(biases: dict[int, float]) -> None:
-    assert read_logit_bias(logit_bias_text(biases)) == biases
+    assert parse_logit_bias(format_logit_bias(biases)) == biases
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_biases_are_read_as_they_are_written(biases: dict[int, float]) -> None:
 )  # fmt: skip
 def test_biases_that_are_not_allowed_are_refused_with_the_form(text: str) -> None:
     with pytest.raises(ValueError, match=r"id:bias.* from -100 to 100"):
-        read_logit_bias(text)
+        parse_logit_bias(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui import logs
-from koel_tui.logs import LOGS_BEFORE, LogFile
+from koel_tui.logs import BACKUP_COUNT, LogFile
 
 LINES = 400
 
@@ -18,14 +18,14 @@ def record(text: str) -> logging.LogRecord:
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A log that is small, so that new files are begun all the time."""
-    monkeypatch.setattr(logs, "LOG_BYTES", 2000)
-    monkeypatch.setattr(logs, "LINES", "%(message)s")
+    monkeypatch.setattr(logs, "MAX_LOG_BYTES", 2000)
+    monkeypatch.setattr(logs, "LINE_FORMAT", "%(message)s")
     return tmp_path / "log" / "test.log"
 
 
 def kept(log: Path) -> list[str]:
     """The lines that are left, the oldest first."""
-    files = [log.with_name(f"{log.name}.{number}") for number in range(LOGS_BEFORE, 0, -1)]
+    files = [log.with_name(f"{log.name}.{number}") for number in range(BACKUP_COUNT, 0, -1)]
     return [line for file in (*files, log) for line in file.read_text().splitlines()]
 
 
@@ -37,7 +37,7 @@ def test_a_new_file_is_begun_once_for_all_writers(log: Path) -> None:
     lines = kept(log)
     first = int(lines[0].split()[1])
     assert [int(line.split()[1]) for line in lines] == list(range(first, LINES))
-    assert sum(len(line) + 1 for line in lines) > 2000 * LOGS_BEFORE * 0.9, "some are lost"
+    assert sum(len(line) + 1 for line in lines) > 2000 * BACKUP_COUNT * 0.9, "some are lost"
     assert all(each.stat().st_size <= 2000 for each in log.parent.iterdir())
 
 

@@ -27,8 +27,8 @@ class MemoryUse:
 
 async def memory_of(agent: Agent) -> MemoryUse | None:
     """Return the memory use of an agent's model, None if it is not loaded or not reported."""
-    tell = getattr(agent, "memory", None)
-    use = None if tell is None else await tell()
+    report = getattr(agent, "memory", None)
+    use = None if report is None else await report()
     return use if isinstance(use, MemoryUse) else None
 
 

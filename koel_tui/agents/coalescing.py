@@ -7,7 +7,7 @@ from time import monotonic
 from koel_tui.engine import Delta, EngineError, TextDelta, ThinkingDelta
 
 
-async def gathered(
+async def coalesce_deltas(
     deltas: AsyncIterator[Delta], gap_s: float, clock: Callable[[], float] = monotonic
 ) -> AsyncGenerator[tuple[Delta, int], None]:
     """Yield deltas, each with the number of deltas it consists of.
@@ -18,18 +18,18 @@ async def gathered(
     """
     held: TextDelta | ThinkingDelta | None = None
     count, yielded_at = 0, float("-inf")
-    coming: asyncio.Future[Delta] | None = None
+    pending: asyncio.Future[Delta] | None = None
     try:
         while True:
             if held is None:
                 delta = await anext(deltas)
             else:
-                coming = asyncio.ensure_future(anext(deltas))
-                await asyncio.wait([coming], timeout=gap_s - (clock() - yielded_at))
-                if not coming.done():
+                pending = asyncio.ensure_future(anext(deltas))
+                await asyncio.wait([pending], timeout=gap_s - (clock() - yielded_at))
+                if not pending.done():
                     yield held, count
                     held, count, yielded_at = None, 0, clock()
-                delta = await coming
+                delta = await pending
             if held is not None and type(delta) is not type(held):
                 yield held, count
                 held, count = None, 0
@@ -47,6 +47,6 @@ async def gathered(
         if isinstance(end, EngineError):
             raise
     finally:
-        if coming is not None and not coming.done():  # the consumer has stopped
-            coming.cancel()
-            await asyncio.wait([coming])
+        if pending is not None and not pending.done():  # the consumer has stopped
+            pending.cancel()
+            await asyncio.wait([pending])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from koel_tui.system.regular_files import expanded
+from koel_tui.system.regular_files import expand_user
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +20,7 @@ class ModelFile:
     @classmethod
     def of(cls, path: Path) -> Self:
         """Return the identity of the file at `path`, which need not exist."""
-        real = expanded(path).resolve()
+        real = expand_user(path).resolve()
         try:
             status = real.stat()
         except OSError:

@@ -28,13 +28,13 @@ class Answer:
     text: str = ""
     thinking: str = ""
     finish_reason: str = ""
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
     """Value of the METRICS event; empty if the run was interrupted or failed."""
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     _printed: bool = False
 
-    def hear(self, event: "Event") -> None:
+    def on_event(self, event: "Event") -> None:
         """Read the metrics and the finish reason from an event."""
         from ag_ui.core import CustomEvent, RunFinishedEvent
 
@@ -42,11 +42,11 @@ class Answer:
         from koel_tui.protocol import finish_reason
 
         if isinstance(event, CustomEvent) and event.name == METRICS:
-            self.figures = event.value if isinstance(event.value, Mapping) else {}
+            self.metrics = event.value if isinstance(event.value, Mapping) else {}
         elif isinstance(event, RunFinishedEvent):
             self.finish_reason = finish_reason(event) or "end"
 
-    def take(self, state: "ChatState") -> None:
+    def read_state(self, state: "ChatState") -> None:
         """Read the last answer, if any, and the error from a thread's state."""
         last = state.messages[-1] if state.messages else None
         if last is not None and last.role == "assistant":
@@ -59,7 +59,7 @@ class Answer:
             self.fail(str(state.error))
 
     @property
-    def unusable(self) -> str:
+    def unusable_reason(self) -> str:
         """The reason why the answer is unusable, or ''."""
         if self.text.strip() or self.tool_calls:
             return ""
@@ -69,9 +69,9 @@ class Answer:
         """Record that a signal interrupted the answer."""
         self.finish_reason = self.finish_reason or "stopped"
 
-    def fail(self, why: str) -> None:
+    def fail(self, reason: str) -> None:
         """Record the error that prevented or interrupted the answer."""
-        self.error, self.finish_reason = why, "error"
+        self.error, self.finish_reason = reason, "error"
 
     def print_json(self) -> None:
         """Print the answer as one JSON object; later calls have no effect."""
@@ -89,15 +89,15 @@ class Answer:
             "text": self.text,
             **thinking,
             "finish_reason": self.finish_reason or "error",
-            "usage": {name: self.figures.get(name) for name in _USAGE},
-            "trimmed_turns": self.figures.get("trimmed_turns", 0),
+            "usage": {name: self.metrics.get(name) for name in _USAGE},
+            "trimmed_turns": self.metrics.get("trimmed_turns", 0),
             "tool_calls": self.tool_calls,
             "error": self.error,
         }
 
 
-def print_failure(why: str) -> None:
+def print_failure(reason: str) -> None:
     """Print the JSON object of a question that could not be sent."""
     answer = Answer()
-    answer.fail(why)
+    answer.fail(reason)
     answer.print_json()

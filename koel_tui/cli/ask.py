@@ -11,16 +11,16 @@ import click
 
 from koel_tui.chat_templates import BUILT_IN, OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.cli.answer import Answer
-from koel_tui.cli.exit_codes import Exit, UsageProblem, exit_named, exit_of, message_of
+from koel_tui.cli.exit_codes import Exit, UsageProblem, error_message, exit_code, exit_code_by_name
 from koel_tui.cli.options import (
     Number,
+    context_options,
     model_option,
     sampling_options,
     template_option,
-    window_options,
 )
-from koel_tui.cli.signals import unless_signalled
-from koel_tui.cli.thread_completion import saved
+from koel_tui.cli.signals import run_until_signal
+from koel_tui.cli.thread_completion import complete_saved
 from koel_tui.conversation.incomplete_answers import fills_context, incomplete_reason
 from koel_tui.text import repair, safe_text
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from koel_tui.storage import SessionStorage
 
 
-_MOST_PIPED = 10_000_000
+_MAX_PIPED_CHARACTERS = 10_000_000
 
 
 @click.command()
@@ -46,13 +46,13 @@ _MOST_PIPED = 10_000_000
 )
 @click.option(
     "--thread",
-    shell_complete=saved,
+    shell_complete=complete_saved,
     help="Saved thread to go on with (title or id); the answer is saved.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, also of a failure.")
 @template_option
-@window_options
-def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -> int:
+@context_options
+def ask(question: str | None, thread: str | None, as_json: bool, **options: Any) -> int:
     """Print one answer to QUESTION.
 
     What is piped in is sent below the question, or alone where there is none. Without --thread
@@ -68,34 +68,39 @@ def ask(question: str | None, thread: str | None, as_json: bool, **flags: Any) -
     """
     answer = Answer()
     try:
-        return _answered(question, thread, flags, answer, silent=as_json)
+        return _run_ask(question, thread, options, answer, quiet=as_json)
     except (click.Abort, KeyboardInterrupt):
         answer.stop()
         raise
     except Exception as error:
-        answer.fail(message_of(error))
+        answer.fail(error_message(error))
         raise
     finally:
         if as_json:
             answer.print_json()
 
 
-def _answered(
-    question: str | None, thread: str | None, flags: dict[str, Any], answer: Answer, *, silent: bool
+def _run_ask(
+    question: str | None,
+    thread: str | None,
+    options: dict[str, Any],
+    answer: Answer,
+    *,
+    quiet: bool,
 ) -> int:
-    prompt = _prompt(question)
+    prompt = _read_prompt(question)
     from koel_tui.settings import load_settings
 
-    given = {name: value for name, value in flags.items() if value is not None}
-    work = _ask(prompt, thread, load_settings(**given), given, answer, silent=silent)
-    return asyncio.run(unless_signalled(work))
+    options = {name: value for name, value in options.items() if value is not None}
+    work = _ask(prompt, thread, load_settings(**options), options, answer, quiet=quiet)
+    return asyncio.run(run_until_signal(work))
 
 
-def _prompt(question: str | None) -> str:
-    piped = "" if sys.stdin.isatty() else sys.stdin.read(_MOST_PIPED + 1)
-    if len(piped) > _MOST_PIPED:
+def _read_prompt(question: str | None) -> str:
+    piped = "" if sys.stdin.isatty() else sys.stdin.read(_MAX_PIPED_CHARACTERS + 1)
+    if len(piped) > _MAX_PIPED_CHARACTERS:
         raise UsageProblem(
-            f"more than {_MOST_PIPED:,} characters are piped in, which no model reads. "
+            f"more than {_MAX_PIPED_CHARACTERS:,} characters are piped in, which no model reads. "
             "Pipe a part of it in."
         )
     prompt = repair("\n\n".join(part for part in (question or "", piped) if part.strip()))
@@ -108,12 +113,12 @@ async def _ask(
     prompt: str,
     thread: str | None,
     settings: Any,
-    given: Mapping[str, Any],
+    options: Mapping[str, Any],
     answer: Answer,
     *,
-    silent: bool,
+    quiet: bool,
 ) -> int:
-    from koel_tui.cli.threads.resolve import named_thread
+    from koel_tui.cli.threads.resolve import resolve_thread
     from koel_tui.cli.wiring import model_router, open_storage, turn_settings
     from koel_tui.session import KoelClient, keep_usage
     from koel_tui.storage import MemoryStorage
@@ -121,38 +126,40 @@ async def _ask(
     storage: SessionStorage = MemoryStorage() if thread is None else open_storage()
     initial, meta = None, {}
     if thread is not None:
-        thread = answer.thread = await named_thread(storage, thread)
+        thread = answer.thread = await resolve_thread(storage, thread)
         initial, meta = await storage.load(thread), await storage.meta(thread)
-    wanted = _wanted(meta, given)
-    own = wanted.turn_settings(turn_settings(settings))
-    if wanted.model is not None:
-        settings = settings.model_copy(update={"model": Path(wanted.model)})
+    overrides = _thread_settings(meta, options)
+    thread_settings = overrides.turn_settings(turn_settings(settings))
+    if overrides.model is not None:
+        settings = settings.model_copy(update={"model": Path(overrides.model)})
     # One context is enough, and each context takes memory when the model is loaded.
     agent = model_router(settings.model_copy(update={"max_sessions": 1, "parallel": 1}), None)
     client = KoelClient(agent, storage=storage, reducers=[keep_usage])
     try:
-        session = client.new_session(thread, initial, own, agent.agent(lora=wanted.lora))
+        session = client.new_session(
+            thread, initial, thread_settings, agent.agent(lora=overrides.lora)
+        )
         answer.thread = session.thread_id
-        await _hold(session)
+        await _lock(session)
         # Load first, so that a model error is raised as such and not as a failed run.
         info = await agent.load()
         answer.model = info.name
         if info.notice:
             click.echo(safe_text(f"koel-chat: {info.notice}"), err=True)
-        session.settings = _with_template(own, info)
-        await _run(session, prompt, answer, silent=silent)
+        session.settings = _apply_template(thread_settings, info)
+        await _run(session, prompt, answer, quiet=quiet)
     except asyncio.CancelledError:
         answer.stop()
-        if silent:  # print now, because the cleanup below may exceed the deadline
+        if quiet:  # print now, because the cleanup below may exceed the deadline
             answer.print_json()
         raise
     finally:
         await client.dispose()
         await agent.close()
-    return _result(session, answer, silent=silent)
+    return _result(session, answer, quiet=quiet)
 
 
-def _wanted(meta: Mapping[str, Any], given: Mapping[str, Any]) -> "ThreadSettings":
+def _thread_settings(meta: Mapping[str, Any], options: Mapping[str, Any]) -> "ThreadSettings":
     """Return the saved settings of a thread, without those given on the command line.
 
     Raises `SettingsError` for an invalid saved value that is not overridden.
@@ -161,17 +168,17 @@ def _wanted(meta: Mapping[str, Any], given: Mapping[str, Any]) -> "ThreadSetting
     from koel_tui.settings import SettingsError
 
     saved = ThreadSettings.of_meta(meta)
-    if unusable := [name for name in saved.unusable_names if name not in given]:
+    if unusable := [name for name in saved.unusable_names if name not in options]:
         raise SettingsError(
             f"Saved settings of this thread cannot be used: {', '.join(unusable)}. Open the thread "
             "in koel-chat and save its settings again, or give the values as options."
         )
-    sampling = {name: saved.sampling[name] for name in saved.sampling if name not in given}
-    others: dict[str, Any] = {each.name: None for each in fields(saved) if each.name in given}
+    sampling = {name: saved.sampling[name] for name in saved.sampling if name not in options}
+    others: dict[str, Any] = {each.name: None for each in fields(saved) if each.name in options}
     return replace(saved, sampling=sampling, **others)
 
 
-def _with_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSettings":
+def _apply_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSettings":
     """Return the settings, with raw completion if there is no chat template."""
     if info.has_template or settings.chat_template not in (None, OWN_TEMPLATE):
         return settings
@@ -186,7 +193,7 @@ def _with_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSettings
     return replace(settings, chat_template=RAW_COMPLETION)
 
 
-async def _hold(session: "ChatSession") -> None:
+async def _lock(session: "ChatSession") -> None:
     """Lock the thread for writing first, so that no answer is generated that cannot be saved."""
     from koel_tui.session import ReadOnlyThreadError
 
@@ -195,9 +202,9 @@ async def _hold(session: "ChatSession") -> None:
         raise ReadOnlyThreadError(session.thread_id, access.reason)
 
 
-async def _run(session: "ChatSession", prompt: str, answer: Answer, *, silent: bool) -> None:
+async def _run(session: "ChatSession", prompt: str, answer: Answer, *, quiet: bool) -> None:
     """Send the prompt, print the answer while it is generated, and save it."""
-    printing = asyncio.create_task(_follow(session, answer, silent=silent))
+    printing = asyncio.create_task(_print_answer(session, answer, quiet=quiet))
     sending = asyncio.create_task(session.send(prompt))
     try:
         # Printing ends first only if stdout was closed; then the rest is not needed.
@@ -212,51 +219,51 @@ async def _run(session: "ChatSession", prompt: str, answer: Answer, *, silent: b
             session.cancel()
         raise
     finally:
-        answer.take(session.state)
+        answer.read_state(session.state)
 
 
-async def _follow(session: "ChatSession", answer: Answer, *, silent: bool) -> None:
+async def _print_answer(session: "ChatSession", answer: Answer, *, quiet: bool) -> None:
     """Print the answer while it is generated; sanitize it only for a terminal."""
     from ag_ui.core import TextMessageContentEvent
 
-    shown, written = safe_text if sys.stdout.isatty() else repair, False
+    sanitize, is_written = safe_text if sys.stdout.isatty() else repair, False
     async for event in session.events():
-        answer.hear(event)
-        if isinstance(event, TextMessageContentEvent) and not silent:
-            click.echo(shown(event.delta), nl=False)
-            written = True
-    if written:
+        answer.on_event(event)
+        if isinstance(event, TextMessageContentEvent) and not quiet:
+            click.echo(sanitize(event.delta), nl=False)
+            is_written = True
+    if is_written:
         click.echo()
 
 
-def _result(session: "ChatSession", answer: Answer, *, silent: bool) -> int:
+def _result(session: "ChatSession", answer: Answer, *, quiet: bool) -> int:
     """Return the exit code, and print any problem of the answer on stderr."""
     failed = session.state.error
     code, why = Exit.OK, ""
     if failed is not None:
-        code, why = _code_of(str(getattr(failed, "agent_code", ""))), str(failed)
-    elif answer.unusable:
-        code, why = Exit.NO_ANSWER, answer.unusable
+        code, why = _agent_exit_code(str(getattr(failed, "agent_code", ""))), str(failed)
+    elif answer.unusable_reason:
+        code, why = Exit.NO_ANSWER, answer.unusable_reason
     elif session.dirty:
         cause = session.save_error
-        code = Exit.SAVE_FAILED if cause is None else exit_of(cause)
+        code = Exit.SAVE_FAILED if cause is None else exit_code(cause)
         code = Exit.SAVE_FAILED if code is Exit.INTERNAL else code
         why = f"The answer could not be saved: {cause or 'the disk did not answer in time'}"
     if code:
         answer.error = why
-    elif not silent:
-        why = _cut(session)
+    elif not quiet:
+        why = _truncation_notice(session)
     if why:
         click.echo(safe_text(f"koel-chat: {why}"), err=True)
     return code
 
 
-def _code_of(agent_code: str) -> Exit:
+def _agent_exit_code(agent_code: str) -> Exit:
     # The agent reports an invalid thread setting as ValueError; that is not a program error.
-    return Exit.BAD_CONFIG if agent_code == "ValueError" else exit_named(agent_code)
+    return Exit.BAD_CONFIG if agent_code == "ValueError" else exit_code_by_name(agent_code)
 
 
-def _cut(session: "ChatSession") -> str:
+def _truncation_notice(session: "ChatSession") -> str:
     """Return the limit at which the answer was cut and the remedy, or '' if it is complete."""
     messages = session.state.messages
     if not (why := incomplete_reason(messages)):

@@ -50,7 +50,7 @@ def bench(model: Path | None, as_json: bool, quick: bool) -> int:
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:
-        _show(report)
+        _print_report(report)
     return Exit.OK
 
 
@@ -64,7 +64,7 @@ async def _measure(path: Path, plan: "Plan") -> "Report":
         return await measure(path, plan, status.update)
 
 
-def _show(report: "Report") -> None:
+def _print_report(report: "Report") -> None:
     from rich.console import Console
 
     rounds = "one round" if report.plan.rounds == 1 else f"{report.plan.rounds} rounds"
@@ -87,13 +87,13 @@ def table(report: "Report") -> "Table":
     for figure in report.figures:
         shown.add_row(
             Text(figure.name),
-            f"{_number(figure.value)} {figure.unit}",
-            "" if figure.bare is None else f"{_number(figure.bare)} {figure.unit}",
+            f"{_format_number(figure.value)} {figure.unit}",
+            "" if figure.bare is None else f"{_format_number(figure.bare)} {figure.unit}",
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
         )
     return shown
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     """Return a number with three significant digits, without an exponent from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

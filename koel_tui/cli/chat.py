@@ -10,10 +10,15 @@ import click
 
 from koel_tui import paths
 from koel_tui.cli import debugging
-from koel_tui.cli.early_settings import Start, are_encrypted, misfit, start_settings
+from koel_tui.cli.early_settings import (
+    StartSettings,
+    is_encrypted,
+    load_start_settings,
+    why_window_impossible,
+)
 from koel_tui.cli.exit_codes import Exit, UsageProblem
 from koel_tui.cli.options import global_options
-from koel_tui.cli.thread_completion import saved
+from koel_tui.cli.thread_completion import complete_saved
 from koel_tui.logs import LogFile
 
 if TYPE_CHECKING:
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("thread", required=False, shell_complete=saved)
+@click.argument("thread", required=False, shell_complete=complete_saved)
 @global_options
 def chat(
     thread: str | None,
@@ -49,13 +54,13 @@ def chat(
     """
     if model is not None:
         # Check a model given by the user before the terminal is changed.
-        from koel_tui.cli.models.resolve import checked_model
+        from koel_tui.cli.models.resolve import check_model
 
-        model = checked_model(model)
+        model = check_model(model)
     logging.getLogger().addHandler(LogFile(paths.log_file()))
     _check_terminal()
-    start = start_settings(theme, plain, low_bandwidth)
-    storage = _unlocked_storage()
+    start = load_start_settings(theme, plain, low_bandwidth)
+    storage = _unlock_storage()
 
     def connect() -> "Backend":
         from koel_tui.cli.wiring import backend
@@ -66,17 +71,23 @@ def chat(
     # Tabs, drafts and history are unencrypted, so they are not persisted with encrypted threads.
     home = paths.state_dir() if storage is None else None
     if _is_plain(start):
-        code, fatal = _in_plain_mode(connect, thread, home)
+        code, fatal = _run_plain_mode(connect, thread, home)
     else:
-        looks = {"theme": theme, "plain": plain or None, "low_bandwidth": low_bandwidth or None}
-        code, fatal = _in_window(connect, thread, home, start, {"model": model, **looks, **flags})
-    return _ended(code, fatal)
+        appearance = {
+            "theme": theme,
+            "plain": plain or None,
+            "low_bandwidth": low_bandwidth or None,
+        }
+        code, fatal = _run_window(
+            connect, thread, home, start, {"model": model, **appearance, **flags}
+        )
+    return _exit_code(code, fatal)
 
 
-def _ended(code: int, fatal: BaseException | None) -> int:
-    """Return the exit code, or raise `fatal` if the app reported no code for it."""
+def _exit_code(code: int, fatal: BaseException | None) -> int:
+    """Return the exit code, or raise `fatal_error` if the app reported no code for it."""
     if code:
-        if fatal is not None and debugging.asked_for():
+        if fatal is not None and debugging.is_debug_requested():
             debugging.show_traceback(fatal)
         return code
     if fatal is not None:
@@ -92,31 +103,33 @@ def _check_terminal() -> None:
         )
 
 
-def _is_plain(start: Start) -> bool:
+def _is_plain(start: StartSettings) -> bool:
     """Return whether to use plain mode; if it was not requested, print the reason."""
     if start.plain:
         return True
-    why = misfit(*os.get_terminal_size(), os.environ.get("TERM"), seen=sys.stderr.isatty())
+    why = why_window_impossible(
+        *os.get_terminal_size(), os.environ.get("TERM"), stderr_is_terminal=sys.stderr.isatty()
+    )
     if why:
         click.echo(f"{why}, so this is plain mode.")
     return bool(why)
 
 
-def _in_window(
+def _run_window(
     connect: "Callable[[], Backend]",
     thread: str | None,
     home: Path | None,
-    start: Start,
+    start: StartSettings,
     flags: "Mapping[str, object]",
 ) -> tuple[int, BaseException | None]:
     if start.low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", "10")  # Textual reads it on import
     from koel_tui.system.forced_exit import ForcedExit
-    from koel_tui.system.heap import keep_one_heap
+    from koel_tui.system.heap import limit_malloc_arenas
     from koel_tui.ui.app.app import KoelApp
-    from koel_tui.ui.keys.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import parse_keymap
 
-    keep_one_heap()
+    limit_malloc_arenas()
     app = KoelApp(
         connect,
         thread=thread,
@@ -124,16 +137,16 @@ def _in_window(
         home=home,
         low_bandwidth=start.low_bandwidth,
         notify=start.notify,
-        keymap=keymap_of(start.keys),
+        keymap=parse_keymap(start.keys),
         themes=paths.themes_dir(),
         flags=flags,
-        hard_end=ForcedExit(window=True),
+        forced_exit=ForcedExit(window=True),
     )
     app.run()
-    return app.return_code or 0, app.fatal
+    return app.return_code or 0, app.fatal_error
 
 
-def _in_plain_mode(
+def _run_plain_mode(
     connect: "Callable[[], Backend]", thread: str | None, home: Path | None
 ) -> tuple[int, BaseException | None]:
     import asyncio
@@ -143,20 +156,20 @@ def _in_plain_mode(
     from koel_tui.system.forced_exit import ForcedExit
 
     terminal = Terminal()
-    chat = PlainChat(connect, terminal, thread=thread, home=home, hard_end=ForcedExit())
+    chat = PlainChat(connect, terminal, thread=thread, home=home, forced_exit=ForcedExit())
     try:
         code = asyncio.run(chat.run())
     finally:
         terminal.close()
-    return code, chat.fatal
+    return code, chat.fatal_error
 
 
-def _unlocked_storage() -> "FileStorage | None":
+def _unlock_storage() -> "FileStorage | None":
     """Return the unlocked storage of encrypted threads, or None if they are not encrypted.
 
     Called before the app takes over the terminal, because it may prompt for the passphrase.
     """
-    if not are_encrypted():
+    if not is_encrypted():
         return None
     from koel_tui.cli.wiring import open_storage
 

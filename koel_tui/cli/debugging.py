@@ -14,7 +14,7 @@ DEBUG = "--debug"
 class Debugging:
     """A flag: whether --debug was given anywhere on the command line."""
 
-    wanted: bool = False
+    is_enabled: bool = False
 
 
 def debug_option() -> click.Option:
@@ -23,16 +23,16 @@ def debug_option() -> click.Option:
         [DEBUG],
         is_flag=True,
         expose_value=False,
-        callback=_note,
+        callback=_set_flag,
         help="Show a traceback when something goes wrong.",
     )
 
 
-def asked_for() -> bool:
+def is_debug_requested() -> bool:
     """Return whether the current command was called with --debug."""
     context = click.get_current_context(silent=True)
     found = None if context is None else context.find_object(Debugging)
-    return found is not None and found.wanted
+    return found is not None and found.is_enabled
 
 
 def show_traceback(error: BaseException) -> None:
@@ -40,6 +40,6 @@ def show_traceback(error: BaseException) -> None:
     click.echo(safe_text("".join(traceback.format_exception(error))), err=True, nl=False)
 
 
-def _note(context: click.Context, _: click.Parameter, value: bool) -> None:
+def _set_flag(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        context.ensure_object(Debugging).wanted = True
+        context.ensure_object(Debugging).is_enabled = True

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from koel_tui import paths
-from koel_tui.setting_sources import settles
+from koel_tui.setting_sources import may_be_set
 
 MIN_COLUMNS = 60
 MIN_ROWS = 15
@@ -14,7 +14,7 @@ _KEY_FILE = "keys.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartSettings:
     """The settings of the mode and appearance of the app."""
 
     theme: str | None = None
@@ -24,32 +24,34 @@ class Start:
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
-def start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> Start:
+def load_start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> StartSettings:
     """Return the startup settings from flags, else from the environment and config.toml.
 
     Loading all settings takes longer than the first paint, so it is done only if one of these may
     be set there. Raises `SettingsError`.
     """
-    given = Start(theme, plain, low_bandwidth)
-    if not settles(Start.__slots__):
+    given = StartSettings(theme, plain, low_bandwidth)
+    if not may_be_set(StartSettings.__slots__):
         return given
     from koel_tui.settings import load_settings
 
     settings = load_settings(theme=theme, plain=plain or None, low_bandwidth=low_bandwidth or None)
-    return Start(**{name: getattr(settings, name) for name in Start.__slots__})
+    return StartSettings(**{name: getattr(settings, name) for name in StartSettings.__slots__})
 
 
-def are_encrypted() -> bool:
+def is_encrypted() -> bool:
     """Return whether the saved threads are encrypted."""
     return (paths.threads_dir() / _KEY_FILE).exists()
 
 
-def misfit(columns: int, rows: int, terminal: str | None, *, seen: bool = True) -> str:
+def why_window_impossible(
+    columns: int, rows: int, terminal: str | None, *, stderr_is_terminal: bool = True
+) -> str:
     """Return the reason why the app cannot run in a terminal, or ''.
 
-    A size of 0 is unknown. `seen`: whether stderr, on which the app draws, is a terminal.
+    A size of 0 is unknown. The app draws on stderr.
     """
-    if not seen:
+    if not stderr_is_terminal:
         return "The window is drawn on stderr, which goes elsewhere"
     if terminal == "dumb":
         return "This terminal cannot move its cursor (TERM=dumb)"

@@ -52,9 +52,9 @@ class UsageProblem(Exception):  # noqa: N818 - the caller's, not ours
     """The command cannot be run as given; the message gives the remedy."""
 
 
-def message_of(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Return the message for an error: the problem and the remedy."""
-    if exit_of(error) is Exit.INTERNAL:
+    if exit_code(error) is Exit.INTERNAL:
         return (
             f"something went wrong inside koel-chat ({type(error).__name__}: {error}). "
             f"Your saved threads are untouched. Run it with {DEBUG} for the details."
@@ -62,14 +62,14 @@ def message_of(error: BaseException) -> str:
     return str(error)
 
 
-def exit_of(error: BaseException) -> Exit:
+def exit_code(error: BaseException) -> Exit:
     """Return the exit code of an error, looked up by the names of its classes.
 
     Names are used because importing the packages of the classes would delay every start.
     """
-    return exit_named(*(kind.__name__ for kind in type(error).__mro__))
+    return exit_code_by_name(*(kind.__name__ for kind in type(error).__mro__))
 
 
-def exit_named(*names: str) -> Exit:
+def exit_code_by_name(*names: str) -> Exit:
     """Return the exit code of the first known class name."""
     return next((_BY_CLASS[name] for name in names if name in _BY_CLASS), Exit.INTERNAL)

@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 
-def split(context: click.Context, words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_options(context: click.Context, words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split `words` into the leading options and the rest.
 
     The value of an option is never parsed as a command. Raises `click.BadOptionUsage` if the last
@@ -30,13 +30,13 @@ def split(context: click.Context, words: Sequence[str]) -> tuple[list[str], list
     return list(words[:end]), list(words[end:])
 
 
-def hand_over(context: click.Context, words: Sequence[str]) -> None:
+def set_command_defaults(context: click.Context, words: Sequence[str]) -> None:
     """Set the options given before the command as defaults of the command in `words`.
 
     Options after the command override them. Raises `click.UsageError` for an option that the
     command does not have.
     """
-    command, path = _named(context, words)
+    command, path = _find_command(context, words)
     # Keyed by the option's flag, because an argument may have the same parameter name.
     known = {each.opts[0]: each for each in command.params if isinstance(each, click.Option)}
     given: dict[str, Any] = {}
@@ -46,23 +46,23 @@ def hand_over(context: click.Context, words: Sequence[str]) -> None:
             continue  # --debug and --version are already handled
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
-        own = known.get(option.opts[0])
-        if own is None:
+        target = known.get(option.opts[0])
+        if target is None:
             raise click.UsageError(
                 f"'{' '.join(['koel-chat', *path])}' has no option {option.opts[0]}.", context
             )
-        given[own.name or ""] = context.params[name]
+        given[target.name or ""] = context.params[name]
     for name in reversed(path):
         given = {name: given}
     context.default_map = given
 
 
-def misplaced(context: click.Context, word: str) -> click.UsageError:
+def misplaced_option_error(context: click.Context, word: str) -> click.UsageError:
     """Return the error for an option that the main command does not have."""
     name = word.partition("=")[0]
     commands = [
         f"'{' '.join(path)}'"
-        for path, command in _below(context, context.command)
+        for path, command in _walk_commands(context, context.command)
         if any(name in each.opts for each in command.params)
     ]
     if not commands:
@@ -72,15 +72,15 @@ def misplaced(context: click.Context, word: str) -> click.UsageError:
     )
 
 
-def asks_for_object(group: click.Group, words: Sequence[str]) -> bool:
+def requests_json(group: click.Group, words: Sequence[str]) -> bool:
     """Return whether a command line, valid or not, is `ask --json`."""
     context = click.Context(group, resilient_parsing=True)
-    command, *rest = split(context, words)[1] or [""]
+    command, *rest = split_options(context, words)[1] or [""]
     options = rest[: rest.index("--")] if "--" in rest else rest
     return command == "ask" and "--json" in options
 
 
-def _named(context: click.Context, words: Sequence[str]) -> tuple[click.Command, list[str]]:
+def _find_command(context: click.Context, words: Sequence[str]) -> tuple[click.Command, list[str]]:
     """Return the command at the start of `words` and its path."""
     command, path = context.command, list[str]()
     for word in words:
@@ -91,7 +91,7 @@ def _named(context: click.Context, words: Sequence[str]) -> tuple[click.Command,
     return command, path
 
 
-def _below(
+def _walk_commands(
     context: click.Context, group: click.Command, *path: str
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Yield the path and command of every command in a group, recursively."""
@@ -101,4 +101,4 @@ def _below(
         command = group.get_command(context, name)
         if command is not None:
             yield (*path, name), command
-            yield from _below(context, command, *path, name)
+            yield from _walk_commands(context, command, *path, name)

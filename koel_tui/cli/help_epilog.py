@@ -33,12 +33,12 @@ def epilog() -> str:
     return "\n\n".join(
         [
             "Run `koel-chat COMMAND --help` for the options and examples of a command.",
-            _block("Exit codes:", [*codes, _SIGNALS]),
-            _block("Environment:", list(_ENVIRONMENT.items())),
+            _format_block("Exit codes:", [*codes, _SIGNALS]),
+            _format_block("Environment:", list(_ENVIRONMENT.items())),
         ]
     )
 
 
-def _block(title: str, rows: list[tuple[str, str]]) -> str:
+def _format_block(title: str, rows: list[tuple[str, str]]) -> str:
     width = max(len(name) for name, _ in rows)
     return "\n".join(["\b", title, *(f"  {name:<{width}}  {text}" for name, text in rows)])

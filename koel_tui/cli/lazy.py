@@ -10,25 +10,25 @@ from koel_tui.cli.debugging import DEBUG, debug_option
 
 
 class LazyGroup(click.Group):
-    """A group of lazily imported commands; `places` has targets like `package.module:command`.
+    """A group of lazily imported commands; `targets` has values like `package.module:command`.
 
     The option --debug is added to every command.
     """
 
-    def __init__(self, *args: Any, places: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, targets: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.places = places
+        self.targets = targets
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the command names in display order."""
-        return list(self.places)
+        return list(self.targets)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command, or return None for an unknown name."""
-        place = self.places.get(cmd_name)
-        if place is None:
+        target = self.targets.get(cmd_name)
+        if target is None:
             return None
-        module, name = place.split(":")
+        module, name = target.split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         if not any(DEBUG in each.opts for each in command.params):
             command.params.append(debug_option())

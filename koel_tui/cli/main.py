@@ -12,8 +12,13 @@ from koel_tui import __version__
 from koel_tui.cli.answer import print_failure
 from koel_tui.cli.debugging import Debugging, debug_option, show_traceback
 from koel_tui.cli.encoding import require_utf8
-from koel_tui.cli.exit_codes import Exit, exit_of, message_of
-from koel_tui.cli.global_options import asks_for_object, hand_over, misplaced, split
+from koel_tui.cli.exit_codes import Exit, error_message, exit_code
+from koel_tui.cli.global_options import (
+    misplaced_option_error,
+    requests_json,
+    set_command_defaults,
+    split_options,
+)
 from koel_tui.cli.help_epilog import epilog
 from koel_tui.cli.lazy import LazyGroup
 from koel_tui.cli.options import global_options
@@ -41,20 +46,20 @@ class Commands(LazyGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert `chat` if no command is named, and pass the leading options to the command."""
-        options, words = split(ctx, args)
+        options, words = split_options(ctx, args)
         if (
             words[:1]
             and words[0].startswith("-")
             and words[0] != "--"
             and not ctx.resilient_parsing
         ):
-            raise misplaced(ctx, words[0])
+            raise misplaced_option_error(ctx, words[0])
         # During shell completion of the first word there are no words yet; do not insert `chat`.
-        if (words[:1] and words[0] not in self.places) or not (words or ctx.resilient_parsing):
+        if (words[:1] and words[0] not in self.targets) or not (words or ctx.resilient_parsing):
             words = ["chat", *words]
         rest = super().parse_args(ctx, [*options, *words])
         if not ctx.resilient_parsing:
-            hand_over(ctx, words)
+            set_command_defaults(ctx, words)
         return rest
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
@@ -70,7 +75,7 @@ class Commands(LazyGroup):
 
 @click.group(
     cls=Commands,
-    places=_COMMANDS,
+    targets=_COMMANDS,
     context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     epilog=epilog(),
 )
@@ -104,9 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if logging.lastResort is not None:  # it prints warnings to stderr if no handler is set
         logging.lastResort.setFormatter(SafeFormatter())
     if "_KOEL_CHAT_COMPLETE" in os.environ:  # a shell requests completions from click
-        from koel_tui.cli.shell_completion import teach_shells
+        from koel_tui.cli.shell_completion import register_bash_completion
 
-        teach_shells()
+        register_bash_completion()
     code = run(words)
     if not end_standard_streams():
         code = code or Exit.INTERNAL
@@ -124,7 +129,7 @@ def run(words: list[str]) -> int:
         return finished.exit_code
     except click.ClickException as error:
         error.show()
-        if asks_for_object(commands, words):  # `ask` was not called, so it printed nothing
+        if requests_json(commands, words):  # `ask` was not called, so it printed nothing
             print_failure(error.format_message())
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
@@ -133,8 +138,8 @@ def run(words: list[str]) -> int:
         sys.stderr.close()  # the reader has closed the pipe, so print nothing more
         return Exit.INTERNAL
     except Exception as error:
-        if debugging.wanted:
+        if debugging.is_enabled:
             show_traceback(error)
-        click.echo(safe_text(f"koel-chat: {message_of(error)}"), err=True)
-        return exit_of(error)
+        click.echo(safe_text(f"koel-chat: {error_message(error)}"), err=True)
+        return exit_code(error)
     return result if isinstance(result, int) else Exit.OK

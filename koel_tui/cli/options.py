@@ -24,11 +24,11 @@ class Number(click.ParamType[float]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Parse the number; for an invalid one, fail with a usage error that gives the range."""
-        from koel_tui.sampling_options import read_number
+        from koel_tui.sampling_options import parse_number
         from koel_tui.settings import NUMBERS
 
         try:
-            return read_number(str(value), NUMBERS[self._setting])
+            return parse_number(str(value), NUMBERS[self._setting])
         except ValueError as error:
             self.fail(f"{value!r} is not {error}.", param, ctx)
 
@@ -52,7 +52,7 @@ def template_option(command: F) -> F:
     )(command)
 
 
-def window_options(command: F) -> F:
+def context_options(command: F) -> F:
     """Add the options for the context size and the hardware use."""
     for option in (
         click.option(
@@ -117,7 +117,7 @@ def sampling_options(command: F) -> F:
     return command
 
 
-def look_options(command: F) -> F:
+def appearance_options(command: F) -> F:
     """Add the options for the appearance of the chat."""
     for option in (
         click.option(
@@ -138,6 +138,12 @@ def look_options(command: F) -> F:
 
 def global_options(command: F) -> F:
     """Add the options of `chat`, which are also accepted before the other commands."""
-    for add in (look_options, window_options, template_option, session_options, model_option):
+    for add in (
+        appearance_options,
+        context_options,
+        template_option,
+        session_options,
+        model_option,
+    ):
         command = add(command)
     return command

@@ -16,7 +16,7 @@ PROGRAM = "koel-chat"
 VARIABLE = "_KOEL_CHAT_COMPLETE"
 """The environment variable of a completion request; click defines its name."""
 _SHELLS = ("bash", "zsh", "fish")
-_BARE = re.compile(r"[\w@%+=:./-]*")
+_PLAIN_VALUE = re.compile(r"[\w@%+=:./-]*")
 
 # With `compopt -o filenames` readline escapes the spaces of thread titles.
 _BASH = """\
@@ -49,12 +49,12 @@ class _Bash(BashComplete):
 
     def format_completion(self, item: CompletionItem[str]) -> str:
         """Return an output line in the format that `_BASH` parses."""
-        if item.type == "plain" and not _BARE.fullmatch(item.value):
+        if item.type == "plain" and not _PLAIN_VALUE.fullmatch(item.value):
             return f"title,{item.value}"
         return super().format_completion(item)
 
 
-def teach_shells() -> None:
+def register_bash_completion() -> None:
     """Register our bash completion with click."""
     add_completion_class(_Bash)
 
@@ -77,9 +77,9 @@ def completion(ctx: click.Context, shell: str) -> int:
     Then open a new shell. Bash has to be 4.4 or newer; in ~/.zshrc the line goes
     below the one with compinit.
     """
-    teach_shells()
-    known = get_completion_class(shell)
-    if known is None:
+    register_bash_completion()
+    completion_class = get_completion_class(shell)
+    if completion_class is None:
         return Exit.INTERNAL
-    click.echo(known(ctx.find_root().command, {}, PROGRAM, VARIABLE).source(), nl=False)
+    click.echo(completion_class(ctx.find_root().command, {}, PROGRAM, VARIABLE).source(), nl=False)
     return Exit.OK

@@ -5,22 +5,22 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def unless_signalled(work: Coroutine[Any, Any, int]) -> int:
+async def run_until_signal(work: Coroutine[Any, Any, int]) -> int:
     """Run `work` and return its exit code, or that of the signal that cancelled it."""
     from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.workspace.shutdown import Signals
 
-    task, code, hard_end = asyncio.ensure_future(work), 0, ForcedExit()
+    task, code, forced_exit = asyncio.ensure_future(work), 0, ForcedExit()
 
-    def leave(signalled: int) -> None:
+    def on_signal(signal_code: int) -> None:
         nonlocal code
         if not code:  # a second signal must not interrupt saving
-            code = signalled
-            hard_end.arm(code)
-            hard_end.settle(code)
+            code = signal_code
+            forced_exit.schedule(code)
+            forced_exit.set_exit_code(code)
             task.cancel()
 
-    signals = Signals(leave, hard_end)
+    signals = Signals(on_signal, forced_exit)
     signals.install()
     try:
         return await task

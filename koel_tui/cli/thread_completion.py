@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from koel_tui.storage import Summary
 
 Items = list["CompletionItem[str]"]
-_MOST = 200
+_MAX_THREADS = 200
 """Maximum threads read, most recently changed first, to keep completion fast."""
-_LONGEST = 100
-_LOST = frozenset(',\\"`$!')
+_MAX_TITLE_CHARACTERS = 100
+_UNSUPPORTED = frozenset(',\\"`$!')
 """Characters that the completion script of at least one shell does not handle."""
 
 
-def saved(context: click.Context, argument: click.Parameter, begun: str) -> Items:
-    """Return the saved threads whose title or id starts with `begun`."""
-    return _offered(begun, trash=False)
+def complete_saved(context: click.Context, argument: click.Parameter, prefix: str) -> Items:
+    """Return the saved threads whose title or id starts with `prefix`."""
+    return _complete(prefix, trash=False)
 
 
-def deleted(context: click.Context, argument: click.Parameter, begun: str) -> Items:
-    """Return the threads in the trash whose title or id starts with `begun`."""
-    return _offered(begun, trash=True)
+def complete_deleted(context: click.Context, argument: click.Parameter, prefix: str) -> Items:
+    """Return the threads in the trash whose title or id starts with `prefix`."""
+    return _complete(prefix, trash=True)
 
 
-def _offered(begun: str, *, trash: bool) -> Items:
+def _complete(prefix: str, *, trash: bool) -> Items:
     from click.shell_completion import CompletionItem
 
     try:
@@ -43,29 +43,33 @@ def _offered(begun: str, *, trash: bool) -> Items:
     for row in rows:
         title = row.title or row.preview
         # Offer the id if the title is ambiguous or cannot be typed.
-        name = title if titles[title] == 1 and _can_be_typed(title) else row.id
-        for value in dict.fromkeys((name, row.id) if begun else (name,)):
-            if value.startswith(begun) and _can_be_typed(value):
+        name = title if titles[title] == 1 and _is_typeable(title) else row.id
+        for value in dict.fromkeys((name, row.id) if prefix else (name,)):
+            if value.startswith(prefix) and _is_typeable(value):
                 items.append(CompletionItem(value, help=safe_line(title, 60) or None))
                 break
     return items
 
 
-def _can_be_typed(name: str) -> bool:
-    plain = name.isprintable() and safe_line(name, _LONGEST) == name and not _LOST & {*name}
+def _is_typeable(name: str) -> bool:
+    plain = (
+        name.isprintable()
+        and safe_line(name, _MAX_TITLE_CHARACTERS) == name
+        and not _UNSUPPORTED & {*name}
+    )
     return plain and bool(name) and not name.startswith("-")
 
 
 def _summaries(*, trash: bool) -> "list[Summary]":
     from koel_tui import paths
-    from koel_tui.cli.early_settings import are_encrypted
+    from koel_tui.cli.early_settings import is_encrypted
 
     directory = paths.threads_dir()
-    if not directory.is_dir() or are_encrypted():
+    if not directory.is_dir() or is_encrypted():
         return []  # completion must not create directories or prompt for a passphrase
-    from koel_tui.storage.files.read_only_listing import glance
+    from koel_tui.storage.files.read_only_listing import list_read_only
     from koel_tui.storage.thread_record import newest_first
 
     if trash:
-        return list(glance(directory, "trash"))
-    return newest_first(islice(glance(directory), _MOST))
+        return list(list_read_only(directory, "trash"))
+    return newest_first(islice(list_read_only(directory), _MAX_THREADS))

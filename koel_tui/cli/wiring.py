@@ -6,8 +6,8 @@ from pathlib import Path
 
 from koel_tui import paths
 from koel_tui.agents import LocalAgent, ModelRouter, Snapshots
-from koel_tui.cli.early_settings import are_encrypted
-from koel_tui.cli.unlock import unlocked
+from koel_tui.cli.early_settings import is_encrypted
+from koel_tui.cli.unlock import unlock
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
 from koel_tui.models import ModelFileError, NoModelError, choose_model
@@ -17,11 +17,11 @@ from koel_tui.session import KoelClient, keep_usage
 from koel_tui.settings import Settings
 from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
 from koel_tui.storage.files.file_storage import FileStorage
-from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file, remove_index
 from koel_tui.workspace.window_state import remove_state_files
 
-_GAP_S = 0.04
+_COALESCE_S = 0.04
 """Seconds within which deltas are coalesced; the app paints at most 20 times a second."""
 
 
@@ -40,7 +40,7 @@ def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> Local
             on_progress=progress,
         )
 
-    return LocalAgent(load, turn_settings(settings), snapshots, gap_s=_GAP_S)
+    return LocalAgent(load, turn_settings(settings), snapshots, gap_s=_COALESCE_S)
 
 
 def model_spec(settings: Settings, model: Path) -> ModelSpec:
@@ -93,9 +93,9 @@ def open_storage() -> FileStorage:
     `DirectoryError` if the directory cannot be used, `WrongPassphraseError`, `NoKeyError`.
     """
     directory = threads_directory()
-    if not are_encrypted():
+    if not is_encrypted():
         return JsonFileStorage(directory)
-    return EncryptedFileStorage(directory, key=unlocked(directory))
+    return EncryptedFileStorage(directory, key=unlock(directory))
 
 
 def open_index(storage: FileStorage) -> ThreadIndex:
@@ -108,7 +108,7 @@ def snapshots() -> Snapshots:
     return Snapshots(paths.cache_dir() / "kv")
 
 
-def forget_in_clear(directory: Path) -> None:
+def remove_unencrypted_data(directory: Path) -> None:
     """Remove all unencrypted data derived from these threads. Raises `StorageError`, OSError."""
     remove_index(index_file(paths.cache_dir(), directory))
     snapshots().clear()
@@ -118,18 +118,18 @@ def forget_in_clear(directory: Path) -> None:
 def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     """Return the app's backend; without `storage` the user's threads are opened."""
     storage = storage or open_storage()
-    in_clear = not isinstance(storage, EncryptedFileStorage)
-    kept = snapshots() if in_clear else None
-    agent = model_router(settings, kept)
+    unencrypted = not isinstance(storage, EncryptedFileStorage)
+    kv_snapshots = snapshots() if unencrypted else None
+    agent = model_router(settings, kv_snapshots)
     index = open_index(storage)
     return Backend(
         KoelClient(agent, storage=storage, reducers=[keep_usage]),
         storage,
         agent,
         # The index of encrypted threads is in memory only and built lazily.
-        index_updater=IndexUpkeep(storage, index) if in_clear else None,
+        index_updater=IndexUpdater(storage, index) if unencrypted else None,
         index=index,
-        snapshots=kept,
+        snapshots=kv_snapshots,
         defaults=turn_settings(settings),
         titles=settings.titles,
     )

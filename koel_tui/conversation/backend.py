@@ -7,7 +7,7 @@ from koel_tui.agents import ModelAgent, Snapshots
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import SessionStorage
-from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex
 
 
@@ -23,7 +23,7 @@ class Backend:
     client: KoelClient
     storage: SessionStorage
     agent: ModelAgent
-    index_updater: IndexUpkeep | None = None
+    index_updater: IndexUpdater | None = None
     index: ThreadIndex | None = None
     snapshots: Snapshots | None = None
     defaults: TurnSettings = field(default_factory=TurnSettings)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from koel_tui.formatting import count
+from koel_tui.formatting import format_tokens
 
 MAX_PASTE_LINES = 20
 MAX_PASTE_CHARACTERS = 2000
@@ -76,7 +76,7 @@ class PastePlaceholders:
         if lines <= MAX_PASTE_LINES and len(content) <= MAX_PASTE_CHARACTERS:
             return content
         if content not in self._placeholders:
-            what = f"{lines} lines" if lines > 1 else f"{count(len(content))} characters"
+            what = f"{lines} lines" if lines > 1 else f"{format_tokens(len(content))} characters"
             self._register(f"[pasted {what} #{self._last_number + 1}]", content)
         return self._placeholders[content]
 

@@ -19,11 +19,13 @@ class SendQueue:
 
     def refusal_reason(self, text: str) -> str:
         """Return why a text cannot be queued; empty if it can."""
-        if len(self) >= limits.QUEUED:
-            return f"{limits.QUEUED} messages wait here already. Send this one when some are gone."
-        if len(text) <= limits.MESSAGE_CHARACTERS:
+        if len(self) >= limits.MAX_QUEUED:
+            return (
+                f"{limits.MAX_QUEUED} messages wait here already. Send this one when some are gone."
+            )
+        if len(text) <= limits.MAX_MESSAGE_CHARACTERS:
             return ""
-        return limits.too_much("The message", len(text), limits.MESSAGE_CHARACTERS)
+        return limits.too_long_message("The message", len(text), limits.MAX_MESSAGE_CHARACTERS)
 
     def add(self, text: str) -> None:
         """Append a text to the queue."""

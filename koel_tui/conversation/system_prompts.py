@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from koel_tui.system.regular_files import open_plain
+from koel_tui.system.regular_files import open_regular
 from koel_tui.text import repair
 
 _SUFFIXES = (".md", ".txt")
@@ -36,7 +36,7 @@ class SystemPrompts:
 
 def _load(file: Path) -> SystemPrompt | None:
     try:
-        with open_plain(file) as opened:
+        with open_regular(file) as opened:
             data = opened.read(_MAX_BYTES + 1)
     except OSError:
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from koel_tui.conversation.thread_settings_form import FieldError
 from koel_tui.session.settings import ThreadSettings
-from koel_tui.system.regular_files import expanded
+from koel_tui.system.regular_files import expand_user
 
 
 def resolve_paths(settings: ThreadSettings) -> ThreadSettings:
@@ -21,10 +21,10 @@ def resolve_paths(settings: ThreadSettings) -> ThreadSettings:
     if model:
         named = Path(model)
         found = _resolve("model", lambda: choose_model(named, load_settings().model_folders))
-        model = str(found) if expanded(named).exists() else model  # otherwise a model name
+        model = str(found) if expand_user(named).exists() else model  # otherwise a model name
     if lora:
         adapter = Path(lora)
-        lora = str(_resolve("lora", lambda: _validate(expanded(adapter), check_gguf)))
+        lora = str(_resolve("lora", lambda: _validate(expand_user(adapter), check_gguf)))
     return replace(settings, model=model, lora=lora)
 
 

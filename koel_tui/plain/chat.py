@@ -51,7 +51,7 @@ class PlainChat:
         *,
         thread: str | None = None,
         home: Path | None = None,
-        hard_end: "ForcedExit | None" = None,
+        forced_exit: "ForcedExit | None" = None,
     ) -> None:
         """The arguments are those of `KoelApp`."""
         self._connect = connect
@@ -81,12 +81,12 @@ class PlainChat:
         self._last_sent = ""
         self._reported_conflicts = 0  # number reported so far
         self._announcers: dict[str, Announcer] = {}
-        self._forced_exit = hard_end
-        self._signals = Signals(self._quit, hard_end)
+        self._forced_exit = forced_exit
+        self._signals = Signals(self._quit, forced_exit)
         self._loading: asyncio.Task[None] | None = None
 
     @property
-    def fatal(self) -> BaseException | None:
+    def fatal_error(self) -> BaseException | None:
         """The error that prevented the model from loading, if any."""
         return self._runtime.problem
 
@@ -284,7 +284,7 @@ class PlainChat:
                 self._print("Press ctrl+c again to quit.")
         elif not self._quitting.is_set():
             if code and self._forced_exit is not None:
-                self._forced_exit.arm(EXIT_SAVE_FAILED)
+                self._forced_exit.schedule(EXIT_SAVE_FAILED)
             self._exit_code = code
             self._quitting.set()
 
@@ -299,5 +299,5 @@ class PlainChat:
             signalled=bool(self._exit_code),
         )
         if not problem and self._forced_exit is not None:
-            self._forced_exit.settle(self._exit_code)
+            self._forced_exit.set_exit_code(self._exit_code)
         return problem

@@ -22,11 +22,11 @@ def unused_id(wanted: str, messages: Iterable[Message], opened: Iterable[OpenMes
 
 def commit(messages: tuple[Message, ...], message: Message) -> tuple[Message, ...]:
     """Return `messages` with `message` at the end, or before the answers to its calls."""
-    place = commit_place(messages, message.tool_calls)
-    return (*messages[:place], message, *messages[place:])
+    index = commit_index(messages, message.tool_calls)
+    return (*messages[:index], message, *messages[index:])
 
 
-def commit_place(messages: Sequence[Message], calls: Iterable[ToolCall]) -> int:
+def commit_index(messages: Sequence[Message], calls: Iterable[ToolCall]) -> int:
     """Return the index for a message with `calls`: the end, or before their answers."""
     ids = {call.id for call in calls}
     place = len(messages)

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 from koel_tui.protocol import ChatState, settle
-from koel_tui.storage.recovery_files import goes_on
+from koel_tui.storage.recovery_files import is_continuation
 
 
 class Fate(Enum):
@@ -17,7 +17,7 @@ class Fate(Enum):
     """The newer session would replace this state with a different one."""
 
 
-def fate_of(state: ChatState, newer: ChatState, *, dirty: bool) -> Fate:
+def decide_fate(state: ChatState, newer: ChatState, *, dirty: bool) -> Fate:
     """Return the fate of `state`, stored unless `dirty`, when a session starts with `newer`.
 
     A stored state is lost if the newer session was loaded before the state was stored. This does
@@ -26,7 +26,7 @@ def fate_of(state: ChatState, newer: ChatState, *, dirty: bool) -> Fate:
     state = settle(state)
     if state == newer:
         return Fate.SAME
-    if state.state == newer.state and goes_on(state, newer):
+    if state.state == newer.state and is_continuation(state, newer):
         return Fate.KEPT
-    stale = bool(newer.messages) and goes_on(newer, state)
+    stale = bool(newer.messages) and is_continuation(newer, state)
     return Fate.LOST if dirty or stale else Fate.KEPT

@@ -38,8 +38,8 @@ class ThreadLockedError(StorageError):
 
     def __init__(self, thread_id: str, pid: int | None) -> None:
         super().__init__(
-            f"Thread {thread_id!r} is open in another koel-chat{process(pid)} and was not changed. "
-            "Close it there, then try again."
+            f"Thread {thread_id!r} is open in another koel-chat{format_process(pid)} and was not "
+            "changed. Close it there, then try again."
         )
         self.thread_id = thread_id
         self.pid = pid
@@ -61,12 +61,12 @@ class DamagedKeyFileError(StorageError):
     """The key file is damaged or missing; without it no thread can be read."""
 
 
-def not_in_trash(thread_id: str) -> StorageError:
+def not_in_trash_error(thread_id: str) -> StorageError:
     """Return the error for restoring a thread that is not in the trash."""
     return StorageError(f"There is no thread {thread_id!r} in the trash.")
 
 
-def place_taken(thread_id: str) -> StorageError:
+def id_in_use_error(thread_id: str) -> StorageError:
     """Return the error for restoring a thread whose id is in use again."""
     return StorageError(
         f"Thread {thread_id!r} was not brought back: there is a thread of this id. "
@@ -74,6 +74,6 @@ def place_taken(thread_id: str) -> StorageError:
     )
 
 
-def process(pid: int | None) -> str:
+def format_process(pid: int | None) -> str:
     """Return the suffix of an error message that names a process; empty for None."""
     return "" if pid is None else f" (process {pid})"

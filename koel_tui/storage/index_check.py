@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from koel_tui.storage.files.quarantine import Signature
-from koel_tui.storage.integrity_check import Indexed, Readable
+from koel_tui.storage.integrity_check import ExpectedEntry, ThreadScan
 
 
 class UnreadableIndexError(Exception):
@@ -17,17 +17,17 @@ class UnreadableIndexError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class IndexComparison:
     """The number of threads by the state of their index entries.
 
-    `agreeing` are up to date, `behind` are missing from the index or were changed since they were
-    indexed, `gone` are in the index but no longer on disk, `wrong` have an incorrect entry.
+    `outdated` are missing from the index or were changed since they were indexed, `stale` are in
+    the index but no longer on disk, `incorrect` have an incorrect entry.
     """
 
-    agreeing: int
-    behind: int
-    gone: int
-    wrong: int
+    up_to_date: int
+    outdated: int
+    stale: int
+    incorrect: int
 
 
 def is_in_use(path: Path) -> bool:
@@ -38,37 +38,41 @@ def is_in_use(path: Path) -> bool:
         return False
 
 
-def agreement(path: Path, readable: Readable) -> Agreement:
+def compare_index(path: Path, readable: ThreadScan) -> IndexComparison:
     """Compare an index with the threads. Raises `UnreadableIndexError`."""
-    known, threads = _known(path), readable.whole
-    same = {name: threads[name] for name, each in known.items() if _fits(threads.get(name), each)}
-    wrong = sum(known[name].texts != each.texts for name, each in same.items())
-    return Agreement(
-        agreeing=len(same) - wrong,
-        behind=len(threads.keys() - same.keys()),
-        gone=len(known.keys() - threads.keys() - {*readable.damaged, *readable.newer}),
-        wrong=wrong,
+    known, threads = _read_entries(path), readable.intact
+    matching = {
+        name: threads[name]
+        for name, each in known.items()
+        if _is_up_to_date(threads.get(name), each)
+    }
+    incorrect = sum(known[name].texts != each.texts for name, each in matching.items())
+    return IndexComparison(
+        up_to_date=len(matching) - incorrect,
+        outdated=len(threads.keys() - matching.keys()),
+        stale=len(known.keys() - threads.keys() - {*readable.damaged, *readable.newer}),
+        incorrect=incorrect,
     )
 
 
-def _fits(thread: Indexed | None, known: Indexed) -> bool:
+def _is_up_to_date(thread: ExpectedEntry | None, known: ExpectedEntry) -> bool:
     return thread is not None and thread.signature == known.signature
 
 
-def _known(path: Path) -> dict[str, Indexed]:
+def _read_entries(path: Path) -> dict[str, ExpectedEntry]:
     # With immutable=1, SQLite neither locks the file nor creates others next to it.
     uri = f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as connection:
-            sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if sound != "ok":
+            check_result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if check_result != "ok":
                 raise UnreadableIndexError("its pages are damaged")
             rows = connection.execute(
                 "SELECT file, signature, first, after, (SELECT count(*) FROM said WHERE "
                 "rowid >= first AND rowid < after) FROM threads"
             ).fetchall()
         return {
-            file: Indexed(_signature(signature), texts if after - first == texts else -1)
+            file: ExpectedEntry(_signature(signature), texts if after - first == texts else -1)
             for file, signature, first, after, texts in rows
         }
     except (sqlite3.Error, ValueError, TypeError) as error:

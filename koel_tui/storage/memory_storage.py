@@ -6,7 +6,7 @@ from typing import Any
 
 from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec.state_codec import dumps
-from koel_tui.storage.errors import not_in_trash, place_taken
+from koel_tui.storage.errors import id_in_use_error, not_in_trash_error
 from koel_tui.storage.session_storage import Access, Summary
 from koel_tui.storage.thread_record import (
     Record,
@@ -40,7 +40,7 @@ class MemoryStorage:
 
     async def save(self, thread_id: str, state: ChatState) -> None:
         """Save `state` as the thread's newest state; its metadata is kept."""
-        header = self._record(thread_id).header.saved(self._clock())
+        header = self._record(thread_id).header.for_save(self._clock())
         self._threads[thread_id] = encode_record(header, encode_chat_state(thread_id, state))
 
     async def save_conflict(self, thread_id: str, state: ChatState) -> None:
@@ -68,9 +68,9 @@ class MemoryStorage:
     async def restore(self, thread_id: str) -> None:
         """Restore a thread from the trash. Raises `StorageError` if that is not possible."""
         if thread_id not in self._trash:
-            raise not_in_trash(thread_id)
+            raise not_in_trash_error(thread_id)
         if thread_id in self._threads:
-            raise place_taken(thread_id)
+            raise id_in_use_error(thread_id)
         self._threads[thread_id] = self._trash.pop(thread_id)[1]
 
     async def trashed(self) -> list[Summary]:
@@ -81,10 +81,10 @@ class MemoryStorage:
     async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
         """Delete threads that were trashed at least `older_than` ago; return their number."""
         limit = self._clock() - older_than
-        gone = [name for name, (since, _) in self._trash.items() if since <= limit]
-        for name in gone:
+        expired = [name for name, (since, _) in self._trash.items() if since <= limit]
+        for name in expired:
             del self._trash[name]
-        return len(gone)
+        return len(expired)
 
     async def list_threads(self) -> list[str]:
         """Return the ids of the saved threads as a new list."""
@@ -93,7 +93,7 @@ class MemoryStorage:
     async def update_meta(self, thread_id: str, /, **fields: Any) -> None:
         """Update a thread's metadata; None removes a field. An absent thread is created."""
         record = self._record(thread_id)
-        header = record.header.described(fields, self._clock())
+        header = record.header.with_meta(fields, self._clock())
         self._threads[thread_id] = encode_record(header, dumps(record.state))
 
     async def meta(self, thread_id: str) -> dict[str, Any]:

@@ -12,24 +12,24 @@ from typing import Any
 from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.protocol import ChatState, Message, settle
 from koel_tui.protocol.codec.state_codec import dumps
-from koel_tui.storage.encryption.encrypted_codec import SEALED_SUFFIX, is_sealed
+from koel_tui.storage.encryption.encrypted_codec import ENCRYPTED_SUFFIX, is_encrypted
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
-from koel_tui.storage.files.file_codec import ClearCodec, Form
-from koel_tui.storage.files.file_names import ASIDE
+from koel_tui.storage.files.file_codec import ClearCodec, FileEncoding
+from koel_tui.storage.files.file_names import RECOVERY_STEM
 from koel_tui.storage.files.safe_open import read_file
 from koel_tui.storage.interchange.json_format import from_native, to_native
 from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.storage.interchange.save_imported import Stored, store_thread
 from koel_tui.storage.session_storage import SessionStorage
-from koel_tui.storage.thread_record import parsed
-from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+from koel_tui.storage.thread_record import parse_json
+from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
 
 _FORMAT = "koel-chat/recovery"
 _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Unsaved:
+class UnsavedWork:
     """Unsaved work: threads, and the app's tabs with their drafts.
 
     `tabs` is JSON in a format of the app.
@@ -39,23 +39,23 @@ class Unsaved:
     tabs: Any = None
 
 
-def put_aside(
-    unsaved: Unsaved,
+def write_recovery_file(
+    unsaved: UnsavedWork,
     directories: Iterable[Path],
-    seal: Callable[[bytes], bytes],
+    encode: Callable[[bytes], bytes],
     at: datetime,
 ) -> Path:
     """Write unsaved work to a new file in the first writable directory; return its path.
 
-    `seal` encrypts the content, or returns it unchanged. Raises `StorageError` with the reasons if
-    no directory is writable.
+    `encode` encrypts the content, or returns it unchanged. Raises `StorageError` with the reasons
+    if no directory is writable.
     """
     threads = ",".join(to_native(thread).strip() for thread in unsaved.threads)
-    about = dumps({"format": _FORMAT, "version": _VERSION, "tabs": unsaved.tabs})
-    data = seal(f'{about[:-1]},"threads":[{threads}]}}'.encode("ascii"))
-    suffix = SEALED_SUFFIX if is_sealed(data) else ClearCodec.suffix
+    header = dumps({"format": _FORMAT, "version": _VERSION, "tabs": unsaved.tabs})
+    data = encode(f'{header[:-1]},"threads":[{threads}]}}'.encode("ascii"))
+    suffix = ENCRYPTED_SUFFIX if is_encrypted(data) else ClearCodec.suffix
     name = f"unsaved-{at:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}{suffix}"
-    refusals = []
+    reasons = []
     for directory in directories:
         path = directory / name
         try:
@@ -63,15 +63,15 @@ def put_aside(
             write_atomically(path, data)
             flush_directory(directory.parent)  # the directory may be new
         except DirectoryError as error:
-            refusals.append(str(error))
+            reasons.append(str(error))
         except OSError as error:
-            refusals.append(f"{path}: {error.strerror or error}.")
+            reasons.append(f"{path}: {error.strerror or error}.")
         else:
             return path
-    raise StorageError(f"It could not be kept anywhere else: {' '.join(refusals)}")
+    raise StorageError(f"It could not be kept anywhere else: {' '.join(reasons)}")
 
 
-def left_behind(directories: Iterable[Path]) -> list[Path]:
+def find_recovery_files(directories: Iterable[Path]) -> list[Path]:
     """Return the recovery files, the oldest of each directory first.
 
     Only regular files in directories that the user owns are returned.
@@ -82,18 +82,18 @@ def left_behind(directories: Iterable[Path]) -> list[Path]:
             status = directory.lstat()
             if directory.is_symlink() or status.st_uid != os.getuid():
                 continue
-            sweep(directory)
-            names = (path for path in directory.iterdir() if is_recovery(path))
+            remove_temporaries(directory)
+            names = (path for path in directory.iterdir() if is_recovery_file(path))
             found += sorted(path for path in names if path.is_file() and not path.is_symlink())
     return found
 
 
-def is_recovery(path: Path) -> bool:
+def is_recovery_file(path: Path) -> bool:
     """Return whether a file has the name of a recovery file."""
-    return path.name.startswith("unsaved-") and path.suffix in (ClearCodec.suffix, SEALED_SUFFIX)
+    return path.name.startswith("unsaved-") and path.suffix in (ClearCodec.suffix, ENCRYPTED_SUFFIX)
 
 
-def read_aside(path: Path, form: Form | None) -> Unsaved:
+def read_recovery_file(path: Path, form: FileEncoding | None) -> UnsavedWork:
     """Return the content of a recovery file; `form` decrypts an encrypted one.
 
     Raises `NotAThreadError` with the reason if it cannot be read; `StorageError`, OSError.
@@ -102,47 +102,47 @@ def read_aside(path: Path, form: Form | None) -> Unsaved:
     if read is None:
         raise NotAThreadError("there is no such file")
     data = read[0]
-    if is_sealed(data):
-        if form is None or form.suffix != SEALED_SUFFIX:
+    if is_encrypted(data):
+        if form is None or form.suffix != ENCRYPTED_SUFFIX:
             raise NotAThreadError("it is encrypted, and the saved threads are not")
-        data = form.unseal(ASIDE, data)
-    wire = parsed(data)
+        data = form.decode(RECOVERY_STEM, data)
+    wire = parse_json(data)
     if not isinstance(wire, dict) or wire.get("format") != _FORMAT:
         raise NotAThreadError(f"it does not say that its format is {_FORMAT}")
     threads = wire.get("threads")
     if wire.get("version") != _VERSION or not isinstance(threads, list):
         raise NotAThreadError("another version of koel-chat wrote it")
-    return Unsaved(
+    return UnsavedWork(
         tuple(thread for each in threads for thread in from_native(each)), wire.get("tabs")
     )
 
 
-async def bring_back(storage: SessionStorage, thread: Thread) -> Stored:
+async def restore_thread(storage: SessionStorage, thread: Thread) -> Stored:
     """Save a thread from a recovery file, under its id if it only continues the saved thread.
 
     Otherwise it becomes a separate thread. Raises `StorageError`.
     """
     try:
-        there = await storage.load(thread.id)
+        saved = await storage.load(thread.id)
     except FutureSchemaError:
-        there = None
+        saved = None
     state = settle(thread.state)
-    if there is None or there == state or not goes_on(there, state):
+    if saved is None or saved == state or not is_continuation(saved, state):
         return await store_thread(storage, thread)
     await storage.save(thread.id, thread.state)
-    known = {key: value for key, value in thread.meta.items() if key not in ("created", "updated")}
-    await storage.update_meta(thread.id, **known)
+    fields = {key: value for key, value in thread.meta.items() if key not in ("created", "updated")}
+    await storage.update_meta(thread.id, **fields)
     return Stored(thread.id, thread.title, is_new=True)
 
 
-def goes_on(before: ChatState, after: ChatState) -> bool:
+def is_continuation(before: ChatState, after: ChatState) -> bool:
     """Return whether `after` contains all messages of `before`, in any branch.
 
     A message may be longer in `after`.
     """
-    said = {message.id: message.content for message in _messages(after)}
+    contents = {message.id: message.content for message in _messages(after)}
     return all(
-        said.get(message.id, "").startswith(message.content)
+        contents.get(message.id, "").startswith(message.content)
         for message in _messages(before)
         if message.content
     )

@@ -34,29 +34,29 @@ class Header:
     meta: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def saved(self, at: datetime) -> "Header":
+    def for_save(self, at: datetime) -> "Header":
         """Return the header of the next write, of a state saved `at`."""
         stamp = encode_time(at)
         created = self.meta.get("created", stamp)
         # The clock may have been set back; `updated` must not precede `created`.
-        updated = max(stamp, created) if _is_like(stamp, created) else stamp
+        updated = max(stamp, created) if _has_same_format(stamp, created) else stamp
         meta = {**self.meta, "created": created, "updated": updated}
         return replace(self._next(), meta=meta)
 
-    def described(self, fields: Mapping[str, Any], at: datetime) -> "Header":
+    def with_meta(self, fields: Mapping[str, Any], at: datetime) -> "Header":
         """Return the header of the next write, with meta `fields` set, or removed if None.
 
         Raises `StorageError` for a value that is not JSON.
         """
         stamp = encode_time(at)
         try:
-            told = plain(dict(fields))
+            values = plain(dict(fields))
         except (TypeError, ValueError, RecursionError) as error:
             raise StorageError(
                 f"The settings of thread {self.id!r} hold a value that cannot be saved ({error}). "
                 "Nothing was changed; use text, numbers and lists."
             ) from error
-        meta = {"created": stamp, "updated": stamp, **self.meta, **told}
+        meta = {"created": stamp, "updated": stamp, **self.meta, **values}
         meta = {key: value for key, value in meta.items() if value is not None}
         return replace(self._next(), meta=meta)
 
@@ -90,22 +90,22 @@ class Record:
             if self.header.schema > SCHEMA:
                 raise FutureSchemaError(self.header.id, self.header.schema) from error
             raise NotAThreadError(error.message) from error
-        return settle(state, _time(self.header.meta.get("updated")))
+        return settle(state, _parse_time(self.header.meta.get("updated")))
 
-    def summary(self, otherwise: datetime) -> Summary:
-        """Return the thread's list entry; `otherwise` replaces missing times."""
+    def summary(self, fallback_time: datetime) -> Summary:
+        """Return the thread's list entry; `fallback_time` replaces missing times."""
         meta = self.header.meta
         messages = _messages(self.state)
-        updated = _time(meta.get("updated")) or otherwise
-        asked = (message for message in messages if message.get("role") == "user")
+        updated = _parse_time(meta.get("updated")) or fallback_time
+        questions = (message for message in messages if message.get("role") == "user")
         return Summary(
             id=self.header.id,
-            title=_text(meta, "title") or _line(next(asked, {}), _TITLE_LENGTH),
-            created=_time(meta.get("created")) or updated,
+            title=_string_value(meta, "title") or _excerpt(next(questions, {}), _TITLE_LENGTH),
+            created=_parse_time(meta.get("created")) or updated,
             updated=updated,
             messages=len(messages),
-            model=_text(meta, "model"),
-            preview=_line(messages[-1], _PREVIEW_LENGTH) if messages else "",
+            model=_string_value(meta, "model"),
+            preview=_excerpt(messages[-1], _PREVIEW_LENGTH) if messages else "",
         )
 
 
@@ -140,10 +140,10 @@ def decode_record(text: str | bytes, migrations: Migrations = MIGRATIONS) -> Rec
 
     Raises `NotAThreadError`. The state is decoded lazily.
     """
-    return record_of(parsed(text), migrations)
+    return parse_record(parse_json(text), migrations)
 
 
-def parsed(text: str | bytes) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """Parse JSON; NaN and infinite numbers become None, because version 0.1 wrote them.
 
     Raises `NotAThreadError`.
@@ -158,7 +158,7 @@ def parsed(text: str | bytes) -> Any:
         raise NotAThreadError(f"it is not JSON: {error}") from error
 
 
-def record_of(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
+def parse_record(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
     """Return the thread in parsed JSON, as `decode_record` does."""
     if not isinstance(wire, dict) or wire.get("format") != FORMAT:
         raise NotAThreadError(f"it does not say that its format is {FORMAT}")
@@ -186,7 +186,7 @@ def _number(digits: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _is_like(stamp: str, other: object) -> TypeGuard[str]:
+def _has_same_format(stamp: str, other: object) -> TypeGuard[str]:
     return isinstance(other, str) and len(other) == len(stamp) and other.endswith("Z")
 
 
@@ -199,21 +199,21 @@ def _messages(state: Any) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def _text(source: Mapping[str, Any], key: str) -> str:
+def _string_value(source: Mapping[str, Any], key: str) -> str:
     value = source.get(key)
     return value if isinstance(value, str) else ""
 
 
-def _line(message: Mapping[str, Any], limit: int) -> str:
+def _excerpt(message: Mapping[str, Any], limit: int) -> str:
     """Return the start of a message on one line, truncated at a word boundary if possible."""
-    line = " ".join(_text(message, "content")[: limit * 8].split())
+    line = " ".join(_string_value(message, "content")[: limit * 8].split())
     if len(line) <= limit:
         return line
     cut = line[: limit - 1]
     return (cut.rsplit(" ", 1)[0] if " " in cut[limit // 2 :] else cut) + "…"
 
 
-def _time(stamp: object) -> datetime | None:
+def _parse_time(stamp: object) -> datetime | None:
     if not isinstance(stamp, str):
         return None
     try:

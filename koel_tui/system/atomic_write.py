@@ -7,7 +7,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-_LEFT_OVER = re.compile(r"\.(t-[0-9a-f]{32}|keys|unsaved-[0-9a-f-]+)\..*\.[0-9a-f]{16}\.tmp")
+_TEMPORARY_NAME = re.compile(r"\.(t-[0-9a-f]{32}|keys|unsaved-[0-9a-f-]+)\..*\.[0-9a-f]{16}\.tmp")
 
 
 def write_atomically(path: Path, data: bytes) -> os.stat_result:
@@ -21,7 +21,7 @@ def write_atomically(path: Path, data: bytes) -> os.stat_result:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
-        with suppress(OSError):  # some file systems have no locks; then only `sweep` is less safe
+        with suppress(OSError):  # without locks only `remove_temporaries` is less safe
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _write_all(descriptor, data)
         _flush(descriptor)
@@ -29,7 +29,7 @@ def write_atomically(path: Path, data: bytes) -> os.stat_result:
         temporary.replace(path)
     except BaseException:
         # No retry: after a failed fsync the kernel may report lost pages as written.
-        with suppress(OSError):  # `sweep` removes the rest later; the original error is raised
+        with suppress(OSError):  # `remove_temporaries` removes the rest later
             temporary.unlink()
         raise
     finally:
@@ -47,23 +47,23 @@ def flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def sweep(directory: Path) -> None:
+def remove_temporaries(directory: Path) -> None:
     """Remove the temporary files of killed processes in `directory`.
 
     A live writer holds a lock on its temporary file, so files in use are not removed.
     """
-    for path in left_over(directory):
-        with suppress(OSError):  # in use or not removable; the next sweep retries
+    for path in find_temporaries(directory):
+        with suppress(OSError):  # in use or not removable; the next call retries
             _remove_unlocked(path)
 
 
-def left_over(directory: Path) -> list[Path]:
+def find_temporaries(directory: Path) -> list[Path]:
     """Return the temporary files in `directory`; some may be in use. Raises OSError."""
     with os.scandir(directory) as entries:
         return [
             Path(entry.path)
             for entry in entries
-            if _LEFT_OVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            if _TEMPORARY_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
         ]
 
 

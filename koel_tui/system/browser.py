@@ -12,7 +12,7 @@ class NoBrowserError(Exception):
     """No browser could open the URL; the message gives the reason or an alternative."""
 
 
-def browser_of(
+def browser_command(
     environment: Mapping[str, str],
     platform: str = sys.platform,
     which: Callable[[str], str | None] = shutil.which,
@@ -29,9 +29,9 @@ def browser_of(
     return ("xdg-open",) if displayed and which("xdg-open") else ()
 
 
-async def browse(url: str, environment: Mapping[str, str]) -> None:
+async def open_in_browser(url: str, environment: Mapping[str, str]) -> None:
     """Open `url` in the browser, detached from this program. Raises `NoBrowserError`."""
-    command = browser_of(environment)
+    command = browser_command(environment)
     if not command:
         raise NoBrowserError("There is no browser here. Copy the address instead.")
     try:

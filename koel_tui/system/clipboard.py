@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-_PATIENCE = 2.0
+_TIMEOUT_S = 2.0
 _TOOLS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("WAYLAND_DISPLAY", ("wl-copy",)),
     ("DISPLAY", ("xclip", "-selection", "clipboard")),
@@ -21,7 +21,7 @@ TERMINAL = "the terminal (OSC 52)"
 """The name of the terminal's method."""
 
 
-def tool_of(
+def clipboard_command(
     environment: Mapping[str, str],
     platform: str = sys.platform,
     which: Callable[[str], str | None] = shutil.which,
@@ -37,7 +37,7 @@ def tool_of(
     return ()
 
 
-def osc52(text: str, environment: Mapping[str, str]) -> str:
+def osc52_sequence(text: str, environment: Mapping[str, str]) -> str:
     """Return the sequence that makes a terminal copy `text`, wrapped for tmux inside tmux."""
     encoded = base64.b64encode(text.encode()).decode("ascii")
     sequence = f"\x1b]52;c;{encoded}\x07"
@@ -47,16 +47,18 @@ def osc52(text: str, environment: Mapping[str, str]) -> str:
     return sequence
 
 
-async def copy(text: str, environment: Mapping[str, str], terminal: Callable[[str], None]) -> str:
+async def copy_to_clipboard(
+    text: str, environment: Mapping[str, str], terminal: Callable[[str], None]
+) -> str:
     """Copy `text` and return the name of the method used; `terminal` writes to the terminal."""
-    tool = tool_of(environment)
-    if tool and await _through(tool, text):
+    tool = clipboard_command(environment)
+    if tool and await _run(tool, text):
         return tool[0]
-    terminal(osc52(text, environment))
+    terminal(osc52_sequence(text, environment))
     return TERMINAL
 
 
-async def _through(tool: Sequence[str], text: str) -> bool:
+async def _run(tool: Sequence[str], text: str) -> bool:
     try:
         process = await asyncio.create_subprocess_exec(
             *tool,
@@ -67,7 +69,7 @@ async def _through(tool: Sequence[str], text: str) -> bool:
     except OSError:
         return False
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT_S):
             await process.communicate(text.encode())
     except TimeoutError:
         process.kill()

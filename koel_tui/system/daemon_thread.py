@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def in_daemon(work: Callable[[], T], name: str) -> T:
+async def run_in_daemon_thread(work: Callable[[], T], name: str) -> T:
     """Run `work` in a daemon thread and return its result. Raises what `work` raises.
 
     At exit Python waits for all other threads, regardless of how long their work takes.

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-_NAMES = ("VISUAL", "EDITOR")
-_PATIENCE = 0.5
+_VARIABLES = ("VISUAL", "EDITOR")
+_TERMINATE_TIMEOUT_S = 0.5
 """Seconds for an editor to save its files after SIGTERM."""
 
-Interrupted = Callable[[str, Path | None], None]
+OnInterrupted = Callable[[str, Path | None], None]
 """Callback for an editor that was ended: the saved text, and the directory of its other files."""
 
 
@@ -22,7 +22,7 @@ class EditorError(Exception):
 
 def editor_command(environment: Mapping[str, str]) -> list[str]:
     """Return the command in VISUAL, else in EDITOR, as arguments. Raises `EditorError`."""
-    for name in _NAMES:
+    for name in _VARIABLES:
         try:
             words = shlex.split(environment.get(name, ""))
         except ValueError as error:
@@ -34,8 +34,10 @@ def editor_command(environment: Mapping[str, str]) -> list[str]:
     )
 
 
-async def edited(
-    text: str, command: Sequence[str], interrupted: Interrupted = lambda _text, _left: None
+async def edit_in_editor(
+    text: str,
+    command: Sequence[str],
+    on_interrupted: OnInterrupted = lambda _text, _leftovers: None,
 ) -> str:
     """Edit `text` in an editor on the terminal and return the result.
 
@@ -45,27 +47,27 @@ async def edited(
     """
     directory = Path(tempfile.mkdtemp(prefix="koel-chat-"))
     path = directory / "prompt.md"
-    left: Path | None = None
+    leftovers: Path | None = None
     try:
         await asyncio.to_thread(_write, path, text)
-        process = await _started(command, path)
+        process = await _start(command, path)
         try:
             code = await process.wait()
         except asyncio.CancelledError:
-            await _end(process)
-            left = directory if _has_others(path) else None
-            interrupted(_written(path, text), left)
+            await _terminate(process)
+            leftovers = directory if _has_other_files(path) else None
+            on_interrupted(_read_back(path, text), leftovers)
             raise
         if code:
             name = Path(command[0]).name
             raise EditorError(f"{name!r} ended with {code}; the prompt is as it was.")
-        return await asyncio.to_thread(_written, path, text)
+        return await asyncio.to_thread(_read_back, path, text)
     finally:
-        if left is None:
+        if leftovers is None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _started(command: Sequence[str], path: Path) -> asyncio.subprocess.Process:
+async def _start(command: Sequence[str], path: Path) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(*command, str(path))
     except OSError as error:
@@ -75,11 +77,11 @@ async def _started(command: Sequence[str], path: Path) -> asyncio.subprocess.Pro
         ) from error
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _terminate(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):  # it received the signal too and has exited
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), _PATIENCE)
+        await asyncio.wait_for(process.wait(), _TERMINATE_TIMEOUT_S)
     except TimeoutError:
         process.kill()
         await process.wait()
@@ -90,15 +92,15 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, "utf-8", "replace")
 
 
-def _has_others(path: Path) -> bool:
+def _has_other_files(path: Path) -> bool:
     return any(each != path for each in path.parent.iterdir())
 
 
-def _written(path: Path, text: str) -> str:
+def _read_back(path: Path, text: str) -> str:
     """Return the content of the file, or `text` if the editor removed the file."""
     try:
-        written = path.read_text("utf-8", "replace")
+        content = path.read_text("utf-8", "replace")
     except FileNotFoundError:
         return text
     # Editors add a final newline that the user did not type.
-    return written if text.endswith("\n") else written.removesuffix("\n")
+    return content if text.endswith("\n") else content.removesuffix("\n")

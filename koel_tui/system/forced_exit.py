@@ -6,12 +6,12 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-END_WITHIN = 3.0
+EXIT_TIMEOUT = 3.0
 """Deadline in seconds from the signal to the exit of the process."""
 
 _STDIN = 0
 _STDERR = 2
-_PATIENCE = 0.2
+_WRITE_TIMEOUT = 0.2
 """Timeout in seconds for writing the sequences; a stalled terminal blocks the write."""
 _WINDOW_MODES = (
     "\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
@@ -21,12 +21,12 @@ _WINDOW_MODES = (
 
 
 class ForcedExit:
-    """A timer that restores the terminal and exits the process some seconds after it is armed.
+    """A timer that restores the terminal and exits the process some seconds after it is scheduled.
 
     For calls that block the event loop: a disk that does not respond, or a stalled terminal.
     """
 
-    def __init__(self, *, window: bool = False, within: float = END_WITHIN) -> None:
+    def __init__(self, *, window: bool = False, within: float = EXIT_TIMEOUT) -> None:
         """Save the terminal's modes; `window`: also reset the modes that the app sets."""
         self._within = within
         self._sequences = _WINDOW_MODES if window else ""
@@ -36,19 +36,19 @@ class ForcedExit:
         with suppress(termios.error):
             self._modes = termios.tcgetattr(_STDIN)
 
-    def arm(self, code: int) -> None:
+    def schedule(self, code: int) -> None:
         """Start the timer that exits with this code; later calls have no effect."""
         if self._timer is None:
             self._code = code
-            self._timer = threading.Timer(self._within, self._end)
+            self._timer = threading.Timer(self._within, self._exit_now)
             self._timer.daemon = True
             self._timer.start()
 
-    def settle(self, code: int) -> None:
+    def set_exit_code(self, code: int) -> None:
         """Replace the exit code, once everything is saved."""
         self._code = code
 
-    def _end(self) -> None:
+    def _exit_now(self) -> None:
         if self._modes is not None:
             with suppress(termios.error):
                 termios.tcsetattr(_STDIN, termios.TCSANOW, self._modes)
@@ -56,7 +56,7 @@ class ForcedExit:
             # In another thread, because a stalled terminal would block this one indefinitely.
             writing = threading.Thread(target=self._reset, daemon=True)
             writing.start()
-            writing.join(_PATIENCE)
+            writing.join(_WRITE_TIMEOUT)
         os._exit(self._code)
 
     def _reset(self) -> None:

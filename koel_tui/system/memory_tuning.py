@@ -3,39 +3,39 @@
 import gc
 from collections.abc import Callable
 
-from koel_tui.system.heap import give_back
+from koel_tui.system.heap import trim_heap
 
-_SELDOM = 1000
+_BUSY_THRESHOLD = 1000
 """Number of cheap collections before a full one while the app is busy."""
-_ENOUGH = 10
+_IDLE_THRESHOLD = 10
 """Number of cheap collections after which a full one may be worthwhile."""
 
 
 class GcControl:
     """The schedule of the process's full garbage collections.
 
-    By default Python runs one every few seconds while an answer is rendered. `let_go` is called
-    before a collection, to drop stale references so that their objects can be freed.
+    By default Python runs one every few seconds while an answer is rendered. `before_collect` drops
+    stale references, so that their objects can be freed.
     """
 
-    def __init__(self, let_go: Callable[[], None] = lambda: None) -> None:
-        self._let_go = let_go
+    def __init__(self, before_collect: Callable[[], None] = lambda: None) -> None:
+        self._before_collect = before_collect
         self._before = gc.get_threshold()
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Freeze all current objects (mostly imported modules) and make full collections rare."""
         gc.freeze()
-        gc.set_threshold(*self._before[:2], _SELDOM)
-        give_back()
+        gc.set_threshold(*self._before[:2], _BUSY_THRESHOLD)
+        trim_heap()
 
-    def tidy(self) -> None:
+    def collect(self) -> None:
         """Run a full collection if it may be worthwhile; call it while idle."""
-        if gc.get_count()[2] > _ENOUGH:
-            self._let_go()
+        if gc.get_count()[2] > _IDLE_THRESHOLD:
+            self._before_collect()
             gc.collect()
-            give_back()
+            trim_heap()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Restore Python's default behaviour."""
         gc.unfreeze()
         gc.set_threshold(*self._before)

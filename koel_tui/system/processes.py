@@ -6,7 +6,7 @@ import signal
 import sys
 
 
-def command(module: str, *arguments: str) -> tuple[str, ...]:
+def module_command(module: str, *arguments: str) -> tuple[str, ...]:
     """Return the command that runs a module of the program with the current Python."""
     # -P: a module in the user's directory must not shadow ours.
     return (sys.executable, "-P", "-m", module, *arguments)
@@ -19,7 +19,7 @@ def kill(process: asyncio.subprocess.Process) -> None:
             process.kill()
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
+async def kill_and_wait(process: asyncio.subprocess.Process) -> None:
     """Kill a process unless it has ended, and wait until it is gone."""
     if process.returncode is None:
         kill(process)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-class NotPlainError(OSError):
+class NotRegularFileError(OSError):
     """Not a regular file (a directory, FIFO or device)."""
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class TooLargeError(OSError):
         super().__init__(errno.EFBIG, f"it is larger than {shown}", str(path))
 
 
-def expanded(path: Path) -> Path:
+def expand_user(path: Path) -> Path:
     """Return a path with `~` expanded, or unchanged if the home directory is unknown.
 
     It is unknown for a user that does not exist (`~nobody/x`), and for a process without HOME
@@ -37,31 +37,31 @@ def expanded(path: Path) -> Path:
         return path
 
 
-def read_plain(path: Path, limit: int) -> bytes:
+def read_regular(path: Path, limit: int) -> bytes:
     """Return the content of a file of at most `limit` bytes; links are followed.
 
-    Raises OSError, including `NotPlainError` and `TooLargeError`.
+    Raises OSError, including `NotRegularFileError` and `TooLargeError`.
     """
-    with open_plain(path) as file:
+    with open_regular(path) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise TooLargeError(path, limit)
     return data
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """Open a file for reading; links are followed. Raises OSError, including `NotPlainError`."""
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; links are followed. Raises OSError or `NotRegularFileError`."""
     descriptor = os.open(path, _FLAGS)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NotPlainError(path)
+            raise NotRegularFileError(path)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def has_name(descriptor: int, path: Path) -> bool:
+def is_at_path(descriptor: int, path: Path) -> bool:
     """Return whether an open file still has this path; another process may have renamed it."""
     with suppress(OSError):
         return os.path.samestat(os.fstat(descriptor), path.lstat())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from koel_tui.system.regular_files import TooLargeError, read_plain
+from koel_tui.system.regular_files import TooLargeError, read_regular
 from koel_tui.workspace.open_tabs import OpenTabs, decode
 
 MAX_BYTES = 256 * 1024**2
@@ -70,7 +70,7 @@ class OpenTabsFile:
 
     def _read(self, path: Path) -> OpenTabs:
         try:
-            return decode(read_plain(path, MAX_BYTES))
+            return decode(read_regular(path, MAX_BYTES))
         except (ValueError, TooLargeError) as error:
             backup = _unused_path(path.with_name(path.name + _DAMAGED))
             path.rename(backup)

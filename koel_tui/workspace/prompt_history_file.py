@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from koel_tui.conversation.drafts import Draft, parse_draft
-from koel_tui.system.regular_files import open_plain
+from koel_tui.system.regular_files import open_regular
 
 MAX_ENTRIES = 1000
 MAX_BYTES = 1_000_000
@@ -46,7 +46,7 @@ class PromptHistoryFile:
     def _read_lines(self) -> list[bytes]:
         """Return the newest lines; the last one is empty unless a write was interrupted."""
         try:
-            with open_plain(self._path) as file:
+            with open_regular(self._path) as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - _MAX_READ))
                 return file.read(_MAX_READ).split(b"\n")

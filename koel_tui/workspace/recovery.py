@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from koel_tui.conversation.drafts import PastePlaceholders
     from koel_tui.session import ChatSession
     from koel_tui.storage.interchange import Thread
-    from koel_tui.storage.recovery_files import Unsaved
+    from koel_tui.storage.recovery_files import UnsavedWork
     from koel_tui.workspace.workspace import Workspace
 
 _WRITE_TIMEOUT = 2.0
@@ -90,22 +90,24 @@ def _write(
 ) -> Path:
     import json
 
-    from koel_tui.storage.recovery_files import Unsaved
-    from koel_tui.storage.recovery_files import put_aside as write
+    from koel_tui.storage.recovery_files import UnsavedWork
+    from koel_tui.storage.recovery_files import write_recovery_file as write
 
     codec = getattr(backend.storage, "codec", None) if backend is not None else None
     drafts_json = json.loads(OpenTabs(tuple(drafts)).encode()) if drafts else None
-    unsaved = Unsaved(tuple(_to_thread(session, workspace) for session in sessions), drafts_json)
-    seal: Callable[[bytes], bytes] = codec.seal_aside if codec is not None else bytes
-    return write(unsaved, paths.recovery_dirs(), seal, datetime.now(UTC))
+    unsaved = UnsavedWork(
+        tuple(_to_thread(session, workspace) for session in sessions), drafts_json
+    )
+    encode: Callable[[bytes], bytes] = codec.encode_recovery if codec is not None else bytes
+    return write(unsaved, paths.recovery_dirs(), encode, datetime.now(UTC))
 
 
 def _to_thread(session: "ChatSession", workspace: "Workspace") -> "Thread":
     from koel_tui.protocol import settle
-    from koel_tui.storage.interchange.portable_thread import of_state
+    from koel_tui.storage.interchange.portable_thread import thread_from_state
 
     meta = workspace.meta(session.thread_id)
-    found = of_state(session.thread_id, settle(session.state), title=meta.title)
+    found = thread_from_state(session.thread_id, settle(session.state), title=meta.title)
     wanted = meta.settings.meta if meta.settings is not None else {}
     known = {key: value for key, value in wanted.items() if value is not None}
     return replace(found, meta={**known, **found.meta})
@@ -128,26 +130,26 @@ def _find_files() -> list[Path]:
     directories = [directory for directory in paths.recovery_dirs() if directory.is_dir()]
     if not directories:
         return []
-    from koel_tui.storage.recovery_files import left_behind
+    from koel_tui.storage.recovery_files import find_recovery_files
 
-    return left_behind(directories)
+    return find_recovery_files(directories)
 
 
 async def _restore_file(backend: "Backend", path: Path, restored: RestoredWork) -> None:
     from koel_tui.storage import recovery_files
 
     codec = getattr(backend.storage, "codec", None)
-    unsaved = await asyncio.to_thread(recovery_files.read_aside, path, codec)
+    unsaved = await asyncio.to_thread(recovery_files.read_recovery_file, path, codec)
     tabs = parse_tabs(unsaved)
     for thread in unsaved.threads:
-        stored = await recovery_files.bring_back(backend.storage, thread)
+        stored = await recovery_files.restore_thread(backend.storage, thread)
         if stored.is_new:
             restored.titles.append(stored.title)
     restored.tabs.append(tabs)
     restored.restored_files.append(path)
 
 
-def parse_tabs(unsaved: "Unsaved") -> OpenTabs:
+def parse_tabs(unsaved: "UnsavedWork") -> OpenTabs:
     """Return the tabs of a recovery file. Raises `ValueError` if they are invalid."""
     if unsaved.tabs is None:
         return OpenTabs()
@@ -158,7 +160,7 @@ def parse_tabs(unsaved: "Unsaved") -> OpenTabs:
     return decode(json.dumps(unsaved.tabs).encode())
 
 
-def drafts_as_threads(unsaved: "Unsaved") -> "list[Thread]":
+def drafts_as_threads(unsaved: "UnsavedWork") -> "list[Thread]":
     """Return the drafts as threads, for use without a prompt. Raises `ValueError` if invalid."""
     from koel_tui.conversation.drafts import PastePlaceholders
     from koel_tui.protocol import ChatState, Message

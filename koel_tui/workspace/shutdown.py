@@ -86,7 +86,7 @@ class Signals:
     def _schedule_exit(self, number: int, _: object) -> None:
         # SIGINT does not arm it, because it may only stop the answer.
         if self._forced_exit is not None and number != signal.SIGINT:
-            self._forced_exit.arm(EXIT_SAVE_FAILED)
+            self._forced_exit.schedule(EXIT_SAVE_FAILED)
 
 
 async def close_within_deadline(

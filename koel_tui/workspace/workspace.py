@@ -9,7 +9,7 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.drafts import PastePlaceholders, join_texts
 from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.thread_meta import ThreadMeta
-from koel_tui.limits import TABS
+from koel_tui.limits import MAX_TABS
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
 from koel_tui.workspace.tab_order import TabOrder
 
@@ -25,7 +25,7 @@ class TooManyTabsError(Exception):
     """The maximum number of tabs is open."""
 
     def __init__(self) -> None:
-        super().__init__(f"{TABS} tabs are open, which is the most. Close one first.")
+        super().__init__(f"{MAX_TABS} tabs are open, which is the most. Close one first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Workspace:
     @property
     def is_full(self) -> bool:
         """Whether the maximum number of tabs is open."""
-        return len(self.tabs) >= TABS
+        return len(self.tabs) >= MAX_TABS
 
     def connect(self, backend: "Backend") -> None:
         """Attach a session to every open tab, except those whose thread is loaded lazily."""

@@ -38,7 +38,7 @@ def fill(folder: Path, words: list[str], chance: random.Random) -> None:
             text = " ".join(said[start : start + WORDS])
             messages.append(Message(str(place), ("user", "assistant")[place % 2], text, MOMENT))
         state = encode_chat_state(str(number), ChatState(messages=tuple(messages)))
-        record = encode_record(Header(str(number)).saved(MOMENT), state)
+        record = encode_record(Header(str(number)).for_save(MOMENT), state)
         (folder / f"{codec.stem(str(number))}.json").write_text(record)
 
 

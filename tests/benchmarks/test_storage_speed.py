@@ -12,9 +12,9 @@ import pytest
 
 from koel_tui.protocol import ChatState, Message, encode_state
 from koel_tui.storage import MemoryStorage
-from koel_tui.storage.encryption.encrypted_codec import Sealer
+from koel_tui.storage.encryption.encrypted_codec import FileEncryptor
 from koel_tui.storage.encryption.key_file import read_key_file
-from koel_tui.storage.files.file_codec import ClearCodec, Form
+from koel_tui.storage.files.file_codec import ClearCodec, FileEncoding
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.thread_record import Header, encode_record
 from tests.benchmarks.report import line, median
@@ -46,16 +46,16 @@ def seconds(deed: Callable[[], object]) -> float:
 def fill(folder: Path, kind: str) -> None:
     """Write the files as the store would, without waiting for the disk after each."""
     asyncio.run(FILE_STORES[kind](folder).save("thread 0", ChatState()))
-    form: Form = ClearCodec(folder)
+    form: FileEncoding = ClearCodec(folder)
     key = read_key_file(folder)
     if key is not None:
-        form = Sealer(key.unwrap(passphrase()), key.name)
+        form = FileEncryptor(key.unwrap(passphrase()), key.name)
     state = encode_state(conversation(50))
     for number in range(THREADS):
         thread_id = f"thread {number}"
-        text = encode_record(Header(thread_id).saved(MOMENT), state).encode("ascii")
+        text = encode_record(Header(thread_id).for_save(MOMENT), state).encode("ascii")
         stem = form.stem(thread_id)
-        (folder / f"{stem}{form.suffix}").write_bytes(form.seal(stem, text))
+        (folder / f"{stem}{form.suffix}").write_bytes(form.encode(stem, text))
 
 
 @pytest.mark.parametrize("kind", FILE_STORES)
@@ -99,7 +99,7 @@ def test_a_thread_of_ten_thousand_messages(tmp_path: Path, kind: str) -> None:
     asyncio.run(storage.save("t", state))
     memory = MemoryStorage()
     asyncio.run(memory.save("t", state))
-    text = encode_record(Header("t").saved(MOMENT), encode_state(state))
+    text = encode_record(Header("t").for_save(MOMENT), encode_state(state))
     wire = json.loads(text)
     first, again, bare, loading, parsing = [], [], [], [], []
     for _ in range(ROUNDS * 3):

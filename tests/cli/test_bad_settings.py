@@ -9,9 +9,9 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli.main import run
-from koel_tui.setting_sources import MAX_BYTES
+from koel_tui.setting_sources import MAX_CONFIG_BYTES
 from koel_tui.settings import SettingsError
-from koel_tui.ui.keys.keymap import keymap_of
+from koel_tui.ui.keys.keymap import parse_keymap
 from tests.cli.test_start import write_config
 from tests.hostile import HOSTILE
 from tests.hostile_summary import Tally
@@ -49,7 +49,7 @@ BAD_FILES = {
     "too little": "seed = -1",
     "too many threads": "threads = 513",
     "a huge number": f"seed = {'9' * 5000}",
-    "too large": f"# {'x' * MAX_BYTES}",
+    "too large": f"# {'x' * MAX_CONFIG_BYTES}",
 }
 
 
@@ -75,7 +75,7 @@ def test_input_b10_a_bad_file_is_78_and_its_values_stay_secret(
         with pytest.raises(SettingsError) as refused:
             from koel_tui.settings import load_settings
 
-            keymap_of(load_settings().keys)
+            parse_keymap(load_settings().keys)
         assert CANARY not in str(refused.value) and len(str(refused.value)) < 500
     check(capsys, caplog)
     tally("B10", tried=1)
@@ -141,7 +141,7 @@ def test_input_b10_an_address_for_a_model_is_refused_and_not_said_again(
     write_config(f'model = "{model}"')
     assert run(["ask", "hi"]) == 66
     said = capsys.readouterr().err
-    assert CANARY not in said and "not an address" in said and "models pull" in said
+    assert CANARY not in said and "not a URL" in said and "models pull" in said
     tally("B10", tried=1)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from koel_tui import __version__, paths
 from koel_tui.cli import wiring
-from koel_tui.cli.ask import _prompt
+from koel_tui.cli.ask import _read_prompt
 from koel_tui.cli.main import run
 from koel_tui.settings import Settings
 from koel_tui.storage import JsonFileStorage
@@ -46,7 +46,7 @@ def test_ask_refuses_more_than_any_model_reads(
         "Pipe a part of it in.\n"
     )
     monkeypatch.setattr(sys, "stdin", io.StringIO("x" * 10_000_000))
-    assert len(_prompt(None)) == 10_000_000
+    assert len(_read_prompt(None)) == 10_000_000
 
 
 def test_ask_json_is_one_object() -> None:

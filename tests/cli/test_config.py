@@ -10,10 +10,10 @@ import pytest
 from koel_tui import paths
 from koel_tui.cli.config.toml import template
 from koel_tui.cli.main import run
-from koel_tui.setting_sources import line_of, settles
+from koel_tui.setting_sources import config_line, may_be_set
 from koel_tui.settings import Settings, SettingsError, load_settings
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
-from koel_tui.ui.keys.keymap import keymap_of
+from koel_tui.ui.keys.keymap import parse_keymap
 from tests.cli.test_start import write_config
 
 
@@ -73,7 +73,7 @@ def test_a_line_ends_where_toml_says(capsys: pytest.CaptureFixture[str]) -> None
     write_config('system = "a\u2028b\x85c"\ntemperature = 0.5\n')
     assert run(["config", "show"]) == 0
     assert "temperature = 0.5  # config.toml" in capsys.readouterr().out
-    assert line_of(["temperature"]) == 2
+    assert config_line(["temperature"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_ctrl_c_in_an_editor_is_for_the_editor(
 def test_the_list_of_settings_is_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     write_config(template())
     assert load_settings() == Settings.model_construct()
-    assert not settles(Settings.model_fields), "it would slow down every start"
+    assert not may_be_set(Settings.model_fields), "it would slow down every start"
     lines = template().splitlines()
     uncommented = [line.removeprefix("# ") for line in lines if " = " in line or "[" in line]
     paths.config_file().write_text("\n".join(uncommented))
@@ -152,8 +152,8 @@ def test_the_list_of_settings_is_what_it_says(capsys: pytest.CaptureFixture[str]
     for name, field in Settings.model_fields.items():
         if name != "keys" and not field.examples:
             assert getattr(settings, name) == field.default
-    keymap = keymap_of(settings.keys)
-    for mine, own in ((keymap.window, KEYS), (keymap.prompt, PROMPT_KEYS)):
+    keymap = parse_keymap(settings.keys)
+    for mine, own in ((keymap.app_keys, KEYS), (keymap.prompt_keys, PROMPT_KEYS)):
         assert [key.names for key in mine] == [key.names for key in own]
     assert max(map(len, lines)) <= 100
 
@@ -198,5 +198,5 @@ def test_a_line_is_found_however_it_is_written() -> None:
     write_config(
         "\n".join(["# seed = 1", "seed=2", "[keys]", "'tab.new' = 'f8'", "tab . open = 1"])
     )
-    assert [line_of([name]) for name in ("seed", "sed")] == [2, None]
-    assert [line_of(["keys", name]) for name in ("tab.new", "tab.open")] == [4, 5]
+    assert [config_line([name]) for name in ("seed", "sed")] == [2, None]
+    assert [config_line(["keys", name]) for name in ("tab.new", "tab.open")] == [4, 5]

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from koel_tui import paths
 from koel_tui.cli.doctor import checks, directories, engine, models, settings, terminal, threads
-from koel_tui.cli.doctor.findings import Examination, Finding, Mark, Section, problem, warning
+from koel_tui.cli.doctor.findings import Finding, Mark, Report, Section, problem, warning
 from koel_tui.cli.doctor.report import table
 from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.main import run
@@ -23,7 +23,7 @@ from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import write_gguf
 
 
-def printed(examination: Examination, width: int = 80) -> str:
+def printed(examination: Report, width: int = 80) -> str:
     console = Console(width=width, highlight=False)
     with console.capture() as shown:
         console.print(table(examination))
@@ -58,7 +58,7 @@ GOOD = terminal.Terminal(True, {"TERM": "xterm-kitty"}, 120, 40, "truecolor", "U
 
 
 def marked(found: terminal.Terminal) -> dict[str, str]:
-    return {each.name: each.found for each in terminal.judge(found) if each.mark is not Mark.OK}
+    return {each.name: each.found for each in terminal.evaluate(found) if each.mark is not Mark.OK}
 
 
 def test_doctor_a_good_terminal_has_no_warning() -> None:
@@ -68,7 +68,7 @@ def test_doctor_a_good_terminal_has_no_warning() -> None:
 @pytest.mark.parametrize(
     ("changed", "environ", "name"),
     [
-        ({"is_one": False}, {}, "terminal"),
+        ({"is_terminal": False}, {}, "terminal"),
         ({}, {"TERM": "dumb"}, "terminal"),
         ({}, {"TERM": ""}, "terminal"),
         ({"columns": 59}, {}, "size"),
@@ -86,23 +86,23 @@ def test_doctor_each_lack_of_a_terminal_is_a_warning(
 ) -> None:
     found = replace(GOOD, **changed, environ={**GOOD.environ, **environ})
     assert name in marked(found)
-    assert all(each.mark is not Mark.PROBLEM for each in terminal.judge(found))
+    assert all(each.mark is not Mark.PROBLEM for each in terminal.evaluate(found))
 
 
 def test_doctor_says_what_is_between_and_how_text_is_copied() -> None:
     environ = {"TERM": "tmux", "TMUX": "x", "SSH_TTY": "y", "DISPLAY": ":0"}
     away = replace(GOOD, clipboard="", tmux_focus="on", environ=environ)
-    said = {each.name: f"{each.found} {each.advice}" for each in terminal.judge(away)}
+    said = {each.name: f"{each.found} {each.advice}" for each in terminal.evaluate(away)}
     assert said["between"].startswith("tmux, ssh")
     assert "set-clipboard on" in said["clipboard"] and "xclip" not in said["clipboard"]
     here = replace(GOOD, clipboard="", environ={"DISPLAY": ":0"})
-    assert "install xclip" in " ".join(each.advice for each in terminal.judge(here))
+    assert "install xclip" in " ".join(each.advice for each in terminal.evaluate(here))
 
 
 # Directories
 
-PLACE = directories.Place(
-    "data", Path("/d"), Path("/d"), is_there=True, free=10**9, file_system="ext4"
+PLACE = directories.DirectoryState(
+    "data", Path("/d"), Path("/d"), exists=True, free=10**9, file_system="ext4"
 )
 
 
@@ -111,9 +111,9 @@ PLACE = directories.Place(
     [
         ({}, Exit.OK),
         ({"is_directory": False}, Exit.NO_DIRECTORY),
-        ({"ours": False}, Exit.NO_DIRECTORY),
-        ({"writable": False}, Exit.NO_DIRECTORY),
-        ({"writable": False, "is_there": False}, Exit.NO_DIRECTORY),
+        ({"is_ours": False}, Exit.NO_DIRECTORY),
+        ({"is_writable": False}, Exit.NO_DIRECTORY),
+        ({"is_writable": False, "exists": False}, Exit.NO_DIRECTORY),
         ({"mode": 0o770}, Exit.NO_DIRECTORY),
         ({"free": 4096}, Exit.SAVE_FAILED),
     ],
@@ -121,7 +121,7 @@ PLACE = directories.Place(
 def test_doctor_what_is_wrong_with_a_directory_has_a_code(
     changed: Mapping[str, Any], code: Exit
 ) -> None:
-    found = directories.judge(replace(PLACE, **changed))
+    found = directories.evaluate(replace(PLACE, **changed))
     assert found.code is code and bool(found.advice) is (code is not Exit.OK)
 
 
@@ -137,24 +137,24 @@ def test_doctor_what_is_wrong_with_a_directory_has_a_code(
 def test_doctor_what_is_worth_knowing_of_a_directory_is_a_warning(
     changed: Mapping[str, Any], words: str
 ) -> None:
-    found = directories.judge(replace(PLACE, **changed))
+    found = directories.evaluate(replace(PLACE, **changed))
     assert found.mark is Mark.WARNING and words in found.advice
 
 
 def test_doctor_looks_at_directories_as_they_are(tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    there = directories.look("data", private)
-    assert (there.is_there, there.mode, there.ours, there.writable) == (True, 0o700, True, True)
+    there = directories.inspect("data", private)
+    assert (there.exists, there.mode, there.is_ours, there.is_writable) == (True, 0o700, True, True)
     assert there.free > 0 and there.file_system
-    absent = directories.look("data", private / "a" / "b")
-    assert (absent.is_there, absent.parent, absent.is_directory) == (False, private, True)
+    absent = directories.inspect("data", private / "a" / "b")
+    assert (absent.exists, absent.parent, absent.is_directory) == (False, private, True)
     (tmp_path / "link").symlink_to(private)
-    assert directories.look("data", tmp_path / "link").link == str(private)
+    assert directories.inspect("data", tmp_path / "link").link == str(private)
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "nowhere"):
-        assert directories.judge(directories.look("data", path)).code is Exit.NO_DIRECTORY
+        assert directories.evaluate(directories.inspect("data", path)).code is Exit.NO_DIRECTORY
 
 
 # Configuration
@@ -168,7 +168,7 @@ def test_doctor_looks_at_directories_as_they_are(tmp_path: Path) -> None:
 def test_doctor_a_configuration_that_cannot_be_used_is_78_and_tells_no_value(text: str) -> None:
     paths.config_file().parent.mkdir(parents=True)
     paths.config_file().write_text(text)
-    first, *_ = settings.judge(settings.look())
+    first, *_ = settings.evaluate(settings.inspect())
     assert first.code is Exit.BAD_CONFIG and first.found
     assert CANARY not in first.found or "keys" in text
 
@@ -176,7 +176,7 @@ def test_doctor_a_configuration_that_cannot_be_used_is_78_and_tells_no_value(tex
 def test_doctor_a_variable_that_is_no_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOEL_THEEM", CANARY)
     monkeypatch.setenv("KOEL_PASSPHRASE_FILE", "/somewhere")
-    _, variables = settings.judge(settings.look())
+    _, variables = settings.evaluate(settings.inspect())
     assert variables.mark is Mark.WARNING and "KOEL_THEME" in variables.advice
     assert CANARY not in variables.found and "KOEL_PASSPHRASE" not in variables.found
 
@@ -185,7 +185,7 @@ def test_doctor_a_folder_of_models_that_is_not_there_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KOEL_MODEL_FOLDERS", "/nowhere/at/all")
-    assert settings.judge(settings.look())[-1].found.startswith("/nowhere/at/all")
+    assert settings.evaluate(settings.inspect())[-1].found.startswith("/nowhere/at/all")
 
 
 # Models and engine
@@ -197,11 +197,11 @@ def test_doctor_models_are_looked_into(
     write_gguf(private_home / "models" / "good.gguf")
     (private_home / "models" / "bad.gguf").write_bytes(b"GGUF")
     monkeypatch.setenv("KOEL_MODEL", str(private_home / "models" / "bad.gguf"))
-    _, chosen, found = models.judge(models.look(load_settings()))
+    _, chosen, found = models.evaluate(models.inspect(load_settings()))
     assert chosen.code is Exit.NO_MODEL and "cut off" in chosen.found
     assert found.mark is Mark.WARNING and found.found.endswith("not usable: bad")
     monkeypatch.setenv("KOEL_MODEL", "good")
-    assert "not tried" in models.judge(models.look(load_settings()))[1].found
+    assert "not tried" in models.evaluate(models.inspect(load_settings()))[1].found
 
 
 async def test_doctor_an_engine_that_does_not_start_is_told(tmp_path: Path) -> None:
@@ -212,8 +212,8 @@ async def test_doctor_an_engine_that_does_not_start_is_told(tmp_path: Path) -> N
     field = reader.fields["gemma3.block_count"]
     field.parts[field.data[0]][0] = 513
     reader.data.flush()
-    trial = await engine.try_out(load_settings(), bad)
-    found = engine.judge(trial)
+    trial = await engine.run_engine_test(load_settings(), bad)
+    found = engine.evaluate(trial)
     assert found.code in (Exit.ENGINE_DIED, Exit.NO_MODEL)
     assert "Details are in" not in found.found and found.advice
 
@@ -227,9 +227,9 @@ def test_doctor_one_check_that_fails_keeps_no_other_from_being_made(
     def broken(*_: object) -> object:
         raise ValueError(CANARY)
 
-    monkeypatch.setattr(threads, "look", broken)
+    monkeypatch.setattr(threads, "inspect", broken)
     monkeypatch.setattr(checks, "_models", lambda *_: ())
-    examination = checks.examined(threads.Access(), lambda words: None)
+    examination = checks.run_checks(threads.Access(), lambda words: None)
     assert examination.code is Exit.INTERNAL
     assert CANARY not in json.dumps(examination.as_json())
     assert examination.sections[-1].title == "Versions" and examination.sections[-1].findings
@@ -237,7 +237,7 @@ def test_doctor_one_check_that_fails_keeps_no_other_from_being_made(
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_doctor_the_table_fits_and_shows_names_as_they_are(width: int) -> None:
-    examination = Examination((
+    examination = Report((
         Section("First", (Finding("a", "[red]x[/red] \x1b]0;evil\x07 \u202e"),
                           warning("b", "w" * 200, "advice"))),
         Section("Second", (problem("c", "p", "do this", Exit.LOCKED),)),
@@ -251,5 +251,5 @@ def test_doctor_the_table_fits_and_shows_names_as_they_are(width: int) -> None:
 
 
 def test_doctor_warnings_alone_are_well() -> None:
-    examination = Examination((Section("Only", (warning("a", "b"),)),))
+    examination = Report((Section("Only", (warning("a", "b"),)),))
     assert examination.code is Exit.OK and "All is well, 1 worth knowing" in printed(examination)

@@ -51,7 +51,7 @@ def saved() -> JsonFileStorage:
 def look_at_threads(home: Path) -> dict[str, Finding]:
     """Examine the threads, and see that this changed nothing and told nothing of them."""
     before = tree(home)
-    findings = threads.judge(threads.look(threads.access(), lambda words: None))
+    findings = threads.evaluate(threads.inspect(threads.get_access(), lambda words: None))
     assert tree(home) == before
     assert CANARY not in repr(findings)
     return {each.name: each for each in findings}
@@ -175,4 +175,4 @@ def test_doctor_what_is_in_clear_of_encrypted_threads_is_a_problem(
     file = index_file(paths.cache_dir(), sealed.directory)
     file.parent.mkdir(parents=True)
     file.touch()
-    assert look_at_threads(private_home)["in clear"].code is Exit.SAVE_FAILED
+    assert look_at_threads(private_home)["unencrypted"].code is Exit.SAVE_FAILED

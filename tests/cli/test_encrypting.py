@@ -9,7 +9,7 @@ import pexpect
 import pytest
 
 from koel_tui import paths
-from koel_tui.cli.early_settings import are_encrypted
+from koel_tui.cli.early_settings import is_encrypted
 from koel_tui.cli.wiring import snapshots
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
@@ -62,7 +62,7 @@ def test_encrypted_threads_are_used_like_others(threads: Threads, secret: Path) 
     assert done.code == 0, done.err
     assert "encrypted (1 files)" in done.out
     assert files_with(b"minerva") == []
-    assert are_encrypted()
+    assert is_encrypted()
     assert threads("encrypt").code == 0
     assert "Where is minerva?" in threads("show", "sea").out
     assert threads("search", "minerva").code == 0
@@ -71,7 +71,7 @@ def test_encrypted_threads_are_used_like_others(threads: Threads, secret: Path) 
     assert threads("delete", "sea").code == 0 and threads("restore", "sea").code == 0
     assert files_with(b"minerva") == []
     assert threads("decrypt").code == 0
-    assert not are_encrypted()
+    assert not is_encrypted()
     secret.unlink()
     assert "Where is minerva?" in threads("show", "sea").out
 

@@ -266,10 +266,10 @@ def watch_the_window(world: World) -> None:
         return show
 
     world.monkeypatch.setattr(chat, "_check_terminal", lambda: None)
-    world.monkeypatch.setattr(chat, "misfit", lambda *_, **__: "")
+    world.monkeypatch.setattr(chat, "why_window_impossible", lambda *_, **__: "")
     world.monkeypatch.setattr("os.get_terminal_size", lambda *_: (80, 24))
-    world.monkeypatch.setattr(chat, "_in_window", shown(plain=False))
-    world.monkeypatch.setattr(chat, "_in_plain_mode", shown(plain=True))
+    world.monkeypatch.setattr(chat, "_run_window", shown(plain=False))
+    world.monkeypatch.setattr(chat, "_run_plain_mode", shown(plain=True))
     watch_the_load(world)
 
 

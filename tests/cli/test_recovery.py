@@ -9,7 +9,7 @@ from koel_tui import paths
 from koel_tui.cli.wiring import open_storage
 from koel_tui.conversation.drafts import Draft
 from koel_tui.storage.interchange import Thread
-from koel_tui.storage.recovery_files import Unsaved, put_aside
+from koel_tui.storage.recovery_files import UnsavedWork, write_recovery_file
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
 from tests.cli.commands import Threads, save
 from tests.hostile_summary import Tally
@@ -23,9 +23,11 @@ TABS = OpenTabs(
 def aside() -> Path:
     """Put a thread aside, and what was typed."""
     thread = Thread("t", saying("question", "half an ans"), {"title": "Sea"})
-    unsaved = Unsaved((thread,), json.loads(TABS.encode()))
+    unsaved = UnsavedWork((thread,), json.loads(TABS.encode()))
     storage = open_storage()
-    return put_aside(unsaved, paths.recovery_dirs(), storage.codec.seal_aside, MOMENT)
+    return write_recovery_file(
+        unsaved, paths.recovery_dirs(), storage.codec.encode_recovery, MOMENT
+    )
 
 
 @pytest.mark.parametrize("sealed", [False, True])

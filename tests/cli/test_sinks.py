@@ -8,10 +8,10 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli.main import run
-from koel_tui.logs import MAX_CHARACTERS, SafeFormatter
+from koel_tui.logs import MAX_RECORD_CHARACTERS, SafeFormatter
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.search.indexed_text import MAX_CHARACTERS as LONGEST_SEARCH
+from koel_tui.storage.search.indexed_text import MAX_QUERY_LENGTH as LONGEST_SEARCH
 from tests.cli.commands import Threads
 from tests.hostile import EVERYTHING, HOSTILE
 from tests.hostile_summary import Tally
@@ -89,9 +89,11 @@ def test_input_b6_what_is_said_of_bad_words_is_harmless(
 
 
 def test_a_record_of_the_log_has_an_end() -> None:
-    record = logging.LogRecord("n", logging.INFO, "p", 1, "%s", ("x" * 10 * MAX_CHARACTERS,), None)
+    record = logging.LogRecord(
+        "n", logging.INFO, "p", 1, "%s", ("x" * 10 * MAX_RECORD_CHARACTERS,), None
+    )
     line = SafeFormatter("%(message)s").format(record)
-    assert len(line) < MAX_CHARACTERS + 100 and line.endswith("… (163,840 characters)")
+    assert len(line) < MAX_RECORD_CHARACTERS + 100 and line.endswith("… (163,840 characters)")
 
 
 def test_a_search_has_an_end(threads: Threads, thread: str) -> None:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from koel_tui import paths
-from koel_tui.cli.early_settings import Start, misfit, start_settings
+from koel_tui.cli.early_settings import StartSettings, load_start_settings, why_window_impossible
 from koel_tui.settings import SettingsError
 
 
@@ -18,21 +18,21 @@ def write_config(text: str) -> None:
 def test_flags_come_before_the_environment_and_that_before_the_configuration(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert start_settings(None, False, False) == Start()
+    assert load_start_settings(None, False, False) == StartSettings()
     write_config('theme = "nord"\nplain = true\n')
-    assert start_settings(None, False, False) == Start("nord", True, False)
+    assert load_start_settings(None, False, False) == StartSettings("nord", True, False)
     monkeypatch.setenv("KOEL_PLAIN", "no")
     monkeypatch.setenv("koel_low_bandwidth", "1")
-    assert start_settings("dracula", False, False) == Start("dracula", False, True)
-    assert start_settings(None, True, False) == Start("nord", True, True)
+    assert load_start_settings("dracula", False, False) == StartSettings("dracula", False, True)
+    assert load_start_settings(None, True, False) == StartSettings("nord", True, True)
     monkeypatch.setenv("KOEL_NOTIFY", "no")
-    assert not start_settings(None, False, False).notify
+    assert not load_start_settings(None, False, False).notify
 
 
 def test_a_wrong_value_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOEL_PLAIN", "perhaps")
     with pytest.raises(SettingsError, match="'plain'"):
-        start_settings(None, False, False)
+        load_start_settings(None, False, False)
 
 
 def test_the_window_is_not_kept_waiting_for_settings_nobody_made() -> None:
@@ -57,4 +57,8 @@ def test_the_window_is_not_kept_waiting_for_settings_nobody_made() -> None:
 def test_the_window_is_for_terminals_it_fits(
     columns: int, rows: int, terminal: str | None, why: str
 ) -> None:
-    assert (why in misfit(columns, rows, terminal)) if why else not misfit(columns, rows, terminal)
+    assert (
+        (why in why_window_impossible(columns, rows, terminal))
+        if why
+        else not why_window_impossible(columns, rows, terminal)
+    )

@@ -23,7 +23,7 @@ FAULTS = {
     "a key": "koel_tui.ui.app.app:KoelApp.action_help",
     "a key that waits": "koel_tui.ui.app.app:KoelApp.action_copy_or_quit",
     "a worker": "koel_tui.ui.app.app:KoelApp._edit_prompt",
-    "a panel": "koel_tui.ui.app.help_panel:Help.compose",
+    "a panel": "koel_tui.ui.app.help_panel:HelpPanel.compose",
     "painting": "koel_tui.ui.composer.prompt:Prompt.render_line",
     "typing": "koel_tui.ui.composer.prompt:Prompt._on_key",
     "reading keys": "textual.drivers.linux_driver:LinuxDriver.process_message",

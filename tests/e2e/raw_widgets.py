@@ -39,5 +39,5 @@ class RawWidgets(App[None]):
 
 if __name__ == "__main__":
     if "--without-belt" not in sys.argv:
-        internals.wear_belt()
+        internals.install_output_sanitizer()
     RawWidgets().run()

@@ -228,9 +228,9 @@ def holds_to_the_window_rule(context: Context, tokens: list[int], window: int) -
     memory = llama_cpp.llama_get_memory(context.handle)
     oldest = llama_cpp.llama_memory_seq_pos_min(memory, 0)
     assert oldest > 0, "the cache has forgotten nothing"
-    assert not context.keep(0, oldest + window - 1)
+    assert not context.truncate(0, oldest + window - 1)
     assert llama_cpp.llama_memory_seq_pos_max(memory, 0) == len(tokens) - 1
-    assert context.keep(0, oldest + window)
+    assert context.truncate(0, oldest + window)
     assert llama_cpp.llama_memory_seq_pos_max(memory, 0) == oldest + window - 1
 
 

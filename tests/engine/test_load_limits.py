@@ -32,7 +32,7 @@ async def test_b19_a_value_at_its_limit_is_answered(
 ) -> None:
     spec = ModelSpec(tiny_path, **{"context_tokens": 512, "threads": 1, **values})
     engine = await EngineHost.load(spec, parallel=parallel)
-    link: Any = engine._native._link
+    link: Any = engine._worker._transport
     pid = link.pid
 
     async def answer() -> str:

@@ -186,7 +186,7 @@ async def test_a_model_that_cannot_be_loaded_is_said_and_known_after_the_end() -
         await chat.until(lambda: chat.console.prompting)
         agent.end_load(ModelLoadError("Not a model. Try another."))
         await chat.hears("Error: No model: Not a model. Try another.")
-    assert isinstance(chat.chat.fatal, ModelLoadError)
+    assert isinstance(chat.chat.fatal_error, ModelLoadError)
 
 
 async def test_a_start_that_fails_ends_at_once() -> None:
@@ -195,7 +195,7 @@ async def test_a_start_that_fails_ends_at_once() -> None:
 
     async with plain(connect=connect) as chat:
         assert await chat.end() == 0
-    assert str(chat.chat.fatal) == "no directory"
+    assert str(chat.chat.fatal_error) == "no directory"
 
 
 async def test_ctrl_c_stops_the_answer_and_twice_quits_with_130() -> None:

@@ -28,8 +28,8 @@ from koel_tui.protocol.codec.state_codec import decode_state
 from koel_tui.session import ChatSession, KoelClient, SessionError, autosave
 from koel_tui.session import run as run_module
 from koel_tui.storage import StorageError
-from koel_tui.storage.recovery_files import goes_on
-from koel_tui.storage.thread_record import parsed
+from koel_tui.storage.recovery_files import is_continuation
+from koel_tui.storage.thread_record import parse_json
 from tests.session.faulty_parts import (
     Files,
     Native,
@@ -55,17 +55,18 @@ class ClientMachine(RuleBasedStateMachine):
         self.native = Native()
         self.files = Files(self.directory / "threads")
         self.files.watch(lambda: 1 / 0)
-        self.admit, self.files.codec.admit = self.files.codec.admit, self._admit  # type: ignore[method-assign] # the seam
+        self.check_directory = self.files.codec.check_directory
+        self.files.codec.check_directory = self._check  # type: ignore[method-assign] # the seam
         self.live: dict[str, ChatSession] = {}
         self.ever: list[ChatSession] = []
         self.sends: list[asyncio.Task[None]] = []
         self.may_fail: set[str] = set()  # threads of whose last run something failed or was stopped
         self.acknowledged: dict[str, list[ChatState]] = {}
 
-    def _admit(self) -> None:
+    def _check(self) -> None:
         if self.files.broken == "sealed":
             raise StorageError("The threads are encrypted.")
-        self.admit()
+        self.check_directory()
 
     @initialize()
     def begin(self) -> None:
@@ -270,13 +271,15 @@ class ClientMachine(RuleBasedStateMachine):
         for thread, states in self.acknowledged.items():
             found = self._on_disk(thread)
             for state in states:
-                assert any(goes_on(state, each) for each in found), f"{thread} lost a save"
+                assert any(is_continuation(state, each) for each in found), f"{thread} lost a save"
 
     def _on_disk(self, thread: str) -> list[ChatState]:
         """Return what the file of a thread and its conflict files hold."""
         path = self.files.directory / f"{self.files.codec.stem(thread)}.json"
         paths = [path, *path.parent.glob(f"{path.stem}.conflict-*.json")]
-        return [decode_state(parsed(each.read_bytes())["state"]) for each in paths if each.exists()]
+        return [
+            decode_state(parse_json(each.read_bytes())["state"]) for each in paths if each.exists()
+        ]
 
     def teardown(self) -> None:
         try:
@@ -304,7 +307,7 @@ class ClientMachine(RuleBasedStateMachine):
         for session in self.ever:
             found = self._on_disk(session.thread_id)
             assert not session.state.messages or any(
-                goes_on(session.state, each) for each in found
+                is_continuation(session.state, each) for each in found
             ), f"{session.thread_id} lost what was said"
         assert self._locks_held() == []
         self.do(self.agent.close())
@@ -341,7 +344,7 @@ class ClientMachine(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autosave, "RETRY_S", 0.01)
-    monkeypatch.setattr(run_module, "RELEASE_GRACE", 0.05)
+    monkeypatch.setattr(run_module, "RELEASE_TIMEOUT", 0.05)
 
 
 def _run(examples: int, steps: int) -> None:

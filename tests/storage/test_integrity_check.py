@@ -10,15 +10,15 @@ from filelock import FileLock
 
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.files.file_codec import ClearCodec
-from koel_tui.storage.files.file_names import beside
-from koel_tui.storage.files.read_only_listing import glance
+from koel_tui.storage.files.file_names import tagged_path
+from koel_tui.storage.files.read_only_listing import list_read_only
 from koel_tui.storage.index_check import (
-    Agreement,
+    IndexComparison,
     UnreadableIndexError,
-    agreement,
+    compare_index,
     is_in_use,
 )
-from koel_tui.storage.integrity_check import Kept, kept_beside, read_all
+from koel_tui.storage.integrity_check import OtherFiles, count_other_files, scan_threads
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from tests.storage.helpers import file_name, saying
 
@@ -37,8 +37,8 @@ async def test_threads_are_read_to_their_last_message(store: JsonFileStorage, fo
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     (folder / file_name("torn")).write_text("{")
     before, told = names(folder), list[tuple[int, int]]()
-    found = read_all(folder, ClearCodec(folder), lambda done, all_: told.append((done, all_)))
-    assert {name: each.texts for name, each in found.whole.items()} == {file_name("whole"): 3}
+    found = scan_threads(folder, ClearCodec(folder), lambda done, all_: told.append((done, all_)))
+    assert {name: each.texts for name, each in found.intact.items()} == {file_name("whole"): 3}
     assert found.newer == (file_name("newer"),)
     assert set(found.damaged) == {file_name("odd"), file_name("torn")}
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -47,13 +47,13 @@ async def test_threads_are_read_to_their_last_message(store: JsonFileStorage, fo
 
 async def test_what_lies_beside_threads_is_counted(store: JsonFileStorage, folder: Path) -> None:
     folder.mkdir(mode=0o700)
-    assert kept_beside(folder, ".json") == Kept()
+    assert count_other_files(folder, ".json") == OtherFiles()
     for name in ("kept", "gone"):
         await store.save(name, saying("hi"))
     await store.trash("gone")
     path = folder / file_name("kept")
     for tag in ("conflict-3", "schema-0-abc"):
-        beside(path, tag).write_text("{}")
+        tagged_path(path, tag).write_text("{}")
     (folder / f".{path.name}.{'0' * 16}.tmp").write_text("half")
     (folder / "notes.txt").write_text("not ours")
     (folder / file_name("folder")).mkdir()
@@ -61,11 +61,18 @@ async def test_what_lies_beside_threads_is_counted(store: JsonFileStorage, folde
     (folder / "quarantine" / "copy.json").write_text("[]")
     lock = next((folder / "locks").glob("*.lock"))
     with FileLock(lock, mode=0o600):
-        kept = kept_beside(folder, ".json")
-    assert kept == Kept(
-        quarantined=1, conflicts=1, backups=1, trashed=1, left_over=1, locks=2, held=1, foreign=1
+        kept = count_other_files(folder, ".json")
+    assert kept == OtherFiles(
+        quarantined=1,
+        conflicts=1,
+        backups=1,
+        trashed=1,
+        left_over=1,
+        locks=2,
+        held_locks=1,
+        foreign=1,
     )
-    assert kept_beside(folder, ".json").held == 0
+    assert count_other_files(folder, ".json").held_locks == 0
 
 
 async def test_a_glance_sees_what_can_be_read_newest_first(
@@ -76,8 +83,8 @@ async def test_a_glance_sees_what_can_be_read_newest_first(
     (folder / file_name("torn")).write_text("{")
     await store.trash("gone")
     before = names(folder)
-    assert [each.id for each in glance(folder)] == ["new", "old"]
-    assert [each.id for each in glance(folder, "trash")] == ["gone"]
+    assert [each.id for each in list_read_only(folder)] == ["new", "old"]
+    assert [each.id for each in list_read_only(folder, "trash")] == ["gone"]
     assert names(folder) == before
 
 
@@ -100,8 +107,10 @@ async def test_an_index_is_compared_with_the_threads(
             [file_name("wrong")],
         )
         connection.commit()
-    readable = read_all(folder, ClearCodec(folder))
-    assert agreement(file, readable) == Agreement(agreeing=1, behind=2, gone=1, wrong=1)
+    readable = scan_threads(folder, ClearCodec(folder))
+    assert compare_index(file, readable) == IndexComparison(
+        up_to_date=1, outdated=2, stale=1, incorrect=1
+    )
 
 
 @pytest.mark.parametrize("harm", ["UPDATE threads SET signature = '[1]'", "DROP TABLE threads"])
@@ -115,9 +124,9 @@ async def test_an_index_that_cannot_be_read_says_so(
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(harm)
         connection.commit()
-    readable = read_all(folder, ClearCodec(folder))
+    readable = scan_threads(folder, ClearCodec(folder))
     with pytest.raises(UnreadableIndexError):
-        agreement(file, readable)
+        compare_index(file, readable)
     file.write_bytes(b"no database at all" * 100)
     with pytest.raises(UnreadableIndexError):
-        agreement(file, readable)
+        compare_index(file, readable)

@@ -181,11 +181,11 @@ async def test_a_sealed_thread_in_an_older_schema_is_migrated(folder: Path) -> N
     await before.close("t")
     codec = EncryptedCodec(folder, passphrase())
     stem = codec.stem("t")
-    wire = json.loads(codec.unseal(stem, path.read_bytes()))
+    wire = json.loads(codec.decode(stem, path.read_bytes()))
     wire["state"]["lines"] = wire["state"].pop("messages")
     older = {**wire, "schema": 0, "about": {**wire.pop("meta"), "title": "Old"}}
     del older["meta"]
-    path.write_bytes(codec.seal(stem, json.dumps(older).encode()))
+    path.write_bytes(codec.encode(stem, json.dumps(older).encode()))
     storage = EncryptedFileStorage(folder, key=passphrase(), migrations=MIGRATIONS)
     assert await storage.load("t") == saying("new")
     assert (await storage.meta("t"))["title"] == "Old"

@@ -13,12 +13,12 @@ from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.interchange import Thread
 from koel_tui.storage.recovery_files import (
-    Unsaved,
-    bring_back,
-    goes_on,
-    left_behind,
-    put_aside,
-    read_aside,
+    UnsavedWork,
+    find_recovery_files,
+    is_continuation,
+    read_recovery_file,
+    restore_thread,
+    write_recovery_file,
 )
 from tests.hostile_summary import Tally
 from tests.storage.helpers import (
@@ -32,7 +32,7 @@ from tests.storage.helpers import (
 )
 
 SECRET = saying("secret question", "secret answer")
-UNSAVED = Unsaved((Thread("t", SECRET, {"title": "secret title"}),), {"tabs": ["secret draft"]})
+UNSAVED = UnsavedWork((Thread("t", SECRET, {"title": "secret title"}),), {"tabs": ["secret draft"]})
 
 
 @pytest.fixture(params=FILE_STORES)
@@ -46,18 +46,18 @@ async def test_fault_f4_what_is_put_aside_comes_back_as_it_was(
     store: FileStorage, tmp_path: Path, tally: Tally
 ) -> None:
     folder = tmp_path / "state" / "recovery"
-    path = put_aside(UNSAVED, [folder], store.codec.seal_aside, MOMENT)
+    path = write_recovery_file(UNSAVED, [folder], store.codec.encode_recovery, MOMENT)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert left_behind([folder]) == [path]
-    assert read_aside(path, store.codec) == UNSAVED
+    assert find_recovery_files([folder]) == [path]
+    assert read_recovery_file(path, store.codec) == UNSAVED
     assert (path.suffix == ".sealed") == (b"secret" not in path.read_bytes())
     (thread,) = UNSAVED.threads
-    stored = await bring_back(store, thread)
+    stored = await restore_thread(store, thread)
     assert (stored.id, stored.title, stored.is_new) == ("t", "secret title", True)
     assert await store.load("t") == SECRET
     assert (await store.meta("t"))["title"] == "secret title"
-    assert not (await bring_back(store, thread)).is_new or await store.load("t") == SECRET
+    assert not (await restore_thread(store, thread)).is_new or await store.load("t") == SECRET
     assert len(await store.list_threads()) == 2
     tally("F4", tried=1)
 
@@ -68,10 +68,10 @@ def test_fault_f4_the_first_place_that_takes_it_gets_it(tmp_path: Path, tally: T
     link = tmp_path / "dangling"
     link.symlink_to(tmp_path / "nowhere")
     last = tmp_path / "last"
-    path = put_aside(UNSAVED, [file, file / "below", link, last], bytes, MOMENT)
+    path = write_recovery_file(UNSAVED, [file, file / "below", link, last], bytes, MOMENT)
     assert path.parent == last
     with pytest.raises(StorageError) as caught:
-        put_aside(UNSAVED, [file, link], bytes, MOMENT)
+        write_recovery_file(UNSAVED, [file, link], bytes, MOMENT)
     assert str(file) in str(caught.value) and str(link) in str(caught.value)
     assert not (tmp_path / "nowhere").exists()
     tally("F4", tried=4)
@@ -86,12 +86,12 @@ async def test_fault_f15_encrypted_threads_are_never_put_aside_in_clear(
     await sealed.save("t", saying("hi"))
     (tmp_path / "other" / "keys.json").replace(tmp_path / "threads" / "keys.json")
     with pytest.raises(EncryptedThreadsError):
-        put_aside(UNSAVED, [tmp_path / "aside"], clear.codec.seal_aside, MOMENT)
+        write_recovery_file(UNSAVED, [tmp_path / "aside"], clear.codec.encode_recovery, MOMENT)
     assert not (tmp_path / "aside").exists()
     # The directory of the key may be gone, with the disk it was on: the key is known.
-    path = put_aside(UNSAVED, [tmp_path / "aside"], sealed.codec.seal_aside, MOMENT)
+    path = write_recovery_file(UNSAVED, [tmp_path / "aside"], sealed.codec.encode_recovery, MOMENT)
     assert b"secret" not in path.read_bytes()
-    assert read_aside(path, sealed.codec) == UNSAVED
+    assert read_recovery_file(path, sealed.codec) == UNSAVED
     tally("F15", tried=1)
 
 
@@ -101,16 +101,16 @@ async def test_fault_f15_another_passphrase_opens_what_was_put_aside_before(
     folder = tmp_path / "threads"
     store = encrypted(folder)
     await store.save("t", saying("hi"))
-    path = put_aside(UNSAVED, [tmp_path / "aside"], store.codec.seal_aside, MOMENT)
+    path = write_recovery_file(UNSAVED, [tmp_path / "aside"], store.codec.encode_recovery, MOMENT)
     change_key(folder, passphrase(), passphrase("battery staple"))
     again = encrypted(folder, "battery staple")
-    assert read_aside(path, again.codec) == UNSAVED
+    assert read_recovery_file(path, again.codec) == UNSAVED
     other = encrypted(tmp_path / "elsewhere")
     await other.save("t", saying("hi"))
     with pytest.raises(NotAThreadError, match="another key"):
-        read_aside(path, other.codec)
+        read_recovery_file(path, other.codec)
     with pytest.raises(NotAThreadError, match="encrypted"):
-        read_aside(path, in_clear(tmp_path / "clear").codec)
+        read_recovery_file(path, in_clear(tmp_path / "clear").codec)
     tally("F15", tried=1)
 
 
@@ -119,7 +119,7 @@ async def test_what_only_goes_on_takes_the_place_of_what_is_there(tmp_path: Path
     await store.save("t", saying("question", "half"))
     await store.update_meta("t", title="Mine")
     longer = saying("question", "half and the rest", "next")
-    await bring_back(store, Thread("t", longer, {"created": "2020-01-01T00:00:00.000Z"}))
+    await restore_thread(store, Thread("t", longer, {"created": "2020-01-01T00:00:00.000Z"}))
     assert await store.load("t") == longer
     assert (await store.meta("t"))["title"] == "Mine"
     assert not (await store.meta("t"))["created"].startswith("2020")
@@ -129,7 +129,7 @@ async def test_what_only_goes_on_takes_the_place_of_what_is_there(tmp_path: Path
 async def test_what_went_another_way_becomes_a_thread_of_its_own(tmp_path: Path) -> None:
     store = in_clear(tmp_path)
     await store.save("t", saying("question", "an answer"))
-    stored = await bring_back(store, Thread("t", saying("question", "another")))
+    stored = await restore_thread(store, Thread("t", saying("question", "another")))
     assert stored.id != "t"
     assert words(await store.load("t")) == ["question", "an answer"]
     assert words(await store.load(stored.id)) == ["question", "another"]
@@ -139,10 +139,10 @@ def test_a_branch_that_was_left_is_not_lost() -> None:
     before, after = saying("question", "an answer"), saying("question")
     asked, answer = before.messages
     fork = Fork(asked.id, ((answer,), ()), 1)
-    assert goes_on(before, replace(after, forks=(fork,)))
-    assert not goes_on(before, after)
-    assert not goes_on(replace(after, forks=(fork,)), after)
-    assert goes_on(ChatState(), after)
+    assert is_continuation(before, replace(after, forks=(fork,)))
+    assert not is_continuation(before, after)
+    assert not is_continuation(replace(after, forks=(fork,)), after)
+    assert is_continuation(ChatState(), after)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_input_b1_a_damaged_file_is_refused_and_stays(
     path = tmp_path / "unsaved-1.json"
     path.write_bytes(data)
     with pytest.raises(NotAThreadError):
-        read_aside(path, None)
+        read_recovery_file(path, None)
     assert path.read_bytes() == data
     tally("B1", tried=1)
 
@@ -167,14 +167,14 @@ def test_fault_f6_only_plain_files_of_ones_own_are_brought_back(
     tmp_path: Path, tally: Tally
 ) -> None:
     folder = tmp_path / "recovery"
-    path = put_aside(UNSAVED, [folder], bytes, MOMENT)
+    path = write_recovery_file(UNSAVED, [folder], bytes, MOMENT)
     (folder / "unsaved-link.json").symlink_to(path)
     (folder / "unsaved-pipe.json").mkdir()
     (folder / "notes.json").write_text("{}")
     linked = tmp_path / "linked"
     linked.symlink_to(folder)
-    assert left_behind([tmp_path / "missing", linked, folder]) == [path]
+    assert find_recovery_files([tmp_path / "missing", linked, folder]) == [path]
     if os.getuid() == 0:
         os.chown(folder, 65534, -1)
-        assert left_behind([folder]) == []
+        assert find_recovery_files([folder]) == []
     tally("F6", tried=5)

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from koel_tui.system.atomic_write import flush_directory, left_over, sweep, write_atomically
+from koel_tui.system.atomic_write import (
+    find_temporaries,
+    flush_directory,
+    remove_temporaries,
+    write_atomically,
+)
 from tests.hostile_summary import Tally
 
 NAME = f"t-{'0' * 32}.json"
@@ -144,16 +149,16 @@ def test_sweeping_takes_left_overs_and_leaves_everything_else(folder: Path) -> N
     for file in (left_by_a_kill, written, foreign):
         file.write_bytes(b"half")
     link.symlink_to(foreign)
-    assert {file.name for file in left_over(folder)} == {left_by_a_kill.name, written.name}
+    assert {file.name for file in find_temporaries(folder)} == {left_by_a_kill.name, written.name}
     with written.open("rb") as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)
-        sweep(folder)
+        remove_temporaries(folder)
         assert {file.name for file in folder.iterdir()} == {
             written.name,
             link.name,
             foreign.name,
         }
-    sweep(folder)
+    remove_temporaries(folder)
     assert not written.exists()
 
 
@@ -163,7 +168,7 @@ def test_a_writer_holds_its_temporary_file_against_sweepers(
     real = os.fsync
 
     def sweeping(descriptor: int) -> None:
-        sweep(path.parent)
+        remove_temporaries(path.parent)
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", sweeping)
@@ -186,7 +191,7 @@ def test_what_a_failed_write_could_not_remove_is_swept_later(path: Path) -> None
         with pytest.raises(OSError, match="Input/output"):
             write_atomically(path, b"new")
     assert len(list(path.parent.iterdir())) == 2
-    sweep(path.parent)
+    remove_temporaries(path.parent)
     assert list(path.parent.iterdir()) == [path]
 
 

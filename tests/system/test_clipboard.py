@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from koel_tui.system.clipboard import TERMINAL, copy, osc52, tool_of
+from koel_tui.system.clipboard import TERMINAL, clipboard_command, copy_to_clipboard, osc52_sequence
 
 
 def every(name: str) -> str | None:
@@ -28,19 +28,22 @@ def every(name: str) -> str | None:
 def test_the_desktops_tool_is_taken_where_the_terminal_is_on_it(
     environment: dict[str, str], platform: str, tool: str
 ) -> None:
-    assert "".join(tool_of(environment, platform, every)[:1]) == tool
+    assert "".join(clipboard_command(environment, platform, every)[:1]) == tool
 
 
 def test_a_tool_that_is_not_installed_is_not_taken() -> None:
     only_xsel = {"xsel": "/usr/bin/xsel"}
-    assert tool_of({"DISPLAY": ":0"}, "linux", only_xsel.get)[0] == "xsel"
-    assert not tool_of({"DISPLAY": ":0"}, "linux", lambda name: None)
+    assert clipboard_command({"DISPLAY": ":0"}, "linux", only_xsel.get)[0] == "xsel"
+    assert not clipboard_command({"DISPLAY": ":0"}, "linux", lambda name: None)
 
 
 def test_tmux_hands_the_sequence_through() -> None:
-    plain = osc52("ä", {})
+    plain = osc52_sequence("ä", {})
     assert base64.b64decode(plain.removeprefix("\x1b]52;c;").removesuffix("\x07")) == b"\xc3\xa4"
-    assert osc52("ä", {"TMUX": "x"}) == "\x1bPtmux;" + plain.replace("\x1b", "\x1b\x1b") + "\x1b\\"
+    assert (
+        osc52_sequence("ä", {"TMUX": "x"})
+        == "\x1bPtmux;" + plain.replace("\x1b", "\x1b\x1b") + "\x1b\\"
+    )
 
 
 @pytest.mark.parametrize(("script", "way"), [("cat > $OUT", "xclip"), ("exit 1", TERMINAL)])
@@ -52,5 +55,5 @@ async def test_a_tool_that_fails_leaves_it_to_the_terminal(
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     written: list[str] = []
-    assert await copy("words", {"DISPLAY": ":0"}, written.append) == way
+    assert await copy_to_clipboard("words", {"DISPLAY": ":0"}, written.append) == way
     assert (out.read_text() == "words") if way == "xclip" else (len(written) == 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from koel_tui.system.editor import EditorError, edited, editor_command
+from koel_tui.system.editor import EditorError, edit_in_editor, editor_command
 from koel_tui.ui.app.app import KoelApp
 from tests.ui.window import Window, opened
 
@@ -50,7 +50,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 async def test_what_the_editor_writes_comes_back(before: str, after: str) -> None:
     append = editor("path.write_bytes(path.read_bytes() + 'b\\n'.encode())")
-    assert await edited(before, append) == after
+    assert await edit_in_editor(before, append) == after
 
 
 async def test_the_file_is_private_and_nothing_of_it_is_left(
@@ -62,7 +62,7 @@ async def test_the_file_is_private_and_nothing_of_it_is_left(
         f"pathlib.Path({str(report)!r}).write_text(modes)\n"
         "path.with_name('prompt.md~').write_text('a copy')"
     )
-    await edited("secret", editor(code))
+    await edit_in_editor("secret", editor(code))
     file, directory = map(int, report.read_text().split())
     assert (stat.S_IMODE(file), stat.S_IMODE(directory)) == (0o600, 0o700)
     assert not list(temporary.iterdir())
@@ -70,9 +70,9 @@ async def test_the_file_is_private_and_nothing_of_it_is_left(
 
 async def test_an_editor_that_fails_is_an_error_and_nothing_is_left(temporary: Path) -> None:
     with pytest.raises(EditorError, match="ended with 3"):
-        await edited("x", editor("path.write_text('changed'); sys.exit(3)"))
+        await edit_in_editor("x", editor("path.write_text('changed'); sys.exit(3)"))
     with pytest.raises(EditorError, match="cannot be started"):
-        await edited("x", ["no-such-editor-anywhere"])
+        await edit_in_editor("x", ["no-such-editor-anywhere"])
     assert not list(temporary.iterdir())
 
 

@@ -8,7 +8,7 @@ import textwrap
 import psutil
 import pytest
 
-from koel_tui.system.heap import give_back, keep_one_heap
+from koel_tui.system.heap import limit_malloc_arenas, trim_heap
 
 COUNT = textwrap.dedent("""
     import ctypes, threading, tempfile
@@ -48,8 +48,8 @@ def test_threads_have_one_heap_when_asked_for() -> None:
 
 def test_where_it_cannot_be_asked_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
-    assert not keep_one_heap()
-    assert not give_back()
+    assert not limit_malloc_arenas()
+    assert not trim_heap()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
@@ -58,6 +58,6 @@ def test_what_is_free_below_something_kept_is_given_back() -> None:
     kept = bytes(600)  # the end of the heap stays where it is
     del many
     held = psutil.Process().memory_info().rss
-    assert give_back()
+    assert trim_heap()
     assert held - psutil.Process().memory_info().rss > 20e6
     assert kept

@@ -32,18 +32,18 @@ def small_looks(count: int) -> None:
 
 def test_tidying_waits_until_it_is_worth_it() -> None:
     before, garbage = gc.get_threshold(), GcControl()
-    garbage.begin()
+    garbage.start()
     try:
-        garbage.tidy()
+        garbage.collect()
         small_looks(1)
         knot = old_knot()
-        garbage.tidy()
+        garbage.collect()
         assert knot() is not None
         small_looks(12)
-        garbage.tidy()
+        garbage.collect()
         assert knot() is None
     finally:
-        garbage.end()
+        garbage.stop()
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
 
 
@@ -55,7 +55,7 @@ async def test_the_window_tidies_when_no_answer_is_written() -> None:
         await window.reads("Two")
         knot = old_knot()
         small_looks(12)
-        window.app._look()
+        window.app._poll()
         assert knot() is not None
         turn.finish()
         await window.until(lambda: "saved" in window.status)

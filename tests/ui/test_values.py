@@ -62,16 +62,16 @@ class TestWorkspace:
 class TestCells:
     @given(st.text(max_size=40), st.integers(0, 30))
     def test_a_fitted_text_is_never_too_wide(self, text: str, width: int) -> None:
-        assert cell_len(formatting.fit(text, width)) <= width
+        assert cell_len(formatting.truncate(text, width)) <= width
 
     def test_what_fits_stays_and_what_is_cut_is_marked(self) -> None:
-        assert formatting.fit("forest", 6) == "forest"
-        assert formatting.fit("forests", 6) == "fores…"
-        assert formatting.fit("日本語", 4) == "日…"
+        assert formatting.truncate("forest", 6) == "forest"
+        assert formatting.truncate("forests", 6) == "fores…"
+        assert formatting.truncate("日本語", 4) == "日…"
 
     def test_counts_are_short(self) -> None:
         counts = [0, 999, 1000, 8192, 99_900, 131_072]
-        assert [formatting.count(n) for n in counts] == [
+        assert [formatting.format_tokens(n) for n in counts] == [
             "0",
             "999",
             "1.0k",
@@ -81,7 +81,7 @@ class TestCells:
         ]
 
     def test_a_bar_is_empty_only_at_nothing(self) -> None:
-        bars = [formatting.bar(fraction) for fraction in (0, 0.01, 0.5, 1, 7)]
+        bars = [formatting.progress_bar(fraction) for fraction in (0, 0.01, 0.5, 1, 7)]
         assert bars == ["░░░░", "▓░░░", "▓▓░░", "▓▓▓▓", "▓▓▓▓"]
 
 
@@ -135,33 +135,33 @@ class TestPace:
 
 
 class TestStatus:
-    FULL = Status("writing", "Some-Model-7B", 1200, 8192, 112.4, "saved")
+    WIDGET_BUDGET = Status("writing", "Some-Model-7B", 1200, 8192, 112.4, "saved")
 
     def test_all_of_it_where_there_is_room(self) -> None:
-        line = self.FULL.render(70).plain
+        line = self.WIDGET_BUDGET.render(70).plain
         assert line.startswith("writing ")
         assert line.endswith("Some-Model-7B · ctx 1.2k/8.2k ▓░░░ · 112 tok/s · saved")
         assert cell_len(line) == 70
 
     def test_the_least_important_goes_first(self) -> None:
-        assert self.FULL.render(57).plain.endswith(
+        assert self.WIDGET_BUDGET.render(57).plain.endswith(
             "Some-Model-… · ctx 1.2k/8.2k · 112 tok/s · saved"
         )
-        assert self.FULL.render(46).plain.endswith("  ctx 1.2k/8.2k · 112 tok/s · saved")
-        assert self.FULL.render(15).plain == "writing   saved"
+        assert self.WIDGET_BUDGET.render(46).plain.endswith("  ctx 1.2k/8.2k · 112 tok/s · saved")
+        assert self.WIDGET_BUDGET.render(15).plain == "writing   saved"
 
     def test_an_alarm_stands_before_all_else(self) -> None:
-        status = Status("writing", "M", 1, 2, 3, "saved", alarm="NOT SAVED: disk full")
+        status = Status("writing", "M", 1, 2, 3, "saved", alert="NOT SAVED: disk full")
         assert status.render(40).plain == "writing             NOT SAVED: disk full"
         assert status.render(10).plain == "NOT SAVED…"
 
     @given(st.text(max_size=60), st.text(max_size=60), st.integers(1, 90), st.text(max_size=60))
     def test_it_never_needs_more_than_the_width(
-        self, activity: str, model: str, width: int, alarm: str
+        self, activity: str, model: str, width: int, alert: str
     ) -> None:
         for status in (
             Status(activity, model, 100, 8192, 3.0, "saved"),
-            Status(activity, model, 100, 8192, 3.0, "saved", alarm),
+            Status(activity, model, 100, 8192, 3.0, "saved", alert),
         ):
             assert cell_len(status.render(width).plain) <= width
 
@@ -180,11 +180,11 @@ class TestRichness:
         ],
     )
     def test_it_counts_what_markdown_will_make(self, text: str, widgets: int) -> None:
-        assert markdown_cost.widgets(text) == widgets
+        assert markdown_cost.estimate_widgets(text) == widgets
 
     def test_tables_count_by_their_cells(self) -> None:
         row = "|" + "a|" * 20 + "\n"
-        assert markdown_cost.widgets(row * 40) > 20 * 40 > markdown_cost.MAX_WIDGETS
+        assert markdown_cost.estimate_widgets(row * 40) > 20 * 40 > markdown_cost.MAX_WIDGETS
 
 
 class TestLabel:

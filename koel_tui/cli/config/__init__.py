@@ -4,15 +4,15 @@ import click
 
 from koel_tui.cli.lazy import LazyGroup
 
-_HERE = "koel_tui.cli.config"
+_PACKAGE = "koel_tui.cli.config"
 _COMMANDS = {
-    "path": f"{_HERE}.showing:path",
-    "show": f"{_HERE}.showing:show",
-    "edit": f"{_HERE}.editing:edit",
+    "path": f"{_PACKAGE}.showing:path",
+    "show": f"{_PACKAGE}.showing:show",
+    "edit": f"{_PACKAGE}.editing:edit",
 }
 
 
-@click.group(cls=LazyGroup, places=_COMMANDS)
+@click.group(cls=LazyGroup, targets=_COMMANDS)
 def config() -> None:
     """Show and change the settings.
 

@@ -21,13 +21,13 @@ def edit() -> None:
     """
     file = paths.config_file()
     if not file.exists():
-        _begin(file)
+        _create(file)
     _open(file)
     _check(file)
     click.echo(safe_text(f"{file} is right."))
 
 
-def _begin(file: Path) -> None:
+def _create(file: Path) -> None:
     """Write a template of all settings. Raises `DirectoryError` if it cannot be written."""
     from koel_tui.cli.config.toml import template
     from koel_tui.system.atomic_write import write_atomically
@@ -66,10 +66,10 @@ def _open(file: Path) -> None:
 def _check(file: Path) -> None:
     """Validate the settings. Raises `SettingsError`."""
     from koel_tui.settings import SettingsError, load_settings
-    from koel_tui.ui.keys.keymap import keymap_of
+    from koel_tui.ui.keys.keymap import parse_keymap
 
     try:
-        keymap_of(load_settings().keys)
+        parse_keymap(load_settings().keys)
     except SettingsError as error:
         raise SettingsError(
             f"{error}\nThe text stays as you wrote it. To go on with it: koel-chat config edit"

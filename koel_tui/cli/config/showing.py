@@ -34,40 +34,40 @@ def show(as_json: bool) -> None:
     settings = load_settings()
     for name in type(settings).model_fields:
         if as_json:
-            click.echo(json.dumps(_fields(settings, name)))
+            click.echo(json.dumps(_as_json(settings, name)))
         else:
-            click.echo(safe_text("\n".join([*_lines(settings, name), ""])))
+            click.echo(safe_text("\n".join([*_format_lines(settings, name), ""])))
 
 
-def _lines(settings: "Settings", name: str) -> list[str]:
+def _format_lines(settings: "Settings", name: str) -> list[str]:
     from koel_tui.cli.config.toml import KEYS, key_table
-    from koel_tui.config_file import toml_of
-    from koel_tui.setting_sources import Origin, origin_of
-    from koel_tui.ui.keys.keymap import keymap_of
+    from koel_tui.config_file import format_toml
+    from koel_tui.setting_sources import Origin, setting_origin
+    from koel_tui.ui.keys.keymap import parse_keymap
 
-    value, origin = getattr(settings, name), origin_of(name)
+    value, origin = getattr(settings, name), setting_origin(name)
     head = f"# {type(settings).model_fields[name].description}"
     if name == KEYS:
         origins = dict.fromkeys(settings.keys, origin)
         table = key_table(
-            keymap_of(settings.keys),
+            parse_keymap(settings.keys),
             lambda key: f"{key.help}; {origins.get(key.id, Origin.DEFAULT)}",
         )
         return [head, *table]
     if value is None:
         return [head, f"# {name} is not set ({origin})"]
-    return [head, f"{name} = {toml_of(value)}  # {origin}"]
+    return [head, f"{name} = {format_toml(value)}  # {origin}"]
 
 
-def _fields(settings: "Settings", name: str) -> dict[str, Any]:
+def _as_json(settings: "Settings", name: str) -> dict[str, Any]:
     from koel_tui.cli.config.toml import KEYS
-    from koel_tui.setting_sources import origin_of
-    from koel_tui.ui.keys.keymap import keymap_of
+    from koel_tui.setting_sources import setting_origin
+    from koel_tui.ui.keys.keymap import parse_keymap
 
     value = getattr(settings, name)
     if name == KEYS:
-        keymap = keymap_of(value)
-        value = {key.id: key.keys for key in (*keymap.prompt, *keymap.window)}
+        keymap = parse_keymap(value)
+        value = {key.id: key.keys for key in (*keymap.prompt_keys, *keymap.app_keys)}
     elif isinstance(value, tuple):
         value = [str(each) for each in value]
     elif not isinstance(value, bool | int | float | None):
@@ -75,6 +75,6 @@ def _fields(settings: "Settings", name: str) -> dict[str, Any]:
     return {
         "name": name,
         "value": value,
-        "source": origin_of(name),
+        "source": setting_origin(name),
         "description": type(settings).model_fields[name].description,
     }

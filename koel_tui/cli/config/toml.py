@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from koel_tui.config_file import toml_of
+from koel_tui.config_file import format_toml
 from koel_tui.settings import Settings
 from koel_tui.ui.keys.key_table import Key
 from koel_tui.ui.keys.keymap import NO_KEY, KeyMap
 
 KEYS = "keys"
 """The table of key bindings, the only setting that is a table."""
-_HEAD = """\
+_HEADER = """\
 # The settings of koel-chat. Take the "# " away from a line and change it.
 # `koel-chat config show` prints those in force, `koel-chat config path` where this is.
 """
@@ -19,17 +19,18 @@ _HEAD = """\
 def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:
     """Yield the lines of the table of key bindings, each with a note."""
     yield f"[{KEYS}]"
-    for key in (*keymap.prompt, *keymap.window):
+    for key in (*keymap.prompt_keys, *keymap.app_keys):
         if not key.fixed:
-            yield f"{toml_of(key.id)} = {toml_of(', '.join(key.names) or NO_KEY)}  # {note(key)}"
+            names = format_toml(", ".join(key.names) or NO_KEY)
+            yield f"{format_toml(key.id)} = {names}  # {note(key)}"
 
 
 def template() -> str:
     """Return a config.toml with every setting as a comment, with its description."""
-    return "\n".join([_HEAD, *_entries()])
+    return "\n".join([_HEADER, *_template_lines()])
 
 
-def _entries() -> Iterator[str]:
+def _template_lines() -> Iterator[str]:
     for name, field in Settings.model_fields.items():
         yield f"# {field.description}"
         if name == KEYS:
@@ -37,5 +38,5 @@ def _entries() -> Iterator[str]:
         else:
             # A setting without a default shows an example value.
             example: Any = field.examples[0] if field.examples else field.default
-            yield f"# {name} = {toml_of(example)}"
+            yield f"# {name} = {format_toml(example)}"
         yield ""

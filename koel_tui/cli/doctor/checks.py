@@ -13,32 +13,32 @@ from koel_tui.cli.doctor import (
     threads,
     versions,
 )
-from koel_tui.cli.doctor.findings import Examination, Finding, Section, problem, warning
-from koel_tui.cli.doctor.threads import Tell
+from koel_tui.cli.doctor.findings import Finding, Report, Section, problem, warning
+from koel_tui.cli.doctor.threads import OnProgress
 from koel_tui.cli.exit_codes import Exit
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
 
 
-def examined(way: threads.Access, tell: Tell) -> Examination:
-    """Run all checks; `tell` is called with the progress."""
-    configuration = settings.look()
-    return Examination(
+def run_checks(access: threads.Access, on_progress: OnProgress) -> Report:
+    """Run all checks; `on_progress` is called with the progress."""
+    configuration = settings.inspect()
+    return Report(
         (
-            _section("Terminal", lambda: terminal.judge(terminal.look())),
-            _section("Directories", _directories),
-            _section("Configuration", lambda: settings.judge(configuration)),
-            *_models(configuration.settings, tell),
-            _section("Threads", lambda: threads.judge(threads.look(way, tell))),
-            _section("Versions", lambda: versions.judge(versions.look())),
+            _check("Terminal", lambda: terminal.evaluate(terminal.inspect())),
+            _check("Directories", _directories),
+            _check("Configuration", lambda: settings.evaluate(configuration)),
+            *_models(configuration.settings, on_progress),
+            _check("Threads", lambda: threads.evaluate(threads.inspect(access, on_progress))),
+            _check("Versions", lambda: versions.evaluate(versions.inspect())),
         )
     )
 
 
-def _section(title: str, look: Callable[[], Iterable[Finding]]) -> Section:
+def _check(title: str, inspect: Callable[[], Iterable[Finding]]) -> Section:
     try:
-        return Section(title, tuple(look()))
+        return Section(title, tuple(inspect()))
     except OSError as error:
         found, code = f"{error.filename}: {error.strerror}", Exit.NO_DIRECTORY
         advice = "Check the path and its permissions."
@@ -50,37 +50,39 @@ def _section(title: str, look: Callable[[], Iterable[Finding]]) -> Section:
 
 
 def _directories() -> Iterable[Finding]:
-    for name, path in directories.places().items():
-        yield directories.judge(directories.look(name, path))
+    for name, path in directories.program_directories().items():
+        yield directories.evaluate(directories.inspect(name, path))
 
 
-def _models(chosen: "Settings | None", tell: Tell) -> Iterable[Section]:
+def _models(chosen: "Settings | None", on_progress: OnProgress) -> Iterable[Section]:
     if chosen is None:
         found = (warning("model", "not looked for: the configuration cannot be used"),)
         return (Section("Models", found), Section("Engine", (_instructions(),)))
-    tell("looking for models")
-    at_hand: list[models.Models] = []
+    on_progress("looking for models")
+    inspected: list[models.Models] = []
 
-    def look() -> Iterable[Finding]:
-        at_hand.append(models.look(chosen))
-        return models.judge(at_hand[0])
+    def inspect() -> Iterable[Finding]:
+        inspected.append(models.inspect(chosen))
+        return models.evaluate(inspected[0])
 
-    section = _section("Models", look)
-    return section, _section("Engine", lambda: _engine(chosen, at_hand, tell))
+    section = _check("Models", inspect)
+    return section, _check("Engine", lambda: _engine(chosen, inspected, on_progress))
 
 
-def _engine(chosen: "Settings", at_hand: list[models.Models], tell: Tell) -> Iterable[Finding]:
-    file = at_hand[0].chosen if at_hand and not at_hand[0].error else None
+def _engine(
+    chosen: "Settings", inspected: list[models.Models], on_progress: OnProgress
+) -> Iterable[Finding]:
+    file = inspected[0].chosen if inspected and not inspected[0].error else None
     if file is None:
         return warning("start", "not tried: there is no model to load"), _instructions()
-    tell("starting the engine")
-    return engine.judge(asyncio.run(engine.try_out(chosen, file))), _instructions()
+    on_progress("starting the engine")
+    return engine.evaluate(asyncio.run(engine.run_engine_test(chosen, file))), _instructions()
 
 
 def _instructions() -> Finding:
     from koel_tui.engine.runner.build_features import instruction_sets
 
     try:
-        return engine.judge_instructions(asyncio.run(instruction_sets()))
+        return engine.evaluate_instructions(asyncio.run(instruction_sets()))
     except (OSError, TimeoutError) as error:
-        return engine.judge_instructions(error)
+        return engine.evaluate_instructions(error)

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from koel_tui.cli.doctor.checks import examined
+from koel_tui.cli.doctor.checks import run_checks
 
 
 @click.command()
@@ -28,13 +28,13 @@ def doctor(as_json: bool) -> int:
 
     from koel_tui.cli.doctor import threads
 
-    way = threads.access()  # before the status animation, because it may prompt
+    access = threads.get_access()  # before the status animation, because it may prompt
     with Console(stderr=True).status("looking") as status:
-        examination = examined(way, status.update)
+        report = run_checks(access, status.update)
     if as_json:
-        click.echo(json.dumps(examination.as_json()))
+        click.echo(json.dumps(report.as_json()))
     else:
         from koel_tui.cli.doctor.report import table
 
-        Console(highlight=False).print(table(examination))
-    return examination.code
+        Console(highlight=False).print(table(report))
+    return report.code

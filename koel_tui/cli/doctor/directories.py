@@ -9,32 +9,32 @@ from pathlib import Path
 from koel_tui import paths
 from koel_tui.cli.doctor.findings import Finding, problem, warning
 from koel_tui.cli.exit_codes import Exit
-from koel_tui.cli.models.sizes import size_shown
+from koel_tui.cli.models.sizes import format_size
 
-_LITTLE, _NOTHING = 100_000_000, 1_000_000
+_LOW_SPACE, _NO_SPACE = 100_000_000, 1_000_000
 _NETWORK = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
 """Prefixes of the types of network file systems, which other computers may write to."""
 _NETWORK_FUSE = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "fuse.glusterfs")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DirectoryState:
     """The state of a directory; `parent` is its nearest existing parent if it is absent."""
 
     name: str
     path: Path
     parent: Path
-    is_there: bool
+    exists: bool
     is_directory: bool = True
     link: str = ""
-    ours: bool = True
+    is_ours: bool = True
     mode: int = 0o700
-    writable: bool = True
+    is_writable: bool = True
     free: int = 0
     file_system: str = ""
 
 
-def places() -> dict[str, Path]:
+def program_directories() -> dict[str, Path]:
     """Return the directories, keyed by their names in the report."""
     return {
         "data": paths.data_dir(),
@@ -47,7 +47,7 @@ def places() -> dict[str, Path]:
     }
 
 
-def look(name: str, path: Path) -> Place:
+def inspect(name: str, path: Path) -> DirectoryState:
     """Inspect a directory. Raises OSError if access is denied."""
     parent = path
     while not parent.exists() and parent != parent.parent:
@@ -59,17 +59,17 @@ def look(name: str, path: Path) -> Place:
         status = None
     except NotADirectoryError:  # a parent is a file
         status = None
-    there = status or parent.stat()
-    return Place(
+    inspected = status or parent.stat()
+    return DirectoryState(
         name=name,
         path=path,
         parent=parent,
-        is_there=status is not None or bool(link),
-        is_directory=stat.S_ISDIR(there.st_mode) and not (link and status is None),
+        exists=status is not None or bool(link),
+        is_directory=stat.S_ISDIR(inspected.st_mode) and not (link and status is None),
         link=link,
-        ours=status is None or status.st_uid == os.getuid(),
-        mode=stat.S_IMODE(there.st_mode),
-        writable=os.access(parent, os.W_OK | os.X_OK),
+        is_ours=status is None or status.st_uid == os.getuid(),
+        mode=stat.S_IMODE(inspected.st_mode),
+        is_writable=os.access(parent, os.W_OK | os.X_OK),
         free=shutil.disk_usage(parent).free,
         file_system=_file_system(parent),
     )
@@ -85,44 +85,52 @@ def _file_system(path: Path) -> str:
     return next((mounts[each] for each in above if each in mounts), "")
 
 
-def judge(place: Place) -> Finding:
+def evaluate(directory: DirectoryState) -> Finding:
     """Return the worst finding about a directory, with the remedy."""
-    path, advice = str(place.path), f"Move away what is in the way: {place.parent}"
-    if not place.is_directory:
-        return problem(place.name, f"{path}: no directory", advice, Exit.NO_DIRECTORY)
-    if not place.ours:
+    path, advice = str(directory.path), f"Move away what is in the way: {directory.parent}"
+    if not directory.is_directory:
+        return problem(directory.name, f"{path}: no directory", advice, Exit.NO_DIRECTORY)
+    if not directory.is_ours:
         advice = f'Give it back to you: sudo chown -R "$USER" "{path}"'
-        return problem(place.name, f"{path}: belongs to another user", advice, Exit.NO_DIRECTORY)
-    if not place.writable:
-        where = path if place.is_there else f"{path}: cannot be made; {place.parent}"
-        advice = "Let yourself write there, or choose another place with XDG_DATA_HOME and such."
-        return problem(place.name, f"{where}: not writable", advice, Exit.NO_DIRECTORY)
-    if place.free < _NOTHING:
-        return problem(place.name, f"{path}: the disk is full", _ROOM, Exit.SAVE_FAILED)
-    return _usable(place)
+        return problem(
+            directory.name, f"{path}: belongs to another user", advice, Exit.NO_DIRECTORY
+        )
+    if not directory.is_writable:
+        where = path if directory.exists else f"{path}: cannot be made; {directory.parent}"
+        advice = (
+            "Let yourself write there, or choose another directory with XDG_DATA_HOME and such."
+        )
+        return problem(directory.name, f"{where}: not writable", advice, Exit.NO_DIRECTORY)
+    if directory.free < _NO_SPACE:
+        return problem(directory.name, f"{path}: the disk is full", _FREE_SPACE, Exit.SAVE_FAILED)
+    return _evaluate_usable(directory)
 
 
-_ROOM = "Make room: answers cannot be saved without."
+_FREE_SPACE = "Make room: answers cannot be saved without."
 
 
-def _usable(place: Place) -> Finding:
-    path = str(place.path)
-    if not place.is_there:
-        return Finding(place.name, f"{path}: not there yet, made when it is needed")
-    found = f"{path}: mode {place.mode:04o}, {size_shown(place.free)} free"
-    if place.mode & 0o022:
+def _evaluate_usable(directory: DirectoryState) -> Finding:
+    path = str(directory.path)
+    if not directory.exists:
+        return Finding(directory.name, f"{path}: not there yet, made when it is needed")
+    found = f"{path}: mode {directory.mode:04o}, {format_size(directory.free)} free"
+    if directory.mode & 0o022:
         advice = f'Others may write there: chmod 700 "{path}"'
-        return problem(place.name, found, advice, Exit.NO_DIRECTORY)
-    if place.mode & 0o055 and place.name != "configuration":
-        return warning(place.name, found, f'Others may look inside: chmod 700 "{path}"')
-    if place.free < _LITTLE:
-        return warning(place.name, found, _ROOM)
-    if _is_network(place.file_system):
+        return problem(directory.name, found, advice, Exit.NO_DIRECTORY)
+    if directory.mode & 0o055 and directory.name != "configuration":
+        return warning(directory.name, found, f'Others may look inside: chmod 700 "{path}"')
+    if directory.free < _LOW_SPACE:
+        return warning(directory.name, found, _FREE_SPACE)
+    if _is_network(directory.file_system):
         advice = "Locks may not hold there: use it from one computer at a time."
-        return warning(place.name, f"{found}, over the network ({place.file_system})", advice)
-    if place.link:
-        return warning(place.name, f"{found}, a link to {place.link}", "Is it one of yours?")
-    return Finding(place.name, found)
+        return warning(
+            directory.name, f"{found}, over the network ({directory.file_system})", advice
+        )
+    if directory.link:
+        return warning(
+            directory.name, f"{found}, a link to {directory.link}", "Is it one of yours?"
+        )
+    return Finding(directory.name, found)
 
 
 def _is_network(file_system: str) -> bool:

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui.cli.doctor.findings import Finding, problem, warning
-from koel_tui.cli.exit_codes import Exit, exit_of
+from koel_tui.cli.exit_codes import Exit, exit_code
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
 
-_PATIENCE_S = 300.0
+_TIMEOUT_S = 300.0
 """Timeout in seconds for the whole check; a large model on a slow disk takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class EngineTest:
     """The result of starting the engine; `error` and `code` are set if it failed.
 
     Times are in seconds, `memory` is in bytes of the runner; `slots` contexts of `window` tokens.
@@ -35,25 +35,25 @@ class Trial:
     code: Exit = Exit.OK
 
 
-async def try_out(settings: "Settings", model: Path) -> Trial:
+async def run_engine_test(settings: "Settings", model: Path) -> EngineTest:
     """Start the runner process with a model, generate a token, and end the process."""
     from koel_tui.engine import EngineError
 
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             # A temporary log, so that the check leaves no files behind.
             with tempfile.TemporaryDirectory() as folder:
-                return await _started(settings, model, Path(folder) / "log")
+                return await _run(settings, model, Path(folder) / "log")
     except EngineError as error:
         # Remove the advice to send again and to read the log; neither applies here.
-        said = str(error).partition(" Details are in")[0].partition(" Send again")[0]
-        return Trial(model.name, error=said, code=exit_of(error))
+        text = str(error).partition(" Details are in")[0].partition(" Send again")[0]
+        return EngineTest(model.name, error=text, code=exit_code(error))
     except TimeoutError:
-        error_text = f"Nothing was written within {_PATIENCE_S:.0f} s"
-        return Trial(model.name, error=error_text, code=Exit.ENGINE_DIED)
+        error_text = f"Nothing was written within {_TIMEOUT_S:.0f} s"
+        return EngineTest(model.name, error=error_text, code=Exit.ENGINE_DIED)
 
 
-async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
+async def _run(settings: "Settings", model: Path, log: Path) -> EngineTest:
     import psutil
 
     from koel_tui.cli.wiring import model_spec
@@ -67,9 +67,9 @@ async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
         max_sessions=settings.max_sessions,
         parallel=settings.parallel,
     )
-    begin = time.perf_counter()
+    start = time.perf_counter()
     try:
-        card = await engine.start()
+        info = await engine.start()
         loaded = time.perf_counter()
         session = await engine.open_session(
             max_output_tokens=1,
@@ -82,34 +82,34 @@ async def _started(settings: "Settings", model: Path, log: Path) -> Trial:
         memory = 0 if link.pid is None else psutil.Process(link.pid).memory_info().rss
     finally:
         await engine.close()
-    return Trial(
+    return EngineTest(
         model.name,
-        load_s=loaded - begin,
+        load_s=loaded - start,
         token_s=written - loaded,
         memory=memory,
-        slots=card.slots,
-        window=card.context_tokens,
-        notice=card.notice,
+        slots=info.slots,
+        window=info.context_tokens,
+        notice=info.notice,
     )
 
 
-def judge(trial: Trial) -> Finding:
+def evaluate(test: EngineTest) -> Finding:
     """Return the finding about the engine."""
-    if trial.error:
-        advice = f"Try the file alone: koel-chat models probe {trial.model}; or choose another."
-        return problem("start", trial.error, advice, trial.code)
-    said = (
-        f"{trial.model} loaded in {trial.load_s:.1f} s, the first token came after "
-        f"{trial.token_s:.2f} s; {trial.memory / 1e6:,.0f} MB, {trial.slots} contexts of "
-        f"{trial.window:,} tokens"
+    if test.error:
+        advice = f"Try the file alone: koel-chat models probe {test.model}; or choose another."
+        return problem("start", test.error, advice, test.code)
+    text = (
+        f"{test.model} loaded in {test.load_s:.1f} s, the first token came after "
+        f"{test.token_s:.2f} s; {test.memory / 1e6:,.0f} MB, {test.slots} contexts of "
+        f"{test.window:,} tokens"
     )
-    if trial.notice:
-        what, _, advice = trial.notice.rpartition(". ")
-        return warning("start", f"{said}. {what}", advice)
-    return Finding("start", said)
+    if test.notice:
+        what, _, advice = test.notice.rpartition(". ")
+        return warning("start", f"{text}. {what}", advice)
+    return Finding("start", text)
 
 
-def judge_instructions(found: "tuple[str, ...] | Exception") -> Finding:
+def evaluate_instructions(found: "tuple[str, ...] | Exception") -> Finding:
     """Return the finding about the instruction sets that llama.cpp was built for."""
     if isinstance(found, tuple) and found:
         return Finding("llama.cpp", f"uses {', '.join(found)}")

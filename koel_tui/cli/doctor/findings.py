@@ -7,7 +7,7 @@ from typing import Any
 
 from koel_tui.cli.exit_codes import Exit
 
-_MOST_NAMED = 3
+_MAX_NAMES = 3
 
 
 class Mark(enum.StrEnum):
@@ -46,11 +46,11 @@ def problem(name: str, found: str, advice: str, code: Exit) -> Finding:
     return Finding(name, found, Mark.PROBLEM, advice, code)
 
 
-def named(names: Iterable[str]) -> str:
+def format_names(names: Iterable[str]) -> str:
     """Return the first few names and the number of the others."""
     every = [*names]
-    more = len(every) - _MOST_NAMED
-    return ", ".join(every[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(every) - _MAX_NAMES
+    return ", ".join(every[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class Report:
     """The findings of all checks."""
 
     sections: tuple[Section, ...]

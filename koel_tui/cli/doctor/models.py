@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from koel_tui.cli.doctor.findings import Finding, named, problem, warning
+from koel_tui.cli.doctor.findings import Finding, format_names, problem, warning
 from koel_tui.cli.exit_codes import Exit
-from koel_tui.cli.models.sizes import size_shown
+from koel_tui.cli.models.sizes import format_size
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
@@ -25,26 +25,26 @@ class Models:
     chosen: Path | None
     error: str = ""
     size: int = 0
-    passed: bool = False
+    has_passed: bool = False
     found: tuple[tuple[str, int], ...] = ()
     bad: tuple[str, ...] = ()
 
 
-def look(settings: "Settings") -> Models:
+def inspect(settings: "Settings") -> Models:
     """Find the models and check the header of each."""
     from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
     from koel_tui.models.discovery import find_models
     from koel_tui.models.downloaded import model_files
-    from koel_tui.models.probe import passed_models
+    from koel_tui.models.probe import verified_models
     from koel_tui.models.starter import starter_model
 
-    chosen, error, size, passed = None, "", 0, False
+    chosen, error, size, has_passed = None, "", 0, False
     try:
         chosen = choose_model(settings.model, settings.model_folders)
         for file in model_files(chosen):
             check_gguf(file)
             size += file.stat().st_size
-        passed = passed_models().recall(model_files(chosen)) is not None
+        has_passed = verified_models().find(model_files(chosen)) is not None
     except (ModelFileError, NoModelError) as found:
         error = str(found)
     all_found = find_models(settings.model_folders)
@@ -60,13 +60,13 @@ def look(settings: "Settings") -> Models:
         chosen=chosen,
         error=error,
         size=size,
-        passed=passed,
+        has_passed=has_passed,
         found=tuple(Counter(str(model.source) for model in all_found).items()),
         bad=tuple(bad),
     )
 
 
-def judge(models: Models) -> tuple[Finding, ...]:
+def evaluate(models: Models) -> tuple[Finding, ...]:
     """Return the findings about the models."""
     return (_starter(models), _chosen(models), _found(models))
 
@@ -83,15 +83,15 @@ def _chosen(models: Models) -> Finding:
     if models.error or models.chosen is None:
         advice = "Get one: koel-chat models pull OWNER/NAME; or choose: koel-chat config edit"
         return problem(name, models.error, advice, Exit.NO_MODEL)
-    tried = "tried and works" if models.passed else "not tried by `models probe`"
-    return Finding(name, f"{models.chosen}: {size_shown(models.size)}, header right, {tried}")
+    tried = "tried and works" if models.has_passed else "not tried by `models probe`"
+    return Finding(name, f"{models.chosen}: {format_size(models.size)}, header right, {tried}")
 
 
 def _found(models: Models) -> Finding:
     total = sum(count for _, count in models.found)
-    words = ", ".join(f"{count} {source}" for source, count in models.found)
-    found = f"{total} on this computer" + (f": {words}" if words else "")
+    counts = ", ".join(f"{count} {source}" for source, count in models.found)
+    found = f"{total} on this computer" + (f": {counts}" if counts else "")
     if not models.bad:
         return Finding("found", found)
-    found = f"{found}; not usable: {named(models.bad)}"
+    found = f"{found}; not usable: {format_names(models.bad)}"
     return warning("found", found, "Download them again, or remove them.")

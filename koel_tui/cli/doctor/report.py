@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from koel_tui.cli.doctor.findings import Examination, Finding, Mark
+from koel_tui.cli.doctor.findings import Finding, Mark, Report
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _SIGNS = {Mark.OK: ("✓", "green"), Mark.WARNING: ("!", "yellow"), Mark.PROBLEM: ("✗", "bold red")}
-_LONGEST = 1000
+_MAX_CHARACTERS = 1000
 
 
-def table(examination: Examination) -> "RenderableType":
+def table(report: Report) -> "RenderableType":
     """Return the findings as one table per section."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     # As Text, so that names in the findings are not parsed as markup.
-    width = max(len(each.name) for section in examination.sections for each in section.findings)
+    width = max(len(each.name) for section in report.sections for each in section.findings)
     parts: list[RenderableType] = []
-    for section in examination.sections:
+    for section in report.sections:
         rows = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
         rows.add_column(width=1)
         rows.add_column(width=width)
@@ -30,24 +30,24 @@ def table(examination: Examination) -> "RenderableType":
         for finding in section.findings:
             sign, style = _SIGNS[finding.mark]
             name = Text(safe_line(finding.name), style="dim")
-            rows.add_row(Text(sign, style=style), name, _said(finding))
+            rows.add_row(Text(sign, style=style), name, _format_finding(finding))
         parts += [Text(section.title, style="bold"), rows]
-    return Group(*parts, _result(examination))
+    return Group(*parts, _format_result(report))
 
 
-def _said(finding: Finding) -> "Text":
+def _format_finding(finding: Finding) -> "Text":
     from rich.text import Text
 
-    said = Text(safe_line(finding.found, _LONGEST))
+    text = Text(safe_line(finding.found, _MAX_CHARACTERS))
     if finding.advice:
-        said.append(f"\n{safe_line(finding.advice, _LONGEST)}", style="italic")
-    return said
+        text.append(f"\n{safe_line(finding.advice, _MAX_CHARACTERS)}", style="italic")
+    return text
 
 
-def _result(examination: Examination) -> "Text":
+def _format_result(report: Report) -> "Text":
     from rich.text import Text
 
-    problems, warnings = examination.count(Mark.PROBLEM), examination.count(Mark.WARNING)
+    problems, warnings = report.count(Mark.PROBLEM), report.count(Mark.WARNING)
     noted = f", {warnings} worth knowing (!)" if warnings else ""
     if problems:
         return Text(f"\n{problems} to be put right (✗){noted}.", style="bold red")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from koel_tui import paths
 from koel_tui.cli.doctor.findings import Finding, problem, warning
 from koel_tui.cli.exit_codes import Exit
-from koel_tui.system.regular_files import expanded
+from koel_tui.system.regular_files import expand_user
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
@@ -23,14 +23,14 @@ class Configuration:
     """The state of the configuration; `error` is set if it is invalid."""
 
     file: Path
-    is_there: bool
+    exists: bool
     variables: tuple[str, ...]
     known: tuple[str, ...]
     settings: "Settings | None" = None
     error: str = ""
 
 
-def look(environ: Mapping[str, str] = os.environ) -> Configuration:
+def inspect(environ: Mapping[str, str] = os.environ) -> Configuration:
     """Load the configuration as the app does. The error never contains a value."""
     from koel_tui.settings import Settings, SettingsError, load_settings
 
@@ -43,7 +43,7 @@ def look(environ: Mapping[str, str] = os.environ) -> Configuration:
     file = paths.config_file()
     return Configuration(
         file=file,
-        is_there=file.exists(),
+        exists=file.exists(),
         variables=tuple(sorted(name for name in environ if name.upper().startswith("KOEL_"))),
         known=tuple(f"KOEL_{name.upper()}" for name in Settings.model_fields) + _OTHER_VARIABLES,
         settings=settings,
@@ -53,12 +53,12 @@ def look(environ: Mapping[str, str] = os.environ) -> Configuration:
 
 def _check_keys(settings: "Settings") -> None:
     if settings.keys:
-        from koel_tui.ui.keys.keymap import keymap_of
+        from koel_tui.ui.keys.keymap import parse_keymap
 
-        keymap_of(settings.keys)
+        parse_keymap(settings.keys)
 
 
-def judge(configuration: Configuration) -> tuple[Finding, ...]:
+def evaluate(configuration: Configuration) -> tuple[Finding, ...]:
     """Return the findings about the configuration."""
     return (_file(configuration), _variables(configuration), *_folders(configuration))
 
@@ -68,7 +68,7 @@ def _file(configuration: Configuration) -> Finding:
     if configuration.error:
         advice = "Correct it: koel-chat config edit"
         return problem("settings", configuration.error, advice, Exit.BAD_CONFIG)
-    if not configuration.is_there:
+    if not configuration.exists:
         return Finding("settings", f"{where}: not there, everything is as the program has it")
     return Finding("settings", f"{where}: right")
 
@@ -89,7 +89,7 @@ def _folders(configuration: Configuration) -> tuple[Finding, ...]:
     missing = [
         str(folder)
         for folder in configuration.settings.model_folders
-        if not expanded(folder).is_dir()
+        if not expand_user(folder).is_dir()
     ]
     if not missing:
         return ()

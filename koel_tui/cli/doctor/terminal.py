@@ -8,22 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from koel_tui.cli.doctor.findings import Finding, warning
-from koel_tui.cli.early_settings import MIN_COLUMNS, MIN_ROWS, misfit
+from koel_tui.cli.early_settings import MIN_COLUMNS, MIN_ROWS, why_window_impossible
 
 _COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16", "windows": "16"}
-_TELL_FOCUS = ("alacritty", "foot", "ghostty", "kitty", "wezterm", "xterm")
+_FOCUS_PREFIXES = ("alacritty", "foot", "ghostty", "kitty", "wezterm", "xterm")
 """Prefixes of TERM or TERM_PROGRAM of terminals that report focus."""
-_VARIABLES = ("KITTY_WINDOW_ID", "VTE_VERSION", "WT_SESSION", "WEZTERM_PANE")
+_FOCUS_VARIABLES = ("KITTY_WINDOW_ID", "VTE_VERSION", "WT_SESSION", "WEZTERM_PANE")
 """Variables set by terminals that report focus but have another TERM."""
-_PROGRAMS = ("iTerm.app", "WezTerm", "ghostty", "vscode")
-_TMUX_S = 2.0
+_FOCUS_PROGRAMS = ("iTerm.app", "WezTerm", "ghostty", "vscode")
+_TMUX_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """The detected terminal; `clipboard` is the desktop's clipboard program, if any."""
 
-    is_one: bool
+    is_terminal: bool
     environ: Mapping[str, str]
     columns: int
     rows: int
@@ -34,35 +34,35 @@ class Terminal:
     """The value of tmux's option focus-events; '' outside tmux or if unknown."""
 
 
-def look() -> Terminal:
+def inspect() -> Terminal:
     """Inspect the current terminal without writing to it."""
     from rich.console import Console
 
-    from koel_tui.system.clipboard import tool_of
+    from koel_tui.system.clipboard import clipboard_command
 
-    is_one = sys.stdin.isatty() and sys.stdout.isatty()
-    columns, rows = os.get_terminal_size() if is_one else (0, 0)
-    tool = tool_of(os.environ)
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    columns, rows = os.get_terminal_size() if is_terminal else (0, 0)
+    tool = clipboard_command(os.environ)
     return Terminal(
-        is_one=is_one,
+        is_terminal=is_terminal,
         environ=dict(os.environ),
         columns=columns,
         rows=rows,
         colours=Console(force_terminal=True).color_system,
         encoding=locale.getpreferredencoding(do_setlocale=False),
         clipboard=tool[0] if tool else "",
-        tmux_focus=_of_tmux("focus-events") if "TMUX" in os.environ else "",
+        tmux_focus=_tmux_option("focus-events") if "TMUX" in os.environ else "",
     )
 
 
-def _of_tmux(option: str) -> str:
+def _tmux_option(option: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - the words are ours
             ["tmux", "show-options", "-gv", option],  # noqa: S607 - the one the user runs in
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_TMUX_S,
+            timeout=_TMUX_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):
@@ -70,7 +70,7 @@ def _of_tmux(option: str) -> str:
     return done.stdout.strip()
 
 
-def judge(terminal: Terminal) -> tuple[Finding, ...]:
+def evaluate(terminal: Terminal) -> tuple[Finding, ...]:
     """Return the findings about the terminal; none of them is a problem."""
     return (
         _kind(terminal),
@@ -79,20 +79,20 @@ def judge(terminal: Terminal) -> tuple[Finding, ...]:
         _characters(terminal),
         _focus(terminal),
         _clipboard(terminal),
-        Finding("between", _between(terminal)),
+        Finding("between", _layers(terminal)),
     )
 
 
 def _kind(terminal: Terminal) -> Finding:
     term = terminal.environ.get("TERM", "")
-    if not terminal.is_one:
+    if not terminal.is_terminal:
         advice = "Run it in the terminal you chat in: what is said here of one may not hold there."
         return warning("terminal", "none: input or output is a pipe or a file", advice)
-    if misfit(0, 0, term):
+    if why_window_impossible(0, 0, term):
         return warning("terminal", f"TERM={term}: no window here", "Plain mode is what starts.")
     program = terminal.environ.get("TERM_PROGRAM", "")
-    said = " in ".join(filter(None, (f"TERM={term}" if term else "", program)))
-    return Finding("terminal", said) if said else warning("terminal", "TERM is not set", _SET_TERM)
+    text = " in ".join(filter(None, (f"TERM={term}" if term else "", program)))
+    return Finding("terminal", text) if text else warning("terminal", "TERM is not set", _SET_TERM)
 
 
 _SET_TERM = "Set TERM to what your terminal is, xterm-256color for most."
@@ -102,7 +102,7 @@ def _size(terminal: Terminal) -> Finding:
     if not terminal.columns or not terminal.rows:
         return warning("size", "not known", "Make sure that your terminal says how large it is.")
     found = f"{terminal.columns} columns by {terminal.rows} rows"
-    if misfit(terminal.columns, terminal.rows, None):
+    if why_window_impossible(terminal.columns, terminal.rows, None):
         advice = f"Below {MIN_COLUMNS} by {MIN_ROWS} plain mode is what starts."
         return warning("size", found, advice)
     return Finding("size", found)
@@ -134,9 +134,9 @@ def _focus(terminal: Terminal) -> Finding:
         return warning("focus", "tmux does not pass it on", advice)
     names = (environ.get("TERM", "").lower(), environ.get("TERM_PROGRAM", "").lower())
     if (
-        any(name.startswith(_TELL_FOCUS) for name in names)
-        or environ.get("TERM_PROGRAM") in _PROGRAMS
-        or any(name in environ for name in _VARIABLES)
+        any(name.startswith(_FOCUS_PREFIXES) for name in names)
+        or environ.get("TERM_PROGRAM") in _FOCUS_PROGRAMS
+        or any(name in environ for name in _FOCUS_VARIABLES)
     ):
         return Finding("focus", "this terminal reports it")
     advice = "Without it no bell rings when an answer ends while you look elsewhere."
@@ -152,23 +152,23 @@ def _clipboard(terminal: Terminal) -> Finding:
         why += ", and in tmux: set -g set-clipboard on"
     tools = {"WAYLAND_DISPLAY": "wl-clipboard", "DISPLAY": "xclip"}
     wanted = next((tools[name] for name in tools if environ.get(name)), "")
-    if wanted and not _remote(terminal):
+    if wanted and not _is_remote(terminal):
         why += f"; or install {wanted}"
     return Finding("clipboard", "through the terminal (OSC 52)", advice=f"{why}.")
 
 
-def _remote(terminal: Terminal) -> bool:
+def _is_remote(terminal: Terminal) -> bool:
     return "SSH_CONNECTION" in terminal.environ or "SSH_TTY" in terminal.environ
 
 
-def _between(terminal: Terminal) -> str:
+def _layers(terminal: Terminal) -> str:
     """Return the layers between the program and the terminal: tmux, screen, ssh."""
     environ = terminal.environ
     found = [
         "tmux" if "TMUX" in environ else "",
         "GNU screen" if "STY" in environ else "",
-        "ssh" if _remote(terminal) else "",
+        "ssh" if _is_remote(terminal) else "",
     ]
     words = ", ".join(filter(None, found))
-    slow = " (over a slow connection: --low-bandwidth)" if _remote(terminal) else ""
+    slow = " (over a slow connection: --low-bandwidth)" if _is_remote(terminal) else ""
     return f"{words}{slow}" if words else "nothing: no tmux, no ssh"

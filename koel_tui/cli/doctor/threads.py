@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui import paths
-from koel_tui.cli.doctor.findings import Finding, named, problem, warning
-from koel_tui.cli.early_settings import are_encrypted
-from koel_tui.cli.exit_codes import Exit, exit_of
+from koel_tui.cli.doctor.findings import Finding, format_names, problem, warning
+from koel_tui.cli.early_settings import is_encrypted
+from koel_tui.cli.exit_codes import Exit, exit_code
 
 if TYPE_CHECKING:
     from koel_tui.storage.files.file_codec import Codec
-    from koel_tui.storage.index_check import Agreement
-    from koel_tui.storage.integrity_check import Kept, Readable
+    from koel_tui.storage.index_check import IndexComparison
+    from koel_tui.storage.integrity_check import OtherFiles, ThreadScan
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 """A callback that is called with the progress."""
 
-_IN_CLEAR = ("kv/*", "tabs-*.json*", "history.jsonl")
+_UNENCRYPTED = ("kv/*", "tabs-*.json*", "history.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +41,23 @@ class Threads:
     """The state of the directory of threads. None means not checked.
 
     `error` is the reason why nothing could be read, `index_error` the problem of the index,
-    `in_clear` the files with unencrypted data of encrypted threads.
+    `unencrypted` the files with unencrypted data of encrypted threads.
     """
 
     directory: Path
     access: Access
     error: str = ""
     code: Exit = Exit.OK
-    readable: "Readable | None" = None
-    kept: "Kept | None" = None
-    rescued: int = 0
-    agreement: "Agreement | None" = None
+    readable: "ThreadScan | None" = None
+    kept: "OtherFiles | None" = None
+    recovery_files: int = 0
+    agreement: "IndexComparison | None" = None
     index_error: str = ""
     index_in_use: bool = False
-    in_clear: tuple[Path, ...] = ()
+    unencrypted: tuple[Path, ...] = ()
 
 
-def access() -> Access:
+def get_access() -> Access:
     """Return the access to the threads; on a terminal it may prompt for the passphrase."""
     from koel_tui.storage import NoKeyError, StorageError
     from koel_tui.storage.files.file_codec import ClearCodec
@@ -65,108 +65,110 @@ def access() -> Access:
     directory = paths.threads_dir()
     if not directory.is_dir():
         return Access()
-    if not are_encrypted():
+    if not is_encrypted():
         return Access(ClearCodec(directory))
     import click
 
     try:
-        return Access(_unlocked(directory), encrypted=True)
+        return Access(_unlock_codec(directory), encrypted=True)
     except (NoKeyError, click.Abort) as error:
         return Access(encrypted=True, locked=str(error) or "no passphrase was given")
     except StorageError as error:
-        return Access(encrypted=True, error=str(error), code=exit_of(error))
+        return Access(encrypted=True, error=str(error), code=exit_code(error))
 
 
-def _unlocked(directory: Path) -> "Codec":
-    from koel_tui.cli.unlock import unlocked
+def _unlock_codec(directory: Path) -> "Codec":
+    from koel_tui.cli.unlock import unlock
     from koel_tui.storage.encryption.encrypted_codec import EncryptedCodec
 
-    codec = EncryptedCodec(directory, unlocked(directory))
-    codec.admit()
+    codec = EncryptedCodec(directory, unlock(directory))
+    codec.check_directory()
     return codec
 
 
-def look(way: Access, tell: Tell) -> Threads:
+def inspect(access: Access, on_progress: OnProgress) -> Threads:
     """Read all threads and inspect the other files in their directory; nothing is changed.
 
-    `tell` is called with the progress.
+    `on_progress` is called with the progress.
     """
     from koel_tui.storage import StorageError
-    from koel_tui.storage.integrity_check import kept_beside, read_all
+    from koel_tui.storage.integrity_check import count_other_files, scan_threads
 
     directory, readable, kept = paths.threads_dir(), None, None
-    error, code = way.error, way.code
+    error, code = access.error, access.code
     try:
         if directory.is_dir():
-            kept = kept_beside(directory, _suffix(way))
-        if way.codec is not None:
-            readable = read_all(
-                directory, way.codec, lambda done, of: tell(f"reading thread {done} of {of}")
+            kept = count_other_files(directory, _suffix(access))
+        if access.codec is not None:
+            readable = scan_threads(
+                directory,
+                access.codec,
+                lambda done, of: on_progress(f"reading thread {done} of {of}"),
             )
     except (StorageError, OSError) as found:
         error = str(found)
-        code = exit_of(found) if isinstance(found, StorageError) else Exit.SAVE_FAILED
-    threads = Threads(directory, way, error, code, readable, kept, _rescued())
-    index = index_of(directory)
-    if way.encrypted:
-        return replace(threads, in_clear=_written_in_clear(index))
-    return threads if readable is None else _compared(threads, index, readable)
+        code = exit_code(found) if isinstance(found, StorageError) else Exit.SAVE_FAILED
+    threads = Threads(directory, access, error, code, readable, kept, _count_recovery_files())
+    index = index_path(directory)
+    if access.encrypted:
+        return replace(threads, unencrypted=_find_unencrypted(index))
+    return threads if readable is None else _compare_index(threads, index, readable)
 
 
-def _suffix(way: Access) -> str:
-    from koel_tui.storage.encryption.encrypted_codec import SEALED_SUFFIX
+def _suffix(access: Access) -> str:
+    from koel_tui.storage.encryption.encrypted_codec import ENCRYPTED_SUFFIX
     from koel_tui.storage.files.file_codec import ClearCodec
 
-    return SEALED_SUFFIX if way.encrypted else ClearCodec.suffix
+    return ENCRYPTED_SUFFIX if access.encrypted else ClearCodec.suffix
 
 
-def index_of(directory: Path) -> Path:
+def index_path(directory: Path) -> Path:
     """Return the path of the search index of the threads, which may not exist."""
     from koel_tui.storage.search.thread_index import index_file
 
     return index_file(paths.cache_dir(), directory)
 
 
-def _written_in_clear(index: Path) -> tuple[Path, ...]:
+def _find_unencrypted(index: Path) -> tuple[Path, ...]:
     found = [index] if index.exists() else []
     for folder in (paths.cache_dir(), paths.state_dir()):
-        found += [path for pattern in _IN_CLEAR for path in folder.glob(pattern)]
+        found += [path for pattern in _UNENCRYPTED for path in folder.glob(pattern)]
     return tuple(found)
 
 
-def _compared(threads: Threads, index: Path, readable: "Readable") -> Threads:
-    from koel_tui.storage.index_check import UnreadableIndexError, agreement, is_in_use
+def _compare_index(threads: Threads, index: Path, readable: "ThreadScan") -> Threads:
+    from koel_tui.storage.index_check import UnreadableIndexError, compare_index, is_in_use
 
     if is_in_use(index):
         return replace(threads, index_in_use=True)
     if not index.exists():
         return threads
     try:
-        return replace(threads, agreement=agreement(index, readable))
+        return replace(threads, agreement=compare_index(index, readable))
     except UnreadableIndexError as error:
         return replace(threads, index_error=str(error))
 
 
-def _rescued() -> int:
+def _count_recovery_files() -> int:
     """Return the number of files in the recovery directories of data and state."""
     folders = {each / "recovery" for each in (paths.data_dir(), paths.state_dir())}
     return sum(len(list(folder.iterdir())) for folder in folders if folder.is_dir())
 
 
-def judge(threads: Threads) -> tuple[Finding, ...]:
+def evaluate(threads: Threads) -> tuple[Finding, ...]:
     """Return the findings about the saved threads."""
     if threads.kept is None and not threads.error:
-        return (Finding("threads", f"none yet in {threads.directory}"), *_saved_aside(threads))
+        return (Finding("threads", f"none yet in {threads.directory}"), *_recovery(threads))
     if threads.error:
         advice = "Put that right, then run this again. Nothing was changed."
         found = problem("threads", threads.error, advice, threads.code)
-        return (found, *_saved_aside(threads))
+        return (found, *_recovery(threads))
     return (
         *_read(threads),
         *_encryption(threads),
         *_index(threads),
-        *_beside(threads),
-        *_saved_aside(threads),
+        *_other_files(threads),
+        *_recovery(threads),
     )
 
 
@@ -175,11 +177,11 @@ def _read(threads: Threads) -> tuple[Finding, ...]:
     if readable is None:
         advice = "Run this in a terminal, or set KOEL_PASSPHRASE_FILE."
         return (warning("threads", f"encrypted, not read: {threads.access.locked}", advice),)
-    count = len(readable.whole)
+    count = len(readable.intact)
     findings = [Finding("threads", f"{count} can be read to the end")]
     if readable.damaged:
         advice = "They stay as they are; `koel-chat threads list` says why. Bring back copies."
-        found = f"{len(readable.damaged)} cannot be read: {named(readable.damaged)}"
+        found = f"{len(readable.damaged)} cannot be read: {format_names(readable.damaged)}"
         findings.append(problem("damaged", found, advice, Exit.SAVE_FAILED))
     if readable.newer:
         found = f"{len(readable.newer)} saved by a newer koel-chat, read-only here"
@@ -191,11 +193,12 @@ def _encryption(threads: Threads) -> tuple[Finding, ...]:
     if not threads.access.encrypted:
         return (Finding("encryption", "none: who reads your files reads your threads"),)
     key = Finding("encryption", "AES-256-GCM; the key file is whole. Keep a copy of it")
-    if not threads.in_clear:
+    if not threads.unencrypted:
         return (key,)
-    found = f"{len(threads.in_clear)} files of cache or state: {named(map(str, threads.in_clear))}"
-    advice = "They may be of the time before encryption. Remove them."
-    return key, problem("in clear", found, advice, Exit.SAVE_FAILED)
+    names = format_names(map(str, threads.unencrypted))
+    found = f"{len(threads.unencrypted)} files in cache or state: {names}"
+    advice = "They may be from before the encryption. Remove them."
+    return key, problem("unencrypted", found, advice, Exit.SAVE_FAILED)
 
 
 def _index(threads: Threads) -> tuple[Finding, ...]:
@@ -209,23 +212,23 @@ def _index(threads: Threads) -> tuple[Finding, ...]:
         return (warning(name, f"cannot be used: {threads.index_error}", advice),)
     if agreement is None:
         return (Finding(name, "none yet, made when it is needed"),)
-    if agreement.wrong:
+    if agreement.incorrect:
         advice = "Remove it, it is made again: search-*.sqlite in the cache directory."
-        found = f"says something else than {agreement.wrong} of the threads"
+        found = f"says something else than {agreement.incorrect} of the threads"
         return (problem(name, found, advice, Exit.SAVE_FAILED),)
-    if agreement.behind or agreement.gone:
-        found = f"{agreement.behind} threads changed since, {agreement.gone} are gone"
+    if agreement.outdated or agreement.stale:
+        found = f"{agreement.outdated} threads changed since, {agreement.stale} are gone"
         return (Finding(name, f"{found}: it catches up when it is used"),)
-    return (Finding(name, f"agrees with all {agreement.agreeing} threads"),)
+    return (Finding(name, f"agrees with all {agreement.up_to_date} threads"),)
 
 
-def _beside(threads: Threads) -> tuple[Finding, ...]:
+def _other_files(threads: Threads) -> tuple[Finding, ...]:
     kept = threads.kept
     if kept is None:
         return ()
     findings = [
         Finding("in the trash", f"{kept.trashed}"),
-        Finding("locks", f"{kept.held} held now, {kept.locks} lock files"),
+        Finding("locks", f"{kept.held_locks} held now, {kept.locks} lock files"),
     ]
     for name, count, what, advice in (
         ("quarantine", kept.quarantined, "copies of damaged files", "Remove what you don't need."),
@@ -242,8 +245,8 @@ def _beside(threads: Threads) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _saved_aside(threads: Threads) -> tuple[Finding, ...]:
-    if not threads.rescued:
+def _recovery(threads: Threads) -> tuple[Finding, ...]:
+    if not threads.recovery_files:
         return (Finding("recovery", "0"),)
-    found = f"{threads.rescued} texts that could not be saved in their place"
+    found = f"{threads.recovery_files} texts that could not be saved in their place"
     return (warning("recovery", found, "koel-chat threads import FILE, then remove them."),)

@@ -12,31 +12,31 @@ from koel_tui.cli.doctor.findings import Finding, problem, warning
 from koel_tui.cli.exit_codes import Exit
 
 _PACKAGE = "koel-tui"
-_NAMED = ("textual", "llama-cpp-python")
+_SHOWN = ("textual", "llama-cpp-python")
 _PIN = re.compile(r"([\w.-]+)==([\w.+!]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """The installed versions; `wanted` are the packages pinned to one version."""
+    """The installed versions; `pinned` are the packages pinned to one version."""
 
     installed: tuple[tuple[str, str], ...]
-    wanted: tuple[tuple[str, str], ...]
-    searches: bool
+    pinned: tuple[tuple[str, str], ...]
+    has_full_text_search: bool
 
 
-def look() -> Versions:
+def inspect() -> Versions:
     """Return the installed and the required versions."""
-    wanted = []
+    pinned = []
     with suppress(importlib.metadata.PackageNotFoundError):
         for line in importlib.metadata.requires(_PACKAGE) or ():
             pin = _PIN.fullmatch(line)
             if pin is not None:
-                wanted.append((pin[1], pin[2]))
+                pinned.append((pin[1], pin[2]))
     return Versions(
-        installed=tuple((name, _version(name)) for name in _NAMED),
-        wanted=tuple(wanted),
-        searches=_searches(),
+        installed=tuple((name, _version(name)) for name in _SHOWN),
+        pinned=tuple(pinned),
+        has_full_text_search=_has_full_text_search(),
     )
 
 
@@ -47,7 +47,7 @@ def _version(package: str) -> str:
         return ""
 
 
-def _searches() -> bool:
+def _has_full_text_search() -> bool:
     """Return whether SQLite was built with full-text search."""
     with closing(sqlite3.connect(":memory:")) as connection:
         try:
@@ -57,29 +57,29 @@ def _searches() -> bool:
     return True
 
 
-def judge(versions: Versions) -> tuple[Finding, ...]:
+def evaluate(versions: Versions) -> tuple[Finding, ...]:
     """Return the findings about the installed versions."""
     return (
         Finding("koel-chat", __version__),
         Finding("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
-        *(_fitting(versions, name, version) for name, version in versions.installed),
+        *(_package(versions, name, version) for name, version in versions.installed),
         _sqlite(versions),
         Finding("system", f"{platform.platform()}, {platform.machine()}"),
     )
 
 
-def _fitting(versions: Versions, name: str, version: str) -> Finding:
-    wanted = dict(versions.wanted).get(name, "")
-    advice = f'Install it: pip install "{name}{f"=={wanted}" if wanted else ""}"'
+def _package(versions: Versions, name: str, version: str) -> Finding:
+    pinned = dict(versions.pinned).get(name, "")
+    advice = f'Install it: pip install "{name}{f"=={pinned}" if pinned else ""}"'
     if not version:
         return problem(name, "not installed", advice, Exit.INTERNAL)
-    if wanted and version != wanted:
-        return warning(name, f"{version}, and koel-chat was made for {wanted}", advice)
+    if pinned and version != pinned:
+        return warning(name, f"{version}, and koel-chat was made for {pinned}", advice)
     return Finding(name, version)
 
 
 def _sqlite(versions: Versions) -> Finding:
-    if versions.searches:
+    if versions.has_full_text_search:
         return Finding("SQLite", sqlite3.sqlite_version)
     found = f"{sqlite3.sqlite_version}, without full-text search (FTS5)"
     return warning("SQLite", found, "Use a Python with a complete SQLite to search in threads.")

@@ -4,16 +4,16 @@ import click
 
 from koel_tui.cli.lazy import LazyGroup
 
-_HERE = "koel_tui.cli.models"
+_PACKAGE = "koel_tui.cli.models"
 _COMMANDS = {
-    "list": f"{_HERE}.listing:list_models",
-    "pull": f"{_HERE}.pulling:pull",
-    "probe": f"{_HERE}.probing:probe",
-    "remove": f"{_HERE}.removing:remove",
+    "list": f"{_PACKAGE}.listing:list_models",
+    "pull": f"{_PACKAGE}.pulling:pull",
+    "probe": f"{_PACKAGE}.probing:probe",
+    "remove": f"{_PACKAGE}.removing:remove",
 }
 
 
-@click.group(cls=LazyGroup, places=_COMMANDS)
+@click.group(cls=LazyGroup, targets=_COMMANDS)
 def models() -> None:
     """List, download, try and remove models.
 

@@ -25,25 +25,25 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
     from koel_tui.cli.models.resolve import model_folders
     from koel_tui.models import ModelFileError
     from koel_tui.models.choose import model_path
-    from koel_tui.models.probe import passed_models, probe_model
+    from koel_tui.models.probe import probe_model, verified_models
 
     path = model_path(model, model_folders())
-    verdict = asyncio.run(probe_model(path, passed_models(), again=again))
+    verdict = asyncio.run(probe_model(path, verified_models(), again=again))
     if as_json:
         click.echo(json.dumps({"path": str(path), **dataclasses.asdict(verdict)}))
         return Exit.OK if verdict.ok else Exit.NO_MODEL
     if not verdict.ok:
         raise ModelFileError(path, safe_line(verdict.reason, 500))
-    took = "it worked before" if verdict.remembered else f"tried in {verdict.seconds:.1f} s"
+    note = "it worked before" if verdict.remembered else f"tried in {verdict.seconds:.1f} s"
     click.echo(
         f"{safe_line(path.name)} works: {safe_line(verdict.architecture)}, trained on "
-        f"{verdict.context_tokens:,} tokens; {took}."
+        f"{verdict.context_tokens:,} tokens; {note}."
     )
-    click.echo(_template_of(verdict))
+    click.echo(_template_message(verdict))
     return Exit.OK
 
 
-def _template_of(verdict: "Verdict") -> str:
+def _template_message(verdict: "Verdict") -> str:
     """Return a message about the chat template of a model."""
     if verdict.has_template:
         return "It has a chat template."

@@ -6,10 +6,10 @@ import time
 
 import click
 
-from koel_tui.cli.models.sizes import size_shown
+from koel_tui.cli.models.sizes import format_size
 from koel_tui.text import safe_line
 
-_GAP_S = 0.1
+_INTERVAL_S = 0.1
 
 
 @click.command()
@@ -45,40 +45,46 @@ class ProgressLine:
     """The progress line of a download on stderr."""
 
     def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
-        self._begin: tuple[float, int] | None = None
-        self._last = 0.0
-        self._open = False
+        self._is_shown = shown
+        self._start: tuple[float, int] | None = None
+        self._last_update = 0.0
+        self._is_open = False
 
     def show(self, done: int, total: int) -> None:
         """Show `done` of `total` bytes, throttled to ten updates a second."""
         now = time.monotonic()
-        if not self._shown or (now - self._last < _GAP_S and done < total):
+        if not self._is_shown or (now - self._last_update < _INTERVAL_S and done < total):
             return
-        self._begin = self._begin or (now, done)
-        self._last, self._open = now, True
-        click.echo(f"\r\x1b[K{_words(done, total, self._speed(now, done))}", nl=False, err=True)
+        self._start = self._start or (now, done)
+        self._last_update, self._is_open = now, True
+        click.echo(
+            f"\r\x1b[K{_format_progress(done, total, self._speed(now, done))}", nl=False, err=True
+        )
 
     def end(self) -> None:
         """Erase the line."""
-        if self._open:
+        if self._is_open:
             click.echo("\r\x1b[K", nl=False, err=True)
-        self._open = False
+        self._is_open = False
 
     def _speed(self, now: float, done: int) -> float:
         """Return the bytes per second since the first update; 0 during the first second."""
-        begin, had = self._begin or (now, done)
-        return (done - had) / (now - begin) if now - begin >= 1 else 0.0
+        start, start_bytes = self._start or (now, done)
+        return (done - start_bytes) / (now - start) if now - start >= 1 else 0.0
 
 
-def _words(done: int, total: int, per_s: float) -> str:
+def _format_progress(done: int, total: int, bytes_per_s: float) -> str:
     percent = 100 * done // max(1, total)
-    speed = f"  {size_shown(round(per_s))}/s" if per_s else ""
-    left = f"  {_duration((total - done) / per_s)} left" if per_s and done < total else ""
-    return f"{percent:3} %  {size_shown(done)} of {size_shown(total)}{speed}{left}"
+    speed = f"  {format_size(round(bytes_per_s))}/s" if bytes_per_s else ""
+    left = (
+        f"  {_format_duration((total - done) / bytes_per_s)} left"
+        if bytes_per_s and done < total
+        else ""
+    )
+    return f"{percent:3}%  {format_size(done)} of {format_size(total)}{speed}{left}"
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return (
         f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

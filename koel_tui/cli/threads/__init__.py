@@ -4,23 +4,23 @@ import click
 
 from koel_tui.cli.lazy import LazyGroup
 
-_HERE = "koel_tui.cli.threads"
+_PACKAGE = "koel_tui.cli.threads"
 _COMMANDS = {
-    "list": f"{_HERE}.listing:list_threads",
-    "show": f"{_HERE}.listing:show",
-    "search": f"{_HERE}.searching:search",
-    "rename": f"{_HERE}.changing:rename",
-    "export": f"{_HERE}.exporting:export",
-    "import": f"{_HERE}.importing:import_threads",
-    "delete": f"{_HERE}.changing:delete",
-    "restore": f"{_HERE}.changing:restore",
-    "encrypt": f"{_HERE}.encrypting:encrypt",
-    "decrypt": f"{_HERE}.encrypting:decrypt",
-    "passphrase": f"{_HERE}.encrypting:passphrase",
+    "list": f"{_PACKAGE}.listing:list_threads",
+    "show": f"{_PACKAGE}.listing:show",
+    "search": f"{_PACKAGE}.searching:search",
+    "rename": f"{_PACKAGE}.changing:rename",
+    "export": f"{_PACKAGE}.exporting:export",
+    "import": f"{_PACKAGE}.importing:import_threads",
+    "delete": f"{_PACKAGE}.changing:delete",
+    "restore": f"{_PACKAGE}.changing:restore",
+    "encrypt": f"{_PACKAGE}.encrypting:encrypt",
+    "decrypt": f"{_PACKAGE}.encrypting:decrypt",
+    "passphrase": f"{_PACKAGE}.encrypting:passphrase",
 }
 
 
-@click.group(cls=LazyGroup, places=_COMMANDS)
+@click.group(cls=LazyGroup, targets=_COMMANDS)
 def threads() -> None:
     """List, search, change, move and encrypt saved threads.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
-from koel_tui.cli.thread_completion import deleted, saved
-from koel_tui.cli.threads.resolve import named_summary, named_thread
+from koel_tui.cli.thread_completion import complete_deleted, complete_saved
+from koel_tui.cli.threads.resolve import resolve_summary, resolve_thread
 from koel_tui.text import repair, safe_line, safe_text
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("thread", shell_complete=saved)
+@click.argument("thread", shell_complete=complete_saved)
 @click.argument("title")
 def rename(thread: str, title: str) -> None:
     """Give a thread another title.
@@ -35,7 +35,9 @@ def rename(thread: str, title: str) -> None:
 
 
 @click.command()
-@click.argument("threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=saved)
+@click.argument(
+    "threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=complete_saved
+)
 def delete(threads: tuple[str, ...]) -> None:
     """Move threads to the trash.
 
@@ -47,7 +49,9 @@ def delete(threads: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=deleted)
+@click.argument(
+    "threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=complete_deleted
+)
 def restore(threads: tuple[str, ...]) -> None:
     """Bring deleted threads back from the trash.
 
@@ -59,20 +63,22 @@ def restore(threads: tuple[str, ...]) -> None:
 
 
 async def _rename(storage: "SessionStorage", wanted: str, title: str) -> None:
-    await storage.update_meta(await named_thread(storage, wanted), title=title)
+    await storage.update_meta(await resolve_thread(storage, wanted), title=title)
 
 
-async def _delete(storage: "SessionStorage", kept: "Snapshots", wanted: tuple[str, ...]) -> None:
+async def _delete(
+    storage: "SessionStorage", kv_snapshots: "Snapshots", wanted: tuple[str, ...]
+) -> None:
     # Resolve all names before deleting, so that a mistyped name changes nothing.
-    for thread_id in [await named_thread(storage, word) for word in wanted]:
+    for thread_id in [await resolve_thread(storage, word) for word in wanted]:
         await storage.trash(thread_id)
-        kept.remove(thread_id)
+        kv_snapshots.remove(thread_id)
         command = f"koel-chat threads restore {shlex.quote(thread_id)}"
         click.echo(f"{safe_line(thread_id)} is in the trash. To get it back: {safe_text(command)}")
 
 
 async def _restore(storage: "SessionStorage", wanted: tuple[str, ...]) -> None:
     trashed = await storage.trashed()
-    for thread_id in [named_summary(trashed, word) for word in wanted]:
+    for thread_id in [resolve_summary(trashed, word) for word in wanted]:
         await storage.restore(thread_id)
         click.echo(f"{safe_line(thread_id)} is back.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
-from koel_tui.cli.thread_completion import saved
-from koel_tui.cli.threads.resolve import named_thread
+from koel_tui.cli.thread_completion import complete_saved
+from koel_tui.cli.threads.resolve import resolve_thread
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
@@ -18,9 +18,13 @@ _FORMATS = ("json", "koel", "markdown", "html")
 
 
 @click.command()
-@click.argument("thread", shell_complete=saved)
+@click.argument("thread", shell_complete=complete_saved)
 @click.option(
-    "--format", "form", type=click.Choice(_FORMATS), default="markdown", help="Default: markdown."
+    "--format",
+    "format_name",
+    type=click.Choice(_FORMATS),
+    default="markdown",
+    help="Default: markdown.",
 )
 @click.option(
     "--output",
@@ -28,7 +32,7 @@ _FORMATS = ("json", "koel", "markdown", "html")
     help="File or directory to write to, - for stdout (default: a file named by the title).",
 )
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
-def export(thread: str, form: str, output: Path | None, force: bool) -> None:
+def export(thread: str, format_name: str, output: Path | None, force: bool) -> None:
     """Write a thread to a file: Markdown, HTML, our JSON or Koel's.
 
     What is exported is in clear, also where the saved threads are encrypted.
@@ -40,16 +44,16 @@ def export(thread: str, form: str, output: Path | None, force: bool) -> None:
     """
     from koel_tui.cli.wiring import open_storage
 
-    asyncio.run(_export(open_storage(), thread, form, output, force))
+    asyncio.run(_export(open_storage(), thread, format_name, output, force))
 
 
 async def _export(
-    storage: "SessionStorage", wanted: str, form: str, output: Path | None, force: bool
+    storage: "SessionStorage", wanted: str, format_name: str, output: Path | None, force: bool
 ) -> None:
-    from koel_tui.storage.interchange import ExportFormat, export_thread, file_name, take_thread
+    from koel_tui.storage.interchange import ExportFormat, export_thread, file_name, load_thread
 
-    thread = await take_thread(storage, await named_thread(storage, wanted))
-    chosen = ExportFormat(form)
+    thread = await load_thread(storage, await resolve_thread(storage, wanted))
+    chosen = ExportFormat(format_name)
     text = export_thread(thread, chosen)
     if output == Path("-"):
         click.echo(text, nl=False)

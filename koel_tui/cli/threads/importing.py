@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from koel_tui.cli.exit_codes import Exit
-from koel_tui.system.regular_files import expanded
+from koel_tui.system.regular_files import expand_user
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ _FORMATS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.option(
-    "--format", "form", type=click.Choice(_FORMATS), help="Default: found out from the file."
+    "--format", "format_name", type=click.Choice(_FORMATS), help="Default: found out from the file."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a thread.")
-def import_threads(files: tuple[Path, ...], form: str | None, as_json: bool) -> int:
+def import_threads(files: tuple[Path, ...], format_name: str | None, as_json: bool) -> int:
     """Add the threads in files to the saved ones.
 
     Nothing there is overwritten. Known are the JSON of koel-chat and of Koel, exports of ChatGPT
@@ -41,56 +41,59 @@ def import_threads(files: tuple[Path, ...], form: str | None, as_json: bool) -> 
     from koel_tui.cli.wiring import open_storage
     from koel_tui.storage.interchange import ImportFormat
 
-    chosen = None if form is None else ImportFormat(form)
+    chosen = None if format_name is None else ImportFormat(format_name)
     return asyncio.run(_import(open_storage(), files, chosen, as_json))
 
 
 async def _import(
-    storage: "SessionStorage", files: tuple[Path, ...], form: "ImportFormat | None", as_json: bool
+    storage: "SessionStorage",
+    files: tuple[Path, ...],
+    format_name: "ImportFormat | None",
+    as_json: bool,
 ) -> int:
     """Import the files; report unreadable ones and continue with the others."""
     from koel_tui.storage.interchange import ImportProblem, read_threads, store_thread
-    from koel_tui.storage.recovery_files import is_recovery
+    from koel_tui.storage.recovery_files import is_recovery_file
 
     problems = 0
     for file in files:
         try:
-            if form is None and is_recovery(file):
-                for stored in await _bring_back(storage, expanded(file)):
-                    click.echo(_told(stored, as_json))
+            if format_name is None and is_recovery_file(file):
+                for stored in await _restore(storage, expand_user(file)):
+                    click.echo(_format_stored(stored, as_json))
                 continue
-            for found in read_threads(expanded(file), form):
+            for found in read_threads(expand_user(file), format_name):
                 if isinstance(found, ImportProblem):
                     problems += 1
                     click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
                 else:
-                    click.echo(_told(await store_thread(storage, found), as_json))
+                    click.echo(_format_stored(await store_thread(storage, found), as_json))
         except ImportProblem as problem:
             problems += 1
             click.echo(safe_line(f"koel-chat: {problem}", 1000), err=True)
     return Exit.USAGE if problems else Exit.OK
 
 
-async def _bring_back(storage: "SessionStorage", file: Path) -> "list[Stored]":
+async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
     """Restore a recovery file of the app; each unsent text in it becomes a separate thread."""
     from koel_tui.storage.errors import NotAThreadError
     from koel_tui.storage.interchange import ImportProblem, store_thread
-    from koel_tui.storage.recovery_files import bring_back, read_aside
+    from koel_tui.storage.recovery_files import read_recovery_file, restore_thread
     from koel_tui.workspace.recovery import drafts_as_threads
 
     try:
-        unsaved = read_aside(file, getattr(storage, "codec", None))
+        unsaved = read_recovery_file(file, getattr(storage, "codec", None))
         typed = drafts_as_threads(unsaved)
     except (OSError, NotAThreadError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ImportProblem(
             file, why, "Check that it is the right file and a whole one."
         ) from error
-    stored = [await bring_back(storage, thread) for thread in unsaved.threads]
+    stored = [await restore_thread(storage, thread) for thread in unsaved.threads]
     return stored + [await store_thread(storage, thread) for thread in typed]
 
 
-def _told(stored: "Stored", as_json: bool) -> str:
+def _format_stored(stored: "Stored", as_json: bool) -> str:
     if as_json:
         return json.dumps({"id": stored.id, "title": stored.title, "new": stored.is_new})
     note = "" if stored.is_new else "  (was there already)"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
-from koel_tui.cli.thread_completion import saved
-from koel_tui.cli.threads.resolve import named_thread
+from koel_tui.cli.thread_completion import complete_saved
+from koel_tui.cli.threads.resolve import resolve_thread
 from koel_tui.text import safe_line, safe_text
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def list_threads(as_json: bool, trash: bool) -> None:
 
     storage = open_storage()
     for row in asyncio.run(storage.trashed() if trash else storage.summaries()):
-        click.echo(json.dumps(_fields(row)) if as_json else _line(row))
+        click.echo(json.dumps(_as_json(row)) if as_json else _format_line(row))
     for damaged in storage.damaged:
         click.echo(safe_line(f"damaged: {damaged.path}: {damaged.reason}", 500), err=True)
 
 
 @click.command()
-@click.argument("thread", shell_complete=saved)
+@click.argument("thread", shell_complete=complete_saved)
 @click.option("--json", "as_json", is_flag=True, help="Print the state as it is saved.")
 def show(thread: str, as_json: bool) -> None:
     """Print the messages of a thread."""
@@ -47,17 +47,17 @@ def show(thread: str, as_json: bool) -> None:
 async def _show(storage: "SessionStorage", wanted: str, as_json: bool) -> None:
     from koel_tui.protocol import encode_state
 
-    state = await storage.load(await named_thread(storage, wanted))
+    state = await storage.load(await resolve_thread(storage, wanted))
     if state is None:
         raise UsageProblem(f"The thread {wanted!r} has just been deleted.")
     if as_json:
         click.echo(encode_state(state))
         return
     for message in state.messages:
-        click.echo(_shown(message))
+        click.echo(_format_message(message))
 
 
-def _fields(row: "Summary") -> dict[str, Any]:
+def _as_json(row: "Summary") -> dict[str, Any]:
     return {
         "id": row.id,
         "title": row.title,
@@ -68,13 +68,13 @@ def _fields(row: "Summary") -> dict[str, Any]:
     }
 
 
-def _line(row: "Summary") -> str:
+def _format_line(row: "Summary") -> str:
     when = row.updated.astimezone().strftime("%Y-%m-%d %H:%M")
     title = safe_line(row.title, 60) or "(empty)"
     return f"{safe_line(row.id, 8):8}  {when}  {row.messages:4}  {title}"
 
 
-def _shown(message: "Message") -> str:
-    from koel_tui.storage.interchange.message_headings import speaker
+def _format_message(message: "Message") -> str:
+    from koel_tui.storage.interchange.message_headings import author_label
 
-    return f"{speaker(message)}:\n{safe_text(message.content)}\n"
+    return f"{author_label(message)}:\n{safe_text(message.content)}\n"

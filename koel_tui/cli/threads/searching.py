@@ -30,32 +30,32 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
       koel-chat threads search harb --limit 3 --json
     """
     from koel_tui.cli.wiring import open_index, open_storage
-    from koel_tui.storage.search.indexed_text import MAX_CHARACTERS
+    from koel_tui.storage.search.indexed_text import MAX_QUERY_LENGTH
 
     query = " ".join(words)
-    if len(query) > MAX_CHARACTERS:
-        raise UsageProblem(f"Search for less: {MAX_CHARACTERS:,} characters are the most.")
+    if len(query) > MAX_QUERY_LENGTH:
+        raise UsageProblem(f"Search for less: {MAX_QUERY_LENGTH:,} characters are the most.")
     hits = asyncio.run(_search(open_index(open_storage()), query, limit))
     for hit in hits:
-        click.echo(json.dumps(_fields(hit)) if as_json else _shown(hit))
+        click.echo(json.dumps(_as_json(hit)) if as_json else _format_hit(hit))
     if not hits:
         click.echo("Nothing is found.", err=True)
 
 
 async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
     try:
-        await index.refresh(_progress if sys.stderr.isatty() else None)
+        await index.refresh(_print_progress if sys.stderr.isatty() else None)
         return await index.search(query, limit)
     finally:
         await index.close()
 
 
-def _progress(done: int, total: int) -> None:
+def _print_progress(done: int, total: int) -> None:
     line = "" if done == total else f"Reading threads for the search: {done} of {total}"
     click.echo(f"\r\x1b[K{line}", nl=False, err=True)
 
 
-def _fields(hit: "Hit") -> dict[str, Any]:
+def _as_json(hit: "Hit") -> dict[str, Any]:
     return {
         "thread": hit.thread_id,
         "title": hit.title,
@@ -67,24 +67,24 @@ def _fields(hit: "Hit") -> dict[str, Any]:
     }
 
 
-def _shown(hit: "Hit") -> str:
+def _format_hit(hit: "Hit") -> str:
     when = hit.updated.astimezone().strftime("%Y-%m-%d %H:%M")
     title = safe_line(hit.title, 60) or "(empty)"
-    return f"{safe_line(hit.thread_id, 8):8}  {when}  {title}\n    {_marked(hit)}"
+    return f"{safe_line(hit.thread_id, 8):8}  {when}  {title}\n    {_highlight(hit)}"
 
 
-def _marked(hit: "Hit") -> str:
+def _highlight(hit: "Hit") -> str:
     """Return the excerpt on one line, with the matches in bold."""
     pieces, end = [], 0
     for start, stop in hit.spans:
         pieces += [
-            _flat(hit.snippet[end:start]),
-            click.style(_flat(hit.snippet[start:stop]), bold=True),
+            _safe_part(hit.snippet[end:start]),
+            click.style(_safe_part(hit.snippet[start:stop]), bold=True),
         ]
         end = stop
-    return "".join([*pieces, _flat(hit.snippet[end:])])
+    return "".join([*pieces, _safe_part(hit.snippet[end:])])
 
 
-def _flat(text: str) -> str:
+def _safe_part(text: str) -> str:
     """Return a sanitized part of a line, with the spaces at its ends kept."""
     return safe_line(f"[{text}]", len(text) * 8 + 8)[1:-1]

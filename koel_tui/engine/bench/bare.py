@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.system.processes import command, end
+from koel_tui.system.processes import kill_and_wait, module_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ async def run_bare(
     begin = time.time()  # `time.time`, because both processes share this clock
     numbers = (window, prompt_tokens, output_tokens, sequences)
     process = await asyncio.create_subprocess_exec(
-        *command("koel_tui.engine.bench.bare_loop", str(model), *map(str, numbers)),
+        *module_command("koel_tui.engine.bench.bare_loop", str(model), *map(str, numbers)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -42,7 +42,7 @@ async def run_bare(
     try:
         output, problem = await process.communicate()
     finally:
-        await end(process)
+        await kill_and_wait(process)
     if process.returncode:
         last = problem.decode(errors="replace").strip().splitlines()[-1:]
         raise EngineError(

@@ -8,7 +8,7 @@ from koel_tui.engine.native.context.free_memory import free_memory
 _log = logging.getLogger(__name__)
 
 
-def as_failure(error: Exception, work: str) -> EngineError:
+def to_engine_error(error: Exception, work: str) -> EngineError:
     """Convert `error` to the error for the caller of `work`; log an unexpected one."""
     if isinstance(error, EngineError):
         return error

@@ -16,7 +16,7 @@ _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNO
 
 
 @dataclass(frozen=True, slots=True)
-class Special:
+class SpecialToken:
     """A token that llama.cpp parses from its spelling only where special tokens are allowed.
 
     `control` is False for the token of unknown text. `strips_right` removes the white space after
@@ -50,7 +50,7 @@ class Model:
             lambda fraction, _data: True if progress is None else progress(fraction)
         )
         params.progress_callback = callback
-        log.forget_errors()
+        log.clear_errors()
         self._model = llama_cpp.llama_model_load_from_file(bytes(spec.path), params)
         if not self._model:
             reason = log.reason() or "llama.cpp gave no reason"
@@ -75,10 +75,13 @@ class Model:
     def kv_bytes_per_token(self, type_size: float) -> int:
         """Return the bytes of KV cache per token, with values of `type_size` bytes."""
         model = self._model
-        usual = llama_cpp.llama_model_n_embd(model) // max(1, llama_cpp.llama_model_n_head(model))
+        default_size = llama_cpp.llama_model_n_embd(model) // max(
+            1, llama_cpp.llama_model_n_head(model)
+        )
         prefix = f"{self.metadata('general.architecture')}.attention."
         key, value = (
-            int(self.metadata(f"{prefix}{each}_length") or usual) for each in ("key", "value")
+            int(self.metadata(f"{prefix}{each}_length") or default_size)
+            for each in ("key", "value")
         )
         kv_heads = llama_cpp.llama_model_n_head_kv(model)
         layers = llama_cpp.llama_model_n_layer(model)
@@ -121,14 +124,14 @@ class Model:
             size = -count
         raise EngineError(f"The tokenizer of {self.name} failed on a text of {len(data)} bytes.")
 
-    def special_tokens(self) -> dict[str, Special]:
+    def special_tokens(self) -> dict[str, SpecialToken]:
         """Return the control and unknown tokens of the vocabulary, by their spelling."""
-        special: dict[str, Special] = {}
+        special: dict[str, SpecialToken] = {}
         for token in range(self.vocabulary_size):
             kind = llama_cpp.llama_vocab_get_attr(self._vocab, token)
             text = llama_cpp.llama_vocab_get_text(self._vocab, token) if kind & _CONTROL else b""
             if text:
-                special[text.decode("utf-8", "replace")] = Special(
+                special[text.decode("utf-8", "replace")] = SpecialToken(
                     token,
                     bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL),
                     bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP),

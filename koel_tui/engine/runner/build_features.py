@@ -2,8 +2,8 @@
 
 import asyncio
 
-from koel_tui.llama_log_parsing import used_in
-from koel_tui.system.processes import command, end
+from koel_tui.llama_log_parsing import parse_used_features
+from koel_tui.system.processes import kill_and_wait, module_command
 
 _TIMEOUT_S = 30.0
 
@@ -14,7 +14,7 @@ async def instruction_sets() -> tuple[str, ...]:
     Raises OSError with the last line of stderr or the exit code if the child process fails.
     """
     process = await asyncio.create_subprocess_exec(
-        *command("koel_tui.engine.native.build_features"),
+        *module_command("koel_tui.engine.native.build_features"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -23,8 +23,8 @@ async def instruction_sets() -> tuple[str, ...]:
     try:
         output, errors = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
     finally:
-        await end(process)
+        await kill_and_wait(process)
     if process.returncode:
         lines = errors.decode("utf-8", "replace").strip().splitlines()
         raise OSError(lines[-1] if lines else f"it ended with code {process.returncode}")
-    return used_in(output.decode("utf-8", "replace"))
+    return parse_used_features(output.decode("utf-8", "replace"))

@@ -29,7 +29,7 @@ from koel_tui.protocol.events.event_types import Event
 from koel_tui.protocol.events.streams import closing
 
 _Chunk = TextMessageChunkEvent | ToolCallChunkEvent | ReasoningMessageChunkEvent
-_PASSING = (RawEvent, ActivitySnapshotEvent, ActivityDeltaEvent, ReasoningEncryptedValueEvent)
+_PASS_THROUGH = (RawEvent, ActivitySnapshotEvent, ActivityDeltaEvent, ReasoningEncryptedValueEvent)
 _SHARED = ("timestamp", "raw_event", "metadata", "subagent_run_id")
 
 
@@ -77,7 +77,7 @@ class ChunkExpander:
         """
         if isinstance(event, _Chunk):
             return self._expand(event)
-        if isinstance(event, _PASSING):
+        if isinstance(event, _PASS_THROUGH):
             return (event,)
         return (*self._close(event), event)
 
@@ -91,7 +91,7 @@ class ChunkExpander:
         events: tuple[Event, ...] = ()
         current = self._open
         if current is None or current.family is not family or given not in (None, current.id):
-            started = _opened(family, chunk, given)
+            started = _open_family(family, chunk, given)
             events = (*self._close(chunk), _start(family, chunk, started.id))
             self._open = current = started
         if chunk.delta is not None:
@@ -135,7 +135,7 @@ def _family(chunk: _Chunk) -> _Family:
             return _REASONING
 
 
-def _opened(family: _Family, chunk: _Chunk, given: str | None) -> _Open:
+def _open_family(family: _Family, chunk: _Chunk, given: str | None) -> _Open:
     missing = family.id_field.replace("_", " ") if given is None else None
     if isinstance(chunk, ToolCallChunkEvent) and not chunk.tool_call_name:
         missing = missing or "tool call name"

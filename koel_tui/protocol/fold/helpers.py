@@ -9,7 +9,7 @@ from koel_tui.protocol.errors import ProtocolError
 from koel_tui.protocol.message_order import unused_id
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase
 
-NOT_PLAIN = (TypeError, ValueError, RecursionError)
+JSON_ERRORS = (TypeError, ValueError, RecursionError)
 """The exceptions raised for values that JSON cannot represent."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from koel_tui.paths import private_directory
-from koel_tui.storage.encryption.encrypted_codec import Sealer
+from koel_tui.storage.encryption.encrypted_codec import FileEncryptor
 from koel_tui.storage.encryption.key_file import (
     WrappedKey,
     key_lock,
@@ -19,11 +19,11 @@ from koel_tui.storage.encryption.key_file import (
 )
 from koel_tui.storage.encryption.keys import KeySource
 from koel_tui.storage.errors import NotAThreadError, StorageError
-from koel_tui.storage.files.file_codec import ClearCodec, Form
-from koel_tui.storage.files.file_names import KEY_FILE, is_thread, stem_of, tag_of
+from koel_tui.storage.files.file_codec import ClearCodec, FileEncoding
+from koel_tui.storage.files.file_names import KEY_FILE, is_thread_file, parse_stem, parse_tag
 from koel_tui.storage.files.safe_open import read_file
 from koel_tui.storage.files.thread_locks import ThreadLocks
-from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
 
 _FOLDERS = (".", "trash", "quarantine")
 
@@ -40,16 +40,16 @@ def encrypt_threads(directory: Path | str, key: KeySource) -> int:
     with key_lock(path):
         found = read_key_file(path)
         if found is None:
-            _check_unlocked(path, ClearCodec.suffix)
+            _check_not_locked(path, ClearCodec.suffix)
             secret, name = new_key()
             found = wrap(secret, name, key)
         elif found.stage == "sealed":
             return 0
         else:
             secret = found.unwrap(key)
-        sealer = Sealer(secret, found.name)
+        encryptor = FileEncryptor(secret, found.name)
         write_key_file(path, replace(found, stage="sealing"))
-        done = _convert(path, ClearCodec(path), sealer)
+        done = _convert(path, ClearCodec(path), encryptor)
         write_key_file(path, replace(found, stage="sealed"))
         return done
 
@@ -65,32 +65,32 @@ def decrypt_threads(directory: Path | str, key: KeySource) -> int:
         found = read_key_file(path)
         if found is None:
             return 0
-        sealer = Sealer(found.unwrap(key), found.name)
+        encryptor = FileEncryptor(found.unwrap(key), found.name)
         if found.stage == "sealed":
-            _check_unlocked(path, sealer.suffix)
+            _check_not_locked(path, encryptor.suffix)
         write_key_file(path, replace(found, stage="opening"))
-        done = _convert(path, sealer, ClearCodec(path))
-        _take_key_away(path, found, sealer.suffix)
+        done = _convert(path, encryptor, ClearCodec(path))
+        _remove_key_file(path, found, encryptor.suffix)
         return done
 
 
-def _check_unlocked(directory: Path, suffix: str) -> None:
+def _check_not_locked(directory: Path, suffix: str) -> None:
     locks = ThreadLocks(directory)
     for path in directory.iterdir():
-        if is_thread(path.name, suffix):
-            with locks.held(stem_of(path), stem_of(path)):
+        if is_thread_file(path.name, suffix):
+            with locks.hold(parse_stem(path), parse_stem(path)):
                 pass
 
 
-def _convert(directory: Path, source: Form, target: Form) -> int:
+def _convert(directory: Path, source: FileEncoding, target: FileEncoding) -> int:
     locks = ThreadLocks(directory)
     done = 0
     try:
         for folder in (directory / name for name in _FOLDERS):
             if folder.is_dir():
-                sweep(folder)
-                for path in _files_of(folder, source.suffix):
-                    with locks.held(stem_of(path), stem_of(path)):
+                remove_temporaries(folder)
+                for path in _thread_files(folder, source.suffix):
+                    with locks.hold(parse_stem(path), parse_stem(path)):
                         _convert_file(directory / "quarantine", path, source, target)
                     done += 1
                 flush_directory(folder)
@@ -102,36 +102,36 @@ def _convert(directory: Path, source: Form, target: Form) -> int:
     return done
 
 
-def _files_of(folder: Path, suffix: str) -> list[Path]:
+def _thread_files(folder: Path, suffix: str) -> list[Path]:
     return [
         path
         for path in sorted(folder.iterdir())
-        if is_thread(path.name, suffix) or tag_of(path.name, suffix) is not None
+        if is_thread_file(path.name, suffix) or parse_tag(path.name, suffix) is not None
         if path.is_file() and not path.is_symlink()
     ]
 
 
-def _convert_file(quarantine: Path, path: Path, source: Form, target: Form) -> None:
+def _convert_file(quarantine: Path, path: Path, source: FileEncoding, target: FileEncoding) -> None:
     read = read_file(path)
     if read is None:
         return
     data, status = read
     try:
-        text = source.unseal(stem_of(path), data)
+        text = source.decode(parse_stem(path), data)
     except NotAThreadError:
-        new, sealed = quarantine / _copy_name(stem_of(path), path, data), data
+        new, encoded = quarantine / _copy_name(parse_stem(path), path, data), data
     else:
         thread_id = _thread_id(text)
-        if thread_id is not None and source.stem(thread_id) == stem_of(path):
-            rest = path.name.removeprefix(stem_of(path)).removesuffix(path.suffix)
+        if thread_id is not None and source.stem(thread_id) == parse_stem(path):
+            rest = path.name.removeprefix(parse_stem(path)).removesuffix(path.suffix)
             new = path.with_name(f"{target.stem(thread_id)}{rest}{target.suffix}")
         else:
             name = _copy_name(target.stem(path.name), path, data)
             new = (quarantine / name).with_suffix(target.suffix)
-        sealed = target.seal(stem_of(new), text)
+        encoded = target.encode(parse_stem(new), text)
     if new != path:
         private_directory(new.parent)
-        write_atomically(new, sealed)
+        write_atomically(new, encoded)
         with suppress(OSError, OverflowError):  # not every file system accepts every time
             os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
         path.unlink()
@@ -139,7 +139,7 @@ def _convert_file(quarantine: Path, path: Path, source: Form, target: Form) -> N
 
 def _copy_name(stem: str, path: Path, data: bytes) -> str:
     """Return the quarantine name of an unreadable file."""
-    tag = tag_of(path.name, path.suffix) or hashlib.sha256(data).hexdigest()[:12]
+    tag = parse_tag(path.name, path.suffix) or hashlib.sha256(data).hexdigest()[:12]
     return f"{stem}.{tag}{path.suffix}"
 
 
@@ -152,10 +152,10 @@ def _thread_id(text: bytes) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _take_key_away(directory: Path, key: WrappedKey, suffix: str) -> None:
+def _remove_key_file(directory: Path, key: WrappedKey, suffix: str) -> None:
     quarantine = directory / "quarantine"
     try:
-        if quarantine.is_dir() and _files_of(quarantine, suffix):
+        if quarantine.is_dir() and _thread_files(quarantine, suffix):
             (directory / KEY_FILE).replace(quarantine / f"keys-{key.name}.json")
             flush_directory(quarantine)
         else:

@@ -11,29 +11,29 @@ from pathlib import Path
 from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.encryption.key_file import (
     WrappedKey,
+    key_file_error,
     key_lock,
     new_key,
     read_key_file,
-    useless_key_file,
     wrap,
     write_key_file,
 )
-from koel_tui.storage.encryption.keys import NONCE_BYTES, KeySource, needing_packages
+from koel_tui.storage.encryption.keys import NONCE_BYTES, KeySource, require_packages
 from koel_tui.storage.errors import (
     EncryptedThreadsError,
     NotAThreadError,
     StorageError,
 )
 from koel_tui.storage.files.file_codec import ClearCodec
-from koel_tui.storage.files.file_names import ASIDE, KEY_FILE, is_thread
+from koel_tui.storage.files.file_names import KEY_FILE, RECOVERY_STEM, is_thread_file
 from koel_tui.storage.files.quarantine import Signature, signature_of
 
-SEALED_SUFFIX = ".sealed"
+ENCRYPTED_SUFFIX = ".sealed"
 FORMAT = "koel-chat/sealed"
 _VERSION = 1
 
 
-class Sealer:
+class FileEncryptor:
     """Encrypts and names files with one key.
 
     The stem, a keyed hash of the thread's id, is authenticated with the content, so a file cannot
@@ -41,10 +41,10 @@ class Sealer:
     visible outside.
     """
 
-    suffix = SEALED_SUFFIX
+    suffix = ENCRYPTED_SUFFIX
 
     def __init__(self, key: bytes, name: str) -> None:
-        with needing_packages():
+        with require_packages():
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         self._name = name
         self._names_key = hmac.digest(key, b"koel-chat names", "sha256")
@@ -52,34 +52,34 @@ class Sealer:
 
     def stem(self, thread_id: str) -> str:
         """Return the stem of a thread: a keyed hash, which cannot be guessed without the key."""
-        words = thread_id.encode("utf-8", "surrogatepass")
-        return f"t-{hmac.digest(self._names_key, words, 'sha256').hex()[:32]}"
+        encoded_id = thread_id.encode("utf-8", "surrogatepass")
+        return f"t-{hmac.digest(self._names_key, encoded_id, 'sha256').hex()[:32]}"
 
-    def seal(self, stem: str, text: bytes) -> bytes:
+    def encode(self, stem: str, text: bytes) -> bytes:
         """Return `text` encrypted for `stem`: a JSON line of parameters, then the ciphertext."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        how = {
+        header = {
             "format": FORMAT,
             "version": _VERSION,
             "key": self._name,
             "nonce": base64.b64encode(nonce).decode("ascii"),
         }
-        sealed = self._cipher.encrypt(nonce, text, self._about(stem))
-        return dumps(how).encode("ascii") + b"\n" + sealed
+        ciphertext = self._cipher.encrypt(nonce, text, self._associated_data(stem))
+        return dumps(header).encode("ascii") + b"\n" + ciphertext
 
-    def unseal(self, stem: str, data: bytes) -> bytes:
-        """Return the text. Raises `NotAThreadError` if `data` is not from `seal` for `stem`."""
+    def decode(self, stem: str, data: bytes) -> bytes:
+        """Return the text. Raises `NotAThreadError` if `data` is not from `encode` for `stem`."""
         from cryptography.exceptions import InvalidTag
 
         try:
-            line, _, sealed = data.partition(b"\n")
-            how = json.loads(line)
-            if how["format"] != FORMAT or how["version"] != _VERSION:
+            line, _, ciphertext = data.partition(b"\n")
+            header = json.loads(line)
+            if header["format"] != FORMAT or header["version"] != _VERSION:
                 raise NotAThreadError(f"it does not say that its format is {FORMAT}")
-            if how["key"] != self._name:
+            if header["key"] != self._name:
                 raise NotAThreadError("it is sealed with another key")
-            nonce = base64.b64decode(how["nonce"], validate=True)
-            return self._cipher.decrypt(nonce, sealed, self._about(stem))
+            nonce = base64.b64decode(header["nonce"], validate=True)
+            return self._cipher.decrypt(nonce, ciphertext, self._associated_data(stem))
         except InvalidTag as error:
             raise NotAThreadError("what is sealed in it was changed") from error
         except NotAThreadError:
@@ -87,7 +87,7 @@ class Sealer:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NotAThreadError(f"it is not sealed: {error}") from error
 
-    def _about(self, stem: str) -> bytes:
+    def _associated_data(self, stem: str) -> bytes:
         return dumps([FORMAT, _VERSION, self._name, stem]).encode("ascii")
 
 
@@ -95,69 +95,69 @@ class Sealer:
 class _Unlocked:
     signature: Signature | None
     name: str
-    sealer: Sealer
+    encryptor: FileEncryptor
 
 
 class EncryptedCodec:
     """The codec of files encrypted with their directory's key, which is loaded lazily."""
 
-    suffix = SEALED_SUFFIX
+    suffix = ENCRYPTED_SUFFIX
 
     def __init__(self, directory: Path, source: KeySource) -> None:
         self._directory = directory
         self._source = source
-        self._unlocking = threading.Lock()
+        self._unlock_lock = threading.Lock()
         self._unlocked: _Unlocked | None = None
 
-    def admit(self) -> None:
+    def check_directory(self) -> None:
         """Load the key; create one for an empty directory.
 
         Checked at every write, because the threads may be decrypted while this program runs.
         Raises `WrongPassphraseError`, `NoKeyError`, `DamagedKeyFileError`, or, if threads are
         unencrypted or being converted, `EncryptedThreadsError`.
         """
-        self._ready()
+        self._load_encryptor()
 
     def stem(self, thread_id: str) -> str:
         """Return the stem of a thread."""
-        return self._sealer.stem(thread_id)
+        return self._encryptor.stem(thread_id)
 
-    def seal(self, stem: str, text: bytes) -> bytes:
+    def encode(self, stem: str, text: bytes) -> bytes:
         """Return `text` encrypted for the thread of `stem`."""
-        return self._sealer.seal(stem, text)
+        return self._encryptor.encode(stem, text)
 
-    def unseal(self, stem: str, data: bytes) -> bytes:
+    def decode(self, stem: str, data: bytes) -> bytes:
         """Return the text. Raises `NotAThreadError`."""
-        return self._sealer.unseal(stem, data)
+        return self._encryptor.decode(stem, data)
 
-    def seal_aside(self, text: bytes) -> bytes:
+    def encode_recovery(self, text: bytes) -> bytes:
         """Return `text` encrypted with the directory's key; the directory may be missing now."""
-        return self._sealer.seal(ASIDE, text)
+        return self._encryptor.encode(RECOVERY_STEM, text)
 
     @property
-    def _sealer(self) -> Sealer:
-        return self._ready() if self._unlocked is None else self._unlocked.sealer
+    def _encryptor(self) -> FileEncryptor:
+        return self._load_encryptor() if self._unlocked is None else self._unlocked.encryptor
 
-    def _ready(self) -> Sealer:
-        with self._unlocking:
+    def _load_encryptor(self) -> FileEncryptor:
+        with self._unlock_lock:
             signature = self._signature()
             known = self._unlocked
             if known is not None and known.signature == signature:
-                return known.sealer
+                return known.encryptor
             wrapped = read_key_file(self._directory)
             key = None
             if wrapped is None:
                 if known is not None:
-                    raise _not_sealed(self._directory)
-                wrapped, key = self._begin()
+                    raise _not_encrypted_error(self._directory)
+                wrapped, key = self._create_key()
             if wrapped.stage != "sealed":
-                raise _unfinished(self._directory)
+                raise _unfinished_error(self._directory)
             if known is not None and known.name == wrapped.name:
-                sealer = known.sealer  # only the wrapping has changed; the key is the same
+                encryptor = known.encryptor  # only the wrapping has changed; the key is the same
             else:
-                sealer = Sealer(key or wrapped.unwrap(self._source), wrapped.name)
-            self._unlocked = _Unlocked(self._signature(), wrapped.name, sealer)
-            return sealer
+                encryptor = FileEncryptor(key or wrapped.unwrap(self._source), wrapped.name)
+            self._unlocked = _Unlocked(self._signature(), wrapped.name, encryptor)
+            return encryptor
 
     def _signature(self) -> Signature | None:
         try:
@@ -165,7 +165,7 @@ class EncryptedCodec:
         except FileNotFoundError:
             return None
 
-    def _begin(self) -> tuple[WrappedKey, bytes | None]:
+    def _create_key(self) -> tuple[WrappedKey, bytes | None]:
         """Create the key of an empty directory; return it wrapped and unwrapped.
 
         If another process has created it first, the unwrapped key is None.
@@ -175,22 +175,22 @@ class EncryptedCodec:
             if found is not None:
                 return found, None
             for path in self._directory.iterdir():
-                if is_thread(path.name, SEALED_SUFFIX):
-                    raise useless_key_file(self._directory, "missing")
-                if is_thread(path.name, ClearCodec.suffix):
-                    raise _not_sealed(self._directory)
+                if is_thread_file(path.name, ENCRYPTED_SUFFIX):
+                    raise key_file_error(self._directory, "missing")
+                if is_thread_file(path.name, ClearCodec.suffix):
+                    raise _not_encrypted_error(self._directory)
             key, name = new_key()
             wrapped = wrap(key, name, self._source)
             write_key_file(self._directory, wrapped)
             return wrapped, key
 
 
-def is_sealed(data: bytes) -> bool:
-    """Return whether a file's bytes begin with the header that `Sealer` writes."""
+def is_encrypted(data: bytes) -> bool:
+    """Return whether a file's bytes begin with the header that `FileEncryptor` writes."""
     return data.startswith(dumps({"format": FORMAT})[:-1].encode("ascii"))
 
 
-def _unfinished(directory: Path) -> StorageError:
+def _unfinished_error(directory: Path) -> StorageError:
     """Return the error for a partly converted directory."""
     return EncryptedThreadsError(
         f"The threads in {directory} are being encrypted or decrypted, or that was interrupted. "
@@ -198,7 +198,7 @@ def _unfinished(directory: Path) -> StorageError:
     )
 
 
-def _not_sealed(directory: Path) -> StorageError:
+def _not_encrypted_error(directory: Path) -> StorageError:
     return EncryptedThreadsError(
         f"The threads in {directory} are not encrypted, or their key file is gone. "
         "Encrypt them, or open them in clear."

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from koel_tui.paths import private_directory
 from koel_tui.protocol.codec.state_codec import dumps
-from koel_tui.storage.encryption.keys import KEY_BYTES, NONCE_BYTES, KeySource, needing_packages
+from koel_tui.storage.encryption.keys import KEY_BYTES, NONCE_BYTES, KeySource, require_packages
 from koel_tui.storage.errors import DamagedKeyFileError, StorageError, WrongPassphraseError
 from koel_tui.storage.files.file_names import KEY_FILE
 from koel_tui.storage.files.safe_open import read_file
@@ -41,13 +41,13 @@ class WrappedKey:
         Raises `WrongPassphraseError`. The cause cannot be a damaged key file, because
         `read_key_file` verifies its checksum. Also raises the errors of `source.find`.
         """
-        with needing_packages():
+        with require_packages():
             from cryptography.exceptions import InvalidTag
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         wrapping = source.find(self.source)
         try:
             return AESGCM(wrapping).decrypt(
-                self.nonce, self.wrapped, _about(self.name, self.source)
+                self.nonce, self.wrapped, _associated_data(self.name, self.source)
             )
         except InvalidTag as error:
             raise WrongPassphraseError(
@@ -57,11 +57,13 @@ class WrappedKey:
 
 def wrap(key: bytes, name: str, source: KeySource) -> WrappedKey:
     """Return `key` wrapped with a new wrapping key of `source`."""
-    with needing_packages():
+    with require_packages():
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     wrapping, about = source.make()
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return WrappedKey(name, about, nonce, AESGCM(wrapping).encrypt(nonce, key, _about(name, about)))
+    return WrappedKey(
+        name, about, nonce, AESGCM(wrapping).encrypt(nonce, key, _associated_data(name, about))
+    )
 
 
 def new_key() -> tuple[bytes, str]:
@@ -86,7 +88,7 @@ def read_key_file(directory: Path) -> WrappedKey | None:
     try:
         wire = json.loads(read[0])
         check = wire.pop("check")
-        if check != _check(wire) or wire["format"] != _FORMAT or wire["version"] != _VERSION:
+        if check != _checksum(wire) or wire["format"] != _FORMAT or wire["version"] != _VERSION:
             raise ValueError("its check value does not fit")
         if wire["stage"] not in get_args(Stage):
             raise ValueError("its stage is not known")
@@ -98,7 +100,7 @@ def read_key_file(directory: Path) -> WrappedKey | None:
             stage=wire["stage"],
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise useless_key_file(directory, f"damaged ({error})") from error
+        raise key_file_error(directory, f"damaged ({error})") from error
 
 
 def write_key_file(directory: Path, key: WrappedKey) -> None:
@@ -114,7 +116,7 @@ def write_key_file(directory: Path, key: WrappedKey) -> None:
         "wrapped": base64.b64encode(key.wrapped).decode("ascii"),
     }
     try:
-        write_atomically(path, dumps({**wire, "check": _check(wire)}).encode("ascii"))
+        write_atomically(path, dumps({**wire, "check": _checksum(wire)}).encode("ascii"))
     except OSError as error:
         raise StorageError(
             f"The key file {path} was not written: {error.strerror or error}. "
@@ -157,18 +159,18 @@ def key_lock(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def useless_key_file(directory: Path, what: str) -> DamagedKeyFileError:
-    """Return the error for a key file; `what` is "missing" or says how it is damaged."""
+def key_file_error(directory: Path, state: str) -> DamagedKeyFileError:
+    """Return the error for a key file; `state` is "missing" or says how it is damaged."""
     return DamagedKeyFileError(
-        f"The key file {directory / KEY_FILE} is {what}. Bring back a copy of it; without it no "
+        f"The key file {directory / KEY_FILE} is {state}. Bring back a copy of it; without it no "
         "thread in this directory can be read."
     )
 
 
-def _check(wire: dict[str, Any]) -> str:
+def _checksum(wire: dict[str, Any]) -> str:
     """Return the checksum that distinguishes a damaged file from a wrong passphrase."""
     return hashlib.sha256(dumps(wire).encode("ascii")).hexdigest()
 
 
-def _about(name: str, source: dict[str, Any]) -> bytes:
+def _associated_data(name: str, source: dict[str, Any]) -> bytes:
     return dumps([_FORMAT, _VERSION, name, source]).encode("ascii")

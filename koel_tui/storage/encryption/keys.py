@@ -21,19 +21,19 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 """The recommended length of a GCM nonce in bytes (NIST SP 800-38D, 5.2.1.1)."""
 
-_LONGEST_PASSPHRASE = 1024 * 1024  # bytes
+_MAX_PASSPHRASE_BYTES = 1024 * 1024
 PASSPHRASE_FILE = "KOEL_PASSPHRASE_FILE"  # noqa: S105 - a name
 """The environment variable with the path of a passphrase file, for use without a user."""
 
 T = TypeVar("T")
 
 # Lower costs are weaker than OWASP's advice on password storage; higher ones indicate an attack.
-_MEMORY = range(19 * 1024, 1024 * 1024 + 1)  # KiB
-_PASSES = range(2, 17)
-_LANES = range(1, 17)
+_ALLOWED_MEMORY = range(19 * 1024, 1024 * 1024 + 1)  # KiB
+_ALLOWED_PASSES = range(2, 17)
+_ALLOWED_LANES = range(1, 17)
 _SALT_BYTES = 16
 _SERVICE = "koel-chat"
-_BRING = "Bring back a good copy of it."
+_RESTORE_HINT = "Bring back a good copy of it."
 
 
 class KeySource(Protocol):
@@ -91,15 +91,15 @@ class Passphrase:
             "lanes": self._cost.lanes,
             "salt": base64.b64encode(secrets.token_bytes(_SALT_BYTES)).decode("ascii"),
         }
-        return _derive(self._ask(True), about), about
+        return _derive_key(self._ask(True), about), about
 
     def find(self, about: Mapping[str, Any]) -> bytes:
         """Return the key derived from the passphrase, which is not verified here.
 
         Raises `DamagedKeyFileError` for a cost that is too low or too high.
         """
-        _expect(about, "passphrase", "a passphrase")
-        return _derive(self._ask(False), about)
+        _check_kind(about, "passphrase", "a passphrase")
+        return _derive_key(self._ask(False), about)
 
     def drop(self, about: Mapping[str, Any]) -> None:
         """Do nothing, because passphrases are not stored."""
@@ -134,14 +134,14 @@ class SystemKeyring:
         """Store a new key in the keyring; return it and the name of its entry."""
         key, entry = secrets.token_bytes(KEY_BYTES), secrets.token_hex(8)
         secret = base64.b64encode(key).decode("ascii")
-        self._use(lambda keyring: keyring.set_password(_SERVICE, entry, secret))
+        self._call_keyring(lambda keyring: keyring.set_password(_SERVICE, entry, secret))
         return key, {"kind": "keyring", "entry": entry}
 
     def find(self, about: Mapping[str, Any]) -> bytes:
         """Return the key of an entry. Raises `NoKeyError` if the keyring does not return it."""
-        _expect(about, "keyring", "a key in the system's keyring")
+        _check_kind(about, "keyring", "a key in the system's keyring")
         entry = str(about.get("entry"))
-        secret = self._use(lambda keyring: keyring.get_password(_SERVICE, entry))
+        secret = self._call_keyring(lambda keyring: keyring.get_password(_SERVICE, entry))
         try:
             key = base64.b64decode(secret or "", validate=True)
         except ValueError:
@@ -156,17 +156,17 @@ class SystemKeyring:
     def drop(self, about: Mapping[str, Any]) -> None:
         """Delete an entry from the keyring."""
         entry = str(about.get("entry"))
-        self._use(lambda keyring: keyring.delete_password(_SERVICE, entry))
+        self._call_keyring(lambda keyring: keyring.delete_password(_SERVICE, entry))
 
-    def _use(self, deed: Callable[[Keyring], T]) -> T:
+    def _call_keyring(self, action: Callable[[Keyring], T]) -> T:
         keyring = self._keyring
         if keyring is None:
-            with needing_packages():
+            with require_packages():
                 import keyring as system  # optional, and slow to import
 
                 keyring = system
         try:
-            return deed(keyring)
+            return action(keyring)
         except Exception as error:  # each backend raises different errors
             raise NoKeyError(
                 f"The system's keyring cannot be used: {error or type(error).__name__}. "
@@ -190,7 +190,7 @@ class AnyKey:
         cost: Cost = _COST,
     ) -> None:
         self._file = environment.get(PASSPHRASE_FILE)
-        self._asked = ask
+        self._ask_user = ask
         self._passphrase = Passphrase(self._ask, cost)
         self._keyring = SystemKeyring(keyring)
 
@@ -201,7 +201,7 @@ class AnyKey:
         try:
             return self._keyring.make()
         except NoKeyError:
-            if self._asked is None:
+            if self._ask_user is None:
                 raise
             return self._passphrase.make()
 
@@ -219,16 +219,16 @@ class AnyKey:
     def _ask(self, new: bool) -> str:
         if self._file is not None:
             return read_passphrase(Path(self._file))
-        if self._asked is None:
+        if self._ask_user is None:
             raise NoKeyError(
                 "The passphrase of the encrypted threads is needed, and nobody can be asked. "
                 f"Name a file that holds it in {PASSPHRASE_FILE}."
             )
-        return self._asked(new)
+        return self._ask_user(new)
 
 
 @contextmanager
-def needing_packages() -> Iterator[None]:
+def require_packages() -> Iterator[None]:
     """Convert an ImportError in the block to a `NoKeyError` that names the package to install."""
     try:
         yield
@@ -243,9 +243,9 @@ def read_passphrase(path: Path) -> str:
     """Return the passphrase in a file. Raises `NoKeyError`."""
     try:
         with path.open("rb") as file:  # may be a pipe from a password manager
-            data = file.read(_LONGEST_PASSPHRASE + 1)
-        if len(data) > _LONGEST_PASSPHRASE:
-            raise ValueError(f"it has more than {_LONGEST_PASSPHRASE:,} bytes")
+            data = file.read(_MAX_PASSPHRASE_BYTES + 1)
+        if len(data) > _MAX_PASSPHRASE_BYTES:
+            raise ValueError(f"it has more than {_MAX_PASSPHRASE_BYTES:,} bytes")
         return data.decode("utf-8").rstrip("\r\n")
     except (OSError, ValueError) as error:
         raise NoKeyError(
@@ -253,24 +253,30 @@ def read_passphrase(path: Path) -> str:
         ) from error
 
 
-def _derive(passphrase: str, about: Mapping[str, Any]) -> bytes:
+def _derive_key(passphrase: str, about: Mapping[str, Any]) -> bytes:
     if not passphrase:
         raise NoKeyError("An empty passphrase protects nothing. Give one with words in it.")
     try:
         salt = base64.b64decode(about["salt"], validate=True)
         cost = Cost(*(int(about[name]) for name in ("memory", "passes", "lanes")))
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedKeyFileError(f"The key file says too little ({error!r}). {_BRING}") from error
-    allowed = cost.memory in _MEMORY and cost.passes in _PASSES and cost.lanes in _LANES
+        raise DamagedKeyFileError(
+            f"The key file says too little ({error!r}). {_RESTORE_HINT}"
+        ) from error
+    allowed = (
+        cost.memory in _ALLOWED_MEMORY
+        and cost.passes in _ALLOWED_PASSES
+        and cost.lanes in _ALLOWED_LANES
+    )
     if about.get("kdf") != "argon2id" or not allowed or len(salt) < _SALT_BYTES:
         raise DamagedKeyFileError(
             "The key file asks for a way from the passphrase to the key that is not allowed "
-            f"({about.get('kdf')}, {cost}). {_BRING}"
+            f"({about.get('kdf')}, {cost}). {_RESTORE_HINT}"
         )
-    with needing_packages():
+    with require_packages():
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
     # NFC, so that the same letters give the same passphrase on every system.
-    words = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
+    encoded = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
     kdf = Argon2id(
         salt=salt,
         length=KEY_BYTES,
@@ -278,9 +284,11 @@ def _derive(passphrase: str, about: Mapping[str, Any]) -> bytes:
         lanes=cost.lanes,
         memory_cost=cost.memory,
     )
-    return kdf.derive(words)
+    return kdf.derive(encoded)
 
 
-def _expect(about: Mapping[str, Any], kind: str, words: str) -> None:
+def _check_kind(about: Mapping[str, Any], kind: str, description: str) -> None:
     if about.get("kind") != kind:
-        raise NoKeyError(f"These threads are not encrypted with {words}. Open them another way.")
+        raise NoKeyError(
+            f"These threads are not encrypted with {description}. Open them another way."
+        )

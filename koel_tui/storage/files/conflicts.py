@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from koel_tui.storage.files.file_names import beside
+from koel_tui.storage.files.file_names import tagged_path
 from koel_tui.storage.thread_record import Header
 
 
@@ -20,37 +20,41 @@ class Conflicts:
 
     def __init__(self) -> None:
         self._found: dict[Path, Conflict] = {}
-        self._apart: dict[Path, tuple[Path, Header]] = {}
+        self._conflict_paths: dict[Path, tuple[Path, Header]] = {}
 
     @property
     def found(self) -> tuple[Conflict, ...]:
         """The conflict files written so far, each once."""
         return tuple(self._found.values())
 
-    def place(self, path: Path, base: Header) -> tuple[Path, Header]:
+    def save_path(self, path: Path, base: Header) -> tuple[Path, Header]:
         """Return the path for a save that must not replace `path`, and the previous header.
 
         The first such save gets a free name made from its generation; later saves replace that
         file.
         """
-        return self._apart[path] if path in self._apart else self.free_place(path, base)
+        return (
+            self._conflict_paths[path]
+            if path in self._conflict_paths
+            else self.free_path(path, base)
+        )
 
-    def free_place(self, path: Path, base: Header) -> tuple[Path, Header]:
+    def free_path(self, path: Path, base: Header) -> tuple[Path, Header]:
         """Return a free path for a save that must not replace `path`, and the previous header."""
         gen = base.gen + 1
-        while (aside := beside(path, f"conflict-{gen}")).exists():
+        while (conflict_path := tagged_path(path, f"conflict-{gen}")).exists():
             gen += 1
-        return aside, replace(base, gen=gen - 1)
+        return conflict_path, replace(base, gen=gen - 1)
 
-    def note(self, path: Path, aside: Path, header: Header) -> None:
-        """Record that the thread of `path` was saved to the conflict file `aside`."""
-        self._apart[path] = (aside, header)
-        self.report(header.id, aside)
+    def record_conflict(self, path: Path, conflict_path: Path, header: Header) -> None:
+        """Record that the thread of `path` was saved to the conflict file `conflict_path`."""
+        self._conflict_paths[path] = (conflict_path, header)
+        self.add(header.id, conflict_path)
 
-    def report(self, thread_id: str, aside: Path) -> None:
-        """Add the conflict file `aside` of a thread to `found`."""
-        self._found[aside] = Conflict(thread_id, aside)
+    def add(self, thread_id: str, conflict_path: Path) -> None:
+        """Add the conflict file `conflict_path` of a thread to `found`."""
+        self._found[conflict_path] = Conflict(thread_id, conflict_path)
 
-    def settle(self, path: Path) -> None:
+    def resolve(self, path: Path) -> None:
         """Direct further saves of the thread to its own file again; keep its conflict file."""
-        self._apart.pop(path, None)
+        self._conflict_paths.pop(path, None)

@@ -8,7 +8,7 @@ from koel_tui.storage.errors import EncryptedThreadsError
 from koel_tui.storage.files.file_names import KEY_FILE
 
 
-class Form(Protocol):
+class FileEncoding(Protocol):
     """Names thread files and converts JSON to the bytes of a file and back.
 
     A stem is a file name without its suffix; it identifies a thread without revealing its id.
@@ -23,24 +23,24 @@ class Form(Protocol):
         """Return the stem of a thread, which is a safe file name for any id."""
         ...
 
-    def seal(self, stem: str, text: bytes) -> bytes:
+    def encode(self, stem: str, text: bytes) -> bytes:
         """Return the file content for `text`."""
         ...
 
-    def unseal(self, stem: str, data: bytes) -> bytes:
+    def decode(self, stem: str, data: bytes) -> bytes:
         """Return the text of a file's bytes. Raises `NotAThreadError`."""
         ...
 
 
-class Codec(Form, Protocol):
+class Codec(FileEncoding, Protocol):
     """The form of one directory, which can change while the program runs."""
 
-    def admit(self) -> None:
+    def check_directory(self) -> None:
         """Raise `StorageError` unless the directory has this form at this moment."""
         ...
 
-    def seal_aside(self, text: bytes) -> bytes:
-        """Return the content for `text` of a recovery file, whose stem is `ASIDE`.
+    def encode_recovery(self, text: bytes) -> bytes:
+        """Return the content for `text` of a recovery file, whose stem is `RECOVERY_STEM`.
 
         The directory need not exist. Raises `StorageError`.
         """
@@ -55,7 +55,7 @@ class ClearCodec:
     def __init__(self, directory: Path) -> None:
         self._keys = directory / KEY_FILE
 
-    def admit(self) -> None:
+    def check_directory(self) -> None:
         """Raise `EncryptedThreadsError` if the directory is encrypted.
 
         Checked at every write, because the threads may be encrypted while this program runs.
@@ -65,9 +65,9 @@ class ClearCodec:
                 f"The threads in {self._keys.parent} are encrypted. Open them with their key."
             )
 
-    def seal_aside(self, text: bytes) -> bytes:
-        """Return the text unchanged. Raises `EncryptedThreadsError` as `admit` does."""
-        self.admit()
+    def encode_recovery(self, text: bytes) -> bytes:
+        """Return the text unchanged. Raises `EncryptedThreadsError` as `check_directory` does."""
+        self.check_directory()
         return text
 
     def stem(self, thread_id: str) -> str:
@@ -75,10 +75,10 @@ class ClearCodec:
         digest = hashlib.sha256(thread_id.encode("utf-8", "surrogatepass")).hexdigest()
         return f"t-{digest[:32]}"
 
-    def seal(self, stem: str, text: bytes) -> bytes:
+    def encode(self, stem: str, text: bytes) -> bytes:
         """Return the text unchanged."""
         return text
 
-    def unseal(self, stem: str, data: bytes) -> bytes:
+    def decode(self, stem: str, data: bytes) -> bytes:
         """Return the bytes unchanged."""
         return data

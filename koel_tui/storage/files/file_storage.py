@@ -42,7 +42,7 @@ class FileStorage:
         self.codec = codec
         self._files = ThreadDirectory(directory, codec, clock, migrations)
         self._trash = Trash(self._files, clock)
-        self._lanes = KeyedExecutor()
+        self._executor = KeyedExecutor()
         self._watchers: list[Callable[[], object]] = []
 
     @property
@@ -65,7 +65,7 @@ class FileStorage:
 
     async def held_elsewhere(self, thread_ids: Iterable[str]) -> frozenset[str]:
         """Return the threads whose write lock another process holds now."""
-        with _telling("look for open threads"):
+        with _wrap_os_errors("look for open threads"):
             return await asyncio.to_thread(
                 lambda: frozenset(filter(self._files.held_elsewhere, thread_ids))
             )
@@ -110,7 +110,7 @@ class FileStorage:
 
         With a limit, only the most recently changed files are read.
         """
-        with _telling("list the threads"):
+        with _wrap_os_errors("list the threads"):
             return newest_first(await asyncio.to_thread(self._files.summaries, limit))
 
     async def trash(self, thread_id: str) -> None:
@@ -119,16 +119,16 @@ class FileStorage:
 
     async def restore(self, thread_id: str) -> None:
         """Restore a thread from the trash. Raises `StorageError` if that is not possible."""
-        await self._change("bring back", thread_id, lambda: self._trash.take_back(thread_id))
+        await self._change("bring back", thread_id, lambda: self._trash.restore(thread_id))
 
     async def trashed(self) -> list[Summary]:
         """Return the threads in the trash, most recently trashed first."""
-        with _telling("list the trash"):
+        with _wrap_os_errors("list the trash"):
             return await asyncio.to_thread(self._trash.summaries)
 
     async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
         """Delete threads that were trashed at least `older_than` ago; return their number."""
-        with _telling("empty the trash"):
+        with _wrap_os_errors("empty the trash"):
             return await asyncio.to_thread(self._trash.empty, older_than)
 
     def reader(self) -> ThreadFolder:
@@ -137,7 +137,7 @@ class FileStorage:
         Blocking; for worker threads. Raises `StorageError` if the directory has another form.
         """
         self._files.prepare()
-        return self._files.shelf_at(".")
+        return self._files.folder_at(".")
 
     def watch(self, changed: Callable[[], object]) -> None:
         """Call `changed` on the event loop after each change made by this storage."""
@@ -147,9 +147,9 @@ class FileStorage:
         """Stop calling `changed`."""
         self._watchers.remove(changed)
 
-    async def _change(self, deed: str, thread_id: str, job: Callable[[], None]) -> None:
+    async def _change(self, action: str, thread_id: str, job: Callable[[], None]) -> None:
         try:
-            await self._do(deed, thread_id, job)
+            await self._do(action, thread_id, job)
         finally:  # a failed change may have reached the disk
             for changed in tuple(self._watchers):
                 try:
@@ -157,19 +157,19 @@ class FileStorage:
                 except Exception:  # must not make a completed change look failed
                     _log.exception("A watcher of %s failed", self.directory)
 
-    async def _do(self, deed: str, thread_id: str, job: Callable[[], T]) -> T:
-        with _telling(f"{deed} thread {thread_id!r}"):
-            return await self._lanes.run(thread_id, job)
+    async def _do(self, action: str, thread_id: str, job: Callable[[], T]) -> T:
+        with _wrap_os_errors(f"{action} thread {thread_id!r}"):
+            return await self._executor.run(thread_id, job)
 
 
 @contextmanager
-def _telling(deed: str) -> Iterator[None]:
+def _wrap_os_errors(action: str) -> Iterator[None]:
     """Convert an OSError in the block to a `StorageError` that names the failed action."""
     try:
         yield
     except OSError as error:
         place = f" at {error.filename}" if error.filename else ""
         raise StorageError(
-            f"Cannot {deed}{place}: {error.strerror or error}. "
+            f"Cannot {action}{place}: {error.strerror or error}. "
             "Check the disk and the permissions, then try again."
         ) from error

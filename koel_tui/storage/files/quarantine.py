@@ -29,10 +29,10 @@ class DamagedThread:
 class Quarantine:
     """The damaged files of one directory and their copies in its subdirectory `quarantine`."""
 
-    def __init__(self, directory: Path, *, copying: bool = True) -> None:
-        """Without `copying`, damaged files are reported, but not copied."""
+    def __init__(self, directory: Path, *, makes_copies: bool = True) -> None:
+        """Without `makes_copies`, damaged files are reported, but not copied."""
         self._directory = directory / "quarantine"
-        self._copying = copying
+        self._makes_copies = makes_copies
         self._found: dict[Path, tuple[Signature, DamagedThread]] = {}
 
     @property
@@ -40,18 +40,18 @@ class Quarantine:
         """The damaged files found so far, each once."""
         return tuple(damaged for _, damaged in list(self._found.values()))
 
-    def knows(self, path: Path, signature: Signature) -> bool:
+    def is_reported(self, path: Path, signature: Signature) -> bool:
         """Return whether the file was found damaged and copied, and has not changed since."""
         found = self._found.get(path)
         return found is not None and found[0] == signature and found[1].copy is not None
 
-    def take(self, path: Path, reason: str, signature: Signature, data: bytes | None) -> None:
+    def report(self, path: Path, reason: str, signature: Signature, data: bytes | None) -> None:
         """Report a damaged file, and copy its bytes unless they are None."""
-        if not self.knows(path, signature):
-            copy = self._copy(path, data) if self._copying and data is not None else None
+        if not self.is_reported(path, signature):
+            copy = self._copy(path, data) if self._makes_copies and data is not None else None
             self._found[path] = (signature, DamagedThread(path, reason, copy))
 
-    def release(self, path: Path) -> None:
+    def withdraw(self, path: Path) -> None:
         """Withdraw the report of a file that was deleted or is valid again; keep its copies."""
         self._found.pop(path, None)
 

@@ -10,12 +10,12 @@ from koel_tui.storage.migration import MIGRATIONS
 from koel_tui.storage.session_storage import Summary
 
 
-def glance(directory: Path, folder: str = ".") -> Iterator[Summary]:
+def list_read_only(directory: Path, folder: str = ".") -> Iterator[Summary]:
     """Yield the threads in a folder of an unencrypted directory, most recently changed first.
 
     Nothing is created, removed or copied; unreadable files are skipped. Raises OSError.
     """
-    quarantine = Quarantine(directory, copying=False)
+    quarantine = Quarantine(directory, makes_copies=False)
     return ThreadFolder(
         directory / folder, ClearCodec(directory), quarantine, MIGRATIONS
     ).summaries()

@@ -26,13 +26,13 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
         return None
     except OSError as error:
         if path.is_symlink():
-            raise StorageError(_not_ours(path)) from error
+            raise StorageError(_not_regular(path)) from error
         raise
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise StorageError(_not_ours(path))
-        if too_large(status.st_size):
+            raise StorageError(_not_regular(path))
+        if is_too_large(status.st_size):
             raise StorageError(
                 f"{path} is larger than {MAX_BYTES // 1024**2} MB and is not read. Move it away."
             )
@@ -45,33 +45,33 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
         os.close(descriptor)
 
 
-def changed_at(status: os.stat_result) -> datetime:
+def modified_time(status: os.stat_result) -> datetime:
     """Return a file's modification time in UTC.
 
     It may be any 64-bit number; one outside the range of `datetime` becomes 1970.
     """
     try:
-        changed = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+        modified = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
     except OverflowError:
         return _EPOCH
-    return changed if is_showable(changed) else _EPOCH
+    return modified if is_showable(modified) else _EPOCH
 
 
-def too_large(size: int) -> bool:
+def is_too_large(size: int) -> bool:
     """Return whether a file of `size` bytes exceeds `MAX_BYTES`."""
     return size > MAX_BYTES
 
 
-def check_plain(path: Path) -> bool:
+def check_regular(path: Path) -> bool:
     """Return whether the file exists. Raises `StorageError` if it is not regular; OSError."""
     try:
         status = path.lstat()
     except FileNotFoundError:
         return False
     if not stat.S_ISREG(status.st_mode):
-        raise StorageError(_not_ours(path))
+        raise StorageError(_not_regular(path))
     return True
 
 
-def _not_ours(path: Path) -> str:
+def _not_regular(path: Path) -> str:
     return f"{path} is not a plain file; links are neither followed nor replaced. Move it away."

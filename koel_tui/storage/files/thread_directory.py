@@ -21,19 +21,19 @@ from koel_tui.storage.errors import (
 )
 from koel_tui.storage.files.conflicts import Conflicts
 from koel_tui.storage.files.file_codec import Codec
-from koel_tui.storage.files.file_names import beside, stem_of
+from koel_tui.storage.files.file_names import parse_stem, tagged_path
 from koel_tui.storage.files.quarantine import Quarantine, signature_of
-from koel_tui.storage.files.safe_open import check_plain, read_file, too_large
+from koel_tui.storage.files.safe_open import check_regular, is_too_large, read_file
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.files.thread_locks import ThreadLocks
 from koel_tui.storage.migration import SCHEMA, Migrations
 from koel_tui.storage.session_storage import Access, Summary
 from koel_tui.storage.thread_record import Header, Record, encode_chat_state, encode_record
-from koel_tui.system.atomic_write import flush_directory, sweep, write_atomically
+from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _KnownFile:
     """The digest and header of a file when it was last loaded or saved here."""
 
     digest: bytes
@@ -57,47 +57,47 @@ class ThreadDirectory:
         self._codec = codec
         self._clock = clock
         self._migrations = migrations
-        self._shelf = self.shelf_at(".")
+        self._folder = self.folder_at(".")
         self._locks = ThreadLocks(path)
-        self._seen: dict[Path, _Seen] = {}
-        self._tried: dict[Path, _Seen] = {}
+        self._known: dict[Path, _KnownFile] = {}
+        self._attempted: dict[Path, _KnownFile] = {}
         self._encoders: dict[Path, StateEncoder] = {}
-        self._opened: dict[str, Path] = {}
-        self._preparing = threading.Lock()
-        self._prepared = False
+        self._open_paths: dict[str, Path] = {}
+        self._prepare_lock = threading.Lock()
+        self._is_prepared = False
 
     def open(self, thread_id: str) -> Access:
         """Acquire the thread's lock until `close`, unless another process holds it."""
         self.close(thread_id)  # the lock's name depends on the directory's key, which may change
         path = self.path_of(thread_id)
-        access = self._locks.open(stem_of(path))
-        self._opened[thread_id] = path
+        access = self._locks.open(parse_stem(path))
+        self._open_paths[thread_id] = path
         self._encoders[path] = StateEncoder()
         return access
 
     def close(self, thread_id: str) -> None:
         """Release the thread's lock, also if the directory has become unusable."""
-        path = self._opened.pop(thread_id, None)
+        path = self._open_paths.pop(thread_id, None)
         if path is not None:
             self._encoders.pop(path, None)
-            self._locks.close(stem_of(path))
+            self._locks.close(parse_stem(path))
 
     def held_elsewhere(self, thread_id: str) -> bool:
         """Return whether another process holds the thread's lock at this moment."""
-        return self._locks.held_elsewhere(stem_of(self.path_of(thread_id)))
+        return self._locks.held_elsewhere(parse_stem(self.path_of(thread_id)))
 
     def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state; None if it is absent or unreadable."""
         path = self.path_of(thread_id)
-        data = _bytes(path)
+        data = _read_bytes(path)
         if data is None:
             return None
         try:
-            record, state = self._checked(thread_id, path, data)
+            record, state = self._validate(thread_id, path, data)
         except DamagedThreadError:
             return None  # reported in `quarantine`; other threads must still open
-        self._seen[path] = _Seen(_digest(data), record.header)
-        self.conflicts.settle(path)
+        self._known[path] = _KnownFile(_digest(data), record.header)
+        self.conflicts.resolve(path)
         return state
 
     def save(self, thread_id: str, state: ChatState) -> None:
@@ -107,53 +107,53 @@ class ThreadDirectory:
         """
         encoder = self._encoders.get(self.path_of(thread_id)) or StateEncoder()
         text = encode_chat_state(thread_id, state, encoder.encode)
-        with self.writing(thread_id) as path:
-            data = _bytes(path)
-            ours = self._is_ours(path, data)
-            seen = self._seen.get(path)
+        with self.hold_for_write(thread_id) as path:
+            data = _read_bytes(path)
+            is_known = self._is_known(path, data)
+            seen = self._known.get(path)
             header = Header(thread_id) if seen is None else seen.header
-            if data is None or ours:
+            if data is None or is_known:
                 self._back_up(path, header, data)
-                self._write(path, header.saved(self._clock()), text, ours=True)
-                self.conflicts.settle(path)
+                self._write(path, header.for_save(self._clock()), text, is_known=True)
+                self.conflicts.resolve(path)
             else:
-                self._save_aside(path, header, text, data)
+                self._save_conflict(path, header, text, data)
 
     def save_conflict(self, thread_id: str, state: ChatState) -> None:
         """Write `state` to a conflict file of the thread. Raises `StorageError`."""
         text = encode_chat_state(thread_id, state)
-        with self.writing(thread_id) as path:
-            seen = self._seen.get(path)
+        with self.hold_for_write(thread_id) as path:
+            seen = self._known.get(path)
             header = Header(thread_id) if seen is None else seen.header
-            aside, base = self.conflicts.free_place(path, header)
-            self._write(aside, base.saved(self._clock()), text, ours=False)
-            self.conflicts.report(thread_id, aside)
+            conflict_path, base = self.conflicts.free_path(path, header)
+            self._write(conflict_path, base.for_save(self._clock()), text, is_known=False)
+            self.conflicts.add(thread_id, conflict_path)
 
     def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
         """Set or remove fields of the thread's metadata. Raises `StorageError`."""
-        with self.writing(thread_id) as path:
-            data = _bytes(path)
-            ours = data is None or self._is_ours(path, data)
+        with self.hold_for_write(thread_id) as path:
+            data = _read_bytes(path)
+            is_known = data is None or self._is_known(path, data)
             if data is None:
                 record = Record.empty(thread_id)
             else:
-                record = self._checked(thread_id, path, data)[0]
+                record = self._validate(thread_id, path, data)[0]
                 self._back_up(path, record.header, data)
-            header = record.header.described(fields, self._clock())
-            # If not `ours`, the file has a state that was never loaded here, so a later save must
-            # not replace it.
-            self._write(path, header, dumps(record.state), ours=ours)
+            header = record.header.with_meta(fields, self._clock())
+            # Otherwise the file has a state that was never loaded here, so a later save must not
+            # replace it.
+            self._write(path, header, dumps(record.state), is_known=is_known)
 
     def meta(self, thread_id: str) -> dict[str, Any]:
         """Return the thread's metadata; empty if it is absent or unreadable."""
         path = self.path_of(thread_id)
-        data = _bytes(path)
+        data = _read_bytes(path)
         if data is None:
             return {}
-        if self._is_ours(path, data):
-            return dict(self._seen[path].header.meta)
+        if self._is_known(path, data):
+            return dict(self._known[path].header.meta)
         try:
-            return dict(self._checked(thread_id, path, data)[0].header.meta)
+            return dict(self._validate(thread_id, path, data)[0].header.meta)
         except DamagedThreadError:
             return {}  # reported in `quarantine`
 
@@ -161,7 +161,7 @@ class ThreadDirectory:
         """Delete the thread's file and its backups permanently. Raises `StorageError`."""
         if not self.exists(thread_id):
             return
-        with self.writing(thread_id) as path:
+        with self.hold_for_write(thread_id) as path:
             for backup in self.path.glob(f"{path.stem}.schema-*{path.suffix}"):
                 backup.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -171,103 +171,103 @@ class ThreadDirectory:
     def summaries(self, limit: int | None = None) -> list[Summary]:
         """Return the readable threads, most recently changed files first, at most `limit`."""
         self.prepare()
-        return list(islice(self._shelf.summaries(), limit))
+        return list(islice(self._folder.summaries(), limit))
 
     def exists(self, thread_id: str) -> bool:
         """Return whether the thread's file exists. Raises `StorageError` if it is not regular."""
-        return check_plain(self.path_of(thread_id))
+        return check_regular(self.path_of(thread_id))
 
     def path_of(self, thread_id: str) -> Path:
         """Return the path of the thread's file, which need not exist."""
         self.prepare()
-        return self._shelf.path_of(thread_id)
+        return self._folder.path_of(thread_id)
 
     @contextmanager
-    def writing(self, thread_id: str) -> Iterator[Path]:
+    def hold_for_write(self, thread_id: str) -> Iterator[Path]:
         """Hold the thread's lock for the block; yield the path of its file."""
         path = self.path_of(thread_id)
         private_directory(self.path)
-        with self._locks.held(stem_of(path), thread_id):
-            self._codec.admit()
+        with self._locks.hold(parse_stem(path), thread_id):
+            self._codec.check_directory()
             yield path
 
-    def shelf_at(self, folder: str) -> ThreadFolder:
+    def folder_at(self, folder: str) -> ThreadFolder:
         """Return the threads in a subfolder of the directory, with the same codec."""
         return ThreadFolder(self.path / folder, self._codec, self.quarantine, self._migrations)
 
     def forget(self, path: Path) -> None:
         """Drop the cached data of a deleted file."""
-        self._seen.pop(path, None)
-        self._tried.pop(path, None)
-        self._shelf.forget(path)
-        self.conflicts.settle(path)
+        self._known.pop(path, None)
+        self._attempted.pop(path, None)
+        self._folder.forget(path)
+        self.conflicts.resolve(path)
 
     def prepare(self) -> None:
         """Create and clean up the directory. Raises `StorageError` if it has another form."""
-        with self._preparing:
-            if not self._prepared:
+        with self._prepare_lock:
+            if not self._is_prepared:
                 private_directory(self.path)
                 for folder in (self.path, self.path / "quarantine", self.path / "trash"):
                     if folder.is_dir():
-                        sweep(folder)
-                self._prepared = True
-        self._codec.admit()
+                        remove_temporaries(folder)
+                self._is_prepared = True
+        self._codec.check_directory()
 
-    def _checked(self, thread_id: str, path: Path, data: bytes) -> tuple[Record, ChatState]:
+    def _validate(self, thread_id: str, path: Path, data: bytes) -> tuple[Record, ChatState]:
         """Return the record and the validated state in the bytes of a thread's file.
 
         Raises `DamagedThreadError` and copies the file to the quarantine if it is invalid.
         """
         try:
-            record = self._shelf.decode(data, path)
+            record = self._folder.decode(data, path)
             state = record.chat_state()
         except NotAThreadError as error:
-            self.quarantine.take(path, str(error), signature_of(path.lstat()), data)
+            self.quarantine.report(path, str(error), signature_of(path.lstat()), data)
             raise DamagedThreadError(thread_id, str(error)) from error
-        self.quarantine.release(path)
+        self.quarantine.withdraw(path)
         return record, state
 
-    def _is_ours(self, path: Path, data: bytes | None) -> bool:
+    def _is_known(self, path: Path, data: bytes | None) -> bool:
         """Return whether a file's content was last loaded or saved here.
 
         A write that raised an error may have replaced the file; then its content counts as saved.
         """
-        tried = self._tried.get(path)
+        tried = self._attempted.get(path)
         digest = None if data is None else _digest(data)
         if tried is not None and tried.digest == digest:
-            self._seen[path] = tried
-        seen = self._seen.get(path)
+            self._known[path] = tried
+        seen = self._known.get(path)
         return seen is not None and seen.digest == digest
 
-    def _save_aside(self, path: Path, last: Header, text: str, theirs: bytes) -> None:
-        found = self._checked(last.id, path, theirs)[0].header
+    def _save_conflict(self, path: Path, last: Header, text: str, data: bytes) -> None:
+        found = self._validate(last.id, path, data)[0].header
         if found.schema > SCHEMA:
             raise FutureSchemaError(found.id, found.schema)
-        aside, base = self.conflicts.place(path, last)
-        header = base.saved(self._clock())
-        self._write(aside, header, text, ours=False)
-        self.conflicts.note(path, aside, header)
+        conflict_path, base = self.conflicts.save_path(path, last)
+        header = base.for_save(self._clock())
+        self._write(conflict_path, header, text, is_known=False)
+        self.conflicts.record_conflict(path, conflict_path, header)
 
     def _back_up(self, path: Path, header: Header, data: bytes | None) -> None:
         """Copy a file in an older schema before it is replaced by one in this schema."""
         if data is None or header.schema >= SCHEMA:
             return
-        backup = beside(path, f"schema-{header.schema}-{_digest(data).hex()[:12]}")
+        backup = tagged_path(path, f"schema-{header.schema}-{_digest(data).hex()[:12]}")
         if not backup.exists():
             write_atomically(backup, data)
 
-    def _write(self, path: Path, header: Header, state: str, *, ours: bool) -> None:
-        """Write a file; `ours` allows a later save to replace it."""
+    def _write(self, path: Path, header: Header, state: str, *, is_known: bool) -> None:
+        """Write a file; `is_known` allows a later save to replace it."""
         text = encode_record(header, state).encode("ascii")
-        data = self._codec.seal(stem_of(path), text)
-        if too_large(len(data)):
+        data = self._codec.encode(parse_stem(path), text)
+        if is_too_large(len(data)):
             raise StorageError(
                 f"Thread {header.id!r} was not saved: a file of {len(data) / 1024**2:,.0f} MB "
                 "would not be read again. It is still in memory; go on in a new thread."
             )
-        written = _Seen(_digest(data), header)
-        if ours:
-            self._tried[path] = written
+        written = _KnownFile(_digest(data), header)
+        if is_known:
+            self._attempted[path] = written
         try:
             write_atomically(path, data)
         except OSError as error:
@@ -275,12 +275,12 @@ class ThreadDirectory:
                 f"Thread {header.id!r} was not saved to {path}: {error.strerror or error}. "
                 "It is still in memory and will be saved again; make room or check the disk."
             ) from error
-        if ours:
-            self._seen[path] = written
-            self._tried.pop(path, None)
+        if is_known:
+            self._known[path] = written
+            self._attempted.pop(path, None)
 
 
-def _bytes(path: Path) -> bytes | None:
+def _read_bytes(path: Path) -> bytes | None:
     read = read_file(path)
     return None if read is None else read[0]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import Codec
-from koel_tui.storage.files.file_names import is_thread, stem_of
+from koel_tui.storage.files.file_names import is_thread_file, parse_stem
 from koel_tui.storage.files.quarantine import Quarantine, Signature, signature_of
-from koel_tui.storage.files.safe_open import changed_at, read_file
+from koel_tui.storage.files.safe_open import modified_time, read_file
 from koel_tui.storage.migration import Migrations
 from koel_tui.storage.session_storage import Summary
 from koel_tui.storage.thread_record import Record, decode_record
@@ -26,7 +26,7 @@ class ThreadFolder:
         self._codec = codec
         self._quarantine = quarantine
         self._migrations = migrations
-        self._known: dict[str, tuple[Signature, Summary]] = {}
+        self._cache: dict[str, tuple[Signature, Summary]] = {}
 
     def path_of(self, thread_id: str) -> Path:
         """Return the path of a thread's file, which need not exist."""
@@ -34,8 +34,8 @@ class ThreadFolder:
 
     def decode(self, data: bytes, path: Path) -> Record:
         """Return the thread in a file's bytes. Raises `NotAThreadError`."""
-        stem = stem_of(path)
-        record = decode_record(self._codec.unseal(stem, data), self._migrations)
+        stem = parse_stem(path)
+        record = decode_record(self._codec.decode(stem, data), self._migrations)
         if self._codec.stem(record.header.id) != stem:
             raise NotAThreadError("the id in it is another thread's")
         return record
@@ -52,8 +52,8 @@ class ThreadFolder:
 
     def forget(self, path: Path) -> None:
         """Drop the cached data of a deleted file."""
-        self._known.pop(path.name, None)
-        self._quarantine.release(path)
+        self._cache.pop(path.name, None)
+        self._quarantine.withdraw(path)
 
     def files(self) -> list[tuple[Path, Signature]]:
         """Return the thread files, most recently changed first."""
@@ -64,7 +64,7 @@ class ThreadFolder:
         found = []
         with os.scandir(self.path) as entries:
             for entry in entries:
-                if not is_thread(entry.name, self._codec.suffix):
+                if not is_thread_file(entry.name, self._codec.suffix):
                     continue
                 try:
                     if not entry.is_file(follow_symlinks=False):
@@ -74,7 +74,7 @@ class ThreadFolder:
                     continue  # deleted since it was listed
                 except OSError as error:  # a bad sector or stale handle; still list the other files
                     reason = error.strerror or str(error)
-                    self._quarantine.take(self.path / entry.name, reason, _NO_SIGNATURE, None)
+                    self._quarantine.report(self.path / entry.name, reason, _NO_SIGNATURE, None)
                     continue
                 found.append((status.st_mtime_ns, entry.name, signature_of(status)))
         found.sort(reverse=True)
@@ -82,9 +82,9 @@ class ThreadFolder:
 
     def _summary(self, path: Path, signature: Signature) -> Summary | None:
         """Return the summary of a file; None, and a report in the quarantine, if unreadable."""
-        if self._quarantine.knows(path, signature):
+        if self._quarantine.is_reported(path, signature):
             return None
-        known = self._known.get(path.name)
+        known = self._cache.get(path.name)
         if known is not None and known[0] == signature:
             return known[1]
         data = None
@@ -94,9 +94,9 @@ class ThreadFolder:
                 return None
             data, status = read
             signature = signature_of(status)
-            summary = self.decode(data, path).summary(changed_at(status))
+            summary = self.decode(data, path).summary(modified_time(status))
         except (NotAThreadError, StorageError, OSError) as error:
-            self._quarantine.take(path, str(error), signature, data)
+            self._quarantine.report(path, str(error), signature, data)
             return None
-        self._known[path.name] = (signature, summary)
+        self._cache[path.name] = (signature, summary)
         return summary

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from koel_tui.paths import private_directory
-from koel_tui.storage.errors import ThreadLockedError, process
+from koel_tui.storage.errors import ThreadLockedError, format_process
 from koel_tui.storage.session_storage import Access
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-_PATIENCE = 0.3  # another process's save holds the lock for milliseconds, an open thread for long
-_POLL = 0.005
-_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+_TIMEOUT = 0.3  # another process's save holds the lock for milliseconds, an open thread for long
+_POLL_INTERVAL = 0.005
+_UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 class ThreadLocks:
@@ -33,9 +33,9 @@ class ThreadLocks:
     def open(self, name: str) -> Access:
         """Acquire the lock until `close`. Raises `DirectoryError`."""
         try:
-            if not self._take(name):
+            if not self._acquire(name):
                 pid = self._holder(name)
-                reason = f"It is open in another koel-chat{process(pid)}."
+                reason = f"It is open in another koel-chat{format_process(pid)}."
                 return Access(False, pid, f"{reason} Close it there to write here.")
         except OSError as error:
             reason = f"It cannot be locked in {self._directory}: {error.strerror or error}."
@@ -47,7 +47,7 @@ class ThreadLocks:
         lock = self._held.pop(name, None)
         if lock is not None:
             try:
-                _sign(lock, "")
+                _write_holder(lock, "")
             finally:
                 lock.release()
 
@@ -69,7 +69,7 @@ class ThreadLocks:
         return False
 
     @contextmanager
-    def held(self, name: str, thread_id: str) -> Iterator[None]:
+    def hold(self, name: str, thread_id: str) -> Iterator[None]:
         """Hold the lock for the block; if it is open already, it stays held afterwards.
 
         Raises `ThreadLockedError`; OSError if the lock file cannot be created or locked.
@@ -77,14 +77,14 @@ class ThreadLocks:
         if name in self._held:
             yield
             return
-        if not self._take(name):
+        if not self._acquire(name):
             raise ThreadLockedError(thread_id, self._holder(name))
         try:
             yield
         finally:
             self.close(name)
 
-    def _take(self, name: str) -> bool:
+    def _acquire(self, name: str) -> bool:
         if name in self._held:
             return True
         from filelock import FileLock, Timeout  # imported lazily, saves 30 ms at the app's start
@@ -92,11 +92,11 @@ class ThreadLocks:
         private_directory(self._directory)
         lock = FileLock(self._path(name), mode=0o600, thread_local=False)
         try:
-            lock.acquire(timeout=_PATIENCE, poll_interval=_POLL)
+            lock.acquire(timeout=_TIMEOUT, poll_interval=_POLL_INTERVAL)
         except Timeout:
             return False
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.errno not in _UNSUPPORTED:
                 raise
             self._held[name] = (
                 None  # the file system has no locks; writes still compare the file's content
@@ -104,7 +104,7 @@ class ThreadLocks:
             return True
         self._held[name] = lock
         try:
-            _sign(lock, f"{os.getpid()}\n")
+            _write_holder(lock, f"{os.getpid()}\n")
         except BaseException:
             self.close(name)
             raise
@@ -120,7 +120,7 @@ class ThreadLocks:
         return self._directory / f"{name}.lock"
 
 
-def _sign(lock: "BaseFileLock", words: str) -> None:
+def _write_holder(lock: "BaseFileLock", text: str) -> None:
     """Write the holder into a lock file, for messages only; locking does not depend on it."""
     from filelock import SoftFileLock
 
@@ -130,6 +130,6 @@ def _sign(lock: "BaseFileLock", words: str) -> None:
         flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(lock.lock_file, flags)
         try:
-            os.write(descriptor, words.encode("ascii"))
+            os.write(descriptor, text.encode("ascii"))
         finally:
             os.close(descriptor)

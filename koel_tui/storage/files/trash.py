@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from koel_tui.paths import private_directory
-from koel_tui.storage.errors import not_in_trash, place_taken
+from koel_tui.storage.errors import id_in_use_error, not_in_trash_error
 from koel_tui.storage.files.thread_directory import ThreadDirectory
 from koel_tui.storage.session_storage import Summary
 from koel_tui.system.atomic_write import flush_directory
@@ -17,48 +17,48 @@ class Trash:
 
     def __init__(self, threads: ThreadDirectory, clock: Callable[[], datetime]) -> None:
         self._threads = threads
-        self._shelf = threads.shelf_at("trash")
+        self._folder = threads.folder_at("trash")
         self._clock = clock
 
     def put(self, thread_id: str) -> None:
         """Move a thread to the trash, replacing one with its id; do nothing if it is absent."""
         if not self._threads.exists(thread_id):
             return
-        with self._threads.writing(thread_id) as path:
-            self._move(path, private_directory(self._shelf.path) / path.name)
+        with self._threads.hold_for_write(thread_id) as path:
+            self._move(path, private_directory(self._folder.path) / path.name)
             self._threads.forget(path)
 
-    def take_back(self, thread_id: str) -> None:
+    def restore(self, thread_id: str) -> None:
         """Restore a thread.
 
         Raises `StorageError` if it is not in the trash or if a saved thread has its id.
         """
-        with self._threads.writing(thread_id) as path:
+        with self._threads.hold_for_write(thread_id) as path:
             if self._threads.exists(thread_id):
-                raise place_taken(thread_id)
-            source = self._shelf.path / path.name
+                raise id_in_use_error(thread_id)
+            source = self._folder.path / path.name
             if not source.exists():
-                raise not_in_trash(thread_id)
+                raise not_in_trash_error(thread_id)
             self._move(source, path)
-            self._shelf.forget(source)
+            self._folder.forget(source)
 
     def summaries(self) -> list[Summary]:
         """Return the readable threads in the trash, most recently trashed first."""
         self._threads.prepare()
-        return list(self._shelf.summaries()) if self._shelf.path.is_dir() else []
+        return list(self._folder.summaries()) if self._folder.path.is_dir() else []
 
     def empty(self, older_than: timedelta) -> int:
         """Delete threads that were trashed at least `older_than` ago; return their number."""
         self._threads.prepare()
-        if not self._shelf.path.is_dir():
+        if not self._folder.path.is_dir():
             return 0
-        limit = (self._clock() - older_than).timestamp() * 1e9
-        gone = [path for path, signature in self._shelf.files() if signature[3] <= limit]
-        for path in gone:
+        latest = (self._clock() - older_than).timestamp() * 1e9
+        expired = [path for path, signature in self._folder.files() if signature[3] <= latest]
+        for path in expired:
             path.unlink(missing_ok=True)
-            self._shelf.forget(path)
-        flush_directory(self._shelf.path)
-        return len(gone)
+            self._folder.forget(path)
+        flush_directory(self._folder.path)
+        return len(expired)
 
     def _move(self, source: Path, target: Path) -> None:
         now = self._clock().timestamp()

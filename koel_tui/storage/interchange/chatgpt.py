@@ -5,11 +5,11 @@ from typing import Any
 
 from koel_tui.protocol import Message
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.interchange.portable_thread import Thread, moment, of_messages
+from koel_tui.storage.interchange.portable_thread import Thread, parse_time, thread_from_messages
 from koel_tui.text import repair
 
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "tool": "tool"}
-_SILENT = {"model_editable_context", "reasoning_recap", "user_editable_context"}
+_HIDDEN_TYPES = {"model_editable_context", "reasoning_recap", "user_editable_context"}
 
 
 def is_chatgpt(wire: object) -> bool:
@@ -41,12 +41,12 @@ def _thread(wire: Any) -> Thread:
         if message is not None:
             messages.append(message)
     name = _text(wire, "conversation_id") or _text(wire, "id")
-    return of_messages(
+    return thread_from_messages(
         f"chatgpt-{name}" if name else "",
         messages,
         title=_text(wire, "title"),
         model=_text(wire, "default_model_slug"),
-        times=(moment(wire.get("create_time")), moment(wire.get("update_time"))),
+        times=(parse_time(wire.get("create_time")), parse_time(wire.get("update_time"))),
     )
 
 
@@ -89,7 +89,7 @@ def _message(wire: Mapping[str, Any], thoughts: list[str]) -> Message | None:
         id=_text(wire, "id"),
         role=role,
         content=text,
-        timestamp=moment(wire.get("create_time")),
+        timestamp=parse_time(wire.get("create_time")),
         name=_text(author, "name") or None,
         reasoning=reasoning,
     )
@@ -103,7 +103,7 @@ def _is_hidden(wire: Mapping[str, Any]) -> bool:
 
 
 def _content(content: Mapping[str, Any]) -> str:
-    if content.get("content_type") in _SILENT:
+    if content.get("content_type") in _HIDDEN_TYPES:
         return ""
     pieces = [_part(part) for part in _list(content, "parts")]
     pieces += [_text(content, "text"), _text(content, "result")]

@@ -12,7 +12,7 @@ from koel_tui.text import repair
 
 _BUDGET = 2000  # million VM steps of SQLite: about ten seconds, enough for years of chats
 _STEPS = 1_000_000
-_LONGEST = 64 * 1024 * 1024
+_MAX_VALUE_BYTES = 64 * 1024 * 1024
 
 Row = dict[str, Any]
 
@@ -25,9 +25,9 @@ class Database:
 
     def __init__(self, connection: sqlite3.Connection, budget: int) -> None:
         self._connection = connection
-        self._left = budget
-        connection.set_progress_handler(self._spend, _STEPS)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        self._remaining = budget
+        connection.set_progress_handler(self._on_progress, _STEPS)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
         connection.row_factory = sqlite3.Row
 
@@ -37,10 +37,10 @@ class Database:
         found = list(self._execute(sql, table))
         if not found or not str(found[0]["sql"]).upper().startswith("CREATE TABLE"):
             return False
-        there = {
+        existing = {
             row["name"] for row in self._execute("SELECT name FROM pragma_table_info(?)", table)
         }
-        return there.issuperset(columns)
+        return existing.issuperset(columns)
 
     def rows(self, sql: str, *values: object) -> Iterator[Row]:
         """Yield the rows of a query."""
@@ -53,19 +53,19 @@ class Database:
         except (sqlite3.Error, OverflowError) as error:
             raise NotAThreadError(f"SQLite says: {error}") from error
 
-    def _spend(self) -> int:
-        self._left -= 1
-        return int(self._left < 0)
+    def _on_progress(self) -> int:
+        self._remaining -= 1
+        return int(self._remaining < 0)
 
 
 @contextmanager
-def opened(path: Path, budget: int = _BUDGET) -> Iterator[Database]:
+def open_database(path: Path, budget: int = _BUDGET) -> Iterator[Database]:
     """Open a database read-only, with a `budget` for its queries. Raises `NotAThreadError`."""
     # Without a write-ahead log we can use immutable=1: SQLite neither locks nor creates files.
-    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
+    options = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(
-            f"file:{quote(str(path.resolve()))}?{how}", uri=True, check_same_thread=False
+            f"file:{quote(str(path.resolve()))}?{options}", uri=True, check_same_thread=False
         )
     except (sqlite3.Error, OSError) as error:
         raise NotAThreadError(f"SQLite says: {error}") from error
@@ -75,7 +75,7 @@ def opened(path: Path, budget: int = _BUDGET) -> Iterator[Database]:
         connection.close()
 
 
-def text(value: object) -> str:
+def column_text(value: object) -> str:
     """Return a column's value as text, empty for None. Raises `NotAThreadError` for bytes."""
     if value is None:
         return ""

@@ -5,8 +5,8 @@ from itertools import groupby
 
 from koel_tui.protocol import Message
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.interchange.database import Database, Row, text
-from koel_tui.storage.interchange.portable_thread import Thread, moment, of_messages
+from koel_tui.storage.interchange.database import Database, Row, column_text
+from koel_tui.storage.interchange.portable_thread import Thread, parse_time, thread_from_messages
 
 _ROLES = {"user": "user", "human": "user", "system": "system", "tool": "tool"}
 
@@ -25,15 +25,15 @@ def from_elia(database: Database) -> Iterator[Thread | NotAThreadError]:
     rows = database.rows(
         "SELECT id, chat_id, role, content, timestamp FROM message ORDER BY chat_id, id"
     )
-    for number, said in groupby(rows, key=lambda row: row["chat_id"]):
+    for number, chat_rows in groupby(rows, key=lambda row: row["chat_id"]):
         chat = chats.get(number, {})
         try:
-            yield of_messages(
-                f"elia-{text(number)}",
-                [_message(row) for row in said],
-                title=text(chat.get("title")),
-                model=text(chat.get("model")),
-                times=(moment(chat.get("started_at")),),
+            yield thread_from_messages(
+                f"elia-{column_text(number)}",
+                [_message(row) for row in chat_rows],
+                title=column_text(chat.get("title")),
+                model=column_text(chat.get("model")),
+                times=(parse_time(chat.get("started_at")),),
             )
         except NotAThreadError as error:
             yield NotAThreadError(f"chat {number!r}: {error}")
@@ -41,8 +41,8 @@ def from_elia(database: Database) -> Iterator[Thread | NotAThreadError]:
 
 def _message(row: Row) -> Message:
     return Message(
-        id=f"elia-{text(row['id'])}",
-        role=_ROLES.get(text(row["role"]), "assistant"),
-        content=text(row["content"]),
-        timestamp=moment(row["timestamp"]),
+        id=f"elia-{column_text(row['id'])}",
+        role=_ROLES.get(column_text(row["role"]), "assistant"),
+        content=column_text(row["content"]),
+        timestamp=parse_time(row["timestamp"]),
     )

@@ -5,7 +5,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from koel_tui.storage.errors import StorageError
-from koel_tui.storage.interchange.html import to_page
+from koel_tui.storage.interchange.html import to_html
 from koel_tui.storage.interchange.json_format import to_koel, to_native
 from koel_tui.storage.interchange.markdown import to_markdown
 from koel_tui.storage.interchange.portable_thread import Thread
@@ -31,7 +31,7 @@ _WRITERS: MappingProxyType[ExportFormat, tuple[str, Callable[[Thread], str]]] = 
         ExportFormat.JSON: (".json", to_native),
         ExportFormat.KOEL: (".koel.json", to_koel),
         ExportFormat.MARKDOWN: (".md", to_markdown),
-        ExportFormat.HTML: (".html", to_page),
+        ExportFormat.HTML: (".html", to_html),
     }
 )
 
@@ -41,7 +41,7 @@ def export_thread(thread: Thread, form: ExportFormat) -> str:
     return _WRITERS[form][1](thread)
 
 
-async def take_thread(storage: SessionStorage, thread_id: str) -> Thread:
+async def load_thread(storage: SessionStorage, thread_id: str) -> Thread:
     """Load a saved thread for export. Raises `StorageError`, also if it is absent."""
     state = await storage.load(thread_id)
     if state is None:

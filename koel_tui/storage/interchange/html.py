@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from html import escape
 
 from koel_tui.protocol import Message
-from koel_tui.storage.interchange.message_headings import speaker, time_of
+from koel_tui.storage.interchange.message_headings import author_label, format_time
 from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.text import safe_line, safe_text
 
-_LONGEST = 256 * 1024  # characters; longer answers are shown as plain text
+_MAX_MARKDOWN_LENGTH = 256 * 1024  # characters; longer answers are shown as plain text
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
@@ -23,7 +23,7 @@ table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2
 """
 
 
-def to_page(thread: Thread) -> str:
+def to_html(thread: Thread) -> str:
     """Return the thread as an HTML page, with all content escaped."""
     title = escape(safe_line(thread.title) or "Thread")
     return "\n".join(
@@ -35,40 +35,42 @@ def to_page(thread: Thread) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{title}</title><style>{_STYLE}</style></head>",
             f"<body><h1>{title}</h1>",
-            *_known(thread),
+            *_meta_headers(thread),
             *(_article(message) for message in thread.state.messages),
             "</body></html>\n",
         ]
     )
 
 
-def _known(thread: Thread) -> Iterator[str]:
+def _meta_headers(thread: Thread) -> Iterator[str]:
     for name in ("model", "system"):
         value = thread.meta.get(name)
         if isinstance(value, str) and value:
-            yield f"<header>{name.capitalize()}: {_plain(value)}</header>"
+            yield f"<header>{name.capitalize()}: {_escape(value)}</header>"
 
 
 def _article(message: Message) -> str:
-    pieces = [f"<article><header>{speaker(message)} <time>{time_of(message)}</time></header>"]
+    pieces = [
+        f"<article><header>{author_label(message)} <time>{format_time(message)}</time></header>"
+    ]
     if message.reasoning:
-        thought = _plain(message.reasoning)
+        thought = _escape(message.reasoning)
         pieces.append(f"<details><summary>Thinking</summary>{thought}</details>")
-    if message.role == "assistant" and len(message.content) <= _LONGEST:
-        pieces.append(_rendered(message.content))
+    if message.role == "assistant" and len(message.content) <= _MAX_MARKDOWN_LENGTH:
+        pieces.append(_render_markdown(message.content))
     elif message.content:
-        pieces.append(_plain(message.content))
+        pieces.append(_escape(message.content))
     for call in message.tool_calls:
         pieces.append(f"<p>Calls {escape(safe_line(call.name))}:</p>")
         pieces.append(f"<pre>{escape(safe_text(call.arguments))}</pre>")
     return "\n".join([*pieces, "</article>"])
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     return f'<div class="plain">{escape(safe_text(text))}</div>'
 
 
-def _rendered(text: str) -> str:
+def _render_markdown(text: str) -> str:
     """Render Markdown to HTML; HTML in it is escaped, and an image becomes a link, not loaded."""
     from markdown_it import MarkdownIt  # imported lazily, because it is slow and used only here
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.interchange.chatgpt import from_chatgpt, is_chatgpt
-from koel_tui.storage.interchange.database import Database, opened
+from koel_tui.storage.interchange.database import Database, open_database
 from koel_tui.storage.interchange.elia import from_elia, is_elia
-from koel_tui.storage.interchange.input_file import json_in, json_in_zip, kind_of
+from koel_tui.storage.interchange.input_file import detect_kind, read_json, read_json_in_zip
 from koel_tui.storage.interchange.json_format import from_koel, from_native, is_koel, is_native
 from koel_tui.storage.interchange.llm import from_llm, is_llm
 from koel_tui.storage.interchange.oterm import from_oterm, is_oterm
@@ -31,7 +31,7 @@ class ImportFormat(StrEnum):
     LLM = "llm"
 
 
-Found = Iterator[Thread | NotAThreadError]
+FoundThreads = Iterator[Thread | NotAThreadError]
 _JSON = MappingProxyType(
     {
         ImportFormat.JSON: (is_native, from_native),
@@ -40,7 +40,7 @@ _JSON = MappingProxyType(
     }
 )
 _DATABASES: MappingProxyType[
-    ImportFormat, tuple[Callable[[Database], bool], Callable[[Database], Found]]
+    ImportFormat, tuple[Callable[[Database], bool], Callable[[Database], FoundThreads]]
 ] = MappingProxyType(
     {
         ImportFormat.OTERM: (is_oterm, from_oterm),
@@ -53,11 +53,11 @@ _DATABASES: MappingProxyType[
 def detect(path: Path) -> ImportFormat:
     """Return the format of a file, detected from its content. Raises `ImportProblem`."""
     try:
-        kind = kind_of(path)
+        kind = detect_kind(path)
         if kind == "sqlite":
-            with opened(path) as database:
-                return _format_of(database)
-        return _kind_of(json_in_zip(path) if kind == "zip" else json_in(path))
+            with open_database(path) as database:
+                return _detect_database(database)
+        return _detect_json(read_json_in_zip(path) if kind == "zip" else read_json(path))
     except NotAThreadError as error:
         raise ImportProblem(path, error, _ADVICE) from error
 
@@ -69,48 +69,48 @@ def read_threads(path: Path, form: ImportFormat | None = None) -> Iterator[Threa
     read.
     """
     try:
-        kind = kind_of(path)
+        kind = detect_kind(path)
         if kind == "sqlite":
-            with opened(path) as database:
-                yield from _told(path, _of_database(database, form))
+            with open_database(path) as database:
+                yield from _to_problems(path, _threads_in_database(database, form))
         else:
-            wire = json_in_zip(path) if kind == "zip" else json_in(path)
-            yield from _told(path, _of_json(wire, form))
+            wire = read_json_in_zip(path) if kind == "zip" else read_json(path)
+            yield from _to_problems(path, _threads_in_json(wire, form))
     except NotAThreadError as error:
         raise ImportProblem(path, error, _ADVICE) from error
 
 
-def _told(path: Path, found: Found) -> Iterator[Thread | ImportProblem]:
+def _to_problems(path: Path, found: FoundThreads) -> Iterator[Thread | ImportProblem]:
     for item in found:
         yield item if isinstance(item, Thread) else ImportProblem(path, item, _ADVICE)
 
 
-def _of_database(database: Database, form: ImportFormat | None) -> Found:
-    chosen = form or _format_of(database)
+def _threads_in_database(database: Database, form: ImportFormat | None) -> FoundThreads:
+    chosen = form or _detect_database(database)
     if chosen not in _DATABASES or not _DATABASES[chosen][0](database):
         raise NotAThreadError(f"it is no database of {chosen}")
     return _DATABASES[chosen][1](database)
 
 
-def _of_json(wire: Any, form: ImportFormat | None) -> Found:
-    chosen = form or _kind_of(wire)
+def _threads_in_json(wire: Any, form: ImportFormat | None) -> FoundThreads:
+    chosen = form or _detect_json(wire)
     if chosen not in _JSON or not _JSON[chosen][0](wire):
         raise NotAThreadError(f"it is not in the format {chosen}")
     return _JSON[chosen][1](wire)
 
 
-def _format_of(database: Database) -> ImportFormat:
+def _detect_database(database: Database) -> ImportFormat:
     found = (form for form, (fits, _) in _DATABASES.items() if fits(database))
-    return _first(found, "the tables in it are no known program's")
+    return _first_format(found, "the tables in it are no known program's")
 
 
-def _kind_of(wire: Any) -> ImportFormat:
+def _detect_json(wire: Any) -> ImportFormat:
     found = (form for form, (fits, _) in _JSON.items() if fits(wire))
-    return _first(found, "what it holds is in no known format")
+    return _first_format(found, "what it holds is in no known format")
 
 
-def _first(found: Iterator[ImportFormat], otherwise: str) -> ImportFormat:
+def _first_format(found: Iterator[ImportFormat], reason: str) -> ImportFormat:
     form = next(found, None)
     if form is None:
-        raise NotAThreadError(f"{otherwise}. {_KNOWN[:-1]}")
+        raise NotAThreadError(f"{reason}. {_KNOWN[:-1]}")
     return form

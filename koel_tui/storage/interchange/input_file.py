@@ -8,16 +8,16 @@ from typing import Any
 
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.interchange.chatgpt import is_chatgpt
-from koel_tui.storage.thread_record import parsed
+from koel_tui.storage.thread_record import parse_json
 
 MAX_BYTES = 256 * 1024 * 1024
 """The maximum size of a JSON file, unpacked; a larger one, parsed, may not fit in memory."""
 
 _MEMBER = re.compile(r"(?:.*/)?conversations(?:-\d+)?\.json")
-_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def kind_of(path: Path) -> str:
+def detect_kind(path: Path) -> str:
     """Return "sqlite", "zip" or "json" by a file's first bytes. Raises `NotAThreadError`."""
     try:
         if not path.is_file():
@@ -31,17 +31,17 @@ def kind_of(path: Path) -> str:
     return "zip" if begin.startswith(b"PK\x03\x04") else "json"
 
 
-def json_in(path: Path, limit: int = MAX_BYTES) -> Any:
+def read_json(path: Path, limit: int = MAX_BYTES) -> Any:
     """Return the parsed JSON of a file of at most `limit` bytes. Raises `NotAThreadError`."""
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
         raise NotAThreadError(error.strerror or str(error)) from error
-    return parsed(_limited(data, limit).removeprefix(b"\xef\xbb\xbf"))
+    return parse_json(_check_size(data, limit).removeprefix(b"\xef\xbb\xbf"))
 
 
-def json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
+def read_json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
     """Return the conversations in a zip file exported by ChatGPT. Raises `NotAThreadError`.
 
     Nothing is unpacked to disk, and other members are not read. The sizes in the zip's headers are
@@ -52,12 +52,12 @@ def json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if _MEMBER.fullmatch(info.filename)]
             for info in sorted(members, key=lambda info: info.filename):
-                if info.compress_type not in _PACKED or info.flag_bits & 1:
+                if info.compress_type not in _COMPRESSIONS or info.flag_bits & 1:
                     raise NotAThreadError(f"{info.filename} in it is encrypted or packed strangely")
                 with archive.open(info) as file:
-                    data = _limited(file.read(limit + 1), limit)
+                    data = _check_size(file.read(limit + 1), limit)
                 limit -= len(data)
-                wire = parsed(data)
+                wire = parse_json(data)
                 if not is_chatgpt(wire):
                     raise NotAThreadError(f"{info.filename} in it holds no conversations")
                 found += wire if isinstance(wire, list) else [wire]
@@ -70,7 +70,7 @@ def json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
     return found
 
 
-def _limited(data: bytes, limit: int) -> bytes:
+def _check_size(data: bytes, limit: int) -> bytes:
     if len(data) > limit:
         raise NotAThreadError(f"there are more than {limit // 1024 // 1024} MB of JSON in it")
     return data

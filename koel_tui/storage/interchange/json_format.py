@@ -6,14 +6,14 @@ from typing import Any
 
 from koel_tui.protocol import ChatState, ProtocolError, decode_state
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.interchange.portable_thread import Thread, check_plain, of_state
+from koel_tui.storage.interchange.portable_thread import Thread, check_json, thread_from_state
 from koel_tui.storage.migration import SCHEMA
 from koel_tui.storage.thread_record import (
     FORMAT,
     Header,
     encode_chat_state,
     encode_record,
-    record_of,
+    parse_record,
 )
 
 _KOEL_ROLES = frozenset(("user", "assistant", "system", "tool"))
@@ -49,20 +49,20 @@ def to_koel(thread: Thread) -> str:
 
 def from_native(wire: Any) -> Iterator[Thread]:
     """Yield the thread in parsed koel-chat JSON. Raises `NotAThreadError`."""
-    record = record_of(wire)
+    record = parse_record(wire)
     if record.header.schema > SCHEMA:
         raise NotAThreadError(f"a newer koel-chat wrote it (schema {record.header.schema})")
-    check_plain(dict(record.header.meta))
+    check_json(dict(record.header.meta))
     yield Thread(record.header.id, _state(record.state), record.header.meta)
 
 
 def from_koel(wire: Any) -> Iterator[Thread]:
     """Yield the thread in parsed Koel JSON. Raises `NotAThreadError`."""
-    yield of_state("", _state(wire))
+    yield thread_from_state("", _state(wire))
 
 
 def _state(wire: Any) -> ChatState:
-    check_plain(wire)
+    check_json(wire)
     try:
         return decode_state(wire)
     except ProtocolError as error:

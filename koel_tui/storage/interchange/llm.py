@@ -7,8 +7,8 @@ from typing import Any
 
 from koel_tui.protocol import Message, ToolCall
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.interchange.database import Database, Row, text
-from koel_tui.storage.interchange.portable_thread import Thread, moment, of_messages
+from koel_tui.storage.interchange.database import Database, Row, column_text
+from koel_tui.storage.interchange.portable_thread import Thread, parse_time, thread_from_messages
 
 _RESPONSES = ("id", "model", "prompt", "system", "response", "conversation_id", "datetime_utc")
 _CHAIN = (
@@ -39,7 +39,7 @@ def from_llm(database: Database) -> Iterator[Thread | NotAThreadError]:
             except NotAThreadError as error:
                 yield NotAThreadError(f"thread {row['id']!r}: {error}")
     if _has_responses(database):
-        yield from (found for found in _conversations(database) if _id_of(found) not in done)
+        yield from (found for found in _conversations(database) if _thread_id(found) not in done)
 
 
 def _has_responses(database: Database) -> bool:
@@ -55,7 +55,7 @@ def _has_threads(database: Database) -> bool:
     )
 
 
-def _id_of(found: Thread | NotAThreadError) -> str:
+def _thread_id(found: Thread | NotAThreadError) -> str:
     return found.id if isinstance(found, Thread) else ""
 
 
@@ -65,7 +65,7 @@ def _conversations(database: Database) -> Iterator[Thread | NotAThreadError]:
     fragments: dict[Any, list[str]] = {}
     if database.has("prompt_fragments", "response_id", "fragment_id", "order"):
         for row in database.rows(_FRAGMENTS):
-            fragments.setdefault(row["response_id"], []).append(text(row["content"]))
+            fragments.setdefault(row["response_id"], []).append(column_text(row["content"]))
     more = ", reasoning" if database.has("responses", "reasoning") else ""
     answers = database.rows(
         f"SELECT {', '.join(_RESPONSES)}{more}, coalesce(conversation_id, id) AS talk "  # noqa: S608 - names of ours
@@ -74,25 +74,25 @@ def _conversations(database: Database) -> Iterator[Thread | NotAThreadError]:
     for name, rows in groupby(answers, key=lambda row: row["talk"]):
         try:
             said = list(rows)
-            yield of_messages(
-                f"llm-{text(name)}",
+            yield thread_from_messages(
+                f"llm-{column_text(name)}",
                 [message for row in said for message in _turn(row, fragments.get(row["id"], []))],
-                title=text(names.get(name)),
-                model=text(said[-1]["model"]),
-                system=text(said[0]["system"]),
+                title=column_text(names.get(name)),
+                model=column_text(said[-1]["model"]),
+                system=column_text(said[0]["system"]),
             )
         except NotAThreadError as error:
             yield NotAThreadError(f"conversation {name!r}: {error}")
 
 
 def _turn(row: Row, fragments: list[str]) -> Iterator[Message]:
-    name, at = f"llm-{text(row['id'])}", moment(row["datetime_utc"])
-    asked = "\n".join([*fragments, text(row["prompt"])]).strip()
+    name, at = f"llm-{column_text(row['id'])}", parse_time(row["datetime_utc"])
+    asked = "\n".join([*fragments, column_text(row["prompt"])]).strip()
     if asked:
         yield Message(f"{name}-prompt", "user", asked, at)
-    thought = text(row.get("reasoning"))
+    thought = column_text(row.get("reasoning"))
     if row["response"] or thought:
-        yield Message(name, "assistant", text(row["response"]), at, reasoning=thought)
+        yield Message(name, "assistant", column_text(row["response"]), at, reasoning=thought)
 
 
 def _thread(database: Database, row: Row) -> Thread:
@@ -108,27 +108,29 @@ def _thread(database: Database, row: Row) -> Thread:
         if not found:
             raise NotAThreadError("a message of it is missing")
         if tip in turns:
-            at = moment(turns[tip]["datetime_utc"]) or at
-            model = model or text(turns[tip]["model"])
-        messages[:0] = _messages(database, f"llm-{text(tip)}", found, at)
+            at = parse_time(turns[tip]["datetime_utc"]) or at
+            model = model or column_text(turns[tip]["model"])
+        messages[:0] = _messages(database, f"llm-{column_text(tip)}", found, at)
         tip = found[0]["parent_hash"]
-    return of_messages(f"llm-{text(row['id'])}", messages, title=text(row["name"]), model=model)
+    return thread_from_messages(
+        f"llm-{column_text(row['id'])}", messages, title=column_text(row["name"]), model=model
+    )
 
 
 def _messages(database: Database, name: str, parts: list[Row], at: Any) -> list[Message]:
     """Return the message made of these parts, followed by one message per tool result."""
-    role = text(parts[0]["role"])
+    role = column_text(parts[0]["role"])
     said: dict[str, list[str]] = {"text": [], "reasoning": []}
     calls: list[ToolCall] = []
     results: list[Message] = []
     for part in parts:
-        kind, payload = text(part["type"]), _payload(part["payload"])
+        kind, payload = column_text(part["type"]), _payload(part["payload"])
         if kind in said:
-            said[kind].append(_words(database, part["text"], payload))
+            said[kind].append(_part_text(database, part["text"], payload))
         elif kind == "tool_call":
-            call = text(payload.get("tool_call_id")) or f"{name}-{len(calls)}"
+            call = column_text(payload.get("tool_call_id")) or f"{name}-{len(calls)}"
             arguments = json.dumps(payload.get("arguments"))
-            calls.append(ToolCall(call, text(payload.get("name")), arguments, name))
+            calls.append(ToolCall(call, column_text(payload.get("name")), arguments, name))
         elif kind == "tool_result":
             output = payload.get("output")
             results.append(
@@ -137,7 +139,7 @@ def _messages(database: Database, name: str, parts: list[Row], at: Any) -> list[
                     "tool",
                     output if isinstance(output, str) else json.dumps(output),
                     at,
-                    tool_call_id=text(payload.get("tool_call_id")) or None,
+                    tool_call_id=column_text(payload.get("tool_call_id")) or None,
                 )
             )
         elif kind:
@@ -155,7 +157,7 @@ def _messages(database: Database, name: str, parts: list[Row], at: Any) -> list[
 
 def _payload(value: object) -> Mapping[str, Any]:
     try:
-        found = json.loads(text(value) or "{}")
+        found = json.loads(column_text(value) or "{}")
     except (ValueError, RecursionError) as error:
         raise NotAThreadError("a part of a message is no JSON") from error
     if not isinstance(found, dict):
@@ -163,16 +165,16 @@ def _payload(value: object) -> Mapping[str, Any]:
     return found
 
 
-def _words(database: Database, literal: object, payload: Mapping[str, Any]) -> str:
+def _part_text(database: Database, literal: object, payload: Mapping[str, Any]) -> str:
     """Return the text of a part, which may consist of literals and fragments."""
     pieces = payload.get("text_ref")
     if not isinstance(pieces, list):
-        return text(literal)
+        return column_text(literal)
     words = []
     for piece in pieces:
         if isinstance(piece, dict) and isinstance(piece.get("fragment"), int):
             sql = "SELECT content FROM fragments WHERE id = ?"
-            words += [text(row["content"]) for row in database.rows(sql, piece["fragment"])]
+            words += [column_text(row["content"]) for row in database.rows(sql, piece["fragment"])]
         elif isinstance(piece, dict):
-            words.append(text(piece.get("literal")))
+            words.append(column_text(piece.get("literal")))
     return "".join(words)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from koel_tui.protocol import Message
-from koel_tui.storage.interchange.message_headings import speaker, time_of
+from koel_tui.storage.interchange.message_headings import author_label, format_time
 from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.text import safe_line, safe_text
 
@@ -21,38 +21,38 @@ def to_markdown(thread: Thread) -> str:
 
 
 def _blocks(thread: Thread) -> Iterator[str]:
-    yield f"# {_plain(thread.title) or 'Thread'}"
+    yield f"# {_escape(thread.title) or 'Thread'}"
     for name in ("model", "system"):
         value = thread.meta.get(name)
         if isinstance(value, str) and value:
-            yield _quoted(f"{name.capitalize()}: {value}")
+            yield _quote(f"{name.capitalize()}: {value}")
     for message in thread.state.messages:
         yield from _message(message)
 
 
 def _message(message: Message) -> Iterator[str]:
-    at = time_of(message)
-    yield f"## {speaker(message)}{f', {at}' if at else ''}"
+    at = format_time(message)
+    yield f"## {author_label(message)}{f', {at}' if at else ''}"
     if message.reasoning:
-        yield _quoted(f"Thinking:\n{message.reasoning}")
+        yield _quote(f"Thinking:\n{message.reasoning}")
     if message.role == "tool":
-        yield _fenced(message.content)
+        yield _format_fence(message.content)
     elif message.content:
         yield safe_text(message.content).strip("\n")
     for call in message.tool_calls:
-        yield f"Calls {_plain(call.name)}:"
-        yield _fenced(call.arguments)
+        yield f"Calls {_escape(call.name)}:"
+        yield _format_fence(call.arguments)
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", safe_line(text))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "\n".join(f"> {line}" for line in safe_text(text).splitlines())
 
 
-def _fenced(text: str) -> str:
+def _format_fence(text: str) -> str:
     longest = max((len(run) for run in _FENCE.findall(text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}\n{safe_text(text)}\n{fence}"

@@ -5,8 +5,8 @@ from itertools import groupby
 
 from koel_tui.protocol import Message
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.interchange.database import Database, text
-from koel_tui.storage.interchange.portable_thread import Thread, of_messages
+from koel_tui.storage.interchange.database import Database, column_text
+from koel_tui.storage.interchange.portable_thread import Thread, thread_from_messages
 
 _ROLES = {"me": "user", "user": "user", "system": "system"}
 
@@ -22,20 +22,20 @@ def from_oterm(database: Database) -> Iterator[Thread | NotAThreadError]:
     """Yield the chats, or an error with the reason for each invalid one."""
     chats = {row["id"]: row for row in database.rows("SELECT id, name, model, system FROM chat")}
     rows = database.rows("SELECT id, chat_id, author, text FROM message ORDER BY chat_id, id")
-    for number, said in groupby(rows, key=lambda row: row["chat_id"]):
+    for number, chat_rows in groupby(rows, key=lambda row: row["chat_id"]):
         chat = chats.get(number, {})
         try:
             messages = [
-                Message(f"oterm-{text(row['id'])}", role, text(row["text"]))
-                for row in said
-                if (role := _ROLES.get(text(row["author"]), "assistant"))
+                Message(f"oterm-{column_text(row['id'])}", role, column_text(row["text"]))
+                for row in chat_rows
+                if (role := _ROLES.get(column_text(row["author"]), "assistant"))
             ]
-            yield of_messages(
-                f"oterm-{text(number)}",
+            yield thread_from_messages(
+                f"oterm-{column_text(number)}",
                 messages,
-                title=text(chat.get("name")),
-                model=text(chat.get("model")),
-                system=text(chat.get("system")),
+                title=column_text(chat.get("name")),
+                model=column_text(chat.get("model")),
+                system=column_text(chat.get("system")),
             )
         except NotAThreadError as error:
             yield NotAThreadError(f"chat {number!r}: {error}")

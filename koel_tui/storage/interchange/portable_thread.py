@@ -11,7 +11,7 @@ from koel_tui.protocol.codec.state_codec import decode_time, encode_time
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.text import repair
 
-_DEEPEST = 100
+_MAX_DEPTH = 100
 
 
 class ImportProblem(Exception):  # noqa: N818 - the file's, not ours
@@ -35,11 +35,11 @@ class Thread:
         title = self.meta.get("title")
         if isinstance(title, str) and title.strip():
             return title
-        asked = (message.content for message in self.state.messages if message.role == "user")
-        return " ".join(next(asked, "")[:400].split())[:60]
+        questions = (message.content for message in self.state.messages if message.role == "user")
+        return " ".join(next(questions, "")[:400].split())[:60]
 
 
-def of_messages(
+def thread_from_messages(
     thread_id: str,
     messages: Iterable[Message],
     *,
@@ -52,30 +52,33 @@ def of_messages(
 
     A system message at the start becomes the thread's system prompt, unless `system` is given.
     """
-    said = tuple(messages)
-    if said and said[0].role == "system" and not system:
-        system, said = said[0].content, said[1:]
-    return of_state(
-        thread_id, ChatState(messages=said), times, title=title, model=model, system=system
+    visible = tuple(messages)
+    if visible and visible[0].role == "system" and not system:
+        system, visible = visible[0].content, visible[1:]
+    return thread_from_state(
+        thread_id, ChatState(messages=visible), times, title=title, model=model, system=system
     )
 
 
-def of_state(
+def thread_from_state(
     thread_id: str, state: ChatState, times: Sequence[datetime | None] = (), **meta: str
 ) -> Thread:
     """Return a thread with `meta`; it was created and updated at the first and last known time.
 
     Known times are `times` and the timestamps of the messages.
     """
-    known: dict[str, Any] = {key: repair(value) for key, value in meta.items() if value}
-    stamps = [*times, *(message.timestamp for message in state.messages)]
-    moments = sorted(stamp for stamp in stamps if stamp is not None)
-    if moments:
-        known |= {"created": encode_time(moments[0]), "updated": encode_time(moments[-1])}
-    return Thread(thread_id, state, known)
+    fields: dict[str, Any] = {key: repair(value) for key, value in meta.items() if value}
+    times_known = [*times, *(message.timestamp for message in state.messages)]
+    sorted_times = sorted(stamp for stamp in times_known if stamp is not None)
+    if sorted_times:
+        fields |= {
+            "created": encode_time(sorted_times[0]),
+            "updated": encode_time(sorted_times[-1]),
+        }
+    return Thread(thread_id, state, fields)
 
 
-def moment(value: object) -> datetime | None:
+def parse_time(value: object) -> datetime | None:
     """Return the time of seconds since 1970 or an ISO 8601 text, None if it is invalid."""
     try:
         if isinstance(value, str):
@@ -87,10 +90,10 @@ def moment(value: object) -> datetime | None:
     return None
 
 
-def check_plain(value: object) -> None:
+def check_json(value: object) -> None:
     """Raise `NotAThreadError` if JSON is nested too deeply or contains NaN or infinity."""
     level = [value]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         following: list[Any] = []
         for item in level:
             if isinstance(item, dict):

@@ -14,13 +14,20 @@ from pathlib import Path
 from koel_tui.paths import private_directory
 from koel_tui.storage.errors import StorageError
 from koel_tui.storage.files.quarantine import Signature
-from koel_tui.storage.search.indexed_text import BEGIN, END, TOKENIZER, indexed, match_of, unmarked
+from koel_tui.storage.search.indexed_text import (
+    BEGIN,
+    END,
+    TOKENIZER,
+    build_match,
+    parse_excerpt,
+    prepare_text,
+)
 
 _VERSION = 1
-_PATIENCE = 2.0
-_PAUSE = 0.01
-_RANKED = 5000  # newest matches only, because ranking half a million takes a second
-_WORDS = 24
+_BUSY_TIMEOUT = 2.0
+_RETRY_DELAY = 0.01
+_MAX_RANKED = 5000  # newest matches only, because ranking half a million takes a second
+_SNIPPET_WORDS = 24
 _TABLES = (
     "CREATE TABLE threads (number INTEGER PRIMARY KEY, file TEXT UNIQUE, signature TEXT, id TEXT, "
     "title TEXT, updated TEXT, first INTEGER, after INTEGER)",
@@ -29,12 +36,12 @@ _TABLES = (
     f"role UNINDEXED, tokenize = '{TOKENIZER}')",
     f"PRAGMA user_version = {_VERSION}",
 )
-_BEST = (
+_RANK_QUERY = (
     "SELECT place FROM (SELECT rowid AS place, bm25(said) AS score FROM said WHERE said MATCH ? "
     "ORDER BY rowid DESC LIMIT ?) ORDER BY score, place DESC LIMIT ?"
 )
 # With the row ids as a filter, SQLite scans the matches once instead of looking each up.
-_SHOWN = (
+_HITS_QUERY = (
     "SELECT place, id, title, updated, message, role, excerpt FROM (SELECT rowid AS place, thread, "
     "message, role, snippet(said, 0, ?, ?, '…', ?) AS excerpt FROM said WHERE said MATCH ? "
     "AND rowid BETWEEN ? AND ? AND +rowid IN (SELECT value FROM json_each(?))) "
@@ -43,7 +50,7 @@ _SHOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class IndexedText:
     """A searchable text: a message, or the thread's title if `message_id` is empty."""
 
     message_id: str
@@ -60,7 +67,7 @@ class Entry:
     thread_id: str
     title: str
     updated: datetime
-    said: tuple[Said, ...]
+    texts: tuple[IndexedText, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,58 +103,61 @@ class SearchDatabase:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
     def known(self) -> dict[str, Signature]:
         """Return the files in the index, with their signatures when they were read."""
-        with self._using("DEFERRED") as connection:
+        with self._connected("DEFERRED") as connection:
             rows = connection.execute("SELECT file, signature FROM threads").fetchall()
             # Parsed in one call, because ten thousand calls take as long as a search.
             signatures = json.loads(f"[{','.join(signature for _, signature in rows)}]")
             pairs = zip(rows, signatures, strict=True)
             return {file: tuple(signature) for (file, _), signature in pairs}
 
-    def put(self, entries: Iterable[Entry], gone: Iterable[str] = ()) -> None:
-        """Replace the entries of these threads' files, and delete those of the files `gone`."""
-        with self._using("IMMEDIATE") as connection:
-            for file in gone:
-                _drop(connection, file)
+    def put(self, entries: Iterable[Entry], deleted: Iterable[str] = ()) -> None:
+        """Replace the entries of these threads' files, and delete those of the files `deleted`."""
+        with self._connected("IMMEDIATE") as connection:
+            for file in deleted:
+                _delete(connection, file)
             for entry in entries:
-                _drop(connection, entry.file)
+                _delete(connection, entry.file)
                 _add(connection, entry)
 
     def find(self, query: str, limit: int) -> list[Hit]:
         """Return at most `limit` texts that have all words of a query, best first."""
-        match = match_of(query)
+        match = build_match(query)
         if not match:
             return []
-        with self._using("DEFERRED") as connection:
-            best = [row[0] for row in connection.execute(_BEST, [match, _RANKED, limit])]
-            if not best:
+        with self._connected("DEFERRED") as connection:
+            rowids = [
+                row[0] for row in connection.execute(_RANK_QUERY, [match, _MAX_RANKED, limit])
+            ]
+            if not rowids:
                 return []
-            shown = connection.execute(
-                _SHOWN, [BEGIN, END, _WORDS, match, min(best), max(best), json.dumps(best)]
+            rows = connection.execute(
+                _HITS_QUERY,
+                [BEGIN, END, _SNIPPET_WORDS, match, min(rowids), max(rowids), json.dumps(rowids)],
             )
-            hits = {place: _hit(*rest) for place, *rest in shown}
-            return [hits[place] for place in best]
+            hits = {rowid: _parse_hit(*rest) for rowid, *rest in rows}
+            return [hits[rowid] for rowid in rowids]
 
     def remove(self) -> None:
         """Delete the index. Raises `StorageError`."""
-        with self._turn:
+        with self._lock:
             self._discard()
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
-        with self._turn:
+        with self._lock:
             self._close()
 
     @contextmanager
-    def _using(self, kind: str) -> Iterator[sqlite3.Connection]:
-        with self._turn:
+    def _connected(self, kind: str) -> Iterator[sqlite3.Connection]:
+        with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = _opened(self._path)
+                    self._connection = _connect(self._path)
                 with _transaction(self._connection, kind):
                     yield self._connection
             except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
@@ -179,23 +189,23 @@ def remove_index(path: Path) -> None:
         ) from error
 
 
-def _opened(path: Path | None) -> sqlite3.Connection:
+def _connect(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         _make_private(path)
     connection = sqlite3.connect(
         ":memory:" if path is None else path,
-        timeout=_PATIENCE,
+        timeout=_BUSY_TIMEOUT,
         isolation_level=None,
         check_same_thread=False,
     )
     try:
         connection.execute("PRAGMA temp_store = MEMORY")
-        _write_ahead(connection)
+        _enable_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             with _transaction(connection, "IMMEDIATE"):
-                _make_tables(connection)
+                _create_tables(connection)
         elif version != _VERSION:
             raise sqlite3.DatabaseError(f"its version is {version}")
     except BaseException:
@@ -204,18 +214,18 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     return connection
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def _enable_wal(connection: sqlite3.Connection) -> None:
     """Enable write-ahead logging, so that searches work while another process writes."""
     # SQLite's busy timeout does not apply if another process does the same, so we retry.
-    end = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _BUSY_TIMEOUT
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > end:
+            if not _is_busy(error) or time.monotonic() > deadline:
                 raise
-            time.sleep(_PAUSE)
+            time.sleep(_RETRY_DELAY)
 
 
 def _make_private(path: Path) -> None:
@@ -232,7 +242,7 @@ def _make_private(path: Path) -> None:
         raise sqlite3.OperationalError(error.strerror or str(error)) from error
 
 
-def _make_tables(connection: sqlite3.Connection) -> None:
+def _create_tables(connection: sqlite3.Connection) -> None:
     # Another process may have been first.
     if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
         for statement in _TABLES:
@@ -256,13 +266,13 @@ def _is_busy(error: Exception) -> bool:
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _drop(connection: sqlite3.Connection, file: str) -> None:
-    found = connection.execute(
+def _delete(connection: sqlite3.Connection, file: str) -> None:
+    row = connection.execute(
         "SELECT number, first, after FROM threads WHERE file = ?", [file]
     ).fetchone()
-    if found is not None:
-        connection.execute("DELETE FROM said WHERE rowid >= ? AND rowid < ?", found[1:])
-        connection.execute("DELETE FROM threads WHERE number = ?", found[:1])
+    if row is not None:
+        connection.execute("DELETE FROM said WHERE rowid >= ? AND rowid < ?", row[1:])
+        connection.execute("DELETE FROM threads WHERE number = ?", row[:1])
 
 
 def _add(connection: sqlite3.Connection, entry: Entry) -> None:
@@ -277,21 +287,29 @@ def _add(connection: sqlite3.Connection, entry: Entry) -> None:
             json.dumps(entry.title),
             entry.updated.isoformat(),
             first,
-            first + len(entry.said),
+            first + len(entry.texts),
         ],
     ).lastrowid
     # An id may be any string, also one that SQLite rejects, so we store it as ASCII JSON.
     connection.executemany(
         "INSERT INTO said (rowid, text, thread, message, role) VALUES (?, ?, ?, ?, ?)",
         (
-            (place, indexed(said.text), number, json.dumps(said.message_id), json.dumps(said.role))
-            for place, said in enumerate(entry.said, first)
+            (
+                rowid,
+                prepare_text(entry_text.text),
+                number,
+                json.dumps(entry_text.message_id),
+                json.dumps(entry_text.role),
+            )
+            for rowid, entry_text in enumerate(entry.texts, first)
         ),
     )
 
 
-def _hit(thread_id: str, title: str, updated: str, message_id: str, role: str, excerpt: str) -> Hit:
-    snippet, spans = unmarked(excerpt)
+def _parse_hit(
+    thread_id: str, title: str, updated: str, message_id: str, role: str, excerpt: str
+) -> Hit:
+    snippet, spans = parse_excerpt(excerpt)
     return Hit(
         thread_id=json.loads(thread_id),
         title=json.loads(title),

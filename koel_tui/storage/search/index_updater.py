@@ -10,21 +10,21 @@ from koel_tui.storage.search.thread_index import Progress, ThreadIndex
 
 _log = logging.getLogger(__name__)
 
-QUIET = 2.0
+DEBOUNCE_S = 2.0
 """Seconds without a save before the index is updated; a streaming answer is saved often."""
 
 
-class IndexUpkeep:
-    """Updates a storage's search index after changes, debounced by `quiet` seconds.
+class IndexUpdater:
+    """Updates a storage's search index after changes, debounced by `delay` seconds.
 
     Errors are logged, and the update is retried at the next change; a search refreshes the index
     as well, and reports errors.
     """
 
-    def __init__(self, storage: FileStorage, index: ThreadIndex, quiet: float = QUIET) -> None:
+    def __init__(self, storage: FileStorage, index: ThreadIndex, delay: float = DEBOUNCE_S) -> None:
         self._storage = storage
         self._index = index
-        self._quiet = quiet
+        self._delay = delay
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -32,7 +32,7 @@ class IndexUpkeep:
         """Update the index now, then after each change, until `close`."""
         if self._task is None:
             self._storage.watch(self._changed.set)
-            self._task = asyncio.create_task(self._keep(progress))
+            self._task = asyncio.create_task(self._run(progress))
 
     async def close(self) -> None:
         """Stop the updates and close the index; what was indexed so far is kept."""
@@ -43,7 +43,7 @@ class IndexUpkeep:
             await asyncio.wait([task])
         await self._index.close()
 
-    async def _keep(self, progress: Progress | None) -> None:
+    async def _run(self, progress: Progress | None) -> None:
         while True:
             try:
                 await self._index.refresh(progress)
@@ -52,4 +52,4 @@ class IndexUpkeep:
             await self._changed.wait()
             while self._changed.is_set():
                 self._changed.clear()
-                await asyncio.sleep(self._quiet)
+                await asyncio.sleep(self._delay)

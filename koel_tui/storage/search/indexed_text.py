@@ -11,46 +11,46 @@ import re
 from koel_tui.storage.errors import StorageError
 from koel_tui.text import repair
 
-MAX_CHARACTERS = 1000
+MAX_QUERY_LENGTH = 1000
 """The maximum length of a query; search time grows with the square of its number of words."""
 TOKENIZER = "unicode61 remove_diacritics 2"
-BEGIN, END, APART = "\x02", "\x03", "\x1f"
+BEGIN, END, SEPARATOR = "\x02", "\x03", "\x1f"
 """The marks around a match, and the separator; removed from text before it is indexed."""
 
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]"
 )
-_OURS = {0: " ", ord(BEGIN): " ", ord(END): " ", ord(APART): " "}
+_MARK_TO_SPACE = {0: " ", ord(BEGIN): " ", ord(END): " ", ord(SEPARATOR): " "}
 _MARKS = re.compile(f"[{BEGIN}{END}]")
 
 
-def indexed(text: str) -> str:
+def prepare_text(text: str) -> str:
     """Return `text` prepared for the index."""
-    plain = repair(text).translate(_OURS)
-    return plain if plain.isascii() else _UNSPACED.sub(rf"{APART}\g<0>{APART}", plain)
+    plain = repair(text).translate(_MARK_TO_SPACE)
+    return plain if plain.isascii() else _UNSPACED.sub(rf"{SEPARATOR}\g<0>{SEPARATOR}", plain)
 
 
-def match_of(query: str) -> str:
+def build_match(query: str) -> str:
     """Return the FTS5 expression that matches all words of a query; no character is syntax.
 
     The last word matches as a prefix if it has at least two letters. Empty if there are no words.
-    Raises `StorageError` if the query exceeds `MAX_CHARACTERS`.
+    Raises `StorageError` if the query exceeds `MAX_QUERY_LENGTH`.
     """
-    if len(query) > MAX_CHARACTERS:
+    if len(query) > MAX_QUERY_LENGTH:
         raise StorageError(
-            f"{len(query):,} characters are too many to be searched for, and {MAX_CHARACTERS:,} "
+            f"{len(query):,} characters are too many to be searched for, and {MAX_QUERY_LENGTH:,} "
             "is the most. Search for fewer words."
         )
-    words = ['"{}"'.format(indexed(word).replace('"', '""')) for word in query.split()]
+    words = ['"{}"'.format(prepare_text(word).replace('"', '""')) for word in query.split()]
     if words and words[-1][-3:-1].isalnum():
         words[-1] += "*"
     return " ".join(words)
 
 
-def unmarked(marked: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+def parse_excerpt(marked: str) -> tuple[str, tuple[tuple[int, int], ...]]:
     """Return the text of a marked excerpt, and the start and end offsets of its matches."""
-    pieces = _MARKS.split(marked.replace(APART, ""))
+    pieces = _MARKS.split(marked.replace(SEPARATOR, ""))
     spans, text = [], pieces[0]
     for hit, rest in zip(pieces[1::2], pieces[2::2], strict=True):
         spans.append((len(text), len(text) + len(hit)))

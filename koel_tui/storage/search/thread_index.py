@@ -12,14 +12,14 @@ from koel_tui.storage.errors import EncryptedThreadsError, NotAThreadError, Stor
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.files.json_file_storage import JsonFileStorage
 from koel_tui.storage.files.quarantine import Signature, signature_of
-from koel_tui.storage.files.safe_open import changed_at, read_file
+from koel_tui.storage.files.safe_open import modified_time, read_file
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.search.database import (
     BusyError,
     DamagedIndexError,
     Entry,
     Hit,
-    Said,
+    IndexedText,
     SearchDatabase,
     remove_index,
 )
@@ -31,8 +31,8 @@ Progress = Callable[[int, int], None]
 
 T = TypeVar("T")
 
-_STEP = 32
-_ROUNDS = 3
+_BATCH_SIZE = 32
+_MAX_ROUNDS = 3
 
 
 def index_file(cache_directory: Path, directory: Path) -> Path:
@@ -42,25 +42,25 @@ def index_file(cache_directory: Path, directory: Path) -> Path:
 
 
 @dataclass(slots=True)
-class _Work:
+class _Update:
     """The files still to be indexed, newest last, and those to be removed from the index."""
 
-    shelf: ThreadFolder
+    folder: ThreadFolder
     database: SearchDatabase
     total: int
     changed: list[Path]
-    gone: list[str]
+    deleted: list[str]
     failed: set[str] = field(default_factory=set)
 
     def step(self) -> int:
         """Index the next files; return how many are left."""
-        now, self.changed = self.changed[:_STEP], self.changed[_STEP:]
-        entries = [entry for path in now if (entry := self._entry(path)) is not None]
-        self.database.put(entries, self.gone)
-        self.gone = []
+        batch, self.changed = self.changed[:_BATCH_SIZE], self.changed[_BATCH_SIZE:]
+        entries = [entry for path in batch if (entry := self._read_entry(path)) is not None]
+        self.database.put(entries, self.deleted)
+        self.deleted = []
         return len(self.changed)
 
-    def _entry(self, path: Path) -> Entry | None:
+    def _read_entry(self, path: Path) -> Entry | None:
         try:
             read = read_file(path)
         except (OSError, StorageError):
@@ -69,7 +69,7 @@ class _Work:
             self.failed.add(path.name)
             return None
         data, status = read
-        return entry_of(self.shelf, path, data, signature_of(status), changed_at(status))
+        return build_entry(self.folder, path, data, signature_of(status), modified_time(status))
 
 
 class ThreadIndex:
@@ -83,9 +83,9 @@ class ThreadIndex:
     def __init__(self, storage: FileStorage, cache_directory: Path) -> None:
         self._storage = storage
         self._file = index_file(cache_directory, storage.directory)
-        self._in_clear = isinstance(storage, JsonFileStorage)
-        self._database = SearchDatabase(self._file if self._in_clear else None)
-        self._reading = asyncio.Lock()
+        self._is_unencrypted = isinstance(storage, JsonFileStorage)
+        self._database = SearchDatabase(self._file if self._is_unencrypted else None)
+        self._refresh_lock = asyncio.Lock()
 
     async def search(self, query: str, limit: int = 50) -> list[Hit]:
         """Update the index; return the messages and titles with all words of `query`, best first.
@@ -95,34 +95,36 @@ class ThreadIndex:
         Raises `StorageError`.
         """
 
-        async def read_and_find() -> list[Hit]:
+        async def refresh_and_find() -> list[Hit]:
             await self._refresh(None)
             return await asyncio.to_thread(self._database.find, query, limit)
 
-        async with self._reading:
-            return await self._mended(read_and_find)
+        async with self._refresh_lock:
+            return await self._retry_if_damaged(refresh_and_find)
 
     async def find(self, query: str, limit: int = 50) -> list[Hit]:
         """Search as `search` does, without updating the index first. Raises `StorageError`."""
-        return await self._mended(lambda: asyncio.to_thread(self._database.find, query, limit))
+        return await self._retry_if_damaged(
+            lambda: asyncio.to_thread(self._database.find, query, limit)
+        )
 
     async def refresh(self, progress: Progress | None = None) -> None:
         """Index the threads that have changed; cheap if none have.
 
         If it is cancelled, what was indexed so far is kept. Raises `StorageError`.
         """
-        async with self._reading:  # a concurrent refresh would read the same files again
-            await self._mended(lambda: self._refresh(progress))
+        async with self._refresh_lock:  # a concurrent refresh would read the same files again
+            await self._retry_if_damaged(lambda: self._refresh(progress))
 
     async def close(self) -> None:
         """Close the index file; the next call opens it again."""
         await asyncio.to_thread(self._database.close)
 
-    async def _mended(self, deed: Callable[[], Awaitable[T]]) -> T:
-        """Return the result of `deed`; if the index was damaged, retry once with a new one."""
+    async def _retry_if_damaged(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of `action`; if the index was damaged, retry once with a new one."""
         for last in (False, True):
             try:
-                return await deed()
+                return await action()
             except BusyError as error:
                 raise StorageError(
                     "The search index is being made by another koel-chat. Search again in a moment."
@@ -137,13 +139,13 @@ class ThreadIndex:
 
     async def _refresh(self, progress: Progress | None) -> None:
         failed: set[str] = set()
-        for _ in range(_ROUNDS):  # files that change during a round are read in the next one
-            work = await asyncio.to_thread(self._survey, failed)
-            if not work.changed and not work.gone:
+        for _ in range(_MAX_ROUNDS):  # files that change during a round are read in the next one
+            work = await asyncio.to_thread(self._find_changes, failed)
+            if not work.changed and not work.deleted:
                 return
             try:
                 left = len(work.changed)
-                while left or work.gone:
+                while left or work.deleted:
                     left = await asyncio.to_thread(work.step)
                     if progress is not None:
                         progress(work.total - left, work.total)
@@ -151,50 +153,50 @@ class ThreadIndex:
                 return  # another process is updating it; the existing entries can be searched
             failed |= work.failed
 
-    def _survey(self, failed: set[str]) -> _Work:
+    def _find_changes(self, failed: set[str]) -> _Update:
         """Compare the directory with the index and return the work to do."""
-        if not self._in_clear:
+        if not self._is_unencrypted:
             remove_index(self._file)  # left from before the threads were encrypted
         try:
-            shelf = self._storage.reader()
+            folder = self._storage.reader()
         except EncryptedThreadsError:
             self._database.remove()
             raise
         try:
-            names = shelf.names()
+            names = folder.names()
         except OSError as error:
             raise StorageError(
-                f"Cannot search {shelf.path}: {error.strerror or error}. Check its permissions."
+                f"Cannot search {folder.path}: {error.strerror or error}. Check its permissions."
             ) from error
         known = self._database.known()
         changed = [
-            shelf.path / name
+            folder.path / name
             for name, signature in reversed(names)
             if known.get(name) != signature and name not in failed
         ]
-        gone = list(known.keys() - {name for name, _ in names})
-        return _Work(shelf, self._database, len(names), changed, gone)
+        deleted = list(known.keys() - {name for name, _ in names})
+        return _Update(folder, self._database, len(names), changed, deleted)
 
 
-def entry_of(
-    shelf: ThreadFolder, path: Path, data: bytes, signature: Signature, otherwise: datetime
+def build_entry(
+    folder: ThreadFolder, path: Path, data: bytes, signature: Signature, fallback_time: datetime
 ) -> Entry:
     """Return the index entry of a thread, without texts if its file is damaged.
 
-    `otherwise` is used as its time if the file has none.
+    `fallback_time` is used as its time if the file has none.
     """
     try:
-        record = shelf.decode(data, path)
+        record = folder.decode(data, path)
         state = record.chat_state()
     except (NotAThreadError, StorageError):
-        return Entry(path.name, signature, "", "", otherwise, ())
-    summary = record.summary(otherwise)
+        return Entry(path.name, signature, "", "", fallback_time, ())
+    summary = record.summary(fallback_time)
     title = record.header.meta.get("title")
-    said = [Said("", "title", title)] if isinstance(title, str) else []
+    texts = [IndexedText("", "title", title)] if isinstance(title, str) else []
     for message in state.messages:
         text = f"{message.content}\n{message.reasoning}" if message.reasoning else message.content
         if text:
-            said.append(Said(message.id, message.role, text))
+            texts.append(IndexedText(message.id, message.role, text))
     return Entry(
-        path.name, signature, record.header.id, summary.title, summary.updated, tuple(said)
+        path.name, signature, record.header.id, summary.title, summary.updated, tuple(texts)
     )

@@ -20,7 +20,7 @@ from koel_tui.system.memory_tuning import GcControl
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
 from koel_tui.ui.app.conversing import ConversingApp
-from koel_tui.ui.app.themes import OwnThemes
+from koel_tui.ui.app.themes import UserThemes
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import KEYS, bindings
 from koel_tui.ui.keys.keymap import KeyMap
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from koel_tui.workspace.thread_operations import ThreadOperations
 
 _UI = Path(__file__).parents[1]
-_STYLED = (
+_PACKAGES = (
     "app", "conversation", "transcript", "composer", "widgets", "library", "settings", "models",
 )  # fmt: skip
 """The packages with a style sheet; a later one wins where selectors are equally specific."""
-_QUIT_WITHIN = 2.0
-_LOOK_INTERVAL = 1.0
+_QUIT_TIMEOUT = 2.0
+_POLL_INTERVAL = 1.0
 _EDITOR = "editor"
 """Worker group of the external editor."""
 
@@ -56,7 +56,7 @@ class KoelApp(ConversingApp):
     """The complete app. `connect` creates its backend and is called after the first paint."""
 
     TITLE = "koel-chat"
-    CSS_PATH: ClassVar[list[str | PurePath]] = [_UI / name / f"{name}.tcss" for name in _STYLED]
+    CSS_PATH: ClassVar[list[str | PurePath]] = [_UI / name / f"{name}.tcss" for name in _PACKAGES]
     BINDINGS = bindings(KEYS)
 
     def __init__(
@@ -71,36 +71,38 @@ class KoelApp(ConversingApp):
         keymap: KeyMap | None = None,
         themes: Path | None = None,
         flags: Mapping[str, object] | None = None,
-        hard_end: "ForcedExit | None" = None,
+        forced_exit: "ForcedExit | None" = None,
     ) -> None:
         super().__init__(home, low_bandwidth=low_bandwidth, notify=notify)
-        internals.outlive_terminal()
-        internals.take_any_bytes()
-        internals.wear_belt()
+        internals.survive_terminal_loss()
+        internals.tolerate_invalid_utf8()
+        internals.install_output_sanitizer()
         (keymap or KeyMap()).bind(self, self._pane.prompt)
         # Textual would animate the underline of the tabs for 0.3 s at every label change.
         self.animation_level = "none"
         self._connect = connect
-        self._wanted_thread = thread
-        self._wanted_theme = theme
-        self._own_themes = OwnThemes(themes, lambda problem: self._tell(problem, "warning"))
+        self._requested_thread = thread
+        self._requested_theme = theme
+        self._user_themes = UserThemes(themes, lambda problem: self._notify(problem, "warning"))
         self._flags = flags or {}
-        self._actions: ThreadOperations | None = None
-        self._conflicts = 0  # number reported so far
-        self._asked_to_quit = float("-inf")
-        self._leaving = False
-        self._last_words = ""
-        self._left_behind: Backend | None = None
-        self._up = False
-        self._hard_end = hard_end
-        self._signals = Signals(self._leave, hard_end)
-        self._garbage = GcControl(lambda: internals.forget_gone(self))
-        self._models = ModelSwitcher(self, self._startup, self._download, self._tell, self._repaint)
+        self._operations: ThreadOperations | None = None
+        self._conflicts_reported = 0
+        self._quit_pressed_at = float("-inf")
+        self._is_shutting_down = False
+        self._exit_message = ""
+        self._unclosed: Backend | None = None
+        self._is_shown = False
+        self._forced_exit = forced_exit
+        self._signals = Signals(self._shut_down, forced_exit)
+        self._gc_control = GcControl(lambda: internals.drop_dead_references(self))
+        self._model_switcher = ModelSwitcher(
+            self, self._runtime, self._download, self._notify, self._repaint
+        )
 
     @property
-    def fatal(self) -> BaseException | None:
+    def fatal_error(self) -> BaseException | None:
         """The exception that crashed the app, else the error that kept the model from loading."""
-        return self.crash or self._startup.problem
+        return self.crash or self._runtime.problem
 
     def on_load(self) -> None:
         """Install the signal handlers before any terminal mode changes."""
@@ -108,52 +110,54 @@ class KoelApp(ConversingApp):
 
     async def on_mount(self) -> None:
         """Show the last session's tabs, still empty; slow work starts after their first paint."""
-        if self._wanted_theme and self._wanted_theme not in self.available_themes:
-            await self._own_themes.register(self)  # now, so that the first paint uses it
-        if self._wanted_theme in self.available_themes:
-            self.theme = self._wanted_theme
-        elif self._wanted_theme:
-            self._tell(f"There is no theme {self._wanted_theme!r}; Theme in the palette lists all.")
+        if self._requested_theme and self._requested_theme not in self.available_themes:
+            await self._user_themes.register(self)  # now, so that the first paint uses it
+        if self._requested_theme in self.available_themes:
+            self.theme = self._requested_theme
+        elif self._requested_theme:
+            self._notify(
+                f"There is no theme {self._requested_theme!r}; Theme in the palette lists all."
+            )
         self._pane.prompt.focus()
-        self._desk.restore(await self._memory.load_tabs(), self._pane.prompt.pastes)
-        if self._wanted_thread is not None and not self._desk.is_full:
-            self._desk.new()  # placeholder tab for the requested thread
+        self._workspace.restore(await self._window_state.load_tabs(), self._pane.prompt.pastes)
+        if self._requested_thread is not None and not self._workspace.is_full:
+            self._workspace.new()  # placeholder tab for the requested thread
         await self._show_active()
-        self.set_interval(_LOOK_INTERVAL, self._look)
+        self.set_interval(_POLL_INTERVAL, self._poll)
         self.call_after_refresh(self.run_worker, self._start)
-        self._up = True
+        self._is_shown = True
 
     async def on_unmount(self) -> None:
         """Restore the signal handlers and the title; after a crash, save unsaved work."""
-        self._leaving = True  # a signal must not start a second shutdown
-        self._attention.look_back()
+        self._is_shutting_down = True  # a signal must not start a second shutdown
+        self._terminal_alert.on_focus()
         if problem := await self._close():
-            self.add_last_words(problem, EXIT_SAVE_FAILED)
+            self.add_exit_message(problem, EXIT_SAVE_FAILED)
         elif self.crash is not None:
-            self.add_last_words("Your threads are saved.")
+            self.add_exit_message("Your threads are saved.")
         self._signals.restore()
-        self._garbage.end()
+        self._gc_control.stop()
 
     # User actions
 
     def action_open(self) -> None:
         """Show the saved threads and open the chosen one."""
-        if self._startup.backend is None:
-            self._tell("Saved threads can be opened as soon as the start is over.")
+        if self._runtime.backend is None:
+            self._notify("Saved threads can be opened as soon as the start is over.")
         else:
-            self.run_worker(self._choose(self._startup.backend), group="choose", exclusive=True)
+            self.run_worker(self._choose(self._runtime.backend), group="choose", exclusive=True)
 
     def action_help(self) -> None:
         """Show all key bindings."""
-        from koel_tui.ui.app.help_panel import Help
+        from koel_tui.ui.app.help_panel import HelpPanel
 
-        self.push_screen(Help(internals.keys_by_id(self, self._pane.prompt)))
+        self.push_screen(HelpPanel(internals.active_keys(self, self._pane.prompt)))
 
-    def action_figures(self) -> None:
+    def action_stats(self) -> None:
         """Show the statistics of the active thread and the memory use of the model."""
         from koel_tui.ui.conversation.stats_panel import StatsPanel
 
-        self.push_screen(StatsPanel(self._desk.active, self._startup))
+        self.push_screen(StatsPanel(self._workspace.active, self._runtime))
 
     def action_program_settings(self) -> None:
         """Show the program settings for editing."""
@@ -162,15 +166,15 @@ class KoelApp(ConversingApp):
 
         effects: Mapping[str, Callable[[Any], None]] = {
             "theme": partial(setattr, self, "theme"),
-            "notify": partial(setattr, self._attention, "wanted"),
-            "titles": self._startup.enable_titles,
+            "notify": partial(setattr, self._terminal_alert, "enabled"),
+            "titles": self._runtime.enable_titles,
         }
         store = SettingsStore(self._flags, effects, self.available_themes)
         self.push_screen(SettingsPanel(store))
 
     def action_choose_model(self) -> None:
         """Choose a model from this computer or a download."""
-        self._models.offer()
+        self._model_switcher.offer()
 
     def action_edit_prompt(self) -> None:
         """Edit the prompt in an external editor, which uses the terminal until it exits."""
@@ -182,159 +186,159 @@ class KoelApp(ConversingApp):
             self.copy_to_clipboard(selected)
             self.screen.clear_selection()
             return
-        if monotonic() - self._asked_to_quit < _QUIT_WITHIN:
+        if monotonic() - self._quit_pressed_at < _QUIT_TIMEOUT:
             await self.action_quit()
             return
-        self._asked_to_quit = monotonic()
+        self._quit_pressed_at = monotonic()
         self._hint = f"press {key_of(self, 'copy_or_quit')} again to quit"
-        self.set_timer(_QUIT_WITHIN, self._forget_hint)
-        self._poke()
+        self.set_timer(_QUIT_TIMEOUT, self._clear_hint)
+        self._request_repaint()
 
     async def action_quit(self) -> None:
         """Save everything, then quit; when called again, quit without waiting for the save."""
-        if self._leaving:
+        if self._is_shutting_down:
             self.exit(0)
-        self._leave(0)
+        self._shut_down(0)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Return the commands of the palette."""
         from koel_tui.ui.app.command_palette import commands
 
-        return commands(self, internals.keys_by_id(self))
+        return commands(self, internals.active_keys(self))
 
     # Implementation
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Poll for changes without an event: save state, conflicts, drafts, terminal loss."""
-        if internals.terminal_gone(self):
-            self._leave(SIGNAL_EXIT + signal.SIGHUP)
-        self._poke()
+        if internals.is_terminal_gone(self):
+            self._shut_down(SIGNAL_EXIT + signal.SIGHUP)
+        self._request_repaint()
         if len(self.screen_stack) > 1:
             self.screen.refresh()  # the screen below the panel may have changed
-        self._tell_conflicts()
-        if not self._leaving:
-            self._memory.save_soon(self._open_tabs())
-        if not any(conversation.is_busy for conversation in self._desk.tabs):
-            self._garbage.tidy()
+        self._report_conflicts()
+        if not self._is_shutting_down:
+            self._window_state.save_soon(self._open_tabs())
+        if not any(conversation.is_busy for conversation in self._workspace.tabs):
+            self._gc_control.collect()
 
-    def _tell_conflicts(self) -> None:
-        if self._startup.backend is not None:
-            for line in conflict_messages(self._startup.backend.storage, self._conflicts):
-                self._conflicts += 1
-                self._tell(line, "warning")
+    def _report_conflicts(self) -> None:
+        if self._runtime.backend is not None:
+            for line in conflict_messages(self._runtime.backend.storage, self._conflicts_reported):
+                self._conflicts_reported += 1
+                self._notify(line, "warning")
 
     async def _start(self) -> None:
-        self._pane.prompt.recall(await self._memory.load_history())
-        await self._own_themes.register(self)
-        backend = await self._startup.connect(self._connect)
-        self._garbage.begin()
-        if backend is not None and self._leaving:
+        self._pane.prompt.load_history(await self._window_state.load_history())
+        await self._user_themes.register(self)
+        backend = await self._runtime.connect(self._connect)
+        self._gc_control.start()
+        if backend is not None and self._is_shutting_down:
             await backend.close()
             return
         if backend is not None:
-            returned = await restore(backend)
-            if self._leaving:
+            restored = await restore(backend)
+            if self._is_shutting_down:
                 return  # the recovery file is kept, so the next start restores the work
-            self._desk.connect(backend)
-            await self._take_back(returned)
+            self._workspace.connect(backend)
+            await self._restore_work(restored)
             await self._show_active()  # its thread is available now
-            await self._look_at_saved(backend)
-            await self._startup.load()
-            if self._startup.advice:
-                self._tell(self._startup.advice, "warning")
-            if self._startup.lacks_model and not self._pane.prompt.text:
-                self._models.offer_unasked()
-            self._background.connect(backend)
-            self._startup.start_indexing()
-            await self._startup.empty_trash()
-        self.on_conversation_changed(self._desk.active)
+            await self._check_saved_threads(backend)
+            await self._runtime.load()
+            if self._runtime.advice:
+                self._notify(self._runtime.advice, "warning")
+            if self._runtime.lacks_model and not self._pane.prompt.text:
+                self._model_switcher.offer_unasked()
+            self._background_jobs.connect(backend)
+            self._runtime.start_indexing()
+            await self._runtime.empty_trash()
+        self.on_conversation_changed(self._workspace.active)
 
-    async def _take_back(self, returned: RestoredWork) -> None:
+    async def _restore_work(self, restored: RestoredWork) -> None:
         """Restore work that an earlier session could not save, and report it."""
-        self._pane.keep_draft()
-        place_drafts(returned, self._desk, self._pane.prompt.pastes, self._pane.give_back)
-        await self._memory.save_now(self._open_tabs())
-        for problem in returned.problems:
-            self._tell(problem, "error")
-        if returned.message:
-            self._tell(returned.message)
-        if not self._memory.problem:
-            await asyncio.to_thread(remove_files, returned)
+        self._pane.store_draft()
+        place_drafts(restored, self._workspace, self._pane.prompt.pastes, self._pane.restore_text)
+        await self._window_state.save_now(self._open_tabs())
+        for problem in restored.problems:
+            self._notify(problem, "error")
+        if restored.message:
+            self._notify(restored.message)
+        if not self._window_state.problem:
+            await asyncio.to_thread(remove_files, restored)
 
-    async def _look_at_saved(self, backend: "Backend") -> None:
+    async def _check_saved_threads(self, backend: "Backend") -> None:
         """Open the thread requested at startup, and report damaged files."""
         from koel_tui.workspace.saved_threads import find_thread, saved_threads
 
-        threads = await self._listed(saved_threads(backend.storage))
+        threads = await self._list_threads(saved_threads(backend.storage))
         for thread in threads:
             if thread.damage:
-                self._tell(f"{thread.title} is damaged and was left out: {thread.damage}", "error")
-        if self._wanted_thread is None:
+                self._notify(f"{thread.title} is damaged and was skipped: {thread.damage}", "error")
+        if self._requested_thread is None:
             return
-        found = find_thread(threads, self._wanted_thread)
+        found = find_thread(threads, self._requested_thread)
         if isinstance(found, str):
-            self._tell(f"{found} {key_of(self, 'tab.open')} lists all.", "warning")
+            self._notify(f"{found} {key_of(self, 'tab.open')} lists all.", "warning")
         else:
-            self.call_later(self._open_wanted, found)
+            self.call_later(self._open_requested, found)
 
-    async def _open_wanted(self, thread: "SavedThread") -> None:
-        empty = self._desk.active
-        await self._picked(thread)
-        self._desk.close_if_empty(empty)
+    async def _open_requested(self, thread: "SavedThread") -> None:
+        empty = self._workspace.active
+        await self._open_picked(thread)
+        self._workspace.close_if_empty(empty)
         await self._show_active()
 
     async def _choose(self, backend: "Backend") -> None:
         from koel_tui.ui.library.library_panel import LibraryPanel
         from koel_tui.workspace.thread_operations import ThreadOperations
 
-        if self._actions is None:
-            self._actions = ThreadOperations(
+        if self._operations is None:
+            self._operations = ThreadOperations(
                 backend,
-                self._desk,
+                self._workspace,
                 self.on_conversation_changed,
-                lambda problem: self._tell(problem, "error"),
+                lambda problem: self._notify(problem, "error"),
             )
-        actions = self._actions
-        threads = await self._listed(actions.list_threads())
+        actions = self._operations
+        threads = await self._list_threads(actions.list_threads())
         await self.push_screen(
-            LibraryPanel(threads, actions, lambda: self._startup.idle_text), self._picked
+            LibraryPanel(threads, actions, lambda: self._runtime.idle_text), self._open_picked
         )
 
-    async def _listed(self, listing: "Awaitable[list[SavedThread]]") -> "list[SavedThread]":
+    async def _list_threads(self, listing: "Awaitable[list[SavedThread]]") -> "list[SavedThread]":
         try:
             return await listing
         except Exception as error:
-            self._tell(f"The saved threads cannot be listed: {error}", "error")
+            self._notify(f"The saved threads cannot be listed: {error}", "error")
             return []
 
-    async def _picked(self, thread: "SavedThread | None") -> None:
+    async def _open_picked(self, thread: "SavedThread | None") -> None:
         if thread is not None:
-            self._pane.put_away()
-            await self._open(self._desk.open(thread.id, thread.title))
-            if thread.message_id and self._desk.active.thread_id == thread.id:
-                self._pane.show_message(self._desk.active, thread.message_id)
+            self._pane.store_view_state()
+            await self._open(self._workspace.open(thread.id, thread.title))
+            if thread.message_id and self._workspace.active.thread_id == thread.id:
+                self._pane.show_message(self._workspace.active, thread.message_id)
 
     async def _edit_prompt(self) -> None:
-        from koel_tui.system.editor import EditorError, edited, editor_command
+        from koel_tui.system.editor import EditorError, edit_in_editor, editor_command
 
         prompt = self._pane.prompt
         before = prompt.whole_text
 
-        def put_back(text: str, left: Path | None = None) -> None:
+        def restore_text(text: str, left: Path | None = None) -> None:
             # Keep text that was returned to the prompt while the editor was open.
             meanwhile = "" if prompt.whole_text == before else prompt.whole_text
             prompt.replace_whole_text(join_texts(meanwhile, text))
             if left is not None:
-                self._last_words = f"What the editor left is in {left}."
+                self._exit_message = f"What the editor left is in {left}."
 
         try:
             command = editor_command(os.environ)
-            with self._signals.without_interrupt(), internals.handed_over(self):
-                text = await edited(before, command, put_back)
+            with self._signals.without_interrupt(), internals.suspend_app(self):
+                text = await edit_in_editor(before, command, restore_text)
         except (EditorError, OSError, SuspendNotSupported) as error:
-            self._tell(str(error), "error")
+            self._notify(str(error), "error")
             return
-        put_back(text)
+        restore_text(text)
 
     async def _end_editing(self) -> None:
         """Terminate a running external editor and keep what it saved."""
@@ -343,47 +347,54 @@ class KoelApp(ConversingApp):
                 await self.workers.wait_for_complete(editing)
 
     def _repaint(self) -> None:
-        self.on_conversation_changed(self._desk.active)
+        self.on_conversation_changed(self._workspace.active)
 
-    def _forget_hint(self) -> None:
+    def _clear_hint(self) -> None:
         self._hint = ""
-        self._poke()
+        self._request_repaint()
 
-    def _leave(self, code: int) -> None:
+    def _shut_down(self, code: int) -> None:
         # A closing terminal sends SIGHUP twice; the second one must not interrupt the save.
-        if self._leaving:
+        if self._is_shutting_down:
             return
-        self._leaving = True
-        if code and self._hard_end is not None:
-            self._hard_end.arm(EXIT_SAVE_FAILED)
-        if not self._up:  # nothing is painted yet; `on_unmount` closes everything
+        self._is_shutting_down = True
+        if code and self._forced_exit is not None:
+            self._forced_exit.schedule(EXIT_SAVE_FAILED)
+        if not self._is_shown:  # nothing is painted yet; `on_unmount` closes everything
             self.exit(code, code)
             return
         self._hint = "Saving…"
-        self._poke()
+        self._request_repaint()
         self.run_worker(self._save_and_exit(code))
 
     async def _save_and_exit(self, code: int) -> None:
         if problem := await self._close(signalled=bool(code)):
             self.exit(EXIT_SAVE_FAILED, EXIT_SAVE_FAILED, Text(safe_text(problem)))
             return
-        if self._hard_end is not None:
-            self._hard_end.settle(code)
-        self.exit(code, code, Text(safe_text(self._last_words)) if self._last_words else None)
+        if self._forced_exit is not None:
+            self._forced_exit.set_exit_code(code)
+        self.exit(code, code, Text(safe_text(self._exit_message)) if self._exit_message else None)
 
     async def _close(self, *, signalled: bool = False) -> str:
         await self._end_editing()
-        await self._background.close()
+        await self._background_jobs.close()
         await self._download.close()
-        backend, self._startup.backend = self._startup.backend, None
-        self._desk.disconnect()
+        backend, self._runtime.backend = self._runtime.backend, None
+        self._workspace.disconnect()
         tabs = self._open_tabs()
-        if backend is None and self._left_behind is not None:
+        if backend is None and self._unclosed is not None:
             # The user quit without waiting for the first save.
-            return await save_for_recovery(self._left_behind, self._desk, self._memory, tabs)
-        self._left_behind = backend
+            return await save_for_recovery(
+                self._unclosed, self._workspace, self._window_state, tabs
+            )
+        self._unclosed = backend
         problem = await close_within_deadline(
-            backend, self._desk, self._memory, tabs, self._actions, signalled=signalled
+            backend,
+            self._workspace,
+            self._window_state,
+            tabs,
+            self._operations,
+            signalled=signalled,
         )
-        self._left_behind = None
+        self._unclosed = None
         return problem

@@ -4,17 +4,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from textual.app import App, SystemCommand
 
-from koel_tui.ui.keys.key_table import KEYS, spoken
+from koel_tui.ui.keys.key_table import KEYS, display_names
 
 
-def commands(app: App[int], in_force: Mapping[str, Sequence[str]]) -> Iterable[SystemCommand]:
+def commands(app: App[int], active_keys: Mapping[str, Sequence[str]]) -> Iterable[SystemCommand]:
     """Return the commands of the palette, each with its key.
 
-    `in_force` maps binding ids to keys.
+    `active_keys` maps binding ids to keys.
     """
     for key in KEYS:
         if key.command:
-            names = " ".join(spoken(in_force.get(key.id, ())))
+            names = " ".join(display_names(active_keys.get(key.id, ())))
             yield SystemCommand(key.command, names, _runner(app, key.action))
     yield SystemCommand("Theme", "other colours", app.action_change_theme)
 

@@ -5,8 +5,8 @@ from textual.widgets import Markdown
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui.app.tabbed import TabbedApp
-from koel_tui.ui.conversation.links import written
-from koel_tui.ui.keys.hints import told
+from koel_tui.ui.conversation.links import original_url
+from koel_tui.ui.keys.hints import format_hints
 from koel_tui.ui.widgets.choice import SimpleChoice
 
 
@@ -16,13 +16,13 @@ class ConversingApp(TabbedApp):
     def on_run_ended(self, conversation: Conversation) -> None:
         """Offer to free a model context when the active thread could not get one."""
         super().on_run_ended(conversation)
-        if conversation.hit_session_limit and conversation is self._desk.active:
+        if conversation.hit_session_limit and conversation is self._workspace.active:
             self._offer_parking(conversation)
 
     def _offer_parking(self, conversation: Conversation) -> None:
         from koel_tui.ui.widgets.confirm_panel import ConfirmPanel
 
-        other, backend = self._desk.least_recently_used(), self._startup.backend
+        other, backend = self._workspace.least_recently_used(), self._runtime.backend
         if other is None or backend is None:
             return
 
@@ -40,15 +40,15 @@ class ConversingApp(TabbedApp):
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         """Ask whether to open a link; a link from a model is never opened without asking."""
-        self._visitor.ask(written(event.markdown.source, event.href))
+        self._link_opener.confirm(original_url(event.markdown.source, event.href))
 
     def action_thread_settings(self) -> None:
         """Edit the active thread's title, system prompt and answer settings."""
         from koel_tui.ui.settings.thread_settings import ask_for_settings
 
-        backend, conversation = self._startup.backend, self._desk.active
+        backend, conversation = self._runtime.backend, self._workspace.active
         if backend is None or conversation.is_unloaded:
-            self._tell("The settings of a thread can be changed as soon as the start is over.")
+            self._notify("The settings of a thread can be changed as soon as the start is over.")
         else:
             ask_for_settings(self, conversation, backend.defaults)
 
@@ -56,86 +56,86 @@ class ConversingApp(TabbedApp):
         """Open a tab with a new thread whose prompt contains a summary of this one."""
         from koel_tui.conversation.titles_and_summaries import summary_job
 
-        conversation = self._desk.active
+        conversation = self._workspace.active
         if conversation.is_new:
-            self._tell("Nothing was said here yet, so there is nothing to summarise.")
+            self._notify("Nothing was said here yet, so there is nothing to summarise.")
             return
-        self._background.add(summary_job(conversation, self._take_summary))
-        self._tell("A new tab opens with a summary as soon as the model has made it.")
+        self._background_jobs.add(summary_job(conversation, self._receive_summary))
+        self._notify("A new tab opens with a summary as soon as the model has made it.")
 
-    def _take_summary(self, conversation: Conversation, summary: str) -> None:
+    def _receive_summary(self, conversation: Conversation, summary: str) -> None:
         # Run on the app's own queue, because the summary job may be cancelled at any time.
-        self.call_later(self._summarised, conversation, summary)
+        self.call_later(self._open_summary, conversation, summary)
 
-    async def _summarised(self, conversation: Conversation, summary: str) -> None:
+    async def _open_summary(self, conversation: Conversation, summary: str) -> None:
         if not summary:
-            self._tell(f"No summary came of {conversation.title}. Ask again, or another model.")
+            self._notify(f"No summary came of {conversation.title}. Ask again, or another model.")
             return
-        self._pane.put_away()
-        before = self._desk.active
-        new = self._desk.add_new(conversation.meta.copy(""))
+        self._pane.store_view_state()
+        before = self._workspace.active
+        new = self._workspace.add_new(conversation.meta.copy(""))
         if before is not conversation or before.draft:
-            self._desk.tabs.activate(before)  # the user is typing in that tab
-            self._desk.tabs.mark_unread(new)
+            self._workspace.tabs.activate(before)  # the user is typing in that tab
+            self._workspace.tabs.mark_unread(new)
         await self._show_active()
-        self._pane.give_back(new, summary)
+        self._pane.restore_text(new, summary)
 
     async def action_branch_off(self) -> None:
         """Open a tab with a copy of this thread up to the visible answer."""
-        if not (answer := self._pane.answer_read()):
-            self._tell("There is no answer yet from which a new thread could go on.")
+        if not (answer := self._pane.visible_answer()):
+            self._notify("There is no answer yet from which a new thread could go on.")
             return
-        self._pane.put_away()
-        await self._open(self._desk.branch(answer))
+        self._pane.store_view_state()
+        await self._open(self._workspace.branch(answer))
 
     def action_stop(self) -> None:
         """Stop editing a message; if none is edited, stop the answers of the visible tabs."""
-        if not self._pane.leave_revision():
-            for conversation in (self._desk.active, self._desk.tabs.paired):
+        if not self._pane.cancel_edit():
+            for conversation in (self._workspace.active, self._workspace.tabs.paired):
                 if conversation is not None:
                     conversation.stop()
 
     def action_regenerate(self) -> None:
         """Regenerate the last answer of the active tab."""
-        if not self._must_wait():
-            self._desk.active.regenerate()
+        if not self._refuse_while_busy():
+            self._workspace.active.regenerate()
 
-    def action_revise(self) -> None:
+    def action_edit_message(self) -> None:
         """Edit the user's last message in the active tab; when repeated, the one before it."""
-        if not self._pane.revise():
-            self._tell("There is no message of yours here to edit.")
+        if not self._pane.edit_last_message():
+            self._notify("There is no message of yours here to edit.")
 
     def action_switch_branch(self, step: int) -> None:
         """Switch the thread to another branch at the scroll position."""
-        if self._must_wait():
+        if self._refuse_while_busy():
             return
-        branching = self._pane.branching()
+        branching = self._pane.branch_point()
         if branching is None:
             hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message"))
-            self._tell(f"Nothing branches here: {told(self, hints)}.")
+            self._notify(f"Nothing branches here: {format_hints(self, hints)}.")
             return
-        first = self._desk.active.switch(branching, step)
+        first = self._workspace.active.switch(branching, step)
         if first:
-            self._pane.show_message(self._desk.active, first)
+            self._pane.show_message(self._workspace.active, first)
 
     def action_queue(self) -> None:
         """Choose a queued text to edit in the prompt or to delete."""
         from koel_tui.ui.conversation.queue_picker import QueuePicker
 
-        conversation = self._desk.active
+        conversation = self._workspace.active
 
         def edit(choice: SimpleChoice[str] | None) -> None:
             if choice is None:
                 return
             if conversation.unqueue(choice.value):
-                self._pane.give_back(conversation, choice.value)
+                self._pane.restore_text(conversation, choice.value)
             else:
-                self._tell("It has been sent meanwhile.")
+                self._notify("It has been sent meanwhile.")
 
         if conversation.queue:
             self.push_screen(QueuePicker(conversation), edit)
         else:
-            self._tell("Nothing waits to be sent here.")
+            self._notify("Nothing waits to be sent here.")
 
     def action_scroll(self, where: str) -> None:
         """Scroll the transcript; the prompt keeps the focus."""
@@ -147,55 +147,59 @@ class ConversingApp(TabbedApp):
 
     def action_fold(self) -> None:
         """Toggle the folding of thinking and tool calls in the active tab."""
-        self._desk.active.toggle_folded()
+        self._workspace.active.toggle_folded()
 
-    def action_render_plain(self) -> None:
+    def action_toggle_rendering(self) -> None:
         """Toggle between plain text and Markdown for the newest answer too large for Markdown."""
-        if not self._pane.render_plain():
-            self._tell("No answer here is shown plainly.")
+        if not self._pane.toggle_rendering():
+            self._notify("No answer here is shown plainly.")
 
     async def action_copy_answer(self) -> None:
         """Copy the newest answer of the active tab."""
-        await self._copier.answer(self._desk.active.last_answer)
+        await self._copier.answer(self._workspace.active.last_answer)
 
     async def action_copy_code(self) -> None:
         """Copy the last code block of the newest answer; when repeated, the one before it."""
-        await self._copier.next_code(self._desk.active.last_answer)
+        await self._copier.copy_next_code(self._workspace.active.last_answer)
 
     def action_links(self) -> None:
         """Choose a link from the newest answer of the active tab."""
-        self._visitor.choose(self._desk.active.last_answer)
+        self._link_opener.choose(self._workspace.active.last_answer)
 
     def action_save_code(self) -> None:
         """Save a code block of the newest answer to a file, under a name that the user confirms."""
         from koel_tui.ui.conversation.code_picker import save_code
 
-        save_code(self, self._desk.active.last_answer, self._desk.active.title, self._tell)
+        save_code(
+            self, self._workspace.active.last_answer, self._workspace.active.title, self._notify
+        )
 
     def action_go_on(self) -> None:
         """Continue the incomplete answer of the active tab."""
-        if not self._must_wait():
-            self._desk.active.continue_answer()
+        if not self._refuse_while_busy():
+            self._workspace.active.continue_answer()
 
     def action_retry(self) -> None:
         """Retry the failed turn of the active tab."""
-        if not self._must_wait():
-            self._desk.active.retry()
+        if not self._refuse_while_busy():
+            self._workspace.active.retry()
 
     async def action_use_template(self, name: str) -> None:
         """Retry the failed turn with another chat template, which is saved in the thread."""
         from koel_tui.ui.settings.thread_settings import with_template
 
-        await with_template(self._desk.active, name)
-        self._desk.active.retry()
+        await with_template(self._workspace.active, name)
+        self._workspace.active.retry()
 
-    def _must_wait(self) -> bool:
+    def _refuse_while_busy(self) -> bool:
         """Return whether the active tab is generating an answer; if so, notify the user."""
-        if self._desk.active.is_busy:
-            self._tell("An answer is being written here; esc stops it.")
-        return self._desk.active.is_busy
+        if self._workspace.active.is_busy:
+            self._notify("An answer is being written here; esc stops it.")
+        return self._workspace.active.is_busy
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the selected text by the best available method."""
-        self._copier.remember(text)  # set first, because the next key may already paste it
+        self._copier.set_internal_clipboard(
+            text
+        )  # set first, because the next key may already paste it
         self.run_worker(self._copier.text(text))

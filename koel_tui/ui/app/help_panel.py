@@ -9,31 +9,31 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS, TAB_COUNT, leaving, spoken
+from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS, TAB_COUNT, close_binding, display_names
 from koel_tui.ui.widgets.panel import Panel
 
-_NAMES = 17
+_KEY_WIDTH = 17
 """Width of the key column in cells."""
 _ORDER = ("Prompt", "Conversation", "Tabs", "Program")
-_NUMBERED = [f"tab.{number}" for number in range(1, TAB_COUNT + 1)]
+_TAB_KEYS = [f"tab.{number}" for number in range(1, TAB_COUNT + 1)]
 
 
-class Help(Panel[None]):
-    """Shows every key, grouped; `in_force` maps binding ids to keys."""
+class HelpPanel(Panel[None]):
+    """Shows every key, grouped; `active_keys` maps binding ids to keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "dismiss", "Leave"),
-        leaving("help"),
+        close_binding("help"),
     ]
 
-    def __init__(self, in_force: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, active_keys: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
-        self._in_force = in_force
+        self._active_keys = active_keys
 
     def compose(self) -> ComposeResult:
         """Yield the scrollable list."""
         with VerticalScroll(id="panel"):
-            yield Static(key_list(self._in_force))
+            yield Static(key_list(self._active_keys))
 
     def on_mount(self) -> None:
         """Set the title and the closing hint."""
@@ -42,32 +42,32 @@ class Help(Panel[None]):
         panel.border_subtitle = "esc leaves"
 
 
-def key_list(in_force: Mapping[str, Sequence[str]]) -> Content:
+def key_list(active_keys: Mapping[str, Sequence[str]]) -> Content:
     """Return the keys as grouped text in two columns, at most two keys per action."""
     rows: list[Content] = []
-    by_number = _numbered(in_force)
+    by_number = _tab_key_range(active_keys)
     for group in _ORDER:
         if rows:
             rows.append(Content(""))
         rows.append(Content.styled(group, "bold"))
         for key in (*PROMPT_KEYS, *KEYS):
-            if key.group != group or (by_number and key.id in _NUMBERED[1:]):
+            if key.group != group or (by_number and key.id in _TAB_KEYS[1:]):
                 continue
-            if by_number and key.id == _NUMBERED[0]:
+            if by_number and key.id == _TAB_KEYS[0]:
                 rows.append(_row(by_number, "go to that tab"))
             else:
-                names = spoken(in_force.get(key.id, ()))
+                names = display_names(active_keys.get(key.id, ()))
                 both = " ".join(names)
-                rows.append(_row(both if len(both) <= _NAMES else names[0], key.help))
+                rows.append(_row(both if len(both) <= _KEY_WIDTH else names[0], key.help))
     return Content("\n").join(rows)
 
 
-def _numbered(in_force: Mapping[str, Sequence[str]]) -> str:
+def _tab_key_range(active_keys: Mapping[str, Sequence[str]]) -> str:
     """Return the tab keys as one range if they differ only by the number, else an empty string."""
     before = {
         name.removesuffix(str(number)) if name.endswith(str(number)) else ""
-        for number, tab in enumerate(_NUMBERED, 1)
-        for name in in_force.get(tab, ("",))
+        for number, tab in enumerate(_TAB_KEYS, 1)
+        for name in active_keys.get(tab, ("",))
     }
     if len(before) > 1 or "" in before:
         return ""
@@ -76,4 +76,4 @@ def _numbered(in_force: Mapping[str, Sequence[str]]) -> str:
 
 
 def _row(names: str, text: str) -> Content:
-    return Content.assemble((f"  {names or 'no key':<{_NAMES}} ", "$text-accent"), text)
+    return Content.assemble((f"  {names or 'no key':<{_KEY_WIDTH}} ", "$text-accent"), text)

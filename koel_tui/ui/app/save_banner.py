@@ -8,7 +8,7 @@ from koel_tui import formatting
 from koel_tui.text import safe_line
 from koel_tui.workspace.unsaved import SaveProblem
 
-_ROWS = 14
+_MIN_FULL_HEIGHT = 14
 """Terminal height in rows below which the banner has only one line."""
 
 
@@ -17,14 +17,14 @@ class SaveBanner(Static):
 
     def __init__(self) -> None:
         super().__init__(id="banner")
-        self._trouble = SaveProblem()
+        self._problem = SaveProblem()
         self.display = False
 
-    def show(self, trouble: SaveProblem) -> None:
-        """Show `trouble` if it differs from the current problem."""
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self.display = bool(trouble.what)
+    def show(self, problem: SaveProblem) -> None:
+        """Show `problem` if it differs from the current problem."""
+        if problem != self._problem:
+            self._problem = problem
+            self.display = bool(problem.what)
             self._paint()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -32,13 +32,13 @@ class SaveBanner(Static):
         self._paint()
 
     def _paint(self) -> None:
-        lines = [self._trouble.what, self._trouble.why, self._trouble.advice]
-        if self.app.size.height < _ROWS:
+        lines = [self._problem.what, self._problem.why, self._problem.advice]
+        if self.app.size.height < _MIN_FULL_HEIGHT:
             del lines[1:]
         width = (self.content_size.width or self.app.size.width - 2) - 2
         marks = ("✗ ", "  ", "  ")
         shown = [
-            mark + formatting.fit(safe_line(line, 1000), width)
+            mark + formatting.truncate(safe_line(line, 1000), width)
             for mark, line in zip(marks, lines, strict=False)
         ]
         self.update(Content.styled("\n".join(shown), "bold $text-error"))

@@ -21,35 +21,37 @@ class Status:
     window: int = 0
     tokens_per_s: float = 0.0
     saved: str = ""
-    alarm: str = ""
+    alert: str = ""
 
     def render(self, width: int) -> Content:
         """Return the line for `width` cells; the least important parts are dropped first."""
-        left = formatting.fit(safe_line(self.activity), width)
-        if self.alarm:
-            alarm = formatting.fit(safe_line(self.alarm), width)
-            room = width - cell_len(alarm) - 1
-            left = formatting.fit(left, room) if room > 0 else ""
-            gap = " " * max(0, width - cell_len(left) - cell_len(alarm))
-            return Content.assemble(left, gap, (alarm, "bold $text-error"))
-        right = self._figures(width - cell_len(left) - 2)
+        left = formatting.truncate(safe_line(self.activity), width)
+        if self.alert:
+            alert = formatting.truncate(safe_line(self.alert), width)
+            room = width - cell_len(alert) - 1
+            left = formatting.truncate(left, room) if room > 0 else ""
+            gap = " " * max(0, width - cell_len(left) - cell_len(alert))
+            return Content.assemble(left, gap, (alert, "bold $text-error"))
+        right = self._metrics(width - cell_len(left) - 2)
         gap = " " * max(0, width - cell_len(left) - cell_len(right))
         return Content.assemble((left, "bold"), gap, (right, "$foreground 60%"))
 
-    def _figures(self, room: int) -> str:
+    def _metrics(self, room: int) -> str:
         model = safe_line(self.model)
         context = (
-            f"ctx {formatting.count(self.used)}/{formatting.count(self.window)}"
+            f"ctx {formatting.format_tokens(self.used)}/{formatting.format_tokens(self.window)}"
             if self.window
             else ""
         )
-        meter = f"{context} {formatting.bar(self.used / self.window)}" if self.window else ""
+        meter = (
+            f"{context} {formatting.progress_bar(self.used / self.window)}" if self.window else ""
+        )
         speed = f"{self.tokens_per_s:.0f} tok/s" if self.tokens_per_s else ""
         # Each choice shows less than the one before it.
         for parts in (
             (model, meter, speed, self.saved),
-            (formatting.fit(model, 20), meter, speed, self.saved),
-            (formatting.fit(model, 12), context, speed, self.saved),
+            (formatting.truncate(model, 20), meter, speed, self.saved),
+            (formatting.truncate(model, 12), context, speed, self.saved),
             (context, speed, self.saved),
             (context, self.saved),
             (self.saved,),

@@ -8,12 +8,12 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Tab, Tabs
 
-from koel_tui.formatting import fit
+from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
 from koel_tui.ui import internals
 
-_SHORTEST_TITLE = 8
-_LONGEST_TITLE = 24
+_MIN_TITLE = 8
+_MAX_TITLE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Label:
         mark = f" {self.mark}" if self.mark else ""
         head = f"{number} "
         width = room - cell_len(head) - cell_len(mark)
-        title = fit(safe_line(self.title), min(_LONGEST_TITLE, max(_SHORTEST_TITLE, width)))
+        title = truncate(safe_line(self.title), min(_MAX_TITLE, max(_MIN_TITLE, width)))
         return head + title + mark
 
 
@@ -37,7 +37,7 @@ class TabBar(Tabs, can_focus=False):
     """Shows one tab per label; the prompt keeps the keyboard focus."""
 
     def __init__(self, label: Label) -> None:
-        super().__init__(Tab(Content(label.text(1, _LONGEST_TITLE)), id=label.id))
+        super().__init__(Tab(Content(label.text(1, _MAX_TITLE)), id=label.id))
         self._labels = [label]
 
     async def show_labels(self, labels: list[Label], active: str) -> None:
@@ -48,23 +48,25 @@ class TabBar(Tabs, can_focus=False):
         self._labels = labels
         with self.app.batch_update():
             # Mounting 30 tabs one after the other takes twice as long as one call with their texts.
-            texts = self._texts()
+            texts = self._label_texts()
             if new := [each for each in wanted if each not in shown]:
-                await internals.row_of(self).mount_all(Tab(texts[each], id=each) for each in new)
-            self._put_in_order()
+                await internals.tabs_container(self).mount_all(
+                    Tab(texts[each], id=each) for each in new
+                )
+            self._reorder()
             if self.active != active:
                 self.active = active
             for gone in set(shown).difference(wanted):
                 await self.remove_tab(gone)
             changed = self._write_labels()
         if moved:
-            self.call_after_refresh(internals.bring_into_sight, self)
+            self.call_after_refresh(internals.scroll_active_into_view, self)
         if moved or changed:
-            self.call_after_refresh(internals.underline, self)
+            self.call_after_refresh(internals.redraw_underline, self)
 
-    def _put_in_order(self) -> None:
+    def _reorder(self) -> None:
         tabs = [tab for label in self._labels if (tab := self.get_tab(label.id)) is not None]
-        row = internals.row_of(self)
+        row = internals.tabs_container(self)
         if [tab for tab in row.children if tab in tabs] != tabs:
             for before, tab in pairwise(tabs):
                 row.move_child(tab, after=before)
@@ -72,21 +74,21 @@ class TabBar(Tabs, can_focus=False):
     def on_resize(self, event: events.Resize) -> None:
         """Fit the titles to the new width."""
         changed = self._write_labels()
-        self.call_after_refresh(internals.bring_into_sight, self)
+        self.call_after_refresh(internals.scroll_active_into_view, self)
         if changed:
-            self.call_after_refresh(internals.underline, self)
+            self.call_after_refresh(internals.redraw_underline, self)
 
     def _write_labels(self) -> bool:
         """Update the labels that changed; return whether any did."""
         changed = False
-        for tab_id, text in self._texts().items():
+        for tab_id, text in self._label_texts().items():
             tab = self.get_tab(tab_id)
             if tab is not None and tab.label_text != text.plain:
                 tab.label = text
                 changed = True
         return changed
 
-    def _texts(self) -> dict[str, Content]:
+    def _label_texts(self) -> dict[str, Content]:
         room = self.size.width // len(self._labels) - 2  # one cell of padding on each side
         numbered = enumerate(self._labels, 1)
         return {label.id: Content(label.text(number, room)) for number, label in numbered}

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import has_words
 from koel_tui.ui.app.tab_bar import Label
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
 
@@ -41,19 +41,21 @@ class TabPicker(Picker[TabChoice]):
     """Picker of the tab to activate."""
 
     WORDING = PickerTexts("Open tabs", "Type to find a tab", "No tab is open", "goes there")
-    BINDINGS: ClassVar[list[BindingType]] = [leaving("tab.find")]
+    BINDINGS: ClassVar[list[BindingType]] = [close_binding("tab.find")]
 
 
-class BesidePicker(Picker[TabChoice]):
+class PairPicker(Picker[TabChoice]):
     """Picker of the tab to show next to the active one."""
 
     WORDING = PickerTexts(
         "Side by side", "Type to find a tab", "No other tab is open", "shows it beside this tab"
     )
-    BINDINGS: ClassVar[list[BindingType]] = [leaving("tab.beside")]
+    BINDINGS: ClassVar[list[BindingType]] = [close_binding("tab.beside")]
 
 
-def besides(tabs: Iterable[tuple[Conversation, Label]], front: Conversation) -> list[TabChoice]:
+def pair_choices(
+    tabs: Iterable[tuple[Conversation, Label]], front: Conversation
+) -> list[TabChoice]:
     """Return the choices for the second tab; the active tab's entry means a new thread."""
     new = Label(front.key, "A new thread, with the settings of this one")
     listed = choices(tabs)

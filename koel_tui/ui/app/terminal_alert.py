@@ -4,45 +4,45 @@ from collections.abc import Callable
 
 from koel_tui.text import safe_line
 
-_KEEP, _BRING_BACK = "\x1b[22;0t", "\x1b[23;0t"
+_PUSH_TITLE, _POP_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 """Control sequences that push the title on the terminal's stack and pop it again."""
 _BELL = "\x07"
 _PROGRAM = "koel-chat"
-_LONGEST = 60
+_MAX_TITLE = 60
 
 
 class TerminalAlert:
-    """Tracks the focus of the terminal and alerts the user; `wanted` enables the alerts."""
+    """Tracks the focus of the terminal and alerts the user; `enabled` enables the alerts."""
 
-    def __init__(self, write: Callable[[str], None], *, wanted: bool = True) -> None:
+    def __init__(self, write: Callable[[str], None], *, enabled: bool = True) -> None:
         """`write` sends control sequences to the terminal."""
-        self.wanted = wanted
+        self.enabled = enabled
         self._write = write
-        self._away = False  # stays False in terminals without focus reporting
-        self._titled = False
+        self._is_blurred = False  # stays False in terminals without focus reporting
+        self._is_titled = False
 
-    def look_away(self) -> None:
+    def on_blur(self) -> None:
         """Record that the terminal lost the focus."""
-        self._away = True
+        self._is_blurred = True
 
-    def look_back(self) -> None:
+    def on_focus(self) -> None:
         """Record that the terminal regained the focus, and restore its title."""
-        self._away = False
-        if self._titled:
-            self._titled = False
+        self._is_blurred = False
+        if self._is_titled:
+            self._is_titled = False
             # Terminals without a title stack keep the name of the program as title.
-            self._write(_titled(_PROGRAM) + _BRING_BACK)
+            self._write(_title_sequence(_PROGRAM) + _POP_TITLE)
 
-    def call(self, thread: str, *, failed: bool = False) -> None:
+    def notify(self, thread: str, *, failed: bool = False) -> None:
         """Report a finished answer, unless the terminal is focused or alerts are disabled."""
-        if not (self._away and self.wanted):
+        if not (self._is_blurred and self.enabled):
             return
-        keep = "" if self._titled else _KEEP
-        self._titled = True
+        keep = "" if self._is_titled else _PUSH_TITLE
+        self._is_titled = True
         mark, state = ("✗", "failed") if failed else ("●", "is done")
-        title = f"{mark} {_PROGRAM}: {safe_line(thread, _LONGEST)} {state}"
-        self._write(keep + _titled(title) + _BELL)
+        title = f"{mark} {_PROGRAM}: {safe_line(thread, _MAX_TITLE)} {state}"
+        self._write(keep + _title_sequence(title) + _BELL)
 
 
-def _titled(title: str) -> str:
+def _title_sequence(title: str) -> str:
     return f"\x1b]0;{title}\x1b\\"

@@ -15,25 +15,25 @@ from textual.css.tokenizer import TokenError
 from textual.design import ColorSystem
 from textual.theme import Theme
 
-from koel_tui.system.regular_files import NotPlainError, TooLargeError, read_plain
+from koel_tui.system.regular_files import NotRegularFileError, TooLargeError, read_regular
 from koel_tui.text import safe_line
 
-_MOST = 64 * 1024
-_MOST_FILES = 100
+_MAX_BYTES = 64 * 1024
+_MAX_FILES = 100
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _VALUE = re.compile(r"[\w#%., ()-]{1,100}")
-_SWITCHES = ("dark", "ansi")
-_SHARES = ("luminosity_spread", "text_alpha")
+_BOOLEANS = ("dark", "ansi")
+_FRACTIONS = ("luminosity_spread", "text_alpha")
 _TEXT_STYLE = "text-style: {};"
 _COLOR_RULES = ("color: {};", "background: {};", "border: tall {};", "tint: {};")
-_NO_RULE = (StylesheetError, StylesheetParseError, TokenError)
+_STYLE_ERRORS = (StylesheetError, StylesheetParseError, TokenError)
 
 
 class ThemeError(Exception):
     """A theme cannot be used; the message gives the reason."""
 
 
-class OwnThemes:
+class UserThemes:
     """Registers the themes of a directory in addition to Textual's, and reports invalid ones."""
 
     def __init__(self, directory: Path | None, tell: Callable[[str], None]) -> None:
@@ -63,11 +63,11 @@ def read_themes(directory: Path, taken: Container[str]) -> tuple[list[Theme], li
         files = sorted(directory.glob("*.toml"))
     except OSError as error:
         return [], [f"The themes in {directory} cannot be read: {error.strerror or error}."]
-    if len(files) > _MOST_FILES:
-        problems.append(f"Of {len(files)} themes the first {_MOST_FILES} are read. Move some away.")
-    for file in files[:_MOST_FILES]:
+    if len(files) > _MAX_FILES:
+        problems.append(f"Of {len(files)} themes the first {_MAX_FILES} are read. Move some away.")
+    for file in files[:_MAX_FILES]:
         try:
-            theme = theme_of(_read(file))
+            theme = parse_theme(_load(file))
             if theme.name in taken or theme.name in themes:
                 raise ThemeError(f"there is a theme {theme.name!r} already; choose another name")
             themes[theme.name] = theme
@@ -76,13 +76,13 @@ def read_themes(directory: Path, taken: Container[str]) -> tuple[list[Theme], li
     return list(themes.values()), problems
 
 
-def theme_of(source: Mapping[str, Any]) -> Theme:
+def parse_theme(source: Mapping[str, Any]) -> Theme:
     """Return the theme with these fields. Raises `ThemeError`."""
     known = {field.name for field in fields(Theme)}
     for field, value in source.items():
         if field not in known:
             raise ThemeError(f"a theme has no {safe_line(field, 40)!r}")
-        if why := _misfit(field, value):
+        if why := _field_problem(field, value):
             raise ThemeError(f"{field} {why}")
     for field in ("name", "primary"):
         if field not in source:
@@ -90,12 +90,12 @@ def theme_of(source: Mapping[str, Any]) -> Theme:
     return Theme(**source)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _load(file: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(read_plain(file, _MOST).decode("utf-8"))
-    except NotPlainError as error:
+        return tomllib.loads(read_regular(file, _MAX_BYTES).decode("utf-8"))
+    except NotRegularFileError as error:
         raise ThemeError("it is no file") from error
     except TooLargeError as error:
         raise ThemeError(str(error.strerror)) from error
@@ -105,18 +105,18 @@ def _read(file: Path) -> dict[str, Any]:
         raise ThemeError(f"it is no TOML: {safe_line(str(error))}") from error
 
 
-def _misfit(field: str, value: object) -> str:
+def _field_problem(field: str, value: object) -> str:
     """Return what is wrong with the value of a field; empty if it is valid."""
     if field == "name":
-        right = isinstance(value, str) and _NAME.fullmatch(value)
-        return "" if right else "has to be a word of letters, digits, - and _"
-    if field in _SWITCHES:
+        is_valid = isinstance(value, str) and _NAME.fullmatch(value)
+        return "" if is_valid else "has to be a word of letters, digits, - and _"
+    if field in _BOOLEANS:
         return "" if isinstance(value, bool) else "has to be true or false"
-    if field in _SHARES:
+    if field in _FRACTIONS:
         number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
         return "" if number else "has to be a number from 0 to 1"
     if field == "variables":
-        return _wrong_variable(value) if isinstance(value, Mapping) else "has to be a table"
+        return _variable_problem(value) if isinstance(value, Mapping) else "has to be a table"
     return "" if _is_color(value) else 'has to be a colour like "#ffa62b"'
 
 
@@ -127,31 +127,31 @@ def _is_color(value: object) -> bool:
         return False
 
 
-def _wrong_variable(variables: Mapping[str, object]) -> str:
+def _variable_problem(variables: Mapping[str, object]) -> str:
     """Return the error of the first variable that breaks a style sheet; Textual does not check."""
-    usual = ColorSystem(primary="#0178D4").generate()
+    defaults = ColorSystem(primary="#0178D4").generate()
     for name, value in variables.items():
-        if name not in usual:
+        if name not in defaults:
             return f"has {safe_line(name, 40)!r}, which is none"
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             return f"has no text for {name} that a style could be"
-        if not all(_fits(rule, value) for rule in _rules_of(usual[name])):
-            return f"has a value for {name} that cannot stand for {usual[name]!r}"
+        if not all(_is_valid_rule(rule, value) for rule in _matching_rules(defaults[name])):
+            return f"has a value for {name} that cannot stand for {defaults[name]!r}"
     return ""
 
 
-def _rules_of(value: str) -> list[str]:
+def _matching_rules(value: str) -> list[str]:
     """Return the style rules that a value of this kind must fit."""
-    colors = [rule for rule in _COLOR_RULES if _fits(rule, value)]
+    colors = [rule for rule in _COLOR_RULES if _is_valid_rule(rule, value)]
     return colors if _COLOR_RULES[0] in colors else [_TEXT_STYLE]
 
 
-def _fits(rule: str, value: str) -> bool:
+def _is_valid_rule(rule: str, value: str) -> bool:
     """Return whether a value is valid in a style rule."""
     sheet = Stylesheet()
     sheet.add_source(f"Static {{ {rule.format(value)} }}")
     try:
         sheet.parse()
-    except _NO_RULE:
+    except _STYLE_ERRORS:
         return False
     return True

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from koel_tui.formatting import count, fit, size
-from koel_tui.system.regular_files import NotPlainError, expanded, open_plain
+from koel_tui.formatting import format_bytes, format_tokens, truncate
+from koel_tui.system.regular_files import NotRegularFileError, expand_user, open_regular
 from koel_tui.text import safe_line, safe_text
 
 MAX_BYTES = 1_000_000
 """Larger files are rejected without reading them in full; no context has room for them."""
 _CHARACTERS_PER_TOKEN = 4
-_LONGEST_DROP = 4096
-_BEGINS_PATH = ("/", "~/", "file:", "'", '"')
+_MAX_DROP = 4096
+_PATH_PREFIXES = ("/", "~/", "file:", "'", '"')
 _NAME_CELLS = 28
 _NAME_CHARACTERS = 40
 """Character limit in addition to the cell limit, because combining marks have no width."""
@@ -29,7 +29,7 @@ class AttachmentError(Exception):
     """A file cannot be attached; the message says why and what to do."""
 
 
-class Gauge(Protocol):
+class TokenCounter(Protocol):
     """Source of token counts and of the size of the model's context."""
 
     @property
@@ -55,17 +55,17 @@ class Attachment:
     def label(self) -> str:
         """The text of its placeholder in the prompt."""
         name = self.name.rpartition("/")[2].replace("[", "(").replace("]", ")")
-        number = count(self.tokens) if self.counted else f"~{count(self.tokens)}"
-        name = fit(name[:_NAME_CHARACTERS], _NAME_CELLS)
+        number = format_tokens(self.tokens) if self.counted else f"~{format_tokens(self.tokens)}"
+        name = truncate(name[:_NAME_CHARACTERS], _NAME_CELLS)
         return f"{name} · {number} token{'' if self.tokens == 1 else 's'}"
 
     @property
-    def framed(self) -> str:
+    def prompt_text(self) -> str:
         """The text for the model: the name, and the content in a code fence."""
-        return framed(self.name, self.text)
+        return prompt_text(self.name, self.text)
 
 
-def framed(name: str, text: str) -> str:
+def prompt_text(name: str, text: str) -> str:
     """Return a file's name and its text in a code fence longer than its runs of backticks."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -73,25 +73,25 @@ def framed(name: str, text: str) -> str:
     return f"{name}:\n{fence}\n{text}{end}{fence}\n"
 
 
-def shown_name(name: str) -> str:
+def sanitize_name(name: str) -> str:
     """Return the name of a file, sanitized and on one line."""
     return safe_text(safe_line(name)) or "(no name)"
 
 
-async def attachment_of(path: Path, name: str, gauge: Gauge) -> Attachment:
+async def load_attachment(path: Path, name: str, counter: TokenCounter) -> Attachment:
     """Read a file and count its tokens. Raises `AttachmentError`."""
-    name = shown_name(name)
+    name = sanitize_name(name)
     text = await asyncio.to_thread(read_text, path, name)
-    whole = framed(name, text)
-    tokens = await gauge.count_tokens(whole)
+    whole = prompt_text(name, text)
+    tokens = await counter.count_tokens(whole)
     counted = tokens is not None
     if tokens is None:
         tokens = -(-len(whole) // _CHARACTERS_PER_TOKEN)
-    if gauge.context_tokens and tokens >= gauge.context_tokens:
+    if counter.context_tokens and tokens >= counter.context_tokens:
         about = "" if counted else "about "
         raise AttachmentError(
             f"{name} is too large: it has {about}{tokens:,} tokens, and the window of the model "
-            f"is {gauge.context_tokens:,}. Attach a part of it, or start with a larger window "
+            f"is {counter.context_tokens:,}. Attach a part of it, or start with a larger window "
             "(--context-tokens)."
         )
     return Attachment(name, text, tokens, counted)
@@ -103,18 +103,18 @@ def read_text(path: Path, name: str) -> str:
     Raises `AttachmentError`, whose message contains `name`.
     """
     try:
-        with open_plain(path) as file:
+        with open_regular(path) as file:
             status = os.fstat(file.fileno())
             data = file.read(MAX_BYTES + 1)
-    except NotPlainError as error:
+    except NotRegularFileError as error:
         raise AttachmentError(f"{name} is not a file. Choose a text file.") from error
     except (OSError, ValueError) as error:  # `ValueError`: the path contains a null byte
         why = getattr(error, "strerror", None) or error
         raise AttachmentError(f"{name} cannot be read: {why}. Choose another file.") from error
     if len(data) > MAX_BYTES:
         raise AttachmentError(
-            f"{name} is too large: it has {size(max(status.st_size, len(data)))}, and "
-            f"{size(MAX_BYTES)} is the most. Attach a part of it."
+            f"{name} is too large: it has {format_bytes(max(status.st_size, len(data)))}, and "
+            f"{format_bytes(MAX_BYTES)} is the most. Attach a part of it."
         )
     if not data:
         raise AttachmentError(f"{name} is empty: there is nothing to attach.")
@@ -135,8 +135,8 @@ def dropped_files(text: str) -> tuple[Path, ...]:
     Terminals insert such text when files are dropped on them: bare, quoted, with backslashes, or as
     URLs. Accesses the disk.
     """
-    for reading in _readings(text):
-        paths = tuple(_path(word) for word in reading)
+    for candidate in _path_candidates(text):
+        paths = tuple(_path(word) for word in candidate)
         # A path that is too long or invalid here is not a file.
         with suppress(OSError, ValueError):
             if paths and all(path is not None and path.is_file() for path in paths):
@@ -146,10 +146,10 @@ def dropped_files(text: str) -> tuple[Path, ...]:
 
 def may_be_dropped(text: str) -> bool:
     """Return whether a pasted text begins like a file path."""
-    return len(text) <= _LONGEST_DROP and text.lstrip().startswith(_BEGINS_PATH)
+    return len(text) <= _MAX_DROP and text.lstrip().startswith(_PATH_PREFIXES)
 
 
-def _readings(text: str) -> Iterator[list[str]]:
+def _path_candidates(text: str) -> Iterator[list[str]]:
     """Yield possible lists of paths in a text: its lines, then its words in shell syntax."""
     if not may_be_dropped(text):
         return
@@ -163,5 +163,5 @@ def _path(word: str) -> Path | None:
         with suppress(ValueError):
             word = unquote(urlsplit(word).path)
     elif word.startswith("~/"):
-        word = str(expanded(Path(word)))
+        word = str(expand_user(Path(word)))
     return Path(word) if word.startswith("/") else None

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.widgets import Static
 
-from koel_tui.formatting import fit
-from koel_tui.ui.composer.attachments import shown_name
+from koel_tui.formatting import truncate
+from koel_tui.ui.composer.attachments import sanitize_name
 
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 _FRAME = 4
 """Cells of a line that are not text: the border, and one space on each side."""
 
 
-class FilePicker(Static):
+class FileList(Static):
     """Shows files above the prompt, over the transcript; hidden while there are none."""
 
     def __init__(self) -> None:
@@ -24,7 +24,9 @@ class FilePicker(Static):
         """Show paths and mark the chosen one; None means that all are attached."""
         width = max(8, self.app.size.width - _FRAME - 2)
         lines = [
-            Content.styled(fit(f" {shown_name(path)}", width), "reverse" if n == chosen else "")
+            Content.styled(
+                truncate(f" {sanitize_name(path)}", width), "reverse" if n == chosen else ""
+            )
             for n, path in enumerate(paths)
         ]
         self.border_subtitle = hint

@@ -5,7 +5,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
@@ -17,20 +17,20 @@ class QueuePicker(Picker[SimpleChoice[str]]):
         "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        leaving("queue"),
+        close_binding("queue"),
         Binding("delete,ctrl+d", "drop", show=False, priority=True),
     ]
 
     def __init__(self, conversation: Conversation) -> None:
-        super().__init__(_waiting(conversation))
+        super().__init__(_queued_choices(conversation))
         self._conversation = conversation
 
     def action_drop(self) -> None:
         """Delete the highlighted text from the queue."""
         if (choice := self.highlighted) is not None:
             self._conversation.unqueue(choice.value)
-            self.offer(_waiting(self._conversation))
+            self.offer(_queued_choices(self._conversation))
 
 
-def _waiting(conversation: Conversation) -> list[SimpleChoice[str]]:
+def _queued_choices(conversation: Conversation) -> list[SimpleChoice[str]]:
     return [SimpleChoice(text, text) for text in conversation.queue]

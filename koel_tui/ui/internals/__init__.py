@@ -1,31 +1,35 @@
 """The only package that uses private parts of Textual, which is pinned; tests cover each use."""
 
-from koel_tui.ui.internals.app_base import AppBase, forget_gone
+from koel_tui.ui.internals.app_base import AppBase, drop_dead_references
 from koel_tui.ui.internals.key_sequences import (
-    begins_others,
-    bindings_of,
+    active_keys,
+    bindings_for,
     character_of,
-    keys_by_id,
-    name_of_character,
+    is_sequence_prefix,
+    key_of_character,
     rebind,
-    teach_alt_keys,
+    register_alt_sequences,
 )
 from koel_tui.ui.internals.layout import (
     SingleLayout,
-    draw_tables,
     follows_end,
-    lay_out,
-    unlaid_list,
+    ignore_empty_list,
+    layout_now,
+    redraw_tables,
 )
 from koel_tui.ui.internals.line_diff import LineDiff
-from koel_tui.ui.internals.output_sanitizer import wear_belt
-from koel_tui.ui.internals.tab_strip import bring_into_sight, row_of, underline
+from koel_tui.ui.internals.output_sanitizer import install_output_sanitizer
+from koel_tui.ui.internals.tab_strip import (
+    redraw_underline,
+    scroll_active_into_view,
+    tabs_container,
+)
 from koel_tui.ui.internals.terminal_driver import (
-    handed_over,
-    outlive_terminal,
-    remember_copied,
-    take_any_bytes,
-    terminal_gone,
+    is_terminal_gone,
+    set_internal_clipboard,
+    survive_terminal_loss,
+    suspend_app,
+    tolerate_invalid_utf8,
     write_to_terminal,
 )
 
@@ -33,26 +37,26 @@ __all__ = [
     "AppBase",
     "LineDiff",
     "SingleLayout",
-    "begins_others",
-    "bindings_of",
-    "bring_into_sight",
+    "active_keys",
+    "bindings_for",
     "character_of",
-    "draw_tables",
+    "drop_dead_references",
     "follows_end",
-    "forget_gone",
-    "handed_over",
-    "keys_by_id",
-    "lay_out",
-    "name_of_character",
-    "outlive_terminal",
+    "ignore_empty_list",
+    "install_output_sanitizer",
+    "is_sequence_prefix",
+    "is_terminal_gone",
+    "key_of_character",
+    "layout_now",
     "rebind",
-    "remember_copied",
-    "row_of",
-    "take_any_bytes",
-    "teach_alt_keys",
-    "terminal_gone",
-    "underline",
-    "unlaid_list",
-    "wear_belt",
+    "redraw_tables",
+    "redraw_underline",
+    "register_alt_sequences",
+    "scroll_active_into_view",
+    "set_internal_clipboard",
+    "survive_terminal_loss",
+    "suspend_app",
+    "tabs_container",
+    "tolerate_invalid_utf8",
     "write_to_terminal",
 ]

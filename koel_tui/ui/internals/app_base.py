@@ -21,9 +21,9 @@ from textual.widgets import Input, TextArea
 from textual.worker import WorkerFailed
 
 from koel_tui import limits, paths
-from koel_tui.logs import named
+from koel_tui.logs import error_name
 from koel_tui.text import safe_input, safe_line, safe_text
-from koel_tui.ui.internals.layout import unlaid_list
+from koel_tui.ui.internals.layout import ignore_empty_list
 from koel_tui.ui.internals.line_diff import LineDiff, Update
 from koel_tui.ui.internals.terminal_driver import TerminalDriver
 
@@ -38,7 +38,7 @@ class Palette(CommandPalette):
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
     def _action_command_list(self, action: str) -> None:
-        with unlaid_list():
+        with ignore_empty_list():
             super()._action_command_list(action)
 
 
@@ -62,9 +62,9 @@ class AppBase(App[int]):
         A paste over the limit of the focused field is rejected.
         """
         if isinstance(event, events.Paste):
-            most = self._room()
+            most = self._max_paste()
             if len(event.text) > most:
-                problem = limits.too_much("What was pasted", len(event.text), most)
+                problem = limits.too_long_message("What was pasted", len(event.text), most)
                 self.notify(problem, severity="error", markup=False)
                 return
             event.text = safe_input(event.text)
@@ -72,18 +72,18 @@ class AppBase(App[int]):
             self._sent.forget()  # also sent after another program had the terminal
         await super().on_event(event)
 
-    def _room(self) -> int:
+    def _max_paste(self) -> int:
         """Return how many characters may be pasted into the focused field."""
         match self.focused:
             case Input():
-                return limits.FIELD_CHARACTERS
+                return limits.MAX_FIELD_CHARACTERS
             case TextArea(id="prompt"):
-                return limits.MESSAGE_CHARACTERS
+                return limits.MAX_MESSAGE_CHARACTERS
             case _:
-                return limits.TEXT_CHARACTERS
+                return limits.MAX_TEXT_CHARACTERS
 
     def _refresh_notifications(self) -> None:
-        for notice in list(self._notifications)[: -limits.TOLD]:
+        for notice in list(self._notifications)[: -limits.MAX_TOASTS]:
             del self._notifications[notice]  # drop the oldest over the limit
         super()._refresh_notifications()
 
@@ -92,7 +92,7 @@ class AppBase(App[int]):
         if not self._batch_count and self._screen_stack:
             self.screen.check_idle()  # it waits for the end, and Textual does not notify it
 
-    def spare_the_line(self) -> None:
+    def enable_line_diff(self) -> None:
         """Send only changed lines to the terminal."""
         self._sent = LineDiff()
 
@@ -102,7 +102,7 @@ class AppBase(App[int]):
             return
         if self._sent is not None and isinstance(renderable, Update):
             # Textual uses only the segments of an update.
-            renderable = cast("RenderableType", self._sent.without_repeats(renderable))
+            renderable = cast("RenderableType", self._sent.changed_only(renderable))
         super()._display(screen, renderable)
 
     def action_command_palette(self) -> None:
@@ -114,7 +114,7 @@ class AppBase(App[int]):
         """Show the theme picker."""
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
-    def add_last_words(self, words: str, code: int = 0) -> None:
+    def add_exit_message(self, words: str, code: int = 0) -> None:
         """Print `words` after the app exits, and exit with `code` unless an error code is set."""
         said = [str(each) for each in self._exit_renderables[:1]]
         self._exit_renderables[:1] = [Text("\n".join([*said, safe_text(words)]))]
@@ -151,7 +151,7 @@ class AppBase(App[int]):
             for frame in extract_tb(error.__traceback__)[-1:]
         )
         # The message is left out, because it may quote the user's text or a secret key.
-        what = f"koel-chat ended by an error of its own: {named(error)}{where}."
+        what = f"koel-chat ended by an error of its own: {error_name(error)}{where}."
         details = f"Where it came from is in {paths.log_file()}"
         self._exit_renderables[:] = [Text(safe_line(f"{what} {details}", 600))]
         self._close_messages_no_wait()
@@ -162,7 +162,7 @@ class AppBase(App[int]):
         return TerminalDriver if found is linux_driver.LinuxDriver else found
 
 
-def forget_gone(app: App[int]) -> None:
+def drop_dead_references(app: App[int]) -> None:
     """Release removed widgets from watchers of reactive values and from query caches.
 
     Textual drops such watchers only when the value changes, which is rare for the footer or the

@@ -19,7 +19,7 @@ class _Key:
     value: str
 
 
-def teach_alt_keys(keys: Iterable[str]) -> None:
+def register_alt_sequences(keys: Iterable[str]) -> None:
     """Register the sequences of these alt keys: escape followed by a character.
 
     Terminals without a keyboard protocol, for instance tmux, send them in this form. Textual
@@ -44,7 +44,7 @@ def _sequences(key: str) -> list[str]:
     return []
 
 
-def name_of_character(character: str) -> str:
+def key_of_character(character: str) -> str:
     """Return Textual's key name of a character."""
     return _character_to_key(character)
 
@@ -54,7 +54,7 @@ def character_of(name: str) -> str | None:
     return key_to_character(REPLACED_KEYS.get(name, name))
 
 
-def begins_others(key: str) -> bool:
+def is_sequence_prefix(key: str) -> bool:
     """Return whether the key's escape sequence is a prefix of other sequences."""
     return any(
         known.startswith(sequence) and known != sequence
@@ -67,35 +67,35 @@ def rebind(
     node: DOMNode,
     bindings: Iterable[BindingType],
     inherited: type[DOMNode] | None = None,
-    freed: Iterable[str] = (),
+    without: Iterable[str] = (),
 ) -> None:
     """Replace the bindings of a widget or app before it is mounted.
 
-    It keeps the bindings of the class `inherited`, without the keys in `freed`.
+    It keeps the bindings of the class `inherited`, without the keys in `without`.
     """
     kept = inherited._merged_bindings if inherited else None
     keys = dict(kept.key_to_bindings) if kept else {}
-    for key in freed:
+    for key in without:
         keys.pop(key, None)
     node._bindings = BindingsMap.from_keys({**keys, **BindingsMap(bindings).key_to_bindings})
 
 
-def bindings_of(node: DOMNode, key: str) -> list[Binding]:
+def bindings_for(node: DOMNode, key: str) -> list[Binding]:
     """Return the bindings of a key in this widget or app, after any remapping."""
-    return _in_force(node).key_to_bindings.get(key, [])
+    return _active_bindings(node).key_to_bindings.get(key, [])
 
 
-def keys_by_id(*nodes: DOMNode) -> dict[str, list[str]]:
+def active_keys(*nodes: DOMNode) -> dict[str, list[str]]:
     """Return the keys of these nodes' bindings by binding id, after any remapping."""
     keys: defaultdict[str, list[str]] = defaultdict(list)
     for node in nodes:
-        for key, binding in _in_force(node):
+        for key, binding in _active_bindings(node):
             if binding.id is not None:
                 keys[binding.id].append(key)
     return keys
 
 
-def _in_force(node: DOMNode) -> BindingsMap:
+def _active_bindings(node: DOMNode) -> BindingsMap:
     bindings = node._bindings.copy()
     if node.app._keymap:
         bindings.apply_keymap(node.app._keymap)

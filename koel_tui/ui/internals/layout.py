@@ -13,7 +13,7 @@ def follows_end(widget: Widget) -> bool:
     return widget.is_anchored and not widget._anchor_released
 
 
-def lay_out(widget: Widget) -> None:
+def layout_now(widget: Widget) -> None:
     """Compute the layout of the screen now. Call it within a batch, so that nothing is painted yet.
 
     Use it to learn before the next frame how far new content moves the rest.
@@ -44,14 +44,14 @@ _size_updated = Widget._size_updated
 Widget._size_updated = _size_updated_once  # type: ignore[assignment, method-assign]  # for all
 
 
-def draw_tables(body: Markdown) -> None:
+def redraw_tables(body: Markdown) -> None:
     """Redraw the tables, because Textual may show outdated lines of a table that grew."""
     for table in body.query(MarkdownTable):
         for content in table.children:
             content.refresh(layout=True)
 
 
-def unlaid_list() -> AbstractContextManager[None]:
+def ignore_empty_list() -> AbstractContextManager[None]:
     """Return a guard for paging in an `OptionList` that is empty or has no layout yet.
 
     Textual would raise `KeyError` for a missing line, which would end the app.

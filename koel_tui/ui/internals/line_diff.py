@@ -22,7 +22,7 @@ class LineDiff:
         """Clear the cache after a resize or after another program used the terminal."""
         self._sent.clear()
 
-    def without_repeats(self, update: Update) -> CompositorUpdate:
+    def changed_only(self, update: Update) -> CompositorUpdate:
         """Return the update without unchanged pieces."""
         return _Changes(update, self._sent)
 

@@ -7,29 +7,29 @@ from textual.strip import Strip
 from koel_tui.text import drop_controls
 
 
-def wear_belt() -> None:
+def install_output_sanitizer() -> None:
     """Strip control characters from every rendered strip, as a last line of defence.
 
     Neither Textual nor Rich does so. Every strip passes here once, right before it is written.
     """
-    Strip.render = _render_belted  # type: ignore[assignment, method-assign]  # all text passes here
+    Strip.render = _render_sanitized  # type: ignore[assignment, method-assign]  # all text passes here
 
 
 _render = Strip.render
 
 
-def _render_belted(strip: Strip, console: Console) -> str:
+def _render_sanitized(strip: Strip, console: Console) -> str:
     if strip._render_cache is None:
         written = [
             text if style is None or style._link is None else text + style._link
             for text, style, _ in strip._segments
         ]
         if not "".join(written).isprintable():  # cheap check with false positives
-            strip = Strip(map(_harmless, strip._segments), strip.cell_length)
+            strip = Strip(map(_sanitize, strip._segments), strip.cell_length)
     return _render(strip, console)
 
 
-def _harmless(segment: Segment) -> Segment:
+def _sanitize(segment: Segment) -> Segment:
     text, style, control = segment
     if control:
         return segment  # a control sequence of Textual

@@ -11,7 +11,7 @@ from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
 
 
-def remember_copied(app: App[int], text: str) -> None:
+def set_internal_clipboard(app: App[int], text: str) -> None:
     """Set the internal clipboard of the app to `text`, as Textual does on copy."""
     app._clipboard = text
 
@@ -23,7 +23,7 @@ def write_to_terminal(app: App[int], sequence: str) -> None:
 
 
 @contextmanager
-def handed_over(app: App[int]) -> Iterator[None]:
+def suspend_app(app: App[int]) -> Iterator[None]:
     """Context manager that hands the terminal to another program; nothing is painted meanwhile.
 
     Raises `SuspendNotSupported` if there is no terminal.
@@ -54,22 +54,22 @@ class _Writer(WriterThread):
                 pass
 
 
-def outlive_terminal() -> None:
+def survive_terminal_loss() -> None:
     """Install the writer that lets the app save and exit after its terminal is gone."""
     # Textual looks up this name in its driver module.
     linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]
 
 
-def take_any_bytes() -> None:
+def tolerate_invalid_utf8() -> None:
     """Decode terminal input with errors="replace": invalid UTF-8 becomes �.
 
     Textual would exit with a traceback and status 0.
     """
     # Textual looks up this name in its driver module.
-    linux_driver.getincrementaldecoder = _forgiving  # type: ignore[assignment, attr-defined]
+    linux_driver.getincrementaldecoder = _lenient_decoder  # type: ignore[assignment, attr-defined]
 
 
-def _forgiving(encoding: str) -> "partial[IncrementalDecoder]":
+def _lenient_decoder(encoding: str) -> "partial[IncrementalDecoder]":
     return partial(getincrementaldecoder(encoding), "replace")
 
 
@@ -85,16 +85,16 @@ class TerminalDriver(linux_driver.LinuxDriver):
             super()._sigtstp_application()
 
     def _sigcont_application(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._go_on)
+        self._loop.call_soon_threadsafe(self._resume)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         if self._must_signal_resume:
             super()._sigcont_application()
             self._app.refresh(layout=True)  # the terminal was cleared
         elif self._auto_restart:
-            self._begin_again()
+            self._restart_application_mode()
 
-    def _begin_again(self) -> None:
+    def _restart_application_mode(self) -> None:
         # After SIGSTOP, resume alone would save the app's terminal modes as the original ones, and
         # start a second input thread.
         self.suspend_application_mode()
@@ -102,7 +102,7 @@ class TerminalDriver(linux_driver.LinuxDriver):
         self._app.refresh(layout=True)
 
 
-def terminal_gone(app: App[int]) -> bool:
+def is_terminal_gone(app: App[int]) -> bool:
     """Return whether the terminal has hung up. Textual would keep reading in a busy loop."""
     if not isinstance(app._driver, linux_driver.LinuxDriver):
         return False

@@ -11,7 +11,7 @@ Group = Literal["Tabs", "Conversation", "Prompt", "Program"]
 SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
 """Display names of keys that differ from Textual's names."""
 
-LEAVING = "leave."
+CLOSE_PREFIX = "leave."
 """The prefix of the ids of keys that dismiss a panel; the id of its opening key follows."""
 TAB_COUNT = 9
 """The number of tabs with their own key."""
@@ -59,7 +59,7 @@ KEYS: tuple[Key, ...] = (
     Key("tab.open", "ctrl+o", "open", "open a saved thread", "Tabs", "Open", "Open a saved thread"),
     Key("palette", "ctrl+p", "command_palette", "all commands", "Program", "Commands"),
     Key("run.stop", "escape", "stop", "stop the answer", "Conversation", "Stop", "Stop the answer"),
-    Key("help", "f1", "help", "list of keys", "Program", "Help", "List of keys"),
+    Key("help", "f1", "help", "list of keys", "Program", "HelpPanel", "List of keys"),
     Key("tab.previous", "f5,ctrl+pageup", "step_tab(-1)", "previous tab", "Tabs", "",
         "Previous tab"),
     Key("tab.next", "f6,ctrl+pagedown", "step_tab(1)", "next tab", "Tabs", "", "Next tab"),
@@ -96,7 +96,7 @@ KEYS: tuple[Key, ...] = (
     Key("scroll.end", "ctrl+end", "scroll('end')", "newest message", "Conversation"),
     Key("run.regenerate", "ctrl+r", "regenerate", "answer again; the answer stays a branch",
         "Conversation", "", "Answer again (the answer stays as a branch)"),
-    Key("message.edit", "alt+e", "revise", "edit your message; again: the one before",
+    Key("message.edit", "alt+e", "edit_message", "edit your message; again: the one before",
         "Conversation", "", "Edit your message (what came of it stays as a branch)"),
     Key("branch.previous", "alt+left,alt+j", "switch_branch(-1)", "branch before",
         "Conversation", "", "Show the branch before"),
@@ -112,11 +112,11 @@ KEYS: tuple[Key, ...] = (
         "Continue the answer that was stopped or cut"),
     Key("run.retry", "alt+r", "retry", "try again what failed", "Conversation", "",
         "Try again what failed"),
-    Key("figures", "f3", "figures", "context, speed and memory", "Conversation", "",
+    Key("figures", "f3", "stats", "context, speed and memory", "Conversation", "",
         "Figures of this thread: context, speed, memory"),
     Key("fold", "ctrl+t", "fold", "fold or unfold thinking and calls", "Conversation", "",
         "Fold or unfold thinking and calls"),
-    Key("answer.render", "alt+m", "render_plain",
+    Key("answer.render", "alt+m", "toggle_rendering",
         "render an answer shown plainly, or take that back", "Conversation", "",
         "Render the answer that is shown plainly as Markdown"),
     Key("copy.answer", "alt+c", "copy_answer", "copy the answer", "Conversation", "",
@@ -151,13 +151,13 @@ def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
     return [key.binding() for key in keys if key.names]
 
 
-def leaving(opener: str) -> Binding:
+def close_binding(opener: str) -> Binding:
     """Return the binding that dismisses a panel with the key that opened it, given by id."""
     key = next(key for key in KEYS if key.id == opener)
-    return Binding(key.keys, "dismiss", show=False, id=f"{LEAVING}{opener}")
+    return Binding(key.keys, "dismiss", show=False, id=f"{CLOSE_PREFIX}{opener}")
 
 
-def spoken(keys: Sequence[str]) -> list[str]:
+def display_names(keys: Sequence[str]) -> list[str]:
     """Return the display names of the keys of one binding, at most two."""
     names = {**SHORT, "at": "@"}
     return ["+".join(names.get(part, part) for part in key.split("+")) for key in keys[:2]]

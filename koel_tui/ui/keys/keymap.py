@@ -11,23 +11,23 @@ from textual.widgets import TextArea
 
 from koel_tui.text import safe_line
 from koel_tui.ui import internals
-from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS, SHORT, Key, bindings
+from koel_tui.ui.keys.key_table import CLOSE_PREFIX, KEYS, PROMPT_KEYS, SHORT, Key, bindings
 
 if TYPE_CHECKING:
     from koel_tui.settings import SettingsError
 
 NO_KEY = "none"
 _MODIFIERS = frozenset({"alt", "ctrl", "hyper", "meta", "shift", "super"})
-_LONG = {
+_LONG_NAMES = {
     **{short: long for long, short in SHORT.items()},
     "del": "delete",
     "ins": "insert",
     "return": "enter",
 }
-_LIKE_A_KEY = re.compile(r"(\w{1,9}\+){0,4}(\w{1,13}|[^\w\s])")
+_KEY_LIKE = re.compile(r"(\w{1,9}\+){0,4}(\w{1,13}|[^\w\s])")
 """Text that resembles a key; other text is not repeated in errors, because it may be a secret."""
 _NAMES = frozenset(key.value for key in Keys)
-_SAME = {
+_ALIASES = {
     "ctrl+i": "tab",
     "ctrl+m": "enter",
     "ctrl+left_square_bracket": "escape",
@@ -35,15 +35,15 @@ _SAME = {
 }
 """Keys that most terminals send as another key."""
 
-_IN_LISTS = frozenset({"up", "down", "pageup", "pagedown"})
+_LIST_KEYS = frozenset({"up", "down", "pageup", "pagedown"})
 PANEL_KEYS: Mapping[str, frozenset[str]] = {
-    "tab.open": _IN_LISTS
+    "tab.open": _LIST_KEYS
     | {"f2", "ctrl+r", "ctrl+d", "f8", "ctrl+z", "ctrl+s", "f7", "ctrl+t", "f9"},
-    "tab.find": _IN_LISTS,
-    "tab.beside": _IN_LISTS,
-    "links": _IN_LISTS,
-    "save.code": _IN_LISTS,
-    "queue": _IN_LISTS | {"delete", "ctrl+d"},
+    "tab.find": _LIST_KEYS,
+    "tab.beside": _LIST_KEYS,
+    "links": _LIST_KEYS,
+    "save.code": _LIST_KEYS,
+    "queue": _LIST_KEYS | {"delete", "ctrl+d"},
     "thread.settings": frozenset({"ctrl+o", "ctrl+s", "up", "down"}),
 }
 """The keys that already have a function in the panel that a binding opens, so that they could
@@ -55,40 +55,42 @@ Listed here because the panels are not imported before the first paint.
 
 @dataclass(frozen=True, slots=True)
 class KeyMap:
-    """All keys of the app and of the prompt. `chosen` are the ones that the user remapped."""
+    """All keys of the app and of the prompt. `remapped` are the ones that the user remapped."""
 
-    window: tuple[Key, ...] = KEYS
-    prompt: tuple[Key, ...] = PROMPT_KEYS
-    chosen: tuple[Key, ...] = ()
+    app_keys: tuple[Key, ...] = KEYS
+    prompt_keys: tuple[Key, ...] = PROMPT_KEYS
+    remapped: tuple[Key, ...] = ()
 
     def bind(self, app: App[int], prompt: TextArea) -> None:
         """Apply the keys. Call it before the app is mounted."""
-        internals.teach_alt_keys(name for key in (*self.window, *self.prompt) for name in key.names)
-        if not self.chosen:
+        internals.register_alt_sequences(
+            name for key in (*self.app_keys, *self.prompt_keys) for name in key.names
+        )
+        if not self.remapped:
             return  # the classes already have the default bindings
-        internals.rebind(app, bindings(self.window))
+        internals.rebind(app, bindings(self.app_keys))
         # A key remapped for the app is no longer an editing key of the prompt.
-        freed = [name for key in self.chosen for name in key.names]
-        internals.rebind(prompt, bindings(self.prompt), TextArea, freed)
-        app.set_keymap({LEAVING + key.id: key.keys for key in self.chosen})
+        without = [name for key in self.remapped for name in key.names]
+        internals.rebind(prompt, bindings(self.prompt_keys), TextArea, without)
+        app.set_keymap({CLOSE_PREFIX + key.id: key.keys for key in self.remapped})
 
 
-def keymap_of(chosen: Mapping[str, str]) -> KeyMap:
+def parse_keymap(remapped: Mapping[str, str]) -> KeyMap:
     """Return the keymap for these remapped keys, comma-separated, by binding id.
 
     Raises `SettingsError` for an unknown id, an invalid key, or a key with two functions.
     """
-    own = {key.id: key for key in (*KEYS, *PROMPT_KEYS) if not key.fixed}
+    known = {key.id: key for key in (*KEYS, *PROMPT_KEYS) if not key.fixed}
     changed: dict[str, Key] = {}
-    for name, keys in chosen.items():
-        if name not in own:
-            raise _unusable(name, _unknown(name, own))
-        changed[name] = replace(own[name], keys=_checked(name, keys))
-    window = tuple(changed.get(key.id, key) for key in KEYS)
-    prompt = tuple(changed.get(key.id, key) for key in PROMPT_KEYS)
-    _check_twice((*window, *prompt), changed)
-    _check_panels(changed)
-    return KeyMap(window, prompt, tuple(changed.values()))
+    for name, keys in remapped.items():
+        if name not in known:
+            raise _keymap_error(name, _unknown_id_message(name, known))
+        changed[name] = replace(known[name], keys=_parse_keys(name, keys))
+    app_keys = tuple(changed.get(key.id, key) for key in KEYS)
+    prompt_keys = tuple(changed.get(key.id, key) for key in PROMPT_KEYS)
+    _check_duplicates((*app_keys, *prompt_keys), changed)
+    _check_panel_keys(changed)
+    return KeyMap(app_keys, prompt_keys, tuple(changed.values()))
 
 
 def key_name(text: str) -> str:
@@ -98,41 +100,41 @@ def key_name(text: str) -> str:
     """
     written = text.strip().lower()
     if f"+{written}".endswith("++"):
-        written = f"{written[:-1]}{internals.name_of_character('+')}"
+        written = f"{written[:-1]}{internals.key_of_character('+')}"
     *modifiers, name = written.split("+")
-    name = _LONG.get(name, name)
+    name = _LONG_NAMES.get(name, name)
     if len(name) == 1 and written not in _NAMES:
-        name = internals.name_of_character(name)
+        name = internals.key_of_character(name)
     if not _MODIFIERS.issuperset(modifiers) or not _is_known(name):
         raise ValueError("is no key that a terminal has. Write it like ctrl+y, alt+shift+k or f7")
     key = "+".join([*sorted(set(modifiers)), name])
     if _is_typed(key):
         raise ValueError("is a key to write with. Put ctrl+ or alt+ before it")
-    if key in _SAME:
-        raise ValueError(f"comes from most terminals as {_SAME[key]}. Write that if you mean it")
-    if internals.begins_others(key):
+    if key in _ALIASES:
+        raise ValueError(f"comes from most terminals as {_ALIASES[key]}. Write that if you mean it")
+    if internals.is_sequence_prefix(key):
         raise ValueError("begins what terminals send for other keys. Choose another key")
     return key
 
 
-def _checked(name: str, keys: str) -> str:
+def _parse_keys(name: str, keys: str) -> str:
     if not keys.strip() or keys.strip().lower() == NO_KEY:
         return ""
     names = []
     for text in keys.split(","):
         if not text.strip():
-            raise _unusable(name, f'There is an empty key in it; "{NO_KEY}" stands for no key')
+            raise _keymap_error(name, f'There is an empty key in it; "{NO_KEY}" stands for no key')
         try:
             names.append(key_name(text))
         except ValueError as error:
-            raise _unusable(name, f"{_shown(text)} {error}") from None
+            raise _keymap_error(name, f"{_quote_key(text)} {error}") from None
     return ",".join(dict.fromkeys(names))
 
 
-def _shown(text: str) -> str:
+def _quote_key(text: str) -> str:
     """Return the written key for an error message, but hide text that does not resemble a key."""
     written = text.strip()
-    return repr(safe_line(written)) if _LIKE_A_KEY.fullmatch(written) else "What is written there"
+    return repr(safe_line(written)) if _KEY_LIKE.fullmatch(written) else "What is written there"
 
 
 def _is_known(name: str) -> bool:
@@ -146,13 +148,13 @@ def _is_typed(key: str) -> bool:
     return character is not None and character.isprintable() and not {*modifiers} - {"shift"}
 
 
-def _check_twice(keys: tuple[Key, ...], changed: Mapping[str, Key]) -> None:
+def _check_duplicates(keys: tuple[Key, ...], changed: Mapping[str, Key]) -> None:
     taken: dict[str, Key] = {}
     for key in keys:
         for name in key.names:
             if name in taken:
                 guilty, other = (key, taken[name]) if key.id in changed else (taken[name], key)
-                raise _unusable(
+                raise _keymap_error(
                     guilty.id,
                     f"{name} is a key of {other.id!r}, too ({other.help}). Give one of the two "
                     f'another key, or "{NO_KEY}"',
@@ -160,26 +162,26 @@ def _check_twice(keys: tuple[Key, ...], changed: Mapping[str, Key]) -> None:
             taken[name] = key
 
 
-def _check_panels(changed: Mapping[str, Key]) -> None:
+def _check_panel_keys(changed: Mapping[str, Key]) -> None:
     for key in changed.values():
         for name in key.names:
             if name in PANEL_KEYS.get(key.id, ()):
-                raise _unusable(
+                raise _keymap_error(
                     key.id,
                     f"{name} does something else in the panel that it opens, which is left with "
                     "the same key. Choose another key",
                 )
 
 
-def _unknown(name: str, own: Mapping[str, Key]) -> str:
+def _unknown_id_message(name: str, known: Mapping[str, Key]) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, own, 3, 0.5)
+    near = difflib.get_close_matches(name, known, 3, 0.5)
     nearest = f"; nearest come {', '.join(near)}" if near else ""
     return f"Nothing in the window has this name{nearest}"
 
 
-def _unusable(name: str, why: str) -> "SettingsError":
-    from koel_tui.settings import unusable
+def _keymap_error(name: str, why: str) -> "SettingsError":
+    from koel_tui.settings import invalid_setting_error
 
-    return unusable(["keys", safe_line(name, 40)], why)
+    return invalid_setting_error(["keys", safe_line(name, 40)], why)

@@ -11,9 +11,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
-from koel_tui.formatting import fit
+from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.library.exporting import FORMATS, FormatPicker
 from koel_tui.ui.library.preview import Preview
 from koel_tui.ui.library.renaming import RenamePanel
@@ -68,7 +68,7 @@ class LibraryPanel(Picker[SavedThread]):
     )
     FIELD = _Field
     BINDINGS: ClassVar[list[BindingType]] = [
-        leaving("tab.open"),
+        close_binding("tab.open"),
         Binding("f2,ctrl+r", "rename", show=False),
         Binding("ctrl+d,f8", "delete", show=False),
         Binding("ctrl+z", "undo", show=False),
@@ -256,4 +256,4 @@ class LibraryPanel(Picker[SavedThread]):
 
 
 def _named(thread: SavedThread) -> str:
-    return f"“{fit(safe_line(thread.title), 30)}”"
+    return f"“{truncate(safe_line(thread.title), 30)}”"

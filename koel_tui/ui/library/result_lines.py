@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widgets.option_list import Option
 
-from koel_tui.formatting import fit
+from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
 from koel_tui.ui.widgets.picker import line_of
 from koel_tui.workspace.saved_threads import SavedThread
@@ -106,7 +106,7 @@ def _shortened(text: str, width: int) -> str:
 def _within(pieces: Sequence[Piece], width: int) -> Content:
     """Return the parts as one line, truncated to `width` cells."""
     whole = "".join(text for text, _ in pieces).rstrip()
-    line = fit(whole, width)
+    line = truncate(whole, width)
     room = len(line) if line == whole else max(0, len(line) - 1)
     shown, at = Content(line), 0
     for text, found in pieces:

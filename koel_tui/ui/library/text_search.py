@@ -29,12 +29,12 @@ class TextSearch:
         index: "ThreadIndex | None",
         reading: Callable[[], str],
         found: Callable[[], None],
-        told: Callable[[], None],
+        format_hints: Callable[[], None],
     ) -> None:
         """The search ends with its `host`.
 
         `reading` returns the progress of other indexing; `found` is called when the hits change,
-        `told` when the state changes.
+        `format_hints` when the state changes.
         """
         self.hits: Sequence[Hit] = ()
         self.state = ""
@@ -43,7 +43,7 @@ class TextSearch:
         self._index = index
         self._reading = reading
         self._found = found
-        self._told = told
+        self._told = format_hints
         self._progress = ""
         self._pause: Timer | None = None
 

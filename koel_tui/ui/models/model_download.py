@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Literal
 
 from koel_tui import formatting
-from koel_tui.system.daemon_thread import in_daemon
+from koel_tui.system.daemon_thread import run_in_daemon_thread
 from koel_tui.text import safe_line
 
 _log = logging.getLogger(__name__)
@@ -53,8 +53,8 @@ class DownloadProgress:
         """The downloaded fraction, the total size and the speed; empty while unknown."""
         if not self.total:
             return ""
-        here = f"{self.fraction:.0%} of {formatting.size(self.total)}".replace("%", " %")
-        return f"{here}, {formatting.size(round(self.per_s))}/s" if self.per_s else here
+        here = f"{self.fraction:.0%} of {formatting.format_bytes(self.total)}".replace("%", " %")
+        return f"{here}, {formatting.format_bytes(round(self.per_s))}/s" if self.per_s else here
 
     @property
     def words(self) -> str:
@@ -124,7 +124,7 @@ class ModelDownload:
     async def _run(self, repo: str, file: str | None, ended: Ended) -> None:
         path: Path | None = None
         try:
-            path = await in_daemon(lambda: self._pull(repo, file), "download")
+            path = await run_in_daemon_thread(lambda: self._pull(repo, file), "download")
             self._end("trying")
             problem = await _tried(path)
             self._end("failed" if problem else "done", problem)
@@ -184,21 +184,21 @@ class Rate:
 def _outcome(error: Exception) -> tuple[Phase, str, tuple[str, ...]]:
     """Return the phase, the message and the candidate files for a failed download."""
     from koel_tui.models.download import DownloadStopped
-    from koel_tui.models.hub import UnclearFileError
+    from koel_tui.models.hub import AmbiguousFileError
 
     if isinstance(error, DownloadStopped):
         return "stopped", "", ()
     _log.info("A download failed: %r", error)
-    if isinstance(error, UnclearFileError):
+    if isinstance(error, AmbiguousFileError):
         return "failed", f"{error.question} Those there are stand in the list.", error.files
     return "failed", str(error) or type(error).__name__, ()
 
 
 async def _tried(path: Path) -> str:
     """Return why a model cannot be used and what to do; empty if it works."""
-    from koel_tui.models.probe import passed_models, probe_model
+    from koel_tui.models.probe import probe_model, verified_models
 
-    verdict = await probe_model(path, await asyncio.to_thread(passed_models))
+    verdict = await probe_model(path, await asyncio.to_thread(verified_models))
     if verdict.ok:
         return ""
     return f"{path.name} came whole, but cannot be used: {verdict.reason}. Choose another model."

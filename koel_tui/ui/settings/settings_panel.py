@@ -10,7 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from koel_tui.text import safe_line
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.settings.setting import FLAG, Setting, text_of
 from koel_tui.ui.settings.settings_store import RefusedError, SettingsStore
 from koel_tui.ui.widgets.input_panel import InputPanel
@@ -31,7 +31,7 @@ class SettingsPanel(Picker[Setting]):
         "No setting has these words",
     )
     FRAME = 7
-    BINDINGS: ClassVar[list[BindingType]] = [leaving("settings")]
+    BINDINGS: ClassVar[list[BindingType]] = [close_binding("settings")]
 
     def __init__(self, settings: SettingsStore) -> None:
         super().__init__([])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from koel_tui import paths
-from koel_tui.system.regular_files import expanded
+from koel_tui.system.regular_files import expand_user
 from koel_tui.text import safe_input
 from koel_tui.ui.settings.setting import Setting, settings_list, text_of
 
@@ -57,10 +57,10 @@ class SettingsStore:
         return f"{words} now."
 
     def _list(self) -> list[Setting]:
-        from koel_tui.setting_sources import origin_of
+        from koel_tui.setting_sources import setting_origin
 
         settings = self._load()
-        origins = {name: origin_of(name) for name in type(settings).model_fields}
+        origins = {name: setting_origin(name) for name in type(settings).model_fields}
         return settings_list(settings, origins, self._flags)
 
     def _load(self) -> "Settings":
@@ -90,9 +90,9 @@ class SettingsStore:
 
         if name == "model" and isinstance(value, Path):
             choose_model(value, self._load().model_folders)
-            return expanded(value).absolute() if expanded(value).exists() else value
+            return expand_user(value).absolute() if expand_user(value).exists() else value
         if name == "model_folders" and isinstance(value, tuple):
-            folders = tuple(expanded(folder).absolute() for folder in value)
+            folders = tuple(expand_user(folder).absolute() for folder in value)
             for folder in folders:
                 if not folder.is_dir():
                     raise RefusedError(f"There is no folder {folder}.")

@@ -30,10 +30,10 @@ from koel_tui.conversation.thread_settings_form import (
     parse_settings,
     validate,
 )
-from koel_tui.limits import FIELD_CHARACTERS
+from koel_tui.limits import MAX_FIELD_CHARACTERS
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.settings.fold_line import FoldLine
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.ordered_input import OrderedInput
@@ -79,7 +79,7 @@ class ThreadPanel(Panel[Filled]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Leave"),
-        leaving("thread.settings"),
+        close_binding("thread.settings"),
         Binding("ctrl+o", "choose_role", show=False, priority=True),
         Binding("ctrl+s", "keep_role", show=False, priority=True),
         Binding("up", "go(-1)", show=False, priority=True),
@@ -101,7 +101,9 @@ class ThreadPanel(Panel[Filled]):
         self._texts = format_settings(title, settings)
         self._defaults = defaults
         self._roles = roles
-        self._shown = {key: safe_line(text, FIELD_CHARACTERS) for key, text in self._texts.items()}
+        self._shown = {
+            key: safe_line(text, MAX_FIELD_CHARACTERS) for key, text in self._texts.items()
+        }
         self._system = settings.system or ""
         self._role = TextArea(safe_input(self._system), id="role", compact=True)
         default = defaults.get("system") or "none"

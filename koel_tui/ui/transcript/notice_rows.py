@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from koel_tui.conversation.entries import Notice
 from koel_tui.text import safe_text
-from koel_tui.ui.keys.hints import told
+from koel_tui.ui.keys.hints import format_hints
 
 _STYLES = {"error": "$text-error", "welcome": "$foreground", "action": "bold $text-accent"}
 _QUIET = "$foreground 60%"
@@ -31,16 +31,16 @@ class NoticeRows(Static):
         self.update(Content("\n").join(self._content(row) for row in rows))
 
     def _content(self, row: Notice) -> Content:
-        text = row.text + told(self.app, row.hints)
+        text = row.text + format_hints(self.app, row.hints)
         content = Content.styled(safe_text(text), _STYLES.get(row.kind, _QUIET))
         return content.stylize(Style.from_meta({"@click": row.action})) if row.action else content
 
 
-def earlier(count: int) -> list[Notice]:
+def more_above(count: int) -> list[Notice]:
     """Return the notice of how many messages are above the mounted range."""
     return [Notice("more", f"↑ {count} earlier message{'s' if count > 1 else ''}")] if count else []
 
 
-def later(count: int) -> list[Notice]:
+def more_below(count: int) -> list[Notice]:
     """Return the notice of how many messages are below the mounted range."""
     return [Notice("more", f"↓ {count} later message{'s' if count > 1 else ''}")] if count else []

@@ -3,7 +3,7 @@
 from textual import events
 from textual.widgets import Input
 
-from koel_tui.ui.internals import bindings_of
+from koel_tui.ui.internals import bindings_for
 
 
 class OrderedInput(Input):
@@ -15,7 +15,7 @@ class OrderedInput(Input):
 
     async def on_key(self, event: events.Key) -> None:
         """Run the action that this input binds to the key."""
-        for binding in bindings_of(self, event.key):
+        for binding in bindings_for(self, event.key):
             if await self.app.run_action(binding.action, self):
                 event.stop()
                 event.prevent_default()

@@ -15,9 +15,9 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from koel_tui.formatting import fit
+from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
-from koel_tui.ui.internals import bindings_of, unlaid_list
+from koel_tui.ui.internals import bindings_for, ignore_empty_list
 from koel_tui.ui.widgets.choice import Choice
 from koel_tui.ui.widgets.ordered_input import OrderedInput
 from koel_tui.ui.widgets.panel import Panel
@@ -57,8 +57,8 @@ class Field(OrderedInput):
         """Forward keys for the list through the message queue that letters use."""
         if event.key == "enter":
             await self.action_submit()
-        elif bindings_of(self.screen, event.key) and (
-            event.key in self.LEFT or not bindings_of(self, event.key)
+        elif bindings_for(self.screen, event.key) and (
+            event.key in self.LEFT or not bindings_for(self, event.key)
         ):
             self.post_message(self.Pressed(event.key))
         else:
@@ -125,7 +125,7 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
     @on(Field.Pressed)
     async def _press(self, event: Field.Pressed) -> None:
-        for binding in bindings_of(self, event.key):
+        for binding in bindings_for(self, event.key):
             if self.is_active:
                 await self.run_action(binding.action)
 
@@ -164,7 +164,7 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
     async def action_list(self, action: str) -> None:
         """Run an action of the list while the field keeps the focus."""
-        with unlaid_list():
+        with ignore_empty_list():
             await self._list.run_action(action)
 
     def found(self, typed: str) -> list[Chosen]:
@@ -206,7 +206,7 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
 def line_of(title: str, aside: str, width: int) -> Content:
     """Return a list line of `width` cells: the title, and the secondary text at the right end."""
-    aside = fit(safe_line(aside), max(0, width - 12))
-    title = fit(safe_line(title) or "(no title)", max(4, width - cell_len(aside) - 2))
+    aside = truncate(safe_line(aside), max(0, width - 12))
+    title = truncate(safe_line(title) or "(no title)", max(4, width - cell_len(aside) - 2))
     gap = " " * max(2, width - cell_len(title) - cell_len(aside))
     return Content.assemble(title, gap, (aside, "$foreground 60%"))

@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from koel_tui.system.new_file import write_exclusive
 from koel_tui.text import repair
-from koel_tui.ui.keys.key_table import leaving
+from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.input_panel import InputPanel
 from koel_tui.ui.widgets.ordered_input import OrderedInput
 
@@ -18,7 +18,7 @@ from koel_tui.ui.widgets.ordered_input import OrderedInput
 class SaveAsPanel(InputPanel[Path]):
     """A panel that asks for a file name until the file is written. Returns its path, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [leaving("save.code")]
+    BINDINGS: ClassVar[list[BindingType]] = [close_binding("save.code")]
 
     def __init__(self, name: str, text: str, directory: Path | None = None) -> None:
         """`name` is the suggested file name, `text` the content to write.

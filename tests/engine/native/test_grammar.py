@@ -14,7 +14,7 @@ from koel_tui.engine.native.context.llama_context import Chunk, Context
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from koel_tui.engine.native.sampling.grammar import grammar_stage, schema_grammar
-from koel_tui.engine.native.sampling.json_schema import SCHEMA_LIMIT
+from koel_tui.engine.native.sampling.json_schema import MAX_SCHEMA_CHARACTERS
 from koel_tui.engine.native.sampling.sampler import Sampler
 from koel_tui.engine.native.weights import Model
 
@@ -137,7 +137,7 @@ def test_grammar_a_definition_is_not_mistaken_for_a_property_of_its_name() -> No
         ({"type": ["string", "word"]}, "#/type is 'word'"),
         ({"const": float("nan")}, "is not JSON"),
         ({"const": {1, 2}}, "is not JSON"),
-        ({"description": "x" * SCHEMA_LIMIT}, "at most 262144 are allowed"),
+        ({"description": "x" * MAX_SCHEMA_CHARACTERS}, "at most 262144 are allowed"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -43,7 +43,7 @@ def test_context_a_dropped_tail_leaves_no_trace(context: Context, model: Model) 
     fresh = logits(context, 0, 0, tokens)
     keep = len(tokens) - 8
     logits(context, 1, 0, tokens[:keep] + other)
-    assert context.keep(1, keep)
+    assert context.truncate(1, keep)
     again = logits(context, 1, keep, tokens[keep:])
     wrong = logits(context, 2, 0, tokens[: keep - 5] + other + tokens[keep:])
     assert apart(fresh, again) < 0.001, "the dropped tail is still seen"

@@ -27,7 +27,7 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
 )
-from koel_tui.engine.restart_limiter import RESTARTS, WITHIN_S
+from koel_tui.engine.restart_limiter import MAX_RESTARTS, PERIOD_S
 from koel_tui.engine.wire_messages import (
     HEADER,
     Command,
@@ -127,13 +127,13 @@ async def test_engine_case_20_a_runner_that_dies_at_every_start_is_left_alone(
     runners()[0].kill()
     await until(lambda: host.card is None)
     monkeypatch.setattr(sys, "executable", str(stillborn))
-    for _ in range(RESTARTS):
+    for _ in range(MAX_RESTARTS):
         with pytest.raises(EngineCrashedError, match="ended with code 3"):
             await session.respond()
     for _ in range(2):
         with pytest.raises(EngineCrashedError, match=r"restarted 3 times .*code 3.*try again in"):
             await session.respond()
-    assert len(starts.read_text().splitlines()) == RESTARTS
+    assert len(starts.read_text().splitlines()) == MAX_RESTARTS
 
 
 def test_engine_restarts_are_bounded_for_a_while_only() -> None:
@@ -142,10 +142,10 @@ def test_engine_restarts_are_bounded_for_a_while_only() -> None:
         restarts.count(now, end)
     for _ in range(2):
         with pytest.raises(RestartLimitError, match=r"3 times .*It ended\..*again in 1 s"):
-            restarts.count(WITHIN_S - 1, end)
-    restarts.count(WITHIN_S, end)
+            restarts.count(PERIOD_S - 1, end)
+    restarts.count(PERIOD_S, end)
     with pytest.raises(RestartLimitError):
-        restarts.count(WITHIN_S, end)  # each minute has three tries
+        restarts.count(PERIOD_S, end)  # each minute has three tries
 
 
 async def test_engine_case_13_equal_loads_share_one_runner(starter_path: Path) -> None:

@@ -21,7 +21,7 @@ from koel_tui.storage import (
     WrongPassphraseError,
     change_key,
 )
-from koel_tui.storage.encryption.encrypted_codec import Sealer
+from koel_tui.storage.encryption.encrypted_codec import FileEncryptor
 from koel_tui.storage.encryption.key_file import read_key_file, write_key_file
 from koel_tui.storage.encryption.keys import read_passphrase
 from koel_tui.storage.errors import NotAThreadError
@@ -124,17 +124,17 @@ async def test_a_file_put_in_the_place_of_another_is_noticed(folder: Path) -> No
 
 
 def test_a_seal_holds_for_one_thread_and_one_key() -> None:
-    sealer = Sealer(b"k" * 32, "key")
+    sealer = FileEncryptor(b"k" * 32, "key")
     one, other = sealer.stem("one"), sealer.stem("other")
-    sealed = sealer.seal(one, b"words")
-    assert sealer.unseal(one, sealed) == b"words"
-    assert sealer.seal(one, b"words") != sealed
+    sealed = sealer.encode(one, b"words")
+    assert sealer.decode(one, sealed) == b"words"
+    assert sealer.encode(one, b"words") != sealed
     with pytest.raises(NotAThreadError, match="changed"):
-        sealer.unseal(other, sealed)
+        sealer.decode(other, sealed)
     with pytest.raises(NotAThreadError, match="another key"):
-        Sealer(b"k" * 32, "other key").unseal(one, sealed)
+        FileEncryptor(b"k" * 32, "other key").decode(one, sealed)
     with pytest.raises(NotAThreadError, match="changed"):
-        Sealer(b"l" * 32, "key").unseal(one, sealed)
+        FileEncryptor(b"l" * 32, "key").decode(one, sealed)
 
 
 async def test_the_passphrase_is_asked_for_once_and_new_ones_are_told(folder: Path) -> None:

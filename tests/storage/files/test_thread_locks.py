@@ -14,7 +14,7 @@ from tests.session.helpers import ScriptedAgent, say
 from tests.storage.helpers import passphrase, saying
 
 
-def held(directory: Path) -> list[str]:
+def hold(directory: Path) -> list[str]:
     """Return the names of the lock files that somebody holds."""
     found = []
     for path in sorted((directory / "locks").glob("*.lock")):
@@ -34,9 +34,9 @@ async def test_b35_a_thread_that_was_open_while_the_others_were_encrypted_is_unl
     storage = JsonFileStorage(tmp_path)
     assert (await storage.open("new")).writable  # it has no file yet, so nobody sees it
     encrypt_threads(tmp_path, passphrase())
-    assert len(held(tmp_path)) == 1
+    assert len(hold(tmp_path)) == 1
     await storage.close("new")
-    assert held(tmp_path) == []
+    assert hold(tmp_path) == []
 
 
 async def test_b35_a_session_ends_without_a_lock_when_its_threads_are_encrypted_meanwhile(
@@ -49,7 +49,7 @@ async def test_b35_a_session_ends_without_a_lock_when_its_threads_are_encrypted_
     await session.send("hi")
     await client.dispose()
     assert session.dirty  # nothing goes there in clear
-    assert held(tmp_path) == []
+    assert hold(tmp_path) == []
 
 
 async def test_b35_opening_twice_and_closing_once_leaves_no_lock(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ async def test_b35_opening_twice_and_closing_once_leaves_no_lock(tmp_path: Path)
     await storage.open("t")
     await storage.open("t")
     await storage.close("t")
-    assert held(tmp_path) == []
+    assert hold(tmp_path) == []
 
 
 @pytest.mark.parametrize("words", ["", "pid"])
@@ -72,11 +72,11 @@ def test_b35_an_error_of_any_type_while_a_lock_is_signed_gives_it_back(
             raise MemoryError
 
     monkeypatch.setattr(thread_locks, "_sign", failing)
-    with pytest.raises(MemoryError), ThreadLocks(tmp_path).held("t", "t"):
+    with pytest.raises(MemoryError), ThreadLocks(tmp_path).hold("t", "t"):
         pass
     monkeypatch.undo()
     assert kept
-    assert held(tmp_path) == []
+    assert hold(tmp_path) == []
 
 
 async def test_b35_a_save_that_raises_anything_gives_the_lock_back(
@@ -88,14 +88,14 @@ async def test_b35_a_save_that_raises_anything_gives_the_lock_back(
     def broken(*_: object) -> bytes:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(storage.codec, "seal", broken)
+    monkeypatch.setattr(storage.codec, "encode", broken)
     with pytest.raises(RuntimeError):
         await storage.save("t", saying("two"))
     with pytest.raises(RuntimeError):
         await storage.save_conflict("t", saying("two"))
     with pytest.raises(RuntimeError):
         await storage.update_meta("t", title="x")
-    assert held(tmp_path) == []
+    assert hold(tmp_path) == []
 
 
 async def test_b35_a_conversion_that_fails_halfway_holds_no_lock(
@@ -117,9 +117,9 @@ async def test_b35_a_conversion_that_fails_halfway_holds_no_lock(
     with pytest.raises(RuntimeError):
         encrypt_threads(tmp_path, passphrase())
     monkeypatch.undo()
-    assert held(tmp_path) == []
+    assert hold(tmp_path) == []
     assert encrypt_threads(tmp_path, passphrase()) >= 2
-    assert held(tmp_path) == []
+    assert hold(tmp_path) == []
 
 
 async def test_b35_an_open_that_fails_holds_no_lock(tmp_path: Path) -> None:
@@ -129,4 +129,4 @@ async def test_b35_an_open_that_fails_holds_no_lock(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         await storage.open("t")
     await storage.close("t")
-    assert held(tmp_path) == []
+    assert hold(tmp_path) == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from koel_tui.storage.interchange import ImportFormat, ImportProblem, Thread, detect, read_threads
-from koel_tui.storage.interchange.input_file import json_in_zip
+from koel_tui.storage.interchange.input_file import read_json_in_zip
 
 
 def node(name: str, parent: str | None, role: str = "", *parts: Any, **more: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def test_a_zip_bomb_is_left_packed(tmp_path: Path) -> None:
     bomb(path)
     assert path.stat().st_size < 10_000
     with pytest.raises(ValueError, match="more than 1 MB"):
-        json_in_zip(path, limit=1 << 20)
+        read_json_in_zip(path, limit=1 << 20)
 
 
 def test_what_a_zip_says_of_sizes_is_not_believed(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_what_a_zip_says_of_sizes_is_not_believed(tmp_path: Path) -> None:
     assert size in data
     path.write_bytes(data.replace(size, struct.pack("<L", 100)))
     with pytest.raises(ValueError, match=r"more than|no whole zip|not JSON"):
-        json_in_zip(path, limit=1 << 20)
+        read_json_in_zip(path, limit=1 << 20)
 
 
 def test_many_small_members_count_together(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_many_small_members_count_together(tmp_path: Path) -> None:
             text = json.dumps([SEA]) + " " * (200 << 10)
             archive.writestr(f"conversations-{number}.json", text)
     with pytest.raises(ValueError, match="more than"):
-        json_in_zip(path, limit=1 << 20)
+        read_json_in_zip(path, limit=1 << 20)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.interchange import ImportFormat, ImportProblem, Thread, detect, read_threads
-from koel_tui.storage.interchange.database import opened
+from koel_tui.storage.interchange.database import open_database
 from tests.storage.interchange.databases import database, elia, llm, llm_threads, oterm
 
 
@@ -163,7 +163,7 @@ def test_a_bad_database_is_named_with_the_reason(
 def test_a_query_that_keeps_sqlite_busy_is_given_up(tmp_path: Path) -> None:
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
     with (
-        opened(oterm(tmp_path / "store.db"), budget=1) as reading,
+        open_database(oterm(tmp_path / "store.db"), budget=1) as reading,
         pytest.raises(NotAThreadError, match="interrupted"),
     ):
         list(reading.rows(endless))

@@ -18,11 +18,11 @@ from koel_tui.storage.interchange import (
     Thread,
     detect,
     export_thread,
+    load_thread,
     read_threads,
     store_thread,
-    take_thread,
 )
-from koel_tui.storage.interchange.input_file import json_in
+from koel_tui.storage.interchange.input_file import read_json
 from tests.protocol.golden import GOLDEN
 from tests.protocol.strategies import states, texts
 from tests.storage.helpers import FILE_STORES, Clock, file_name, in_clear, saying
@@ -88,7 +88,7 @@ async def test_a_thread_moves_to_another_storage(state: ChatState, meta: dict[st
     loaded = await storage.load(stored.id)
     assert loaded is not None
     assert loaded.messages == state.messages
-    taken = await take_thread(storage, "t")
+    taken = await load_thread(storage, "t")
     assert {key: taken.meta[key] for key in meta} == meta
 
 
@@ -204,9 +204,9 @@ def test_a_file_with_any_bytes_changed_is_read_or_named(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, place: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "mutated.json"
-    whole = bytearray(export_thread(Thread("t", saying("hi", "you")), ExportFormat.JSON).encode())
-    whole[place : place + len(data)] = data
-    path.write_bytes(whole)
+    intact = bytearray(export_thread(Thread("t", saying("hi", "you")), ExportFormat.JSON).encode())
+    intact[place : place + len(data)] = data
+    path.write_bytes(intact)
     try:
         found = list(read_threads(path))
     except ImportProblem:
@@ -229,7 +229,7 @@ def test_a_file_that_is_too_big_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ImportProblem, match="more than 256 MB"):
         list(read_threads(path))
     with pytest.raises(ValueError, match="more than"):
-        json_in(path, limit=1 << 20)
+        read_json(path, limit=1 << 20)
 
 
 def test_a_byte_order_mark_is_no_hindrance(tmp_path: Path) -> None:

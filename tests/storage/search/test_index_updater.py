@@ -9,7 +9,7 @@ import pytest
 
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.search.database import SearchDatabase
-from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from tests.storage.helpers import saying
 
@@ -17,8 +17,8 @@ PATIENCE = 20.0
 
 
 @pytest.fixture
-async def upkeep(store: JsonFileStorage, tmp_path: Path) -> AsyncIterator[IndexUpkeep]:
-    kept = IndexUpkeep(store, ThreadIndex(store, tmp_path / "cache"), quiet=0.01)
+async def upkeep(store: JsonFileStorage, tmp_path: Path) -> AsyncIterator[IndexUpdater]:
+    kept = IndexUpdater(store, ThreadIndex(store, tmp_path / "cache"), delay=0.01)
     yield kept
     await kept.close()
 
@@ -40,7 +40,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def test_what_was_there_is_read_with_progress(
-    store: JsonFileStorage, upkeep: IndexUpkeep, tmp_path: Path
+    store: JsonFileStorage, upkeep: IndexUpdater, tmp_path: Path
 ) -> None:
     for n in range(40):
         await store.save(f"t{n}", saying("the lighthouse"))
@@ -52,7 +52,7 @@ async def test_what_was_there_is_read_with_progress(
 
 
 async def test_every_change_reaches_the_index(
-    store: JsonFileStorage, upkeep: IndexUpkeep, tmp_path: Path
+    store: JsonFileStorage, upkeep: IndexUpdater, tmp_path: Path
 ) -> None:
     def found(word: str) -> list[str]:
         return words_in_index(store, tmp_path, word)
@@ -73,7 +73,7 @@ async def test_every_change_reaches_the_index(
 
 
 async def test_an_index_that_cannot_be_made_is_made_when_it_can(
-    store: JsonFileStorage, upkeep: IndexUpkeep, tmp_path: Path
+    store: JsonFileStorage, upkeep: IndexUpdater, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("in the way")
     upkeep.begin()
@@ -90,7 +90,7 @@ async def test_it_ends_in_the_middle_of_its_work_and_leaves_nothing_behind(
 ) -> None:
     for n in range(100):
         await store.save(f"t{n}", saying("the lighthouse"))
-    upkeep = IndexUpkeep(store, ThreadIndex(store, tmp_path / "cache"))
+    upkeep = IndexUpdater(store, ThreadIndex(store, tmp_path / "cache"))
     begun = asyncio.Event()
     upkeep.begin(lambda done, total: begun.set())
     await begun.wait()
@@ -110,7 +110,7 @@ async def test_answers_being_written_are_read_when_they_are_whole(
         async def refresh(self, progress: object = None) -> None:
             refreshed.append(1)
 
-    upkeep = IndexUpkeep(store, CountingIndex(store, tmp_path / "cache"), quiet=60.0)
+    upkeep = IndexUpdater(store, CountingIndex(store, tmp_path / "cache"), delay=60.0)
     upkeep.begin()
     await until(lambda: len(refreshed) == 1)
     for n in range(5):

@@ -22,7 +22,7 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex
 from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import Window, opened
@@ -164,7 +164,7 @@ class Soak:
 
     @property
     def _tabs(self) -> list[Conversation]:
-        return list(self._window.app._desk.tabs)
+        return list(self._window.app._workspace.tabs)
 
     async def settled(self, process: psutil.Process, first: Measure) -> Measure:
         """Look again until no more is held than at first, and for some seconds at most."""
@@ -192,7 +192,7 @@ async def soak(turns: int, folder: Path) -> list[Measure]:
     def connect() -> Backend:
         storage = JsonFileStorage(folder / "threads")
         index = ThreadIndex(storage, folder / "cache")
-        upkeep = IndexUpkeep(storage, index)
+        upkeep = IndexUpdater(storage, index)
         return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep, index)
 
     measures: list[Measure] = []

@@ -10,8 +10,8 @@ from koel_tui.storage import MemoryStorage
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
 from tests.ui.window import Window, messages, opened
 
-LEAVING = {"quit", "copy_or_quit"}
-NAMES = [name for key in (*KEYS, *PROMPT_KEYS) if key.id not in LEAVING for name in key.names]
+CLOSE_PREFIX = {"quit", "copy_or_quit"}
+NAMES = [name for key in (*KEYS, *PROMPT_KEYS) if key.id not in CLOSE_PREFIX for name in key.names]
 MANY = ["pageup", "pagedown", "ctrl+home", "ctrl+end", "shift+up", "enter", "escape"] * 3
 TEXTS = ["word **b** ", "\n- item" * 20, "\n| a | b |\n|---|---|\n| 1 | 2 |\n", "```\ncode\n"]
 

@@ -22,9 +22,9 @@ from tests.ui.window import opened
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the limits of messages and queues such that a test reaches them."""
-    monkeypatch.setattr(limits, "MESSAGE_CHARACTERS", 5000)
-    monkeypatch.setattr(limits, "FIELD_CHARACTERS", 100)
-    monkeypatch.setattr(limits, "QUEUED", 3)
+    monkeypatch.setattr(limits, "MAX_MESSAGE_CHARACTERS", 5000)
+    monkeypatch.setattr(limits, "MAX_FIELD_CHARACTERS", 100)
+    monkeypatch.setattr(limits, "MAX_QUEUED", 3)
 
 
 @pytest.mark.usefixtures("small")
@@ -65,20 +65,20 @@ async def test_a_full_queue_takes_no_more_and_gives_back() -> None:
             await window.press("enter")
         await window.reads("3 messages wait here already.")
         await window.prompts("waits 3")
-        assert list(window.app._desk.active.queue) == ["waits 0", "waits 1", "waits 2"]
+        assert list(window.app._workspace.active.queue) == ["waits 0", "waits 1", "waits 2"]
         turn.finish()
         await window.until(lambda: len(window.agent.turns) == 2)
 
 
 async def test_only_so_many_tabs_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "TABS", 3)
+    monkeypatch.setattr(workspace, "MAX_TABS", 3)
     storage = MemoryStorage()
     for name in "abc":
         await storage.save(name, ChatState(messages=(Message("u", "user", f"said {name}"),)))
     async with opened(size=(120, 24), storage=storage) as window:
         for name in "12":
             (await window.ask(name)).finish()
-            await window.until(lambda: not window.app._desk.active.is_busy)
+            await window.until(lambda: not window.app._workspace.active.is_busy)
             await window.press("ctrl+n")
         await window.has_tabs("1 1", "2 2", "3 New thread")
         await window.type("a draft")
@@ -105,11 +105,11 @@ async def test_a_closed_tab_stays_to_be_reopened_while_there_is_no_room(
         await window.type("kept")
         await window.press("alt+w")
         await window.prompts("")
-        monkeypatch.setattr(workspace, "TABS", 1)
+        monkeypatch.setattr(workspace, "MAX_TABS", 1)
         await window.type("other")
         await window.press("alt+shift+w")
         await window.tells("1 tabs are open")
-        monkeypatch.setattr(workspace, "TABS", 2)
+        monkeypatch.setattr(workspace, "MAX_TABS", 2)
         await window.press("alt+shift+w")
         await window.prompts("kept")
 
@@ -117,9 +117,9 @@ async def test_a_closed_tab_stays_to_be_reopened_while_there_is_no_room(
 async def test_of_very_many_notices_the_newest_are_shown() -> None:
     async with opened(size=(120, 40)) as window:
         for number in range(50):
-            window.app._tell(f"notice {number}")
+            window.app._notify(f"notice {number}")
         await window.tells("notice 49")
-        await window.until(lambda: len(window.toasts) == limits.TOLD)
+        await window.until(lambda: len(window.toasts) == limits.MAX_TOASTS)
         assert "notice 44" in window.toasts[0]
 
 
@@ -172,9 +172,9 @@ async def test_a_pipe_where_a_file_was_is_told_and_not_waited_for(
 @pytest.mark.slow
 async def test_a_prompt_of_the_most_there_may_be_is_sent() -> None:
     async with opened() as window:
-        await window.type("x" * limits.MESSAGE_CHARACTERS)
+        await window.type("x" * limits.MAX_MESSAGE_CHARACTERS)
         await window.until(lambda: window.prompt.text.startswith("[pasted"))
         await window.press("enter")
         await window.until(lambda: bool(window.agent.turns))
-        assert window.agent.turns[0].prompt == "x" * limits.MESSAGE_CHARACTERS
+        assert window.agent.turns[0].prompt == "x" * limits.MAX_MESSAGE_CHARACTERS
         window.agent.turns[0].finish()

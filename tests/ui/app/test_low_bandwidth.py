@@ -60,7 +60,7 @@ def test_only_lines_that_changed_are_sent() -> None:
     sent = LineDiff()
 
     def send(update: LayoutUpdate | ChopsUpdate) -> str:
-        return sent.without_repeats(update).render_segments(console)
+        return sent.changed_only(update).render_segments(console)
 
     assert "one" in (first := send(lines("one", "two"))) and "two" in first
     assert send(lines("one", "two")) == ""
@@ -72,5 +72,5 @@ def test_only_lines_that_changed_are_sent() -> None:
     sent.forget()
     assert "TWO" in send(lines("one", "TWO"))
     # What is never sent, because the window is busy or closed, does not count as sent.
-    sent.without_repeats(lines("three", "four"))
+    sent.changed_only(lines("three", "four"))
     assert "four" in send(lines("three", "four"))

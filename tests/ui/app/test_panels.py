@@ -6,7 +6,7 @@ from textual.command import CommandPalette
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage, MemoryStorage
-from koel_tui.ui.app.help_panel import Help
+from koel_tui.ui.app.help_panel import HelpPanel
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
 from koel_tui.ui.library.library_panel import LibraryPanel
 from koel_tui.ui.widgets.choice import SimpleChoice
@@ -118,21 +118,21 @@ async def test_a_long_list_fits_a_small_window() -> None:
 async def test_help_lists_every_key() -> None:
     async with opened(size=(100, 80)) as window:
         await window.press("f1")
-        await window.until(lambda: isinstance(window.app.screen, Help))
+        await window.until(lambda: isinstance(window.app.screen, HelpPanel))
         for key in (*KEYS, *PROMPT_KEYS):
             if not key.id.removeprefix("tab.").isdigit():
                 await window.sees(key.help)
         for names in ("alt+1 … alt+9", "f5 ctrl+pgup", "f6 ctrl+pgdn", "ctrl+j alt+enter"):
             await window.sees(names)
         await window.press("escape")
-        await window.until(lambda: not isinstance(window.app.screen, Help))
+        await window.until(lambda: not isinstance(window.app.screen, HelpPanel))
 
 
 async def test_help_shows_remapped_keys() -> None:
     async with opened(size=(100, 80)) as window:
         window.app.set_keymap({"tab.new": "ctrl+t"})
         await window.press("f1")
-        await window.until(lambda: isinstance(window.app.screen, Help))
+        await window.until(lambda: isinstance(window.app.screen, HelpPanel))
         line = next(line for line in window.lines if "new tab" in line)
         assert "ctrl+t" in line and "ctrl+n" not in line
 

@@ -245,7 +245,7 @@ async def test_a_tab_closed_while_its_thread_is_read_ends_well(tmp_path: Path) -
         await window.press("alt+w")
         await window.has_tabs("1 Title 1")
         window.app.post_message(events.Key("alt+shift+w", None))  # it waits for what is read
-        await window.until(lambda: window.app._desk._closing != {})
+        await window.until(lambda: window.app._workspace._closing != {})
         may_load.set()
         await window.sees("thread 0 message 1")
         await window.until(lambda: len(window.tabs) == 2)
@@ -263,8 +263,8 @@ async def test_only_what_changed_is_written(tmp_path: Path) -> None:
         await window.until(lambda: bool(kept(tmp_path).tabs))
         path = tmp_path / "tabs-1.json"
         before = path.stat().st_ino
-        window.app._look()
-        window.app._look()
+        window.app._poll()
+        window.app._poll()
         await leave(window)
     assert path.stat().st_ino == before
     assert json.loads(path.read_bytes())["tabs"][0]["draft"] == {"text": "once"}

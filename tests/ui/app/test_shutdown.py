@@ -118,7 +118,7 @@ async def test_an_error_of_the_window_ends_it_with_one_line_and_saves() -> None:
             assert str(message).startswith("koel-chat ended by an error of its own: RuntimeError")
             assert "\x1b" not in str(message)
     assert window.app.return_code == 1
-    assert isinstance(window.app.fatal, RuntimeError)
+    assert isinstance(window.app.fatal_error, RuntimeError)
     assert window.agent.closed
     assert [summary.title for summary in await storage.summaries()] == ["secret words"]
 

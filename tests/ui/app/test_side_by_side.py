@@ -81,7 +81,9 @@ async def test_swapping_brings_the_other_to_the_front_and_leaves_the_prompt() ->
         await both(window, "Name a tree", "An oak.", "An elm.")
         await window.type("my draft")
         await window.press("alt+x")
-        await window.until(lambda: window.app._desk.tabs.number(window.app._desk.active) == 2)
+        await window.until(
+            lambda: window.app._workspace.tabs.number(window.app._workspace.active) == 2
+        )
         await window.prompts("my draft")
         await window.sees("An oak.")
         front, beside = await readers(window)
@@ -165,7 +167,9 @@ async def test_swapping_gives_each_its_draft_back() -> None:
             lambda: len([r for r in window.app.screen.query(TranscriptColumn) if r.display]) == 2
         )
         await window.press("alt+x")
-        await window.until(lambda: window.app._desk.tabs.number(window.app._desk.active) == 1)
+        await window.until(
+            lambda: window.app._workspace.tabs.number(window.app._workspace.active) == 1
+        )
         await window.prompts("second draft")
         await window.press("alt+s", "f6")
         await window.prompts("front words")
@@ -188,7 +192,7 @@ async def test_a_message_that_is_edited_stays_in_its_thread_when_the_two_are_swa
 async def test_a_thread_that_can_only_be_read_is_not_asked_beside_another() -> None:
     async with opened(size=(100, 24)) as window:
         await window.press("alt+s")
-        front, beside = window.app._desk.active, window.app._desk.tabs.paired
+        front, beside = window.app._workspace.active, window.app._workspace.tabs.paired
         assert beside is not None
         beside.read_only = "Another program has it."
         turn = await window.ask("Name a tree")

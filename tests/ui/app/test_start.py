@@ -13,7 +13,7 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.storage.search.database import SearchDatabase
-from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from koel_tui.ui.app.app import KoelApp
 from koel_tui.workspace.recovery import RestoredWork, restore
@@ -90,7 +90,7 @@ async def test_a_load_that_fails_is_told_and_threads_stay_readable() -> None:
         await window.until(lambda: "No model: The file model.gguf" in window.status)
         await window.sees("✗ The file model.gguf is not a model. Choose another with --model.")
         await window.sees("kept 1")
-        assert window.app.fatal is error
+        assert window.app.fatal_error is error
         # It can be tried again by asking; an answer takes the alarm back.
         turn = await window.ask("Again")
         turn.write("Here.")
@@ -98,7 +98,7 @@ async def test_a_load_that_fails_is_told_and_threads_stay_readable() -> None:
         turn.finish()
         await window.until(lambda: "Found-1B" in window.status)
         await window.misses("✗")
-        assert window.app.fatal is None
+        assert window.app.fatal_error is None
 
 
 async def test_a_start_that_fails_is_told_and_the_window_stays() -> None:
@@ -112,7 +112,7 @@ async def test_a_start_that_fails_is_told_and_the_window_stays() -> None:
         await window.sees("queued: kept")
         await window.press("escape")
         await window.until(lambda: window.prompt.text == "kept")
-        assert isinstance(window.app.fatal, OSError)
+        assert isinstance(window.app.fatal_error, OSError)
 
 
 async def test_the_thread_asked_for_is_opened() -> None:
@@ -170,7 +170,7 @@ async def test_leaving_while_something_comes_back_is_no_error(
     app = KoelApp(lambda: Backend(KoelClient(agent, storage=storage), storage, agent))
     async with app.run_test() as pilot:
         await reached.wait()
-        app._leaving = True
+        app._is_shutting_down = True
         await app._close()
         may_go_on.set()
         await app.workers.wait_for_complete()
@@ -195,7 +195,7 @@ async def test_what_is_said_in_the_window_can_soon_be_searched(tmp_path: Path) -
     agent = ScriptedAgent()
 
     def connect() -> Backend:
-        upkeep = IndexUpkeep(storage, ThreadIndex(storage, tmp_path / "cache"), quiet=0.01)
+        upkeep = IndexUpdater(storage, ThreadIndex(storage, tmp_path / "cache"), delay=0.01)
         return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep)
 
     def found() -> bool:
@@ -211,14 +211,14 @@ async def test_what_is_said_in_the_window_can_soon_be_searched(tmp_path: Path) -
 
 async def test_reading_for_the_search_is_told_when_nothing_else_is() -> None:
     async with opened() as window:
-        window.app._startup._on_indexed(32, 4000)
+        window.app._runtime._on_indexed(32, 4000)
         await window.until(lambda: "indexing 32 of 4000 threads" in window.status)
         turn = await window.ask("Hello")
         turn.write("Hi")
         await window.until(lambda: "writing" in window.status)
         turn.finish()
         await window.until(lambda: "indexing 32 of 4000 threads" in window.status)
-        window.app._startup._on_indexed(4000, 4000)
+        window.app._runtime._on_indexed(4000, 4000)
         await window.until(lambda: "indexing" not in window.status)
 
 

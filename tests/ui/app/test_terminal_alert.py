@@ -19,33 +19,33 @@ def done(title: str, *, first: bool = True) -> str:
 def test_only_who_looks_elsewhere_is_called_and_finds_the_title_as_it_was() -> None:
     written: list[str] = []
     attention = TerminalAlert(written.append)
-    attention.call("Forest")
-    attention.look_back()
+    attention.notify("Forest")
+    attention.on_focus()
     assert written == []
-    attention.look_away()
-    attention.call("Forest")
-    attention.call("City", failed=True)
+    attention.on_blur()
+    attention.notify("Forest")
+    attention.notify("City", failed=True)
     assert written[0] == done("Forest")
     assert written[1] == "\x1b]0;✗ koel-chat: City failed\x1b\\\x07", "one title is kept, not two"
-    attention.look_back()
-    attention.look_back()
-    attention.call("Forest")
+    attention.on_focus()
+    attention.on_focus()
+    attention.notify("Forest")
     assert written[2:] == [BACK]
 
 
 def test_who_does_not_want_it_is_not_called() -> None:
     written: list[str] = []
-    attention = TerminalAlert(written.append, wanted=False)
-    attention.look_away()
-    attention.call("Forest")
+    attention = TerminalAlert(written.append, enabled=False)
+    attention.on_blur()
+    attention.notify("Forest")
     assert written == []
 
 
 def test_input_b6_a_hostile_title_says_nothing_to_the_terminal(worst: str, tally: Tally) -> None:
     written: list[str] = []
     attention = TerminalAlert(written.append)
-    attention.look_away()
-    attention.call(worst)
+    attention.on_blur()
+    attention.notify(worst)
     title = written[0].removeprefix("\x1b[22;0t\x1b]0;").removesuffix("\x1b\\\x07")
     assert foreign(title.encode()) == [] and "\n" not in title
     assert len(title) < 100

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from textual.theme import BUILTIN_THEMES
 
-from koel_tui.ui.app.themes import ThemeError, read_themes, theme_of
+from koel_tui.ui.app.themes import ThemeError, parse_theme, read_themes
 from tests.hostile_summary import Tally
 from tests.ui.window import opened
 
@@ -39,7 +39,7 @@ def test_a_theme_is_read_with_all_its_fields(tmp_path: Path) -> None:
 def test_the_themes_of_textual_would_be_taken() -> None:
     for theme in BUILTIN_THEMES.values():
         source = {name: value for name, value in vars(theme).items() if value is not None}
-        assert theme_of(source) == theme
+        assert parse_theme(source) == theme
 
 
 def test_where_there_are_none_there_is_nothing_to_say(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_of_very_many_themes_the_first_are_read(tmp_path: Path) -> None:
 
 def test_a_theme_that_cannot_be_is_an_error() -> None:
     with pytest.raises(ThemeError):
-        theme_of({})
+        parse_theme({})
 
 
 async def test_a_theme_asked_for_is_worn_from_the_start(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def keys_of(sequence: str) -> Iterator[str]:
     ],
 )
 def test_our_keys_arrive_from_a_terminal(sequence: str, key: str) -> None:
-    internals.teach_alt_keys(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
+    internals.register_alt_sequences(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
     assert list(keys_of(sequence)) == [key]
 
 

@@ -206,14 +206,14 @@ async def test_b20_the_built_in_template_that_fits_the_model_is_offered(
     native.link.card = replace(native.link.card, fitting_template=fitting)
     async with opened(connect=native.backend) as window:
         await window.connected()
-        await window.until(lambda: bool(window.app._startup.model), "a model")
-        conversation = window.app._desk.active
+        await window.until(lambda: bool(window.app._runtime.model), "a model")
+        conversation = window.app._workspace.active
         await conversation.configure("", ThreadSettings(model=model))
         await send(window, "Once")
         session = await begun(window, native, 1)
         native.link.fail(session, "x has no chat template.", "ChatTemplateError")
         await window.reads(f"Answer with the chat template {offered} ·")
-        program = window.app._startup.program_model
+        program = window.app._runtime.program_model
         row = next(each for each in notices_for(conversation, program) if offered in each.text)
         assert row.action == f"app.use_template('{offered}')"
 

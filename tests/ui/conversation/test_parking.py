@@ -57,5 +57,5 @@ async def test_where_there_is_none_to_park_the_error_stands_alone() -> None:
         turn = await window.ask("Third")
         turn.fail("8 sessions are open", code="SessionLimitError")
         await window.reads("8 sessions are open")
-        assert isinstance(window.app._desk.active._session.state.error, AgentError)  # type: ignore[union-attr]  # it has one
+        assert isinstance(window.app._workspace.active._session.state.error, AgentError)  # type: ignore[union-attr]  # it has one
         assert len(window.app.screen_stack) == 1

@@ -1,6 +1,6 @@
 """Hints name the keys that do what they say, also where a user has chosen others."""
 
-from koel_tui.ui.keys.keymap import keymap_of
+from koel_tui.ui.keys.keymap import parse_keymap
 from tests.ui.window import opened
 
 CHOSEN = {
@@ -16,7 +16,7 @@ CHOSEN = {
 
 
 async def test_hints_name_the_keys_that_were_chosen() -> None:
-    async with opened(keymap=keymap_of(CHOSEN)) as window:
+    async with opened(keymap=parse_keymap(CHOSEN)) as window:
         await window.sees("enter sends, ctrl+l starts a new line.")
         await window.sees("ctrl+y opens another tab, ctrl+o a saved thread.")
         assert "shows all keys" not in window.screen

@@ -7,14 +7,14 @@ from textual.screen import Screen
 
 from koel_tui.settings import SettingsError
 from koel_tui.ui import internals
-from koel_tui.ui.app.help_panel import Help
-from koel_tui.ui.app.tab_picker import BesidePicker, TabPicker
+from koel_tui.ui.app.help_panel import HelpPanel
+from koel_tui.ui.app.tab_picker import PairPicker, TabPicker
 from koel_tui.ui.conversation.code_picker import CodePicker
 from koel_tui.ui.conversation.link_picker import LinkPicker
 from koel_tui.ui.conversation.queue_picker import QueuePicker
 from koel_tui.ui.conversation.stats_panel import StatsPanel
-from koel_tui.ui.keys.key_table import KEYS, LEAVING, PROMPT_KEYS
-from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name, keymap_of
+from koel_tui.ui.keys.key_table import CLOSE_PREFIX, KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name, parse_keymap
 from koel_tui.ui.library.library_panel import LibraryPanel
 from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
 from koel_tui.ui.widgets.picker import Picker
@@ -89,18 +89,18 @@ def test_input_b10_what_is_wrong_with_keys_is_named(
     chosen: dict[str, str], why: str, tally: Tally
 ) -> None:
     with pytest.raises(SettingsError, match=why) as raised:
-        keymap_of(chosen)
+        parse_keymap(chosen)
     assert str(raised.value).isprintable()
     tally("B10", tried=1)
 
 
 def test_keys_may_change_places() -> None:
-    keymap = keymap_of({"tab.new": "ctrl+o", "tab.open": "ctrl+n"})
-    assert [key.keys for key in keymap.window[:2]] == ["ctrl+o", "ctrl+n"]
+    keymap = parse_keymap({"tab.new": "ctrl+o", "tab.open": "ctrl+n"})
+    assert [key.keys for key in keymap.app_keys[:2]] == ["ctrl+o", "ctrl+n"]
 
 
 async def test_the_window_goes_by_the_keys_chosen() -> None:
-    async with opened(keymap=keymap_of({"tab.new": "ctrl+y, f8", "tab.next": "none"})) as window:
+    async with opened(keymap=parse_keymap({"tab.new": "ctrl+y, f8", "tab.next": "none"})) as window:
         (await window.ask("First")).finish()
         await window.press("ctrl+n")
         await window.press("ctrl+y")  # which is redo in an editor
@@ -115,22 +115,22 @@ async def test_the_window_goes_by_the_keys_chosen() -> None:
 
 
 async def test_what_has_no_key_is_not_in_the_footer() -> None:
-    async with opened(keymap=keymap_of({"tab.new": "", "help": "none"})) as window:
+    async with opened(keymap=parse_keymap({"tab.new": "", "help": "none"})) as window:
         await window.sees("Open")
-        assert "New" not in window.lines[-1].split() and "Help" not in window.lines[-1]
+        assert "New" not in window.lines[-1].split() and "HelpPanel" not in window.lines[-1]
 
 
 async def test_help_and_palette_show_the_keys_in_force() -> None:
     keys = {"tab.new": "f8", "help": "f10", "fold": "none", "tab.1": "f7", "prompt.send": "f12"}
-    async with opened(size=(100, 66), keymap=keymap_of(keys)) as window:
+    async with opened(size=(100, 66), keymap=parse_keymap(keys)) as window:
         await window.press("f10")
-        await window.until(lambda: isinstance(window.app.screen, Help))
+        await window.until(lambda: isinstance(window.app.screen, HelpPanel))
         await window.sees("go to tab 9")
         for row in ("f8 new tab", "f7 go to tab 1", "alt+2 go to tab 2", "f12 send",
                     "no key fold or unfold"):  # fmt: skip
             assert any(row in " ".join(line.split()) for line in window.lines), row
         await window.press("f10")
-        await window.until(lambda: not isinstance(window.app.screen, Help))
+        await window.until(lambda: not isinstance(window.app.screen, HelpPanel))
         named = {each.title: each.help for each in window.app.get_system_commands(Screen())}
         assert [named[title] for title in ("New tab", "List of keys", "Copy the answer")] == [
             "f8", "f10", "alt+c"]  # fmt: skip
@@ -139,7 +139,7 @@ async def test_help_and_palette_show_the_keys_in_force() -> None:
 
 async def test_tabs_with_a_key_each_of_one_kind_are_one_row_of_help() -> None:
     keys = {f"tab.{number}": f"ctrl+{number}" for number in range(1, 10)}
-    async with opened(size=(100, 60), keymap=keymap_of(keys)) as window:
+    async with opened(size=(100, 60), keymap=parse_keymap(keys)) as window:
         await window.press("f1")
         await window.sees("ctrl+1 … ctrl+9")
 
@@ -152,14 +152,14 @@ def bound(screen: type[DOMNode]) -> dict[str, list[Binding]]:
 
 def test_what_is_said_of_the_keys_in_panels_is_true() -> None:
     panels = (
-        LibraryPanel, TabPicker, BesidePicker, LinkPicker, CodePicker, SaveAsPanel, QueuePicker,
-        ThreadPanel, Help, StatsPanel,
+        LibraryPanel, TabPicker, PairPicker, LinkPicker, CodePicker, SaveAsPanel, QueuePicker,
+        ThreadPanel, HelpPanel, StatsPanel,
     )  # fmt: skip
     for panel in panels:
         keys = bound(panel)
         theirs = {name: each for name, each in keys.items() if name not in bound(Screen)}
         (opener,) = {
-            binding.id.removeprefix(LEAVING)
+            binding.id.removeprefix(CLOSE_PREFIX)
             for bindings in keys.values()
             for binding in bindings
             if binding.id
@@ -169,7 +169,7 @@ def test_what_is_said_of_the_keys_in_panels_is_true() -> None:
 
 
 async def test_a_panel_goes_on_the_key_that_it_came_on() -> None:
-    async with opened(keymap=keymap_of({"tab.open": "f12"})) as window:
+    async with opened(keymap=parse_keymap({"tab.open": "f12"})) as window:
         await window.press("f12")
         await window.until(lambda: isinstance(window.app.screen, Picker))
         await window.press("f12")
@@ -183,7 +183,7 @@ async def test_enter_can_be_a_new_line_and_history_have_keys_of_its_own() -> Non
         "prompt.previous": "ctrl+up",
         "prompt.next": "ctrl+down",
     }
-    async with opened(keymap=keymap_of(keys)) as window:
+    async with opened(keymap=parse_keymap(keys)) as window:
         await window.type("one")
         await window.press("alt+enter")
         await window.until(lambda: len(window.agent.turns) == 1)
@@ -200,7 +200,7 @@ async def test_enter_can_be_a_new_line_and_history_have_keys_of_its_own() -> Non
 
 
 async def test_a_key_with_alt_that_was_chosen_arrives_at_once() -> None:
-    async with opened(keymap=keymap_of({"tab.new": "alt+/"})) as window:
+    async with opened(keymap=parse_keymap({"tab.new": "alt+/"})) as window:
         (key,) = keys_of("\x1b/")
         assert key == "alt+slash"
         (await window.ask("First")).finish()
@@ -209,9 +209,9 @@ async def test_a_key_with_alt_that_was_chosen_arrives_at_once() -> None:
 
 
 def test_a_window_without_choices_is_bound_as_its_class_says() -> None:
-    keymap = keymap_of({})
-    assert (keymap.window, keymap.prompt) == (KEYS, PROMPT_KEYS)
+    keymap = parse_keymap({})
+    assert (keymap.app_keys, keymap.prompt_keys) == (KEYS, PROMPT_KEYS)
 
 
 def test_no_key_of_the_window_begins_others() -> None:
-    assert not [name for key in KEYS for name in key.names if internals.begins_others(name)]
+    assert not [name for key in KEYS for name in key.names if internals.is_sequence_prefix(name)]

@@ -10,7 +10,7 @@ from koel_tui.conversation.backend import Backend
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.search.index_updater import IndexUpkeep
+from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex
 from koel_tui.ui.library.library_panel import LibraryPanel
 from tests.ui.scripted import ScriptedAgent
@@ -30,7 +30,7 @@ def on(
 
     def connect() -> Backend:
         index = ThreadIndex(storage, storage.directory.parent / "cache")
-        upkeep = IndexUpkeep(storage, index, quiet=0.01)
+        upkeep = IndexUpdater(storage, index, delay=0.01)
         return Backend(KoelClient(agent, storage=storage), storage, agent, upkeep, index)
 
     return opened(size=size, agent=agent, connect=connect)

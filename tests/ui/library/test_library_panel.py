@@ -89,11 +89,11 @@ async def test_a_search_says_when_not_everything_is_read(storage: JsonFileStorag
         panel = await library(window)
         index = panel._actions.index
         assert index is not None
-        window.app._startup._on_indexed(120, 900)
-        async with index._reading:  # as while others read
+        window.app._runtime._on_indexed(120, 900)
+        async with index._refresh_lock:  # as while others read
             await window.type("nothing")
             await window.sees("indexing 120 of 900 threads: hits may be missing")
-        window.app._startup._on_indexed(900, 900)
+        window.app._runtime._on_indexed(900, 900)
         await window.misses("hits may be missing")
 
 
@@ -168,7 +168,7 @@ async def test_damaged_and_locked_threads_are_listed_as_such(
         await window.tells("is open in another koel-chat")
         await window.press("down", "down", "enter")  # round past the damaged one
         await window.until(lambda: "Held says 0" in window.shown)
-        assert "open in another" in window.app._desk.active.read_only
+        assert "open in another" in window.app._workspace.active.read_only
     await other.close("Held")
 
 

@@ -43,7 +43,7 @@ async def test_a_thread_gets_another_title_and_so_does_its_tab(storage: JsonFile
         await window.press("escape")
         await window.has_tabs("1 [red]Oaks[/]")
         (await window.ask("More")).finish()
-        await window.until(lambda: not window.app._desk.active.is_unsaved)
+        await window.until(lambda: not window.app._workspace.active.is_unsaved)
         assert (await storage.meta("Trees"))["title"] == "[red]Oaks[/]"
         assert not storage.conflicts
 
@@ -140,7 +140,7 @@ async def test_a_list_that_is_left_leaves_nothing_half_deleted() -> None:
         await window.press("escape")
         await window.until(lambda: len(window.app.screen_stack) == 1)
         storage.go.set()
-        await window.until(lambda: not window.app._desk._closed, "the closed tab forgotten")
+        await window.until(lambda: not window.app._workspace._closed, "the closed tab forgotten")
         panel = await library(window)
         await window.sees("^z undo")  # as in the list that was left
         await window.press("ctrl+z")
@@ -208,13 +208,13 @@ async def test_only_its_own_tab_keeps_a_thread_from_being_deleted(
     async with on(storage) as window:
         await library(window)
         saving = asyncio.create_task(asyncio.sleep(60))
-        window.app._desk._closing["Two"] = saving
+        window.app._workspace._closing["Two"] = saving
         await window.press("ctrl+d")
         await window.tells("is still being saved")
         await window.press("down", "ctrl+d")
         await lists(window, "Two")
         saving.cancel()
-        del window.app._desk._closing["Two"]
+        del window.app._workspace._closing["Two"]
 
 
 async def test_what_the_model_read_of_a_deleted_thread_is_forgotten(

@@ -69,7 +69,7 @@ def focused(window: Window) -> str:
 
 async def answer(window: Window, pid: int | None) -> int:
     """Ask, wait until the answer is over, and return the pid of the runner, which is the same."""
-    conversation = window.app._desk.active
+    conversation = window.app._workspace.active
     before = len(conversation.messages)
     await window.type("Hi")
     await window.press("enter")
@@ -84,7 +84,7 @@ async def answer(window: Window, pid: int | None) -> int:
 
 async def stored(window: Window) -> dict[str, Any]:
     """Return the options that are saved with the one thread."""
-    kept = window.app._startup.backend
+    kept = window.app._runtime.backend
     assert kept is not None
     (thread,) = await kept.storage.list_threads()
     meta = await kept.storage.meta(thread)

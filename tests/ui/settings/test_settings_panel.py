@@ -13,7 +13,7 @@ from textual.widgets import Static
 from koel_tui import paths
 from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
-from koel_tui.setting_sources import Origin, origin_of
+from koel_tui.setting_sources import Origin, setting_origin
 from koel_tui.settings import Settings, load_settings
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.settings.setting import FLAG, Setting, settings_list, text_of
@@ -28,7 +28,7 @@ CONFIG = '# mine\nseed = 3 # three\n[keys]\n"tab.new" = "f8"\n'
 
 
 def listed(**flags: Any) -> dict[str, Setting]:
-    origins = {name: origin_of(name) for name in Settings.model_fields}
+    origins = {name: setting_origin(name) for name in Settings.model_fields}
     found = settings_list(load_settings(**flags), origins, flags)
     return {setting.name: setting for setting in found}
 
@@ -154,11 +154,11 @@ async def test_titles_are_no_longer_made_at_once() -> None:
     storage, agent = MemoryStorage(), ScriptedAgent()
     backend = Backend(KoelClient(agent, storage=storage), storage, agent, titles=True)
     async with settings(connect=lambda: backend) as window:
-        await window.until(lambda: window.app._startup.backend is backend)
+        await window.until(lambda: window.app._runtime.backend is backend)
         await change(window, "titles", "no")
         await window.sees("titles is no now.")
-        assert window.app._startup.backend is not None
-        assert not window.app._startup.backend.titles
+        assert window.app._runtime.backend is not None
+        assert not window.app._runtime.backend.titles
 
 
 async def test_a_flag_holds_until_the_end_whatever_is_saved() -> None:

@@ -264,7 +264,7 @@ async def test_a_saved_setting_that_cannot_be_used_is_told_and_stays_saved() -> 
         assert turn.settings == TurnSettings(sampling=Sampling(top_p=0.5))
         turn.finish()
         await window.until(lambda: "saved" in window.status)
-        conversation = window.app._desk.active
+        conversation = window.app._workspace.active
         await conversation.configure("New", conversation.meta.settings)
         meta = await storage.meta("t")
         assert meta["title"] == "New" and {name: meta[name] for name in saved} == saved
@@ -341,7 +341,7 @@ async def test_a_title_found_meanwhile_stays() -> None:
         (await window.ask("Who are you?")).finish()
         await window.until(lambda: "saved" in window.status)
         await settings(window)
-        window.app._desk.active.rename("Found")
+        window.app._workspace.active.rename("Found")
         await window.press("enter")
         await window.has_tabs("1 Found")
 
@@ -377,13 +377,13 @@ async def test_what_is_filled_in_is_dropped_when_asked_twice() -> None:
         await window.press("up")
         await window.press("enter")
         await window.until(lambda: len(window.app.screen_stack) == 1)
-        kept = window.app._desk.active.meta.settings
+        kept = window.app._workspace.active.meta.settings
         assert kept is not None and kept.sampling == {"temperature": 1.25, "seed": 5}
         await settings(window)
         window.app.screen.query_one(TextArea).text = "A long role"
         await window.press("escape", "escape")
         await window.until(lambda: len(window.app.screen_stack) == 1)
-        assert window.app._desk.active.meta.settings == kept
+        assert window.app._workspace.active.meta.settings == kept
 
 
 async def test_text_typed_right_after_a_tab_goes_to_the_next_field() -> None:

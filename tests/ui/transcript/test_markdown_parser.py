@@ -93,7 +93,7 @@ async def test_input_b7_the_lines_of_the_window_take_nothing_for_markup(tally: T
         for batch in batched(strings(), 100):
             for text in batch:
                 line = safe_line(text)
-                app.status.show(Status(activity=text, alarm=text))
+                app.status.show(Status(activity=text, alert=text))
                 assert words(plain(app.status)) == words(line + line)
                 app.status.show(Status(model=text))
                 assert words(plain(app.status)) == words(line)
@@ -177,7 +177,7 @@ async def test_input_b7_toasts_errors_and_the_prompt_take_nothing_for_markup(tal
         for batch in batched(strings(), 20):
             window.app.clear_notifications()
             for text in batch[:5]:
-                window.app._tell(f"told: {text}")
+                window.app._notify(f"told: {text}")
             window.prompt.replace_text(batch[0])
             told = {f"told: {safe_line(text)}" for text in batch[:5]}
             await told_all(window, told)

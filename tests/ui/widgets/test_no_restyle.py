@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui import internals
-from koel_tui.ui.transcript.mount_window import MAX_WIDGETS, TAIL
+from koel_tui.ui.transcript.mount_window import MAX_WIDGETS, TAIL_MESSAGES
 from koel_tui.ui.transcript.transcript import Transcript
 from tests.ui.window import Window, messages, opened
 
@@ -24,7 +24,7 @@ class Counts:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.of: Counter[str] = Counter()
-        apply, lay_out = Stylesheet.apply, Screen._refresh_layout
+        apply, layout_now = Stylesheet.apply, Screen._refresh_layout
 
         def count_apply(sheet: Stylesheet, node: DOMNode, **options: object) -> None:
             if any(isinstance(each, Transcript) for each in node.ancestors):
@@ -33,7 +33,7 @@ class Counts:
 
         def count_layout(screen: Screen[object], *arguments: object, **options: object) -> None:
             self.of["layouts"] += 1
-            lay_out(screen, *arguments, **options)  # type: ignore[arg-type]  # passed on
+            layout_now(screen, *arguments, **options)  # type: ignore[arg-type]  # passed on
 
         patch.setattr(Stylesheet, "apply", count_apply)
         patch.setattr(Screen, "_refresh_layout", count_layout)
@@ -100,7 +100,7 @@ async def test_a_theme_restyles_no_more_than_what_is_mounted(
         window.app.theme = "textual-light"
         await window.until(lambda: counts.of["styled"] > 0)
         await window.pilot.pause()
-        await window.until(lambda: len(window.shown) == TAIL)
+        await window.until(lambda: len(window.shown) == TAIL_MESSAGES)
         assert counts.of["styled"] <= 3 * MAX_WIDGETS
 
 
@@ -124,7 +124,7 @@ async def test_what_a_batch_held_back_is_laid_out_when_it_ends(
     async with opened() as window:
         await window.pilot.pause()
         monkeypatch.setattr(window.app, "_poke", lambda: None)  # which would bring it about, later
-        status = window.app._statusline
+        status = window.app._status_line
         with window.app.batch_update():
             status.styles.height = 2
             await window.pilot.pause()
@@ -148,7 +148,7 @@ async def test_what_is_painted_within_a_batch_is_painted_again_after_it(
         with window.app.batch_update():
             window.prompt.styles.height = 5
             await window.pilot.pause()
-            internals.lay_out(window.prompt)
+            internals.layout_now(window.prompt)
             await window.pilot.pause()
             assert whole == 0
         await window.until(lambda: whole > 0)

@@ -7,10 +7,10 @@ import llama_cpp
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from koel_tui.engine.errors import EngineError, UnsupportedError
-from koel_tui.engine.native.sampling.json_schema import plain_schema
+from koel_tui.engine.native.sampling.json_schema import rewrite_schema
 from koel_tui.engine.native.weights import Model
 
-GRAMMAR_LIMIT = 4 * 1024 * 1024
+MAX_GRAMMAR_CHARACTERS = 4 * 1024 * 1024
 """The maximum length of a grammar in characters; a short schema can give a very long one."""
 
 
@@ -19,7 +19,7 @@ def schema_grammar(schema: Mapping[str, Any]) -> str:
 
     Raises `UnsupportedError` naming the part of the schema that cannot be converted.
     """
-    plain = plain_schema(schema)
+    plain = rewrite_schema(schema)
     try:
         grammar = json_schema_to_gbnf(plain)
     except Exception as error:  # the converter trusts its input and may raise anything
@@ -27,10 +27,10 @@ def schema_grammar(schema: Mapping[str, Any]) -> str:
         raise UnsupportedError(
             f"No grammar can be made of the schema: {reason}. Use a simpler one."
         ) from error
-    if len(grammar) > GRAMMAR_LIMIT:
+    if len(grammar) > MAX_GRAMMAR_CHARACTERS:
         raise UnsupportedError(
-            f"The schema makes a grammar of {len(grammar)} characters, at most {GRAMMAR_LIMIT} "
-            "are allowed. Use a smaller schema."
+            f"The schema makes a grammar of {len(grammar)} characters, at most "
+            f"{MAX_GRAMMAR_CHARACTERS} are allowed. Use a smaller schema."
         )
     return str(grammar)
 
