@@ -95,7 +95,7 @@ class LibraryPanel(Picker[SavedThread]):
         self._search = TextSearch(self, actions.index, index_progress, self._fill, self._show_state)
         self._lines: list[ResultLine] = []
         self._acting = False
-        self._preview = Preview(actions.state_of)
+        self._preview = Preview(actions.load_state)
         self._columns = Horizontal(self._list, self._preview, id="columns")
         self._state = Static(id="state")
         self._keys = Static(id="keys")
@@ -213,18 +213,18 @@ class LibraryPanel(Picker[SavedThread]):
         choice = await self._ask(FormatPicker(FORMATS))
         if choice is None:
             return _ActionResult()
-        name, text = await self._actions.exported(thread, choice.value)
+        name, text = await self._actions.export(thread, choice.value)
         path = await self._ask(SaveAsPanel(name, text))
         return _ActionResult(f"Saved in {path}" if path is not None else "")
 
     async def _undo(self) -> _ActionResult:
-        thread = await self._actions.undo()
+        thread = await self._actions.undo_delete()
         return _ActionResult(
             f"{_quote_title(thread)} is back" if thread else "Nothing was deleted here", thread
         )
 
     async def _choose_from_trash(self) -> _ActionResult:
-        thread = await self._ask(TrashPicker(await self._actions.trashed()))
+        thread = await self._ask(TrashPicker(await self._actions.list_trash()))
         if thread is None:
             return _ActionResult()
         await self._actions.restore(thread)
@@ -251,7 +251,7 @@ class LibraryPanel(Picker[SavedThread]):
         result = _ActionResult()
         try:
             result = await action()
-            self._choices = await self._actions.threads()
+            self._choices = await self._actions.list_threads()
         except Exception as error:
             problem = safe_line(str(error) or type(error).__name__, 400)
             self.notify(problem, severity="error", markup=False)

@@ -48,7 +48,7 @@ def match_hits(
     for hit in hits:
         thread = known.get(hit.thread_id)
         if thread is not None and (hit.role != "title" or thread.id not in titles):
-            yield TextHit(replace(thread, at=hit.message_id), hit)
+            yield TextHit(replace(thread, message_id=hit.message_id), hit)
 
 
 def split_at_spans(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
@@ -93,7 +93,7 @@ def line_thread(line: ResultLine) -> SavedThread | None:
 def line_key(line: ResultLine) -> tuple[bool, str, str]:
     """Return the identity of a line, independent of the thread's other properties."""
     thread = line_thread(line)
-    return (isinstance(line, TextHit), thread.id, thread.at) if thread else (False, "", "")
+    return (isinstance(line, TextHit), thread.id, thread.message_id) if thread else (False, "", "")
 
 
 def _flatten(text: str) -> str:

@@ -58,7 +58,7 @@ class ModelSwitcher:
             self._notify("A model can be chosen as soon as the start is over.")
         elif not isinstance(self._app.screen, ModelPanel):
             panel = ModelPanel(
-                self._download, problem or self._runtime.notice, self._start_download
+                self._download, problem or self._runtime.problem_text, self._start_download
             )
             self._app.push_screen(panel, self._on_chosen)
 
@@ -68,7 +68,7 @@ class ModelSwitcher:
             self.show_models(problem)
         else:
             self._notify(
-                f"{problem or self._runtime.notice} {self._key} shows the models.", "error"
+                f"{problem or self._runtime.problem_text} {self._key} shows the models.", "error"
             )
 
     @property
@@ -114,7 +114,7 @@ class ModelSwitcher:
 
     async def _load_model(self, path: Path) -> None:
         try:
-            await self._runtime.use(str(path))
+            await self._runtime.switch_model(str(path))
         except Exception as error:  # any error; another model may work
             self.show_models_unasked(str(error) or type(error).__name__)
             return
