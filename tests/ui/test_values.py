@@ -133,20 +133,20 @@ class TestPace:
 
 
 class TestStatus:
-    FULL = Status("writing", "Some-Model-7B", 1200, 8192, 112.4, "saved")
+    WIDGET_BUDGET = Status("writing", "Some-Model-7B", 1200, 8192, 112.4, "saved")
 
     def test_all_of_it_where_there_is_room(self) -> None:
-        line = self.FULL.render(70).plain
+        line = self.WIDGET_BUDGET.render(70).plain
         assert line.startswith("writing ")
         assert line.endswith("Some-Model-7B · ctx 1.2k/8.2k ▓░░░ · 112 tok/s · saved")
         assert cell_len(line) == 70
 
     def test_the_least_important_goes_first(self) -> None:
-        assert self.FULL.render(57).plain.endswith(
+        assert self.WIDGET_BUDGET.render(57).plain.endswith(
             "Some-Model-… · ctx 1.2k/8.2k · 112 tok/s · saved"
         )
-        assert self.FULL.render(46).plain.endswith("  ctx 1.2k/8.2k · 112 tok/s · saved")
-        assert self.FULL.render(15).plain == "writing   saved"
+        assert self.WIDGET_BUDGET.render(46).plain.endswith("  ctx 1.2k/8.2k · 112 tok/s · saved")
+        assert self.WIDGET_BUDGET.render(15).plain == "writing   saved"
 
     def test_an_alarm_stands_before_all_else(self) -> None:
         status = Status("writing", "M", 1, 2, 3, "saved", alert="NOT SAVED: disk full")
@@ -178,11 +178,11 @@ class TestRichness:
         ],
     )
     def test_it_counts_what_markdown_will_make(self, text: str, widgets: int) -> None:
-        assert markdown_cost.widgets(text) == widgets
+        assert markdown_cost.estimate_widgets(text) == widgets
 
     def test_tables_count_by_their_cells(self) -> None:
         row = "|" + "a|" * 20 + "\n"
-        assert markdown_cost.widgets(row * 40) > 20 * 40 > markdown_cost.MAX_WIDGETS
+        assert markdown_cost.estimate_widgets(row * 40) > 20 * 40 > markdown_cost.MAX_WIDGETS
 
 
 class TestLabel:

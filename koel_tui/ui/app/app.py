@@ -153,7 +153,7 @@ class KoelApp(ConversingApp):
 
         self.push_screen(HelpPanel(internals.active_keys(self, self._pane.prompt)))
 
-    def action_figures(self) -> None:
+    def action_stats(self) -> None:
         """Show the statistics of the active thread and the memory use of the model."""
         from koel_tui.ui.conversation.stats_panel import StatsPanel
 
@@ -228,7 +228,7 @@ class KoelApp(ConversingApp):
                 self._notify(line, "warning")
 
     async def _start(self) -> None:
-        self._pane.prompt.recall(await self._window_state.history())
+        self._pane.prompt.load_history(await self._window_state.history())
         await self._user_themes.register(self)
         backend = await self._runtime.connect(self._connect)
         self._gc_control.start()
@@ -255,8 +255,8 @@ class KoelApp(ConversingApp):
 
     async def _restore_work(self, restored: RestoredWork) -> None:
         """Restore work that an earlier session could not save, and report it."""
-        self._pane.keep_draft()
-        place(restored, self._workspace, self._pane.prompt.pastes, self._pane.give_back)
+        self._pane.store_draft()
+        place(restored, self._workspace, self._pane.prompt.pastes, self._pane.restore_text)
         await self._window_state.keep_now(self._open_tabs())
         for problem in restored.problems:
             self._notify(problem, "error")
@@ -313,7 +313,7 @@ class KoelApp(ConversingApp):
 
     async def _open_picked(self, thread: "SavedThread | None") -> None:
         if thread is not None:
-            self._pane.put_away()
+            self._pane.store_view_state()
             await self._open(self._workspace.open(thread.id, thread.title))
             if thread.at and self._workspace.active.thread_id == thread.id:
                 self._pane.show_message(self._workspace.active, thread.at)

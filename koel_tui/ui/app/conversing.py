@@ -5,7 +5,7 @@ from textual.widgets import Markdown
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui.app.tabbed import TabbedApp
-from koel_tui.ui.conversation.links import written
+from koel_tui.ui.conversation.links import original_url
 from koel_tui.ui.keys.hints import format_hints
 from koel_tui.ui.widgets.choice import SimpleChoice
 
@@ -40,7 +40,7 @@ class ConversingApp(TabbedApp):
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         """Ask whether to open a link; a link from a model is never opened without asking."""
-        self._link_opener.ask(written(event.markdown.source, event.href))
+        self._link_opener.confirm(original_url(event.markdown.source, event.href))
 
     def action_thread_settings(self) -> None:
         """Edit the active thread's title, system prompt and answer settings."""
@@ -71,26 +71,26 @@ class ConversingApp(TabbedApp):
         if not summary:
             self._notify(f"No summary came of {conversation.title}. Ask again, or another model.")
             return
-        self._pane.put_away()
+        self._pane.store_view_state()
         before = self._workspace.active
         new = self._workspace.add_new(conversation.about.copy(""))
         if before is not conversation or before.draft:
             self._workspace.tabs.activate(before)  # the user is typing in that tab
             self._workspace.tabs.mark_unread(new)
         await self._show_active()
-        self._pane.give_back(new, summary)
+        self._pane.restore_text(new, summary)
 
     async def action_branch_off(self) -> None:
         """Open a tab with a copy of this thread up to the visible answer."""
-        if not (answer := self._pane.answer_read()):
+        if not (answer := self._pane.visible_answer()):
             self._notify("There is no answer yet from which a new thread could go on.")
             return
-        self._pane.put_away()
+        self._pane.store_view_state()
         await self._open(self._workspace.branch(answer))
 
     def action_stop(self) -> None:
         """Stop editing a message; if none is edited, stop the answers of the visible tabs."""
-        if not self._pane.leave_revision():
+        if not self._pane.cancel_edit():
             for conversation in (self._workspace.active, self._workspace.tabs.beside):
                 if conversation is not None:
                     conversation.stop()
@@ -100,16 +100,16 @@ class ConversingApp(TabbedApp):
         if not self._refuse_while_busy():
             self._workspace.active.regenerate()
 
-    def action_revise(self) -> None:
+    def action_edit_message(self) -> None:
         """Edit the user's last message in the active tab; when repeated, the one before it."""
-        if not self._pane.revise():
+        if not self._pane.edit_last_message():
             self._notify("There is no message of yours here to edit.")
 
     def action_switch_branch(self, step: int) -> None:
         """Switch the thread to another branch at the scroll position."""
         if self._refuse_while_busy():
             return
-        branching = self._pane.branching()
+        branching = self._pane.branch_point()
         if branching is None:
             hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message"))
             self._notify(f"Nothing branches here: {format_hints(self, hints)}.")
@@ -128,7 +128,7 @@ class ConversingApp(TabbedApp):
             if choice is None:
                 return
             if conversation.take_back(choice.value):
-                self._pane.give_back(conversation, choice.value)
+                self._pane.restore_text(conversation, choice.value)
             else:
                 self._notify("It has been sent meanwhile.")
 
@@ -149,9 +149,9 @@ class ConversingApp(TabbedApp):
         """Toggle the folding of thinking and tool calls in the active tab."""
         self._workspace.active.fold()
 
-    def action_render_plain(self) -> None:
+    def action_toggle_rendering(self) -> None:
         """Toggle between plain text and Markdown for the newest answer too large for Markdown."""
-        if not self._pane.render_plain():
+        if not self._pane.toggle_rendering():
             self._notify("No answer here is shown plainly.")
 
     async def action_copy_answer(self) -> None:
@@ -160,7 +160,7 @@ class ConversingApp(TabbedApp):
 
     async def action_copy_code(self) -> None:
         """Copy the last code block of the newest answer; when repeated, the one before it."""
-        await self._copier.next_code(self._workspace.active.last_answer)
+        await self._copier.copy_next_code(self._workspace.active.last_answer)
 
     def action_links(self) -> None:
         """Choose a link from the newest answer of the active tab."""
@@ -199,5 +199,7 @@ class ConversingApp(TabbedApp):
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the selected text by the best available method."""
-        self._copier.remember(text)  # set first, because the next key may already paste it
+        self._copier.set_internal_clipboard(
+            text
+        )  # set first, because the next key may already paste it
         self.run_worker(self._copier.text(text))

@@ -26,7 +26,7 @@ from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColu
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.models.model_download import ModelDownload
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
-from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
+from koel_tui.ui.widgets.throttle import Throttle, queue_scheduler
 from koel_tui.workspace.open_tabs import OpenTabs
 from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.unsaved import trouble_of
@@ -81,7 +81,9 @@ class TabbedApp(internals.AppBase):
         )
         self._banner = SaveBanner()
         self._footer = Footer(show_command_palette=False)
-        self._repaint_throttle = Throttle(in_queue_of(self), self._paint, slow or _PAINT_INTERVAL)
+        self._repaint_throttle = Throttle(
+            queue_scheduler(self), self._paint, slow or _PAINT_INTERVAL
+        )
 
     def compose(self) -> ComposeResult:
         """Yield the widgets, top to bottom."""
@@ -114,7 +116,7 @@ class TabbedApp(internals.AppBase):
 
     def returned(self, conversation: Conversation, text: str) -> None:
         """Insert returned text into the prompt, before its current text."""
-        self._pane.give_back(conversation, text)
+        self._pane.restore_text(conversation, text)
 
     def lost(self, conversation: Conversation) -> None:
         """Report that a closed thread could not be saved."""
@@ -134,20 +136,20 @@ class TabbedApp(internals.AppBase):
     async def action_new_tab(self) -> None:
         """Open an empty tab."""
         if self._has_room():
-            self._pane.put_away()
+            self._pane.store_view_state()
             self._workspace.new()
             await self._show_active()
 
     async def action_close_tab(self) -> None:
         """Close the active tab; its thread stays saved, and queued texts become its draft."""
         self._workspace.active.stop()
-        self._pane.put_away()
+        self._pane.store_view_state()
         self._workspace.close(self._workspace.active)
         await self._show_active()
 
     async def action_reopen_tab(self) -> None:
         """Reopen the tab that was closed last."""
-        self._pane.put_away()
+        self._pane.store_view_state()
         await self._open(self._workspace.reopen())
 
     async def action_step_tab(self, distance: int) -> None:
@@ -207,7 +209,7 @@ class TabbedApp(internals.AppBase):
                 f"No tab is shown beside this one: {key_of(self, 'tab.beside')} shows one."
             )
             return
-        self._pane.put_away()
+        self._pane.store_view_state()
         moves = front.revision is None and beside.revision is None  # else each keeps its own draft
         left = beside.draft
         if moves:
@@ -264,7 +266,7 @@ class TabbedApp(internals.AppBase):
             await self._workspace.wake(conversation)
         except Exception as error:
             self._notify(f"The thread of a tab cannot be opened: {error}", "error")
-            self._pane.put_away()
+            self._pane.store_view_state()
             self._workspace.sweep(conversation)
             await self._show_active()
         self.changed(conversation)
@@ -277,7 +279,7 @@ class TabbedApp(internals.AppBase):
 
     def _open_tabs(self) -> OpenTabs:
         """Return the tabs in the form in which they are saved."""
-        self._pane.keep_draft()
+        self._pane.store_draft()
         return self._workspace.kept(self._pane.prompt.pastes)
 
     async def _paint(self) -> None:
@@ -286,7 +288,7 @@ class TabbedApp(internals.AppBase):
         await self._tab_bar.show_labels(labels, tabs.active.key)
         names = {label.id: f"{label.title} {label.mark}" for label in labels}
         beside = tabs.beside
-        self._pane.head(
+        self._pane.set_titles(
             names[tabs.active.key] if beside is not None else "",
             names[beside.key] if beside is not None else "",
         )
@@ -301,7 +303,7 @@ class TabbedApp(internals.AppBase):
 
     def _request_repaint(self) -> None:
         if self.is_running:
-            self._repaint_throttle.poke()
+            self._repaint_throttle.request()
 
     def _notify(self, text: str, severity: SeverityLevel = "information") -> None:
         self.notify(safe_line(text, 400), severity=severity, markup=False)

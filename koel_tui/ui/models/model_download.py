@@ -184,21 +184,21 @@ class Rate:
 def _outcome(error: Exception) -> tuple[Phase, str, tuple[str, ...]]:
     """Return the phase, the message and the candidate files for a failed download."""
     from koel_tui.models.download import DownloadStopped
-    from koel_tui.models.hub import UnclearFileError
+    from koel_tui.models.hub import AmbiguousFileError
 
     if isinstance(error, DownloadStopped):
         return "stopped", "", ()
     _log.info("A download failed: %r", error)
-    if isinstance(error, UnclearFileError):
+    if isinstance(error, AmbiguousFileError):
         return "failed", f"{error.question} Those there are stand in the list.", error.files
     return "failed", str(error) or type(error).__name__, ()
 
 
 async def _tried(path: Path) -> str:
     """Return why a model cannot be used and what to do; empty if it works."""
-    from koel_tui.models.probe import passed_models, probe_model
+    from koel_tui.models.probe import probe_model, verified_models
 
-    verdict = await probe_model(path, await asyncio.to_thread(passed_models))
+    verdict = await probe_model(path, await asyncio.to_thread(verified_models))
     if verdict.ok:
         return ""
     return f"{path.name} came whole, but cannot be used: {verdict.reason}. Choose another model."

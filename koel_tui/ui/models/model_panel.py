@@ -182,18 +182,18 @@ def news_of(progress: DownloadProgress, width: int) -> Content:
 
 def _on_this_computer() -> Iterator[ModelChoice]:
     """Yield the local models, first the starter model or how to install it."""
-    from koel_tui.models.discovery import Source, each_model
+    from koel_tui.models.discovery import Source, iter_models
     from koel_tui.models.downloaded import model_files
-    from koel_tui.models.probe import passed_models
+    from koel_tui.models.probe import verified_models
     from koel_tui.settings import load_settings
 
-    passed = passed_models()
-    models = each_model(load_settings().model_folders)
+    passed = verified_models()
+    models = iter_models(load_settings().model_folders)
     first = next(models, None)
     if first is None or first.source is not Source.STARTER:
         yield NO_STARTER
     for model in chain([first] if first else [], models):
-        yield here(model, passed.recall(model_files(model.path)) is not None)
+        yield here(model, passed.find(model_files(model.path)) is not None)
 
 
 def _batch(models: Iterator[ModelChoice]) -> list[ModelChoice]:

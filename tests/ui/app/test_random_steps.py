@@ -106,8 +106,8 @@ class Fuzz:
         """Return every text in which a typed word may be: prompt, drafts, queues, what was sent."""
         app = self.window.app
         pastes = app._pane.prompt.pastes
-        texts = [app._pane.prompt.text, *app._pane.prompt._past.texts]
-        texts.append(app._pane.prompt._past._draft)
+        texts = [app._pane.prompt.text, *app._pane.prompt._history.texts]
+        texts.append(app._pane.prompt._history._draft)
         for conversation in app._workspace.tabs:
             texts += [conversation.draft, *conversation.queue]
             if conversation.revision is not None:

@@ -11,8 +11,8 @@ from koel_tui import formatting
 from koel_tui.agents import MemoryUse
 from koel_tui.conversation.turn_metrics import TurnMetrics, figures_of
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.conversation.spark import sparkline, spread
-from koel_tui.ui.conversation.stats import ThreadStats, info_text, sections
+from koel_tui.ui.conversation.spark import format_range, sparkline
+from koel_tui.ui.conversation.stats import ThreadStats, format_stats, sections
 from koel_tui.ui.conversation.stats_panel import StatsPanel
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent
@@ -58,8 +58,8 @@ class TestSpark:
         assert sparkline([0, 50, 100], top=200) == "▁▃▅"
 
     def test_numbers_are_also_told_in_words(self) -> None:
-        assert spread([1000, 3, 20.4]) == "min 3 · median 20 · max 1,000"
-        assert spread([]) == sparkline([]) == ""
+        assert format_range([1000, 3, 20.4]) == "min 3 · median 20 · max 1,000"
+        assert format_range([]) == sparkline([]) == ""
 
     @given(st.lists(st.floats(0, 1e12), max_size=40), st.floats(-1, 1e12))
     def test_every_number_is_one_block(self, values: list[float], top: float) -> None:
@@ -152,7 +152,7 @@ class TestInfo:
                     assert 16 + cell_len(what) <= max(width, 24)
 
     def test_a_hostile_name_is_harmless(self) -> None:
-        shown = info_text(ThreadStats(EVERYTHING, memory=EVERYTHING, now=EVERYTHING), 80).plain
+        shown = format_stats(ThreadStats(EVERYTHING, memory=EVERYTHING, now=EVERYTHING), 80).plain
         assert all(char.isprintable() or char == "\n" for char in shown)
         assert len(shown.splitlines()) == 9
 

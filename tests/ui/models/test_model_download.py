@@ -95,11 +95,11 @@ async def test_what_cannot_be_downloaded_is_told_with_what_to_do(
     async with house.without_model() as window:
         await window.type(f"{REPO} Q9")
         await window.press("enter")
-        await window.sees("None of its files fit 'Q9'")
+        await window.sees("No files match 'Q9'")
         await window.sees("↓ m-Q4_K_M.gguf")  # of those it has one can be chosen
         server.statuses = [403]
         await window.press("enter")
-        await window.sees("The server refuses owner/model-GGUF/m-Q4_K_M.gguf (403).")
+        await window.sees("The server refused owner/model-GGUF/m-Q4_K_M.gguf (403).")
         await left(window)
         await window.press("alt+shift+m")
         await window.sees("SmolLM2-1.7B")
@@ -109,7 +109,7 @@ async def test_what_cannot_be_downloaded_is_told_with_what_to_do(
         await window.sees("50 % of")
         await left(window)
         server.gate.set()
-        await window.sees("SHA-256 differs")
+        await window.sees("The SHA-256 of")
     assert installed() == [] and house.chosen == []
 
 
@@ -154,7 +154,7 @@ async def test_names_of_models_and_words_of_servers_are_harmless(
         await window.sees("~/models")
         assert_harmless(window)
         await get(window)
-        await window.sees("Which file is it to be?")
+        await window.sees("Which file do you want?")
         assert_harmless(window)
         await window.press("enter")
 

@@ -77,7 +77,7 @@ def test_code_blocks_are_found_as_the_parser_finds_them() -> None:
     assert [(block.language, block.text) for block in blocks] == [
         ("python", "print(1)\n"), ("", "indented\n"), ("", ""),
     ]  # fmt: skip
-    assert blocks[0].words == "python, 1 line"
+    assert blocks[0].description == "python, 1 line"
 
 
 async def test_answers_and_their_code_are_copied_by_key() -> None:

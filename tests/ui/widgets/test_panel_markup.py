@@ -19,11 +19,11 @@ from koel_tui.storage.search.thread_index import Hit
 from koel_tui.text import safe_line
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label, TabBar
-from koel_tui.ui.composer.file_list import FilePicker
+from koel_tui.ui.composer.file_list import FileList
 from koel_tui.ui.conversation.link_panels import LinkDialog
-from koel_tui.ui.conversation.link_picker import choice_of
-from koel_tui.ui.conversation.links import MarkdownLink, checked
-from koel_tui.ui.conversation.stats import ThreadStats, info_text
+from koel_tui.ui.conversation.link_picker import link_choice
+from koel_tui.ui.conversation.links import MarkdownLink, validate_url
+from koel_tui.ui.conversation.stats import ThreadStats, format_stats
 from koel_tui.ui.library.preview import preview
 from koel_tui.ui.library.result_lines import TextHit, excerpt, option_of
 from koel_tui.ui.models.model_download import DownloadProgress
@@ -72,13 +72,13 @@ SINKS: dict[str, Callable[[str], Content]] = {
     "list of models": lambda text: listed(ModelChoice(text).title, text),
     "list of roles": lambda text: listed(text, role_choice(Role(text, text)).aside),
     "list of settings": lambda text: listed(setting(text).title, setting(text).aside),
-    "list of links": lambda text: listed(choice_of(MarkdownLink(text, text)).title, text),
+    "list of links": lambda text: listed(link_choice(MarkdownLink(text, text)).title, text),
     "queue": lambda text: listed(SimpleChoice(text, text).title, ""),
     "hit in the list": lambda text: prompt_of(TextHit(SavedThread("t", text), hit(text))),
     "excerpt": lambda text: excerpt(hit(f"a{text}"), WIDE),
     "preview": lambda text: preview([Message("m", "user", text), Message("n", "user", text)]),
     "preview of a hit": lambda text: preview([Message("m", "user", text)], hit(text)),
-    "figures": lambda text: info_text(ThreadStats(model=text, memory=text, now=text), WIDE),
+    "figures": lambda text: format_stats(ThreadStats(model=text, memory=text, now=text), WIDE),
     "a download": lambda text: news_of(DownloadProgress("asking", text), WIDE),
 }
 """What makes content of a text: of lists, panels and lines."""
@@ -119,7 +119,7 @@ class Panels(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.files, self.edge, self.options = FilePicker(), NoticeRows("below"), OptionList()
+        self.files, self.edge, self.options = FileList(), NoticeRows("below"), OptionList()
         self.fold, self.bar = FoldView(Entry("f", "call", "", note="note")), TabBar(Label("t", "t"))
 
     def compose(self) -> ComposeResult:
@@ -179,7 +179,7 @@ async def test_input_b7_widgets_take_nothing_for_markup(count: int, tally: Tally
     "text", ["[/x]", "[@click=app.quit]x[/]", "[bold]b[/bold]", "[[", "\\[", "[", "[$x='#'", "]/@"]
 )
 async def test_input_b7_questions_take_nothing_for_markup(text: str, tally: Tally) -> None:
-    link = checked(f"https://example.org/?{text.replace(chr(92), '')}")
+    link = validate_url(f"https://example.org/?{text.replace(chr(92), '')}")
     app = App[None]()
     async with app.run_test(size=(120, 30)) as pilot:
         for screen in (ConfirmPanel("Sure?", text, "does"), LinkDialog(link)):

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.context.parked_contexts import Parked
-from koel_tui.models.split_files import part_of
+from koel_tui.models.split_files import parse_part
 
 _FORMAT = "koel-chat/kv 2"
 _MAX_HEADER_BYTES = 64 * 1024 * 1024
@@ -45,7 +45,7 @@ def file_id(path: Path) -> str:
     Files of weights are too large to hash completely each time. A model in several files,
     `name-00001-of-00003.gguf` and so on, has one identifier for all of them.
     """
-    part = part_of(path.name)
+    part = parse_part(path.name)
     if part is None:
         return _single_file_id(path)
     files = map(path.with_name, part.names())
