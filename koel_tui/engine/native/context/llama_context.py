@@ -49,7 +49,8 @@ class Context:
         if slots * context_tokens > _MAX_TOKENS:
             raise ModelLoadError(
                 f"A context of {slots} x {context_tokens} tokens is larger than the "
-                f"{_MAX_TOKENS:,} that llama.cpp can count. Use a smaller context (--context-tokens)."
+                f"{_MAX_TOKENS:,} that llama.cpp can count. "
+                "Use a smaller context (--context-tokens)."
             )
         params = llama_cpp.llama_context_default_params()
         # llama.cpp rounds n_ctx up, but limits the batch by the number given here, so round it.
