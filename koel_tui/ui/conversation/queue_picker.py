@@ -28,7 +28,7 @@ class QueuePicker(Picker[SimpleChoice[str]]):
     def action_drop(self) -> None:
         """Delete the highlighted text from the queue."""
         if (choice := self.highlighted) is not None:
-            self._conversation.take_back(choice.value)
+            self._conversation.unqueue(choice.value)
             self.offer(_queued_choices(self._conversation))
 
 

@@ -88,7 +88,7 @@ class LibraryPanel(Picker[SavedThread]):
         self._search = TextSearch(self, actions.index, reading, self._fill, self._tell_state)
         self._lines: list[Line] = []
         self._acting = False
-        self._preview = Preview(actions.state_of)
+        self._preview = Preview(actions.load_state)
         self._columns = Horizontal(self._list, self._preview, id="columns")
         self._state = Static(id="state")
         self._keys = Static(id="keys")
@@ -206,16 +206,16 @@ class LibraryPanel(Picker[SavedThread]):
         choice = await self._asked(FormatPicker(FORMATS))
         if choice is None:
             return _Done()
-        name, text = await self._actions.exported(thread, choice.value)
+        name, text = await self._actions.export(thread, choice.value)
         path = await self._asked(SaveAsPanel(name, text))
         return _Done(f"Saved in {path}" if path is not None else "")
 
     async def _undo(self) -> _Done:
-        thread = await self._actions.undo()
+        thread = await self._actions.undo_delete()
         return _Done(f"{_named(thread)} is back" if thread else "Nothing was deleted here", thread)
 
     async def _choose_from_trash(self) -> _Done:
-        thread = await self._asked(TrashPicker(await self._actions.trashed()))
+        thread = await self._asked(TrashPicker(await self._actions.list_trash()))
         if thread is None:
             return _Done()
         await self._actions.restore(thread)
@@ -242,7 +242,7 @@ class LibraryPanel(Picker[SavedThread]):
         done = _Done()
         try:
             done = await deed()
-            self._choices = await self._actions.threads()
+            self._choices = await self._actions.list_threads()
         except Exception as error:
             problem = safe_line(str(error) or type(error).__name__, 400)
             self.notify(problem, severity="error", markup=False)

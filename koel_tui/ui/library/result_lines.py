@@ -48,7 +48,7 @@ def placed(
     for hit in hits:
         thread = known.get(hit.thread_id)
         if thread is not None and (hit.role != "title" or thread.id not in titles):
-            yield TextHit(replace(thread, at=hit.message_id), hit)
+            yield TextHit(replace(thread, message_id=hit.message_id), hit)
 
 
 def pieces_of(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
@@ -72,7 +72,7 @@ def option_of(line: Line, width: int) -> Option:
     if line is None:
         return Option(Content.styled("in the text", QUIET), disabled=True)
     thread = line.thread if isinstance(line, TextHit) else line
-    aside = thread.brief if width < _BRIEF or isinstance(line, TextHit) else thread.aside
+    aside = thread.short_detail if width < _BRIEF or isinstance(line, TextHit) else thread.aside
     content = line_of(thread.title, aside, width)
     if isinstance(line, TextHit):
         content = Content.assemble(content, "\n  ", excerpt(line.hit, width - 2))
@@ -87,7 +87,7 @@ def thread_of(line: Line) -> SavedThread | None:
 def key_of(line: Line) -> tuple[bool, str, str]:
     """Return the identity of a line, independent of the thread's other properties."""
     thread = thread_of(line)
-    return (isinstance(line, TextHit), thread.id, thread.at) if thread else (False, "", "")
+    return (isinstance(line, TextHit), thread.id, thread.message_id) if thread else (False, "", "")
 
 
 def _flat(text: str) -> str:

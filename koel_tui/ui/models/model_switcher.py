@@ -57,7 +57,7 @@ class ModelSwitcher:
         if self._runtime.backend is None:
             self._notify("A model can be chosen as soon as the start is over.")
         elif not isinstance(self._app.screen, ModelPanel):
-            panel = ModelPanel(self._download, problem or self._runtime.notice, self._get)
+            panel = ModelPanel(self._download, problem or self._runtime.problem_text, self._get)
             self._app.push_screen(panel, self._chosen)
 
     def offer_unasked(self, problem: str = "") -> None:
@@ -66,7 +66,7 @@ class ModelSwitcher:
             self.offer(problem)
         else:
             self._notify(
-                f"{problem or self._runtime.notice} {self._key} shows the models.", "error"
+                f"{problem or self._runtime.problem_text} {self._key} shows the models.", "error"
             )
 
     @property
@@ -112,7 +112,7 @@ class ModelSwitcher:
 
     async def _use(self, path: Path) -> None:
         try:
-            await self._runtime.use(str(path))
+            await self._runtime.switch_model(str(path))
         except Exception as error:  # any error; another model may work
             self.offer_unasked(str(error) or type(error).__name__)
             return

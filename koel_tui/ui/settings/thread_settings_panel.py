@@ -16,19 +16,19 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
-from koel_tui.conversation.system_prompts import Role, SystemPrompts
-from koel_tui.conversation.thread_setting_paths import with_files
+from koel_tui.conversation.system_prompts import SystemPrompt, SystemPrompts
+from koel_tui.conversation.thread_setting_paths import resolve_paths
 from koel_tui.conversation.thread_settings_form import (
     COMMON_FIELDS,
-    FOLDED,
+    FOLDED_GROUPS,
     OTHER_FIELDS,
     TITLE,
     Field,
     FieldError,
-    check,
-    field_of,
-    settings_of,
-    texts_of,
+    find_field,
+    format_settings,
+    parse_settings,
+    validate,
 )
 from koel_tui.limits import MAX_FIELD_CHARACTERS
 from koel_tui.session.settings import ThreadSettings
@@ -49,7 +49,7 @@ _KEYS = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
 _FEW_KEYS = "enter applies · ctrl+o roles · ctrl+s keeps · esc"
 _ROLE = "The role of the model; empty: {default}"
 _ROLE_HINT = "Role: the system prompt. ctrl+o takes one that was kept, ctrl+s keeps this one."
-_FOLDED_KEYS = tuple(field.key for group in FOLDED for field in group.fields)
+_FOLDED_KEYS = tuple(field.key for group in FOLDED_GROUPS for field in group.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class RolePicker(Picker[SimpleChoice[str]]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "dismiss", show=False)]
 
 
-def role_choice(role: Role) -> SimpleChoice[str]:
+def role_choice(role: SystemPrompt) -> SimpleChoice[str]:
     """Return the list entry of a system prompt: its name and its first words."""
     return SimpleChoice(role.text, role.name, safe_line(role.text, 40), role.text)
 
@@ -98,7 +98,7 @@ class ThreadPanel(Panel[Filled]):
     ) -> None:
         """`defaults` maps field keys to the values that apply if the fields are empty."""
         super().__init__()
-        self._texts = texts_of(title, settings)
+        self._texts = format_settings(title, settings)
         self._defaults = defaults
         self._roles = roles
         self._shown = {
@@ -124,7 +124,7 @@ class ThreadPanel(Panel[Filled]):
                 yield from self._rows((TITLE, *COMMON_FIELDS))
                 yield self._fold
                 with self._folded:
-                    for group in FOLDED:
+                    for group in FOLDED_GROUPS:
                         yield Static(group.heading, classes="heading")
                         yield from self._rows(group.fields)
                 yield from self._rows(OTHER_FIELDS)
@@ -169,8 +169,8 @@ class ThreadPanel(Panel[Filled]):
     async def _apply(self) -> None:
         role, texts = self._filled
         try:
-            settings = settings_of(texts, role)
-            settings = await asyncio.to_thread(with_files, settings)
+            settings = parse_settings(texts, role)
+            settings = await asyncio.to_thread(resolve_paths, settings)
         except FieldError as error:
             self._refused, self._refused_text = error, texts[error.key]
             self._go_to(error.key)
@@ -262,7 +262,7 @@ class ThreadPanel(Panel[Filled]):
             if problem:
                 self._tell(problem)
             else:
-                self._say(field_of(_key(focused)).hint(default))
+                self._say(find_field(_key(focused)).hint(default))
         elif focused is self._fold:
             self._say(self._fold.hint)
         elif focused is self._role:
@@ -271,7 +271,7 @@ class ThreadPanel(Panel[Filled]):
     def _problem_of(self, field: Input) -> str:
         key = _key(field)
         try:
-            check(key, field.value)
+            validate(key, field.value)
         except FieldError as error:
             return str(error)
         refused = self._refused.key == key and self._refused_text == self._filled[1][key]

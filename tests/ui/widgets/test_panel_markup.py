@@ -13,7 +13,7 @@ from textual.style import Style
 from textual.widgets import OptionList, Static, Tab
 
 from koel_tui.conversation.entries import Entry, Notice
-from koel_tui.conversation.system_prompts import Role
+from koel_tui.conversation.system_prompts import SystemPrompt
 from koel_tui.protocol import Message
 from koel_tui.storage.search.thread_index import Hit
 from koel_tui.text import safe_line
@@ -67,10 +67,10 @@ def setting(text: str) -> Setting:
 SINKS: dict[str, Callable[[str], Content]] = {
     "status": lambda text: Status(activity=text, saved=text, model=text).render(WIDE),
     "alarm": lambda text: Status(activity=text, alert=text).render(WIDE),
-    "list of threads": lambda text: listed(text, SavedThread("t", "", mark=text).aside),
-    "damaged thread": lambda text: listed(text, SavedThread("t", "", damage=text).brief),
+    "list of threads": lambda text: listed(text, SavedThread("t", "", open_state=text).aside),
+    "damaged thread": lambda text: listed(text, SavedThread("t", "", damage=text).short_detail),
     "list of models": lambda text: listed(ModelChoice(text).title, text),
-    "list of roles": lambda text: listed(text, role_choice(Role(text, text)).aside),
+    "list of roles": lambda text: listed(text, role_choice(SystemPrompt(text, text)).aside),
     "list of settings": lambda text: listed(setting(text).title, setting(text).aside),
     "list of links": lambda text: listed(link_choice(MarkdownLink(text, text)).title, text),
     "queue": lambda text: listed(SimpleChoice(text, text).title, ""),
