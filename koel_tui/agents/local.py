@@ -122,7 +122,7 @@ class LocalAgent:
             yield RunErrorEvent(message=str(error), code=type(error).__name__)
         except ValueError as error:
             yield RunErrorEvent(
-                message=f"A setting of this thread cannot be used: {error}. Change it and resend.",
+                message=f"A setting of this thread is invalid: {error}. Change it and send again.",
                 code="ValueError",
             )
 

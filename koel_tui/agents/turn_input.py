@@ -51,8 +51,7 @@ def _to_text(content: Any) -> str:
     others = sorted({part.type for part in content} - {"text"})
     if others:
         raise UnsupportedError(
-            f"This thread has content of the kind {', '.join(others)}, and the models on this "
-            "computer are asked with text only. Edit the message and leave it out: describe it in "
-            "words, or attach its text as a text file."
+            f"This thread has content of the kind {', '.join(others)}, but local models accept "
+            "text only. Edit the message: describe the content, or attach its text as a text file."
         )
     return "\n".join(part.text for part in content)

@@ -58,8 +58,8 @@ def check_supported(spec: ModelSpec) -> None:
     """Raise `UnsupportedError` if `spec` needs a feature that this engine lacks."""
     if spec.mmproj is not None:
         raise UnsupportedError(
-            f"This engine loads text models only, so it has no use for the projector {spec.mmproj}."
-            f" Load {spec.path.name} without it, or use a server that takes images and sound."
+            f"This engine supports text models only, so it cannot use the projector {spec.mmproj}."
+            f" Load {spec.path.name} without it, or use a server that supports images and sound."
         )
 
 
@@ -82,10 +82,9 @@ def session_options(
     for feature, wanted in (("vision", vision), ("audio", audio)):
         if wanted:
             raise UnsupportedError(
-                f"{spec.path.name} is loaded without {feature}: that takes a model made for "
-                f"{feature} and its projector (an mmproj file), and this engine loads text models "
-                "only. "
-                f"Open the session without {feature}, or use a server that has such a model."
+                f"{spec.path.name} is loaded without {feature}: this engine supports text "
+                "models only. "
+                f"Open the session without {feature}, or use a server that supports it."
             )
     if not isinstance(name, str):
         raise ValueError(f"name must be a string, not {name!r}")
@@ -109,7 +108,7 @@ def turn_settings(given: TurnSettings | None, session: TurnSettings) -> TurnSett
     choice = settings.tool_choice
     if choice is not None and choice not in _SUPPORTED_CHOICES:
         raise UnsupportedError(
-            f"This engine cannot make a model call a tool: tool_choice is {choice!r}. "
+            f"This engine cannot force a tool call: tool_choice is {choice!r}. "
             f"Use {' or '.join(_SUPPORTED_CHOICES)}."
         )
     return settings

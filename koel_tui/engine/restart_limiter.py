@@ -27,7 +27,7 @@ class Restarts:
             wait = max(1, round(PERIOD_S - (now - self._times[0])))
             raise RestartLimitError(
                 f"The engine was restarted {MAX_RESTARTS} times within {PERIOD_S:.0f} seconds and "
-                f"ended each time, the last time like this: {last_end} Choose another model or "
-                f"a smaller window (--context-tokens), or try again in {wait} s."
+                f"crashed each time. The last reason: {last_end} Choose another model or a "
+                f"smaller context (--context-tokens), or try again in {wait} s."
             )
         self._times.append(now)

@@ -272,7 +272,7 @@ class FrameCodec(Generic[T]):
         if len(body) > MAX_FRAME_BYTES:
             raise EngineError(
                 f"The request has {len(body) / 1e6:,.0f} MB, more than the "
-                f"{MAX_FRAME_BYTES / 1e6:,.0f} MB that the engine takes. "
+                f"{MAX_FRAME_BYTES / 1e6:,.0f} MB that the engine accepts. "
                 "Start a new thread or leave out the largest messages."
             )
         return HEADER.pack(len(body)) + body
@@ -318,8 +318,7 @@ def error_reply(body: bytes, error: ValueError) -> Failed | None:
     return Failed.of(
         number,
         UnsupportedError(
-            f"The engine does not understand the request: {reason[:300]}. "
-            "Use values of the documented types."
+            f"The request is not valid: {reason[:300]}. Use values of the documented types."
         ),
     )
 

@@ -180,8 +180,8 @@ def _attachment_error(message: Message) -> ProtocolError:
     kinds = sorted({str(each.get("type", "unknown")) for each in message.attachments})
     return ProtocolError(
         f"A message of the role {message.role} has an attachment of the kind {', '.join(kinds)} "
-        "that cannot be sent: it is no content part that AG-UI has for this role. Edit the message "
-        "and leave it out, or start a branch before it.",
+        "that AG-UI cannot send for this role. Edit the message to remove it, or start a branch "
+        "before it.",
         "malformed",
     )
 

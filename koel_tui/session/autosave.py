@@ -240,7 +240,7 @@ class Autosave:
         try:
             await self._update_metadata(fields)
         except Exception as error:
-            _log.warning("Thread %r: %s was not noted: %s", self._thread_id, list(fields), error)
+            _log.warning("Thread %r: %s was not saved: %s", self._thread_id, list(fields), error)
 
     async def _delete(self, revision: int) -> None:
         if self._storage is not None:

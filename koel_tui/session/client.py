@@ -170,7 +170,7 @@ class KoelClient:
 
     def _check_open(self) -> None:
         if self._disposed is not None:
-            raise SessionDisposedError("The client was closed. Make a new one to open threads.")
+            raise SessionDisposedError("The client was closed. Create a new one to open threads.")
 
     async def _release(self, agent: Agent, thread_id: str) -> None:
         """Free the agent's data of a thread, unless a live session of it uses this agent."""

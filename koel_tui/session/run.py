@@ -115,7 +115,7 @@ class Run:
 
     def _warn(self) -> None:
         _log.warning(
-            "The agent has not stopped %d ms after its run was cancelled; going on without it",
+            "The agent has not stopped %d ms after its run was cancelled; continuing without it",
             CANCEL_TIMEOUT * 1000,
         )
 
@@ -147,4 +147,6 @@ async def release(agent: Agent, thread_id: str) -> None:
 
 
 def _interruption(what: str, cause: BaseException | None = None) -> ProtocolError:
-    return ProtocolError(f"{what}. What came is kept; send again to go on.", "closed", cause=cause)
+    return ProtocolError(
+        f"{what}. The partial answer is kept. Send again to continue.", "closed", cause=cause
+    )

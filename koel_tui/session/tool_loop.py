@@ -76,8 +76,8 @@ class ToolLoop:
         self.is_over = True
         yield error_event(
             AgentError(
-                f"The model called tools {MAX_ROUNDS} times in a row and did not answer. "
-                "Every call has its result; send again to let it go on.",
+                f"The model called tools {MAX_ROUNDS} times in a row without an answer. "
+                "Send again to let it continue.",
                 "tool_failed",
             )
         )

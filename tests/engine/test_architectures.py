@@ -247,7 +247,7 @@ def check_window_rule(path: Path, tokens: int) -> None:
     with (
         NativeLog(logging.getLogger("test")) as log,
         closing(Model(spec, log)) as model,
-        closing(Context(model, spec, log, slots=2, window=2 * tokens)) as context,
+        closing(Context(model, spec, log, slots=2, context_tokens=2 * tokens)) as context,
     ):
         text = model.tokenize(TALE * 40, special=False, start=True)[:tokens]
         holds_to_the_window_rule(context, text, model.sliding_window)

@@ -81,7 +81,7 @@ async def test_fault_f12_a_context_that_gets_no_memory_is_refused_with_numbers(
     tally: Tally,
 ) -> None:
     monkeypatch.setattr(sys, "executable", capped(tmp_path, 1200))
-    with pytest.raises(ModelLoadError, match=numbers + ".*Use a smaller window"):
+    with pytest.raises(ModelLoadError, match=numbers + ".*Use a smaller context"):
         await EngineHost.load(ModelSpec(tiny_path, context_tokens=tokens, slots=1, threads=1))
     await until(lambda: not runners())
     tally("F12", tried=1)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui import formatting
-from koel_tui.conversation.activity import Activity, TokenRate, activity_of
-from koel_tui.conversation.turn_metrics import TurnMetrics, figures_of
+from koel_tui.conversation.activity import Activity, TokenRate, parse_activity
+from koel_tui.conversation.turn_metrics import TurnMetrics, parse_metrics
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
@@ -97,38 +97,40 @@ class TestActivity:
         ],
     )
     def test_words_and_mark(self, value: object, words: str, mark: str) -> None:
-        activity = activity_of(value)
+        activity = parse_activity(value)
         assert activity is not None
-        assert (activity.words, activity.mark) == (words, mark)
+        assert (activity.status_text, activity.tab_mark) == (words, mark)
 
     @pytest.mark.parametrize("value", [None, 3, "writing", [], {}, {"phase": 4}, {"phase": "x"}])
     def test_what_is_none_is_left_out(self, value: object) -> None:
-        assert activity_of(value) is None
+        assert parse_activity(value) is None
 
     def test_idle_says_nothing(self) -> None:
-        assert (Activity().words, Activity().mark) == ("", "")
+        assert (Activity().status_text, Activity().tab_mark) == ("", "")
 
     def test_figures(self) -> None:
         value = {"model": "M", "prompt_tokens": 3, "output_tokens": 4, "context_tokens": 9, "x": 1}
-        assert figures_of(value) == TurnMetrics("M", used=7, window=9, read=3, written=4)
-        assert figures_of({"model": None, "prompt_tokens": "many"}) == TurnMetrics()
-        assert figures_of("no") is None
+        assert parse_metrics(value) == TurnMetrics(
+            "M", used_tokens=7, context_tokens=9, prompt_tokens=3, output_tokens=4
+        )
+        assert parse_metrics({"model": None, "prompt_tokens": "many"}) == TurnMetrics()
+        assert parse_metrics("no") is None
 
 
 class TestPace:
     def test_it_tells_when_it_has_seen_enough(self) -> None:
         pace = TokenRate()
         for n in range(10):
-            pace.tick(100 + n / 20)
+            pace.add(100 + n / 20)
         assert pace.per_s == 0
         for n in range(10, 30):
-            pace.tick(100 + n / 20)
+            pace.add(100 + n / 20)
         assert round(pace.per_s) == 20
 
     def test_events_of_several_tokens_count_as_several(self) -> None:
         pace = TokenRate()
         for n in range(10):
-            pace.tick(100 + n / 10, 4)
+            pace.add(100 + n / 10, 4)
         assert round(pace.per_s) == 40
 
 

@@ -23,7 +23,7 @@ Placed = tuple[int, int, int]
 class BareLoop:
     """A model and a context with `sequences` streams and the settings of the engine."""
 
-    def __init__(self, path: str, window: int, sequences: int) -> None:
+    def __init__(self, path: str, context_tokens: int, sequences: int) -> None:
         model = llama_cpp.llama_model_load_from_file(
             path.encode(), llama_cpp.llama_model_default_params()
         )
@@ -31,14 +31,14 @@ class BareLoop:
             sys.exit(f"cannot load {path}")
         self.vocab = llama_cpp.llama_model_get_vocab(model)
         params = llama_cpp.llama_context_default_params()
-        params.n_ctx = window * sequences
+        params.n_ctx = context_tokens * sequences
         params.n_seq_max = sequences
         params.kv_unified = False
         params.n_batch = params.n_ubatch = _BATCH
         params.n_threads = params.n_threads_batch = usable_cores()
         self.context = llama_cpp.llama_init_from_model(model, params)
         if not self.context:
-            sys.exit(f"cannot make a context of {sequences} times {window} tokens")
+            sys.exit(f"cannot make a context of {sequences} times {context_tokens} tokens")
         chain = llama_cpp.llama_sampler_chain_default_params()
         self.sampler = llama_cpp.llama_sampler_chain_init(chain)
         llama_cpp.llama_sampler_chain_add(self.sampler, llama_cpp.llama_sampler_init_greedy())
@@ -86,9 +86,9 @@ class BareLoop:
         return {"state_bytes": size, "out": out - begin, "in": time.perf_counter() - out}
 
 
-def measure(path: str, window: int, prompt_tokens: int, output: int, sequences: int) -> Any:
+def measure(path: str, context_tokens: int, prompt_tokens: int, output: int, sequences: int) -> Any:
     """Prefill a prompt in each sequence, then generate `output` tokens in all at once."""
-    loop = BareLoop(path, window, sequences)
+    loop = BareLoop(path, context_tokens, sequences)
     loaded_at = time.time()
     prompt = loop.prompt(prompt_tokens)
     begin = time.perf_counter()

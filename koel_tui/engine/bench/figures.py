@@ -23,7 +23,7 @@ class Plan:
     turns: int = 4
 
     @property
-    def window(self) -> int:
+    def context_tokens(self) -> int:
         """Context size in tokens, enough for all measurements."""
         return self.history_tokens + self.output_tokens + 512
 

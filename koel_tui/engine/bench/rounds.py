@@ -79,7 +79,7 @@ class Round:
             await engine.close()
 
     async def _load(self, *, parallel: int, slots: int) -> Engine:
-        spec = ModelSpec(self._model, context_tokens=self._plan.window, slots=slots)
+        spec = ModelSpec(self._model, context_tokens=self._plan.context_tokens, slots=slots)
         return await EngineHost.load(spec, max_sessions=None, parallel=parallel)
 
     async def _open(self, engine: Engine, tokens: int = _FEW, **more: Any) -> EngineSession:
@@ -88,7 +88,7 @@ class Round:
     async def _bare(self, turn: Timed, *, sequences: int = 1) -> Bare:
         return await run_bare(
             self._model,
-            window=self._plan.window,
+            context_tokens=self._plan.context_tokens,
             prompt_tokens=turn.metrics.prompt_tokens,
             output_tokens=turn.metrics.output_tokens,
             sequences=sequences,

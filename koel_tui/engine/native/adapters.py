@@ -58,7 +58,9 @@ class Adapters:
             (ctypes.c_float * count)(*([1.0] * count)),
         )
         if result != 0:
-            raise EngineError(f"llama.cpp does not apply the adapter {path} (code {result}).")
+            raise EngineError(
+                f"llama.cpp cannot apply the adapter {path} (code {result}). Use another adapter."
+            )
         self._applied, self._is_applied_certain = path, True
 
     def _load_error(self, path: Path, reason: str) -> ModelLoadError:

@@ -20,6 +20,5 @@ def to_engine_error(error: Exception, work: str) -> EngineError:
     _log.error("An unforeseen error in %s", work, exc_info=error)
     reason = f"{type(error).__name__}: {error}"[:300].rstrip(".: ")
     return EngineError(
-        f"The engine failed at this request ({reason}). Nothing else is affected. Send again; the "
-        "log has the details."
+        f"The engine failed on this request ({reason}). Send again; the log has the details."
     )

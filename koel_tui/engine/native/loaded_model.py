@@ -25,7 +25,7 @@ from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate, ChatTemplates
 from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import (
-    DEFAULT_WINDOW,
+    DEFAULT_CONTEXT_TOKENS,
     ChatMessage,
     MemoryReport,
     ModelCard,
@@ -50,16 +50,18 @@ class LoadedModel:
         self.model = Model(spec, log, progress)
         try:
             self._file_id = file_id(spec.path)
-            window = spec.context_tokens or min(self.model.window or DEFAULT_WINDOW, DEFAULT_WINDOW)
+            context_tokens = spec.context_tokens or min(
+                self.model.trained_tokens or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS
+            )
             token_bytes = self.model.kv_bytes_per_token(KV_TYPES[spec.kv_type][1])
             free = free_memory()
             slots = spec.slots or slot_count(
                 free_bytes=free,
-                slot_bytes=token_bytes * window,
+                slot_bytes=token_bytes * context_tokens,
                 parallel=load.parallel,
                 max_sessions=load.max_sessions,
             )
-            check_memory(slots, window, token_bytes, free)
+            check_memory(slots, context_tokens, token_bytes, free)
             self._tokenizer = PromptTokenizer(self.model)
             fitting = find_template(self._tokenizer.controls)
             self._templates = ChatTemplates(
@@ -71,7 +73,7 @@ class LoadedModel:
                 fitting=fitting,
             )
             try:
-                self.context = Context(self.model, spec, log, slots, window)
+                self.context = Context(self.model, spec, log, slots, context_tokens)
             except BaseException:
                 self._templates.close()
                 raise
@@ -80,14 +82,14 @@ class LoadedModel:
             raise
         self.adapters = Adapters(self.model, self.context, log)
         self.cache = KvCache(self.context, slots, token_bytes, parked_limit_bytes=free // 4)
-        self._context_bytes = slots * self.context.window * token_bytes
+        self._context_bytes = slots * self.context.context_tokens * token_bytes
         self._kv_type = spec.kv_type
         self.card = ModelCard(
             name=self.model.name,
-            context_tokens=self.context.window,
+            context_tokens=self.context.context_tokens,
             slots=slots,
             load_s=self.model.load_s,
-            trained_tokens=self.model.window,
+            trained_tokens=self.model.trained_tokens,
             has_template=bool(self.model.chat_template),
             fitting_template=fitting,
         )
@@ -131,13 +133,13 @@ class LoadedModel:
         """
         if settings.system and not (messages and messages[0].role == "system"):
             messages = (ChatMessage("system", settings.system), *messages)
-        window = self.context.window
+        context_tokens = self.context.context_tokens
         # At most half the context is reserved, even if the limit on answers is larger.
-        reserve = min(settings.max_output_tokens or window // 4, window // 2)
+        reserve = min(settings.max_output_tokens or context_tokens // 4, context_tokens // 2)
         return trim_to_fit(
             messages,
             lambda shorter: self.prompt(shorter, settings),
-            window=window,
+            context_tokens=context_tokens,
             reserve=reserve,
         )
 
@@ -296,15 +298,15 @@ def offered_tools(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:
     return () if settings.tool_choice == "none" else settings.tools or ()
 
 
-def check_memory(slots: int, window: int, token_bytes: int, free: int) -> None:
+def check_memory(slots: int, context_tokens: int, token_bytes: int, free: int) -> None:
     """Reject a context that does not fit the free memory, because llama.cpp may abort on it.
 
     Raises `ModelLoadError` with both numbers.
     """
-    needed = slots * window * token_bytes + _COMPUTE_BYTES
+    needed = slots * context_tokens * token_bytes + _COMPUTE_BYTES
     if needed > free * 0.9:
         raise ModelLoadError(
-            f"A context of {slots} x {window} tokens needs {needed / 1e6:,.0f} MB and "
-            f"{free / 1e6:,.0f} MB are free. Use a smaller window (--context-tokens) or fewer "
+            f"A context of {slots} x {context_tokens} tokens needs {needed / 1e6:,.0f} MB and "
+            f"{free / 1e6:,.0f} MB are free. Use a smaller context (--context-tokens) or fewer "
             "sessions (--max-sessions)."
         )

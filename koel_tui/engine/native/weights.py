@@ -55,13 +55,13 @@ class Model:
         if not self._model:
             reason = log.reason() or "llama.cpp gave no reason"
             raise ModelLoadError(
-                f"Cannot load {spec.path}: {reason}. Choose another GGUF file or fetch it again."
+                f"Cannot load {spec.path}: {reason}. Choose another GGUF file or download it again."
             )
         self.load_s = time.perf_counter() - begin
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.name = spec.path.stem  # the name users know; names in files are often internal
         # llama.cpp returns a negative number if the value in the file overflows its integer.
-        self.window = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
+        self.trained_tokens = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
         self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
         self.chat_template = self.metadata("tokenizer.chat_template")
         self.bos = self._text(llama_cpp.llama_vocab_bos(self._vocab))

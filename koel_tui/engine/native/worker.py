@@ -201,7 +201,7 @@ class Worker:
         loaded, session = self._loaded(), self._session(command.session)
         parked = loaded.cache.copy(command.session)
         if parked is None:
-            raise EngineError("The session holds nothing yet. Save it after its first answer.")
+            raise EngineError("The session has no context yet. Save it after its first answer.")
         fingerprint = loaded.fingerprint(session.lora)
         write_snapshot(command.path, fingerprint, parked, command.budget_bytes)
         self._emit(Done(command.call))
@@ -226,7 +226,7 @@ class Worker:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
         snapshot = self._snapshot_tokens.pop(start.session, 0)
         is_miss = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
-        free_tokens = loaded.context.window - len(prompt)
+        free_tokens = loaded.context.context_tokens - len(prompt)
         parameters = TurnParameters(
             turn=start.turn,
             session=start.session,
@@ -237,7 +237,7 @@ class Worker:
             thinking_budget=budget,
         )
         sampling = settings.sampling or Sampling()
-        sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
+        sampler = Sampler(sampling, loaded.model, grammar, loaded.context.context_tokens)
         try:
             sampler.accept_prompt(prompt)
         except BaseException:
@@ -353,8 +353,8 @@ class Worker:
     def _fail_invalid_logits(self, generation: Generation) -> None:
         """End a turn whose logits are not numbers, and drop its session's context."""
         problem = EngineError(
-            "The model computes no numbers: its weights are damaged, or the settings do not fit "
-            "it. Send again; if that does not help, fetch the model again or choose another."
+            "The results of the model are not numbers: its weights are damaged, or the settings do "
+            "not fit it. Send again; if that does not help, download it again or choose another."
         )
         self._fail(generation, problem, drop_context=True)
 
@@ -390,7 +390,7 @@ class Worker:
 
     def _session(self, number: int) -> OpenSession:
         if number not in self._sessions:
-            raise EngineError("The engine does not know the session. Open it again.")
+            raise EngineError("The engine has no such session. Open it again.")
         return self._sessions[number]
 
     def _loaded(self) -> LoadedModel:

@@ -128,7 +128,7 @@ class ProcessTransport:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the runner has ended; the exit code has the reason
         except Exception:
-            _log.exception("The engine process sent something that is no event")
+            _log.exception("The engine process sent something that is not an event")
             kill(process)  # its further output cannot be parsed
         finally:
             if self._writer is not None:

@@ -60,7 +60,7 @@ def _test(path: Path) -> dict[str, Any]:
             except EngineError as error:
                 return {"reason": log.reason() or str(error)}
     except MemoryError:
-        return {"reason": "it needs more memory than a file of its size may"}
+        return {"reason": "it needs too much memory for a file of its size"}
 
 
 def _test_model(path: Path, log: Any) -> dict[str, Any]:
@@ -71,12 +71,12 @@ def _test_model(path: Path, log: Any) -> dict[str, Any]:
 
     spec = ModelSpec(path, gpu_layers=0, threads=_THREADS, batch_tokens=32)
     model = Model(spec, log)
-    context = Context(model, spec, log, slots=1, window=_CONTEXT_TOKENS)
+    context = Context(model, spec, log, slots=1, context_tokens=_CONTEXT_TOKENS)
     reason = _test_generation(model, context)
     return {
         "reason": reason,
         "architecture": model.metadata("general.architecture"),
-        "context_tokens": model.window,
+        "context_tokens": model.trained_tokens,
         "has_template": bool(model.chat_template),
         "fitting_template": find_template(model.special_tokens()),
     }
@@ -96,9 +96,9 @@ def _test_generation(model: Any, context: Any) -> str:
     (row,) = context.decode([Chunk(0, 0, prompt, wants_logits=True)])
     logits = llama_cpp.llama_get_logits_ith(context.handle, row)
     if not logits:
-        return "it writes no text"
+        return "it generates no text"
     if not math.isfinite(logits[0]):
-        return "its weights are damaged: it computes nothing but errors"
+        return "its weights are damaged: its results are not numbers"
     token = Sampler(Sampling(temperature=0), model).sample(context, row)
     model.piece(token, special=True)
     context.decode([Chunk(0, len(prompt), [token], wants_logits=True)])

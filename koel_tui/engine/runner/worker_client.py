@@ -28,7 +28,7 @@ from koel_tui.engine.wire_messages import (
 
 STOP_TIMEOUT_S = 60.0
 """Deadline in seconds for stopping a turn. A stop takes one decode step, in prefill too."""
-_HANG_REASON = f"did not stop writing within {STOP_TIMEOUT_S:.0f} seconds and was killed"
+_HANG_REASON = f"did not stop generating within {STOP_TIMEOUT_S:.0f} seconds and was killed"
 
 
 class WorkerClient:

@@ -219,7 +219,7 @@ def _read_message(wire: object) -> Message:
 def _read_forks(source: Mapping[str, Any]) -> tuple[Fork, ...]:
     forks = tuple(_read_fork(item) for item in _list(source, "forks"))
     if len({fork.after for fork in forks}) < len(forks):
-        raise _decode_error("two forks are at the same place")
+        raise _decode_error("two forks follow the same message")
     return forks
 
 

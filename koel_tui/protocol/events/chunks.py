@@ -143,7 +143,7 @@ def _open_family(family: _Family, chunk: _Chunk, given: str | None) -> _Open:
         kind = chunk.type.value
         raise ProtocolError(
             f"The agent sent a first {kind} event without a {missing}. "
-            "The run was ended; try again, or report it to the maker of the agent.",
+            "Try again, or report it to the agent's developer.",
             event_type=kind,
         )
     return _Open(family, given, chunk.subagent_run_id)

@@ -67,7 +67,7 @@ class Verifier:
             error_event(
                 ProtocolError(
                     f"The agent broke the order of events: {kind or 'an event'} {violation}. "
-                    "What came before is kept; try again, or report it to the maker of the agent.",
+                    "The text before it is kept. Try again, or report it to the agent's developer.",
                     event_type=kind,
                 )
             ),
@@ -82,7 +82,7 @@ class Verifier:
             error_event(
                 ProtocolError(
                     "The agent stopped before its answer was complete. "
-                    "What came is kept; send again to go on.",
+                    "The partial answer is kept. Send again to continue.",
                     "closed",
                 )
             ),

@@ -62,8 +62,8 @@ def parse_event(data: object) -> Event | ProtocolError:
         return model.model_validate(_repair(data))
     except (ValidationError, RecursionError) as error:
         return ProtocolError(
-            f"The agent sent a {kind} event that cannot be read: {_reason(error)}. "
-            "The run was ended; try again, or report it to the maker of the agent.",
+            f"The agent sent an invalid {kind} event: {_reason(error)}. "
+            "Try again, or report it to the agent's developer.",
             event_type=kind,
             cause=error,
         )

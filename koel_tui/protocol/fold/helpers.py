@@ -19,7 +19,7 @@ def malformed(state: ChatState, event: BaseEvent, cause: Exception) -> ChatState
     """Return `state` with only `error` and `phase` changed, because `event` cannot be used."""
     kind = event.type.value
     error = ProtocolError(
-        f"The agent sent a {kind} event that cannot be used: {cause}. Nothing in it was applied.",
+        f"The agent sent a {kind} event that cannot be used: {cause}. It was ignored.",
         event_type=kind,
         cause=cause,
     )

@@ -53,7 +53,8 @@ def read_json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
             members = [info for info in archive.infolist() if _MEMBER.fullmatch(info.filename)]
             for info in sorted(members, key=lambda info: info.filename):
                 if info.compress_type not in _COMPRESSIONS or info.flag_bits & 1:
-                    raise NotAThreadError(f"{info.filename} in it has an unsupported format")
+                    reason = "in it is encrypted or has an unsupported compression"
+                    raise NotAThreadError(f"{info.filename} {reason}")
                 with archive.open(info) as file:
                     data = _check_size(file.read(limit + 1), limit)
                 limit -= len(data)

@@ -13,16 +13,16 @@ from koel_tui.ui.widgets.choice import SimpleChoice
 class ConversingApp(TabbedApp):
     """An app of tabs with the actions of a single conversation."""
 
-    def ended(self, conversation: Conversation) -> None:
+    def on_run_ended(self, conversation: Conversation) -> None:
         """Offer to free a model context when the active thread could not get one."""
-        super().ended(conversation)
-        if conversation.at_cap and conversation is self._workspace.active:
+        super().on_run_ended(conversation)
+        if conversation.hit_session_limit and conversation is self._workspace.active:
             self._offer_parking(conversation)
 
     def _offer_parking(self, conversation: Conversation) -> None:
         from koel_tui.ui.widgets.confirm_panel import ConfirmPanel
 
-        other, backend = self._workspace.unused_longest(), self._runtime.backend
+        other, backend = self._workspace.least_recently_used(), self._runtime.backend
         if other is None or backend is None:
             return
 
@@ -44,20 +44,20 @@ class ConversingApp(TabbedApp):
 
     def action_thread_settings(self) -> None:
         """Edit the active thread's title, system prompt and answer settings."""
-        from koel_tui.ui.settings.thread_settings import ask_for_settings
+        from koel_tui.ui.settings.thread_settings import edit_thread_settings
 
         backend, conversation = self._runtime.backend, self._workspace.active
-        if backend is None or conversation.asleep:
+        if backend is None or conversation.is_unloaded:
             self._notify("The settings of a thread can be changed as soon as the start is over.")
         else:
-            ask_for_settings(self, conversation, backend.defaults)
+            edit_thread_settings(self, conversation, backend.defaults)
 
     def action_summarise(self) -> None:
         """Open a tab with a new thread whose prompt contains a summary of this one."""
         from koel_tui.conversation.titles_and_summaries import summary_job
 
         conversation = self._workspace.active
-        if conversation.untouched:
+        if conversation.is_new:
             self._notify("Nothing was said here yet, so there is nothing to summarise.")
             return
         self._background_jobs.add(summary_job(conversation, self._receive_summary))
@@ -73,7 +73,7 @@ class ConversingApp(TabbedApp):
             return
         self._pane.store_view_state()
         before = self._workspace.active
-        new = self._workspace.add_new(conversation.about.copy(""))
+        new = self._workspace.add_new(conversation.meta.copy(""))
         if before is not conversation or before.draft:
             self._workspace.tabs.activate(before)  # the user is typing in that tab
             self._workspace.tabs.mark_unread(new)
@@ -91,7 +91,7 @@ class ConversingApp(TabbedApp):
     def action_stop(self) -> None:
         """Stop editing a message; if none is edited, stop the answers of the visible tabs."""
         if not self._pane.cancel_edit():
-            for conversation in (self._workspace.active, self._workspace.tabs.beside):
+            for conversation in (self._workspace.active, self._workspace.tabs.paired):
                 if conversation is not None:
                     conversation.stop()
 
@@ -127,7 +127,7 @@ class ConversingApp(TabbedApp):
         def edit(choice: SimpleChoice[str] | None) -> None:
             if choice is None:
                 return
-            if conversation.take_back(choice.value):
+            if conversation.unqueue(choice.value):
                 self._pane.restore_text(conversation, choice.value)
             else:
                 self._notify("It has been sent meanwhile.")
@@ -147,7 +147,7 @@ class ConversingApp(TabbedApp):
 
     def action_fold(self) -> None:
         """Toggle the folding of thinking and tool calls in the active tab."""
-        self._workspace.active.fold()
+        self._workspace.active.toggle_folded()
 
     def action_toggle_rendering(self) -> None:
         """Toggle between plain text and Markdown for the newest answer too large for Markdown."""
@@ -177,7 +177,7 @@ class ConversingApp(TabbedApp):
     def action_go_on(self) -> None:
         """Continue the incomplete answer of the active tab."""
         if not self._refuse_while_busy():
-            self._workspace.active.go_on()
+            self._workspace.active.continue_answer()
 
     def action_retry(self) -> None:
         """Retry the failed turn of the active tab."""
@@ -186,16 +186,16 @@ class ConversingApp(TabbedApp):
 
     async def action_use_template(self, name: str) -> None:
         """Retry the failed turn with another chat template, which is saved in the thread."""
-        from koel_tui.ui.settings.thread_settings import with_template
+        from koel_tui.ui.settings.thread_settings import set_template
 
-        await with_template(self._workspace.active, name)
+        await set_template(self._workspace.active, name)
         self._workspace.active.retry()
 
     def _refuse_while_busy(self) -> bool:
         """Return whether the active tab is generating an answer; if so, notify the user."""
-        if self._workspace.active.busy:
+        if self._workspace.active.is_busy:
             self._notify("An answer is being written here; esc stops it.")
-        return self._workspace.active.busy
+        return self._workspace.active.is_busy
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the selected text by the best available method."""

@@ -33,7 +33,7 @@ class TokenCounter(Protocol):
     """Source of token counts and of the size of the model's context."""
 
     @property
-    def window(self) -> int:
+    def context_tokens(self) -> int:
         """The context size in tokens; 0 while unknown."""
         ...
 
@@ -87,11 +87,11 @@ async def load_attachment(path: Path, name: str, counter: TokenCounter) -> Attac
     counted = tokens is not None
     if tokens is None:
         tokens = -(-len(whole) // _CHARACTERS_PER_TOKEN)
-    if counter.window and tokens >= counter.window:
+    if counter.context_tokens and tokens >= counter.context_tokens:
         about = "" if counted else "about "
         raise AttachmentError(
             f"{name} is too large: it has {about}{tokens:,} tokens, and the window of the model "
-            f"is {counter.window:,}. Attach a part of it, or start with a larger window "
+            f"is {counter.context_tokens:,}. Attach a part of it, or start with a larger window "
             "(--context-tokens)."
         )
     return Attachment(name, text, tokens, counted)

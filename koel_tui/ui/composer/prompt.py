@@ -77,7 +77,7 @@ class Prompt(TextArea):
 
     async def on_paste(self, event: events.Paste) -> None:
         """Replace a large paste by a placeholder."""
-        shown = self.pastes.fold(event.text)  # the app has sanitized it
+        shown = self.pastes.shorten(event.text)  # the app has sanitized it
         if shown != event.text:
             event.prevent_default()
             event.stop()
@@ -110,13 +110,13 @@ class Prompt(TextArea):
 
     def load_history(self, drafts: Iterable[Draft]) -> None:
         """Add drafts sent in earlier sessions to the history."""
-        self._history.begin_with([self.pastes.adopt(draft) for draft in drafts])
+        self._history.prepend([self.pastes.import_draft(draft) for draft in drafts])
 
     def show(self, text: str) -> None:
         """Load another tab's draft, with a new undo history."""
         self.load_text(safe_input(text))
         self.move_cursor(self.document.end)
-        self._history.leave()
+        self._history.reset()
 
     def action_send(self) -> None:
         """Send the text, unless it is blank."""
@@ -170,7 +170,7 @@ class Prompt(TextArea):
 
     def action_paste(self) -> None:
         """Paste the app's own clipboard in the same way as an external paste."""
-        self._insert_at_cursor(self.pastes.fold(safe_input(self.app.clipboard)))
+        self._insert_at_cursor(self.pastes.shorten(safe_input(self.app.clipboard)))
 
     def action_delete_left(self) -> None:
         """Delete a character or a paste placeholder."""
@@ -229,11 +229,11 @@ class Prompt(TextArea):
         row, column = self.cursor_location
         if not self.selection.is_empty:
             return False
-        span = self.pastes.span(self.document.get_line(row), column, before=before)
+        span = self.pastes.placeholder_at(self.document.get_line(row), column, before=before)
         if span is not None:
             self.delete((row, span[0]), (row, span[1]), maintain_selection_offset=False)
         return span is not None
 
     def _move_in_history(self, distance: int) -> None:
-        if (text := self._history.step(distance, self.text)) is not None:
+        if (text := self._history.move(distance, self.text)) is not None:
             self.replace_text(text)

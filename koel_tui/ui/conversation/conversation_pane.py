@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from koel_tui.conversation.conversation import Conversation, MessageEdit
-from koel_tui.conversation.drafts import joined
+from koel_tui.conversation.drafts import join_texts
 from koel_tui.conversation.entries import BranchPoint
 from koel_tui.ui.composer.file_prompt import FilePrompt
 from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColumn
@@ -109,27 +109,27 @@ class ConversationPane(NoRestyle, Vertical):
     def restore_text(self, conversation: Conversation, text: str) -> None:
         """Insert `text` before the draft of this conversation, in the prompt if it is active."""
         text = self.prompt.pastes.collapse(text)
-        if (revision := conversation.revision) is not None:
+        if (revision := conversation.message_edit) is not None:
             # The prompt contains a message being edited, so the text goes to the saved draft.
-            conversation.revision = replace(revision, draft=joined(text, revision.draft))
+            conversation.message_edit = replace(revision, draft=join_texts(text, revision.draft))
         elif conversation is self._conversation and self.prompt.is_attached:
-            self.prompt.replace_text(joined(text, self.prompt.text))
+            self.prompt.replace_text(join_texts(text, self.prompt.text))
         else:
-            conversation.draft = joined(text, conversation.draft)
+            conversation.draft = join_texts(text, conversation.draft)
 
     def send(self, text: str) -> None:
         """Send `text` to the visible conversations, or as replacement of the edited message."""
         conversation = self._conversation
         if conversation is None or self._transcript is None:
             return
-        if conversation.revision is None:
+        if conversation.message_edit is None:
             beside = self._beside.conversation
             if beside is None or beside.read_only or not conversation.read_only:
                 conversation.ask(text)
             if beside is not None and self._beside.transcript is not None and not beside.read_only:
                 beside.ask(text)
                 self._beside.transcript.go_to_end()
-        elif conversation.edit(conversation.revision.message_id, text):
+        elif conversation.edit(conversation.message_edit.message_id, text):
             self.cancel_edit()
         else:
             self.prompt.replace_whole_text(text)
@@ -178,10 +178,10 @@ class ConversationPane(NoRestyle, Vertical):
         """Return the last branch point in view or above; None if there is none."""
         if self._conversation is None or self._transcript is None:
             return None
-        if self._transcript.is_at_end and self._conversation.unsaid is not None:
-            return self._conversation.unsaid
+        if self._transcript.is_at_end and self._conversation.empty_branch is not None:
+            return self._conversation.empty_branch
         read = reversed(self._transcript.visible_entries())
-        return next((entry.branching for entry in read if entry.branching is not None), None)
+        return next((entry.branch_point for entry in read if entry.branch_point is not None), None)
 
     def visible_answer(self) -> str:
         """Return the id of the last answer in view or above; empty if there is none."""
@@ -197,7 +197,7 @@ class ConversationPane(NoRestyle, Vertical):
         if conversation is None:
             return False
         questions = [entry for entry in conversation.entries() if entry.role == "user"]
-        before = conversation.revision
+        before = conversation.message_edit
         ids = [entry.id for entry in questions]
         if before is not None and before.message_id in ids:
             questions = questions[: max(1, ids.index(before.message_id))]
@@ -205,7 +205,7 @@ class ConversationPane(NoRestyle, Vertical):
             return False
         draft = before.draft if before is not None else self.prompt.text
         self._add_edit_to_history()
-        conversation.revision = MessageEdit(questions[-1].id, draft)
+        conversation.message_edit = MessageEdit(questions[-1].id, draft)
         self.prompt.replace_whole_text(questions[-1].text)
         self._show_editing()
         return True
@@ -213,18 +213,18 @@ class ConversationPane(NoRestyle, Vertical):
     def cancel_edit(self) -> bool:
         """Stop editing a message and restore the saved draft; return False if none is edited."""
         conversation = self._conversation
-        if conversation is None or conversation.revision is None:
+        if conversation is None or conversation.message_edit is None:
             return False
         self._add_edit_to_history()
-        self.prompt.replace_text(conversation.revision.draft)
-        conversation.revision = None
+        self.prompt.replace_text(conversation.message_edit.draft)
+        conversation.message_edit = None
         self._show_editing()
         return True
 
     def _add_edit_to_history(self) -> None:
         """Add an edited but unsent message to the prompt history."""
         conversation = self._conversation
-        if conversation is None or (revision := conversation.revision) is None:
+        if conversation is None or (revision := conversation.message_edit) is None:
             return
         text = self.prompt.whole_text
         if all(
@@ -239,5 +239,5 @@ class ConversationPane(NoRestyle, Vertical):
         return self._transcript is not None and self._transcript.toggle_rendering()
 
     def _show_editing(self) -> None:
-        is_editing = self._conversation is not None and self._conversation.revision is not None
+        is_editing = self._conversation is not None and self._conversation.message_edit is not None
         self.prompt.border_subtitle = _EDITING if is_editing else None

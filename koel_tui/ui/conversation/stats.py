@@ -73,26 +73,26 @@ def _model(stats: ThreadStats, room: int) -> Iterator[LabelledValue]:
 
 
 def _context(last: TurnMetrics, window: int, room: int) -> Iterator[LabelledValue]:
-    window = last.window or window
+    window = last.context_tokens or window
     if window:
-        share = last.used / window
-        yield "used", f"{last.used:,} of {window:,} tokens, {share:.0%}".replace("%", " %")
+        share = last.used_tokens / window
+        yield "used", f"{last.used_tokens:,} of {window:,} tokens, {share:.0%}".replace("%", " %")
         yield "", progress_bar(share, min(room, _MAX_BAR))
     else:
-        yield "used", f"{last.used:,} tokens"
+        yield "used", f"{last.used_tokens:,} tokens"
     left = last.trimmed_turns
     yield "left out", f"the oldest {_format_count(left, 'turn')}" if left else "nothing"
 
 
 def _answer(last: TurnMetrics) -> Iterator[LabelledValue]:
-    reused = f", {last.reused:,} of them reused" if last.reused else ""
-    yield "read", f"{_format_count(last.read, 'token')}{reused}"
-    yield "written", _format_count(last.written, "token")
+    reused = f", {last.reused_tokens:,} of them reused" if last.reused_tokens else ""
+    yield "read", f"{_format_count(last.prompt_tokens, 'token')}{reused}"
+    yield "written", _format_count(last.output_tokens, "token")
     if last.tokens_per_s:
         yield "speed", f"{last.tokens_per_s:.1f} tokens/s"
     if last.first_token_s:
         yield "first token", f"after {_format_seconds(last.first_token_s)}"
-        yield "whole answer", f"after {_format_seconds(last.took_s)}"
+        yield "whole answer", f"after {_format_seconds(last.duration_s)}"
 
 
 def _turns(stats: ThreadStats, room: int) -> Iterator[LabelledValue]:
@@ -102,8 +102,8 @@ def _turns(stats: ThreadStats, room: int) -> Iterator[LabelledValue]:
     if speeds:
         yield "tokens/s", sparkline(speeds)
         yield "", format_range(speeds)
-    used = [each.used for each in shown]
-    yield "context", sparkline(used, max(each.window for each in shown))
+    used = [each.used_tokens for each in shown]
+    yield "context", sparkline(used, max(each.context_tokens for each in shown))
     yield "", format_range(used)
 
 

@@ -84,12 +84,12 @@ class StatsPanel(Panel[None]):
 
 def thread_stats(conversation: "Conversation", runtime: "Runtime") -> ThreadStats:
     """Return the statistics that are known without a request to the model."""
-    figures = conversation.measured.last
-    now = conversation.activity.words
+    figures = conversation.metrics.last
+    now = conversation.activity.status_text
     speed = conversation.tokens_per_s
     return ThreadStats(
         model=figures.model or runtime.model,
-        window=figures.window or runtime.window,
-        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or runtime.words,
-        turns=conversation.measured.turns,
+        window=figures.context_tokens or runtime.context_tokens,
+        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or runtime.status_text,
+        turns=conversation.metrics.turns,
     )

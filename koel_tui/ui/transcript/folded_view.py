@@ -56,4 +56,4 @@ def estimate_cost(entry: Entry) -> int:
 
 def _headline(entry: Entry) -> Content:
     mark = "▾" if entry.text else "▸"
-    return Content(f"{mark} {safe_line(entry.remark, _MAX_HEADLINE)}")
+    return Content(f"{mark} {safe_line(entry.label, _MAX_HEADLINE)}")

@@ -45,7 +45,7 @@ class MessageView(Vertical):
     def compose(self) -> ComposeResult:
         """Yield the body and the note below it."""
         yield self._body()
-        if self.entry.remark:
+        if self.entry.label:
             yield self._note()
 
     async def on_mount(self) -> None:
@@ -56,19 +56,19 @@ class MessageView(Vertical):
         """Update the view to a later state of the same message."""
         if entry == self.entry:
             return
-        ended = self.entry.writing and not entry.writing
-        noted = self.entry.remark
+        ended = self.entry.is_writing and not entry.is_writing
+        noted = self.entry.label
         self.entry = entry
         await self._show_text(_shown_text(entry), ended)
-        if entry.remark != noted:
+        if entry.label != noted:
             await self.query_children(".note").remove()
-            if entry.remark:
+            if entry.label:
                 await self.mount(self._note())
 
     async def simplify(self) -> None:
         """Show a complete answer in one widget; used when visible ones exceed the widget budget."""
         body = self.query_one_optional(Markdown)
-        if body is not None and not self.entry.writing:
+        if body is not None and not self.entry.is_writing:
             width = (
                 body.content_size.width or _INITIAL_WIDTH
             )  # it is rendered again after the layout
@@ -94,7 +94,7 @@ class MessageView(Vertical):
         elif isinstance(body, PlainText):
             body.show(text)
         elif isinstance(body, LargeAnswer):
-            body.show(text, self.entry.writing)
+            body.show(text, self.entry.is_writing)
         elif isinstance(body, Markdown):
             if len(text) > len(before):
                 await body.append(text[len(before) :])
@@ -108,29 +108,29 @@ class MessageView(Vertical):
         # Textual's Markdown breaks lists and code blocks if initial text is continued by append, so
         # text that will grow is appended from the first character.
         body = self.query_one_optional(Markdown)
-        if body is not None and self.entry.writing and self._shown:
+        if body is not None and self.entry.is_writing and self._shown:
             await body.append(self._shown)
 
     def _body(self) -> Widget:
         if not self._rich:
             if self.entry.role == "assistant":
-                return LargeAnswer(self._shown, self.entry.writing)
+                return LargeAnswer(self._shown, self.entry.is_writing)
             return PlainText(self._shown, classes="body")
         parser = markdown_parser.create_parser()
         return Markdown(
-            "" if self.entry.writing else self._shown,
+            "" if self.entry.is_writing else self._shown,
             parser_factory=lambda: parser,
             open_links=False,
             classes="body",
         )
 
     def _note(self) -> Static:
-        return Static(Content(self.entry.remark), classes="note")
+        return Static(Content(self.entry.label), classes="note")
 
 
 def _shown_text(entry: Entry) -> str:
     text = safe_text(entry.text.replace("\r\n", "\n"))
-    return _TRAILING_NUMBER.sub("", text) if entry.writing else text
+    return _TRAILING_NUMBER.sub("", text) if entry.is_writing else text
 
 
 def _choose_rendering(role: str, text: str) -> tuple[bool, int]:

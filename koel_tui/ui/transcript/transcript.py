@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.message import Message
 
-from koel_tui.conversation.entries import Entry, newest
+from koel_tui.conversation.entries import Entry, content_version
 from koel_tui.ui import internals
 from koel_tui.ui.transcript import notice_rows
 from koel_tui.ui.transcript.entry_view import View, create_view
@@ -227,7 +227,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             if self.is_vertical_scroll_end:
                 await self._trim(at_top=True, messages=TAIL_MESSAGES, widgets=TAIL_WIDGETS)
         self._update_notices()
-        self._newest = newest(entries)
+        self._newest = content_version(entries)
         if self._target_id and entries:
             await self._go_to(self._target_id)
 
@@ -240,7 +240,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             self._start = self._end = start
             self._total = len(entries)
             await self._mount_down_to(entries, end)
-            self._newest = newest(entries)
+            self._newest = content_version(entries)
             self._update_notices()
 
     async def _go_to_end(self) -> None:

@@ -19,7 +19,7 @@ TEXT = "The lighthouse keeper wrote down every ship that passed, and when the fo
 @pytest.fixture
 def context(model: Model, starter_path: Path, native_log: NativeLog) -> Iterator[Context]:
     spec = ModelSpec(starter_path, batch_tokens=64, threads=1)
-    made = Context(model, spec, native_log, slots=3, window=512)
+    made = Context(model, spec, native_log, slots=3, context_tokens=512)
     yield made
     made.close()
 

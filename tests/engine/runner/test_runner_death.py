@@ -198,7 +198,7 @@ async def test_fault_f10_a_runner_that_hangs_is_ended_when_it_was_told_to_stop(
     (runner,) = runners()
     runner.suspend()
     running.cancel()
-    with pytest.raises(EngineCrashedError, match=r"did not stop writing within .* was killed"):
+    with pytest.raises(EngineCrashedError, match=r"did not stop generating within .* was killed"):
         async with asyncio.timeout(10):
             await next_in_line.respond()
     assert await next_in_line.respond()

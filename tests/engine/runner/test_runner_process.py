@@ -227,9 +227,12 @@ async def at_rest(process: psutil.Process, seconds: float = 20.0) -> None:
 async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_it(
     runner: RawRunner, tmp_path: Path
 ) -> None:
-    window = 50_000
+    context_tokens = 50_000
     spec = ModelSpec(
-        write_recurrent_model(tmp_path / "quick.gguf"), context_tokens=window, slots=2, threads=1
+        write_recurrent_model(tmp_path / "quick.gguf"),
+        context_tokens=context_tokens,
+        slots=2,
+        threads=1,
     )
     runner.send(Load(spec, max_sessions=2, parallel=1))
     runner.wait_for(Loaded)
@@ -247,7 +250,7 @@ async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_i
             ended = event
             break
     assert ended is not None and ended.reason == "stopped"
-    assert 0 < said < window / 10, "the model went on for nobody"
+    assert 0 < said < context_tokens / 10, "the model went on for nobody"
     runner.send(Shutdown())
     assert runner.process.wait(10) == 0
 

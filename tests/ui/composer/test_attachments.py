@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from textual import events
 
-from koel_tui.conversation.drafts import PastePlaceholders, draft_of
+from koel_tui.conversation.drafts import PastePlaceholders, parse_draft
 from koel_tui.ui.composer import file_prompt
 from koel_tui.ui.composer.attachments import (
     MAX_BYTES,
@@ -109,9 +109,9 @@ class TestFraming:
             pastes = PastePlaceholders()
             token = pastes.attach(attached.label, attached.prompt_text)
             assert cell_len(token) < 60 and token.count("[") == token.count("]") == 1
-            draft = draft_of(pastes.draft(f"see {token}").as_json())
+            draft = parse_draft(pastes.draft(f"see {token}").to_json())
             again = PastePlaceholders()
-            assert again.expand(again.adopt(draft)) == f"see {attached.prompt_text}"
+            assert again.expand(again.import_draft(draft)) == f"see {attached.prompt_text}"
 
     def test_files_of_one_name_are_told_apart(self) -> None:
         pastes = PastePlaceholders()

@@ -208,6 +208,6 @@ async def test_an_answer_in_one_widget_goes_on() -> None:
         await view.show(replace(view.entry, note="stopped"))
         assert view.query(RenderedMarkdown)
         longer = view.entry.text + " and *further*"
-        await view.show(replace(view.entry, text=longer, writing=True))
+        await view.show(replace(view.entry, text=longer, is_writing=True))
         await window.reads("far and further")
         assert not view.query(RenderedMarkdown)

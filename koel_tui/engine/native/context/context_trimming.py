@@ -26,7 +26,7 @@ def trim_to_fit(
     messages: Messages,
     render_prompt: Callable[[Messages], Sequence[int]],
     *,
-    window: int,
+    context_tokens: int,
     reserve: int,
 ) -> TrimmedConversation:
     """Return as much of the conversation as leaves `reserve` tokens of the context to the answer.
@@ -52,14 +52,14 @@ def trim_to_fit(
         kept = head + tuple(message for turn in turns[dropped_turns:] for message in turn)
         return TrimmedConversation(kept, render_prompt(kept), dropped_turns)
 
-    max_tokens = window - max(1, reserve)
+    max_tokens = context_tokens - max(1, reserve)
     best = without(0)
     if len(best.prompt) > max_tokens and len(turns) > 1:
-        best = _drop_turns(without, len(turns) - 1, max_tokens, quarter=max(1, window // 4))
-    if len(best.prompt) >= window:
+        best = _drop_turns(without, len(turns) - 1, max_tokens, quarter=max(1, context_tokens // 4))
+    if len(best.prompt) >= context_tokens:
         raise ContextOverflowError(
-            f"{_subject(turns)} takes {len(best.prompt)} tokens, the window has {window}. "
-            "Shorten it or use a larger window (--context-tokens)."
+            f"{_subject(turns)} takes {len(best.prompt)} tokens, the context has {context_tokens}. "
+            "Shorten it or use a larger context (--context-tokens)."
         )
     return best
 

@@ -13,7 +13,7 @@ from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
-from koel_tui.engine.types import WINDOW_STEP, ModelSpec
+from koel_tui.engine.types import CONTEXT_STEP, ModelSpec
 
 KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_Q8_0, 34 / 32)}
 """The GGML type and the bytes per value, by the names of `ModelSpec.kv_type`."""
@@ -38,20 +38,23 @@ class Chunk:
 
 
 class Context:
-    """One llama.cpp context with `slots` sequences of `window` tokens each.
+    """One llama.cpp context with `slots` sequences of `context_tokens` tokens each.
 
     Use it from the owner thread only, except `abort`, which any thread may set.
     """
 
-    def __init__(self, model: Model, spec: ModelSpec, log: NativeLog, slots: int, window: int):
-        if slots * window > _MAX_TOKENS:
+    def __init__(
+        self, model: Model, spec: ModelSpec, log: NativeLog, slots: int, context_tokens: int
+    ):
+        if slots * context_tokens > _MAX_TOKENS:
             raise ModelLoadError(
-                f"A context of {slots} x {window} tokens is larger than the {_MAX_TOKENS:,} that "
-                "llama.cpp can count. Use a smaller window (--context-tokens)."
+                f"A context of {slots} x {context_tokens} tokens is larger than the "
+                f"{_MAX_TOKENS:,} that llama.cpp can count. "
+                "Use a smaller context (--context-tokens)."
             )
         params = llama_cpp.llama_context_default_params()
         # llama.cpp rounds n_ctx up, but limits the batch by the number given here, so round it.
-        params.n_ctx = slots * -(-window // WINDOW_STEP) * WINDOW_STEP
+        params.n_ctx = slots * -(-context_tokens // CONTEXT_STEP) * CONTEXT_STEP
         params.n_seq_max = slots
         # llama.cpp aborts if a batch cannot hold a token of every sequence.
         self.batch_tokens = max(spec.batch_tokens, slots)
@@ -69,13 +72,13 @@ class Context:
         self._context = llama_cpp.llama_init_from_model(model.handle, params)
         if not self._context:
             raise ModelLoadError(
-                f"Cannot make a context of {slots} x {window} tokens for {model.name}: "
+                f"Cannot create a context of {slots} x {context_tokens} tokens for {model.name}: "
                 f"{log.reason() or 'llama.cpp gave no reason'}. "
-                "Use a smaller window (--context-tokens) or fewer sessions."
+                "Use a smaller context (--context-tokens) or fewer sessions."
             )
         self._model = model
         self._memory = llama_cpp.llama_get_memory(self._context)
-        self.window = int(llama_cpp.llama_n_ctx_seq(self._context))
+        self.context_tokens = int(llama_cpp.llama_n_ctx_seq(self._context))
         self.batch_tokens = min(self.batch_tokens, llama_cpp.llama_n_batch(self._context))
         self._batch = llama_cpp.llama_batch_init(self.batch_tokens, 0, 1)
 

@@ -174,7 +174,7 @@ class ChatTemplate:
     def _render_text(self, variables: _Fields) -> str:
         text = self._renderer.render(variables)
         if not text:
-            raise RenderError("it writes nothing")
+            raise RenderError("its output is empty")
         return text
 
     def close(self) -> None:

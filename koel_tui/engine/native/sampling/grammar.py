@@ -25,7 +25,7 @@ def schema_grammar(schema: Mapping[str, Any]) -> str:
     except Exception as error:  # the converter trusts its input and may raise anything
         reason = str(error)[:200] or type(error).__name__
         raise UnsupportedError(
-            f"No grammar can be made of the schema: {reason}. Use a simpler one."
+            f"The schema cannot be converted to a grammar: {reason}. Use a simpler one."
         ) from error
     if len(grammar) > MAX_GRAMMAR_CHARACTERS:
         raise UnsupportedError(
@@ -45,7 +45,7 @@ def grammar_stage(grammar: str, model: Model) -> Any:
     stage = llama_cpp.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")
     if not stage:
         raise EngineError(
-            "llama.cpp does not take the grammar made of the schema. Use a simpler schema; "
+            "llama.cpp rejects the grammar of the schema. Use a simpler schema; "
             "the log has the reason."
         )
     return stage

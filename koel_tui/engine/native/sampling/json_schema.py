@@ -83,7 +83,7 @@ class _SchemaRewriter:
         if schema is True:
             return _ANY
         if not isinstance(schema, dict):
-            raise _unsupported(location, "is no schema that a value can fit")
+            raise _unsupported(location, "is not a schema that a value can match")
         fields = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
         for keyword in ("const", "enum"):
             if keyword in fields:
@@ -131,7 +131,7 @@ class _SchemaRewriter:
                 ]
             }
         if kinds is not None and (not isinstance(kinds, str) or kinds not in _OF_TYPE):
-            raise _unsupported(f"{location}/type", f"is {kinds!r}, which is no type")
+            raise _unsupported(f"{location}/type", f"is {kinds!r}, which is not a type")
         _check_allowed(fields, _OF_TYPE.get(kinds or "", set()), location)
         _check_counts(fields, location)
         convert = {"object": self._object, "array": self._array, "string": _string}.get(kinds or "")
@@ -142,9 +142,11 @@ class _SchemaRewriter:
         required = fields.get("required", [])
         additional = fields.get("additionalProperties")
         if not isinstance(properties, dict):
-            raise _unsupported(f"{location}/properties", "is no object")
+            raise _unsupported(f"{location}/properties", "is not an object")
         if not isinstance(required, list) or not {*map(str, required)} <= properties.keys():
-            raise _unsupported(f"{location}/required", "names what is not in `properties`")
+            raise _unsupported(
+                f"{location}/required", "names a property that is not in `properties`"
+            )
         rewritten: Schema = {"required": [*map(str, required)]} if properties else {}
         if properties or additional is False:
             rewritten["properties"] = {
@@ -183,7 +185,9 @@ class _SchemaRewriter:
             for part in reference.split("/")[1:]:
                 part = part.replace("~1", "/").replace("~0", "~")
                 if not isinstance(target, dict) or part not in target:
-                    raise _unsupported(f"{location}/$ref", f"is {reference!r}, which leads nowhere")
+                    raise _unsupported(
+                        f"{location}/$ref", f"is {reference!r}, which does not exist"
+                    )
                 target = target[part]
             self._definitions[name] = self._schema(target, reference, depth + 1)
         return self._names[reference]
@@ -196,7 +200,7 @@ def _string(fields: Schema, location: str, _depth: int) -> Schema:
     if "pattern" in fields:
         rewritten["pattern"] = pattern = fields["pattern"]
         if not isinstance(pattern, str):
-            raise _unsupported(f"{location}/pattern", "is no text")
+            raise _unsupported(f"{location}/pattern", "is not a string")
         counts = [int(count[:9] or 1) for count in _REPEATS.findall(pattern)]
         if math.prod(counts) > MAX_COUNT:  # nested repetitions multiply
             raise _unsupported(f"{location}/pattern", f"repeats more than {MAX_COUNT} times")
@@ -229,7 +233,7 @@ def _select(fields: Schema, keywords: set[str]) -> Schema:
 
 def _check_list(value: Any, location: str) -> list[Any]:
     if not isinstance(value, list) or not value:
-        raise _unsupported(location, "is no list with something in it")
+        raise _unsupported(location, "is not a list, or is empty")
     return value
 
 
@@ -239,11 +243,11 @@ def _check_alone(fields: Schema, keyword: str, location: str) -> None:
 
 def _check_allowed(fields: Schema, allowed: set[str], location: str) -> None:
     for keyword in fields.keys() - allowed:
-        raise _unsupported(f"{location}/{keyword}", "cannot be held by a grammar here")
+        raise _unsupported(f"{location}/{keyword}", "is not supported")
 
 
 def _unsupported(location: str, problem: str) -> UnsupportedError:
     shown = location if len(location) <= 200 else f"…{location[-200:]}"
     return UnsupportedError(
-        f"The schema at {shown} {problem}. Leave that out and check the answer yourself."
+        f"The schema at {shown} {problem}. Remove that and check the answer yourself."
     )

@@ -11,7 +11,7 @@ from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.sampling.grammar import grammar_stage
 from koel_tui.engine.native.weights import Model
-from koel_tui.engine.types import DEFAULT_WINDOW
+from koel_tui.engine.types import DEFAULT_CONTEXT_TOKENS
 from koel_tui.protocol.turn_settings import Sampling
 
 _RANDOM_SEED = 0xFFFFFFFF
@@ -41,17 +41,17 @@ class Sampler:
         sampling: Sampling,
         model: Model,
         grammar: str | None = None,
-        window: int = DEFAULT_WINDOW,
+        context_tokens: int = DEFAULT_CONTEXT_TOKENS,
     ) -> None:
         """`grammar`, in GBNF, constrains the answer.
 
-        Penalties and DRY consider at most `window` past tokens. Raises `EngineError` when llama.cpp
-        rejects the grammar, or when a token of `logit_bias` is not in the vocabulary.
+        Penalties and DRY consider at most `context_tokens` past tokens. Raises `EngineError` when
+        llama.cpp rejects the grammar, or when a token of `logit_bias` is not in the vocabulary.
         """
         self.seed = secrets.randbelow(_RANDOM_SEED) if sampling.seed is None else sampling.seed
         self._native_seed = self.seed - (self.seed == _RANDOM_SEED)
         self._model = model
-        self._window = window
+        self._context_tokens = context_tokens
         self._history_stages: list[
             tuple[Any, int]
         ] = []  # stages that count past tokens, and their number
@@ -75,7 +75,9 @@ class Sampler:
     def _add(self, stage: Any) -> Any:
         """Add a stage; the chain then owns it."""
         if not stage:
-            raise EngineError("llama.cpp cannot make a sampler. Change the sampling and try again.")
+            raise EngineError(
+                "llama.cpp cannot create a sampler. Change the sampling and try again."
+            )
         llama_cpp.llama_sampler_chain_add(self._chain, stage)
         return stage
 
@@ -104,7 +106,7 @@ class Sampler:
                 sampling.dry_multiplier,
                 sampling.dry_base,
                 # Limited to the longest possible repetition, because llama.cpp adds to it.
-                min(sampling.dry_allowed_length, self._window),
+                min(sampling.dry_allowed_length, self._context_tokens),
                 last_n,
                 (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS),
                 len(_DRY_BREAKERS),
@@ -159,7 +161,7 @@ class Sampler:
 
         llama.cpp allocates memory for this many tokens at once and rejects -1.
         """
-        return self._window if wanted < 0 else min(wanted, self._window)
+        return self._context_tokens if wanted < 0 else min(wanted, self._context_tokens)
 
     def accept_prompt(self, tokens: Sequence[int]) -> None:
         """Let penalties and DRY count the prompt, as llama-server does.
