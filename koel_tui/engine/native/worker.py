@@ -295,8 +295,8 @@ class Worker:
     def _advance(self, generation: Generation, chunk: Chunk, row: int) -> None:
         generation.slot.tokens.extend(chunk.tokens)
         if generation.is_prefilling:
-            held = len(generation.slot.tokens)
-            self._emit(Reading(generation.turn, held, generation.prompt_tokens))
+            decoded = len(generation.slot.tokens)
+            self._emit(Reading(generation.turn, decoded, generation.prompt_tokens))
         if row < 0:
             return
         loaded = self._loaded()

@@ -25,12 +25,12 @@ def run_started(event: RunStartedEvent, state: ChatState) -> ChatState:
     """Reset the data of the last run and add the new messages of the input."""
     messages, echo = state.messages, state.reasoning_echo
     if event.input is not None:
-        known = {message.id for message in messages}
+        known_ids = {message.id for message in messages}
         try:
-            given = from_ag_ui(event.input.messages)
+            input_messages = from_ag_ui(event.input.messages)
         except JSON_ERRORS as error:
             return malformed(state, event, error)
-        messages += tuple(message for message in given if message.id not in known)
+        messages += tuple(message for message in input_messages if message.id not in known_ids)
         echo = {**extract_encrypted_reasoning(event.input.messages), **echo}
     started = replace(
         state,

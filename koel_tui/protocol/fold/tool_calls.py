@@ -76,8 +76,8 @@ def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
         state = _commit_call(state, call, event_time(event))
     index = _answer_index(state, event.tool_call_id)
     if call is not None:
-        left = tuple(each for each in state.pending_tool_calls if each.id != call.id)
-        state = replace(state, pending_tool_calls=left)
+        pending = tuple(each for each in state.pending_tool_calls if each.id != call.id)
+        state = replace(state, pending_tool_calls=pending)
     if index is None:
         return state
     answer = Message(
@@ -100,15 +100,15 @@ def _with_pending(state: ChatState, call: ToolCall, changed: ToolCall) -> ChatSt
     return replace(state, pending_tool_calls=pending)
 
 
-def _parent(state: ChatState, wanted: str | None) -> Message | None:
-    """Return the assistant message with the id `wanted` in this turn, or None."""
+def _parent(state: ChatState, parent_id: str | None) -> Message | None:
+    """Return the assistant message with the id `parent_id` in this turn, or None."""
     for opened in state.open_messages:
-        if opened.key is not None and opened.key == wanted and opened.head.role == "assistant":
+        if opened.key is not None and opened.key == parent_id and opened.head.role == "assistant":
             return opened.head
     for message in reversed(state.messages):
         if message.role == "user":
             return None
-        if message.id == wanted and message.role == "assistant":
+        if message.id == parent_id and message.role == "assistant":
             return message
     return None
 
@@ -128,14 +128,14 @@ def _commit_call(state: ChatState, call: ToolCall, at: datetime | None) -> ChatS
     for index in reversed(range(len(state.messages))):
         message = state.messages[index]
         if message.id == call.parent_message_id:
-            made = replace(message, tool_calls=(*message.tool_calls, done))
-            messages = (*state.messages[:index], made, *state.messages[index + 1 :])
+            changed = replace(message, tool_calls=(*message.tool_calls, done))
+            messages = (*state.messages[:index], changed, *state.messages[index + 1 :])
             return replace(_with_pending(state, call, done), messages=messages)
-    wanted = call.id if call.parent_message_id is None else call.parent_message_id
-    parent_id = unused_id(wanted, state.messages, state.open_messages)
+    preferred_id = call.id if call.parent_message_id is None else call.parent_message_id
+    parent_id = unused_id(preferred_id, state.messages, state.open_messages)
     done = replace(done, parent_message_id=parent_id)
-    made = Message(parent_id, "assistant", tool_calls=(done,), timestamp=at)
-    return replace(_with_pending(state, call, done), messages=(*state.messages, made))
+    changed = Message(parent_id, "assistant", tool_calls=(done,), timestamp=at)
+    return replace(_with_pending(state, call, done), messages=(*state.messages, changed))
 
 
 def _answer_index(state: ChatState, call_id: str) -> int | None:
@@ -158,8 +158,8 @@ def _insertion_index(
     messages: Sequence[Message], start: int, calls: Sequence[ToolCall], call_id: str
 ) -> int | None:
     """Return the index of an answer among those from `start` on, in the order of `calls`."""
-    order = {call.id: place for place, call in enumerate(calls)}
-    place = start
+    order = {call.id: position for position, call in enumerate(calls)}
+    position = start
     for index in range(start, len(messages)):
         message = messages[index]
         if message.role != "tool":
@@ -167,5 +167,5 @@ def _insertion_index(
         if message.tool_call_id == call_id:
             return None
         if order.get(message.tool_call_id or "", -1) < order[call_id]:
-            place = index + 1
-    return place
+            position = index + 1
+    return position

@@ -51,9 +51,9 @@ class EndFinder:
         return self._value_end(text) if self._end is None else self._tag_end(text, self._end)
 
     def _tag_end(self, text: str, tag: str) -> int | None:
-        found = text.find(tag, self._position)
+        index = text.find(tag, self._position)
         self._position = max(self._start, len(text) - len(tag) + 1)
-        return None if found < 0 else found + len(tag)
+        return None if index < 0 else index + len(tag)
 
     def _value_end(self, text: str) -> int | None:
         if self._depth == 0:

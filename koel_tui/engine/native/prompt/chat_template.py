@@ -166,8 +166,8 @@ class ChatTemplate:
         """Return `change`, limited to strings that are not words of the template's source."""
 
         def change_data(text: str) -> str:
-            known = text in self._words and not self._spellings.is_part(text)
-            return text if known else change(text)
+            is_template_word = text in self._words and not self._spellings.is_part(text)
+            return text if is_template_word else change(text)
 
         return change_data
 

@@ -247,7 +247,7 @@ def _check_allowed(fields: Schema, allowed: set[str], location: str) -> None:
 
 
 def _unsupported(location: str, problem: str) -> UnsupportedError:
-    shown = location if len(location) <= 200 else f"…{location[-200:]}"
+    short_location = location if len(location) <= 200 else f"…{location[-200:]}"
     return UnsupportedError(
-        f"The schema at {shown} {problem}. Remove that and check the answer yourself."
+        f"The schema at {short_location} {problem}. Remove that and check the answer yourself."
     )
