@@ -25,7 +25,7 @@ class SavedThread:
     """The id of the message to scroll to; empty for the last scroll position."""
 
     @property
-    def aside(self) -> str:
+    def detail(self) -> str:
         """The secondary text of the list line: damage, or open state, size and date."""
         if self.damage:
             return f"damaged: {self.damage}"
@@ -36,13 +36,13 @@ class SavedThread:
     def short_detail(self) -> str:
         """The short secondary text: damage, or open state and day."""
         return (
-            self.aside
+            self.detail
             if self.damage
             else " · ".join(filter(None, (self.open_state, self.when[:10])))
         )
 
     @property
-    def takeable(self) -> bool:
+    def enabled(self) -> bool:
         """Whether the thread can be opened."""
         return not self.damage
 

@@ -78,13 +78,13 @@ class ThreadOperations:
         elsewhere: frozenset[str] = frozenset()
         # Only a file storage can share threads with another program.
         if held := getattr(self._backend.storage, "held_elsewhere", None):
-            elsewhere = await held([thread.id for thread in threads if thread.takeable])
+            elsewhere = await held([thread.id for thread in threads if thread.enabled])
         here = {tab.thread_id for tab in self._workspace.tabs}
         return [
             replace(thread, open_state="open elsewhere")
             if thread.id in elsewhere
             else replace(thread, open_state="open")
-            if thread.takeable and thread.id in here
+            if thread.enabled and thread.id in here
             else thread
             for thread in threads
         ]

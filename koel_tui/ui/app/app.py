@@ -174,7 +174,7 @@ class KoelApp(ConversingApp):
 
     def action_choose_model(self) -> None:
         """Choose a model from this computer or a download."""
-        self._model_switcher.offer()
+        self._model_switcher.show_models()
 
     def action_edit_prompt(self) -> None:
         """Edit the prompt in an external editor, which uses the terminal until it exits."""
@@ -247,7 +247,7 @@ class KoelApp(ConversingApp):
             if self._runtime.advice:
                 self._notify(self._runtime.advice, "warning")
             if self._runtime.lacks_model and not self._pane.prompt.text:
-                self._model_switcher.offer_unasked()
+                self._model_switcher.show_models_unasked()
             self._background_jobs.connect(backend)
             self._runtime.start_indexing()
             await self._runtime.empty_trash()

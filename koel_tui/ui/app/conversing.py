@@ -44,13 +44,13 @@ class ConversingApp(TabbedApp):
 
     def action_thread_settings(self) -> None:
         """Edit the active thread's title, system prompt and answer settings."""
-        from koel_tui.ui.settings.thread_settings import ask_for_settings
+        from koel_tui.ui.settings.thread_settings import edit_thread_settings
 
         backend, conversation = self._runtime.backend, self._workspace.active
         if backend is None or conversation.is_unloaded:
             self._notify("The settings of a thread can be changed as soon as the start is over.")
         else:
-            ask_for_settings(self, conversation, backend.defaults)
+            edit_thread_settings(self, conversation, backend.defaults)
 
     def action_summarise(self) -> None:
         """Open a tab with a new thread whose prompt contains a summary of this one."""
@@ -186,9 +186,9 @@ class ConversingApp(TabbedApp):
 
     async def action_use_template(self, name: str) -> None:
         """Retry the failed turn with another chat template, which is saved in the thread."""
-        from koel_tui.ui.settings.thread_settings import with_template
+        from koel_tui.ui.settings.thread_settings import set_template
 
-        await with_template(self._workspace.active, name)
+        await set_template(self._workspace.active, name)
         self._workspace.active.retry()
 
     def _refuse_while_busy(self) -> bool:

@@ -298,7 +298,7 @@ class TabbedApp(internals.AppBase):
             current_problem(self._runtime.backend, self._workspace, self._window_state)
         )
         aside = self._background_jobs.status_text
-        download = self._download.progress.words
+        download = self._download.progress.status_text
         self._status_line.show(status_for(tabs.active, self._runtime, self._hint, aside, download))
 
     def _labels(self) -> list[Label]:

@@ -17,11 +17,11 @@ from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 class CodePicker(Picker[SimpleChoice[int]]):
     """Picker of a code block to save. Returns its number, counted from 1."""
 
-    WORDING = PickerTexts("Code blocks", "Type to find a block", "There is no code block", "saves")
+    TEXTS = PickerTexts("Code blocks", "Type to find a block", "There is no code block", "saves")
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("save.code")]
 
 
-def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None]) -> None:
+def save_code(app: App[int], answer: str, title: str, notify: Callable[[str], None]) -> None:
     """Save a code block to a file; if the answer has several, the user chooses one."""
     blocks = dict(enumerate(code_blocks(answer), 1))
 
@@ -30,7 +30,7 @@ def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None
 
         def on_saved(path: Path | None) -> None:
             if path is not None:
-                tell(f"Saved code block {number} of {len(blocks)} in {path}")
+                notify(f"Saved code block {number} of {len(blocks)} in {path}")
 
         app.push_screen(SaveAsPanel(suggest_file_name(block, title, number), block.text), on_saved)
 
@@ -39,7 +39,7 @@ def save_code(app: App[int], answer: str, title: str, tell: Callable[[str], None
             ask_name(choice.value)
 
     if not blocks:
-        tell(NO_CODE)
+        notify(NO_CODE)
     elif len(blocks) == 1:
         ask_name(1)
     else:

@@ -12,11 +12,11 @@ from koel_tui.ui.conversation.code_blocks import NO_CODE, code_blocks
 
 
 class Copier:
-    """Copies text to the clipboard and reports the result; `tell` shows a line to the user."""
+    """Copies text to the clipboard and reports the result; `notify` shows a line to the user."""
 
-    def __init__(self, app: App[int], tell: Callable[[str], None]) -> None:
+    def __init__(self, app: App[int], notify: Callable[[str], None]) -> None:
         self._app = app
-        self._notify = tell
+        self._notify = notify
         self._answer = ""
         self._block_index = 0
 

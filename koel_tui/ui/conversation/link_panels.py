@@ -58,16 +58,16 @@ class LinkDialog(Panel[Decision]):
 
 
 class LinkOpener:
-    """Opens links; `tell` shows a line to the user, `copy` copies a URL."""
+    """Opens links; `notify` shows a line to the user, `copy` copies a URL."""
 
     def __init__(
         self,
         app: App[int],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         copy: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._app = app
-        self._notify = tell
+        self._notify = notify
         self._copy = copy
 
     def choose(self, answer: str) -> None:

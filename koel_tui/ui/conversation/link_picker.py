@@ -13,9 +13,7 @@ from koel_tui.ui.widgets.picker import Picker, PickerTexts
 class LinkPicker(Picker[SimpleChoice[str]]):
     """Picker of the link to open. Returns its URL."""
 
-    WORDING = PickerTexts(
-        "Links", "Type to find a link", "There is no link", "shows where it leads"
-    )
+    TEXTS = PickerTexts("Links", "Type to find a link", "There is no link", "shows where it leads")
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("links")]
 
 
@@ -25,5 +23,5 @@ def link_choice(link: MarkdownLink) -> SimpleChoice[str]:
     try:
         host = validate_url(href).host
     except UnsafeLinkError as error:
-        return SimpleChoice(href, link.text or href, f"not opened: {error}", href, takeable=False)
+        return SimpleChoice(href, link.text or href, f"not opened: {error}", href, enabled=False)
     return SimpleChoice(href, link.text or href, host, href)

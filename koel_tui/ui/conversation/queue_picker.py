@@ -13,7 +13,7 @@ from koel_tui.ui.widgets.picker import Picker, PickerTexts
 class QueuePicker(Picker[SimpleChoice[str]]):
     """Lists the queued texts of a tab, to edit or delete one."""
 
-    WORDING = PickerTexts(
+    TEXTS = PickerTexts(
         "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -29,7 +29,7 @@ class QueuePicker(Picker[SimpleChoice[str]]):
         """Delete the highlighted text from the queue."""
         if (choice := self.highlighted) is not None:
             self._conversation.unqueue(choice.value)
-            self.offer(_queued_choices(self._conversation))
+            self.set_choices(_queued_choices(self._conversation))
 
 
 def _queued_choices(conversation: Conversation) -> list[SimpleChoice[str]]:

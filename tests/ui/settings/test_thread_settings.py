@@ -324,8 +324,8 @@ async def test_a_file_that_cannot_be_is_refused(key: str, name: str) -> None:
         await window.press("enter")
         panel = window.app.screen
         assert isinstance(panel, ThreadPanel)
-        await window.until(lambda: panel._refused.key == key)
-        await window.sees(str(panel._refused)[:10])
+        await window.until(lambda: panel._file_error.key == key)
+        await window.sees(str(panel._file_error)[:10])
 
 
 async def test_the_default_role_is_no_markup() -> None:

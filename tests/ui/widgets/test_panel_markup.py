@@ -25,9 +25,9 @@ from koel_tui.ui.conversation.link_picker import link_choice
 from koel_tui.ui.conversation.links import MarkdownLink, validate_url
 from koel_tui.ui.conversation.stats import ThreadStats, format_stats
 from koel_tui.ui.library.preview import preview
-from koel_tui.ui.library.result_lines import TextHit, excerpt, option_of
+from koel_tui.ui.library.result_lines import TextHit, excerpt, line_option
 from koel_tui.ui.models.model_download import DownloadProgress
-from koel_tui.ui.models.model_panel import news_of
+from koel_tui.ui.models.model_panel import format_progress
 from koel_tui.ui.models.model_rows import ModelChoice
 from koel_tui.ui.settings.setting import Setting
 from koel_tui.ui.settings.thread_settings_panel import role_choice
@@ -51,13 +51,13 @@ def hit(text: str) -> Hit:
 
 
 def prompt_of(line: TextHit) -> Content:
-    shown = option_of(line, WIDE).prompt
+    shown = line_option(line, WIDE).prompt
     assert isinstance(shown, Content)
     return shown
 
 
-def listed(title: str, aside: str) -> Content:
-    return picker.line_of(title, aside, WIDE)
+def listed(title: str, detail: str) -> Content:
+    return picker.format_line(title, detail, WIDE)
 
 
 def setting(text: str) -> Setting:
@@ -67,11 +67,11 @@ def setting(text: str) -> Setting:
 SINKS: dict[str, Callable[[str], Content]] = {
     "status": lambda text: Status(activity=text, saved=text, model=text).render(WIDE),
     "alarm": lambda text: Status(activity=text, alert=text).render(WIDE),
-    "list of threads": lambda text: listed(text, SavedThread("t", "", open_state=text).aside),
+    "list of threads": lambda text: listed(text, SavedThread("t", "", open_state=text).detail),
     "damaged thread": lambda text: listed(text, SavedThread("t", "", damage=text).short_detail),
     "list of models": lambda text: listed(ModelChoice(text).title, text),
-    "list of roles": lambda text: listed(text, role_choice(SystemPrompt(text, text)).aside),
-    "list of settings": lambda text: listed(setting(text).title, setting(text).aside),
+    "list of roles": lambda text: listed(text, role_choice(SystemPrompt(text, text)).detail),
+    "list of settings": lambda text: listed(setting(text).title, setting(text).detail),
     "list of links": lambda text: listed(link_choice(MarkdownLink(text, text)).title, text),
     "queue": lambda text: listed(SimpleChoice(text, text).title, ""),
     "hit in the list": lambda text: prompt_of(TextHit(SavedThread("t", text), hit(text))),
@@ -79,7 +79,7 @@ SINKS: dict[str, Callable[[str], Content]] = {
     "preview": lambda text: preview([Message("m", "user", text), Message("n", "user", text)]),
     "preview of a hit": lambda text: preview([Message("m", "user", text)], hit(text)),
     "figures": lambda text: format_stats(ThreadStats(model=text, memory=text, now=text), WIDE),
-    "a download": lambda text: news_of(DownloadProgress("asking", text), WIDE),
+    "a download": lambda text: format_progress(DownloadProgress("resolving", text), WIDE),
 }
 """What makes content of a text: of lists, panels and lines."""
 
