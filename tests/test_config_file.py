@@ -87,7 +87,7 @@ def test_a_file_that_is_not_there_begins_private_and_a_link_stays_one(file: Path
     ("text", "why"),
     [
         (b"theme = \n", "no TOML"),
-        (b"theme = '\xff'\n", "no UTF-8"),
+        (b"theme = '\xff'\n", "not UTF-8"),
         (b"[theme]\na = 1\n", "is a table"),
         (b"theme.a = 1\n", "is a table"),
         (b"a = 1\na = 2\n", "no TOML"),
@@ -106,5 +106,5 @@ def test_what_cannot_be_changed_safely_is_left_alone(file: Path, text: bytes, wh
 def test_what_cannot_be_written_is_an_error_and_the_old_text_stays(file: Path) -> None:
     file.parent.mkdir(mode=0o700)
     file.mkdir()
-    with pytest.raises(OSError, match="not a plain file"):
+    with pytest.raises(OSError, match="not a regular file"):
         set_value(file, "theme", "nord")

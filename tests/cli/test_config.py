@@ -80,7 +80,7 @@ def test_a_line_ends_where_toml_says(capsys: pytest.CaptureFixture[str]) -> None
     ("text", "words"),
     [
         ("\ntheme =\nseed = 3", ["line 2"]),
-        ('\nteme = "nord"', ["'teme'", "'theme' comes nearest", "line 2 of"]),
+        ('\nteme = "nord"', ["'teme'", "did you mean 'theme'?", "line 2 of"]),
         (
             "seed = 3\ntemperature = -99",
             ["'temperature'", "It must be a number from 0 to 1000000", "line 2 of"],
@@ -106,7 +106,7 @@ def test_a_wrong_variable_or_flag_is_named_as_such(monkeypatch: pytest.MonkeyPat
     with pytest.raises(SettingsError, match=r"Correct the flag\."):
         load_settings(temperature=-9)
     monkeypatch.setenv("KOEL_KEYS", "{tab")
-    with pytest.raises(SettingsError, match=r"not JSON.*Correct KOEL_KEYS\."):
+    with pytest.raises(SettingsError, match=r"not valid JSON.*Correct KOEL_KEYS\."):
         load_settings()
 
 
