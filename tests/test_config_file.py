@@ -86,12 +86,12 @@ def test_a_file_that_is_not_there_begins_private_and_a_link_stays_one(file: Path
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (b"theme = \n", "no TOML"),
+        (b"theme = \n", "not valid TOML"),
         (b"theme = '\xff'\n", "not UTF-8"),
         (b"[theme]\na = 1\n", "is a table"),
         (b"theme.a = 1\n", "is a table"),
-        (b"a = 1\na = 2\n", "no TOML"),
-        (b"a = " + b"[" * 20_000, "no TOML"),
+        (b"a = 1\na = 2\n", "not valid TOML"),
+        (b"a = " + b"[" * 20_000, "not valid TOML"),
     ],
     ids=lambda value: repr(value[:20]),
 )

@@ -128,9 +128,9 @@ def test_doctor_what_is_wrong_with_a_directory_has_a_code(
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"mode": 0o755}, "look inside"),
+        ({"mode": 0o755}, "can read it"),
         ({"free": 5_000_000}, "Free some disk space"),
-        ({"file_system": "nfs4"}, "Locks"),
+        ({"file_system": "nfs4"}, "locks"),
         ({"link": "/elsewhere"}, "made this link"),
     ],
 )
@@ -199,7 +199,7 @@ def test_doctor_models_are_looked_into(
     monkeypatch.setenv("KOEL_MODEL", str(private_home / "models" / "bad.gguf"))
     _, chosen, found = models.evaluate(models.inspect(load_settings()))
     assert chosen.code is Exit.NO_MODEL and "cut off" in chosen.found
-    assert found.mark is Mark.WARNING and found.found.endswith("not usable: bad")
+    assert found.mark is Mark.WARNING and found.found.endswith("unusable: bad")
     monkeypatch.setenv("KOEL_MODEL", "good")
     assert "not tested" in models.evaluate(models.inspect(load_settings()))[1].found
 

@@ -52,7 +52,7 @@ def test_rename(threads: Threads) -> None:
     assert threads("list", "--json").rows[0]["title"] == "The harbour"
     assert threads("rename", "The harbour", "Port").code == 0
     empty = threads("rename", "Port", " ")
-    assert (empty.code, "letter" in empty.err) == (2, True)
+    assert (empty.code, "title is empty" in empty.err) == (2, True)
     assert threads("rename", "nobody", "x").code == 2
 
 

@@ -16,7 +16,7 @@ _KEYRING = click.option(
 @click.command()
 @_KEYRING
 def encrypt(keyring: bool) -> None:
-    """Encrypt all saved threads, and every thread that is saved later.
+    """Encrypt all saved threads, and those saved later.
 
     The command asks for the passphrase, or reads it from the file named in KOEL_PASSPHRASE_FILE. If
     it was interrupted, start it again and it continues.

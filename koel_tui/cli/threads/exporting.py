@@ -33,9 +33,10 @@ _FORMATS = ("json", "koel", "markdown", "html")
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def export(thread: str, format_name: str, output: Path | None, force: bool) -> None:
-    """Write a thread to a file: Markdown, HTML, JSON, or the JSON of Koel.
+    """Write a thread to a file: Markdown, HTML or JSON.
 
-    The file is never encrypted, also if the saved threads are.
+    `koel` is the JSON of Koel, `json` that of koel-chat. The file is never
+    encrypted, also if the saved threads are.
 
     \b
     Examples:
