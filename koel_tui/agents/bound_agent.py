@@ -9,7 +9,7 @@ from ag_ui.core import BaseEvent, RunAgentInput
 from koel_tui.protocol.turn_settings import TurnSettings
 
 
-class ChoosingAgent(Protocol):
+class MultiModelAgent(Protocol):
     """An agent that selects a model and an adapter per run.
 
     It stores nothing of an `ephemeral` run.
@@ -40,7 +40,7 @@ class BoundAgent:
     are equal. If `is_ephemeral`, `owner` stores nothing of the runs.
     """
 
-    owner: ChoosingAgent
+    owner: MultiModelAgent
     model: str | None = None
     lora: str | None = None
     is_ephemeral: bool = False

@@ -27,8 +27,8 @@ class MemoryUse:
 
 async def memory_of(agent: Agent) -> MemoryUse | None:
     """Return the memory use of an agent's model, None if it is not loaded or not reported."""
-    tell = getattr(agent, "memory", None)
-    use = None if tell is None else await tell()
+    report = getattr(agent, "memory", None)
+    use = None if report is None else await report()
     return use if isinstance(use, MemoryUse) else None
 
 
@@ -58,8 +58,8 @@ def ephemeral_agent(agent: Agent) -> Agent:
     Returns `agent` itself if it does not support ephemeral runs; then `release` frees its context.
     """
     make = getattr(agent, "ephemeral", None)
-    made: Agent = agent if make is None else make()
-    return made
+    ephemeral: Agent = agent if make is None else make()
+    return ephemeral
 
 
 async def use_model(

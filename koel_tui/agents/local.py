@@ -19,7 +19,7 @@ from ag_ui.core import (
 
 from koel_tui.agents.agent import ACTIVITY, METRICS, ModelInfo
 from koel_tui.agents.capabilities import MemoryUse
-from koel_tui.agents.coalescing import gathered
+from koel_tui.agents.coalescing import coalesce_deltas
 from koel_tui.agents.snapshots import Snapshots
 from koel_tui.agents.thread_sessions import ThreadSessions
 from koel_tui.agents.turn_events import TurnEvents, new_id
@@ -79,7 +79,7 @@ class LocalAgent:
         self._ephemeral_sessions = ThreadSessions(snapshots=None)
         self._reserved = asyncio.Lock()  # held by the run that has the reserved engine session
         self._restarts = Restarts()
-        self._died: EngineCrashedError | None = None  # the crash of the previous load
+        self._last_crash: EngineCrashedError | None = None  # the crash of the previous load
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
@@ -87,7 +87,7 @@ class LocalAgent:
 
         `progress` is called with 0..1. Raises `EngineError`; the next call retries.
         """
-        card = await self._card(await self._engine(progress))
+        card = await self._load_card(await self._engine(progress))
         return ModelInfo(
             card.name, card.context_tokens, card.notice, card.has_template, card.fitting_template
         )
@@ -113,16 +113,16 @@ class LocalAgent:
         try:
             if self._loading is None or not self._loading.done():
                 yield _activity(phase="loading", fraction=0.0)
-            own = _settings_of(input, settings, self._defaults)
-            asked = _Asked(input, own, lora, ephemeral)
-            async with self._reserving(input.thread_id) if ephemeral else nullcontext():
-                async for event in self._answer(await self._engine(), asked):
+            merged = _merge_settings(input, settings, self._defaults)
+            request = _Request(input, merged, lora, ephemeral)
+            async with self._reserve(input.thread_id) if ephemeral else nullcontext():
+                async for event in self._answer(await self._engine(), request):
                     yield event
         except EngineError as error:
             yield RunErrorEvent(message=str(error), code=type(error).__name__)
         except ValueError as error:
             yield RunErrorEvent(
-                message=f"A setting of this thread cannot be used: {error}. Change it and resend.",
+                message=f"A setting of this thread is invalid: {error}. Change it and send again.",
                 code="ValueError",
             )
 
@@ -136,7 +136,7 @@ class LocalAgent:
 
     async def memory(self) -> MemoryUse | None:
         """Return the memory and disk use of the model, None while it is not loaded."""
-        engine = self._loaded
+        engine = self._loaded_engine
         if engine is None or engine.card is None:
             return None
         report, slots = engine.memory, engine.card.slots
@@ -158,7 +158,7 @@ class LocalAgent:
 
         Raises `EngineError`.
         """
-        engine = self._loaded
+        engine = self._loaded_engine
         if engine is None or engine.card is None:
             return None
         return await engine.count_tokens(repair(text))
@@ -177,9 +177,9 @@ class LocalAgent:
             await engine.close()
 
     @property
-    def _loaded(self) -> Engine | None:
+    def _loaded_engine(self) -> Engine | None:
         loading = self._loading
-        return loading.result() if loading and loading.done() and not _failed(loading) else None
+        return loading.result() if loading and loading.done() and not _has_failed(loading) else None
 
     async def _engine(self, progress: Callable[[float], None] | None = None) -> Engine:
         if self._closed:
@@ -187,7 +187,7 @@ class LocalAgent:
         if progress is not None:
             self._listeners.append(progress)
         try:
-            if self._loading is None or (self._loading.done() and _failed(self._loading)):
+            if self._loading is None or (self._loading.done() and _has_failed(self._loading)):
                 self._loading = asyncio.create_task(self._load(), name="model load")
             return await asyncio.shield(self._loading)
         finally:
@@ -195,23 +195,23 @@ class LocalAgent:
                 self._listeners.remove(progress)
 
     async def _load(self) -> Engine:
-        if self._died is not None:
-            self._restarts.count(asyncio.get_running_loop().time(), self._died.how)
+        if self._last_crash is not None:
+            self._restarts.count(asyncio.get_running_loop().time(), self._last_crash.how)
         try:
-            return await self._loader(self._tell)
+            return await self._loader(self._report_progress)
         except EngineCrashedError as error:
-            self._died = error
+            self._last_crash = error
             raise
 
-    def _tell(self, fraction: float) -> None:
+    def _report_progress(self, fraction: float) -> None:
         for listener in tuple(self._listeners):
             isolated(listener, fraction)
 
-    async def _card(self, engine: Engine) -> ModelCard:
+    async def _load_card(self, engine: Engine) -> ModelCard:
         return engine.card or await engine.start()
 
     @asynccontextmanager
-    async def _reserving(self, thread_id: str) -> AsyncIterator[None]:
+    async def _reserve(self, thread_id: str) -> AsyncIterator[None]:
         """Acquire the reserved engine session, and release it at the end."""
         async with self._reserved:
             try:
@@ -219,9 +219,9 @@ class LocalAgent:
             finally:
                 await self._ephemeral_sessions.release(thread_id)
 
-    async def _session(self, engine: Engine, asked: "_Asked") -> EngineSession:
+    async def _session(self, engine: Engine, request: "_Request") -> EngineSession:
         """Return the engine session of the thread, a new one if the adapter has changed."""
-        name, lora = asked.run.thread_id, asked.lora
+        name, lora = request.run.thread_id, request.lora
 
         async def open_session(kv: Path | None) -> EngineSession:
             return await engine.open_session(name=name, lora=lora, kv=kv)
@@ -233,16 +233,16 @@ class LocalAgent:
                 pass
             return session
 
-        if asked.ephemeral:
+        if request.ephemeral:
             return await self._ephemeral_sessions.get(name, lora, create_session)
         return await self._sessions.get(name, lora, open_session)
 
-    async def _answer(self, engine: Engine, asked: "_Asked") -> AsyncIterator[BaseEvent]:
+    async def _answer(self, engine: Engine, request: "_Request") -> AsyncIterator[BaseEvent]:
         """Yield the events of a turn; retry it if the engine crashed before the turn began."""
         while True:
             try:
-                session = await self._session(engine, asked)
-                async for event in self._turn(engine, session, asked):
+                session = await self._session(engine, request)
+                async for event in self._turn(engine, session, request):
                     yield event
             except RestartLimitError:
                 raise
@@ -253,14 +253,14 @@ class LocalAgent:
                 return
 
     async def _turn(
-        self, engine: Engine, session: EngineSession, asked: "_Asked"
+        self, engine: Engine, session: EngineSession, request: "_Request"
     ) -> AsyncIterator[BaseEvent]:
-        run = asked.run
+        run = request.run
         messages = engine_messages(run.messages)
         answer, writing = TurnEvents(_answer_id(run, messages)), False
-        prefill = asked.settings.prefill or ""
-        stream = session.stream(messages, asked.settings, progress=True)
-        async with aclosing(stream), aclosing(gathered(stream, self._gap_s)) as deltas:
+        prefill = request.settings.prefill or ""
+        stream = session.stream(messages, request.settings, progress=True)
+        async with aclosing(stream), aclosing(coalesce_deltas(stream, self._gap_s)) as deltas:
             async for delta, tokens in deltas:
                 match delta:
                     case Progress(phase="queued", position=position):
@@ -280,8 +280,8 @@ class LocalAgent:
                     case Finished():
                         for event in answer.finish():
                             yield event
-                        card = await self._card(engine)
-                        yield CustomEvent(name=METRICS, value=_figures(delta, card))
+                        card = await self._load_card(engine)
+                        yield CustomEvent(name=METRICS, value=_metrics(delta, card))
                         yield _run_finished(run, delta, card)
 
 
@@ -301,7 +301,7 @@ class EphemeralAgent:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
     """One run: its input, its merged settings, its adapter, and whether it is ephemeral."""
 
     run: RunAgentInput
@@ -310,13 +310,13 @@ class _Asked:
     ephemeral: bool
 
 
-def _settings_of(
+def _merge_settings(
     run: RunAgentInput, settings: TurnSettings | None, defaults: TurnSettings
 ) -> TurnSettings:
     """Return the settings of a run. Tools of the input replace those of the settings."""
-    own = (settings or TurnSettings()).over(defaults)
+    merged = (settings or TurnSettings()).over(defaults)
     tools = tuple(function_tool(tool) for tool in run.tools or ())
-    return dataclasses.replace(own, tools=tools) if tools else own
+    return dataclasses.replace(merged, tools=tools) if tools else merged
 
 
 def _answer_id(run: RunAgentInput, messages: list[ChatMessage]) -> str:
@@ -328,7 +328,7 @@ def _answer_id(run: RunAgentInput, messages: list[ChatMessage]) -> str:
     return new_id()
 
 
-def _failed(task: asyncio.Task[Engine]) -> bool:
+def _has_failed(task: asyncio.Task[Engine]) -> bool:
     return task.cancelled() or task.exception() is not None
 
 
@@ -336,7 +336,7 @@ def _activity(**value: Any) -> CustomEvent:
     return CustomEvent(name=ACTIVITY, value=value)
 
 
-def _figures(finished: Finished, card: ModelCard) -> dict[str, Any]:
+def _metrics(finished: Finished, card: ModelCard) -> dict[str, Any]:
     return {
         **dataclasses.asdict(finished.metrics),
         "reason": finished.reason,

@@ -47,16 +47,16 @@ class ModelRouter:
         """
         self._make = make
         self._find = find
-        self._own = _Model(make(None), None)
+        self._default = _Model(make(None), None)
         self._extra: list[_Model] = []  # least recently used first
         self._retired: list[_Model] = []  # previous defaults, closed when unused
         self._closing: set[asyncio.Task[None]] = set()
-        self._found: dict[str | None, Path] = {}
+        self._paths: dict[str | None, Path] = {}
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
         """Load the default model. Raises what its agent raises."""
-        return await self._own.agent.load(progress)
+        return await self._default.agent.load(progress)
 
     async def use(self, model: str, progress: Callable[[float], None] | None = None) -> ModelInfo:
         """Load another model and make it the default, which answers runs that name none.
@@ -64,23 +64,23 @@ class ModelRouter:
         A model that is already loaded is not loaded again. The previous default stays in use until
         the load succeeds, and then finishes its runs. Raises what the load raises.
         """
-        wanted = await self._model(model)
-        wanted.users += 1
+        selected = await self._model(model)
+        selected.users += 1
         try:
-            info = await wanted.agent.load(progress)
+            info = await selected.agent.load(progress)
         except BaseException:
-            wanted.users -= 1
-            if wanted in self._extra and not wanted.users:
-                self._extra.remove(wanted)
-                await wanted.agent.close()
+            selected.users -= 1
+            if selected in self._extra and not selected.users:
+                self._extra.remove(selected)
+                await selected.agent.close()
             raise
-        wanted.users -= 1
-        if wanted is not self._own and not self._closed:
-            self._extra = [each for each in self._extra if each is not wanted]
-            before, self._own = self._own, wanted
-            self._retired.append(before)
+        selected.users -= 1
+        if selected is not self._default and not self._closed:
+            self._extra = [each for each in self._extra if each is not selected]
+            previous, self._default = self._default, selected
+            self._retired.append(previous)
             self._close_unused()
-            await self._closed_so_far()
+            await self._wait_closed()
         return info
 
     def agent(self, model: str | None = None, lora: str | None = None) -> BoundAgent:
@@ -107,56 +107,56 @@ class ModelRouter:
 
         The model's agent stores nothing of an `ephemeral` run.
         """
-        chosen = await self._model(model or "")
+        model_entry = await self._model(model or "")
         # Count the user before the next await, because a model with users is not closed.
-        chosen.users += 1
+        model_entry.users += 1
         try:
             self._close_unused()
-            await self._closed_so_far()  # frees memory for the next model
+            await self._wait_closed()  # frees memory for the next model
             # Agents return generators, which can be closed; the protocol requires only iterators.
-            running = chosen.agent.run(input, settings, lora=lora, ephemeral=ephemeral)
+            running = model_entry.agent.run(input, settings, lora=lora, ephemeral=ephemeral)
             async with aclosing(running) as events:  # type: ignore[type-var]
                 async for event in events:
                     yield event
         finally:
-            chosen.users -= 1
+            model_entry.users -= 1
             self._close_unused()
 
     async def memory(self) -> MemoryUse | None:
         """Return the memory use of the default model, None while it is not loaded."""
-        return await memory_of(self._own.agent)
+        return await memory_of(self._default.agent)
 
     async def count_tokens(self, text: str) -> int | None:
         """Return how many tokens `text` has for the default model, None before it is loaded.
 
         Raises what its agent raises.
         """
-        return await tokens_in(self._own.agent, text)
+        return await tokens_in(self._default.agent, text)
 
     async def release(self, thread_id: str) -> None:
         """Free the contexts of a thread in all models."""
-        for model in (self._own, *self._extra, *self._retired):
+        for model in (self._default, *self._extra, *self._retired):
             await model.agent.release(thread_id)
 
     async def close(self) -> None:
         """Stop every run and free the memory of all models. Idempotent."""
         self._closed = True
-        models = (self._own, *self._extra, *self._retired)
+        models = (self._default, *self._extra, *self._retired)
         self._extra.clear()
         self._retired.clear()
         for model in models:
             await model.agent.close()
-        await self._closed_so_far()
+        await self._wait_closed()
 
     async def _model(self, name: str) -> _Model:
         """Return the model of this name: the default, one from the pool, or a new one."""
         if not name or self._closed:
-            return self._own  # its agent reports that it is closed
+            return self._default  # its agent reports that it is closed
         file = await asyncio.to_thread(self._file, name)
-        if self._own.file is None:
-            self._own.file = await asyncio.to_thread(self._file, None)
-        if self._closed or (file is not None and file == self._own.file):
-            return self._own
+        if self._default.file is None:
+            self._default.file = await asyncio.to_thread(self._file, None)
+        if self._closed or (file is not None and file == self._default.file):
+            return self._default
         for pool in (self._extra, self._retired):
             for model in pool:
                 if file is not None and model.file == file:
@@ -167,27 +167,27 @@ class ModelRouter:
         return self._extra[-1]
 
     def _file(self, name: str | None) -> ModelFile | None:
-        path = self._found.get(name)
+        path = self._paths.get(name)
         if path is None or not path.exists():  # a search walks all model folders
             path = self._find(name)
         if path is None:
             return None
-        self._found[name] = path
+        self._paths[name] = path
         return ModelFile.of(path)
 
     def _close_unused(self) -> None:
         """Start to close retired models, those without a file, and extra ones over the limit."""
         unused = [each for each in self._retired if not each.users]
         unused += [each for each in self._extra if not each.users and each.file is None]
-        found = [each for each in self._extra if each.file is not None]
-        over = max(0, len(found) - MAX_EXTRA_MODELS)
-        unused += [each for each in found if not each.users][:over]
+        with_file = [each for each in self._extra if each.file is not None]
+        excess = max(0, len(with_file) - MAX_EXTRA_MODELS)
+        unused += [each for each in with_file if not each.users][:excess]
         for model in unused:
             (self._retired if model in self._retired else self._extra).remove(model)
             closing = asyncio.create_task(model.agent.close(), name="model close")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    async def _closed_so_far(self) -> None:
+    async def _wait_closed(self) -> None:
         if self._closing:
             await asyncio.wait(set(self._closing))

@@ -9,7 +9,7 @@ from koel_tui.engine import EngineError, EngineSession
 
 _log = logging.getLogger(__name__)
 
-_WORTH_KEEPING = 256
+_MIN_TOKENS = 256
 """Minimum number of tokens for a snapshot; the prefill of fewer takes no noticeable time."""
 
 
@@ -47,8 +47,8 @@ class Snapshots:
         Never raises. Returns when the file is written; if the caller is cancelled, the session is
         still closed.
         """
-        worth = not session.generating and session.metrics.total >= _WORTH_KEEPING
-        path = self.path(thread_id) if worth else None
+        is_worth_saving = not session.generating and session.metrics.total >= _MIN_TOKENS
+        path = self.path(thread_id) if is_worth_saving else None
         try:
             await session.close(path, budget_bytes=self._budget)
         except EngineError as error:  # the only cost is a new prefill

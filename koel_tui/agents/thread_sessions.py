@@ -11,12 +11,12 @@ from koel_tui.engine import EngineSession, SessionClosedError
 Opener = Callable[[Path | None], Awaitable[EngineSession]]
 """Opens an engine session, from the snapshot at the path if there is one."""
 
-SAVE_GRACE = 5.0
+SAVE_TIMEOUT = 5.0
 """Deadline in seconds for closing all sessions; later snapshots are abandoned."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Held:
+class _Entry:
     """The session of a thread, which may still be opening, and the options it was opened with."""
 
     opened_with: object
@@ -25,12 +25,12 @@ class _Held:
     @property
     def session(self) -> EngineSession | None:
         """The open session, None while it is opening or if the opening failed."""
-        if not self.opening.done() or _failed(self.opening):
+        if not self.opening.done() or _has_failed(self.opening):
             return None
         return self.opening.result()
 
     @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether a run may use the session or wait for it."""
         return not self.opening.done() or (self.session is not None and not self.session.closed)
 
@@ -45,7 +45,7 @@ class ThreadSessions:
 
     def __init__(self, snapshots: Snapshots | None) -> None:
         self._snapshots = snapshots
-        self._held: dict[str, _Held] = {}
+        self._entries: dict[str, _Entry] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
 
     async def get(self, thread_id: str, opened_with: object, opener: Opener) -> EngineSession:
@@ -54,28 +54,28 @@ class ThreadSessions:
         Raises what `opener` raises, and `SessionClosedError` if the thread is released first.
         """
         while True:
-            held = self._held.get(thread_id)
-            if held is None:
-                held = self._open(thread_id, opened_with, opener)
-            elif held.opened_with != opened_with or not held.usable:
+            entry = self._entries.get(thread_id)
+            if entry is None:
+                entry = self._open(thread_id, opened_with, opener)
+            elif entry.opened_with != opened_with or not entry.is_usable:
                 await self.release(thread_id)
                 continue
-            await asyncio.wait([held.opening])  # cancelling this does not cancel the opening
-            if held.opening.cancelled():
+            await asyncio.wait([entry.opening])  # cancelling this does not cancel the opening
+            if entry.opening.cancelled():
                 raise SessionClosedError
-            return held.opening.result()
+            return entry.opening.result()
 
     async def release(self, thread_id: str) -> None:
         """Save and close the session of a thread or cancel its opening, if there is one.
 
         The closing continues if the caller is cancelled.
         """
-        held = self._held.pop(thread_id, None)
-        before = self._closing.get(thread_id)
-        if held is not None:
-            held.opening.cancel()
+        entry = self._entries.pop(thread_id, None)
+        previous = self._closing.get(thread_id)
+        if entry is not None:
+            entry.opening.cancel()
             closing = asyncio.create_task(
-                self._close(thread_id, held.opening, before), name="engine session close"
+                self._close(thread_id, entry.opening, previous), name="engine session close"
             )
             self._closing[thread_id] = closing
             closing.add_done_callback(lambda task: self._forget(thread_id, task))
@@ -84,17 +84,17 @@ class ThreadSessions:
 
     async def close(self) -> None:
         """Save and close all sessions except those with an active turn, which are dropped."""
-        for thread_id, held in tuple(self._held.items()):
-            if held.session is not None and held.session.generating:
-                del self._held[thread_id]
-        releases = [asyncio.create_task(self.release(each)) for each in tuple(self._held)]
+        for thread_id, entry in tuple(self._entries.items()):
+            if entry.session is not None and entry.session.generating:
+                del self._entries[thread_id]
+        releases = [asyncio.create_task(self.release(each)) for each in tuple(self._entries)]
         waiting = {*releases, *self._closing.values()}
         if waiting:
-            _, late = await asyncio.wait(waiting, timeout=SAVE_GRACE)
+            _, late = await asyncio.wait(waiting, timeout=SAVE_TIMEOUT)
             for task in late:
                 task.cancel()
 
-    def _open(self, thread_id: str, opened_with: object, opener: Opener) -> _Held:
+    def _open(self, thread_id: str, opened_with: object, opener: Opener) -> _Entry:
         async def work() -> EngineSession:
             if (closing := self._closing.get(thread_id)) is not None:
                 await asyncio.wait([closing])  # it writes the snapshot that is loaded below
@@ -102,22 +102,22 @@ class ThreadSessions:
             return await opener(None if snapshots is None else snapshots.find(thread_id))
 
         def ended(task: asyncio.Task[EngineSession]) -> None:
-            if _failed(task) and self._held.get(thread_id) is held:
-                del self._held[thread_id]
+            if _has_failed(task) and self._entries.get(thread_id) is entry:
+                del self._entries[thread_id]
 
-        held = _Held(opened_with, asyncio.create_task(work(), name="engine session open"))
-        held.opening.add_done_callback(ended)
-        self._held[thread_id] = held
-        return held
+        entry = _Entry(opened_with, asyncio.create_task(work(), name="engine session open"))
+        entry.opening.add_done_callback(ended)
+        self._entries[thread_id] = entry
+        return entry
 
     async def _close(
         self,
         thread_id: str,
         opening: asyncio.Task[EngineSession],
-        before: asyncio.Task[None] | None,
+        previous: asyncio.Task[None] | None,
     ) -> None:
-        await asyncio.wait([opening, *([before] if before is not None else [])])
-        if _failed(opening):
+        await asyncio.wait([opening, *([previous] if previous is not None else [])])
+        if _has_failed(opening):
             return
         session = opening.result()
         if self._snapshots is None:
@@ -130,5 +130,5 @@ class ThreadSessions:
             del self._closing[thread_id]
 
 
-def _failed(task: asyncio.Task[EngineSession]) -> bool:
+def _has_failed(task: asyncio.Task[EngineSession]) -> bool:
     return task.cancelled() or task.exception() is not None

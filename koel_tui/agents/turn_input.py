@@ -14,7 +14,7 @@ def engine_messages(messages: list[Any]) -> list[ChatMessage]:
     Reasoning is omitted too, except at the end, where the model continues after it. Raises
     `UnsupportedError` for content that is not text.
     """
-    taken = []
+    converted = []
     for message in messages:
         if message.role in ("activity", "reasoning"):
             continue
@@ -22,10 +22,10 @@ def engine_messages(messages: list[Any]) -> list[ChatMessage]:
             ToolCallDelta(call.id, call.function.name, call.function.arguments)
             for call in getattr(message, "tool_calls", None) or ()
         )
-        taken.append(
+        converted.append(
             ChatMessage(
                 role="system" if message.role == "developer" else message.role,
-                content=repair(_text_of(message.content)),
+                content=repair(_to_text(message.content)),
                 name=getattr(message, "name", None),
                 tool_call_id=getattr(message, "tool_call_id", None),
                 tool_calls=calls,
@@ -33,8 +33,8 @@ def engine_messages(messages: list[Any]) -> list[ChatMessage]:
         )
     last = messages[-1] if messages else None
     if last is not None and last.role == "reasoning" and last.content:
-        taken.append(ChatMessage("assistant", "", thinking=repair(last.content)))
-    return taken
+        converted.append(ChatMessage("assistant", "", thinking=repair(last.content)))
+    return converted
 
 
 def function_tool(tool: Tool) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def function_tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _text_of(content: Any) -> str:
+def _to_text(content: Any) -> str:
     if content is None:
         return ""
     if isinstance(content, str):
@@ -51,8 +51,7 @@ def _text_of(content: Any) -> str:
     others = sorted({part.type for part in content} - {"text"})
     if others:
         raise UnsupportedError(
-            f"This thread has content of the kind {', '.join(others)}, and the models on this "
-            "computer are asked with text only. Edit the message and leave it out: describe it in "
-            "words, or attach its text as a text file."
+            f"This thread has content of the kind {', '.join(others)}, but local models accept "
+            "text only. Edit the message: describe the content, or attach its text as a text file."
         )
     return "\n".join(part.text for part in content)

@@ -21,7 +21,7 @@ from koel_tui.cli.options import (
 )
 from koel_tui.cli.signals import run_until_signal
 from koel_tui.cli.thread_completion import complete_saved
-from koel_tui.conversation.incomplete_answers import fills_window, incomplete
+from koel_tui.conversation.incomplete_answers import fills_context, incomplete_reason
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _agent_exit_code(agent_code: str) -> Exit:
 def _truncation_notice(session: "ChatSession") -> str:
     """Return the limit at which the answer was cut and the remedy, or '' if it is complete."""
     messages = session.state.messages
-    if not (why := incomplete(messages)):
+    if not (why := incomplete_reason(messages)):
         return ""
-    option = "--context-tokens" if fills_window(messages[-1]) else "--max-output-tokens"
+    option = "--context-tokens" if fills_context(messages[-1]) else "--max-output-tokens"
     return f"{why} A larger {option} allows a longer one."

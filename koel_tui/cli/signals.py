@@ -21,7 +21,7 @@ async def run_until_signal(work: Coroutine[Any, Any, int]) -> int:
             task.cancel()
 
     signals = Signals(on_signal, forced_exit)
-    signals.catch()
+    signals.install()
     try:
         return await task
     except asyncio.CancelledError:
@@ -29,4 +29,4 @@ async def run_until_signal(work: Coroutine[Any, Any, int]) -> int:
             raise
         return code
     finally:
-        signals.release()
+        signals.restore()

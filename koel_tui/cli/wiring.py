@@ -19,7 +19,7 @@ from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file, remove_index
-from koel_tui.workspace.window_state import forget
+from koel_tui.workspace.window_state import remove_state_files
 
 _COALESCE_S = 0.04
 """Seconds within which deltas are coalesced; the app paints at most 20 times a second."""
@@ -112,7 +112,7 @@ def remove_unencrypted_data(directory: Path) -> None:
     """Remove all unencrypted data derived from these threads. Raises `StorageError`, OSError."""
     remove_index(index_file(paths.cache_dir(), directory))
     snapshots().clear()
-    forget(paths.state_dir())
+    remove_state_files(paths.state_dir())
 
 
 def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
@@ -127,7 +127,7 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
         storage,
         agent,
         # The index of encrypted threads is in memory only and built lazily.
-        upkeep=IndexUpdater(storage, index) if unencrypted else None,
+        index_updater=IndexUpdater(storage, index) if unencrypted else None,
         index=index,
         snapshots=kv_snapshots,
         defaults=turn_settings(settings),

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from koel_tui.conversation.turn_metrics import number_of
+from koel_tui.conversation.turn_metrics import parse_number
 
 if TYPE_CHECKING:
     from koel_tui.protocol import Event
 
 Phase = Literal["idle", "waiting", "loading", "queued", "reading", "thinking", "writing"]
-_REPORTED: tuple[Phase, ...] = ("loading", "queued", "reading", "thinking", "writing")
+_REPORTED_PHASES: tuple[Phase, ...] = ("loading", "queued", "reading", "thinking", "writing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Activity:
         return "" if self.fraction is None else f" {self.fraction:.0%}".replace("%", " %")
 
     @property
-    def words(self) -> str:
+    def status_text(self) -> str:
         """The text for the status line; empty when idle."""
         match self.phase:
             case "idle":
@@ -40,7 +40,7 @@ class Activity:
                 return f"{phase}{self.percent}"
 
     @property
-    def mark(self) -> str:
+    def tab_mark(self) -> str:
         """The short text for a tab label; empty when idle."""
         match self.phase:
             case "idle":
@@ -56,29 +56,29 @@ class Activity:
 class TokenRate:
     """The decode rate of one answer: tokens divided by elapsed time."""
 
-    _ENOUGH = 10
+    _MIN_TOKENS = 10
 
     def __init__(self) -> None:
         self._tokens = 0
-        self._began_at: float | None = None
-        self._now = 0.0
+        self._started_at: float | None = None
+        self._last_at = 0.0
 
-    def tick(self, now: float, tokens: int = 1) -> None:
+    def add(self, now: float, tokens: int = 1) -> None:
         """Count tokens received at `now`, in seconds on any clock."""
-        if self._began_at is None:
-            self._began_at = now  # not counted: their start time is unknown
+        if self._started_at is None:
+            self._started_at = now  # not counted: their start time is unknown
         else:
             self._tokens += tokens
-        self._now = now
+        self._last_at = now
 
     @property
     def per_s(self) -> float:
         """Tokens per second; 0 until enough tokens are counted."""
-        took = self._now - (self._began_at or 0.0)
-        return self._tokens / took if self._tokens >= self._ENOUGH and took > 0 else 0.0
+        elapsed = self._last_at - (self._started_at or 0.0)
+        return self._tokens / elapsed if self._tokens >= self._MIN_TOKENS and elapsed > 0 else 0.0
 
 
-def activity_after(event: "Event") -> Activity | None:
+def parse_event(event: "Event") -> Activity | None:
     """Return the activity that an event reports; None if it reports none."""
     from ag_ui.core import CustomEvent, TextMessageContentEvent
 
@@ -87,20 +87,20 @@ def activity_after(event: "Event") -> Activity | None:
     if isinstance(event, TextMessageContentEvent):
         return Activity("writing")
     if isinstance(event, CustomEvent) and event.name == ACTIVITY:
-        return activity_of(event.value)
+        return parse_activity(event.value)
     return None
 
 
-def activity_of(value: object) -> Activity | None:
+def parse_activity(value: object) -> Activity | None:
     """Parse the value of an ACTIVITY event. Return None if it is invalid."""
     if not isinstance(value, Mapping):
         return None
-    phase = next((known for known in _REPORTED if value.get("phase") == known), None)
+    phase = next((known for known in _REPORTED_PHASES if value.get("phase") == known), None)
     if phase is None:
         return None
     fraction = value.get("fraction")
     return Activity(
         phase,
-        position=int(number_of(value.get("position"))),
-        fraction=None if fraction is None else min(1.0, max(0.0, number_of(fraction))),
+        position=int(parse_number(value.get("position"))),
+        fraction=None if fraction is None else min(1.0, max(0.0, parse_number(fraction))),
     )

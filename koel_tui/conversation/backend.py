@@ -23,7 +23,7 @@ class Backend:
     client: KoelClient
     storage: SessionStorage
     agent: ModelAgent
-    upkeep: IndexUpdater | None = None
+    index_updater: IndexUpdater | None = None
     index: ThreadIndex | None = None
     snapshots: Snapshots | None = None
     defaults: TurnSettings = field(default_factory=TurnSettings)
@@ -31,10 +31,10 @@ class Backend:
 
     async def close(self) -> None:
         """Save and dispose every session, then close the model."""
-        async with AsyncExitStack() as ending:  # in reverse order; an error does not stop the rest
-            ending.push_async_callback(self.agent.close)
-            ending.push_async_callback(self.client.dispose)
-            if self.upkeep is not None:
-                ending.push_async_callback(self.upkeep.close)
+        async with AsyncExitStack() as stack:  # in reverse order; an error does not stop the rest
+            stack.push_async_callback(self.agent.close)
+            stack.push_async_callback(self.client.dispose)
+            if self.index_updater is not None:
+                stack.push_async_callback(self.index_updater.close)
             elif self.index is not None:
-                ending.push_async_callback(self.index.close)
+                stack.push_async_callback(self.index.close)

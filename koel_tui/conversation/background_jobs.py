@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
 
-_PATIENCE = 0.5
+_CLOSE_TIMEOUT = 0.5
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A background job for the model. `words` is its status line text."""
+    """A background job for the model. `status_text` is its status line text."""
 
-    words: str
+    status_text: str
     work: "Callable[[Backend], Awaitable[None]]"
 
 
@@ -26,30 +26,30 @@ class BackgroundJobs:
     """A job queue that runs while no chat waits for an answer; a chat preempts the running job."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        """`changed` is called when `words` changes."""
+        """`changed` is called when `status_text` changes."""
         self._changed = changed
         self._backend: Backend | None = None
-        self._waiting: deque[Job] = deque()
+        self._queue: deque[Job] = deque()
         self._running: Job | None = None
         self._task: asyncio.Task[None] | None = None
         self._busy = False
 
     @property
-    def words(self) -> str:
+    def status_text(self) -> str:
         """The status line text of the running job; empty if none is running."""
-        return "" if self._running is None else self._running.words
+        return "" if self._running is None else self._running.status_text
 
     def connect(self, backend: "Backend") -> None:
         """Set the backend, whose model must be loaded, and start the first job."""
         self._backend = backend
-        self._begin()
+        self._start_next()
 
     def add(self, job: Job) -> None:
         """Queue a job; it starts as soon as the model is idle."""
-        self._waiting.append(job)
-        self._begin()
+        self._queue.append(job)
+        self._start_next()
 
-    def give_way(self, busy: bool) -> None:
+    def pause_while_busy(self, busy: bool) -> None:
         """Set whether a chat is generating. While it is, the running job is cancelled and requeued.
 
         Repeated calls with the same value are allowed.
@@ -57,25 +57,25 @@ class BackgroundJobs:
         self._busy = busy
         if busy:
             self._cancel()
-        self._begin()
+        self._start_next()
 
     async def close(self) -> None:
         """Cancel the running job and clear the queue."""
-        self._waiting.clear()
+        self._queue.clear()
         self._backend = None
         if (task := self._task) is not None:
             self._cancel()
-            await asyncio.wait([task], timeout=_PATIENCE)  # a slow model must not delay saving
+            await asyncio.wait([task], timeout=_CLOSE_TIMEOUT)  # a slow model must not delay saving
 
     def _cancel(self) -> None:
         # Cancel only once: a second cancellation would interrupt the job's own cleanup.
         if self._task is not None and not self._task.cancelling():
             self._task.cancel()
 
-    def _begin(self) -> None:
-        if self._backend is None or self._busy or self._task is not None or not self._waiting:
+    def _start_next(self) -> None:
+        if self._backend is None or self._busy or self._task is not None or not self._queue:
             return
-        self._running = self._waiting.popleft()
+        self._running = self._queue.popleft()
         self._task = asyncio.create_task(self._run(self._running, self._backend))
         self._changed()
 
@@ -84,9 +84,9 @@ class BackgroundJobs:
             await job.work(backend)
         except asyncio.CancelledError:
             if self._backend is not None:
-                self._waiting.appendleft(job)
+                self._queue.appendleft(job)
         except Exception as error:  # no caller awaits the job
-            _log.warning("Not done in the background: %s: %r", job.words, error)
+            _log.warning("Not done in the background: %s: %r", job.status_text, error)
         self._running = self._task = None
         self._changed()
-        self._begin()
+        self._start_next()

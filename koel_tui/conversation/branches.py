@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from koel_tui.conversation.entries import BranchPoint, branching_of
+from koel_tui.conversation.entries import BranchPoint, to_branch_point
 
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState
@@ -17,18 +17,18 @@ class Branch:
     `role` is empty if the branch has no message yet.
     """
 
-    branching: BranchPoint
-    place: int
+    branch_point: BranchPoint
+    number: int
     role: str = ""
     text: str = ""
 
     @property
-    def shown(self) -> bool:
+    def is_shown(self) -> bool:
         """Whether this branch is shown."""
-        return self.place == self.branching.shown
+        return self.number == self.branch_point.number
 
 
-def branches_of(state: "ChatState") -> Iterator[Branch]:
+def list_branches(state: "ChatState") -> Iterator[Branch]:
     """Yield every branch at the forks of the shown messages, in the order of the forks."""
     from koel_tui.protocol import forks_shown
 
@@ -36,11 +36,11 @@ def branches_of(state: "ChatState") -> Iterator[Branch]:
     for count, after in enumerate([None, *(message.id for message in state.messages)]):
         if (fork := forks.get(after)) is None:
             continue
-        branching = branching_of(fork)
-        for place, kept in enumerate(fork.branches):
-            said = state.messages[count:] if place == fork.shown else kept
-            first = next((each for each in said if each.role in ("user", "assistant")), None)
+        branch_point = to_branch_point(fork)
+        for index, hidden in enumerate(fork.branches):
+            messages = state.messages[count:] if index == fork.shown else hidden
+            first = next((each for each in messages if each.role in ("user", "assistant")), None)
             if first is None:
-                yield Branch(branching, place + 1)
+                yield Branch(branch_point, index + 1)
             else:
-                yield Branch(branching, place + 1, first.role, first.content)
+                yield Branch(branch_point, index + 1, first.role, first.content)

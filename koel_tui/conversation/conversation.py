@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from koel_tui.conversation.activity import Activity, activity_after
+from koel_tui.conversation.activity import Activity, parse_event
 from koel_tui.conversation.entries import BranchPoint, Entry, EntryCache
-from koel_tui.conversation.incomplete_answers import incomplete
+from koel_tui.conversation.incomplete_answers import incomplete_reason
 from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.send_queue import SendQueue
 from koel_tui.conversation.thread_meta import ThreadMeta
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Event, Message, TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
 
-    Asking = Callable[[ChatSession], Coroutine[Any, Any, None]]
+    StartRun = Callable[[ChatSession], Coroutine[Any, Any, None]]
 
 NEW_TITLE = "New thread"
-_TITLE_LENGTH = 40
+_MAX_TITLE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,92 +44,92 @@ class Conversation:
     def __init__(
         self,
         key: str,
-        listener: "ConversationObserver[Conversation]",
+        observer: "ConversationObserver[Conversation]",
         title: str = "",
-        asleep: str | None = None,
+        unloaded_thread_id: str | None = None,
     ) -> None:
-        """`asleep` is the id of a saved thread that is loaded lazily."""
+        """`unloaded_thread_id` is the id of a saved thread that is loaded lazily."""
         self.key = key
         self.draft = ""
-        self.measured = ThreadMetrics()
+        self.metrics = ThreadMetrics()
         self.queue = SendQueue()
         self.problem = ""
-        self.revision: MessageEdit | None = None
-        self.about = ThreadMeta(title)
+        self.message_edit: MessageEdit | None = None
+        self.meta = ThreadMeta(title)
         self.read_only = ""
         """Why the thread is read-only; empty if it is writable."""
-        self._asleep = asleep
-        self._listener = listener
+        self._unloaded_thread_id = unloaded_thread_id
+        self._observer = observer
         self._session: ChatSession | None = None
         self._backend: Backend | None = None
         self._run: asyncio.Task[None] | None = None
-        self._ending: set[asyncio.Task[None]] = set()
-        self.asked_at = float("-inf")
+        self._cancelled_runs: set[asyncio.Task[None]] = set()
+        self.last_run_at = float("-inf")
         """The start time of the last run, in seconds on a monotonic clock."""
         self._activity = Activity()
-        self._readers: list[asyncio.Task[None]] = []
-        self._listing = EntryCache()
+        self._subscriptions: list[asyncio.Task[None]] = []
+        self._entry_cache = EntryCache()
 
     @property
     def thread_id(self) -> str | None:
         """The id of the thread in this tab; None before there is one."""
-        return self._session.thread_id if self._session else self._asleep
+        return self._session.thread_id if self._session else self._unloaded_thread_id
 
     @property
-    def asleep(self) -> bool:
+    def is_unloaded(self) -> bool:
         """Whether the saved thread of this tab is not loaded yet."""
-        return self._session is None and self._asleep is not None
+        return self._session is None and self._unloaded_thread_id is not None
 
     @property
     def title(self) -> str:
         """The title of the thread, else the beginning of its first user message."""
-        if self.about.title:
-            return self.about.title
+        if self.meta.title:
+            return self.meta.title
         asked = next((entry.text for entry in self.entries() if entry.role == "user"), "")
-        return safe_line(asked or next(iter(self.queue), ""), _TITLE_LENGTH) or NEW_TITLE
+        return safe_line(asked or next(iter(self.queue), ""), _MAX_TITLE) or NEW_TITLE
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether a run is in flight."""
         return self._run is not None
 
     @property
     def activity(self) -> Activity:
         """The activity of the run; idle without a run, even if late events arrive."""
-        return self._activity if self.busy else Activity()
+        return self._activity if self.is_busy else Activity()
 
     @property
-    def untouched(self) -> bool:
+    def is_new(self) -> bool:
         """Whether the conversation is new: no messages, no run and an empty queue."""
-        return not (self.asleep or self.busy or self.queue or self.entries())
+        return not (self.is_unloaded or self.is_busy or self.queue or self.entries())
 
     @property
-    def failed(self) -> bool:
+    def has_failed(self) -> bool:
         """Whether the last run ended in an error."""
         return self._session is not None and self._session.state.error is not None
 
     @property
-    def at_cap(self) -> bool:
+    def hit_session_limit(self) -> bool:
         """Whether the last run failed because all model contexts are in use."""
         error = self._session.state.error if self._session is not None else None
         return getattr(error, "agent_code", None) == "SessionLimitError"
 
     @property
-    def broken_off(self) -> str:
+    def engine_crash(self) -> str:
         """The error if the engine crashed in the last run, else empty; the next run restarts it."""
         error = self._session.state.error if self._session is not None else None
         crashed = getattr(error, "agent_code", None) == "EngineCrashedError"
         return error.message if error is not None and crashed else ""
 
     @property
-    def answered(self) -> bool:
+    def has_answered(self) -> bool:
         """Whether the model has completed an answer since the thread was opened."""
-        return self.measured.now and not self.failed
+        return self.metrics.has_live_answer and not self.has_failed
 
     @property
     def tokens_per_s(self) -> float:
         """Tokens per second of the current answer, else of the last one."""
-        return self.measured.pace.per_s if self.busy else self.measured.last.tokens_per_s
+        return self.metrics.decode_rate.per_s if self.is_busy else self.metrics.last.tokens_per_s
 
     @property
     def state(self) -> "ChatState | None":
@@ -137,7 +137,7 @@ class Conversation:
         return self._session.state if self._session is not None else None
 
     @property
-    def unsaved(self) -> bool:
+    def is_unsaved(self) -> bool:
         """Whether the thread has changes that are not saved yet."""
         return self._session is not None and self._session.dirty
 
@@ -150,79 +150,79 @@ class Conversation:
     def attach(self, session: "ChatSession", backend: "Backend") -> None:
         """Connect the session of this tab's thread, and send the first queued prompt."""
         self._session, self._backend = session, backend
-        self.measured.recall(session.state.messages)
-        self.about.set_up(session, backend)
-        self._readers = [
-            asyncio.create_task(self._read_states(session.states())),
-            asyncio.create_task(self._read_events(session.events())),
+        self.metrics.load_saved(session.state.messages)
+        self.meta.apply_to(session, backend)
+        self._subscriptions = [
+            asyncio.create_task(self._watch_states(session.states())),
+            asyncio.create_task(self._watch_events(session.events())),
         ]
         self._send_next()
 
     def rename(self, title: str) -> None:
         """Set the title; if empty, the title comes from the first user message."""
-        self.about.title = title
+        self.meta.title = title
 
     async def configure(self, title: str, settings: "ThreadSettings | None") -> None:
         """Set the title and the settings from the next turn on, and save them.
 
         For a new thread they are saved with its first turn.
         """
-        self.about.change(title, settings)
+        self.meta.update(title, settings)
         if self._session is not None and self._backend is not None:
-            self.about.set_up(self._session, self._backend)
-            if not self.untouched:
-                await self._save_about(self._session)
-        self._listener.changed(self)
+            self.meta.apply_to(self._session, self._backend)
+            if not self.is_new:
+                await self._save_meta(self._session)
+        self._observer.on_conversation_changed(self)
 
     def turn_settings(self) -> "TurnSettings | None":
         """Return the settings of the next turn; None before there is a backend."""
         backend = self._backend
-        return None if backend is None else self.about.turn_settings(backend.defaults)
+        return None if backend is None else self.meta.turn_settings(backend.defaults)
 
     def forget_thread(self) -> None:
         """Become a new conversation, because the saved thread cannot be loaded."""
-        self._asleep, self.about = None, ThreadMeta()
+        self._unloaded_thread_id, self.meta = None, ThreadMeta()
 
     def ask(self, text: str) -> None:
         """Queue `text` and send it when the thread is idle; give it back if it exceeds a limit."""
-        if problem := self.queue.refusal(text):
+        if problem := self.queue.refusal_reason(text):
             self.problem = problem
-            self._listener.returned(self, text)
+            self._observer.on_text_returned(self, text)
         else:
             self.queue.add(text)
             self._send_next()
-        self._listener.changed(self)
+        self._observer.on_conversation_changed(self)
 
     def stop(self) -> None:
         """Cancel the run, keep its partial answer, and return queued prompts to the user."""
         if self._session is not None and self._run is not None:
             self._session.cancel()
             # The cancelled run only waits for its save; the next action need not wait for it.
-            self._ending.add(self._run)
-            self._run.add_done_callback(self._ending.discard)
+            self._cancelled_runs.add(self._run)
+            self._run.add_done_callback(self._cancelled_runs.discard)
             self._run = None
-        self._give_back()
-        self._listener.changed(self)
+        self._return_queued()
+        self._observer.on_conversation_changed(self)
 
-    def go_on(self) -> None:
+    def continue_answer(self) -> None:
         """Continue the incomplete answer at the end of the thread."""
-        self._begin_if(
-            self._session is not None and bool(incomplete(self._session.state.messages)),
+        self._start_run_if(
+            self._session is not None and bool(incomplete_reason(self._session.state.messages)),
             lambda session: session.continue_answer(),
             "The last answer here is complete, so there is none to continue.",
         )
 
     def retry(self) -> None:
         """Repeat the failed turn; its partial answer stays as a branch."""
-        self._begin_if(
-            self.failed,
+        self._start_run_if(
+            self.has_failed,
             lambda session: session.regenerate(),
             "No answer failed here, so there is none to try again.",
         )
 
     def regenerate(self) -> None:
         """Regenerate the last answer; the existing answer stays as a branch."""
-        self._begin_if(
+        self._start_run_if(
             any(entry.role == "user" for entry in self.entries()),
             lambda session: session.regenerate(),
             "Nothing was asked here yet, so there is nothing to answer again.",
@@ -233,39 +233,39 @@ class Conversation:
 
         Return whether it was sent.
         """
-        if self.busy:
+        if self.is_busy:
             self.problem = (
                 "An answer is being written. Stop it (esc), then send the edited message."
             )
-        sent = not self.busy and self._begin(lambda session: session.edit(message_id, text))
-        self._listener.changed(self)
+        sent = not self.is_busy and self._start_run(lambda session: session.edit(message_id, text))
+        self._observer.on_conversation_changed(self)
         return sent
 
     @property
-    def unsaid(self) -> BranchPoint | None:
+    def empty_branch(self) -> BranchPoint | None:
         """The fork at the end of the thread if the shown branch is empty, else None."""
         self.entries()
-        return None if self.busy else self._listing.end
+        return None if self.is_busy else self._entry_cache.trailing_branch
 
     @property
     def branches(self) -> "Sequence[Branch]":
         """Every branch at the forks of the shown messages."""
-        from koel_tui.conversation.branches import branches_of
+        from koel_tui.conversation.branches import list_branches
 
-        return list(branches_of(self._session.state)) if self._session is not None else ()
+        return list(list_branches(self._session.state)) if self._session is not None else ()
 
     def switch(self, branching: BranchPoint, step: int) -> str:
         """Show the branch `step` positions further. Return the id of its first entry, or empty."""
-        if self._session is None or self.busy:
+        if self._session is None or self.is_busy:
             return ""
         try:
             self._session.switch(branching.after, step)
         except Exception as error:
             self.problem = str(error) or type(error).__name__
-        self.measured.recall(self._session.state.messages)
-        self._listener.changed(self)
-        begun = ((entry.branching, entry.id) for entry in self.entries())
-        return next((id_ for at, id_ in begun if at and at.after == branching.after), "")
+        self.metrics.load_saved(self._session.state.messages)
+        self._observer.on_conversation_changed(self)
+        starts = ((entry.branch_point, entry.id) for entry in self.entries())
+        return next((id_ for at, id_ in starts if at and at.after == branching.after), "")
 
     async def branch(self, message_id: str) -> "ChatSession | None":
         """Return the session of a new thread up to this message; None before there is a session.
@@ -274,22 +274,24 @@ class Conversation:
         """
         return await self._session.branch(message_id) if self._session is not None else None
 
-    def take_back(self, text: str) -> bool:
+    def unqueue(self, text: str) -> bool:
         """Remove a text from the queue; return whether it was still queued."""
-        waited = self.queue.remove(text)
-        if waited:
-            self._listener.changed(self)
-        return waited
+        was_queued = self.queue.remove(text)
+        if was_queued:
+            self._observer.on_conversation_changed(self)
+        return was_queued
 
     async def close(self) -> None:
         """Dispose the session, which saves it. Nothing is deleted."""
         if self._session is not None:
             await self._session.dispose()
-        await asyncio.gather(*self._readers, *filter(None, [self._run]), *self._ending)
+        await asyncio.gather(
+            *self._subscriptions, *filter(None, [self._run]), *self._cancelled_runs
+        )
 
     def entries(self) -> Sequence[Entry]:
         """Return the transcript entries, oldest first."""
-        return () if self._session is None else self._listing.of(self._session.state)
+        return () if self._session is None else self._entry_cache.entries(self._session.state)
 
     @property
     def last_answer(self) -> str:
@@ -298,52 +300,52 @@ class Conversation:
             (each.text for each in reversed(self.entries()) if each.role == "assistant"), ""
         )
 
-    def fold(self) -> None:
+    def toggle_folded(self) -> None:
         """Toggle whether thinking and tool calls are folded."""
-        self._listing.fold()
-        self._listener.changed(self)
+        self._entry_cache.toggle_folded()
+        self._observer.on_conversation_changed(self)
 
     @property
-    def closed(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether the session is disposed."""
         return self._session is not None and self._session.disposed
 
     @property
-    def wants_title(self) -> bool:
+    def needs_title(self) -> bool:
         """Whether the first prompt is answered and the thread has no title."""
         asked = sum(message.role == "user" for message in self.messages)
-        return asked == 1 and self.answered and not self.about.title
+        return asked == 1 and self.has_answered and not self.meta.title
 
     @property
     def messages(self) -> "Sequence[Message]":
         """The messages of the thread, oldest first."""
         return self._session.state.messages if self._session is not None else ()
 
-    async def _save_about(self, session: "ChatSession") -> None:
+    async def _save_meta(self, session: "ChatSession") -> None:
         try:
-            await self.about.save(session)
+            await self.meta.save(session)
         except Exception as error:
             self.problem = f"The settings of this thread could not be saved: {error}"
 
     def _send_next(self) -> None:
         if self._session is None or self._run is not None or not self.queue:
             return
-        text = self.queue.take()
-        if not self._begin(lambda session: session.send(text)):
-            self.queue.put_back(text)  # the session refused it: return it to the user
-            self._give_back()
+        text = self.queue.pop()
+        if not self._start_run(lambda session: session.send(text)):
+            self.queue.push_front(text)  # the session refused it: return it to the user
+            self._return_queued()
 
-    def _begin_if(self, possible: bool, ask: "Asking", otherwise: str) -> None:
+    def _start_run_if(self, possible: bool, ask: "StartRun", refusal: str) -> None:
         """Start a run if possible, else set the problem; do nothing during a run."""
-        if self.busy:
+        if self.is_busy:
             return
         if possible:
-            self._begin(ask)
+            self._start_run(ask)
         else:
-            self.problem = otherwise
-        self._listener.changed(self)
+            self.problem = refusal
+        self._observer.on_conversation_changed(self)
 
-    def _begin(self, ask: "Asking") -> bool:
+    def _start_run(self, ask: "StartRun") -> bool:
         """Start a run. If the session refuses, set the problem and return False."""
         if self._session is None:
             return False
@@ -352,42 +354,40 @@ class Conversation:
         except Exception as error:
             self.problem = str(error) or type(error).__name__
             return False
-        self.asked_at = monotonic()
+        self.last_run_at = monotonic()
         self._activity, self.problem = Activity("waiting"), ""
-        self.measured.begin()
-        self._run = asyncio.create_task(self._follow(completion))
+        self.metrics.start_answer()
+        self._run = asyncio.create_task(self._await_run(completion))
         return True
 
-    async def _follow(self, completion: Coroutine[Any, Any, None]) -> None:
+    async def _await_run(self, completion: Coroutine[Any, Any, None]) -> None:
         try:
             if self._session is not None:
-                await self._save_about(self._session)  # before the run can be cancelled
+                await self._save_meta(self._session)  # before the run can be cancelled
             await completion
         finally:
             if self._run is asyncio.current_task():
                 self._run = None
-        broken_off = self.broken_off if self.queue else ""
-        if self.failed and not broken_off:
-            self._give_back()
-        self._listener.ended(self)
+        crash = self.engine_crash if self.queue else ""
+        if self.has_failed and not crash:
+            self._return_queued()
+        self._observer.on_run_ended(self)
         self._send_next()
-        if broken_off and self.busy:  # the next run removes its notice
-            self.problem = (
-                f"The answer before this one broke off; what was queued goes on. {broken_off}"
-            )
-            self._listener.changed(self)
+        if crash and self.is_busy:  # the next run removes its notice
+            self.problem = f"The answer before this one broke off; what was queued goes on. {crash}"
+            self._observer.on_conversation_changed(self)
 
-    def _give_back(self) -> None:
+    def _return_queued(self) -> None:
         if text := self.queue.drain():
-            self._listener.returned(self, text)
+            self._observer.on_text_returned(self, text)
 
-    async def _read_states(self, states: "AsyncIterator[ChatState]") -> None:
+    async def _watch_states(self, states: "AsyncIterator[ChatState]") -> None:
         async for _ in states:
-            self._listener.changed(self)
+            self._observer.on_conversation_changed(self)
 
-    async def _read_events(self, events: "AsyncIterator[Event]") -> None:
+    async def _watch_events(self, events: "AsyncIterator[Event]") -> None:
         async for event in events:
-            activity, measures = activity_after(event), self.measured.hear(event)
+            activity, measures = parse_event(event), self.metrics.on_event(event)
             self._activity = activity or self._activity
             if activity is not None or measures:
-                self._listener.changed(self)
+                self._observer.on_conversation_changed(self)

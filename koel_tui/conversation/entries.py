@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from koel_tui.conversation.incomplete_answers import mark
+from koel_tui.conversation.incomplete_answers import end_note
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -20,18 +20,18 @@ class BranchPoint:
     """
 
     after: str | None
-    shown: int
+    number: int
     count: int
 
     @property
-    def mark(self) -> str:
+    def label(self) -> str:
         """A short label, for example `‹1/2›`."""
-        return f"‹{self.shown}/{self.count}›"
+        return f"‹{self.number}/{self.count}›"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message or a block of one; `writing` is true while it may still grow.
+    """A message or a block of one; `is_writing` is true while it may still grow.
 
     `note` says how a message ended, or is the headline of a thinking or tool call block, whose
     `text` is empty while it is folded. `branching` is set if the entry begins a branch.
@@ -40,14 +40,14 @@ class Entry:
     id: str
     role: str
     text: str
-    writing: bool = False
+    is_writing: bool = False
     note: str = ""
-    branching: BranchPoint | None = None
+    branch_point: BranchPoint | None = None
 
     @property
-    def remark(self) -> str:
+    def label(self) -> str:
         """The branch mark and the note, joined; empty if there is neither."""
-        mark = self.branching.mark if self.branching is not None else ""
+        mark = self.branch_point.label if self.branch_point is not None else ""
         return " ".join(filter(None, (mark, self.note)))
 
 
@@ -65,7 +65,7 @@ class Notice:
     hints: tuple[tuple[str, str], ...] = ()
 
 
-def newest(entries: Sequence[Entry]) -> str:
+def content_version(entries: Sequence[Entry]) -> str:
     """Return a string that changes when there is a new message or new text in the last one.
 
     Foldable blocks are ignored, because unfolding them adds no new content.
@@ -76,71 +76,73 @@ def newest(entries: Sequence[Entry]) -> str:
     return ""
 
 
-_SHOWN = ("user", "assistant")
-_HEADLINE = 200
+_SHOWN_ROLES = ("user", "assistant")
+_MAX_HEADLINE = 200
 
 
 class EntryCache:
     """A cache of the entries of one thread; unchanged entries are reused."""
 
     def __init__(self) -> None:
-        self.end: BranchPoint | None = None
+        self.trailing_branch: BranchPoint | None = None
         """The fork at the end of the thread whose shown branch has no complete message."""
         self._messages: tuple[Message, ...] = ()
         self._entries: list[Entry] = []
-        self._unfolded = False
+        self._is_unfolded = False
 
-    def of(self, state: "ChatState") -> "Sequence[Entry]":
+    def entries(self, state: "ChatState") -> "Sequence[Entry]":
         """Return the entries of this thread state, oldest first."""
         if state.messages is not self._messages:
             self._messages = state.messages
-            begun, self.end = branchings_of(state)
+            starts, self.trailing_branch = find_branch_points(state)
             self._entries = list(
-                entries_of(state.messages, unfolded=self._unfolded, branchings=begun)
+                build_entries(state.messages, is_unfolded=self._is_unfolded, branch_points=starts)
             )
         if not state.open_messages:
             return self._entries
         pending = state.pending_messages
-        begun = {pending[0].id: self.end} if self.end is not None else {}
-        written = entries_of(pending, writing=True, unfolded=self._unfolded, branchings=begun)
-        return [*self._entries, *written]
+        starts = {pending[0].id: self.trailing_branch} if self.trailing_branch is not None else {}
+        pending_entries = build_entries(
+            pending, is_writing=True, is_unfolded=self._is_unfolded, branch_points=starts
+        )
+        return [*self._entries, *pending_entries]
 
-    def fold(self) -> None:
+    def toggle_folded(self) -> None:
         """Toggle whether thinking and tool calls are folded."""
-        self._unfolded = not self._unfolded
+        self._is_unfolded = not self._is_unfolded
         self._messages = ()
 
 
-def entries_of(
+def build_entries(
     messages: "Sequence[Message]",
     *,
-    writing: bool = False,
-    unfolded: bool = False,
-    branchings: "Mapping[str, BranchPoint] | None" = None,
+    is_writing: bool = False,
+    is_unfolded: bool = False,
+    branch_points: "Mapping[str, BranchPoint] | None" = None,
 ) -> Iterator[Entry]:
-    """Yield the entries of messages, oldest first; `writing` marks them as still growing.
+    """Yield the entries of messages, oldest first; `is_writing` marks them as still growing.
 
     The result of a tool call is shown with the call. The text of folded entries is empty, so
-    that it costs nothing until it is unfolded. `branchings` maps the id of a message to the
+    that it costs nothing until it is unfolded. `branch_points` maps the id of a message to the
     fork whose shown branch it begins.
     """
     results = {each.tool_call_id: each.content for each in messages if each.role == "tool"}
     called: set[str] = set()
-    begins: BranchPoint | None = None
+    branch_point: BranchPoint | None = None
     for message in messages:
-        begins = (branchings or {}).get(message.id, begins)
+        branch_point = (branch_points or {}).get(message.id, branch_point)
         entries: Iterator[Entry] = iter(())
-        if message.role in _SHOWN:
-            entries = _entries_of(message, results, writing, unfolded)
+        if message.role in _SHOWN_ROLES:
+            entries = _message_entries(message, results, is_writing, is_unfolded)
             called.update(call.id for call in message.tool_calls)
         elif message.role == "tool" and message.tool_call_id not in called:
-            entries = iter((Entry(message.id, "tool", message.content, writing),))
+            entries = iter((Entry(message.id, "tool", message.content, is_writing),))
         for entry in entries:
-            yield replace(entry, branching=begins) if begins is not None else entry
-            begins = None
+            yield replace(entry, branch_point=branch_point) if branch_point is not None else entry
+            branch_point = None
 
 
-def branchings_of(state: "ChatState") -> tuple[dict[str, BranchPoint], BranchPoint | None]:
+def find_branch_points(state: "ChatState") -> tuple[dict[str, BranchPoint], BranchPoint | None]:
     """Return the forks of a thread by the id of the first message of the shown branch.
 
     The second value is the fork at the end, if its shown branch has no complete message.
@@ -154,65 +156,65 @@ def branchings_of(state: "ChatState") -> tuple[dict[str, BranchPoint], BranchPoi
     before: str | None = None
     for message in state.messages:
         if fork := forks.get(before):
-            found[message.id] = branching_of(fork)
+            found[message.id] = to_branch_point(fork)
         before = message.id
     last = forks.get(before)
-    return found, branching_of(last) if last is not None else None
+    return found, to_branch_point(last) if last is not None else None
 
 
-def branching_of(fork: "Fork") -> BranchPoint:
+def to_branch_point(fork: "Fork") -> BranchPoint:
     """Convert a fork to a `BranchPoint`."""
     return BranchPoint(fork.after, fork.shown + 1, len(fork.branches))
 
 
-def _entries_of(
-    message: "Message", results: dict[str | None, str], writing: bool, unfolded: bool
+def _message_entries(
+    message: "Message", results: dict[str | None, str], is_writing: bool, is_unfolded: bool
 ) -> Iterator[Entry]:
     if message.reasoning:
-        open_now = writing and not message.content
+        is_open = is_writing and not message.content
         yield Entry(
             f"{message.id}#thinking",
             "thinking",
-            message.reasoning if unfolded else "",
-            open_now,
-            _thinking(message, open_now, writing),
+            message.reasoning if is_unfolded else "",
+            is_open,
+            _thinking_headline(message, is_open, is_writing),
         )
-    note = mark(message)
+    note = end_note(message)
     if message.content or note:
-        yield Entry(message.id, message.role, message.content, writing, note)
+        yield Entry(message.id, message.role, message.content, is_writing, note)
     for call in message.tool_calls:
         result = results.get(call.id)
         yield Entry(
             f"{message.id}#{call.id}",
             "call",
-            _call_text(call, result) if unfolded else "",
+            _call_text(call, result) if is_unfolded else "",
             result is None,
             _call_headline(call, result),
         )
 
 
-def _thinking(message: "Message", open_now: bool, writing: bool) -> str:
+def _thinking_headline(message: "Message", is_open: bool, is_writing: bool) -> str:
     words = len(message.reasoning.split())
     count = "1 word" if words == 1 else f"{words} words"
-    if open_now:
+    if is_open:
         return f"thinking… {count}"
-    nothing = ", no answer" if message.is_thinking_only and not writing else ""
+    nothing = ", no answer" if message.is_thinking_only and not is_writing else ""
     return f"thought, {count}{nothing}"
 
 
 def _call_headline(call: "ToolCall", result: str | None) -> str:
     outcome = "…" if result is None else f" → {result}"
-    return safe_line(f"{call.name} {call.arguments}{outcome}", _HEADLINE)
+    return safe_line(f"{call.name} {call.arguments}{outcome}", _MAX_HEADLINE)
 
 
 def _call_text(call: "ToolCall", result: str | None) -> str:
-    parts = [call.name, _pretty(call.arguments)]
+    parts = [call.name, _indent_json(call.arguments)]
     if result is not None:
-        parts += ["→", _pretty(result)]
+        parts += ["→", _indent_json(result)]
     return "\n".join(parts)
 
 
-def _pretty(text: str) -> str:
+def _indent_json(text: str) -> str:
     """Return a JSON object or array indented, and any other text unchanged."""
     try:
         value = json.loads(text)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from koel_tui.conversation.turn_metrics import figures_of
+from koel_tui.conversation.turn_metrics import parse_metrics
 
 if TYPE_CHECKING:
     from koel_tui.protocol import Message
@@ -12,13 +12,13 @@ STOPPED = "The answer was stopped."
 THOUGHT_ONLY = "The model only thought and wrote no answer."
 
 
-def incomplete(messages: "Sequence[Message]") -> str:
+def incomplete_reason(messages: "Sequence[Message]") -> str:
     """Return why the last answer of a thread is incomplete; empty if it is complete."""
     last = messages[-1] if messages else None
-    return why_incomplete(last) if last is not None and last.is_continuable else ""
+    return describe_incomplete(last) if last is not None and last.is_continuable else ""
 
 
-def why_incomplete(message: "Message") -> str:
+def describe_incomplete(message: "Message") -> str:
     """Return the reason why an incomplete answer is incomplete."""
     from koel_tui.protocol import LENGTH
 
@@ -26,25 +26,26 @@ def why_incomplete(message: "Message") -> str:
         return STOPPED
     if message.finish_reason != LENGTH:
         return THOUGHT_ONLY
-    figures = figures_of(message.usage)
-    if figures is None or not figures.written:
+    metrics = parse_metrics(message.usage)
+    if metrics is None or not metrics.output_tokens:
         cut = "cut at its limit"
-    elif fills_window(message):
-        cut = f"cut by the full window of {figures.window:,} tokens"
+    elif fills_context(message):
+        cut = f"cut by the full window of {metrics.context_tokens:,} tokens"
     else:
-        cut = f"cut at the limit of {figures.written:,} token{'s' if figures.written != 1 else ''}"
+        plural = "" if metrics.output_tokens == 1 else "s"
+        cut = f"cut at the limit of {metrics.output_tokens:,} token{plural}"
     if message.is_thinking_only:
         return f"The model only thought, and was {cut}."
     return f"The answer was {cut}."
 
 
-def fills_window(message: "Message") -> bool:
+def fills_context(message: "Message") -> bool:
     """Return whether the answer filled the context of the model."""
-    figures = figures_of(message.usage)
-    return figures is not None and 0 < figures.window <= figures.used
+    metrics = parse_metrics(message.usage)
+    return metrics is not None and 0 < metrics.context_tokens <= metrics.used_tokens
 
 
-def mark(message: "Message") -> str:
+def end_note(message: "Message") -> str:
     """Return the reason as a note of one or two words; empty if the text shows it."""
     from koel_tui.protocol import LENGTH
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
 from koel_tui.conversation.entries import Notice
-from koel_tui.conversation.incomplete_answers import STOPPED, incomplete
+from koel_tui.conversation.incomplete_answers import STOPPED, incomplete_reason
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ WELCOME = (
     Notice("welcome", "", hints=(("help", "shows all keys."),)),
     Notice("welcome", ""),
 )
-_NEARLY_FULL = 0.85
-_OTHER_MODEL = Notice("action", "  Choose a model ", "app.choose_model", (("model", ""),))
-_OWN_MODEL = Notice(
+_CONTEXT_WARNING_RATIO = 0.85
+_CHOOSE_MODEL = Notice("action", "  Choose a model ", "app.choose_model", (("model", ""),))
+_CHANGE_THREAD_MODEL = Notice(
     "action", "  This thread wants that model: change it ", "app.thread_settings",
     (("thread.settings", ""),),
 )  # fmt: skip
@@ -37,8 +37,8 @@ _RAW_COMPLETION = Notice(
     f"app.use_template('{RAW_COMPLETION}')",
     (("thread.settings", f"sets it: chat template {RAW_COMPLETION}"),),
 )  # fmt: skip
-_GO_ON = "run.go_on"
-_OTHER_MODEL_HELPS = ("ModelLoadError", "RestartLimitError")
+_CONTINUE_KEY = "run.go_on"
+_MODEL_ERRORS = ("ModelLoadError", "RestartLimitError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,79 +56,93 @@ class ProgramModel:
 def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notice]:
     """Return the notices below the messages; `model` is the state of the program's model."""
     state = conversation.state
-    rows: list[Notice] = []
-    if conversation.untouched:
-        rows += WELCOME
-    if left_out := conversation.measured.last.trimmed_turns:
+    notices: list[Notice] = []
+    if conversation.is_new:
+        notices += WELCOME
+    if left_out := conversation.metrics.last.trimmed_turns:
         turns = "1 turn" if left_out == 1 else f"{left_out} turns"
-        rows.append(_full(f"The oldest {turns} did not fit the model and were left out."))
-    elif conversation.measured.last.used > _NEARLY_FULL * conversation.measured.last.window > 0:
-        rows.append(_full("The window is nearly full: soon the oldest turns are left out."))
+        notices.append(
+            _context_warning(f"The oldest {turns} did not fit the model and were left out.")
+        )
+    elif (
+        conversation.metrics.last.used_tokens
+        > _CONTEXT_WARNING_RATIO * conversation.metrics.last.context_tokens
+        > 0
+    ):
+        notices.append(
+            _context_warning("The window is nearly full: soon the oldest turns are left out.")
+        )
     if conversation.read_only:
         why = f"This thread can only be read here. {conversation.read_only}"
-        rows.append(Notice("error", f"✗ {why}"))
+        notices.append(Notice("error", f"✗ {why}"))
     elif conversation.problem:
-        rows.append(Notice("error", f"✗ {conversation.problem}"))
-    if conversation.about.unusable:
-        rows.append(_unusable(conversation.about.unusable))
-    rows += _ending(conversation, state, model)
-    if conversation.busy and not _writes(state):
-        rows.append(Notice("wait", f"⌛ {conversation.activity.words}…"))
-    if (end := conversation.unsaid) is not None:
-        text = f"{end.mark} nothing was said in this branch · "
+        notices.append(Notice("error", f"✗ {conversation.problem}"))
+    if conversation.meta.unusable:
+        notices.append(_unusable_settings_notice(conversation.meta.unusable))
+    notices += _run_end_notices(conversation, state, model)
+    if conversation.is_busy and not _has_output(state):
+        notices.append(Notice("wait", f"⌛ {conversation.activity.status_text}…"))
+    if (end := conversation.empty_branch) is not None:
+        text = f"{end.label} nothing was said in this branch · "
         before = (("branch.previous", "shows the one before"),)
-        rows.append(Notice("hint", text, "app.switch_branch(-1)", before))
-    return rows + [_queued(text) for text in conversation.queue]
+        notices.append(Notice("hint", text, "app.switch_branch(-1)", before))
+    return notices + [_queued_notice(text) for text in conversation.queue]
 
 
 def template_for(conversation: "Conversation", model: ProgramModel) -> str:
     """Return the built-in chat template that fits the thread's model; empty if it is unknown."""
-    return "" if conversation.about.wants_model else model.fitting_template
+    return "" if conversation.meta.has_own_model else model.fitting_template
 
 
-def _ending(
+def _run_end_notices(
     conversation: "Conversation", state: "ChatState | None", model: ProgramModel
 ) -> list[Notice]:
     """Return how the last run ended and what can be done about it."""
     if state is not None and state.error is not None:
         hint = Notice("hint", "  ↑ brings your message back, enter sends it again.")
-        if incomplete(state.messages):
-            hint = Notice("hint", "  ", hints=((_GO_ON, "continues the answer."),))
-        rows = [Notice("error", f"✗ {state.error.message}"), _RETRY, hint]
+        if incomplete_reason(state.messages):
+            hint = Notice("hint", "  ", hints=((_CONTINUE_KEY, "continues the answer."),))
+        notices = [Notice("error", f"✗ {state.error.message}"), _RETRY, hint]
         agent_code = getattr(state.error, "agent_code", None)
-        if agent_code in _OTHER_MODEL_HELPS:
-            rows.insert(2, _OWN_MODEL if conversation.about.wants_model else _OTHER_MODEL)
+        if agent_code in _MODEL_ERRORS:
+            notices.insert(
+                2, _CHANGE_THREAD_MODEL if conversation.meta.has_own_model else _CHOOSE_MODEL
+            )
         if agent_code == "ChatTemplateError":
-            rows[1:1] = [
-                _built_in_template(template_for(conversation, model) or CHATML),
+            notices[1:1] = [
+                _template_notice(template_for(conversation, model) or CHATML),
                 _RAW_COMPLETION,
             ]
-        return rows
-    if state is not None and _ended_unanswered(state):
-        return [_ask_again("stopped before an answer came")]
-    if state is not None and _ended_wordless(conversation, state):
-        return [_ask_again("the model ended without a word")]
+        return notices
+    if state is not None and _was_cancelled_unanswered(state):
+        return [_regenerate_notice("stopped before an answer came")]
+    if state is not None and _ended_without_text(conversation, state):
+        return [_regenerate_notice("the model ended without a word")]
     if model.problem:
         return [Notice("error", f"✗ {model.problem}")]
-    if state is not None and not conversation.busy and (why := incomplete(state.messages)):
+    if (
+        state is not None
+        and not conversation.is_busy
+        and (why := incomplete_reason(state.messages))
+    ):
         if why == STOPPED:  # the note of the answer shows the reason
-            return [Notice("hint", "", "app.go_on", ((_GO_ON, "continues it"),))]
-        return [Notice("hint", f"{why} ", "app.go_on", ((_GO_ON, "continues it."),))]
+            return [Notice("hint", "", "app.go_on", ((_CONTINUE_KEY, "continues it"),))]
+        return [Notice("hint", f"{why} ", "app.go_on", ((_CONTINUE_KEY, "continues it."),))]
     return []
 
 
-def _built_in_template(name: str) -> Notice:
+def _template_notice(name: str) -> Notice:
     return Notice(
         "action", f"  Answer with the chat template {name} · ", f"app.use_template('{name}')",
         (("thread.settings", "sets any: chat template"),),
     )  # fmt: skip
 
 
-def _ask_again(why: str) -> Notice:
+def _regenerate_notice(why: str) -> Notice:
     return Notice("hint", f"{why} · ", "app.regenerate", (("run.regenerate", "asks again"),))
 
 
-def _unusable(names: Sequence[str]) -> Notice:
+def _unusable_settings_notice(names: Sequence[str]) -> Notice:
     return Notice(
         "error",
         f"✗ Saved settings that cannot be used: {safe_line(', '.join(names))}. They have no "
@@ -138,25 +152,25 @@ def _unusable(names: Sequence[str]) -> Notice:
     )
 
 
-def _full(what: str) -> Notice:
+def _context_warning(what: str) -> Notice:
     hints = (("tab.summary", "opens a new thread with a summary"),)
     return Notice("hint", f"{what} ", "app.summarise", hints)
 
 
-def _queued(text: str) -> Notice:
+def _queued_notice(text: str) -> Notice:
     return Notice("queued", f"queued: {safe_line(text)} · ", "app.queue", (("queue", "edits"),))
 
 
-def _ended_unanswered(state: "ChatState") -> bool:
+def _was_cancelled_unanswered(state: "ChatState") -> bool:
     last = state.messages[-1:]
     return state.phase == "cancelled" and bool(last) and last[0].role == "user"
 
 
-def _ended_wordless(conversation: "Conversation", state: "ChatState") -> bool:
+def _ended_without_text(conversation: "Conversation", state: "ChatState") -> bool:
     last = state.messages[-1:]
-    wrote_nothing = conversation.answered and not conversation.measured.last.written
-    return wrote_nothing and not conversation.busy and bool(last) and last[0].role == "user"
+    wrote_nothing = conversation.has_answered and not conversation.metrics.last.output_tokens
+    return wrote_nothing and not conversation.is_busy and bool(last) and last[0].role == "user"
 
 
-def _writes(state: "ChatState | None") -> bool:
+def _has_output(state: "ChatState | None") -> bool:
     return state is not None and any(message.pieces for message in state.open_messages)

@@ -9,18 +9,18 @@ C = TypeVar("C", contravariant=True)
 class ConversationObserver(Protocol[C]):
     """An observer of conversations: the app or the plain mode."""
 
-    def changed(self, conversation: C) -> None:
+    def on_conversation_changed(self, conversation: C) -> None:
         """Repaint, because visible state has changed."""
         ...
 
-    def ended(self, conversation: C) -> None:
+    def on_run_ended(self, conversation: C) -> None:
         """Handle the end of a run, whether it succeeded or failed."""
         ...
 
-    def returned(self, conversation: C, text: str) -> None:
+    def on_text_returned(self, conversation: C, text: str) -> None:
         """Return unsent text to the user."""
         ...
 
-    def lost(self, conversation: C) -> None:
+    def on_save_failed(self, conversation: C) -> None:
         """Report that a closed conversation could not be saved."""
         ...

@@ -20,39 +20,39 @@ class PromptHistory:
             self.texts.append(text)
         return new
 
-    def begin_with(self, texts: Iterable[str]) -> None:
+    def prepend(self, texts: Iterable[str]) -> None:
         """Prepend prompts of earlier sessions, oldest first."""
         earlier = list(texts)
         self.texts[:0] = earlier
         if self._index is not None:
             self._index += len(earlier)
 
-    def step(self, distance: int, current: str) -> str | None:
+    def move(self, distance: int, current: str) -> str | None:
         """Move the cursor by `distance` (negative: back) and return the prompt; None past an end.
 
         After the newest prompt comes the draft from before the navigation.
         """
-        here = len(self.texts) if self._index is None else self._index
-        there = here + distance
-        past_newest = there == len(self.texts)
-        if not 0 <= there <= len(self.texts) or not self.texts:
+        index = len(self.texts) if self._index is None else self._index
+        target = index + distance
+        past_newest = target == len(self.texts)
+        if not 0 <= target <= len(self.texts) or not self.texts:
             return None
         if self._index is None:
             self._draft = current
         elif current != self.texts[self._index]:
-            self._put(current)  # the user edited this entry: keep the edited text
+            self._add_unique(current)  # the user edited this entry: keep the edited text
         if past_newest:
             self._index = None
             return self._draft
-        self._index = there
-        return self.texts[there]
+        self._index = target
+        return self.texts[target]
 
-    def leave(self) -> None:
+    def reset(self) -> None:
         """Reset the cursor and add the unsent draft as the newest entry."""
         if self._index is not None:
-            self._put(self._draft)
+            self._add_unique(self._draft)
         self._index = None
 
-    def _put(self, text: str) -> None:
+    def _add_unique(self, text: str) -> None:
         if text.strip() and text not in self.texts:
             self.texts.append(text)

@@ -17,7 +17,7 @@ class SendQueue:
     def __len__(self) -> int:
         return len(self._texts)
 
-    def refusal(self, text: str) -> str:
+    def refusal_reason(self, text: str) -> str:
         """Return why a text cannot be queued; empty if it can."""
         if len(self) >= limits.MAX_QUEUED:
             return (
@@ -31,20 +31,20 @@ class SendQueue:
         """Append a text to the queue."""
         self._texts.append(text)
 
-    def take(self) -> str:
+    def pop(self) -> str:
         """Remove and return the next text. Raises `IndexError` if the queue is empty."""
         return self._texts.pop(0)
 
-    def put_back(self, text: str) -> None:
+    def push_front(self, text: str) -> None:
         """Put a text back at the front of the queue."""
         self._texts.insert(0, text)
 
     def remove(self, text: str) -> bool:
         """Remove a text; return whether it was still queued."""
-        waits = text in self._texts
-        if waits:
+        was_queued = text in self._texts
+        if was_queued:
             self._texts.remove(text)
-        return waits
+        return was_queued
 
     def drain(self) -> str:
         """Empty the queue; return its texts joined with an empty line between them."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from koel_tui.text import repair
 
-FORM = "strings separated by commas (\\n newline, \\t tab, \\s space, \\, comma, \\\\ backslash)"
+SYNTAX = "strings separated by commas (\\n newline, \\t tab, \\s space, \\, comma, \\\\ backslash)"
 """The syntax of stop strings, for users."""
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "s": " ", ",": ",", "\\": "\\"}
@@ -15,24 +15,24 @@ _HIDDEN_SPACE = re.compile(r"^ +| +$|(?<= ) +")
 """Spaces that would be lost: at an end, where they are stripped, and after another space."""
 
 
-def read_stop(text: str) -> tuple[str, ...]:
+def parse_stop_strings(text: str) -> tuple[str, ...]:
     """Parse the stop strings of a line. Raises `ValueError` with the expected syntax."""
     strings: list[str] = []
-    for part in _split(text):
-        string = "".join(_unescaped(part.strip(" ")))
+    for part in _split_at_commas(text):
+        string = "".join(_unescape(part.strip(" ")))
         if not string:
-            raise ValueError(f"{FORM}, none of them empty")
+            raise ValueError(f"{SYNTAX}, none of them empty")
         if string not in strings:
             strings.append(string)
     return tuple(strings)
 
 
-def stop_text(strings: Iterable[str]) -> str:
-    """Serialize stop strings to a line that `read_stop` parses."""
-    return ", ".join(map(_escaped, strings))
+def format_stop_strings(strings: Iterable[str]) -> str:
+    """Serialize stop strings to a line that `parse_stop_strings` parses."""
+    return ", ".join(map(_escape, strings))
 
 
-def _split(text: str) -> list[str]:
+def _split_at_commas(text: str) -> list[str]:
     """Split a line at its unescaped commas."""
     parts = [""]
     for found in re.finditer(r"\\.|[^\\]|\\", text, re.DOTALL):
@@ -43,38 +43,40 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def _unescaped(part: str) -> Iterable[str]:
+def _unescape(part: str) -> Iterable[str]:
     at = 0
     while at < len(part):
         found = _PART.match(part, at)
         if found is None:
-            raise ValueError(FORM)
+            raise ValueError(SYNTAX)
         short, long, name, plain = found.groups()
         if short or long:
-            yield _character(int(short or long, 16))
+            yield _parse_code_point(int(short or long, 16))
         elif name is not None:
             if name not in _ESCAPES:
-                raise ValueError(FORM)
+                raise ValueError(SYNTAX)
             yield _ESCAPES[name]
         else:
             yield plain
         at = found.end()
 
 
-def _character(code: int) -> str:
+def _parse_code_point(code: int) -> str:
     """Return the character of a code point. Raises `ValueError` for a surrogate."""
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-        raise ValueError(FORM)
+        raise ValueError(SYNTAX)
     return chr(code)
 
 
-def _escaped(string: str) -> str:
+def _escape(string: str) -> str:
     string = repair(string)
     hidden = {at for found in _HIDDEN_SPACE.finditer(string) for at in range(*found.span())}
-    return "".join("\\s" if at in hidden else _written(char) for at, char in enumerate(string))
+    return "".join(
+        "\\s" if at in hidden else _escape_character(char) for at, char in enumerate(string)
+    )
 
 
-def _written(char: str) -> str:
+def _escape_character(char: str) -> str:
     if char in _NAMES:
         return _NAMES[char]
     if char.isprintable():

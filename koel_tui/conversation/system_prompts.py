@@ -6,13 +6,13 @@ from pathlib import Path
 from koel_tui.system.regular_files import open_regular
 from koel_tui.text import repair
 
-_ENDINGS = (".md", ".txt")
-_MOST = 200
-_LONGEST = 64 * 1024
+_SUFFIXES = (".md", ".txt")
+_MAX_PROMPTS = 200
+_MAX_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class SystemPrompt:
     """A system prompt, named after its file."""
 
     name: str
@@ -25,20 +25,20 @@ class SystemPrompts:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def all(self) -> list[Role]:
+    def all(self) -> list[SystemPrompt]:
         """Return the system prompts by name, without files that are too long or unreadable."""
         try:
-            files = sorted(each for each in self.directory.iterdir() if each.suffix in _ENDINGS)
+            files = sorted(each for each in self.directory.iterdir() if each.suffix in _SUFFIXES)
         except OSError:
             return []
-        return [role for file in files[:_MOST] if (role := _read(file)) is not None]
+        return [prompt for file in files[:_MAX_PROMPTS] if (prompt := _load(file)) is not None]
 
 
-def _read(file: Path) -> Role | None:
+def _load(file: Path) -> SystemPrompt | None:
     try:
         with open_regular(file) as opened:
-            data = opened.read(_LONGEST + 1)
+            data = opened.read(_MAX_BYTES + 1)
     except OSError:
         return None
     text = repair(data.decode(errors="replace")).strip()
-    return Role(file.stem, text) if text and len(data) <= _LONGEST else None
+    return SystemPrompt(file.stem, text) if text and len(data) <= _MAX_BYTES else None

@@ -16,7 +16,7 @@ class ThreadMeta:
     def __init__(self, title: str = "") -> None:
         self.title = title
         self.settings: ThreadSettings | None = None
-        self._saved = True
+        self._is_saved = True
 
     @property
     def is_empty(self) -> bool:
@@ -25,7 +25,7 @@ class ThreadMeta:
 
         return not self.title and self.settings in (None, ThreadSettings())
 
-    def read(self, meta: Mapping[str, Any]) -> None:
+    def load(self, meta: Mapping[str, Any]) -> None:
         """Restore title and settings from saved metadata."""
         from koel_tui.session import ThreadSettings
 
@@ -33,14 +33,14 @@ class ThreadMeta:
         self.title = title if isinstance(title, str) else ""
         self.settings = ThreadSettings.of_meta(meta)
 
-    def change(self, title: str, settings: "ThreadSettings | None") -> None:
+    def update(self, title: str, settings: "ThreadSettings | None") -> None:
         """Set title and settings, and mark them as unsaved."""
-        self.title, self.settings, self._saved = title, settings, False
+        self.title, self.settings, self._is_saved = title, settings, False
 
     def copy(self, title: str) -> "ThreadMeta":
         """Return a copy for a new thread with another title."""
         copy = ThreadMeta()
-        copy.change(title, self.settings)
+        copy.update(title, self.settings)
         return copy
 
     @property
@@ -49,7 +49,7 @@ class ThreadMeta:
         return () if self.settings is None else self.settings.unusable_names
 
     @property
-    def wants_model(self) -> bool:
+    def has_own_model(self) -> bool:
         """Whether the thread uses another model than the program."""
         return self.settings is not None and self.settings.model is not None
 
@@ -57,7 +57,7 @@ class ThreadMeta:
         """Return the settings of the next turn; unset ones come from `defaults`."""
         return defaults if self.settings is None else self.settings.turn_settings(defaults)
 
-    def agent_of(self, agent: "Agent") -> "Agent":
+    def select_agent(self, agent: "Agent") -> "Agent":
         """Return the agent with the model and the LoRA adapter of the thread."""
         from koel_tui.agents import agent_for
 
@@ -65,19 +65,19 @@ class ThreadMeta:
             return agent_for(agent, None, None)
         return agent_for(agent, self.settings.model, self.settings.lora)
 
-    def set_up(self, session: "ChatSession", backend: "Backend") -> None:
+    def apply_to(self, session: "ChatSession", backend: "Backend") -> None:
         """Set the turn settings and the agent of a session's next runs."""
         session.settings = self.turn_settings(backend.defaults)
-        session.agent = self.agent_of(backend.agent)
+        session.agent = self.select_agent(backend.agent)
 
     async def save(self, session: "ChatSession") -> None:
         """Save the metadata with the thread if it has changed. Raises the errors of the storage."""
-        if self._saved or session.disposed:
+        if self._is_saved or session.disposed:
             return
-        self._saved = True
+        self._is_saved = True
         try:
-            wanted = {} if self.settings is None else self.settings.meta
-            await session.describe(**{**wanted, "title": self.title or None})
+            meta = {} if self.settings is None else self.settings.meta
+            await session.describe(**{**meta, "title": self.title or None})
         except Exception:
-            self._saved = False
+            self._is_saved = False
             raise

@@ -5,12 +5,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from koel_tui.conversation.activity import TokenRate
-from koel_tui.conversation.turn_metrics import TurnMetrics, figures_of
+from koel_tui.conversation.turn_metrics import TurnMetrics, parse_metrics
 
 if TYPE_CHECKING:
     from koel_tui.protocol import Event, Message
 
-_KEPT = 200
+_MAX_TURNS = 200
 
 
 class ThreadMetrics:
@@ -21,35 +21,35 @@ class ThreadMetrics:
         """Metrics of the last answer; for a restored one only those independent of the model."""
         self.turns: tuple[TurnMetrics, ...] = ()
         """The metrics of the latest answers, oldest first."""
-        self.now = False
+        self.has_live_answer = False
         """Whether an answer was completed since the thread was opened."""
-        self.pace = TokenRate()
+        self.decode_rate = TokenRate()
         """The decode rate of the current answer."""
 
-    def recall(self, messages: "Iterable[Message]") -> None:
+    def load_saved(self, messages: "Iterable[Message]") -> None:
         """Restore the metrics saved with messages."""
-        saved = (figures_of(message.usage) for message in messages)
-        self.turns = tuple(filter(None, saved))[-_KEPT:]
+        saved = (parse_metrics(message.usage) for message in messages)
+        self.turns = tuple(filter(None, saved))[-_MAX_TURNS:]
         last = self.turns[-1] if self.turns else TurnMetrics()
         # The next answer may come from another model with another context size.
-        self.last = TurnMetrics(used=last.used, trimmed_turns=last.trimmed_turns)
+        self.last = TurnMetrics(used_tokens=last.used_tokens, trimmed_turns=last.trimmed_turns)
 
-    def begin(self) -> None:
+    def start_answer(self) -> None:
         """Reset the decode rate for the next answer."""
-        self.pace = TokenRate()
+        self.decode_rate = TokenRate()
 
-    def hear(self, event: "Event") -> bool:
+    def on_event(self, event: "Event") -> bool:
         """Update the metrics from an event; return whether the event concerns them."""
         from ag_ui.core import CustomEvent, TextMessageContentEvent
 
         from koel_tui.agents import METRICS, tokens_of
 
         if isinstance(event, TextMessageContentEvent):
-            self.pace.tick(monotonic(), tokens_of(event))
+            self.decode_rate.add(monotonic(), tokens_of(event))
             return True
         if not isinstance(event, CustomEvent) or event.name != METRICS:
             return False
-        if (figures := figures_of(event.value)) is not None:
-            self.last, self.now = figures, True
-            self.turns = (*self.turns, figures)[-_KEPT:]
+        if (metrics := parse_metrics(event.value)) is not None:
+            self.last, self.has_live_answer = metrics, True
+            self.turns = (*self.turns, metrics)[-_MAX_TURNS:]
         return True

@@ -9,7 +9,7 @@ from koel_tui.session.settings import ThreadSettings
 from koel_tui.system.regular_files import expand_user
 
 
-def with_files(settings: ThreadSettings) -> ThreadSettings:
+def resolve_paths(settings: ThreadSettings) -> ThreadSettings:
     """Return the settings with absolute file paths, valid from any working directory.
 
     Raises `FieldError` for an unusable model or adapter.
@@ -20,20 +20,20 @@ def with_files(settings: ThreadSettings) -> ThreadSettings:
     model, lora = settings.model, settings.lora
     if model:
         named = Path(model)
-        found = _usable("model", lambda: choose_model(named, load_settings().model_folders))
+        found = _resolve("model", lambda: choose_model(named, load_settings().model_folders))
         model = str(found) if expand_user(named).exists() else model  # otherwise a model name
     if lora:
         adapter = Path(lora)
-        lora = str(_usable("lora", lambda: _checked(expand_user(adapter), check_gguf)))
+        lora = str(_resolve("lora", lambda: _validate(expand_user(adapter), check_gguf)))
     return replace(settings, model=model, lora=lora)
 
 
-def _checked(path: Path, check: Callable[[Path], None]) -> Path:
+def _validate(path: Path, check: Callable[[Path], None]) -> Path:
     check(path)
     return path
 
 
-def _usable(key: str, find: Callable[[], Path]) -> Path:
+def _resolve(key: str, find: Callable[[], Path]) -> Path:
     from koel_tui.models import ModelFileError, NoModelError
     from koel_tui.settings import SettingsError
 

@@ -52,7 +52,7 @@ class Field:
     key: str
     label: str
     help: str
-    read: Callable[[str], object] = str
+    parse: Callable[[str], object] = str
     allowed: str = ""
     wide: bool = False
 
@@ -70,15 +70,15 @@ class FieldGroup:
     fields: tuple[Field, ...]
 
 
-def _of_option(option: SamplingOption) -> Field:
+def _option_field(option: SamplingOption) -> Field:
     return Field(option.name, option.label, option.help, option.parse, str(option.range))
 
 
-def _tokens(allowed: Range) -> Callable[[str], float]:
+def _token_parser(allowed: Range) -> Callable[[str], float]:
     return lambda text: parse_number(text, allowed)
 
 
-def _thinking(text: str) -> bool | float:
+def _parse_thinking(text: str) -> bool | float:
     words = {"on": True, "yes": True, "off": False, "no": False}
     if text.casefold() in words:
         return words[text.casefold()]
@@ -88,17 +88,17 @@ def _thinking(text: str) -> bool | float:
         raise ValueError(_THINKING) from None
 
 
-def _template(text: str) -> str:
+def _parse_template(text: str) -> str:
     if text.casefold() not in CHAT_TEMPLATES:
         raise ValueError(f"one of {', '.join(CHAT_TEMPLATES)}")
     return text.casefold()
 
 
 TITLE = Field("title", "Name", "what the tab is called", wide=True)
-COMMON_FIELDS = tuple(map(_of_option, COMMON))
+COMMON_FIELDS = tuple(map(_option_field, COMMON))
 """The sampler fields that are always shown."""
-FOLDED = (
-    *(FieldGroup(group.heading, tuple(map(_of_option, group.options))) for group in GROUPS),
+FOLDED_GROUPS = (
+    *(FieldGroup(group.heading, tuple(map(_option_field, group.options))) for group in GROUPS),
     FieldGroup(
         "Single tokens",
         (
@@ -119,23 +119,23 @@ OTHER_FIELDS = (
         "stop",
         "Stop strings",
         "each ends the answer",
-        stop_strings.read_stop,
-        stop_strings.FORM,
+        stop_strings.parse_stop_strings,
+        stop_strings.SYNTAX,
         wide=True,
     ),
-    Field("thinking", "Think first", "off, on, or a number of tokens", _thinking),
+    Field("thinking", "Think first", "off, on, or a number of tokens", _parse_thinking),
     Field(
         "max_output_tokens",
         "Longest answer",
         "in tokens",
-        _tokens(OUTPUT_TOKENS),
+        _token_parser(OUTPUT_TOKENS),
         str(OUTPUT_TOKENS),
     ),
     Field(
         "chat_template",
         "Chat template",
         " ".join(CHAT_TEMPLATES),
-        _template,
+        _parse_template,
         "own is the template of the model, none sends the text without a template",
     ),
     Field("model", "Model", "a GGUF file, or the name of one", wide=True),
@@ -146,47 +146,47 @@ OTHER_FIELDS = (
 FIELDS: tuple[Field, ...] = (
     TITLE,
     *COMMON_FIELDS,
-    *(field for group in FOLDED for field in group.fields),
+    *(field for group in FOLDED_GROUPS for field in group.fields),
     *OTHER_FIELDS,
 )
 """Every field of the form, from top to bottom; an empty field uses the program's default."""
 
 
-def field_of(key: str) -> Field:
+def find_field(key: str) -> Field:
     """Return the field with this key."""
     return next(field for field in FIELDS if field.key == key)
 
 
-def check(key: str, text: str) -> None:
+def validate(key: str, text: str) -> None:
     """Validate the text of a field. Raises `FieldError`."""
-    _value(field_of(key), text)
+    _parse_value(find_field(key), text)
 
 
-def settings_of(texts: Mapping[str, str], system: str) -> ThreadSettings:
+def parse_settings(texts: Mapping[str, str], system: str) -> ThreadSettings:
     """Parse the form into settings. Raises `FieldError` for the first invalid field."""
-    values = {field.key: _value(field, texts.get(field.key, "")) for field in FIELDS}
+    values = {field.key: _parse_value(field, texts.get(field.key, "")) for field in FIELDS}
     given: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
     sampling = {key: given[key] for key in (*OPTIONS, LOGIT_BIAS) if key in given}
     others: dict[str, Any] = {field.key: given.get(field.key) for field in OTHER_FIELDS}
     return ThreadSettings(system.strip() or None, sampling, **others)
 
 
-def texts_of(title: str, settings: ThreadSettings) -> dict[str, str]:
+def format_settings(title: str, settings: ThreadSettings) -> dict[str, str]:
     """Return the form's texts for a title and settings."""
     values: dict[str, Any] = {**settings.sampling, "title": title}
     values |= {field.key: getattr(settings, field.key) for field in OTHER_FIELDS}
-    return {field.key: text_of(values.get(field.key)) for field in FIELDS}
+    return {field.key: format_value(values.get(field.key)) for field in FIELDS}
 
 
-def texts_of_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
+def format_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
     """Return the defaults that apply to empty fields, as the form shows them."""
     sampling = asdict(defaults.sampling or Sampling())
     return {
-        **{name: text_of(value) or "none" for name, value in sampling.items()},
-        "seed": text_of(sampling["seed"]) or "random",
-        "stop": text_of(defaults.stop) or "none",
-        "thinking": text_of(defaults.thinking or False),
-        "max_output_tokens": text_of(defaults.max_output_tokens) or "no limit",
+        **{name: format_value(value) or "none" for name, value in sampling.items()},
+        "seed": format_value(sampling["seed"]) or "random",
+        "stop": format_value(defaults.stop) or "none",
+        "thinking": format_value(defaults.thinking or False),
+        "max_output_tokens": format_value(defaults.max_output_tokens) or "no limit",
         "chat_template": defaults.chat_template or OWN_TEMPLATE,
         "system": defaults.system or "",
         "title": "its first words",
@@ -195,7 +195,7 @@ def texts_of_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
     }
 
 
-def text_of(value: object) -> str:
+def format_value(value: object) -> str:
     """Format a value as the text of its field."""
     match value:
         case None:
@@ -207,14 +207,14 @@ def text_of(value: object) -> str:
         case Mapping():
             return format_logit_bias(value)
         case tuple() | list():
-            return stop_strings.stop_text(value)
+            return stop_strings.format_stop_strings(value)
     return str(value)
 
 
-def _value(field: Field, text: str) -> object:
+def _parse_value(field: Field, text: str) -> object:
     if not text.strip():
         return None
     try:
-        return field.read(text.strip())
+        return field.parse(text.strip())
     except ValueError as error:
         raise FieldError(field.key, f"{field.label} must be {error}, or empty.") from None

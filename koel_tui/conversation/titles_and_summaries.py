@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.protocol import Message
 
-_LONGEST_TITLE = 40
-_EXCERPT = 600
+_MAX_TITLE = 40
+_MAX_EXCERPT = 600
 """Characters of a message that suffice to recognize the topic."""
-_TITLE = "Give this conversation a title of two to six words. Answer with the title alone."
-_SUMMARY = (
+_TITLE_PROMPT = "Give this conversation a title of two to six words. Answer with the title alone."
+_SUMMARY_PROMPT = (
     "Summarise our conversation up to here in a few sentences, with everything somebody needs "
     "to go on with it. Answer with the summary alone."
 )
-_HEADING = "What we talked about before, in short:"
+_SUMMARY_HEADING = "What we talked about before, in short:"
 
-Done = Callable[[Conversation, str], None]
+OnSummary = Callable[[Conversation, str], None]
 """Callback for the opening text of another thread; empty if there is no summary."""
 
 
@@ -31,7 +31,7 @@ def title_job(conversation: Conversation) -> Job:
     async def work(backend: "Backend") -> None:
         from koel_tui.protocol import RAW_COMPLETION, Sampling, TurnSettings
 
-        if conversation.about.title or conversation.closed:
+        if conversation.meta.title or conversation.is_closed:
             return
         template = (conversation.turn_settings() or TurnSettings()).chat_template
         settings = TurnSettings(
@@ -41,37 +41,37 @@ def title_job(conversation: Conversation) -> Job:
             # The title request needs a chat template even if the thread uses none.
             chat_template=None if template == RAW_COMPLETION else template,
         )
-        own = conversation.about.agent_of(backend.agent)
-        answer = await backend.client.ask(_to_be_titled(conversation.messages), settings, own)
-        title = title_in(answer)
-        if title and not conversation.about.title:
-            await conversation.configure(title, conversation.about.settings)
+        agent = conversation.meta.select_agent(backend.agent)
+        answer = await backend.client.ask(_title_request(conversation.messages), settings, agent)
+        title = extract_title(answer)
+        if title and not conversation.meta.title:
+            await conversation.configure(title, conversation.meta.settings)
 
     return Job("finding a title…", work)
 
 
-def summary_job(conversation: Conversation, done: Done) -> Job:
-    """Return the job that summarises a thread and passes the result to `done`."""
+def summary_job(conversation: Conversation, on_summary: OnSummary) -> Job:
+    """Return the job that summarises a thread and passes the result to `on_summary`."""
 
     async def work(backend: "Backend") -> None:
         from koel_tui.protocol import Message, TurnSettings
 
         short = TurnSettings(max_output_tokens=400, thinking=False)
         settings = short.over(conversation.turn_settings() or TurnSettings())
-        own = conversation.about.agent_of(backend.agent)
-        asked = [*conversation.messages, Message("ask", "user", _SUMMARY)]
+        agent = conversation.meta.select_agent(backend.agent)
+        messages = [*conversation.messages, Message("ask", "user", _SUMMARY_PROMPT)]
         try:
-            answer = await backend.client.ask(asked, settings, own)
+            answer = await backend.client.ask(messages, settings, agent)
         except Exception:
-            done(conversation, "")
+            on_summary(conversation, "")
             raise
         summary = safe_input(answer).strip()
-        done(conversation, f"{_HEADING}\n\n{summary}" if summary else "")
+        on_summary(conversation, f"{_SUMMARY_HEADING}\n\n{summary}" if summary else "")
 
     return Job("summarising…", work)
 
 
-def title_in(answer: str) -> str:
+def extract_title(answer: str) -> str:
     """Extract the title from the model's answer; empty if there is none."""
     lines = (line.strip(" \t#*_\"'`“”.:") for line in answer.splitlines())
     line = (
@@ -79,15 +79,15 @@ def title_in(answer: str) -> str:
         .removeprefix("Title:")
         .strip(" \"'“”")
     )
-    if len(line) <= _LONGEST_TITLE:
+    if len(line) <= _MAX_TITLE:
         return line
-    return line[: _LONGEST_TITLE + 1].rpartition(" ")[0].rstrip(" ,;:") or line[:_LONGEST_TITLE]
+    return line[: _MAX_TITLE + 1].rpartition(" ")[0].rstrip(" ,;:") or line[:_MAX_TITLE]
 
 
-def _to_be_titled(messages: "Sequence[Message]") -> "list[Message]":
+def _title_request(messages: "Sequence[Message]") -> "list[Message]":
     from koel_tui.protocol import Message
 
-    said = [each for each in messages if each.role in ("user", "assistant")][:2]
+    first = [each for each in messages if each.role in ("user", "assistant")][:2]
     names = {"user": "Person", "assistant": "Assistant"}
-    talk = "\n\n".join(f"{names[each.role]}: {each.content[:_EXCERPT]}" for each in said)
-    return [Message("ask", "user", f"{_TITLE}\n\n{talk}")]
+    excerpt = "\n\n".join(f"{names[each.role]}: {each.content[:_MAX_EXCERPT]}" for each in first)
+    return [Message("ask", "user", f"{_TITLE_PROMPT}\n\n{excerpt}")]

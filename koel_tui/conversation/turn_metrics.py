@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_ENDLESS = 1e15
+_MAX_NUMBER = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,44 +15,47 @@ class TurnMetrics:
     """
 
     model: str = ""
-    used: int = 0
-    window: int = 0
+    used_tokens: int = 0
+    context_tokens: int = 0
     tokens_per_s: float = 0.0
     trimmed_turns: int = 0
-    read: int = 0
-    reused: int = 0
-    written: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    output_tokens: int = 0
     first_token_s: float = 0.0
 
     @property
-    def took_s(self) -> float:
+    def duration_s(self) -> float:
         """The seconds from the start of the turn to its last token."""
-        after_first = max(0, self.written - 1)
+        after_first = max(0, self.output_tokens - 1)
         return self.first_token_s + (after_first / self.tokens_per_s if self.tokens_per_s else 0.0)
 
 
-def figures_of(value: object) -> TurnMetrics | None:
+def parse_metrics(value: object) -> TurnMetrics | None:
     """Parse the value of a METRICS event. Return None if it is invalid."""
     if not isinstance(value, Mapping):
         return None
-    read, written = _count(value.get("prompt_tokens")), _count(value.get("output_tokens"))
+    read, written = (
+        _parse_count(value.get("prompt_tokens")),
+        _parse_count(value.get("output_tokens")),
+    )
     return TurnMetrics(
         model=str(value.get("model") or ""),
-        used=read + written,
-        window=_count(value.get("context_tokens")),
-        tokens_per_s=max(0.0, number_of(value.get("decode_tokens_per_s"))),
-        trimmed_turns=_count(value.get("trimmed_turns")),
-        read=read,
-        reused=_count(value.get("reused_tokens")),
-        written=written,
-        first_token_s=max(0.0, number_of(value.get("time_to_first_token_s"))),
+        used_tokens=read + written,
+        context_tokens=_parse_count(value.get("context_tokens")),
+        tokens_per_s=max(0.0, parse_number(value.get("decode_tokens_per_s"))),
+        trimmed_turns=_parse_count(value.get("trimmed_turns")),
+        prompt_tokens=read,
+        reused_tokens=_parse_count(value.get("reused_tokens")),
+        output_tokens=written,
+        first_token_s=max(0.0, parse_number(value.get("time_to_first_token_s"))),
     )
 
 
-def number_of(value: object) -> float:
+def parse_number(value: object) -> float:
     """Convert a value of an event or a saved message to a number; 0 if it is not a number."""
-    return float(value) if isinstance(value, int | float) and abs(value) < _ENDLESS else 0.0
+    return float(value) if isinstance(value, int | float) and abs(value) < _MAX_NUMBER else 0.0
 
 
-def _count(value: object) -> int:
-    return max(0, int(number_of(value)))
+def _parse_count(value: object) -> int:
+    return max(0, int(parse_number(value)))

@@ -68,18 +68,20 @@ class Engine:
         check_supported(spec)
         self._spec = spec
         self._mutex = GenerationMutex(parallel)
-        self._native = WorkerClient(
+        self._worker = WorkerClient(
             link,
             Load(spec, max_sessions, parallel),
-            on_turn=self._turn_event,
-            on_crash=self._crashed,
+            on_turn=self._on_turn_event,
+            on_crash=self._on_crash,
             on_progress=on_progress,
         )
-        self._lane = SingleSession(self._open)
+        self._single_session = SingleSession(self._open)
         self._sessions: dict[int, EngineSession] = {}  # opened by `open_session`
-        self._opening = 0
-        self._introduced: set[int] = set()  # numbers of the sessions the worker knows
-        self._openings: dict[int, asyncio.Future[None]] = {}  # by session number, until answered
+        self._opening_count = 0
+        self._known_sessions: set[int] = set()  # numbers of the sessions the worker knows
+        self._open_futures: dict[
+            int, asyncio.Future[None]
+        ] = {}  # by session number, until answered
         self._turns: dict[int, tuple[Turn, EngineSession]] = {}
         self._closing: asyncio.Task[None] | None = None
 
@@ -104,7 +106,7 @@ class Engine:
 
         async def load(progress: ProgressCallback) -> Self:
             engine = cls(
-                cls._make_link(),
+                cls._create_transport(),
                 spec,
                 max_sessions=max_sessions,
                 parallel=parallel,
@@ -121,7 +123,7 @@ class Engine:
         return await cls._loads.join(key, load, on_progress)
 
     @classmethod
-    def _make_link(cls) -> Transport:
+    def _create_transport(cls) -> Transport:
         # Imported here, because the import loads llama.cpp into this process.
         from koel_tui.engine.runner.thread_transport import ThreadTransport
 
@@ -133,28 +135,28 @@ class Engine:
         Raises `ModelLoadError`, `EngineCrashedError` or `EngineClosedError`.
         """
         self._check_open()
-        return await self._native.start()
+        return await self._worker.start()
 
     @property
     def card(self) -> ModelCard | None:
         """The card of the loaded model; None between a crash and the next call."""
-        return self._native.card
+        return self._worker.card
 
     @property
     def memory(self) -> MemoryReport:
         """The RAM use last reported by the worker; zeros while nothing is loaded."""
-        return self._native.memory
+        return self._worker.memory
 
     @property
     def session(self) -> EngineSession | None:
         """The session of `create_session`; None before the first one and after its close."""
-        return self._lane.current
+        return self._single_session.current
 
     @property
     def sessions(self) -> tuple[EngineSession, ...]:
         """The open sessions: that of `create_session` first, then the others, oldest first."""
-        legacy = () if self.session is None else (self.session,)
-        return (*legacy, *self._sessions.values())
+        single = () if self.session is None else (self.session,)
+        return (*single, *self._sessions.values())
 
     async def open_session(
         self,
@@ -172,13 +174,13 @@ class Engine:
         `EngineCrashedError`.
         """
         self._check_open()
-        self._check_cap()
+        self._check_session_limit()
         options = session_options(self._spec, name, settings, **keywords)
-        self._opening += 1  # before the first await, so concurrent opens can't exceed the cap
+        self._opening_count += 1  # before the first await, so concurrent opens can't exceed the cap
         try:
             session = await self._open(options)
         finally:
-            self._opening -= 1
+            self._opening_count -= 1
         self._sessions[session.number] = session
         return session
 
@@ -194,7 +196,7 @@ class Engine:
         Raises the errors of `open_session` except `SessionLimitError`.
         """
         self._check_open()
-        return await self._lane.create(
+        return await self._single_session.create(
             lambda: session_options(self._spec, name, settings, **keywords)
         )
 
@@ -205,7 +207,7 @@ class Engine:
         `EngineCrashedError`, and `ModelLoadError` when reloading the model fails.
         """
         self._check_open()
-        answer = await self._native.call(lambda call: CountTokens(call, text))
+        answer = await self._worker.call(lambda call: CountTokens(call, text))
         assert isinstance(answer, Counted)  # noqa: S101 - the native side answers a call in kind
         return answer.tokens
 
@@ -219,8 +221,8 @@ class Engine:
         self._fail_turns(EngineClosedError())
         for session in self.sessions:
             session.shut()
-        await self._native.close()
-        await self._lane.settle()
+        await self._worker.close()
+        await self._single_session.wait()
 
     # Interface for sessions and turns (`SessionHost`, `TurnHost`)
 
@@ -232,7 +234,7 @@ class Engine:
     ) -> Turn:
         """Queue a turn of `session`. Raises `EngineClosedError`."""
         self._check_open()
-        turn = Turn(self._native.number(), session.number, messages, settings, self)
+        turn = Turn(self._worker.number(), session.number, messages, settings, self)
         self._turns[turn.number] = (turn, session)
         turn.enter(self._mutex)
         return turn
@@ -240,8 +242,8 @@ class Engine:
     async def save_kv(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
         """Write a KV snapshot of `session`. Raises `EngineError`."""
         self._check_open()
-        await self._introduce(session)
-        await self._native.call(lambda call: SaveKv(call, session.number, path, budget_bytes))
+        await self._open_in_worker(session)
+        await self._worker.call(lambda call: SaveKv(call, session.number, path, budget_bytes))
 
     async def save_and_close(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
         """Write a KV snapshot of `session` and free its slot. Raises `EngineError`.
@@ -249,11 +251,13 @@ class Engine:
         Both commands are sent before this waits: the session is closed at once, and the worker
         writes the snapshot first because it handles commands in order.
         """
-        if session.number not in self._introduced:  # never opened in the worker, or lost in a crash
+        if (
+            session.number not in self._known_sessions
+        ):  # never opened in the worker, or lost in a crash
             self.close_session(session)
             return
         try:
-            saving = self._native.request(
+            saving = self._worker.request(
                 lambda call: SaveKv(call, session.number, path, budget_bytes)
             )
         finally:
@@ -263,21 +267,21 @@ class Engine:
     def close_session(self, session: EngineSession) -> None:
         """Forget `session` and free its slot."""
         self._sessions.pop(session.number, None)
-        self._lane.forget(session)
-        self._retract(session)
+        self._single_session.forget(session)
+        self._close_in_worker(session)
 
     async def prepare(self, turn: Turn) -> None:
         """Open the turn's session in the worker if it is not open there."""
         _, session = self._turns[turn.number]
-        await self._introduce(session)
+        await self._open_in_worker(session)
 
     def begin(self, turn: Turn) -> None:
         """Send the turn to the worker."""
-        self._native.send(StartTurn(turn.number, turn.session, turn.messages, turn.settings))
+        self._worker.send(StartTurn(turn.number, turn.session, turn.messages, turn.settings))
 
     def halt(self, turn: Turn) -> None:
         """Ask the worker to stop the turn."""
-        self._native.stop(turn.number)
+        self._worker.stop(turn.number)
 
     def over(self, turn: Turn) -> None:
         """Forget the turn; its late events are dropped."""
@@ -285,48 +289,48 @@ class Engine:
 
     async def _open(self, options: SessionOptions) -> EngineSession:
         self._check_open()
-        session = EngineSession(self, self._native.number(), options)
-        await self._introduce(session)
+        session = EngineSession(self, self._worker.number(), options)
+        await self._open_in_worker(session)
         self._check_open()
         return session
 
-    async def _introduce(self, session: EngineSession) -> None:
-        await self._native.start()
-        while (opening := self._openings.get(session.number)) is not None:
+    async def _open_in_worker(self, session: EngineSession) -> None:
+        await self._worker.start()
+        while (opening := self._open_futures.get(session.number)) is not None:
             await asyncio.wait([opening])  # if it fails, this caller retries
-        if session.closed or session.number in self._introduced:
+        if session.closed or session.number in self._known_sessions:
             return
-        self._introduced.add(session.number)  # set when the command is sent
-        done = self._openings[session.number] = asyncio.get_running_loop().create_future()
+        self._known_sessions.add(session.number)  # set when the command is sent
+        done = self._open_futures[session.number] = asyncio.get_running_loop().create_future()
         try:
             options = session.options
-            await self._native.call(
+            await self._worker.call(
                 lambda call: OpenSession(
                     call, session.number, options.name, options.lora, options.kv
                 )
             )
         except EngineError:
-            self._introduced.discard(session.number)
+            self._known_sessions.discard(session.number)
             raise
         except BaseException:  # the caller was cancelled, but the worker has the session
-            self._retract(session)
+            self._close_in_worker(session)
             raise
         finally:
-            del self._openings[session.number]
+            del self._open_futures[session.number]
             done.set_result(None)
 
-    def _retract(self, session: EngineSession) -> None:
-        if session.number in self._introduced:
-            self._introduced.discard(session.number)
-            self._native.send(CloseSession(session.number))
+    def _close_in_worker(self, session: EngineSession) -> None:
+        if session.number in self._known_sessions:
+            self._known_sessions.discard(session.number)
+            self._worker.send(CloseSession(session.number))
 
-    def _turn_event(self, number: int, event: Event) -> None:
+    def _on_turn_event(self, number: int, event: Event) -> None:
         if number in self._turns:
             turn, _ = self._turns[number]
             turn.receive(event)
 
-    def _crashed(self, error: EngineCrashedError) -> None:
-        self._introduced.clear()
+    def _on_crash(self, error: EngineCrashedError) -> None:
+        self._known_sessions.clear()
         self._fail_turns(error)
 
     def _fail_turns(self, error: EngineError) -> None:
@@ -337,10 +341,10 @@ class Engine:
         if self._closing is not None:
             raise EngineClosedError
 
-    def _check_cap(self) -> None:
-        cap = self._max_sessions
-        if cap is not None and len(self._sessions) + self._opening >= cap:
+    def _check_session_limit(self) -> None:
+        limit = self._max_sessions
+        if limit is not None and len(self._sessions) + self._opening_count >= limit:
             raise SessionLimitError(
-                f"Max concurrent sessions ({cap}) reached. "
+                f"Max concurrent sessions ({limit}) reached. "
                 "Close an existing session before opening a new one."
             )

@@ -56,7 +56,7 @@ class EngineCrashedError(EngineError):
     """
 
     def __init__(self, how: str, *, begun: bool = False) -> None:
-        super().__init__(f"{how} Send again: it is restarted.")
+        super().__init__(f"{how} Send again to restart the engine.")
         self.how = how
         self.begun = begun
 

@@ -13,5 +13,5 @@ class EngineHost(Engine):
     """
 
     @classmethod
-    def _make_link(cls) -> Transport:
+    def _create_transport(cls) -> Transport:
         return ProcessTransport()

@@ -7,12 +7,12 @@ from collections.abc import Callable
 class Ticket:
     """One caller's state: waiting, holding a permit, or done."""
 
-    def __init__(self, moved: Callable[[int], None]) -> None:
-        self._moved = moved
+    def __init__(self, on_position: Callable[[int], None]) -> None:
+        self._on_position = on_position
 
-    def move(self, position: int) -> None:
+    def report_position(self, position: int) -> None:
         """Report the queue position: 0 holds a permit, 1 is next."""
-        self._moved(position)
+        self._on_position(position)
 
 
 class GenerationMutex:
@@ -25,48 +25,48 @@ class GenerationMutex:
     def __init__(self, permits: int = 1) -> None:
         if permits < 1:
             raise ValueError(f"parallel must be at least 1, not {permits}")
-        self._free = permits
-        self._line: deque[Ticket] = deque()
-        self._held: set[Ticket] = set()
+        self._free_permits = permits
+        self._queue: deque[Ticket] = deque()
+        self._holders: set[Ticket] = set()
 
-    def enter(self, moved: Callable[[int], None]) -> Ticket:
-        """Join the queue. `moved` gets the position now and at each change; 0 is a permit."""
-        ticket = Ticket(moved)
-        self._line.append(ticket)
-        if not self._admit():
-            ticket.move(len(self._line))
+    def enter(self, on_position: Callable[[int], None]) -> Ticket:
+        """Join the queue. `on_position` gets the position now and at each change; 0 is a permit."""
+        ticket = Ticket(on_position)
+        self._queue.append(ticket)
+        if not self._grant():
+            ticket.report_position(len(self._queue))
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
         """Release the permit, or leave the queue. Idempotent."""
-        if ticket in self._held:
-            self._held.remove(ticket)
-            self._free += 1
-        elif ticket in self._line:
-            self._line.remove(ticket)
+        if ticket in self._holders:
+            self._holders.remove(ticket)
+            self._free_permits += 1
+        elif ticket in self._queue:
+            self._queue.remove(ticket)
         else:
             return
-        self._admit()
-        for position, waiting in enumerate(self._line, start=1):
-            waiting.move(position)
+        self._grant()
+        for position, waiting in enumerate(self._queue, start=1):
+            waiting.report_position(position)
 
-    def _admit(self) -> bool:
+    def _grant(self) -> bool:
         """Grant free permits; return whether any was granted."""
-        admitted = False
-        while self._free and self._line:
-            first = self._line.popleft()
-            self._free -= 1
-            self._held.add(first)
-            first.move(0)
-            admitted = True
-        return admitted
+        granted = False
+        while self._free_permits and self._queue:
+            first = self._queue.popleft()
+            self._free_permits -= 1
+            self._holders.add(first)
+            first.report_position(0)
+            granted = True
+        return granted
 
     @property
     def held(self) -> int:
         """Number of held permits."""
-        return len(self._held)
+        return len(self._holders)
 
     @property
     def waiting(self) -> int:
         """Number of waiting callers."""
-        return len(self._line)
+        return len(self._queue)

@@ -9,7 +9,7 @@ from koel_tui.engine.errors import ModelLoadError, UnsupportedError
 from koel_tui.engine.types import ModelSpec, SessionOptions
 from koel_tui.protocol.turn_settings import Sampling, TurnSettings
 
-_OFFERED_CHOICES = ("auto", "none")
+_SUPPORTED_CHOICES = ("auto", "none")
 """Values of `tool_choice` that this engine supports."""
 
 
@@ -49,8 +49,8 @@ class SessionSettings(TypedDict, total=False):
     """Beginning of every answer, fixed by the caller."""
 
 
-def absolute(path: str | PathLike[str]) -> Path:
-    """Return the absolute path; the runner process may have another working directory."""
+def absolute_path(path: str | PathLike[str]) -> Path:
+    """Return the absolute_path path; the runner process may have another working directory."""
     return Path(path).absolute()
 
 
@@ -58,8 +58,8 @@ def check_supported(spec: ModelSpec) -> None:
     """Raise `UnsupportedError` if `spec` needs a feature that this engine lacks."""
     if spec.mmproj is not None:
         raise UnsupportedError(
-            f"This engine loads text models only, so it has no use for the projector {spec.mmproj}."
-            f" Load {spec.path.name} without it, or use a server that takes images and sound."
+            f"This engine supports text models only, so it cannot use the projector {spec.mmproj}."
+            f" Load {spec.path.name} without it, or use a server that supports images and sound."
         )
 
 
@@ -79,37 +79,36 @@ def session_options(
     `fields` replace those of `settings` with the same name. Raises `UnsupportedError` for an
     unsupported feature, `ModelLoadError` if `lora` is not a file, ValueError for an invalid value.
     """
-    for feature, wanted in (("vision", vision), ("audio", audio)):
-        if wanted:
+    for feature, requested in (("vision", vision), ("audio", audio)):
+        if requested:
             raise UnsupportedError(
-                f"{spec.path.name} is loaded without {feature}: that takes a model made for "
-                f"{feature} and its projector (an mmproj file), and this engine loads text models "
-                "only. "
-                f"Open the session without {feature}, or use a server that has such a model."
+                f"{spec.path.name} is loaded without {feature}: this engine supports text "
+                "models only. "
+                f"Open the session without {feature}, or use a server that supports it."
             )
     if not isinstance(name, str):
         raise ValueError(f"name must be a string, not {name!r}")
-    own = turn_settings(TurnSettings(**fields), turn_settings(settings, TurnSettings()))
+    merged = turn_settings(TurnSettings(**fields), turn_settings(settings, TurnSettings()))
     lora = spec.lora if lora is None else lora
-    adapter = None if lora is None else absolute(lora)
+    adapter = None if lora is None else absolute_path(lora)
     if adapter is not None and not adapter.is_file():
         raise ModelLoadError(f"Cannot load the adapter {adapter}: no such file. Check the path.")
-    return SessionOptions(name, adapter, None if kv is None else absolute(kv), own)
+    return SessionOptions(name, adapter, None if kv is None else absolute_path(kv), merged)
 
 
-def turn_settings(given: TurnSettings | None, session: TurnSettings) -> TurnSettings:
-    """Return the settings of a turn: `given`, with unset fields taken from `session`.
+def turn_settings(overrides: TurnSettings | None, session: TurnSettings) -> TurnSettings:
+    """Return the settings of a turn: `overrides`, with unset fields taken from `session`.
 
-    Raises ValueError if `given` has a wrong type, `UnsupportedError` for an unsupported
+    Raises ValueError if `overrides` has a wrong type, `UnsupportedError` for an unsupported
     `tool_choice`.
     """
-    if given is not None and not isinstance(given, TurnSettings):
-        raise ValueError(f"settings must be a TurnSettings, not {given!r}")
-    settings = session if given is None else given.over(session)
+    if overrides is not None and not isinstance(overrides, TurnSettings):
+        raise ValueError(f"settings must be a TurnSettings, not {overrides!r}")
+    settings = session if overrides is None else overrides.over(session)
     choice = settings.tool_choice
-    if choice is not None and choice not in _OFFERED_CHOICES:
+    if choice is not None and choice not in _SUPPORTED_CHOICES:
         raise UnsupportedError(
-            f"This engine cannot make a model call a tool: tool_choice is {choice!r}. "
-            f"Use {' or '.join(_OFFERED_CHOICES)}."
+            f"This engine cannot force a tool call: tool_choice is {choice!r}. "
+            f"Use {' or '.join(_SUPPORTED_CHOICES)}."
         )
     return settings

@@ -4,7 +4,7 @@ from collections import deque
 
 from koel_tui.engine.errors import RestartLimitError
 
-RESTARTS, WITHIN_S = 3, 60.0
+MAX_RESTARTS, PERIOD_S = 3, 60.0
 """Maximum restarts per period in seconds; a transient failure needs one or two."""
 
 
@@ -16,18 +16,18 @@ class Restarts:
     """
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=RESTARTS)
+        self._times: deque[float] = deque(maxlen=MAX_RESTARTS)
 
     def count(self, now: float, last_end: str) -> None:
         """Record a restart at time `now`, in seconds; `last_end` is the cause of the last crash.
 
         Raises `RestartLimitError` if it exceeds the limit; then it is not recorded.
         """
-        if len(self._times) == RESTARTS and now - self._times[0] < WITHIN_S:
-            wait = max(1, round(WITHIN_S - (now - self._times[0])))
+        if len(self._times) == MAX_RESTARTS and now - self._times[0] < PERIOD_S:
+            wait = max(1, round(PERIOD_S - (now - self._times[0])))
             raise RestartLimitError(
-                f"The engine was restarted {RESTARTS} times within {WITHIN_S:.0f} seconds and "
-                f"ended each time, the last time like this: {last_end} Choose another model or "
-                f"a smaller window (--context-tokens), or try again in {wait} s."
+                f"The engine was restarted {MAX_RESTARTS} times within {PERIOD_S:.0f} seconds and "
+                f"crashed each time. The last reason: {last_end} Choose another model or a "
+                f"smaller context (--context-tokens), or try again in {wait} s."
             )
         self._times.append(now)

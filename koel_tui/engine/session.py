@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine.errors import SessionBusyError, SessionClosedError
-from koel_tui.engine.options import absolute, turn_settings
+from koel_tui.engine.options import absolute_path, turn_settings
 from koel_tui.engine.turn import Turn, TurnStream
 from koel_tui.engine.types import ChatMessage, SessionMetrics, SessionOptions, TextDelta
 from koel_tui.engine.wire_messages import TurnEnded
@@ -73,7 +73,7 @@ class EngineSession:
 
     @property
     def options(self) -> SessionOptions:
-        """Options of the session, validated, with absolute paths."""
+        """Options of the session, validated, with absolute_path paths."""
         return self._options
 
     @property
@@ -129,18 +129,18 @@ class EngineSession:
         be converted to a grammar, and `EngineError` for any other failure.
         """
         self._check_idle()
-        own = turn_settings(settings, self._options.settings)
+        merged = turn_settings(settings, self._options.settings)
         if schema is not None:
-            own = replace(own, schema=schema)
+            merged = replace(merged, schema=schema)
         if messages is not None:
             self._history = list(messages)  # later `add` calls append to it
 
         def start() -> Turn:
             self._check_idle()
-            self._turn = self._host.start_turn(self, tuple(self._history), own)
+            self._turn = self._host.start_turn(self, tuple(self._history), merged)
             return self._turn
 
-        prefill = own.prefill or ""
+        prefill = merged.prefill or ""
         return TurnStream(
             start, lambda answer, ended: self._finish_turn(answer, ended, prefill), progress
         )
@@ -154,7 +154,7 @@ class EngineSession:
         change. Everything else is as in `stream`.
         """
         self._check_idle()
-        own = replace(
+        merged = replace(
             turn_settings(settings, self._options.settings),
             chat_template=RAW_COMPLETION,
             system="",
@@ -163,7 +163,7 @@ class EngineSession:
 
         def start() -> Turn:
             self._check_idle()
-            self._turn = self._host.start_turn(self, (ChatMessage("user", prompt),), own)
+            self._turn = self._host.start_turn(self, (ChatMessage("user", prompt),), merged)
             return self._turn
 
         return TurnStream(start, lambda _, ended: self._end_turn(ended), progress)
@@ -187,7 +187,7 @@ class EngineSession:
         `EngineCrashedError`, and `EngineError` if there is no state or the file is not writable.
         """
         self._check_open()
-        await self._host.save_kv(self, absolute(path), _checked(budget_bytes))
+        await self._host.save_kv(self, absolute_path(path), _checked_budget(budget_bytes))
 
     async def close(
         self, save_kv: str | PathLike[str] | None = None, *, budget_bytes: int = KV_BUDGET
@@ -203,7 +203,7 @@ class EngineSession:
         if save_kv is None:
             self.shut()
             return
-        path, budget = absolute(save_kv), _checked(budget_bytes)
+        path, budget = absolute_path(save_kv), _checked_budget(budget_bytes)
         if not self._closed:
             self._closed = True
             self.stop()
@@ -232,8 +232,8 @@ class EngineSession:
             return
         answer = replace(answer, content=prefill + answer.content)
         if self._history and self._history[-1].begins_answer:
-            begun = self._history.pop()
-            answer = replace(answer, content=begun.content + answer.content)
+            partial_answer = self._history.pop()
+            answer = replace(answer, content=partial_answer.content + answer.content)
         self._history.append(answer)
 
     def _check_open(self) -> None:
@@ -246,7 +246,7 @@ class EngineSession:
             raise SessionBusyError
 
 
-def _checked(budget_bytes: int) -> int:
+def _checked_budget(budget_bytes: int) -> int:
     if budget_bytes < 0:
         raise ValueError(f"budget_bytes must be at least 0, not {budget_bytes}")
     return budget_bytes

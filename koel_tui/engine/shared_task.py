@@ -15,7 +15,7 @@ class SharedTask(Generic[T]):
 
     def __init__(self, work: Coroutine[Any, Any, T], name: str) -> None:
         self._task = asyncio.create_task(work, name=name)
-        self._task.add_done_callback(_look_at)
+        self._task.add_done_callback(_consume_exception)
 
     @property
     def done(self) -> bool:
@@ -26,17 +26,17 @@ class SharedTask(Generic[T]):
         """Cancel the task."""
         self._task.cancel()
 
-    async def settle(self) -> None:
+    async def wait(self) -> None:
         """Wait for the end of the task without raising its error."""
         await asyncio.wait([self._task])
 
     async def result(self) -> T:
         """Return the result of the task, or raise its error."""
-        await self.settle()
+        await self.wait()
         return self._task.result()
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
+def _consume_exception(task: asyncio.Task[Any]) -> None:
     """Retrieve the error, so that asyncio does not log it if there is no waiter left."""
     if not task.cancelled():
         task.exception()

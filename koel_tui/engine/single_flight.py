@@ -26,17 +26,17 @@ E = TypeVar("E", bound=Closable)
 class SingleFlight(Generic[E]):
     """One load shared by its callers: one result, or one error, for all of them.
 
-    It is cancelled with its last caller. `landed` is called when no further caller may join.
+    It is cancelled with its last caller. `on_finished` is called when no further caller may join.
     """
 
     def __init__(
-        self, load: Callable[[ProgressCallback], Awaitable[E]], landed: Callable[[], None]
+        self, load: Callable[[ProgressCallback], Awaitable[E]], on_finished: Callable[[], None]
     ) -> None:
-        self._landed = landed
+        self._on_finished = on_finished
         self._listeners: list[ProgressCallback] = []
         self._waiting = 0
-        self._taken = False
-        self._task = SharedTask(self._fly(load), "model load")
+        self._is_delivered = False
+        self._task = SharedTask(self._run(load), "model load")
 
     async def join(self, on_progress: ProgressCallback | None) -> E:
         """Return the loaded object, or raise the error of the load."""
@@ -48,27 +48,27 @@ class SingleFlight(Generic[E]):
         except asyncio.CancelledError:
             if on_progress is not None:
                 self._listeners.remove(on_progress)
-            if self._waiting == 1 and not self._taken:
-                await self._call_off()
+            if self._waiting == 1 and not self._is_delivered:
+                await self._cancel()
             raise
         finally:
             self._waiting -= 1
-        self._taken = True
+        self._is_delivered = True
         return loaded
 
-    async def _fly(self, load: Callable[[ProgressCallback], Awaitable[E]]) -> E:
+    async def _run(self, load: Callable[[ProgressCallback], Awaitable[E]]) -> E:
         try:
-            return await load(self._tell)
+            return await load(self._report)
         finally:
-            self._landed()
+            self._on_finished()
 
-    async def _call_off(self) -> None:
-        self._landed()  # before the first await, so that a new caller starts a new load
+    async def _cancel(self) -> None:
+        self._on_finished()  # before the first await, so that a new caller starts a new load
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await (await self._task.result()).close()
 
-    def _tell(self, fraction: float) -> None:
+    def _report(self, fraction: float) -> None:
         for listener in tuple(self._listeners):
             isolated(listener, fraction)
 
@@ -78,7 +78,7 @@ class SingleFlights:
 
     def __init__(self) -> None:
         # Weak references, so that a load of a closed event loop does not stay here.
-        self._flying: WeakValueDictionary[Hashable, SingleFlight[Any]] = WeakValueDictionary()
+        self._running: WeakValueDictionary[Hashable, SingleFlight[Any]] = WeakValueDictionary()
 
     async def join(
         self,
@@ -87,12 +87,12 @@ class SingleFlights:
         on_progress: ProgressCallback | None,
     ) -> E:
         """Return the result of the load with `key`; start the load if it is not running."""
-        flight: SingleFlight[E] | None = self._flying.get(key)
+        flight: SingleFlight[E] | None = self._running.get(key)
         if flight is None:
-            flight = SingleFlight(load, lambda: self._landed(key, flight))
-            self._flying[key] = flight
+            flight = SingleFlight(load, lambda: self._on_finished(key, flight))
+            self._running[key] = flight
         return await flight.join(on_progress)
 
-    def _landed(self, key: Hashable, flight: SingleFlight[Any] | None) -> None:
-        if self._flying.get(key) is flight:  # false for a cancelled load that was replaced
-            self._flying.pop(key, None)
+    def _on_finished(self, key: Hashable, flight: SingleFlight[Any] | None) -> None:
+        if self._running.get(key) is flight:  # false for a cancelled load that was replaced
+            self._running.pop(key, None)

@@ -35,17 +35,17 @@ class SingleSession:
         if self._current is session:
             self._current = None
 
-    async def settle(self) -> None:
+    async def wait(self) -> None:
         """Wait until no creation is running."""
         if self._creating is not None:
-            await self._creating.settle()
+            await self._creating.wait()
 
     async def _create(self, options: Callable[[], SessionOptions]) -> EngineSession:
         try:
-            wanted = options()
+            resolved_options = options()
             if self._current is not None:
                 await self._current.close()
-            self._current = await self._open(wanted)
+            self._current = await self._open(resolved_options)
             return self._current
         finally:
             # Also on failure; otherwise every later caller would get the same error.

@@ -23,16 +23,16 @@ from koel_tui.engine.types import (
 from koel_tui.engine.wire_messages import (
     Event,
     Failed,
+    HiddenThinking,
     Reading,
     Text,
     Thinking,
-    ThinkingUnseen,
     ToolCalled,
     TurnEnded,
 )
 from koel_tui.protocol.turn_settings import TurnSettings
 
-_Happening = Text | Thinking | ThinkingUnseen | ToolCalled | Reading | Progress | TurnEnded
+_TurnEvent = Text | Thinking | HiddenThinking | ToolCalled | Reading | Progress | TurnEnded
 """The events that `Turn.next` returns."""
 
 
@@ -81,56 +81,56 @@ class Turn:
         self._mutex: GenerationMutex | None = None
         self._ticket: Ticket | None = None
         self._starting: asyncio.Task[None] | None = None
-        self._begun = False
-        self._stopped = False
-        self._over = False
+        self._is_started = False
+        self._is_stopped = False
+        self._is_over = False
 
     def enter(self, mutex: GenerationMutex) -> None:
         """Join the queue for a permit."""
         self._mutex = mutex
-        self._ticket = mutex.enter(self._moved)
+        self._ticket = mutex.enter(self._on_position)
 
     def receive(self, event: Event) -> None:
         """Handle an event of the worker."""
         if isinstance(event, TurnEnded | Failed):
-            self._leave()
+            self._finish_turn()
         self._inbox.put_nowait(event)
 
     def fail(self, error: Exception) -> None:
         """End the turn with an error that the worker did not send."""
-        if self._begun and isinstance(error, EngineCrashedError):
+        if self._is_started and isinstance(error, EngineCrashedError):
             error = EngineCrashedError(error.how, begun=True)
-        self._halt()
-        self._leave()
+        self._stop_in_worker()
+        self._finish_turn()
         self._inbox.put_nowait(error)
 
     def stop(self) -> None:
         """Stop the turn; unread events are dropped, and the stream ends normally."""
-        if not self._begun and not self._over:
-            self._end_here()
-        self._halt()
-        self._stopped = True
+        if not self._is_started and not self._is_over:
+            self._end_locally()
+        self._stop_in_worker()
+        self._is_stopped = True
 
     def abandon(self) -> None:
         """End the turn at once in any state; its late events are dropped."""
-        if not self._over:
-            self._halt()
-            self._stopped = True
-            self._end_here()
+        if not self._is_over:
+            self._stop_in_worker()
+            self._is_stopped = True
+            self._end_locally()
 
-    async def next(self) -> _Happening:
+    async def next(self) -> _TurnEvent:
         """Return the next event. Raises `EngineError` if the turn fails."""
         while True:
             item = await self._inbox.get()
             match item:
                 case Progress():
                     return item
-                case Text() | Thinking() | ThinkingUnseen() | ToolCalled() | Reading():
-                    if not self._stopped:
+                case Text() | Thinking() | HiddenThinking() | ToolCalled() | Reading():
+                    if not self._is_stopped:
                         return item
                 case TurnEnded():
                     # Text after the stop was dropped, so the worker's reason does not apply.
-                    return replace(item, reason="stopped") if self._stopped else item
+                    return replace(item, reason="stopped") if self._is_stopped else item
                 case Failed():
                     raise item.as_error()
                 case Exception():
@@ -140,7 +140,7 @@ class Turn:
                         f"The engine sent {item.kind!r} within a turn; this is a bug."
                     )
 
-    def _moved(self, position: int) -> None:
+    def _on_position(self, position: int) -> None:
         if position:
             self._inbox.put_nowait(Progress("queued", position=position))
         else:
@@ -149,25 +149,25 @@ class Turn:
     async def _start(self) -> None:
         try:
             await self._host.prepare(self)
-            if not self._over:
+            if not self._is_over:
                 self._host.begin(self)
                 # Set last, because the worker must not get a stop for an unknown turn.
-                self._begun = True
+                self._is_started = True
         except Exception as error:  # any error must end the turn, or its caller would hang
             self.fail(error)
 
-    def _halt(self) -> None:
+    def _stop_in_worker(self) -> None:
         """Stop the turn in the worker if it runs there and was not stopped before."""
-        if self._begun and not self._over and not self._stopped:
+        if self._is_started and not self._is_over and not self._is_stopped:
             self._host.halt(self)
 
-    def _end_here(self) -> None:
-        self._leave()
+    def _end_locally(self) -> None:
+        self._finish_turn()
         self._inbox.put_nowait(TurnEnded(0, "stopped", SessionMetrics()))
 
-    def _leave(self) -> None:
-        self._over = True
-        if self._starting is not None and not self._begun:
+    def _finish_turn(self) -> None:
+        self._is_over = True
+        if self._starting is not None and not self._is_started:
             self._starting.cancel()
         if self._mutex is not None and self._ticket is not None:
             self._mutex.leave(self._ticket)
@@ -212,13 +212,13 @@ class TurnStream(AsyncIterator[Delta]):
         try:
             while True:
                 item = await self._turn.next()
-                if self._progress or not isinstance(item, Reading | ThinkingUnseen | Progress):
+                if self._progress or not isinstance(item, Reading | HiddenThinking | Progress):
                     return self._delta(item)
         except BaseException:
             self._end(None)
             raise
 
-    def _delta(self, item: _Happening) -> Delta:
+    def _delta(self, item: _TurnEvent) -> Delta:
         match item:
             case Text(text=text):
                 self._pieces.append(text)
@@ -230,7 +230,7 @@ class TurnStream(AsyncIterator[Delta]):
                 return call
             case Reading(done=done, total=total):
                 return Progress("reading", done=done, total=total)
-            case ThinkingUnseen(tokens=tokens):
+            case HiddenThinking(tokens=tokens):
                 return Progress("thinking", done=tokens)
             case Progress():
                 return item

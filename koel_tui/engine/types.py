@@ -11,9 +11,9 @@ from koel_tui.protocol.turn_settings import TurnSettings
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
 """Why a turn ended: end of answer, token limit, stopped, tool calls to run, error."""
 KvType = Literal["f16", "q8_0"]
-WINDOW_STEP = 256
+CONTEXT_STEP = 256
 """llama.cpp rounds the context size up to a multiple of this."""
-DEFAULT_WINDOW = 8192
+DEFAULT_CONTEXT_TOKENS = 8192
 """Maximum default context size in tokens."""
 
 
@@ -96,8 +96,8 @@ class ChatMessage:
             return
         if isinstance(self.content, list | tuple):
             raise UnsupportedError(
-                "The content of a message must be one text: this engine takes no content parts, "
-                "such as images, audio or documents. Join the text parts, and leave out the others."
+                "The content of a message must be one text: this engine accepts no content parts, "
+                "such as images, audio or documents. Join the text parts and remove the others."
             )
         raise TypeError(f"The content of a message must be a string, not {self.content!r}")
 
@@ -247,10 +247,10 @@ class ModelCard:
     @property
     def notice(self) -> str:
         """A warning for the user if the context exceeds the training, else ''."""
-        if not 0 < self.trained_tokens <= self.context_tokens - WINDOW_STEP:
+        if not 0 < self.trained_tokens <= self.context_tokens - CONTEXT_STEP:
             return ""
         return (
-            f"The window of {self.context_tokens:,} tokens is larger than the "
+            f"The context of {self.context_tokens:,} tokens is larger than the "
             f"{self.trained_tokens:,} that {self.name} was trained for. Longer conversations get "
             f"useless answers. Use --context-tokens {self.trained_tokens}."
         )

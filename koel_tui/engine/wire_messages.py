@@ -28,7 +28,7 @@ from koel_tui.protocol.turn_settings import TurnSettings
 
 T = TypeVar("T")
 HEADER = struct.Struct(">I")
-FRAME_LIMIT = 256 * 1024 * 1024
+MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Maximum frame length in bytes; a larger conversation is assumed to be a bug."""
 
 
@@ -206,12 +206,12 @@ class Thinking:
 
 
 @dataclass(frozen=True, slots=True)
-class ThinkingUnseen:
+class HiddenThinking:
     """The number of tokens of hidden thinking generated so far."""
 
     turn: int
     tokens: int
-    kind: Literal["thinking_unseen"] = "thinking_unseen"
+    kind: Literal["hidden_thinking"] = "hidden_thinking"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ class Crashed:
 
 
 Command = Load | OpenSession | StartTurn | StopTurn | CloseSession | SaveKv | CountTokens | Shutdown
-TurnEvent = Reading | Text | Thinking | ThinkingUnseen | ToolCalled | TurnEnded
+TurnEvent = Reading | Text | Thinking | HiddenThinking | ToolCalled | TurnEnded
 Event = LoadProgress | Loaded | Done | Counted | Failed | MemoryChanged | Crashed | TurnEvent
 
 
@@ -257,22 +257,23 @@ class FrameCodec(Generic[T]):
         """Return the whole frame, header included.
 
         Raises `UnsupportedError` for a value of a wrong type, and `EngineError` for a frame longer
-        than `FRAME_LIMIT`: the receiver would refuse both.
+        than `MAX_FRAME_BYTES`: the receiver would refuse both.
         """
         try:
             # Stdlib json, because pydantic's encoder refuses lone surrogates in values and
             # replaces them in object keys.
             plain = self._adapter.dump_python(value, warnings="error")
-            body = json.dumps(plain, default=_as_plain).encode()
+            body = json.dumps(plain, default=_path_to_text).encode()
         except (PydanticSerializationError, TypeError, ValueError, RecursionError) as error:
             raise UnsupportedError(
                 f"A value of the request cannot be sent to the engine: {_first_line(error)}. "
                 "Use plain JSON values of the documented types."
             ) from error
-        if len(body) > FRAME_LIMIT:
+        if len(body) > MAX_FRAME_BYTES:
             raise EngineError(
-                f"The request has {len(body) / 1e6:,.0f} MB, more than the {FRAME_LIMIT / 1e6:,.0f}"
-                " MB that the engine takes. Start a new thread or leave out the largest messages."
+                f"The request has {len(body) / 1e6:,.0f} MB, more than the "
+                f"{MAX_FRAME_BYTES / 1e6:,.0f} MB that the engine accepts. "
+                "Start a new thread or leave out the largest messages."
             )
         return HEADER.pack(len(body)) + body
 
@@ -284,7 +285,7 @@ class FrameCodec(Generic[T]):
             raise ValueError("it is nested too deeply") from error
 
 
-def _as_plain(value: object) -> object:
+def _path_to_text(value: object) -> object:
     """Return a path as text. Raises TypeError for any other non-JSON type."""
     if isinstance(value, PurePath):
         return str(value)
@@ -296,7 +297,7 @@ def _first_line(error: Exception) -> str:
     return next((line for line in reversed(lines) if line), type(error).__name__)[:300].rstrip(".")
 
 
-def refusal(body: bytes, error: ValueError) -> Failed | None:
+def error_reply(body: bytes, error: ValueError) -> Failed | None:
     """Return the answer to an invalid command; None if the command has no call number.
 
     `error` is the cause. Without an answer the caller would wait endlessly.
@@ -317,8 +318,7 @@ def refusal(body: bytes, error: ValueError) -> Failed | None:
     return Failed.of(
         number,
         UnsupportedError(
-            f"The engine does not understand the request: {reason[:300]}. "
-            "Use values of the documented types."
+            f"The request is not valid: {reason[:300]}. Use values of the documented types."
         ),
     )
 

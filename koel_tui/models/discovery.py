@@ -8,9 +8,9 @@ from itertools import chain
 from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.models.directory_walk import files_below
+from koel_tui.models.directory_walk import walk_files
 from koel_tui.models.ollama import ollama_models
-from koel_tui.models.split_files import is_model_name, part_of
+from koel_tui.models.split_files import is_model_file_name, parse_part
 from koel_tui.models.starter import starter_model
 from koel_tui.system.regular_files import expand_user
 
@@ -53,31 +53,32 @@ class Computer:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     root: Path = Path("/")
 
-    def named(self, *names: str) -> Path | None:
+    def directory_from_env(self, *names: str) -> Path | None:
         """Return the directory in the first of these variables that is set."""
         value = next((self.environ[name] for name in names if self.environ.get(name)), None)
         return None if value is None else expand_user(Path(value))
 
-    def places(self) -> Iterator[tuple[Source, Path]]:
+    def model_directories(self) -> Iterator[tuple[Source, Path]]:
         """Yield the directories of GGUF files of other programs."""
-        cache = self.named("XDG_CACHE_HOME") or self.home / ".cache"
-        hub = self.named("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
-        yield Source.HUGGING_FACE, hub or (self.named("HF_HOME") or cache / "huggingface") / "hub"
+        cache = self.directory_from_env("XDG_CACHE_HOME") or self.home / ".cache"
+        hub_home = self.directory_from_env("HF_HOME") or cache / "huggingface"
+        hub = self.directory_from_env("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+        yield Source.HUGGING_FACE, hub or hub_home / "hub"
         yield Source.LM_STUDIO, self.home / ".lmstudio" / "models"
         yield Source.LM_STUDIO, cache / "lm-studio" / "models"
-        if set_by_hand := self.named("LLAMA_CACHE"):
-            yield Source.LLAMA_CPP, set_by_hand
+        if configured := self.directory_from_env("LLAMA_CACHE"):
+            yield Source.LLAMA_CPP, configured
         yield Source.LLAMA_CPP, cache / "llama.cpp"
         yield Source.LLAMA_CPP, self.home / "Library" / "Caches" / "llama.cpp"
         yield Source.HOME, self.home / "models"
 
-    def ollama(self) -> tuple[Path, ...]:
+    def ollama_directories(self) -> tuple[Path, ...]:
         """Return the directories of Ollama: that of the user and that of the Linux service."""
-        set_by_hand = self.named("OLLAMA_MODELS")
-        if set_by_hand is not None:
-            return (set_by_hand,)
-        below = Path(".ollama") / "models"
-        return (self.home / below, self.root / "usr" / "share" / "ollama" / below)
+        configured = self.directory_from_env("OLLAMA_MODELS")
+        if configured is not None:
+            return (configured,)
+        subdirectory = Path(".ollama") / "models"
+        return (self.home / subdirectory, self.root / "usr" / "share" / "ollama" / subdirectory)
 
 
 def find_models(
@@ -88,20 +89,20 @@ def find_models(
     `own` is the directory of downloaded models. Blocks for some milliseconds, longer on slow
     disks: call it in a worker thread.
     """
-    return list(each_model(folders, computer, own))
+    return list(iter_models(folders, computer, own))
 
 
-def each_model(
+def iter_models(
     folders: Iterable[Path] = (), computer: Computer | None = None, own: Path | None = None
 ) -> Iterator[FoundModel]:
     """Yield the models of `find_models`, each as soon as it is found."""
     computer = computer or Computer()
-    return _once(
+    return _unique(
         chain(
             _starter(),
             _in_folder(Source.OWN, own or paths.models_dir()),
-            (model for place in computer.places() for model in _in_folder(*place)),
-            (model for root in computer.ollama() for model in _of_ollama(root)),
+            (model for place in computer.model_directories() for model in _in_folder(*place)),
+            (model for root in computer.ollama_directories() for model in _in_ollama(root)),
             (each for folder in folders for each in _in_folder(Source.FOLDER, expand_user(folder))),
         )
     )
@@ -115,9 +116,9 @@ def _starter() -> Iterator[FoundModel]:
 
 def _in_folder(source: Source, folder: Path) -> Iterator[FoundModel]:
     # The Hugging Face cache has the weights as unnamed files in `blobs`, and named links to them.
-    files = {path: _size(path) for path in files_below(folder) if is_model_name(path.name)}
+    files = {path: _size(path) for path in walk_files(folder) if is_model_file_name(path.name)}
     for path in files:
-        part = part_of(path.name)
+        part = parse_part(path.name)
         if part is None:
             names: Sequence[Path] = (path,)
         elif part.number == 1:
@@ -130,7 +131,7 @@ def _in_folder(source: Source, folder: Path) -> Iterator[FoundModel]:
             yield FoundModel(name, path, sum(sizes), source)
 
 
-def _of_ollama(root: Path) -> Iterator[FoundModel]:
+def _in_ollama(root: Path) -> Iterator[FoundModel]:
     for name, path in ollama_models(root):
         yield FoundModel(name, path, _size(path), Source.OLLAMA)
 
@@ -142,7 +143,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _once(found: Iterable[FoundModel]) -> Iterator[FoundModel]:
+def _unique(found: Iterable[FoundModel]) -> Iterator[FoundModel]:
     seen: set[tuple[int, int]] = set()
     for model in found:
         try:

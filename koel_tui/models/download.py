@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from koel_tui.models.downloaded import unfinished_path
+from koel_tui.models.downloaded import partial_path
 from koel_tui.models.gguf import ModelFileError, check_gguf
-from koel_tui.models.hub import BrokenOffError, DownloadError, Hub, HubFile
-from koel_tui.models.install_file import put_in_place
+from koel_tui.models.hub import DownloadError, Hub, HubFile, TransientDownloadError
+from koel_tui.models.install_file import install_file
 from koel_tui.system.regular_files import is_at_path
 
-_WAITS_S = (0.5, 1, 2, 4, 8)
-_PIECE = 1024 * 1024
+_RETRY_DELAYS_S = (0.5, 1, 2, 4, 8)
+_CHUNK_BYTES = 1024 * 1024
 
 OnProgress = Callable[[int, int], None]
 """Called with the bytes downloaded so far and the total bytes."""
@@ -43,13 +43,13 @@ def free_bytes(directory: Path) -> int:
 class Download:
     """A downloader into `directory`, as OWNER/NAME/FILE.
 
-    `waits_s` are the pauses in seconds before each retry; any received data restarts them.
+    `retry_delays_s` are the pauses in seconds before each retry; any received data restarts them.
     """
 
     directory: Path
     hub: Hub
     free: Callable[[Path], int] = free_bytes
-    waits_s: Sequence[float] = _WAITS_S
+    retry_delays_s: Sequence[float] = _RETRY_DELAYS_S
 
     def pull(
         self,
@@ -70,34 +70,36 @@ class Download:
         targets = [self.directory / repo / file.name for file in files]
         total = sum(file.size_bytes for file in files)
         try:
-            self._check_room(files, targets)
+            self._check_free_space(files, targets)
             before = 0
             for file, target in zip(files, targets, strict=True):
-                transfer = _Transfer(self, file, target, stop, _shifted(on_progress, before, total))
+                transfer = _Transfer(
+                    self, file, target, stop, _offset_progress(on_progress, before, total)
+                )
                 transfer.run()
                 before += file.size_bytes
         except OSError as error:
             raise UnwritableError(
                 f"Cannot write to {self.directory}: {error.strerror or error}. "
-                "What has come is kept; set it right and try the same again."
+                "The downloaded data is kept. Fix the problem and try again."
             ) from error
         return targets[0]
 
-    def _check_room(self, files: Sequence[HubFile], targets: Sequence[Path]) -> None:
+    def _check_free_space(self, files: Sequence[HubFile], targets: Sequence[Path]) -> None:
         needed = sum(
-            file.size_bytes - _size(unfinished_path(target, file.sha256))
+            file.size_bytes - _size(partial_path(target, file.sha256))
             for file, target in zip(files, targets, strict=True)
             if _size(target) != file.size_bytes
         )
         free = self.free(self.directory)
         if needed > free:
             raise UnwritableError(
-                f"{files[0].name} needs {needed / 1e6:,.0f} MB more and {free / 1e6:,.0f} MB are "
-                f"free in {self.directory}. Make room, or choose a smaller file."
+                f"{files[0].name} needs {needed / 1e6:,.0f} MB more, but only {free / 1e6:,.0f} MB "
+                f"are free in {self.directory}. Free some space, or choose a smaller file."
             )
 
 
-def _shifted(on_progress: OnProgress, before: int, total: int) -> Callable[[int], None]:
+def _offset_progress(on_progress: OnProgress, before: int, total: int) -> Callable[[int], None]:
     return lambda done: on_progress(before + done, total)
 
 
@@ -110,36 +112,36 @@ class _Transfer:
         file: HubFile,
         target: Path,
         stop: threading.Event,
-        tell: Callable[[int], None],
+        on_progress: Callable[[int], None],
     ) -> None:
-        self._hub, self._waits_s = download.hub, download.waits_s
-        self._file, self._target, self._stop, self._tell = file, target, stop, tell
+        self._hub, self._retry_delays_s = download.hub, download.retry_delays_s
+        self._file, self._target, self._stop, self._on_progress = file, target, stop, on_progress
         self._digest = hashlib.sha256()
-        self._have = 0
+        self._received = 0
 
     def run(self) -> None:
         """Download, verify and install the file."""
         self._target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = unfinished_path(self._target, self._file.sha256)
+        path = partial_path(self._target, self._file.sha256)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        while not self._is_here():
+        while not self._is_installed():
             with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
                 self._lock(file)
                 if not is_at_path(file.fileno(), path):
                     continue  # another download has just installed it
-                self._read(file)
-                self._fetch(file)
+                self._hash_existing(file)
+                self._download(file)
                 file.flush()
-                self._check(file, path)
-                put_in_place(path, self._target)
+                self._verify(file, path)
+                install_file(path, self._target)
                 return
 
-    def _is_here(self) -> bool:
+    def _is_installed(self) -> bool:
         """Return whether the target exists already with the right hash."""
         if self._target.is_symlink() or _size(self._target) != self._file.size_bytes:
             return False
         with self._target.open("rb") as file:
-            self._read(file)
+            self._hash_existing(file)
         return self._digest.hexdigest() == self._file.sha256
 
     def _lock(self, file: BinaryIO) -> None:
@@ -147,63 +149,67 @@ class _Transfer:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DownloadError(
-                f"{self._file.name} is being downloaded already. Wait for that, or stop it."
+                f"{self._file.name} is already being downloaded. "
+                "Wait for that download, or stop it."
             ) from None
         except OSError:
             pass  # the file system has no locks
 
-    def _read(self, file: BinaryIO) -> None:
+    def _hash_existing(self, file: BinaryIO) -> None:
         """Hash the data of earlier downloads; truncate a file that is too long."""
-        self._restart()
-        while piece := file.read(_PIECE):
-            self._go_on()
-            self._take(piece)
-        if self._have > self._file.size_bytes:
-            self._empty(file)
+        self._reset()
+        while chunk := file.read(_CHUNK_BYTES):
+            self._check_stop()
+            self._add(chunk)
+        if self._received > self._file.size_bytes:
+            self._truncate(file)
 
-    def _fetch(self, file: BinaryIO) -> None:
+    def _download(self, file: BinaryIO) -> None:
         """Download the missing bytes; retry transient failures."""
-        waits = iter(self._waits_s)
-        while self._have < self._file.size_bytes:
-            before = self._have
+        delays = iter(self._retry_delays_s)
+        while self._received < self._file.size_bytes:
+            before = self._received
             try:
-                self._fetch_some(file)
-            except BrokenOffError as error:
-                if self._have > before:
-                    waits = iter(self._waits_s)
-                wait = next(waits, None)
-                if wait is None:
-                    raise BrokenOffError(
-                        f"{error} {self._have / 1e6:,.0f} of {self._file.size_bytes / 1e6:,.0f} MB "
-                        "have come and are kept: tried again, it goes on from there."
+                self._download_once(file)
+            except TransientDownloadError as error:
+                if self._received > before:
+                    delays = iter(self._retry_delays_s)
+                delay = next(delays, None)
+                if delay is None:
+                    raise TransientDownloadError(
+                        f"{error} {self._received / 1e6:,.0f} of "
+                        f"{self._file.size_bytes / 1e6:,.0f} MB are kept; "
+                        "a new attempt resumes there."
                     ) from error
-                if self._stop.wait(wait):
+                if self._stop.wait(delay):
                     raise DownloadStopped from None
 
-    def _fetch_some(self, file: BinaryIO) -> None:
-        self._go_on()
-        with self._hub.opened(self._file, self._have) as (begin, pieces):
-            if begin != self._have:
-                self._empty(file)  # the server does not support ranges and restarts
-            for piece in pieces:
-                file.write(piece)
-                self._take(piece)
-                if self._have > self._file.size_bytes:
-                    return  # too long: `_check` reports it
-                self._go_on()
-        if self._have < self._file.size_bytes:
-            raise BrokenOffError(f"The server sent less of {self._file.name} than there is.")
+    def _download_once(self, file: BinaryIO) -> None:
+        self._check_stop()
+        with self._hub.open_file(self._file, self._received) as (begin, chunks):
+            if begin != self._received:
+                self._truncate(file)  # the server does not support ranges and restarts
+            for chunk in chunks:
+                file.write(chunk)
+                self._add(chunk)
+                if self._received > self._file.size_bytes:
+                    return  # too long: `_verify` reports it
+                self._check_stop()
+        if self._received < self._file.size_bytes:
+            raise TransientDownloadError(
+                f"The server ended the transfer of {self._file.name} too early."
+            )
 
-    def _check(self, file: BinaryIO, path: Path) -> None:
+    def _verify(self, file: BinaryIO, path: Path) -> None:
         if not is_at_path(file.fileno(), path):
             raise DownloadError(
-                f"Somebody has removed what had come of {self._file.name}. Run the same again."
+                f"The partial download of {self._file.name} was removed meanwhile. Try again."
             )
         if self._digest.hexdigest() != self._file.sha256:
             path.unlink(missing_ok=True)
             raise DownloadError(
-                f"What has come of {self._file.name} is not what {self._file.repo} says it is "
-                "(its SHA-256 differs), so it is removed. Try again."
+                f"The SHA-256 of {self._file.name} is wrong for {self._file.repo}. "
+                "The file was removed; try again."
             )
         try:
             check_gguf(path)
@@ -211,20 +217,20 @@ class _Transfer:
             path.unlink(missing_ok=True)
             raise ModelFileError(self._target, error.reason) from None
 
-    def _take(self, piece: bytes) -> None:
-        self._digest.update(piece)
-        self._have += len(piece)
-        self._tell(min(self._have, self._file.size_bytes))
+    def _add(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self._received += len(chunk)
+        self._on_progress(min(self._received, self._file.size_bytes))
 
-    def _restart(self) -> None:
-        self._digest, self._have = hashlib.sha256(), 0
+    def _reset(self) -> None:
+        self._digest, self._received = hashlib.sha256(), 0
 
-    def _empty(self, file: BinaryIO) -> None:
-        self._restart()
+    def _truncate(self, file: BinaryIO) -> None:
+        self._reset()
         file.seek(0)
         file.truncate()
 
-    def _go_on(self) -> None:
+    def _check_stop(self) -> None:
         if self._stop.is_set():
             raise DownloadStopped
 

@@ -5,14 +5,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from koel_tui.models.directory_walk import files_below
-from koel_tui.models.split_files import part_of
+from koel_tui.models.directory_walk import walk_files
+from koel_tui.models.split_files import parse_part
 
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.gguf\.[0-9a-f]{12}\.part", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
+class PartialDownload:
     """An unfinished download."""
 
     name: str
@@ -20,25 +20,25 @@ class Unfinished:
     size_bytes: int
 
 
-def unfinished_path(target: Path, sha256: str) -> Path:
+def partial_path(target: Path, sha256: str) -> Path:
     """Return the path of the unfinished `target`; it is unique for each content."""
     return target.with_name(f".{target.name}.{sha256[:12]}.part")
 
 
-def unfinished_downloads(directory: Path) -> list[Unfinished]:
+def partial_downloads(directory: Path) -> list[PartialDownload]:
     """Return the resumable downloads in `directory`."""
     found = []
-    for path in files_below(directory):
+    for path in walk_files(directory):
         name = _UNFINISHED.fullmatch(path.name)
         if name is not None:
             with suppress(OSError):  # it has just been completed
-                found.append(Unfinished(name["name"], path, path.stat().st_size))
+                found.append(PartialDownload(name["name"], path, path.stat().st_size))
     return found
 
 
 def model_files(path: Path) -> tuple[Path, ...]:
     """Return the files of a model: one, or all parts of a split model."""
-    part = part_of(path.name)
+    part = parse_part(path.name)
     return (path,) if part is None else tuple(path.with_name(name) for name in part.names())
 
 

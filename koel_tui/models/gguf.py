@@ -14,8 +14,8 @@ from koel_tui.system.regular_files import open_regular
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-_MOST_ENTRIES = 1_000_000
-_LONGEST_STRING = 64 * 1024 * 1024
+_MAX_ENTRIES = 1_000_000
+_MAX_STRING_BYTES = 64 * 1024 * 1024
 _STRING, _ARRAY = 8, 9
 _SCALAR_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _DEFAULT_ALIGNMENT = 32
@@ -55,7 +55,7 @@ def check_gguf(path: Path) -> None:
                 raise ModelFileError(path, "the file is empty")
             if file.read(4) != _MAGIC:
                 raise ModelFileError(path, "it is not a GGUF file")
-            begin_of_last_tensor = _Header(file).last_tensor()
+            last_tensor_begin = _Header(file).last_tensor_offset()
     except FileNotFoundError:
         raise ModelFileError(path, "there is no such file") from None
     except OSError as error:
@@ -64,11 +64,10 @@ def check_gguf(path: Path) -> None:
         raise ModelFileError(path, "the file is cut off within its header") from None
     except _Implausible as error:
         raise ModelFileError(path, f"its header is damaged ({error})") from None
-    if size <= begin_of_last_tensor:
+    if size <= last_tensor_begin:
         raise ModelFileError(
             path,
-            f"the file is cut off: it has {size:,} bytes and needs more than "
-            f"{begin_of_last_tensor:,}",
+            f"the file is cut off: it has {size:,} bytes and needs more than {last_tensor_begin:,}",
         )
 
 
@@ -79,7 +78,7 @@ class _Header:
         """`file` is positioned after the magic bytes."""
         self._file = file
 
-    def last_tensor(self) -> int:
+    def last_tensor_offset(self) -> int:
         """Return the byte offset in the file of the last tensor."""
         version = self._number("<I")
         if version not in _VERSIONS:
@@ -126,18 +125,18 @@ class _Header:
 
     def _count(self, what: str) -> int:
         count = self._number("<Q")
-        if count > _MOST_ENTRIES:
+        if count > _MAX_ENTRIES:
             raise _Implausible(f"{count} {what}")
         return count
 
     def _bytes(self) -> bytes:
         length = self._number("<Q")
-        if length > _LONGEST_STRING:
-            raise _Implausible(f"a text of {length} bytes")
+        if length > _MAX_STRING_BYTES:
+            raise _Implausible(f"a string of {length} bytes")
         return self._read(length)
 
-    def _number(self, form: str) -> int:
-        (value,) = struct.unpack(form, self._read(struct.calcsize(form)))
+    def _number(self, format_: str) -> int:
+        (value,) = struct.unpack(format_, self._read(struct.calcsize(format_)))
         return int(value)
 
     def _read(self, size: int) -> bytes:

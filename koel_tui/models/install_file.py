@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 
-def put_in_place(temporary: Path, target: Path) -> None:
+def install_file(temporary: Path, target: Path) -> None:
     """Flush `temporary` and rename it atomically and durably to `target`. Raises OSError."""
     _flush(temporary, os.O_RDWR)
     temporary.replace(target)

@@ -11,9 +11,9 @@ from koel_tui.text import safe_line
 if TYPE_CHECKING:
     from koel_tui.models.discovery import FoundModel
 
-_MOST_SHOWN = 5
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
-_LIST = "`koel-chat models list` shows all."
+_MAX_SHOWN = 5
+_URL = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
+_LIST_HINT = "`koel-chat models list` shows all models."
 
 
 class NoModelError(Exception):
@@ -31,49 +31,47 @@ def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
 
     Ignores case and the suffix `.gguf`. Raises `NoModelError` with similar names.
     """
-    if _ADDRESS.match(wanted):  # not echoed, because it may contain a password
+    if _URL.match(wanted):  # not echoed, because it may contain a password
         raise NoModelError(
-            "A model is a file or a name, and not an address. To download one: "
-            f"koel-chat models pull OWNER/NAME. {_LIST}"
+            "A model is a file or a name, not a URL. To download one: "
+            f"koel-chat models pull OWNER/NAME. {_LIST_HINT}"
         )
     for fitting in (
         [model for model in models if model.name == wanted],
-        [model for model in models if _plain(model.name) == _plain(wanted)],
-        [model for model in models if _plain(model.name).startswith(_plain(wanted))],
+        [model for model in models if _normalize(model.name) == _normalize(wanted)],
+        [model for model in models if _normalize(model.name).startswith(_normalize(wanted))],
     ):
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
             raise NoModelError(
-                f"{len(fitting)} models fit {safe_line(wanted)!r}: "
-                f"{_shown([_place(model, fitting) for model in fitting])}. Name one of them."
+                f"{len(fitting)} models match {safe_line(wanted)!r}: "
+                f"{_format_names([_label(model, fitting) for model in fitting])}. Name one of them."
             )
-    near = _near(models, wanted)
-    hint = f"Near it: {_shown(near)}. " if near else ""
-    raise NoModelError(
-        f"There is no such file and no model called {safe_line(wanted)!r}. {hint}{_LIST}"
-    )
+    similar = _similar_names(models, wanted)
+    hint = f"Similar: {_format_names(similar)}. " if similar else ""
+    raise NoModelError(f"No file or model is called {safe_line(wanted)!r}. {hint}{_LIST_HINT}")
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return name.casefold().removesuffix(".gguf")
 
 
-def _place(model: "FoundModel", others: "Sequence[FoundModel]") -> str:
+def _label(model: "FoundModel", others: "Sequence[FoundModel]") -> str:
     """Return a unique label of a model: its name, else its path."""
-    alike = sum(_plain(other.name) == _plain(model.name) for other in others)
+    alike = sum(_normalize(other.name) == _normalize(model.name) for other in others)
     return model.name if alike == 1 else str(model.path)
 
 
-def _near(models: "Sequence[FoundModel]", wanted: str) -> list[str]:
-    names = {_plain(model.name): model.name for model in models}
-    plain = _plain(wanted)
+def _similar_names(models: "Sequence[FoundModel]", wanted: str) -> list[str]:
+    names = {_normalize(model.name): model.name for model in models}
+    plain = _normalize(wanted)
     within = [name for key, name in names.items() if plain in key]
-    close = difflib.get_close_matches(plain, names, n=_MOST_SHOWN, cutoff=0.5)
+    close = difflib.get_close_matches(plain, names, n=_MAX_SHOWN, cutoff=0.5)
     return list(dict.fromkeys([*within, *(names[key] for key in close)]))
 
 
-def _shown(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_SHOWN
+def _format_names(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_SHOWN
     tail = [f"{more} more"] if more > 0 else []
-    return ", ".join([*(safe_line(name, 300) for name in names[:_MOST_SHOWN]), *tail])
+    return ", ".join([*(safe_line(name, 300) for name in names[:_MAX_SHOWN]), *tail])

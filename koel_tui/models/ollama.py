@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from koel_tui.models.directory_walk import files_below
+from koel_tui.models.directory_walk import walk_files
 from koel_tui.system.regular_files import open_regular
 
-_LARGEST_MANIFEST = 1024 * 1024
+_MAX_MANIFEST_BYTES = 1024 * 1024
 _WEIGHTS = "application/vnd.ollama.image.model"
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_USUAL = ("registry.ollama.ai", "library")
+_DEFAULTS = ("registry.ollama.ai", "library")
 _MAGIC = b"GGUF"
 
 
@@ -22,25 +22,25 @@ def ollama_models(root: Path) -> Iterator[tuple[str, Path]]:
     Names are in Ollama's format: `llama3.2:1b`, `somebody/model:latest`.
     """
     manifests = root / "manifests"
-    for manifest in files_below(manifests):
+    for manifest in walk_files(manifests):
         parts = manifest.relative_to(manifests).parts
-        digest = _weights(manifest) if len(parts) == 4 else None
+        digest = _weights_digest(manifest) if len(parts) == 4 else None
         if digest is None:
             continue
         blob = root / "blobs" / f"sha256-{digest}"
         if _is_gguf(blob):
             host, owner, model, tag = parts
-            shown = [part for part, usual in ((host, _USUAL[0]), (owner, _USUAL[1]))
-                     if part != usual]  # fmt: skip
+            shown = [part for part, default in ((host, _DEFAULTS[0]), (owner, _DEFAULTS[1]))
+                     if part != default]  # fmt: skip
             yield "/".join([*shown, f"{model}:{tag}"]), blob
 
 
-def _weights(manifest: Path) -> str | None:
+def _weights_digest(manifest: Path) -> str | None:
     """Return the SHA-256 of a manifest's weights, None if it has none."""
     try:
         with open_regular(manifest) as file:
-            text = file.read(_LARGEST_MANIFEST + 1)
-        if len(text) > _LARGEST_MANIFEST:
+            text = file.read(_MAX_MANIFEST_BYTES + 1)
+        if len(text) > _MAX_MANIFEST_BYTES:
             return None
         layers: Any = json.loads(text)["layers"]
         digests = (layer["digest"] for layer in layers if layer.get("mediaType") == _WEIGHTS)

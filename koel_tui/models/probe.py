@@ -15,15 +15,15 @@ from koel_tui import paths
 from koel_tui.llama_log_parsing import parse_assertion
 from koel_tui.models.downloaded import model_files
 from koel_tui.models.gguf import ModelFileError, check_gguf
-from koel_tui.models.verified_models import PassedModels, Traits, sha256_of
+from koel_tui.models.verified_models import ModelProperties, VerifiedModels, sha256_of
 from koel_tui.system.processes import kill_and_wait, module_command, signal_name
 
-_SHORTEST_S = 60.0
-_BYTES_PER_S = 100_000_000
+_MIN_TIMEOUT_S = 60.0
+_MIN_BYTES_PER_S = 100_000_000
 """Speed of a slow disk; a file that takes over a minute at it gets a longer timeout."""
 _EXTRA_BYTES = 4 * 1024**3
 """Address space for interpreter, libraries and buffers, in addition to the weights."""
-_MOST_OUTPUT = 1024 * 1024
+_MAX_OUTPUT_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class Verdict:
     remembered: bool = False
 
 
-def passed_models() -> PassedModels:
+def verified_models() -> VerifiedModels:
     """Return the cache of verified models for the installed llama.cpp version."""
     version = importlib.metadata.version("llama-cpp-python")
-    return PassedModels(paths.state_dir() / "models.json", version)
+    return VerifiedModels(paths.state_dir() / "models.json", version)
 
 
 async def probe_model(
-    path: Path, passed: PassedModels, *, again: bool = False, timeout_s: float | None = None
+    path: Path, verified: VerifiedModels, *, again: bool = False, timeout_s: float | None = None
 ) -> Verdict:
     """Test a model: check its header, then load it and generate a token in a limited process.
 
@@ -63,51 +63,51 @@ async def probe_model(
     try:
         for file in files:
             await asyncio.to_thread(check_gguf, file)
-        known = None if again else await asyncio.to_thread(passed.recall, files)
+        known = None if again else await asyncio.to_thread(verified.find, files)
         if known is not None:
-            return _remembered(known)
-        digest = await _hashed(files)
-        known = None if again else await asyncio.to_thread(passed.recall_hash, digest)
+            return _cached_verdict(known)
+        digest = await _hash_files(files)
+        known = None if again else await asyncio.to_thread(verified.find_by_hash, digest)
         if known is not None:
-            await _remember(passed, files, digest, known)
-            return _remembered(known)
+            await _add_to_cache(verified, files, digest, known)
+            return _cached_verdict(known)
         size = sum(file.stat().st_size for file in files)
     except ModelFileError as error:
         return Verdict(False, error.reason)
     except OSError as error:
         return Verdict(False, f"it cannot be read ({error.strerror or error})")
-    verdict = await _trial(path, size, timeout_s or max(_SHORTEST_S, size / _BYTES_PER_S))
+    verdict = await _run_test(path, size, timeout_s or max(_MIN_TIMEOUT_S, size / _MIN_BYTES_PER_S))
     if verdict.ok:
-        traits = Traits(
+        properties = ModelProperties(
             verdict.architecture,
             verdict.context_tokens,
             verdict.has_template,
             verdict.fitting_template,
         )
-        await _remember(passed, files, digest, traits)
+        await _add_to_cache(verified, files, digest, properties)
     return verdict
 
 
-async def _remember(
-    passed: PassedModels, files: tuple[Path, ...], digest: str, traits: Traits
+async def _add_to_cache(
+    verified: VerifiedModels, files: tuple[Path, ...], digest: str, properties: ModelProperties
 ) -> None:
     with contextlib.suppress(OSError):  # without a cache entry it is tested again
-        await asyncio.to_thread(passed.remember, files, digest, traits)
+        await asyncio.to_thread(verified.add, files, digest, properties)
 
 
-def _remembered(traits: Traits) -> Verdict:
+def _cached_verdict(properties: ModelProperties) -> Verdict:
     return Verdict(
         True,
         "",
-        traits.architecture,
-        traits.context_tokens,
-        has_template=traits.has_template,
-        fitting_template=traits.fitting_template,
+        properties.architecture,
+        properties.context_tokens,
+        has_template=properties.has_template,
+        fitting_template=properties.fitting_template,
         remembered=True,
     )
 
 
-async def _hashed(files: tuple[Path, ...]) -> str:
+async def _hash_files(files: tuple[Path, ...]) -> str:
     stop = threading.Event()
     try:
         return await asyncio.to_thread(sha256_of, files, stop)
@@ -115,7 +115,7 @@ async def _hashed(files: tuple[Path, ...]) -> str:
         stop.set()
 
 
-async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
+async def _run_test(path: Path, size: int, timeout_s: float) -> Verdict:
     # Files instead of pipes: the test's output is limited, but it might keep a pipe open.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         memory_bytes, cpu_s = 2 * size + _EXTRA_BYTES, int(4 * timeout_s) + 1
@@ -132,40 +132,43 @@ async def _trial(path: Path, size: int, timeout_s: float) -> Verdict:
         try:
             code = await asyncio.wait_for(process.wait(), timeout_s)
         except TimeoutError:
-            return Verdict(False, f"it wrote nothing within {timeout_s:.0f} seconds")
+            return Verdict(False, f"it produced no output within {timeout_s:.0f} seconds")
         finally:
             await kill_and_wait(process)
-        return _judged(code, _text(output), _text(errors), time.perf_counter() - begin)
+        return _parse_result(
+            code, _read_text(output), _read_text(errors), time.perf_counter() - begin
+        )
 
 
-def _text(file: IO[bytes]) -> str:
+def _read_text(file: IO[bytes]) -> str:
     file.seek(0)
-    return file.read(_MOST_OUTPUT).decode("utf-8", "replace")
+    return file.read(_MAX_OUTPUT_BYTES).decode("utf-8", "replace")
 
 
-def _judged(code: int, output: str, errors: str, seconds: float) -> Verdict:
+def _parse_result(code: int, output: str, errors: str, seconds: float) -> Verdict:
     if code != 0:
-        return Verdict(False, f"{_epitaph(code)}{_last_words(errors)}", seconds=seconds)
+        return Verdict(False, f"{_exit_reason(code)}{_error_detail(errors)}", seconds=seconds)
     try:
-        said: Any = json.loads(output)
-        reason, architecture = str(said["reason"]), str(said.get("architecture", ""))
-        tokens = int(said.get("context_tokens", 0))
-        own, fitting = bool(said.get("has_template", True)), str(said.get("fitting_template", ""))
+        result: Any = json.loads(output)
+        reason, architecture = str(result["reason"]), str(result.get("architecture", ""))
+        tokens = int(result.get("context_tokens", 0))
+        has_template = bool(result.get("has_template", True))
+        fitting = str(result.get("fitting_template", ""))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
-        return Verdict(False, "the trial said nothing that can be read", seconds=seconds)
-    return Verdict(not reason, reason, architecture, tokens, seconds, own, fitting)
+        return Verdict(False, "the test gave no readable result", seconds=seconds)
+    return Verdict(not reason, reason, architecture, tokens, seconds, has_template, fitting)
 
 
-def _epitaph(code: int) -> str:
+def _exit_reason(code: int) -> str:
     if code > 0:
-        return f"the trial ended with code {code}"
-    return f"llama.cpp crashed on it ({signal_name(-code)})"
+        return f"the test ended with exit code {code}"
+    return f"llama.cpp crashed ({signal_name(-code)})"
 
 
-def _last_words(errors: str) -> str:
+def _error_detail(errors: str) -> str:
     """Return llama.cpp's failed assertion, or the last line of a traceback."""
-    words = parse_assertion(errors)
-    if not words:
-        last = errors.rstrip().rpartition("\n")[2].strip()
-        words = last if "Error" in last else ""
-    return f": {words}" if words else ""
+    detail = parse_assertion(errors)
+    if not detail:
+        last_line = errors.rstrip().rpartition("\n")[2].strip()
+        detail = last_line if "Error" in last_line else ""
+    return f": {detail}" if detail else ""

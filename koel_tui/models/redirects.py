@@ -43,11 +43,11 @@ class Headers(Protocol):
 def refuse_unsafe(response: Response) -> None:
     """Check a response before its redirect is followed. Raises `RefusedRedirect`."""
     if response.has_redirect_location:
-        asked = str(response.url)
-        check(asked, urljoin(asked, response.headers["location"]))
+        source = str(response.url)
+        check_redirect(source, urljoin(source, response.headers["location"]))
 
 
-def check(asked: str, led_to: str) -> None:
+def check_redirect(source: str, target: str) -> None:
     """Check the redirect from one URL to another. Raises `RefusedRedirect`.
 
     Redirects to other public servers are allowed, because models are stored there; the token is
@@ -55,27 +55,27 @@ def check(asked: str, led_to: str) -> None:
     metadata services), and from a public to a private address (this computer or its network).
     """
     try:
-        before, after = urlsplit(asked), urlsplit(led_to)
-        host, port = after.hostname or "", after.port
+        source_parts, target_parts = urlsplit(source), urlsplit(target)
+        host, port = target_parts.hostname or "", target_parts.port
     except ValueError:
-        raise RefusedRedirect("the server sends us on to what is no address") from None
-    if after.scheme not in ("http", "https") or not host:
-        raise RefusedRedirect("the server sends us on to what is no address of the web")
-    if before.scheme == "https" and after.scheme != "https":
-        raise RefusedRedirect("the server sends us from an encrypted address to one that is not")
-    if after.username is not None or after.password is not None:
-        raise RefusedRedirect("the server sends us on with a name or a password of its own")
-    if any(_is_of_machines(address) for address in _addresses(host, port)):
-        raise RefusedRedirect("the server sends us on to an address that is for machines only")
-    if _is_near(host, port) and not _is_near(before.hostname or "", before.port):
-        raise RefusedRedirect("the server sends us on to this computer or its network")
+        raise RefusedRedirect("the server redirects to an invalid address") from None
+    if target_parts.scheme not in ("http", "https") or not host:
+        raise RefusedRedirect("the server redirects to an address that is not http or https")
+    if source_parts.scheme == "https" and target_parts.scheme != "https":
+        raise RefusedRedirect("the server redirects from https to an unencrypted address")
+    if target_parts.username is not None or target_parts.password is not None:
+        raise RefusedRedirect("the server redirects to an address with a user name or password")
+    if any(_is_special_purpose(address) for address in _addresses(host, port)):
+        raise RefusedRedirect("the server redirects to a link-local or reserved address")
+    if _is_private(host, port) and not _is_private(source_parts.hostname or "", source_parts.port):
+        raise RefusedRedirect("the server redirects to this computer or its network")
 
 
-def _is_near(host: str, port: int | None) -> bool:
+def _is_private(host: str, port: int | None) -> bool:
     return any(not address.is_global for address in _addresses(host, port))
 
 
-def _is_of_machines(address: _Address) -> bool:
+def _is_special_purpose(address: _Address) -> bool:
     return address.is_link_local or address.is_multicast or address.is_unspecified
 
 
@@ -85,6 +85,6 @@ def _addresses(host: str, port: int | None) -> Iterator[_Address]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return
-    for *_, place in found:
-        address = ipaddress.ip_address(str(place[0]).partition("%")[0])
+    for *_, sockaddr in found:
+        address = ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])
         yield getattr(address, "ipv4_mapped", None) or address

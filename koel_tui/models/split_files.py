@@ -6,7 +6,7 @@ from dataclasses import dataclass
 _PART = re.compile(
     r"(?P<base>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<ending>\.gguf)", re.IGNORECASE
 )
-_MOST_PARTS = 1000
+_MAX_PARTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,16 @@ class Part:
         return tuple(self.name(number) for number in range(1, self.total + 1))
 
 
-def part_of(name: str) -> Part | None:
+def parse_part(name: str) -> Part | None:
     """Parse a file name; return None if it is not a part of a split model."""
     found = _PART.fullmatch(name)
     if found is None:
         return None
     part = Part(found["base"], int(found["number"]), int(found["total"]), found["ending"])
-    return part if 1 <= part.number <= part.total <= _MOST_PARTS else None
+    return part if 1 <= part.number <= part.total <= _MAX_PARTS else None
 
 
-def is_model_name(name: str) -> bool:
+def is_model_file_name(name: str) -> bool:
     """Return whether a file name can be a model: a GGUF file, but not a projector."""
     lower = name.lower()
     return lower.endswith(".gguf") and not lower.startswith(".") and "mmproj" not in lower

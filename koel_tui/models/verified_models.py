@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from koel_tui.models.install_file import put_in_place
+from koel_tui.models.install_file import install_file
 
 _FORMAT = "koel-chat/models 2"
-_LARGEST = 8 * 1024 * 1024
-_MOST_KEPT = 2000
-_PIECE = 1024 * 1024
+_MAX_FILE_BYTES = 8 * 1024 * 1024
+_MAX_ENTRIES = 2000
+_CHUNK_BYTES = 1024 * 1024
 
 
 class HashingStopped(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -28,7 +28,7 @@ class HashingStopped(Exception):  # noqa: N818 - not an error: somebody asked fo
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class ModelProperties:
     """Properties of a verified model.
 
     `has_template` is whether its file has a chat template, `fitting_template` the built-in one
@@ -42,12 +42,12 @@ class Traits:
 
 
 @dataclass(slots=True)
-class _Memory:
-    looks: dict[str, str] = field(default_factory=dict)
-    traits: dict[str, Traits] = field(default_factory=dict)
+class _Entries:
+    stat_keys: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, ModelProperties] = field(default_factory=dict)
 
 
-class PassedModels:
+class VerifiedModels:
     """A cache file of verified models, valid for one version of the engine.
 
     An unreadable or damaged file is an empty cache: models are then tested again.
@@ -56,78 +56,80 @@ class PassedModels:
     def __init__(self, path: Path, engine: str) -> None:
         self._path, self._engine = path, engine
 
-    def recall(self, files: Sequence[Path]) -> Traits | None:
-        """Return the traits of files that have not changed since they passed."""
-        return next(self.recall_each([files]))
+    def find(self, files: Sequence[Path]) -> ModelProperties | None:
+        """Return the properties of files that have not changed since they passed."""
+        return next(self.find_each([files]))
 
-    def recall_each(self, models: Iterable[Sequence[Path]]) -> Iterator[Traits | None]:
-        """Yield the result of `recall` for each model; the cache file is read once."""
-        memory = self._read()
+    def find_each(self, models: Iterable[Sequence[Path]]) -> Iterator[ModelProperties | None]:
+        """Yield the result of `find` for each model; the cache file is read once."""
+        entries = self._read()
         for files in models:
-            yield memory.traits.get(memory.looks.get(_look(files), ""))
+            yield entries.properties.get(entries.stat_keys.get(_stat_key(files), ""))
 
-    def recall_hash(self, digest: str) -> Traits | None:
-        """Return the traits of files with this SHA-256."""
-        return self._read().traits.get(digest)
+    def find_by_hash(self, digest: str) -> ModelProperties | None:
+        """Return the properties of files with this SHA-256."""
+        return self._read().properties.get(digest)
 
-    def remember(self, files: Sequence[Path], digest: str, traits: Traits) -> None:
+    def add(self, files: Sequence[Path], digest: str, properties: ModelProperties) -> None:
         """Store that these files passed. Raises OSError."""
-        memory = self._read()
-        memory.looks.pop(_look(files), None)  # newest entries come last
-        memory.looks[_look(files)] = digest
-        memory.looks = dict(list(memory.looks.items())[-_MOST_KEPT:])
-        memory.traits[digest] = traits
-        used = set(memory.looks.values())
-        memory.traits = {key: each for key, each in memory.traits.items() if key in used}
-        self._write(memory)
+        entries = self._read()
+        entries.stat_keys.pop(_stat_key(files), None)  # newest entries come last
+        entries.stat_keys[_stat_key(files)] = digest
+        entries.stat_keys = dict(list(entries.stat_keys.items())[-_MAX_ENTRIES:])
+        entries.properties[digest] = properties
+        used = set(entries.stat_keys.values())
+        entries.properties = {key: each for key, each in entries.properties.items() if key in used}
+        self._write(entries)
 
-    def _read(self) -> _Memory:
+    def _read(self) -> _Entries:
         try:
             with self._path.open("rb") as file:
-                kept: Any = json.loads(file.read(_LARGEST))
-            if kept["format"] != _FORMAT or kept["engine"] != self._engine:
-                return _Memory()
-            traits = {
-                str(digest): Traits(
+                data: Any = json.loads(file.read(_MAX_FILE_BYTES))
+            if data["format"] != _FORMAT or data["engine"] != self._engine:
+                return _Entries()
+            properties = {
+                str(digest): ModelProperties(
                     str(each["architecture"]),
                     int(each["context_tokens"]),
                     bool(each["has_template"]),
                     str(each["fitting_template"]),
                 )
-                for digest, each in kept["passed"].items()
+                for digest, each in data["passed"].items()
             }
-            return _Memory({str(k): str(v) for k, v in kept["looks"].items()}, traits)
+            return _Entries({str(k): str(v) for k, v in data["looks"].items()}, properties)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return _Memory()
+            return _Entries()
 
-    def _write(self, memory: _Memory) -> None:
+    def _write(self, entries: _Entries) -> None:
         data = {
             "format": _FORMAT,
             "engine": self._engine,
-            "looks": memory.looks,
-            "passed": {digest: asdict(traits) for digest, traits in memory.traits.items()},
+            "looks": entries.stat_keys,
+            "passed": {
+                digest: asdict(properties) for digest, properties in entries.properties.items()
+            },
         }
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".models.", suffix=".tmp")
         try:
             with os.fdopen(handle, "w") as file:
                 json.dump(data, file)
-            put_in_place(Path(name), self._path)
+            install_file(Path(name), self._path)
         except BaseException:
             with suppress(OSError):
                 Path(name).unlink()
             raise
 
 
-def _look(files: Sequence[Path]) -> str:
-    looks = []
+def _stat_key(files: Sequence[Path]) -> str:
+    stat_keys = []
     for path in files:
         try:
             status = path.stat()
         except OSError:
             return ""
-        looks.append([os.fspath(path.absolute()), status.st_size, status.st_mtime_ns])
-    return json.dumps(looks)
+        stat_keys.append([os.fspath(path.absolute()), status.st_size, status.st_mtime_ns])
+    return json.dumps(stat_keys)
 
 
 def sha256_of(files: Sequence[Path], stop: threading.Event) -> str:
@@ -135,8 +137,8 @@ def sha256_of(files: Sequence[Path], stop: threading.Event) -> str:
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
-            while piece := file.read(_PIECE):
+            while chunk := file.read(_CHUNK_BYTES):
                 if stop.is_set():
                     raise HashingStopped
-                digest.update(piece)
+                digest.update(chunk)
     return digest.hexdigest()

@@ -48,7 +48,7 @@ class ParsedCommand:
     word: str
 
 
-def order_of(text: str) -> ParsedCommand | None:
+def parse_command(text: str) -> ParsedCommand | None:
     """Parse a command; return None if the text is a message.
 
     A message that starts with a slash is typed with two slashes.
@@ -60,7 +60,7 @@ def order_of(text: str) -> ParsedCommand | None:
     return ParsedCommand(command, argument.strip(), word)
 
 
-def message_of(text: str) -> str:
+def unescape_message(text: str) -> str:
     """Return the message, with a leading double slash reduced to one."""
     return text[1:] if text.startswith("//") else text
 
@@ -85,12 +85,12 @@ class LineJoiner:
     def __init__(self) -> None:
         self._lines: list[str] = []
 
-    def rest(self, line: str) -> str:
+    def unfinished_text(self, line: str) -> str:
         """Return the incomplete text, with `line` as its last line."""
         return "\n".join([*self._lines, line])
 
     @property
-    def begun(self) -> bool:
+    def is_unfinished(self) -> bool:
         """Whether the next line continues the previous ones."""
         return bool(self._lines)
 

@@ -7,16 +7,16 @@ from koel_tui.text import safe_line
 from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.workspace import Workspace
 
-_ROLE = "role"
+_SYSTEM_PROMPT = "role"
 """The setting of the system prompt; it is not a field of the settings form."""
 
 
 class SettingCommandHandlers:
     """The handlers that list and change a thread's settings; `say` prints a line."""
 
-    def __init__(self, desk: Workspace, startup: Runtime, say: Callable[[str], None]) -> None:
-        self._desk = desk
-        self._startup = startup
+    def __init__(self, workspace: Workspace, runtime: Runtime, say: Callable[[str], None]) -> None:
+        self._workspace = workspace
+        self._runtime = runtime
         self._say = say
 
     @property
@@ -25,19 +25,19 @@ class SettingCommandHandlers:
         return {"settings": self._list, "set": self._set, "unset": self._unset}
 
     async def _list(self, _: str) -> None:
-        from koel_tui.conversation.thread_settings_form import FIELDS, FOLDED, OTHER_FIELDS
+        from koel_tui.conversation.thread_settings_form import FIELDS, FOLDED_GROUPS, OTHER_FIELDS
 
         texts, defaults = self._texts(), self._defaults()
-        headings = {group.fields[0].key: group.heading for group in FOLDED}
+        headings = {group.fields[0].key: group.heading for group in FOLDED_GROUPS}
         headings[OTHER_FIELDS[0].key] = "Other settings"
-        for name in (_ROLE, *(field.key for field in FIELDS)):
+        for name in (_SYSTEM_PROMPT, *(field.key for field in FIELDS)):
             if name in headings:
                 self._say(f"{headings[name]}:")
-            self._say(f"{name}: {_described(texts[name], defaults.get(name))}")
+            self._say(f"{name}: {_describe(texts[name], defaults.get(name))}")
         self._say("/set NAME VALUE changes one, /unset NAME takes it back to the default.")
 
-    async def _set(self, words: str) -> None:
-        name, _, value = words.partition(" ")
+    async def _set(self, argument: str) -> None:
+        name, _, value = argument.partition(" ")
         if name:
             await self._change(name.lower(), value.strip())
         else:
@@ -51,8 +51,8 @@ class SettingCommandHandlers:
 
     async def _change(self, name: str, value: str) -> None:
         """Change a setting of the active thread; an empty value restores the default."""
-        from koel_tui.conversation.thread_setting_paths import with_files
-        from koel_tui.conversation.thread_settings_form import FieldError, settings_of
+        from koel_tui.conversation.thread_setting_paths import resolve_paths
+        from koel_tui.conversation.thread_settings_form import FieldError, parse_settings
 
         texts = self._texts()
         if name not in texts:
@@ -60,38 +60,38 @@ class SettingCommandHandlers:
             return
         texts[name] = value
         try:
-            settings = settings_of(texts, texts[_ROLE])
-            settings = await asyncio.to_thread(with_files, settings)
+            settings = parse_settings(texts, texts[_SYSTEM_PROMPT])
+            settings = await asyncio.to_thread(resolve_paths, settings)
         except FieldError as error:
             self._say(f"Error: {safe_line(str(error), 400)}")
             return
-        await self._desk.active.configure(" ".join(texts["title"].split()), settings)
+        await self._workspace.active.configure(" ".join(texts["title"].split()), settings)
         self._say(
             f"From the next answer on, {name} is "
-            f"{_described(self._texts()[name], self._defaults().get(name))}"
+            f"{_describe(self._texts()[name], self._defaults().get(name))}"
         )
 
     def _texts(self) -> dict[str, str]:
         """Return the settings of the active thread as text, keyed by name."""
-        from koel_tui.conversation.thread_settings_form import texts_of
+        from koel_tui.conversation.thread_settings_form import format_settings
         from koel_tui.session import ThreadSettings
 
-        about = self._desk.active.about
+        about = self._workspace.active.meta
         settings = about.settings or ThreadSettings()
-        return {_ROLE: settings.system or "", **texts_of(about.title, settings)}
+        return {_SYSTEM_PROMPT: settings.system or "", **format_settings(about.title, settings)}
 
     def _defaults(self) -> Mapping[str, str]:
         """Return the default values of thread settings; empty until the backend is connected."""
-        from koel_tui.conversation.thread_settings_form import texts_of_defaults
+        from koel_tui.conversation.thread_settings_form import format_defaults
 
-        backend = self._startup.backend
+        backend = self._runtime.backend
         if backend is None:
             return {}
-        defaults = texts_of_defaults(backend.defaults)
-        return {**defaults, _ROLE: defaults["system"] or "none"}
+        defaults = format_defaults(backend.defaults)
+        return {**defaults, _SYSTEM_PROMPT: defaults["system"] or "none"}
 
 
-def _described(text: str, default: str | None) -> str:
+def _describe(text: str, default: str | None) -> str:
     """Return the value of a setting as one line; an empty text means the default."""
     if text:
         return safe_line(text)

@@ -8,9 +8,9 @@ _SENTENCE_END = re.compile(
     r"|[\u3002\uff01\uff1f][\u300d\u300f\uff09]*"  # Chinese and Japanese
 )
 _FENCES = ("```", "~~~")
-_SHORTEST = 40
+_MIN_SENTENCE = 40
 """Minimum length of a sentence on a separate line; `1.` is not a sentence."""
-_LONGEST = 1000
+_MAX_LINE = 1000
 
 
 class SpeechLines:
@@ -38,12 +38,12 @@ class SpeechLines:
 
     def _end(self, text: str, at: int) -> int:
         """Return the end of the line or sentence that starts at `at`, or 0 if it is incomplete."""
-        limit = min(len(text), at + _LONGEST)
+        limit = min(len(text), at + _MAX_LINE)
         newline = text.find("\n", at, limit)
         upto = limit if newline < 0 else newline
         marks_code = self._at_line_start and text[at:upto].lstrip().startswith(_FENCES)
         if not (self._in_code or marks_code):
-            sentence = _SENTENCE_END.search(text, at + _SHORTEST, upto)
+            sentence = _SENTENCE_END.search(text, at + _MIN_SENTENCE, upto)
             if sentence is not None:
                 self._at_line_start = False
                 return sentence.end()
@@ -51,7 +51,7 @@ class SpeechLines:
             self._in_code ^= marks_code
             self._at_line_start = True
             return newline + 1
-        if upto - at < _LONGEST:
+        if upto - at < _MAX_LINE:
             return 0
         self._at_line_start = False
-        return text.rfind(" ", at + _SHORTEST, upto) + 1 or upto
+        return text.rfind(" ", at + _MIN_SENTENCE, upto) + 1 or upto

@@ -4,38 +4,39 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.drafts import joined
+from koel_tui.conversation.drafts import join_texts
 from koel_tui.conversation.titles_and_summaries import summary_job
-from koel_tui.plain.announcer import labelled, spoken
+from koel_tui.plain.announcer import chat_entries, format_message
 from koel_tui.plain.setting_command_handlers import SettingCommandHandlers
 from koel_tui.text import safe_line
 from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.workspace import Workspace
 
-_EXCERPT = 60
+_MAX_EXCERPT = 60
 _BUSY = "An answer is being written. /stop stops it."
 
 
 class ThreadCommandHandlers:
     """The handlers of commands on the active thread; `say` prints a line.
 
-    `asked` is called after the thread's content changed in a way that the user already knows.
+    `skip_user_message` is called after the thread's content changed in a way that the user
+    already knows.
     """
 
     def __init__(
         self,
-        desk: Workspace,
-        startup: Runtime,
+        workspace: Workspace,
+        runtime: Runtime,
         background: BackgroundJobs,
         say: Callable[[str], None],
-        asked: Callable[[], None],
+        skip_user_message: Callable[[], None],
     ) -> None:
-        self._desk = desk
-        self._startup = startup
+        self._workspace = workspace
+        self._runtime = runtime
         self._background = background
         self._say = say
-        self._asked = asked
-        self._setting_orders = SettingCommandHandlers(desk, startup, say)
+        self._skip_user_message = skip_user_message
+        self._setting_handlers = SettingCommandHandlers(workspace, runtime, say)
 
     @property
     def by_name(self) -> Mapping[str, Callable[[str], Awaitable[None]]]:
@@ -50,107 +51,109 @@ class ThreadCommandHandlers:
             "summary": self._summary,
             "queue": self._queue,
             "title": self._title,
-            **self._setting_orders.by_name,
+            **self._setting_handlers.by_name,
         }
 
     async def _again(self, _: str) -> None:
-        if not self._must_wait():
-            self._desk.active.regenerate()
-            self._asked()
+        if not self._refuse_if_busy():
+            self._workspace.active.regenerate()
+            self._skip_user_message()
 
     async def _continue(self, _: str) -> None:
-        if not self._must_wait():
-            self._desk.active.go_on()
+        if not self._refuse_if_busy():
+            self._workspace.active.continue_answer()
 
     async def _retry(self, _: str) -> None:
-        if not self._must_wait():
-            self._desk.active.retry()
+        if not self._refuse_if_busy():
+            self._workspace.active.retry()
 
     async def _edit(self, text: str) -> None:
-        conversation = self._desk.active
-        asked = [entry for entry in spoken(conversation) if entry.role == "user"]
-        if not asked:
+        conversation = self._workspace.active
+        skip_user_message = [entry for entry in chat_entries(conversation) if entry.role == "user"]
+        if not skip_user_message:
             self._say("There is no message of yours here to edit.")
         elif not text:
             self._say("Type the message that is to stand in its place: /edit MESSAGE.")
-        elif not self._must_wait():
-            conversation.edit(asked[-1].id, text)
-            self._asked()
+        elif not self._refuse_if_busy():
+            conversation.edit(skip_user_message[-1].id, text)
+            self._skip_user_message()
 
     async def _branches(self, _: str) -> None:
-        branches = self._desk.active.branches
+        branches = self._workspace.active.branches
         if not branches:
             self._say("Nothing branches here. /again answers again, /edit edits your message.")
         for number, branch in enumerate(branches, 1):
-            text = safe_line(branch.text, _EXCERPT)
-            what = labelled(branch.role, text) if branch.role else "nothing was said in it yet"
-            self._say(f"{number}{', shown' if branch.shown else ''}: {what}")
+            text = safe_line(branch.text, _MAX_EXCERPT)
+            what = (
+                format_message(branch.role, text) if branch.role else "nothing was said in it yet"
+            )
+            self._say(f"{number}{', shown' if branch.is_shown else ''}: {what}")
 
-    async def _branch(self, wanted: str) -> None:
-        conversation = self._desk.active
+    async def _branch(self, argument: str) -> None:
+        conversation = self._workspace.active
         branches = dict(enumerate(conversation.branches, 1))
-        branch = branches.get(int(wanted) if wanted.isdecimal() else 0)
+        branch = branches.get(int(argument) if argument.isdecimal() else 0)
         if branch is None:
             self._say("There is no branch of this number. /branches lists them.")
-        elif branch.shown:
+        elif branch.is_shown:
             self._say("This branch is shown already.")
-        elif not self._must_wait():
-            branching = branch.branching
-            conversation.switch(branching, branch.place - branching.shown)
-            self._asked()
+        elif not self._refuse_if_busy():
+            branch_point = branch.branch_point
+            conversation.switch(branch_point, branch.number - branch_point.number)
+            self._skip_user_message()
             if not conversation.problem:
-                self._say(f"Branch {wanted} is shown. /read reads the last of it.")
+                self._say(f"Branch {argument} is shown. /read reads the last of it.")
 
     async def _summary(self, _: str) -> None:
-        conversation = self._desk.active
-        if conversation.untouched:
+        conversation = self._workspace.active
+        if conversation.is_new:
             self._say("Nothing was said here yet, so there is nothing to summarise.")
             return
-        self._background.add(summary_job(conversation, self._summarised))
+        self._background.add(summary_job(conversation, self._on_summary))
         self._say("A new thread opens with a summary as soon as the model has made it.")
 
-    def _summarised(self, conversation: Conversation, summary: str) -> None:
+    def _on_summary(self, conversation: Conversation, summary: str) -> None:
         if not summary:
-            self._say(f"No summary came of {_quoted(conversation)}. Ask again.")
+            self._say(f"No summary came of {_quote_title(conversation)}. Ask again.")
             return
-        tabs, before = self._desk.tabs, self._desk.active
-        new = self._desk.add_new(conversation.about.copy(""))
+        tabs, before = self._workspace.tabs, self._workspace.active
+        new = self._workspace.add_new(conversation.meta.copy(""))
         new.draft = summary
         tabs.activate(before)  # the user may be typing there
         number = tabs.number(new)
         self._say(
-            f"Thread {number} begins with a summary of {_quoted(conversation)}. "
+            f"Thread {number} begins with a summary of {_quote_title(conversation)}. "
             f"/tab {number} goes there."
         )
 
-    async def _queue(self, wanted: str) -> None:
-        conversation = self._desk.active
-        waiting = dict(enumerate(conversation.queue, 1))
-        if not waiting:
+    async def _queue(self, argument: str) -> None:
+        conversation = self._workspace.active
+        queued = dict(enumerate(conversation.queue, 1))
+        if not queued:
             self._say("Nothing waits to be sent.")
-        elif not wanted:
-            for number, text in waiting.items():
+        elif not argument:
+            for number, text in queued.items():
                 self._say(f"{number}: {safe_line(text)}")
-        elif (text := waiting.get(int(wanted) if wanted.isdecimal() else 0, "")) and (
-            conversation.take_back(text)
+        elif (text := queued.get(int(argument) if argument.isdecimal() else 0, "")) and (
+            conversation.unqueue(text)
         ):
-            conversation.draft = joined(text, conversation.draft)
+            conversation.draft = join_texts(text, conversation.draft)
             self._say("It is not sent. You can edit it as soon as the answer is over.")
         else:
             self._say("Nothing of this number waits. /queue lists what does.")
 
     async def _title(self, title: str) -> None:
-        conversation = self._desk.active
+        conversation = self._workspace.active
         if title:
-            await conversation.configure(" ".join(title.split()), conversation.about.settings)
-        self._say(f"This thread is called {_quoted(conversation)}.")
+            await conversation.configure(" ".join(title.split()), conversation.meta.settings)
+        self._say(f"This thread is called {_quote_title(conversation)}.")
 
-    def _must_wait(self) -> bool:
+    def _refuse_if_busy(self) -> bool:
         """Return whether the active thread is generating, and tell the user so."""
-        if self._desk.active.busy:
+        if self._workspace.active.is_busy:
             self._say(_BUSY)
-        return self._desk.active.busy
+        return self._workspace.active.is_busy
 
 
-def _quoted(conversation: Conversation) -> str:
+def _quote_title(conversation: Conversation) -> str:
     return f"“{safe_line(conversation.title)}”"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from koel_tui.protocol.run_end import names_of, truncate
+from koel_tui.protocol.run_end import echo_ids, truncate
 from koel_tui.protocol.state import ChatState, Fork, RunPhase
 
 
@@ -12,15 +12,17 @@ def fork_off(state: ChatState, count: int) -> ChatState:
 
     The next messages form another branch, which is the one shown.
     """
-    begun, dropped = truncate(state, count), state.messages[count:]
+    new_state, dropped = truncate(state, count), state.messages[count:]
     if all(message.is_empty for message in dropped):
-        return begun
+        return new_state
     after = state.messages[count - 1].id if count else None
     fork = next((fork for fork in state.forks if fork.after == after), Fork(after, ((),)))
     branches = [*fork.branches, ()]
     branches[fork.shown] = dropped
-    begun = replace(begun, reasoning_echo=state.reasoning_echo)  # the kept branch still needs it
-    return _with(begun, replace(fork, branches=tuple(branches), shown=len(branches) - 1))
+    new_state = replace(
+        new_state, reasoning_echo=state.reasoning_echo
+    )  # the kept branch still needs it
+    return _with_fork(new_state, replace(fork, branches=tuple(branches), shown=len(branches) - 1))
 
 
 def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
@@ -29,23 +31,23 @@ def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
     The order is cyclic. An empty branch is removed when it is left. Returns the identical state if
     there is no such fork.
     """
-    count = _places(state).get(after)
+    count = _message_counts(state).get(after)
     fork = next((fork for fork in state.forks if fork.after == after), None)
     if fork is None or count is None:
         return state
-    wanted = (fork.shown + step) % len(fork.branches)
-    if wanted == fork.shown:
+    target = (fork.shown + step) % len(fork.branches)
+    if target == fork.shown:
         return state
-    branches, left = list(fork.branches), state.messages[count:]
-    messages = state.messages[:count] + branches[wanted]
-    branches[fork.shown], branches[wanted] = left, ()
-    if not left:
+    branches, hidden = list(fork.branches), state.messages[count:]
+    messages = state.messages[:count] + branches[target]
+    branches[fork.shown], branches[target] = hidden, ()
+    if not hidden:
         del branches[fork.shown]
-        wanted -= wanted > fork.shown
+        target -= target > fork.shown
     phase = RunPhase.IDLE if state.phase is RunPhase.ERROR else state.phase
-    begun = replace(truncate(state, count), messages=messages, error=None, phase=phase)
-    begun = replace(begun, reasoning_echo=state.reasoning_echo)
-    return _with(begun, replace(fork, branches=tuple(branches), shown=wanted))
+    new_state = replace(truncate(state, count), messages=messages, error=None, phase=phase)
+    new_state = replace(new_state, reasoning_echo=state.reasoning_echo)
+    return _with_fork(new_state, replace(fork, branches=tuple(branches), shown=target))
 
 
 def echo_shown(state: ChatState) -> Mapping[str, bytes]:
@@ -55,23 +57,23 @@ def echo_shown(state: ChatState) -> Mapping[str, bytes]:
         for fork in state.forks
         for branch in fork.branches
         for message in branch
-        for name in names_of(message)
+        for name in echo_ids(message)
     }
     return {key: value for key, value in state.reasoning_echo.items() if key not in hidden}
 
 
 def forks_shown(state: ChatState) -> Mapping[str | None, Fork]:
     """Return the forks in the messages shown, by the id of the message before each."""
-    places = _places(state)
-    return {fork.after: fork for fork in state.forks if fork.after in places}
+    counts = _message_counts(state)
+    return {fork.after: fork for fork in state.forks if fork.after in counts}
 
 
-def _places(state: ChatState) -> dict[str | None, int]:
+def _message_counts(state: ChatState) -> dict[str | None, int]:
     """Return the number of messages up to and including each message, by its id."""
-    return {None: 0, **{message.id: place for place, message in enumerate(state.messages, 1)}}
+    return {None: 0, **{message.id: count for count, message in enumerate(state.messages, 1)}}
 
 
-def _with(state: ChatState, fork: Fork) -> ChatState:
+def _with_fork(state: ChatState, fork: Fork) -> ChatState:
     forks = {each.after: each for each in state.forks}
     forks[fork.after] = fork
     return replace(state, forks=tuple(each for each in forks.values() if len(each.branches) > 1))

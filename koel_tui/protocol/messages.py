@@ -28,20 +28,20 @@ def from_ag_ui(messages: Iterable[core.Message]) -> tuple[Message, ...]:
     if none follows. Of messages with the same id the last one is used. Raises TypeError, ValueError
     or RecursionError if JSON cannot represent a value.
     """
-    found: list[Message] = []
+    converted: list[Message] = []
     thoughts: list[core.ReasoningMessage] = []
     for message in messages:
         if isinstance(message, core.ReasoningMessage):
             thoughts.append(message)
             continue
-        ours = _from_ag_ui(plain(message.model_dump(by_alias=True)))
-        if ours.role == "assistant" and thoughts:
-            ours = _thought(ours, thoughts)
+        converted_message = _from_ag_ui(plain(message.model_dump(by_alias=True)))
+        if converted_message.role == "assistant" and thoughts:
+            converted_message = _thought(converted_message, thoughts)
             thoughts.clear()
-        found.append(ours)
+        converted.append(converted_message)
     if thoughts:
-        found.append(_thought(Message(thoughts[-1].id, "assistant"), thoughts))
-    return tuple({message.id: message for message in found}.values())
+        converted.append(_thought(Message(thoughts[-1].id, "assistant"), thoughts))
+    return tuple({message.id: message for message in converted}.values())
 
 
 def to_ag_ui(
@@ -56,24 +56,28 @@ def to_ag_ui(
     Attachments are sent as content parts. Raises `ProtocolError` for an attachment that AG-UI does
     not support.
     """
-    left = dict(echo or {})
-    asked: list[core.Message] = []
-    told = answerable(messages)
-    for message in told:
-        asked += _reasoning(message, left)
-        known = _to_ag_ui(message, left)
-        if known is not None:
-            asked.append(known)
-    if told and told[-1].is_thinking_only and (not asked or asked[-1].role != "reasoning"):
-        thought = repair(told[-1].reasoning)
-        asked.append(core.ReasoningMessage(id=told[-1].id, role="reasoning", content=thought))
-    questions = [place for place, message in enumerate(asked) if message.role == "user"]
-    place = questions[-1] if questions else len(asked)
-    asked[place:place] = [_encrypted(name, "", value) for name, value in left.items()]
-    return asked
+    remaining = dict(echo or {})
+    result: list[core.Message] = []
+    sendable = answerable(messages)
+    for message in sendable:
+        result += _pop_reasoning(message, remaining)
+        converted = _to_ag_ui(message, remaining)
+        if converted is not None:
+            result.append(converted)
+    if (
+        sendable
+        and sendable[-1].is_thinking_only
+        and (not result or result[-1].role != "reasoning")
+    ):
+        thought = repair(sendable[-1].reasoning)
+        result.append(core.ReasoningMessage(id=sendable[-1].id, role="reasoning", content=thought))
+    questions = [position for position, message in enumerate(result) if message.role == "user"]
+    position = questions[-1] if questions else len(result)
+    result[position:position] = [_encrypted(name, "", value) for name, value in remaining.items()]
+    return result
 
 
-def echo_of(messages: Iterable[core.Message]) -> dict[str, bytes]:
+def extract_encrypted_reasoning(messages: Iterable[core.Message]) -> dict[str, bytes]:
     """Return the encrypted reasoning of the messages, by the ids of the reasoning."""
     return {
         message.id: echo_bytes(message.encrypted_value)
@@ -82,7 +86,7 @@ def echo_of(messages: Iterable[core.Message]) -> dict[str, bytes]:
     }
 
 
-def content_of(content: Any) -> tuple[str, tuple[dict[str, Any], ...]]:
+def parse_content(content: Any) -> tuple[str, tuple[dict[str, Any], ...]]:
     """Return AG-UI content, JSON of a text, of parts or of an activity, as text and other parts."""
     if content is None or isinstance(content, str):
         return content or "", ()
@@ -101,7 +105,7 @@ def _thought(message: Message, thoughts: Sequence[core.ReasoningMessage]) -> Mes
 
 
 def _from_ag_ui(wire: dict[str, Any]) -> Message:
-    content, attachments = content_of(wire.get("content"))
+    content, attachments = parse_content(wire.get("content"))
     return Message(
         id=wire["id"],
         role=_ROLES.get(wire["role"], wire["role"]),
@@ -132,7 +136,7 @@ def _to_ag_ui(message: Message, echo: dict[str, bytes]) -> core.Message | None:
                 id=message.id, role="user", content=_with_parts(content, message), name=name
             )
         case "system" | "assistant" if message.attachments:
-            raise _unsendable(message)
+            raise _attachment_error(message)
         case "system":
             return core.SystemMessage(id=message.id, role="system", content=content, name=name)
         case "tool":
@@ -141,7 +145,7 @@ def _to_ag_ui(message: Message, echo: dict[str, bytes]) -> core.Message | None:
                 role="tool",
                 content=_with_parts(content, message),
                 tool_call_id=message.tool_call_id or "",
-                encrypted_value=_taken(echo, message),
+                encrypted_value=_pop_encrypted_value(echo, message),
             )
         case "assistant" if content or message.tool_calls:
             return core.AssistantMessage(
@@ -150,7 +154,7 @@ def _to_ag_ui(message: Message, echo: dict[str, bytes]) -> core.Message | None:
                 content=content or None,
                 name=name,
                 tool_calls=_calls(message.tool_calls, echo) or None,
-                encrypted_value=_taken(echo, message),
+                encrypted_value=_pop_encrypted_value(echo, message),
             )
         case _:
             return None
@@ -163,7 +167,7 @@ def _with_parts(text: str, message: Message) -> str | list[core.ContentPart]:
     try:
         parts = [_part_adapter().validate_python(each) for each in message.attachments]
     except ValidationError as error:
-        raise _unsendable(message) from error
+        raise _attachment_error(message) from error
     return [core.TextInputContent(type="text", text=text), *parts] if text else parts
 
 
@@ -172,12 +176,12 @@ def _part_adapter() -> TypeAdapter[core.ContentPart]:
     return TypeAdapter(core.ContentPart)  # lazy, because most threads have no attachment
 
 
-def _unsendable(message: Message) -> ProtocolError:
+def _attachment_error(message: Message) -> ProtocolError:
     kinds = sorted({str(each.get("type", "unknown")) for each in message.attachments})
     return ProtocolError(
         f"A message of the role {message.role} has an attachment of the kind {', '.join(kinds)} "
-        "that cannot be sent: it is no content part that AG-UI has for this role. Edit the message "
-        "and leave it out, or start a branch before it.",
+        "that AG-UI cannot send for this role. Edit the message to remove it, or start a branch "
+        "before it.",
         "malformed",
     )
 
@@ -188,21 +192,21 @@ def _calls(calls: Sequence[ToolCall], echo: dict[str, bytes]) -> list[core.ToolC
             id=call.id,
             type="function",
             function=core.FunctionCall(name=call.name, arguments=repair(call.arguments)),
-            encrypted_value=_taken(echo, call),
+            encrypted_value=_pop_encrypted_value(echo, call),
         )
         for call in calls
     ]
 
 
-def _taken(echo: dict[str, bytes], of: Message | ToolCall) -> str | None:
+def _pop_encrypted_value(echo: dict[str, bytes], owner: Message | ToolCall) -> str | None:
     """Pop the encrypted value of a message or call from `echo`; default to its own value."""
-    if of.id in echo:
-        return echo_text(echo.pop(of.id))
-    own = of.extra.get("encryptedValue")
-    return repair(own) if isinstance(own, str) else None
+    if owner.id in echo:
+        return echo_text(echo.pop(owner.id))
+    own_value = owner.extra.get("encryptedValue")
+    return repair(own_value) if isinstance(own_value, str) else None
 
 
-def _reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Message]:
+def _pop_reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Message]:
     """Pop the encrypted reasoning of a message from `echo`; the first gets the message's text."""
     names = [name for name in dict.fromkeys(message.reasoning_ids) if name in echo]
     texts = [message.reasoning, *("" for _ in names)]

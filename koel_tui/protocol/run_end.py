@@ -14,7 +14,7 @@ def end_run(state: ChatState, phase: RunPhase, at: datetime | None = None) -> Ch
     an empty one is dropped. Incomplete calls are dropped. In any phase except idle no call stays
     pending, because no result will arrive.
     """
-    ended = _closed(state, phase, at)
+    ended = _close_messages(state, phase, at)
     pending = tuple(
         call
         for call in ended.pending_tool_calls
@@ -27,7 +27,7 @@ def end_run(state: ChatState, phase: RunPhase, at: datetime | None = None) -> Ch
 
 def settle(state: ChatState, at: datetime | None = None) -> ChatState:
     """Return a loaded `state` ready to be shown: without a run, with partial messages kept."""
-    return _closed(state, RunPhase.IDLE if state.phase.is_running else state.phase, at)
+    return _close_messages(state, RunPhase.IDLE if state.phase.is_running else state.phase, at)
 
 
 def truncate(state: ChatState, count: int) -> ChatState:
@@ -36,28 +36,30 @@ def truncate(state: ChatState, count: int) -> ChatState:
     The encrypted reasoning of dropped messages is dropped too, because an agent could not use it.
     """
     kept, dropped = state.messages[:count], state.messages[count:]
-    gone = {name for message in (*dropped, *state.pending_messages) for name in names_of(message)}
-    gone -= {name for message in kept for name in names_of(message)}
-    echo = {key: value for key, value in state.reasoning_echo.items() if key not in gone}
+    dropped_ids = {
+        name for message in (*dropped, *state.pending_messages) for name in echo_ids(message)
+    }
+    dropped_ids -= {name for message in kept for name in echo_ids(message)}
+    echo = {key: value for key, value in state.reasoning_echo.items() if key not in dropped_ids}
     truncated = replace(
         state, messages=kept, open_messages=(), pending_tool_calls=(), reasoning_echo=echo
     )
     return state if truncated == state else truncated
 
 
-def _closed(state: ChatState, phase: RunPhase, at: datetime | None) -> ChatState:
+def _close_messages(state: ChatState, phase: RunPhase, at: datetime | None) -> ChatState:
     if not state.open_messages:
         return state if state.phase == phase else replace(state, phase=phase)
     messages = state.messages
     for opened in state.open_messages:
         message = opened.message
         if not message.is_empty:
-            kept = replace(
+            closed = replace(
                 message,
                 interrupted=_is_interrupted(opened, phase),
                 timestamp=message.timestamp or at,
             )
-            messages = commit(messages, kept)
+            messages = commit(messages, closed)
     return replace(state, messages=messages, open_messages=(), phase=phase)
 
 
@@ -68,6 +70,6 @@ def _is_interrupted(opened: OpenMessage, phase: RunPhase) -> bool:
     return any(thought.is_open for thought in opened.thoughts)
 
 
-def names_of(message: Message) -> tuple[str, ...]:
+def echo_ids(message: Message) -> tuple[str, ...]:
     """Return the ids that encrypted reasoning of a message may have."""
     return (message.id, *message.reasoning_ids, *(call.id for call in message.tool_calls))

@@ -84,8 +84,8 @@ class Message:
     @property
     def is_thinking_only(self) -> bool:
         """Whether this is an answer with thinking but without text, calls or attachments."""
-        said = self.content.strip() or self.tool_calls or self.attachments
-        return self.role == "assistant" and bool(self.reasoning) and not said
+        content = self.content.strip() or self.tool_calls or self.attachments
+        return self.role == "assistant" and bool(self.reasoning) and not content
 
     @property
     def is_continuable(self) -> bool:
@@ -135,11 +135,11 @@ class OpenMessage:
         """The message with everything streamed so far."""
         if not self.thoughts:
             return replace(self.head, content=str(self.text))
-        said = (self.head.reasoning, *(str(thought.text) for thought in self.thoughts))
+        parts = (self.head.reasoning, *(str(thought.text) for thought in self.thoughts))
         return replace(
             self.head,
             content=str(self.text),
-            reasoning="\n\n".join(filter(None, said)),
+            reasoning="\n\n".join(filter(None, parts)),
             reasoning_ids=(*self.head.reasoning_ids, *(thought.id for thought in self.thoughts)),
         )
 

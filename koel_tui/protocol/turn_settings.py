@@ -10,10 +10,10 @@ from koel_tui.chat_templates import CHAT_TEMPLATES
 TOOL_CHOICES = ("auto", "required", "none")
 """The values of `tool_choice` that are not the name of a tool."""
 
-_LARGEST_INT = 2**31 - 1
-_LARGEST_NUMBER = 1e6
+_MAX_INT = 2**31 - 1
+_MAX_NUMBER = 1e6
 """Maximum if no lower limit is known; llama.cpp stores numbers as 32-bit floats."""
-_LARGEST_BIAS = 100.0
+_MAX_BIAS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +41,26 @@ class Range:
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
-        start = f"greater than {self.start:g}" if self.open_start else f"from {_short(self.start)}"
+        start = (
+            f"greater than {self.start:g}"
+            if self.open_start
+            else f"from {_format_number(self.start)}"
+        )
         join = "and at most" if self.open_start else "to"
-        return f"{kind} {start} {join} {_short(self.end)}"
+        return f"{kind} {start} {join} {_format_number(self.end)}"
 
 
-def _short(number: float) -> str:
+def _format_number(number: float) -> str:
     return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 _PROBABILITY = Range(0, 1)
-_LAST_N = Range(-1, _LARGEST_INT, whole=True)
+_LAST_N = Range(-1, _MAX_INT, whole=True)
 
 RANGES: Mapping[str, Range] = MappingProxyType(
     {
-        "temperature": Range(0, _LARGEST_NUMBER),
-        "top_k": Range(0, _LARGEST_INT, whole=True),
+        "temperature": Range(0, _MAX_NUMBER),
+        "top_k": Range(0, _MAX_INT, whole=True),
         "top_p": _PROBABILITY,
         "min_p": _PROBABILITY,
         "seed": Range(0, 2**32 - 1, whole=True),
@@ -65,24 +69,24 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "frequency_penalty": Range(-10, 10),
         "presence_penalty": Range(-10, 10),
         "typical_p": _PROBABILITY,
-        "top_n_sigma": Range(-1, _LARGEST_NUMBER),
+        "top_n_sigma": Range(-1, _MAX_NUMBER),
         "xtc_probability": _PROBABILITY,
         "xtc_threshold": _PROBABILITY,
-        "dry_multiplier": Range(0, _LARGEST_NUMBER),
-        "dry_base": Range(1, _LARGEST_NUMBER),
-        "dry_allowed_length": Range(0, _LARGEST_INT, whole=True),
+        "dry_multiplier": Range(0, _MAX_NUMBER),
+        "dry_base": Range(1, _MAX_NUMBER),
+        "dry_allowed_length": Range(0, _MAX_INT, whole=True),
         "dry_penalty_last_n": _LAST_N,
-        "dynatemp_range": Range(0, _LARGEST_NUMBER),
-        "dynatemp_exponent": Range(0, _LARGEST_NUMBER),
+        "dynatemp_range": Range(0, _MAX_NUMBER),
+        "dynatemp_exponent": Range(0, _MAX_NUMBER),
         "mirostat": Range(0, 2, whole=True),
-        "mirostat_tau": Range(0, _LARGEST_NUMBER),
-        "mirostat_eta": Range(0, _LARGEST_NUMBER),
+        "mirostat_tau": Range(0, _MAX_NUMBER),
+        "mirostat_eta": Range(0, _MAX_NUMBER),
     }
 )
 """The allowed range of each number in `Sampling`, by field name."""
-OUTPUT_TOKENS = Range(1, _LARGEST_INT, whole=True)
+OUTPUT_TOKENS = Range(1, _MAX_INT, whole=True)
 """The allowed range of `max_output_tokens`."""
-THINKING_TOKENS = Range(0, _LARGEST_INT, whole=True)
+THINKING_TOKENS = Range(0, _MAX_INT, whole=True)
 """The allowed range of `thinking` as a number of tokens."""
 
 
@@ -138,7 +142,7 @@ class Sampling:
             value = getattr(self, name)
             if name != "seed" or value is not None:
                 allowed.check(name, value)
-        object.__setattr__(self, "logit_bias", _checked_bias(self.logit_bias))
+        object.__setattr__(self, "logit_bias", _check_bias(self.logit_bias))
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
         """Return a copy with some fields changed.
@@ -155,12 +159,12 @@ class Sampling:
         return replace(self, **values)
 
 
-def _checked_bias(bias: object) -> dict[int, float]:
+def _check_bias(bias: object) -> dict[int, float]:
     if not isinstance(bias, Mapping):
         raise ValueError(f"logit_bias must map token ids to numbers, not {bias!r}")
     for token, value in bias.items():
-        Range(0, _LARGEST_INT, whole=True).check("a token id of logit_bias", token)
-        Range(-_LARGEST_BIAS, _LARGEST_BIAS).check(f"logit_bias of token {token}", value)
+        Range(0, _MAX_INT, whole=True).check("a token id of logit_bias", token)
+        Range(-_MAX_BIAS, _MAX_BIAS).check(f"logit_bias of token {token}", value)
     return dict(bias)
 
 
@@ -204,7 +208,7 @@ class TurnSettings:
             ("tools", Mapping, "function tools, each an object"),
             ("stop", str, "strings"),
         ):
-            object.__setattr__(self, name, _checked_items(name, getattr(self, name), kind, what))
+            object.__setattr__(self, name, _check_items(name, getattr(self, name), kind, what))
         if self.stop is not None and "" in self.stop:
             raise ValueError("stop must not contain an empty string: it would end every answer")
         if self.chat_template is not None and self.chat_template not in CHAT_TEMPLATES:
@@ -232,7 +236,7 @@ def _check_type(name: str, value: object, kind: type, what: str) -> None:
         raise ValueError(f"{name} must be {what}, not {value!r}")
 
 
-def _checked_items(name: str, value: Any, kind: type, what: str) -> tuple[Any, ...] | None:
+def _check_items(name: str, value: Any, kind: type, what: str) -> tuple[Any, ...] | None:
     if value is None:
         return None
     if isinstance(value, str | Mapping) or not hasattr(value, "__iter__"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from koel_tui.protocol import ChatState
 from koel_tui.session.settings import ThreadSettings
-from koel_tui.session.succession import Fate, fate_of
+from koel_tui.session.succession import Fate, decide_fate
 from koel_tui.storage import Access, SessionStorage
 
 _log = logging.getLogger(__name__)
@@ -37,11 +37,11 @@ class Autosave:
         self._storage = storage
         self._current = current
         self._interval = interval
-        self._tail = after
+        self._last_job = after
         self._timer: asyncio.TimerHandle | None = None
         self._written_at = float("-inf")
         self._revision = self._saved = 0
-        self._let_go = False  # if True, each write locks and unlocks the thread
+        self._is_released = False  # if True, each write locks and unlocks the thread
         self._model = ""
         self.superseded = False
         """Whether a newer session owns the thread's file; this state goes to a conflict file."""
@@ -56,23 +56,23 @@ class Autosave:
         """Whether the newest state is not stored yet; always False without a storage."""
         return self._storage is not None and self._revision != self._saved
 
-    def changed(self) -> None:
+    def mark_changed(self) -> None:
         """Mark the current state as changed."""
         self._revision += 1
 
-    def soon(self) -> None:
+    def save_soon(self) -> None:
         """Save as soon as `interval` seconds have passed since the last write."""
         if self.dirty:
             self._save_at(self._written_at + self._interval)
 
-    def now(self) -> asyncio.Future[None]:
+    def save_now(self) -> asyncio.Future[None]:
         """Save after the pending writes; the returned future never holds an error."""
         self._cancel_timer()
         return self._enqueue(self._try_write)
 
     async def open(self) -> None:
         """Lock the thread for writing. Raises what the storage raises; no-op without a storage."""
-        await asyncio.shield(self._enqueue(self._open))
+        await asyncio.shield(self._enqueue(self._lock))
 
     async def release(self) -> None:
         """Unlock the thread after the pending writes.
@@ -80,8 +80,8 @@ class Autosave:
         A state that is not saved by then is retried; each retry locks the thread only for its
         write.
         """
-        self._let_go = True
-        await asyncio.shield(self._enqueue(self._let_others_write))
+        self._is_released = True
+        await asyncio.shield(self._enqueue(self._unlock))
 
     def hand_over(self, newer: ChatState, *, loaded: bool) -> bool:
         """Hand the thread over to a newer session, which starts with `newer`.
@@ -93,27 +93,27 @@ class Autosave:
         dirty = self.dirty
         if self.replaced and not dirty:
             return False
-        fate = fate_of(self._current(), newer, dirty=dirty or not loaded)
+        fate = decide_fate(self._current(), newer, dirty=dirty or not loaded)
         if self.superseded and fate is not Fate.SAME:
             return False  # the conflict file already has it
         if fate is Fate.LOST:
             self.replaced = self.superseded = True
             self._revision += 1
-            self.now()
+            self.save_now()
         else:
-            self.give_up()
+            self.stop_saving()
         return fate is Fate.SAME and dirty
 
-    def give_up(self) -> None:
+    def stop_saving(self) -> None:
         """Stop saving, because the thread was taken over or deleted."""
         self.replaced = True
         self._saved = self._revision
         self._cancel_timer()
 
-    async def drained(self, patience: float | None = None) -> None:
-        """Wait until the writes queued so far are done, at most `patience` seconds."""
-        if self._tail is not None:
-            await asyncio.wait([self._tail], timeout=patience)
+    async def wait_saved(self, timeout_s: float | None = None) -> None:
+        """Wait until the writes queued so far are done, at most `timeout_s` seconds."""
+        if self._last_job is not None:
+            await asyncio.wait([self._last_job], timeout=timeout_s)
 
     async def persist(self) -> None:
         """Save even without a change. Raises what the storage raises; no-op without a storage."""
@@ -121,7 +121,7 @@ class Autosave:
             self._cancel_timer()
             await asyncio.shield(self._enqueue(self._write))
 
-    async def forget(self) -> None:
+    async def delete(self) -> None:
         """Delete the stored thread, and do not save the current state again.
 
         Raises what the storage raises; no-op without a storage.
@@ -130,28 +130,28 @@ class Autosave:
         if self._storage is not None:
             await asyncio.shield(self._enqueue(lambda: self._delete(revision)))
 
-    async def describe(self, fields: Mapping[str, Any]) -> None:
+    async def update_metadata(self, fields: Mapping[str, Any]) -> None:
         """Set metadata of the thread. Raises what the storage raises."""
-        await asyncio.shield(self._enqueue(lambda: self._describe(fields)))
+        await asyncio.shield(self._enqueue(lambda: self._update_metadata(fields)))
 
     async def settings(self) -> dict[str, Any]:
         """Return the settings saved with the thread. Raises what the storage raises."""
-        known = {} if self._storage is None else await self._storage.meta(self._thread_id)
-        return {key: known[key] for key in ThreadSettings().meta if key in known}
+        metadata = {} if self._storage is None else await self._storage.meta(self._thread_id)
+        return {key: metadata[key] for key in ThreadSettings().meta if key in metadata}
 
-    def note_model(self, model: str) -> None:
+    def save_model(self, model: str) -> None:
         """Save the name of the model that answered last, if it changed; '' is ignored."""
         if model and model != self._model:
             self._model = model
-            self.note({"model": model})
+            self.try_update_metadata({"model": model})
 
-    def note(self, fields: Mapping[str, Any]) -> None:
+    def try_update_metadata(self, fields: Mapping[str, Any]) -> None:
         """Set metadata of the thread; a failure is only logged."""
-        self._enqueue(lambda: self._try_describe(fields))
+        self._enqueue(lambda: self._try_update_metadata(fields))
 
     def _enqueue(self, job: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
-        self._tail = asyncio.create_task(self._run_after(self._tail, job))
-        return self._tail
+        self._last_job = asyncio.create_task(self._run_after(self._last_job, job))
+        return self._last_job
 
     async def _run_after(
         self, previous: asyncio.Future[None] | None, job: Callable[[], Awaitable[None]]
@@ -166,7 +166,7 @@ class Autosave:
     def _save_later(self) -> None:
         """Schedule the save of a state that is not stored; after an error, wait `RETRY_S`."""
         if self.error is None:
-            self.soon()
+            self.save_soon()
         elif self.dirty:
             self._save_at(asyncio.get_running_loop().time() + max(RETRY_S, self._interval))
 
@@ -185,28 +185,28 @@ class Autosave:
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._tail is None or self._tail.done():
-            self.now()  # otherwise the running job sets the timer when it ends
+        if self._last_job is None or self._last_job.done():
+            self.save_now()  # otherwise the running job sets the timer when it ends
 
     async def _try_write(self) -> None:
         if not self.dirty:
             return
-        known = str(self.error)
+        last_error = str(self.error)
         try:
             await self._write()
         except Exception as error:  # the run continues; `error` and `dirty` inform the user
-            if str(error) != known:  # otherwise every retry would be logged
+            if str(error) != last_error:  # otherwise every retry would be logged
                 _log.warning("Thread %r was not saved: %s", self._thread_id, error)
-        if self._let_go:
-            await self._let_others_write()
+        if self._is_released:
+            await self._unlock()
 
     async def _write(self) -> None:
         if self._storage is None:
             return
         try:
             if not self.superseded:
-                await self._open()
-            superseded = self.superseded  # it may have become True during `_open`
+                await self._lock()
+            superseded = self.superseded  # it may have become True during `_lock`
             revision, state = self._revision, self._current()
             self._written_at = asyncio.get_running_loop().time()
             if superseded:
@@ -219,11 +219,11 @@ class Autosave:
         self._saved = revision
         self.error = None
 
-    async def _open(self) -> None:
+    async def _lock(self) -> None:
         if self._storage is not None and self.access is None:
             self.access = await self._storage.open(self._thread_id)
 
-    async def _let_others_write(self) -> None:
+    async def _unlock(self) -> None:
         if self._storage is None or self.access is None:
             return
         self.access = None
@@ -232,15 +232,15 @@ class Autosave:
         except Exception as error:  # the system frees the lock when the process exits
             _log.warning("Thread %r was not unlocked: %r", self._thread_id, error)
 
-    async def _describe(self, fields: Mapping[str, Any]) -> None:
+    async def _update_metadata(self, fields: Mapping[str, Any]) -> None:
         if self._storage is not None:
             await self._storage.update_meta(self._thread_id, **fields)
 
-    async def _try_describe(self, fields: Mapping[str, Any]) -> None:
+    async def _try_update_metadata(self, fields: Mapping[str, Any]) -> None:
         try:
-            await self._describe(fields)
+            await self._update_metadata(fields)
         except Exception as error:
-            _log.warning("Thread %r: %s was not noted: %s", self._thread_id, list(fields), error)
+            _log.warning("Thread %r: %s was not saved: %s", self._thread_id, list(fields), error)
 
     async def _delete(self, revision: int) -> None:
         if self._storage is not None:

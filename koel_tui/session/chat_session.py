@@ -37,13 +37,13 @@ from koel_tui.session.errors import (
     SessionDisposedError,
 )
 from koel_tui.session.interceptors import pipeline
-from koel_tui.session.message_index import last_question, place_of
-from koel_tui.session.run import SAVE_GRACE, Run, let_go
+from koel_tui.session.message_index import find_message, last_question_index
+from koel_tui.session.run import SAVE_TIMEOUT, Run, wait_finished
 from koel_tui.session.run_input import new_id, run_input, state_values
 from koel_tui.session.timestamps import stamp, whole_milliseconds
 from koel_tui.session.tool_loop import ToolLoop, result_event
-from koel_tui.session.tools import Tools, declared, handlers_by_name
-from koel_tui.session.usage import model_of
+from koel_tui.session.tools import Tools, declarations, handlers_by_name
+from koel_tui.session.usage import model_name
 from koel_tui.storage import Access
 from koel_tui.text import repair
 
@@ -86,14 +86,14 @@ class ChatSession:
             thread_id, storage, lambda: self._state, interval=interval, after=after
         )
         self._run: Run | None = None
-        self._rounds: ToolLoop | None = None
+        self._tool_loop: ToolLoop | None = None
         self._tasks: set[asyncio.Future[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         if after is not None:
-            self._keep(after)
+            self._track(after)
         if unsaved:
-            self._autosave.changed()
-            self._autosave.now()
+            self._autosave.mark_changed()
+            self._autosave.save_now()
 
     @property
     def thread_id(self) -> str:
@@ -139,7 +139,7 @@ class ChatSession:
         The old messages stay as a branch. Raises `RunInProgressError` and `UnknownMessageError`.
         """
         self._check_idle()
-        return self._ask(fork_off(self._state, self._place(message_id)), text, tools)
+        return self._ask(fork_off(self._state, self._index(message_id)), text, tools)
 
     def regenerate(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Remove everything after the last user message, and run; the removed part stays a branch.
@@ -147,10 +147,10 @@ class ChatSession:
         No-op if there is no user message. Raises `RunInProgressError`.
         """
         self._check_idle()
-        asked = last_question(self._state)
-        if asked is None:
+        question = last_question_index(self._state)
+        if question is None:
             return asyncio.sleep(0)
-        return self._start(fork_off(self._state, asked + 1), tools)
+        return self._start(fork_off(self._state, question + 1), tools)
 
     def continue_answer(self, *, tools: Tools = ()) -> Coroutine[Any, Any, None]:
         """Let the agent continue the incomplete answer at the end of the thread.
@@ -172,12 +172,12 @@ class ChatSession:
         """
         self._check_idle()
         self._set(switch(self._state, after, step))
-        self._autosave.now()
+        self._autosave.save_now()
 
     def cancel(self) -> None:
         """End the active run at once and keep the partial answer; no-op when idle."""
-        self._check()
-        self._abandon()
+        self._check_open()
+        self._cancel_run()
 
     async def hold(self) -> Access | None:
         """Lock the thread for writing, instead of at the first save; return the access to it.
@@ -185,7 +185,7 @@ class ChatSession:
         If another program holds the lock, the thread is read-only here. Raises what the storage
         raises; returns None without a storage.
         """
-        self._check()
+        self._check_open()
         await self._autosave.open()
         return self._autosave.access
 
@@ -195,10 +195,10 @@ class ChatSession:
         It is saved with this thread as `parent` and with this thread's settings. Raises
         `UnknownMessageError` and what the storage raises.
         """
-        self._check()
-        begun = truncate(self._state, self._place(message_id) + 1)
-        begun = replace(settle(begun), error=None, phase=RunPhase.IDLE, forks=())
-        branch = self._dependencies.open_session(begun, self.settings, self.agent)
+        self._check_open()
+        truncated = truncate(self._state, self._index(message_id) + 1)
+        truncated = replace(settle(truncated), error=None, phase=RunPhase.IDLE, forks=())
+        branch = self._dependencies.open_session(truncated, self.settings, self.agent)
         try:
             await branch.persist()
             await branch.describe(parent=self._thread_id, **await self._autosave.settings())
@@ -212,22 +212,22 @@ class ChatSession:
 
         Raises `InvalidStateError` and changes nothing if JSON cannot represent the values.
         """
-        self._check()
+        self._check_open()
         values = state_values(self._thread_id, patch)
         self._set(replace(self._state, state={**self._state.state, **values}))
-        self._autosave.soon()
+        self._autosave.save_soon()
 
     async def describe(self, **fields: Any) -> None:
         """Set metadata of the thread, for instance its title; None removes a field.
 
         Raises what the storage raises; no-op without a storage.
         """
-        self._check()
-        await self._autosave.describe(fields)
+        self._check_open()
+        await self._autosave.update_metadata(fields)
 
     async def persist(self) -> None:
         """Save the state. Raises what the storage raises; no-op without a storage."""
-        self._check()
+        self._check_open()
         await self._autosave.persist()
 
     async def clear(self) -> None:
@@ -235,19 +235,19 @@ class ChatSession:
 
         Raises what the storage raises; the thread is empty even then.
         """
-        self._check()
-        self._abandon()
+        self._check_open()
+        self._cancel_run()
         self._set(ChatState())
-        await self._autosave.forget()
+        await self._autosave.delete()
 
     def states(self) -> AsyncIterator[ChatState]:
         """Return the states from now on; a slow reader receives only the newest one."""
-        self._check()
+        self._check_open()
         return self._states.reader()
 
     def events(self) -> AsyncIterator[Event]:
         """Return the events from now on, each before it is folded; none is skipped."""
-        self._check()
+        self._check_open()
         return self._events.reader()
 
     def dispose(self) -> asyncio.Future[None]:
@@ -256,10 +256,10 @@ class ChatSession:
         Idempotent. The result holds no error: `save_error` and `dirty` report a failed save.
         """
         if self._closing is None:
-            self._abandon()
+            self._cancel_run()
             self._states.end()
             self._events.end()
-            self._closing = asyncio.create_task(self._close(self._autosave.now()))
+            self._closing = asyncio.create_task(self._close(self._autosave.save_now()))
         return asyncio.shield(self._closing)
 
     @property
@@ -274,45 +274,45 @@ class ChatSession:
     async def released(self) -> None:
         """Wait until a disposed session has finished its saves so far and released the thread."""
         await self.dispose()
-        await self._autosave.drained()
+        await self._autosave.wait_saved()
 
     def give_up(self) -> None:
         """Drop the unsaved changes of a disposed session."""
-        self._autosave.give_up()
+        self._autosave.stop_saving()
 
     def _ask(self, before: ChatState, text: str, tools: Tools) -> Coroutine[Any, Any, None]:
         message = Message(new_id(), "user", repair(text), timestamp=self._now())
         return self._start(replace(before, messages=(*before.messages, message)), tools)
 
     def _start(self, state: ChatState, tools: Tools) -> Coroutine[Any, Any, None]:
-        offered, handlers = declared(tools), handlers_by_name(tools)
+        offered, handlers = declarations(tools), handlers_by_name(tools)
         self._set(replace(state, error=None, phase=RunPhase.RUNNING))
-        self._autosave.now()
+        self._autosave.save_now()
         settings, ask = self.settings, pipeline(self.agent, self._dependencies.interceptors)
         if self.agent not in self._agents:
             self._agents.append(self.agent)
-        rounds = ToolLoop(
+        tool_loop = ToolLoop(
             lambda run, extend: ask(run, settings, extend),
             lambda: self._input(offered),
             lambda: self._state,
             handlers,
         )
         run = Run(on_event=self._on_event, on_failure=self._on_failure, on_end=self._on_end)
-        self._run, self._rounds = run, rounds
-        self._keep(run.start(rounds.events, tuple(self._tasks)))
+        self._run, self._tool_loop = run, tool_loop
+        self._track(run.start(tool_loop.events, tuple(self._tasks)))
         return self._completion(run)
 
     def _on_event(self, event: Event) -> bool:
         """Apply an event of the run; return whether it is the last one."""
         if isinstance(event, RunErrorEvent):
             self._answer_calls("Error: the run failed before this call was executed.")
-        self._autosave.note_model(model_of(event))
+        self._autosave.save_model(model_name(event))
         state = self._apply(event)
         for reduce in self._dependencies.reducers:
             state = reduce(state, event)
         self._set(state)
-        self._autosave.soon()
-        return self._rounds is not None and self._rounds.over
+        self._autosave.save_soon()
+        return self._tool_loop is not None and self._tool_loop.is_over
 
     def _apply(self, event: Event) -> ChatState:
         """Publish an event and return the state after it."""
@@ -330,31 +330,31 @@ class ChatSession:
         self._run = None
         if self._state.phase.is_running:  # reporting the failure failed too
             self._set(end_run(self._state, RunPhase.ERROR))
-        self._autosave.now()
+        self._autosave.save_now()
 
     async def _completion(self, run: Run) -> None:
-        await run.over()
-        await self._autosave.drained(SAVE_GRACE)
+        await run.wait_over()
+        await self._autosave.wait_saved(SAVE_TIMEOUT)
 
-    def _abandon(self) -> None:
+    def _cancel_run(self) -> None:
         if self._run is None:
             return
         run, self._run = self._run, None
         run.abandon()
         self._answer_calls("Error: the user stopped this before there was a result.")
         self._set(end_run(self._state, RunPhase.CANCELLED, self._now()))
-        self._autosave.now()
+        self._autosave.save_now()
 
     def _answer_calls(self, why: str) -> None:
         """Answer the calls that will not be executed, because models need a result for each."""
-        if self._rounds is not None and self._rounds.answers_calls:
+        if self._tool_loop is not None and self._tool_loop.answers_calls:
             for call in calls_to_answer(self._state):
                 self._set(self._apply(result_event(call, why)))
 
     async def _close(self, last_save: asyncio.Future[None]) -> None:
         try:
             await asyncio.wait([last_save])
-            await let_go(self._tasks)
+            await wait_finished(self._tasks)
         finally:
             await self._autosave.release()
             for agent in self._agents:
@@ -371,28 +371,28 @@ class ChatSession:
     def _set(self, state: ChatState) -> None:
         if state is not self._state:
             self._state = state
-            self._autosave.changed()
+            self._autosave.mark_changed()
             self._states.publish(state)
             self._dependencies.observers.state(self._thread_id, state)
 
     def _now(self) -> datetime:
         return whole_milliseconds(self._dependencies.clock())
 
-    def _place(self, message_id: str) -> int:
-        return place_of(message_id, self._state, self._thread_id)
+    def _index(self, message_id: str) -> int:
+        return find_message(message_id, self._state, self._thread_id)
 
-    def _keep(self, task: asyncio.Future[None]) -> None:
+    def _track(self, task: asyncio.Future[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _check(self) -> None:
+    def _check_open(self) -> None:
         if self._closing is not None:
             raise SessionDisposedError(
                 f"The session of thread {self._thread_id!r} was closed. Open the thread again."
             )
 
     def _check_idle(self) -> None:
-        self._check()
+        self._check_open()
         if self._run is not None:
             raise RunInProgressError(self._thread_id)
         access = self._autosave.access

@@ -108,18 +108,18 @@ class KoelClient:
             raise ThreadInUseError(thread_id)
         loaded = not any(each.superseded and each.state == initial for each in earlier)
         unsaved = [each for each in earlier if each.hand_over(initial, loaded=loaded)]
-        opened = ChatSession(
+        session = ChatSession(
             thread_id,
             initial,
             self._dependencies,
             settings=settings,
             agent=agent,
-            after=asyncio.create_task(_released(earlier)) if earlier else None,
+            after=asyncio.create_task(_wait_released(earlier)) if earlier else None,
             unsaved=bool(unsaved),
         )
         self._forget_closed()
-        self._sessions.append(opened)
-        return opened
+        self._sessions.append(session)
+        return session
 
     async def ask(
         self,
@@ -135,9 +135,9 @@ class KoelClient:
         agent and the interceptors raise, and `SessionDisposedError` after `dispose`.
         """
         self._check_open()
-        answering = ephemeral_agent(self._dependencies.agent if agent is None else agent)
+        ephemeral = ephemeral_agent(self._dependencies.agent if agent is None else agent)
         run = run_input(new_id(), to_ag_ui(messages), state={})
-        events = pipeline(answering, self._dependencies.interceptors)(run, settings)
+        events = pipeline(ephemeral, self._dependencies.interceptors)(run, settings)
         pieces: list[str] = []
         try:
             async with closing(events):
@@ -149,7 +149,7 @@ class KoelClient:
                     elif isinstance(event, RunFinishedEvent):
                         break
         finally:
-            await release(answering, run.thread_id)
+            await release(ephemeral, run.thread_id)
         return "".join(pieces)
 
     def forget(self, thread_id: str) -> None:
@@ -165,12 +165,12 @@ class KoelClient:
         """
         if self._disposed is None:
             closing = [session.dispose() for session in self._sessions]
-            self._disposed = asyncio.create_task(_all_done(closing))
+            self._disposed = asyncio.create_task(_wait_all(closing))
         return asyncio.shield(self._disposed)
 
     def _check_open(self) -> None:
         if self._disposed is not None:
-            raise SessionDisposedError("The client was closed. Make a new one to open threads.")
+            raise SessionDisposedError("The client was closed. Create a new one to open threads.")
 
     async def _release(self, agent: Agent, thread_id: str) -> None:
         """Free the agent's data of a thread, unless a live session of it uses this agent."""
@@ -183,11 +183,11 @@ class KoelClient:
         ]
 
 
-async def _all_done(closing: list[asyncio.Future[None]]) -> None:
+async def _wait_all(closing: list[asyncio.Future[None]]) -> None:
     if closing:
         await asyncio.wait(closing)
 
 
-async def _released(sessions: list[ChatSession]) -> None:
+async def _wait_released(sessions: list[ChatSession]) -> None:
     for session in sessions:
         await session.released()

@@ -31,7 +31,7 @@ class InvalidStateError(SessionError, ValueError):
 
     def __init__(self, thread_id: str, cause: Exception) -> None:
         super().__init__(
-            f"The state of thread {thread_id!r} was not changed: a value is no JSON ({cause}). "
+            f"The state of thread {thread_id!r} was not changed: a value is not JSON ({cause}). "
             "Use texts, finite numbers, true, false, null, lists and objects with texts as keys."
         )
         self.thread_id = thread_id
@@ -49,7 +49,9 @@ class UnknownMessageError(SessionError):
     """The thread has no message with this id."""
 
     def __init__(self, thread_id: str, message_id: str) -> None:
-        super().__init__(f"Thread {thread_id!r} has no message {message_id!r}. Look at its state.")
+        super().__init__(
+            f"Thread {thread_id!r} has no message {message_id!r}. Use an id from its state."
+        )
         self.thread_id = thread_id
         self.message_id = message_id
 

@@ -4,7 +4,7 @@ from koel_tui.protocol import ChatState
 from koel_tui.session.errors import UnknownMessageError
 
 
-def place_of(message_id: str, state: ChatState, thread_id: str) -> int:
+def find_message(message_id: str, state: ChatState, thread_id: str) -> int:
     """Return the index of a message. Raises `UnknownMessageError` with the thread's id."""
     for index, message in enumerate(state.messages):
         if message.id == message_id:
@@ -12,7 +12,7 @@ def place_of(message_id: str, state: ChatState, thread_id: str) -> int:
     raise UnknownMessageError(thread_id, message_id)
 
 
-def last_question(state: ChatState) -> int | None:
+def last_question_index(state: ChatState) -> int | None:
     """Return the index of the last user message, None if there is none."""
-    asked = [index for index, message in enumerate(state.messages) if message.role == "user"]
-    return asked[-1] if asked else None
+    questions = [index for index, message in enumerate(state.messages) if message.role == "user"]
+    return questions[-1] if questions else None

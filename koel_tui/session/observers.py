@@ -38,8 +38,8 @@ class Observers:
             _isolated(observer, lambda each: each.on_state(thread_id, state))
 
 
-def _isolated(observer: Observer, tell: Callable[[Observer], None]) -> None:
+def _isolated(observer: Observer, notify: Callable[[Observer], None]) -> None:
     try:
-        tell(observer)
+        notify(observer)
     except Exception:  # an observer's error must not affect the session
         _log.exception("An observer raised: %s", type(observer).__name__)

@@ -10,16 +10,16 @@ from koel_tui.protocol.events.streams import closing
 
 _log = logging.getLogger(__name__)
 
-CANCEL_GRACE = 0.05
+CANCEL_TIMEOUT = 0.05
 """Seconds that a cancelled agent may take to stop before a warning is logged."""
 
-STOP_GRACE = 1.0
+STOP_TIMEOUT = 1.0
 """Seconds to wait for a cancelled run to stop, before cancelling again or continuing."""
 
-SAVE_GRACE = 0.5
+SAVE_TIMEOUT = 0.5
 """Seconds that `send` waits for the save at the end of its run."""
 
-RELEASE_GRACE = 5.0
+RELEASE_TIMEOUT = 5.0
 """Deadline in seconds for an agent to free its data of a thread."""
 
 
@@ -54,7 +54,7 @@ class Run:
 
         `after` are the tasks of earlier runs of the thread, because an agent answers one at a time.
         """
-        self._task = asyncio.create_task(self._drive(open_events, tuple(after)))
+        self._task = asyncio.create_task(self._run(open_events, tuple(after)))
         return self._task
 
     def abandon(self) -> None:
@@ -63,31 +63,31 @@ class Run:
         if self._task is None or self._task.done():
             return
         self._task.cancel()
-        watch = asyncio.get_running_loop().call_later(CANCEL_GRACE, self._warn)
-        self._task.add_done_callback(lambda _: watch.cancel())
+        timer = asyncio.get_running_loop().call_later(CANCEL_TIMEOUT, self._warn)
+        self._task.add_done_callback(lambda _: timer.cancel())
 
-    async def over(self) -> None:
+    async def wait_over(self) -> None:
         """Wait until the run is over."""
         await self._over.wait()
 
-    async def _drive(
+    async def _run(
         self,
         open_events: Callable[[], AsyncIterator[Event]],
         after: tuple[asyncio.Future[None], ...],
     ) -> None:
         try:
             if after:
-                await asyncio.wait(after, timeout=2 * STOP_GRACE)
-            await self._pull(open_events())
+                await asyncio.wait(after, timeout=2 * STOP_TIMEOUT)
+            await self._read_events(open_events())
         except asyncio.CancelledError as error:
-            self._fail(_interrupted("The run was stopped before its answer was complete", error))
+            self._fail(_interruption("The run was stopped before its answer was complete", error))
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
         except Exception as error:  # any exception of an agent is a failed run
             self._fail(classify(error))
 
-    async def _pull(self, events: AsyncIterator[Event]) -> None:
+    async def _read_events(self, events: AsyncIterator[Event]) -> None:
         async with closing(events):
             async for event in events:
                 if self._over.is_set():
@@ -97,7 +97,7 @@ class Run:
                     return
                 # Yield to the event loop, because an agent that never waits would block all input.
                 await asyncio.sleep(0)
-            self._fail(_interrupted("The agent stopped before its answer was complete"))
+            self._fail(_interruption("The agent stopped before its answer was complete"))
 
     def _fail(self, error: KoelError) -> None:
         if self._over.is_set():
@@ -115,18 +115,18 @@ class Run:
 
     def _warn(self) -> None:
         _log.warning(
-            "The agent has not stopped %d ms after its run was cancelled; going on without it",
-            CANCEL_GRACE * 1000,
+            "The agent has not stopped %d ms after its run was cancelled; continuing without it",
+            CANCEL_TIMEOUT * 1000,
         )
 
 
-async def let_go(tasks: Iterable[asyncio.Future[None]]) -> None:
+async def wait_finished(tasks: Iterable[asyncio.Future[None]]) -> None:
     """Wait for the tasks of runs that are over; a task that does not end is cancelled again."""
     waiting = set(tasks)
     for last in (False, True):
         if not waiting:
             return
-        _, waiting = await asyncio.wait(waiting, timeout=STOP_GRACE)
+        _, waiting = await asyncio.wait(waiting, timeout=STOP_TIMEOUT)
         for task in waiting:
             if last:
                 _log.error("A cancelled run never ended: %r", task)
@@ -140,11 +140,13 @@ async def release(agent: Agent, thread_id: str) -> None:
     if free is None:
         return
     try:
-        async with asyncio.timeout(RELEASE_GRACE):
+        async with asyncio.timeout(RELEASE_TIMEOUT):
             await free(thread_id)
     except Exception as error:  # the thread is saved; only the agent's memory stays in use
         _log.warning("The agent did not release thread %r: %r", thread_id, error)
 
 
-def _interrupted(what: str, cause: BaseException | None = None) -> ProtocolError:
-    return ProtocolError(f"{what}. What came is kept; send again to go on.", "closed", cause=cause)
+def _interruption(what: str, cause: BaseException | None = None) -> ProtocolError:
+    return ProtocolError(
+        f"{what}. The partial answer is kept. Send again to continue.", "closed", cause=cause
+    )

@@ -47,7 +47,7 @@ class ThreadSettings:
         read = cls(
             system=_text(meta.get("system")),
             sampling=_sampling(sampling) if isinstance(sampling, Mapping) else {},
-            max_output_tokens=_in(OUTPUT_TOKENS, meta.get("max_output_tokens")),
+            max_output_tokens=_if_allowed(OUTPUT_TOKENS, meta.get("max_output_tokens")),
             thinking=_thinking(meta.get("thinking")),
             model=_text(meta.get("wanted_model")),
             lora=_text(meta.get("lora")),
@@ -84,9 +84,9 @@ class ThreadSettings:
             "stop": None if self.stop is None else list(self.stop),
         }
         unusable = {name: each for name, each in self.unusable.items() if meta.get(name) is None}
-        both = self.unusable.get("sampling")
-        if sampling and isinstance(both, Mapping):
-            unusable["sampling"] = {**both, **sampling}
+        saved = self.unusable.get("sampling")
+        if sampling and isinstance(saved, Mapping):
+            unusable["sampling"] = {**saved, **sampling}
         return meta | unusable
 
     def turn_settings(self, defaults: TurnSettings) -> TurnSettings:
@@ -97,7 +97,7 @@ class ThreadSettings:
         sampling = None
         if self.sampling:
             sampling = (defaults.sampling or Sampling()).with_values(self.sampling)
-        own = TurnSettings(
+        thread_settings = TurnSettings(
             system=self.system,
             sampling=sampling,
             max_output_tokens=self.max_output_tokens,
@@ -105,19 +105,19 @@ class ThreadSettings:
             stop=self.stop,
             chat_template=self.chat_template,
         )
-        return own.over(defaults)
+        return thread_settings.over(defaults)
 
 
-def _unusable(saved: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
+def _unusable(saved: Mapping[str, Any], parsed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the saved settings that could not be parsed, for `sampling` the invalid options."""
     unusable = {
         name: saved[name]
-        for name, value in read.items()
+        for name, value in parsed.items()
         if value is None and saved.get(name) is not None
     }
     sampling = saved.get("sampling")
     if isinstance(sampling, Mapping):
-        known = read["sampling"] or {}
+        known = parsed["sampling"] or {}
         options = {name: each for name, each in sampling.items() if name not in known}
         unusable["sampling"] = {name: each for name, each in options.items() if each is not None}
     return {name: value for name, value in unusable.items() if value != {}}
@@ -139,7 +139,7 @@ def _bias(saved: Any) -> dict[int, float] | None:
 
 
 def _thinking(saved: Any) -> bool | int | None:
-    return saved if isinstance(saved, bool) else _in(THINKING_TOKENS, saved)
+    return saved if isinstance(saved, bool) else _if_allowed(THINKING_TOKENS, saved)
 
 
 def _chat_template(saved: Any) -> str | None:
@@ -160,5 +160,5 @@ def _text(saved: Any) -> str | None:
     return saved if isinstance(saved, str) else None
 
 
-def _in(allowed: Range, saved: Any) -> Any:
+def _if_allowed(allowed: Range, saved: Any) -> Any:
     return saved if saved in allowed else None

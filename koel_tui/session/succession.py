@@ -17,7 +17,7 @@ class Fate(Enum):
     """The newer session would replace this state with a different one."""
 
 
-def fate_of(state: ChatState, newer: ChatState, *, dirty: bool) -> Fate:
+def decide_fate(state: ChatState, newer: ChatState, *, dirty: bool) -> Fate:
     """Return the fate of `state`, stored unless `dirty`, when a session starts with `newer`.
 
     A stored state is lost if the newer session was loaded before the state was stored. This does

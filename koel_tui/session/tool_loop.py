@@ -15,9 +15,9 @@ from koel_tui.protocol import AgentError, ChatState, Event, ToolCall, calls_to_a
 from koel_tui.protocol.events.streams import closing
 from koel_tui.session.interceptors.chain import Extend
 from koel_tui.session.run_input import new_id
-from koel_tui.session.tools import ToolHandler, result_of
+from koel_tui.session.tools import ToolHandler, call_tool
 
-MOST_ROUNDS = 8
+MAX_ROUNDS = 8
 """Maximum number of runs that call tools before an answer; small models may loop endlessly."""
 
 TOOLS_STEP = "tools"
@@ -47,9 +47,9 @@ class ToolLoop:
         self._make_input = make_input
         self._state = state
         self._handlers = handlers
-        self._again = False
+        self._needs_another_run = False
         self._running = False
-        self.over = False
+        self.is_over = False
         """Whether the last yielded event ends the answer."""
 
     @property
@@ -59,25 +59,25 @@ class ToolLoop:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield the events of the answer; the last one ends the last run."""
-        for _ in range(MOST_ROUNDS):
-            self._again = False
+        for _ in range(MAX_ROUNDS):
+            self._needs_another_run = False
             events = self._ask(self._make_input(), self._with_results)
             async with closing(events):
                 async for event in events:
                     ended = isinstance(event, RunFinishedEvent | RunErrorEvent)
-                    self.over = ended and not self._again
+                    self.is_over = ended and not self._needs_another_run
                     if not isinstance(event, RunErrorEvent):
                         self._running = not ended
                     yield event
                     if ended:
                         break
-            if not self._again:
+            if not self._needs_another_run:
                 return
-        self.over = True
+        self.is_over = True
         yield error_event(
             AgentError(
-                f"The model called tools {MOST_ROUNDS} times in a row and did not answer. "
-                "Every call has its result; send again to let it go on.",
+                f"The model called tools {MAX_ROUNDS} times in a row without an answer. "
+                "Send again to let it continue.",
                 "tool_failed",
             )
         )
@@ -86,17 +86,17 @@ class ToolLoop:
         """Yield the events of a run, with the results of its calls before it finishes."""
         async with closing(events):
             async for event in events:
-                calls = calls_to_answer(self._state()) if _completes(event) else ()
+                calls = calls_to_answer(self._state()) if _is_completed(event) else ()
                 if calls and self._handlers:
-                    self._again = True
+                    self._needs_another_run = True
                     yield StepStartedEvent(step_name=TOOLS_STEP)
                     for call in calls:
-                        yield result_event(call, await result_of(call, self._handlers))
+                        yield result_event(call, await call_tool(call, self._handlers))
                     yield StepFinishedEvent(step_name=TOOLS_STEP)
                 yield event
 
 
-def _completes(event: Event) -> bool:
+def _is_completed(event: Event) -> bool:
     """Return whether the event finishes a run that was not cancelled."""
     if not isinstance(event, RunFinishedEvent):
         return False

@@ -60,20 +60,20 @@ def handlers_by_name(tools: Tools) -> dict[str, ToolHandler]:
     return {each.tool.name: each for each in tools if isinstance(each, ToolHandler)}
 
 
-def declared(tools: Tools) -> list[Tool]:
+def declarations(tools: Tools) -> list[Tool]:
     """Return the declarations of the tools for an agent."""
     return [each.tool if isinstance(each, ToolHandler) else each for each in tools]
 
 
-async def result_of(call: ToolCall, handlers: Mapping[str, ToolHandler]) -> str:
+async def call_tool(call: ToolCall, handlers: Mapping[str, ToolHandler]) -> str:
     """Return the result of a call as text for the model; an error is a text too.
 
     Raises nothing but the `CancelledError` of the caller's own cancellation.
     """
     handler = handlers.get(call.name)
     if handler is None:
-        known = ", ".join(sorted(handlers))
-        return f"Error: there is no tool named {call.name!r}. There are: {known}."
+        names = ", ".join(sorted(handlers))
+        return f"Error: there is no tool named {call.name!r}. There are: {names}."
     try:
         arguments = json.loads(call.arguments or "{}")
         if not isinstance(arguments, dict):
@@ -85,7 +85,7 @@ async def result_of(call: ToolCall, handlers: Mapping[str, ToolHandler]) -> str:
             raise
         return f"Error: {call.name} was cancelled."  # the tool cancelled itself, not the run
     except ValidationError as error:
-        return f"Error: {_wrong_arguments(error)}"
+        return f"Error: {_format_argument_errors(error)}"
     except Exception as error:  # any exception of a tool is its result
         return repair(f"Error: {error or type(error).__name__}")
 
@@ -94,7 +94,7 @@ def _text(result: Any) -> str:
     return repair(result if isinstance(result, str) else to_json(result).decode())
 
 
-def _wrong_arguments(error: ValidationError) -> str:
+def _format_argument_errors(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_input=False)
     return "; ".join(
         f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"

@@ -9,7 +9,7 @@ from ag_ui.core import CustomEvent
 from koel_tui.agents import METRICS
 from koel_tui.protocol import ChatState, Event
 
-KEPT = (
+SAVED_METRICS = (
     "model",
     "context_tokens",
     "prompt_tokens",
@@ -32,7 +32,9 @@ def keep_usage(state: ChatState, event: Event) -> ChatState:
         return state
     if not isinstance(event.value, Mapping):
         return state
-    usage = {key: _short(event.value[key]) for key in KEPT if _is_plain(event.value.get(key))}
+    usage = {
+        key: _rounded(event.value[key]) for key in SAVED_METRICS if _is_plain(event.value.get(key))
+    }
     if state.open_messages:  # an answer with thinking only is open until the run ends
         *others, opened = state.open_messages
         opened = replace(opened, head=replace(opened.head, usage=usage))
@@ -43,14 +45,14 @@ def keep_usage(state: ChatState, event: Event) -> ChatState:
     return replace(state, messages=(*state.messages[:-1], replace(answer, usage=usage)))
 
 
-def model_of(event: Event) -> str:
+def model_name(event: Event) -> str:
     """Return the name of the model in a METRICS event, '' if there is none."""
-    figures = event.value if isinstance(event, CustomEvent) and event.name == METRICS else None
-    model = figures.get("model") if isinstance(figures, Mapping) else None
+    metrics = event.value if isinstance(event, CustomEvent) and event.name == METRICS else None
+    model = metrics.get("model") if isinstance(metrics, Mapping) else None
     return model if isinstance(model, str) else ""
 
 
-def _short(value: object) -> object:
+def _rounded(value: object) -> object:
     return round(value, _DIGITS) if isinstance(value, float) else value
 
 

@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from koel_tui.conversation.drafts import Draft, words_of
+from koel_tui.conversation.drafts import Draft, parse_draft_lenient
 
-MOST_TABS = 1000
+MAX_SAVED_TABS = 1000
 """The maximum for one list, which may merge the tabs of several app instances."""
 _FORMAT = "koel-chat/tabs"
 
@@ -30,12 +30,12 @@ class OpenTabs:
     def encode(self) -> bytes:
         """Serialize the tabs for `decode`."""
         tabs = [
-            {"thread": tab.thread_id, "title": tab.title, "draft": tab.draft.as_json()}
+            {"thread": tab.thread_id, "title": tab.title, "draft": tab.draft.to_json()}
             for tab in self.tabs
         ]
         return json.dumps({"format": _FORMAT, "tabs": tabs, "active": self.active}).encode("ascii")
 
-    def joined(self, others: "OpenTabs") -> "OpenTabs":
+    def merge(self, others: "OpenTabs") -> "OpenTabs":
         """Return these tabs followed by the others; the active tab stays active.
 
         Of two tabs with the same thread, the second keeps only its draft, or is dropped.
@@ -60,16 +60,16 @@ def decode(data: bytes) -> OpenTabs:
     tabs, active = value.get("tabs"), value.get("active")
     if not isinstance(tabs, list) or not isinstance(active, int):
         raise ValueError("not a list of open tabs")
-    if len(tabs) > MOST_TABS:
-        raise ValueError(f"it has {len(tabs)} tabs, and {MOST_TABS} is the most")
-    read = tuple(_tab(tab) for tab in tabs)
+    if len(tabs) > MAX_SAVED_TABS:
+        raise ValueError(f"it has {len(tabs)} tabs, and {MAX_SAVED_TABS} is the most")
+    read = tuple(_parse_tab(tab) for tab in tabs)
     return OpenTabs(read, min(max(0, active), max(0, len(read) - 1)))
 
 
-def _tab(value: Any) -> OpenTab:
+def _parse_tab(value: Any) -> OpenTab:
     if not isinstance(value, dict):
         raise ValueError("not a tab")
     thread_id, title = value.get("thread"), value.get("title")
     if not isinstance(title, str) or not isinstance(thread_id, str | None):
         raise ValueError("not a tab")
-    return OpenTab(thread_id, title, words_of(value.get("draft")))
+    return OpenTab(thread_id, title, parse_draft_lenient(value.get("draft")))

@@ -34,11 +34,11 @@ class OpenTabsFile:
             if self._lock(path):
                 self._path = path
                 break
-        left = {path: self._read(path) for path in self._abandoned()}
+        abandoned = {path: self._read(path) for path in self._lock_abandoned()}
         tabs = OpenTabs()
-        for found in left.values():
-            tabs = tabs.joined(found)
-        others = [path for path in left if path != self._path]
+        for found in abandoned.values():
+            tabs = tabs.merge(found)
+        others = [path for path in abandoned if path != self._path]
         if others:
             self.write(tabs)
         for path in others:
@@ -62,20 +62,21 @@ class OpenTabsFile:
     def _candidates(self) -> Iterator[Path]:
         return (self._directory / f"tabs-{number}.json" for number in count(1))
 
-    def _abandoned(self) -> list[Path]:
+    def _lock_abandoned(self) -> list[Path]:
         """Lock all free files with tabs; return those locked by this app."""
-        there = sorted(self._directory.glob("tabs-*.json"))
-        ours = [path for path in there if path in self._locks or self._lock(path)]
+        paths = sorted(self._directory.glob("tabs-*.json"))
+        ours = [path for path in paths if path in self._locks or self._lock(path)]
         return sorted(ours, key=lambda path: path != self._path)
 
     def _read(self, path: Path) -> OpenTabs:
         try:
             return decode(read_regular(path, MAX_BYTES))
         except (ValueError, TooLargeError) as error:
-            aside = _free(path.with_name(path.name + _DAMAGED))
-            path.rename(aside)
+            backup = _unused_path(path.with_name(path.name + _DAMAGED))
+            path.rename(backup)
             self.problems.append(
-                f"The list of open tabs is damaged ({_reason(error)}); it is kept as {aside}. "
+                f"The list of open tabs is damaged ({_format_reason(error)}); it is kept as "
+                f"{backup}. "
                 "No thread is lost: all are in the list of saved threads."
             )
             return OpenTabs()
@@ -97,11 +98,11 @@ class OpenTabsFile:
         os.close(self._locks.pop(path))
 
 
-def _reason(error: ValueError | OSError) -> str:
+def _format_reason(error: ValueError | OSError) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _free(path: Path) -> Path:
+def _unused_path(path: Path) -> Path:
     """Return this path, or if it exists, an unused one with a number appended."""
     numbered = (path.with_name(f"{path.name}.{number}") for number in count(2))
     return path if not path.exists() else next(each for each in numbered if not each.exists())

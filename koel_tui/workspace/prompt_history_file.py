@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from koel_tui.conversation.drafts import Draft, draft_of
+from koel_tui.conversation.drafts import Draft, parse_draft
 from koel_tui.system.regular_files import open_regular
 
 MAX_ENTRIES = 1000
 MAX_BYTES = 1_000_000
-_MOST_READ = 2 * MAX_BYTES
+_MAX_READ = 2 * MAX_BYTES
 """If other programs made the file longer, only its end is read, which is the newest part."""
-_LARGEST_ENTRY = MAX_BYTES // 8
+_MAX_ENTRY = MAX_BYTES // 8
 """A longer prompt is kept only until the app exits: one paste must not evict the other entries."""
 
-_PRIVATE = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PromptHistoryFile:
@@ -28,35 +28,35 @@ class PromptHistoryFile:
 
     def read(self) -> list[Draft]:
         """Return the sent prompts, oldest first; damaged lines are skipped."""
-        return list(_drafts(self._lines()))[-MAX_ENTRIES:]
+        return list(_parse_lines(self._read_lines()))[-MAX_ENTRIES:]
 
     def append(self, draft: Draft) -> None:
         """Append a prompt, and drop the oldest half if the file is too long."""
-        line = _line(draft)
-        if len(line) > _LARGEST_ENTRY:
+        line = _encode(draft)
+        if len(line) > _MAX_ENTRY:
             return
-        with self._locked():
-            lines = self._lines()
+        with self._lock():
+            lines = self._read_lines()
             size = sum(map(len, lines)) + len(lines) + len(line)
             if len(lines) >= MAX_ENTRIES or size > MAX_BYTES:
-                self._rewrite([*_newest(lines), line])
+                self._rewrite([*_newest_half(lines), line])
             else:
-                self._add(line, after_half_a_line=bool(lines) and bool(lines[-1]))
+                self._append_line(line, is_after_partial_line=bool(lines) and bool(lines[-1]))
 
-    def _lines(self) -> list[bytes]:
+    def _read_lines(self) -> list[bytes]:
         """Return the newest lines; the last one is empty unless a write was interrupted."""
         try:
             with open_regular(self._path) as file:
                 size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - _MOST_READ))
-                return file.read(_MOST_READ).split(b"\n")
+                file.seek(max(0, size - _MAX_READ))
+                return file.read(_MAX_READ).split(b"\n")
         except FileNotFoundError:
             return []
 
-    def _add(self, line: bytes, *, after_half_a_line: bool) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | _PRIVATE, 0o600)
+    def _append_line(self, line: bytes, *, is_after_partial_line: bool) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | _OPEN_FLAGS, 0o600)
         try:
-            os.write(descriptor, b"\n" * after_half_a_line + line + b"\n")
+            os.write(descriptor, b"\n" * is_after_partial_line + line + b"\n")
         finally:
             os.close(descriptor)
 
@@ -66,9 +66,9 @@ class PromptHistoryFile:
         write_atomically(self._path, b"\n".join(lines) + b"\n")
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         # A separate lock file, because a rewrite replaces the history file.
-        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | _PRIVATE, 0o600)
+        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | _OPEN_FLAGS, 0o600)
         try:
             with suppress(OSError):  # no locks on this file system: losing a line is acceptable
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -77,26 +77,26 @@ class PromptHistoryFile:
             os.close(lock)
 
 
-def _line(draft: Draft) -> bytes:
+def _encode(draft: Draft) -> bytes:
     # JSON escapes everything that is not ASCII, so lone surrogates survive.
-    return json.dumps(draft.as_json()).encode("ascii")
+    return json.dumps(draft.to_json()).encode("ascii")
 
 
-def _newest(lines: list[bytes]) -> list[bytes]:
-    kept: list[bytes] = []
-    room = MAX_BYTES // 2
+def _newest_half(lines: list[bytes]) -> list[bytes]:
+    newest: list[bytes] = []
+    budget = MAX_BYTES // 2
     for line in reversed(lines[-MAX_ENTRIES // 2 :]):
-        room -= len(line) + 1
-        if room < 0:
+        budget -= len(line) + 1
+        if budget < 0:
             break
         if line:
-            kept.append(line)
-    return kept[::-1]
+            newest.append(line)
+    return newest[::-1]
 
 
-def _drafts(lines: list[bytes]) -> Iterator[Draft]:
+def _parse_lines(lines: list[bytes]) -> Iterator[Draft]:
     for line in lines:
         try:
-            yield draft_of(json.loads(line))
+            yield parse_draft(json.loads(line))
         except (ValueError, RecursionError):
             continue

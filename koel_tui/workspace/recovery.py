@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from koel_tui import paths
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
-from koel_tui.workspace.unsaved import cause_of, title_of
+from koel_tui.workspace.unsaved import explain_error, thread_title
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from koel_tui.storage.recovery_files import UnsavedWork
     from koel_tui.workspace.workspace import Workspace
 
-_PATIENCE = 2.0
+_WRITE_TIMEOUT = 2.0
 """Seconds allowed for the recovery file, so that a hanging disk does not block the exit."""
 
 
@@ -32,11 +32,11 @@ class RestoredWork:
     titles: list[str] = field(default_factory=list)
     tabs: list[OpenTabs] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    done: list[Path] = field(default_factory=list)
+    restored_files: list[Path] = field(default_factory=list)
     """The recovery files whose threads are saved now."""
 
     @property
-    def words(self) -> str:
+    def message(self) -> str:
         """The message for the user; empty if nothing was restored."""
         drafts = sum(bool(tab.draft.text) for tabs in self.tabs for tab in tabs.tabs)
         parts = [repr(title or "(empty)") for title in self.titles]
@@ -45,10 +45,10 @@ class RestoredWork:
         return f"Back is what could not be saved last time: {', '.join(parts)}." if parts else ""
 
 
-async def put_aside(
+async def write_recovery_file(
     backend: "Backend | None",
     unsaved: "Sequence[ChatSession]",
-    desk: "Workspace",
+    workspace: "Workspace",
     tabs: OpenTabs | None,
     problem: str,
 ) -> str:
@@ -61,28 +61,30 @@ async def put_aside(
     drafts = [tab for tab in tabs.tabs if tab.draft.text] if tabs is not None else []
     if not unsaved and not drafts:
         return ""
-    names = [repr(title_of(session, desk)) for session in unsaved]
+    names = [repr(thread_title(session, workspace)) for session in unsaved]
     if drafts:
         names.append("what is typed")
     error = next((session.save_error for session in unsaved if session.save_error), None)
-    why = cause_of(error, backend).why if unsaved and error else problem or "It took too long."
-    said = f"Not saved: {', '.join(names)}. {why}".strip()
+    reason = (
+        explain_error(error, backend).why if unsaved and error else problem or "It took too long."
+    )
+    message = f"Not saved: {', '.join(names)}. {reason}".strip()
     try:
-        async with asyncio.timeout(_PATIENCE):
-            path = await asyncio.to_thread(_write, backend, desk, unsaved, drafts)
+        async with asyncio.timeout(_WRITE_TIMEOUT):
+            path = await asyncio.to_thread(_write, backend, workspace, unsaved, drafts)
     except TimeoutError:
-        return f"{said}\nIt could not be kept anywhere else within {_PATIENCE:.0f} seconds."
+        return f"{message}\nNo recovery file could be written within {_WRITE_TIMEOUT:.0f} seconds."
     except Exception as failed:
-        return f"{said}\n{failed}"
+        return f"{message}\n{failed}"
     return (
-        f"{said}\nIt is kept in {path} and comes back at the next start, or with:\n"
+        f"{message}\nIt is kept in {path} and comes back at the next start, or with:\n"
         f"koel-chat threads import {path}"
     )
 
 
 def _write(
     backend: "Backend | None",
-    desk: "Workspace",
+    workspace: "Workspace",
     sessions: "Sequence[ChatSession]",
     drafts: Sequence[OpenTab],
 ) -> Path:
@@ -92,37 +94,39 @@ def _write(
     from koel_tui.storage.recovery_files import write_recovery_file as write
 
     codec = getattr(backend.storage, "codec", None) if backend is not None else None
-    kept = json.loads(OpenTabs(tuple(drafts)).encode()) if drafts else None
-    unsaved = UnsavedWork(tuple(_thread(session, desk) for session in sessions), kept)
+    drafts_json = json.loads(OpenTabs(tuple(drafts)).encode()) if drafts else None
+    unsaved = UnsavedWork(
+        tuple(_to_thread(session, workspace) for session in sessions), drafts_json
+    )
     encode: Callable[[bytes], bytes] = codec.encode_recovery if codec is not None else bytes
     return write(unsaved, paths.recovery_dirs(), encode, datetime.now(UTC))
 
 
-def _thread(session: "ChatSession", desk: "Workspace") -> "Thread":
+def _to_thread(session: "ChatSession", workspace: "Workspace") -> "Thread":
     from koel_tui.protocol import settle
     from koel_tui.storage.interchange.portable_thread import thread_from_state
 
-    about = desk.about(session.thread_id)
-    found = thread_from_state(session.thread_id, settle(session.state), title=about.title)
-    wanted = about.settings.meta if about.settings is not None else {}
+    meta = workspace.meta(session.thread_id)
+    found = thread_from_state(session.thread_id, settle(session.state), title=meta.title)
+    wanted = meta.settings.meta if meta.settings is not None else {}
     known = {key: value for key, value in wanted.items() if value is not None}
     return replace(found, meta={**known, **found.meta})
 
 
-async def bring_back(backend: "Backend") -> RestoredWork:
+async def restore(backend: "Backend") -> RestoredWork:
     """Restore the recovery files; no tab may have a session yet. A file that fails stays."""
-    returned = RestoredWork()
-    for path in await asyncio.to_thread(_left_behind):
+    restored = RestoredWork()
+    for path in await asyncio.to_thread(_find_files):
         try:
-            await _bring_back(backend, path, returned)
+            await _restore_file(backend, path, restored)
         except Exception as error:
-            returned.problems.append(
+            restored.problems.append(
                 f"{path} holds what could not be saved, and cannot be brought back: {error}"
             )
-    return returned
+    return restored
 
 
-def _left_behind() -> list[Path]:
+def _find_files() -> list[Path]:
     directories = [directory for directory in paths.recovery_dirs() if directory.is_dir()]
     if not directories:
         return []
@@ -131,21 +135,21 @@ def _left_behind() -> list[Path]:
     return find_recovery_files(directories)
 
 
-async def _bring_back(backend: "Backend", path: Path, returned: RestoredWork) -> None:
+async def _restore_file(backend: "Backend", path: Path, restored: RestoredWork) -> None:
     from koel_tui.storage import recovery_files
 
     codec = getattr(backend.storage, "codec", None)
     unsaved = await asyncio.to_thread(recovery_files.read_recovery_file, path, codec)
-    tabs = tabs_of(unsaved)
+    tabs = parse_tabs(unsaved)
     for thread in unsaved.threads:
         stored = await recovery_files.restore_thread(backend.storage, thread)
         if stored.is_new:
-            returned.titles.append(stored.title)
-    returned.tabs.append(tabs)
-    returned.done.append(path)
+            restored.titles.append(stored.title)
+    restored.tabs.append(tabs)
+    restored.restored_files.append(path)
 
 
-def tabs_of(unsaved: "UnsavedWork") -> OpenTabs:
+def parse_tabs(unsaved: "UnsavedWork") -> OpenTabs:
     """Return the tabs of a recovery file. Raises `ValueError` if they are invalid."""
     if unsaved.tabs is None:
         return OpenTabs()
@@ -156,14 +160,14 @@ def tabs_of(unsaved: "UnsavedWork") -> OpenTabs:
     return decode(json.dumps(unsaved.tabs).encode())
 
 
-def typed_threads(unsaved: "UnsavedWork") -> "list[Thread]":
+def drafts_as_threads(unsaved: "UnsavedWork") -> "list[Thread]":
     """Return the drafts as threads, for use without a prompt. Raises `ValueError` if invalid."""
     from koel_tui.conversation.drafts import PastePlaceholders
     from koel_tui.protocol import ChatState, Message
     from koel_tui.storage.interchange import Thread
 
     pastes = PastePlaceholders()
-    typed = (pastes.expand(pastes.adopt(tab.draft)) for tab in tabs_of(unsaved).tabs)
+    typed = (pastes.expand(pastes.import_draft(tab.draft)) for tab in parse_tabs(unsaved).tabs)
     # The id is derived from the text, so repeated imports create only one thread.
     named = ((str(uuid.uuid5(uuid.NAMESPACE_OID, repr(text))), text) for text in typed if text)
     return [
@@ -171,26 +175,26 @@ def typed_threads(unsaved: "UnsavedWork") -> "list[Thread]":
     ]
 
 
-def place(
-    returned: RestoredWork,
-    desk: "Workspace",
+def place_drafts(
+    restored: RestoredWork,
+    workspace: "Workspace",
     pastes: "PastePlaceholders",
-    give_back: "Callable[[Conversation, str], None]",
+    return_text: "Callable[[Conversation, str], None]",
 ) -> None:
     """Restore the drafts into the tabs of their threads, or into new tabs."""
-    front = desk.active
-    for tab in (tab for tabs in returned.tabs for tab in tabs.tabs if tab.draft.text):
-        text = pastes.adopt(tab.draft)
-        there = next((each for each in desk.tabs if each.thread_id == tab.thread_id), None)
-        if tab.thread_id is None or there is None:
-            desk.new()
-            there = desk.active
-        if text not in there.draft:
-            give_back(there, text)
-    desk.tabs.activate(front)
+    front = workspace.active
+    for tab in (tab for tabs in restored.tabs for tab in tabs.tabs if tab.draft.text):
+        text = pastes.import_draft(tab.draft)
+        target = next((each for each in workspace.tabs if each.thread_id == tab.thread_id), None)
+        if tab.thread_id is None or target is None:
+            workspace.new()
+            target = workspace.active
+        if text not in target.draft:
+            return_text(target, text)
+    workspace.tabs.activate(front)
 
 
-def remove(returned: RestoredWork) -> None:
+def remove_files(restored: RestoredWork) -> None:
     """Remove the recovery files whose content is restored."""
-    for path in returned.done:
+    for path in restored.restored_files:
         path.unlink(missing_ok=True)

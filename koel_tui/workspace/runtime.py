@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_COUNT_PATIENCE = 2.0
+_COUNT_TIMEOUT = 2.0
 """Seconds that key input waits for the token count of an attachment."""
-KEPT_IN_TRASH = timedelta(days=30)
+TRASH_RETENTION = timedelta(days=30)
 
 
 class Runtime:
     """The state of the backend and the model: progress text, problem, and model facts."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        self.words = "Starting…"
-        self.aside = ""
+        self.status_text = "Starting…"
+        self.idle_text = ""
         """The text for background activity, shown while the status line is otherwise idle."""
         self.model = ""
-        self.window = 0
+        self.context_tokens = 0
         self.advice = ""
         """Advice for the user about the loaded model; empty if there is none."""
         self.fitting_template = ""
@@ -53,24 +53,24 @@ class Runtime:
         return isinstance(self.problem, lacking)
 
     @property
-    def notice(self) -> str:
+    def problem_text(self) -> str:
         """The message of the problem; empty if there is none."""
         return "" if self.problem is None else str(self.problem) or type(self.problem).__name__
 
     @property
     def program_model(self) -> ProgramModel:
         """The state of the program's model, for conversation notices."""
-        return ProgramModel(self.notice, self.fitting_template)
+        return ProgramModel(self.problem_text, self.fitting_template)
 
     @property
-    def alarm(self) -> str:
+    def alert(self) -> str:
         """The kind and the message of the problem; empty if there is none."""
-        return f"{self.short_alarm}: {self.notice}" if self.notice else ""
+        return f"{self.short_alert}: {self.problem_text}" if self.problem_text else ""
 
     @property
-    def short_alarm(self) -> str:
+    def short_alert(self) -> str:
         """The kind of the problem; empty if there is none."""
-        if not self.notice:
+        if not self.problem_text:
             return ""
         return "Cannot start" if self.backend is None else "No model"
 
@@ -87,16 +87,16 @@ class Runtime:
         if self.backend is None:
             return
         async with self._loading:
-            self._say(Activity("loading").words)
+            self._set_status(Activity("loading").status_text)
             try:
-                model = await self.backend.agent.load(self._progress)
+                model = await self.backend.agent.load(self._on_progress)
             except Exception as error:
                 self._fail(error)
             else:
-                self._loaded(model)
-                self._say("")
+                self._set_model(model)
+                self._set_status("")
 
-    async def use(self, model: str) -> None:
+    async def switch_model(self, model: str) -> None:
         """Switch to another model.
 
         Raises the errors of its load, or `RuntimeError` if the agent cannot switch; then the
@@ -107,71 +107,71 @@ class Runtime:
         async with self._loading:  # one load at a time, because each needs memory
             if self.backend is None:
                 raise RuntimeError("A model can be chosen as soon as the start is over.")
-            self._say(Activity("loading").words)
+            self._set_status(Activity("loading").status_text)
             try:
-                loaded = await use_model(self.backend.agent, model, self._progress)
+                loaded = await use_model(self.backend.agent, model, self._on_progress)
             finally:
-                self._say("")
+                self._set_status("")
             if loaded is None:
                 raise RuntimeError("What answers here has a model of its own, and no other.")
             self.problem = None
-            self._loaded(loaded)
+            self._set_model(loaded)
 
-    def _loaded(self, model: "ModelInfo") -> None:
-        self.model, self.window = model.name, model.context_tokens
+    def _set_model(self, model: "ModelInfo") -> None:
+        self.model, self.context_tokens = model.name, model.context_tokens
         self.advice = safe_line(model.notice, 400)
         known = model.fitting_template in BUILT_IN
         self.fitting_template = model.fitting_template if known else ""
 
     async def count_tokens(self, text: str) -> int | None:
         """Return the number of tokens in `text`; None if it is not known in time."""
-        if self.backend is None or not self.window:
+        if self.backend is None or not self.context_tokens:
             return None
         from koel_tui.agents import tokens_in
 
         try:
-            async with asyncio.timeout(_COUNT_PATIENCE):
+            async with asyncio.timeout(_COUNT_TIMEOUT):
                 return await tokens_in(self.backend.agent, text)
         except Exception as error:  # the caller falls back to an estimate
             _log.info("Tokens cannot be counted: %r", error)
             return None
 
-    def index(self) -> None:
+    def start_indexing(self) -> None:
         """Start to update the search index in the background."""
-        if self.backend is not None and self.backend.upkeep is not None:
-            self.backend.upkeep.begin(self._indexed)
+        if self.backend is not None and self.backend.index_updater is not None:
+            self.backend.index_updater.begin(self._on_indexed)
 
     async def empty_trash(self) -> None:
         """Delete old threads from the trash permanently; an error is retried at the next start."""
         if self.backend is None:
             return
         try:
-            gone = await self.backend.storage.empty_trash(KEPT_IN_TRASH)
+            gone = await self.backend.storage.empty_trash(TRASH_RETENTION)
         except Exception as error:  # no caller awaits it
             _log.warning("The trash was not emptied: %s", error)
         else:
             _log.info("%d threads left the trash for good", gone)
 
-    def make_titles(self, wanted: bool) -> None:
+    def enable_titles(self, wanted: bool) -> None:
         """Set whether the model generates titles for new threads."""
         if self.backend is not None:
             self.backend = replace(self.backend, titles=wanted)
 
-    def recover(self) -> None:
+    def clear_problem(self) -> None:
         """Clear the problem, because the model answers again."""
         self.problem = None
 
-    def _progress(self, fraction: float) -> None:
-        self._say(Activity("loading", fraction=fraction).words)
+    def _on_progress(self, fraction: float) -> None:
+        self._set_status(Activity("loading", fraction=fraction).status_text)
 
-    def _indexed(self, done: int, total: int) -> None:
-        self.aside = "" if done == total else f"indexing {done} of {total} threads"
+    def _on_indexed(self, done: int, total: int) -> None:
+        self.idle_text = "" if done == total else f"indexing {done} of {total} threads"
         self._changed()
 
     def _fail(self, error: BaseException) -> None:
         self.problem = error
-        self._say("")
+        self._set_status("")
 
-    def _say(self, words: str) -> None:
-        self.words = words
+    def _set_status(self, words: str) -> None:
+        self.status_text = words
         self._changed()

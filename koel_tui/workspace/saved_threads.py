@@ -19,26 +19,30 @@ class SavedThread:
     when: str = ""
     messages: int = 0
     damage: str = ""
-    mark: str = ""
+    open_state: str = ""
     """Where the thread is open, if anywhere."""
-    at: str = ""
+    message_id: str = ""
     """The id of the message to scroll to; empty for the last scroll position."""
 
     @property
-    def aside(self) -> str:
-        """The secondary text of the list line: damage, or mark, size and date."""
+    def detail(self) -> str:
+        """The secondary text of the list line: damage, or open state, size and date."""
         if self.damage:
             return f"damaged: {self.damage}"
         size = f"{self.messages} message{'' if self.messages == 1 else 's'}"
-        return " · ".join(filter(None, (self.mark, size, self.when)))
+        return " · ".join(filter(None, (self.open_state, size, self.when)))
 
     @property
-    def brief(self) -> str:
-        """The short secondary text: damage, or mark and day."""
-        return self.aside if self.damage else " · ".join(filter(None, (self.mark, self.when[:10])))
+    def short_detail(self) -> str:
+        """The short secondary text: damage, or open state and day."""
+        return (
+            self.detail
+            if self.damage
+            else " · ".join(filter(None, (self.open_state, self.when[:10])))
+        )
 
     @property
-    def takeable(self) -> bool:
+    def enabled(self) -> bool:
         """Whether the thread can be opened."""
         return not self.damage
 
@@ -47,7 +51,7 @@ class SavedThread:
         return has_words(self.title, words)
 
 
-def listed(summaries: "Iterable[Summary]") -> list[SavedThread]:
+def to_rows(summaries: "Iterable[Summary]") -> list[SavedThread]:
     """Convert summaries to list items."""
     return [
         SavedThread(
@@ -62,7 +66,7 @@ def listed(summaries: "Iterable[Summary]") -> list[SavedThread]:
 
 async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
     """Return the saved threads, newest first, followed by the unreadable files."""
-    threads = listed(await storage.summaries())
+    threads = to_rows(await storage.summaries())
     # Only a file storage has damaged files.
     damaged: Sequence[DamagedThread] = getattr(storage, "damaged", ())
     return threads + [SavedThread("", file.path.name, damage=file.reason) for file in damaged]
@@ -83,12 +87,12 @@ def find_thread(threads: Sequence[SavedThread], wanted: str) -> SavedThread | st
     return f"No saved thread is called {wanted!r}."
 
 
-def told_of_conflicts(storage: "SessionStorage", told: int) -> list[str]:
-    """Return a message for each conflict with another program, without the first `told`."""
+def conflict_messages(storage: "SessionStorage", reported: int) -> list[str]:
+    """Return a message for each conflict with another program, without the first `reported`."""
     # Only a file storage detects conflicts.
     found: Sequence[Conflict] = getattr(storage, "conflicts", ())
     return [
         "A thread was changed elsewhere. What is written here is saved beside it, in "
         f"{conflict.path}"
-        for conflict in found[told:]
+        for conflict in found[reported:]
     ]

@@ -32,20 +32,20 @@ _SIGNALS = tuple(
 
 
 class Signals:
-    """A handler that turns termination signals into a call of `leave` on the event loop.
+    """A handler that turns termination signals into a call of `quit_app` on the event loop.
 
     After such a signal, `forced_exit` ends the process in time even if the event loop is blocked.
     """
 
     def __init__(
-        self, leave: Callable[[int], None], forced_exit: "ForcedExit | None" = None
+        self, quit_app: Callable[[int], None], forced_exit: "ForcedExit | None" = None
     ) -> None:
-        self._leave = leave
+        self._quit = quit_app
         self._forced_exit = forced_exit
-        self._left_alone = 0  # a signal meant for another program
-        self._before: dict[int, Any] = {}
+        self._ignored_signal = 0  # a signal meant for another program
+        self._previous_handlers: dict[int, Any] = {}
 
-    def catch(self) -> None:
+    def install(self) -> None:
         """Install the handlers. An event loop outside the main thread cannot, and does nothing."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
@@ -55,95 +55,97 @@ class Signals:
             except (NotImplementedError, RuntimeError, ValueError):
                 return
             # Runs even while the loop is blocked; the loop still gets the signal by its wakeup fd.
-            signal.signal(number, self._arm)
-            self._before[number] = before
+            signal.signal(number, self._schedule_exit)
+            self._previous_handlers[number] = before
 
     @contextmanager
     def without_interrupt(self) -> Iterator[None]:
         """Context manager that leaves ctrl+c to another program on this terminal."""
-        if signal.SIGINT not in self._before:
+        if signal.SIGINT not in self._previous_handlers:
             yield
             return
         # Not set to SIG_IGN, because the other program would inherit that.
-        self._left_alone = signal.SIGINT
+        self._ignored_signal = signal.SIGINT
         try:
             yield
         finally:
-            self._left_alone = 0
+            self._ignored_signal = 0
 
-    def release(self) -> None:
+    def restore(self) -> None:
         """Restore the previous signal handlers."""
         loop = asyncio.get_running_loop()
-        for number, before in self._before.items():
+        for number, before in self._previous_handlers.items():
             loop.remove_signal_handler(number)
             signal.signal(number, before)
-        self._before.clear()
+        self._previous_handlers.clear()
 
     def _on_signal(self, number: int) -> None:
-        if number != self._left_alone:
-            self._leave(SIGNAL_EXIT + number)
+        if number != self._ignored_signal:
+            self._quit(SIGNAL_EXIT + number)
 
-    def _arm(self, number: int, _: object) -> None:
+    def _schedule_exit(self, number: int, _: object) -> None:
         # SIGINT does not arm it, because it may only stop the answer.
         if self._forced_exit is not None and number != signal.SIGINT:
             self._forced_exit.schedule(EXIT_SAVE_FAILED)
 
 
-async def close_in_time(
+async def close_within_deadline(
     backend: "Backend | None",
-    desk: "Workspace",
-    memory: "WindowState",
+    workspace: "Workspace",
+    window_state: "WindowState",
     tabs: "OpenTabs",
-    actions: "ThreadOperations | None" = None,
+    operations: "ThreadOperations | None" = None,
     *,
     signalled: bool = False,
 ) -> str:
     """Save and close everything within the deadline. Return the failure; empty if there is none.
 
-    `actions` may have unfinished changes of saved threads, which are awaited.
+    `operations` may have unfinished changes of saved threads, which are awaited.
     """
     if backend is not None:
         backend.client.dispose()  # start saving every thread first, in case the rest is slow
-    ending = asyncio.create_task(_end(backend, desk, memory, tabs, actions))
-    await asyncio.wait([ending], timeout=SIGNAL_DEADLINE if signalled else CLOSE_DEADLINE)
+    closing = asyncio.create_task(_close_all(backend, workspace, window_state, tabs, operations))
+    await asyncio.wait([closing], timeout=SIGNAL_DEADLINE if signalled else CLOSE_DEADLINE)
     failed = ""
-    if not ending.done():
-        ending.cancel()
+    if not closing.done():
+        closing.cancel()
         _log.warning("Not everything ended in time; it is left behind")
-    elif error := ending.exception():
+    elif error := closing.exception():
         failed = str(error) or type(error).__name__
-    return await kept_elsewhere(backend, desk, memory, tabs) or failed
+    return await save_for_recovery(backend, workspace, window_state, tabs) or failed
 
 
-async def _end(
+async def _close_all(
     backend: "Backend | None",
-    desk: "Workspace",
-    memory: "WindowState",
+    workspace: "Workspace",
+    window_state: "WindowState",
     tabs: "OpenTabs",
-    actions: "ThreadOperations | None",
+    operations: "ThreadOperations | None",
 ) -> None:
-    await memory.close(tabs)
-    await desk.settle()
-    if actions is not None:
-        await actions.settle()
+    await window_state.close(tabs)
+    await workspace.wait_until_closed()
+    if operations is not None:
+        await operations.wait_until_done()
     if backend is not None:
         await backend.close()
 
 
-async def kept_elsewhere(
-    backend: "Backend | None", desk: "Workspace", memory: "WindowState", tabs: "OpenTabs"
+async def save_for_recovery(
+    backend: "Backend | None", workspace: "Workspace", window_state: "WindowState", tabs: "OpenTabs"
 ) -> str:
     """Write unsaved work to a recovery file. Return the message; empty if all is saved."""
     if backend is not None:
         backend.client.dispose()  # in case the deadline passed before `_end` did so
-    from koel_tui.workspace.unsaved import left_unsaved
+    from koel_tui.workspace.unsaved import unsaved_sessions
 
-    unsaved = left_unsaved(backend)
-    unkept = not memory.holds(tabs) and (memory.problem or unsaved)
-    if not unsaved and not unkept:
+    unsaved = unsaved_sessions(backend)
+    unsaved_tabs = not window_state.is_saved(tabs) and (window_state.problem or unsaved)
+    if not unsaved and not unsaved_tabs:
         return ""
-    from koel_tui.workspace.recovery import put_aside
+    from koel_tui.workspace.recovery import write_recovery_file
 
-    said = await put_aside(backend, unsaved, desk, tabs if unkept else None, memory.problem)
-    memory.problem = ""  # report it once: it is in the recovery file or lost
-    return said
+    message = await write_recovery_file(
+        backend, unsaved, workspace, tabs if unsaved_tabs else None, window_state.problem
+    )
+    window_state.problem = ""  # report it once: it is in the recovery file or lost
+    return message

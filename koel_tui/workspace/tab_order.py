@@ -27,20 +27,20 @@ class TabOrder(Generic[Item]):
         return self._active
 
     @property
-    def beside(self) -> Item | None:
+    def paired(self) -> Item | None:
         """The tab shown side by side with the active one; None if it is shown alone."""
         if self._pair is None or self._active not in self._pair:
             return None
         first, second = self._pair
         return second if self._active is first else first
 
-    def join(self, item: Item) -> None:
+    def pair_with(self, item: Item) -> None:
         """Pair an open tab with the active one: both show side by side when either is active."""
         self._pair = (self._active, item)
         if item in self._unread:
             self._unread.remove(item)
 
-    def part(self) -> None:
+    def unpair(self) -> None:
         """Dissolve the pair, so that every tab is shown alone."""
         self._pair = None
 
@@ -90,12 +90,12 @@ class TabOrder(Generic[Item]):
         if item in self._unread:
             self._unread.remove(item)
         if self._pair is not None and item in self._pair:
-            self.part()
+            self.unpair()
 
     def mark_unread(self, item: Item) -> None:
         """Mark a tab as unread after a run has ended, unless the tab is visible."""
         if (
-            item not in (self._active, self.beside)
+            item not in (self._active, self.paired)
             and item in self._items
             and item not in self._unread
         ):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from koel_tui.storage.interchange import ExportFormat, Thread, export_thread, file_name
 from koel_tui.text import repair
-from koel_tui.workspace.saved_threads import SavedThread, listed, saved_threads
+from koel_tui.workspace.saved_threads import SavedThread, saved_threads, to_rows
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = 5.0
+CLOSE_TIMEOUT = 5.0
 """Seconds to wait for the save of a closed tab before its thread can be deleted."""
 
 
@@ -47,20 +47,20 @@ class ThreadOperations:
     def __init__(
         self,
         backend: "Backend",
-        desk: "Workspace",
-        changed: "Callable[[Conversation], None]",
-        tell: Callable[[str], None],
+        workspace: "Workspace",
+        on_renamed: "Callable[[Conversation], None]",
+        on_error: Callable[[str], None],
     ) -> None:
-        """`changed` is called with a tab whose title has changed.
+        """`on_renamed` is called with a tab whose title has changed.
 
-        `tell` is called with the error of a failed change whose caller was cancelled.
+        `on_error` is called with the error of a failed change whose caller was cancelled.
         """
         self._backend = backend
-        self._desk = desk
-        self._changed = changed
-        self._tell = tell
+        self._workspace = workspace
+        self._on_renamed = on_renamed
+        self._on_error = on_error
         self._deleted: list[SavedThread] = []
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
 
     @property
     def index(self) -> "ThreadIndex | None":
@@ -72,24 +72,24 @@ class ThreadOperations:
         """The deleted threads that can be restored, last deleted last."""
         return self._deleted
 
-    async def threads(self) -> list[SavedThread]:
+    async def list_threads(self) -> list[SavedThread]:
         """Return the saved threads, newest first, marked if open here or elsewhere."""
         threads = await saved_threads(self._backend.storage)
         elsewhere: frozenset[str] = frozenset()
         # Only a file storage can share threads with another program.
         if held := getattr(self._backend.storage, "held_elsewhere", None):
-            elsewhere = await held([thread.id for thread in threads if thread.takeable])
-        here = {tab.thread_id for tab in self._desk.tabs}
+            elsewhere = await held([thread.id for thread in threads if thread.enabled])
+        here = {tab.thread_id for tab in self._workspace.tabs}
         return [
-            replace(thread, mark="open elsewhere")
+            replace(thread, open_state="open elsewhere")
             if thread.id in elsewhere
-            else replace(thread, mark="open")
-            if thread.takeable and thread.id in here
+            else replace(thread, open_state="open")
+            if thread.enabled and thread.id in here
             else thread
             for thread in threads
         ]
 
-    async def state_of(self, thread_id: str) -> "ChatState":
+    async def load_state(self, thread_id: str) -> "ChatState":
         """Return the state of a thread, including unsaved changes.
 
         A thread with a session is not loaded from storage: the load would mark changes of another
@@ -106,16 +106,16 @@ class ThreadOperations:
 
     async def rename(self, thread: SavedThread, title: str) -> None:
         """Set the title of a thread and of its tab."""
-        await self._whole(self._rename(thread, " ".join(repair(title).split())))
+        await self._run_to_completion(self._rename(thread, " ".join(repair(title).split())))
 
     async def delete(self, thread: SavedThread) -> None:
         """Move a thread to the trash. Raises `OpenThreadError` if a tab has it open.
 
         Raises `StillSavingError` if its closed tab is not saved in time.
         """
-        await self._whole(self._delete(thread))
+        await self._run_to_completion(self._delete(thread))
 
-    async def undo(self) -> SavedThread | None:
+    async def undo_delete(self) -> SavedThread | None:
         """Restore the last deleted thread; return None if there is none."""
         if not self._deleted:
             return None
@@ -123,45 +123,45 @@ class ThreadOperations:
         await self.restore(thread)
         return thread
 
-    async def trashed(self) -> list[SavedThread]:
+    async def list_trash(self) -> list[SavedThread]:
         """Return the threads in the trash, last deleted first."""
-        return listed(await self._backend.storage.trashed())
+        return to_rows(await self._backend.storage.trashed())
 
     async def restore(self, thread: SavedThread) -> None:
         """Restore a thread from the trash."""
-        await self._whole(self._restore(thread))
+        await self._run_to_completion(self._restore(thread))
 
-    async def settle(self) -> None:
+    async def wait_until_done(self) -> None:
         """Wait until all running changes are complete."""
-        if self._under_way:
-            await asyncio.wait(list(self._under_way))
+        if self._running:
+            await asyncio.wait(list(self._running))
 
-    async def exported(self, thread: SavedThread, form: ExportFormat) -> tuple[str, str]:
+    async def export(self, thread: SavedThread, form: ExportFormat) -> tuple[str, str]:
         """Return a file name for the exported thread, and its content."""
         meta = await self._backend.storage.meta(thread.id)
-        whole = Thread(thread.id, await self.state_of(thread.id), meta)
+        whole = Thread(thread.id, await self.load_state(thread.id), meta)
         text = await asyncio.to_thread(export_thread, whole, form)
         return file_name(whole.title, form.suffix), text
 
     async def _rename(self, thread: SavedThread, title: str) -> None:
-        await self.state_of(thread.id)  # raises if it is gone; the update would recreate it
+        await self.load_state(thread.id)  # raises if it is gone; the update would recreate it
         await self._backend.storage.update_meta(thread.id, title=title)
-        for conversation in self._desk.tabs:
+        for conversation in self._workspace.tabs:
             if conversation.thread_id == thread.id:
                 conversation.rename(title)
-                self._changed(conversation)
+                self._on_renamed(conversation)
 
     async def _delete(self, thread: SavedThread) -> None:
         # A pending save of a closed tab must not recreate the thread.
-        if not await self._desk.ended(thread.id, PATIENCE):
+        if not await self._workspace.wait_closed(thread.id, CLOSE_TIMEOUT):
             raise StillSavingError
-        for number, conversation in enumerate(self._desk.tabs, 1):
+        for number, conversation in enumerate(self._workspace.tabs, 1):
             if conversation.thread_id == thread.id:
                 raise OpenThreadError(number)
         await self._backend.storage.trash(thread.id)
         self._backend.client.forget(thread.id)
         self._deleted.append(thread)
-        self._desk.forget(thread.id)
+        self._workspace.forget_closed(thread.id)
         if self._backend.snapshots is not None:
             with suppress(OSError):  # old snapshots are evicted anyway
                 await asyncio.to_thread(self._backend.snapshots.remove, thread.id)
@@ -170,17 +170,17 @@ class ThreadOperations:
         await self._backend.storage.restore(thread.id)
         self._deleted = [each for each in self._deleted if each.id != thread.id]
 
-    async def _whole(self, change: Coroutine[Any, Any, T]) -> T:
+    async def _run_to_completion(self, change: Coroutine[Any, Any, T]) -> T:
         """Run a change to completion, even if the caller is cancelled."""
         task = asyncio.create_task(change)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(self._tell_failure)
+            task.add_done_callback(self._report_failure)
             raise
 
-    def _tell_failure(self, task: "asyncio.Task[Any]") -> None:
+    def _report_failure(self, task: "asyncio.Task[Any]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._tell(str(error) or type(error).__name__)
+            self._on_error(str(error) or type(error).__name__)

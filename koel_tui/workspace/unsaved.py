@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from koel_tui.workspace.window_state import WindowState
     from koel_tui.workspace.workspace import Workspace
 
-_NAMED = 2
+_MAX_NAMED = 2
 _ADVICE = {
     errno.ENOSPC: "Make room there",
     errno.EDQUOT: "Make room there",
@@ -45,18 +45,22 @@ class SaveProblem:
     advice: str = ""
 
 
-def trouble_of(backend: "Backend | None", desk: "Workspace", memory: "WindowState") -> SaveProblem:
+def current_problem(
+    backend: "Backend | None", workspace: "Workspace", window_state: "WindowState"
+) -> SaveProblem:
     """Return the current save problem."""
-    failing = [] if backend is None else [s for s in _dirty(backend) if s.save_error is not None]
+    failing = (
+        [] if backend is None else [s for s in _dirty_sessions(backend) if s.save_error is not None]
+    )
     if failing:
-        cause = cause_of(failing[0].save_error, backend)
-        names = [repr(safe_line(title_of(session, desk), 20)) for session in failing]
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        what = f"NOT SAVED: {', '.join(names[:_NAMED])}{more}"
-    elif memory.problem:
+        cause = explain_error(failing[0].save_error, backend)
+        names = [repr(safe_line(thread_title(session, workspace), 20)) for session in failing]
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        what = f"NOT SAVED: {', '.join(names[:_MAX_NAMED])}{more}"
+    elif window_state.problem:
         what, cause = (
             "NOT KEPT: what is typed, and which tabs are open",
-            SaveErrorText(memory.problem),
+            SaveErrorText(window_state.problem),
         )
     else:
         return SaveProblem()
@@ -65,19 +69,19 @@ def trouble_of(backend: "Backend | None", desk: "Workspace", memory: "WindowStat
     return SaveProblem(what, cause.why, advice)
 
 
-def cause_of(error: BaseException | None, backend: "Backend | None") -> SaveErrorText:
+def explain_error(error: BaseException | None, backend: "Backend | None") -> SaveErrorText:
     """Return the cause and advice for the error of a failed save."""
     if error is None:
         return SaveErrorText("")
-    system = _system_error(error)
-    place = getattr(backend.storage, "directory", None) if backend is not None else None
-    if system is None or system.errno is None or place is None:
+    system = _find_os_error(error)
+    directory = getattr(backend.storage, "directory", None) if backend is not None else None
+    if system is None or system.errno is None or directory is None:
         return SaveErrorText(str(error) or type(error).__name__)
-    why = f"{system.strerror or type(system).__name__}: {shortened(place)}."
+    why = f"{system.strerror or type(system).__name__}: {shorten_path(directory)}."
     return SaveErrorText(why, _ADVICE.get(system.errno, "Check the disk"))
 
 
-def left_unsaved(backend: "Backend | None") -> "tuple[ChatSession, ...]":
+def unsaved_sessions(backend: "Backend | None") -> "tuple[ChatSession, ...]":
     """Return the disposed sessions with unsaved changes, whose save failed or is still running."""
     if backend is None:
         return ()
@@ -85,16 +89,16 @@ def left_unsaved(backend: "Backend | None") -> "tuple[ChatSession, ...]":
     return (*backend.client.unsaved, *late)
 
 
-def title_of(session: "ChatSession", desk: "Workspace") -> str:
+def thread_title(session: "ChatSession", workspace: "Workspace") -> str:
     """Return the title of a session's thread."""
-    named = next((each for each in desk.tabs if each.thread_id == session.thread_id), None)
+    named = next((each for each in workspace.tabs if each.thread_id == session.thread_id), None)
     if named is not None:
         return named.title
     asked = (each.content for each in session.state.messages if each.role == "user")
-    return desk.about(session.thread_id).title or " ".join(next(asked, "").split())[:40]
+    return workspace.meta(session.thread_id).title or " ".join(next(asked, "").split())[:40]
 
 
-def shortened(path: Path) -> str:
+def shorten_path(path: Path) -> str:
     """Return a path as text, with the home directory as `~`."""
     try:
         return f"~/{path.relative_to(Path.home())}"
@@ -102,12 +106,12 @@ def shortened(path: Path) -> str:
         return str(path)
 
 
-def _dirty(backend: "Backend") -> "Iterator[ChatSession]":
+def _dirty_sessions(backend: "Backend") -> "Iterator[ChatSession]":
     client = backend.client
     return (session for session in (*client.sessions, *client.unsaved) if session.dirty)
 
 
-def _system_error(error: BaseException | None) -> OSError | None:
+def _find_os_error(error: BaseException | None) -> OSError | None:
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__
     return error

@@ -18,23 +18,23 @@ T = TypeVar("T")
 class WindowState:
     """Reads and writes the persistent state in one worker thread, in order.
 
-    Without a directory nothing is persisted. I/O errors are passed to `tell` only once; the app
+    Without a directory nothing is persisted. I/O errors are passed to `on_error` only once; the app
     keeps running.
     """
 
-    def __init__(self, directory: Path | None, tell: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path | None, on_error: Callable[[str], None]) -> None:
         self._directory = directory
-        self._tell = tell
+        self._on_error = on_error
         self._worker: ThreadPoolExecutor | None = None
         self._tabs: OpenTabsFile | None = None
-        self._kept: OpenTabs | None = None
+        self._saved: OpenTabs | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._failed = False
+        self._has_failed = False
         self.problem = ""
         """Why the tabs cannot be saved at present; empty if they can."""
 
-    async def tabs(self) -> OpenTabs:
-        """Return the tabs to restore; from then on `keep` saves those of this app."""
+    async def load_tabs(self) -> OpenTabs:
+        """Return the tabs to restore; from then on `save_soon` saves those of this app."""
         directory = self._directory
         if directory is None:
             return OpenTabs()
@@ -45,63 +45,63 @@ class WindowState:
             return tabs_file.open()
 
         self._worker = ThreadPoolExecutor(1, "memory")
-        found = await self._do(read)
+        found = await self._run(read)
         if found is None:
             self.problem = f"{directory} cannot be used."
             return OpenTabs()
-        self._tabs, self._kept = tabs_file, found
+        self._tabs, self._saved = tabs_file, found
         for problem in tabs_file.problems:
-            self._tell(problem)
+            self._on_error(problem)
         return found
 
-    async def history(self) -> list[Draft]:
+    async def load_history(self) -> list[Draft]:
         """Return the prompts sent in earlier runs, oldest first."""
         history = self._history
-        return [] if history is None else await self._do(history.read) or []
+        return [] if history is None else await self._run(history.read) or []
 
-    def remember(self, draft: Draft) -> None:
+    def append_history(self, draft: Draft) -> None:
         """Add a prompt to the history."""
         history = self._history
         if history is not None:
-            self._later(lambda: history.append(draft))
+            self._submit(lambda: history.append(draft))
 
-    def keep(self, tabs: OpenTabs) -> None:
+    def save_soon(self, tabs: OpenTabs) -> None:
         """Save the tabs, unless they are unchanged or a save is still running."""
         tabs_file = self._tabs
-        if tabs_file is None or tabs == self._kept:
+        if tabs_file is None or tabs == self._saved:
             return
         if self._writing is not None and not self._writing.done():
             return
 
-        self._writing = self._later(lambda: self._write(tabs_file, tabs))
+        self._writing = self._submit(lambda: self._write(tabs_file, tabs))
 
-    async def keep_now(self, tabs: OpenTabs) -> None:
+    async def save_now(self, tabs: OpenTabs) -> None:
         """Save the tabs before returning; `problem` is the error, empty if there is none."""
         tabs_file = self._tabs
         if tabs_file is not None:
-            await self._do(lambda: self._write(tabs_file, tabs))
+            await self._run(lambda: self._write(tabs_file, tabs))
 
     async def close(self, tabs: OpenTabs) -> None:
         """Save the tabs if they have changed, and release their file for another app instance."""
         tabs_file, self._tabs = self._tabs, None
         if tabs_file is not None:
-            await self._do(lambda: self._write(tabs_file, tabs))
-            await self._do(tabs_file.close)
+            await self._run(lambda: self._write(tabs_file, tabs))
+            await self._run(tabs_file.close)
         worker, self._worker = self._worker, None
         if worker is not None:
             await asyncio.to_thread(worker.shutdown)
 
-    def holds(self, tabs: OpenTabs) -> bool:
+    def is_saved(self, tabs: OpenTabs) -> bool:
         """Return whether these tabs are saved."""
-        return tabs == self._kept
+        return tabs == self._saved
 
     def _write(self, tabs_file: OpenTabsFile, tabs: OpenTabs) -> None:
         # Compared in the worker thread, because an earlier save may still run when this is queued.
-        if tabs != self._kept:
-            self.problem = self._written(tabs_file, tabs)
-            self._kept = self._kept if self.problem else tabs
+        if tabs != self._saved:
+            self.problem = self._try_write(tabs_file, tabs)
+            self._saved = self._saved if self.problem else tabs
 
-    def _written(self, tabs_file: OpenTabsFile, tabs: OpenTabs) -> str:
+    def _try_write(self, tabs_file: OpenTabsFile, tabs: OpenTabs) -> str:
         """Save the tabs; return the error, empty if there is none."""
         try:
             if self._directory is not None:
@@ -119,21 +119,21 @@ class WindowState:
             return None
         return PromptHistoryFile(self._directory / "history.jsonl")
 
-    def _later(self, job: Callable[[], None]) -> "asyncio.Future[None]":
-        return asyncio.ensure_future(self._do(job))
+    def _submit(self, job: Callable[[], None]) -> "asyncio.Future[None]":
+        return asyncio.ensure_future(self._run(job))
 
-    async def _do(self, job: Callable[[], T]) -> T | None:
+    async def _run(self, job: Callable[[], T]) -> T | None:
         """Run `job` in the worker thread. Return its result, or None if it failed."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._worker, job)
         except (OSError, DirectoryError) as error:
-            if not self._failed:
-                self._failed = True
-                self._tell(f"Drafts and open tabs cannot be kept: {error}")
+            if not self._has_failed:
+                self._has_failed = True
+                self._on_error(f"Drafts and open tabs cannot be kept: {error}")
         return None
 
 
-def forget(directory: Path) -> None:
+def remove_state_files(directory: Path) -> None:
     """Remove the state files, which are not encrypted, from a directory. Raises `OSError`."""
     for pattern in ("tabs-*.json", "tabs-*.json.damaged", "history.jsonl"):
         for path in directory.glob(pattern):

@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.drafts import PastePlaceholders, joined
+from koel_tui.conversation.drafts import PastePlaceholders, join_texts
 from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.thread_meta import ThreadMeta
 from koel_tui.limits import MAX_TABS
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.protocol import ChatState
 
-_MOST_CLOSED = 100
+_MAX_CLOSED = 100
 """Closed tabs that can be reopened; older ones are only in the list of saved threads."""
 
 
@@ -35,20 +35,20 @@ class ClosedTab:
     thread_id: str | None
     title: str
     draft: str
-    about: ThreadMeta
+    meta: ThreadMeta
 
 
 class Workspace:
     """The owner of all conversations. Tabs can be opened and used before a backend is connected."""
 
-    def __init__(self, listener: ConversationObserver[Conversation]) -> None:
-        self._listener = listener
+    def __init__(self, observer: ConversationObserver[Conversation]) -> None:
+        self._observer = observer
         self._backend: Backend | None = None
         self._keys = count(1)
         self._closed: list[ClosedTab] = []
         self._closing: dict[str, asyncio.Task[None]] = {}
-        self._waking: dict[Conversation, asyncio.Event] = {}
-        self.tabs = TabOrder(self._conversation())
+        self._loading: dict[Conversation, asyncio.Event] = {}
+        self.tabs = TabOrder(self._create())
 
     @property
     def active(self) -> Conversation:
@@ -56,7 +56,7 @@ class Workspace:
         return self.tabs.active
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the maximum number of tabs is open."""
         return len(self.tabs) >= MAX_TABS
 
@@ -64,74 +64,76 @@ class Workspace:
         """Attach a session to every open tab, except those whose thread is loaded lazily."""
         self._backend = backend
         for conversation in self.tabs:
-            if not conversation.asleep:
+            if not conversation.is_unloaded:
                 conversation.attach(backend.client.new_session(), backend)
 
     def disconnect(self) -> None:
         """Stop attaching sessions to tabs, because the backend is being closed."""
         self._backend = None
 
-    def restore(self, kept: OpenTabs, pastes: PastePlaceholders) -> None:
+    def restore(self, saved: OpenTabs, pastes: PastePlaceholders) -> None:
         """Open the tabs of the last run. Their threads are loaded lazily."""
-        if not kept.tabs:
+        if not saved.tabs:
             return
         empty = self.active
-        for tab in kept.tabs:
-            conversation = self._conversation(tab.title, tab.thread_id)
-            conversation.draft = pastes.adopt(tab.draft)
+        for tab in saved.tabs:
+            conversation = self._create(tab.title, tab.thread_id)
+            conversation.draft = pastes.import_draft(tab.draft)
             self.tabs.add(conversation)
         self.tabs.remove(empty)
-        in_front = self.tabs.at(kept.active + 1)
-        if in_front is not None:
-            self.tabs.activate(in_front)
+        active = self.tabs.at(saved.active + 1)
+        if active is not None:
+            self.tabs.activate(active)
 
-    def kept(self, pastes: PastePlaceholders) -> OpenTabs:
+    def snapshot(self, pastes: PastePlaceholders) -> OpenTabs:
         """Return the tabs to persist; queued prompts become part of the draft."""
-        kept = [each for each in self.tabs if not _is_empty(each)]
+        saved = [each for each in self.tabs if not _is_empty(each)]
         tabs = tuple(
-            OpenTab(thread_id, each.title if thread_id else "", pastes.draft(_unsent(each, pastes)))
-            for each in kept
-            for thread_id in (_saved_thread(each),)
+            OpenTab(
+                thread_id, each.title if thread_id else "", pastes.draft(_unsent_text(each, pastes))
+            )
+            for each in saved
+            for thread_id in (_saved_thread_id(each),)
         )
-        in_front = kept.index(self.active) if self.active in kept else max(0, len(kept) - 1)
-        return OpenTabs(tabs, in_front)
+        active = saved.index(self.active) if self.active in saved else max(0, len(saved) - 1)
+        return OpenTabs(tabs, active)
 
-    async def wake(self, conversation: Conversation) -> None:
+    async def load(self, conversation: Conversation) -> None:
         """Load the thread of a restored tab, unless it is loaded or being loaded.
 
         Raises the errors of `open`; the tab is then a new one that keeps its draft.
         """
         thread_id, backend = conversation.thread_id, self._backend
-        if not conversation.asleep or conversation in self._waking:
+        if not conversation.is_unloaded or conversation in self._loading:
             return
         if thread_id is None or backend is None:
             return
-        self._waking[conversation] = asyncio.Event()
+        self._loading[conversation] = asyncio.Event()
         try:
-            await self._fill(conversation, thread_id, backend)
+            await self._attach_saved(conversation, thread_id, backend)
         except Exception:
             conversation.forget_thread()
             conversation.attach(backend.client.new_session(), backend)
             raise
         finally:
-            self._waking.pop(conversation).set()
+            self._loading.pop(conversation).set()
 
-    def unused_longest(self) -> Conversation | None:
+    def least_recently_used(self) -> Conversation | None:
         """Return the least recently used tab that has been answered at least once.
 
         Visible tabs and tabs with a run are excluded.
         """
-        others = [each for each in self.tabs if each.answered and not each.busy]
-        others = [each for each in others if each not in (self.active, self.tabs.beside)]
-        return min(others, key=lambda each: each.asked_at, default=None)
+        others = [each for each in self.tabs if each.has_answered and not each.is_busy]
+        others = [each for each in others if each not in (self.active, self.tabs.paired)]
+        return min(others, key=lambda each: each.last_run_at, default=None)
 
-    def about(self, thread_id: str) -> ThreadMeta:
+    def meta(self, thread_id: str) -> ThreadMeta:
         """Return the metadata of a thread in an open or closed tab; empty for any other thread."""
-        here = (each.about for each in self.tabs if each.thread_id == thread_id)
-        closed = (each.about for each in self._closed if each.thread_id == thread_id)
-        return next(here, None) or next(closed, None) or ThreadMeta()
+        open_metas = (each.meta for each in self.tabs if each.thread_id == thread_id)
+        closed = (each.meta for each in self._closed if each.thread_id == thread_id)
+        return next(open_metas, None) or next(closed, None) or ThreadMeta()
 
-    def sweep(self, conversation: Conversation) -> None:
+    def close_if_empty(self, conversation: Conversation) -> None:
         """Close a tab if it is empty."""
         if _is_empty(conversation) and conversation in list(self.tabs):
             self.close(conversation)
@@ -142,23 +144,23 @@ class Workspace:
         All methods that open a tab for the user raise `TooManyTabsError` at the limit.
         """
         if not _is_empty(self.active):
-            self._check_room()
-            self._add(self._conversation())
+            self._check_limit()
+            self._add(self._create())
 
-    def add_new(self, about: ThreadMeta) -> Conversation:
+    def add_new(self, meta: ThreadMeta) -> Conversation:
         """Open an empty tab whose thread has this metadata, and return its conversation."""
-        conversation = self._conversation()
-        conversation.about = about
+        conversation = self._create()
+        conversation.meta = meta
         self._add(conversation)
         return conversation
 
-    def add_beside(self) -> None:
+    def add_paired(self) -> None:
         """Open an empty tab side by side with the active one, with the same settings."""
-        self._check_room()
+        self._check_limit()
         front = self.active
-        beside = self.add_new(front.about.copy(""))
+        beside = self.add_new(front.meta.copy(""))
         self.tabs.activate(front)
-        self.tabs.join(beside)
+        self.tabs.pair_with(beside)
 
     async def open(self, thread_id: str, title: str = "") -> None:
         """Activate the tab of a saved thread, and open it if necessary.
@@ -175,13 +177,13 @@ class Workspace:
         if thread_id in self._closing:
             await asyncio.wait([self._closing[thread_id]])
         if not _is_empty(self.active):  # else the new tab replaces the empty one
-            self._check_room()
-        conversation = self._conversation(title)
-        await self._fill(conversation, thread_id, self._backend)
+            self._check_limit()
+        conversation = self._create(title)
+        await self._attach_saved(conversation, thread_id, self._backend)
         before = self.active
         self.tabs.add(conversation)
         if _is_empty(before):
-            self._take_out(before)
+            self._remove(before)
 
     async def branch(self, message_id: str) -> None:
         """Open a tab with a new thread that copies the active one up to this message.
@@ -189,14 +191,14 @@ class Workspace:
         Raises the errors of the storage.
         """
         parent = self.active
-        self._check_room()
+        self._check_limit()
         session, backend = await parent.branch(message_id), self._backend
         if session is None or backend is None:
             return
-        conversation = self._conversation()
-        conversation.about = parent.about.copy(f"{parent.title} (branch)")
+        conversation = self._create()
+        conversation.meta = parent.meta.copy(f"{parent.title} (branch)")
         try:
-            await conversation.about.save(session)
+            await conversation.meta.save(session)
         except BaseException:
             session.dispose()
             raise
@@ -206,54 +208,58 @@ class Workspace:
     def close(self, conversation: Conversation) -> None:
         """Close a tab. Its thread stays saved, and `reopen` restores the tab."""
         if not _is_empty(conversation):
-            thread_id = _saved_thread(conversation)
+            thread_id = _saved_thread_id(conversation)
             self._closed.append(
-                ClosedTab(thread_id, conversation.title, _typed(conversation), conversation.about)
+                ClosedTab(
+                    thread_id, conversation.title, _typed_text(conversation), conversation.meta
+                )
             )
-            del self._closed[:-_MOST_CLOSED]
+            del self._closed[:-_MAX_CLOSED]
         if len(self.tabs) == 1:
-            self._add(self._conversation())
-        self._take_out(conversation)
+            self._add(self._create())
+        self._remove(conversation)
 
     async def reopen(self) -> bool:
         """Reopen the last closed tab; return False if there is none."""
         if not self._closed:
             return False
-        self._check_room()
+        self._check_limit()
         closed = self._closed.pop()
         if closed.thread_id is None:
-            self.add_new(closed.about)
+            self.add_new(closed.meta)
         else:
             try:
                 await self.open(closed.thread_id, closed.title)
             except LookupError:  # the thread is gone, but the draft is not
                 self.new()
-                self._listener.returned(self.active, closed.draft)
+                self._observer.on_text_returned(self.active, closed.draft)
                 raise
             except Exception:
                 self._closed.append(closed)
                 raise
-        self._listener.returned(self.active, closed.draft)
+        self._observer.on_text_returned(self.active, closed.draft)
         return True
 
-    def forget(self, thread_id: str) -> None:
+    def forget_closed(self, thread_id: str) -> None:
         """Forget the closed tabs of this thread, because it was deleted."""
         self._closed = [closed for closed in self._closed if closed.thread_id != thread_id]
 
-    async def ended(self, thread_id: str, within: float) -> bool:
+    async def wait_closed(self, thread_id: str, within: float) -> bool:
         """Wait up to `within` seconds for a closed tab's session; return whether it ended."""
         ending = self._closing.get(thread_id)
         return ending is None or bool((await asyncio.wait([ending], timeout=within))[0])
 
-    async def settle(self) -> None:
+    async def wait_until_closed(self) -> None:
         """Wait until the sessions of all closed tabs have ended."""
         if self._closing:
             await asyncio.wait(list(self._closing.values()))
 
-    async def _fill(self, conversation: Conversation, thread_id: str, backend: "Backend") -> None:
+    async def _attach_saved(
+        self, conversation: Conversation, thread_id: str, backend: "Backend"
+    ) -> None:
         """Attach the session of a saved thread to a conversation."""
-        saved = await self._state_of(thread_id, backend)
-        conversation.about.read(await backend.storage.meta(thread_id))
+        saved = await self._load_state(thread_id, backend)
+        conversation.meta.load(await backend.storage.meta(thread_id))
         session = backend.client.new_session(thread_id, saved)
         try:
             access = await session.hold()
@@ -263,7 +269,7 @@ class Workspace:
         conversation.read_only = access.reason if access is not None else ""
         conversation.attach(session, backend)
 
-    async def _state_of(self, thread_id: str, backend: "Backend") -> "ChatState":
+    async def _load_state(self, thread_id: str, backend: "Backend") -> "ChatState":
         # A state that could not be saved when its tab was closed exists only in RAM.
         unsaved = backend.client.unsaved_state(thread_id)
         if unsaved is not None:
@@ -273,11 +279,11 @@ class Workspace:
             raise LookupError("it is not there any more.")
         return saved
 
-    def _conversation(self, title: str = "", asleep: str | None = None) -> Conversation:
-        return Conversation(f"tab-{next(self._keys)}", self._listener, title, asleep)
+    def _create(self, title: str = "", unloaded_thread_id: str | None = None) -> Conversation:
+        return Conversation(f"tab-{next(self._keys)}", self._observer, title, unloaded_thread_id)
 
-    def _check_room(self) -> None:
-        if self.full:
+    def _check_limit(self) -> None:
+        if self.is_full:
             raise TooManyTabsError
 
     def _add(self, conversation: Conversation) -> None:
@@ -285,35 +291,35 @@ class Workspace:
             conversation.attach(self._backend.client.new_session(), self._backend)
         self.tabs.add(conversation)
 
-    def _take_out(self, conversation: Conversation) -> None:
+    def _remove(self, conversation: Conversation) -> None:
         self.tabs.remove(conversation)
         key = conversation.thread_id or conversation.key
-        task = asyncio.create_task(self._end(conversation))
+        task = asyncio.create_task(self._close_session(conversation))
         self._closing[key] = task
         task.add_done_callback(lambda _: self._closing.pop(key, None))
 
-    async def _end(self, conversation: Conversation) -> None:
-        if conversation in self._waking:
-            await self._waking[conversation].wait()
+    async def _close_session(self, conversation: Conversation) -> None:
+        if conversation in self._loading:
+            await self._loading[conversation].wait()
         await conversation.close()
-        if conversation.unsaved:
-            self._listener.lost(conversation)
+        if conversation.is_unsaved:
+            self._observer.on_save_failed(conversation)
 
 
 def _is_empty(conversation: Conversation) -> bool:
-    nothing_said = conversation.untouched and not conversation.draft.strip()
-    return nothing_said and conversation.about.is_empty
+    is_unused = conversation.is_new and not conversation.draft.strip()
+    return is_unused and conversation.meta.is_empty
 
 
-def _saved_thread(conversation: Conversation) -> str | None:
-    saved = conversation.asleep or conversation.entries()
+def _saved_thread_id(conversation: Conversation) -> str | None:
+    saved = conversation.is_unloaded or conversation.entries()
     return conversation.thread_id if saved else None
 
 
-def _unsent(conversation: Conversation, pastes: PastePlaceholders) -> str:
-    return joined(*map(pastes.collapse, conversation.queue), _typed(conversation))
+def _unsent_text(conversation: Conversation, pastes: PastePlaceholders) -> str:
+    return join_texts(*map(pastes.collapse, conversation.queue), _typed_text(conversation))
 
 
-def _typed(conversation: Conversation) -> str:
-    kept = conversation.revision.draft if conversation.revision is not None else ""
-    return joined(kept, conversation.draft)
+def _typed_text(conversation: Conversation) -> str:
+    saved = conversation.message_edit.draft if conversation.message_edit is not None else ""
+    return join_texts(saved, conversation.draft)

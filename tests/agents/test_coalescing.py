@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.agents import tokens_of
-from koel_tui.agents.coalescing import gathered
+from koel_tui.agents.coalescing import coalesce_deltas
 from koel_tui.engine import Delta, EngineCrashedError, TextDelta, ThinkingDelta, ToolCallDelta
 
 GAP = 0.04
@@ -34,16 +34,16 @@ class Coming:
         if self._error is not None:
             raise self._error
 
-    async def gathered(self, gap_s: float = GAP) -> list[tuple[float, Delta, int]]:
+    async def coalesce_deltas(self, gap_s: float = GAP) -> list[tuple[float, Delta, int]]:
         return [
             (self.now, delta, count)
-            async for delta, count in gathered(self.deltas(), gap_s, lambda: self.now)
+            async for delta, count in coalesce_deltas(self.deltas(), gap_s, lambda: self.now)
         ]
 
 
 async def test_text_within_the_gap_is_one_delta() -> None:
     coming = Coming([(n / 100, TextDelta(str(n))) for n in range(10)])
-    assert [(delta, count) for _, delta, count in await coming.gathered()] == [
+    assert [(delta, count) for _, delta, count in await coming.coalesce_deltas()] == [
         (TextDelta("0"), 1), (TextDelta("1234"), 4), (TextDelta("5678"), 4), (TextDelta("9"), 1),
     ]  # fmt: skip
 
@@ -59,7 +59,7 @@ async def test_b31_held_text_does_not_wait_for_a_slow_delta() -> None:
         yield CALL
 
     async def read() -> None:
-        async for delta, _ in gathered(deltas(), GAP):
+        async for delta, _ in coalesce_deltas(deltas(), GAP):
             seen.append(delta)
             if len(seen) == 2:
                 told.set()
@@ -85,7 +85,7 @@ async def test_b31_a_reader_that_leaves_ends_the_wait_for_the_next_delta(leave: 
             ended.set()
 
     async def read() -> None:
-        async with aclosing(gathered(deltas(), GAP if leave == "close" else 60)) as pieces:
+        async with aclosing(coalesce_deltas(deltas(), GAP if leave == "close" else 60)) as pieces:
             async for delta, _ in pieces:
                 if leave == "cancel":
                     told.set()
@@ -105,7 +105,7 @@ async def test_b31_a_reader_that_leaves_ends_the_wait_for_the_next_delta(leave: 
 async def test_without_a_gap_all_is_as_it_came() -> None:
     deltas: list[Delta] = [TextDelta("a"), TextDelta("b"), CALL]
     coming = Coming([(0.0, delta) for delta in deltas])
-    assert [(delta, count) for _, delta, count in await coming.gathered(0)] == [
+    assert [(delta, count) for _, delta, count in await coming.coalesce_deltas(0)] == [
         (delta, 1) for delta in deltas
     ]
 
@@ -114,7 +114,7 @@ async def test_what_came_before_an_error_is_told_first() -> None:
     coming = Coming([(0.0, TextDelta("a")), (0.01, TextDelta("b"))], EngineCrashedError("gone"))
     seen = []
     with pytest.raises(EngineCrashedError):
-        async for delta, _ in gathered(coming.deltas(), GAP, lambda: coming.now):
+        async for delta, _ in coalesce_deltas(coming.deltas(), GAP, lambda: coming.now):
             seen.append(delta)
     assert seen == [TextDelta("a"), TextDelta("b")]
 
@@ -125,15 +125,17 @@ async def test_nothing_is_lost_moved_or_late(steps: list[tuple[float, Delta]]) -
     for step, delta in steps:
         now += step
         timed.append((now, delta))
-    told = await Coming(timed).gathered()
-    assert spelled(delta for _, delta, _ in told) == spelled(delta for _, delta in timed)
+    told = await Coming(timed).coalesce_deltas()
+    assert text_controls(delta for _, delta, _ in told) == text_controls(
+        delta for _, delta in timed
+    )
     assert sum(count for _, _, count in told) == len(timed)
     # Whatever is told late was told with the very next delta that came after the gap was over.
     for (before, *_), (after, *_) in pairwise(told):
         assert all(moment >= after for moment, _ in timed if moment - before >= GAP)
 
 
-def spelled(deltas: Iterable[Delta]) -> list[tuple[str, str]]:
+def text_controls(deltas: Iterable[Delta]) -> list[tuple[str, str]]:
     """Return what deltas say, letter by letter."""
     letters: list[tuple[str, str]] = []
     for delta in deltas:

@@ -9,7 +9,7 @@ from ag_ui.core import BaseEvent, RunErrorEvent, RunFinishedEvent, TextMessageCo
 
 from koel_tui.agents import LocalAgent
 from koel_tui.engine import EngineCrashedError, RestartLimitError
-from koel_tui.engine.restart_limiter import RESTARTS
+from koel_tui.engine.restart_limiter import MAX_RESTARTS
 from tests.agents.test_local import Loader, collect, run_input
 from tests.engine.scripted import until
 from tests.hostile_summary import Tally
@@ -91,29 +91,29 @@ async def test_fault_f13_an_engine_that_dies_at_every_restart_is_left_alone(
     link.hold_load = True
     link.crash()
     assert error_of(await running).code == "EngineCrashedError"
-    for restart in range(RESTARTS):
+    for restart in range(MAX_RESTARTS):
         await until(lambda n=restart + 2: link.opened == n)  # type: ignore[misc]
         link.crash()
     error = error_of(await waiting)
     assert error.code == "RestartLimitError"
     assert error.message.startswith("The engine was restarted 3 times within 60 seconds")
     assert error.message.count("Send again") == 0, "it says two things to do"
-    assert link.opened == 1 + RESTARTS
-    tally("F13", tried=1 + RESTARTS)
+    assert link.opened == 1 + MAX_RESTARTS
+    tally("F13", tried=1 + MAX_RESTARTS)
 
 
 async def test_fault_f13_a_model_that_dies_at_every_load_is_left_alone(
     agent: LocalAgent, loader: Loader, tally: Tally
 ) -> None:
     loader.error = EngineCrashedError("The engine process ended by signal SIGABRT.")
-    for _ in range(1 + RESTARTS):
+    for _ in range(1 + MAX_RESTARTS):
         assert error_of(await collect(agent, run_input())).code == "EngineCrashedError"
     for _ in range(3):
         assert error_of(await collect(agent, run_input())).code == "RestartLimitError"
     with pytest.raises(RestartLimitError, match="SIGABRT"):
         await agent.load()
-    assert loader.loads == 1 + RESTARTS
-    tally("F13", tried=1 + RESTARTS)
+    assert loader.loads == 1 + MAX_RESTARTS
+    tally("F13", tried=1 + MAX_RESTARTS)
 
 
 async def test_fault_f11_leaving_while_the_engine_restarts(

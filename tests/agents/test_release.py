@@ -52,7 +52,7 @@ class Scripted:
 
     @property
     def engine(self) -> Engine:
-        engine = self.agent._loaded
+        engine = self.agent._loaded_engine
         assert engine is not None
         return engine
 
@@ -231,7 +231,7 @@ async def test_b2_a_thread_reopened_before_its_last_session_is_closed_keeps_its_
     closing = first.dispose()
     second = client.new_session("a", first.state)
     answering = asyncio.create_task(second.send("and?"))
-    await until(lambda: len(scripted.link.started) == 2, seconds=3 * run.STOP_GRACE + 5)
+    await until(lambda: len(scripted.link.started) == 2, seconds=3 * run.STOP_TIMEOUT + 5)
     storage.may_write.set()
     await closing
     scripted.link.say(scripted.link.started[-1], "whole")
@@ -251,7 +251,7 @@ async def test_b2_closing_a_tab_during_a_long_step_frees_its_engine_session(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run, "RELEASE_GRACE", 0.05)
+    monkeypatch.setattr(run, "RELEASE_TIMEOUT", 0.05)
     spec = ModelSpec(starter_path, context_tokens=1024, slots=2, threads=1)
     engines: list[Engine] = []
 

@@ -257,7 +257,7 @@ def test_an_error_of_the_program_itself_is_1_and_one_object(asked: Callable[...,
 def test_a_message_larger_than_the_window_is_a_usage_error() -> None:
     done = koel("ask", "--json", "--context-tokens", "256", stdin="word " * 600)
     answer = answer_of(done.stdout)
-    assert done.returncode == 2 and "the window has 256" in answer["error"]
+    assert done.returncode == 2 and "the context has 256" in answer["error"]
     assert answer["model"] and answer["finish_reason"] == "error"
 
 

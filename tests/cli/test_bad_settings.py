@@ -141,7 +141,7 @@ def test_input_b10_an_address_for_a_model_is_refused_and_not_said_again(
     write_config(f'model = "{model}"')
     assert run(["ask", "hi"]) == 66
     said = capsys.readouterr().err
-    assert CANARY not in said and "not an address" in said and "models pull" in said
+    assert CANARY not in said and "not a URL" in said and "models pull" in said
     tally("B10", tried=1)
 
 

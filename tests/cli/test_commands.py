@@ -58,7 +58,7 @@ def test_ask_json_is_one_object() -> None:
 def test_b36_ask_tells_of_a_window_beyond_the_training_on_stderr() -> None:
     done = koel("ask", "Say hello.", "--max-output-tokens", "4", "--context-tokens", "9000")
     assert done.returncode == 0
-    assert "The window of 9,216 tokens is larger than the 8,192 that SmolLM2" in done.stderr
+    assert "The context of 9,216 tokens is larger than the 8,192 that SmolLM2" in done.stderr
     assert "Use --context-tokens 8192." in done.stderr
     assert "The window" not in done.stdout
     done = koel("ask", "Say hello.", "--max-output-tokens", "4", "--context-tokens", "8192")
@@ -111,7 +111,7 @@ def test_ask_without_a_question_says_so() -> None:
 def test_ask_beyond_the_window_is_an_error_with_both_numbers() -> None:
     done = koel("ask", "--context-tokens", "256", stdin="word " * 600)
     assert done.returncode == 2
-    assert "the window has 256" in done.stderr
+    assert "the context has 256" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli.main import run
-from koel_tui.models.downloaded import unfinished_path
+from koel_tui.models.downloaded import partial_path
 from tests.cli.commands import PROGRAM, Said
 from tests.cli.test_imports import imported
 from tests.models.gguf_file import gguf_bytes, write_gguf
@@ -79,7 +79,7 @@ def test_list_shows_every_model_and_who_keeps_it(
 ) -> None:
     path = own("ours")
     write_gguf(private_home / "models" / f"odd{EVIL}.gguf")
-    unfinished_path(path.with_name("begun.gguf"), "a" * 64).write_bytes(bytes(3_000_000))
+    partial_path(path.with_name("begun.gguf"), "a" * 64).write_bytes(bytes(3_000_000))
     said = models("list")
     assert said.code == 0
     starter, ours, odd = said.out.splitlines()
@@ -180,7 +180,7 @@ def drained(terminal: int) -> str:
 def test_ctrl_c_keeps_what_came_and_is_130(server: HubServer) -> None:
     server.gate = threading.Event()
     child = pulling(server, REPO)
-    part = unfinished_path(
+    part = partial_path(
         paths.models_dir() / "owner" / "model-GGUF" / "m-Q4_K_M.gguf",
         server.info()["siblings"][0]["lfs"]["sha256"],
     )
@@ -203,11 +203,11 @@ def test_pull_says_what_is_wrong(server: HubServer) -> None:
     missing = pulling(server, "owner/nothing")
     _, err = missing.communicate(timeout=60)
     assert missing.returncode == 66
-    assert "There is no owner/nothing on Hugging Face" in err
+    assert "owner/nothing was not found on Hugging Face" in err
     server.digests["m-Q8_0.gguf"] = "0" * 64
     wrong = pulling(server, REPO, "Q8")
     _, err = wrong.communicate(timeout=60)
-    assert wrong.returncode == 69 and "SHA-256 differs" in err
+    assert wrong.returncode == 69 and "The SHA-256 of " in err
     assert not list(paths.models_dir().rglob("*.gguf*"))
 
 
@@ -225,7 +225,7 @@ def test_remove_takes_a_download_and_its_empty_folders(models: Models) -> None:
 
 def test_remove_takes_all_parts_and_what_is_unfinished(models: Models) -> None:
     parts = [own(f"big-0000{number}-of-00002") for number in (1, 2)]
-    begun = unfinished_path(parts[0].with_name("begun.gguf"), "a" * 64)
+    begun = partial_path(parts[0].with_name("begun.gguf"), "a" * 64)
     begun.write_bytes(b"half")
     assert models("remove", "big", "--yes").code == 0
     assert not any(part.exists() for part in parts) and begun.exists()

@@ -12,6 +12,8 @@ def test_all_threads_can_be_searched_and_encrypted_ones_leave_nothing_in_clear(
     tmp_path: Path,
 ) -> None:
     clear = backend(Settings(), JsonFileStorage(tmp_path / "clear"))
-    assert clear.upkeep is not None and clear.index is not None and clear.snapshots is not None
+    assert (
+        clear.index_updater is not None and clear.index is not None and clear.snapshots is not None
+    )
     sealed = backend(Settings(), encrypted(tmp_path / "sealed"))
-    assert sealed.index is not None and (sealed.upkeep, sealed.snapshots) == (None, None)
+    assert sealed.index is not None and (sealed.index_updater, sealed.snapshots) == (None, None)

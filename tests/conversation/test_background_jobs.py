@@ -7,7 +7,7 @@ import pytest
 
 from koel_tui.conversation.backend import Backend
 from koel_tui.conversation.background_jobs import BackgroundJobs, Job
-from koel_tui.conversation.titles_and_summaries import title_in
+from koel_tui.conversation.titles_and_summaries import extract_title
 from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
@@ -45,15 +45,15 @@ async def settled() -> None:
 
 async def test_jobs_wait_for_the_model_and_run_one_after_the_other() -> None:
     said: list[str] = []
-    background = BackgroundJobs(lambda: said.append(background.words))
+    background = BackgroundJobs(lambda: said.append(background.status_text))
     first, second = Work("first"), Work("second")
     background.add(first.job)
     background.add(second.job)
     await settled()
-    assert not first.begun and background.words == ""
+    assert not first.begun and background.status_text == ""
     background.connect(backend_of(ScriptedAgent()))
     await settled()
-    assert first.begun and not second.begun and background.words == "first"
+    assert first.begun and not second.begun and background.status_text == "first"
     first.may_end.set()
     second.may_end.set()
     await settled()
@@ -69,14 +69,14 @@ async def test_a_job_gives_way_at_once_and_begins_again_when_nobody_waits() -> N
     background.add(work.job)
     background.add(later.job)
     await settled()
-    background.give_way(busy=True)
+    background.pause_while_busy(busy=True)
     await settled()
-    assert background.words == "" and work.begun == 1
+    assert background.status_text == "" and work.begun == 1
     work.may_end.set()
-    background.give_way(busy=True)
+    background.pause_while_busy(busy=True)
     await settled()
     assert work.begun == 1
-    background.give_way(busy=False)
+    background.pause_while_busy(busy=False)
     await settled()
     assert (work.begun, work.done, later.begun) == (2, 1, 1)
     await background.close()
@@ -110,7 +110,7 @@ async def test_a_job_that_fails_is_not_in_the_way_of_the_next() -> None:
     ],
 )  # fmt: skip
 def test_a_title_is_one_short_harmless_line(answer: str, title: str) -> None:
-    assert title_in(answer) == title
+    assert extract_title(answer) == title
 
 
 def titled(agent: ScriptedAgent, storage: MemoryStorage) -> Callable[[], Backend]:
@@ -240,7 +240,7 @@ async def test_what_a_job_does_to_end_well_is_not_cut_off() -> None:
     background.add(Job("work", work))
     await settled()
     for _ in range(30):
-        background.give_way(busy=True)
+        background.pause_while_busy(busy=True)
         await asyncio.sleep(0)
     assert ended.is_set()
     await background.close()

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.conversation.drafts import (
-    FOLD_CHARACTERS,
-    FOLD_LINES,
+    MAX_PASTE_CHARACTERS,
+    MAX_PASTE_LINES,
     Draft,
     PastePlaceholders,
-    draft_of,
-    joined,
+    join_texts,
+    parse_draft,
 )
 from tests.ui.window import opened
 
@@ -18,43 +18,48 @@ LONG = "\n".join(f"line {n}" for n in range(120))
 OTHER = "\n".join(f"row {n}" for n in range(30))
 FOLDED = "[pasted 120 lines #1]"
 
-large = st.text(st.sampled_from("ab\n"), min_size=FOLD_CHARACTERS + 1, max_size=FOLD_CHARACTERS + 9)
+large = st.text(
+    st.sampled_from("ab\n"), min_size=MAX_PASTE_CHARACTERS + 1, max_size=MAX_PASTE_CHARACTERS + 9
+)
 small = st.text(max_size=40).filter(lambda text: "[pasted" not in text)
 
 
 class TestPastes:
     def test_a_large_paste_gets_a_token_that_says_how_large(self) -> None:
         pastes = PastePlaceholders()
-        assert pastes.fold(LONG) == FOLDED
-        assert pastes.fold("x" * 12_345) == "[pasted 12.3k characters #2]"
-        assert pastes.fold("\n" * (FOLD_LINES + 1)) == f"[pasted {FOLD_LINES + 1} lines #3]"
+        assert pastes.shorten(LONG) == FOLDED
+        assert pastes.shorten("x" * 12_345) == "[pasted 12.3k characters #2]"
+        assert (
+            pastes.shorten("\n" * (MAX_PASTE_LINES + 1))
+            == f"[pasted {MAX_PASTE_LINES + 1} lines #3]"
+        )
 
     def test_a_small_paste_stays_what_it_is(self) -> None:
         pastes = PastePlaceholders()
-        for text in ("", "word", "x" * FOLD_CHARACTERS, "x\n" * FOLD_LINES):
-            assert pastes.fold(text) == text
+        for text in ("", "word", "x" * MAX_PASTE_CHARACTERS, "x\n" * MAX_PASTE_LINES):
+            assert pastes.shorten(text) == text
 
     def test_the_same_paste_has_one_token(self) -> None:
         pastes = PastePlaceholders()
-        assert pastes.fold(LONG) == pastes.fold(LONG) == FOLDED
+        assert pastes.shorten(LONG) == pastes.shorten(LONG) == FOLDED
 
     def test_an_edited_token_says_what_it_says(self) -> None:
         pastes = PastePlaceholders()
-        pastes.fold(LONG)
+        pastes.shorten(LONG)
         assert pastes.expand("[pasted 120 line #1]") == "[pasted 120 line #1]"
 
     def test_a_token_within_a_paste_is_text(self) -> None:
         pastes = PastePlaceholders()
-        first = pastes.fold(LONG)
-        second = pastes.fold(f"{OTHER}\n{first}")
+        first = pastes.shorten(LONG)
+        second = pastes.shorten(f"{OTHER}\n{first}")
         assert pastes.expand(second) == f"{OTHER}\n{first}"
 
     @given(st.lists(st.tuples(small, large), max_size=3))
     def test_what_is_sent_is_what_was_pasted(self, parts: list[tuple[str, str]]) -> None:
         pastes = PastePlaceholders()
-        shown = "".join(text + pastes.fold(paste) for text, paste in parts)
+        shown = "".join(text + pastes.shorten(paste) for text, paste in parts)
         assert pastes.expand(shown) == "".join(text + paste for text, paste in parts)
-        assert len(shown) < FOLD_CHARACTERS
+        assert len(shown) < MAX_PASTE_CHARACTERS
         assert pastes.expand(pastes.collapse(pastes.expand(shown))) == pastes.expand(shown)
 
     @given(st.lists(large, max_size=3), st.lists(large, max_size=3))
@@ -62,27 +67,27 @@ class TestPastes:
         self, theirs: list[str], ours: list[str]
     ) -> None:
         earlier, now = PastePlaceholders(), PastePlaceholders()
-        text = " and ".join(earlier.fold(paste) for paste in theirs)
-        mine = [now.fold(paste) for paste in ours]
-        adopted = now.adopt(draft_of(earlier.draft(text).as_json()))
+        text = " and ".join(earlier.shorten(paste) for paste in theirs)
+        mine = [now.shorten(paste) for paste in ours]
+        adopted = now.import_draft(parse_draft(earlier.draft(text).to_json()))
         assert now.expand(adopted) == earlier.expand(text)
         assert [now.expand(token) for token in mine] == ours
 
     def test_a_draft_holds_only_the_pastes_in_its_text(self) -> None:
         pastes = PastePlaceholders()
-        token = pastes.fold(LONG)
-        pastes.fold(OTHER)
+        token = pastes.shorten(LONG)
+        pastes.shorten(OTHER)
         assert pastes.draft(f"see {token}") == Draft(f"see {token}", {token: LONG})
         assert pastes.draft("see") == Draft("see")
 
     def test_the_span_of_a_token_is_found_at_its_ends(self) -> None:
         pastes = PastePlaceholders()
-        line = f"a {pastes.fold(LONG)}b"
+        line = f"a {pastes.shorten(LONG)}b"
         span = (2, 2 + len(FOLDED))
-        assert pastes.span(line, span[1], before=True) == span
-        assert pastes.span(line, span[0], before=False) == span
+        assert pastes.placeholder_at(line, span[1], before=True) == span
+        assert pastes.placeholder_at(line, span[0], before=False) == span
         for column in (0, 1, span[0], 5, span[1] + 1):
-            assert pastes.span(line, column, before=True) is None
+            assert pastes.placeholder_at(line, column, before=True) is None
 
 
 @pytest.mark.parametrize(
@@ -92,11 +97,11 @@ class TestPastes:
 )  # fmt: skip
 def test_what_is_no_draft_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="no "):
-        draft_of(value)
+        parse_draft(value)
 
 
 def test_texts_are_joined_by_empty_lines() -> None:
-    assert joined("a", " ", "", "b") == "a\n\nb"
+    assert join_texts("a", " ", "", "b") == "a\n\nb"
 
 
 async def test_a_large_paste_is_a_token_in_the_prompt_and_whole_in_the_message() -> None:

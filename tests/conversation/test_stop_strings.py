@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from koel_tui.conversation.stop_strings import read_stop, stop_text
+from koel_tui.conversation.stop_strings import format_stop_strings, parse_stop_strings
 from koel_tui.text import safe_line
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -20,8 +20,8 @@ ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
     ],
 )  # fmt: skip
 def test_stop_strings_are_read(text: str, strings: tuple[str, ...]) -> None:
-    assert read_stop(text) == strings
-    assert read_stop(stop_text(strings)) == strings
+    assert parse_stop_strings(text) == strings
+    assert parse_stop_strings(format_stop_strings(strings)) == strings
 
 
 @pytest.mark.parametrize(
@@ -29,14 +29,14 @@ def test_stop_strings_are_read(text: str, strings: tuple[str, ...]) -> None:
 )
 def test_what_cannot_be_a_stop_string_is_refused_with_the_form(text: str) -> None:
     with pytest.raises(ValueError, match="separated by commas"):
-        read_stop(text)
+        parse_stop_strings(text)
 
 
 @given(st.lists(ANY, min_size=1, unique=True).map(tuple))
 @example(("  ", "a  b", " ,", "\\", "\0", "\x1b[2J", "\u202e", "\xa0", "\n"))
 def test_any_strings_are_read_as_they_are_written(strings: tuple[str, ...]) -> None:
-    text = stop_text(strings)
-    assert read_stop(text) == strings
+    text = format_stop_strings(strings)
+    assert parse_stop_strings(text) == strings
     assert text.isprintable(), "a field of one line holds it"
     if text.isascii():
         assert safe_line(text, len(text) + 1) == text

@@ -72,14 +72,14 @@ def _request(frame: FrameType) -> tuple[str, tuple[int, ...]]:
     """Return the work a native call is made for, and the sessions it belongs to."""
     for each in _frames(frame):
         name, values = each.f_code.co_name, each.f_locals
-        if name in ("_advance", "_end", "_drop", "_fail", "_give_up"):
-            return name, (values["generation"].assignment.session,)
+        if name in ("_advance", "_end", "_remove", "_fail", "_fail_invalid_logits"):
+            return name, (values["generation"].parameters.session,)
         if name == "_abandon":
             return name, (values["session"],)
         if name == "_step":
-            turns = [generation for generation, _ in values["batch"]] or values["together"]
-            return name, tuple(turn.assignment.session for turn in turns)
-        if name == "_obey":
+            turns = [generation for generation, _ in values["batch"]] or values["same_adapter"]
+            return name, tuple(turn.parameters.session for turn in turns)
+        if name == "_run_command":
             command = values["command"]
             session = getattr(command, "session", None)
             return type(command).__name__, () if session is None else (session,)

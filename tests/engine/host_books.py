@@ -215,7 +215,7 @@ class Books(RuleBasedStateMachine):
                 held.reading = None
 
     def judge_saving(self, error: EngineError, hits: int, session: EngineSession) -> None:
-        if "holds nothing yet" not in str(error):
+        if "has no context yet" not in str(error):
             self.judge(error, hits, session, "SaveKv")
 
     def judge(

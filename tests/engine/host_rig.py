@@ -87,7 +87,7 @@ class Rig:
     @property
     def process(self) -> int | None:
         """The process id of the runner."""
-        link: Any = self.host._native._link
+        link: Any = self.host._worker._transport
         assert isinstance(link, ProcessTransport)
         return link.pid
 

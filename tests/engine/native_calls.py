@@ -90,7 +90,7 @@ class _Check(ast.NodeVisitor):
         self._structures.pop()
 
     def visit_Call(self, node: ast.Call) -> None:
-        name, function = self._native(node.func)
+        name, function = self._worker(node.func)
         if name:
             self.calls += 1
             self._check_call(node, name, function)
@@ -103,7 +103,7 @@ class _Check(ast.NodeVisitor):
             self.visit(each)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        name, value = self._native(node)
+        name, value = self._worker(node)
         if name and _is_function(value):
             self._fault(node, f"{name} is used as a value, so its calls cannot be checked")
         elif name and value is None:
@@ -207,12 +207,12 @@ class _Check(ast.NodeVisitor):
 
     def _result(self, node: ast.expr) -> Any:
         """Return the structure that a native call returns, None for another expression."""
-        _, function = self._native(node.func) if isinstance(node, ast.Call) else ("", None)
+        _, function = self._worker(node.func) if isinstance(node, ast.Call) else ("", None)
         result = getattr(function, "restype", None)
         is_structure = inspect.isclass(result) and issubclass(result, ctypes.Structure)
         return result if is_structure else None
 
-    def _native(self, node: ast.expr) -> tuple[str, Any]:
+    def _worker(self, node: ast.expr) -> tuple[str, Any]:
         """Return the name and the value of what an expression takes from the bindings."""
         if isinstance(node, ast.Name) and node.id in self._members:
             return node.id, self._members[node.id]

@@ -11,13 +11,13 @@ from koel_tui.engine import (
     ModelSpec,
 )
 
-PATIENCE_S = 60
+STOP_TIMEOUT_S = 60
 QUESTION = [ChatMessage("user", "abc")]
 
 
 async def trouble(spec: ModelSpec, sessions: int = 1) -> EngineError | None:
     """Load a model and let it answer in some sessions; return what put an end to it, if any did."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(STOP_TIMEOUT_S):
         try:
             host = await EngineHost.load(spec)
         except EngineError as error:

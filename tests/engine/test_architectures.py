@@ -228,9 +228,9 @@ def holds_to_the_window_rule(context: Context, tokens: list[int], window: int) -
     memory = llama_cpp.llama_get_memory(context.handle)
     oldest = llama_cpp.llama_memory_seq_pos_min(memory, 0)
     assert oldest > 0, "the cache has forgotten nothing"
-    assert not context.keep(0, oldest + window - 1)
+    assert not context.truncate(0, oldest + window - 1)
     assert llama_cpp.llama_memory_seq_pos_max(memory, 0) == len(tokens) - 1
-    assert context.keep(0, oldest + window)
+    assert context.truncate(0, oldest + window)
     assert llama_cpp.llama_memory_seq_pos_max(memory, 0) == oldest + window - 1
 
 
@@ -247,7 +247,7 @@ def check_window_rule(path: Path, tokens: int) -> None:
     with (
         NativeLog(logging.getLogger("test")) as log,
         closing(Model(spec, log)) as model,
-        closing(Context(model, spec, log, slots=2, window=2 * tokens)) as context,
+        closing(Context(model, spec, log, slots=2, context_tokens=2 * tokens)) as context,
     ):
         text = model.tokenize(TALE * 40, special=False, start=True)[:tokens]
         holds_to_the_window_rule(context, text, model.sliding_window)

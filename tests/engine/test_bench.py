@@ -34,7 +34,7 @@ async def test_bench_says_what_the_bare_loop_died_of(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"no model")
     with pytest.raises(EngineError, match=r"bare llama\.cpp loop ended.*broken\.gguf"):
-        await run_bare(broken, window=256, prompt_tokens=8, output_tokens=2)
+        await run_bare(broken, context_tokens=256, prompt_tokens=8, output_tokens=2)
 
 
 def test_bench_figures_are_medians_in_order_of_appearance() -> None:

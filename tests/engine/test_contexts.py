@@ -138,7 +138,7 @@ def names(folder: Path) -> list[str]:
 
 async def test_engine_snapshots_keep_their_budget(engine: Engine, folder: Path) -> None:
     session = await opened(engine, tokens=4)
-    with pytest.raises(EngineError, match="holds nothing yet"):
+    with pytest.raises(EngineError, match="has no context yet"):
         await session.save_kv(folder / "0.kv")
     await ask(session, "Say hello.")
     foreign = folder / "foreign.kv"

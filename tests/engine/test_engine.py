@@ -25,9 +25,9 @@ from tests.engine.scripted import QUESTION, ask, scripted_engine, texts, until
 async def test_engine_case_06_cap_0_is_refused_without_a_native_call() -> None:
     engine, link = await scripted_engine(max_sessions=0)
     before = list(link.commands)
-    with pytest.raises(SessionLimitError) as refusal:
+    with pytest.raises(SessionLimitError) as error_reply:
         await engine.open_session()
-    assert str(refusal.value) == (
+    assert str(error_reply.value) == (
         "Max concurrent sessions (0) reached. Close an existing session before opening a new one."
     )
     assert link.commands == before

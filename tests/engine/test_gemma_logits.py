@@ -42,7 +42,7 @@ def gemma(gemma_path: Path, native_log: NativeLog) -> Iterator[Model]:
 @pytest.fixture(scope="module")
 def context(gemma: Model, gemma_path: Path, native_log: NativeLog) -> Iterator[Context]:
     spec = ModelSpec(gemma_path, batch_tokens=1024, threads=1)
-    made = Context(gemma, spec, native_log, slots=2, window=1024)
+    made = Context(gemma, spec, native_log, slots=2, context_tokens=1024)
     yield made
     made.close()
 

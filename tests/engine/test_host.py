@@ -120,7 +120,7 @@ async def main():
     session = await host.open_session()
     print("llama_cpp" in sys.modules, flush=True)
     async for delta in session.stream([ChatMessage("user", "Write a long story.")]):
-        print(host._native._link.pid, flush=True)
+        print(host._worker._transport.pid, flush=True)
 
 asyncio.run(main())
 """

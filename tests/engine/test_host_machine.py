@@ -94,7 +94,7 @@ class HostMachine(Books):
             if result is not None:
                 self.held.append(Held(result))
             return
-        self.rig.do(self.host._lane.settle())
+        self.rig.do(self.host._single_session.wait())
         if before is not None and self.host.session is not before:
             self.shut(before)
         if self.host.session is not None and self.host.session is not before:

@@ -34,16 +34,33 @@ NATIVE = [
     "llama_token_to_piece", "llama_vocab_is_eog", "llama_vocab_n_tokens", "llama_model_size",
 ]  # fmt: skip
 OWN = [
-    "worker:Worker._say", "worker:Worker._tell_memory", "worker:Worker._batch",
-    "worker:Worker._advance", "worker:Worker._end",
-    "worker:read_snapshot", "worker:write_snapshot", "loaded:OutputSplitter",
-    "output:OutputSplitter.feed", "output:OutputSplitter.finish", "generation:Generation.metrics",
-    "generation:Generation.draw", "generation:Generation.chunk", "adapters:Adapters.apply",
-    "cache:KvCache.prepare", "cache:KvCache.restore", "cache:KvCache.copy", "cache:KvCache.adopt",
-    "cache:KvCache.memory", "loaded:LoadedModel.fitted",
-    "loaded:LoadedModel.answer", "loaded:LoadedModel.template", "sampler:Sampler.close",
-    "context:Context.clear", "context:Context.keep", "context:Context.load_state",
-]  # fmt: skip
+    "worker:Worker._emit_pieces",
+    "worker:Worker._emit_memory",
+    "worker:Worker._batch",
+    "worker:Worker._advance",
+    "worker:Worker._end",
+    "worker:read_snapshot",
+    "worker:write_snapshot",
+    "loaded_model:AnswerParser",
+    "answer.answer_parser:AnswerParser.feed",
+    "answer.answer_parser:AnswerParser.finish",
+    "generation:Generation.metrics",
+    "generation:Generation.add_token",
+    "generation:Generation.next_chunk",
+    "adapters:Adapters.apply",
+    "context.kv_cache:KvCache.prepare",
+    "context.kv_cache:KvCache.restore",
+    "context.kv_cache:KvCache.copy",
+    "context.kv_cache:KvCache.add_parked",
+    "context.kv_cache:KvCache.memory",
+    "loaded_model:LoadedModel.trim_conversation",
+    "loaded_model:LoadedModel.answer",
+    "loaded_model:LoadedModel.template",
+    "sampling.sampler:Sampler.close",
+    "context.llama_context:Context.clear",
+    "context.llama_context:Context.truncate",
+    "context.llama_context:Context.load_state",
+]
 
 
 @pytest_asyncio.fixture
@@ -119,7 +136,7 @@ async def work(engine: Engine, folder: Path) -> list[Any]:
 
 async def check(engine: Engine, patch: pytest.MonkeyPatch, broken_name: Any, folder: Path) -> None:
     """Do everything with one function broken; then everything must be as without."""
-    link: Any = engine._native._link
+    link: Any = engine._worker._transport
     thread, bystander = link._thread, await opened(engine)
     whole = await work(engine, folder)
     assert not any(isinstance(each, Exception) for each in whole)
@@ -154,7 +171,7 @@ async def check(engine: Engine, patch: pytest.MonkeyPatch, broken_name: Any, fol
     assert await engine.count_tokens("x")
     assert link._thread is thread and thread.is_alive()
     assert engine._mutex.held == engine._mutex.waiting == 0
-    assert engine._introduced == set() == set(link._worker._running)
+    assert engine._known_sessions == set() == set(link._worker._running)
     await until(lambda: engine.memory.sessions == ())
     assert samplers in (0, 1), "a sampler was made and never freed"
 

@@ -32,7 +32,7 @@ async def test_b19_a_value_at_its_limit_is_answered(
 ) -> None:
     spec = ModelSpec(tiny_path, **{"context_tokens": 512, "threads": 1, **values})
     engine = await EngineHost.load(spec, parallel=parallel)
-    link: Any = engine._native._link
+    link: Any = engine._worker._transport
     pid = link.pid
 
     async def answer() -> str:
@@ -47,18 +47,18 @@ async def test_b19_a_value_at_its_limit_is_answered(
     await engine.close()
 
 
-@pytest.mark.parametrize("window", [2**31, 2**32 + 512, 2**40])
+@pytest.mark.parametrize("context_tokens", [2**31, 2**32 + 512, 2**40])
 async def test_b19_a_window_beyond_what_llama_cpp_counts_is_refused(
-    tmp_path: Path, window: int
+    tmp_path: Path, context_tokens: int
 ) -> None:
     path = write_recurrent_model(tmp_path / "recurrent.gguf")  # its window takes no memory
-    with pytest.raises(ModelLoadError, match=r"larger than the 2,147,483,647.*smaller window"):
-        await EngineHost.load(ModelSpec(path, context_tokens=window, slots=1, threads=1))
+    with pytest.raises(ModelLoadError, match=r"larger than the 2,147,483,647.*smaller context"):
+        await EngineHost.load(ModelSpec(path, context_tokens=context_tokens, slots=1, threads=1))
 
 
 async def test_b36_the_card_tells_of_a_window_beyond_the_training(tiny_path: Path) -> None:
-    for window, told in ((4096, False), (4097, True), (8192, True), (None, False)):
-        spec = ModelSpec(tiny_path, context_tokens=window, slots=2, threads=1)
+    for context_tokens, told in ((4096, False), (4097, True), (8192, True), (None, False)):
+        spec = ModelSpec(tiny_path, context_tokens=context_tokens, slots=2, threads=1)
         engine = await EngineHost.load(spec)
         assert engine.card is not None and engine.card.trained_tokens == 4096
         notice = engine.card.notice

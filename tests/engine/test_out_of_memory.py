@@ -16,7 +16,7 @@ from koel_tui.engine import (
     ModelSpec,
     Sampling,
 )
-from koel_tui.engine.native.context.free_memory import free_in_container
+from koel_tui.engine.native.context.free_memory import free_container_memory
 from tests.engine.outcome import trouble
 from tests.engine.processes import runners, until
 from tests.hostile_summary import Tally
@@ -81,7 +81,7 @@ async def test_fault_f12_a_context_that_gets_no_memory_is_refused_with_numbers(
     tally: Tally,
 ) -> None:
     monkeypatch.setattr(sys, "executable", capped(tmp_path, 1200))
-    with pytest.raises(ModelLoadError, match=numbers + ".*Use a smaller window"):
+    with pytest.raises(ModelLoadError, match=numbers + ".*Use a smaller context"):
         await EngineHost.load(ModelSpec(tiny_path, context_tokens=tokens, slots=1, threads=1))
     await until(lambda: not runners())
     tally("F12", tried=1)
@@ -131,6 +131,6 @@ def test_fault_f12_a_container_has_its_own_limit(
     (tmp_path / "memory.max").write_text(f"{most}\n")
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 400\nactive_file 100\ninactive_file 200\n")
-    assert free_in_container(tmp_path) == free
-    assert free_in_container(tmp_path / "none") is None
+    assert free_container_memory(tmp_path) == free
+    assert free_container_memory(tmp_path / "none") is None
     tally("F12", tried=1)

@@ -258,7 +258,7 @@ async def test_engine_system_prompt_goes_in_front(engine: Engine, reference: Eng
 async def test_engine_a_prompt_beyond_the_window_names_both_numbers(
     engine: Engine, reference: Engine, session: EngineSession
 ) -> None:
-    with pytest.raises(ContextOverflowError, match=r"takes \d{4} tokens, the window has 2048"):
+    with pytest.raises(ContextOverflowError, match=r"takes \d{4} tokens, the context has 2048"):
         async for _ in session.stream([user("word " * 3000)]):
             pass
     assert await fresh_answer(reference, [user("Say hello.")])

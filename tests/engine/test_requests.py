@@ -34,7 +34,7 @@ QUESTION = ChatMessage("user", "abc")
 async def engine(request: pytest.FixtureRequest, tiny_path: Path) -> AsyncIterator[Engine]:
     spec = ModelSpec(tiny_path, context_tokens=512, slots=2, threads=1)
     made: Engine = await request.param.load(spec)
-    link: Any = made._native._link
+    link: Any = made._worker._transport
     before = getattr(link, "pid", None), getattr(link, "_thread", None)
     yield made
     assert (getattr(link, "pid", None), getattr(link, "_thread", None)) == before
@@ -75,7 +75,7 @@ async def test_b7_a_request_that_cannot_be_sent_fails_alone(
         with pytest.raises(EngineError):
             await collect(session.stream(**request_of))
         session.stop()
-        assert engine._native._stopping == {}
+        assert engine._worker._stopping == {}
         assert engine._mutex.held == 0
         assert await other.respond()
         assert await collect(session.stream([QUESTION]))
@@ -85,13 +85,13 @@ async def test_b7_a_request_beyond_the_frame_limit_fails_alone(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, other = await opened(engine), await opened(engine)
-    monkeypatch.setattr(wire_messages, "FRAME_LIMIT", 100_000)
+    monkeypatch.setattr(wire_messages, "MAX_FRAME_BYTES", 100_000)
     async with asyncio.timeout(30):
         with pytest.raises(EngineError, match=r"has 0 MB, more than the 0 MB.*new thread"):
             await collect(session.stream([ChatMessage("user", "x" * 100_000)]))
         with pytest.raises(EngineError, match="more than"):
             await engine.count_tokens("x" * 100_000)
-        assert engine._native._calls == {}
+        assert engine._worker._calls == {}
         assert await other.respond()
 
 
@@ -171,13 +171,13 @@ async def test_b8_a_turn_whose_receiver_raises_harms_no_other_turn(
 ) -> None:
     first, second = await opened(engine), await opened(engine)
     whole = await second.respond()
-    real = engine._native._on_turn
+    real = engine._worker._on_turn
 
     def receive(number: int, event: Event) -> None:
         real(number, event)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(engine._native, "_on_turn", receive)
+    monkeypatch.setattr(engine._worker, "_on_turn", receive)
     async with asyncio.timeout(30):
         assert await first.respond() == whole
 
@@ -187,10 +187,10 @@ async def test_b8_a_turn_whose_receiver_raises_harms_no_other_turn(
     [
         "llama_cpp:llama_decode:2",
         "llama_cpp:llama_sampler_sample:2",
-        "koel_tui.engine.native.worker:Worker._say:0",
-        "koel_tui.engine.native.answer.answer_parser:OutputSplitter.finish:0",
+        "koel_tui.engine.native.worker:Worker._emit_pieces:0",
+        "koel_tui.engine.native.answer.answer_parser:AnswerParser.finish:0",
         "koel_tui.engine.native.context.kv_cache:KvCache.prepare:0",
-        "koel_tui.engine.native.loaded_model:OutputSplitter:0",
+        "koel_tui.engine.native.loaded_model:AnswerParser:0",
     ],
 )
 async def test_b4_an_exception_in_the_runner_keeps_its_process(
@@ -202,7 +202,7 @@ async def test_b4_an_exception_in_the_runner_keeps_its_process(
     monkeypatch.setattr(process_transport, "command", command)
     monkeypatch.setenv(FAULT, fault)
     host = await EngineHost.load(ModelSpec(tiny_path, context_tokens=512, slots=2, threads=1))
-    link: Any = host._native._link
+    link: Any = host._worker._transport
     pid = link.pid
     first, second = await opened(host), await opened(host)
     async with asyncio.timeout(60):

@@ -44,7 +44,7 @@ async def host(starter_path: Path) -> AsyncIterator[EngineHost]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def session(host: EngineHost) -> AsyncIterator[EngineSession]:
     """A session whose test must leave the same runner alive."""
-    link = host._native._link
+    link = host._worker._transport
     assert isinstance(link, ProcessTransport)
     before = link.pid
     opened = await host.open_session(max_output_tokens=6)

@@ -61,7 +61,7 @@ PER_TEST = 10
 
 def pid_of(engine: EngineHost) -> int | None:
     """Return the process id of the runner."""
-    link = engine._native._link
+    link = engine._worker._transport
     assert isinstance(link, ProcessTransport)
     return link.pid
 

@@ -109,13 +109,13 @@ class Schedule:
             pending[pick % len(pending)].cancel()
 
     def do_say(self, pick: int) -> None:
-        self._native(pick, lambda session: self.link.say(session, "a", "b"))
+        self._worker(pick, lambda session: self.link.say(session, "a", "b"))
 
     def do_end(self, pick: int) -> None:
-        self._native(pick, self.link.end)
+        self._worker(pick, self.link.end)
 
     def do_fail(self, pick: int) -> None:
-        self._native(pick, lambda session: self.link.fail(session, "llama_decode failed"))
+        self._worker(pick, lambda session: self.link.fail(session, "llama_decode failed"))
 
     def do_crash(self, _: int) -> None:
         self.link.crash()
@@ -161,7 +161,7 @@ class Schedule:
         assert isinstance(deltas[-1], Finished)
         return deltas
 
-    def _native(self, pick: int, act: Callable[[int], None]) -> None:
+    def _worker(self, pick: int, act: Callable[[int], None]) -> None:
         running = list(self.link.turns)
         if running:
             act(running[pick % len(running)])
@@ -217,7 +217,7 @@ class Schedule:
         assert (self.engine._mutex.held, self.engine._mutex.waiting) == (0, 0)
         assert not self.engine._turns
         self._count_closed()
-        await self.engine._lane.settle()
+        await self.engine._single_session.wait()
         # Those of the engine too: whoever created one may have been cancelled meanwhile.
         for session in (*self.sessions, *self.engine.sessions):
             await session.close()

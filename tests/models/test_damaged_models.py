@@ -12,8 +12,8 @@ import pytest
 
 from koel_tui.engine import EngineCrashedError, EngineError, ModelLoadError, ModelSpec
 from koel_tui.models.probe import Verdict, probe_model
-from koel_tui.models.verified_models import PassedModels
-from tests.engine.outcome import PATIENCE_S, trouble
+from koel_tui.models.verified_models import VerifiedModels
+from tests.engine.outcome import STOP_TIMEOUT_S, trouble
 from tests.engine.processes import runners, trials
 from tests.hostile_summary import Tally
 from tests.models.damaged import FIELDS, damaged_headers, flipper, patched
@@ -25,8 +25,8 @@ HARMLESS = ("context_length", "sliding_window", "bos_token_id", "eos_token_id")
 
 
 @pytest.fixture
-def passed(tmp_path: Path) -> PassedModels:
-    return PassedModels(tmp_path / "state" / "models.json", "1.0")
+def verified(tmp_path: Path) -> VerifiedModels:
+    return VerifiedModels(tmp_path / "state" / "models.json", "1.0")
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +40,9 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     assert list(tmp_path.glob("core*")) == []
 
 
-async def verdict_on(path: Path, passed: PassedModels) -> Verdict:
-    async with asyncio.timeout(PATIENCE_S):
-        verdict = await probe_model(path, passed)
+async def verdict_on(path: Path, verified: VerifiedModels) -> Verdict:
+    async with asyncio.timeout(STOP_TIMEOUT_S):
+        verdict = await probe_model(path, verified)
     assert verdict.ok != bool(verdict.reason)
     assert verdict.reason.isprintable()
     return verdict
@@ -60,13 +60,13 @@ def some(names: list[str], every: int) -> list[str]:
 
 
 async def test_input_b3_no_damaged_header_passes(
-    tmp_path: Path, passed: PassedModels, tally: Tally
+    tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
     assert len(HEADERS) >= 39
     for name, data in HEADERS.items():
         path = tmp_path / "m.gguf"
         path.write_bytes(data)
-        verdict = await verdict_on(path, passed)
+        verdict = await verdict_on(path, verified)
         assert not verdict.ok and "crashed" not in verdict.reason, (name, verdict)
     tally("B3", tried=len(HEADERS))
 
@@ -92,42 +92,42 @@ async def test_input_b3_the_engine_refuses_all_damaged_headers(
 
 
 async def fields_tried(
-    names: list[str], tiny_path: Path, tmp_path: Path, passed: PassedModels, tally: Tally
+    names: list[str], tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
     for name in names:
         path = patched(tiny_path, tmp_path / "m.gguf", *FIELDS[name])
-        verdict, ended = await verdict_on(path, passed), await loaded(path)
+        verdict, ended = await verdict_on(path, verified), await loaded(path)
         harmless = FIELDS[name][0].endswith(HARMLESS)
         assert (verdict.ok, ended is NoneType) == (harmless, harmless), (name, verdict, ended)
         if "block_count" in name:
-            assert "llama.cpp crashed on it (SIGABRT)" in verdict.reason
+            assert "llama.cpp crashed (SIGABRT)" in verdict.reason
             assert "GGML_ASSERT" in verdict.reason and ended is EngineCrashedError
     tally("B3", tried=2 * len(names))
 
 
 async def test_input_b3_changed_fields(
-    tiny_path: Path, tmp_path: Path, passed: PassedModels, tally: Tally
+    tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
     assert len(FIELDS) == 14
-    await fields_tried(some(list(FIELDS), 5), tiny_path, tmp_path, passed, tally)
+    await fields_tried(some(list(FIELDS), 5), tiny_path, tmp_path, verified, tally)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_input_b3_all_changed_fields(
-    tiny_path: Path, tmp_path: Path, passed: PassedModels, tally: Tally
+    tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
-    await fields_tried(list(FIELDS), tiny_path, tmp_path, passed, tally)
+    await fields_tried(list(FIELDS), tiny_path, tmp_path, verified, tally)
 
 
 async def flips_tried(
-    seeds: range, tiny_path: Path, tmp_path: Path, passed: PassedModels, tally: Tally
+    seeds: range, tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> Counter[str]:
     flip: Callable[[Path, int], Path] = flipper(tiny_path)
     came: Counter[str] = Counter()
     for seed in seeds:
         path = flip(tmp_path / "m.gguf", seed)
-        verdict = await verdict_on(path, passed)
+        verdict = await verdict_on(path, verified)
         came["ok" if verdict.ok else "crash" if "crashed" in verdict.reason else "bad"] += 1
         if seed % 10 == 0 and not verdict.ok:
             assert await loaded(path) in (ModelLoadError, EngineCrashedError, EngineError)
@@ -136,25 +136,25 @@ async def flips_tried(
 
 
 async def test_input_b3_flipped_bytes(
-    tiny_path: Path, tmp_path: Path, passed: PassedModels, tally: Tally
+    tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
-    await flips_tried(range(4), tiny_path, tmp_path, passed, tally)
+    await flips_tried(range(4), tiny_path, tmp_path, verified, tally)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 async def test_input_b3_five_hundred_flipped_bytes(
-    tiny_path: Path, tmp_path: Path, passed: PassedModels, tally: Tally
+    tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
-    came = await flips_tried(range(500), tiny_path, tmp_path, passed, tally)
+    came = await flips_tried(range(500), tiny_path, tmp_path, verified, tally)
     print(dict(came))
     assert came["ok"] and came["bad"]
 
 
 async def test_input_b3_a_trial_has_its_limits(
-    tiny_path: Path, passed: PassedModels, tally: Tally
+    tiny_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
-    probing = asyncio.create_task(probe_model(tiny_path, passed))
+    probing = asyncio.create_task(probe_model(tiny_path, verified))
     async with asyncio.timeout(20):
         while not (found := trials()) or found[0].rlimit(psutil.RLIMIT_CORE) != (0, 0):
             await asyncio.sleep(0.005)

@@ -9,7 +9,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.models import NoModelError, choose_model, named_model
-from koel_tui.models.directory_walk import files_below
+from koel_tui.models.directory_walk import walk_files
 from koel_tui.models.discovery import Computer, FoundModel, Source, find_models
 from koel_tui.models.downloaded import model_files
 from koel_tui.settings import load_settings
@@ -227,7 +227,7 @@ def test_links_in_circles_and_closed_folders_do_no_harm(computer: Computer, tmp_
         closed.chmod(0o700)
     models.pop("secret", None)  # root may enter
     assert set(models) == {"m-again", "linked"}
-    assert [path.name for path in files_below(folder)].count("m.gguf") == 1
+    assert [path.name for path in walk_files(folder)].count("m.gguf") == 1
 
 
 def test_model_folders_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,17 +263,17 @@ def test_a_name_is_whole_or_the_beginning_of_one(wanted: str, name: str) -> None
 
 
 def test_a_name_that_fits_several_names_them() -> None:
-    with pytest.raises(NoModelError, match="2 models fit 'qwen3': Qwen3-4B-Q4_K_M, Qwen3-8B"):
+    with pytest.raises(NoModelError, match="2 models match 'qwen3': Qwen3-4B-Q4_K_M, Qwen3-8B"):
         named_model(MODELS, "qwen3")
     twice = [model("m", "/a/m.gguf"), model("m", "/b/m.gguf")]
-    with pytest.raises(NoModelError, match=r"2 models fit 'm': /a/m.gguf, /b/m.gguf"):
+    with pytest.raises(NoModelError, match=r"2 models match 'm': /a/m.gguf, /b/m.gguf"):
         named_model(twice, "m")
 
 
 def test_a_name_that_fits_none_names_what_is_near() -> None:
-    with pytest.raises(NoModelError, match=r"no model called '4b-q4'. Near it: Qwen3-4B-Q4_K_M\."):
+    with pytest.raises(NoModelError, match=r"model is called '4b-q4'. Similar: Qwen3-4B-Q4_K_M\."):
         named_model(MODELS, "4b-q4")
-    with pytest.raises(NoModelError, match=r"Near it: llama3\.2:1b"):
+    with pytest.raises(NoModelError, match=r"Similar: llama3\.2:1b"):
         named_model(MODELS, "lama3.2")
     with pytest.raises(NoModelError, match=r"called 'x␛31m'\. `koel-chat models list`"):
         named_model(MODELS, "x\x1b31m")
@@ -288,7 +288,7 @@ def test_choose_takes_names_and_prefers_files(
     given = write_gguf(tmp_path / "disk" / "given.gguf")
     assert choose_model(Path("ours")) == ours
     assert choose_model(Path("given"), (given.parent,)) == given
-    with pytest.raises(NoModelError, match="no such file"):
+    with pytest.raises(NoModelError, match="No file or model"):
         choose_model(Path("given"))
     monkeypatch.chdir(given.parent)
     write_gguf(given.with_name("ours"))

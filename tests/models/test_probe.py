@@ -11,7 +11,7 @@ import pytest
 
 from koel_tui.models import probe
 from koel_tui.models.probe import Verdict, probe_model
-from koel_tui.models.verified_models import PassedModels, Traits
+from koel_tui.models.verified_models import ModelProperties, VerifiedModels
 from tests.engine.processes import trials
 from tests.engine.tiny_models import write_recurrent_model
 from tests.models.damaged import patched
@@ -19,42 +19,42 @@ from tests.models.gguf_file import write_gguf
 
 
 @pytest.fixture
-def passed(tmp_path: Path) -> PassedModels:
-    return PassedModels(tmp_path / "state" / "models.json", "1.0")
+def verified(tmp_path: Path) -> VerifiedModels:
+    return VerifiedModels(tmp_path / "state" / "models.json", "1.0")
 
 
 async def test_the_starter_passes_and_is_remembered(
-    starter_path: Path, passed: PassedModels
+    starter_path: Path, verified: VerifiedModels
 ) -> None:
-    verdict = await probe_model(starter_path, passed)
+    verdict = await probe_model(starter_path, verified)
     assert (verdict.ok, verdict.reason) == (True, "")
     assert (verdict.architecture, verdict.context_tokens) == ("llama", 8192)
     assert verdict.seconds > 0 and not verdict.remembered
-    again = await probe_model(starter_path, passed)
+    again = await probe_model(starter_path, verified)
     expected = Verdict(True, "", "llama", 8192, fitting_template="chatml", remembered=True)
     assert again == expected
 
 
-async def test_a_recurrent_model_passes(tmp_path: Path, passed: PassedModels) -> None:
-    verdict = await probe_model(write_recurrent_model(tmp_path / "m.gguf"), passed)
+async def test_a_recurrent_model_passes(tmp_path: Path, verified: VerifiedModels) -> None:
+    verdict = await probe_model(write_recurrent_model(tmp_path / "m.gguf"), verified)
     assert (verdict.ok, verdict.architecture) == (True, "mamba"), verdict.reason
 
 
 async def test_memory_is_of_contents_and_looks(
-    tiny_path: Path, tmp_path: Path, passed: PassedModels
+    tiny_path: Path, tmp_path: Path, verified: VerifiedModels
 ) -> None:
-    assert not (await probe_model(tiny_path, passed)).remembered
+    assert not (await probe_model(tiny_path, verified)).remembered
     moved = tmp_path / "moved.gguf"
     shutil.copyfile(tiny_path, moved)
-    assert (await probe_model(moved, passed)).remembered  # the same contents
-    assert passed.recall((moved,)) == Traits("gemma3", 4096, fitting_template="chatml")
-    assert not (await probe_model(moved, passed, again=True)).remembered
+    assert (await probe_model(moved, verified)).remembered  # the same contents
+    assert verified.find((moved,)) == ModelProperties("gemma3", 4096, fitting_template="chatml")
+    assert not (await probe_model(moved, verified, again=True)).remembered
     with moved.open("r+b") as file:
         file.truncate(moved.stat().st_size - 10)
-    assert passed.recall((moved,)) is None
-    changed = await probe_model(moved, passed)
+    assert verified.find((moved,)) is None
+    changed = await probe_model(moved, verified)
     assert not changed.ok and not changed.remembered
-    assert PassedModels(tmp_path / "state" / "models.json", "1.1").recall((tiny_path,)) is None
+    assert VerifiedModels(tmp_path / "state" / "models.json", "1.1").find((tiny_path,)) is None
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "models.json"
     path.write_bytes(content)
     model = write_gguf(tmp_path / "m.gguf")
-    passed = PassedModels(path, "1.0")
-    assert passed.recall((model,)) is None
-    passed.remember((model,), "ab", Traits("llama", 5))
-    assert passed.recall((model,)) == passed.recall_hash("ab") == Traits("llama", 5)
+    verified = VerifiedModels(path, "1.0")
+    assert verified.find((model,)) is None
+    verified.add((model,), "ab", ModelProperties("llama", 5))
+    assert verified.find((model,)) == verified.find_by_hash("ab") == ModelProperties("llama", 5)
     assert json.loads(path.read_text())["engine"] == "1.0"
     assert sorted(each.name for each in tmp_path.iterdir() if "tmp" in each.name) == []
 
@@ -78,55 +78,55 @@ def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, content: bytes) -> Non
     [(b"", "the file is empty"), (b"<html>", "it is not a GGUF file"), (b"GGUF", "cut off")],
 )
 async def test_a_bad_header_needs_no_trial(
-    tmp_path: Path, passed: PassedModels, content: bytes, reason: str
+    tmp_path: Path, verified: VerifiedModels, content: bytes, reason: str
 ) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(content)
-    verdict = await probe_model(path, passed)
+    verdict = await probe_model(path, verified)
     assert not verdict.ok and reason in verdict.reason
-    assert not (await probe_model(tmp_path / "absent.gguf", passed)).ok
+    assert not (await probe_model(tmp_path / "absent.gguf", verified)).ok
 
 
-async def test_all_parts_have_to_be_there(tmp_path: Path, passed: PassedModels) -> None:
-    verdict = await probe_model(write_gguf(tmp_path / "m-00001-of-00002.gguf"), passed)
+async def test_all_parts_have_to_be_there(tmp_path: Path, verified: VerifiedModels) -> None:
+    verdict = await probe_model(write_gguf(tmp_path / "m-00001-of-00002.gguf"), verified)
     assert (verdict.ok, verdict.reason) == (False, "there is no such file")
 
 
 async def test_what_llama_cpp_refuses_is_bad_for_its_reason(
-    tmp_path: Path, passed: PassedModels
+    tmp_path: Path, verified: VerifiedModels
 ) -> None:
-    verdict = await probe_model(write_gguf(tmp_path / "m.gguf"), passed)
+    verdict = await probe_model(write_gguf(tmp_path / "m.gguf"), verified)
     assert not verdict.ok and "architecture" in verdict.reason, verdict.reason
     assert str(tmp_path) not in verdict.reason
-    assert passed.recall((tmp_path / "m.gguf",)) is None
+    assert verified.find((tmp_path / "m.gguf",)) is None
 
 
 @pytest.mark.parametrize("layers", [0, 513])
 async def test_a_model_that_crashes_llama_cpp_is_bad(
-    tiny_path: Path, tmp_path: Path, passed: PassedModels, layers: int
+    tiny_path: Path, tmp_path: Path, verified: VerifiedModels, layers: int
 ) -> None:
     bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", layers)
-    verdict = await probe_model(bad, passed)
+    verdict = await probe_model(bad, verified)
     assert not verdict.ok
-    assert "llama.cpp crashed on it (SIGABRT)" in verdict.reason and "ASSERT" in verdict.reason
+    assert "llama.cpp crashed (SIGABRT)" in verdict.reason and "ASSERT" in verdict.reason
 
 
 async def test_memory_is_limited(
-    starter_path: Path, passed: PassedModels, monkeypatch: pytest.MonkeyPatch
+    starter_path: Path, verified: VerifiedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "_EXTRA_BYTES", 100_000_000)  # too little for the libraries
-    verdict = await probe_model(starter_path, passed)
+    verdict = await probe_model(starter_path, verified)
     assert not verdict.ok and verdict.reason
 
 
-async def test_time_runs_out(starter_path: Path, passed: PassedModels) -> None:
-    verdict = await probe_model(starter_path, passed, timeout_s=0.05)
+async def test_time_runs_out(starter_path: Path, verified: VerifiedModels) -> None:
+    verdict = await probe_model(starter_path, verified, timeout_s=0.05)
     assert (verdict.ok, "within 0 seconds" in verdict.reason) == (False, True)
     assert trials() == []
 
 
-async def test_cancelled_it_leaves_no_process(starter_path: Path, passed: PassedModels) -> None:
-    probing = asyncio.create_task(probe_model(starter_path, passed))
+async def test_cancelled_it_leaves_no_process(starter_path: Path, verified: VerifiedModels) -> None:
+    probing = asyncio.create_task(probe_model(starter_path, verified))
     async with asyncio.timeout(20):
         while not trials():
             await asyncio.sleep(0.005)
@@ -140,18 +140,18 @@ async def test_cancelled_it_leaves_no_process(starter_path: Path, passed: Passed
 
 @pytest.mark.parametrize("said", ["", "{}", "[]", '{"reason": "", "context_tokens": 1e999}'])
 def test_a_trial_that_says_nothing_sensible_is_a_bad_one(said: str) -> None:
-    verdict = probe._judged(0, said, "", 1.0)
-    assert (verdict.ok, verdict.reason) == (False, "the trial said nothing that can be read")
+    verdict = probe._parse_result(0, said, "", 1.0)
+    assert (verdict.ok, verdict.reason) == (False, "the test gave no readable result")
 
 
 async def test_the_memory_is_read_once_for_many(
-    tmp_path: Path, passed: PassedModels, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, verified: VerifiedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = [(write_gguf(tmp_path / f"{n}.gguf", seed=n),) for n in range(3)]
     for number in (0, 2):
-        passed.remember(models[number], str(number), Traits("llama", number))
-    memory = passed._read()
+        verified.add(models[number], str(number), ModelProperties("llama", number))
+    memory = verified._read()
     reads = iter([memory])
-    monkeypatch.setattr(PassedModels, "_read", lambda _: next(reads))
-    known = list(passed.recall_each(models))
-    assert known == [Traits("llama", 0), None, Traits("llama", 2)]
+    monkeypatch.setattr(VerifiedModels, "_read", lambda _: next(reads))
+    known = list(verified.find_each(models))
+    assert known == [ModelProperties("llama", 0), None, ModelProperties("llama", 2)]

@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import close_session
 
 from koel_tui.models.download import Download
-from koel_tui.models.hub import BrokenOffError, DownloadError, Hub
-from koel_tui.models.redirects import RefusedRedirect, check
+from koel_tui.models.hub import DownloadError, Hub, TransientDownloadError
+from koel_tui.models.redirects import RefusedRedirect, check_redirect
 from tests.hostile_summary import Tally
 from tests.models.gguf_file import gguf_bytes
 from tests.models.hub_server import HubServer
@@ -25,19 +25,19 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HubServer, HubSer
     """The server that is asked, and another."""
     monkeypatch.setenv("HF_TOKEN", CANARY)
     close_session()
-    with HubServer(dict(FILES)) as asked, HubServer(dict(FILES)) as other:
-        yield asked, other
+    with HubServer(dict(FILES)) as source, HubServer(dict(FILES)) as other:
+        yield source, other
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_input_b11_another_server_gets_neither_the_token_nor_a_body(
     servers: tuple[HubServer, HubServer], tmp_path: Path, status: int, tally: Tally
 ) -> None:
-    asked, other = servers
-    asked.moved = (status, other.url)
-    path = Download(tmp_path, Hub(asked.url), waits_s=()).pull(REPO)
+    source, other = servers
+    source.moved = (status, other.url)
+    path = Download(tmp_path, Hub(source.url), retry_delays_s=()).pull(REPO)
     assert path.read_bytes() == FILES[path.name]
-    assert set(asked.tokens) == {f"Bearer {CANARY}"}, "else this tests nothing"
+    assert set(source.tokens) == {f"Bearer {CANARY}"}, "else this tests nothing"
     assert len(other.tokens) == 2 and set(other.tokens) == {None}
     assert set(other.lengths) <= {None, "0"}
     tally("B11", tried=2)
@@ -47,35 +47,35 @@ def test_input_b11_another_server_gets_neither_the_token_nor_a_body(
 @pytest.mark.parametrize(
     ("place", "why"),
     [
-        ("http://169.254.169.254/latest/meta-data/", "machines only"),
-        ("http://2852039166/", "machines only"),
-        ("http://[::ffff:169.254.169.254]/", "machines only"),
-        ("http://0.0.0.0/", "machines only"),
-        ("file:///etc/passwd/", "no address of the web"),
-        ("ftp://127.0.0.1/", "no address of the web"),
-        ("http://user:secret@127.0.0.1:9/", "a password of its own"),
+        ("http://169.254.169.254/latest/meta-data/", "link-local or reserved"),
+        ("http://2852039166/", "link-local or reserved"),
+        ("http://[::ffff:169.254.169.254]/", "link-local or reserved"),
+        ("http://0.0.0.0/", "link-local or reserved"),
+        ("file:///etc/passwd/", "not http or https"),
+        ("ftp://127.0.0.1/", "not http or https"),
+        ("http://user:secret@127.0.0.1:9/", "a user name or password"),
     ],
 )
 def test_input_b11_where_nobody_is_sent_we_do_not_go(
     servers: tuple[HubServer, HubServer], tmp_path: Path, place: str, why: str, status: int,
     tally: Tally,
 ) -> None:  # fmt: skip
-    asked, _ = servers
-    download = Download(tmp_path, Hub(asked.url), waits_s=(30,))
+    source, _ = servers
+    download = Download(tmp_path, Hub(source.url), retry_delays_s=(30,))
     (file,) = download.hub.model(REPO)
-    asked.moved = (status, place)
+    source.moved = (status, place)
     began = time.monotonic()
-    for ask in (lambda: download.pull(REPO), lambda: download.hub.opened(file, 0).__enter__()):
+    for ask in (lambda: download.pull(REPO), lambda: download.hub.open_file(file, 0).__enter__()):
         with pytest.raises(DownloadError, match=why) as refused:
             ask()
-        assert not isinstance(refused.value, BrokenOffError), "it would be tried again"
+        assert not isinstance(refused.value, TransientDownloadError), "it would be tried again"
         assert "secret" not in str(refused.value) and "Check HF_ENDPOINT" in str(refused.value)
     assert time.monotonic() - began < 10
     tally("B11", tried=2)
 
 
 @pytest.mark.parametrize(
-    ("asked", "led_to"),
+    ("source", "target"),
     [
         ("https://hub.example/m", "http://hub.example/m"),
         ("https://hub.example/m", "http://cdn.example/m"),
@@ -92,15 +92,15 @@ def test_input_b11_where_nobody_is_sent_we_do_not_go(
     ],
 )
 def test_input_b11_addresses_that_lead_to_nowhere_good(
-    asked: str, led_to: str, tally: Tally
+    source: str, target: str, tally: Tally
 ) -> None:
     with pytest.raises(RefusedRedirect):
-        check(asked, led_to)
+        check_redirect(source, target)
     tally("B11", tried=1)
 
 
 @pytest.mark.parametrize(
-    ("asked", "led_to"),
+    ("source", "target"),
     [
         ("https://8.8.8.8/m", "https://8.8.4.4/m"),
         ("http://8.8.8.8/m", "https://8.8.8.8/m"),
@@ -108,5 +108,5 @@ def test_input_b11_addresses_that_lead_to_nowhere_good(
         ("https://8.8.8.8/m", "https://nobody-knows.invalid/m"),
     ],
 )
-def test_where_models_come_from_we_go(asked: str, led_to: str) -> None:
-    check(asked, led_to)
+def test_where_models_come_from_we_go(source: str, target: str) -> None:
+    check_redirect(source, target)

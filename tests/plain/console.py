@@ -21,19 +21,19 @@ class ScriptedConsole:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.history: list[str] = []
-        self.typed = ""
+        self.typed_text = ""
         self.gone = False
         self._prompt: asyncio.Future[str | None] | None = None
         self._heard: Callable[[str | None], None] | None = None
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         if self.gone:
             raise OSError("hung up")
         self.said.append(line)
 
-    async def line(self, prompt: str, typed: str = "") -> str | None:
+    async def read_line(self, prompt: str, typed: str = "") -> str | None:
         self.said.append(prompt)
-        self.typed = typed
+        self.typed_text = typed
         self._prompt = asyncio.get_running_loop().create_future()
         try:
             return await self._prompt
@@ -41,14 +41,14 @@ class ScriptedConsole:
             self._prompt = None
 
     @contextmanager
-    def listening(self, heard: Callable[[str | None], None]) -> Iterator[None]:
+    def reading_lines(self, heard: Callable[[str | None], None]) -> Iterator[None]:
         self._heard = heard
         try:
             yield
         finally:
             self._heard = None
 
-    def recall(self, texts: Iterable[str]) -> None:
+    def add_history(self, texts: Iterable[str]) -> None:
         self.history += texts
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class ScriptedConsole:
         if self._heard is not None:
             self._heard(line)
         elif self._prompt is not None and not self._prompt.done():
-            self.typed = ""
+            self.typed_text = ""
             self._prompt.set_result(line)
         else:
             return False

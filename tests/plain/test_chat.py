@@ -61,7 +61,7 @@ async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -
         await chat.hears("You: two")
         await chat.until(lambda: len(chat.agent.turns) == 2)
         chat.agent.turns[1].write("Second")
-        await chat.until(lambda: chat.chat._desk.active.last_answer == "Second")
+        await chat.until(lambda: chat.chat._workspace.active.last_answer == "Second")
         await chat.enter("/stop")
         await chat.hears("Model: Second")
         await chat.hears("Stopped. /continue continues the answer.")
@@ -203,7 +203,7 @@ async def test_ctrl_c_stops_the_answer_and_twice_quits_with_130() -> None:
     async with plain(storage=storage) as chat:
         turn = await chat.ask("one")
         turn.write("Half an ans")
-        await chat.until(lambda: chat.chat._desk.active.last_answer != "")
+        await chat.until(lambda: chat.chat._workspace.active.last_answer != "")
         os.kill(os.getpid(), signal.SIGINT)
         await chat.hears("Model: Half an ans")
         await chat.hears("Stopped. /continue continues the answer.")
@@ -223,7 +223,7 @@ async def test_a_signal_saves_the_answer_and_ends_with_its_code(
     async with plain(storage=storage) as chat:
         turn = await chat.ask("one")
         turn.write("Half")
-        await chat.until(lambda: chat.chat._desk.active.last_answer == "Half")
+        await chat.until(lambda: chat.chat._workspace.active.last_answer == "Half")
         os.kill(os.getpid(), number)
         assert await chat.end() == code
     (thread_id,) = await storage.list_threads()
@@ -254,13 +254,13 @@ async def test_tabs_drafts_and_history_come_back(tmp_path: Path) -> None:
         turn.finish()
         await chat.hears("Model: Answer.")
         await chat.until(lambda: chat.console.prompting)
-        chat.console.typed = "half a thou"
+        chat.console.typed_text = "half a thou"
         os.kill(os.getpid(), signal.SIGTERM)
         assert await chat.end() == 143
     async with plain(storage=storage, home=home) as chat:
         await chat.hears("Thread 1 of 1: one, 2 messages.")
         await chat.until(lambda: chat.console.prompting)
-        assert chat.console.typed == "half a thou"
+        assert chat.console.typed_text == "half a thou"
         assert chat.console.history == ["one"]
         await chat.enter("another")
         await chat.until(lambda: len(chat.agent.turns) == 1)

@@ -1,16 +1,22 @@
 """What is typed: commands, messages, and lines that go on."""
 
-from koel_tui.plain.commands import COMMANDS, LineJoiner, help_lines, message_of, order_of
+from koel_tui.plain.commands import (
+    COMMANDS,
+    LineJoiner,
+    help_lines,
+    parse_command,
+    unescape_message,
+)
 
 
 def test_a_slash_begins_a_command_and_two_a_message() -> None:
-    order = order_of("/Open  The sea ")
+    order = parse_command("/Open  The sea ")
     assert order is not None and order.command is not None
     assert (order.command.name, order.argument) == ("open", "The sea")
-    unknown = order_of("/usr/bin is a directory")
+    unknown = parse_command("/usr/bin is a directory")
     assert unknown is not None and unknown.command is None
-    assert order_of("hello /help") is None
-    assert order_of("//usr/bin") is None and message_of("//usr/bin") == "/usr/bin"
+    assert parse_command("hello /help") is None
+    assert parse_command("//usr/bin") is None and unescape_message("//usr/bin") == "/usr/bin"
 
 
 def test_the_help_has_every_command() -> None:
@@ -20,7 +26,7 @@ def test_the_help_has_every_command() -> None:
 
 def test_a_backslash_at_the_end_joins_lines() -> None:
     typing = LineJoiner()
-    assert typing.add("one\\") is None and typing.begun
-    assert typing.rest("tw") == "one\ntw"
+    assert typing.add("one\\") is None and typing.is_unfinished
+    assert typing.unfinished_text("tw") == "one\ntw"
     assert typing.add("two") == "one\ntwo"
-    assert not typing.begun and typing.add("three") == "three"
+    assert not typing.is_unfinished and typing.add("three") == "three"

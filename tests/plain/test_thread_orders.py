@@ -208,7 +208,7 @@ async def test_what_waits_is_listed_and_taken_back() -> None:
         await chat.until(lambda: len(chat.agent.turns) == 2)
         assert chat.agent.turns[1].prompt == "three"
         chat.agent.turns[1].finish()
-        await chat.until(lambda: chat.console.typed == "two")
+        await chat.until(lambda: chat.console.typed_text == "two")
 
 
 async def test_a_summary_begins_a_new_thread_and_leaves_alone_who_types() -> None:
@@ -228,9 +228,9 @@ async def test_a_summary_begins_a_new_thread_and_leaves_alone_who_types() -> Non
         await chat.hears("Thread 3 begins with a summary of “Why?”. /tab 3 goes there.")
         await chat.enter("/tab 3")
         await chat.hears("You: What we talked about before, in short:")
-        await chat.until(lambda: "It was" in chat.console.typed)
-        assert "\x1b" not in chat.console.typed
-        turn = await chat.ask(chat.console.typed)
+        await chat.until(lambda: "It was" in chat.console.typed_text)
+        assert "\x1b" not in chat.console.typed_text
+        turn = await chat.ask(chat.console.typed_text)
         assert str(turn.prompt).startswith("What we talked about")
         assert turn.settings == TurnSettings(sampling=Sampling(temperature=0.5))
         turn.finish()
@@ -249,7 +249,7 @@ async def test_a_title_is_found_when_the_model_has_nothing_else_to_do() -> None:
         await chat.until(lambda: len(agent.turns) == 2)
         agent.turns[1].write("The salt of the sea")
         agent.turns[1].finish()
-        await chat.until(lambda: chat.chat._desk.active.title == "The salt of the sea")
+        await chat.until(lambda: chat.chat._workspace.active.title == "The salt of the sea")
 
 
 @pytest.mark.parametrize("command", ["/branches", "/settings", "/title"])

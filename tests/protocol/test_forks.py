@@ -153,7 +153,7 @@ def test_encrypted_reasoning_stays_with_its_branch_and_is_not_sent_with_another(
 
 def test_two_forks_at_one_place_are_no_saved_conversation() -> None:
     fork = {"after": "a", "shown": 0, "branches": [[], []]}
-    with pytest.raises(ProtocolError, match=r"conversation: two forks are at the same place\."):
+    with pytest.raises(ProtocolError, match=r"conversation: two forks follow the same message\."):
         decode_state({"forks": [fork, fork]})
 
 

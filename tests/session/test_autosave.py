@@ -32,7 +32,7 @@ class Thread:
 
     def say(self, text: str) -> None:
         self.state = ChatState(messages=(*self.state.messages, Message(text, "user", text)))
-        self.autosave.changed()
+        self.autosave.mark_changed()
 
 
 async def test_while_text_streams_saves_keep_their_distance() -> None:
@@ -94,7 +94,7 @@ async def test_one_write_at_a_time_and_the_newest_state_wins() -> None:
     waiting = []
     for text in "abc":
         thread.say(text)
-        waiting.append(thread.autosave.now())
+        waiting.append(thread.autosave.save_now())
     storage.gate.set()
     await asyncio.gather(*waiting)
     assert storage.most_waiting == 1
@@ -106,7 +106,7 @@ async def test_what_changes_during_a_write_is_saved_without_another_call() -> No
     storage = SlowStorage()
     thread = Thread(storage, interval=0)
     thread.say("a")
-    saving = thread.autosave.now()
+    saving = thread.autosave.save_now()
     await eventually(lambda: storage.waiting == 1)
     thread.say("b")
     storage.gate.set()
@@ -120,11 +120,11 @@ async def test_saves_do_not_pile_up_behind_a_slow_write() -> None:
     storage = SlowStorage()
     thread = Thread(storage, interval=0)
     thread.say("first")
-    thread.autosave.soon()
+    thread.autosave.save_soon()
     await eventually(lambda: storage.waiting == 1)
     for number in range(20):
         thread.say(str(number))
-        thread.autosave.soon()
+        thread.autosave.save_soon()
         await asyncio.sleep(0.001)  # lets the timer go off while the write still waits
     assert len(other_tasks()) == 1
     storage.gate.set()
@@ -137,11 +137,11 @@ async def test_a_failed_write_waits_for_the_next_save_point() -> None:
     storage.broken = True
     thread = Thread(storage, interval=0)
     thread.say("a")
-    await thread.autosave.now()
+    await thread.autosave.save_now()
     assert thread.autosave.error is not None and thread.autosave.dirty
     assert other_tasks() == set()
     storage.broken = False
-    thread.autosave.soon()
+    thread.autosave.save_soon()
     await eventually(lambda: not thread.autosave.dirty)
     assert thread.autosave.error is None
     assert storage.attempts == 2
@@ -150,8 +150,8 @@ async def test_a_failed_write_waits_for_the_next_save_point() -> None:
 async def test_a_clean_thread_is_not_written() -> None:
     storage = FailingStorage()
     thread = Thread(storage)
-    await thread.autosave.now()
-    thread.autosave.soon()
+    await thread.autosave.save_now()
+    thread.autosave.save_soon()
     assert storage.attempts == 0
     await thread.autosave.persist()
     assert storage.attempts == 1
@@ -161,11 +161,11 @@ async def test_forget_comes_after_the_write_under_way_and_nothing_comes_back() -
     storage = SlowStorage()
     thread = Thread(storage, interval=0)
     thread.say("a")
-    saving = thread.autosave.now()
+    saving = thread.autosave.save_now()
     await eventually(lambda: storage.waiting == 1)
     thread.state = ChatState()
-    thread.autosave.changed()
-    forgetting = asyncio.create_task(thread.autosave.forget())
+    thread.autosave.mark_changed()
+    forgetting = asyncio.create_task(thread.autosave.delete())
     storage.gate.set()
     await saving
     await forgetting
@@ -177,9 +177,9 @@ async def test_forget_comes_after_the_write_under_way_and_nothing_comes_back() -
 async def test_without_a_storage_nothing_is_ever_dirty() -> None:
     thread = Thread(None)
     thread.say("a")
-    await thread.autosave.now()
+    await thread.autosave.save_now()
     await thread.autosave.persist()
-    await thread.autosave.forget()
+    await thread.autosave.delete()
     assert not thread.autosave.dirty
 
 
@@ -187,10 +187,10 @@ async def test_without_a_storage_nothing_is_ever_dirty() -> None:
 async def test_waiting_for_a_slow_write_ends(patience: float) -> None:
     storage = SlowStorage()
     thread = Thread(storage)
-    await thread.autosave.drained(patience)
+    await thread.autosave.wait_saved(patience)
     thread.say("a")
-    saving = thread.autosave.now()
-    await thread.autosave.drained(patience)
+    saving = thread.autosave.save_now()
+    await thread.autosave.wait_saved(patience)
     assert thread.autosave.dirty
     storage.gate.set()
     await saving
@@ -204,10 +204,10 @@ async def test_a_change_after_a_failed_write_does_not_wait_for_the_retry(
     storage.broken = True
     thread = Thread(storage, interval=0)
     thread.say("a")
-    await thread.autosave.now()
+    await thread.autosave.save_now()
     storage.broken = False
     thread.say("b")
-    thread.autosave.soon()
+    thread.autosave.save_soon()
     await eventually(lambda: not thread.autosave.dirty)
     assert await storage.load("t") == thread.state
 
@@ -220,11 +220,11 @@ async def test_a_failed_write_is_not_tried_again_before_its_time(
     storage.broken = True
     thread = Thread(storage, interval=0)
     thread.say("a")
-    await thread.autosave.now()
+    await thread.autosave.save_now()
     for _ in range(50):
         await asyncio.sleep(0)
     assert storage.attempts == 1
-    await thread.autosave.now()
+    await thread.autosave.save_now()
     assert storage.attempts == 2
     assert len(caplog.records) == 1, "the same failure is logged once"
 
@@ -237,8 +237,8 @@ async def test_what_is_noted_of_a_thread_does_not_postpone_its_save(
     storage.broken = True
     thread = Thread(storage, interval=0.05)
     thread.say("a")
-    await thread.autosave.now()
+    await thread.autosave.save_now()
     storage.broken = False
-    thread.autosave.soon()
-    await thread.autosave.describe({"title": "Hi"})
+    thread.autosave.save_soon()
+    await thread.autosave.update_metadata({"title": "Hi"})
     await eventually(lambda: not thread.autosave.dirty)

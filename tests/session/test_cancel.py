@@ -13,7 +13,7 @@ from koel_tui.protocol import (
     RunPhase,
 )
 from koel_tui.session import KoelClient
-from koel_tui.session.run import CANCEL_GRACE
+from koel_tui.session.run import CANCEL_TIMEOUT
 from koel_tui.storage import MemoryStorage
 from tests.hostile_summary import Tally
 from tests.session.helpers import (
@@ -134,7 +134,7 @@ async def test_an_agent_that_stops_when_asked_is_not_warned_of_f11(
     session.cancel()
     await sending
     passed = asyncio.Event()
-    asyncio.get_running_loop().call_later(2 * CANCEL_GRACE, passed.set)
+    asyncio.get_running_loop().call_later(2 * CANCEL_TIMEOUT, passed.set)
     await passed.wait()
     assert caplog.records == []
 

@@ -142,7 +142,7 @@ async def test_what_could_not_be_saved_is_still_there_after_dispose() -> None:
 async def test_an_agent_that_never_lets_go_does_not_hang_dispose(
     caplog: pytest.LogCaptureFixture, free: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("koel_tui.session.run.STOP_GRACE", 0.05)
+    monkeypatch.setattr("koel_tui.session.run.STOP_TIMEOUT", 0.05)
     waiting = asyncio.Event()
     client = KoelClient(ScriptedAgent(stubborn(free, waiting)))
     session = client.new_session()

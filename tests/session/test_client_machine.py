@@ -344,7 +344,7 @@ class ClientMachine(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autosave, "RETRY_S", 0.01)
-    monkeypatch.setattr(run_module, "RELEASE_GRACE", 0.05)
+    monkeypatch.setattr(run_module, "RELEASE_TIMEOUT", 0.05)
 
 
 def _run(examples: int, steps: int) -> None:

@@ -37,7 +37,7 @@ from koel_tui.protocol import (
     error_event,
 )
 from koel_tui.session import Interceptor, KoelClient, LogRuns, Next, Redact, Retry
-from koel_tui.session.interceptors.masking import Masking, masked
+from koel_tui.session.interceptors.masking import Masking, mask_text
 from koel_tui.storage import MemoryStorage
 from tests.session.helpers import (
     Answer,
@@ -341,9 +341,9 @@ def test_redaction_without_patterns_is_refused() -> None:
 
 
 def test_matches_that_overlap_get_one_mask() -> None:
-    assert masked("xabcx ab", ("ab", "bc")) == "x[REDACTED]x [REDACTED]"
-    assert masked("aaa b", ("aa",)) == "[REDACTED] b"
-    assert masked("id 12345.", (re.compile(r"\d{3,}"),)) == "id [REDACTED]."
+    assert mask_text("xabcx ab", ("ab", "bc")) == "x[REDACTED]x [REDACTED]"
+    assert mask_text("aaa b", ("aa",)) == "[REDACTED] b"
+    assert mask_text("id 12345.", (re.compile(r"\d{3,}"),)) == "id [REDACTED]."
 
 
 PATTERNS: tuple[Any, ...] = ("ab", "bca", "aab", re.compile(r"c{2,4}"), re.compile(r"\bd"))
@@ -353,7 +353,7 @@ PATTERNS: tuple[Any, ...] = ("ab", "bca", "aab", re.compile(r"c{2,4}"), re.compi
 def test_a_text_in_pieces_is_masked_like_the_whole(pieces: list[str]) -> None:
     masking = Masking(PATTERNS, longest=8)
     streamed = "".join(masking.feed(piece) for piece in pieces) + masking.finish()
-    assert streamed == masked("".join(pieces), PATTERNS)
+    assert streamed == mask_text("".join(pieces), PATTERNS)
 
 
 def test_a_text_without_a_match_waits_no_longer_than_a_literal_needs() -> None:

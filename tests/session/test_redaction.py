@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 from koel_tui.agents import METRICS
 from koel_tui.protocol import ChatState, KoelError, Message, UnknownEvent
 from koel_tui.session import KoelClient, Redact, keep_usage, tool_handler
-from koel_tui.session.interceptors.masked_values import masked_json
+from koel_tui.session.interceptors.masked_values import mask_json
 from koel_tui.storage import MemoryStorage
 from tests.session.helpers import (
     Answer,
@@ -225,23 +225,23 @@ async def test_the_exception_of_an_agent_without_a_match_keeps_its_cause() -> No
 
 def test_ids_types_and_tool_names_are_kept_whatever_the_pattern() -> None:
     event = EVENTS["messages"]
-    masked = masked_json(event, lambda text: "X")
-    assert [message.id for message in masked.messages] == ["a", "t", "r", "c", "o"]
-    assert masked.messages[0].role == "assistant"
-    assert masked.messages[0].tool_calls[0].id == "t1"
-    assert masked.messages[0].tool_calls[0].function.name == "look"
-    assert masked.messages[0].tool_calls[0].function.arguments == "X"
-    assert masked.messages[1].tool_call_id == "t1"
-    assert masked.type is event.type
+    mask_text = mask_json(event, lambda text: "X")
+    assert [message.id for message in mask_text.messages] == ["a", "t", "r", "c", "o"]
+    assert mask_text.messages[0].role == "assistant"
+    assert mask_text.messages[0].tool_calls[0].id == "t1"
+    assert mask_text.messages[0].tool_calls[0].function.name == "look"
+    assert mask_text.messages[0].tool_calls[0].function.arguments == "X"
+    assert mask_text.messages[1].tool_call_id == "t1"
+    assert mask_text.type is event.type
 
 
 def test_keys_that_become_the_same_do_not_replace_each_other() -> None:
-    assert masked_json({"ab": 1, "ac": 2, 3: None}, lambda text: "a") == {"a": 1, "a 2": 2, 3: None}
+    assert mask_json({"ab": 1, "ac": 2, 3: None}, lambda text: "a") == {"a": 1, "a 2": 2, 3: None}
 
 
 def test_an_event_without_a_match_is_the_identical_object() -> None:
     for event in EVENTS.values():
-        assert masked_json(event, lambda text: text) is event
+        assert mask_json(event, lambda text: text) is event
 
 
 @pytest.mark.parametrize(("longest", "found"), [(20, False), (120, True)])

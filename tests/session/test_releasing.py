@@ -65,7 +65,7 @@ async def test_b2_a_session_that_asks_nothing_frees_what_an_earlier_one_left_to_
 async def test_b2_an_agent_that_never_releases_does_not_hang_dispose(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run_module, "RELEASE_GRACE", 0.01)
+    monkeypatch.setattr(run_module, "RELEASE_TIMEOUT", 0.01)
 
     class Hanging(ScriptedAgent):
         async def release(self, thread_id: str) -> None:

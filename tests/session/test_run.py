@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from ag_ui.core import BaseEvent, RawEvent
 
 from koel_tui.protocol import Event, KoelError
-from koel_tui.session.run import Run, let_go
+from koel_tui.session.run import Run, wait_finished
 from tests.session.helpers import other_tasks
 
 
@@ -40,7 +40,7 @@ async def test_a_run_without_a_last_event_fails_and_ends_once() -> None:
     log = Log()
     run = log.run()
     await run.start(lambda: _raw(2))
-    await run.over()
+    await run.wait_over()
     assert [len(log.events), len(log.failures), log.ends] == [2, 1, 1]
 
 
@@ -62,7 +62,7 @@ async def test_an_abandoned_run_reports_nothing_more_and_closes_its_agent() -> N
     run.abandon()
     seen = len(log.events)
     assert seen > 0
-    await let_go([task])
+    await wait_finished([task])
     assert closed.is_set()
     assert [len(log.events), len(log.failures), log.ends] == [seen, 0, 0]
     assert other_tasks() == set()

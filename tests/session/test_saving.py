@@ -184,7 +184,7 @@ async def test_what_is_not_worth_an_error_is_only_logged(caplog: pytest.LogCaptu
     await session.dispose()
     assert session.save_error is None and not session.dirty
     assert await storage.load("t") == session.state
-    assert "['model'] was not noted: read-only" in caplog.text
+    assert "['model'] was not saved: read-only" in caplog.text
     assert "Thread 't' was not unlocked" in caplog.text
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from koel_tui.protocol import ChatState, Message, decode_state, encode_state
 from koel_tui.session import KoelClient, autosave
-from koel_tui.session.succession import Fate, fate_of
+from koel_tui.session.succession import Fate, decide_fate
 from koel_tui.storage import Access, JsonFileStorage, MemoryStorage, StorageError
 from koel_tui.storage.files.conflicts import Conflict
 from tests.session.helpers import ScriptedAgent, eventually, say
@@ -289,4 +289,4 @@ def _talk(*texts: str, **more: object) -> ChatState:
 def test_the_fate_of_an_older_state(
     state: ChatState, newer: ChatState, dirty: bool, fate: Fate
 ) -> None:
-    assert fate_of(state, newer, dirty=dirty) is fate
+    assert decide_fate(state, newer, dirty=dirty) is fate

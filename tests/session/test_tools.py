@@ -20,8 +20,8 @@ from ag_ui.core import (
 
 from koel_tui.protocol import ChatState, RunPhase, ToolCall, TurnSettings, Verifier, fold
 from koel_tui.session import ChatSession, KoelClient, tool_handler
-from koel_tui.session.tool_loop import MOST_ROUNDS
-from koel_tui.session.tools import result_of
+from koel_tui.session.tool_loop import MAX_ROUNDS
+from koel_tui.session.tools import call_tool
 from tests.session.helpers import (
     Answer,
     ScriptedAgent,
@@ -91,7 +91,7 @@ async def test_whatever_a_call_gives_is_a_text(call: tuple[str, str], expected: 
         raise OSError("no network \ud800")
 
     handlers = {each.__name__: tool_handler(each) for each in (weather, broken)}
-    assert (await result_of(ToolCall("c", *call), handlers)).startswith(expected)
+    assert (await call_tool(ToolCall("c", *call), handlers)).startswith(expected)
 
 
 async def test_calls_are_executed_and_their_results_sent_back() -> None:
@@ -135,7 +135,7 @@ async def test_a_model_that_never_stops_calling_is_stopped_with_every_call_answe
     agent = ScriptedAgent(endless)
     session = KoelClient(agent).new_session()
     await session.send("Go.", tools=[tool_handler(weather)])
-    assert len(agent.inputs) == MOST_ROUNDS == len(results(session.state))
+    assert len(agent.inputs) == MAX_ROUNDS == len(results(session.state))
     assert session.state.error is not None and "8 times" in session.state.error.message
 
 

@@ -10,4 +10,4 @@ __all__ = ["harmless", "worst"]
 
 @pytest.fixture(autouse=True)
 def paint_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throttle, "SHARE", 1.0)
+    monkeypatch.setattr(throttle, "CPU_SHARE", 1.0)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui import formatting
-from koel_tui.conversation.activity import Activity, TokenRate, activity_of
-from koel_tui.conversation.turn_metrics import TurnMetrics, figures_of
+from koel_tui.conversation.activity import Activity, TokenRate, parse_activity
+from koel_tui.conversation.turn_metrics import TurnMetrics, parse_metrics
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label
 from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
@@ -97,56 +97,58 @@ class TestActivity:
         ],
     )
     def test_words_and_mark(self, value: object, words: str, mark: str) -> None:
-        activity = activity_of(value)
+        activity = parse_activity(value)
         assert activity is not None
-        assert (activity.words, activity.mark) == (words, mark)
+        assert (activity.status_text, activity.tab_mark) == (words, mark)
 
     @pytest.mark.parametrize("value", [None, 3, "writing", [], {}, {"phase": 4}, {"phase": "x"}])
     def test_what_is_none_is_left_out(self, value: object) -> None:
-        assert activity_of(value) is None
+        assert parse_activity(value) is None
 
     def test_idle_says_nothing(self) -> None:
-        assert (Activity().words, Activity().mark) == ("", "")
+        assert (Activity().status_text, Activity().tab_mark) == ("", "")
 
     def test_figures(self) -> None:
         value = {"model": "M", "prompt_tokens": 3, "output_tokens": 4, "context_tokens": 9, "x": 1}
-        assert figures_of(value) == TurnMetrics("M", used=7, window=9, read=3, written=4)
-        assert figures_of({"model": None, "prompt_tokens": "many"}) == TurnMetrics()
-        assert figures_of("no") is None
+        assert parse_metrics(value) == TurnMetrics(
+            "M", used_tokens=7, context_tokens=9, prompt_tokens=3, output_tokens=4
+        )
+        assert parse_metrics({"model": None, "prompt_tokens": "many"}) == TurnMetrics()
+        assert parse_metrics("no") is None
 
 
 class TestPace:
     def test_it_tells_when_it_has_seen_enough(self) -> None:
         pace = TokenRate()
         for n in range(10):
-            pace.tick(100 + n / 20)
+            pace.add(100 + n / 20)
         assert pace.per_s == 0
         for n in range(10, 30):
-            pace.tick(100 + n / 20)
+            pace.add(100 + n / 20)
         assert round(pace.per_s) == 20
 
     def test_events_of_several_tokens_count_as_several(self) -> None:
         pace = TokenRate()
         for n in range(10):
-            pace.tick(100 + n / 10, 4)
+            pace.add(100 + n / 10, 4)
         assert round(pace.per_s) == 40
 
 
 class TestStatus:
-    FULL = Status("writing", "Some-Model-7B", 1200, 8192, 112.4, "saved")
+    WIDGET_BUDGET = Status("writing", "Some-Model-7B", 1200, 8192, 112.4, "saved")
 
     def test_all_of_it_where_there_is_room(self) -> None:
-        line = self.FULL.render(70).plain
+        line = self.WIDGET_BUDGET.render(70).plain
         assert line.startswith("writing ")
         assert line.endswith("Some-Model-7B · ctx 1.2k/8.2k ▓░░░ · 112 tok/s · saved")
         assert cell_len(line) == 70
 
     def test_the_least_important_goes_first(self) -> None:
-        assert self.FULL.render(57).plain.endswith(
+        assert self.WIDGET_BUDGET.render(57).plain.endswith(
             "Some-Model-… · ctx 1.2k/8.2k · 112 tok/s · saved"
         )
-        assert self.FULL.render(46).plain.endswith("  ctx 1.2k/8.2k · 112 tok/s · saved")
-        assert self.FULL.render(15).plain == "writing   saved"
+        assert self.WIDGET_BUDGET.render(46).plain.endswith("  ctx 1.2k/8.2k · 112 tok/s · saved")
+        assert self.WIDGET_BUDGET.render(15).plain == "writing   saved"
 
     def test_an_alarm_stands_before_all_else(self) -> None:
         status = Status("writing", "M", 1, 2, 3, "saved", alert="NOT SAVED: disk full")
@@ -178,11 +180,11 @@ class TestRichness:
         ],
     )
     def test_it_counts_what_markdown_will_make(self, text: str, widgets: int) -> None:
-        assert markdown_cost.widgets(text) == widgets
+        assert markdown_cost.estimate_widgets(text) == widgets
 
     def test_tables_count_by_their_cells(self) -> None:
         row = "|" + "a|" * 20 + "\n"
-        assert markdown_cost.widgets(row * 40) > 20 * 40 > markdown_cost.MAX_WIDGETS
+        assert markdown_cost.estimate_widgets(row * 40) > 20 * 40 > markdown_cost.MAX_WIDGETS
 
 
 class TestLabel:

@@ -78,12 +78,12 @@ class TestOpenTabs:
             ),
             3,
         )
-        joined = there.joined(others)
+        joined = there.merge(others)
         assert [(tab.thread_id, tab.draft.text) for tab in joined.tabs] == [
             ("a", ""), ("b", ""), (None, "more"), (None, "note"), ("c", ""),
         ]  # fmt: skip
         assert joined.active == 1
-        assert OpenTabs().joined(there) == there
+        assert OpenTabs().merge(there) == there
 
 
 class TestTabsFile:

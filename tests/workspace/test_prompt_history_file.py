@@ -144,9 +144,9 @@ def test_an_append_waits_while_another_program_cuts_the_file(
 
 def test_earlier_prompts_come_before_those_of_this_window() -> None:
     past = PromptHistory(["new"])
-    assert past.step(-1, "typed") == "new"
-    past.begin_with(["old", "older"])
-    assert past.step(-1, "new") == "older"
+    assert past.move(-1, "typed") == "new"
+    past.prepend(["old", "older"])
+    assert past.move(-1, "new") == "older"
     assert past.texts == ["old", "older", "new"]
 
 
@@ -181,4 +181,4 @@ async def test_a_history_that_cannot_be_written_is_told_and_does_not_stop_the_us
 
 
 def test_the_bounds_leave_room_for_the_largest_entry() -> None:
-    assert prompt_history_file._LARGEST_ENTRY < MAX_BYTES // 2
+    assert prompt_history_file._MAX_ENTRY < MAX_BYTES // 2

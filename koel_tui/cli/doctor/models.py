@@ -35,7 +35,7 @@ def inspect(settings: "Settings") -> Models:
     from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
     from koel_tui.models.discovery import find_models
     from koel_tui.models.downloaded import model_files
-    from koel_tui.models.probe import passed_models
+    from koel_tui.models.probe import verified_models
     from koel_tui.models.starter import starter_model
 
     chosen, error, size, has_passed = None, "", 0, False
@@ -44,7 +44,7 @@ def inspect(settings: "Settings") -> Models:
         for file in model_files(chosen):
             check_gguf(file)
             size += file.stat().st_size
-        has_passed = passed_models().recall(model_files(chosen)) is not None
+        has_passed = verified_models().find(model_files(chosen)) is not None
     except (ModelFileError, NoModelError) as found:
         error = str(found)
     all_found = find_models(settings.model_folders)

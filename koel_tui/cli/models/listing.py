@@ -11,7 +11,7 @@ from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
     from koel_tui.models.discovery import FoundModel
-    from koel_tui.models.downloaded import Unfinished
+    from koel_tui.models.downloaded import PartialDownload
 
 
 @click.command("list")
@@ -22,15 +22,15 @@ def list_models(as_json: bool) -> None:
     "works" marks a model that `probe` has tested.
     """
     from koel_tui import paths
-    from koel_tui.models.downloaded import model_files, unfinished_downloads
-    from koel_tui.models.probe import passed_models
+    from koel_tui.models.downloaded import model_files, partial_downloads
+    from koel_tui.models.probe import verified_models
 
     found = all_models()
-    known = passed_models().recall_each(model_files(model.path) for model in found)
-    for model, traits in zip(found, known, strict=True):
-        works = traits is not None
+    known = verified_models().find_each(model_files(model.path) for model in found)
+    for model, properties in zip(found, known, strict=True):
+        works = properties is not None
         click.echo(json.dumps(_as_json(model, works)) if as_json else _format_line(model, works))
-    for download in unfinished_downloads(paths.models_dir()):
+    for download in partial_downloads(paths.models_dir()):
         click.echo(_format_unfinished(download), err=True)
     if not found:
         click.echo("There is no model. Download one: koel-chat models pull OWNER/NAME", err=True)
@@ -51,5 +51,5 @@ def _format_line(model: "FoundModel", works: bool) -> str:
     return f"{format_size(model.size_bytes):>8}  {model.source:12}  {safe_line(model.name)}{note}"
 
 
-def _format_unfinished(download: "Unfinished") -> str:
+def _format_unfinished(download: "PartialDownload") -> str:
     return f"{format_size(download.size_bytes):>8}  unfinished    {safe_line(download.name)}"

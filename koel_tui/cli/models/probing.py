@@ -25,10 +25,10 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
     from koel_tui.cli.models.resolve import model_folders
     from koel_tui.models import ModelFileError
     from koel_tui.models.choose import model_path
-    from koel_tui.models.probe import passed_models, probe_model
+    from koel_tui.models.probe import probe_model, verified_models
 
     path = model_path(model, model_folders())
-    verdict = asyncio.run(probe_model(path, passed_models(), again=again))
+    verdict = asyncio.run(probe_model(path, verified_models(), again=again))
     if as_json:
         click.echo(json.dumps({"path": str(path), **dataclasses.asdict(verdict)}))
         return Exit.OK if verdict.ok else Exit.NO_MODEL

@@ -52,7 +52,7 @@ def remove(name: str, yes: bool) -> None:
 def _find_download(name: str, directory: Path) -> tuple[Path, int]:
     """Return the path and size of the download with exactly this name. Raises `UsageProblem`."""
     from koel_tui.models.discovery import Source
-    from koel_tui.models.downloaded import is_below, unfinished_downloads
+    from koel_tui.models.downloaded import is_below, partial_downloads
 
     named = [model for model in all_models() if model.name == name]
     downloads = [
@@ -62,7 +62,7 @@ def _find_download(name: str, directory: Path) -> tuple[Path, int]:
     ]
     downloads += [
         (download.path, download.size_bytes)
-        for download in unfinished_downloads(directory)
+        for download in partial_downloads(directory)
         if download.name == name and is_below(download.path, directory)
     ]
     if len(downloads) == 1:

@@ -77,11 +77,11 @@ async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
     from koel_tui.storage.errors import NotAThreadError
     from koel_tui.storage.interchange import ImportProblem, store_thread
     from koel_tui.storage.recovery_files import read_recovery_file, restore_thread
-    from koel_tui.workspace.recovery import typed_threads
+    from koel_tui.workspace.recovery import drafts_as_threads
 
     try:
         unsaved = read_recovery_file(file, getattr(storage, "codec", None))
-        typed = typed_threads(unsaved)
+        typed = drafts_as_threads(unsaved)
     except (OSError, NotAThreadError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ImportProblem(

@@ -28,11 +28,11 @@ class Bare:
 
 
 async def run_bare(
-    model: Path, *, window: int, prompt_tokens: int, output_tokens: int, sequences: int = 1
+    model: Path, *, context_tokens: int, prompt_tokens: int, output_tokens: int, sequences: int = 1
 ) -> Bare:
     """Prefill and generate the given tokens in each sequence. Raises `EngineError`."""
     begin = time.time()  # `time.time`, because both processes share this clock
-    numbers = (window, prompt_tokens, output_tokens, sequences)
+    numbers = (context_tokens, prompt_tokens, output_tokens, sequences)
     process = await asyncio.create_subprocess_exec(
         *module_command("koel_tui.engine.bench.bare_loop", str(model), *map(str, numbers)),
         stdin=asyncio.subprocess.DEVNULL,

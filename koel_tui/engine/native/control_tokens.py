@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.engine.native.weights import Model, Special
+from koel_tui.engine.native.weights import Model, SpecialToken
 
 _SPACE_MARK = "\u2581".encode()
 _C_SPACE = " \t\n\v\f\r"
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedPrompt:
     """A prompt as text, with its data marked.
 
     `marked` has the length of `text`. A character of data that could belong to a control token is
@@ -38,13 +38,13 @@ class Rendered:
     text: str
     marked: str
 
-    def with_data(self, data: str) -> "Rendered":
+    def with_data(self, data: str) -> "RenderedPrompt":
         """Return the prompt with data appended."""
-        return Rendered(self.text + data, self.marked + "\x00" * len(data))
+        return RenderedPrompt(self.text + data, self.marked + "\x00" * len(data))
 
-    def with_own(self, own: str) -> "Rendered":
+    def with_template_text(self, template_text: str) -> "RenderedPrompt":
         """Return the prompt with text of the template appended."""
-        return Rendered(self.text + own, self.marked + own)
+        return RenderedPrompt(self.text + template_text, self.marked + template_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,14 @@ class Spellings:
 
         llama.cpp searches the whole text for the longest spelling first, then for the next one.
         """
-        found = sorted(self._occurrences(text), key=lambda span: -len(span.spelling.encode()))
+        candidates = sorted(self._occurrences(text), key=lambda span: -len(span.spelling.encode()))
         covered = bytearray(len(text))
-        taken: list[Span] = []
-        for span in found:
+        occurrences: list[Span] = []
+        for span in candidates:
             if not any(covered[span.start : span.end]):
                 covered[span.start : span.end] = b"\x01" * (span.end - span.start)
-                taken.append(span)
-        return sorted(taken, key=lambda span: span.start)
+                occurrences.append(span)
+        return sorted(occurrences, key=lambda span: span.start)
 
     def is_part(self, text: str) -> bool:
         """Return whether a text is part of a spelling."""
@@ -106,7 +106,7 @@ class PromptTokenizer:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._special: Mapping[str, Special] = model.special_tokens()
+        self._special: Mapping[str, SpecialToken] = model.special_tokens()
         # Unknown tokens are excluded: they also represent characters that the vocabulary lacks.
         self._control = frozenset(each.token for each in self._special.values() if each.control)
         self.spellings = Spellings(self._special)
@@ -115,42 +115,42 @@ class PromptTokenizer:
         }
         """The control tokens, by their spelling."""
 
-    def tokens(self, prompt: Rendered) -> list[int]:
+    def tokens(self, prompt: RenderedPrompt) -> list[int]:
         """Return the tokens of a prompt, with those that the vocabulary puts around a text."""
-        text, own = prompt.text, self.spellings.spans(prompt.marked)
+        text, template_spans = prompt.text, self.spellings.spans(prompt.marked)
         bos = self._model.bos
         if bos and prompt.marked.startswith(bos):
-            return self._between(text, own)
-        return self._with_edges(self._between(text, own))
+            return self._tokenize(text, template_spans)
+        return self._with_edges(self._tokenize(text, template_spans))
 
     def text_tokens(self, text: str) -> list[int]:
         """Return the tokens of a text that consists only of data."""
-        return self._with_edges(self._in_pieces(text, []))
+        return self._with_edges(self._tokenize_in_pieces(text, []))
 
     def _with_edges(self, tokens: list[int]) -> list[int]:
         first, last = self._model.text_edges()
         return [*first, *tokens, *last]
 
-    def _between(self, text: str, own: list[Span]) -> list[int]:
-        if own == self.spellings.spans(text):
+    def _tokenize(self, text: str, template_spans: list[Span]) -> list[int]:
+        if template_spans == self.spellings.spans(text):
             tokens = self._model.tokenize(text, special=True, start=False)
-            if sum(token in self._control for token in tokens) <= len(own):
+            if sum(token in self._control for token in tokens) <= len(template_spans):
                 return tokens  # else text was merged into a control token
-        return self._in_pieces(text, own)
+        return self._tokenize_in_pieces(text, template_spans)
 
-    def _in_pieces(self, text: str, own: list[Span]) -> list[int]:
+    def _tokenize_in_pieces(self, text: str, template_spans: list[Span]) -> list[int]:
         tokens: list[int] = []
         done, strip_left = 0, False
-        for span in own:
+        for span in template_spans:
             special = self._special[span.spelling]
             piece = text[done : span.start]
             piece = piece.lstrip(_C_SPACE) if strip_left else piece
-            tokens += [*self._plain(piece), special.token]
+            tokens += [*self._tokenize_plain(piece), special.token]
             done, strip_left = span.end, special.strips_right
         piece = text[done:].lstrip(_C_SPACE) if strip_left else text[done:]
-        return [*tokens, *self._plain(piece)]
+        return [*tokens, *self._tokenize_plain(piece)]
 
-    def _plain(self, text: str) -> Iterator[int]:
+    def _tokenize_plain(self, text: str) -> Iterator[int]:
         """Yield the tokens of a text without control tokens.
 
         llama.cpp merges text to a control token if the vocabulary has the merges for it, so such
@@ -160,11 +160,11 @@ class PromptTokenizer:
             return
         for token in self._model.tokenize(text, special=False, start=False):
             if token in self._control:
-                yield from self._taken_apart(self._model.piece(token, special=True))
+                yield from self._split_control_token(self._model.piece(token, special=True))
             else:
                 yield token
 
-    def _taken_apart(self, spelling: bytes) -> Iterator[int]:
+    def _split_control_token(self, spelling: bytes) -> Iterator[int]:
         rest = spelling.replace(_SPACE_MARK, b" ")
         while rest:
             longest = next(

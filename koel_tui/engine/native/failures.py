@@ -8,7 +8,7 @@ from koel_tui.engine.native.context.free_memory import free_memory
 _log = logging.getLogger(__name__)
 
 
-def as_failure(error: Exception, work: str) -> EngineError:
+def to_engine_error(error: Exception, work: str) -> EngineError:
     """Convert `error` to the error for the caller of `work`; log an unexpected one."""
     if isinstance(error, EngineError):
         return error
@@ -20,6 +20,5 @@ def as_failure(error: Exception, work: str) -> EngineError:
     _log.error("An unforeseen error in %s", work, exc_info=error)
     reason = f"{type(error).__name__}: {error}"[:300].rstrip(".: ")
     return EngineError(
-        f"The engine failed at this request ({reason}). Nothing else is affected. Send again; the "
-        "log has the details."
+        f"The engine failed on this request ({reason}). Send again; the log has the details."
     )

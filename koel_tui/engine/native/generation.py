@@ -39,80 +39,80 @@ class Generation:
 
     def __init__(
         self,
-        assignment: TurnParameters,
+        parameters: TurnParameters,
         slot: Slot,
         prompt: list[int],
         sampler: Sampler,
         answer: Answer,
-        begin: float,
+        started_at: float,
     ) -> None:
-        """`begin` is the time of the request, in seconds of `time.perf_counter`."""
-        self.assignment = assignment
-        self.turn = assignment.turn
+        """`started_at` is the time of the request, in seconds of `time.perf_counter`."""
+        self.parameters = parameters
+        self.turn = parameters.turn
         self.slot = slot
         self.tokens = prompt
         self.sampler = sampler
         self.prompt_tokens = len(prompt)
         self.output_tokens = 0
         self.answer = answer
-        self.unseen_tokens = 0  # tokens of hidden thinking
+        self.hidden_tokens = 0  # tokens of hidden thinking
         self._thinking_tokens = 0
-        self._reused = len(slot.tokens)
+        self._reused_tokens = len(slot.tokens)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._begin = begin
-        self._first = 0.0
-        self._last = 0.0
+        self._started_at = started_at
+        self._first_token_at = 0.0
+        self._last_token_at = 0.0
 
     @property
-    def pending(self) -> int:
+    def pending_tokens(self) -> int:
         """The number of tokens to decode before the next one can be drawn."""
         return len(self.tokens) - len(self.slot.tokens)
 
-    def chunk(self, most: int) -> Chunk:
-        """Return the next tokens to decode, at most `most`."""
-        held = len(self.slot.tokens)
-        tokens = self.tokens[held : held + most]
-        last = held + len(tokens) == len(self.tokens)
-        return Chunk(self.slot.sequence, held, tokens, wants_logits=last)
+    def next_chunk(self, max_tokens: int) -> Chunk:
+        """Return the next tokens to decode, at most `max_tokens`."""
+        decoded = len(self.slot.tokens)
+        tokens = self.tokens[decoded : decoded + max_tokens]
+        last = decoded + len(tokens) == len(self.tokens)
+        return Chunk(self.slot.sequence, decoded, tokens, wants_logits=last)
 
     @property
-    def reading(self) -> bool:
+    def is_prefilling(self) -> bool:
         """Whether the prompt is still in prefill."""
         return self.output_tokens == 0
 
     @property
-    def exhausted(self) -> bool:
+    def is_at_limit(self) -> bool:
         """Whether the answer has reached its maximum length."""
-        return self.output_tokens >= self.assignment.output_limit
+        return self.output_tokens >= self.parameters.output_limit
 
-    def must_answer(self, closing: int) -> bool:
+    def must_end_thinking(self, closing: int) -> bool:
         """Return whether to end thinking with `closing` tokens, as its budget is used up.
 
         If the answer may not have that many more tokens, it ends within the thinking.
         """
-        budget = self.assignment.thinking_budget
+        budget = self.parameters.thinking_budget
         return (
             budget is not None
             and self._thinking_tokens >= budget
-            and self.output_tokens + closing < self.assignment.output_limit
+            and self.output_tokens + closing < self.parameters.output_limit
         )
 
     @property
-    def called_tools(self) -> bool:
+    def has_tool_calls(self) -> bool:
         """Whether the answer contains tool calls."""
         return self.answer.calls > 0
 
-    def draw(self, token: int, piece: bytes) -> list[Piece]:
+    def add_token(self, token: int, piece: bytes) -> list[Piece]:
         """Add a drawn token; return the pieces it completes, none within a character or a tag."""
-        self._last = time.perf_counter()
+        self._last_token_at = time.perf_counter()
         if not self.output_tokens:
-            self._first = self._last
+            self._first_token_at = self._last_token_at
         self.tokens.append(token)
         self.output_tokens += 1
         self._thinking_tokens += self.answer.open_thinking is not None
-        if self.answer.thinks_unseen:
-            self.unseen_tokens += 1
-        control = token in self.answer.spelled
+        if self.answer.is_thinking_hidden:
+            self.hidden_tokens += 1
+        control = token in self.answer.text_controls
         return self.answer.feed(self._utf8.decode(piece), control=control)
 
     def finish(self) -> list[Piece]:
@@ -121,17 +121,17 @@ class Generation:
 
     def metrics(self, load_s: float) -> SessionMetrics:
         """Return the metrics of the turn so far."""
-        read = self.prompt_tokens - self._reused
-        reading_s = self._first - self._begin
-        writing_s = self._last - self._first
+        prefilled = self.prompt_tokens - self._reused_tokens
+        prefill_s = self._first_token_at - self._started_at
+        decode_s = self._last_token_at - self._first_token_at
         return SessionMetrics(
             prompt_tokens=self.prompt_tokens,
-            reused_tokens=self._reused,
+            reused_tokens=self._reused_tokens,
             output_tokens=self.output_tokens,
-            time_to_first_token_s=max(0.0, reading_s),
-            prefill_tokens_per_s=read / reading_s if reading_s > 0 else 0.0,
-            decode_tokens_per_s=(self.output_tokens - 1) / writing_s if writing_s > 0 else 0.0,
+            time_to_first_token_s=max(0.0, prefill_s),
+            prefill_tokens_per_s=prefilled / prefill_s if prefill_s > 0 else 0.0,
+            decode_tokens_per_s=(self.output_tokens - 1) / decode_s if decode_s > 0 else 0.0,
             load_s=load_s,
             seed=self.sampler.seed,
-            snapshot_misses=self.assignment.snapshot_misses,
+            snapshot_misses=self.parameters.snapshot_misses,
         )

@@ -11,21 +11,21 @@ import llama_cpp
 from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION, find_template
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.adapters import Adapters
-from koel_tui.engine.native.answer.answer_parser import OutputSplitter
+from koel_tui.engine.native.answer.answer_parser import AnswerParser
 from koel_tui.engine.native.answer.answer_text import Answer
 from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
-from koel_tui.engine.native.context.context_trimming import Fitted, fit
+from koel_tui.engine.native.context.context_trimming import TrimmedConversation, trim_to_fit
 from koel_tui.engine.native.context.free_memory import free_memory
 from koel_tui.engine.native.context.kv_cache import KvCache
-from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_mark
+from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id
 from koel_tui.engine.native.context.llama_context import KV_TYPES, Context
 from koel_tui.engine.native.context.slots import slot_count
-from koel_tui.engine.native.control_tokens import PromptTokenizer, Rendered
+from koel_tui.engine.native.control_tokens import PromptTokenizer, RenderedPrompt
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate, ChatTemplates
 from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import (
-    DEFAULT_WINDOW,
+    DEFAULT_CONTEXT_TOKENS,
     ChatMessage,
     MemoryReport,
     ModelCard,
@@ -49,17 +49,19 @@ class LoadedModel:
         spec = load.spec
         self.model = Model(spec, log, progress)
         try:
-            self._mark = file_mark(spec.path)
-            window = spec.context_tokens or min(self.model.window or DEFAULT_WINDOW, DEFAULT_WINDOW)
+            self._file_id = file_id(spec.path)
+            context_tokens = spec.context_tokens or min(
+                self.model.trained_tokens or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS
+            )
             token_bytes = self.model.kv_bytes_per_token(KV_TYPES[spec.kv_type][1])
             free = free_memory()
             slots = spec.slots or slot_count(
                 free_bytes=free,
-                slot_bytes=token_bytes * window,
+                slot_bytes=token_bytes * context_tokens,
                 parallel=load.parallel,
                 max_sessions=load.max_sessions,
             )
-            check_memory(slots, window, token_bytes, free)
+            check_memory(slots, context_tokens, token_bytes, free)
             self._tokenizer = PromptTokenizer(self.model)
             fitting = find_template(self._tokenizer.controls)
             self._templates = ChatTemplates(
@@ -71,7 +73,7 @@ class LoadedModel:
                 fitting=fitting,
             )
             try:
-                self.context = Context(self.model, spec, log, slots, window)
+                self.context = Context(self.model, spec, log, slots, context_tokens)
             except BaseException:
                 self._templates.close()
                 raise
@@ -79,15 +81,15 @@ class LoadedModel:
             self.model.close()
             raise
         self.adapters = Adapters(self.model, self.context, log)
-        self.cache = KvCache(self.context, slots, token_bytes, parking=free // 4)
-        self._context_bytes = slots * self.context.window * token_bytes
+        self.cache = KvCache(self.context, slots, token_bytes, parked_limit_bytes=free // 4)
+        self._context_bytes = slots * self.context.context_tokens * token_bytes
         self._kv_type = spec.kv_type
         self.card = ModelCard(
             name=self.model.name,
-            context_tokens=self.context.window,
+            context_tokens=self.context.context_tokens,
             slots=slots,
             load_s=self.model.load_s,
-            trained_tokens=self.model.window,
+            trained_tokens=self.model.trained_tokens,
             has_template=bool(self.model.chat_template),
             fitting_template=fitting,
         )
@@ -104,34 +106,40 @@ class LoadedModel:
             if not tokens:
                 raise EngineError("There is no text to complete. Write some.")
             return tokens
-        begun: ChatMessage | None = None
+        partial_answer: ChatMessage | None = None
         if messages and messages[-1].begins_answer:
-            messages, begun = messages[:-1], messages[-1]
+            messages, partial_answer = messages[:-1], messages[-1]
         template = self.template(settings)
         # Without thinking, a template may write an empty thinking block.
-        thinking = settings.thinking not in (None, False) or bool(begun and begun.thinking)
-        prompt = template.render(messages, tools=offered(settings), thinking=thinking)
-        if begun is not None:
-            prompt = with_beginning(prompt, begun, template.dialect)
+        thinking = settings.thinking not in (None, False) or bool(
+            partial_answer and partial_answer.thinking
+        )
+        prompt = template.render(messages, tools=offered_tools(settings), thinking=thinking)
+        if partial_answer is not None:
+            prompt = with_partial_answer(prompt, partial_answer, template.thinking_tags)
         tokens = self._tokenizer.tokens(prompt)
-        if no_thinking_tokens(settings) and (tags := self._inside(tokens, template.dialect)):
-            tokens += self.closing(tags)
+        if forbids_thinking(settings) and (
+            tags := self._find_open_tags(tokens, template.thinking_tags)
+        ):
+            tokens += self.closing_tokens(tags)
         return tokens
 
-    def fitted(self, messages: tuple[ChatMessage, ...], settings: TurnSettings) -> Fitted:
+    def trim_conversation(
+        self, messages: tuple[ChatMessage, ...], settings: TurnSettings
+    ) -> TrimmedConversation:
         """Return the turn's system prompt and the part of a conversation that fits the context.
 
         Raises `ContextOverflowError` when not even the newest turn fits.
         """
         if settings.system and not (messages and messages[0].role == "system"):
             messages = (ChatMessage("system", settings.system), *messages)
-        window = self.context.window
+        context_tokens = self.context.context_tokens
         # At most half the context is reserved, even if the limit on answers is larger.
-        reserve = min(settings.max_output_tokens or window // 4, window // 2)
-        return fit(
+        reserve = min(settings.max_output_tokens or context_tokens // 4, context_tokens // 2)
+        return trim_to_fit(
             messages,
             lambda shorter: self.prompt(shorter, settings),
-            window=window,
+            context_tokens=context_tokens,
             reserve=reserve,
         )
 
@@ -144,56 +152,60 @@ class LoadedModel:
     ) -> Answer:
         """Return the parser of the answer to a prompt of these messages. `name`: the session's."""
         if settings.chat_template == RAW_COMPLETION:
-            dialect, inside, begun = ThinkingTags((), declared=False), None, ""
+            thinking_tags, open_tags, partial_answer = ThinkingTags((), declared=False), None, ""
             markers: tuple[str, ...] = ()
         else:
             template = self.template(settings)
-            dialect = template.dialect
-            begun = messages[-1].content if messages and messages[-1].begins_answer else ""
-            inside = self._inside(prompt, dialect)
+            thinking_tags = template.thinking_tags
+            partial_answer = messages[-1].content if messages and messages[-1].begins_answer else ""
+            open_tags = self._find_open_tags(prompt, thinking_tags)
             markers = template.markers
-        ended = self._ended_by(prompt, dialect) if no_thinking_tokens(settings) else None
-        inside = inside or ended
+        closed_tags = (
+            self._find_closed_tags(prompt, thinking_tags) if forbids_thinking(settings) else None
+        )
+        open_tags = open_tags or closed_tags
         controls = self._tokenizer.controls
-        splitter = OutputSplitter(
-            dialect,
-            inside=inside,
-            begun=bool(begun.strip()) and inside is None,
-            tools=[tool_name(tool) for tool in offered(settings)],
+        parser = AnswerParser(
+            thinking_tags,
+            open_tags=open_tags,
+            has_text=bool(partial_answer.strip()) and open_tags is None,
+            tools=[tool_name(tool) for tool in offered_tools(settings)],
             call_prefix=f"{name}:{len(messages)}",
         )
-        if ended:
-            splitter.feed(ended.end)
-        tags = "".join(splitter.tags)
+        if closed_tags:
+            parser.feed(closed_tags.end)
+        tags = "".join(parser.tags)
         return Answer(
-            splitter,
+            parser,
             thinking=settings.thinking not in (None, False),
             markers=[marker for marker in markers if marker not in controls],
             stops=settings.stop or (),
-            spelled=self._spelled(splitter.tags),
+            text_controls=self._text_controls(parser.tags),
             # Some formats also use the marker within an answer, between its channels.
-            ends={controls[each] for each in markers if each in controls and each not in tags},
+            end_tokens={
+                controls[each] for each in markers if each in controls and each not in tags
+            },
         )
 
-    def closing(self, tags: Tags) -> list[int]:
+    def closing_tokens(self, tags: Tags) -> list[int]:
         """Return the tokens that end the thinking, as the model writes them."""
         return self.model.tokenize(tags.closing, special=True, start=False)
 
-    def _inside(self, prompt: list[int], dialect: ThinkingTags) -> Tags | None:
+    def _find_open_tags(self, prompt: list[int], thinking_tags: ThinkingTags) -> Tags | None:
         """Return the tags of the thinking block that a prompt leaves open."""
-        return dialect.left_open(self._tail(prompt))
+        return thinking_tags.find_open_tags(self._decode_tail(prompt))
 
-    def _ended_by(self, prompt: list[int], dialect: ThinkingTags) -> Tags | None:
+    def _find_closed_tags(self, prompt: list[int], thinking_tags: ThinkingTags) -> Tags | None:
         """Return the tags whose closing tokens are the end of the prompt."""
-        closings = ((tags, self.closing(tags)) for tags in dialect.thinking)
+        closings = ((tags, self.closing_tokens(tags)) for tags in thinking_tags.thinking)
         return next((tags for tags, end in closings if prompt[-len(end) :] == end), None)
 
-    def _tail(self, prompt: list[int]) -> str:
+    def _decode_tail(self, prompt: list[int]) -> str:
         """Return the end of a prompt as text, long enough to contain a tag."""
         pieces = (self.model.piece(token, special=True) for token in prompt[-_TAIL_TOKENS:])
         return b"".join(pieces).decode("utf-8", "replace")
 
-    def _spelled(self, tags: Collection[str]) -> frozenset[int]:
+    def _text_controls(self, tags: Collection[str]) -> frozenset[int]:
         """Return the control tokens in tags, which must be read as text in the answer."""
         controls = frozenset(self._tokenizer.controls.values())
         tokens = (self.model.tokenize(tag, special=True, start=False) for tag in tags)
@@ -203,9 +215,9 @@ class LoadedModel:
         """Return the fingerprint that a KV snapshot must have to be valid here."""
         return Fingerprint(
             library=llama_cpp.__version__,
-            model=self._mark,
+            model=self._file_id,
             kv_type=self._kv_type,
-            lora=self.adapters.mark(lora),
+            lora=self.adapters.file_id(lora),
         )
 
     def memory(self) -> MemoryReport:
@@ -223,23 +235,25 @@ class LoadedModel:
         self.model.close()
 
 
-def with_beginning(prompt: Rendered, begun: ChatMessage, dialect: ThinkingTags) -> Rendered:
+def with_partial_answer(
+    prompt: RenderedPrompt, partial_answer: ChatMessage, thinking_tags: ThinkingTags
+) -> RenderedPrompt:
     """Return a prompt with the beginning of its answer: the closed thinking, then the text.
 
     The thinking is omitted if the template has no thinking tags.
     """
-    tags = dialect.left_open(prompt.text)
-    thinking = begun.thinking.strip() if dialect.declared else ""
+    tags = thinking_tags.find_open_tags(prompt.text)
+    thinking = partial_answer.thinking.strip() if thinking_tags.declared else ""
     if thinking:
         if tags is None:
-            tags = dialect.thinking[0]
-            prompt = prompt.with_own(tags.start)
+            tags = thinking_tags.thinking[0]
+            prompt = prompt.with_template_text(tags.start)
         if not prompt.text.endswith("\n"):
-            prompt = prompt.with_own(tags.line_break)
-        prompt = prompt.with_data(thinking).with_own(tags.line_break)
-    if tags is not None and (thinking or begun.content):
-        prompt = prompt.with_own(tags.closing)
-    return prompt.with_data(begun.content)
+            prompt = prompt.with_template_text(tags.line_break)
+        prompt = prompt.with_data(thinking).with_template_text(tags.line_break)
+    if tags is not None and (thinking or partial_answer.content):
+        prompt = prompt.with_template_text(tags.closing)
+    return prompt.with_data(partial_answer.content)
 
 
 def raw_text(messages: tuple[ChatMessage, ...]) -> str:
@@ -263,8 +277,8 @@ def with_prefill(messages: tuple[ChatMessage, ...], prefill: str | None) -> tupl
     if not prefill:
         return messages
     if messages and messages[-1].begins_answer:
-        begun = messages[-1]
-        return (*messages[:-1], replace(begun, content=begun.content + prefill))
+        partial_answer = messages[-1]
+        return (*messages[:-1], replace(partial_answer, content=partial_answer.content + prefill))
     return (*messages, ChatMessage("assistant", prefill))
 
 
@@ -274,25 +288,25 @@ def tool_name(tool: Mapping[str, object]) -> str:
     return str(function.get("name", "")) if isinstance(function, Mapping) else ""
 
 
-def no_thinking_tokens(settings: TurnSettings) -> bool:
+def forbids_thinking(settings: TurnSettings) -> bool:
     """Return whether the thinking budget is 0, so thinking ends before its first token."""
     return settings.thinking == 0 and not isinstance(settings.thinking, bool)
 
 
-def offered(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:
+def offered_tools(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:
     """Return the tools that a turn offers to the model."""
     return () if settings.tool_choice == "none" else settings.tools or ()
 
 
-def check_memory(slots: int, window: int, token_bytes: int, free: int) -> None:
+def check_memory(slots: int, context_tokens: int, token_bytes: int, free: int) -> None:
     """Reject a context that does not fit the free memory, because llama.cpp may abort on it.
 
     Raises `ModelLoadError` with both numbers.
     """
-    needed = slots * window * token_bytes + _COMPUTE_BYTES
+    needed = slots * context_tokens * token_bytes + _COMPUTE_BYTES
     if needed > free * 0.9:
         raise ModelLoadError(
-            f"A context of {slots} x {window} tokens needs {needed / 1e6:,.0f} MB and "
-            f"{free / 1e6:,.0f} MB are free. Use a smaller window (--context-tokens) or fewer "
+            f"A context of {slots} x {context_tokens} tokens needs {needed / 1e6:,.0f} MB and "
+            f"{free / 1e6:,.0f} MB are free. Use a smaller context (--context-tokens) or fewer "
             "sessions (--max-sessions)."
         )

@@ -37,13 +37,13 @@ class NativeLog:
     def __exit__(self, *_error: object) -> None:
         del self._installed[threading.get_ident()]
 
-    def forget_errors(self) -> None:
+    def clear_errors(self) -> None:
         """Drop the errors so far; call it before an operation that may report its own."""
         self._end_line()
         self._errors.clear()
 
     def reason(self) -> str:
-        """Return the error lines since `forget_errors` as one sentence, or ''."""
+        """Return the error lines since `clear_errors` as one sentence, or ''."""
         self._end_line()
         return "; ".join(dict.fromkeys(self._errors))
 
@@ -52,9 +52,9 @@ class NativeLog:
         """Pass a text to the log of its thread; helper threads of llama.cpp have none."""
         log = cls._installed.get(threading.get_ident())
         if log is not None:
-            log.take(level, text)
+            log.add(level, text)
 
-    def take(self, level: int, text: bytes) -> None:
+    def add(self, level: int, text: bytes) -> None:
         """Add a text of one of llama.cpp's levels: a line or a part of one."""
         if level != LOG_CONTINUED:
             self._end_line()

@@ -16,7 +16,7 @@ _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNO
 
 
 @dataclass(frozen=True, slots=True)
-class Special:
+class SpecialToken:
     """A token that llama.cpp parses from its spelling only where special tokens are allowed.
 
     `control` is False for the token of unknown text. `strips_right` removes the white space after
@@ -50,18 +50,18 @@ class Model:
             lambda fraction, _data: True if progress is None else progress(fraction)
         )
         params.progress_callback = callback
-        log.forget_errors()
+        log.clear_errors()
         self._model = llama_cpp.llama_model_load_from_file(bytes(spec.path), params)
         if not self._model:
             reason = log.reason() or "llama.cpp gave no reason"
             raise ModelLoadError(
-                f"Cannot load {spec.path}: {reason}. Choose another GGUF file or fetch it again."
+                f"Cannot load {spec.path}: {reason}. Choose another GGUF file or download it again."
             )
         self.load_s = time.perf_counter() - begin
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.name = spec.path.stem  # the name users know; names in files are often internal
         # llama.cpp returns a negative number if the value in the file overflows its integer.
-        self.window = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
+        self.trained_tokens = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
         self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
         self.chat_template = self.metadata("tokenizer.chat_template")
         self.bos = self._text(llama_cpp.llama_vocab_bos(self._vocab))
@@ -75,10 +75,13 @@ class Model:
     def kv_bytes_per_token(self, type_size: float) -> int:
         """Return the bytes of KV cache per token, with values of `type_size` bytes."""
         model = self._model
-        usual = llama_cpp.llama_model_n_embd(model) // max(1, llama_cpp.llama_model_n_head(model))
+        default_size = llama_cpp.llama_model_n_embd(model) // max(
+            1, llama_cpp.llama_model_n_head(model)
+        )
         prefix = f"{self.metadata('general.architecture')}.attention."
         key, value = (
-            int(self.metadata(f"{prefix}{each}_length") or usual) for each in ("key", "value")
+            int(self.metadata(f"{prefix}{each}_length") or default_size)
+            for each in ("key", "value")
         )
         kv_heads = llama_cpp.llama_model_n_head_kv(model)
         layers = llama_cpp.llama_model_n_layer(model)
@@ -121,14 +124,14 @@ class Model:
             size = -count
         raise EngineError(f"The tokenizer of {self.name} failed on a text of {len(data)} bytes.")
 
-    def special_tokens(self) -> dict[str, Special]:
+    def special_tokens(self) -> dict[str, SpecialToken]:
         """Return the control and unknown tokens of the vocabulary, by their spelling."""
-        special: dict[str, Special] = {}
+        special: dict[str, SpecialToken] = {}
         for token in range(self.vocabulary_size):
             kind = llama_cpp.llama_vocab_get_attr(self._vocab, token)
             text = llama_cpp.llama_vocab_get_text(self._vocab, token) if kind & _CONTROL else b""
             if text:
-                special[text.decode("utf-8", "replace")] = Special(
+                special[text.decode("utf-8", "replace")] = SpecialToken(
                     token,
                     bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL),
                     bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP),

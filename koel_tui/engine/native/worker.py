@@ -9,7 +9,7 @@ from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.answer.answer_parser import Piece
 from koel_tui.engine.native.context.kv_snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.native.context.llama_context import Chunk, DecodeAborted
-from koel_tui.engine.native.failures import as_failure
+from koel_tui.engine.native.failures import to_engine_error
 from koel_tui.engine.native.generation import Generation, TurnParameters
 from koel_tui.engine.native.loaded_model import LoadedModel, with_prefill
 from koel_tui.engine.native.log import NativeLog
@@ -29,6 +29,7 @@ from koel_tui.engine.wire_messages import (
     Done,
     Event,
     Failed,
+    HiddenThinking,
     Load,
     Loaded,
     LoadProgress,
@@ -41,16 +42,15 @@ from koel_tui.engine.wire_messages import (
     StopTurn,
     Text,
     Thinking,
-    ThinkingUnseen,
     ToolCalled,
     TurnEnded,
 )
 from koel_tui.protocol.turn_settings import Sampling
 
 _PROGRESS_STEP = 0.02
-_UNSEEN_STEP = 16
+_HIDDEN_STEP = 16
 """Number of hidden thinking tokens between two reports of their count."""
-_READ_BESIDE_WRITING = 64
+_MAX_PREFILL_WHILE_DECODING = 64
 """Limit of prefill tokens in a step while other turns decode, so that these are not delayed."""
 
 
@@ -67,7 +67,7 @@ class Worker:
         self._model: LoadedModel | None = None
         self._sessions: dict[int, OpenSession] = {}
         # Token count of the snapshot of each session without a turn yet; None if it is invalid.
-        self._adopted: dict[int, int | None] = {}
+        self._snapshot_tokens: dict[int, int | None] = {}
         self._running: dict[int, Generation] = {}  # by turn, longest waiting first
         self._shutting_down = False
 
@@ -83,14 +83,14 @@ class Worker:
                 self._interrupt()
             case StopTurn(turn=number):
                 generation = self._running.get(number)
-                if generation is not None and generation.reading:
+                if generation is not None and generation.is_prefilling:
                     self._interrupt()
 
     def run(self) -> None:
         """Run commands until `Shutdown`, then free everything. Blocks its thread."""
         with self._log:
             try:
-                while self._obey_waiting():
+                while self._run_queued():
                     if self._running:
                         self._step()
             finally:
@@ -104,7 +104,7 @@ class Worker:
         if self._model is not None:
             self._model.context.abort = True
 
-    def _obey_waiting(self) -> bool:
+    def _run_queued(self) -> bool:
         """Run all queued commands, at least one if nothing decodes; return False on `Shutdown`."""
         while True:
             try:
@@ -113,27 +113,27 @@ class Worker:
                 return True
             if isinstance(command, Shutdown):
                 return False
-            self._obey(command)
+            self._run_command(command)
 
-    def _obey(self, command: Command | Failed) -> None:
+    def _run_command(self, command: Command | Failed) -> None:
         try:
-            self._do(command)
+            self._dispatch(command)
         except Exception as error:
-            failure = as_failure(error, command.kind)
+            failure = to_engine_error(error, command.kind)
             match command:
                 case Load():
                     self._emit(Failed.of(0, failure))
                 case StartTurn(turn=turn, session=session):
-                    self._abandon(turn, session, failure, unknown=failure is not error)
+                    self._abandon(turn, session, failure, drop_context=failure is not error)
                 case StopTurn(turn=turn) if turn in self._running:
-                    session = self._running[turn].assignment.session
-                    self._abandon(turn, session, failure, unknown=True)
+                    session = self._running[turn].parameters.session
+                    self._abandon(turn, session, failure, drop_context=True)
                 case StopTurn(turn=call) | OpenSession(call=call) | SaveKv(call=call):
                     self._emit(Failed.of(call, failure))
                 case CountTokens(call=call):
                     self._emit(Failed.of(call, failure))
 
-    def _do(self, command: Command | Failed) -> None:
+    def _dispatch(self, command: Command | Failed) -> None:
         match command:
             case Load():
                 self._load(command)
@@ -153,7 +153,7 @@ class Worker:
             case Failed():
                 self._emit(command)
             case Shutdown():
-                pass  # handled in `_obey_waiting`
+                pass  # handled in `_run_queued`
 
     def _load(self, load: Load) -> None:
         reported = -1.0
@@ -166,7 +166,7 @@ class Worker:
             return not self._shutting_down
 
         self._model = LoadedModel(load, self._log, progress)
-        self._tell_memory()
+        self._emit_memory()
         self._emit(Loaded(self._model.card))
 
     def _count(self, call: int, text: str) -> None:
@@ -179,140 +179,142 @@ class Worker:
             loaded.adapters.load(command.lora)
         if command.kv is not None:
             parked = read_snapshot(command.kv, loaded.fingerprint(command.lora))
-            self._adopted[command.session] = None if parked is None else len(parked.tokens)
+            self._snapshot_tokens[command.session] = None if parked is None else len(parked.tokens)
             if parked is not None:
-                loaded.cache.adopt(command.session, parked)
+                loaded.cache.add_parked(command.session, parked)
         self._sessions[command.session] = command
         self._emit(Done(command.call))
 
     def _close_session(self, session: int) -> None:
         self._sessions.pop(session, None)
-        self._adopted.pop(session, None)
+        self._snapshot_tokens.pop(session, None)
         try:
             for generation in list(self._running.values()):
-                if generation.assignment.session == session:
+                if generation.parameters.session == session:
                     self._end(generation, "stopped")
         finally:
             if self._model is not None:
                 self._model.cache.release(session)
-                self._tell_memory()
+                self._emit_memory()
 
     def _save_kv(self, command: SaveKv) -> None:
         loaded, session = self._loaded(), self._session(command.session)
         parked = loaded.cache.copy(command.session)
         if parked is None:
-            raise EngineError("The session holds nothing yet. Save it after its first answer.")
+            raise EngineError("The session has no context yet. Save it after its first answer.")
         fingerprint = loaded.fingerprint(session.lora)
         write_snapshot(command.path, fingerprint, parked, command.budget_bytes)
         self._emit(Done(command.call))
 
     def _start_turn(self, start: StartTurn) -> None:
-        begin = time.perf_counter()
+        started_at = time.perf_counter()
         loaded, session = self._loaded(), self._session(start.session)
         settings = start.settings
         grammar = None if settings.schema is None else schema_grammar(settings.schema)
         messages = with_prefill(start.messages, settings.prefill)
-        fitted = loaded.fitted(messages, settings)
-        prompt = list(fitted.prompt)
+        trimmed_conversation = loaded.trim_conversation(messages, settings)
+        prompt = list(trimmed_conversation.prompt)
         answer = loaded.answer(prompt, messages, settings, session.name)
         # True and False are ints, but not budgets.
         budget = None if isinstance(settings.thinking, bool) else settings.thinking
-        busy = {generation.assignment.session for generation in self._running.values()}
+        busy = {generation.parameters.session for generation in self._running.values()}
         if start.session in busy:
             raise EngineError("The session is already generating. Wait for it or stop it first.")
         try:
             slot = loaded.cache.prepare(start.session, session.lora, prompt, busy)
         except LookupError:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
-        snapshot = self._adopted.pop(start.session, 0)
-        missed = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
-        room = loaded.context.window - len(prompt)
-        assignment = TurnParameters(
+        snapshot = self._snapshot_tokens.pop(start.session, 0)
+        is_miss = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
+        free_tokens = loaded.context.context_tokens - len(prompt)
+        parameters = TurnParameters(
             turn=start.turn,
             session=start.session,
             lora=session.lora,
-            output_limit=min(room, settings.max_output_tokens or room),
-            trimmed_turns=fitted.left_out,
-            snapshot_misses=int(missed),
+            output_limit=min(free_tokens, settings.max_output_tokens or free_tokens),
+            trimmed_turns=trimmed_conversation.dropped_turns,
+            snapshot_misses=int(is_miss),
             thinking_budget=budget,
         )
         sampling = settings.sampling or Sampling()
-        sampler = Sampler(sampling, loaded.model, grammar, loaded.context.window)
+        sampler = Sampler(sampling, loaded.model, grammar, loaded.context.context_tokens)
         try:
             sampler.accept_prompt(prompt)
         except BaseException:
             sampler.close()
             raise
-        self._running[start.turn] = Generation(assignment, slot, prompt, sampler, answer, begin)
+        self._running[start.turn] = Generation(
+            parameters, slot, prompt, sampler, answer, started_at
+        )
         self._emit(Reading(start.turn, len(slot.tokens), len(prompt)))
 
     def _step(self) -> None:
         """Decode one batch of the turns that share an adapter; the others follow in later steps."""
-        lora = next(iter(self._running.values())).assignment.lora
-        together = [each for each in self._running.values() if each.assignment.lora == lora]
+        lora = next(iter(self._running.values())).parameters.lora
+        same_adapter = [each for each in self._running.values() if each.parameters.lora == lora]
         batch: list[tuple[Generation, Chunk]] = []
         try:
             loaded = self._loaded()
-            batch = self._batch(together)
+            batch = self._batch(same_adapter)
             loaded.adapters.apply(lora)
             rows = loaded.context.decode([chunk for _, chunk in batch])
         except DecodeAborted:
             loaded.context.abort = False
             loaded.cache.restore(generation.slot for generation, _ in batch)
         except Exception as error:
-            failure = as_failure(error, "a step")
+            failure = to_engine_error(error, "a step")
             if failure is error:
                 loaded.cache.restore(generation.slot for generation, _ in batch)
-            for each in [generation for generation, _ in batch] or together:
-                self._fail(each, failure, unknown=failure is not error)
+            for each in [generation for generation, _ in batch] or same_adapter:
+                self._fail(each, failure, drop_context=failure is not error)
         else:
             for (generation, chunk), row in zip(batch, rows, strict=True):
                 try:
                     self._advance(generation, chunk, row)
                 except Exception as error:
-                    self._fail(generation, as_failure(error, "a turn"), unknown=True)
+                    self._fail(generation, to_engine_error(error, "a turn"), drop_context=True)
         if len(batch) < len(self._running):  # the others have waited, so they come first
             for generation, _ in batch:
                 if self._running.pop(generation.turn, None):
                     self._running[generation.turn] = generation
 
-    def _batch(self, together: Sequence[Generation]) -> list[tuple[Generation, Chunk]]:
+    def _batch(self, same_adapter: Sequence[Generation]) -> list[tuple[Generation, Chunk]]:
         """Return a token of every decoding turn, then prompt tokens up to the batch limit."""
-        writing = [each for each in together if each.pending == 1]
-        room = self._loaded().context.batch_tokens - len(writing)
-        if writing:
-            room = min(room, _READ_BESIDE_WRITING)
-        batch = [(each, each.chunk(1)) for each in writing]
-        for generation in together:
-            if generation.pending > 1 and room > 0:
-                chunk = generation.chunk(room)
-                room -= len(chunk.tokens)
+        decoding = [each for each in same_adapter if each.pending_tokens == 1]
+        free_tokens = self._loaded().context.batch_tokens - len(decoding)
+        if decoding:
+            free_tokens = min(free_tokens, _MAX_PREFILL_WHILE_DECODING)
+        batch = [(each, each.next_chunk(1)) for each in decoding]
+        for generation in same_adapter:
+            if generation.pending_tokens > 1 and free_tokens > 0:
+                chunk = generation.next_chunk(free_tokens)
+                free_tokens -= len(chunk.tokens)
                 batch.append((generation, chunk))
         return batch
 
     def _advance(self, generation: Generation, chunk: Chunk, row: int) -> None:
         generation.slot.tokens.extend(chunk.tokens)
-        if generation.reading:
-            held = len(generation.slot.tokens)
-            self._emit(Reading(generation.turn, held, generation.prompt_tokens))
+        if generation.is_prefilling:
+            decoded = len(generation.slot.tokens)
+            self._emit(Reading(generation.turn, decoded, generation.prompt_tokens))
         if row < 0:
             return
         loaded = self._loaded()
-        if not loaded.context.computes(row):
-            self._give_up(generation)
+        if not loaded.context.has_valid_logits(row):
+            self._fail_invalid_logits(generation)
             return
         token = generation.sampler.sample(loaded.context, row)
-        if loaded.model.ends_answer(token) or token in generation.answer.ends:
+        if loaded.model.ends_answer(token) or token in generation.answer.end_tokens:
             self._end(generation, "end")
             return
-        piece = loaded.model.piece(token, special=token in generation.answer.spelled)
-        self._say(generation, generation.draw(token, piece))
+        piece = loaded.model.piece(token, special=token in generation.answer.text_controls)
+        self._emit_pieces(generation, generation.add_token(token, piece))
         self._limit_thinking(generation)
-        if generation.answer.thinks_unseen and generation.unseen_tokens % _UNSEEN_STEP == 1:
-            self._emit(ThinkingUnseen(generation.turn, generation.unseen_tokens))
+        if generation.answer.is_thinking_hidden and generation.hidden_tokens % _HIDDEN_STEP == 1:
+            self._emit(HiddenThinking(generation.turn, generation.hidden_tokens))
         if generation.answer.ended:
             self._end(generation, "end")
-        elif generation.exhausted:
+        elif generation.is_at_limit:
             self._end(generation, "length")
 
     def _limit_thinking(self, generation: Generation) -> None:
@@ -321,14 +323,14 @@ class Worker:
         if tags is None:
             return
         loaded = self._loaded()
-        closing = loaded.closing(tags)
-        if generation.must_answer(len(closing)):
+        closing = loaded.closing_tokens(tags)
+        if generation.must_end_thinking(len(closing)):
             generation.sampler.accept_prompt(closing)
             for token in closing:
                 piece = loaded.model.piece(token, special=True)
-                self._say(generation, generation.draw(token, piece))
+                self._emit_pieces(generation, generation.add_token(token, piece))
 
-    def _say(self, generation: Generation, pieces: Iterable[Piece]) -> None:
+    def _emit_pieces(self, generation: Generation, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
             match piece:
                 case TextDelta(text=text):
@@ -339,52 +341,56 @@ class Worker:
                     self._emit(ToolCalled(generation.turn, piece))
 
     def _end(self, generation: Generation, reason: FinishReason) -> None:
-        self._drop(generation)
-        self._say(generation, generation.finish())
-        if reason == "end" and generation.called_tools:
+        self._remove(generation)
+        self._emit_pieces(generation, generation.finish())
+        if reason == "end" and generation.has_tool_calls:
             reason = "tool_calls"
         metrics = generation.metrics(self._loaded().model.load_s)
-        self._tell_memory()
-        trimmed = generation.assignment.trimmed_turns
+        self._emit_memory()
+        trimmed = generation.parameters.trimmed_turns
         self._emit(TurnEnded(generation.turn, reason, metrics, trimmed))
 
-    def _give_up(self, generation: Generation) -> None:
+    def _fail_invalid_logits(self, generation: Generation) -> None:
         """End a turn whose logits are not numbers, and drop its session's context."""
         problem = EngineError(
-            "The model computes no numbers: its weights are damaged, or the settings do not fit "
-            "it. Send again; if that does not help, fetch the model again or choose another."
+            "The results of the model are not numbers: its weights are damaged, or the settings do "
+            "not fit it. Send again; if that does not help, download it again or choose another."
         )
-        self._fail(generation, problem, unknown=True)
+        self._fail(generation, problem, drop_context=True)
 
-    def _fail(self, generation: Generation, failure: EngineError, *, unknown: bool) -> None:
-        self._abandon(generation.turn, generation.assignment.session, failure, unknown=unknown)
+    def _fail(self, generation: Generation, failure: EngineError, *, drop_context: bool) -> None:
+        self._abandon(
+            generation.turn, generation.parameters.session, failure, drop_context=drop_context
+        )
 
-    def _abandon(self, turn: int, session: int, failure: EngineError, *, unknown: bool) -> None:
+    def _abandon(
+        self, turn: int, session: int, failure: EngineError, *, drop_context: bool
+    ) -> None:
         """End a turn with an error; it need not have started.
 
-        With `unknown`, the context of its session is dropped, because the error may have occurred
-        between a change of the slot and its record.
+        With `drop_context`, the context of its session is dropped, because the error may have
+        occurred between a change of the slot and its record.
         """
         generation = self._running.get(turn)
         try:
             if generation is not None:
-                self._drop(generation)
-            if unknown and self._model is not None:
+                self._remove(generation)
+            if drop_context and self._model is not None:
                 self._model.cache.release(session)
         except Exception as error:
-            as_failure(error, "the end of a turn")
+            to_engine_error(error, "the end of a turn")
         self._emit(Failed.of(turn, failure))
 
-    def _drop(self, generation: Generation) -> None:
+    def _remove(self, generation: Generation) -> None:
         del self._running[generation.turn]
         generation.sampler.close()
 
-    def _tell_memory(self) -> None:
+    def _emit_memory(self) -> None:
         self._emit(MemoryChanged(self._loaded().memory()))
 
     def _session(self, number: int) -> OpenSession:
         if number not in self._sessions:
-            raise EngineError("The engine does not know the session. Open it again.")
+            raise EngineError("The engine has no such session. Open it again.")
         return self._sessions[number]
 
     def _loaded(self) -> LoadedModel:

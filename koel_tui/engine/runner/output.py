@@ -6,7 +6,7 @@ from pathlib import Path
 from koel_tui import paths
 from koel_tui.llama_log_parsing import parse_assertion
 
-_LAST_BYTES = 4096
+_TAIL_BYTES = 4096
 
 
 class RunnerOutput:
@@ -28,14 +28,14 @@ class RunnerOutput:
         """File descriptor for the output of the child process."""
         return self._file.fileno()
 
-    def last_words(self) -> str:
+    def failed_assertion(self) -> str:
         """Return llama.cpp's failed assertion, '' if the runner wrote none."""
         try:
             size = os.fstat(self.descriptor).st_size
-            words = os.pread(self.descriptor, _LAST_BYTES, max(self._begin, size - _LAST_BYTES))
+            tail = os.pread(self.descriptor, _TAIL_BYTES, max(self._begin, size - _TAIL_BYTES))
         except OSError:
             return ""
-        return parse_assertion(words.decode("utf-8", "replace"))
+        return parse_assertion(tail.decode("utf-8", "replace"))
 
     def close(self) -> None:
         """Close this descriptor of the log. Idempotent."""

@@ -18,15 +18,15 @@ from typing import BinaryIO
 
 from koel_tui.engine.native.worker import Worker
 from koel_tui.engine.wire_messages import (
-    FRAME_LIMIT,
     HEADER,
+    MAX_FRAME_BYTES,
     Command,
     Event,
     Failed,
     Shutdown,
     command_codec,
+    error_reply,
     event_codec,
-    refusal,
 )
 from koel_tui.llama_log_parsing import NO_BACKTRACE_VARIABLE
 from koel_tui.logs import LogFile
@@ -38,13 +38,13 @@ def main(arguments: list[str]) -> None:
     """Run until the parent sends `Shutdown` or ends."""
     descriptor, log = int(arguments[0]), arguments[1]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leave_no_trace()
+    disable_crash_dumps()
     logging.basicConfig(level=logging.INFO, handlers=[LogFile(Path(log))])
     with socket.socket(fileno=descriptor) as channel:
         serve(channel)
 
 
-def leave_no_trace() -> None:
+def disable_crash_dumps() -> None:
     """Keep crash dumps off the disk, because they would contain conversations."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ[NO_BACKTRACE_VARIABLE] = "1"
@@ -62,12 +62,14 @@ def serve(channel: socket.socket) -> None:
             os._exit(0)  # the parent has ended
 
     worker = Worker(emit)
-    threading.Thread(target=_listen, args=(channel, worker), name="commands", daemon=True).start()
+    threading.Thread(
+        target=_receive_commands, args=(channel, worker), name="commands", daemon=True
+    ).start()
     gc.freeze()
     worker.run()
 
 
-def _listen(channel: socket.socket, worker: Worker) -> None:
+def _receive_commands(channel: socket.socket, worker: Worker) -> None:
     """Post the parent's commands; end the process if the parent ends or sends an invalid frame.
 
     The process exits at once, because native code may run for long and its result is not needed.
@@ -75,7 +77,7 @@ def _listen(channel: socket.socket, worker: Worker) -> None:
     code = 0
     try:
         with channel.makefile("rb") as stream:
-            for command in _commands(stream):
+            for command in _read_commands(stream):
                 worker.post(command)
                 if isinstance(command, Shutdown):
                     return
@@ -87,12 +89,12 @@ def _listen(channel: socket.socket, worker: Worker) -> None:
     os._exit(code)
 
 
-def _commands(stream: BinaryIO) -> Iterator[Command | Failed]:
+def _read_commands(stream: BinaryIO) -> Iterator[Command | Failed]:
     """Yield the commands of a stream, or for an invalid command the answer to its caller."""
     decode = command_codec().decode
     while len(header := stream.read(HEADER.size)) == HEADER.size:
         (length,) = HEADER.unpack(header)
-        if length > FRAME_LIMIT:
+        if length > MAX_FRAME_BYTES:
             raise ValueError(f"a frame of {length} bytes")
         body = stream.read(length)
         if len(body) < length:
@@ -101,7 +103,7 @@ def _commands(stream: BinaryIO) -> Iterator[Command | Failed]:
             yield decode(body)
         except ValueError as error:
             _log.error("The parent sent an invalid command: %s", error)
-            answer = refusal(body, error)
+            answer = error_reply(body, error)
             if answer is not None:
                 yield answer
 

@@ -12,8 +12,8 @@ from koel_tui.engine.callbacks import isolated
 from koel_tui.engine.errors import EngineCrashedError
 from koel_tui.engine.runner.output import RunnerOutput
 from koel_tui.engine.wire_messages import (
-    FRAME_LIMIT,
     HEADER,
+    MAX_FRAME_BYTES,
     Command,
     Crashed,
     Event,
@@ -24,7 +24,7 @@ from koel_tui.engine.wire_messages import (
 from koel_tui.system.processes import kill, kill_and_wait, module_command, signal_name
 
 _log = logging.getLogger(__name__)
-_GRACE_S = 3.0
+_EXIT_TIMEOUT_S = 3.0
 
 
 class ProcessTransport:
@@ -41,7 +41,7 @@ class ProcessTransport:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._closing = False
-        self._why = ""  # reason of `kill`, if it was called
+        self._kill_reason = ""  # reason of `kill`, if it was called
 
     @property
     def pid(self) -> int | None:
@@ -51,7 +51,7 @@ class ProcessTransport:
     async def open(self, receive: Callable[[Event], None]) -> None:
         """Start the runner. Raises `EngineCrashedError` on failure."""
         ours, theirs = socket.socketpair()
-        self._why = ""
+        self._kill_reason = ""
         try:
             output = RunnerOutput(self._log)
             try:
@@ -75,7 +75,7 @@ class ProcessTransport:
             theirs.close()
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._reading = asyncio.create_task(
-            self._read(reader, self._process, output, receive), name="engine events"
+            self._read_events(reader, self._process, output, receive), name="engine events"
         )
 
     def send(self, command: Command) -> None:
@@ -87,10 +87,10 @@ class ProcessTransport:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(frame)
 
-    def kill(self, why: str) -> None:
-        """Kill the runner; `Crashed` gives `why` as the reason."""
+    def kill(self, reason: str) -> None:
+        """Kill the runner; `Crashed` gives `reason` as the reason."""
         if self._process is not None and self._process.returncode is None:
-            self._why = why
+            self._kill_reason = reason
             kill(self._process)
 
     async def close(self) -> None:
@@ -100,7 +100,7 @@ class ProcessTransport:
         process = self._process
         if process is not None:
             try:
-                await asyncio.wait_for(process.wait(), _GRACE_S)
+                await asyncio.wait_for(process.wait(), _EXIT_TIMEOUT_S)
             except TimeoutError:
                 await kill_and_wait(process)
             except asyncio.CancelledError:  # kill without waiting for the end
@@ -110,7 +110,7 @@ class ProcessTransport:
             await self._reading
         self._process = None
 
-    async def _read(
+    async def _read_events(
         self,
         reader: asyncio.StreamReader,
         process: asyncio.subprocess.Process,
@@ -121,25 +121,27 @@ class ProcessTransport:
         try:
             while True:
                 (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
-                if length > FRAME_LIMIT:
+                if length > MAX_FRAME_BYTES:
                     raise ValueError(f"a frame of {length} bytes")
                 event = self._events.decode(await reader.readexactly(length))
                 isolated(receive, event)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the runner has ended; the exit code has the reason
         except Exception:
-            _log.exception("The engine process sent something that is no event")
+            _log.exception("The engine process sent something that is not an event")
             kill(process)  # its further output cannot be parsed
         finally:
             if self._writer is not None:
                 self._writer.close()
         code = await process.wait()
-        words = output.last_words() if code == -signal.SIGABRT else ""
+        assertion = output.failed_assertion() if code == -signal.SIGABRT else ""
         output.close()
         if not self._closing:
-            isolated(receive, Crashed(self._epitaph(code, words)))
+            isolated(receive, Crashed(self._exit_reason(code, assertion)))
 
-    def _epitaph(self, code: int, words: str) -> str:
-        how = f"by signal {signal_name(-code)}" if code < 0 else f"with code {code}"
-        what = self._why or f"ended {how}{f' ({words})' if words else ''}"
-        return f"The engine process {what}. Details are in {self._log}."
+    def _exit_reason(self, code: int, assertion: str) -> str:
+        exit_status = f"by signal {signal_name(-code)}" if code < 0 else f"with code {code}"
+        outcome = (
+            self._kill_reason or f"ended {exit_status}{f' ({assertion})' if assertion else ''}"
+        )
+        return f"The engine process {outcome}. Details are in {self._log}."

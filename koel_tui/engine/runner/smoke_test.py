@@ -15,7 +15,7 @@ from typing import Any
 
 from koel_tui.llama_log_parsing import NO_BACKTRACE_VARIABLE
 
-_MOST_OUTPUT = 1024 * 1024
+_MAX_OUTPUT_BYTES = 1024 * 1024
 _ENVIRONMENT = {
     # No GPU: its driver is not tested, and reserves more address space than the limit allows.
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -23,47 +23,47 @@ _ENVIRONMENT = {
     "GGML_VK_VISIBLE_DEVICES": "",
     NO_BACKTRACE_VARIABLE: "1",
 }
-_THREADS, _WINDOW = 2, 256
+_THREADS, _CONTEXT_TOKENS = 2, 256
 
 
 def main(arguments: list[str]) -> None:
     """Test the file and print the result."""
     path, memory_bytes, cpu_s = Path(arguments[0]), int(arguments[1]), int(arguments[2])
-    _limit(memory_bytes, cpu_s)
+    _set_limits(memory_bytes, cpu_s)
     os.environ.update(_ENVIRONMENT)
-    print(json.dumps(_tried(path)), flush=True)
+    print(json.dumps(_test(path)), flush=True)
 
 
-def _limit(memory_bytes: int, cpu_s: int) -> None:
+def _set_limits(memory_bytes: int, cpu_s: int) -> None:
     for kind, limit in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, _MOST_OUTPUT),
+        (resource.RLIMIT_FSIZE, _MAX_OUTPUT_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):
         with suppress(ValueError, OSError):  # some systems lack some limits
             resource.setrlimit(kind, (limit, limit))
 
 
-def _tried(path: Path) -> dict[str, Any]:
+def _test(path: Path) -> dict[str, Any]:
     import logging
 
     from koel_tui.engine.errors import EngineError
     from koel_tui.engine.native.log import NativeLog
 
-    logger = logging.Logger("trial")  # no output: errors contain the reasons
+    logger = logging.Logger("smoke test")  # no output: errors contain the reasons
     logger.addHandler(logging.NullHandler())
     try:
         with NativeLog(logger) as log:
             try:
-                return _loaded(path, log)
+                return _test_model(path, log)
             except EngineError as error:
                 return {"reason": log.reason() or str(error)}
     except MemoryError:
-        return {"reason": "it needs more memory than a file of its size may"}
+        return {"reason": "it needs too much memory for a file of its size"}
 
 
-def _loaded(path: Path, log: Any) -> dict[str, Any]:
+def _test_model(path: Path, log: Any) -> dict[str, Any]:
     from koel_tui.chat_templates import find_template
     from koel_tui.engine.native.context.llama_context import Context
     from koel_tui.engine.native.weights import Model
@@ -71,18 +71,18 @@ def _loaded(path: Path, log: Any) -> dict[str, Any]:
 
     spec = ModelSpec(path, gpu_layers=0, threads=_THREADS, batch_tokens=32)
     model = Model(spec, log)
-    context = Context(model, spec, log, slots=1, window=_WINDOW)
-    reason = _write(model, context)
+    context = Context(model, spec, log, slots=1, context_tokens=_CONTEXT_TOKENS)
+    reason = _test_generation(model, context)
     return {
         "reason": reason,
         "architecture": model.metadata("general.architecture"),
-        "context_tokens": model.window,
+        "context_tokens": model.trained_tokens,
         "has_template": bool(model.chat_template),
         "fitting_template": find_template(model.special_tokens()),
     }
 
 
-def _write(model: Any, context: Any) -> str:
+def _test_generation(model: Any, context: Any) -> str:
     """Generate a token and decode it; return the problem, '' if there is none."""
     import llama_cpp
 
@@ -96,9 +96,9 @@ def _write(model: Any, context: Any) -> str:
     (row,) = context.decode([Chunk(0, 0, prompt, wants_logits=True)])
     logits = llama_cpp.llama_get_logits_ith(context.handle, row)
     if not logits:
-        return "it writes no text"
+        return "it generates no text"
     if not math.isfinite(logits[0]):
-        return "its weights are damaged: it computes nothing but errors"
+        return "its weights are damaged: its results are not numbers"
     token = Sampler(Sampling(temperature=0), model).sample(context, row)
     model.piece(token, special=True)
     context.decode([Chunk(0, len(prompt), [token], wants_logits=True)])

@@ -13,7 +13,7 @@ from koel_tui.engine.wire_messages import (
     Event,
     Shutdown,
     command_codec,
-    refusal,
+    error_reply,
 )
 
 
@@ -58,11 +58,11 @@ class ThreadTransport:
         try:
             self._worker.post(self._commands.decode(body))
         except ValueError as error:
-            answer = refusal(body, error)
+            answer = error_reply(body, error)
             if answer is not None:
                 self._worker.post(answer)
 
-    def kill(self, why: str) -> None:
+    def kill(self, reason: str) -> None:
         """Do nothing, because a thread cannot be killed."""
 
     async def close(self) -> None:

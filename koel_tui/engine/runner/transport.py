@@ -24,8 +24,8 @@ class Transport(Protocol):
         """
         ...
 
-    def kill(self, why: str) -> None:
-        """Kill a hanging worker, if possible; `Crashed` then has `why`."""
+    def kill(self, reason: str) -> None:
+        """Kill a hanging worker, if possible; `Crashed` then has `reason`."""
         ...
 
     async def close(self) -> None:

@@ -26,9 +26,9 @@ from koel_tui.engine.wire_messages import (
     TurnEnded,
 )
 
-PATIENCE_S = 60.0
+STOP_TIMEOUT_S = 60.0
 """Deadline in seconds for stopping a turn. A stop takes one decode step, in prefill too."""
-_HANGS = f"did not stop writing within {PATIENCE_S:.0f} seconds and was killed"
+_HANG_REASON = f"did not stop generating within {STOP_TIMEOUT_S:.0f} seconds and was killed"
 
 
 class WorkerClient:
@@ -40,14 +40,14 @@ class WorkerClient:
 
     def __init__(
         self,
-        link: Transport,
+        transport: Transport,
         load: Load,
         *,
         on_turn: Callable[[int, Event], None],
         on_crash: Callable[[EngineCrashedError], None],
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
-        self._link = link
+        self._transport = transport
         self._load = load
         self._on_turn = on_turn
         self._on_crash = on_crash
@@ -59,10 +59,10 @@ class WorkerClient:
         self._starting: SharedTask[ModelCard] | None = None
         self._card: ModelCard | None = None
         self._memory = MemoryReport()
-        self._linked = False
+        self._is_open = False
         self._restarts = Restarts()
-        self._last_end = ""  # reason of the last crash
-        self._gone: EngineError = EngineClosedError()  # why nothing is loaded
+        self._crash_reason = ""  # reason of the last crash
+        self._unloaded_error: EngineError = EngineClosedError()  # why nothing is loaded
         self._closed = False
 
     @property
@@ -92,7 +92,7 @@ class WorkerClient:
         await self._starting.result()
         self._check_open()
         if self._card is None:  # the worker crashed since the end of the load
-            raise self._gone
+            raise self._unloaded_error
         return self._card
 
     async def call(self, make: Callable[[int], Command]) -> Event:
@@ -104,41 +104,41 @@ class WorkerClient:
         """Send a command to the running worker at once; return a future of its answer."""
         number = self.number()
         answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._link.send(make(number))
+        self._transport.send(make(number))
         self._calls[number] = answer
         answer.add_done_callback(lambda _: self._calls.pop(number, None))
         return answer
 
     def send(self, command: Command) -> None:
         """Send a command without an answer."""
-        self._link.send(command)
+        self._transport.send(command)
 
     def stop(self, turn: int) -> None:
-        """Stop a turn; kill the worker if it does not stop within `PATIENCE_S`."""
+        """Stop a turn; kill the worker if it does not stop within `STOP_TIMEOUT_S`."""
         if self._card is None:
             return  # the worker crashed, and the turn ended
-        self._link.send(StopTurn(turn))
+        self._transport.send(StopTurn(turn))
         loop = asyncio.get_running_loop()
-        self._stopping[turn] = loop.call_later(PATIENCE_S, self._link.kill, _HANGS)
+        self._stopping[turn] = loop.call_later(STOP_TIMEOUT_S, self._transport.kill, _HANG_REASON)
 
     async def close(self) -> None:
         """Fail every call and end the worker."""
         self._closed = True
-        self._lose(EngineClosedError())
+        self._reset(EngineClosedError())
         if self._starting is not None:
             # Wait first: a transport that is still opening would start a worker after `close`.
-            await self._starting.settle()
-        await self._link.close()
+            await self._starting.wait()
+        await self._transport.close()
 
     async def _load_once(self) -> ModelCard:
-        if not self._linked:  # else a worker runs, but its load failed
-            if self._last_end:
-                self._restarts.count(asyncio.get_running_loop().time(), self._last_end)
-            await self._link.open(self._receive)
-            self._linked = True
+        if not self._is_open:  # else a worker runs, but its load failed
+            if self._crash_reason:
+                self._restarts.count(asyncio.get_running_loop().time(), self._crash_reason)
+            await self._transport.open(self._receive)
+            self._is_open = True
         self._check_open()
         self._loading = asyncio.get_running_loop().create_future()
-        self._link.send(self._load)
+        self._transport.send(self._load)
         return await self._loading
 
     def _receive(self, event: Event) -> None:
@@ -153,9 +153,9 @@ class WorkerClient:
             case MemoryChanged(report=report):
                 self._memory = report
             case Crashed(message=message):
-                self._linked, self._last_end = False, message
+                self._is_open, self._crash_reason = False, message
                 error = EngineCrashedError(message)
-                self._lose(error)
+                self._reset(error)
                 isolated(self._on_crash, error)
             case Failed(call=0):
                 self._fail_future(self._loading, event.as_error())
@@ -166,23 +166,23 @@ class WorkerClient:
             case Failed(call=number) if number in self._calls:
                 self._fail_future(self._calls[number], event.as_error())
             case Failed(call=number) | TurnEnded(turn=number):
-                self._stopped(number)
+                self._cancel_stop_timer(number)
                 isolated(self._on_turn, number, event)
             case _:
                 isolated(self._on_turn, event.turn, event)
 
-    def _lose(self, why: EngineError) -> None:
+    def _reset(self, why: EngineError) -> None:
         """Reset the loaded state and fail all pending calls."""
         self._card = None
         self._memory = MemoryReport()
-        self._gone = why
+        self._unloaded_error = why
         self._fail_future(self._loading, why)
         for answer in self._calls.values():
             self._fail_future(answer, why)
         for turn in tuple(self._stopping):
-            self._stopped(turn)
+            self._cancel_stop_timer(turn)
 
-    def _stopped(self, turn: int) -> None:
+    def _cancel_stop_timer(self, turn: int) -> None:
         timer = self._stopping.pop(turn, None)
         if timer is not None:
             timer.cancel()

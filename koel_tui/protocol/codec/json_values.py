@@ -13,6 +13,6 @@ def plain(value: object) -> Any:
     return json.loads(json.dumps(value, allow_nan=False))
 
 
-def is_same(one: object, other: object) -> bool:
+def is_same_json(one: object, other: object) -> bool:
     """Return whether two plain values are the same JSON; in Python, 1 and True are equal."""
     return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

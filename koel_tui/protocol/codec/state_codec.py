@@ -53,12 +53,12 @@ class StateEncoder:
 
     def encode(self, state: ChatState) -> str:
         """Return the result of `encode_state`, with the same errors."""
-        same = 0
-        for known, message in zip(self._messages, state.messages, strict=False):
-            if known is not message:
+        unchanged = 0
+        for previous, message in zip(self._messages, state.messages, strict=False):
+            if previous is not message:
                 break
-            same += 1
-        texts = [*self._texts[:same], *map(_message, state.messages[same:])]
+            unchanged += 1
+        texts = [*self._texts[:unchanged], *map(_message, state.messages[unchanged:])]
         self._messages, self._texts = state.messages, texts
         return _state(state, texts)
 
@@ -80,7 +80,7 @@ def _state(state: ChatState, messages: Sequence[str]) -> str:
     return (
         f'{{"messages":[{",".join(messages)}],'
         f'"pendingMessage":{pending[0] if pending else "null"},{dumps(rest)[1:-1]}{others}'
-        f"{forks}{_more(unknown)}}}"
+        f"{forks}{_additional_fields(unknown)}}}"
     )
 
 
@@ -95,7 +95,7 @@ def decode_state(wire: object) -> ChatState:
     pending += _list(source, "pendingMessages")
     phase = source.get("phase") or RunPhase.IDLE.value
     if phase not in tuple(RunPhase):
-        raise _malformed(f"the phase {phase!r} is not known")
+        raise _decode_error(f"the phase {phase!r} is not known")
     return ChatState(
         messages=tuple(_read_message(item) for item in _list(source, "messages")),
         open_messages=tuple(OpenMessage.of(_read_message(item)) for item in pending),
@@ -147,23 +147,23 @@ def _message(message: Message) -> str:
     return (
         f'{{"id":{_quoted(message.id)},"role":{_quoted(message.role)},'
         f'"content":{_quoted(message.content)},"timestamp":{time},'
-        f'"toolCallId":{called},"name":{name}{_more(_ours(message))}}}'
+        f'"toolCallId":{called},"name":{name}{_additional_fields(_extension_fields(message))}}}'
     )
 
 
 def _fork(fork: Fork) -> str:
     branches = (f"[{','.join(map(_message, branch))}]" for branch in fork.branches)
     after = "null" if fork.after is None else _quoted(fork.after)
-    more = _more(_unknown(fork.extra, _FORK_KEYS))
+    more = _additional_fields(_unknown(fork.extra, _FORK_KEYS))
     return f'{{"after":{after},"shown":{fork.shown},"branches":[{",".join(branches)}]{more}}}'
 
 
-def _more(fields: Mapping[str, Any]) -> str:
+def _additional_fields(fields: Mapping[str, Any]) -> str:
     """Return additional fields of an object, each with a comma before it."""
     return f",{dumps(fields)[1:-1]}" if fields else ""
 
 
-def _ours(message: Message) -> dict[str, Any]:
+def _extension_fields(message: Message) -> dict[str, Any]:
     """Return the fields of a message beyond Koel's keys, none for most messages."""
     wire: dict[str, Any] = {}
     if message.reasoning:
@@ -219,7 +219,7 @@ def _read_message(wire: object) -> Message:
 def _read_forks(source: Mapping[str, Any]) -> tuple[Fork, ...]:
     forks = tuple(_read_fork(item) for item in _list(source, "forks"))
     if len({fork.after for fork in forks}) < len(forks):
-        raise _malformed("two forks are at the same place")
+        raise _decode_error("two forks follow the same message")
     return forks
 
 
@@ -229,10 +229,10 @@ def _read_fork(wire: object) -> Fork:
     branches = []
     for branch in _list(source, "branches"):
         if not isinstance(branch, list):
-            raise _malformed("a branch is not a list")
+            raise _decode_error("a branch is not a list")
         branches.append(tuple(_read_message(item) for item in branch))
     if isinstance(shown, bool) or not 0 <= shown < len(branches) or branches[shown]:
-        raise _malformed("the branch shown is not among those of its fork")
+        raise _decode_error("the branch shown is not among those of its fork")
     after = _value(source, "after", str, None)
     return Fork(after, tuple(branches), shown, _unknown(source, _FORK_KEYS))
 
@@ -254,16 +254,16 @@ def _read_time(text: str | None) -> datetime | None:
     try:
         return decode_time(text)
     except (ValueError, OverflowError) as error:
-        raise _malformed(f"{text[:40]!r} is not a time") from error
+        raise _decode_error(f"{text[:40]!r} is not a time") from error
 
 
 def _read_bytes(text: object) -> bytes:
     if not isinstance(text, str):
-        raise _malformed("an entry of reasoningEcho is not a text")
+        raise _decode_error("an entry of reasoningEcho is not a text")
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:
-        raise _malformed("an entry of reasoningEcho is not base64") from error
+        raise _decode_error("an entry of reasoningEcho is not base64") from error
 
 
 def _unknown(source: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
@@ -272,7 +272,7 @@ def _unknown(source: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]
 
 def _object(wire: object, what: str) -> dict[str, Any]:
     if not isinstance(wire, dict):
-        raise _malformed(f"{what} is not an object")
+        raise _decode_error(f"{what} is not an object")
     return wire
 
 
@@ -284,14 +284,14 @@ def _list(source: Mapping[str, Any], key: str) -> list[Any]:
 def _texts(source: Mapping[str, Any], key: str) -> tuple[str, ...]:
     values = tuple(_list(source, key))
     if not all(isinstance(value, str) for value in values):
-        raise _malformed(f"an entry of {key} is not a text")
+        raise _decode_error(f"an entry of {key} is not a text")
     return values
 
 
 def _text(source: Mapping[str, Any], key: str) -> str:
     value = source.get(key)
     if not isinstance(value, str):
-        raise _malformed(f"{key} of a message or tool call is missing or not a text")
+        raise _decode_error(f"{key} of a message or tool call is missing or not a text")
     return value
 
 
@@ -300,9 +300,9 @@ def _value(source: Mapping[str, Any], key: str, kind: type, default: Any) -> Any
     if value is None:
         return default
     if not isinstance(value, kind):
-        raise _malformed(f"{key} is not of type {kind.__name__}")
+        raise _decode_error(f"{key} is not of type {kind.__name__}")
     return value
 
 
-def _malformed(reason: str) -> ProtocolError:
+def _decode_error(reason: str) -> ProtocolError:
     return ProtocolError(f"This is not a saved conversation: {reason}.")

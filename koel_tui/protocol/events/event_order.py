@@ -57,17 +57,17 @@ class Verifier:
         """
         if self.broken:
             return ()
-        wrong = self._wrong(event)
-        if wrong is None:
-            self._follow(event)
+        violation = self._violation(event)
+        if violation is None:
+            self._advance(event)
             return (event,)
         self._stage = _Stage.BROKEN
         kind = event.type.value if isinstance(event, BaseEvent) else event.type
         return (
             error_event(
                 ProtocolError(
-                    f"The agent broke the order of events: {kind or 'an event'} {wrong}. "
-                    "What came before is kept; try again, or report it to the maker of the agent.",
+                    f"The agent broke the order of events: {kind or 'an event'} {violation}. "
+                    "The text before it is kept. Try again, or report it to the agent's developer.",
                     event_type=kind,
                 )
             ),
@@ -82,13 +82,13 @@ class Verifier:
             error_event(
                 ProtocolError(
                     "The agent stopped before its answer was complete. "
-                    "What came is kept; send again to go on.",
+                    "The partial answer is kept. Send again to continue.",
                     "closed",
                 )
             ),
         )
 
-    def _wrong(self, event: Event) -> str | None:
+    def _violation(self, event: Event) -> str | None:
         """Return why `event` is not allowed now, None if it is allowed."""
         match self._stage, event:
             case _Stage.RUNNING, RunStartedEvent():
@@ -104,22 +104,24 @@ class Verifier:
             case _Stage.FINISHED, _:
                 return "came after RUN_FINISHED"
         if isinstance(event, RunFinishedEvent):
-            return self._unfinished()
+            return self._open_at_end()
         if (opens := _opens(event)) is not None:
             return (
-                f"opened {_named(opens)}, which was open already" if opens in self._open else None
+                f"opened {_format_item(opens)}, which was open already"
+                if opens in self._open
+                else None
             )
         needed = _continues(event) or _closes(event)
         if needed is not None and needed not in self._open:
-            return f"belongs to {_named(needed)}, which is not open"
+            return f"belongs to {_format_item(needed)}, which is not open"
         return None
 
-    def _unfinished(self) -> str | None:
+    def _open_at_end(self) -> str | None:
         if not self._open:
             return None
-        return f"came while {_named(min(self._open))} was open"
+        return f"came while {_format_item(min(self._open))} was open"
 
-    def _follow(self, event: Event) -> None:
+    def _advance(self, event: Event) -> None:
         match event:
             case RunStartedEvent():
                 self._stage = _Stage.RUNNING
@@ -188,6 +190,6 @@ def _closes(event: Event) -> tuple[str, str] | None:
     return None
 
 
-def _named(opened: tuple[str, str]) -> str:
+def _format_item(opened: tuple[str, str]) -> str:
     kind, name = opened
     return f"the {kind} {name!r}"

@@ -59,11 +59,11 @@ def parse_event(data: object) -> Event | ProtocolError:
     if model is None:
         return UnknownEvent(kind, data)
     try:
-        return model.model_validate(_repaired(data))
+        return model.model_validate(_repair(data))
     except (ValidationError, RecursionError) as error:
         return ProtocolError(
-            f"The agent sent a {kind} event that cannot be read: {_reason(error)}. "
-            "The run was ended; try again, or report it to the maker of the agent.",
+            f"The agent sent an invalid {kind} event: {_reason(error)}. "
+            "Try again, or report it to the agent's developer.",
             event_type=kind,
             cause=error,
         )
@@ -92,8 +92,8 @@ def run_error(event: RunErrorEvent) -> KoelError:
     details = (event.metadata or {}).get(_DETAILS)
     if make is not None and code and isinstance(details, dict):
         return make(event.message, code, details)
-    own = event.code if event.code in _AGENT_CODES else "unknown"
-    return AgentError(event.message, own, agent_code=event.code)
+    known_code = event.code if event.code in _AGENT_CODES else "unknown"
+    return AgentError(event.message, known_code, agent_code=event.code)
 
 
 _FAMILIES: Mapping[str, Callable[[str, str, dict[str, Any]], KoelError]] = {
@@ -110,13 +110,13 @@ _FAMILIES: Mapping[str, Callable[[str, str, dict[str, Any]], KoelError]] = {
 }
 
 
-def _repaired(value: Any) -> Any:
+def _repair(value: Any) -> Any:
     if isinstance(value, str):
         return repair(value)
     if isinstance(value, dict):
-        return {_repaired(key): _repaired(item) for key, item in value.items()}
+        return {_repair(key): _repair(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_repaired(item) for item in value]
+        return [_repair(item) for item in value]
     return value
 
 

@@ -9,7 +9,7 @@ from koel_tui.protocol.errors import ProtocolError
 from koel_tui.protocol.message_order import unused_id
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, RunPhase
 
-NOT_PLAIN = (TypeError, ValueError, RecursionError)
+JSON_ERRORS = (TypeError, ValueError, RecursionError)
 """The exceptions raised for values that JSON cannot represent."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,7 +19,7 @@ def malformed(state: ChatState, event: BaseEvent, cause: Exception) -> ChatState
     """Return `state` with only `error` and `phase` changed, because `event` cannot be used."""
     kind = event.type.value
     error = ProtocolError(
-        f"The agent sent a {kind} event that cannot be used: {cause}. Nothing in it was applied.",
+        f"The agent sent a {kind} event that cannot be used: {cause}. It was ignored.",
         event_type=kind,
         cause=cause,
     )

@@ -12,7 +12,7 @@ class PatchError(ValueError):
     """A patch that cannot be applied."""
 
 
-def patched(document: object, operations: Iterable[BaseModel]) -> dict[str, Any]:
+def apply_patch_operations(document: object, operations: Iterable[BaseModel]) -> dict[str, Any]:
     """Return a copy of `document` with all `operations` applied; the arguments do not change.
 
     Raises `PatchError` if an operation fails or the result is not a JSON object.

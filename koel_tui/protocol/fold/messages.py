@@ -12,9 +12,9 @@ from ag_ui.core import (
     MessagesSnapshotEvent,
 )
 
-from koel_tui.protocol.fold.helpers import NOT_PLAIN, event_time, malformed
-from koel_tui.protocol.fold.json_patch import patched
-from koel_tui.protocol.messages import content_of, echo_of, from_ag_ui
+from koel_tui.protocol.fold.helpers import JSON_ERRORS, event_time, malformed
+from koel_tui.protocol.fold.json_patch import apply_patch_operations
+from koel_tui.protocol.messages import extract_encrypted_reasoning, from_ag_ui, parse_content
 from koel_tui.protocol.rope import Rope
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought, ToolCall
 
@@ -22,27 +22,27 @@ from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought, To
 def messages_replaced(event: MessagesSnapshotEvent, state: ChatState) -> ChatState:
     """Replace the messages by id; keep reasoning and activity if the snapshot has none."""
     try:
-        given = from_ag_ui(event.messages)
-    except NOT_PLAIN as error:
+        snapshot = from_ag_ui(event.messages)
+    except JSON_ERRORS as error:
         return malformed(state, event, error)
-    reasons = any(message.role == "reasoning" for message in event.messages)
-    acts = any(message.role == "activity" for message in event.messages)
+    has_reasoning = any(message.role == "reasoning" for message in event.messages)
+    has_activity = any(message.role == "activity" for message in event.messages)
     local = {message.id: message for message in state.messages}
-    by_id = {message.id: message for message in given}
-    reopened = tuple(_rewritten(opened, by_id, reasons) for opened in state.open_messages)
+    by_id = {message.id: message for message in snapshot}
+    reopened = tuple(_merge_open(opened, by_id, has_reasoning) for opened in state.open_messages)
     still_open = {opened.head.id for opened in reopened}
     merged = [
-        _merge(message, local.get(message.id), reasons, event_time(event))
+        _merge(message, local.get(message.id), has_reasoning, event_time(event))
         for message in by_id.values()
         if message.id not in still_open
     ]
-    messages = tuple(merged if acts else _with_activity(merged, state.messages))
+    messages = tuple(merged if has_activity else _with_activity(merged, state.messages))
     replaced = replace(
         state,
         messages=messages,
         open_messages=reopened,
-        pending_tool_calls=_unanswered(state.pending_tool_calls, given),
-        reasoning_echo={**state.reasoning_echo, **echo_of(event.messages)},
+        pending_tool_calls=_unanswered(state.pending_tool_calls, snapshot),
+        reasoning_echo={**state.reasoning_echo, **extract_encrypted_reasoning(event.messages)},
     )
     return state if replaced == state else replaced
 
@@ -57,13 +57,13 @@ def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatSta
     )
     try:
         (message,) = from_ag_ui([model])
-    except NOT_PLAIN as error:
+    except JSON_ERRORS as error:
         return malformed(state, event, error)
-    for index, known in enumerate(state.messages):
-        if known.id == message.id:
-            if known.role != "activity" or event.replace is False:
+    for index, existing in enumerate(state.messages):
+        if existing.id == message.id:
+            if existing.role != "activity" or event.replace is False:
                 return state
-            return _with_message(state, index, replace(message, timestamp=known.timestamp))
+            return _with_message(state, index, replace(message, timestamp=existing.timestamp))
     if any(opened.head.id == message.id for opened in state.open_messages):
         return state
     added = replace(message, timestamp=event_time(event))
@@ -72,19 +72,19 @@ def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatSta
 
 def activity_patched(event: ActivityDeltaEvent, state: ChatState) -> ChatState:
     """Apply an atomic patch to the content of an activity message."""
-    index = _activity_place(state, event.message_id)
+    index = _activity_index(state, event.message_id)
     if index is None:
         return state
-    known = state.messages[index]
+    existing = state.messages[index]
     try:
-        text, _ = content_of(patched(json.loads(known.content), event.patch))
+        text, _ = parse_content(apply_patch_operations(json.loads(existing.content), event.patch))
     except (ValueError, RecursionError) as error:
         return malformed(state, event, error)
-    extra = {**known.extra, "activityType": event.activity_type}
-    return _with_message(state, index, replace(known, content=text, extra=extra))
+    extra = {**existing.extra, "activityType": event.activity_type}
+    return _with_message(state, index, replace(existing, content=text, extra=extra))
 
 
-def _activity_place(state: ChatState, message_id: str) -> int | None:
+def _activity_index(state: ChatState, message_id: str) -> int | None:
     for index, message in enumerate(state.messages):
         if message.id == message_id and message.role == "activity":
             return index
@@ -99,7 +99,7 @@ def _with_message(state: ChatState, index: int, message: Message) -> ChatState:
 
 
 def _merge(
-    message: Message, local: Message | None, reasons: bool, time: datetime | None
+    message: Message, local: Message | None, has_reasoning: bool, time: datetime | None
 ) -> Message:
     """Return a snapshot's message with the data that only the local message has."""
     if local is None:
@@ -107,8 +107,8 @@ def _merge(
     return replace(
         message,
         timestamp=local.timestamp or time,
-        reasoning=message.reasoning if reasons else local.reasoning,
-        reasoning_ids=message.reasoning_ids if reasons else local.reasoning_ids,
+        reasoning=message.reasoning if has_reasoning else local.reasoning,
+        reasoning_ids=message.reasoning_ids if has_reasoning else local.reasoning_ids,
         interrupted=local.interrupted and message.content == local.content,
         attachments=message.attachments or local.attachments,
         usage=local.usage,
@@ -121,33 +121,35 @@ def _with_activity(merged: list[Message], local: Iterable[Message]) -> list[Mess
     """Return `merged` with the local activity messages, each after its previous predecessor."""
     result = list(merged)
     ids = [message.id for message in result]
-    place = 0
+    index = 0
     for message in local:
         if message.id in ids:
-            place = ids.index(message.id) + 1
+            index = ids.index(message.id) + 1
         elif message.role == "activity":
-            result.insert(place, message)
-            ids.insert(place, message.id)
-            place += 1
+            result.insert(index, message)
+            ids.insert(index, message.id)
+            index += 1
     return result
 
 
-def _rewritten(opened: OpenMessage, snapshot: Mapping[str, Message], reasons: bool) -> OpenMessage:
+def _merge_open(
+    opened: OpenMessage, snapshot: Mapping[str, Message], has_reasoning: bool
+) -> OpenMessage:
     """Return an open message with its data from a snapshot; it stays open."""
-    if reasons:
-        told = {name for message in snapshot.values() for name in message.reasoning_ids}
+    if has_reasoning:
+        reasoning_ids = {name for message in snapshot.values() for name in message.reasoning_ids}
         thoughts = tuple(
-            Thought(thought.id) if thought.id in told else thought
+            Thought(thought.id) if thought.id in reasoning_ids else thought
             for thought in opened.thoughts
-            if thought.is_open or thought.id not in told
+            if thought.is_open or thought.id not in reasoning_ids
         )
         opened = replace(opened, thoughts=thoughts)
-    given = snapshot.get(opened.head.id)
-    if given is None:
+    replacement = snapshot.get(opened.head.id)
+    if replacement is None:
         return opened
-    merged = _merge(given, opened.head, reasons, None)
+    merged = _merge(replacement, opened.head, has_reasoning, None)
     head = replace(merged, content="", interrupted=False, finish_reason=None)
-    return replace(opened, head=head, text=Rope.of(given.content))
+    return replace(opened, head=head, text=Rope.of(replacement.content))
 
 
 def _unanswered(
@@ -155,9 +157,9 @@ def _unanswered(
 ) -> tuple[ToolCall, ...]:
     """Return the calls of `pending` without a tool message after the message that made them."""
     answered: set[str | None] = set()
-    made: set[str] = set()
+    later_calls: set[str] = set()
     for message in reversed(messages):
-        if message.role == "tool" and message.tool_call_id not in made:
+        if message.role == "tool" and message.tool_call_id not in later_calls:
             answered.add(message.tool_call_id)
-        made.update(call.id for call in message.tool_calls)
+        later_calls.update(call.id for call in message.tool_calls)
     return tuple(call for call in pending if call.id not in answered)

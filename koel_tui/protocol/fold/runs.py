@@ -12,8 +12,8 @@ from ag_ui.core import (
 )
 
 from koel_tui.protocol.events.event_types import run_error
-from koel_tui.protocol.fold.helpers import NOT_PLAIN, event_time, malformed
-from koel_tui.protocol.messages import echo_of, from_ag_ui
+from koel_tui.protocol.fold.helpers import JSON_ERRORS, event_time, malformed
+from koel_tui.protocol.messages import extract_encrypted_reasoning, from_ag_ui
 from koel_tui.protocol.run_end import end_run
 from koel_tui.protocol.state import ChatState, Message, RunPhase
 
@@ -25,13 +25,13 @@ def run_started(event: RunStartedEvent, state: ChatState) -> ChatState:
     """Reset the data of the last run and add the new messages of the input."""
     messages, echo = state.messages, state.reasoning_echo
     if event.input is not None:
-        known = {message.id for message in messages}
+        known_ids = {message.id for message in messages}
         try:
-            given = from_ag_ui(event.input.messages)
-        except NOT_PLAIN as error:
+            input_messages = from_ag_ui(event.input.messages)
+        except JSON_ERRORS as error:
             return malformed(state, event, error)
-        messages += tuple(message for message in given if message.id not in known)
-        echo = {**echo_of(event.input.messages), **echo}
+        messages += tuple(message for message in input_messages if message.id not in known_ids)
+        echo = {**extract_encrypted_reasoning(event.input.messages), **echo}
     started = replace(
         state,
         messages=messages,
@@ -89,10 +89,10 @@ def _with_reason(state: ChatState, reason: str, before: Sequence[Message]) -> Ch
         if message.role == "assistant":
             continued = index < len(before) and before[index] is message
             interrupted = message.interrupted and not continued
-            noted = replace(message, finish_reason=reason, interrupted=interrupted)
-            if noted == message:
+            changed = replace(message, finish_reason=reason, interrupted=interrupted)
+            if changed == message:
                 return state
-            messages = (*state.messages[:index], noted, *state.messages[index + 1 :])
+            messages = (*state.messages[:index], changed, *state.messages[index + 1 :])
             return replace(state, messages=messages)
     return state
 

@@ -33,10 +33,13 @@ def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
     last = state.messages[-1] if state.messages else None
     if last is not None and last.is_continuable and last.id == event.message_id:
         thoughts = tuple(
-            t for opened in state.open_messages if opened.key is None for t in opened.thoughts
+            thought
+            for opened in state.open_messages
+            if opened.key is None
+            for thought in opened.thoughts
         )
         others = tuple(opened for opened in state.open_messages if opened.key is not None)
-        reopened = replace(_reopened(last), thoughts=thoughts)
+        reopened = replace(_reopen(last), thoughts=thoughts)
         return replace(state, messages=state.messages[:-1], open_messages=(*others, reopened))
     if event.role not in _OTHER_ROLES:
         return open_assistant(state, event.message_id, name=event.name, has_text=True)[0]
@@ -73,20 +76,22 @@ def reasoning_started(event: ReasoningMessageStartEvent, state: ChatState) -> Ch
 
 def reasoning_continued(event: ReasoningMessageContentEvent, state: ChatState) -> ChatState:
     """Append to the open thought."""
-    found = _open_thought(state, event.message_id)
-    if found is None or not event.delta:
+    location = _open_thought(state, event.message_id)
+    if location is None or not event.delta:
         return state
-    thought = state.open_messages[found[0]].thoughts[found[1]]
-    return _rethought(state, found, replace(thought, text=thought.text.append(event.delta)))
+    thought = state.open_messages[location[0]].thoughts[location[1]]
+    return _replace_thought(
+        state, location, replace(thought, text=thought.text.append(event.delta))
+    )
 
 
 def reasoning_ended(event: ReasoningMessageEndEvent, state: ChatState) -> ChatState:
     """Close the open thought; its message may not have started yet."""
-    found = _open_thought(state, event.message_id)
-    if found is None:
+    location = _open_thought(state, event.message_id)
+    if location is None:
         return state
-    thought = state.open_messages[found[0]].thoughts[found[1]]
-    return _rethought(state, found, replace(thought, is_open=False))
+    thought = state.open_messages[location[0]].thoughts[location[1]]
+    return _replace_thought(state, location, replace(thought, is_open=False))
 
 
 def reasoning_encrypted(event: ReasoningEncryptedValueEvent, state: ChatState) -> ChatState:
@@ -97,10 +102,10 @@ def reasoning_encrypted(event: ReasoningEncryptedValueEvent, state: ChatState) -
     value = echo_bytes(event.encrypted_value)
     if state.reasoning_echo.get(event.entity_id) == value:
         return state
-    kept = replace(state, reasoning_echo={**state.reasoning_echo, event.entity_id: value})
+    updated = replace(state, reasoning_echo={**state.reasoning_echo, event.entity_id: value})
     if event.subtype != "message" or _is_known(state, event.entity_id):
-        return kept
-    return _with_thought(kept, Thought(event.entity_id, is_open=False))
+        return updated
+    return _with_thought(updated, Thought(event.entity_id, is_open=False))
 
 
 def _is_known(state: ChatState, entity_id: str) -> bool:
@@ -114,9 +119,9 @@ def _is_known(state: ChatState, entity_id: str) -> bool:
 
 def _open_thought(state: ChatState, thought_id: str) -> tuple[int, int] | None:
     for index, opened in enumerate(state.open_messages):
-        for place, thought in enumerate(opened.thoughts):
+        for position, thought in enumerate(opened.thoughts):
             if thought.id == thought_id and thought.is_open:
-                return index, place
+                return index, position
     return None
 
 
@@ -126,7 +131,7 @@ def _with_thought(state: ChatState, thought: Thought) -> ChatState:
             return with_open(state, index, replace(opened, thoughts=(*opened.thoughts, thought)))
     last = state.messages[-1] if state.messages else None
     if last is not None and last.is_thinking_only:  # the agent thinks again before it answers
-        opened = replace(_reopened(last), key=None, thoughts=(thought,), has_text=False)
+        opened = replace(_reopen(last), key=None, thoughts=(thought,), has_text=False)
         return replace(
             state, messages=state.messages[:-1], open_messages=(*state.open_messages, opened)
         )
@@ -136,13 +141,13 @@ def _with_thought(state: ChatState, thought: Thought) -> ChatState:
     return replace(state, open_messages=(*state.open_messages, opened))
 
 
-def _reopened(message: Message) -> OpenMessage:
+def _reopen(message: Message) -> OpenMessage:
     """Return a complete message as an open message."""
     return OpenMessage.of(replace(message, interrupted=False, timestamp=None, finish_reason=None))
 
 
-def _rethought(state: ChatState, found: tuple[int, int], thought: Thought) -> ChatState:
-    index, place = found
+def _replace_thought(state: ChatState, location: tuple[int, int], thought: Thought) -> ChatState:
+    index, position = location
     opened = state.open_messages[index]
-    thoughts = (*opened.thoughts[:place], thought, *opened.thoughts[place + 1 :])
+    thoughts = (*opened.thoughts[:position], thought, *opened.thoughts[position + 1 :])
     return with_open(state, index, replace(opened, thoughts=thoughts))

@@ -8,7 +8,7 @@ from ag_ui.core import ToolCallArgsEvent, ToolCallEndEvent, ToolCallResultEvent,
 
 from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.fold.helpers import (
-    NOT_PLAIN,
+    JSON_ERRORS,
     event_time,
     malformed,
     open_assistant,
@@ -17,12 +17,12 @@ from koel_tui.protocol.fold.helpers import (
 )
 from koel_tui.protocol.message_order import (
     commit,
-    commit_place,
+    commit_index,
     is_committed,
     makes_call,
     unused_id,
 )
-from koel_tui.protocol.messages import content_of
+from koel_tui.protocol.messages import parse_content
 from koel_tui.protocol.state import ChatState, Message, ToolCall
 
 
@@ -54,7 +54,7 @@ def call_ended(event: ToolCallEndEvent, state: ChatState) -> ChatState:
     call = _pending(state, event.tool_call_id)
     if call is None or is_committed(state, call):
         return state
-    return _committed(state, call, event_time(event))
+    return _commit_call(state, call, event_time(event))
 
 
 def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
@@ -64,21 +64,21 @@ def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
     """
     try:
         parts = event.content
-        content, attachments = content_of(
+        content, attachments = parse_content(
             parts
             if isinstance(parts, str)
             else plain([part.model_dump(by_alias=True) for part in parts])
         )
-    except NOT_PLAIN as error:
+    except JSON_ERRORS as error:
         return malformed(state, event, error)
     call = _pending(state, event.tool_call_id)
     if call is not None and not is_committed(state, call):
-        state = _committed(state, call, event_time(event))
-    place = _answer_place(state, event.tool_call_id)
+        state = _commit_call(state, call, event_time(event))
+    index = _answer_index(state, event.tool_call_id)
     if call is not None:
-        left = tuple(each for each in state.pending_tool_calls if each.id != call.id)
-        state = replace(state, pending_tool_calls=left)
-    if place is None:
+        pending = tuple(each for each in state.pending_tool_calls if each.id != call.id)
+        state = replace(state, pending_tool_calls=pending)
+    if index is None:
         return state
     answer = Message(
         unused_id(event.message_id, state.messages, state.open_messages),
@@ -88,7 +88,7 @@ def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
         tool_call_id=event.tool_call_id,
         attachments=attachments,
     )
-    return replace(state, messages=(*state.messages[:place], answer, *state.messages[place:]))
+    return replace(state, messages=(*state.messages[:index], answer, *state.messages[index:]))
 
 
 def _pending(state: ChatState, call_id: str) -> ToolCall | None:
@@ -100,20 +100,20 @@ def _with_pending(state: ChatState, call: ToolCall, changed: ToolCall) -> ChatSt
     return replace(state, pending_tool_calls=pending)
 
 
-def _parent(state: ChatState, wanted: str | None) -> Message | None:
-    """Return the assistant message with the id `wanted` in this turn, or None."""
+def _parent(state: ChatState, parent_id: str | None) -> Message | None:
+    """Return the assistant message with the id `parent_id` in this turn, or None."""
     for opened in state.open_messages:
-        if opened.key is not None and opened.key == wanted and opened.head.role == "assistant":
+        if opened.key is not None and opened.key == parent_id and opened.head.role == "assistant":
             return opened.head
     for message in reversed(state.messages):
         if message.role == "user":
             return None
-        if message.id == wanted and message.role == "assistant":
+        if message.id == parent_id and message.role == "assistant":
             return message
     return None
 
 
-def _committed(state: ChatState, call: ToolCall, at: datetime | None) -> ChatState:
+def _commit_call(state: ChatState, call: ToolCall, at: datetime | None) -> ChatState:
     """Return `state` with a complete call added to its message."""
     done = replace(call, arguments=call.arguments)  # joins the pieces once
     for index, opened in enumerate(state.open_messages):
@@ -128,34 +128,38 @@ def _committed(state: ChatState, call: ToolCall, at: datetime | None) -> ChatSta
     for index in reversed(range(len(state.messages))):
         message = state.messages[index]
         if message.id == call.parent_message_id:
-            made = replace(message, tool_calls=(*message.tool_calls, done))
-            messages = (*state.messages[:index], made, *state.messages[index + 1 :])
+            changed = replace(message, tool_calls=(*message.tool_calls, done))
+            messages = (*state.messages[:index], changed, *state.messages[index + 1 :])
             return replace(_with_pending(state, call, done), messages=messages)
-    wanted = call.id if call.parent_message_id is None else call.parent_message_id
-    parent_id = unused_id(wanted, state.messages, state.open_messages)
+    preferred_id = call.id if call.parent_message_id is None else call.parent_message_id
+    parent_id = unused_id(preferred_id, state.messages, state.open_messages)
     done = replace(done, parent_message_id=parent_id)
-    made = Message(parent_id, "assistant", tool_calls=(done,), timestamp=at)
-    return replace(_with_pending(state, call, done), messages=(*state.messages, made))
+    changed = Message(parent_id, "assistant", tool_calls=(done,), timestamp=at)
+    return replace(_with_pending(state, call, done), messages=(*state.messages, changed))
 
 
-def _answer_place(state: ChatState, call_id: str) -> int | None:
+def _answer_index(state: ChatState, call_id: str) -> int | None:
     """Return the index for the answer to a call, None if it has one or the call is unknown."""
     for opened in state.open_messages:
         if makes_call(opened.head, (call_id,)):
             calls = opened.head.tool_calls
-            return _among(state.messages, commit_place(state.messages, calls), calls, call_id)
+            return _insertion_index(
+                state.messages, commit_index(state.messages, calls), calls, call_id
+            )
     for index in reversed(range(len(state.messages))):
         if makes_call(state.messages[index], (call_id,)):
-            return _among(state.messages, index + 1, state.messages[index].tool_calls, call_id)
+            return _insertion_index(
+                state.messages, index + 1, state.messages[index].tool_calls, call_id
+            )
     return None
 
 
-def _among(
+def _insertion_index(
     messages: Sequence[Message], start: int, calls: Sequence[ToolCall], call_id: str
 ) -> int | None:
     """Return the index of an answer among those from `start` on, in the order of `calls`."""
-    order = {call.id: place for place, call in enumerate(calls)}
-    place = start
+    order = {call.id: position for position, call in enumerate(calls)}
+    position = start
     for index in range(start, len(messages)):
         message = messages[index]
         if message.role != "tool":
@@ -163,5 +167,5 @@ def _among(
         if message.tool_call_id == call_id:
             return None
         if order.get(message.tool_call_id or "", -1) < order[call_id]:
-            place = index + 1
-    return place
+            position = index + 1
+    return position

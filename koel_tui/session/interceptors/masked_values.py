@@ -10,7 +10,7 @@ Mask = Callable[[str], str]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_KEPT = frozenset(
+_UNMASKED_FIELDS = frozenset(
     {
         "type",
         "role",
@@ -38,7 +38,7 @@ _KEPT = frozenset(
 )
 """Fields of AG-UI models that link events; masking them would break the links."""
 
-_KEPT_OF: tuple[tuple[str, str], ...] = (
+_UNMASKED_FIELDS_OF: tuple[tuple[str, str], ...] = (
     ("FunctionCall", "name"),
     ("Tool", "name"),
     ("CustomEvent", "name"),
@@ -49,46 +49,48 @@ _KEPT_OF: tuple[tuple[str, str], ...] = (
 """Fields, by model, with names of tools and events or with base64 files; not masked."""
 
 
-def masked_model(model: _Model, mask: Mask) -> _Model:
+def mask_model(model: _Model, mask: Mask) -> _Model:
     """Return a model with its texts masked except its ids, the same object if none changes."""
     kind = type(model).__name__
     fields = {**vars(model), **(model.model_extra or {})}
     changed = {}
     for name, value in fields.items():
-        if name in type(model).model_fields and (name in _KEPT or (kind, name) in _KEPT_OF):
+        if name in type(model).model_fields and (
+            name in _UNMASKED_FIELDS or (kind, name) in _UNMASKED_FIELDS_OF
+        ):
             continue
-        new = masked_json(value, mask)
+        new = mask_json(value, mask)
         if new is not value:
             changed[name] = new
     return model.model_copy(update=changed) if changed else model
 
 
-def masked_json(value: Any, mask: Mask) -> Any:
+def mask_json(value: Any, mask: Mask) -> Any:
     """Return a value with all its texts masked, including the keys of objects."""
     match value:
         case str():
             text = mask(value)
             return value if text == value else text
         case BaseModel():
-            return masked_model(value, mask)
+            return mask_model(value, mask)
         case list() | tuple():
-            items = [masked_json(item, mask) for item in value]
+            items = [mask_json(item, mask) for item in value]
             same = all(new is old for new, old in zip(items, value, strict=True))
             return value if same else items
         case Mapping():
-            return _masked_object(value, mask)
+            return _mask_object(value, mask)
     return value
 
 
-def _masked_object(value: Mapping[Any, Any], mask: Mask) -> Mapping[Any, Any]:
-    found: dict[Any, Any] = {}
+def _mask_object(value: Mapping[Any, Any], mask: Mask) -> Mapping[Any, Any]:
+    masked: dict[Any, Any] = {}
     same = True
     for key, item in value.items():
         masked_key = unused = mask(key) if isinstance(key, str) else key
         number = 1
-        while unused in found:  # two keys that differ only in their secret
+        while unused in masked:  # two keys that differ only in their secret
             number += 1
             unused = f"{masked_key} {number}"
-        found[unused] = masked_json(item, mask)
-        same = same and unused == key and found[unused] is item
-    return value if same else found
+        masked[unused] = mask_json(item, mask)
+        same = same and unused == key and masked[unused] is item
+    return value if same else masked

@@ -11,9 +11,9 @@ Pattern = str | re.Pattern[str]
 _Span = tuple[int, int]
 
 
-def masked(text: str, patterns: Sequence[Pattern]) -> str:
+def mask_text(text: str, patterns: Sequence[Pattern]) -> str:
     """Return `text` with each match masked; overlapping matches share one mask."""
-    return _cover(text, _spans(text, patterns), 0, len(text))
+    return _apply_masks(text, _spans(text, patterns), 0, len(text))
 
 
 class Masking:
@@ -33,35 +33,39 @@ class Masking:
         """Add `piece` and return the new text that no later match can change."""
         self._text += piece
         spans = [span for span in _spans(self._text, self._patterns) if span[1] > self._done]
-        cut = self._waiting_from()
+        cut = self._held_back_from()
         for start, end in spans:
             if start < cut < end:  # the match may grow, or another may overlap it
                 cut = start
-        return self._give(spans, max(cut, self._done))
+        return self._release(spans, max(cut, self._done))
 
     def finish(self) -> str:
         """Return the remaining text."""
         spans = [span for span in _spans(self._text, self._patterns) if span[1] > self._done]
-        return self._give(spans, len(self._text))
+        return self._release(spans, len(self._text))
 
-    def _waiting_from(self) -> int:
+    def _held_back_from(self) -> int:
         """Return the index from which the text may still be part of a match."""
         size = len(self._text)
         first = size
         for pattern in self._patterns:
             if isinstance(pattern, str):
-                begins = max(self._done, size - len(pattern) + 1)
-                held = (at for at in range(begins, size) if pattern.startswith(self._text[at:]))
-                first = min(first, next(held, size))
+                start_at = max(self._done, size - len(pattern) + 1)
+                candidates = (
+                    position
+                    for position in range(start_at, size)
+                    if pattern.startswith(self._text[position:])
+                )
+                first = min(first, next(candidates, size))
             else:
                 first = min(first, size - self._longest)
         return max(first, self._done)
 
-    def _give(self, spans: list[_Span], cut: int) -> str:
-        given = _cover(self._text, spans, self._done, cut)
-        forgotten = max(0, cut - self._longest)
-        self._text, self._done = self._text[forgotten:], cut - forgotten
-        return given
+    def _release(self, spans: list[_Span], cut: int) -> str:
+        released = _apply_masks(self._text, spans, self._done, cut)
+        dropped = max(0, cut - self._longest)
+        self._text, self._done = self._text[dropped:], cut - dropped
+        return released
 
 
 def _spans(text: str, patterns: Sequence[Pattern]) -> list[_Span]:
@@ -78,20 +82,20 @@ def _spans(text: str, patterns: Sequence[Pattern]) -> list[_Span]:
 
 def _matches(text: str, pattern: Pattern) -> Iterator[_Span]:
     if isinstance(pattern, str):
-        at = text.find(pattern)
-        while at >= 0:
-            yield at, at + len(pattern)
-            at = text.find(pattern, at + 1)
+        position = text.find(pattern)
+        while position >= 0:
+            yield position, position + len(pattern)
+            position = text.find(pattern, position + 1)
     else:
         yield from (match.span() for match in pattern.finditer(text) if match.group())
 
 
-def _cover(text: str, spans: list[_Span], start: int, end: int) -> str:
+def _apply_masks(text: str, spans: list[_Span], start: int, end: int) -> str:
     """Return `text[start:end]` with a mask for each span in it."""
-    pieces, at = [], start
+    pieces, position = [], start
     for first, last in spans:
         if last <= start or first >= end:
             continue
-        pieces += [text[at : max(first, at)], MASK]
-        at = last
-    return "".join((*pieces, text[at:end]))
+        pieces += [text[position : max(first, position)], MASK]
+        position = last
+    return "".join((*pieces, text[position:end]))

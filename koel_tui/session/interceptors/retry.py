@@ -59,7 +59,7 @@ class Retry:
         """Return the events of the first successful attempt, or the last failure."""
         started = False
         for attempt in itertools.count():
-            spoken = False
+            has_content = False
             steps: list[str] = []
             try:
                 events = following(run, settings)
@@ -72,9 +72,9 @@ class Retry:
                             if attempt:
                                 yield CustomEvent(name=RESUMED, value={"attempt": attempt})
                             continue
-                        if isinstance(event, RunErrorEvent) and not spoken:
+                        if isinstance(event, RunErrorEvent) and not has_content:
                             _raise_if_transport(run_error(event))
-                        spoken = spoken or not _is_progress(event)
+                        has_content = has_content or not _is_progress(event)
                         if isinstance(event, StepStartedEvent):
                             steps.append(event.step_name)
                         elif isinstance(event, StepFinishedEvent):
@@ -83,7 +83,11 @@ class Retry:
                 return
             except Exception as error:
                 failure = classify(error)
-                if spoken or attempt == self._retries or not isinstance(failure, TransportError):
+                if (
+                    has_content
+                    or attempt == self._retries
+                    or not isinstance(failure, TransportError)
+                ):
                     raise
             for step in steps:
                 yield StepFinishedEvent(step_name=step)

@@ -15,7 +15,7 @@ from textual.app import SuspendNotSupported, SystemCommand
 from textual.screen import Screen
 from textual.worker import WorkerError
 
-from koel_tui.conversation.drafts import joined
+from koel_tui.conversation.drafts import join_texts
 from koel_tui.system.memory_tuning import GcControl
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
@@ -25,14 +25,14 @@ from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import KEYS, bindings
 from koel_tui.ui.keys.keymap import KeyMap
 from koel_tui.ui.models.model_switcher import ModelSwitcher
-from koel_tui.workspace.recovery import RestoredWork, bring_back, place, remove
-from koel_tui.workspace.saved_threads import told_of_conflicts
+from koel_tui.workspace.recovery import RestoredWork, place_drafts, remove_files, restore
+from koel_tui.workspace.saved_threads import conflict_messages
 from koel_tui.workspace.shutdown import (
     EXIT_SAVE_FAILED,
     SIGNAL_EXIT,
     Signals,
-    close_in_time,
-    kept_elsewhere,
+    close_within_deadline,
+    save_for_recovery,
 )
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class KoelApp(ConversingApp):
 
     def on_load(self) -> None:
         """Install the signal handlers before any terminal mode changes."""
-        self._signals.catch()
+        self._signals.install()
 
     async def on_mount(self) -> None:
         """Show the last session's tabs, still empty; slow work starts after their first paint."""
@@ -119,8 +119,8 @@ class KoelApp(ConversingApp):
                 f"There is no theme {self._requested_theme!r}; Theme in the palette lists all."
             )
         self._pane.prompt.focus()
-        self._workspace.restore(await self._window_state.tabs(), self._pane.prompt.pastes)
-        if self._requested_thread is not None and not self._workspace.full:
+        self._workspace.restore(await self._window_state.load_tabs(), self._pane.prompt.pastes)
+        if self._requested_thread is not None and not self._workspace.is_full:
             self._workspace.new()  # placeholder tab for the requested thread
         await self._show_active()
         self.set_interval(_POLL_INTERVAL, self._poll)
@@ -135,7 +135,7 @@ class KoelApp(ConversingApp):
             self.add_exit_message(problem, EXIT_SAVE_FAILED)
         elif self.crash is not None:
             self.add_exit_message("Your threads are saved.")
-        self._signals.release()
+        self._signals.restore()
         self._gc_control.stop()
 
     # User actions
@@ -153,7 +153,7 @@ class KoelApp(ConversingApp):
 
         self.push_screen(HelpPanel(internals.active_keys(self, self._pane.prompt)))
 
-    def action_figures(self) -> None:
+    def action_stats(self) -> None:
         """Show the statistics of the active thread and the memory use of the model."""
         from koel_tui.ui.conversation.stats_panel import StatsPanel
 
@@ -167,14 +167,14 @@ class KoelApp(ConversingApp):
         effects: Mapping[str, Callable[[Any], None]] = {
             "theme": partial(setattr, self, "theme"),
             "notify": partial(setattr, self._terminal_alert, "enabled"),
-            "titles": self._runtime.make_titles,
+            "titles": self._runtime.enable_titles,
         }
         store = SettingsStore(self._flags, effects, self.available_themes)
         self.push_screen(SettingsPanel(store))
 
     def action_choose_model(self) -> None:
         """Choose a model from this computer or a download."""
-        self._model_switcher.offer()
+        self._model_switcher.show_models()
 
     def action_edit_prompt(self) -> None:
         """Edit the prompt in an external editor, which uses the terminal until it exits."""
@@ -217,18 +217,18 @@ class KoelApp(ConversingApp):
             self.screen.refresh()  # the screen below the panel may have changed
         self._report_conflicts()
         if not self._is_shutting_down:
-            self._window_state.keep(self._open_tabs())
-        if not any(conversation.busy for conversation in self._workspace.tabs):
+            self._window_state.save_soon(self._open_tabs())
+        if not any(conversation.is_busy for conversation in self._workspace.tabs):
             self._gc_control.collect()
 
     def _report_conflicts(self) -> None:
         if self._runtime.backend is not None:
-            for line in told_of_conflicts(self._runtime.backend.storage, self._conflicts_reported):
+            for line in conflict_messages(self._runtime.backend.storage, self._conflicts_reported):
                 self._conflicts_reported += 1
                 self._notify(line, "warning")
 
     async def _start(self) -> None:
-        self._pane.prompt.recall(await self._window_state.history())
+        self._pane.prompt.load_history(await self._window_state.load_history())
         await self._user_themes.register(self)
         backend = await self._runtime.connect(self._connect)
         self._gc_control.start()
@@ -236,7 +236,7 @@ class KoelApp(ConversingApp):
             await backend.close()
             return
         if backend is not None:
-            restored = await bring_back(backend)
+            restored = await restore(backend)
             if self._is_shutting_down:
                 return  # the recovery file is kept, so the next start restores the work
             self._workspace.connect(backend)
@@ -247,23 +247,23 @@ class KoelApp(ConversingApp):
             if self._runtime.advice:
                 self._notify(self._runtime.advice, "warning")
             if self._runtime.lacks_model and not self._pane.prompt.text:
-                self._model_switcher.offer_unasked()
+                self._model_switcher.show_models_unasked()
             self._background_jobs.connect(backend)
-            self._runtime.index()
+            self._runtime.start_indexing()
             await self._runtime.empty_trash()
-        self.changed(self._workspace.active)
+        self.on_conversation_changed(self._workspace.active)
 
     async def _restore_work(self, restored: RestoredWork) -> None:
         """Restore work that an earlier session could not save, and report it."""
-        self._pane.keep_draft()
-        place(restored, self._workspace, self._pane.prompt.pastes, self._pane.give_back)
-        await self._window_state.keep_now(self._open_tabs())
+        self._pane.store_draft()
+        place_drafts(restored, self._workspace, self._pane.prompt.pastes, self._pane.restore_text)
+        await self._window_state.save_now(self._open_tabs())
         for problem in restored.problems:
             self._notify(problem, "error")
-        if restored.words:
-            self._notify(restored.words)
+        if restored.message:
+            self._notify(restored.message)
         if not self._window_state.problem:
-            await asyncio.to_thread(remove, restored)
+            await asyncio.to_thread(remove_files, restored)
 
     async def _check_saved_threads(self, backend: "Backend") -> None:
         """Open the thread requested at startup, and report damaged files."""
@@ -284,7 +284,7 @@ class KoelApp(ConversingApp):
     async def _open_requested(self, thread: "SavedThread") -> None:
         empty = self._workspace.active
         await self._open_picked(thread)
-        self._workspace.sweep(empty)
+        self._workspace.close_if_empty(empty)
         await self._show_active()
 
     async def _choose(self, backend: "Backend") -> None:
@@ -295,13 +295,13 @@ class KoelApp(ConversingApp):
             self._operations = ThreadOperations(
                 backend,
                 self._workspace,
-                self.changed,
+                self.on_conversation_changed,
                 lambda problem: self._notify(problem, "error"),
             )
         actions = self._operations
-        threads = await self._list_threads(actions.threads())
+        threads = await self._list_threads(actions.list_threads())
         await self.push_screen(
-            LibraryPanel(threads, actions, lambda: self._runtime.aside), self._open_picked
+            LibraryPanel(threads, actions, lambda: self._runtime.idle_text), self._open_picked
         )
 
     async def _list_threads(self, listing: "Awaitable[list[SavedThread]]") -> "list[SavedThread]":
@@ -313,10 +313,10 @@ class KoelApp(ConversingApp):
 
     async def _open_picked(self, thread: "SavedThread | None") -> None:
         if thread is not None:
-            self._pane.put_away()
+            self._pane.store_view_state()
             await self._open(self._workspace.open(thread.id, thread.title))
-            if thread.at and self._workspace.active.thread_id == thread.id:
-                self._pane.show_message(self._workspace.active, thread.at)
+            if thread.message_id and self._workspace.active.thread_id == thread.id:
+                self._pane.show_message(self._workspace.active, thread.message_id)
 
     async def _edit_prompt(self) -> None:
         from koel_tui.system.editor import EditorError, edit_in_editor, editor_command
@@ -327,7 +327,7 @@ class KoelApp(ConversingApp):
         def restore_text(text: str, left: Path | None = None) -> None:
             # Keep text that was returned to the prompt while the editor was open.
             meanwhile = "" if prompt.whole_text == before else prompt.whole_text
-            prompt.replace_whole_text(joined(meanwhile, text))
+            prompt.replace_whole_text(join_texts(meanwhile, text))
             if left is not None:
                 self._exit_message = f"What the editor left is in {left}."
 
@@ -347,7 +347,7 @@ class KoelApp(ConversingApp):
                 await self.workers.wait_for_complete(editing)
 
     def _repaint(self) -> None:
-        self.changed(self._workspace.active)
+        self.on_conversation_changed(self._workspace.active)
 
     def _clear_hint(self) -> None:
         self._hint = ""
@@ -384,9 +384,11 @@ class KoelApp(ConversingApp):
         tabs = self._open_tabs()
         if backend is None and self._unclosed is not None:
             # The user quit without waiting for the first save.
-            return await kept_elsewhere(self._unclosed, self._workspace, self._window_state, tabs)
+            return await save_for_recovery(
+                self._unclosed, self._workspace, self._window_state, tabs
+            )
         self._unclosed = backend
-        problem = await close_in_time(
+        problem = await close_within_deadline(
             backend,
             self._workspace,
             self._window_state,

@@ -5,7 +5,7 @@ from textual.widgets import Markdown
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui.app.tabbed import TabbedApp
-from koel_tui.ui.conversation.links import written
+from koel_tui.ui.conversation.links import original_url
 from koel_tui.ui.keys.hints import format_hints
 from koel_tui.ui.widgets.choice import SimpleChoice
 
@@ -13,16 +13,16 @@ from koel_tui.ui.widgets.choice import SimpleChoice
 class ConversingApp(TabbedApp):
     """An app of tabs with the actions of a single conversation."""
 
-    def ended(self, conversation: Conversation) -> None:
+    def on_run_ended(self, conversation: Conversation) -> None:
         """Offer to free a model context when the active thread could not get one."""
-        super().ended(conversation)
-        if conversation.at_cap and conversation is self._workspace.active:
+        super().on_run_ended(conversation)
+        if conversation.hit_session_limit and conversation is self._workspace.active:
             self._offer_parking(conversation)
 
     def _offer_parking(self, conversation: Conversation) -> None:
         from koel_tui.ui.widgets.confirm_panel import ConfirmPanel
 
-        other, backend = self._workspace.unused_longest(), self._runtime.backend
+        other, backend = self._workspace.least_recently_used(), self._runtime.backend
         if other is None or backend is None:
             return
 
@@ -40,24 +40,24 @@ class ConversingApp(TabbedApp):
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         """Ask whether to open a link; a link from a model is never opened without asking."""
-        self._link_opener.ask(written(event.markdown.source, event.href))
+        self._link_opener.confirm(original_url(event.markdown.source, event.href))
 
     def action_thread_settings(self) -> None:
         """Edit the active thread's title, system prompt and answer settings."""
-        from koel_tui.ui.settings.thread_settings import ask_for_settings
+        from koel_tui.ui.settings.thread_settings import edit_thread_settings
 
         backend, conversation = self._runtime.backend, self._workspace.active
-        if backend is None or conversation.asleep:
+        if backend is None or conversation.is_unloaded:
             self._notify("The settings of a thread can be changed as soon as the start is over.")
         else:
-            ask_for_settings(self, conversation, backend.defaults)
+            edit_thread_settings(self, conversation, backend.defaults)
 
     def action_summarise(self) -> None:
         """Open a tab with a new thread whose prompt contains a summary of this one."""
         from koel_tui.conversation.titles_and_summaries import summary_job
 
         conversation = self._workspace.active
-        if conversation.untouched:
+        if conversation.is_new:
             self._notify("Nothing was said here yet, so there is nothing to summarise.")
             return
         self._background_jobs.add(summary_job(conversation, self._receive_summary))
@@ -71,27 +71,27 @@ class ConversingApp(TabbedApp):
         if not summary:
             self._notify(f"No summary came of {conversation.title}. Ask again, or another model.")
             return
-        self._pane.put_away()
+        self._pane.store_view_state()
         before = self._workspace.active
-        new = self._workspace.add_new(conversation.about.copy(""))
+        new = self._workspace.add_new(conversation.meta.copy(""))
         if before is not conversation or before.draft:
             self._workspace.tabs.activate(before)  # the user is typing in that tab
             self._workspace.tabs.mark_unread(new)
         await self._show_active()
-        self._pane.give_back(new, summary)
+        self._pane.restore_text(new, summary)
 
     async def action_branch_off(self) -> None:
         """Open a tab with a copy of this thread up to the visible answer."""
-        if not (answer := self._pane.answer_read()):
+        if not (answer := self._pane.visible_answer()):
             self._notify("There is no answer yet from which a new thread could go on.")
             return
-        self._pane.put_away()
+        self._pane.store_view_state()
         await self._open(self._workspace.branch(answer))
 
     def action_stop(self) -> None:
         """Stop editing a message; if none is edited, stop the answers of the visible tabs."""
-        if not self._pane.leave_revision():
-            for conversation in (self._workspace.active, self._workspace.tabs.beside):
+        if not self._pane.cancel_edit():
+            for conversation in (self._workspace.active, self._workspace.tabs.paired):
                 if conversation is not None:
                     conversation.stop()
 
@@ -100,16 +100,16 @@ class ConversingApp(TabbedApp):
         if not self._refuse_while_busy():
             self._workspace.active.regenerate()
 
-    def action_revise(self) -> None:
+    def action_edit_message(self) -> None:
         """Edit the user's last message in the active tab; when repeated, the one before it."""
-        if not self._pane.revise():
+        if not self._pane.edit_last_message():
             self._notify("There is no message of yours here to edit.")
 
     def action_switch_branch(self, step: int) -> None:
         """Switch the thread to another branch at the scroll position."""
         if self._refuse_while_busy():
             return
-        branching = self._pane.branching()
+        branching = self._pane.branch_point()
         if branching is None:
             hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message"))
             self._notify(f"Nothing branches here: {format_hints(self, hints)}.")
@@ -127,8 +127,8 @@ class ConversingApp(TabbedApp):
         def edit(choice: SimpleChoice[str] | None) -> None:
             if choice is None:
                 return
-            if conversation.take_back(choice.value):
-                self._pane.give_back(conversation, choice.value)
+            if conversation.unqueue(choice.value):
+                self._pane.restore_text(conversation, choice.value)
             else:
                 self._notify("It has been sent meanwhile.")
 
@@ -147,11 +147,11 @@ class ConversingApp(TabbedApp):
 
     def action_fold(self) -> None:
         """Toggle the folding of thinking and tool calls in the active tab."""
-        self._workspace.active.fold()
+        self._workspace.active.toggle_folded()
 
-    def action_render_plain(self) -> None:
+    def action_toggle_rendering(self) -> None:
         """Toggle between plain text and Markdown for the newest answer too large for Markdown."""
-        if not self._pane.render_plain():
+        if not self._pane.toggle_rendering():
             self._notify("No answer here is shown plainly.")
 
     async def action_copy_answer(self) -> None:
@@ -160,7 +160,7 @@ class ConversingApp(TabbedApp):
 
     async def action_copy_code(self) -> None:
         """Copy the last code block of the newest answer; when repeated, the one before it."""
-        await self._copier.next_code(self._workspace.active.last_answer)
+        await self._copier.copy_next_code(self._workspace.active.last_answer)
 
     def action_links(self) -> None:
         """Choose a link from the newest answer of the active tab."""
@@ -177,7 +177,7 @@ class ConversingApp(TabbedApp):
     def action_go_on(self) -> None:
         """Continue the incomplete answer of the active tab."""
         if not self._refuse_while_busy():
-            self._workspace.active.go_on()
+            self._workspace.active.continue_answer()
 
     def action_retry(self) -> None:
         """Retry the failed turn of the active tab."""
@@ -186,18 +186,20 @@ class ConversingApp(TabbedApp):
 
     async def action_use_template(self, name: str) -> None:
         """Retry the failed turn with another chat template, which is saved in the thread."""
-        from koel_tui.ui.settings.thread_settings import with_template
+        from koel_tui.ui.settings.thread_settings import set_template
 
-        await with_template(self._workspace.active, name)
+        await set_template(self._workspace.active, name)
         self._workspace.active.retry()
 
     def _refuse_while_busy(self) -> bool:
         """Return whether the active tab is generating an answer; if so, notify the user."""
-        if self._workspace.active.busy:
+        if self._workspace.active.is_busy:
             self._notify("An answer is being written here; esc stops it.")
-        return self._workspace.active.busy
+        return self._workspace.active.is_busy
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the selected text by the best available method."""
-        self._copier.remember(text)  # set first, because the next key may already paste it
+        self._copier.set_internal_clipboard(
+            text
+        )  # set first, because the next key may already paste it
         self.run_worker(self._copier.text(text))

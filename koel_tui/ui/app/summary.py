@@ -8,12 +8,12 @@ from koel_tui.workspace.runtime import Runtime
 
 def tab_label(conversation: Conversation, unread: bool) -> Label:
     """Return the label of a conversation's tab."""
-    if conversation.busy:
+    if conversation.is_busy:
         waiting = len(conversation.queue)
-        mark = conversation.activity.mark + (f" +{waiting}" if waiting else "")
+        mark = conversation.activity.tab_mark + (f" +{waiting}" if waiting else "")
     elif conversation.save_problem:
         mark = "not saved"
-    elif conversation.failed:
+    elif conversation.has_failed:
         mark = "✗"
     else:
         mark = "●" if unread else ""
@@ -31,18 +31,18 @@ def status_for(
 
     `background_job` describes the background job, `download` the download of a model.
     """
-    figures = conversation.measured.last
+    figures = conversation.metrics.last
     problem = conversation.save_problem
     return Status(
         activity=hint
-        or runtime.words
-        or conversation.activity.words
+        or runtime.status_text
+        or conversation.activity.status_text
         or background_job
         or download
-        or runtime.aside,
+        or runtime.idle_text,
         model=figures.model or runtime.model,
-        used=figures.used,
-        window=figures.window or runtime.window,
+        used=figures.used_tokens,
+        window=figures.context_tokens or runtime.context_tokens,
         tokens_per_s=conversation.tokens_per_s,
         saved=_save_state(conversation),
         alert=_alert_text(problem, runtime, download),
@@ -51,13 +51,13 @@ def status_for(
 
 def _save_state(conversation: Conversation) -> str:
     # A streaming answer is saved every second; showing each save would make the line flicker.
-    if conversation.busy or not conversation.entries():
+    if conversation.is_busy or not conversation.entries():
         return ""
-    return "saving…" if conversation.unsaved else "saved"
+    return "saving…" if conversation.is_unsaved else "saved"
 
 
 def _alert_text(save_problem: object, runtime: Runtime, download: str) -> str:
     if save_problem:
         return "NOT SAVED"  # the banner gives the reason
     # The progress of a download needs the space, and a new model solves the problem.
-    return runtime.short_alarm if download else runtime.alarm
+    return runtime.short_alert if download else runtime.alert

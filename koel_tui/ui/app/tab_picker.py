@@ -20,7 +20,7 @@ class TabChoice:
     conversation: Conversation
     label: Label
     number: int
-    takeable: bool = True
+    enabled: bool = True
 
     @property
     def title(self) -> str:
@@ -28,7 +28,7 @@ class TabChoice:
         return f"{self.number} {self.label.title}"
 
     @property
-    def aside(self) -> str:
+    def detail(self) -> str:
         """The state of its thread."""
         return self.label.mark
 
@@ -40,14 +40,14 @@ class TabChoice:
 class TabPicker(Picker[TabChoice]):
     """Picker of the tab to activate."""
 
-    WORDING = PickerTexts("Open tabs", "Type to find a tab", "No tab is open", "goes there")
+    TEXTS = PickerTexts("Open tabs", "Type to find a tab", "No tab is open", "goes there")
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("tab.find")]
 
 
 class PairPicker(Picker[TabChoice]):
     """Picker of the tab to show next to the active one."""
 
-    WORDING = PickerTexts(
+    TEXTS = PickerTexts(
         "Side by side", "Type to find a tab", "No other tab is open", "shows it beside this tab"
     )
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("tab.beside")]

@@ -26,10 +26,10 @@ from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColu
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.models.model_download import ModelDownload
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
-from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
+from koel_tui.ui.widgets.throttle import Throttle, queue_scheduler
 from koel_tui.workspace.open_tabs import OpenTabs
 from koel_tui.workspace.runtime import Runtime
-from koel_tui.workspace.unsaved import trouble_of
+from koel_tui.workspace.unsaved import current_problem
 from koel_tui.workspace.window_state import WindowState
 from koel_tui.workspace.workspace import TooManyTabsError, Workspace
 
@@ -73,7 +73,7 @@ class TabbedApp(internals.AppBase):
             for name in ("messages", "beside")
         )
         prompt = FilePrompt(
-            lambda text: self._pane.send(text), self._window_state.remember, self._runtime
+            lambda text: self._pane.send(text), self._window_state.append_history, self._runtime
         )
         self._pane = ConversationPane(front, beside, prompt, positions)
         self._status_line = StatusLine(
@@ -81,7 +81,9 @@ class TabbedApp(internals.AppBase):
         )
         self._banner = SaveBanner()
         self._footer = Footer(show_command_palette=False)
-        self._repaint_throttle = Throttle(in_queue_of(self), self._paint, slow or _PAINT_INTERVAL)
+        self._repaint_throttle = Throttle(
+            queue_scheduler(self), self._paint, slow or _PAINT_INTERVAL
+        )
 
     def compose(self) -> ComposeResult:
         """Yield the widgets, top to bottom."""
@@ -93,30 +95,30 @@ class TabbedApp(internals.AppBase):
 
     # Callbacks of conversations
 
-    def changed(self, conversation: Conversation) -> None:
+    def on_conversation_changed(self, conversation: Conversation) -> None:
         """Repaint the label of a conversation, and its messages if they are visible."""
-        if conversation.answered:
-            self._runtime.recover()
-        self._background_jobs.give_way(any(each.busy for each in self._workspace.tabs))
+        if conversation.has_answered:
+            self._runtime.clear_problem()
+        self._background_jobs.pause_while_busy(any(each.is_busy for each in self._workspace.tabs))
         self._pane.changed(conversation)
         self._request_repaint()
 
-    def ended(self, conversation: Conversation) -> None:
+    def on_run_ended(self, conversation: Conversation) -> None:
         """Mark a tab unread if it is not visible, alert the user, queue a title job if needed."""
         self._workspace.tabs.mark_unread(conversation)
-        self._terminal_alert.notify(conversation.title, failed=conversation.failed)
+        self._terminal_alert.notify(conversation.title, failed=conversation.has_failed)
         backend = self._runtime.backend
-        if backend is not None and backend.titles and conversation.wants_title:
+        if backend is not None and backend.titles and conversation.needs_title:
             from koel_tui.conversation.titles_and_summaries import title_job
 
             self._background_jobs.add(title_job(conversation))
-        self.changed(conversation)
+        self.on_conversation_changed(conversation)
 
-    def returned(self, conversation: Conversation, text: str) -> None:
+    def on_text_returned(self, conversation: Conversation, text: str) -> None:
         """Insert returned text into the prompt, before its current text."""
-        self._pane.give_back(conversation, text)
+        self._pane.restore_text(conversation, text)
 
-    def lost(self, conversation: Conversation) -> None:
+    def on_save_failed(self, conversation: Conversation) -> None:
         """Report that a closed thread could not be saved."""
         why = conversation.save_problem
         self._notify(f"NOT SAVED: {conversation.title}: {why}", "error")
@@ -134,20 +136,20 @@ class TabbedApp(internals.AppBase):
     async def action_new_tab(self) -> None:
         """Open an empty tab."""
         if self._has_room():
-            self._pane.put_away()
+            self._pane.store_view_state()
             self._workspace.new()
             await self._show_active()
 
     async def action_close_tab(self) -> None:
         """Close the active tab; its thread stays saved, and queued texts become its draft."""
         self._workspace.active.stop()
-        self._pane.put_away()
+        self._pane.store_view_state()
         self._workspace.close(self._workspace.active)
         await self._show_active()
 
     async def action_reopen_tab(self) -> None:
         """Reopen the tab that was closed last."""
-        self._pane.put_away()
+        self._pane.store_view_state()
         await self._open(self._workspace.reopen())
 
     async def action_step_tab(self, distance: int) -> None:
@@ -175,10 +177,10 @@ class TabbedApp(internals.AppBase):
     async def action_side_by_side(self) -> None:
         """Show a second tab side by side, with a shared prompt; if one is shown, hide it."""
         tabs = self._workspace.tabs
-        if tabs.beside is not None:
-            tabs.part()
+        if tabs.paired is not None:
+            tabs.unpair()
         elif len(tabs) == 1:
-            self._workspace.add_beside()  # two tabs are always within the limit
+            self._workspace.add_paired()  # two tabs are always within the limit
         else:
             self._choose_pair()
             return
@@ -191,9 +193,9 @@ class TabbedApp(internals.AppBase):
             if choice is None:
                 return
             if choice.conversation is not self._workspace.active:
-                self._workspace.tabs.join(choice.conversation)
+                self._workspace.tabs.pair_with(choice.conversation)
             elif self._has_room():
-                self._workspace.add_beside()
+                self._workspace.add_paired()
             await self._show_active()
 
         tabs = zip(self._workspace.tabs, self._labels(), strict=True)
@@ -201,14 +203,16 @@ class TabbedApp(internals.AppBase):
 
     async def action_swap(self) -> None:
         """Swap the two tabs shown side by side; the prompt keeps its text."""
-        front, beside = self._workspace.active, self._workspace.tabs.beside
+        front, beside = self._workspace.active, self._workspace.tabs.paired
         if beside is None:
             self._notify(
                 f"No tab is shown beside this one: {key_of(self, 'tab.beside')} shows one."
             )
             return
-        self._pane.put_away()
-        moves = front.revision is None and beside.revision is None  # else each keeps its own draft
+        self._pane.store_view_state()
+        moves = (
+            front.message_edit is None and beside.message_edit is None
+        )  # else each keeps its own draft
         left = beside.draft
         if moves:
             beside.draft = front.draft
@@ -253,46 +257,48 @@ class TabbedApp(internals.AppBase):
     async def _show_active(self) -> None:
         """Update the widgets to show the active tab."""
         with self.batch_update():  # one layout pass for both
-            await self._pane.show(self._workspace.active, self._workspace.tabs.beside)
+            await self._pane.show(self._workspace.active, self._workspace.tabs.paired)
             await self._paint()
-        for conversation in (self._workspace.active, self._workspace.tabs.beside):
-            if conversation is not None and conversation.asleep:
+        for conversation in (self._workspace.active, self._workspace.tabs.paired):
+            if conversation is not None and conversation.is_unloaded:
                 self.run_worker(self._wake(conversation))
 
     async def _wake(self, conversation: Conversation) -> None:
         try:
-            await self._workspace.wake(conversation)
+            await self._workspace.load(conversation)
         except Exception as error:
             self._notify(f"The thread of a tab cannot be opened: {error}", "error")
-            self._pane.put_away()
-            self._workspace.sweep(conversation)
+            self._pane.store_view_state()
+            self._workspace.close_if_empty(conversation)
             await self._show_active()
-        self.changed(conversation)
+        self.on_conversation_changed(conversation)
 
     def _has_room(self) -> bool:
         """Return whether another tab may be opened; if not, notify the user."""
-        if self._workspace.full:
+        if self._workspace.is_full:
             self._notify(str(TooManyTabsError()), "warning")
-        return not self._workspace.full
+        return not self._workspace.is_full
 
     def _open_tabs(self) -> OpenTabs:
         """Return the tabs in the form in which they are saved."""
-        self._pane.keep_draft()
-        return self._workspace.kept(self._pane.prompt.pastes)
+        self._pane.store_draft()
+        return self._workspace.snapshot(self._pane.prompt.pastes)
 
     async def _paint(self) -> None:
         tabs = self._workspace.tabs
         labels = self._labels()
         await self._tab_bar.show_labels(labels, tabs.active.key)
         names = {label.id: f"{label.title} {label.mark}" for label in labels}
-        beside = tabs.beside
-        self._pane.head(
+        beside = tabs.paired
+        self._pane.set_titles(
             names[tabs.active.key] if beside is not None else "",
             names[beside.key] if beside is not None else "",
         )
-        self._banner.show(trouble_of(self._runtime.backend, self._workspace, self._window_state))
-        aside = self._background_jobs.words
-        download = self._download.progress.words
+        self._banner.show(
+            current_problem(self._runtime.backend, self._workspace, self._window_state)
+        )
+        aside = self._background_jobs.status_text
+        download = self._download.progress.status_text
         self._status_line.show(status_for(tabs.active, self._runtime, self._hint, aside, download))
 
     def _labels(self) -> list[Label]:
@@ -301,7 +307,7 @@ class TabbedApp(internals.AppBase):
 
     def _request_repaint(self) -> None:
         if self.is_running:
-            self._repaint_throttle.poke()
+            self._repaint_throttle.request()
 
     def _notify(self, text: str, severity: SeverityLevel = "information") -> None:
         self.notify(safe_line(text, 400), severity=severity, markup=False)

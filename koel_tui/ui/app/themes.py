@@ -36,9 +36,9 @@ class ThemeError(Exception):
 class UserThemes:
     """Registers the themes of a directory in addition to Textual's, and reports invalid ones."""
 
-    def __init__(self, directory: Path | None, tell: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path | None, notify: Callable[[str], None]) -> None:
         self._directory = directory
-        self._tell = tell
+        self._notify = notify
 
     async def register(self, app: App[int]) -> None:
         """Read the themes and register them in the app; only the first call has an effect."""
@@ -49,7 +49,7 @@ class UserThemes:
         for theme in themes:
             app.register_theme(theme)
         for problem in problems:
-            self._tell(problem)
+            self._notify(problem)
 
 
 def read_themes(directory: Path, taken: Container[str]) -> tuple[list[Theme], list[str]]:

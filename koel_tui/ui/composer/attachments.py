@@ -18,8 +18,8 @@ from koel_tui.text import safe_line, safe_text
 MAX_BYTES = 1_000_000
 """Larger files are rejected without reading them in full; no context has room for them."""
 _CHARACTERS_PER_TOKEN = 4
-_LONGEST_DROP = 4096
-_BEGINS_PATH = ("/", "~/", "file:", "'", '"')
+_MAX_DROP = 4096
+_PATH_PREFIXES = ("/", "~/", "file:", "'", '"')
 _NAME_CELLS = 28
 _NAME_CHARACTERS = 40
 """Character limit in addition to the cell limit, because combining marks have no width."""
@@ -29,11 +29,11 @@ class AttachmentError(Exception):
     """A file cannot be attached; the message says why and what to do."""
 
 
-class Gauge(Protocol):
+class TokenCounter(Protocol):
     """Source of token counts and of the size of the model's context."""
 
     @property
-    def window(self) -> int:
+    def context_tokens(self) -> int:
         """The context size in tokens; 0 while unknown."""
         ...
 
@@ -60,12 +60,12 @@ class Attachment:
         return f"{name} · {number} token{'' if self.tokens == 1 else 's'}"
 
     @property
-    def framed(self) -> str:
+    def prompt_text(self) -> str:
         """The text for the model: the name, and the content in a code fence."""
-        return framed(self.name, self.text)
+        return prompt_text(self.name, self.text)
 
 
-def framed(name: str, text: str) -> str:
+def prompt_text(name: str, text: str) -> str:
     """Return a file's name and its text in a code fence longer than its runs of backticks."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -73,25 +73,25 @@ def framed(name: str, text: str) -> str:
     return f"{name}:\n{fence}\n{text}{end}{fence}\n"
 
 
-def shown_name(name: str) -> str:
+def sanitize_name(name: str) -> str:
     """Return the name of a file, sanitized and on one line."""
     return safe_text(safe_line(name)) or "(no name)"
 
 
-async def attachment_of(path: Path, name: str, gauge: Gauge) -> Attachment:
+async def load_attachment(path: Path, name: str, counter: TokenCounter) -> Attachment:
     """Read a file and count its tokens. Raises `AttachmentError`."""
-    name = shown_name(name)
+    name = sanitize_name(name)
     text = await asyncio.to_thread(read_text, path, name)
-    whole = framed(name, text)
-    tokens = await gauge.count_tokens(whole)
+    whole = prompt_text(name, text)
+    tokens = await counter.count_tokens(whole)
     counted = tokens is not None
     if tokens is None:
         tokens = -(-len(whole) // _CHARACTERS_PER_TOKEN)
-    if gauge.window and tokens >= gauge.window:
+    if counter.context_tokens and tokens >= counter.context_tokens:
         about = "" if counted else "about "
         raise AttachmentError(
             f"{name} is too large: it has {about}{tokens:,} tokens, and the window of the model "
-            f"is {gauge.window:,}. Attach a part of it, or start with a larger window "
+            f"is {counter.context_tokens:,}. Attach a part of it, or start with a larger window "
             "(--context-tokens)."
         )
     return Attachment(name, text, tokens, counted)
@@ -135,8 +135,8 @@ def dropped_files(text: str) -> tuple[Path, ...]:
     Terminals insert such text when files are dropped on them: bare, quoted, with backslashes, or as
     URLs. Accesses the disk.
     """
-    for reading in _readings(text):
-        paths = tuple(_path(word) for word in reading)
+    for candidate in _path_candidates(text):
+        paths = tuple(_path(word) for word in candidate)
         # A path that is too long or invalid here is not a file.
         with suppress(OSError, ValueError):
             if paths and all(path is not None and path.is_file() for path in paths):
@@ -146,10 +146,10 @@ def dropped_files(text: str) -> tuple[Path, ...]:
 
 def may_be_dropped(text: str) -> bool:
     """Return whether a pasted text begins like a file path."""
-    return len(text) <= _LONGEST_DROP and text.lstrip().startswith(_BEGINS_PATH)
+    return len(text) <= _MAX_DROP and text.lstrip().startswith(_PATH_PREFIXES)
 
 
-def _readings(text: str) -> Iterator[list[str]]:
+def _path_candidates(text: str) -> Iterator[list[str]]:
     """Yield possible lists of paths in a text: its lines, then its words in shell syntax."""
     if not may_be_dropped(text):
         return

@@ -6,14 +6,14 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.formatting import truncate
-from koel_tui.ui.composer.attachments import shown_name
+from koel_tui.ui.composer.attachments import sanitize_name
 
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 _FRAME = 4
 """Cells of a line that are not text: the border, and one space on each side."""
 
 
-class FilePicker(Static):
+class FileList(Static):
     """Shows files above the prompt, over the transcript; hidden while there are none."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class FilePicker(Static):
         width = max(8, self.app.size.width - _FRAME - 2)
         lines = [
             Content.styled(
-                truncate(f" {shown_name(path)}", width), "reverse" if n == chosen else ""
+                truncate(f" {sanitize_name(path)}", width), "reverse" if n == chosen else ""
             )
             for n, path in enumerate(paths)
         ]

@@ -13,21 +13,21 @@ from koel_tui.conversation.drafts import Draft
 from koel_tui.text import safe_line
 from koel_tui.ui.composer.attachments import (
     AttachmentError,
-    Gauge,
-    attachment_of,
+    TokenCounter,
     dropped_files,
+    load_attachment,
     may_be_dropped,
 )
-from koel_tui.ui.composer.file_list import MOST_SHOWN, FilePicker
-from koel_tui.ui.composer.file_search import FoundFile, matching, text_files
+from koel_tui.ui.composer.file_list import MAX_SHOWN, FileList
+from koel_tui.ui.composer.file_search import FoundFile, fuzzy_filter, text_files
 from koel_tui.ui.composer.prompt import Prompt
 
-_ABOVE = 4
+_RESERVED_ROWS = 4
 """Rows above the prompt that the list cannot use: its border, and the tab bar."""
-_HERE = Path()
-_PATIENCE = 1.5
+_ROOT = Path()
+_SEARCH_TIMEOUT = 1.5
 """Maximum seconds for which a key waits for the file search, longer than a normal search takes."""
-_PICKS = "enter attaches · esc leaves"
+_PICK_HINT = "enter attaches · esc leaves"
 
 
 @dataclass(slots=True)
@@ -59,19 +59,19 @@ class FilePrompt(Prompt):
     """
 
     def __init__(
-        self, send: Callable[[str], None], remember: Callable[[Draft], None], gauge: Gauge
+        self, send: Callable[[str], None], remember: Callable[[Draft], None], counter: TokenCounter
     ) -> None:
-        """`gauge` counts the tokens of files."""
+        """`counter` counts the tokens of files."""
         super().__init__(send, remember)
-        self._gauge = gauge
-        self.picker = FilePicker()
+        self._counter = counter
+        self.file_list = FileList()
         """The list of files; it is mounted outside the prompt."""
         self._search: _Search | None = None
         self._dropped: _Dropped | None = None
 
     async def on_key(self, event: events.Key) -> None:
         """Handle the keys of the file list while it is open."""
-        if await self._meant_for_files(event.key):
+        if await self._handle_list_key(event.key):
             event.stop()
             event.prevent_default()
 
@@ -79,13 +79,13 @@ class FilePrompt(Prompt):
         """Insert an @; at the start of a word it opens the file list."""
         begins = self._begins_word()
         start = min(self.selection)
-        self._type("@")
+        self._insert_at_cursor("@")
         if begins:
-            self._begin_search(start)
+            self._start_search(start)
 
     async def on_paste(self, event: events.Paste) -> None:
         """Offer to attach files whose paths are pasted; dropping files does the same."""
-        self._leave()
+        self._close_list()
         if not may_be_dropped(event.text):
             return
         files = await asyncio.to_thread(dropped_files, event.text)
@@ -93,51 +93,51 @@ class FilePrompt(Prompt):
             event.prevent_default()
             event.stop()
             start = min(self.selection)
-            self._type(event.text)
+            self._insert_at_cursor(event.text)
             self._dropped = _Dropped(self.text, start, self.cursor_location, files)
-            self._show()
+            self._update_list()
 
     def show(self, text: str) -> None:
         """Load `text` with a new undo history, and close the file list."""
-        self._leave()
+        self._close_list()
         super().show(text)
 
     def on_unmount(self) -> None:
         """Cancel the file search."""
-        self._leave()
+        self._close_list()
 
     @on(TextArea.Changed)
     @on(TextArea.SelectionChanged)
-    def _show(self) -> None:
+    def _update_list(self) -> None:
         """Update the file list to the text."""
         if self._dropped is not None and self._dropped.text == self.text:
             names = [file.name for file in self._dropped.files]
             hint = "enter attaches · esc leaves the path as text"
-            self.picker.show(names[: self._room], None, hint)
+            self.file_list.show(names[: self._max_rows], None, hint)
         elif (search := self._current_search()) is None:
-            self._leave()
+            self._close_list()
         elif not search.files.done():
-            self.picker.show([], None, "Looking for files…")
+            self.file_list.show([], None, "Looking for files…")
         elif search.shown:
-            self.picker.show(search.shown, search.chosen, _PICKS)
+            self.file_list.show(search.shown, search.chosen, _PICK_HINT)
         else:
-            self.picker.hide()
+            self.file_list.hide()
 
     @property
-    def _room(self) -> int:
+    def _max_rows(self) -> int:
         """Maximum number of files that fit above the prompt."""
-        return max(1, min(MOST_SHOWN, self.region.y - _ABOVE))
+        return max(1, min(MAX_SHOWN, self.region.y - _RESERVED_ROWS))
 
     def _begins_word(self) -> bool:
         row, column = min(self.selection)
         before = self.document.get_line(row)[:column]
         return not before or before[-1].isspace() or before[-1] in "(\"'"
 
-    def _begin_search(self, at: Location) -> None:
-        self._leave()
-        walk = asyncio.create_task(asyncio.to_thread(text_files, _HERE))
-        walk.add_done_callback(lambda _: self.call_later(self._show))
-        self._search = _Search(at, walk)
+    def _start_search(self, at: Location) -> None:
+        self._close_list()
+        task = asyncio.create_task(asyncio.to_thread(text_files, _ROOT))
+        task.add_done_callback(lambda _: self.call_later(self._update_list))
+        self._search = _Search(at, task)
 
     def _current_search(self) -> _Search | None:
         """Return the search for the current text; None if the cursor has left its word."""
@@ -150,76 +150,78 @@ class FilePrompt(Prompt):
             return None
         if search.files.done() and (not search.shown or word != search.typed):
             search.typed, search.chosen = word, 0
-            search.shown = matching(search.files.result(), word[1:], self._room)
+            search.shown = fuzzy_filter(search.files.result(), word[1:], self._max_rows)
         return search
 
-    async def _meant_for_files(self, key: str) -> bool:
+    async def _handle_list_key(self, key: str) -> bool:
         """Handle a key for the file list; return whether it was used."""
         if self._dropped is not None:
-            return await self._drop(key)
+            return await self._handle_drop_key(key)
         if self._search is None:
             return False
         search = self._current_search()
         if search is None:
-            self._leave()
+            self._close_list()
             return False
         if key not in ("enter", "tab", "up", "down", "escape"):
             return False
         if key != "escape":
-            await asyncio.wait([search.files], timeout=_PATIENCE)
+            await asyncio.wait([search.files], timeout=_SEARCH_TIMEOUT)
             if self._current_search() is not search:
                 return True  # the text changed while waiting, so drop the key
             if not search.files.done():
-                self._leave()
+                self._close_list()
                 self.notify(
                     "Looking for files takes too long here. Drop one instead.", markup=False
                 )
                 return True
         if search.files.done() and not search.shown:
-            self._leave()
+            self._close_list()
             return False
         match key:
             case "up" | "down":
                 step = 1 if key == "down" else -1
                 search.chosen = (search.chosen + step) % len(search.shown)
-                self._show()
+                self._update_list()
             case "escape":
-                self._leave()
+                self._close_list()
             case _:
                 path = search.shown[search.chosen]
-                await self._put([(_HERE / path, path)], search.at, self.cursor_location)
+                await self._insert_files([(_ROOT / path, path)], search.at, self.cursor_location)
         return True
 
-    async def _drop(self, key: str) -> bool:
+    async def _handle_drop_key(self, key: str) -> bool:
         dropped, self._dropped = self._dropped, None
-        self.picker.hide()
+        self.file_list.hide()
         if dropped is None or dropped.text != self.text:
             return False
         if key not in ("enter", "tab", "escape"):
             return False
         if key != "escape":
             files = [(file, file.name) for file in dropped.files]
-            await self._put(files, dropped.start, dropped.end)
+            await self._insert_files(files, dropped.start, dropped.end)
         return True
 
-    async def _put(self, files: Sequence[tuple[Path, str]], start: Location, end: Location) -> None:
+    async def _insert_files(
+        self, files: Sequence[tuple[Path, str]], start: Location, end: Location
+    ) -> None:
         """Replace a range by file placeholders; if one file fails, show why and attach none."""
-        self._leave()
+        self._close_list()
         before = self.text
         try:
-            read = [await attachment_of(path, name, self._gauge) for path, name in files]
+            read = [await load_attachment(path, name, self._counter) for path, name in files]
         except AttachmentError as error:
             self.notify(safe_line(str(error), 400), severity="error", markup=False)
             return
         if self.text != before:
             self.notify("The prompt has changed meanwhile: attach again.", markup=False)
             return
-        tokens = [self.pastes.attach(each.label, each.framed) for each in read]
+        tokens = [self.pastes.attach(each.label, each.prompt_text) for each in read]
         self.replace(" ".join(tokens) + " ", start, end, maintain_selection_offset=False)
 
-    def _leave(self) -> None:
+    def _close_list(self) -> None:
         """Cancel the search and close the file list."""
         search, self._search, self._dropped = self._search, None, None
         if search is not None:
             search.files.cancel()
-        self.picker.hide()
+        self.file_list.hide()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-MOST_WALKED = 5_000
-_PATIENCE = 1.0
+MAX_EXAMINED = 5_000
+_TIMEOUT = 1.0
 """Maximum seconds for a search, because the disk may be slow."""
-_LOOKED_AT = 1024
+_SNIFF_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,20 @@ class FoundFile:
     key: str
 
 
-def text_files(folder: Path, most: int = MOST_WALKED) -> list[FoundFile]:
-    """Return the text files in a directory tree, nearest first; examines at most `most` names.
+def text_files(folder: Path, limit: int = MAX_EXAMINED) -> list[FoundFile]:
+    """Return the text files in a directory tree, nearest first; examines at most `limit` names.
 
     Skips hidden files, and links because they lead out of the tree or to files that are listed
     anyway.
     """
     found: list[FoundFile] = []
-    end = monotonic() + _PATIENCE
+    end = monotonic() + _TIMEOUT
     folders, seen = deque([""]), 0
     while folders:
         here = folders.popleft()
         for entry in _entries(folder / here):
             seen += 1
-            if seen > most or monotonic() > end:
+            if seen > limit or monotonic() > end:
                 return found
             path = f"{here}{entry.name}"
             if entry.name.startswith("."):
@@ -49,36 +49,36 @@ def text_files(folder: Path, most: int = MOST_WALKED) -> list[FoundFile]:
     return found
 
 
-def matching(files: Iterable[FoundFile], typed: str, most: int) -> list[str]:
-    """Return the paths that contain the letters of `typed` in this order, best match first."""
-    wanted = typed.casefold()
+def fuzzy_filter(files: Iterable[FoundFile], query: str, limit: int) -> list[str]:
+    """Return the paths that contain the letters of `query` in this order, best match first."""
+    wanted = query.casefold()
     ranks: tuple[list[str], ...] = ([], [], [], [])
     for file in files:
         rank = _rank(file.key, wanted)
         if rank is not None:
             ranks[rank].append(file.path)
-            if len(ranks[0]) == most:
+            if len(ranks[0]) == limit:
                 break
-    return [path for rank in ranks for path in rank][:most]
+    return [path for rank in ranks for path in rank][:limit]
 
 
 def _rank(key: str, wanted: str) -> int | None:
-    place = key.find(wanted)
-    if place < 0:
-        return 3 if _scattered(wanted, key) else None
+    index = key.find(wanted)
+    if index < 0:
+        return 3 if _is_subsequence(wanted, key) else None
     name = key.rfind("/") + 1
     if key.startswith(wanted, name):
         return 0
     return 1 if wanted in key[name:] else 2
 
 
-def _scattered(letters: str, text: str) -> bool:
+def _is_subsequence(letters: str, text: str) -> bool:
     # Not a regular expression: a long name of one repeated letter would cause catastrophic
     # backtracking.
-    place = -1
+    index = -1
     for letter in letters:
-        place = text.find(letter, place + 1)
-        if place < 0:
+        index = text.find(letter, index + 1)
+        if index < 0:
             return False
     return True
 
@@ -89,7 +89,7 @@ def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
     with suppress(OSError), os.scandir(folder) as listing:
         for entry in listing:
             entries.append(entry)
-            if len(entries) > MOST_WALKED:
+            if len(entries) > MAX_EXAMINED:
                 break
     return iter(sorted(entries, key=lambda entry: entry.name))
 
@@ -99,4 +99,4 @@ def _is_text(entry: "os.DirEntry[str]") -> bool:
     if kind is not None and kind.startswith("text/") and packed is None:
         return True
     with Path(entry).open("rb") as file:
-        return b"\0" not in file.read(_LOOKED_AT)
+        return b"\0" not in file.read(_SNIFF_BYTES)

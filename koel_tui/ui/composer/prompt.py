@@ -18,7 +18,7 @@ from koel_tui.ui.keys.key_table import PROMPT_KEYS, bindings
 MAX_LINES = 10
 _FRAME = 2
 _HINTS = (("prompt.send", "sends"), ("prompt.newline", "starts a new line"))
-_WINDOW_PATIENCE = 2.0
+_APP_TIMEOUT = 2.0
 """Maximum seconds to wait for the app, which may be closing."""
 
 
@@ -43,7 +43,7 @@ class Prompt(TextArea):
         self.cursor_blink = False  # blinking would cause most of the idle CPU use
         self._send = send
         self._remember = remember
-        self._past = PromptHistory()
+        self._history = PromptHistory()
         self.pastes = PastePlaceholders()
 
     def on_mount(self) -> None:
@@ -63,7 +63,7 @@ class Prompt(TextArea):
                 event.prevent_default()
                 return
         for binding in internals.bindings_for(self.app, event.key):
-            if await self._done_by_window(binding.action):
+            if await self._run_in_app(binding.action):
                 event.stop()
                 event.prevent_default()
                 return
@@ -77,13 +77,13 @@ class Prompt(TextArea):
 
     async def on_paste(self, event: events.Paste) -> None:
         """Replace a large paste by a placeholder."""
-        shown = self.pastes.fold(event.text)  # the app has sanitized it
+        shown = self.pastes.shorten(event.text)  # the app has sanitized it
         if shown != event.text:
             event.prevent_default()
             event.stop()
-            self._type(shown)
+            self._insert_at_cursor(shown)
 
-    def grow_within(self, lines: int) -> None:
+    def limit_height(self, lines: int) -> None:
         """Set the maximum height: `MAX_LINES`, but at most half of an app `lines` rows high."""
         self.styles.max_height = max(_FRAME + 1, min(_FRAME + MAX_LINES, lines // 2))
 
@@ -103,44 +103,44 @@ class Prompt(TextArea):
         # characters, pastes are stored sanitized.
         self.replace_text(self.pastes.collapse(safe_input(self.pastes.collapse(text))))
 
-    def keep(self, text: str) -> None:
+    def add_to_history(self, text: str) -> None:
         """Add a text to the history as if it had been sent."""
-        if text.strip() and self._past.add(text):
+        if text.strip() and self._history.add(text):
             self._remember(self.pastes.draft(text))
 
-    def recall(self, drafts: Iterable[Draft]) -> None:
+    def load_history(self, drafts: Iterable[Draft]) -> None:
         """Add drafts sent in earlier sessions to the history."""
-        self._past.begin_with([self.pastes.adopt(draft) for draft in drafts])
+        self._history.prepend([self.pastes.import_draft(draft) for draft in drafts])
 
     def show(self, text: str) -> None:
         """Load another tab's draft, with a new undo history."""
         self.load_text(safe_input(text))
         self.move_cursor(self.document.end)
-        self._past.leave()
+        self._history.reset()
 
     def action_send(self) -> None:
         """Send the text, unless it is blank."""
         if self.text.strip():
             text = self.text
             self.show("")
-            self.keep(text)
+            self.add_to_history(text)
             self._send(self.pastes.expand(text))
 
     def action_newline(self) -> None:
         """Insert a line break."""
-        self._type("\n")
+        self._insert_at_cursor("\n")
 
     def action_previous(self) -> None:
         """Move up; on the first line, show the previous prompt of the history."""
         if self.navigator.is_first_wrapped_line(self.cursor_location):
-            self._walk(-1)
+            self._move_in_history(-1)
         else:
             self.action_cursor_up()
 
     def action_next(self) -> None:
         """Move down; on the last line, show the next prompt of the history."""
         if self.navigator.is_last_wrapped_line(self.cursor_location):
-            self._walk(1)
+            self._move_in_history(1)
         else:
             self.action_cursor_down()
 
@@ -170,26 +170,26 @@ class Prompt(TextArea):
 
     def action_paste(self) -> None:
         """Paste the app's own clipboard in the same way as an external paste."""
-        self._type(self.pastes.fold(safe_input(self.app.clipboard)))
+        self._insert_at_cursor(self.pastes.shorten(safe_input(self.app.clipboard)))
 
     def action_delete_left(self) -> None:
         """Delete a character or a paste placeholder."""
-        if not self._delete_token(before=True):
+        if not self._delete_placeholder(before=True):
             super().action_delete_left()
 
     def action_delete_right(self) -> None:
         """Delete a character or a paste placeholder."""
-        if not self._delete_token(before=False):
+        if not self._delete_placeholder(before=False):
             super().action_delete_right()
 
     def action_delete_word_left(self) -> None:
         """Delete a word or a paste placeholder."""
-        if not self._delete_token(before=True):
+        if not self._delete_placeholder(before=True):
             super().action_delete_word_left()
 
     def action_delete_word_right(self) -> None:
         """Delete a word or a paste placeholder."""
-        if not self._delete_token(before=False):
+        if not self._delete_placeholder(before=False):
             super().action_delete_word_right()
 
     def action_cursor_page_up(self) -> None:
@@ -204,11 +204,11 @@ class Prompt(TextArea):
         """Leave f6 to the tabs."""
         raise SkipAction
 
-    async def _done_by_window(self, action: str) -> bool:
+    async def _run_in_app(self, action: str) -> bool:
         """Run an action in the app's queue; later keys wait. Return whether it was handled."""
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-        async def do() -> None:
+        async def run() -> None:
             handled = False
             try:
                 handled = await self.app.run_action(action, self.app)
@@ -216,24 +216,24 @@ class Prompt(TextArea):
                 if not done.done():
                     done.set_result(handled)
 
-        self.app.call_later(do)
+        self.app.call_later(run)
         # A closing app does not run the action, and cannot close until this returns.
-        await asyncio.wait([done], timeout=_WINDOW_PATIENCE)
+        await asyncio.wait([done], timeout=_APP_TIMEOUT)
         return not done.done() or done.result()
 
-    def _type(self, text: str) -> None:
+    def _insert_at_cursor(self, text: str) -> None:
         """Insert `text` at the cursor, replacing the selection."""
         self.replace(text, *self.selection, maintain_selection_offset=False)
 
-    def _delete_token(self, *, before: bool) -> bool:
+    def _delete_placeholder(self, *, before: bool) -> bool:
         row, column = self.cursor_location
         if not self.selection.is_empty:
             return False
-        span = self.pastes.span(self.document.get_line(row), column, before=before)
+        span = self.pastes.placeholder_at(self.document.get_line(row), column, before=before)
         if span is not None:
             self.delete((row, span[0]), (row, span[1]), maintain_selection_offset=False)
         return span is not None
 
-    def _walk(self, distance: int) -> None:
-        if (text := self._past.step(distance, self.text)) is not None:
+    def _move_in_history(self, distance: int) -> None:
+        if (text := self._history.move(distance, self.text)) is not None:
             self.replace_text(text)

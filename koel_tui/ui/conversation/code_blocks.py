@@ -28,7 +28,7 @@ class CodeBlock:
     language: str
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """Short description: language and number of lines."""
         lines = self.text.count("\n") + (not self.text.endswith("\n"))
         size = "1 line" if lines == 1 else f"{lines} lines"
@@ -41,7 +41,7 @@ class CodeBlock:
         return _EXTENSIONS.get(language, language if _EXTENSION.fullmatch(language) else "txt")
 
 
-def name_for(code: CodeBlock, title: str, number: int) -> str:
+def suggest_file_name(code: CodeBlock, title: str, number: int) -> str:
     """Return a safe file name for a code block, derived from the thread title."""
     from koel_tui.storage.interchange import file_name
 
@@ -50,7 +50,7 @@ def name_for(code: CodeBlock, title: str, number: int) -> str:
 
 def code_blocks(text: str) -> list[CodeBlock]:
     """Return the code blocks of a Markdown text in order."""
-    tokens = markdown_parser.parser().parse(text)
+    tokens = markdown_parser.create_parser().parse(text)
     return [
         CodeBlock(token.content, token.info.split()[0] if token.info.split() else "")
         for token in tokens

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from koel_tui.conversation.conversation import Conversation, MessageEdit
-from koel_tui.conversation.drafts import joined
+from koel_tui.conversation.drafts import join_texts
 from koel_tui.conversation.entries import BranchPoint
 from koel_tui.ui.composer.file_prompt import FilePrompt
 from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColumn
@@ -16,8 +16,8 @@ from koel_tui.ui.transcript.scroll_position import ScrollTarget
 from koel_tui.ui.transcript.transcript import Transcript
 from koel_tui.ui.widgets.no_restyle import NoRestyle, NoRestyleContainer
 
-_REVISING = "editing your message · enter sends, esc leaves it as it was"
-_UNSEEN = "[@click=app.scroll('end')]↓ new text below · $key[/]"
+_EDITING = "editing your message · enter sends, esc leaves it as it was"
+_NEW_TEXT_BELOW = "[@click=app.scroll('end')]↓ new text below · $key[/]"
 
 
 class ConversationPane(NoRestyle, Vertical):
@@ -44,7 +44,7 @@ class ConversationPane(NoRestyle, Vertical):
     def compose(self) -> ComposeResult:
         """Yield the transcript columns, the file list above the prompt, and the prompt."""
         yield NoRestyleContainer(self._front, self._beside, id="readers")
-        yield self.prompt.picker
+        yield self.prompt.file_list
         yield self.prompt
 
     @property
@@ -57,46 +57,46 @@ class ConversationPane(NoRestyle, Vertical):
 
     def on_resize(self, event: events.Resize) -> None:
         """Keep the prompt from filling a low terminal."""
-        self.prompt.grow_within(event.size.height)
+        self.prompt.limit_height(event.size.height)
 
     async def show(self, conversation: Conversation, beside: Conversation | None = None) -> None:
         """Show `conversation` at its saved scroll position, and optionally `beside` next to it."""
-        fresh = [
-            reader
-            for reader, wanted in ((self._front, conversation), (self._beside, beside))
-            if wanted is not reader.conversation
+        changed_columns = [
+            column
+            for column, wanted in ((self._front, conversation), (self._beside, beside))
+            if wanted is not column.conversation
         ]
-        if not fresh:
+        if not changed_columns:
             return
-        self.put_away()
+        self.store_view_state()
         # Switch column and prompt before the first await, so that text typed meanwhile goes to the
         # new conversation.
-        if self._front in fresh:
-            self._front.take(conversation)
+        if self._front in changed_columns:
+            self._front.attach(conversation)
             self.prompt.show(conversation.draft)
             self.prompt.border_title = None
-            self._say_revising()
-        if self._beside in fresh:
-            self._beside.leave()
+            self._show_editing()
+        if self._beside in changed_columns:
+            self._beside.detach()
             if beside is not None:
-                self._beside.take(beside)
+                self._beside.attach(beside)
         with self.app.batch_update():
             self._beside.display = beside is not None
-            for reader in fresh:
-                await reader.show()
+            for column in changed_columns:
+                await column.show()
 
-    def head(self, front: str, beside: str) -> None:
+    def set_titles(self, front: str, beside: str) -> None:
         """Show headings above both transcripts; an empty string hides one."""
-        self._front.head(front)
-        self._beside.head(beside)
+        self._front.set_title(front)
+        self._beside.set_title(beside)
 
-    def put_away(self) -> None:
+    def store_view_state(self) -> None:
         """Save the draft and the scroll positions in the conversations."""
-        self.keep_draft()
-        self._front.put_away()
-        self._beside.put_away()
+        self.store_draft()
+        self._front.store_view_state()
+        self._beside.store_view_state()
 
-    def keep_draft(self) -> None:
+    def store_draft(self) -> None:
         """Save the prompt's text as the conversation's draft."""
         if self._conversation is not None:
             self._conversation.draft = self.prompt.text
@@ -106,31 +106,31 @@ class ConversationPane(NoRestyle, Vertical):
         self._front.changed(conversation)
         self._beside.changed(conversation)
 
-    def give_back(self, conversation: Conversation, text: str) -> None:
+    def restore_text(self, conversation: Conversation, text: str) -> None:
         """Insert `text` before the draft of this conversation, in the prompt if it is active."""
         text = self.prompt.pastes.collapse(text)
-        if (revision := conversation.revision) is not None:
+        if (revision := conversation.message_edit) is not None:
             # The prompt contains a message being edited, so the text goes to the saved draft.
-            conversation.revision = replace(revision, draft=joined(text, revision.draft))
+            conversation.message_edit = replace(revision, draft=join_texts(text, revision.draft))
         elif conversation is self._conversation and self.prompt.is_attached:
-            self.prompt.replace_text(joined(text, self.prompt.text))
+            self.prompt.replace_text(join_texts(text, self.prompt.text))
         else:
-            conversation.draft = joined(text, conversation.draft)
+            conversation.draft = join_texts(text, conversation.draft)
 
     def send(self, text: str) -> None:
         """Send `text` to the visible conversations, or as replacement of the edited message."""
         conversation = self._conversation
         if conversation is None or self._transcript is None:
             return
-        if conversation.revision is None:
+        if conversation.message_edit is None:
             beside = self._beside.conversation
             if beside is None or beside.read_only or not conversation.read_only:
                 conversation.ask(text)
             if beside is not None and self._beside.transcript is not None and not beside.read_only:
                 beside.ask(text)
                 self._beside.transcript.go_to_end()
-        elif conversation.edit(conversation.revision.message_id, text):
-            self.leave_revision()
+        elif conversation.edit(conversation.message_edit.message_id, text):
+            self.cancel_edit()
         else:
             self.prompt.replace_whole_text(text)
         self._transcript.go_to_end()
@@ -147,9 +147,9 @@ class ConversationPane(NoRestyle, Vertical):
             case "end":
                 transcript.go_to_end()
             case "up" | "down":
-                transcript.move(-1 if where == "up" else 1)
+                transcript.scroll_lines(-1 if where == "up" else 1)
             case "page_up" | "page_down":
-                transcript.move(-page if where == "page_up" else page)
+                transcript.scroll_lines(-page if where == "page_up" else page)
 
     def on_transcript_unseen(self, event: Transcript.Unseen) -> None:
         """Show in the prompt's border whether there is new text below.
@@ -158,12 +158,14 @@ class ConversationPane(NoRestyle, Vertical):
         """
         if event.transcript is self._transcript:
             key = key_of(self.app, "scroll.end")
-            self.prompt.border_title = _UNSEEN.replace("$key", key) if event.unseen else None
+            self.prompt.border_title = (
+                _NEW_TEXT_BELOW.replace("$key", key) if event.unseen else None
+            )
 
     def step_message(self, direction: int) -> None:
         """Go to the user message above (-1) or below (1) the scroll position."""
         if self._transcript is not None:
-            self._transcript.step(direction)
+            self._transcript.step_message(direction)
 
     def show_message(self, conversation: Conversation, entry_id: str) -> None:
         """Scroll to a message of this conversation, now or when the conversation becomes active."""
@@ -172,21 +174,21 @@ class ConversationPane(NoRestyle, Vertical):
         else:
             self._positions[conversation] = ScrollTarget(entry_id)
 
-    def branching(self) -> BranchPoint | None:
+    def branch_point(self) -> BranchPoint | None:
         """Return the last branch point in view or above; None if there is none."""
         if self._conversation is None or self._transcript is None:
             return None
-        if self._transcript.at_end and self._conversation.unsaid is not None:
-            return self._conversation.unsaid
-        read = reversed(self._transcript.read())
-        return next((entry.branching for entry in read if entry.branching is not None), None)
+        if self._transcript.is_at_end and self._conversation.empty_branch is not None:
+            return self._conversation.empty_branch
+        read = reversed(self._transcript.visible_entries())
+        return next((entry.branch_point for entry in read if entry.branch_point is not None), None)
 
-    def answer_read(self) -> str:
+    def visible_answer(self) -> str:
         """Return the id of the last answer in view or above; empty if there is none."""
-        read = reversed(self._transcript.read() if self._transcript is not None else ())
+        read = reversed(self._transcript.visible_entries() if self._transcript is not None else ())
         return next((entry.id for entry in read if entry.role == "assistant"), "")
 
-    def revise(self) -> bool:
+    def edit_last_message(self) -> bool:
         """Put the user's last message into the prompt, or the one before the message being edited.
 
         Return False if there is none.
@@ -194,35 +196,35 @@ class ConversationPane(NoRestyle, Vertical):
         conversation = self._conversation
         if conversation is None:
             return False
-        asked = [entry for entry in conversation.entries() if entry.role == "user"]
-        before = conversation.revision
-        ids = [entry.id for entry in asked]
+        questions = [entry for entry in conversation.entries() if entry.role == "user"]
+        before = conversation.message_edit
+        ids = [entry.id for entry in questions]
         if before is not None and before.message_id in ids:
-            asked = asked[: max(1, ids.index(before.message_id))]
-        if not asked:
+            questions = questions[: max(1, ids.index(before.message_id))]
+        if not questions:
             return False
         draft = before.draft if before is not None else self.prompt.text
-        self._keep_edited()
-        conversation.revision = MessageEdit(asked[-1].id, draft)
-        self.prompt.replace_whole_text(asked[-1].text)
-        self._say_revising()
+        self._add_edit_to_history()
+        conversation.message_edit = MessageEdit(questions[-1].id, draft)
+        self.prompt.replace_whole_text(questions[-1].text)
+        self._show_editing()
         return True
 
-    def leave_revision(self) -> bool:
+    def cancel_edit(self) -> bool:
         """Stop editing a message and restore the saved draft; return False if none is edited."""
         conversation = self._conversation
-        if conversation is None or conversation.revision is None:
+        if conversation is None or conversation.message_edit is None:
             return False
-        self._keep_edited()
-        self.prompt.replace_text(conversation.revision.draft)
-        conversation.revision = None
-        self._say_revising()
+        self._add_edit_to_history()
+        self.prompt.replace_text(conversation.message_edit.draft)
+        conversation.message_edit = None
+        self._show_editing()
         return True
 
-    def _keep_edited(self) -> None:
+    def _add_edit_to_history(self) -> None:
         """Add an edited but unsent message to the prompt history."""
         conversation = self._conversation
-        if conversation is None or (revision := conversation.revision) is None:
+        if conversation is None or (revision := conversation.message_edit) is None:
             return
         text = self.prompt.whole_text
         if all(
@@ -230,12 +232,12 @@ class ConversationPane(NoRestyle, Vertical):
             for entry in conversation.entries()
             if entry.id == revision.message_id
         ):
-            self.prompt.keep(self.prompt.text)
+            self.prompt.add_to_history(self.prompt.text)
 
-    def render_plain(self) -> bool:
+    def toggle_rendering(self) -> bool:
         """Toggle the newest large answer's Markdown rendering; return False if there is none."""
-        return self._transcript is not None and self._transcript.render_plain()
+        return self._transcript is not None and self._transcript.toggle_rendering()
 
-    def _say_revising(self) -> None:
-        revising = self._conversation is not None and self._conversation.revision is not None
-        self.prompt.border_subtitle = _REVISING if revising else None
+    def _show_editing(self) -> None:
+        is_editing = self._conversation is not None and self._conversation.message_edit is not None
+        self.prompt.border_subtitle = _EDITING if is_editing else None

@@ -12,27 +12,27 @@ from koel_tui.ui.conversation.code_blocks import NO_CODE, code_blocks
 
 
 class Copier:
-    """Copies text to the clipboard and reports the result; `tell` shows a line to the user."""
+    """Copies text to the clipboard and reports the result; `notify` shows a line to the user."""
 
-    def __init__(self, app: App[int], tell: Callable[[str], None]) -> None:
+    def __init__(self, app: App[int], notify: Callable[[str], None]) -> None:
         self._app = app
-        self._notify = tell
+        self._notify = notify
         self._answer = ""
-        self._block = 0
+        self._block_index = 0
 
-    def remember(self, text: str) -> None:
+    def set_internal_clipboard(self, text: str) -> None:
         """Set the app's own clipboard immediately."""
-        internals.set_internal_clipboard(self._app, _fit(text))
+        internals.set_internal_clipboard(self._app, _sanitize(text))
 
     async def text(self, text: str, what: str = "the selection") -> None:
         """Copy `text`, sanitized because it may be sent through the terminal."""
-        self.remember(text)
-        way = await clipboard.copy_to_clipboard(
-            _fit(text),
+        self.set_internal_clipboard(text)
+        method = await clipboard.copy_to_clipboard(
+            _sanitize(text),
             os.environ,
             lambda sequence: internals.write_to_terminal(self._app, sequence),
         )
-        self._notify(f"Copied {what} with {way}.")
+        self._notify(f"Copied {what} with {method}.")
 
     async def answer(self, answer: str) -> None:
         """Copy an answer; an empty string means that there is none."""
@@ -41,18 +41,20 @@ class Copier:
         else:
             self._notify("There is no answer to copy yet.")
 
-    async def next_code(self, answer: str) -> None:
+    async def copy_next_code(self, answer: str) -> None:
         """Copy the last code block of an answer; each further call copies the block before."""
         blocks = code_blocks(answer)
         if not blocks:
             self._notify(NO_CODE)
             return
-        self._block = self._block - 1 if answer == self._answer else -1
+        self._block_index = self._block_index - 1 if answer == self._answer else -1
         self._answer = answer
-        place = self._block % len(blocks)
-        block = blocks[place]
-        await self.text(block.text, f"code block {place + 1} of {len(blocks)} ({block.words})")
+        index = self._block_index % len(blocks)
+        block = blocks[index]
+        await self.text(
+            block.text, f"code block {index + 1} of {len(blocks)} ({block.description})"
+        )
 
 
-def _fit(text: str) -> str:
+def _sanitize(text: str) -> str:
     return safe_text(repair(text))

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.system.browser import NoBrowserError, open_in_browser
-from koel_tui.ui.conversation.links import Link, UnsafeLinkError, checked, mentions
+from koel_tui.ui.conversation.links import Link, UnsafeLinkError, find_links, validate_url
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.panel import Panel
 
@@ -58,47 +58,47 @@ class LinkDialog(Panel[Decision]):
 
 
 class LinkOpener:
-    """Opens links; `tell` shows a line to the user, `copy` copies a URL."""
+    """Opens links; `notify` shows a line to the user, `copy` copies a URL."""
 
     def __init__(
         self,
         app: App[int],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         copy: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._app = app
-        self._notify = tell
+        self._notify = notify
         self._copy = copy
 
     def choose(self, answer: str) -> None:
         """Let the user choose one of the links of an answer."""
-        from koel_tui.ui.conversation.link_picker import LinkPicker, choice_of
+        from koel_tui.ui.conversation.link_picker import LinkPicker, link_choice
 
-        def take(choice: SimpleChoice[str] | None) -> None:
+        def on_chosen(choice: SimpleChoice[str] | None) -> None:
             if choice is not None:
-                self.ask(choice.value)
+                self.confirm(choice.value)
 
-        found = [choice_of(mention) for mention in mentions(answer)]
+        found = [link_choice(link) for link in find_links(answer)]
         if found:
-            self._app.push_screen(LinkPicker(found), take)
+            self._app.push_screen(LinkPicker(found), on_chosen)
         else:
             self._notify("There is no link in the last answer.")
 
-    def ask(self, href: str) -> None:
+    def confirm(self, href: str) -> None:
         """Ask whether to open a URL; if it is unsafe, show the reason instead."""
         try:
-            link = checked(href)
-        except UnsafeLinkError as refused:
-            self._notify(f"This link is not opened: {refused}. It leads to {href}")
+            link = validate_url(href)
+        except UnsafeLinkError as error:
+            self._notify(f"This link is not opened: {error}. It leads to {href}")
             return
 
-        async def go(decision: Decision | None) -> None:
+        async def on_decision(decision: Decision | None) -> None:
             if decision == "copy":
                 await self._copy(link.url, "the address")
             elif decision == "open":
                 self._app.run_worker(self._open(link.url), group="browser")
 
-        self._app.push_screen(LinkDialog(link), go)
+        self._app.push_screen(LinkDialog(link), on_decision)
 
     async def _open(self, url: str) -> None:
         try:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from koel_tui.ui.conversation.links import MarkdownLink, UnsafeLinkError, checked
+from koel_tui.ui.conversation.links import MarkdownLink, UnsafeLinkError, validate_url
 from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
@@ -13,19 +13,15 @@ from koel_tui.ui.widgets.picker import Picker, PickerTexts
 class LinkPicker(Picker[SimpleChoice[str]]):
     """Picker of the link to open. Returns its URL."""
 
-    WORDING = PickerTexts(
-        "Links", "Type to find a link", "There is no link", "shows where it leads"
-    )
+    TEXTS = PickerTexts("Links", "Type to find a link", "There is no link", "shows where it leads")
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("links")]
 
 
-def choice_of(mention: MarkdownLink) -> SimpleChoice[str]:
+def link_choice(link: MarkdownLink) -> SimpleChoice[str]:
     """Return the list entry of a link: its text, and its host or why it is not opened."""
-    href = mention.href
+    href = link.href
     try:
-        host = checked(href).host
-    except UnsafeLinkError as refused:
-        return SimpleChoice(
-            href, mention.words or href, f"not opened: {refused}", href, takeable=False
-        )
-    return SimpleChoice(href, mention.words or href, host, href)
+        host = validate_url(href).host
+    except UnsafeLinkError as error:
+        return SimpleChoice(href, link.text or href, f"not opened: {error}", href, enabled=False)
+    return SimpleChoice(href, link.text or href, host, href)

@@ -10,11 +10,11 @@ from markdown_it.token import Token
 from koel_tui.text import drop_controls
 from koel_tui.ui.transcript import markdown_parser
 
-LONGEST = 4096
+MAX_LENGTH = 4096
 """Maximum length of a URL in characters, so that it can be shown in full."""
 
 _SCHEMES = ("http", "https")
-_DEEPEST = 8
+_MAX_DEPTH = 8
 """Maximum number of percent-encoding layers; legitimate URLs never have more."""
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\W_](?:[\w.-]*\w)?\.?")
 
@@ -43,34 +43,34 @@ class Link:
 class MarkdownLink:
     """A link in an answer: its text and its URL."""
 
-    words: str
+    text: str
     href: str
 
 
-def checked(href: str) -> Link:
+def validate_url(href: str) -> Link:
     """Parse and validate a URL. Raises `UnsafeLinkError` if it must not be opened.
 
     The browser may decode the URL several times, so it must be safe at every level of decoding.
     """
-    if len(href) > LONGEST:
-        raise UnsafeLinkError(f"it is longer than {LONGEST} characters")
+    if len(href) > MAX_LENGTH:
+        raise UnsafeLinkError(f"it is longer than {MAX_LENGTH} characters")
     if not href.isprintable() or " " in href:
         raise UnsafeLinkError("it has spaces or characters in it that cannot be seen")
-    parts = _split(href)
+    parts = _parse_url(href)
     decoded = href
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         before, decoded = decoded, unquote(decoded)
         if decoded == before:
             break
-        again = _split(decoded)
+        again = _parse_url(decoded)
         if (again.scheme, again.netloc) != (parts.scheme, parts.netloc):
             raise UnsafeLinkError("it leads elsewhere when it is decoded")
     else:
-        raise UnsafeLinkError(f"it is encoded more than {_DEEPEST} times")
-    return _taken_apart(href, parts)
+        raise UnsafeLinkError(f"it is encoded more than {_MAX_DEPTH} times")
+    return _split_at_host(href, parts)
 
 
-def _split(href: str) -> SplitResult:
+def _parse_url(href: str) -> SplitResult:
     """Split a URL; raises `UnsafeLinkError` if it is unsafe without decoding."""
     if drop_controls(href) != href:
         raise UnsafeLinkError("it has control characters in it")
@@ -85,48 +85,48 @@ def _split(href: str) -> SplitResult:
         raise UnsafeLinkError("it has a backslash in it, which programs read in different ways")
     if not parts.hostname:
         raise UnsafeLinkError("it names no host")
-    host = _host_of(parts.netloc)
+    host = _extract_host(parts.netloc)
     if not _HOST.fullmatch(host) or port == 0:
         raise UnsafeLinkError("its host is no name of a host")
     return parts
 
 
-def _host_of(netloc: str) -> str:
+def _extract_host(netloc: str) -> str:
     return re.sub(r":\d*\Z", "", netloc.rpartition("@")[2])
 
 
-def _taken_apart(href: str, parts: SplitResult) -> Link:
+def _split_at_host(href: str, parts: SplitResult) -> Link:
     begin = len(parts.scheme) + len("://") + parts.netloc.rfind("@") + 1
-    end = begin + len(_host_of(parts.netloc))
+    end = begin + len(_extract_host(parts.netloc))
     return Link(href[:begin], href[begin:end], href[end:])
 
 
-def mentions(text: str) -> list[MarkdownLink]:
+def find_links(text: str) -> list[MarkdownLink]:
     """Return the links and image sources of a Markdown text, without duplicate URLs."""
     found: dict[str, MarkdownLink] = {}
-    for token in markdown_parser.parser().parse(text):
-        for mention in _mentioned(token.children or ()):
-            found.setdefault(mention.href, mention)
+    for token in markdown_parser.create_parser().parse(text):
+        for link in _links_in(token.children or ()):
+            found.setdefault(link.href, link)
     return list(found.values())
 
 
-def written(text: str, unquoted: str) -> str:
+def original_url(text: str, unquoted: str) -> str:
     """Return the URL in a Markdown text whose decoded form is `unquoted`.
 
     Textual reports a clicked URL in decoded form, which may differ from the original.
     """
-    return next((m.href for m in mentions(text) if unquote(m.href) == unquoted), unquoted)
+    return next((m.href for m in find_links(text) if unquote(m.href) == unquoted), unquoted)
 
 
-def _mentioned(tokens: Sequence[Token]) -> list[MarkdownLink]:
+def _links_in(tokens: Sequence[Token]) -> list[MarkdownLink]:
     found: list[MarkdownLink] = []
-    href, words = "", ""
+    href, text = "", ""
     for token in tokens:
         if token.type == "link_open":
-            href, words = str(token.attrs.get("href", "")), ""
+            href, text = str(token.attrs.get("href", "")), ""
         elif token.type == "link_close":
-            found.append(MarkdownLink(words, href))
+            found.append(MarkdownLink(text, href))
         elif token.type == "image":
             found.append(MarkdownLink(token.content, str(token.attrs.get("src", ""))))
-        words += token.content
+        text += token.content
     return found

@@ -13,7 +13,7 @@ from koel_tui.ui.widgets.picker import Picker, PickerTexts
 class QueuePicker(Picker[SimpleChoice[str]]):
     """Lists the queued texts of a tab, to edit or delete one."""
 
-    WORDING = PickerTexts(
+    TEXTS = PickerTexts(
         "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -22,15 +22,15 @@ class QueuePicker(Picker[SimpleChoice[str]]):
     ]
 
     def __init__(self, conversation: Conversation) -> None:
-        super().__init__(_waiting(conversation))
+        super().__init__(_queued_choices(conversation))
         self._conversation = conversation
 
     def action_drop(self) -> None:
         """Delete the highlighted text from the queue."""
         if (choice := self.highlighted) is not None:
-            self._conversation.take_back(choice.value)
-            self.offer(_waiting(self._conversation))
+            self._conversation.unqueue(choice.value)
+            self.set_choices(_queued_choices(self._conversation))
 
 
-def _waiting(conversation: Conversation) -> list[SimpleChoice[str]]:
+def _queued_choices(conversation: Conversation) -> list[SimpleChoice[str]]:
     return [SimpleChoice(text, text) for text in conversation.queue]

@@ -12,7 +12,7 @@ def sparkline(values: Sequence[float], top: float = 0.0) -> str:
     return "".join(_STEPS[_step(value, top)] for value in values)
 
 
-def spread(values: Sequence[float]) -> str:
+def format_range(values: Sequence[float]) -> str:
     """Return the minimum, median and maximum as text; empty for no values."""
     if not values:
         return ""

@@ -9,13 +9,13 @@ from textual.content import Content
 from koel_tui.conversation.turn_metrics import TurnMetrics
 from koel_tui.formatting import format_bytes, progress_bar, truncate
 from koel_tui.text import safe_line
-from koel_tui.ui.conversation.spark import sparkline, spread
+from koel_tui.ui.conversation.spark import format_range, sparkline
 
 if TYPE_CHECKING:
     from koel_tui.agents import MemoryUse
 
-_LABEL = 14
-_LONGEST = 60
+_LABEL_WIDTH = 14
+_MAX_BAR = 60
 """Maximum width of a bar or a sparkline in cells."""
 
 LabelledValue = tuple[str, str]
@@ -36,78 +36,79 @@ class ThreadStats:
     memory: "MemoryUse | str" = ""
 
 
-def sections(info: ThreadStats, width: int) -> Iterator[tuple[str, Sequence[LabelledValue]]]:
+def sections(stats: ThreadStats, width: int) -> Iterator[tuple[str, Sequence[LabelledValue]]]:
     """Yield headings with their rows, formatted for `width` cells."""
-    room = max(8, width - _LABEL - 2)
-    yield "Model", list(_model(info, room))
-    if info.turns:
-        last = info.turns[-1]
-        yield "Context", list(_context(last, info.window, room))
+    room = max(8, width - _LABEL_WIDTH - 2)
+    yield "Model", list(_model(stats, room))
+    if stats.turns:
+        last = stats.turns[-1]
+        yield "Context", list(_context(last, stats.window, room))
         yield "Last answer", list(_answer(last))
-        yield _turns_heading(len(info.turns)), list(_turns(info, room))
+        yield _turns_heading(len(stats.turns)), list(_turns(stats, room))
     else:
         yield "Answers", [("", "none measured yet")]
-    yield "Memory", list(_memory(info.memory))
+    yield "Memory", list(_memory(stats.memory))
 
 
-def info_text(info: ThreadStats, width: int) -> Content:
+def format_stats(stats: ThreadStats, width: int) -> Content:
     """Return the statistics as text, grouped, in two columns."""
     lines: list[Content] = []
-    for heading, rows in sections(info, width):
+    for heading, rows in sections(stats, width):
         if lines:
             lines.append(Content(""))
         lines.append(Content.styled(heading, "bold"))
         lines += [
-            Content.assemble((f"  {label:<{_LABEL}}", "$text-accent"), what) for label, what in rows
+            Content.assemble((f"  {label:<{_LABEL_WIDTH}}", "$text-accent"), what)
+            for label, what in rows
         ]
     return Content("\n").join(lines)
 
 
-def _model(info: ThreadStats, room: int) -> Iterator[LabelledValue]:
-    yield "name", truncate(safe_line(info.model) or "none yet", room)
-    if info.window:
-        yield "window", f"{info.window:,} tokens"
-    if info.now:
-        yield "now", truncate(safe_line(info.now), room)
+def _model(stats: ThreadStats, room: int) -> Iterator[LabelledValue]:
+    yield "name", truncate(safe_line(stats.model) or "none yet", room)
+    if stats.window:
+        yield "window", f"{stats.window:,} tokens"
+    if stats.now:
+        yield "now", truncate(safe_line(stats.now), room)
 
 
 def _context(last: TurnMetrics, window: int, room: int) -> Iterator[LabelledValue]:
-    window = last.window or window
+    window = last.context_tokens or window
     if window:
-        share = last.used / window
-        yield "used", f"{last.used:,} of {window:,} tokens, {share:.0%}".replace("%", " %")
-        yield "", progress_bar(share, min(room, _LONGEST))
+        share = last.used_tokens / window
+        yield "used", f"{last.used_tokens:,} of {window:,} tokens, {share:.0%}".replace("%", " %")
+        yield "", progress_bar(share, min(room, _MAX_BAR))
     else:
-        yield "used", f"{last.used:,} tokens"
+        yield "used", f"{last.used_tokens:,} tokens"
     left = last.trimmed_turns
-    yield "left out", f"the oldest {_counted(left, 'turn')}" if left else "nothing"
+    yield "left out", f"the oldest {_format_count(left, 'turn')}" if left else "nothing"
 
 
 def _answer(last: TurnMetrics) -> Iterator[LabelledValue]:
-    reused = f", {last.reused:,} of them reused" if last.reused else ""
-    yield "read", f"{_counted(last.read, 'token')}{reused}"
-    yield "written", _counted(last.written, "token")
+    reused = f", {last.reused_tokens:,} of them reused" if last.reused_tokens else ""
+    yield "read", f"{_format_count(last.prompt_tokens, 'token')}{reused}"
+    yield "written", _format_count(last.output_tokens, "token")
     if last.tokens_per_s:
         yield "speed", f"{last.tokens_per_s:.1f} tokens/s"
     if last.first_token_s:
-        yield "first token", f"after {_seconds(last.first_token_s)}"
-        yield "whole answer", f"after {_seconds(last.took_s)}"
+        yield "first token", f"after {_format_seconds(last.first_token_s)}"
+        yield "whole answer", f"after {_format_seconds(last.duration_s)}"
 
 
-def _turns(info: ThreadStats, room: int) -> Iterator[LabelledValue]:
-    shown = info.turns[-min(room, _LONGEST) :]
+def _turns(stats: ThreadStats, room: int) -> Iterator[LabelledValue]:
+    shown = stats.turns[-min(room, _MAX_BAR) :]
     # An answer of one token has no speed and would appear as a meaningless gap.
     speeds = [each.tokens_per_s for each in shown if each.tokens_per_s]
     if speeds:
         yield "tokens/s", sparkline(speeds)
-        yield "", spread(speeds)
-    used = [each.used for each in shown]
-    yield "context", sparkline(used, max(each.window for each in shown))
-    yield "", spread(used)
+        yield "", format_range(speeds)
+    used = [each.used_tokens for each in shown]
+    yield "context", sparkline(used, max(each.context_tokens for each in shown))
+    yield "", format_range(used)
 
 
 def _turns_heading(count: int) -> str:
-    return f"The last {_counted(count, 'answer')}" if count > 1 else "The only answer so far"
+    return f"The last {_format_count(count, 'answer')}" if count > 1 else "The only answer so far"
 
 
 def _memory(memory: "MemoryUse | str") -> Iterator[LabelledValue]:
@@ -115,13 +116,13 @@ def _memory(memory: "MemoryUse | str") -> Iterator[LabelledValue]:
         yield "", safe_line(memory)
         return
     yield "weights", format_bytes(memory.weights_bytes)
-    yield "KV cache", f"{format_bytes(memory.kv_bytes)} in {_counted(memory.slots, 'slot')}"
-    threads = _counted(memory.resident, "thread")
+    yield "KV cache", f"{format_bytes(memory.kv_bytes)} in {_format_count(memory.slots, 'slot')}"
+    threads = _format_count(memory.resident, "thread")
     yield (
         "  filled",
         f"{format_bytes(memory.resident_bytes)} by {threads}" if memory.resident else "nothing",
     )
-    threads = _counted(memory.parked, "thread")
+    threads = _format_count(memory.parked, "thread")
     yield (
         "parked",
         f"{format_bytes(memory.parked_bytes)} of {threads}" if memory.parked else "nothing",
@@ -129,11 +130,11 @@ def _memory(memory: "MemoryUse | str") -> Iterator[LabelledValue]:
     yield "on the disk", f"{format_bytes(memory.snapshots_bytes)} of snapshots"
 
 
-def _counted(number: int, what: str) -> str:
+def _format_count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def _seconds(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
     return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from koel_tui.ui.conversation.stats import ThreadStats, info_text
+from koel_tui.ui.conversation.stats import ThreadStats, format_stats
 from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.panel import Panel
 
@@ -35,10 +35,10 @@ class StatsPanel(Panel[None]):
         super().__init__()
         self._conversation = conversation
         self._runtime = runtime
-        self._info = ThreadStats()
+        self._stats = ThreadStats()
         self._memory: MemoryUse | str = "…"
-        self._words = Static()
-        self._panel = VerticalScroll(self._words, id="panel")
+        self._body = Static()
+        self._panel = VerticalScroll(self._body, id="panel")
 
     def compose(self) -> ComposeResult:
         """Yield the scrollable statistics."""
@@ -48,20 +48,20 @@ class StatsPanel(Panel[None]):
         """Set the title and the closing hint, and start refreshing."""
         self._panel.border_title = "Figures"
         self._panel.border_subtitle = "esc leaves"
-        self.run_worker(self._watch())
+        self.run_worker(self._refresh_periodically())
 
     def on_resize(self, event: events.Resize) -> None:
         """Render the statistics for the new width."""
-        self.call_after_refresh(self._write)
+        self.call_after_refresh(self._update_text)
 
-    async def _watch(self) -> None:
+    async def _refresh_periodically(self) -> None:
         while True:
-            self._look()
-            self._memory = await self._asked()
-            self._look()
+            self._update_stats()
+            self._memory = await self._request_memory()
+            self._update_stats()
             await asyncio.sleep(_INTERVAL)
 
-    async def _asked(self) -> "MemoryUse | str":
+    async def _request_memory(self) -> "MemoryUse | str":
         """Return the memory use of the model, or the reason why it is unknown."""
         if self._runtime.backend is None:
             return _NOT_LOADED
@@ -72,24 +72,24 @@ class StatsPanel(Panel[None]):
         except Exception as error:  # any backend error; the other statistics stay visible
             return str(error) or type(error).__name__
 
-    def _look(self) -> None:
-        info = replace(info_of(self._conversation, self._runtime), memory=self._memory)
-        if info != self._info:
-            self._info = info
-            self._write()
+    def _update_stats(self) -> None:
+        stats = replace(thread_stats(self._conversation, self._runtime), memory=self._memory)
+        if stats != self._stats:
+            self._stats = stats
+            self._update_text()
 
-    def _write(self) -> None:
-        self._words.update(info_text(self._info, self._panel.scrollable_content_region.width))
+    def _update_text(self) -> None:
+        self._body.update(format_stats(self._stats, self._panel.scrollable_content_region.width))
 
 
-def info_of(conversation: "Conversation", runtime: "Runtime") -> ThreadStats:
+def thread_stats(conversation: "Conversation", runtime: "Runtime") -> ThreadStats:
     """Return the statistics that are known without a request to the model."""
-    figures = conversation.measured.last
-    now = conversation.activity.words
+    figures = conversation.metrics.last
+    now = conversation.activity.status_text
     speed = conversation.tokens_per_s
     return ThreadStats(
         model=figures.model or runtime.model,
-        window=figures.window or runtime.window,
-        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or runtime.words,
-        turns=conversation.measured.turns,
+        window=figures.context_tokens or runtime.context_tokens,
+        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or runtime.status_text,
+        turns=conversation.metrics.turns,
     )

@@ -62,7 +62,7 @@ class TranscriptColumn(NoRestyleContainer):
         """Yield the heading."""
         yield self._heading
 
-    def take(self, conversation: Conversation) -> None:
+    def attach(self, conversation: Conversation) -> None:
         """Set the conversation; `show` mounts its transcript."""
         self.conversation = conversation
         source = ConversationSource(conversation, self._model)
@@ -73,24 +73,24 @@ class TranscriptColumn(NoRestyleContainer):
         await self.query_children(Transcript).remove()
         if self.transcript is not None:
             await self.mount(self.transcript)
-            self.transcript.return_to_place()
+            self.transcript.restore_scroll_position()
 
-    def put_away(self) -> None:
+    def store_view_state(self) -> None:
         """Save the conversation's scroll position."""
         if self.conversation is not None and self.transcript is not None:
-            self._positions[self.conversation] = self.transcript.place()
+            self._positions[self.conversation] = self.transcript.scroll_position()
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """Save the scroll position and remove the conversation."""
-        self.put_away()
+        self.store_view_state()
         self.conversation = self.transcript = None
 
     def changed(self, conversation: Conversation) -> None:
         """Repaint the messages if they belong to this conversation."""
         if conversation is self.conversation and self.transcript is not None:
-            self.transcript.poke()
+            self.transcript.request_repaint()
 
-    def head(self, text: str) -> None:
+    def set_title(self, text: str) -> None:
         """Show a heading above the messages; an empty string hides it."""
         if text != self._heading.content or bool(text) != self._heading.display:
             self._heading.update(Content(safe_line(text)))

@@ -17,10 +17,17 @@ from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.library.exporting import FORMATS, FormatPicker
 from koel_tui.ui.library.preview import Preview
 from koel_tui.ui.library.renaming import RenamePanel
-from koel_tui.ui.library.result_lines import Line, TextHit, key_of, option_of, placed, thread_of
+from koel_tui.ui.library.result_lines import (
+    ResultLine,
+    TextHit,
+    line_key,
+    line_option,
+    line_thread,
+    match_hits,
+)
 from koel_tui.ui.library.text_search import TextSearch
 from koel_tui.ui.widgets.panel import Answer, Panel
-from koel_tui.ui.widgets.picker import MOST_SHOWN, Field, Picker, PickerTexts
+from koel_tui.ui.widgets.picker import MAX_SHOWN, FilterInput, Picker, PickerTexts
 from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 from koel_tui.workspace.saved_threads import SavedThread
 
@@ -36,37 +43,37 @@ _KEYS_WITH_UNDO = f"{_KEYS} · ^z undo"
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class _ActionResult:
     """The result of an action: a message, and the thread to move the cursor to, if any."""
 
-    words: str = ""
+    message: str = ""
     thread: SavedThread | None = None
 
 
 class TrashPicker(Picker[SavedThread]):
     """The threads in the trash, to restore one."""
 
-    WORDING = PickerTexts("Trash", "Type to find a thread", "The trash is empty", "brings it back")
+    TEXTS = PickerTexts("Trash", "Type to find a thread", "The trash is empty", "brings it back")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+t", "dismiss", show=False)]
 
 
-class _Field(Field):
+class _LibraryInput(FilterInput):
     """The search field; it leaves ctrl+d to the list, while the delete key edits its text."""
 
-    LEFT = Field.LEFT | {"ctrl+d"}
+    LIST_KEYS = FilterInput.LIST_KEYS | {"ctrl+d"}
 
 
 class LibraryPanel(Picker[SavedThread]):
     """Lists the saved threads. Returns the thread to open with the position in it, or None."""
 
-    WORDING = PickerTexts(
+    TEXTS = PickerTexts(
         "Saved threads",
         "Type to find a thread",
         "Nothing is saved yet",
         "opens",
         "No thread has these words",
     )
-    FIELD = _Field
+    FIELD = _LibraryInput
     BINDINGS: ClassVar[list[BindingType]] = [
         close_binding("tab.open"),
         Binding("f2,ctrl+r", "rename", show=False),
@@ -80,15 +87,15 @@ class LibraryPanel(Picker[SavedThread]):
         self,
         threads: Sequence[SavedThread],
         actions: "ThreadOperations",
-        reading: Callable[[], str],
+        index_progress: Callable[[], str],
     ) -> None:
-        """`reading` returns the progress of the search index while it is being built."""
+        """`index_progress` returns the progress of the search index while it is being built."""
         super().__init__(threads)
         self._actions = actions
-        self._search = TextSearch(self, actions.index, reading, self._fill, self._tell_state)
-        self._lines: list[Line] = []
+        self._search = TextSearch(self, actions.index, index_progress, self._fill, self._show_state)
+        self._lines: list[ResultLine] = []
         self._acting = False
-        self._preview = Preview(actions.state_of)
+        self._preview = Preview(actions.load_state)
         self._columns = Horizontal(self._list, self._preview, id="columns")
         self._state = Static(id="state")
         self._keys = Static(id="keys")
@@ -108,55 +115,55 @@ class LibraryPanel(Picker[SavedThread]):
         self._preview.display = event.size.width >= _WIDE
 
     @on(Input.Changed)
-    def _look_for(self) -> None:
+    def _start_search(self) -> None:
         self._lines = []  # a new query starts at the first line
-        self._search.begin(self._find.value)
-        self._tell_state()
+        self._search.start(self._find.value)
+        self._show_state()
 
-    def _tell_state(self) -> None:
-        self._say(self._search.state)
+    def _show_state(self) -> None:
+        self._show_message(self._search.state)
 
     def _show_keys(self) -> None:
         self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted else _KEYS)
 
-    def _say(self, text: str) -> None:
+    def _show_message(self, text: str) -> None:
         self._state.update(Content(safe_line(text)))
 
-    def _chosen(self, index: int) -> SavedThread | None:
-        return thread_of(self._lines[index]) if index < len(self._lines) else None
+    def _choice_at(self, index: int) -> SavedThread | None:
+        return line_thread(self._lines[index]) if index < len(self._lines) else None
 
     def _fill(self) -> None:
-        before, place = self._under_cursor, self._list.highlighted or 0
+        before, index = self._under_cursor, self._list.highlighted or 0
         words = self._typed.casefold().split()
         found = [thread for thread in self._choices if thread.matches(words)]
-        titles = found[:MOST_SHOWN]
-        hits = list(placed(self._search.hits, self._choices, {each.id for each in titles}))
+        titles = found[:MAX_SHOWN]
+        hits = list(match_hits(self._search.hits, self._choices, {each.id for each in titles}))
         self._lines = [*titles, *([None] if hits else []), *hits]
         height = max(1, self.size.height * 9 // 10 - _FRAME)
         self._list.styles.max_height = height
         self._columns.styles.height = height if self._preview.display else "auto"
         self._list.clear_options()
         width = self._list.scrollable_content_region.width
-        self._list.add_options(option_of(line, width) for line in self._lines)
+        self._list.add_options(line_option(line, width) for line in self._lines)
         self._list.action_first()
         if before is None:
             self._list.scroll_home(animate=False)  # show the heading too
         elif not self._go_to(before):
-            self._go_near(place)
+            self._go_near(index)
         self._panel.border_subtitle = self._hint(len(found) or len(hits))
-        self._look()
+        self._update_preview()
 
     def _go_to(self, wanted: SavedThread | TextHit) -> bool:
         """Move the cursor to this line; return False if it is not listed."""
         for index, line in enumerate(self._lines):
-            if key_of(line) == key_of(wanted):
+            if line_key(line) == line_key(wanted):
                 self._list.highlighted = index
                 return True
         return False
 
-    def _go_near(self, place: int) -> None:
+    def _go_near(self, start: int) -> None:
         """Move the cursor to this index, or to the nearest enabled line above it."""
-        for index in range(min(place, len(self._lines) - 1), 0, -1):
+        for index in range(min(start, len(self._lines) - 1), 0, -1):
             if not self._list.get_option_at_index(index).disabled:
                 self._list.highlighted = index
                 return
@@ -167,8 +174,8 @@ class LibraryPanel(Picker[SavedThread]):
         return self._lines[index] if index is not None and index < len(self._lines) else None
 
     @on(OptionList.OptionHighlighted)
-    def _look(self) -> None:
-        self._preview.look_at(self._under_cursor)
+    def _update_preview(self) -> None:
+        self._preview.show_soon(self._under_cursor)
 
     # User actions
 
@@ -192,57 +199,59 @@ class LibraryPanel(Picker[SavedThread]):
         """Show the trash, to restore a thread."""
         self._act(self._choose_from_trash)
 
-    async def _rename(self, thread: SavedThread) -> _Done:
-        title = await self._asked(RenamePanel(thread.title))
+    async def _rename(self, thread: SavedThread) -> _ActionResult:
+        title = await self._ask(RenamePanel(thread.title))
         if title is not None:
             await self._actions.rename(thread, title)
-        return _Done()
+        return _ActionResult()
 
-    async def _delete(self, thread: SavedThread) -> _Done:
+    async def _delete(self, thread: SavedThread) -> _ActionResult:
         await self._actions.delete(thread)
-        return _Done(f"{_named(thread)} is in the trash, ^z undoes that")
+        return _ActionResult(f"{_quote_title(thread)} is in the trash, ^z undoes that")
 
-    async def _export(self, thread: SavedThread) -> _Done:
-        choice = await self._asked(FormatPicker(FORMATS))
+    async def _export(self, thread: SavedThread) -> _ActionResult:
+        choice = await self._ask(FormatPicker(FORMATS))
         if choice is None:
-            return _Done()
-        name, text = await self._actions.exported(thread, choice.value)
-        path = await self._asked(SaveAsPanel(name, text))
-        return _Done(f"Saved in {path}" if path is not None else "")
+            return _ActionResult()
+        name, text = await self._actions.export(thread, choice.value)
+        path = await self._ask(SaveAsPanel(name, text))
+        return _ActionResult(f"Saved in {path}" if path is not None else "")
 
-    async def _undo(self) -> _Done:
-        thread = await self._actions.undo()
-        return _Done(f"{_named(thread)} is back" if thread else "Nothing was deleted here", thread)
+    async def _undo(self) -> _ActionResult:
+        thread = await self._actions.undo_delete()
+        return _ActionResult(
+            f"{_quote_title(thread)} is back" if thread else "Nothing was deleted here", thread
+        )
 
-    async def _choose_from_trash(self) -> _Done:
-        thread = await self._asked(TrashPicker(await self._actions.trashed()))
+    async def _choose_from_trash(self) -> _ActionResult:
+        thread = await self._ask(TrashPicker(await self._actions.list_trash()))
         if thread is None:
-            return _Done()
+            return _ActionResult()
         await self._actions.restore(thread)
-        return _Done(f"{_named(thread)} is back", thread)
+        return _ActionResult(f"{_quote_title(thread)} is back", thread)
 
-    async def _asked(self, panel: Panel[Answer]) -> Answer | None:
+    async def _ask(self, panel: Panel[Answer]) -> Answer | None:
         """Show a panel and return its result; None if this panel is no longer active."""
         if not self.is_active:
             return None
         return await self.app.push_screen_wait(panel)
 
-    def _act_on_thread(self, deed: Callable[[SavedThread], Awaitable[_Done]]) -> None:
-        thread = thread_of(self._under_cursor)
+    def _act_on_thread(self, action: Callable[[SavedThread], Awaitable[_ActionResult]]) -> None:
+        thread = line_thread(self._under_cursor)
         if thread is not None:
-            self._act(lambda: deed(thread))
+            self._act(lambda: action(thread))
 
-    def _act(self, deed: Callable[[], Awaitable[_Done]]) -> None:
+    def _act(self, action: Callable[[], Awaitable[_ActionResult]]) -> None:
         """Run one action at a time, because keys may be faster than disk writes."""
         if not self._acting:
             self._acting = True
-            self.run_worker(self._do(deed), group="act")
+            self.run_worker(self._run_one(action), group="act")
 
-    async def _do(self, deed: Callable[[], Awaitable[_Done]]) -> None:
-        done = _Done()
+    async def _run_one(self, action: Callable[[], Awaitable[_ActionResult]]) -> None:
+        result = _ActionResult()
         try:
-            done = await deed()
-            self._choices = await self._actions.threads()
+            result = await action()
+            self._choices = await self._actions.list_threads()
         except Exception as error:
             problem = safe_line(str(error) or type(error).__name__, 400)
             self.notify(problem, severity="error", markup=False)
@@ -250,10 +259,10 @@ class LibraryPanel(Picker[SavedThread]):
             self._acting = False
         self._show_keys()
         self._fill()
-        if done.thread is not None:
-            self._go_to(done.thread)
-        self._say(done.words)
+        if result.thread is not None:
+            self._go_to(result.thread)
+        self._show_message(result.message)
 
 
-def _named(thread: SavedThread) -> str:
+def _quote_title(thread: SavedThread) -> str:
     return f"“{truncate(safe_line(thread.title), 30)}”"

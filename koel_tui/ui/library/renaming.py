@@ -17,9 +17,9 @@ class RenamePanel(InputPanel[str]):
         super().__init__("Rename", "saves", field)
 
     @on(Input.Submitted)
-    def _take(self) -> None:
+    def _submit_title(self) -> None:
         title = self._field.value.strip()
         if not title:
-            self._tell("A title needs at least one letter.")
+            self._show_problem("A title needs at least one letter.")
         else:
             self.dismiss(title)

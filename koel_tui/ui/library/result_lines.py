@@ -10,17 +10,17 @@ from textual.widgets.option_list import Option
 
 from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
-from koel_tui.ui.widgets.picker import line_of
+from koel_tui.ui.widgets.picker import format_line
 from koel_tui.workspace.saved_threads import SavedThread
 
 if TYPE_CHECKING:
     from koel_tui.storage.search.thread_index import Hit
 
-FOUND = "bold $text-accent"
+MATCH_STYLE = "bold $text-accent"
 """Style of the matched words."""
-QUIET = "$foreground 60%"
+QUIET_STYLE = "$foreground 60%"
 
-_BRIEF = 56
+_MIN_DETAIL_WIDTH = 56
 """Width of the list in columns below which less is shown of each thread."""
 
 Piece = tuple[str, bool]
@@ -36,22 +36,22 @@ class TextHit:
     hit: "Hit"
 
 
-Line = SavedThread | TextHit | None
+ResultLine = SavedThread | TextHit | None
 """A line of the list; None is a heading."""
 
 
-def placed(
+def match_hits(
     hits: "Iterable[Hit]", threads: Iterable[SavedThread], titles: Container[str]
 ) -> Iterator[TextHit]:
     """Yield the hits in these threads, except titles that are already listed."""
-    known = {thread.id: thread for thread in threads if thread.takeable}
+    known = {thread.id: thread for thread in threads if thread.enabled}
     for hit in hits:
         thread = known.get(hit.thread_id)
         if thread is not None and (hit.role != "title" or thread.id not in titles):
-            yield TextHit(replace(thread, at=hit.message_id), hit)
+            yield TextHit(replace(thread, message_id=hit.message_id), hit)
 
 
-def pieces_of(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
+def split_at_spans(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
     """Split a text at `spans`; yield the matches and the parts between them."""
     end = 0
     for start, stop in spans:
@@ -63,39 +63,45 @@ def pieces_of(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
 
 def excerpt(hit: "Hit", width: int) -> Content:
     """Return a hit and its context in at most `width` cells, with the first match visible."""
-    (before, _), *rest = [(_flat(text), found) for text, found in pieces_of(hit.snippet, hit.spans)]
-    return _within([(_shortened(before.lstrip(), width // 3), False), *rest], width)
+    (before, _), *rest = [
+        (_flatten(text), found) for text, found in split_at_spans(hit.snippet, hit.spans)
+    ]
+    return _truncate([(_truncate_start(before.lstrip(), width // 3), False), *rest], width)
 
 
-def option_of(line: Line, width: int) -> Option:
+def line_option(line: ResultLine, width: int) -> Option:
     """Return a list option of `width` cells; a hit has two lines."""
     if line is None:
-        return Option(Content.styled("in the text", QUIET), disabled=True)
+        return Option(Content.styled("in the text", QUIET_STYLE), disabled=True)
     thread = line.thread if isinstance(line, TextHit) else line
-    aside = thread.brief if width < _BRIEF or isinstance(line, TextHit) else thread.aside
-    content = line_of(thread.title, aside, width)
+    detail = (
+        thread.short_detail
+        if width < _MIN_DETAIL_WIDTH or isinstance(line, TextHit)
+        else thread.detail
+    )
+    content = format_line(thread.title, detail, width)
     if isinstance(line, TextHit):
         content = Content.assemble(content, "\n  ", excerpt(line.hit, width - 2))
-    return Option(content, disabled=not thread.takeable)
+    return Option(content, disabled=not thread.enabled)
 
 
-def thread_of(line: Line) -> SavedThread | None:
+def line_thread(line: ResultLine) -> SavedThread | None:
     """Return the thread of a line, with the position to open; None for a heading."""
     return line.thread if isinstance(line, TextHit) else line
 
 
-def key_of(line: Line) -> tuple[bool, str, str]:
+def line_key(line: ResultLine) -> tuple[bool, str, str]:
     """Return the identity of a line, independent of the thread's other properties."""
-    thread = thread_of(line)
-    return (isinstance(line, TextHit), thread.id, thread.at) if thread else (False, "", "")
+    thread = line_thread(line)
+    return (isinstance(line, TextHit), thread.id, thread.message_id) if thread else (False, "", "")
 
 
-def _flat(text: str) -> str:
+def _flatten(text: str) -> str:
     """Return a part of a line on one line, keeping the spaces at its ends."""
     return safe_line(f"[{text}]", len(text) * 8 + 8)[1:-1]
 
 
-def _shortened(text: str, width: int) -> str:
+def _truncate_start(text: str, width: int) -> str:
     """Return the end of a text that is too wide."""
     if cell_len(text) <= width:
         return text
@@ -103,7 +109,7 @@ def _shortened(text: str, width: int) -> str:
     return f"…{kept.lstrip()}"
 
 
-def _within(pieces: Sequence[Piece], width: int) -> Content:
+def _truncate(pieces: Sequence[Piece], width: int) -> Content:
     """Return the parts as one line, truncated to `width` cells."""
     whole = "".join(text for text, _ in pieces).rstrip()
     line = truncate(whole, width)
@@ -111,6 +117,6 @@ def _within(pieces: Sequence[Piece], width: int) -> Content:
     shown, at = Content(line), 0
     for text, found in pieces:
         if found and at < room:
-            shown = shown.stylize(FOUND, at, min(at + len(text), room))
+            shown = shown.stylize(MATCH_STYLE, at, min(at + len(text), room))
         at += len(text)
     return shown

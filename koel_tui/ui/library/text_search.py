@@ -13,10 +13,10 @@ from koel_tui.text import safe_line
 if TYPE_CHECKING:
     from koel_tui.storage.search.thread_index import Hit, ThreadIndex
 
-PAUSE = 0.2
+DEBOUNCE = 0.2
 """Debounce interval in seconds: the search starts after this time without a key."""
-_TICK = 0.2
-_MOST = 50
+_POLL_INTERVAL = 0.2
+_MAX_HITS = 50
 _GROUP = "search"
 
 
@@ -27,32 +27,31 @@ class TextSearch:
         self,
         host: Widget,
         index: "ThreadIndex | None",
-        reading: Callable[[], str],
-        found: Callable[[], None],
-        format_hints: Callable[[], None],
+        index_progress: Callable[[], str],
+        on_hits_changed: Callable[[], None],
+        on_state_changed: Callable[[], None],
     ) -> None:
         """The search ends with its `host`.
 
-        `reading` returns the progress of other indexing; `found` is called when the hits change,
-        `format_hints` when the state changes.
+        `index_progress` returns the progress of other indexing.
         """
         self.hits: Sequence[Hit] = ()
         self.state = ""
         """Note about the hits, for instance that some may be missing; empty if complete."""
         self._host = host
         self._index = index
-        self._reading = reading
-        self._found = found
-        self._told = format_hints
+        self._index_progress = index_progress
+        self._on_hits_changed = on_hits_changed
+        self._on_state_changed = on_state_changed
         self._progress = ""
-        self._pause: Timer | None = None
+        self._timer: Timer | None = None
 
-    def begin(self, query: str) -> None:
+    def start(self, query: str) -> None:
         """Clear the hits, and search for `query` after the debounce interval."""
         self._host.workers.cancel_group(self._host, _GROUP)
-        if self._pause is not None:
-            self._pause.stop()
-        self.hits, self.state, self._pause = (), "", None
+        if self._timer is not None:
+            self._timer.stop()
+        self.hits, self.state, self._timer = (), "", None
         if not query.strip():
             return
         if self._index is None:
@@ -60,40 +59,42 @@ class TextSearch:
             return
         # Pass a function instead of a coroutine: the worker may be cancelled before it starts.
         run: Callable[[], Awaitable[None]] = partial(self._run, self._index, query)
-        self._pause = self._host.set_timer(PAUSE, partial(self._host.run_worker, run, group=_GROUP))
+        self._timer = self._host.set_timer(
+            DEBOUNCE, partial(self._host.run_worker, run, group=_GROUP)
+        )
 
     async def _run(self, index: "ThreadIndex", query: str) -> None:
         """Show the hits of the current index, update the index, and search again."""
         try:
-            self._show(await index.find(query, _MOST))
-            await self._read(index)
-            self._show(await index.find(query, _MOST))
+            self._show(await index.find(query, _MAX_HITS))
+            await self._update_index(index)
+            self._show(await index.find(query, _MAX_HITS))
         except Exception as error:
             problem = safe_line(str(error) or type(error).__name__, 400)
             self._host.notify(problem, severity="error", markup=False)
-            self._say("Only titles were searched.")
+            self._set_state("Only titles were searched.")
 
-    async def _read(self, index: "ThreadIndex") -> None:
+    async def _update_index(self, index: "ThreadIndex") -> None:
         self._progress = ""
-        reader = asyncio.create_task(index.refresh(self._note))
+        reader = asyncio.create_task(index.refresh(self._on_progress))
         try:
-            while not (await asyncio.wait([reader], timeout=_TICK))[0]:
-                how_far = self._progress or self._reading()
-                self._say(f"{how_far}: hits may be missing" if how_far else "")
+            while not (await asyncio.wait([reader], timeout=_POLL_INTERVAL))[0]:
+                progress = self._progress or self._index_progress()
+                self._set_state(f"{progress}: hits may be missing" if progress else "")
             await reader
         finally:
             reader.cancel()
-        self._say("")
+        self._set_state("")
 
-    def _note(self, done: int, total: int) -> None:
+    def _on_progress(self, done: int, total: int) -> None:
         self._progress = f"indexing {done} of {total} threads"
 
     def _show(self, hits: "Sequence[Hit]") -> None:
         if hits != self.hits:
             self.hits = hits
-            self._found()
+            self._on_hits_changed()
 
-    def _say(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         if state != self.state:
             self.state = state
-            self._told()
+            self._on_state_changed()

@@ -16,11 +16,13 @@ from koel_tui.text import safe_line
 
 _log = logging.getLogger(__name__)
 
-Phase = Literal["idle", "asking", "coming", "stopping", "trying", "stopped", "failed", "done"]
-_RATE_OVER = 5.0
+Phase = Literal[
+    "idle", "resolving", "downloading", "stopping", "verifying", "stopped", "failed", "done"
+]
+_RATE_PERIOD = 5.0
 """Averaging period of the speed in seconds; short, so that resumed data soon drops out."""
 
-Ended = Callable[[Path | None], None]
+OnEnd = Callable[[Path | None], None]
 """Callback at the end of a download: receives the model's path, or None on failure."""
 
 
@@ -41,7 +43,7 @@ class DownloadProgress:
     @property
     def running(self) -> bool:
         """Whether a download is running."""
-        return self.phase in ("asking", "coming", "stopping", "trying")
+        return self.phase in ("resolving", "downloading", "stopping", "verifying")
 
     @property
     def fraction(self) -> float:
@@ -49,7 +51,7 @@ class DownloadProgress:
         return self.done / self.total if self.total else 0.0
 
     @property
-    def figures(self) -> str:
+    def size_and_speed(self) -> str:
         """The downloaded fraction, the total size and the speed; empty while unknown."""
         if not self.total:
             return ""
@@ -57,14 +59,14 @@ class DownloadProgress:
         return f"{here}, {formatting.format_bytes(round(self.per_s))}/s" if self.per_s else here
 
     @property
-    def words(self) -> str:
+    def status_text(self) -> str:
         """A one-line description while the download runs, else empty."""
         match self.phase:
-            case "asking" | "coming":
-                return f"downloading {self.name} {self.figures}".rstrip()
+            case "resolving" | "downloading":
+                return f"downloading {self.name} {self.size_and_speed}".rstrip()
             case "stopping":
                 return f"stopping the download of {self.name}…"
-            case "trying":
+            case "verifying":
                 return f"trying {self.name}…"
             case _:
                 return ""
@@ -86,22 +88,22 @@ class ModelDownload:
     def progress(self) -> DownloadProgress:
         """The current state."""
         progress = self._progress
-        if progress.phase != "asking":
+        if progress.phase != "resolving":
             return progress
         done, total = self._bytes
-        phase: Phase = "coming" if total else "asking"
+        phase: Phase = "downloading" if total else "resolving"
         per_s = self._rate.per_s(monotonic())
         return replace(progress, phase=phase, done=done, total=total, per_s=per_s)
 
-    def begin(self, repo: str, file: str | None, ended: Ended) -> None:
-        """Start a download unless one is running; `ended` receives the path if the model works."""
+    def start(self, repo: str, file: str | None, on_end: OnEnd) -> None:
+        """Start a download unless one is running; `on_end` receives the path if the model works."""
         if self._task is not None:
             return
         self._stop, self._rate, self._bytes = threading.Event(), Rate(), (0, 0)
         self._progress = DownloadProgress(
-            "asking", safe_line(repo.rpartition("/")[2], 60), repo=repo
+            "resolving", safe_line(repo.rpartition("/")[2], 60), repo=repo
         )
-        self._task = asyncio.create_task(self._run(repo, file, ended), name="download")
+        self._task = asyncio.create_task(self._run(repo, file, on_end), name="download")
         self._changed()
 
     def stop(self) -> None:
@@ -109,10 +111,10 @@ class ModelDownload:
         self._stop.set()
         if self._task is None:
             return
-        if self._progress.phase == "trying":
+        if self._progress.phase == "verifying":
             self._task.cancel()
         else:
-            self._end("stopping")  # the server may take some seconds to answer
+            self._set_phase("stopping")  # the server may take some seconds to answer
 
     async def close(self) -> None:
         """Stop immediately, without waiting for the server; downloaded data is kept."""
@@ -121,31 +123,31 @@ class ModelDownload:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _run(self, repo: str, file: str | None, ended: Ended) -> None:
+    async def _run(self, repo: str, file: str | None, on_end: OnEnd) -> None:
         path: Path | None = None
         try:
-            path = await run_in_daemon_thread(lambda: self._pull(repo, file), "download")
-            self._end("trying")
-            problem = await _tried(path)
-            self._end("failed" if problem else "done", problem)
+            path = await run_in_daemon_thread(lambda: self._download_file(repo, file), "download")
+            self._set_phase("verifying")
+            problem = await _verify(path)
+            self._set_phase("failed" if problem else "done", problem)
         except asyncio.CancelledError:
-            self._end("stopped")
+            self._set_phase("stopped")
             return  # the caller that cancelled needs no callback
         except Exception as error:
-            phase, problem, files = _outcome(error)
-            self._end(phase, problem, files)
+            phase, problem, files = _classify_error(error)
+            self._set_phase(phase, problem, files)
         finally:
             self._task = None
-        ended(path if self._progress.phase == "done" else None)
+        on_end(path if self._progress.phase == "done" else None)
 
-    def _end(self, phase: Phase, problem: str = "", files: tuple[str, ...] = ()) -> None:
+    def _set_phase(self, phase: Phase, problem: str = "", files: tuple[str, ...] = ()) -> None:
         done, total = self._bytes
         self._progress = replace(
             self._progress, phase=phase, done=done, total=total, problem=problem, files=files
         )
         self._changed()
 
-    def _pull(self, repo: str, file: str | None) -> Path:
+    def _download_file(self, repo: str, file: str | None) -> Path:
         from koel_tui import paths
         from koel_tui.models.download import Download
         from koel_tui.models.hub import Hub
@@ -154,51 +156,51 @@ class ModelDownload:
         download = Download(paths.private_directory(paths.models_dir()), Hub())
         stop, rate = self._stop, self._rate
 
-        def note(done: int, total: int) -> None:
-            rate.note(monotonic(), done)
+        def record(done: int, total: int) -> None:
+            rate.record(monotonic(), done)
             self._bytes = (done, total)
 
-        return download.pull(repo, file, on_progress=note, stop=stop)
+        return download.pull(repo, file, on_progress=record, stop=stop)
 
 
 class Rate:
     """The growth rate of a count over the last seconds; written by one thread, read by another."""
 
     def __init__(self) -> None:
-        self._noted: deque[tuple[float, int]] = deque(maxlen=50)
+        self._samples: deque[tuple[float, int]] = deque(maxlen=50)
 
-    def note(self, now: float, count: int) -> None:
+    def record(self, now: float, count: int) -> None:
         """Record the count at a time in seconds of any clock."""
-        if not self._noted or now - self._noted[-1][0] >= _RATE_OVER / 25:
-            self._noted.append((now, count))
+        if not self._samples or now - self._samples[-1][0] >= _RATE_PERIOD / 25:
+            self._samples.append((now, count))
 
     def per_s(self, now: float) -> float:
         """Return the growth per second; 0 if it is not yet known or nothing arrives."""
-        recent = [each for each in tuple(self._noted) if now - each[0] <= _RATE_OVER]
+        recent = [each for each in tuple(self._samples) if now - each[0] <= _RATE_PERIOD]
         if len(recent) < 2:
             return 0.0
         (began, had), (_, have) = recent[0], recent[-1]
         return max(0.0, (have - had) / max(1.0, now - began))
 
 
-def _outcome(error: Exception) -> tuple[Phase, str, tuple[str, ...]]:
+def _classify_error(error: Exception) -> tuple[Phase, str, tuple[str, ...]]:
     """Return the phase, the message and the candidate files for a failed download."""
     from koel_tui.models.download import DownloadStopped
-    from koel_tui.models.hub import UnclearFileError
+    from koel_tui.models.hub import AmbiguousFileError
 
     if isinstance(error, DownloadStopped):
         return "stopped", "", ()
     _log.info("A download failed: %r", error)
-    if isinstance(error, UnclearFileError):
+    if isinstance(error, AmbiguousFileError):
         return "failed", f"{error.question} Those there are stand in the list.", error.files
     return "failed", str(error) or type(error).__name__, ()
 
 
-async def _tried(path: Path) -> str:
+async def _verify(path: Path) -> str:
     """Return why a model cannot be used and what to do; empty if it works."""
-    from koel_tui.models.probe import passed_models, probe_model
+    from koel_tui.models.probe import probe_model, verified_models
 
-    verdict = await probe_model(path, await asyncio.to_thread(passed_models))
+    verdict = await probe_model(path, await asyncio.to_thread(verified_models))
     if verdict.ok:
         return ""
     return f"{path.name} came whole, but cannot be used: {verdict.reason}. Choose another model."

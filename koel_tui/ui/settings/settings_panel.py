@@ -11,19 +11,19 @@ from textual.widgets import Input, OptionList, Static
 
 from koel_tui.text import safe_line
 from koel_tui.ui.keys.key_table import close_binding
-from koel_tui.ui.settings.setting import FLAG, Setting, text_of
-from koel_tui.ui.settings.settings_store import RefusedError, SettingsStore
+from koel_tui.ui.settings.setting import FLAG, Setting, format_value
+from koel_tui.ui.settings.settings_store import InvalidValueError, SettingsStore
 from koel_tui.ui.widgets.input_panel import InputPanel
 from koel_tui.ui.widgets.ordered_input import OrderedInput
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
 
-Take = Callable[[str], Awaitable[str]]
+ChangeValue = Callable[[str], Awaitable[str]]
 
 
 class SettingsPanel(Picker[Setting]):
     """Lists and explains the program settings; enter changes one."""
 
-    WORDING = PickerTexts(
+    TEXTS = PickerTexts(
         "Settings of the program",
         "Type to find a setting",
         "Reading…",
@@ -37,30 +37,30 @@ class SettingsPanel(Picker[Setting]):
         super().__init__([])
         self._settings = settings
         self._help = Static(id="help")
-        self._news = Static(id="news")
-        self._told_of = ""
+        self._result = Static(id="news")
+        self._result_name = ""
 
     def parts(self) -> Iterable[Widget]:
         """Return the search field, the list, the help text, and the result of the last change."""
-        return self._find, self._list, self._help, self._news
+        return self._find, self._list, self._help, self._result
 
     def on_mount(self) -> None:
         """Load the settings."""
         self.run_worker(self._read())
 
-    def take(self, choice: Setting | None) -> None:
+    def submit(self, choice: Setting | None) -> None:
         """Open the field for a setting, unless it is locked."""
         if choice is None:
             return
         if choice.locked:
-            self._tell(choice, f"{choice.name} cannot be changed here.", "$text-error")
+            self._show_result(choice, f"{choice.name} cannot be changed here.", "$text-error")
             return
 
-        async def changed(words: str | None) -> None:
-            if words is not None:
+        async def changed(message: str | None) -> None:
+            if message is not None:
                 await self._read()
                 self._go_to(choice.name)
-                self._tell(choice, words, "$text-success")
+                self._show_result(choice, message, "$text-success")
 
         self.app.push_screen(
             ValuePanel(choice, lambda text: self._settings.change(choice, text)), changed
@@ -71,14 +71,14 @@ class SettingsPanel(Picker[Setting]):
         choice = self.highlighted
         text = f"{choice.description}\n{choice.locked or choice.help}" if choice else ""
         self._help.update(Content("\n".join(map(safe_line, text.split("\n")))))
-        if choice is None or choice.name != self._told_of:
-            self._news.update("")
+        if choice is None or choice.name != self._result_name:
+            self._result.update("")
 
     async def _read(self) -> None:
         from koel_tui.settings import SettingsError
 
         try:
-            self.offer(await self._settings.all())
+            self.set_choices(await self._settings.all())
         except SettingsError as error:
             self.notify(safe_line(str(error), 400), severity="error", markup=False)
             self.dismiss()
@@ -88,22 +88,22 @@ class SettingsPanel(Picker[Setting]):
         if name in names:
             self._list.highlighted = names.index(name)
 
-    def _tell(self, setting: Setting, words: str, style: str) -> None:
+    def _show_result(self, setting: Setting, message: str, style: str) -> None:
         """Show the result for a setting while the cursor is on it."""
-        self._told_of = setting.name
-        self._news.update(Content.styled(safe_line(words, 400), style))
+        self._result_name = setting.name
+        self._result.update(Content.styled(safe_line(message, 400), style))
 
 
 class ValuePanel(InputPanel[str]):
     """Asks for a valid value of a setting. Returns when the value takes effect, or None."""
 
-    def __init__(self, setting: Setting, take: Take) -> None:
-        """`take` receives the text and raises `RefusedError` if it is not valid."""
-        self._before = text_of(setting.value)
+    def __init__(self, setting: Setting, change: ChangeValue) -> None:
+        """`submit` receives the text and raises `InvalidValueError` if it is not valid."""
+        self._before = format_value(setting.value)
         field = OrderedInput(self._before, id="value", compact=True)
         super().__init__(setting.name, "saves in config.toml", field)
         self._setting = setting
-        self._take = take
+        self._change = change
 
     def parts(self) -> Iterable[Widget]:
         """Return the description, the field, the allowed values and the error."""
@@ -112,13 +112,13 @@ class ValuePanel(InputPanel[str]):
         return what, self._field, help_, self._problem
 
     @on(Input.Changed)
-    def _look(self) -> None:
+    def _validate(self) -> None:
         try:
-            self._setting.read(self._field.value)
+            self._setting.parse(self._field.value)
         except ValueError as error:
-            self._tell(str(error))
+            self._show_problem(str(error))
         else:
-            self._tell("")
+            self._show_problem("")
 
     @on(Input.Submitted)
     async def _save(self) -> None:
@@ -128,8 +128,8 @@ class ValuePanel(InputPanel[str]):
             self.dismiss()
             return
         try:
-            words = await self._take(self._field.value)
-        except RefusedError as error:
-            self._tell(str(error))
+            message = await self._change(self._field.value)
+        except InvalidValueError as error:
+            self._show_problem(str(error))
         else:
-            self.dismiss(words)
+            self.dismiss(message)

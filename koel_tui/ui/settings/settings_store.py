@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from koel_tui import paths
 from koel_tui.system.regular_files import expand_user
 from koel_tui.text import safe_input
-from koel_tui.ui.settings.setting import Setting, settings_list, text_of
+from koel_tui.ui.settings.setting import Setting, format_value, list_settings
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
 
 
-class RefusedError(Exception):
+class InvalidValueError(Exception):
     """A value is not valid for a setting; the message gives the reason."""
 
 
@@ -39,29 +39,29 @@ class SettingsStore:
     async def change(self, setting: Setting, text: str) -> str:
         """Set a setting from text and return a message that says when the value takes effect.
 
-        Raises `RefusedError`; then nothing is changed.
+        Raises `InvalidValueError`; then nothing is changed.
         """
         try:
-            value = setting.read(safe_input(text))
+            value = setting.parse(safe_input(text))
         except ValueError as error:
-            raise RefusedError(str(error)) from None
+            raise InvalidValueError(str(error)) from None
         if setting.name == "theme" and value is not None and value not in self._themes:
-            raise RefusedError(f"There is no theme {text!r}. Theme in the palette lists all.")
+            raise InvalidValueError(f"There is no theme {text!r}. Theme in the palette lists all.")
         now = await asyncio.to_thread(self._write, setting.name, value)
-        words = f"{setting.name} is {text_of(now) or 'not set'}"
+        message = f"{setting.name} is {format_value(now) or 'not set'}"
         if setting.name in self._flags:
             return f"{setting.name} is saved. The flag it was given holds until the program ends."
         if setting.name not in self._effects:
-            return f"{words} from the next start on."
+            return f"{message} from the next start on."
         self._effects[setting.name](now)
-        return f"{words} now."
+        return f"{message} now."
 
     def _list(self) -> list[Setting]:
         from koel_tui.setting_sources import setting_origin
 
         settings = self._load()
         origins = {name: setting_origin(name) for name in type(settings).model_fields}
-        return settings_list(settings, origins, self._flags)
+        return list_settings(settings, origins, self._flags)
 
     def _load(self) -> "Settings":
         from koel_tui.settings import load_settings
@@ -76,16 +76,16 @@ class SettingsStore:
 
         file = paths.config_file()
         try:
-            set_value(file, name, self._found(name, value))
+            set_value(file, name, self._resolve_paths(name, value))
             return getattr(self._load(), name)
         except (ConfigFileError, ModelFileError, NoModelError, SettingsError) as error:
-            raise RefusedError(str(error)) from error
+            raise InvalidValueError(str(error)) from error
         except (paths.DirectoryError, OSError) as error:
             why = getattr(error, "strerror", None) or error
-            raise RefusedError(f"{file} cannot be written: {why}") from error
+            raise InvalidValueError(f"{file} cannot be written: {why}") from error
 
-    def _found(self, name: str, value: object) -> object:
-        """Return paths as absolute paths. Raises `RefusedError` if a directory does not exist."""
+    def _resolve_paths(self, name: str, value: object) -> object:
+        """Make paths absolute. Raises `InvalidValueError` if a directory does not exist."""
         from koel_tui.models import choose_model
 
         if name == "model" and isinstance(value, Path):
@@ -95,6 +95,6 @@ class SettingsStore:
             folders = tuple(expand_user(folder).absolute() for folder in value)
             for folder in folders:
                 if not folder.is_dir():
-                    raise RefusedError(f"There is no folder {folder}.")
+                    raise InvalidValueError(f"There is no folder {folder}.")
             return folders
         return value

@@ -16,19 +16,19 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
-from koel_tui.conversation.system_prompts import Role, SystemPrompts
-from koel_tui.conversation.thread_setting_paths import with_files
+from koel_tui.conversation.system_prompts import SystemPrompt, SystemPrompts
+from koel_tui.conversation.thread_setting_paths import resolve_paths
 from koel_tui.conversation.thread_settings_form import (
     COMMON_FIELDS,
-    FOLDED,
+    FOLDED_GROUPS,
     OTHER_FIELDS,
     TITLE,
     Field,
     FieldError,
-    check,
-    field_of,
-    settings_of,
-    texts_of,
+    find_field,
+    format_settings,
+    parse_settings,
+    validate,
 )
 from koel_tui.limits import MAX_FIELD_CHARACTERS
 from koel_tui.session.settings import ThreadSettings
@@ -46,14 +46,14 @@ _FRAME = 2
 _WIDE = 76
 """Width in columns from which on a help text is shown behind each field."""
 _KEYS = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
-_FEW_KEYS = "enter applies · ctrl+o roles · ctrl+s keeps · esc"
+_SHORT_KEYS = "enter applies · ctrl+o roles · ctrl+s keeps · esc"
 _ROLE = "The role of the model; empty: {default}"
 _ROLE_HINT = "Role: the system prompt. ctrl+o takes one that was kept, ctrl+s keeps this one."
-_FOLDED_KEYS = tuple(field.key for group in FOLDED for field in group.fields)
+_FOLDED_KEYS = tuple(field.key for group in FOLDED_GROUPS for field in group.fields)
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class FormResult:
     """The result of the form: the settings and the title; an empty title means the first words."""
 
     title: str
@@ -63,25 +63,25 @@ class Filled:
 class RolePicker(Picker[SimpleChoice[str]]):
     """Picker of a saved system prompt."""
 
-    WORDING = PickerTexts(
+    TEXTS = PickerTexts(
         "Roles", "Type to find a role", "No role is kept yet: ctrl+s keeps one", "takes it"
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "dismiss", show=False)]
 
 
-def role_choice(role: Role) -> SimpleChoice[str]:
+def role_choice(role: SystemPrompt) -> SimpleChoice[str]:
     """Return the list entry of a system prompt: its name and its first words."""
     return SimpleChoice(role.text, role.name, safe_line(role.text, 40), role.text)
 
 
-class ThreadPanel(Panel[Filled]):
+class ThreadPanel(Panel[FormResult]):
     """Edits the settings of a thread. Returns the new ones, or None to keep the current ones."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Leave"),
         close_binding("thread.settings"),
         Binding("ctrl+o", "choose_role", show=False, priority=True),
-        Binding("ctrl+s", "keep_role", show=False, priority=True),
+        Binding("ctrl+s", "save_role", show=False, priority=True),
         Binding("up", "go(-1)", show=False, priority=True),
         Binding("down", "go(1)", show=False, priority=True),
         # Priority, so that text typed right after the key goes to the next field.
@@ -98,7 +98,7 @@ class ThreadPanel(Panel[Filled]):
     ) -> None:
         """`defaults` maps field keys to the values that apply if the fields are empty."""
         super().__init__()
-        self._texts = texts_of(title, settings)
+        self._texts = format_settings(title, settings)
         self._defaults = defaults
         self._roles = roles
         self._shown = {
@@ -111,9 +111,11 @@ class ThreadPanel(Panel[Filled]):
         self._folded = Vertical(id="folded")
         self._fold = FoldLine("All samplers", len(_FOLDED_KEYS), self._folded)
         self._hint = Static(id="hint")
-        self._refused = FieldError("", "")  # error of files named in the form
-        self._refused_text = ""
-        self._begun = self._filled  # may be discarded unasked: initially the old values
+        self._file_error = FieldError("", "")  # error of files named in the form
+        self._file_error_text = ""
+        self._initial_values = (
+            self._form_values
+        )  # may be discarded unasked: initially the old values
 
     def compose(self) -> ComposeResult:
         """Yield the form, and the hint line of the focused field."""
@@ -124,7 +126,7 @@ class ThreadPanel(Panel[Filled]):
                 yield from self._rows((TITLE, *COMMON_FIELDS))
                 yield self._fold
                 with self._folded:
-                    for group in FOLDED:
+                    for group in FOLDED_GROUPS:
                         yield Static(group.heading, classes="heading")
                         yield from self._rows(group.fields)
                 yield from self._rows(OTHER_FIELDS)
@@ -136,17 +138,17 @@ class ThreadPanel(Panel[Filled]):
         self._fold.fold(not any(self._texts[key] for key in _FOLDED_KEYS))
         # Set the focus now, because `AUTO_FOCUS` would first show the hint of the system prompt.
         self.set_focus(self.query_one("#field-title", Input))
-        self._fit(self.app.size)
+        self._fit_to_size(self.app.size)
 
     def on_resize(self, event: events.Resize) -> None:
         """Adapt the layout to the new size."""
-        self._fit(event.size)
+        self._fit_to_size(event.size)
 
-    def _fit(self, size: Size) -> None:
+    def _fit_to_size(self, size: Size) -> None:
         """Reserve rows for the hints below the form, and show more in a wide panel."""
         wide = size.width >= _WIDE
         self.set_class(not wide, "-narrow")
-        self.query_one("#panel").border_subtitle = _KEYS if wide else _FEW_KEYS
+        self.query_one("#panel").border_subtitle = _KEYS if wide else _SHORT_KEYS
         lines = 2 if wide else 3
         self._hint.styles.min_height = lines
         self.query_one("#form").styles.max_height = max(3, size.height - _FRAME - lines)
@@ -156,35 +158,35 @@ class ThreadPanel(Panel[Filled]):
         self._explain()
 
     @on(Input.Changed)
-    def _look(self) -> None:
+    def _validate(self) -> None:
         self._explain()
 
     @on(FoldLine.Toggled)
     def _count_folded(self) -> None:
-        _, texts = self._filled
+        _, texts = self._form_values
         self._fold.count_set(sum(1 for key in _FOLDED_KEYS if texts[key].strip()))
         self._explain()
 
     @on(Input.Submitted)
     async def _apply(self) -> None:
-        role, texts = self._filled
+        role, texts = self._form_values
         try:
-            settings = settings_of(texts, role)
-            settings = await asyncio.to_thread(with_files, settings)
+            settings = parse_settings(texts, role)
+            settings = await asyncio.to_thread(resolve_paths, settings)
         except FieldError as error:
-            self._refused, self._refused_text = error, texts[error.key]
+            self._file_error, self._file_error_text = error, texts[error.key]
             self._go_to(error.key)
         else:
-            self.dismiss(Filled(" ".join(texts["title"].split()), settings))
+            self.dismiss(FormResult(" ".join(texts["title"].split()), settings))
 
-    async def action_dismiss(self, result: Filled | None = None) -> None:
+    async def action_dismiss(self, result: FormResult | None = None) -> None:
         """Dismiss; unapplied changes are only discarded at the second attempt."""
-        if self._filled == self._begun:
+        if self._form_values == self._initial_values:
             await super().action_dismiss(result)
         else:
-            self._begun = self._filled
+            self._initial_values = self._form_values
             keys = "enter" if isinstance(self.focused, Input) else "tab, then enter,"
-            self._tell(
+            self._show_problem(
                 f"Your changes are not applied yet: {keys} applies them, esc again drops them."
             )
 
@@ -197,23 +199,29 @@ class ThreadPanel(Panel[Filled]):
     async def action_choose_role(self) -> None:
         """Choose one of the user's saved system prompts."""
         roles = await asyncio.to_thread(self._roles.all)
-        await self.app.push_screen(RolePicker([role_choice(role) for role in roles]), self._take)
+        await self.app.push_screen(
+            RolePicker([role_choice(role) for role in roles]), self._use_system_prompt
+        )
 
-    async def action_keep_role(self) -> None:
+    async def action_save_role(self) -> None:
         """Save the system prompt to a file, for other threads."""
         text = self._role.text.strip()
         if not text:
-            self._tell("There is no role yet to keep.")
+            self._show_problem("There is no role yet to keep.")
             return
         try:
             await asyncio.to_thread(self._roles.directory.mkdir, parents=True, exist_ok=True)
         except OSError as error:
-            self._tell(f"{self._roles.directory} cannot be used: {error.strerror or error}.")
+            self._show_problem(
+                f"{self._roles.directory} cannot be used: {error.strerror or error}."
+            )
             return
-        self.app.push_screen(SaveAsPanel("role.md", text, self._roles.directory), self._kept)
+        self.app.push_screen(
+            SaveAsPanel("role.md", text, self._roles.directory), self._report_saved
+        )
 
     @property
-    def _filled(self) -> tuple[str, Mapping[str, str]]:
+    def _form_values(self) -> tuple[str, Mapping[str, str]]:
         """The system prompt, and field texts by key; unchanged ones keep their original form."""
         texts = {_key(field): field.value for field in self.query(Input)}
         changed = {key: text for key, text in texts.items() if text != self._shown[key]}
@@ -221,13 +229,13 @@ class ThreadPanel(Panel[Filled]):
         same = role == safe_input(self._system)
         return self._system if same else role, {**self._texts, **changed}
 
-    def _take(self, choice: SimpleChoice[str] | None) -> None:
+    def _use_system_prompt(self, choice: SimpleChoice[str] | None) -> None:
         if choice is not None:
             self._role.text = safe_input(choice.value)
 
-    def _kept(self, path: Path | None) -> None:
+    def _report_saved(self, path: Path | None) -> None:
         if path is not None:
-            self._tell(f"The role is kept in {path}")
+            self._show_problem(f"The role is kept in {path}")
 
     def _go_to(self, key: str) -> None:
         """Focus a field, unfolding it if necessary."""
@@ -257,30 +265,32 @@ class ThreadPanel(Panel[Filled]):
         """Show the error of the focused field, else its hint."""
         focused = self.focused
         if isinstance(focused, Input):
-            problem = self._problem_of(focused)
+            problem = self._field_problem(focused)
             default = self._defaults.get(_key(focused), "")
             if problem:
-                self._tell(problem)
+                self._show_problem(problem)
             else:
-                self._say(field_of(_key(focused)).hint(default))
+                self._show_hint(find_field(_key(focused)).hint(default))
         elif focused is self._fold:
-            self._say(self._fold.hint)
+            self._show_hint(self._fold.hint)
         elif focused is self._role:
-            self._say(_ROLE_HINT)
+            self._show_hint(_ROLE_HINT)
 
-    def _problem_of(self, field: Input) -> str:
+    def _field_problem(self, field: Input) -> str:
         key = _key(field)
         try:
-            check(key, field.value)
+            validate(key, field.value)
         except FieldError as error:
             return str(error)
-        refused = self._refused.key == key and self._refused_text == self._filled[1][key]
-        return str(self._refused) if refused else ""
+        file_error = (
+            self._file_error.key == key and self._file_error_text == self._form_values[1][key]
+        )
+        return str(self._file_error) if file_error else ""
 
-    def _say(self, hint: str) -> None:
+    def _show_hint(self, hint: str) -> None:
         self._hint.update(Content.styled(safe_line(hint, 400), "$foreground 60%"))
 
-    def _tell(self, problem: str) -> None:
+    def _show_problem(self, problem: str) -> None:
         self._hint.update(Content.styled(safe_line(problem, 400), "$text-error"))
 
 

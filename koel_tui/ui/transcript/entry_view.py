@@ -7,14 +7,18 @@ from koel_tui.ui.transcript.message_view import MessageView
 
 View = MessageView | FoldView
 
-_FOLDED = ("thinking", "call")
+_FOLDABLE_ROLES = ("thinking", "call")
 
 
-def view_of(entry: Entry) -> View:
+def create_view(entry: Entry) -> View:
     """Return a new widget that shows `entry` and follows its growth."""
-    return FoldView(entry) if entry.role in _FOLDED else MessageView(entry)
+    return FoldView(entry) if entry.role in _FOLDABLE_ROLES else MessageView(entry)
 
 
-def cost_of(entry: Entry) -> int:
+def estimate_cost(entry: Entry) -> int:
     """Estimate the number of widgets of an entry before any is created."""
-    return folded_view.cost_of(entry) if entry.role in _FOLDED else message_view.cost_of(entry)
+    return (
+        folded_view.estimate_cost(entry)
+        if entry.role in _FOLDABLE_ROLES
+        else message_view.estimate_cost(entry)
+    )

@@ -9,7 +9,7 @@ from koel_tui.conversation.entries import Entry
 from koel_tui.text import safe_line, safe_text
 from koel_tui.ui.transcript.plain_text import PlainText
 
-_HEADLINE = 400
+_MAX_HEADLINE = 400
 
 
 class FoldView(Vertical):
@@ -22,7 +22,7 @@ class FoldView(Vertical):
     @property
     def cost(self) -> int:
         """The approximate number of widgets."""
-        return cost_of(self.entry)
+        return estimate_cost(self.entry)
 
     def compose(self) -> ComposeResult:
         """Yield the headline and, if unfolded, the text."""
@@ -49,11 +49,11 @@ class FoldView(Vertical):
             await self.mount(PlainText(safe_text(entry.text), classes="body"))
 
 
-def cost_of(entry: Entry) -> int:
+def estimate_cost(entry: Entry) -> int:
     """Estimate the number of widgets of a block before any is created."""
     return 3 if entry.text else 2
 
 
 def _headline(entry: Entry) -> Content:
     mark = "▾" if entry.text else "▸"
-    return Content(f"{mark} {safe_line(entry.remark, _HEADLINE)}")
+    return Content(f"{mark} {safe_line(entry.label, _MAX_HEADLINE)}")

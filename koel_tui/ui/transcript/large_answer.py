@@ -8,7 +8,7 @@ from textual.widgets import Static
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.transcript.line_widget import LineWidget
 from koel_tui.ui.transcript.plain_text import PlainText
-from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, rows_of
+from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, render_rows
 
 _PLAIN = "shown plainly: too big for Markdown"
 _RENDERING = f"{_PLAIN} · rendering…"
@@ -18,16 +18,16 @@ _RENDER = "answer.render"
 class RenderToggle(Static):
     """The line below the text: its current rendering and the key that changes it."""
 
-    class Taken(Message):
+    class Clicked(Message):
         """The line was clicked."""
 
     def on_click(self) -> None:
         """Post the click."""
-        self.post_message(self.Taken())
+        self.post_message(self.Clicked())
 
 
 class LargeAnswer(Vertical):
-    """Shows a long answer as plain text with a note; `switch` toggles Markdown rendering."""
+    """Shows a long answer as plain text with a note; `toggle` toggles Markdown rendering."""
 
     def __init__(self, text: str, writing: bool) -> None:
         super().__init__(classes="body")
@@ -37,7 +37,7 @@ class LargeAnswer(Vertical):
     def compose(self) -> ComposeResult:
         """Yield the text and the note below it."""
         yield PlainText(self._text)
-        yield RenderToggle(self._words(rendered=False), classes="note")
+        yield RenderToggle(self._note_text(rendered=False), classes="note")
 
     def show(self, text: str, writing: bool) -> None:
         """Show a longer text that begins with the current one."""
@@ -45,43 +45,43 @@ class LargeAnswer(Vertical):
         if text != self._text and plain is not None:
             plain.show(text)
         elif text != self._text:
-            self.call_later(self._put, PlainText(text))
+            self.call_later(self._replace_body, PlainText(text))
         self._text, self._writing = text, writing
         if plain is not None:
-            self._say(self._words(rendered=False))
+            self._update_note(self._note_text(rendered=False))
 
-    def switch(self) -> None:
+    def toggle(self) -> None:
         """Toggle between plain text and Markdown; a streaming answer stays plain."""
         plain = self.query_one_optional(PlainText)
         if plain is None:
-            self.call_later(self._put, PlainText(self._text))
+            self.call_later(self._replace_body, PlainText(self._text))
         elif not self._writing:
-            self._say(_RENDERING)
-            self.run_worker(self._render_anyway(plain.content_size.width), exclusive=True)
+            self._update_note(_RENDERING)
+            self.run_worker(self._render_markdown(plain.content_size.width), exclusive=True)
 
-    def on_render_toggle_taken(self) -> None:
+    def on_render_toggle_clicked(self) -> None:
         """Toggle the rendering when the note is clicked."""
-        self.switch()
+        self.toggle()
 
-    async def _render_anyway(self, width: int) -> None:
+    async def _render_markdown(self, width: int) -> None:
         text = self._text
-        body = RenderedMarkdown(text, await rows_of(text, width), width)
+        body = RenderedMarkdown(text, await render_rows(text, width), width)
         if text == self._text:
-            self.call_later(self._put, body)
+            self.call_later(self._replace_body, body)
 
-    async def _put(self, body: LineWidget) -> None:
+    async def _replace_body(self, body: LineWidget) -> None:
         with self.app.batch_update():
             await self.remove_children(LineWidget)
             await self.mount(body, before=0)
-        self._say(self._words(rendered=isinstance(body, RenderedMarkdown)))
+        self._update_note(self._note_text(rendered=isinstance(body, RenderedMarkdown)))
 
-    def _words(self, *, rendered: bool) -> str:
+    def _note_text(self, *, rendered: bool) -> str:
         if rendered:
             return f"rendered as Markdown · {key_of(self.app, _RENDER)} shows it plainly"
-        offer = "" if self._writing else f" · {key_of(self.app, _RENDER)} renders it"
-        return f"{_PLAIN}{offer}"
+        hint = "" if self._writing else f" · {key_of(self.app, _RENDER)} renders it"
+        return f"{_PLAIN}{hint}"
 
-    def _say(self, words: str) -> None:
-        offer = self.query_one_optional(RenderToggle)
-        if offer is not None and offer.content != words:
-            offer.update(words)
+    def _update_note(self, text: str) -> None:
+        hint = self.query_one_optional(RenderToggle)
+        if hint is not None and hint.content != text:
+            hint.update(text)

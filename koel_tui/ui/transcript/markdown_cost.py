@@ -11,7 +11,7 @@ _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _FENCE = re.compile(r"[ \t]{0,3}(```|~~~)")
 
 
-def widgets(text: str) -> int:
+def estimate_widgets(text: str) -> int:
     """Estimate how many widgets Textual's Markdown creates for `text`; each costs milliseconds.
 
     A paragraph or heading is one, a list item four, a table cell one, a fence or quote two.

@@ -6,18 +6,18 @@ from markdown_it.rules_core import StateCore
 from koel_tui.text import safe_text
 
 
-def parser() -> MarkdownIt:
+def create_parser() -> MarkdownIt:
     """Return a Markdown parser whose tokens are safe for a terminal.
 
     HTML stays visible as text, and characters decoded from entities like `&#x202e;` are sanitized
     in the same way as the source.
     """
     markdown = MarkdownIt("gfm-like", {"html": False})
-    markdown.core.ruler.push("koel_safe", _make_safe)
+    markdown.core.ruler.push("koel_safe", _sanitize_tokens)
     return markdown
 
 
-def _make_safe(state: StateCore) -> None:
+def _sanitize_tokens(state: StateCore) -> None:
     for token in state.tokens:
         token.content = safe_text(token.content)
         for child in token.children or ():

@@ -14,18 +14,18 @@ from koel_tui.ui import internals
 from koel_tui.ui.transcript import markdown_cost, markdown_parser
 from koel_tui.ui.transcript.large_answer import LargeAnswer
 from koel_tui.ui.transcript.plain_text import PlainText
-from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, rows_of
+from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, render_rows
 
 _LATE_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 
-_BEGUN_NUMBER = re.compile(r"\n {0,3}\d{1,9}\Z")
+_TRAILING_NUMBER = re.compile(r"\n {0,3}\d{1,9}\Z")
 """Trailing digits, which are held back while streaming.
 
 `1` may become the list item `1.`, but `Markdown.append` cannot turn a paragraph into one.
 """
 
-_NARROW = 40
-_LIGHT = 4
+_INITIAL_WIDTH = 40
+_SIMPLIFIED_COST = 4
 """Maximum number of widgets of an answer that is not shown with Textual's Markdown."""
 
 
@@ -40,42 +40,44 @@ class MessageView(Vertical):
         super().__init__(classes=f"message -{entry.role}")
         self.entry = entry
         self._shown = _shown_text(entry)
-        self._rich, self.cost = _weigh(entry.role, self._shown)
+        self._rich, self.cost = _choose_rendering(entry.role, self._shown)
 
     def compose(self) -> ComposeResult:
         """Yield the body and the note below it."""
         yield self._body()
-        if self.entry.remark:
+        if self.entry.label:
             yield self._note()
 
     async def on_mount(self) -> None:
         """Append the initial text to a body that will grow."""
-        await self._begin()
+        await self._append_initial_text()
 
     async def show(self, entry: Entry) -> None:
         """Update the view to a later state of the same message."""
         if entry == self.entry:
             return
-        ended = self.entry.writing and not entry.writing
-        noted = self.entry.remark
+        ended = self.entry.is_writing and not entry.is_writing
+        noted = self.entry.label
         self.entry = entry
         await self._show_text(_shown_text(entry), ended)
-        if entry.remark != noted:
+        if entry.label != noted:
             await self.query_children(".note").remove()
-            if entry.remark:
+            if entry.label:
                 await self.mount(self._note())
 
-    async def lighten(self) -> None:
+    async def simplify(self) -> None:
         """Show a complete answer in one widget; used when visible ones exceed the widget budget."""
         body = self.query_one_optional(Markdown)
-        if body is not None and not self.entry.writing:
-            width = body.content_size.width or _NARROW  # it is rendered again after the layout
-            light = RenderedMarkdown(self._shown, await rows_of(self._shown, width), width)
+        if body is not None and not self.entry.is_writing:
+            width = (
+                body.content_size.width or _INITIAL_WIDTH
+            )  # it is rendered again after the layout
+            light = RenderedMarkdown(self._shown, await render_rows(self._shown, width), width)
             light.add_class("body")
             with self.app.batch_update():
                 await body.remove()
                 await self.mount(light, before=0)
-            self.cost = _LIGHT
+            self.cost = _SIMPLIFIED_COST
 
     async def _show_text(self, text: str, ended: bool) -> None:
         before, self._shown = self._shown, text
@@ -83,16 +85,16 @@ class MessageView(Vertical):
         if body is None or (text == before and isinstance(body, RenderedMarkdown)):
             return  # the view is being removed, or nothing changed
         rich = self._rich
-        self._rich, self.cost = _weigh(self.entry.role, text)
-        begun = isinstance(body, RenderedMarkdown) or not text.startswith(before)
-        if rich != self._rich or begun:
+        self._rich, self.cost = _choose_rendering(self.entry.role, text)
+        must_rebuild = isinstance(body, RenderedMarkdown) or not text.startswith(before)
+        if rich != self._rich or must_rebuild:
             await body.remove()
             await self.mount(self._body(), before=0)
-            await self._begin()
+            await self._append_initial_text()
         elif isinstance(body, PlainText):
             body.show(text)
         elif isinstance(body, LargeAnswer):
-            body.show(text, self.entry.writing)
+            body.show(text, self.entry.is_writing)
         elif isinstance(body, Markdown):
             if len(text) > len(before):
                 await body.append(text[len(before) :])
@@ -102,46 +104,46 @@ class MessageView(Vertical):
             elif ended:
                 self.call_after_refresh(internals.redraw_tables, body)
 
-    async def _begin(self) -> None:
+    async def _append_initial_text(self) -> None:
         # Textual's Markdown breaks lists and code blocks if initial text is continued by append, so
         # text that will grow is appended from the first character.
         body = self.query_one_optional(Markdown)
-        if body is not None and self.entry.writing and self._shown:
+        if body is not None and self.entry.is_writing and self._shown:
             await body.append(self._shown)
 
     def _body(self) -> Widget:
         if not self._rich:
             if self.entry.role == "assistant":
-                return LargeAnswer(self._shown, self.entry.writing)
+                return LargeAnswer(self._shown, self.entry.is_writing)
             return PlainText(self._shown, classes="body")
-        parser = markdown_parser.parser()
+        parser = markdown_parser.create_parser()
         return Markdown(
-            "" if self.entry.writing else self._shown,
+            "" if self.entry.is_writing else self._shown,
             parser_factory=lambda: parser,
             open_links=False,
             classes="body",
         )
 
     def _note(self) -> Static:
-        return Static(Content(self.entry.remark), classes="note")
+        return Static(Content(self.entry.label), classes="note")
 
 
 def _shown_text(entry: Entry) -> str:
     text = safe_text(entry.text.replace("\r\n", "\n"))
-    return _BEGUN_NUMBER.sub("", text) if entry.writing else text
+    return _TRAILING_NUMBER.sub("", text) if entry.is_writing else text
 
 
-def _weigh(role: str, text: str) -> tuple[bool, int]:
+def _choose_rendering(role: str, text: str) -> tuple[bool, int]:
     """Return whether a message is shown as Markdown, and its estimated number of widgets."""
     if role != "assistant":
         return False, 2
     if len(text) <= markdown_cost.MAX_CHARACTERS:
-        widgets = markdown_cost.widgets(text)
+        widgets = markdown_cost.estimate_widgets(text)
         if widgets <= markdown_cost.MAX_WIDGETS:
             return True, 2 + widgets
-    return False, _LIGHT
+    return False, _SIMPLIFIED_COST
 
 
-def cost_of(entry: Entry) -> int:
+def estimate_cost(entry: Entry) -> int:
     """Estimate the number of widgets of a message before any is created."""
-    return _weigh(entry.role, entry.text)[1]
+    return _choose_rendering(entry.role, entry.text)[1]

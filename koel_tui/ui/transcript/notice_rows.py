@@ -36,11 +36,11 @@ class NoticeRows(Static):
         return content.stylize(Style.from_meta({"@click": row.action})) if row.action else content
 
 
-def earlier(count: int) -> list[Notice]:
+def more_above(count: int) -> list[Notice]:
     """Return the notice of how many messages are above the mounted range."""
     return [Notice("more", f"↑ {count} earlier message{'s' if count > 1 else ''}")] if count else []
 
 
-def later(count: int) -> list[Notice]:
+def more_below(count: int) -> list[Notice]:
     """Return the notice of how many messages are below the mounted range."""
     return [Notice("more", f"↓ {count} later message{'s' if count > 1 else ''}")] if count else []

@@ -21,45 +21,47 @@ class RenderedMarkdown(LineWidget):
     def __init__(self, source: str, rows: Rows, width: int) -> None:
         super().__init__()
         self._source = source
-        self._rows = rows
-        self._made_for = width
+        self._render_lines = rows
+        self._rendered_width = width
 
     @property
     def text(self) -> str:
         """The whole text as shown, row by row."""
-        return "\n".join("".join(part.text for part in row) for row in self._rows)
+        return "\n".join("".join(part.text for part in row) for row in self._render_lines)
 
     def on_resize(self, event: events.Resize) -> None:
         """Render the rows for the new width."""
-        if self.content_size.width != self._made_for:
-            self._made_for = self.content_size.width
-            self.run_worker(self._make(self._made_for), group="rows", exclusive=True)
+        if self.content_size.width != self._rendered_width:
+            self._rendered_width = self.content_size.width
+            self.run_worker(self._rerender(self._rendered_width), group="rows", exclusive=True)
 
-    async def _make(self, width: int) -> None:
-        self._rows = await rows_of(self._source, width)
+    async def _rerender(self, width: int) -> None:
+        self._render_lines = await render_rows(self._source, width)
         self.refresh(layout=True)
 
     def count(self, width: int) -> int:
         """Return the number of rows."""
-        return len(self._rows)
+        return len(self._render_lines)
 
     def row(self, index: int) -> LineSegments:
         """Return a row."""
-        return LineSegments(self._rows[index], index)
+        return LineSegments(self._render_lines[index], index)
 
 
-async def rows_of(text: str, width: int) -> Rows:
+async def render_rows(text: str, width: int) -> Rows:
     """Render a Markdown text to rows on a worker thread; megabytes take seconds."""
-    return await run_in_daemon_thread(lambda: _rows(text, width), "markdown rows")
+    return await run_in_daemon_thread(lambda: _render_lines(text, width), "markdown rows")
 
 
-def _rows(text: str, width: int) -> Rows:
+def _render_lines(text: str, width: int) -> Rows:
     from rich.console import Console
     from rich.markdown import Markdown
     from rich.theme import Theme
 
     document = Markdown("", hyperlinks=False, code_theme="ansi_dark")
-    document.parsed = markdown_parser.parser().parse(text)  # Rich's own parser does not sanitize
+    document.parsed = markdown_parser.create_parser().parse(
+        text
+    )  # Rich's own parser does not sanitize
     console = Console(
         file=StringIO(),
         width=width,

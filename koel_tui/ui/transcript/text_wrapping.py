@@ -35,7 +35,7 @@ class Wrapping:
     """
 
     def __init__(self, text: str) -> None:
-        self._text = _measured(text)
+        self._text = _pad_wide_characters(text)
         self._starts = array("L", (0,))
         self._width = 0
 
@@ -46,7 +46,7 @@ class Wrapping:
 
     def show(self, text: str) -> None:
         """Set a longer text that begins with the current one; only its end is wrapped again."""
-        self._text = _measured(text)
+        self._text = _pad_wide_characters(text)
         if self._width:
             self._wrap_from(self._starts.pop())
 
@@ -72,12 +72,12 @@ class Wrapping:
     def _wrap_from(self, start: int) -> None:
         found = _rows(max(1, self._width), self._text.isascii()).finditer(self._text, start)
         end = len(self._text)
-        self._starts.extend(place for row in found if (place := row.start()) < end)
+        self._starts.extend(offset for row in found if (offset := row.start()) < end)
         if not self._starts:
             self._starts.append(0)
 
 
-def _measured(text: str) -> str:
+def _pad_wide_characters(text: str) -> str:
     text = text.expandtabs(8)
     if text.isascii():
         return text

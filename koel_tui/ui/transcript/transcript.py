@@ -8,25 +8,25 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.message import Message
 
-from koel_tui.conversation.entries import Entry, newest
+from koel_tui.conversation.entries import Entry, content_version
 from koel_tui.ui import internals
 from koel_tui.ui.transcript import notice_rows
-from koel_tui.ui.transcript.entry_view import View, view_of
+from koel_tui.ui.transcript.entry_view import View, create_view
 from koel_tui.ui.transcript.large_answer import LargeAnswer
 from koel_tui.ui.transcript.message_view import MessageView
 from koel_tui.ui.transcript.mount_window import (
-    FULL,
     MAX_MESSAGES,
-    TAIL,
+    TAIL_MESSAGES,
     TAIL_WIDGETS,
-    around,
-    place_of,
-    reach,
+    WIDGET_BUDGET,
+    extend_range,
+    index_of,
+    range_around,
     tail_start,
 )
 from koel_tui.ui.transcript.scroll_position import ScrollPosition, ScrollTarget, TranscriptSource
 from koel_tui.ui.widgets.no_restyle import NoRestyle
-from koel_tui.ui.widgets.throttle import Throttle, in_queue_of
+from koel_tui.ui.widgets.throttle import Throttle, queue_scheduler
 
 FLUSH_INTERVAL = 0.05
 """Minimum seconds between two repaints."""
@@ -48,22 +48,22 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
     def __init__(
         self,
         source: TranscriptSource,
-        place: ScrollPosition | ScrollTarget | None = None,
+        position: ScrollPosition | ScrollTarget | None = None,
         interval: float = FLUSH_INTERVAL,
     ) -> None:
         """Repaint at most once every `interval` seconds."""
         super().__init__(id="transcript")
         self._source = source
-        self._place = place if isinstance(place, ScrollPosition) else None
-        self._wanted = place.entry_id if isinstance(place, ScrollTarget) else ""
-        self._newest = self._seen = self._place.seen if self._place else ""
+        self._saved_position = position if isinstance(position, ScrollPosition) else None
+        self._target_id = position.entry_id if isinstance(position, ScrollTarget) else ""
+        self._newest = self._seen = self._saved_position.seen if self._saved_position else ""
         self._unseen = False
         self._above = notice_rows.NoticeRows("above")
         self._below = notice_rows.NoticeRows("below")
         self._views: list[View] = []
         self._start = self._end = self._total = 0
         self._interval = interval
-        self._throttle = Throttle(in_queue_of(self), self._sync, interval)
+        self._throttle = Throttle(queue_scheduler(self), self._repaint, interval)
 
     def compose(self) -> ComposeResult:
         """Yield the notices above and below the messages."""
@@ -72,117 +72,114 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
 
     async def on_mount(self) -> None:
         """Show the saved scroll position, or else the end of the thread."""
-        self.watch(self, "scroll_y", self._scrolled, init=False)
-        self.screen.screen_layout_refresh_signal.subscribe(self, lambda _: self._look_below())
+        self.watch(self, "scroll_y", self._on_scroll, init=False)
+        self.screen.screen_layout_refresh_signal.subscribe(self, lambda _: self._update_unseen())
         self.anchor()
         entries = self._source.entries()
-        wanted = place_of(entries, self._wanted) if self._wanted else None
-        if self._place is not None and self._place.end > len(entries):
-            self._place = None
-        if wanted is not None:
+        target = index_of(entries, self._target_id) if self._target_id else None
+        if self._saved_position is not None and self._saved_position.end > len(entries):
+            self._saved_position = None
+        if target is not None:
             self.release_anchor()
-            await self._rebuild(entries, *around(entries, wanted))
-        elif self._place is not None:
+            await self._rebuild(entries, *range_around(entries, target))
+        elif self._saved_position is not None:
             self.release_anchor()
-            await self._rebuild(entries, self._place.start, self._place.end)
+            await self._rebuild(entries, self._saved_position.start, self._saved_position.end)
         else:
             await self._show_tail(entries)
 
-    def return_to_place(self) -> None:
+    def restore_scroll_position(self) -> None:
         """Scroll to the saved position; call this after mounting, before the first paint."""
         internals.layout_now(self)
-        if self._wanted and self._views:
-            self._scroll_to_wanted()
-        elif self._place is not None:
-            self.scroll_to(y=self._place.scroll_y, animate=False, immediate=True)
-        self._look_below()
+        if self._target_id and self._views:
+            self._scroll_to_target()
+        elif self._saved_position is not None:
+            self.scroll_to(y=self._saved_position.scroll_y, animate=False, immediate=True)
+        self._update_unseen()
 
     @property
-    def at_tail(self) -> bool:
+    def is_tail_mounted(self) -> bool:
         """Whether the newest message is mounted."""
         return self._end == self._total
 
     @property
-    def at_end(self) -> bool:
+    def is_at_end(self) -> bool:
         """Whether the end is visible or followed."""
-        return self.at_tail and (self.is_vertical_scroll_end or internals.follows_end(self))
+        return self.is_tail_mounted and (self.is_vertical_scroll_end or internals.follows_end(self))
 
-    def place(self) -> ScrollPosition | ScrollTarget | None:
+    def scroll_position(self) -> ScrollPosition | ScrollTarget | None:
         """Return the scroll position; None at the end, where new text is followed."""
-        if self._wanted:
-            return ScrollTarget(self._wanted)
+        if self._target_id:
+            return ScrollTarget(self._target_id)
         # The caller is outside this widget's queue, so a change may be half done.
-        if self.at_end or internals.follows_end(self) or not self._views:
+        if self.is_at_end or internals.follows_end(self) or not self._views:
             return None
         return ScrollPosition(
             self._start, self._start + len(self._views), self.scroll_y, self._seen
         )
 
-    def read(self) -> Sequence[Entry]:
+    def visible_entries(self) -> Sequence[Entry]:
         """Return the entries down to the last visible one, oldest first."""
         bottom = self.scroll_y + self.size.height
         shown = sum(view.virtual_region.y < bottom for view in self._views)
         return self._source.entries()[: self._start + shown]
 
-    def poke(self) -> None:
+    def request_repaint(self) -> None:
         """Schedule a repaint after a change; repaints are throttled."""
-        self._throttle.poke()
+        self._throttle.request()
 
     def go_to_end(self) -> None:
         """Show the newest message and follow new text."""
         self.call_later(self._go_to_end)
 
     def go_to(self, entry_id: str) -> None:
-        """Scroll a message's first line to a third of the height; an unknown id changes nothing.
-
-        If the thread is still loading, this waits for it.
-        """
+        """Scroll to a message, once it is loaded; an unknown id changes nothing."""
         self.call_later(self._go_to, entry_id)
 
-    def step(self, direction: int) -> None:
+    def step_message(self, direction: int) -> None:
         """Go to the user message above (-1) or below (1) the scroll position."""
-        self.call_later(self._step, direction)
+        self.call_later(self._step_message, direction)
 
     def go_to_start(self) -> None:
         """Show the first message."""
         self.call_later(self._go_to_start)
 
-    def render_plain(self) -> bool:
+    def toggle_rendering(self) -> bool:
         """Toggle the newest large answer's Markdown rendering; return False if there is none."""
         for view in reversed(self._views):
             for answer in view.query_children(LargeAnswer):
-                answer.switch()
+                answer.toggle()
                 return True
         return False
 
-    def move(self, lines: int) -> None:
+    def scroll_lines(self, lines: int) -> None:
         """Scroll by `lines`, down if positive; at an end of the mounted range, load more."""
-        if not self._is_against(lines):
+        if not self._load_at_end(lines):
             self.scroll_relative(y=lines, animate=False, immediate=True)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Load earlier messages when the wheel scrolls up at the top."""
-        if self._is_against(-1):
+        if self._load_at_end(-1):
             event.prevent_default()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Load later messages when the wheel scrolls down at the bottom."""
-        if self._is_against(1):
+        if self._load_at_end(1):
             event.prevent_default()
 
-    def _is_against(self, direction: int) -> bool:
+    def _load_at_end(self, direction: int) -> bool:
         """Return whether an end is reached in this direction; if so, load more messages.
 
         The event must not reach Textual, because a scroll without movement stops following the end.
         """
-        against = self.scroll_y <= 0 if direction < 0 else self.scroll_y >= self.max_scroll_y
-        if against:
+        is_at_limit = self.scroll_y <= 0 if direction < 0 else self.scroll_y >= self.max_scroll_y
+        if is_at_limit:
             self._load_beyond(direction)
-        return against
+        return is_at_limit
 
-    def _look_below(self) -> None:
+    def _update_unseen(self) -> None:
         """Update whether there is unseen text below, and post `Unseen` if that changed."""
-        if at_end := self.at_end:
+        if at_end := self.is_at_end:
             self._seen = self._newest
         self._throttle.interval = self._interval if at_end else max(self._interval, AWAY_INTERVAL)
         unseen = self._seen != self._newest
@@ -190,8 +187,8 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             self._unseen = unseen
             self.post_message(self.Unseen(self, unseen))
 
-    def _scrolled(self, before: float, now: float) -> None:
-        self._look_below()
+    def _on_scroll(self, before: float, now: float) -> None:
+        self._update_unseen()
         if now <= 0 < before:
             self._load_beyond(-1)
         elif now >= self.max_scroll_y > before:
@@ -200,17 +197,17 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
     def _load_beyond(self, direction: int) -> None:
         if direction < 0 and self._start > 0:
             self.call_later(self._load_earlier)
-        elif direction > 0 and not self.at_tail:
+        elif direction > 0 and not self.is_tail_mounted:
             self.call_later(self._load_later)
 
-    async def _sync(self) -> None:
+    async def _repaint(self) -> None:
         """Update the mounted messages to the thread, in one layout pass."""
         with self.app.batch_update():
-            await self._take_in(self._source.entries())
-        self._look_below()
+            await self._reconcile(self._source.entries())
+        self._update_unseen()
 
-    async def _take_in(self, entries: Sequence[Entry]) -> None:
-        follow = self.at_tail
+    async def _reconcile(self, entries: Sequence[Entry]) -> None:
+        follow = self.is_tail_mounted
         kept = 0
         for view, entry in zip(self._views, entries[self._start :], strict=False):
             if view.entry.id != entry.id:
@@ -228,11 +225,11 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         if follow:
             await self._mount_down_to(entries, len(entries))
             if self.is_vertical_scroll_end:
-                await self._trim(at_top=True, messages=TAIL, widgets=TAIL_WIDGETS)
-        self._paint_edges()
-        self._newest = newest(entries)
-        if self._wanted and entries:
-            await self._go_to(self._wanted)
+                await self._trim(at_top=True, messages=TAIL_MESSAGES, widgets=TAIL_WIDGETS)
+        self._update_notices()
+        self._newest = content_version(entries)
+        if self._target_id and entries:
+            await self._go_to(self._target_id)
 
     async def _show_tail(self, entries: Sequence[Entry]) -> None:
         await self._rebuild(entries, tail_start(entries), len(entries))
@@ -243,53 +240,53 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             self._start = self._end = start
             self._total = len(entries)
             await self._mount_down_to(entries, end)
-            self._newest = newest(entries)
-            self._paint_edges()
+            self._newest = content_version(entries)
+            self._update_notices()
 
     async def _go_to_end(self) -> None:
-        if not self.at_tail:
+        if not self.is_tail_mounted:
             await self._show_tail(self._source.entries())
         self.anchor()
-        self._look_below()
+        self._update_unseen()
 
     async def _go_to(self, entry_id: str) -> None:
         entries = self._source.entries()
-        index = place_of(entries, entry_id)
-        self._wanted = entry_id if index is not None or not entries else ""
+        index = index_of(entries, entry_id)
+        self._target_id = entry_id if index is not None or not entries else ""
         if index is None:
             return
         with self.app.batch_update():
             self.release_anchor()
-            if not self._shows_round(entries[index]):
-                await self._rebuild(entries, *around(entries, index))
+            if not self._is_mounted_with_context(entries[index]):
+                await self._rebuild(entries, *range_around(entries, index))
                 internals.layout_now(self)
-            self._scroll_to_wanted()
+            self._scroll_to_target()
 
-    def _shows_round(self, entry: Entry) -> bool:
+    def _is_mounted_with_context(self, entry: Entry) -> bool:
         """Return whether a message is mounted with enough messages above it to scroll to it."""
         for view in self._views:
             if view.entry.id == entry.id:
-                return self._start == 0 or self._target(view) > 0
+                return self._start == 0 or self._target_y(view) > 0
         return False
 
-    def _target(self, view: View) -> int:
+    def _target_y(self, view: View) -> int:
         """Return the scroll offset that puts a message's first line at a third of the height."""
         return min(view.virtual_region.y - self.size.height // 3, self.max_scroll_y)
 
-    def _scroll_to_wanted(self) -> None:
-        wanted, self._wanted = self._wanted, ""
-        index = place_of([view.entry for view in self._views], wanted)
+    def _scroll_to_target(self) -> None:
+        target, self._target_id = self._target_id, ""
+        index = index_of([view.entry for view in self._views], target)
         if index is not None:
-            y = max(0, self._target(self._views[index]))
+            y = max(0, self._target_y(self._views[index]))
             self.scroll_to(y=y, animate=False, immediate=True)
 
-    async def _step(self, direction: int) -> None:
+    async def _step_message(self, direction: int) -> None:
         entries = self._source.entries()
         beyond = range(self._start - 1, -1, -1) if direction < 0 else range(self._end, len(entries))
-        asked = [view for view in self._views if view.entry.role == "user"]
-        moving = [view for view in asked if (self._target(view) - self.scroll_y) * direction > 0]
-        if moving:
-            await self._go_to(moving[-1 if direction < 0 else 0].entry.id)
+        users = [view for view in self._views if view.entry.role == "user"]
+        ahead = [view for view in users if (self._target_y(view) - self.scroll_y) * direction > 0]
+        if ahead:
+            await self._go_to(ahead[-1 if direction < 0 else 0].entry.id)
             return
         found = next((entries[index].id for index in beyond if entries[index].role == "user"), "")
         if found:
@@ -303,7 +300,8 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         entries = self._source.entries()
         with self.app.batch_update():
             if self._start > 0:
-                await self._rebuild(entries, 0, reach(entries, 0, 1, TAIL, FULL))
+                end = extend_range(entries, 0, 1, TAIL_MESSAGES, WIDGET_BUDGET)
+                await self._rebuild(entries, 0, end)
             internals.layout_now(self)  # new widgets may not be laid out yet
             if self.max_scroll_y > 0:  # if everything is visible, keep following the end
                 self.release_anchor()
@@ -311,16 +309,16 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
 
     async def _load_earlier(self) -> None:
         entries = self._source.entries()
-        start = reach(entries, self._start, -1)
+        start = extend_range(entries, self._start, -1)
         if start == self._start or not self._views:
             return
-        views = [view_of(entry) for entry in entries[start : self._start]]
-        async with self._keeping_in_place(self._views[0]) as follows:
+        views = [create_view(entry) for entry in entries[start : self._start]]
+        async with self._keep_in_place(self._views[0]) as follows:
             await self.mount_all(views, before=self._views[0])
             self._views[:0] = views
             self._start = start
             if follows:  # keep the end mounted, even if it is out of view now
-                await self._lighten()
+                await self._simplify_old()
             else:
                 await self._trim(at_top=False)
 
@@ -328,23 +326,23 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         entries = self._source.entries()
         if self._end >= len(entries) or not self._views:
             return
-        async with self._keeping_in_place(self._views[-1]):
+        async with self._keep_in_place(self._views[-1]):
             self._total = len(entries)
-            await self._mount_down_to(entries, reach(entries, self._end, 1))
+            await self._mount_down_to(entries, extend_range(entries, self._end, 1))
             await self._trim(at_top=True)
 
     @asynccontextmanager
-    async def _keeping_in_place(self, view: View) -> AsyncIterator[bool]:
+    async def _keep_in_place(self, view: View) -> AsyncIterator[bool]:
         """Keep `view` at its place on the screen while the mounted range changes.
 
         Yields whether the end is kept in view instead, because it is followed.
         """
         offset = view.virtual_region.y - self.scroll_y
-        follows = internals.follows_end(self) and self.at_tail
+        follows = internals.follows_end(self) and self.is_tail_mounted
         self.release_anchor()  # otherwise the end would be followed while messages load
         with self.app.batch_update():
             yield follows
-            self._paint_edges()
+            self._update_notices()
             internals.layout_now(self)
             if follows:
                 self.anchor()
@@ -352,18 +350,20 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
                 self.scroll_to(y=view.virtual_region.y - offset, animate=False, immediate=True)
 
     async def _mount_down_to(self, entries: Sequence[Entry], end: int) -> None:
-        views = [view_of(entry) for entry in entries[self._end : end]]
+        views = [create_view(entry) for entry in entries[self._end : end]]
         await self.mount_all(views, before=self._below)
         self._views += views
         self._end += len(views)
 
-    async def _trim(self, at_top: bool, messages: int = MAX_MESSAGES, widgets: int = FULL) -> None:
+    async def _trim(
+        self, at_top: bool, messages: int = MAX_MESSAGES, widgets: int = WIDGET_BUDGET
+    ) -> None:
         """Unmount invisible messages at one end until the rest is within the limits."""
         views = self._views if at_top else self._views[::-1]
         count, cost = len(views), sum(view.cost for view in views)
         drop: list[View] = []
         for view in views[:-1]:
-            if (count <= messages and cost <= widgets) or self._is_in_sight(view):
+            if (count <= messages and cost <= widgets) or self._is_visible(view):
                 break
             drop.append(view)
             count -= 1
@@ -373,17 +373,17 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         else:
             self._end -= len(drop)
         await self._drop(drop)
-        await self._lighten()
+        await self._simplify_old()
 
-    async def _lighten(self) -> None:
+    async def _simplify_old(self) -> None:
         """Show the oldest answers in fewer widgets while the visible ones exceed the budget."""
         for view in self._views:
-            if sum(each.cost for each in self._views) <= FULL:
+            if sum(each.cost for each in self._views) <= WIDGET_BUDGET:
                 return
             if isinstance(view, MessageView):
-                await view.lighten()
+                await view.simplify()
 
-    def _is_in_sight(self, view: View) -> bool:
+    def _is_visible(self, view: View) -> bool:
         top, region = self.scroll_y, view.virtual_region
         if not region.height:
             return True  # not laid out yet
@@ -395,6 +395,6 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
             self._views = [view for view in self._views if view not in gone]
             await self.remove_children(gone)
 
-    def _paint_edges(self) -> None:
-        self._above.show(notice_rows.earlier(self._start))
-        self._below.show([*notice_rows.later(self._total - self._end), *self._source.rows()])
+    def _update_notices(self) -> None:
+        self._above.show(notice_rows.more_above(self._start))
+        self._below.show([*notice_rows.more_below(self._total - self._end), *self._source.rows()])

@@ -18,12 +18,12 @@ class Choice(Protocol):
         ...
 
     @property
-    def aside(self) -> str:
+    def detail(self) -> str:
         """The secondary text, shown at the right."""
         ...
 
     @property
-    def takeable(self) -> bool:
+    def enabled(self) -> bool:
         """Whether the item can be chosen."""
         ...
 
@@ -38,9 +38,9 @@ class SimpleChoice(Generic[T]):
 
     value: T
     title: str
-    aside: str = ""
+    detail: str = ""
     text: str = ""
-    takeable: bool = True
+    enabled: bool = True
 
     def matches(self, words: Sequence[str]) -> bool:
         """Return whether title and text contain all these words."""

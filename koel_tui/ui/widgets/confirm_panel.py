@@ -20,12 +20,12 @@ class ConfirmPanel(Panel[bool]):
         Binding("escape", "dismiss", "No"),
     ]
 
-    def __init__(self, title: str, text: str, does: str) -> None:
-        """`does` describes the action of enter, for the key hint."""
+    def __init__(self, title: str, text: str, submit_label: str) -> None:
+        """`submit_label` describes the action of enter, for the key hint."""
         super().__init__()
         self._title = title
         self._text = text
-        self._does = does
+        self._submit_label = submit_label
 
     def compose(self) -> ComposeResult:
         """Yield the question, which scrolls if it does not fit."""
@@ -36,7 +36,7 @@ class ConfirmPanel(Panel[bool]):
         """Set the title and the key hints."""
         panel = self.query_one("#panel")
         panel.border_title = self._title
-        panel.border_subtitle = f"enter {self._does} · esc does not"
+        panel.border_subtitle = f"enter {self._submit_label} · esc does not"
 
     def action_agree(self) -> None:
         """Dismiss the panel with True."""

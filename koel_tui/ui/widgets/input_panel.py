@@ -19,11 +19,11 @@ class InputPanel(Panel[Answer], Generic[Answer]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave")]
 
-    def __init__(self, heading: str, does: str, field: Input) -> None:
-        """`does` describes the action of enter, for the key hint."""
+    def __init__(self, heading: str, submit_label: str, field: Input) -> None:
+        """`submit_label` describes the action of enter, for the key hint."""
         super().__init__()
         self._heading = heading
-        self._does = does
+        self._submit_label = submit_label
         self._field = field
         self._problem = Static(id="problem")
 
@@ -31,12 +31,12 @@ class InputPanel(Panel[Answer], Generic[Answer]):
         """Yield the panel and its content."""
         with Vertical(id="panel") as panel:
             panel.border_title = self._heading
-            panel.border_subtitle = f"enter {self._does} · esc leaves"
+            panel.border_subtitle = f"enter {self._submit_label} · esc leaves"
             yield from self.parts()
 
     def parts(self) -> Iterable[Widget]:
         """Return the field and the line for its error message."""
         return self._field, self._problem
 
-    def _tell(self, problem: str) -> None:
+    def _show_problem(self, problem: str) -> None:
         self._problem.update(Content.styled(safe_line(problem, 400), "$text-error"))

@@ -22,7 +22,7 @@ from koel_tui.ui.widgets.choice import Choice
 from koel_tui.ui.widgets.ordered_input import OrderedInput
 from koel_tui.ui.widgets.panel import Panel
 
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,18 @@ class PickerTexts:
     title: str
     placeholder: str
     empty: str
-    takes: str
+    submit_label: str
     unmatched: str = "No title has these words"
 
 
-class Field(OrderedInput):
+class FilterInput(OrderedInput):
     """The search field of a picker, which handles keys and letters in the order they were typed.
 
     Textual would resolve a binding only after the key has bubbled up, when later letters are
     already handled.
     """
 
-    LEFT: ClassVar[frozenset[str]] = frozenset({"up", "down", "pageup", "pagedown"})
+    LIST_KEYS: ClassVar[frozenset[str]] = frozenset({"up", "down", "pageup", "pagedown"})
     """Keys that go to the list although an input binds them too."""
 
     class Pressed(Message):
@@ -58,7 +58,7 @@ class Field(OrderedInput):
         if event.key == "enter":
             await self.action_submit()
         elif bindings_for(self.screen, event.key) and (
-            event.key in self.LEFT or not bindings_for(self, event.key)
+            event.key in self.LIST_KEYS or not bindings_for(self, event.key)
         ):
             self.post_message(self.Pressed(event.key))
         else:
@@ -74,8 +74,8 @@ Chosen = TypeVar("Chosen", bound=Choice)
 class Picker(Panel[Chosen], Generic[Chosen]):
     """A panel with a list that typing filters. Returns the chosen item, or None."""
 
-    WORDING: ClassVar[PickerTexts]
-    FIELD: ClassVar[type[Field]] = Field
+    TEXTS: ClassVar[PickerTexts]
+    FIELD: ClassVar[type[FilterInput]] = FilterInput
     FRAME: ClassVar[int] = 4
     """The height of the panel without the list, in lines."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -91,7 +91,7 @@ class Picker(Panel[Chosen], Generic[Chosen]):
         self._choices = choices
         self._shown: list[Chosen] = []
         self._typed = ""  # the handled text; the field's value may be newer
-        self._find = self.FIELD(placeholder=self.WORDING.placeholder, id="find", compact=True)
+        self._find = self.FIELD(placeholder=self.TEXTS.placeholder, id="find", compact=True)
         self._list = OptionList(id="choices", compact=True)
         self._panel = Vertical(id="panel")
 
@@ -106,56 +106,56 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
     def on_mount(self) -> None:
         """Set the title and fill the list, because keys may arrive before the first layout."""
-        self._panel.border_title = self.WORDING.title
+        self._panel.border_title = self.TEXTS.title
         self._fill()
 
     def on_resize(self, event: events.Resize) -> None:
         """Refill the list for the new width."""
-        self.call_after_refresh(self._fit)
+        self.call_after_refresh(self._refill)
 
-    def _fit(self) -> None:
-        place = self._list.highlighted
+    def _refill(self) -> None:
+        index = self._list.highlighted
         self._fill()
-        self._list.highlighted = place
+        self._list.highlighted = index
 
     @on(Input.Changed)
-    def _narrow(self, event: Input.Changed) -> None:
+    def _filter(self, event: Input.Changed) -> None:
         self._typed = event.value
         self._fill()
 
-    @on(Field.Pressed)
-    async def _press(self, event: Field.Pressed) -> None:
+    @on(FilterInput.Pressed)
+    async def _press(self, event: FilterInput.Pressed) -> None:
         for binding in bindings_for(self, event.key):
             if self.is_active:
                 await self.run_action(binding.action)
 
     @on(Input.Submitted)
-    def _take_highlighted(self) -> None:
+    def _submit_highlighted(self) -> None:
         # Not by the list's message, which may arrive after the next letter has changed the list.
         choice = self.highlighted
-        if choice is not None and choice.takeable:
-            self._leave_with(choice)
+        if choice is not None and choice.enabled:
+            self._submit_if_active(choice)
 
     @on(OptionList.OptionSelected)
-    def _take(self, event: OptionList.OptionSelected) -> None:
+    def _submit_option(self, event: OptionList.OptionSelected) -> None:
         if event.option in self._list.options:  # else the list has changed since
-            self._leave_with(self._chosen(self._list.options.index(event.option)))
+            self._submit_if_active(self._choice_at(self._list.options.index(event.option)))
 
-    def _leave_with(self, choice: Chosen | None) -> None:
+    def _submit_if_active(self, choice: Chosen | None) -> None:
         if self.is_active:  # an earlier key may have dismissed it
-            self.take(choice)
+            self.submit(choice)
 
-    def take(self, choice: Chosen | None) -> None:
+    def submit(self, choice: Chosen | None) -> None:
         """Handle enter on a choice: dismiss the panel with it."""
         self.dismiss(choice)
 
     @property
     def highlighted(self) -> Chosen | None:
         """The highlighted choice; None without one."""
-        place = self._list.highlighted
-        return None if place is None else self._chosen(place)
+        index = self._list.highlighted
+        return None if index is None else self._choice_at(index)
 
-    def offer(self, choices: Sequence[Chosen]) -> None:
+    def set_choices(self, choices: Sequence[Chosen]) -> None:
         """Replace the choices; dismiss the panel if there are none."""
         self._choices = choices
         self._fill()
@@ -167,29 +167,29 @@ class Picker(Panel[Chosen], Generic[Chosen]):
         with ignore_empty_list():
             await self._list.run_action(action)
 
-    def found(self, typed: str) -> list[Chosen]:
+    def matching(self, query: str) -> list[Chosen]:
         """Return the choices that match the typed text."""
-        words = typed.casefold().split()
+        words = query.casefold().split()
         return [choice for choice in self._choices if choice.matches(words)]
 
     @property
-    def room(self) -> int:
+    def max_rows(self) -> int:
         """The maximum height of the list in lines."""
         return max(1, self.size.height * 9 // 10 - self.FRAME)
 
-    def _chosen(self, index: int) -> Chosen | None:
+    def _choice_at(self, index: int) -> Chosen | None:
         """Return the choice on a line of the list."""
         return self._shown[index]
 
     def _fill(self) -> None:
-        found = self.found(self._typed)
-        self._shown = found[:MOST_SHOWN]
+        found = self.matching(self._typed)
+        self._shown = found[:MAX_SHOWN]
         shown = self._list
-        shown.styles.max_height = self.room
+        shown.styles.max_height = self.max_rows
         width = shown.scrollable_content_region.width
         shown.clear_options()
         shown.add_options(
-            Option(line_of(choice.title, choice.aside, width), disabled=not choice.takeable)
+            Option(format_line(choice.title, choice.detail, width), disabled=not choice.enabled)
             for choice in self._shown
         )
         shown.action_first()
@@ -197,16 +197,16 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
     def _hint(self, found: int) -> str:
         if not self._choices:
-            return f"{self.WORDING.empty} · esc leaves"
+            return f"{self.TEXTS.empty} · esc leaves"
         if not found:
-            return f"{self.WORDING.unmatched} · esc leaves"
-        more = f"{found - MOST_SHOWN} more, type to narrow · " if found > MOST_SHOWN else ""
-        return f"{more}enter {self.WORDING.takes} · esc leaves"
+            return f"{self.TEXTS.unmatched} · esc leaves"
+        more = f"{found - MAX_SHOWN} more, type to narrow · " if found > MAX_SHOWN else ""
+        return f"{more}enter {self.TEXTS.submit_label} · esc leaves"
 
 
-def line_of(title: str, aside: str, width: int) -> Content:
+def format_line(title: str, detail: str, width: int) -> Content:
     """Return a list line of `width` cells: the title, and the secondary text at the right end."""
-    aside = truncate(safe_line(aside), max(0, width - 12))
-    title = truncate(safe_line(title) or "(no title)", max(4, width - cell_len(aside) - 2))
-    gap = " " * max(2, width - cell_len(title) - cell_len(aside))
-    return Content.assemble(title, gap, (aside, "$foreground 60%"))
+    detail = truncate(safe_line(detail), max(0, width - 12))
+    title = truncate(safe_line(title) or "(no title)", max(4, width - cell_len(detail) - 2))
+    gap = " " * max(2, width - cell_len(title) - cell_len(detail))
+    return Content.assemble(title, gap, (detail, "$foreground 60%"))

@@ -34,17 +34,17 @@ class SaveAsPanel(InputPanel[Path]):
     async def _save(self) -> None:
         name = self._field.value.strip()
         if not name:
-            self._tell("Type the name of a file.")
+            self._show_problem("Type the name of a file.")
             return
         try:
             path = self._path(name)
             await asyncio.to_thread(write_exclusive, path, repair(self._text).encode())
         except FileExistsError:
-            self._tell(f"{name} is there already. Type another name.")
+            self._show_problem(f"{name} is there already. Type another name.")
         # ValueError: a NUL byte in the name. RuntimeError: the home of an unknown user.
         except (OSError, ValueError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or error
-            self._tell(f"{name} cannot be written: {why}. Type another name.")
+            self._show_problem(f"{name} cannot be written: {why}. Type another name.")
         else:
             self.dismiss(path)
 

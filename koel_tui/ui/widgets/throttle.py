@@ -11,7 +11,7 @@ Schedule = Callable[[float, Flush], object]
 Clock = Callable[[], float]
 
 
-def painting_share(processors: int) -> float:
+def cpu_share_for(processors: int) -> float:
     """Return the share of its thread's time that painting may take, from 0 to 1.
 
     Inference uses every core, and each token waits for the slowest one. On two cores, CPU time
@@ -21,20 +21,22 @@ def painting_share(processors: int) -> float:
     return min(processors / 48, 1 / 4)
 
 
-SHARE = painting_share(os.cpu_count() or 1)
-_LONGEST = 0.5
+CPU_SHARE = cpu_share_for(os.cpu_count() or 1)
+_MAX_PERIOD = 0.5
 """The maximum seconds between two requested flushes, however expensive they are."""
-_SOON = 0.001
+_MIN_DELAY = 0.001
 """The shortest delay in seconds; a Textual timer with a zero delay fails."""
 
 
-def in_queue_of(pump: MessagePump) -> Schedule:
+def queue_scheduler(pump: MessagePump) -> Schedule:
     """Return a scheduler that runs callbacks in the message queue of `pump`, one at a time.
 
     A timer alone would run them outside the queue: concurrently with a message handler, and
     cancelled half-way when the widget is removed.
     """
-    return lambda delay, flush: pump.set_timer(max(_SOON, delay), lambda: pump.call_later(flush))
+    return lambda delay, flush: pump.set_timer(
+        max(_MIN_DELAY, delay), lambda: pump.call_later(flush)
+    )
 
 
 def period(cost: float, interval: float, share: float) -> float:
@@ -42,7 +44,7 @@ def period(cost: float, interval: float, share: float) -> float:
 
     It is `interval` while flushes are cheap, and longer if `share` requires it.
     """
-    return max(interval, min(cost / share, _LONGEST))
+    return max(interval, min(cost / share, _MAX_PERIOD))
 
 
 class Throttle:
@@ -61,36 +63,36 @@ class Throttle:
         *,
         share: float | None = None,
         clock: Clock = monotonic,
-        computed: Clock = thread_time,
+        cpu_clock: Clock = thread_time,
     ) -> None:
         self._schedule = schedule
         self._flush = flush
         self.interval = interval
-        self._share = SHARE if share is None else share
+        self._share = CPU_SHARE if share is None else share
         self._clock = clock
-        self._computed = computed
-        self._waiting = False
-        self._began = float("-inf")
-        self._computed_before = 0.0
+        self._cpu_clock = cpu_clock
+        self._is_scheduled = False
+        self._started_at = float("-inf")
+        self._cpu_before = 0.0
 
-    def poke(self) -> None:
+    def request(self) -> None:
         """Request a flush; further pokes until it starts are merged into it."""
-        if not self._waiting:
-            self._waiting = True
-            self._schedule(max(0.0, self._wait(self.interval)), self._run)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._schedule(max(0.0, self._remaining(self.interval)), self._run)
 
-    def _wait(self, seconds: float) -> float:
-        return self._began + seconds - self._clock()
+    def _remaining(self, seconds: float) -> float:
+        return self._started_at + seconds - self._clock()
 
     async def _run(self) -> None:
-        cost = self._computed() - self._computed_before
-        if (wait := self._wait(period(cost, self.interval, self._share))) > 0:
-            self._schedule(wait, self._begin)
+        cost = self._cpu_clock() - self._cpu_before
+        if (wait := self._remaining(period(cost, self.interval, self._share))) > 0:
+            self._schedule(wait, self._start_flush)
         else:
-            await self._begin()
+            await self._start_flush()
 
-    async def _begin(self) -> None:
+    async def _start_flush(self) -> None:
         # Cleared before the flush, so that changes during it request another one.
-        self._waiting = False
-        self._began, self._computed_before = self._clock(), self._computed()
+        self._is_scheduled = False
+        self._started_at, self._cpu_before = self._clock(), self._cpu_clock()
         await self._flush()

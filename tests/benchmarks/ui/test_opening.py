@@ -12,7 +12,7 @@ from koel_tui.conversation.drafts import Draft
 from koel_tui.storage import JsonFileStorage
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
 from koel_tui.workspace.open_tabs_file import OpenTabsFile
-from koel_tui.workspace.window_state import forget
+from koel_tui.workspace.window_state import remove_state_files
 from tests.benchmarks.report import line, median
 from tests.benchmarks.ui.answers import history, last_words
 from tests.benchmarks.ui.outside import ENTER, KOEL, Outside, module
@@ -45,12 +45,12 @@ def saved_tabs(count: int) -> Iterator[None]:
     tabs_file.write(OpenTabs(tuple(kept), active=0))
     tabs_file.close()
     yield
-    forget(paths.state_dir())
+    remove_state_files(paths.state_dir())
 
 
 def open_long(threads: Path) -> float:
     """Return how long the window takes from enter in the list to the end of a long thread."""
-    forget(paths.state_dir())  # else it is open from the start
+    remove_state_files(paths.state_dir())  # else it is open from the start
     with Outside(module("program", threads, 1)) as program:
         program.see("Paced-1B")
         program.watch(SETTLED)

@@ -20,7 +20,7 @@ from koel_tui.engine import (
     ToolCallDelta,
 )
 from koel_tui.engine.native.answer.answer_end import EndScanner
-from koel_tui.engine.native.answer.answer_parser import OutputSplitter, Piece
+from koel_tui.engine.native.answer.answer_parser import AnswerParser, Piece
 from koel_tui.engine.native.answer.answer_text import Answer
 from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
@@ -114,7 +114,7 @@ def test_b20_how_an_answer_is_cut_makes_no_difference(answer: str, data: st.Data
 
 @pytest.mark.parametrize("thinking", [True, False])
 def test_b20_a_marker_in_thinking_ends_the_answer(thinking: bool) -> None:
-    answer = Answer(OutputSplitter(ThinkingTags()), thinking=thinking, markers=(END,))
+    answer = Answer(AnswerParser(ThinkingTags()), thinking=thinking, markers=(END,))
     pieces = answer.feed(f"<think>why{END}</think>no", control=False) + answer.finish()
     assert answer.ended
     assert pieces == ([ThinkingDelta("why")] if thinking else [])
@@ -134,7 +134,7 @@ def test_b20_the_beginning_of_a_marker_is_shown_where_it_stands(
     answer: str, shown: list[Piece]
 ) -> None:
     reading = Answer(
-        OutputSplitter(ThinkingTags(), tools=["clock"]),
+        AnswerParser(ThinkingTags(), tools=["clock"]),
         thinking=True,
         markers=(END,),
         stops=("STOP",),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.engine import TextDelta, ThinkingDelta, ToolCallDelta
-from koel_tui.engine.native.answer.answer_parser import CALL_LIMIT, OutputSplitter, Piece
+from koel_tui.engine.native.answer.answer_parser import MAX_CALL_CHARACTERS, AnswerParser, Piece
 from koel_tui.engine.native.answer.thinking_tags import KNOWN_TAGS, Tags, ThinkingTags
 
 THINK = KNOWN_TAGS[0]
@@ -37,12 +37,12 @@ def joined(pieces: list[Piece]) -> list[Plain]:
 
 def split(
     *deltas: str,
-    dialect: ThinkingTags = ALL,
+    thinking_tags: ThinkingTags = ALL,
     inside: Tags | None = None,
     begun: bool = False,
     tools: tuple[str, ...] = TOOLS,
 ) -> list[Plain]:
-    splitter = OutputSplitter(dialect, inside=inside, begun=begun, tools=tools)
+    splitter = AnswerParser(thinking_tags, open_tags=inside, has_text=begun, tools=tools)
     pieces = [piece for delta in deltas for piece in splitter.feed(delta)]
     return joined(pieces + splitter.finish())
 
@@ -103,7 +103,7 @@ def test_output_a_tag_in_a_continued_answer_is_text() -> None:
 
 @pytest.mark.parametrize("tags", [tags for tags in KNOWN_TAGS if tags.is_channel])
 def test_output_a_channel_begins_where_a_control_token_does(tags: Tags) -> None:
-    splitter = OutputSplitter(ThinkingTags((tags,)))
+    splitter = AnswerParser(ThinkingTags((tags,)))
     pieces = [*splitter.feed("one"), *splitter.feed(tags.start[:10], control=True)]
     pieces += [*splitter.feed(tags.start[10:] + "why"), *splitter.feed(tags.end, control=True)]
     pieces += [*splitter.feed("two"), *splitter.finish()]
@@ -111,7 +111,7 @@ def test_output_a_channel_begins_where_a_control_token_does(tags: Tags) -> None:
 
 
 def test_output_a_control_token_within_an_answer_begins_no_thinking() -> None:
-    splitter = OutputSplitter(ThinkingTags((THINK,)))
+    splitter = AnswerParser(ThinkingTags((THINK,)))
     pieces = [*splitter.feed("one"), *splitter.feed("<think>", control=True)]
     pieces += [*splitter.feed("two"), *splitter.finish()]
     assert joined(pieces) == [("text", "one<think>two")]
@@ -122,29 +122,29 @@ def test_output_an_answer_that_starts_inside_thinking() -> None:
 
 
 def test_output_without_declared_tags_only_the_beginning_is_thinking() -> None:
-    unknown = ThinkingTags.of_template("{{ messages }}")
-    assert split("\n<think>why</think>yes", dialect=unknown) == [
+    unknown = ThinkingTags.from_template("{{ messages }}")
+    assert split("\n<think>why</think>yes", thinking_tags=unknown) == [
         ("text", "\n"),
         ("thinking", "why"),
         ("text", "yes"),
     ]
     written = "Write `<think>` and `</think>`."
-    assert split(written, dialect=unknown) == [("text", written)]
-    assert split(*written, dialect=unknown) == [("text", written)]
+    assert split(written, thinking_tags=unknown) == [("text", written)]
+    assert split(*written, thinking_tags=unknown) == [("text", written)]
 
 
 def test_dialect_is_what_the_template_shows() -> None:
-    assert ThinkingTags.of_template("{{ m.split('</think>')[-1] }}") == ThinkingTags((THINK,))
-    assert ThinkingTags.of_template("[THINK]").thinking == (Tags("[THINK]", "[/THINK]"),)
-    assert not ThinkingTags.of_template("").declared
+    assert ThinkingTags.from_template("{{ m.split('</think>')[-1] }}") == ThinkingTags((THINK,))
+    assert ThinkingTags.from_template("[THINK]").thinking == (Tags("[THINK]", "[/THINK]"),)
+    assert not ThinkingTags.from_template("").declared
 
 
 def test_dialect_tells_an_open_block_at_the_end_of_a_prompt() -> None:
-    dialect = ThinkingTags((THINK,))
-    assert dialect.left_open("<|im_start|>assistant\n<think>\n") == THINK
-    assert dialect.left_open("<think>\n\n</think>\n\n") is None
-    assert dialect.left_open("what is <think>?\n<|im_start|>assistant\n") is None
-    assert ThinkingTags.of_template("").left_open("user: <think>") is None
+    thinking_tags = ThinkingTags((THINK,))
+    assert thinking_tags.find_open_tags("<|im_start|>assistant\n<think>\n") == THINK
+    assert thinking_tags.find_open_tags("<think>\n\n</think>\n\n") is None
+    assert thinking_tags.find_open_tags("what is <think>?\n<|im_start|>assistant\n") is None
+    assert ThinkingTags.from_template("").find_open_tags("user: <think>") is None
 
 
 # Tool calls
@@ -220,11 +220,13 @@ def test_output_without_tools_nothing_is_a_call() -> None:
 
 
 def test_output_a_call_without_an_end_becomes_text() -> None:
-    endless = "<tool_call>" + "x" * CALL_LIMIT
-    splitter = OutputSplitter(ALL, tools=TOOLS)
-    held = splitter.feed(endless[: CALL_LIMIT - 1])
+    endless = "<tool_call>" + "x" * MAX_CALL_CHARACTERS
+    splitter = AnswerParser(ALL, tools=TOOLS)
+    held = splitter.feed(endless[: MAX_CALL_CHARACTERS - 1])
     assert held == []
-    assert joined(splitter.feed(endless[CALL_LIMIT - 1 :] + f"<tool_call>{NOW}</tool_call>")) == [
+    assert joined(
+        splitter.feed(endless[MAX_CALL_CHARACTERS - 1 :] + f"<tool_call>{NOW}</tool_call>")
+    ) == [
         ("text", endless),
         NOWED,
     ]
@@ -232,7 +234,7 @@ def test_output_a_call_without_an_end_becomes_text() -> None:
 
 def test_output_ids_are_nine_letters_and_digits_and_differ() -> None:
     def ids(prefix: str) -> list[str]:
-        splitter = OutputSplitter(ALL, tools=TOOLS, call_prefix=prefix)
+        splitter = AnswerParser(ALL, tools=TOOLS, call_prefix=prefix)
         pieces = splitter.feed(f"[TOOL_CALLS][{ADD}, {NOW}]")
         assert splitter.calls == 2
         return [piece.id for piece in pieces if isinstance(piece, ToolCallDelta)]
@@ -272,17 +274,17 @@ FRAGMENTS = [
 answers = st.lists(
     st.sampled_from(FRAGMENTS) | st.text("<think>/ [TO{", max_size=5), max_size=12
 ).map("".join)
-dialects = st.sampled_from([ALL, ThinkingTags((THINK,)), ThinkingTags.of_template("")])
+dialects = st.sampled_from([ALL, ThinkingTags((THINK,)), ThinkingTags.from_template("")])
 
 
 @given(answers, st.lists(st.integers(0, 200)), dialects, st.booleans(), st.booleans())
 def test_output_is_the_same_however_it_is_cut(
-    answer: str, cuts: list[int], dialect: ThinkingTags, inside: bool, offered: bool
+    answer: str, cuts: list[int], thinking_tags: ThinkingTags, inside: bool, offered: bool
 ) -> None:
     def splitting(*deltas: str) -> list[Plain]:
         return split(
             *deltas,
-            dialect=dialect,
+            thinking_tags=thinking_tags,
             inside=THINK if inside else None,
             tools=TOOLS if offered else (),
         )
@@ -320,7 +322,7 @@ def test_output_loses_nothing_but_the_tags(parts: list[Plain]) -> None:
 
 @given(answers)
 def test_output_holds_back_no_more_than_a_tag(answer: str) -> None:
-    splitter = OutputSplitter(ThinkingTags((THINK,)))
+    splitter = AnswerParser(ThinkingTags((THINK,)))
     given_out = 0
     for position, character in enumerate(answer, 1):
         pieces = splitter.feed(character)
@@ -333,5 +335,5 @@ def test_output_holds_back_no_more_than_a_tag(answer: str) -> None:
 
 
 def test_output_tells_the_tags_it_looks_for() -> None:
-    assert OutputSplitter(ThinkingTags((THINK,))).tags == ("<think>", "</think>")
-    assert "[TOOL_CALLS]" in OutputSplitter(ThinkingTags((THINK,)), tools=TOOLS).tags
+    assert AnswerParser(ThinkingTags((THINK,))).tags == ("<think>", "</think>")
+    assert "[TOOL_CALLS]" in AnswerParser(ThinkingTags((THINK,)), tools=TOOLS).tags

@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.engine import ChatMessage, ContextOverflowError, ToolCallDelta
-from koel_tui.engine.native.context.context_trimming import Fitted, Messages, fit
+from koel_tui.engine.native.context.context_trimming import (
+    Messages,
+    TrimmedConversation,
+    trim_to_fit,
+)
 
 SYSTEM = ChatMessage("system", "s")
 
@@ -52,40 +56,44 @@ def test_engine_case_25_fit_keeps_the_head_the_newest_and_whole_turns(
     greeting: Messages,
     old: list[Messages],
     last: Messages,
-    window: int,
+    context_tokens: int,
     reserve: int,
 ) -> None:
     room = max(1, reserve)
     parts = [*([greeting] if greeting else []), *old, last]
     smallest = len(prompt_of(head + last))
     try:
-        fitted = fit(head + joined(parts), prompt_of, window=window, reserve=reserve)
+        fitted = trim_to_fit(
+            head + joined(parts), prompt_of, context_tokens=context_tokens, reserve=reserve
+        )
     except ContextOverflowError:
-        assert smallest >= window
+        assert smallest >= context_tokens
         return
-    assert fitted.messages == head + joined(parts[fitted.left_out :])
-    assert len(fitted.prompt) == len(prompt_of(fitted.messages)) < window
-    if fitted.left_out < len(parts) - 1:
-        assert len(fitted.prompt) + room <= window
-    if fitted.left_out:
-        excess = len(prompt_of(head + joined(parts))) + room - window
-        more = len(prompt_of(head + joined(parts[fitted.left_out - 1 :])))
+    assert fitted.messages == head + joined(parts[fitted.dropped_turns :])
+    assert len(fitted.prompt) == len(prompt_of(fitted.messages)) < context_tokens
+    if fitted.dropped_turns < len(parts) - 1:
+        assert len(fitted.prompt) + room <= context_tokens
+    if fitted.dropped_turns:
+        excess = len(prompt_of(head + joined(parts))) + room - context_tokens
+        more = len(prompt_of(head + joined(parts[fitted.dropped_turns - 1 :])))
         freed_without_the_last = len(prompt_of(head + joined(parts))) - more
         assert excess > 0
-        assert freed_without_the_last < excess + max(1, window // 4), "more left than a quarter"
+        assert freed_without_the_last < excess + max(1, context_tokens // 4), (
+            "more left than a quarter"
+        )
 
 
 @given(heads, st.lists(turns.filter(bool).map(lambda some: some[0]), min_size=5, max_size=80))
 def test_fit_the_beginning_stays_the_same_until_a_quarter_is_filled_again(
     head: Messages, conversation: list[Messages]
 ) -> None:
-    window, quarter, changes = 120, 30, [(0, 0)]
+    context_tokens, quarter, changes = 120, 30, [(0, 0)]
     for newest in range(len(conversation)):
         messages = head + joined(conversation[:newest]) + conversation[newest][:1]
-        fitted = fit(messages, prompt_of, window=window, reserve=20)
-        assert fitted.left_out >= changes[-1][0], "a turn that had left is back"
-        if fitted.left_out > changes[-1][0]:
-            changes.append((fitted.left_out, len(prompt_of(messages))))
+        fitted = trim_to_fit(messages, prompt_of, context_tokens=context_tokens, reserve=20)
+        assert fitted.dropped_turns >= changes[-1][0], "a turn that had left is back"
+        if fitted.dropped_turns > changes[-1][0]:
+            changes.append((fitted.dropped_turns, len(prompt_of(messages))))
     largest = max(len(prompt_of(turn)) for turn in conversation)
     for (_, before), (_, after) in pairwise(changes[1:]):
         assert after - before > quarter - largest
@@ -94,19 +102,19 @@ def test_fit_the_beginning_stays_the_same_until_a_quarter_is_filled_again(
 def test_fit_a_large_turn_stays_while_there_is_room_for_it() -> None:
     document = turn("d" * 50)
     grown = joined([*[turn("x" * 7)] * 4, document])
-    left_out = []
+    dropped_turns = []
     for _ in range(8):
         grown += turn("x" * 3)
         messages = (*grown, ChatMessage("user", "q"))
-        fitted = fit(messages, prompt_of, window=100, reserve=20)
+        fitted = trim_to_fit(messages, prompt_of, context_tokens=100, reserve=20)
         assert (document[0] in fitted.messages) == (len(prompt_of(messages)) - 40 <= 80)
-        left_out.append(fitted.left_out)
-    assert left_out == sorted(left_out)
-    assert {4, 5} < set(left_out)
+        dropped_turns.append(fitted.dropped_turns)
+    assert dropped_turns == sorted(dropped_turns)
+    assert {4, 5} < set(dropped_turns)
 
 
-@pytest.mark.parametrize("window", [10**6, 5000, 100, 12])
-def test_fit_asks_for_few_prompts(window: int) -> None:
+@pytest.mark.parametrize("context_tokens", [10**6, 5000, 100, 12])
+def test_fit_asks_for_few_prompts(context_tokens: int) -> None:
     asked: list[int] = []
 
     def counting(messages: Messages) -> list[int]:
@@ -114,26 +122,31 @@ def test_fit_asks_for_few_prompts(window: int) -> None:
         return prompt_of(messages)
 
     messages = (SYSTEM, *joined([turn("question")] * 1000), ChatMessage("user", "last"))
-    fitted = fit(messages, counting, window=window, reserve=4)
+    fitted = trim_to_fit(messages, counting, context_tokens=context_tokens, reserve=4)
     assert fitted.messages[-1].content == "last"
-    assert len(asked) <= (1 if window == 10**6 else math.ceil(math.log2(1001)) + 2)
+    assert len(asked) <= (1 if context_tokens == 10**6 else math.ceil(math.log2(1001)) + 2)
 
 
 def test_fit_the_reserve_shrinks_for_the_newest_turn() -> None:
     messages = (SYSTEM, *turn("old"), ChatMessage("user", "x" * 90))
-    fitted = fit(messages, prompt_of, window=100, reserve=50)
-    assert fitted == Fitted((SYSTEM, messages[-1]), [0] * 93, 1)
+    fitted = trim_to_fit(messages, prompt_of, context_tokens=100, reserve=50)
+    assert fitted == TrimmedConversation((SYSTEM, messages[-1]), [0] * 93, 1)
 
 
 def test_fit_a_newest_turn_larger_than_the_window_is_an_error_with_both_numbers() -> None:
-    with pytest.raises(ContextOverflowError, match=r"takes 201 tokens, the window has 100\b"):
-        fit((ChatMessage("user", "x" * 200),), prompt_of, window=100, reserve=1)
-    with pytest.raises(ContextOverflowError, match=r"newest turn .* takes 103 tokens, the window"):
-        fit(
-            (SYSTEM, *turn("old"), ChatMessage("user", "x" * 100)), prompt_of, window=103, reserve=1
+    with pytest.raises(ContextOverflowError, match=r"takes 201 tokens, the context has 100\b"):
+        trim_to_fit((ChatMessage("user", "x" * 200),), prompt_of, context_tokens=100, reserve=1)
+    with pytest.raises(ContextOverflowError, match=r"newest turn .* takes 103 tokens, the context"):
+        trim_to_fit(
+            (SYSTEM, *turn("old"), ChatMessage("user", "x" * 100)),
+            prompt_of,
+            context_tokens=103,
+            reserve=1,
         )
 
 
 def test_fit_nothing_and_only_a_system_prompt() -> None:
-    assert fit((), prompt_of, window=10, reserve=1) == Fitted((), [], 0)
-    assert fit((SYSTEM,), prompt_of, window=10, reserve=1).messages == (SYSTEM,)
+    assert trim_to_fit((), prompt_of, context_tokens=10, reserve=1) == TrimmedConversation(
+        (), [], 0
+    )
+    assert trim_to_fit((SYSTEM,), prompt_of, context_tokens=10, reserve=1).messages == (SYSTEM,)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from koel_tui.engine import ChatMessage, ChatTemplateError, ToolCallDelta
-from koel_tui.engine.native.control_tokens import Rendered, Spellings
+from koel_tui.engine.native.control_tokens import RenderedPrompt, Spellings
 from koel_tui.engine.native.prompt import data_spans
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from koel_tui.engine.native.prompt.template_process import RenderError
@@ -30,7 +30,7 @@ def template() -> Iterator[Make]:
         each.close()
 
 
-def controls(rendered: Rendered) -> list[str]:
+def controls(rendered: RenderedPrompt) -> list[str]:
     """The control tokens that the template itself writes."""
     return [span.spelling for span in SPELLINGS.spans(rendered.marked)]
 

@@ -14,7 +14,7 @@ from koel_tui.engine.native.context.llama_context import Chunk, Context
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from koel_tui.engine.native.sampling.grammar import grammar_stage, schema_grammar
-from koel_tui.engine.native.sampling.json_schema import SCHEMA_LIMIT
+from koel_tui.engine.native.sampling.json_schema import MAX_SCHEMA_CHARACTERS
 from koel_tui.engine.native.sampling.sampler import Sampler
 from koel_tui.engine.native.weights import Model
 
@@ -42,7 +42,7 @@ TREE: dict[str, Any] = {
 @pytest.fixture
 def context(model: Model, starter_path: Path, native_log: NativeLog) -> Iterator[Context]:
     spec = ModelSpec(starter_path, batch_tokens=256, threads=1)
-    made = Context(model, spec, native_log, slots=1, window=512)
+    made = Context(model, spec, native_log, slots=1, context_tokens=512)
     yield made
     made.close()
 
@@ -114,30 +114,33 @@ def test_grammar_a_definition_is_not_mistaken_for_a_property_of_its_name() -> No
 @pytest.mark.parametrize(
     ("schema", "named"),
     [
-        ({"type": "integer", "minimum": 3}, "#/minimum cannot be held"),
+        ({"type": "integer", "minimum": 3}, "#/minimum is not supported"),
         ({"properties": {"a": {"type": "word"}}}, "#/properties/a/type is 'word'"),
-        ({"properties": []}, "#/properties is no object"),
-        ({"properties": {"a": "string"}}, "#/properties/a is no schema"),
-        ({"type": "object", "required": ["a"]}, "#/required names what is not"),
-        ({"enum": []}, "#/enum is no list"),
-        ({"anyOf": []}, "#/anyOf is no list"),
-        ({"anyOf": [False]}, "#/anyOf/0 is no schema"),
-        ({"anyOf": [{}], "minLength": 1}, "#/minLength cannot"),
+        ({"properties": []}, "#/properties is not an object"),
+        ({"properties": {"a": "string"}}, "#/properties/a is not a schema"),
+        ({"type": "object", "required": ["a"]}, "#/required names a property that is not"),
+        ({"enum": []}, "#/enum is not a list"),
+        ({"anyOf": []}, "#/anyOf is not a list"),
+        ({"anyOf": [False]}, "#/anyOf/0 is not a schema"),
+        ({"anyOf": [{}], "minLength": 1}, "#/minLength is not supported"),
         ({"allOf": [{}, {}]}, "#/allOf has more than one part"),
-        ({"not": {}}, "#/not cannot"),
+        ({"not": {}}, "#/not is not supported"),
         ({"$ref": "https://example.org/schema"}, "#/\\$ref is 'https://example.org/schema', which"),
-        ({"items": {"$ref": "#/$defs/a"}}, "#/items/\\$ref is '#/\\$defs/a', which leads nowhere"),
+        ({"items": {"$ref": "#/$defs/a"}}, "#/items/\\$ref is '#/\\$defs/a', which does not exist"),
         ({"type": "array", "minItems": 10**7}, "#/minItems is not a number from 0 to 1000"),
         ({"type": "array", "minItems": 3, "maxItems": 2}, "#/minItems is larger than maxItems"),
         ({"type": "string", "maxLength": 10**9}, "#/maxLength is not a number"),
         ({"type": "string", "maxLength": True}, "#/maxLength is not a number"),
         ({"type": "string", "pattern": "^(a{0,999}){999}$"}, "#/pattern repeats"),
-        ({"type": "string", "pattern": "abc"}, "No grammar can be made of the schema: Pattern"),
+        (
+            {"type": "string", "pattern": "abc"},
+            "The schema cannot be converted to a grammar: Pattern",
+        ),
         ({"type": "string", "pattern": "^a$", "minLength": 3}, "# has more than one of"),
         ({"type": ["string", "word"]}, "#/type is 'word'"),
         ({"const": float("nan")}, "is not JSON"),
         ({"const": {1, 2}}, "is not JSON"),
-        ({"description": "x" * SCHEMA_LIMIT}, "at most 262144 are allowed"),
+        ({"description": "x" * MAX_SCHEMA_CHARACTERS}, "at most 262144 are allowed"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -156,13 +159,13 @@ def test_grammar_nested_too_deeply_is_refused() -> None:
 
 @pytest.mark.parametrize("grammar", ["root ::= missing", 'other ::= "a"', "root ::= root"])
 def test_grammar_that_llama_cpp_does_not_take_is_an_error(model: Model, grammar: str) -> None:
-    with pytest.raises(EngineError, match="does not take the grammar"):
+    with pytest.raises(EngineError, match="rejects the grammar"):
         grammar_stage(grammar, model)
 
 
 def test_grammar_a_definition_of_nothing_but_itself_is_an_error(model: Model) -> None:
     grammar = schema_grammar({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}})
-    with pytest.raises(EngineError, match="does not take the grammar"):
+    with pytest.raises(EngineError, match="rejects the grammar"):
         grammar_stage(grammar, model)
 
 

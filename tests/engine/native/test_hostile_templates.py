@@ -77,7 +77,7 @@ BOMBS = [
     "{{ 1" + " + 1" * 50_000 + " }}",
     "{% if 1 %}" * 5000 + "{% endif %}" * 5000,
     "{% if a %}" + "{% elif a %}" * 20_000 + "{% endif %}",
-    "x" * (module.SOURCE_LIMIT + 1),
+    "x" * (module.MAX_SOURCE_CHARACTERS + 1),
 ]
 
 
@@ -144,7 +144,7 @@ def test_input_b4_broken_out_it_could_open_nothing(way: str, canary: Path, tally
     """Beyond Jinja's sandbox the process has no files left to take."""
     script = (
         "import socket\nfrom koel_tui.engine.native.prompt import template_sandbox as sandbox\n"
-        f"canary = {str(canary)!r}\nsandbox._close_off()\n"
+        f"canary = {str(canary)!r}\nsandbox._lock_down()\n"
     )
     closed = subprocess.run(
         [sys.executable, "-c", script + way], capture_output=True, text=True, timeout=30
@@ -230,7 +230,7 @@ BROKEN = {
     "unreadable": "{% if %}",
     "refusing": "{{ raise_exception('not with me') }}",
     "silent": "{# nothing #}",
-    "too long": "x" * (module.SOURCE_LIMIT + 1),
+    "too long": "x" * (module.MAX_SOURCE_CHARACTERS + 1),
     "endless": ENDLESS[0],
 }
 

@@ -125,7 +125,7 @@ async def test_fault_f10_once_wrong_numbers_are_forgotten(
     whole = await said(session)
     answers = iter([True, True, False])
     with monkeypatch.context() as once:
-        once.setattr(Context, "computes", lambda *_: next(answers))
+        once.setattr(Context, "has_valid_logits", lambda *_: next(answers))
         with pytest.raises(EngineError, match="its weights are damaged"):
             await said(session)
     assert await said(session) == whole
@@ -163,8 +163,10 @@ async def test_fault_f10_bytes_that_are_no_text(
 ) -> None:
     session = await opened(engine, len(pieces))
     left = iter(pieces)
-    real = Generation.draw
-    monkeypatch.setattr(Generation, "draw", lambda self, token, _: real(self, token, next(left)))
+    real = Generation.add_token
+    monkeypatch.setattr(
+        Generation, "add_token", lambda self, token, _: real(self, token, next(left))
+    )
     heard: list[str] = []
     await said(session, heard)
     assert "".join(heard) == text

@@ -8,7 +8,7 @@ import pytest
 
 from koel_tui.engine import ChatMessage, Engine, EngineSession, ModelSpec, Sampling
 from koel_tui.engine.native.context import host_buffer
-from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_mark, write_snapshot
+from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id, write_snapshot
 from koel_tui.engine.native.context.parked_contexts import Parked
 
 PRINT = Fingerprint("1", "m", "f16", "")
@@ -62,14 +62,14 @@ def test_b34_the_mark_of_a_model_in_parts_covers_all_parts(tmp_path: Path) -> No
     parts = [tmp_path / f"m-{number:05}-of-00003.gguf" for number in (1, 2, 3)]
     for part in parts:
         part.write_bytes(b"weights")
-    marks = {file_mark(parts[0])}
+    marks = {file_id(parts[0])}
     for part in parts:
         part.write_bytes(b"weighty")
-        marks.add(file_mark(parts[0]))
+        marks.add(file_id(parts[0]))
     assert len(marks) == 4
-    assert file_mark(parts[0]) == file_mark(parts[0])
+    assert file_id(parts[0]) == file_id(parts[0])
     parts[2].unlink()
-    assert file_mark(parts[0]) not in marks
+    assert file_id(parts[0]) not in marks
 
 
 async def opened(engine: Engine, **more: Any) -> EngineSession:

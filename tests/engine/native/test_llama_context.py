@@ -19,7 +19,7 @@ TEXT = "The lighthouse keeper wrote down every ship that passed, and when the fo
 @pytest.fixture
 def context(model: Model, starter_path: Path, native_log: NativeLog) -> Iterator[Context]:
     spec = ModelSpec(starter_path, batch_tokens=64, threads=1)
-    made = Context(model, spec, native_log, slots=3, window=512)
+    made = Context(model, spec, native_log, slots=3, context_tokens=512)
     yield made
     made.close()
 
@@ -43,7 +43,7 @@ def test_context_a_dropped_tail_leaves_no_trace(context: Context, model: Model) 
     fresh = logits(context, 0, 0, tokens)
     keep = len(tokens) - 8
     logits(context, 1, 0, tokens[:keep] + other)
-    assert context.keep(1, keep)
+    assert context.truncate(1, keep)
     again = logits(context, 1, keep, tokens[keep:])
     wrong = logits(context, 2, 0, tokens[: keep - 5] + other + tokens[keep:])
     assert apart(fresh, again) < 0.001, "the dropped tail is still seen"

@@ -57,7 +57,7 @@ def test_a_line_that_comes_in_pieces_is_one(caplog: pytest.LogCaptureFixture) ->
     log = NativeLog(logging.getLogger("koel_tui.llama"))
     with caplog.at_level(logging.DEBUG, logger="koel_tui.llama"):
         for level, text in ((2, b"loading "), (5, b"."), (5, b".\n"), (5, b"\n"), (4, b"no luck")):
-            log.take(level, text)
+            log.add(level, text)
         assert log.reason() == "no luck"
     said = [(record.levelno, record.getMessage()) for record in caplog.records]
     assert said == [(logging.INFO, "loading .."), (logging.ERROR, "no luck")]

@@ -10,7 +10,7 @@ import gguf
 import pytest
 
 from koel_tui.engine import ModelSpec
-from koel_tui.engine.native.control_tokens import PromptTokenizer, Rendered
+from koel_tui.engine.native.control_tokens import PromptTokenizer, RenderedPrompt
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
 from tests.engine.tiny_models import write_sliding_model
@@ -35,10 +35,10 @@ class Vocabulary:
 
     def tokens(self, own: str, data: str = "", more: str = "") -> list[int]:
         """The tokens of a prompt: text of the template, data, text of the template."""
-        prompt = Rendered(own, own).with_data(data).with_own(more)
+        prompt = RenderedPrompt(own, own).with_data(data).with_template_text(more)
         return self.tokenizer.tokens(prompt)
 
-    def spelled(self, tokens: list[int]) -> list[bytes]:
+    def text_controls(self, tokens: list[int]) -> list[bytes]:
         return [self.model.piece(token, special=True) for token in tokens]
 
 
@@ -61,14 +61,14 @@ def test_b20_a_vocabulary_puts_its_tokens_around_each_prompt_once(
     made = vocabulary(edges=True)
     first, last = START.encode(), END.encode()
     plain = [each.encode() for each in data]
-    assert made.spelled(made.tokenizer.text_tokens(data)) == [first, *plain, last]
-    assert made.spelled(made.tokens("", data)) == [first, *plain, last]
-    assert made.spelled(made.tokens("x", data)) == [first, b"x", *plain, last]
+    assert made.text_controls(made.tokenizer.text_tokens(data)) == [first, *plain, last]
+    assert made.text_controls(made.tokens("", data)) == [first, *plain, last]
+    assert made.text_controls(made.tokens("x", data)) == [first, b"x", *plain, last]
     assert made.whole("hello") == made.tokens("hello")
     # The template may write the first token itself.
-    assert made.spelled(made.tokens(START, data)) == [first, *plain]
+    assert made.text_controls(made.tokens(START, data)) == [first, *plain]
     # Data that begins with it is no reason to leave it out.
-    assert made.spelled(made.tokens("", START + data))[:2] == [first, b"<"]
+    assert made.text_controls(made.tokens("", START + data))[:2] == [first, b"<"]
 
 
 @pytest.mark.parametrize("edges", [False, True])
@@ -78,7 +78,7 @@ def test_b20_a_user_defined_token_that_contains_a_control_token_is_used(
     made = vocabulary({f"{END}\n": USER}, edges=edges)
     prompt = f"x{END}\n"
     assert made.tokens(prompt) == made.whole(prompt)
-    assert f"{END}\n".encode() in made.spelled(made.tokens(prompt))
+    assert f"{END}\n".encode() in made.text_controls(made.tokens(prompt))
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_b20_a_longer_special_token_is_not_made_of_data(
     vocabulary: Make, kind: gguf.TokenType, own: str, data: tuple[str, str]
 ) -> None:
     made = vocabulary({"<ab>": NORMAL if kind is UNKNOWN else CONTROL, "d<ab>x": kind})
-    prompt = Rendered("", "").with_data(data[0]).with_own(own).with_data(data[1])
-    assert made.spelled(made.whole(prompt.text)) == [b"d<ab>x"]
-    assert b"".join(made.spelled(made.tokenizer.tokens(prompt))) == b"d<ab>x"
-    assert b"d<ab>x" not in made.spelled(made.tokenizer.tokens(prompt))
+    prompt = RenderedPrompt("", "").with_data(data[0]).with_template_text(own).with_data(data[1])
+    assert made.text_controls(made.whole(prompt.text)) == [b"d<ab>x"]
+    assert b"".join(made.text_controls(made.tokenizer.tokens(prompt))) == b"d<ab>x"
+    assert b"d<ab>x" not in made.text_controls(made.tokenizer.tokens(prompt))
 
 
 PHI = dict.fromkeys(("</s>", "<s>", "<|endoftext|>"), CONTROL)
@@ -125,14 +125,14 @@ def test_b20_of_control_tokens_that_overlap_the_same_one_counts_as_in_llama_cpp(
 ) -> None:
     made = vocabulary({second: CONTROL, first: CONTROL})
     assert [span.spelling for span in made.tokenizer.spellings.spans(text)] == [first]
-    assert first.encode() in made.spelled(made.whole(text))
+    assert first.encode() in made.text_controls(made.whole(text))
     assert made.tokens("", EVIL, text) == made.tokens("", EVIL) + made.whole(text)
 
 
 def test_b20_a_control_token_with_a_space_is_written_as_text(vocabulary: Make) -> None:
     made = vocabulary({"\u2581z": CONTROL})
-    assert b"\xe2\x96\x81z" in made.spelled(made.whole("a z"))  # also without special tokens
-    assert made.spelled(made.tokens("", "a z")) == [b"a", b" ", b"z"]
+    assert b"\xe2\x96\x81z" in made.text_controls(made.whole("a z"))  # also without special tokens
+    assert made.text_controls(made.tokens("", "a z")) == [b"a", b" ", b"z"]
 
 
 @pytest.mark.parametrize("text", ["a \ud800 b", "\ud800"])

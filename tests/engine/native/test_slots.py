@@ -10,7 +10,7 @@ from koel_tui.engine.native.context.slots import Slot, SlotTable, common_prefix,
 def occupied(table: SlotTable, *sessions: int) -> list[Slot]:
     slots = []
     for session in sessions:
-        slot = table.spare(())
+        slot = table.acquire(())
         slot.session = session
         slots.append(slot)
     return slots
@@ -19,17 +19,17 @@ def occupied(table: SlotTable, *sessions: int) -> list[Slot]:
 def test_slots_a_session_keeps_its_own() -> None:
     table = SlotTable(2)
     first, second = occupied(table, 1, 2)
-    assert table.own(1) is first
-    assert table.own(2) is second
-    assert table.own(3) is None
+    assert table.get(1) is first
+    assert table.get(2) is second
+    assert table.get(3) is None
 
 
 def test_slots_the_least_recently_used_idle_one_is_given_away() -> None:
     table = SlotTable(3)
     a, b, _ = occupied(table, 1, 2, 3)
-    table.own(1)
-    assert table.spare({3}) is b
-    assert table.spare({3}) is a
+    table.get(1)
+    assert table.acquire({3}) is b
+    assert table.acquire({3}) is a
 
 
 def test_slots_a_released_one_is_empty_and_goes_first() -> None:
@@ -38,7 +38,7 @@ def test_slots_a_released_one_is_empty_and_goes_first() -> None:
     slot.tokens.extend([1, 2])
     table.release(slot)
     assert (slot.session, slot.tokens) == (None, [])
-    assert table.spare(()) is slot
+    assert table.acquire(()) is slot
 
 
 def test_slots_free_ones_are_given_from_the_first_so_that_those_in_use_are_neighbours() -> None:
@@ -53,7 +53,7 @@ def test_slots_all_busy_is_an_error() -> None:
     table = SlotTable(1)
     occupied(table, 1)
     with pytest.raises(LookupError):
-        table.spare({1})
+        table.acquire({1})
 
 
 @given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))

@@ -180,7 +180,7 @@ async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(
 
 
 def test_fault_f13_an_assertion_starts_no_debugger(tally: Tally) -> None:
-    script = "import os; from koel_tui.engine.runner import process; process.leave_no_trace();"
+    script = "import os; from koel_tui.engine.runner import process; process.disable_crash_dumps();"
     script += "import ctypes; libc = ctypes.CDLL(None); libc.getenv.restype = ctypes.c_char_p;"
     script += "print(libc.getenv(b'GGML_NO_BACKTRACE').decode())"
     environment = {key: each for key, each in os.environ.items() if key != "GGML_NO_BACKTRACE"}
@@ -192,13 +192,13 @@ def test_fault_f13_an_assertion_starts_no_debugger(tally: Tally) -> None:
 async def test_fault_f10_a_runner_that_hangs_is_ended_when_it_was_told_to_stop(
     host: EngineHost, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
-    monkeypatch.setattr(worker_client, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(worker_client, "STOP_TIMEOUT_S", 0.2)
     stuck, next_in_line = await opened(host, 4000), await opened(host)
     running = await reached(stuck, "writing")
     (runner,) = runners()
     runner.suspend()
     running.cancel()
-    with pytest.raises(EngineCrashedError, match=r"did not stop writing within .* was killed"):
+    with pytest.raises(EngineCrashedError, match=r"did not stop generating within .* was killed"):
         async with asyncio.timeout(10):
             await next_in_line.respond()
     assert await next_in_line.respond()
@@ -215,7 +215,7 @@ async def test_fault_f10_a_turn_that_stops_when_told_needs_no_patience(
     session = await opened(host, 4000)
     running = await reached(session, "writing")
     session.stop()
-    assert len(host._native._stopping) == 1
+    assert len(host._worker._stopping) == 1
     await running
-    assert host._native._stopping == {}
+    assert host._worker._stopping == {}
     tally("F10", tried=1)

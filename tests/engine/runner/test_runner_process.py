@@ -27,7 +27,7 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
 )
-from koel_tui.engine.restart_limiter import RESTARTS, WITHIN_S
+from koel_tui.engine.restart_limiter import MAX_RESTARTS, PERIOD_S
 from koel_tui.engine.wire_messages import (
     HEADER,
     Command,
@@ -127,13 +127,13 @@ async def test_engine_case_20_a_runner_that_dies_at_every_start_is_left_alone(
     runners()[0].kill()
     await until(lambda: host.card is None)
     monkeypatch.setattr(sys, "executable", str(stillborn))
-    for _ in range(RESTARTS):
+    for _ in range(MAX_RESTARTS):
         with pytest.raises(EngineCrashedError, match="ended with code 3"):
             await session.respond()
     for _ in range(2):
         with pytest.raises(EngineCrashedError, match=r"restarted 3 times .*code 3.*try again in"):
             await session.respond()
-    assert len(starts.read_text().splitlines()) == RESTARTS
+    assert len(starts.read_text().splitlines()) == MAX_RESTARTS
 
 
 def test_engine_restarts_are_bounded_for_a_while_only() -> None:
@@ -142,10 +142,10 @@ def test_engine_restarts_are_bounded_for_a_while_only() -> None:
         restarts.count(now, end)
     for _ in range(2):
         with pytest.raises(RestartLimitError, match=r"3 times .*It ended\..*again in 1 s"):
-            restarts.count(WITHIN_S - 1, end)
-    restarts.count(WITHIN_S, end)
+            restarts.count(PERIOD_S - 1, end)
+    restarts.count(PERIOD_S, end)
     with pytest.raises(RestartLimitError):
-        restarts.count(WITHIN_S, end)  # each minute has three tries
+        restarts.count(PERIOD_S, end)  # each minute has three tries
 
 
 async def test_engine_case_13_equal_loads_share_one_runner(starter_path: Path) -> None:
@@ -227,9 +227,12 @@ async def at_rest(process: psutil.Process, seconds: float = 20.0) -> None:
 async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_it(
     runner: RawRunner, tmp_path: Path
 ) -> None:
-    window = 50_000
+    context_tokens = 50_000
     spec = ModelSpec(
-        write_recurrent_model(tmp_path / "quick.gguf"), context_tokens=window, slots=2, threads=1
+        write_recurrent_model(tmp_path / "quick.gguf"),
+        context_tokens=context_tokens,
+        slots=2,
+        threads=1,
     )
     runner.send(Load(spec, max_sessions=2, parallel=1))
     runner.wait_for(Loaded)
@@ -247,7 +250,7 @@ async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_i
             ended = event
             break
     assert ended is not None and ended.reason == "stopped"
-    assert 0 < said < window / 10, "the model went on for nobody"
+    assert 0 < said < context_tokens / 10, "the model went on for nobody"
     runner.send(Shutdown())
     assert runner.process.wait(10) == 0
 

@@ -143,8 +143,8 @@ def test_families_do_not_share_ids() -> None:
 def test_a_violation_says_what_was_wrong(events: list[Event], what: str) -> None:
     error = run_error(verified(*events)[-1])  # type: ignore[arg-type]  # it is one
     assert error.message == (
-        f"The agent broke the order of events: {what}. What came before is kept; try again, or "
-        "report it to the maker of the agent."
+        f"The agent broke the order of events: {what}. The text before it is kept. Try again, or "
+        "report it to the agent's developer."
     )
 
 
@@ -153,7 +153,8 @@ def test_nothing_comes_out_of_a_stream_that_ended_early() -> None:
     verifier.feed(STARTED)
     (ending,) = verifier.finish()
     assert run_error(ending).message == (  # type: ignore[arg-type]  # it is one
-        "The agent stopped before its answer was complete. What came is kept; send again to go on."
+        "The agent stopped before its answer was complete. The partial answer is kept. "
+        "Send again to continue."
     )
     assert verifier.broken
     assert verifier.feed(STARTED) == verifier.finish() == ()

@@ -133,7 +133,6 @@ def test_messages_that_json_cannot_hold_are_an_error(kind: str) -> None:
     assert after.error.event_type == kind
     assert isinstance(after.error.cause, ValueError)
     assert after.error.message == (
-        f"The agent sent a {kind} event that cannot be used: {after.error.cause}. "
-        "Nothing in it was applied."
+        f"The agent sent a {kind} event that cannot be used: {after.error.cause}. It was ignored."
     )
     assert replace(after, error=None) == replace(before, phase=RunPhase.ERROR)

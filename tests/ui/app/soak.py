@@ -160,7 +160,7 @@ class Soak:
         await self._window.until(lambda: len(self._tabs) == count, f"{count} tabs")
 
     async def _idle(self) -> None:
-        await self._window.until(lambda: not any(each.busy for each in self._tabs), "the end")
+        await self._window.until(lambda: not any(each.is_busy for each in self._tabs), "the end")
 
     @property
     def _tabs(self) -> list[Conversation]:

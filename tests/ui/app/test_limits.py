@@ -12,7 +12,7 @@ from koel_tui.conversation.drafts import Draft
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
 from koel_tui.workspace import workspace
-from koel_tui.workspace.open_tabs import MOST_TABS, OpenTab, OpenTabs, decode
+from koel_tui.workspace.open_tabs import MAX_SAVED_TABS, OpenTab, OpenTabs, decode
 from koel_tui.workspace.open_tabs_file import OpenTabsFile
 from koel_tui.workspace.prompt_history_file import MAX_ENTRIES, PromptHistoryFile
 from koel_tui.workspace.window_state import WindowState
@@ -78,7 +78,7 @@ async def test_only_so_many_tabs_are_open(monkeypatch: pytest.MonkeyPatch) -> No
     async with opened(size=(120, 24), storage=storage) as window:
         for name in "12":
             (await window.ask(name)).finish()
-            await window.until(lambda: not window.app._workspace.active.busy)
+            await window.until(lambda: not window.app._workspace.active.is_busy)
             await window.press("ctrl+n")
         await window.has_tabs("1 1", "2 2", "3 New thread")
         await window.type("a draft")
@@ -124,7 +124,7 @@ async def test_of_very_many_notices_the_newest_are_shown() -> None:
 
 
 def test_a_list_of_tabs_that_is_too_long_is_put_aside(tmp_path: Path) -> None:
-    tabs = tuple(OpenTab(None, "", Draft(f"draft {n}")) for n in range(MOST_TABS + 1))
+    tabs = tuple(OpenTab(None, "", Draft(f"draft {n}")) for n in range(MAX_SAVED_TABS + 1))
     (tmp_path / "tabs-1.json").write_bytes(OpenTabs(tabs).encode())
     file = OpenTabsFile(tmp_path)
     assert file.open() == OpenTabs()
@@ -132,7 +132,7 @@ def test_a_list_of_tabs_that_is_too_long_is_put_aside(tmp_path: Path) -> None:
     (aside,) = tmp_path.glob("*.damaged")
     assert b"draft 1000" in aside.read_bytes()
     file.close()
-    assert len(decode(OpenTabs(tabs[:-1]).encode()).tabs) == MOST_TABS
+    assert len(decode(OpenTabs(tabs[:-1]).encode()).tabs) == MAX_SAVED_TABS
 
 
 def test_a_file_of_tabs_that_is_too_large_is_put_aside(
@@ -163,8 +163,8 @@ async def test_a_pipe_where_a_file_was_is_told_and_not_waited_for(
     os.mkfifo(tmp_path / name)
     problems: list[str] = []
     memory = WindowState(tmp_path, problems.append)
-    await asyncio.wait_for(memory.tabs(), 5)
-    await asyncio.wait_for(memory.history(), 5)
+    await asyncio.wait_for(memory.load_tabs(), 5)
+    await asyncio.wait_for(memory.load_history(), 5)
     await memory.close(OpenTabs())
     assert len(problems) == 1 and "not a regular file" in problems[0]
 

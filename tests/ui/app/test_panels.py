@@ -163,7 +163,7 @@ async def test_paging_through_an_empty_palette_does_no_harm() -> None:
 
 
 class Listed(Picker[SimpleChoice[int]]):
-    WORDING = PickerTexts("Numbers", "Type to find one", "None", "takes it")
+    TEXTS = PickerTexts("Numbers", "Type to find one", "None", "takes it")
 
 
 async def test_a_list_takes_keys_before_it_is_laid_out_and_keeps_its_line_at_another_size() -> None:

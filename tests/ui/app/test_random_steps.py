@@ -106,12 +106,12 @@ class Fuzz:
         """Return every text in which a typed word may be: prompt, drafts, queues, what was sent."""
         app = self.window.app
         pastes = app._pane.prompt.pastes
-        texts = [app._pane.prompt.text, *app._pane.prompt._past.texts]
-        texts.append(app._pane.prompt._past._draft)
+        texts = [app._pane.prompt.text, *app._pane.prompt._history.texts]
+        texts.append(app._pane.prompt._history._draft)
         for conversation in app._workspace.tabs:
             texts += [conversation.draft, *conversation.queue]
-            if conversation.revision is not None:
-                texts.append(conversation.revision.draft)
+            if conversation.message_edit is not None:
+                texts.append(conversation.message_edit.draft)
         texts += [closed.draft for closed in app._workspace._closed]
         for turn in self.window.agent.turns:
             texts += [str(message.content) for message in turn.asked.messages]

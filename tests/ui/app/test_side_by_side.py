@@ -12,18 +12,18 @@ def test_a_pair_is_shown_whichever_of_the_two_is_in_front() -> None:
     tabs = TabOrder("a")
     for item in ("b", "c"):
         tabs.add(item)
-    assert tabs.beside is None
-    tabs.join("a")
-    assert tabs.beside == "a"
+    assert tabs.paired is None
+    tabs.pair_with("a")
+    assert tabs.paired == "a"
     tabs.activate("a")
-    assert tabs.beside == "c"
+    assert tabs.paired == "c"
     tabs.mark_unread("c")
     assert not tabs.is_unread("c")
     tabs.activate("b")
-    assert tabs.beside is None
+    assert tabs.paired is None
     tabs.activate("c")
     tabs.remove("a")
-    assert tabs.beside is None
+    assert tabs.paired is None
 
 
 async def readers(window: Window) -> tuple[str, str]:
@@ -192,7 +192,7 @@ async def test_a_message_that_is_edited_stays_in_its_thread_when_the_two_are_swa
 async def test_a_thread_that_can_only_be_read_is_not_asked_beside_another() -> None:
     async with opened(size=(100, 24)) as window:
         await window.press("alt+s")
-        front, beside = window.app._workspace.active, window.app._workspace.tabs.beside
+        front, beside = window.app._workspace.active, window.app._workspace.tabs.paired
         assert beside is not None
         beside.read_only = "Another program has it."
         turn = await window.ask("Name a tree")

@@ -16,7 +16,7 @@ from koel_tui.storage.search.database import SearchDatabase
 from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from koel_tui.ui.app.app import KoelApp
-from koel_tui.workspace.recovery import RestoredWork, bring_back
+from koel_tui.workspace.recovery import RestoredWork, restore
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import messages, opened
 
@@ -164,9 +164,9 @@ async def test_leaving_while_something_comes_back_is_no_error(
     async def slow(backend: Backend) -> RestoredWork:
         reached.set()
         await may_go_on.wait()
-        return await bring_back(backend)
+        return await restore(backend)
 
-    monkeypatch.setattr("koel_tui.ui.app.app.bring_back", slow)
+    monkeypatch.setattr("koel_tui.ui.app.app.restore", slow)
     app = KoelApp(lambda: Backend(KoelClient(agent, storage=storage), storage, agent))
     async with app.run_test() as pilot:
         await reached.wait()
@@ -211,14 +211,14 @@ async def test_what_is_said_in_the_window_can_soon_be_searched(tmp_path: Path) -
 
 async def test_reading_for_the_search_is_told_when_nothing_else_is() -> None:
     async with opened() as window:
-        window.app._runtime._indexed(32, 4000)
+        window.app._runtime._on_indexed(32, 4000)
         await window.until(lambda: "indexing 32 of 4000 threads" in window.status)
         turn = await window.ask("Hello")
         turn.write("Hi")
         await window.until(lambda: "writing" in window.status)
         turn.finish()
         await window.until(lambda: "indexing 32 of 4000 threads" in window.status)
-        window.app._runtime._indexed(4000, 4000)
+        window.app._runtime._on_indexed(4000, 4000)
         await window.until(lambda: "indexing" not in window.status)
 
 

@@ -40,7 +40,7 @@ def halved(text: str) -> Sequence[str]:
     return deltas
 
 
-def spelled(text: str) -> Sequence[str]:
+def text_controls(text: str) -> Sequence[str]:
     return list(text)
 
 
@@ -68,7 +68,7 @@ async def test_input_b6_an_answer_is_harmless_whole_and_in_pieces(
 ) -> None:
     text = SHAPES[shape].replace("{}", worst.replace("\n", ""))
     async with opened(size=SIZE) as window:
-        for number, cut in enumerate((whole, halved, spelled)):
+        for number, cut in enumerate((whole, halved, text_controls)):
             turn = await window.ask("go")
             for delta in cut(text):
                 turn.write(delta)
@@ -85,7 +85,7 @@ async def test_input_b6_a_plain_answer_is_harmless(worst: str, harmless: Harmles
     async with opened(size=SIZE) as window:
         turn = await window.ask("go")
         turn.write("long line\n" * 4000)
-        for delta in spelled(worst):
+        for delta in text_controls(worst):
             turn.write(delta)
         turn.write("\nat last")
         turn.finish()
@@ -93,7 +93,7 @@ async def test_input_b6_a_plain_answer_is_harmless(worst: str, harmless: Harmles
         harmless(window)
 
 
-@pytest.mark.parametrize("cut", [whole, halved, spelled])
+@pytest.mark.parametrize("cut", [whole, halved, text_controls])
 async def test_input_b6_thinking_calls_and_errors_are_harmless(
     worst: str, harmless: Harmless, cut: Callable[[str], Sequence[str]]
 ) -> None:

@@ -10,18 +10,18 @@ import pytest
 from rich.cells import cell_len
 from textual import events
 
-from koel_tui.conversation.drafts import PastePlaceholders, draft_of
+from koel_tui.conversation.drafts import PastePlaceholders, parse_draft
 from koel_tui.ui.composer import file_prompt
 from koel_tui.ui.composer.attachments import (
     MAX_BYTES,
     Attachment,
     AttachmentError,
     dropped_files,
-    framed,
+    prompt_text,
     read_text,
-    shown_name,
+    sanitize_name,
 )
-from koel_tui.ui.composer.file_search import FoundFile, matching, text_files
+from koel_tui.ui.composer.file_search import FoundFile, fuzzy_filter, text_files
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened
@@ -100,23 +100,23 @@ class TestReading:
 
 class TestFraming:
     def test_no_text_ends_its_frame(self) -> None:
-        assert framed("a.md", "x\n````\ny") == "a.md:\n`````\nx\n````\ny\n`````\n"
+        assert prompt_text("a.md", "x\n````\ny") == "a.md:\n`````\nx\n````\ny\n`````\n"
 
     def test_a_hostile_name_makes_a_token_that_is_found_again(self) -> None:
         names = (EVERYTHING, "a[b]#3]\x1b[31m\n.txt", "\udcff\u202e", "m" + "\u0301" * 30, "")
         for name in (*names, ("a" + "\u0301" * 3) * 25):
-            attached = Attachment(shown_name(name), "text", 1_234, counted=False)
+            attached = Attachment(sanitize_name(name), "text", 1_234, counted=False)
             pastes = PastePlaceholders()
-            token = pastes.attach(attached.label, attached.framed)
+            token = pastes.attach(attached.label, attached.prompt_text)
             assert cell_len(token) < 60 and token.count("[") == token.count("]") == 1
-            draft = draft_of(pastes.draft(f"see {token}").as_json())
+            draft = parse_draft(pastes.draft(f"see {token}").to_json())
             again = PastePlaceholders()
-            assert again.expand(again.adopt(draft)) == f"see {attached.framed}"
+            assert again.expand(again.import_draft(draft)) == f"see {attached.prompt_text}"
 
     def test_files_of_one_name_are_told_apart(self) -> None:
         pastes = PastePlaceholders()
         first, second = (Attachment("a", text, 3, counted=True) for text in ("x", "y"))
-        tokens = [pastes.attach(each.label, each.framed) for each in (first, second, first)]
+        tokens = [pastes.attach(each.label, each.prompt_text) for each in (first, second, first)]
         assert tokens == ["[a · 3 tokens #1]", "[a · 3 tokens #2]", "[a · 3 tokens #1]"]
 
 
@@ -159,7 +159,7 @@ class TestWalk:
         Path("loop").symlink_to(folder, target_is_directory=True)
         os.mkfifo("pipe")
         assert len(text_files(Path())) == 3
-        assert [file.path for file in text_files(Path(), most=3)] == ["big.log"]
+        assert [file.path for file in text_files(Path(), limit=3)] == ["big.log"]
         assert text_files(Path("none")) == []
 
     def test_a_link_leads_nowhere(self, folder: Path) -> None:
@@ -172,13 +172,13 @@ class TestWalk:
     def test_the_likeliest_file_comes_first(self) -> None:
         paths = ["lib/note/a", "my-notes", "sub/notes", "n-o-t-e", "other"]
         files = [FoundFile(path, path) for path in paths]
-        assert matching(files, "NOTE", 9) == ["sub/notes", "my-notes", "lib/note/a", "n-o-t-e"]
-        assert matching(files, "", 2) == paths[:2]
-        assert matching(files, "(.*", 9) == []
+        assert fuzzy_filter(files, "NOTE", 9) == ["sub/notes", "my-notes", "lib/note/a", "n-o-t-e"]
+        assert fuzzy_filter(files, "", 2) == paths[:2]
+        assert fuzzy_filter(files, "(.*", 9) == []
 
     def test_a_name_that_was_made_to_take_long_does_not(self) -> None:
         files = [FoundFile("a" * 250, "a" * 250)]
-        assert matching(files, "a-" * 20, 9) == matching(files, "a" * 30 + "b", 9) == []
+        assert fuzzy_filter(files, "a-" * 20, 9) == fuzzy_filter(files, "a" * 30 + "b", 9) == []
 
 
 async def test_a_file_is_picked_by_its_letters_and_sent_whole(folder: Path) -> None:
@@ -221,7 +221,7 @@ async def test_a_disk_that_does_not_answer_leaves_the_prompt_to_the_user(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = threading.Event()
-    monkeypatch.setattr(file_prompt, "_PATIENCE", 0.05)
+    monkeypatch.setattr(file_prompt, "_SEARCH_TIMEOUT", 0.05)
     monkeypatch.setattr(file_prompt, "text_files", lambda _: answers.wait(20) and [])
     try:
         async with opened() as window:

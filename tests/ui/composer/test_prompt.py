@@ -96,20 +96,20 @@ async def test_the_prompt_leaves_room_in_a_small_window() -> None:
 
 def test_history_keeps_a_repeated_prompt_once_and_gives_back_what_was_typed() -> None:
     past = PromptHistory()
-    assert past.step(-1, "typed") is None
+    assert past.move(-1, "typed") is None
     for text in ("a", "a", "b"):
         past.add(text)
     assert past.texts == ["a", "b"]
-    assert [past.step(-1, "typed"), past.step(-1, "b"), past.step(-1, "a")] == ["b", "a", None]
-    assert [past.step(1, "a"), past.step(1, "b"), past.step(1, "typed")] == ["b", "typed", None]
+    assert [past.move(-1, "typed"), past.move(-1, "b"), past.move(-1, "a")] == ["b", "a", None]
+    assert [past.move(1, "a"), past.move(1, "b"), past.move(1, "typed")] == ["b", "typed", None]
 
 
 def test_what_is_left_unsent_on_a_walk_through_the_history_is_found_again() -> None:
     past = PromptHistory(["a", "b"])
-    assert past.step(-1, "typed") == "b"
-    assert past.step(-1, "b and more") == "a"
-    past.leave()  # another tab, or another prompt sent
-    assert [past.step(-1, ""), past.step(-1, "typed")] == ["typed", "b and more"]
+    assert past.move(-1, "typed") == "b"
+    assert past.move(-1, "b and more") == "a"
+    past.reset()  # another tab, or another prompt sent
+    assert [past.move(-1, ""), past.move(-1, "typed")] == ["typed", "b and more"]
 
 
 def keys_of(sequence: str) -> Iterator[str]:

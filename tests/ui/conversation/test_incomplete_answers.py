@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from koel_tui.conversation.incomplete_answers import incomplete
+from koel_tui.conversation.incomplete_answers import incomplete_reason
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
 from tests.plain.console import Plain, plain
@@ -154,6 +154,6 @@ async def test_plain_mode_says_that_the_model_only_thought_and_continues() -> No
     ],
 )  # fmt: skip
 def test_why_an_answer_is_incomplete(message: Message, why: str) -> None:
-    assert incomplete([message]) == why
-    assert incomplete([message, Message("2", "user", "Next.")]) == ""
-    assert incomplete([]) == ""
+    assert incomplete_reason([message]) == why
+    assert incomplete_reason([message, Message("2", "user", "Next.")]) == ""
+    assert incomplete_reason([]) == ""

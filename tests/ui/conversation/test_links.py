@@ -11,12 +11,12 @@ from textual.widgets import Markdown
 
 from koel_tui.system.browser import NoBrowserError, browser_command, open_in_browser
 from koel_tui.ui.conversation.links import (
-    LONGEST,
+    MAX_LENGTH,
     MarkdownLink,
     UnsafeLinkError,
-    checked,
-    mentions,
-    written,
+    find_links,
+    original_url,
+    validate_url,
 )
 from tests.hostile_summary import Tally
 from tests.ui.window import Window, opened
@@ -87,7 +87,7 @@ REFUSED = [
     " https://example.org/",
     "https://example.org/ x",
     "https://example.org/\n",
-    f"https://example.org/{'x' * LONGEST}",
+    f"https://example.org/{'x' * MAX_LENGTH}",
     f"https://example.org/%{'25' * 20}41",
 ]
 
@@ -115,14 +115,14 @@ def test_input_b8_an_address_that_is_not_plainly_of_the_web_is_refused(
     href: str, tally: Tally
 ) -> None:
     with pytest.raises(UnsafeLinkError) as refused:
-        checked(href)
+        validate_url(href)
     assert str(refused.value).isprintable()
     tally("B8", tried=1)
 
 
 @pytest.mark.parametrize("href", TAKEN)
 def test_input_b8_an_address_of_the_web_is_taken_as_it_stands(href: str, tally: Tally) -> None:
-    link = checked(href)
+    link = validate_url(href)
     assert (link.url, link.host) == (href, TAKEN[href])
     tally("B8", tried=1)
 
@@ -133,7 +133,7 @@ def test_links_and_images_of_an_answer_are_found_once() -> None:
         "![a picture](https://img.example/x.png) and [again](https://example.org/a%20b).\n\n"
         "| t |\n|---|\n| [cell](file%3a///etc) |\n\n`[code](https://no.example)`"
     )
-    assert mentions(text) == [
+    assert find_links(text) == [
         MarkdownLink("the docs", "https://example.org/a%20b"),
         MarkdownLink("https://auto.example", "https://auto.example"),
         MarkdownLink("a picture", "https://img.example/x.png"),
@@ -143,8 +143,8 @@ def test_links_and_images_of_an_answer_are_found_once() -> None:
 
 def test_a_clicked_address_is_the_one_that_was_written() -> None:
     text = "[x](https://example.org/?u=a%26b)"
-    assert written(text, "https://example.org/?u=a&b") == "https://example.org/?u=a%26b"
-    assert written("", "https://example.org/") == "https://example.org/"
+    assert original_url(text, "https://example.org/?u=a&b") == "https://example.org/?u=a%26b"
+    assert original_url("", "https://example.org/") == "https://example.org/"
 
 
 def test_a_browser_is_one_of_a_desktop() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from koel_tui.ui.conversation.code_blocks import CodeBlock, name_for
+from koel_tui.ui.conversation.code_blocks import CodeBlock, suggest_file_name
 from koel_tui.ui.conversation.code_picker import CodePicker
 from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 from tests.ui.window import Window, opened
@@ -47,8 +47,10 @@ def test_a_file_ends_as_its_language_does(language: str, extension: str) -> None
 
 
 def test_a_proposed_name_is_no_path_and_no_hidden_file() -> None:
-    assert name_for(CodeBlock("x", "python"), "../.ssh/\x1b[31mkey?", 2) == "ssh 31mkey-2.py"
-    assert name_for(CodeBlock("x", ""), "", 1) == "thread-1.txt"
+    assert (
+        suggest_file_name(CodeBlock("x", "python"), "../.ssh/\x1b[31mkey?", 2) == "ssh 31mkey-2.py"
+    )
+    assert suggest_file_name(CodeBlock("x", ""), "", 1) == "thread-1.txt"
 
 
 async def test_a_lone_surrogate_in_a_block_does_not_keep_it_from_being_saved(here: Path) -> None:

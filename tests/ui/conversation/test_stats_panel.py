@@ -9,10 +9,10 @@ from rich.cells import cell_len
 
 from koel_tui import formatting
 from koel_tui.agents import MemoryUse
-from koel_tui.conversation.turn_metrics import TurnMetrics, figures_of
+from koel_tui.conversation.turn_metrics import TurnMetrics, parse_metrics
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.conversation.spark import sparkline, spread
-from koel_tui.ui.conversation.stats import ThreadStats, info_text, sections
+from koel_tui.ui.conversation.spark import format_range, sparkline
+from koel_tui.ui.conversation.stats import ThreadStats, format_stats, sections
 from koel_tui.ui.conversation.stats_panel import StatsPanel
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent
@@ -58,8 +58,8 @@ class TestSpark:
         assert sparkline([0, 50, 100], top=200) == "▁▃▅"
 
     def test_numbers_are_also_told_in_words(self) -> None:
-        assert spread([1000, 3, 20.4]) == "min 3 · median 20 · max 1,000"
-        assert spread([]) == sparkline([]) == ""
+        assert format_range([1000, 3, 20.4]) == "min 3 · median 20 · max 1,000"
+        assert format_range([]) == sparkline([]) == ""
 
     @given(st.lists(st.floats(0, 1e12), max_size=40), st.floats(-1, 1e12))
     def test_every_number_is_one_block(self, values: list[float], top: float) -> None:
@@ -78,11 +78,15 @@ def test_sizes_are_short(count: int, words: str) -> None:
 
 class TestFigures:
     def test_an_answer_took_the_time_to_its_first_token_and_that_of_the_others(self) -> None:
-        figures = figures_of(MEASURED)
+        figures = parse_metrics(MEASURED)
         assert figures is not None
-        assert (figures.read, figures.reused, figures.written) == (1200, 1100, 34)
-        assert figures.took_s == pytest.approx(0.42 + 33 / 110)
-        assert TurnMetrics(first_token_s=0.5, written=1).took_s == 0.5
+        assert (figures.prompt_tokens, figures.reused_tokens, figures.output_tokens) == (
+            1200,
+            1100,
+            34,
+        )
+        assert figures.duration_s == pytest.approx(0.42 + 33 / 110)
+        assert TurnMetrics(first_token_s=0.5, output_tokens=1).duration_s == 0.5
 
     def test_numbers_that_are_none_count_as_nothing(self) -> None:
         odd = {
@@ -91,14 +95,18 @@ class TestFigures:
             "context_tokens": "many",
             "reused_tokens": 10**400,
         }
-        assert figures_of(odd) == TurnMetrics()
+        assert parse_metrics(odd) == TurnMetrics()
 
 
 class TestInfo:
     def test_everything_measured_is_told(self) -> None:
-        figures = figures_of(MEASURED) or TurnMetrics()
+        figures = parse_metrics(MEASURED) or TurnMetrics()
         info = ThreadStats(
-            "SmolLM2", 8192, "writing", (TurnMetrics(used=90, window=8192), figures), USE
+            "SmolLM2",
+            8192,
+            "writing",
+            (TurnMetrics(used_tokens=90, context_tokens=8192), figures),
+            USE,
         )
         assert dict(sections(info, 50)) == {
             "Model": [("name", "SmolLM2"), ("window", "8,192 tokens"), ("now", "writing")],
@@ -137,14 +145,16 @@ class TestInfo:
         }
 
     def test_the_newest_answers_are_shown_where_there_are_too_many(self) -> None:
-        turns = tuple(TurnMetrics(used=n, window=100, tokens_per_s=n + 1) for n in range(200))
+        turns = tuple(
+            TurnMetrics(used_tokens=n, context_tokens=100, tokens_per_s=n + 1) for n in range(200)
+        )
         rows = dict(sections(ThreadStats(turns=turns), 50))["The last 200 answers"]
         assert cell_len(rows[0][1]) == 34
         assert rows[1][1] == "min 167 · median 184 · max 200"
 
     @given(st.text(max_size=80), st.integers(20, 120))
     def test_no_row_is_too_wide(self, name: str, width: int) -> None:
-        turns = (TurnMetrics(model=name, used=100, window=90, tokens_per_s=3),)
+        turns = (TurnMetrics(model=name, used_tokens=100, context_tokens=90, tokens_per_s=3),)
         pictures = ("▁", "▓", "█")
         for _, rows in sections(ThreadStats(model=name, turns=turns, now=name), width):
             for label, what in rows:
@@ -152,7 +162,7 @@ class TestInfo:
                     assert 16 + cell_len(what) <= max(width, 24)
 
     def test_a_hostile_name_is_harmless(self) -> None:
-        shown = info_text(ThreadStats(EVERYTHING, memory=EVERYTHING, now=EVERYTHING), 80).plain
+        shown = format_stats(ThreadStats(EVERYTHING, memory=EVERYTHING, now=EVERYTHING), 80).plain
         assert all(char.isprintable() or char == "\n" for char in shown)
         assert len(shown.splitlines()) == 9
 
@@ -216,7 +226,7 @@ async def test_the_panel_fits_a_small_window_and_scrolls() -> None:
         turn = await window.ask("Question")
         turn.measure(**MEASURED)
         turn.finish()
-        await window.until(lambda: not window.app._workspace.active.busy)
+        await window.until(lambda: not window.app._workspace.active.is_busy)
         await panel(window)
         await window.sees("1,234 of 8,192 tokens, 15 %")
         assert all(cell_len(line) == 60 for line in window.lines)

@@ -160,7 +160,7 @@ async def test_b11_with_one_session_a_thread_gets_its_title_and_its_summary(
         await holds(lambda: "ctx" in window.status)
         await window.type("Name three trees of the north")
         await window.press("enter")
-        await holds(lambda: bool(window.app._workspace.active.about.title))
+        await holds(lambda: bool(window.app._workspace.active.meta.title))
         assert [each.name for each in engines[0].sessions] == [
             window.app._workspace.active.thread_id
         ]

@@ -89,11 +89,11 @@ async def test_a_search_says_when_not_everything_is_read(storage: JsonFileStorag
         panel = await library(window)
         index = panel._actions.index
         assert index is not None
-        window.app._runtime._indexed(120, 900)
+        window.app._runtime._on_indexed(120, 900)
         async with index._refresh_lock:  # as while others read
             await window.type("nothing")
             await window.sees("indexing 120 of 900 threads: hits may be missing")
-        window.app._runtime._indexed(900, 900)
+        window.app._runtime._on_indexed(900, 900)
         await window.misses("hits may be missing")
 
 

@@ -43,7 +43,7 @@ async def test_a_thread_gets_another_title_and_so_does_its_tab(storage: JsonFile
         await window.press("escape")
         await window.has_tabs("1 [red]Oaks[/]")
         (await window.ask("More")).finish()
-        await window.until(lambda: not window.app._workspace.active.unsaved)
+        await window.until(lambda: not window.app._workspace.active.is_unsaved)
         assert (await storage.meta("Trees"))["title"] == "[red]Oaks[/]"
         assert not storage.conflicts
 
@@ -179,10 +179,10 @@ async def test_the_window_ends_when_what_was_begun_is_done() -> None:
         await asyncio.wait_for(storage.asked.wait(), 5)
         await window.press("ctrl+q")
         await window.sees("Saving…")
-        assert panel._actions._under_way
+        assert panel._actions._running
         storage.go.set()
         await window.until(lambda: not window.app.is_running)
-    assert not panel._actions._under_way and panel._actions.deleted
+    assert not panel._actions._running and panel._actions.deleted
 
 
 async def test_a_thread_that_another_program_deleted_is_not_made_anew(
@@ -203,7 +203,7 @@ async def test_a_thread_that_another_program_deleted_is_not_made_anew(
 async def test_only_its_own_tab_keeps_a_thread_from_being_deleted(
     storage: JsonFileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thread_operations, "PATIENCE", 0.05)
+    monkeypatch.setattr(thread_operations, "CLOSE_TIMEOUT", 0.05)
     await titled(storage, "One", "Two")
     async with on(storage) as window:
         await library(window)

@@ -8,7 +8,7 @@ from textual.content import Content
 from koel_tui.protocol import Message
 from koel_tui.storage.search.thread_index import Hit
 from koel_tui.ui.library.preview import preview
-from koel_tui.ui.library.result_lines import FOUND, excerpt
+from koel_tui.ui.library.result_lines import MATCH_STYLE, excerpt
 
 KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
 
@@ -19,7 +19,9 @@ def hit(snippet: str, *words: str) -> Hit:
 
 
 def marked(content: Content) -> list[str]:
-    return [content.plain[span.start : span.end] for span in content.spans if span.style == FOUND]
+    return [
+        content.plain[span.start : span.end] for span in content.spans if span.style == MATCH_STYLE
+    ]
 
 
 @pytest.mark.parametrize(

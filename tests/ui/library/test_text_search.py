@@ -33,9 +33,9 @@ async def test_a_panel_that_closes_as_it_begins_to_read_leaves_nothing_unawaited
         preview = Preview(read)
         await window.app.mount(preview)
         due.clear()
-        preview.look_at(SavedThread("t", "A thread"))
+        preview.show_soon(SavedThread("t", "A thread"))
         search = TextSearch(preview, index, str, nothing, nothing)
-        search.begin("word")
+        search.start("word")
         assert len(due) == 2
         for each in due:
             each()

@@ -15,7 +15,7 @@ from koel_tui.ui.models.model_panel import ModelPanel
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, opened
 
-NO_MODEL = ModelLoadError("No model at hand. Name a GGUF file with --model.")
+NO_MODEL = ModelLoadError("No model was found. Name a GGUF file with --model.")
 
 
 class FileAgent(ScriptedAgent):

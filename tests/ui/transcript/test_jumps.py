@@ -6,7 +6,7 @@ from textual import events
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.entries import Entry
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS, around, place_of
+from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS, index_of, range_around
 from koel_tui.ui.transcript.scroll_position import ScrollTarget
 from koel_tui.ui.transcript.transcript import AWAY_INTERVAL, FLUSH_INTERVAL
 from tests.ui.scripted import Turn
@@ -115,7 +115,7 @@ async def test_a_message_wanted_before_its_thread_is_read_is_shown_when_it_is() 
     async with opened() as window:
         window.transcript.go_to("m1")
         await window.pilot.pause()
-        assert window.transcript.place() == ScrollTarget("m1")
+        assert window.transcript.scroll_position() == ScrollTarget("m1")
 
 
 async def test_alt_up_and_down_go_from_one_message_of_the_user_to_the_next() -> None:
@@ -140,11 +140,11 @@ async def test_alt_up_and_down_go_from_one_message_of_the_user_to_the_next() -> 
 
 def test_a_window_round_a_message_holds_it_however_heavy() -> None:
     light = [Entry(f"m{n}", "user", "short") for n in range(100)]
-    assert around(light, 50) == (30, 70)
-    assert around(light, 0) == (0, 20)
-    assert around(light, 99) == (79, 100)
+    assert range_around(light, 50) == (30, 70)
+    assert range_around(light, 0) == (0, 20)
+    assert range_around(light, 99) == (79, 100)
     heavy = [Entry(str(n), "assistant", "- x\n" * 30) for n in range(10)]
-    assert around(heavy, 5) == (5, 6)
+    assert range_around(heavy, 5) == (5, 6)
 
 
 def test_a_message_is_found_by_its_id_or_its_first_block() -> None:
@@ -153,7 +153,7 @@ def test_a_message_is_found_by_its_id_or_its_first_block() -> None:
         Entry("a", "assistant", "x"),
         Entry("b", "user", ""),
     ]
-    assert [place_of(entries, wanted) for wanted in ("a", "b", "c", "")] == [0, 2, None, None]
+    assert [index_of(entries, wanted) for wanted in ("a", "b", "c", "")] == [0, 2, None, None]
 
 
 async def test_new_text_below_is_marked_until_the_end_is_reached_by_key() -> None:

@@ -192,7 +192,7 @@ async def test_the_end_stays_when_more_is_loaded_before_it_has_a_place() -> None
         with window.app.batch_update():
             await transcript._show_tail(transcript._source.entries())
             await transcript._load_earlier()
-        assert transcript.at_tail
+        assert transcript.is_tail_mounted
         await window.reads("end of 2")
         turn = await window.ask("More?")
         turn.write("line\n\n" * 40 + "the last one")
@@ -203,11 +203,11 @@ async def test_an_answer_in_one_widget_goes_on() -> None:
     async with answered(f"{HEAVY}\n\n# So\n\nfar") as window:
         view = window.transcript._views[-1]
         assert isinstance(view, MessageView)
-        await view.lighten()
+        await view.simplify()
         assert view.query(RenderedMarkdown) and view.cost < 10
         await view.show(replace(view.entry, note="stopped"))
         assert view.query(RenderedMarkdown)
         longer = view.entry.text + " and *further*"
-        await view.show(replace(view.entry, text=longer, writing=True))
+        await view.show(replace(view.entry, text=longer, is_writing=True))
         await window.reads("far and further")
         assert not view.query(RenderedMarkdown)

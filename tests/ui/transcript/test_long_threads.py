@@ -5,7 +5,13 @@ import re
 from koel_tui.conversation.entries import Entry
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS, STEP, TAIL, reach
+from koel_tui.ui.transcript.mount_window import (
+    MAX_MESSAGES,
+    MAX_WIDGETS,
+    PAGE_MESSAGES,
+    TAIL_MESSAGES,
+    extend_range,
+)
 from tests.ui.window import Window, messages, opened
 
 COUNT = 500
@@ -32,7 +38,7 @@ def assert_bounded(window: Window) -> None:
 async def test_a_long_thread_shows_its_end_first() -> None:
     async with opened(storage=await long_thread(), thread="long") as window:
         await window.reads(f"message number {COUNT - 1}.")
-        assert numbers(window) == list(range(COUNT - TAIL, COUNT))
+        assert numbers(window) == list(range(COUNT - TAIL_MESSAGES, COUNT))
         assert_bounded(window)
 
 
@@ -56,11 +62,11 @@ async def test_scrolling_passes_every_message_up_to_the_first_and_down_to_the_la
 async def test_what_the_user_reads_stays_in_place_when_more_is_loaded() -> None:
     async with opened(storage=await long_thread(), thread="long") as window:
         await window.reads(f"message number {COUNT - 1}.")
-        first = COUNT - TAIL
+        first = COUNT - TAIL_MESSAGES
         while f"message number {first}." not in window.view:
             await window.press("pageup")
         await window.press("shift+up", "shift+up")
-        await window.until(lambda: numbers(window)[0] == first - STEP)
+        await window.until(lambda: numbers(window)[0] == first - PAGE_MESSAGES)
         await window.reads(f"message number {first}.")
         await window.reads(f"message number {first + 1}.")
 
@@ -101,11 +107,11 @@ async def test_an_answer_out_of_the_window_of_messages_is_there_at_the_end() -> 
 
 async def test_a_long_talk_keeps_few_widgets() -> None:
     storage = MemoryStorage()
-    await storage.save("long", messages(TAIL, "message number {n}."))
+    await storage.save("long", messages(TAIL_MESSAGES, "message number {n}."))
     async with opened(storage=storage, thread="long") as window:
-        await window.reads(f"message number {TAIL - 1}.")
-        last = TAIL
-        while last < TAIL + 8:
+        await window.reads(f"message number {TAIL_MESSAGES - 1}.")
+        last = TAIL_MESSAGES
+        while last < TAIL_MESSAGES + 8:
             turn = await window.ask(f"message number {last}.")
             turn.write(f"message number {last + 1}.")
             turn.finish()
@@ -143,11 +149,11 @@ async def test_what_is_in_sight_stays_mounted_however_much_it_takes() -> None:
 
 def test_a_window_reaches_as_far_as_its_limits() -> None:
     light = [Entry(str(n), "user", "short") for n in range(100)]
-    assert reach(light, 100, -1, 20, 150) == 80
-    assert reach(light, 100, -1, 20, 30) == 85
-    assert reach(light, 5, -1, 20, 150) == 0
-    assert reach(light, 0, 1, 20, 150) == 20
-    assert reach([], 0, -1, 20, 150) == 0
+    assert extend_range(light, 100, -1, 20, 150) == 80
+    assert extend_range(light, 100, -1, 20, 30) == 85
+    assert extend_range(light, 5, -1, 20, 150) == 0
+    assert extend_range(light, 0, 1, 20, 150) == 20
+    assert extend_range([], 0, -1, 20, 150) == 0
     heavy = [Entry(str(n), "assistant", "- x\n" * 20) for n in range(10)]
-    assert reach(heavy, 10, -1, 20, 150) == 9
-    assert reach(heavy[:1], 1, -1, 20, 10) == 0
+    assert extend_range(heavy, 10, -1, 20, 150) == 9
+    assert extend_range(heavy[:1], 1, -1, 20, 10) == 0

@@ -106,7 +106,7 @@ async def test_input_b7_the_lines_of_the_window_take_nothing_for_markup(tally: T
             app.options.clear_options()
             threads = [SavedThread("t", text, text) for text in batch]
             app.options.add_options(
-                Option(picker.line_of(each.title, each.aside, 390)) for each in threads
+                Option(picker.format_line(each.title, each.detail, 390)) for each in threads
             )
             await pilot.pause()
             assert not list(actions(app))

@@ -78,10 +78,10 @@ async def assert_same(text: str, cuts: Sequence[int]) -> None:
     """Check a text that came up to the first cut before it was looked at, and then on."""
     whole = await at_once(text)
     first, *rest = cuts
-    view = MessageView(Entry("a", "assistant", text[:first], writing=True))
+    view = MessageView(Entry("a", "assistant", text[:first], is_writing=True))
     async with Shown(view).run_test(size=SIZE) as pilot:
         for end in rest:
-            await view.show(Entry("a", "assistant", text[:end], writing=True))
+            await view.show(Entry("a", "assistant", text[:end], is_writing=True))
         await view.show(Entry("a", "assistant", text))
         end_of_patience = monotonic() + PATIENCE
         while (streamed := strips(pilot.app)) != whole and monotonic() < end_of_patience:

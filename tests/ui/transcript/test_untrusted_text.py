@@ -102,7 +102,7 @@ async def test_a_link_is_told_not_opened() -> None:
 
 
 def test_html_stays_visible() -> None:
-    tokens = markdown_parser.parser().parse("<div>kept</div>\n\na <b>bold</b> word")
+    tokens = markdown_parser.create_parser().parse("<div>kept</div>\n\na <b>bold</b> word")
     text = "".join(child.content for token in tokens for child in token.children or ())
     assert "<div>kept</div>" in text
     assert "<b>bold</b>" in text

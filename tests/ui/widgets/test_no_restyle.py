@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui import internals
-from koel_tui.ui.transcript.mount_window import MAX_WIDGETS, TAIL
+from koel_tui.ui.transcript.mount_window import MAX_WIDGETS, TAIL_MESSAGES
 from koel_tui.ui.transcript.transcript import Transcript
 from tests.ui.window import Window, messages, opened
 
@@ -100,7 +100,7 @@ async def test_a_theme_restyles_no_more_than_what_is_mounted(
         window.app.theme = "textual-light"
         await window.until(lambda: counts.of["styled"] > 0)
         await window.pilot.pause()
-        await window.until(lambda: len(window.shown) == TAIL)
+        await window.until(lambda: len(window.shown) == TAIL_MESSAGES)
         assert counts.of["styled"] <= 3 * MAX_WIDGETS
 
 

@@ -13,21 +13,21 @@ from textual.style import Style
 from textual.widgets import OptionList, Static, Tab
 
 from koel_tui.conversation.entries import Entry, Notice
-from koel_tui.conversation.system_prompts import Role
+from koel_tui.conversation.system_prompts import SystemPrompt
 from koel_tui.protocol import Message
 from koel_tui.storage.search.thread_index import Hit
 from koel_tui.text import safe_line
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label, TabBar
-from koel_tui.ui.composer.file_list import FilePicker
+from koel_tui.ui.composer.file_list import FileList
 from koel_tui.ui.conversation.link_panels import LinkDialog
-from koel_tui.ui.conversation.link_picker import choice_of
-from koel_tui.ui.conversation.links import MarkdownLink, checked
-from koel_tui.ui.conversation.stats import ThreadStats, info_text
+from koel_tui.ui.conversation.link_picker import link_choice
+from koel_tui.ui.conversation.links import MarkdownLink, validate_url
+from koel_tui.ui.conversation.stats import ThreadStats, format_stats
 from koel_tui.ui.library.preview import preview
-from koel_tui.ui.library.result_lines import TextHit, excerpt, option_of
+from koel_tui.ui.library.result_lines import TextHit, excerpt, line_option
 from koel_tui.ui.models.model_download import DownloadProgress
-from koel_tui.ui.models.model_panel import news_of
+from koel_tui.ui.models.model_panel import format_progress
 from koel_tui.ui.models.model_rows import ModelChoice
 from koel_tui.ui.settings.setting import Setting
 from koel_tui.ui.settings.thread_settings_panel import role_choice
@@ -51,13 +51,13 @@ def hit(text: str) -> Hit:
 
 
 def prompt_of(line: TextHit) -> Content:
-    shown = option_of(line, WIDE).prompt
+    shown = line_option(line, WIDE).prompt
     assert isinstance(shown, Content)
     return shown
 
 
-def listed(title: str, aside: str) -> Content:
-    return picker.line_of(title, aside, WIDE)
+def listed(title: str, detail: str) -> Content:
+    return picker.format_line(title, detail, WIDE)
 
 
 def setting(text: str) -> Setting:
@@ -67,19 +67,19 @@ def setting(text: str) -> Setting:
 SINKS: dict[str, Callable[[str], Content]] = {
     "status": lambda text: Status(activity=text, saved=text, model=text).render(WIDE),
     "alarm": lambda text: Status(activity=text, alert=text).render(WIDE),
-    "list of threads": lambda text: listed(text, SavedThread("t", "", mark=text).aside),
-    "damaged thread": lambda text: listed(text, SavedThread("t", "", damage=text).brief),
+    "list of threads": lambda text: listed(text, SavedThread("t", "", open_state=text).detail),
+    "damaged thread": lambda text: listed(text, SavedThread("t", "", damage=text).short_detail),
     "list of models": lambda text: listed(ModelChoice(text).title, text),
-    "list of roles": lambda text: listed(text, role_choice(Role(text, text)).aside),
-    "list of settings": lambda text: listed(setting(text).title, setting(text).aside),
-    "list of links": lambda text: listed(choice_of(MarkdownLink(text, text)).title, text),
+    "list of roles": lambda text: listed(text, role_choice(SystemPrompt(text, text)).detail),
+    "list of settings": lambda text: listed(setting(text).title, setting(text).detail),
+    "list of links": lambda text: listed(link_choice(MarkdownLink(text, text)).title, text),
     "queue": lambda text: listed(SimpleChoice(text, text).title, ""),
     "hit in the list": lambda text: prompt_of(TextHit(SavedThread("t", text), hit(text))),
     "excerpt": lambda text: excerpt(hit(f"a{text}"), WIDE),
     "preview": lambda text: preview([Message("m", "user", text), Message("n", "user", text)]),
     "preview of a hit": lambda text: preview([Message("m", "user", text)], hit(text)),
-    "figures": lambda text: info_text(ThreadStats(model=text, memory=text, now=text), WIDE),
-    "a download": lambda text: news_of(DownloadProgress("asking", text), WIDE),
+    "figures": lambda text: format_stats(ThreadStats(model=text, memory=text, now=text), WIDE),
+    "a download": lambda text: format_progress(DownloadProgress("resolving", text), WIDE),
 }
 """What makes content of a text: of lists, panels and lines."""
 
@@ -119,7 +119,7 @@ class Panels(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.files, self.edge, self.options = FilePicker(), NoticeRows("below"), OptionList()
+        self.files, self.edge, self.options = FileList(), NoticeRows("below"), OptionList()
         self.fold, self.bar = FoldView(Entry("f", "call", "", note="note")), TabBar(Label("t", "t"))
 
     def compose(self) -> ComposeResult:
@@ -179,7 +179,7 @@ async def test_input_b7_widgets_take_nothing_for_markup(count: int, tally: Tally
     "text", ["[/x]", "[@click=app.quit]x[/]", "[bold]b[/bold]", "[[", "\\[", "[", "[$x='#'", "]/@"]
 )
 async def test_input_b7_questions_take_nothing_for_markup(text: str, tally: Tally) -> None:
-    link = checked(f"https://example.org/?{text.replace(chr(92), '')}")
+    link = validate_url(f"https://example.org/?{text.replace(chr(92), '')}")
     app = App[None]()
     async with app.run_test(size=(120, 30)) as pilot:
         for screen in (ConfirmPanel("Sure?", text, "does"), LinkDialog(link)):

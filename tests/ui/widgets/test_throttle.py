@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.ui.widgets.throttle import Throttle, painting_share, period
+from koel_tui.ui.widgets.throttle import Throttle, cpu_share_for, period
 
 
 class Painted:
     """A throttle with clocks that stand still until they are moved, and what it asked for."""
 
     def __init__(self, interval: float, cost: float = 0.0) -> None:
-        self.now = self.computed = 100.0
+        self.now = self.cpu_clock = 100.0
         self.flushed: list[float] = []
         self.pokes_within = 0
         self._cost = cost
@@ -26,15 +26,15 @@ class Painted:
             interval,
             share=1 / 8,
             clock=lambda: self.now,
-            computed=lambda: self.computed,
+            cpu_clock=lambda: self.cpu_clock,
         )
 
     async def _flush(self) -> None:
         self.flushed.append(self.now)
-        self.computed += self._cost
+        self.cpu_clock += self._cost
         if self.pokes_within:
             self.pokes_within -= 1
-            self.throttle.poke()
+            self.throttle.request()
 
     async def until(self, end: float) -> None:
         """Let all that was scheduled up to then happen."""
@@ -54,10 +54,10 @@ class Painted:
 async def test_many_pokes_are_one_flush() -> None:
     painted = Painted(interval=10.0)
     for _ in range(5):
-        painted.throttle.poke()
+        painted.throttle.request()
     await painted.until(150.0)
     assert len(painted.flushed) == 1
-    painted.throttle.poke()
+    painted.throttle.request()
     await painted.until(151.0)
     assert len(painted.flushed) == 2  # at once: the last one was long ago
 
@@ -65,7 +65,7 @@ async def test_many_pokes_are_one_flush() -> None:
 async def test_a_poke_during_a_flush_is_another_flush() -> None:
     painted = Painted(interval=10.0)
     painted.pokes_within = 1
-    painted.throttle.poke()
+    painted.throttle.request()
     await painted.until(150.0)
     assert painted.gaps == [10.0]
 
@@ -77,10 +77,10 @@ async def test_a_flush_that_fails_does_not_end_the_painting() -> None:
         raise RuntimeError
 
     throttle = Throttle(lambda delay, run: scheduled.append(run), flush, interval=0)
-    throttle.poke()
+    throttle.request()
     with pytest.raises(RuntimeError):
         await scheduled[0]()
-    throttle.poke()
+    throttle.request()
     assert len(scheduled) == 2
 
 
@@ -88,7 +88,7 @@ async def test_a_flush_that_fails_does_not_end_the_painting() -> None:
 async def test_dear_flushes_come_less_often_and_the_last_one_comes(cost: float, gap: float) -> None:
     painted = Painted(interval=0.05, cost=cost)
     for _ in range(400):  # a token each hundredth of a second
-        painted.throttle.poke()
+        painted.throttle.request()
         await painted.until(painted.now + 0.01)
     assert min(painted.gaps) == pytest.approx(gap, abs=0.001)
     assert max(painted.gaps) == pytest.approx(gap, abs=0.011)
@@ -100,9 +100,9 @@ async def test_dear_flushes_come_less_often_and_the_last_one_comes(cost: float, 
 async def test_what_is_computed_while_it_rests_is_not_what_a_flush_costs() -> None:
     painted = Painted(interval=0.05, cost=0.02)
     for _ in range(400):
-        painted.throttle.poke()
+        painted.throttle.request()
         await painted.until(painted.now + 0.01)
-        painted.computed += 0.001
+        painted.cpu_clock += 0.001
     assert max(painted.gaps) < 0.25  # 0.8 s if all of it counted
 
 
@@ -110,12 +110,12 @@ async def test_what_is_computed_while_it_rests_is_not_what_a_flush_costs() -> No
 def test_a_period_is_never_shorter_than_asked_for(
     cost: float, interval: float, processors: int
 ) -> None:
-    share = painting_share(processors)
+    share = cpu_share_for(processors)
     assert interval <= period(cost, interval, share) <= max(interval, 0.5)
     assert period(cost, interval, share) == max(interval, 0.5) or cost <= 0.125
 
 
 def test_painting_takes_more_where_there_are_processors_to_spare() -> None:
-    assert painting_share(2) == 1 / 24
-    assert painting_share(1) < painting_share(2) < painting_share(4) < painting_share(8)
-    assert painting_share(256) == painting_share(12) == 1 / 4
+    assert cpu_share_for(2) == 1 / 24
+    assert cpu_share_for(1) < cpu_share_for(2) < cpu_share_for(4) < cpu_share_for(8)
+    assert cpu_share_for(256) == cpu_share_for(12) == 1 / 4

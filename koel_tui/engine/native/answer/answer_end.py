@@ -10,23 +10,23 @@ import re
 from collections.abc import Callable, Sequence
 
 from koel_tui.engine.errors import ChatTemplateError
-from koel_tui.engine.native.control_tokens import Rendered
+from koel_tui.engine.native.control_tokens import RenderedPrompt
 from koel_tui.engine.types import ChatMessage
 
 _TAG = re.compile(r"<[^<>\s]{1,60}>|\[[^\[\]\s]{1,60}\]")
-_RUNS = "`~"
+_FENCE_CHARACTERS = "`~"
 _QUESTION, _ANSWER = "probe question", "probe answer"
 
 
-def turn_markers(render: Callable[[Sequence[ChatMessage]], Rendered]) -> tuple[str, ...]:
+def turn_markers(render: Callable[[Sequence[ChatMessage]], RenderedPrompt]) -> tuple[str, ...]:
     """Return the tags that a chat template writes between an answer and the next question."""
-    talk = (
+    conversation = (
         ChatMessage("user", "hello"),
         ChatMessage("assistant", _ANSWER),
         ChatMessage("user", _QUESTION),
     )
     try:
-        text = render(talk).text
+        text = render(conversation).text
     except ChatTemplateError:
         return ()
     between = text.partition(_ANSWER)[2].partition(_QUESTION)[0]
@@ -42,8 +42,8 @@ class EndScanner:
         self._stops = tuple(stops)
         self._code = _Code()
         self._buffer = ""
-        self._at = 0  # index of the first unread character of the buffer
-        self._found: int | None = None  # index of a marker in an open code span
+        self._position = 0  # index of the first unread character of the buffer
+        self._marker_position: int | None = None  # index of a marker in an open code span
         self.ended = False
         """Whether the answer has ended; further text is dropped."""
 
@@ -57,46 +57,52 @@ class EndScanner:
     def finish(self) -> str:
         """Return the text that was held back, at the end of the answer."""
         text = self._read(final=True)
-        if self._found is not None:
-            return text + self._end(self._found)
+        if self._marker_position is not None:
+            return text + self._end(self._marker_position)
         return text
 
     def _read(self, *, final: bool) -> str:
-        while self._at < len(self._buffer):
-            rest = self._buffer[self._at :]
+        while self._position < len(self._buffer):
+            rest = self._buffer[self._position :]
             if rest.startswith(self._stops):
-                return self._end(self._at if self._found is None else self._found)
+                return self._end(
+                    self._position if self._marker_position is None else self._marker_position
+                )
             if not self._code.fence and rest.startswith(self._markers):
                 if not self._code.span:
-                    return self._end(self._at)
-                self._found = self._at if self._found is None else self._found
-            run = len(rest) - len(rest.lstrip(rest[0])) if rest[0] in _RUNS else 1
+                    return self._end(self._position)
+                self._marker_position = (
+                    self._position if self._marker_position is None else self._marker_position
+                )
+            run = len(rest) - len(rest.lstrip(rest[0])) if rest[0] in _FENCE_CHARACTERS else 1
             if not final and (
-                self._may_become_end(rest) or (rest[0] in _RUNS and run == len(rest))
+                self._may_begin_end(rest) or (rest[0] in _FENCE_CHARACTERS and run == len(rest))
             ):
                 break
             self._code.read(rest[:run])
-            self._at += run
-            if self._found is not None:
+            self._position += run
+            if self._marker_position is not None:
                 if not self._code.span:
-                    self._found = None  # the span is closed, so the marker was code
+                    self._marker_position = None  # the span is closed, so the marker was code
                 elif rest[0] == "\n":
-                    return self._end(self._found)
-        return self._pass_on(self._at if self._found is None else self._found)
+                    return self._end(self._marker_position)
+        return self._release(
+            self._position if self._marker_position is None else self._marker_position
+        )
 
-    def _may_become_end(self, rest: str) -> bool:
+    def _may_begin_end(self, rest: str) -> bool:
         ends = self._stops if self._code.fence else (*self._stops, *self._markers)
         return any(len(rest) < len(end) and end.startswith(rest) for end in ends)
 
-    def _pass_on(self, length: int) -> str:
+    def _release(self, length: int) -> str:
         text, self._buffer = self._buffer[:length], self._buffer[length:]
-        self._at -= length
-        self._found = None if self._found is None else 0
+        self._position -= length
+        self._marker_position = None if self._marker_position is None else 0
         return text
 
     def _end(self, length: int) -> str:
         text = self._buffer[:length]
-        self._buffer, self._at, self._found = "", 0, None
+        self._buffer, self._position, self._marker_position = "", 0, None
         self.ended = True
         return text
 
@@ -125,7 +131,7 @@ class _Code:
                 self.span = 0
             self._blank, self._opening, self._closing = True, False, False
             return
-        if piece[0] in _RUNS:
+        if piece[0] in _FENCE_CHARACTERS:
             self._read_run(piece)
         elif not piece.isspace():
             self._closing = False

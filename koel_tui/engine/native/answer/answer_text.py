@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from koel_tui.engine.native.answer.answer_end import EndScanner
-from koel_tui.engine.native.answer.answer_parser import OutputSplitter, Piece
+from koel_tui.engine.native.answer.answer_parser import AnswerParser, Piece
 from koel_tui.engine.native.answer.thinking_tags import Tags
 from koel_tui.engine.types import TextDelta, ThinkingDelta
 
@@ -13,76 +13,78 @@ class Answer:
 
     def __init__(
         self,
-        splitter: OutputSplitter,
+        parser: AnswerParser,
         *,
         thinking: bool,
         markers: Sequence[str] = (),
         stops: Sequence[str] = (),
-        spelled: Collection[int] = (),
-        ends: Collection[int] = (),
+        text_controls: Collection[int] = (),
+        end_tokens: Collection[int] = (),
     ) -> None:
         """`thinking` False hides the thinking. For `markers` and `stops` see `EndScanner`.
 
-        `spelled` are the control tokens that are read as text; `ends` are those that end the
-        answer.
+        `text_controls` are the control tokens that are read as text; `end_tokens` are those that
+        end the answer.
         """
-        self.spelled = frozenset(spelled)
-        self.ends = frozenset(ends)
-        self._splitter = splitter
-        self._thinking = thinking
-        self._text = EndScanner(markers, stops)
-        self._thoughts = EndScanner(markers)
+        self.text_controls = frozenset(text_controls)
+        self.end_tokens = frozenset(end_tokens)
+        self._parser = parser
+        self._shows_thinking = thinking
+        self._text_scanner = EndScanner(markers, stops)
+        self._thinking_scanner = EndScanner(markers)
 
     @property
     def ended(self) -> bool:
         """Whether a marker or a stop string has ended the answer."""
-        return self._text.ended or self._thoughts.ended
+        return self._text_scanner.ended or self._thinking_scanner.ended
 
     @property
     def calls(self) -> int:
         """The number of tool calls so far."""
-        return self._splitter.calls
+        return self._parser.calls
 
     @property
-    def thinks_unseen(self) -> bool:
+    def is_thinking_hidden(self) -> bool:
         """Whether the model is thinking and the thinking is hidden."""
-        return self.open_thinking is not None and not self._thinking
+        return self.open_thinking is not None and not self._shows_thinking
 
     @property
     def open_thinking(self) -> Tags | None:
         """The tags of the open thinking block; None if the model is not thinking."""
-        return self._splitter.open_thinking
+        return self._parser.open_thinking
 
     def feed(self, text: str, *, control: bool) -> list[Piece]:
         """Parse the text of the next token; return the pieces it completes."""
-        return self._shown(self._splitter.feed(text, control=control))
+        return self._visible(self._parser.feed(text, control=control))
 
     def finish(self) -> list[Piece]:
         """Return the pieces that were held back, at the end of the answer."""
-        pieces = self._shown(self._splitter.finish())
-        return pieces + self._flushed(self._thoughts) + self._flushed(self._text)
+        pieces = self._visible(self._parser.finish())
+        return pieces + self._flush(self._thinking_scanner) + self._flush(self._text_scanner)
 
-    def _shown(self, pieces: list[Piece]) -> list[Piece]:
-        shown: list[Piece] = []
+    def _visible(self, pieces: list[Piece]) -> list[Piece]:
+        visible: list[Piece] = []
         for piece in pieces:
             if self.ended:
                 break
             match piece:
                 case TextDelta(text=text):
-                    shown += self._flushed(self._thoughts)
-                    shown += self._as_pieces(self._text, self._text.feed(text))
+                    visible += self._flush(self._thinking_scanner)
+                    visible += self._to_pieces(self._text_scanner, self._text_scanner.feed(text))
                 case ThinkingDelta(text=text):
-                    shown += self._as_pieces(self._thoughts, self._thoughts.feed(text))
+                    visible += self._to_pieces(
+                        self._thinking_scanner, self._thinking_scanner.feed(text)
+                    )
                 case _:
-                    shown += [*self._flushed(self._text), piece]
-        return shown
+                    visible += [*self._flush(self._text_scanner), piece]
+        return visible
 
-    def _flushed(self, scanner: EndScanner) -> list[Piece]:
-        return self._as_pieces(scanner, scanner.finish())
+    def _flush(self, scanner: EndScanner) -> list[Piece]:
+        return self._to_pieces(scanner, scanner.finish())
 
-    def _as_pieces(self, scanner: EndScanner, text: str) -> list[Piece]:
+    def _to_pieces(self, scanner: EndScanner, text: str) -> list[Piece]:
         if not text:
             return []
-        if scanner is self._text:
+        if scanner is self._text_scanner:
             return [TextDelta(text)]
-        return [ThinkingDelta(text)] if self._thinking else []
+        return [ThinkingDelta(text)] if self._shows_thinking else []

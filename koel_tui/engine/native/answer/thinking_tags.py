@@ -42,7 +42,7 @@ KNOWN_TAGS = (
 )
 """The thinking tags of known models."""
 
-_USUAL_TAGS = KNOWN_TAGS[:2]
+_DEFAULT_TAGS = KNOWN_TAGS[:2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,16 @@ class ThinkingTags:
     `declared` is whether the template contains them; otherwise the usual ones are assumed.
     """
 
-    thinking: tuple[Tags, ...] = _USUAL_TAGS
+    thinking: tuple[Tags, ...] = _DEFAULT_TAGS
     declared: bool = True
 
     @classmethod
-    def of_template(cls, source: str) -> Self:
+    def from_template(cls, source: str) -> Self:
         """Return the thinking tags found in the source of a chat template."""
         declared = tuple(tags for tags in KNOWN_TAGS if tags.start in source or tags.end in source)
         return cls(declared) if declared else cls(declared=False)
 
-    def left_open(self, prompt: str) -> Tags | None:
+    def find_open_tags(self, prompt: str) -> Tags | None:
         """Return the tags of the thinking block that the end of the prompt opens, or None.
 
         The templates of many reasoning models end like this; the answer then starts inside the

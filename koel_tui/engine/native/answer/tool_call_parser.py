@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_MARKS = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
+_JSON_TOKENS = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 _NAME = re.compile(r"[\w.:/-]{1,256}")
 
 
@@ -21,12 +21,12 @@ class Call:
 class CallFormat:
     """A format of tool calls: its start tag, end tag and parser.
 
-    With `end` None, the call ends with the JSON value after `start`. `read` gets the text between.
+    With `end` None, the call ends with the JSON value after `start`. `parse` gets the text between.
     """
 
     start: str
     end: str | None
-    read: "Callable[[str], list[Call]]"
+    parse: "Callable[[str], list[Call]]"
 
 
 class NoCallError(ValueError):
@@ -36,12 +36,12 @@ class NoCallError(ValueError):
 class EndFinder:
     """A search for the end of a call in a growing text; it reads each character once."""
 
-    def __init__(self, form: CallFormat, start: int) -> None:
+    def __init__(self, call_format: CallFormat, start: int) -> None:
         """`start` is the index in the text at which the content of the call begins."""
-        self._end = form.end
-        self._begin = self._read = start
+        self._end = call_format.end
+        self._start = self._position = start
         self._depth = 0
-        self._quoted = False
+        self._is_quoted = False
 
     def end(self, text: str) -> int | None:
         """Return the index of the end of the call in `text`, None while it is incomplete.
@@ -51,37 +51,37 @@ class EndFinder:
         return self._value_end(text) if self._end is None else self._tag_end(text, self._end)
 
     def _tag_end(self, text: str, tag: str) -> int | None:
-        found = text.find(tag, self._read)
-        self._read = max(self._begin, len(text) - len(tag) + 1)
-        return None if found < 0 else found + len(tag)
+        index = text.find(tag, self._position)
+        self._position = max(self._start, len(text) - len(tag) + 1)
+        return None if index < 0 else index + len(tag)
 
     def _value_end(self, text: str) -> int | None:
         if self._depth == 0:
-            if not text[self._begin :].strip():
+            if not text[self._start :].strip():
                 return None
-            if text[self._begin :].lstrip()[0] not in "{[":
+            if text[self._start :].lstrip()[0] not in "{[":
                 raise NoCallError
-        for mark in _MARKS.finditer(text, self._read):
-            self._read = mark.end()
+        for mark in _JSON_TOKENS.finditer(text, self._position):
+            self._position = mark.end()
             character = mark.group()
             if character == '"':
-                self._quoted = not self._quoted
-            elif not self._quoted and character in "{[":
+                self._is_quoted = not self._is_quoted
+            elif not self._is_quoted and character in "{[":
                 self._depth += 1
-            elif not self._quoted and character in "}]":
+            elif not self._is_quoted and character in "}]":
                 self._depth -= 1
                 if self._depth == 0:
-                    return self._read
+                    return self._position
         # The character that a trailing backslash escapes is still missing, so read both later.
-        rest = text[self._read :]
-        self._read = len(text) - rest.endswith("\\")
+        rest = text[self._position :]
+        self._position = len(text) - rest.endswith("\\")
         return None
 
 
 def _from_json(text: str) -> list[Call]:
     """Parse one call or a list of calls."""
     value = _parse(text)
-    calls = [_call(each) for each in (value if isinstance(value, list) else [value])]
+    calls = [_to_call(each) for each in (value if isinstance(value, list) else [value])]
     if not calls:
         raise NoCallError
     return calls
@@ -92,7 +92,7 @@ def _from_bare_json(text: str) -> list[Call]:
     value = _parse("{" + text)
     if not isinstance(value, dict) or not ({"arguments", "parameters"} & value.keys()):
         raise NoCallError
-    return [_call(value)]
+    return [_to_call(value)]
 
 
 def _from_function_tag(text: str) -> list[Call]:
@@ -100,7 +100,7 @@ def _from_function_tag(text: str) -> list[Call]:
     name, bracket, arguments = text.partition(">")
     if not bracket:
         raise NoCallError
-    return [_call({"name": name.strip(), "arguments": arguments.strip() or {}})]
+    return [_to_call({"name": name.strip(), "arguments": arguments.strip() or {}})]
 
 
 BARE = CallFormat("{", None, _from_bare_json)
@@ -115,16 +115,16 @@ TAGGED = (
 """The formats with a start tag: Hermes and Qwen, Mistral, Llama 3.1, Llama 3.2."""
 
 
-def read_calls(form: CallFormat, text: str, *, ended: bool) -> list[Call]:
+def parse_calls(call_format: CallFormat, text: str, *, ended: bool) -> list[Call]:
     """Return the calls in `text`, which begins with the start tag of the format.
 
     `ended` is whether the end tag is present. Raises `NoCallError` if there is no valid call.
     """
-    end = len(text) - (len(form.end) if ended and form.end else 0)
-    return form.read(text[len(form.start) : end])
+    end = len(text) - (len(call_format.end) if ended and call_format.end else 0)
+    return call_format.parse(text[len(call_format.start) : end])
 
 
-def _call(value: object) -> Call:
+def _to_call(value: object) -> Call:
     if not isinstance(value, dict):
         raise NoCallError
     name = value.get("name")
@@ -133,21 +133,21 @@ def _call(value: object) -> Call:
         arguments = _parse(arguments)
     if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(arguments, dict):
         raise NoCallError
-    return Call(name, _as_text(arguments))
+    return Call(name, _dump_arguments(arguments))
 
 
 def _parse(text: str) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise NoCallError from error
 
 
-def _refuse(constant: str) -> None:
+def _reject_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _as_text(arguments: dict[str, object]) -> str:
+def _dump_arguments(arguments: dict[str, object]) -> str:
     text = json.dumps(arguments, ensure_ascii=False)
     try:
         text.encode()

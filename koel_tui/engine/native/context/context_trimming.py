@@ -14,21 +14,21 @@ Messages = tuple[ChatMessage, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class TrimmedConversation:
     """The input of the model: the messages, their prompt, and the number of dropped turns."""
 
     messages: Messages
     prompt: Sequence[int]
-    left_out: int
+    dropped_turns: int
 
 
-def fit(
+def trim_to_fit(
     messages: Messages,
-    prompt_of: Callable[[Messages], Sequence[int]],
+    render_prompt: Callable[[Messages], Sequence[int]],
     *,
-    window: int,
+    context_tokens: int,
     reserve: int,
-) -> Fitted:
+) -> TrimmedConversation:
     """Return as much of the conversation as leaves `reserve` tokens of the context to the answer.
 
     A turn is a user message and everything up to the next one, so tool calls stay with their
@@ -40,41 +40,47 @@ def fit(
     The number of dropped turns depends only on the conversation. A turn that is larger than a
     quarter is kept as long as it fits.
 
-    `prompt_of` returns the tokens of a prompt. It is expensive, so it is called only as often as a
-    binary search needs, once when everything fits. Raises `ContextOverflowError` when even the
+    `render_prompt` returns the tokens of a prompt. It is expensive, so it is called only as often
+    as a binary search needs, once when everything fits. Raises `ContextOverflowError` when even the
     newest turn fills the context.
     """
     head = tuple(takewhile(lambda message: message.role == "system", messages))
     turns = _turns(messages[len(head) :])
 
     @cache
-    def without(left_out: int) -> Fitted:
-        kept = head + tuple(message for turn in turns[left_out:] for message in turn)
-        return Fitted(kept, prompt_of(kept), left_out)
+    def without(dropped_turns: int) -> TrimmedConversation:
+        kept = head + tuple(message for turn in turns[dropped_turns:] for message in turn)
+        return TrimmedConversation(kept, render_prompt(kept), dropped_turns)
 
-    longest = window - max(1, reserve)
+    max_tokens = context_tokens - max(1, reserve)
     best = without(0)
-    if len(best.prompt) > longest and len(turns) > 1:
-        best = _trimmed(without, len(turns) - 1, longest, quarter=max(1, window // 4))
-    if len(best.prompt) >= window:
+    if len(best.prompt) > max_tokens and len(turns) > 1:
+        best = _drop_turns(without, len(turns) - 1, max_tokens, quarter=max(1, context_tokens // 4))
+    if len(best.prompt) >= context_tokens:
         raise ContextOverflowError(
-            f"{_subject(turns)} takes {len(best.prompt)} tokens, the window has {window}. "
-            "Shorten it or use a larger window (--context-tokens)."
+            f"{_subject(turns)} takes {len(best.prompt)} tokens, the context has {context_tokens}. "
+            "Shorten it or use a larger context (--context-tokens)."
         )
     return best
 
 
-def _trimmed(without: Callable[[int], Fitted], most: int, longest: int, *, quarter: int) -> Fitted:
-    """Drop 1 to `most` turns of a conversation whose prompt is longer than `longest` tokens."""
+def _drop_turns(
+    without: Callable[[int], TrimmedConversation],
+    max_dropped: int,
+    max_tokens: int,
+    *,
+    quarter: int,
+) -> TrimmedConversation:
+    """Drop 1 to `max_dropped` turns of a conversation whose prompt exceeds `max_tokens`."""
     total = len(without(0).prompt)
-    excess = total - longest
+    excess = total - max_tokens
     target = total - math.ceil(excess / quarter) * quarter
-    left_out = bisect_left(
-        range(most), True, lo=1, key=lambda count: len(without(count).prompt) <= target
+    dropped_turns = bisect_left(
+        range(max_dropped), True, lo=1, key=lambda count: len(without(count).prompt) <= target
     )
-    more, best = without(left_out - 1), without(left_out)
-    if len(best.prompt) + quarter < len(more.prompt) <= longest:
-        return more
+    fewer_dropped, best = without(dropped_turns - 1), without(dropped_turns)
+    if len(best.prompt) + quarter < len(fewer_dropped.prompt) <= max_tokens:
+        return fewer_dropped
     return best
 
 

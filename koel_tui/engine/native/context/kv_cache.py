@@ -11,12 +11,12 @@ from koel_tui.engine.native.context.slots import Slot, SlotTable, common_prefix
 from koel_tui.engine.types import SessionMemory
 
 _log = logging.getLogger(__name__)
-_WORTH_COPYING = 32
+_MIN_COPY_TOKENS = 32
 """Minimum number of tokens that a copied prefix of another session's slot must save."""
 
 
 @contextmanager
-def _logged(work: str) -> Iterator[None]:
+def _log_errors(work: str) -> Iterator[None]:
     """Log an error of work that only saves time, instead of raising it."""
     try:
         yield
@@ -30,10 +30,12 @@ class KvCache:
     A session's context is in its slot, parked in host memory, or lost and then prefilled again.
     """
 
-    def __init__(self, context: Context, slots: int, bytes_per_token: int, parking: int) -> None:
+    def __init__(
+        self, context: Context, slots: int, bytes_per_token: int, parked_limit_bytes: int
+    ) -> None:
         self._context = context
         self._slots = SlotTable(slots)
-        self._lot = ParkedContexts(parking)
+        self._parked = ParkedContexts(parked_limit_bytes)
         self._bytes_per_token = bytes_per_token
 
     def prepare(
@@ -44,41 +46,41 @@ class KvCache:
         It never holds the whole prompt, because the last token is decoded again for its logits.
         Raises `LookupError` when every slot belongs to a session in `busy`.
         """
-        slot = self._slots.own(session) or self._move_in(session, lora, busy)
-        kept = common_prefix(slot.tokens, prompt)
-        donor = self._donor(slot, prompt, kept)
+        slot = self._slots.get(session) or self._assign_slot(session, lora, busy)
+        prefix_length = common_prefix(slot.tokens, prompt)
+        donor = self._find_donor(slot, prompt, prefix_length)
         if donor is not None:
             self._copy_into(slot, donor)
-            kept = common_prefix(slot.tokens, prompt)
-        self._shorten(slot, min(kept, len(prompt) - 1))
+            prefix_length = common_prefix(slot.tokens, prompt)
+        self._truncate(slot, min(prefix_length, len(prompt) - 1))
         return slot
 
     def restore(self, slots: Iterable[Slot]) -> None:
         """Make the context match the slots after a batch that may be partly decoded."""
         for slot in slots:
-            kept = False
-            with _logged("dropping the tail of a sequence"):
-                kept = self._context.keep(slot.sequence, len(slot.tokens))
-            if not kept:
-                self._empty(slot)
+            is_truncated = False
+            with _log_errors("dropping the tail of a sequence"):
+                is_truncated = self._context.truncate(slot.sequence, len(slot.tokens))
+            if not is_truncated:
+                self._clear(slot)
 
-    def adopt(self, session: int, parked: Parked) -> None:
+    def add_parked(self, session: int, parked: Parked) -> None:
         """Store a context from outside as the parked context of a session."""
-        self._lot.park(session, parked)
+        self._parked.park(session, parked)
 
     def copy(self, session: int) -> Parked | None:
         """Return the session's context, copied if it is in a slot; None if it holds nothing."""
         slot = next((slot for slot in self._slots if slot.session == session), None)
         if slot is None:
-            return self._lot.look(session)
+            return self._parked.get(session)
         return self._copy(slot) if slot.tokens else None
 
     def release(self, session: int) -> None:
         """Drop a session's context and free its slot."""
-        self._lot.drop(session)
-        slot = self._slots.own(session)
+        self._parked.drop(session)
+        slot = self._slots.get(session)
         if slot is not None:
-            self._empty(slot)
+            self._clear(slot)
             self._slots.release(slot)
 
     def memory(self) -> tuple[SessionMemory, ...]:
@@ -89,58 +91,61 @@ class KvCache:
             if slot.session is not None
         ]
         parked = [
-            SessionMemory(session, size, parked=True) for session, size in self._lot.sizes().items()
+            SessionMemory(session, size, parked=True)
+            for session, size in self._parked.sizes().items()
         ]
         return tuple(sorted((*resident, *parked), key=lambda each: each.session))
 
-    def _move_in(self, session: int, lora: Path | None, busy: Collection[int]) -> Slot:
-        slot = self._slots.spare(busy)
+    def _assign_slot(self, session: int, lora: Path | None, busy: Collection[int]) -> Slot:
+        slot = self._slots.acquire(busy)
         if slot.session is not None and slot.tokens:
             # A session that cannot be parked is prefilled again at its next turn.
-            with _logged("parking a session"), suppress(MemoryError):
-                self._lot.park(slot.session, self._copy(slot))
+            with _log_errors("parking a session"), suppress(MemoryError):
+                self._parked.park(slot.session, self._copy(slot))
         # Reset the slot before native calls: if one fails, the slot claims no stale tokens.
         slot.tokens.clear()
         slot.session, slot.lora = session, lora
-        parked = self._lot.take(session)
+        parked = self._parked.pop(session)
         if parked is not None and self._context.load_state(slot.sequence, parked.state):
             slot.tokens[:] = parked.tokens
         else:
-            self._shorten(slot, 0)
+            self._truncate(slot, 0)
         return slot
 
-    def _donor(self, slot: Slot, prompt: list[int], kept: int) -> Slot | None:
+    def _find_donor(self, slot: Slot, prompt: list[int], prefix_length: int) -> Slot | None:
         """Return the slot with the longest known prefix; None if a copy would save too little."""
         others = (each for each in self._slots if each is not slot and each.lora == slot.lora)
-        known = [(common_prefix(each.tokens, prompt), -len(each.tokens), each) for each in others]
-        longest = max(known, key=lambda each: each[:2], default=None)
-        if longest is None or longest[0] - kept < _WORTH_COPYING:
+        candidates = [
+            (common_prefix(each.tokens, prompt), -len(each.tokens), each) for each in others
+        ]
+        best = max(candidates, key=lambda each: each[:2], default=None)
+        if best is None or best[0] - prefix_length < _MIN_COPY_TOKENS:
             return None
-        return longest[2]
+        return best[2]
 
     def _copy_into(self, slot: Slot, donor: Slot) -> None:
         """Copy the donor's context to a slot; on MemoryError the slot is unchanged."""
         try:
-            state = self._context.state(donor.sequence)
+            state = self._context.copy_state(donor.sequence)
         except MemoryError:
             return
         slot.tokens.clear()  # a copy that fails leaves the sequence empty
         if self._context.load_state(slot.sequence, state):
             slot.tokens[:] = donor.tokens
 
-    def _empty(self, slot: Slot) -> None:
+    def _clear(self, slot: Slot) -> None:
         """Clear a slot; if its sequence cannot be cleared now, its next use clears it."""
         slot.tokens.clear()
-        with _logged("clearing a sequence"):
+        with _log_errors("clearing a sequence"):
             self._context.clear(slot.sequence)
 
     def _copy(self, slot: Slot) -> Parked:
-        return Parked(list(slot.tokens), self._context.state(slot.sequence))
+        return Parked(list(slot.tokens), self._context.copy_state(slot.sequence))
 
-    def _shorten(self, slot: Slot, tokens: int) -> None:
+    def _truncate(self, slot: Slot, tokens: int) -> None:
         if tokens and tokens == len(slot.tokens):
             return
-        if not (tokens and self._context.keep(slot.sequence, tokens)):
+        if not (tokens and self._context.truncate(slot.sequence, tokens)):
             self._context.clear(slot.sequence)
             tokens = 0
         del slot.tokens[tokens:]

@@ -19,13 +19,13 @@ from typing import BinaryIO
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.context.parked_contexts import Parked
-from koel_tui.models.split_files import part_of
+from koel_tui.models.split_files import parse_part
 
 _FORMAT = "koel-chat/kv 2"
-_LONGEST_HEADER = 64 * 1024 * 1024
-_SAMPLE = 1024 * 1024
-_UNFINISHED = ".tmp"
-_ABANDONED_S = 3600.0
+_MAX_HEADER_BYTES = 64 * 1024 * 1024
+_SAMPLE_BYTES = 1024 * 1024
+_TEMPORARY_SUFFIX = ".tmp"
+_ABANDONED_AFTER_S = 3600.0
 """Age in seconds at which an unfinished snapshot is treated as left by a killed process."""
 
 
@@ -39,27 +39,27 @@ class Fingerprint:
     lora: str
 
 
-def file_mark(path: Path) -> str:
+def file_id(path: Path) -> str:
     """Return an identifier of a file: its size and the hash of its first and last MiB.
 
     Files of weights are too large to hash completely each time. A model in several files,
     `name-00001-of-00003.gguf` and so on, has one identifier for all of them.
     """
-    part = part_of(path.name)
+    part = parse_part(path.name)
     if part is None:
-        return _one_mark(path)
+        return _single_file_id(path)
     files = map(path.with_name, part.names())
-    marks = " ".join(_one_mark(file) if file.is_file() else "none" for file in files)
-    return f"{part.total} files:{hashlib.sha256(marks.encode()).hexdigest()}"
+    file_ids = " ".join(_single_file_id(file) if file.is_file() else "none" for file in files)
+    return f"{part.total} files:{hashlib.sha256(file_ids.encode()).hexdigest()}"
 
 
-def _one_mark(path: Path) -> str:
+def _single_file_id(path: Path) -> str:
     size = path.stat().st_size
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest.update(file.read(_SAMPLE))
-        file.seek(max(0, size - _SAMPLE))
-        digest.update(file.read(_SAMPLE))
+        digest.update(file.read(_SAMPLE_BYTES))
+        file.seek(max(0, size - _SAMPLE_BYTES))
+        digest.update(file.read(_SAMPLE_BYTES))
     return f"{size}:{digest.hexdigest()}"
 
 
@@ -78,7 +78,7 @@ def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED
+            dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY_SUFFIX
         )
         try:
             with os.fdopen(handle, "wb") as file:
@@ -88,8 +88,8 @@ def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        _sweep(path)
-        _keep_budget(path, budget)
+        _remove_abandoned(path)
+        _enforce_budget(path, budget)
     except OSError as error:
         raise EngineError(
             f"Cannot write the snapshot {path}: {error.strerror or error}. "
@@ -101,37 +101,37 @@ def read_snapshot(path: Path, fingerprint: Fingerprint) -> Parked | None:
     """Return the content of a snapshot, None if absent, damaged or of another fingerprint."""
     try:
         with path.open("rb") as file:
-            header = json.loads(file.readline(_LONGEST_HEADER))
+            header = json.loads(file.readline(_MAX_HEADER_BYTES))
             expected = {"format": _FORMAT, **asdict(fingerprint)}
             if any(header.get(key) != value for key, value in expected.items()):
                 return None
-            tokens, state = header["tokens"], _rest(file)
+            tokens, state = header["tokens"], _read_rest(file)
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError
     ):  # fmt: skip
         return None
-    whole = zlib.crc32(state) == header.get("crc32")
-    if not (whole and isinstance(tokens, list) and all(type(each) is int for each in tokens)):
+    is_intact = zlib.crc32(state) == header.get("crc32")
+    if not (is_intact and isinstance(tokens, list) and all(type(each) is int for each in tokens)):
         return None
     return Parked(tokens, state)
 
 
-def _rest(file: BinaryIO) -> Buffer:
+def _read_rest(file: BinaryIO) -> Buffer:
     """Return the rest of an open file; incomplete if another process truncates it meanwhile."""
     rest = host_buffer(os.fstat(file.fileno()).st_size - file.tell())
     file.readinto(rest)  # type: ignore[attr-defined]  # a buffered file has it
     return rest
 
 
-def _sweep(newest: Path) -> None:
+def _remove_abandoned(newest: Path) -> None:
     """Remove abandoned unfinished snapshots: they contain conversations and are useless."""
-    for path in newest.parent.glob(f".*{newest.suffix}.*{_UNFINISHED}"):
+    for path in newest.parent.glob(f".*{newest.suffix}.*{_TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError):  # another process removed it first
-            if time.time() - path.lstat().st_mtime > _ABANDONED_S:
+            if time.time() - path.lstat().st_mtime > _ABANDONED_AFTER_S:
                 path.unlink()
 
 
-def _keep_budget(newest: Path, budget: int) -> None:
+def _enforce_budget(newest: Path, budget: int) -> None:
     """Remove the oldest snapshots in the folder of `newest` until all fit `budget` bytes.
 
     Other processes write and remove snapshots in the same folder at the same time.

@@ -13,14 +13,14 @@ from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
-from koel_tui.engine.types import WINDOW_STEP, ModelSpec
+from koel_tui.engine.types import CONTEXT_STEP, ModelSpec
 
 KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_Q8_0, 34 / 32)}
 """The GGML type and the bytes per value, by the names of `ModelSpec.kv_type`."""
 
-_MOST_TOKENS = 2**31 - 1
+_MAX_TOKENS = 2**31 - 1
 _ABORTED = 2
-_NO_ROOM = 1
+_CACHE_FULL = 1
 
 
 class DecodeAborted(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -38,20 +38,23 @@ class Chunk:
 
 
 class Context:
-    """One llama.cpp context with `slots` sequences of `window` tokens each.
+    """One llama.cpp context with `slots` sequences of `context_tokens` tokens each.
 
     Use it from the owner thread only, except `abort`, which any thread may set.
     """
 
-    def __init__(self, model: Model, spec: ModelSpec, log: NativeLog, slots: int, window: int):
-        if slots * window > _MOST_TOKENS:
+    def __init__(
+        self, model: Model, spec: ModelSpec, log: NativeLog, slots: int, context_tokens: int
+    ):
+        if slots * context_tokens > _MAX_TOKENS:
             raise ModelLoadError(
-                f"A context of {slots} x {window} tokens is larger than the {_MOST_TOKENS:,} that "
-                "llama.cpp can count. Use a smaller window (--context-tokens)."
+                f"A context of {slots} x {context_tokens} tokens is larger than the "
+                f"{_MAX_TOKENS:,} that llama.cpp can count. "
+                "Use a smaller context (--context-tokens)."
             )
         params = llama_cpp.llama_context_default_params()
         # llama.cpp rounds n_ctx up, but limits the batch by the number given here, so round it.
-        params.n_ctx = slots * -(-window // WINDOW_STEP) * WINDOW_STEP
+        params.n_ctx = slots * -(-context_tokens // CONTEXT_STEP) * CONTEXT_STEP
         params.n_seq_max = slots
         # llama.cpp aborts if a batch cannot hold a token of every sequence.
         self.batch_tokens = max(spec.batch_tokens, slots)
@@ -64,18 +67,18 @@ class Context:
         self.abort = False
         # llama.cpp stores only the pointer, so the callback must live as long as the context.
         self._abort_callback = llama_cpp.ggml_abort_callback(lambda _data: self.abort)
-        self._abortable = False
-        log.forget_errors()
+        self._is_abortable = False
+        log.clear_errors()
         self._context = llama_cpp.llama_init_from_model(model.handle, params)
         if not self._context:
             raise ModelLoadError(
-                f"Cannot make a context of {slots} x {window} tokens for {model.name}: "
+                f"Cannot create a context of {slots} x {context_tokens} tokens for {model.name}: "
                 f"{log.reason() or 'llama.cpp gave no reason'}. "
-                "Use a smaller window (--context-tokens) or fewer sessions."
+                "Use a smaller context (--context-tokens) or fewer sessions."
             )
         self._model = model
         self._memory = llama_cpp.llama_get_memory(self._context)
-        self.window = int(llama_cpp.llama_n_ctx_seq(self._context))
+        self.context_tokens = int(llama_cpp.llama_n_ctx_seq(self._context))
         self.batch_tokens = min(self.batch_tokens, llama_cpp.llama_n_batch(self._context))
         self._batch = llama_cpp.llama_batch_init(self.batch_tokens, 0, 1)
 
@@ -103,11 +106,11 @@ class Context:
                 batch.logits[count - 1] = 1
             rows.append(count - 1 if chunk.wants_logits else -1)
         batch.n_tokens = count
-        self._watch_abort(count > len(chunks))
+        self._set_abortable(count > len(chunks))
         result = llama_cpp.llama_decode(self._context, batch)
         if result == _ABORTED and self.abort:
             raise DecodeAborted
-        if result == _NO_ROOM:
+        if result == _CACHE_FULL:
             raise EngineError("The KV cache has no room for the batch. Close a session and retry.")
         if result != 0:
             raise EngineError(
@@ -115,7 +118,7 @@ class Context:
             )
         return rows
 
-    def computes(self, row: int) -> bool:
+    def has_valid_logits(self, row: int) -> bool:
         """Return whether the logits in `row` of the last batch are numbers, as sampling needs.
 
         Damaged weights make all of them NaN, so only the first is checked.
@@ -123,19 +126,19 @@ class Context:
         logits = llama_cpp.llama_get_logits_ith(self._context, row)
         return bool(logits) and not math.isnan(logits[0])
 
-    def _watch_abort(self, wanted: bool) -> None:
+    def _set_abortable(self, abortable: bool) -> None:
         """Set or remove the callback that checks `abort` during decoding.
 
         llama.cpp calls it for every node of the graph. This is negligible for a prompt, but takes
         some 5 % of the time of a single token, which needs no abort because it takes only
         milliseconds.
         """
-        if wanted != self._abortable:
-            callback = self._abort_callback if wanted else llama_cpp.ggml_abort_callback()
+        if abortable != self._is_abortable:
+            callback = self._abort_callback if abortable else llama_cpp.ggml_abort_callback()
             llama_cpp.llama_set_abort_callback(self._context, callback, None)
-            self._abortable = wanted
+            self._is_abortable = abortable
 
-    def keep(self, sequence: int, tokens: int) -> bool:
+    def truncate(self, sequence: int, tokens: int) -> bool:
         """Drop all but the first `tokens` of a sequence; return False if that cannot be exact.
 
         A sliding-window cache may have dropped the tokens before its window (llama.cpp keeps them
@@ -156,7 +159,7 @@ class Context:
         """Empty a sequence."""
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1))
 
-    def state(self, sequence: int) -> Buffer:
+    def copy_state(self, sequence: int) -> Buffer:
         """Return a copy of a sequence's state; only the tokens it holds take space."""
         size = llama_cpp.llama_state_seq_get_size(self._context, sequence)
         state = host_buffer(size)
@@ -168,15 +171,15 @@ class Context:
         return state
 
     def load_state(self, sequence: int, state: Buffer) -> bool:
-        """Load a copy made by `state` into a sequence; on failure empty it and return False."""
+        """Load a copy of `copy_state` into a sequence; on failure empty it and return False."""
         self.clear(sequence)
         size = len(state)
-        taken = llama_cpp.llama_state_seq_set_data(
+        loaded = llama_cpp.llama_state_seq_set_data(
             self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence
         )
-        if taken != size:
+        if loaded != size:
             self.clear(sequence)
-        return bool(taken == size)
+        return bool(loaded == size)
 
     def close(self) -> None:
         """Free the context; close it before its model."""

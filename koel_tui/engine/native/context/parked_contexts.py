@@ -28,11 +28,11 @@ class ParkedContexts:
         while self._bytes() > self._limit:
             self._parked.popitem(last=False)
 
-    def take(self, session: int) -> Parked | None:
+    def pop(self, session: int) -> Parked | None:
         """Remove and return a session's context; None if there is none."""
         return self._parked.pop(session, None)
 
-    def look(self, session: int) -> Parked | None:
+    def get(self, session: int) -> Parked | None:
         """Return a session's context without removing it; None if there is none."""
         return self._parked.get(session)
 

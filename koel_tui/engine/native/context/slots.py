@@ -28,14 +28,14 @@ class SlotTable:
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._slots)
 
-    def own(self, session: int) -> Slot | None:
+    def get(self, session: int) -> Slot | None:
         """Return the slot of `session`, now the most recently used; None if it has none."""
         slot = next((slot for slot in self._slots if slot.session == session), None)
         if slot is not None:
             self._touch(slot)
         return slot
 
-    def spare(self, busy: Collection[int]) -> Slot:
+    def acquire(self, busy: Collection[int]) -> Slot:
         """Return the slot to reassign: the first free one, else the least recently used one.
 
         The first free one is best, because llama.cpp decodes sequences together only if they are
@@ -60,22 +60,27 @@ class SlotTable:
         self._slots.append(slot)
 
 
-def common_prefix(held: list[int], wanted: list[int]) -> int:
+def common_prefix(first: list[int], second: list[int]) -> int:
     """Return the number of equal tokens at the start of both lists."""
-    shorter = min(len(held), len(wanted))
-    if held[:shorter] == wanted[:shorter]:
+    shorter = min(len(first), len(second))
+    if first[:shorter] == second[:shorter]:
         return shorter
-    return next(index for index in range(shorter) if held[index] != wanted[index])
+    return next(index for index in range(shorter) if first[index] != second[index])
 
 
 def slot_count(
-    *, free_bytes: int, slot_bytes: int, parallel: int, max_sessions: int | None, most: int = 64
+    *,
+    free_bytes: int,
+    slot_bytes: int,
+    parallel: int,
+    max_sessions: int | None,
+    max_slots: int = 64,
 ) -> int:
     """Return the number of slots: as many as fit a quarter of the free memory.
 
-    At least `parallel`. At most `most` (llama.cpp's own limit is 256), and at most one for each of
-    `max_sessions` and one for the background session.
+    At least `parallel`. At most `max_slots` (llama.cpp's own limit is 256), and at most one for
+    each of `max_sessions` and one for the background session.
     """
-    fitting = free_bytes // 4 // max(1, slot_bytes)
-    wanted = min(fitting, most if max_sessions is None else max_sessions + 1, most)
-    return max(wanted, parallel)
+    affordable = free_bytes // 4 // max(1, slot_bytes)
+    count = min(affordable, max_slots if max_sessions is None else max_sessions + 1, max_slots)
+    return max(count, parallel)

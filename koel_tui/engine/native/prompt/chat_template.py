@@ -12,13 +12,18 @@ from koel_tui.chat_templates import BUILT_IN, CHATML, RAW_COMPLETION
 from koel_tui.engine.errors import ChatTemplateError
 from koel_tui.engine.native.answer.answer_end import turn_markers
 from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
-from koel_tui.engine.native.control_tokens import Rendered, Spellings
-from koel_tui.engine.native.prompt.data_spans import Disguise, mapped, strings, suspicious
+from koel_tui.engine.native.control_tokens import RenderedPrompt, Spellings
+from koel_tui.engine.native.prompt.data_spans import (
+    Disguise,
+    iter_strings,
+    map_strings,
+    may_form_control_token,
+)
 from koel_tui.engine.native.prompt.template_process import Renderer, RenderError
 from koel_tui.engine.native.prompt.tool_prompt import tools_as_text
 from koel_tui.engine.types import ChatMessage
 
-SOURCE_LIMIT = 256 * 1024
+MAX_SOURCE_CHARACTERS = 256 * 1024
 """The maximum length of a template in characters; those of large models have some 20,000."""
 
 _ROLES = ("system", "user", "assistant", "tool")
@@ -53,11 +58,11 @@ class ChatTemplate:
         self._characters = set(source + bos + eos)
         self._words = frozenset(re.findall(r"\w+", source))
         self._special = {"bos_token": bos, "eos_token": eos}
-        self.dialect = ThinkingTags.of_template(source)
+        self.thinking_tags = ThinkingTags.from_template(source)
         """The thinking tags of the model."""
         try:
-            if len(source) > SOURCE_LIMIT:
-                raise RenderError(f"it is longer than {SOURCE_LIMIT} characters")
+            if len(source) > MAX_SOURCE_CHARACTERS:
+                raise RenderError(f"it is longer than {MAX_SOURCE_CHARACTERS} characters")
             self._renderer = Renderer(source)
         except RenderError as error:
             raise ChatTemplateError(
@@ -70,7 +75,7 @@ class ChatTemplate:
         return turn_markers(self.render)
 
     @property
-    def knows_tools(self) -> bool:
+    def supports_tools(self) -> bool:
         """Whether the template renders tools itself."""
         return "tools" in self._renderer.variables
 
@@ -80,7 +85,7 @@ class ChatTemplate:
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         thinking: bool = False,
-    ) -> Rendered:
+    ) -> RenderedPrompt:
         """Return the prompt, ending where the assistant's answer begins.
 
         `tools` are functions in the format of OpenAI's API; a template without tool support gets
@@ -88,7 +93,7 @@ class ChatTemplate:
         template rejects a conversation or drops its system prompt, it gets a simpler form of the
         conversation. Raises `ChatTemplateError` naming the model when that fails, too.
         """
-        if not self.knows_tools:
+        if not self.supports_tools:
             messages, tools = tools_as_text(messages, tools), ()
         context = {
             "enable_thinking": thinking,
@@ -97,11 +102,11 @@ class ChatTemplate:
             **self._special,
         }
         system = messages[0].content.strip() if messages and messages[0].role == "system" else ""
-        incomplete: Rendered | None = None
+        incomplete: RenderedPrompt | None = None
         failure: RenderError | None = None
         for form in _forms(messages, tools):
             try:
-                prompt = self._marked(form, context)
+                prompt = self._render_marked(form, context)
             except RenderError as error:
                 failure = error
                 if error.final:
@@ -117,59 +122,59 @@ class ChatTemplate:
             f"{self._next_step}"
         ) from failure
 
-    def _marked(self, form: "_Form", context: _Fields) -> Rendered:
+    def _render_marked(self, form: "_Form", context: _Fields) -> RenderedPrompt:
         """Return the prompt of a form, with its data marked. Raises `RenderError`."""
         try:
-            data = frozenset(strings(form.fields(_same, _same)))
+            data = frozenset(iter_strings(form.fields(_unchanged, _unchanged)))
         except RecursionError:
             raise RenderError("the conversation is nested too deeply") from None
-        watched = [text for text in data if suspicious(self._spellings, text)]
+        risky = [text for text in data if may_form_control_token(self._spellings, text)]
         plain = None
         try:
-            plain = self._rendered({**context, **form.fields(_same, _same)})
+            plain = self._render_text({**context, **form.fields(_unchanged, _unchanged)})
         except RenderError as error:
-            if error.final or not watched:
+            if error.final or not risky:
                 raise
-        if plain is not None and not watched:
-            return Rendered(plain, plain)
+        if plain is not None and not risky:
+            return RenderedPrompt(plain, plain)
         try:
             disguise = Disguise(self._spellings, self._characters.union(*data))
         except ValueError as error:
             raise RenderError(f"the conversation cannot be marked: {error}", final=True) from None
         # The template may have failed because of control tokens that data spells.
-        change = self._sparing(disguise.whole)
+        change = self._except_template_words(disguise.replace_all)
         try:
-            whole = self._rendered({**context, **form.fields(change, change)})
+            whole = self._render_text({**context, **form.fields(change, change)})
         except RenderError as error:
             if plain is None:
                 raise
             reason = f"it fails where characters of control tokens are replaced ({error})"
             raise RenderError(reason, final=error.final) from error
-        if plain is not None and disguise.restored(whole) == plain:
-            return Rendered(plain, whole)
-        fields = form.fields(disguise.spelled, disguise.spelled)
-        marked = self._rendered({**context, **fields})
-        if self._controls(marked) != self._controls(whole):
+        if plain is not None and disguise.restore(whole) == plain:
+            return RenderedPrompt(plain, whole)
+        fields = form.fields(disguise.replace_spelled, disguise.replace_spelled)
+        marked = self._render_text({**context, **fields})
+        if self._control_tokens(marked) != self._control_tokens(whole):
             # The template may have joined text into a control token, so hide the text from it.
             marked = whole
-        return Rendered(disguise.restored(marked), marked)
+        return RenderedPrompt(disguise.restore(marked), marked)
 
-    def _controls(self, text: str) -> list[str]:
+    def _control_tokens(self, text: str) -> list[str]:
         return [span.spelling for span in self._spellings.spans(text)]
 
-    def _sparing(self, change: Callable[[str], str]) -> Callable[[str], str]:
+    def _except_template_words(self, change: Callable[[str], str]) -> Callable[[str], str]:
         """Return `change`, limited to strings that are not words of the template's source."""
 
-        def spared(text: str) -> str:
-            known = text in self._words and not self._spellings.is_part(text)
-            return text if known else change(text)
+        def change_data(text: str) -> str:
+            is_template_word = text in self._words and not self._spellings.is_part(text)
+            return text if is_template_word else change(text)
 
-        return spared
+        return change_data
 
-    def _rendered(self, variables: _Fields) -> str:
+    def _render_text(self, variables: _Fields) -> str:
         text = self._renderer.render(variables)
         if not text:
-            raise RenderError("it writes nothing")
+            raise RenderError("its output is empty")
         return text
 
     def close(self) -> None:
@@ -182,7 +187,7 @@ class ChatTemplates:
 
     def __init__(
         self,
-        own: str,
+        model_template: str,
         *,
         model: str,
         bos: str,
@@ -194,18 +199,18 @@ class ChatTemplates:
 
         For `spellings` and `fitting` see `ChatTemplate`.
         """
-        self._own = own
+        self._model_template = model_template
         self._names = {"model": model, "bos": bos, "eos": eos}
         self._spellings = spellings
         self._fitting = fitting
-        self._made: dict[str | None, ChatTemplate] = {}
+        self._compiled: dict[str | None, ChatTemplate] = {}
         with suppress(ChatTemplateError):
             self.find(None)  # compile it now, so that the first turn need not wait
 
     def find(self, name: str | None) -> ChatTemplate:
         """Return the template of this name, None for the model's. Raises `ChatTemplateError`."""
-        if name not in self._made:
-            source = self._own if name is None else BUILT_IN[name]
+        if name not in self._compiled:
+            source = self._model_template if name is None else BUILT_IN[name]
             if not source:
                 names = self._fitting or "|".join(BUILT_IN)
                 fitting = " that fits it" if self._fitting else ""
@@ -214,14 +219,14 @@ class ChatTemplates:
                     f"(--chat-template {names}), or raw completion "
                     f"(--chat-template {RAW_COMPLETION})."
                 )
-            self._made[name] = ChatTemplate(
+            self._compiled[name] = ChatTemplate(
                 source, spellings=self._spellings, fitting=self._fitting, **self._names
             )
-        return self._made[name]
+        return self._compiled[name]
 
     def close(self) -> None:
         """Stop the child processes. Idempotent."""
-        for template in self._made.values():
+        for template in self._compiled.values():
             template.close()
 
 
@@ -237,7 +242,7 @@ class _Form:
         """Return the template's variables; `text` changes the strings of data, `key` its keys."""
 
         def data(value: object) -> Any:
-            return mapped(value, text, key)
+            return map_strings(value, text, key)
 
         return {
             "messages": [_fields(message, self.arguments, data) for message in self.messages],
@@ -248,15 +253,15 @@ class _Form:
 def _forms(messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]) -> Iterator[_Form]:
     """Yield the forms of the conversation that templates expect, the usual one first."""
     with_calls = any(message.tool_calls for message in messages)
-    for conversation in (messages, _plainer(messages)):
+    for conversation in (messages, _simplify(messages)):
         if conversation == messages and conversation is not messages:
             return
-        yield _Form(conversation, tools, _as_object)
+        yield _Form(conversation, tools, _parse_arguments)
         if with_calls:  # some templates print the arguments unchanged, so they need text
             yield _Form(conversation, tools, str)
 
 
-def _plainer(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+def _simplify(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Return the conversation without system messages and with alternating roles.
 
     Consecutive messages of a role are merged (except tool calls and results), so a system prompt
@@ -274,14 +279,14 @@ def _plainer(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     return plain
 
 
-def _as_object(arguments: str) -> object:
+def _parse_arguments(arguments: str) -> object:
     try:
         return json.loads(arguments)
     except (ValueError, RecursionError):
         return arguments
 
 
-def _same(text: str) -> str:
+def _unchanged(text: str) -> str:
     return text
 
 

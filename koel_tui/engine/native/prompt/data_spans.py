@@ -33,56 +33,56 @@ _PRIVATE = ((0xE000, 0xF900), (0x40000, 0xE0000), (0xF0000, 0x10FFFE))
 class Disguise:
     """A reversible replacement of characters of data."""
 
-    def __init__(self, spellings: Spellings, taken: set[str]) -> None:
-        """`taken` are the characters that the template and the data use.
+    def __init__(self, spellings: Spellings, used: set[str]) -> None:
+        """`used` are the characters that the template and the data use.
 
         Raises ValueError when too few other characters are left.
         """
         self._spellings = spellings
-        free = (chr(code) for span in _PRIVATE for code in range(*span) if chr(code) not in taken)
+        free = (chr(code) for span in _PRIVATE for code in range(*span) if chr(code) not in used)
         alphabet = sorted(spellings.alphabet)
         replacements = list(islice(free, len(alphabet)))
         if len(replacements) < len(alphabet):
             raise ValueError("it uses nearly every character there is")
-        self._there = str.maketrans(dict(zip(alphabet, replacements, strict=True)))
-        self._back = str.maketrans(dict(zip(replacements, alphabet, strict=True)))
+        self._replacements = str.maketrans(dict(zip(alphabet, replacements, strict=True)))
+        self._originals = str.maketrans(dict(zip(replacements, alphabet, strict=True)))
 
-    def whole(self, text: str) -> str:
+    def replace_all(self, text: str) -> str:
         """Return a text with every character replaced that occurs in a control token."""
-        return text.translate(self._there)
+        return text.translate(self._replacements)
 
-    def spelled(self, text: str) -> str:
+    def replace_spelled(self, text: str) -> str:
         """Return a text with the control tokens that it spells replaced."""
         for span in self._spellings.spans(text):
-            text = text[: span.start] + self.whole(span.spelling) + text[span.end :]
+            text = text[: span.start] + self.replace_all(span.spelling) + text[span.end :]
         return text
 
-    def restored(self, text: str) -> str:
+    def restore(self, text: str) -> str:
         """Return a text with the original characters restored."""
-        return text.translate(self._back)
+        return text.translate(self._originals)
 
 
-def suspicious(spellings: Spellings, text: str) -> bool:
+def may_form_control_token(spellings: Spellings, text: str) -> bool:
     """Return whether a template could make a text a part of a control token."""
     return not spellings.edges.isdisjoint(text) or spellings.is_part(text.strip())
 
 
-def strings(value: object) -> Iterator[str]:
+def iter_strings(value: object) -> Iterator[str]:
     """Yield every string in plain data, including keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        yield from chain.from_iterable(map(strings, chain.from_iterable(value.items())))
+        yield from chain.from_iterable(map(iter_strings, chain.from_iterable(value.items())))
     elif isinstance(value, list | tuple):
-        yield from chain.from_iterable(map(strings, value))
+        yield from chain.from_iterable(map(iter_strings, value))
 
 
-def mapped(value: Any, text: Callable[[str], str], key: Callable[[str], str]) -> Any:
+def map_strings(value: Any, text: Callable[[str], str], key: Callable[[str], str]) -> Any:
     """Return plain data with `text` applied to its strings and `key` to the keys of its objects."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, Mapping):
-        return {key(name): mapped(each, text, key) for name, each in value.items()}
+        return {key(name): map_strings(each, text, key) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [mapped(each, text, key) for each in value]
+        return [map_strings(each, text, key) for each in value]
     return value

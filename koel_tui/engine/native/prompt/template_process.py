@@ -85,23 +85,23 @@ class Renderer:
         except OSError:
             line = b""
         if not line:
-            raise RenderError(self._last_words(process), final=True)
+            raise RenderError(self._close_and_explain(process), final=True)
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
             raise RenderError(reply["error"])
         return reply
 
-    def _last_words(self, process: subprocess.Popen[bytes]) -> str:
+    def _close_and_explain(self, process: subprocess.Popen[bytes]) -> str:
         code = process.wait()
         self.close()
         return "it takes too long" if code in _TIMED_OUT else f"its process ended with {code}"
 
 
 def _environment() -> dict[str, str]:
-    places = {
+    directories = {
         str(Path(spec.origin).parent.parent)
         for spec in map(importlib.util.find_spec, ("jinja2", "markupsafe"))
         if spec is not None and spec.origin is not None
     }
     zone = {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
-    return {"PYTHONPATH": os.pathsep.join(places), "PYTHONUTF8": "1", **zone}
+    return {"PYTHONPATH": os.pathsep.join(directories), "PYTHONUTF8": "1", **zone}

@@ -81,7 +81,7 @@ class _Server:
             reason = str(error)[:_REASON_LIMIT] or type(error).__name__
         return {"error": reason}
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Drop the template; the next request is treated as the first one."""
         self._template = None
 
@@ -117,13 +117,13 @@ def _to_json(
         sort_keys=sort_keys,
     )
     # Private-use and unassigned characters stay: the engine marks data with them, see `disguise`.
-    return re.sub("[^\x00-\x7f]+", _escaped, text) if ensure_ascii else text
+    return re.sub("[^\x00-\x7f]+", _escape, text) if ensure_ascii else text
 
 
-def _escaped(found: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     return "".join(
         each if unicodedata.category(each) in ("Co", "Cn") else json.dumps(each)[1:-1]
-        for each in found.group()
+        for each in match.group()
     )
 
 
@@ -141,10 +141,10 @@ def _warm_up(server: _Server) -> None:
     for source in (r"{{ 'Grüße\n' | tojson }}{{ missing.part }}", "{% if %}"):
         server.answer(json.dumps({"source": source}).encode())
         server.answer(b"{}")
-        server.forget()
+        server.reset()
 
 
-def _close_off() -> None:
+def _lock_down() -> None:
     """Forbid opening files and starting processes, and let the timers kill this process."""
     signals = {number for _, number, _ in _TIMERS}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
@@ -155,17 +155,17 @@ def _close_off() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _limit(request_bytes: int) -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+def _set_limits(request_bytes: int) -> None:
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_DATA)
     memory = MEMORY_LIMIT + MEMORY_PER_BYTE * request_bytes
-    if most != resource.RLIM_INFINITY:
-        memory = min(memory, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, most))
+    if hard_limit != resource.RLIM_INFINITY:
+        memory = min(memory, hard_limit)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, hard_limit))
     for timer, _, seconds in _TIMERS:
         signal.setitimer(timer, seconds)
 
 
-def _unlimit() -> None:
+def _clear_timers() -> None:
     for timer, _, _ in _TIMERS:
         signal.setitimer(timer, 0)
 
@@ -174,11 +174,11 @@ def main() -> None:
     """Answer requests from the standard input until it ends."""
     server = _Server()
     _warm_up(server)
-    _close_off()
+    _lock_down()
     for line in sys.stdin.buffer:
-        _limit(len(line))
+        _set_limits(len(line))
         reply = json.dumps(server.answer(line)).encode() + b"\n"
-        _unlimit()
+        _clear_timers()
         sys.stdout.buffer.write(reply)
         sys.stdout.buffer.flush()
 

@@ -26,8 +26,8 @@ def tools_as_text(
     plain = tuple(_as_text(message) for message in messages)
     if not tools:
         return plain
-    listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
-    instructions = _INSTRUCTIONS.format(tools=listed)
+    tool_lines = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+    instructions = _INSTRUCTIONS.format(tools=tool_lines)
     if plain and plain[0].role == "system":
         system = f"{plain[0].content}\n\n{instructions}" if plain[0].content else instructions
         return (replace(plain[0], content=system), *plain[1:])

@@ -7,10 +7,10 @@ import llama_cpp
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from koel_tui.engine.errors import EngineError, UnsupportedError
-from koel_tui.engine.native.sampling.json_schema import plain_schema
+from koel_tui.engine.native.sampling.json_schema import rewrite_schema
 from koel_tui.engine.native.weights import Model
 
-GRAMMAR_LIMIT = 4 * 1024 * 1024
+MAX_GRAMMAR_CHARACTERS = 4 * 1024 * 1024
 """The maximum length of a grammar in characters; a short schema can give a very long one."""
 
 
@@ -19,18 +19,18 @@ def schema_grammar(schema: Mapping[str, Any]) -> str:
 
     Raises `UnsupportedError` naming the part of the schema that cannot be converted.
     """
-    plain = plain_schema(schema)
+    rewritten = rewrite_schema(schema)
     try:
-        grammar = json_schema_to_gbnf(plain)
+        grammar = json_schema_to_gbnf(rewritten)
     except Exception as error:  # the converter trusts its input and may raise anything
         reason = str(error)[:200] or type(error).__name__
         raise UnsupportedError(
-            f"No grammar can be made of the schema: {reason}. Use a simpler one."
+            f"The schema cannot be converted to a grammar: {reason}. Use a simpler one."
         ) from error
-    if len(grammar) > GRAMMAR_LIMIT:
+    if len(grammar) > MAX_GRAMMAR_CHARACTERS:
         raise UnsupportedError(
-            f"The schema makes a grammar of {len(grammar)} characters, at most {GRAMMAR_LIMIT} "
-            "are allowed. Use a smaller schema."
+            f"The schema makes a grammar of {len(grammar)} characters, at most "
+            f"{MAX_GRAMMAR_CHARACTERS} are allowed. Use a smaller schema."
         )
     return str(grammar)
 
@@ -45,7 +45,7 @@ def grammar_stage(grammar: str, model: Model) -> Any:
     stage = llama_cpp.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")
     if not stage:
         raise EngineError(
-            "llama.cpp does not take the grammar made of the schema. Use a simpler schema; "
+            "llama.cpp rejects the grammar of the schema. Use a simpler schema; "
             "the log has the reason."
         )
     return stage

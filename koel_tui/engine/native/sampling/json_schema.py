@@ -13,18 +13,18 @@ from typing import Any
 
 from koel_tui.engine.errors import UnsupportedError
 
-SCHEMA_LIMIT = 256 * 1024
+MAX_SCHEMA_CHARACTERS = 256 * 1024
 """The maximum length of a schema in characters of JSON."""
 
-COUNT_LIMIT = 1000
+MAX_COUNT = 1000
 """The maximum of minItems, maxLength and the like: each unit nests the grammar one level deeper."""
 
-_DEPTH_LIMIT = 64
+_MAX_DEPTH = 64
 
 Schema = dict[str, Any]
 
 _ANY: Schema = {"type": ["object", "array", "string", "number", "boolean", "null"]}
-_NOTES = {
+_ANNOTATIONS = {
     *("$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default"),
     *("examples", "deprecated", "readOnly", "writeOnly"),
 }
@@ -43,7 +43,7 @@ _FORMATS = {"date", "time", "date-time", "uuid"}
 _REPEATS = re.compile(r"\{(?:\d*,)?(\d*)\}")
 
 
-def plain_schema(schema: Mapping[str, Any]) -> str:
+def rewrite_schema(schema: Mapping[str, Any]) -> str:
     """Return the schema as JSON for the converter.
 
     Raises `UnsupportedError` naming the location in the schema that cannot be converted.
@@ -52,15 +52,15 @@ def plain_schema(schema: Mapping[str, Any]) -> str:
         text = json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UnsupportedError(f"The schema is not JSON: {error}. Correct it.") from error
-    if len(text) > SCHEMA_LIMIT:
+    if len(text) > MAX_SCHEMA_CHARACTERS:
         raise UnsupportedError(
-            f"The schema has {len(text)} characters, at most {SCHEMA_LIMIT} are allowed. "
+            f"The schema has {len(text)} characters, at most {MAX_SCHEMA_CHARACTERS} are allowed. "
             "Use a smaller one."
         )
-    return json.dumps(_Reader(json.loads(text), text).read())
+    return json.dumps(_SchemaRewriter(json.loads(text), text).rewrite())
 
 
-class _Reader:
+class _SchemaRewriter:
     """A rewriter of one schema; definitions get names that occur nowhere else in it."""
 
     def __init__(self, root: Any, text: str) -> None:
@@ -71,166 +71,183 @@ class _Reader:
         while self._prefix in text:
             self._prefix += "x"
 
-    def read(self) -> Schema:
-        plain = self._schema(self._root, "#", 0)
+    def rewrite(self) -> Schema:
+        rewritten = self._schema(self._root, "#", 0)
         # The converter ignores definitions next to a reference, so wrap it.
-        plain = {"anyOf": [plain]} if "$ref" in plain else plain
-        return {**plain, "$defs": self._definitions}
+        rewritten = {"anyOf": [rewritten]} if "$ref" in rewritten else rewritten
+        return {**rewritten, "$defs": self._definitions}
 
-    def _schema(self, schema: Any, place: str, depth: int) -> Schema:
-        if depth > _DEPTH_LIMIT:
-            raise _refusal(place, f"is nested more than {_DEPTH_LIMIT} levels deep")
+    def _schema(self, schema: Any, location: str, depth: int) -> Schema:
+        if depth > _MAX_DEPTH:
+            raise _unsupported(location, f"is nested more than {_MAX_DEPTH} levels deep")
         if schema is True:
             return _ANY
         if not isinstance(schema, dict):
-            raise _refusal(place, "is no schema that a value can fit")
-        said = {key: value for key, value in schema.items() if key not in _NOTES}
+            raise _unsupported(location, "is not a schema that a value can match")
+        fields = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
         for keyword in ("const", "enum"):
-            if keyword in said:
-                return {keyword: _constant(said[keyword], keyword, place)}
-        if "$ref" in said:
-            _alone(said, "$ref", place)
-            return {"$ref": f"#/$defs/{self._definition(said['$ref'], place, depth)}"}
-        if "allOf" in said:
-            _alone(said, "allOf", place)
-            parts = _list(said["allOf"], f"{place}/allOf")
+            if keyword in fields:
+                return {keyword: _constant(fields[keyword], keyword, location)}
+        if "$ref" in fields:
+            _check_alone(fields, "$ref", location)
+            return {"$ref": f"#/$defs/{self._definition(fields['$ref'], location, depth)}"}
+        if "allOf" in fields:
+            _check_alone(fields, "allOf", location)
+            parts = _check_list(fields["allOf"], f"{location}/allOf")
             if len(parts) > 1:
-                raise _refusal(f"{place}/allOf", "has more than one part")
-            return self._schema(parts[0], f"{place}/allOf/0", depth + 1)
+                raise _unsupported(f"{location}/allOf", "has more than one part")
+            return self._schema(parts[0], f"{location}/allOf/0", depth + 1)
         for keyword in _ALTERNATIVES:
-            if keyword in said:
-                _alone(said, keyword, place)
-                return {"anyOf": self._each(said[keyword], f"{place}/{keyword}", depth)}
-        return self._typed(said, place, depth)
+            if keyword in fields:
+                _check_alone(fields, keyword, location)
+                return {"anyOf": self._rewrite_all(fields[keyword], f"{location}/{keyword}", depth)}
+        return self._rewrite_typed(fields, location, depth)
 
-    def _each(self, schemas: Any, place: str, depth: int) -> list[Schema]:
+    def _rewrite_all(self, schemas: Any, location: str, depth: int) -> list[Schema]:
         return [
-            self._schema(each, f"{place}/{index}", depth + 1)
-            for index, each in enumerate(_list(schemas, place))
+            self._schema(each, f"{location}/{index}", depth + 1)
+            for index, each in enumerate(_check_list(schemas, location))
         ]
 
-    def _typed(self, said: Schema, place: str, depth: int) -> Schema:
-        kinds: Any = said.pop("type", None)
+    def _rewrite_typed(self, fields: Schema, location: str, depth: int) -> Schema:
+        kinds: Any = fields.pop("type", None)
         if kinds is None:
-            kinds = next((kind for kind, own in _OF_TYPE.items() if own & said.keys()), None)
-            if kinds is None and not said:
+            kinds = next(
+                (kind for kind, keywords in _OF_TYPE.items() if keywords & fields.keys()), None
+            )
+            if kinds is None and not fields:
                 return _ANY
         if isinstance(kinds, list):
             known = set[str]().union(*(_OF_TYPE.get(str(kind), set()) for kind in kinds))
-            _only(said, known, place)
+            _check_allowed(fields, known, location)
             return {
                 "anyOf": [
-                    self._typed(
-                        {**_part(said, _OF_TYPE.get(str(kind), set())), "type": kind}, place, depth
+                    self._rewrite_typed(
+                        {**_select(fields, _OF_TYPE.get(str(kind), set())), "type": kind},
+                        location,
+                        depth,
                     )
-                    for kind in _list(kinds, f"{place}/type")
+                    for kind in _check_list(kinds, f"{location}/type")
                 ]
             }
         if kinds is not None and (not isinstance(kinds, str) or kinds not in _OF_TYPE):
-            raise _refusal(f"{place}/type", f"is {kinds!r}, which is no type")
-        _only(said, _OF_TYPE.get(kinds or "", set()), place)
-        _check_counts(said, place)
-        read = {"object": self._object, "array": self._array, "string": _string}.get(kinds or "")
-        return {"type": kinds, **(read(said, place, depth) if read else {})}
+            raise _unsupported(f"{location}/type", f"is {kinds!r}, which is not a type")
+        _check_allowed(fields, _OF_TYPE.get(kinds or "", set()), location)
+        _check_counts(fields, location)
+        convert = {"object": self._object, "array": self._array, "string": _string}.get(kinds or "")
+        return {"type": kinds, **(convert(fields, location, depth) if convert else {})}
 
-    def _object(self, said: Schema, place: str, depth: int) -> Schema:
-        properties = said.get("properties", {})
-        required = said.get("required", [])
-        more = said.get("additionalProperties")
+    def _object(self, fields: Schema, location: str, depth: int) -> Schema:
+        properties = fields.get("properties", {})
+        required = fields.get("required", [])
+        additional = fields.get("additionalProperties")
         if not isinstance(properties, dict):
-            raise _refusal(f"{place}/properties", "is no object")
+            raise _unsupported(f"{location}/properties", "is not an object")
         if not isinstance(required, list) or not {*map(str, required)} <= properties.keys():
-            raise _refusal(f"{place}/required", "names what is not in `properties`")
-        plain: Schema = {"required": [*map(str, required)]} if properties else {}
-        if properties or more is False:
-            plain["properties"] = {
-                name: self._schema(each, f"{place}/properties/{name}", depth + 1)
+            raise _unsupported(
+                f"{location}/required", "names a property that is not in `properties`"
+            )
+        rewritten: Schema = {"required": [*map(str, required)]} if properties else {}
+        if properties or additional is False:
+            rewritten["properties"] = {
+                name: self._schema(each, f"{location}/properties/{name}", depth + 1)
                 for name, each in properties.items()
             }
-        if isinstance(more, dict):
-            more = self._schema(more, f"{place}/additionalProperties", depth + 1)
-        return plain if more is None else {**plain, "additionalProperties": more}
+        if isinstance(additional, dict):
+            additional = self._schema(additional, f"{location}/additionalProperties", depth + 1)
+        return (
+            rewritten if additional is None else {**rewritten, "additionalProperties": additional}
+        )
 
-    def _array(self, said: Schema, place: str, depth: int) -> Schema:
-        counts = _part(said, _COUNTS)
-        if "prefixItems" in said:
-            _alone(said, "prefixItems", place)
-            return {"prefixItems": self._each(said["prefixItems"], f"{place}/prefixItems", depth)}
-        if "items" in said:
-            return {"items": self._schema(said["items"], f"{place}/items", depth + 1), **counts}
+    def _array(self, fields: Schema, location: str, depth: int) -> Schema:
+        counts = _select(fields, _COUNTS)
+        if "prefixItems" in fields:
+            _check_alone(fields, "prefixItems", location)
+            return {
+                "prefixItems": self._rewrite_all(
+                    fields["prefixItems"], f"{location}/prefixItems", depth
+                )
+            }
+        if "items" in fields:
+            return {
+                "items": self._schema(fields["items"], f"{location}/items", depth + 1),
+                **counts,
+            }
         return {"items": _ANY, **counts} if counts else {}
 
-    def _definition(self, reference: Any, place: str, depth: int) -> str:
+    def _definition(self, reference: Any, location: str, depth: int) -> str:
         """Return the name of the referenced definition, which is rewritten at its first use."""
         if not isinstance(reference, str) or not reference.startswith("#"):
-            raise _refusal(f"{place}/$ref", f"is {reference!r}, which is not in this schema")
+            raise _unsupported(f"{location}/$ref", f"is {reference!r}, which is not in this schema")
         if reference not in self._names:
             self._names[reference] = name = f"{self._prefix}{len(self._names)}"
             target = self._root
             for part in reference.split("/")[1:]:
                 part = part.replace("~1", "/").replace("~0", "~")
                 if not isinstance(target, dict) or part not in target:
-                    raise _refusal(f"{place}/$ref", f"is {reference!r}, which leads nowhere")
+                    raise _unsupported(
+                        f"{location}/$ref", f"is {reference!r}, which does not exist"
+                    )
                 target = target[part]
             self._definitions[name] = self._schema(target, reference, depth + 1)
         return self._names[reference]
 
 
-def _string(said: Schema, place: str, _depth: int) -> Schema:
-    plain = _part(said, _COUNTS)
-    if str(said.get("format")) in _FORMATS:  # others are annotations
-        plain["format"] = said["format"]
-    if "pattern" in said:
-        plain["pattern"] = pattern = said["pattern"]
+def _string(fields: Schema, location: str, _depth: int) -> Schema:
+    rewritten = _select(fields, _COUNTS)
+    if str(fields.get("format")) in _FORMATS:  # others are annotations
+        rewritten["format"] = fields["format"]
+    if "pattern" in fields:
+        rewritten["pattern"] = pattern = fields["pattern"]
         if not isinstance(pattern, str):
-            raise _refusal(f"{place}/pattern", "is no text")
+            raise _unsupported(f"{location}/pattern", "is not a string")
         counts = [int(count[:9] or 1) for count in _REPEATS.findall(pattern)]
-        if math.prod(counts) > COUNT_LIMIT:  # nested repetitions multiply
-            raise _refusal(f"{place}/pattern", f"repeats more than {COUNT_LIMIT} times")
-    if len(plain.keys() - {"minLength", "maxLength"}) + bool(plain.keys() & _COUNTS) > 1:
-        raise _refusal(place, "has more than one of a pattern, a format and a length")
-    return plain
+        if math.prod(counts) > MAX_COUNT:  # nested repetitions multiply
+            raise _unsupported(f"{location}/pattern", f"repeats more than {MAX_COUNT} times")
+    if len(rewritten.keys() - {"minLength", "maxLength"}) + bool(rewritten.keys() & _COUNTS) > 1:
+        raise _unsupported(location, "has more than one of a pattern, a format and a length")
+    return rewritten
 
 
-def _constant(value: Any, keyword: str, place: str) -> Any:
+def _constant(value: Any, keyword: str, location: str) -> Any:
     if keyword == "enum":
-        _list(value, f"{place}/enum")
+        _check_list(value, f"{location}/enum")
     if '"$ref"' in json.dumps(value):  # the converter would treat it as a reference
-        raise _refusal(f"{place}/{keyword}", "has a value with `$ref` in it")
+        raise _unsupported(f"{location}/{keyword}", "has a value with `$ref` in it")
     return value
 
 
-def _check_counts(said: Schema, place: str) -> None:
-    for keyword in _COUNTS & said.keys():
-        count = said[keyword]
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= COUNT_LIMIT:
-            raise _refusal(f"{place}/{keyword}", f"is not a number from 0 to {COUNT_LIMIT}")
+def _check_counts(fields: Schema, location: str) -> None:
+    for keyword in _COUNTS & fields.keys():
+        count = fields[keyword]
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_COUNT:
+            raise _unsupported(f"{location}/{keyword}", f"is not a number from 0 to {MAX_COUNT}")
     for noun in ("Items", "Length"):
-        if said.get(f"min{noun}", 0) > said.get(f"max{noun}", COUNT_LIMIT):
-            raise _refusal(f"{place}/min{noun}", f"is larger than max{noun}")
+        if fields.get(f"min{noun}", 0) > fields.get(f"max{noun}", MAX_COUNT):
+            raise _unsupported(f"{location}/min{noun}", f"is larger than max{noun}")
 
 
-def _part(said: Schema, keywords: set[str]) -> Schema:
-    return {key: value for key, value in said.items() if key in keywords}
+def _select(fields: Schema, keywords: set[str]) -> Schema:
+    return {key: value for key, value in fields.items() if key in keywords}
 
 
-def _list(value: Any, place: str) -> list[Any]:
+def _check_list(value: Any, location: str) -> list[Any]:
     if not isinstance(value, list) or not value:
-        raise _refusal(place, "is no list with something in it")
+        raise _unsupported(location, "is not a list, or is empty")
     return value
 
 
-def _alone(said: Schema, keyword: str, place: str) -> None:
-    _only(said, {keyword, "type"}, place)
+def _check_alone(fields: Schema, keyword: str, location: str) -> None:
+    _check_allowed(fields, {keyword, "type"}, location)
 
 
-def _only(said: Schema, allowed: set[str], place: str) -> None:
-    for keyword in said.keys() - allowed:
-        raise _refusal(f"{place}/{keyword}", "cannot be held by a grammar here")
+def _check_allowed(fields: Schema, allowed: set[str], location: str) -> None:
+    for keyword in fields.keys() - allowed:
+        raise _unsupported(f"{location}/{keyword}", "is not supported")
 
 
-def _refusal(place: str, problem: str) -> UnsupportedError:
-    shown = place if len(place) <= 200 else f"…{place[-200:]}"
+def _unsupported(location: str, problem: str) -> UnsupportedError:
+    short_location = location if len(location) <= 200 else f"…{location[-200:]}"
     return UnsupportedError(
-        f"The schema at {shown} {problem}. Leave that out and check the answer yourself."
+        f"The schema at {short_location} {problem}. Remove that and check the answer yourself."
     )

@@ -11,16 +11,16 @@ from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.sampling.grammar import grammar_stage
 from koel_tui.engine.native.weights import Model
-from koel_tui.engine.types import DEFAULT_WINDOW
+from koel_tui.engine.types import DEFAULT_CONTEXT_TOKENS
 from koel_tui.protocol.turn_settings import Sampling
 
 _RANDOM_SEED = 0xFFFFFFFF
 """llama.cpp replaces this seed with a random one."""
-_LEAST_TEMPERATURE = 1e-6
+_MIN_TEMPERATURE = 1e-6
 """Lower temperatures are greedy: llama.cpp would divide logits to infinity."""
 _DYNAMIC_TEMPERATURES = (1e-3, 1e3)
 """Limits of a dynamic temperature: at 0, llama.cpp would divide by it if the entropy is 0."""
-_LEAST_PENALTY = 1e-20
+_MIN_PENALTY = 1e-20
 """Smaller repeat penalties are 0 as 32-bit floats, which llama.cpp rejects."""
 _MIROSTAT_M = 100
 """Number of tokens that Mirostat 1 considers, as in llama.cpp's own programs."""
@@ -41,31 +41,33 @@ class Sampler:
         sampling: Sampling,
         model: Model,
         grammar: str | None = None,
-        window: int = DEFAULT_WINDOW,
+        context_tokens: int = DEFAULT_CONTEXT_TOKENS,
     ) -> None:
         """`grammar`, in GBNF, constrains the answer.
 
-        Penalties and DRY consider at most `window` past tokens. Raises `EngineError` when llama.cpp
-        rejects the grammar, or when a token of `logit_bias` is not in the vocabulary.
+        Penalties and DRY consider at most `context_tokens` past tokens. Raises `EngineError` when
+        llama.cpp rejects the grammar, or when a token of `logit_bias` is not in the vocabulary.
         """
         self.seed = secrets.randbelow(_RANDOM_SEED) if sampling.seed is None else sampling.seed
         self._native_seed = self.seed - (self.seed == _RANDOM_SEED)
         self._model = model
-        self._window = window
-        self._seeing: list[tuple[Any, int]] = []  # stages that count past tokens, and their number
+        self._context_tokens = context_tokens
+        self._history_stages: list[
+            tuple[Any, int]
+        ] = []  # stages that count past tokens, and their number
         self._chain = llama_cpp.llama_sampler_chain_init(
             llama_cpp.llama_sampler_chain_default_params()
         )
         try:
             if grammar is not None:
                 self._add(grammar_stage(grammar, model))
-            self._add_changes(sampling)
-            if sampling.temperature < _LEAST_TEMPERATURE:
+            self._add_logit_stages(sampling)
+            if sampling.temperature < _MIN_TEMPERATURE:
                 self._add(llama_cpp.llama_sampler_init_greedy())
             elif sampling.mirostat:
                 self._add_mirostat(sampling)
             else:
-                self._add_cuts(sampling)
+                self._add_truncation_stages(sampling)
         except BaseException:
             self.close()
             raise
@@ -73,11 +75,13 @@ class Sampler:
     def _add(self, stage: Any) -> Any:
         """Add a stage; the chain then owns it."""
         if not stage:
-            raise EngineError("llama.cpp cannot make a sampler. Change the sampling and try again.")
+            raise EngineError(
+                "llama.cpp cannot create a sampler. Change the sampling and try again."
+            )
         llama_cpp.llama_sampler_chain_add(self._chain, stage)
         return stage
 
-    def _add_changes(self, sampling: Sampling) -> None:
+    def _add_logit_stages(self, sampling: Sampling) -> None:
         """Add the stages that change the probability of tokens."""
         if sampling.logit_bias:
             self._add(self._logit_bias(sampling))
@@ -90,11 +94,11 @@ class Sampler:
             stage = llama_cpp.llama_sampler_init_penalties(
                 self._model.vocabulary_size,
                 last_n,
-                max(sampling.repeat_penalty, _LEAST_PENALTY),
+                max(sampling.repeat_penalty, _MIN_PENALTY),
                 sampling.frequency_penalty,
                 sampling.presence_penalty,
             )
-            self._seeing.append((self._add(stage), last_n))
+            self._history_stages.append((self._add(stage), last_n))
         last_n = self._last_n(sampling.dry_penalty_last_n)
         if last_n and sampling.dry_multiplier != 0.0:
             stage = llama_cpp.llama_sampler_init_dry(
@@ -102,12 +106,12 @@ class Sampler:
                 sampling.dry_multiplier,
                 sampling.dry_base,
                 # Limited to the longest possible repetition, because llama.cpp adds to it.
-                min(sampling.dry_allowed_length, self._window),
+                min(sampling.dry_allowed_length, self._context_tokens),
                 last_n,
                 (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS),
                 len(_DRY_BREAKERS),
             )
-            self._seeing.append((self._add(stage), last_n))
+            self._history_stages.append((self._add(stage), last_n))
 
     def _logit_bias(self, sampling: Sampling) -> Any:
         size = self._model.vocabulary_size
@@ -119,11 +123,11 @@ class Sampler:
             )
         biases = sampling.logit_bias
         array = (llama_cpp.llama_logit_bias * len(biases))()
-        for place, (token, bias) in enumerate(biases.items()):
-            array[place].token, array[place].bias = ctypes.c_int32(token), bias
+        for index, (token, bias) in enumerate(biases.items()):
+            array[index].token, array[index].bias = ctypes.c_int32(token), bias
         return llama_cpp.llama_sampler_init_logit_bias(size, len(biases), array)
 
-    def _add_cuts(self, sampling: Sampling) -> None:
+    def _add_truncation_stages(self, sampling: Sampling) -> None:
         """Add the stages that remove improbable tokens, and the draw from the others."""
         if sampling.top_n_sigma > 0:
             self._add(llama_cpp.llama_sampler_init_top_n_sigma(sampling.top_n_sigma))
@@ -152,19 +156,19 @@ class Sampler:
             stage = llama_cpp.llama_sampler_init_mirostat_v2(seed, tau, eta)
         self._add(stage)
 
-    def _last_n(self, wanted: int) -> int:
+    def _last_n(self, configured: int) -> int:
         """Return how many past tokens a stage considers.
 
         llama.cpp allocates memory for this many tokens at once and rejects -1.
         """
-        return self._window if wanted < 0 else min(wanted, self._window)
+        return self._context_tokens if configured < 0 else min(configured, self._context_tokens)
 
     def accept_prompt(self, tokens: Sequence[int]) -> None:
         """Let penalties and DRY count the prompt, as llama-server does.
 
         The grammar does not get it, because the prompt is not part of the answer.
         """
-        for stage, last_n in self._seeing:
+        for stage, last_n in self._history_stages:
             for token in tokens[-last_n:]:
                 llama_cpp.llama_sampler_accept(stage, token)
 
@@ -174,7 +178,7 @@ class Sampler:
 
     def close(self) -> None:
         """Free the chain and its stages. Idempotent."""
-        self._seeing.clear()
+        self._history_stages.clear()
         if self._chain:
             llama_cpp.llama_sampler_free(self._chain)
             self._chain = None
@@ -184,7 +188,7 @@ def _dynamic_range(sampling: Sampling) -> tuple[float, float]:
     """Return the middle of the temperature range of an answer, and the distance to its ends."""
     if not sampling.dynatemp_range:
         return sampling.temperature, 0.0
-    least, most = _DYNAMIC_TEMPERATURES
-    lowest = min(max(sampling.temperature - sampling.dynatemp_range, least), most)
-    highest = min(max(sampling.temperature + sampling.dynatemp_range, least), most)
+    minimum, maximum = _DYNAMIC_TEMPERATURES
+    lowest = min(max(sampling.temperature - sampling.dynatemp_range, minimum), maximum)
+    highest = min(max(sampling.temperature + sampling.dynatemp_range, minimum), maximum)
     return (lowest + highest) / 2, (highest - lowest) / 2
