@@ -71,7 +71,7 @@ def _read_text(file: Path) -> str:
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
-        raise ConfigFileError(f"{file} is no UTF-8 text ({error}). Correct it first.") from error
+        raise ConfigFileError(f"{file} is not UTF-8 text ({error}). Correct it first.") from error
 
 
 def _parse(text: str, path: Path) -> dict[str, object]:
@@ -79,7 +79,7 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigFileError(
-            f"{path} is no TOML: {error}. Correct it first: koel-chat config edit"
+            f"{path} is not valid TOML: {error}. Correct it first: koel-chat config edit"
         ) from error
 
 

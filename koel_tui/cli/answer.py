@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 _BACKEND = "local"
 _USAGE = ("prompt_tokens", "reused_tokens", "output_tokens")
-NO_TEXT = "The model wrote no answer. Ask again, or with another --temperature or --model."
+NO_TEXT = "The model wrote no answer. Try again, or use another --temperature or --model."
 THOUGHT_ONLY = (
     "The model only thought and wrote no answer. "
-    "Ask again with a larger --max-output-tokens; --json prints the thinking."
+    "Use a larger --max-output-tokens; --json prints the thinking."
 )
 
 

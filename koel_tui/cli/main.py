@@ -84,8 +84,8 @@ class Commands(LazyGroup):
 def commands(**_: Any) -> None:
     """Chat with language models on your own machine, a tab per conversation.
 
-    Without a command it runs `chat`. The options below may stand before or after a command that has
-    them; the one after it wins.
+    Without a command, `chat` runs. The options below can be written before or after a command that
+    has them; an option after the command wins.
 
     \b
     Examples:

@@ -74,17 +74,19 @@ def evaluate(models: Models) -> tuple[Finding, ...]:
 def _starter(models: Models) -> Finding:
     if models.starter is not None:
         return Finding("starter", f"{models.starter.name} is installed")
-    advice = 'If you want it: pip install "koel-tui[starter]"'
+    advice = 'To install it: pip install "koel-tui[starter]"'
     return Finding("starter", "not installed", advice=advice)
 
 
 def _chosen(models: Models) -> Finding:
     name = "model" if models.configured else "model (none chosen)"
     if models.error or models.chosen is None:
-        advice = "Get one: koel-chat models pull OWNER/NAME; or choose: koel-chat config edit"
+        advice = (
+            "Download one: koel-chat models pull OWNER/NAME. Or choose one: koel-chat config edit"
+        )
         return problem(name, models.error, advice, Exit.NO_MODEL)
-    tried = "tried and works" if models.has_passed else "not tried by `models probe`"
-    return Finding(name, f"{models.chosen}: {format_size(models.size)}, header right, {tried}")
+    tried = "works" if models.has_passed else "not tested with `models probe`"
+    return Finding(name, f"{models.chosen}: {format_size(models.size)}, valid header, {tried}")
 
 
 def _found(models: Models) -> Finding:
@@ -93,5 +95,5 @@ def _found(models: Models) -> Finding:
     found = f"{total} on this computer" + (f": {counts}" if counts else "")
     if not models.bad:
         return Finding("found", found)
-    found = f"{found}; not usable: {format_names(models.bad)}"
+    found = f"{found}; unusable: {format_names(models.bad)}"
     return warning("found", found, "Download them again, or remove them.")

@@ -160,7 +160,7 @@ def evaluate(threads: Threads) -> tuple[Finding, ...]:
     if threads.kept is None and not threads.error:
         return (Finding("threads", f"none yet in {threads.directory}"), *_recovery(threads))
     if threads.error:
-        advice = "Put that right, then run this again. Nothing was changed."
+        advice = "Correct that, then run this again. Nothing was changed."
         found = problem("threads", threads.error, advice, threads.code)
         return (found, *_recovery(threads))
     return (
@@ -178,21 +178,23 @@ def _read(threads: Threads) -> tuple[Finding, ...]:
         advice = "Run this in a terminal, or set KOEL_PASSPHRASE_FILE."
         return (warning("threads", f"encrypted, not read: {threads.access.locked}", advice),)
     count = len(readable.intact)
-    findings = [Finding("threads", f"{count} can be read to the end")]
+    findings = [Finding("threads", f"{count} readable")]
     if readable.damaged:
-        advice = "They stay as they are; `koel-chat threads list` says why. Bring back copies."
+        advice = "`koel-chat threads list` prints the causes. Restore the files from a backup."
         found = f"{len(readable.damaged)} cannot be read: {format_names(readable.damaged)}"
         findings.append(problem("damaged", found, advice, Exit.SAVE_FAILED))
     if readable.newer:
         found = f"{len(readable.newer)} saved by a newer koel-chat, read-only here"
-        findings.append(warning("newer", found, "Update koel-chat to write there."))
+        findings.append(warning("newer", found, "Update koel-chat to change them."))
     return tuple(findings)
 
 
 def _encryption(threads: Threads) -> tuple[Finding, ...]:
     if not threads.access.encrypted:
-        return (Finding("encryption", "none: who reads your files reads your threads"),)
-    key = Finding("encryption", "AES-256-GCM; the key file is whole. Keep a copy of it")
+        return (
+            Finding("encryption", "none: anyone who can read your files can read your threads"),
+        )
+    key = Finding("encryption", "AES-256-GCM; the key file is valid. Keep a copy of it")
     if not threads.unencrypted:
         return (key,)
     names = format_names(map(str, threads.unencrypted))
@@ -204,21 +206,21 @@ def _encryption(threads: Threads) -> tuple[Finding, ...]:
 def _index(threads: Threads) -> tuple[Finding, ...]:
     name, agreement = "search index", threads.agreement
     if threads.access.encrypted:
-        return (Finding(name, "in memory alone, as the threads are encrypted"),)
+        return (Finding(name, "in memory only, because the threads are encrypted"),)
     if threads.index_in_use:
         return (Finding(name, "in use or not closed: not compared with the threads"),)
     if threads.index_error:
-        advice = "It is made anew at the next search."
+        advice = "The next search builds it again."
         return (warning(name, f"cannot be used: {threads.index_error}", advice),)
     if agreement is None:
-        return (Finding(name, "none yet, made when it is needed"),)
+        return (Finding(name, "none yet; it is built when it is needed"),)
     if agreement.incorrect:
-        advice = "Remove it, it is made again: search-*.sqlite in the cache directory."
-        found = f"says something else than {agreement.incorrect} of the threads"
+        advice = "Remove search-*.sqlite in the cache directory. The index is built again."
+        found = f"differs from {agreement.incorrect} threads"
         return (problem(name, found, advice, Exit.SAVE_FAILED),)
     if agreement.outdated or agreement.stale:
-        found = f"{agreement.outdated} threads changed since, {agreement.stale} are gone"
-        return (Finding(name, f"{found}: it catches up when it is used"),)
+        found = f"{agreement.outdated} threads changed since, {agreement.stale} were deleted"
+        return (Finding(name, f"{found}; the next search updates it"),)
     return (Finding(name, f"agrees with all {agreement.up_to_date} threads"),)
 
 
@@ -231,12 +233,12 @@ def _other_files(threads: Threads) -> tuple[Finding, ...]:
         Finding("locks", f"{kept.held_locks} held now, {kept.locks} lock files"),
     ]
     for name, count, what, advice in (
-        ("quarantine", kept.quarantined, "copies of damaged files", "Remove what you don't need."),
+        ("quarantine", kept.quarantined, "copies of damaged files", "Remove what you do not need."),
         ("conflicts", kept.conflicts, "files of threads changed in two places",
-         "Take them in as threads of their own: koel-chat threads import FILE"),
-        ("left over", kept.left_over, "files of saves that were cut off",
-         "The next start removes them; the threads are whole without them."),
-        ("links", kept.foreign, "links or folders with names of threads",
+         "Import them as separate threads: koel-chat threads import FILE"),
+        ("left over", kept.left_over, "files of interrupted saves",
+         "The next start removes them. The threads are complete without them."),
+        ("links", kept.foreign, "links or directories with names of threads",
          "They are never followed. Move them away."),
     ):  # fmt: skip
         findings.append(warning(name, f"{count} {what}", advice) if count else Finding(name, "0"))
@@ -248,5 +250,5 @@ def _other_files(threads: Threads) -> tuple[Finding, ...]:
 def _recovery(threads: Threads) -> tuple[Finding, ...]:
     if not threads.recovery_files:
         return (Finding("recovery", "0"),)
-    found = f"{threads.recovery_files} texts that could not be saved in their place"
-    return (warning("recovery", found, "koel-chat threads import FILE, then remove them."),)
+    found = f"{threads.recovery_files} files with text that could not be saved"
+    return (warning("recovery", found, "Import each and remove it: koel-chat threads import FILE"),)

@@ -29,13 +29,14 @@ _FORMATS = ("json", "koel", "markdown", "html")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="File or directory to write to, - for stdout (default: a file named by the title).",
+    help="File or directory to write to; - is stdout (default: a file named after the title).",
 )
-@click.option("--force", is_flag=True, help="Replace the file if there is one.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 def export(thread: str, format_name: str, output: Path | None, force: bool) -> None:
-    """Write a thread to a file: Markdown, HTML, our JSON or Koel's.
+    """Write a thread to a file: Markdown, HTML or JSON.
 
-    What is exported is in clear, also where the saved threads are encrypted.
+    `koel` is the JSON of Koel, `json` that of koel-chat. The file is never
+    encrypted, also if the saved threads are.
 
     \b
     Examples:
@@ -80,9 +81,9 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         else:
             write_exclusive(path, repair(text).encode(), private=True)
     except FileExistsError:
-        raise UsageProblem(f"{path} is there already. Add --force to replace it.") from None
+        raise UsageProblem(f"{path} already exists. Add --force to replace it.") from None
     except (OSError, ValueError) as error:
         raise StorageError(
             f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. "
-            "Choose another place with --output."
+            "Choose another path with --output."
         ) from error

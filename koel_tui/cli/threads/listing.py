@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-@click.option("--trash", is_flag=True, help="List what was deleted and can be restored.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.option("--trash", is_flag=True, help="List the deleted threads that can be restored.")
 def list_threads(as_json: bool, trash: bool) -> None:
-    """List the saved threads, the one changed last first.
+    """List the saved threads, the last changed first.
 
-    A line has the beginning of the id, when the thread was changed, how many messages it has, and
-    its title.
+    A line has the beginning of the id, the time of the last change, the number of messages and the
+    title.
     """
     from koel_tui.cli.wiring import open_storage
 
