@@ -101,12 +101,12 @@ class ThreadSessions:
             snapshots = self._snapshots
             return await opener(None if snapshots is None else snapshots.find(thread_id))
 
-        def ended(task: asyncio.Task[EngineSession]) -> None:
+        def on_opened(task: asyncio.Task[EngineSession]) -> None:
             if _has_failed(task) and self._entries.get(thread_id) is entry:
                 del self._entries[thread_id]
 
         entry = _Entry(opened_with, asyncio.create_task(work(), name="engine session open"))
-        entry.opening.add_done_callback(ended)
+        entry.opening.add_done_callback(on_opened)
         self._entries[thread_id] = entry
         return entry
 

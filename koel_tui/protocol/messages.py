@@ -73,7 +73,9 @@ def to_ag_ui(
         result.append(core.ReasoningMessage(id=sendable[-1].id, role="reasoning", content=thought))
     questions = [position for position, message in enumerate(result) if message.role == "user"]
     position = questions[-1] if questions else len(result)
-    result[position:position] = [_encrypted(name, "", value) for name, value in remaining.items()]
+    result[position:position] = [
+        _encrypted_message(name, "", value) for name, value in remaining.items()
+    ]
     return result
 
 
@@ -211,11 +213,12 @@ def _pop_reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Messag
     names = [name for name in dict.fromkeys(message.reasoning_ids) if name in echo]
     texts = [message.reasoning, *("" for _ in names)]
     return [
-        _encrypted(name, text, echo.pop(name)) for name, text in zip(names, texts, strict=False)
+        _encrypted_message(name, text, echo.pop(name))
+        for name, text in zip(names, texts, strict=False)
     ]
 
 
-def _encrypted(name: str, text: str, value: bytes) -> core.ReasoningMessage:
+def _encrypted_message(name: str, text: str, value: bytes) -> core.ReasoningMessage:
     return core.ReasoningMessage(
         id=name, role="reasoning", content=repair(text), encrypted_value=echo_text(value)
     )

@@ -60,21 +60,21 @@ class Round:
         engine = await self._load(parallel=max_parallel, slots=max(3, max_parallel + 1))
         load = time.perf_counter() - begin
         try:
-            follow_up_s, bare = await self._one_thread(engine, load)
-            await self._resident(engine, follow_up_s)
-            await self._resume(engine)
+            follow_up_s, bare = await self._measure_one_thread(engine, load)
+            await self._measure_resident(engine, follow_up_s)
+            await self._measure_resume(engine)
             for count in self._plan.at_once:
-                await self._at_once(engine, count)
+                await self._measure_concurrent(engine, count)
         finally:
             await engine.close()
         engine = await self._load(parallel=1, slots=1)
         try:
-            await self._parked(engine, follow_up_s, bare)
+            await self._measure_parked(engine, follow_up_s, bare)
         finally:
             await engine.close()
         engine = await self._load(parallel=1, slots=2)
         try:
-            await self._stop(engine)
+            await self._measure_stop(engine)
         finally:
             await engine.close()
 
@@ -87,7 +87,7 @@ class Round:
     ) -> EngineSession:
         return await engine.open_session(sampling=_GREEDY, max_output_tokens=tokens, **more)
 
-    async def _bare(self, turn: TurnTimes, *, sequences: int = 1) -> Bare:
+    async def _run_bare(self, turn: TurnTimes, *, sequences: int = 1) -> Bare:
         return await run_bare(
             self._model,
             context_tokens=self._plan.context_tokens,
@@ -96,7 +96,7 @@ class Round:
             sequences=sequences,
         )
 
-    async def _one_thread(self, engine: Engine, load: float) -> tuple[float, Bare]:
+    async def _measure_one_thread(self, engine: Engine, load: float) -> tuple[float, Bare]:
         """Measure prefill and decode of one thread, and the bare loop with equal token counts.
 
         Returns the time to the first token of a follow-up, and the results of the bare loop.
@@ -106,7 +106,7 @@ class Round:
         session = await self._open(engine, self._plan.output_tokens)
         turn = await run_timed(session, thread)
         self._report_step("the same with llama.cpp's own calls")
-        bare = await self._bare(turn)
+        bare = await self._run_bare(turn)
         self._samples.add("load", "s", load, bare.load)
         self._samples.add(f"prefill, {self._thread}", "tokens/s", turn.prefill, bare.prefill)
         self._samples.add(f"decode after {self._thread}", "tokens/s", turn.decode, bare.decode)
@@ -124,7 +124,7 @@ class Round:
         await session.close()
         return follow_up_s, bare
 
-    async def _switch(self, engine: Engine) -> float:
+    async def _measure_switch(self, engine: Engine) -> float:
         """Alternate between two threads; return the time to the first token after a switch."""
         threads = [await self._library.thread(engine, self._plan.history_tokens) for _ in "ab"]
         sessions = [await self._open(engine) for _ in threads]
@@ -142,18 +142,18 @@ class Round:
             await session.close()
         return statistics.median(times)
 
-    async def _resident(self, engine: Engine, follow_up_s: float) -> None:
+    async def _measure_resident(self, engine: Engine, follow_up_s: float) -> None:
         self._report_step(f"switching between two threads of {self._thread}, both resident")
-        extra = await self._switch(engine) - follow_up_s
+        extra = await self._measure_switch(engine) - follow_up_s
         self._samples.add("switch, both resident: extra", "ms", extra * 1e3)
 
-    async def _parked(self, engine: Engine, follow_up_s: float, bare: Bare) -> None:
+    async def _measure_parked(self, engine: Engine, follow_up_s: float, bare: Bare) -> None:
         self._report_step(f"switching between two threads of {self._thread}, one of them parked")
-        extra = await self._switch(engine) - follow_up_s
+        extra = await self._measure_switch(engine) - follow_up_s
         copying = bare.out_s + bare.in_s
         self._samples.add("switch, one parked: extra", "ms", extra * 1e3, copying * 1e3)
 
-    async def _resume(self, engine: Engine) -> None:
+    async def _measure_resume(self, engine: Engine) -> None:
         self._report_step(f"resuming a thread of {self._thread}")
         thread = await self._library.thread(engine, self._plan.history_tokens)
         session = await self._open(engine)
@@ -173,7 +173,7 @@ class Round:
         self._samples.add("resume from a snapshot", "ms", resumed)
         self._samples.add("resume by reading again", "ms", again.first_s * 1e3)
 
-    async def _at_once(self, engine: Engine, count: int) -> None:
+    async def _measure_concurrent(self, engine: Engine, count: int) -> None:
         """Measure `count` answers concurrently, sequentially, and in the bare loop.
 
         The questions are prefilled before, so only decode is measured, always of equal answers.
@@ -184,7 +184,7 @@ class Round:
             (await self._open(engine, output), self._library.question()) for _ in range(count)
         ]
         read = [await run_timed(*each) for each in conversations]
-        bare = await self._bare(read[0], sequences=count)
+        bare = await self._run_bare(read[0], sequences=count)
         name = "1 answer" if count == 1 else f"{count} answers at once, in total"
         for _ in range(self._plan.turns):
             begin = time.perf_counter()
@@ -198,7 +198,7 @@ class Round:
         for session, _ in conversations:
             await session.close()
 
-    async def _stop(self, engine: Engine) -> None:
+    async def _measure_stop(self, engine: Engine) -> None:
         """Measure the time from a stop during prefill to the start of the next turn."""
         self._report_step(f"stopping the prefill of {self._thread}")
         thread = await self._library.thread(engine, self._plan.history_tokens)

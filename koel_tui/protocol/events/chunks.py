@@ -30,7 +30,7 @@ from koel_tui.protocol.events.streams import closing
 
 _Chunk = TextMessageChunkEvent | ToolCallChunkEvent | ReasoningMessageChunkEvent
 _PASS_THROUGH = (RawEvent, ActivitySnapshotEvent, ActivityDeltaEvent, ReasoningEncryptedValueEvent)
-_SHARED = ("timestamp", "raw_event", "metadata", "subagent_run_id")
+_SHARED_FIELDS = ("timestamp", "raw_event", "metadata", "subagent_run_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class ChunkExpander:
             events = (*self._close(chunk), _start(family, chunk, opened.id))
             self._open = current = opened
         if chunk.delta is not None:
-            ids = {family.id_field: current.id, **_shared(chunk)}
+            ids = {family.id_field: current.id, **_shared_fields(chunk)}
             events = (*events, family.content(delta=chunk.delta, **ids))
         return events
 
@@ -150,7 +150,7 @@ def _open_family(family: _Family, chunk: _Chunk, chunk_id: str | None) -> _Open:
 
 
 def _start(family: _Family, chunk: _Chunk, opened_id: str) -> Event:
-    fields: dict[str, Any] = {family.id_field: opened_id, **_shared(chunk)}
+    fields: dict[str, Any] = {family.id_field: opened_id, **_shared_fields(chunk)}
     match chunk:
         case TextMessageChunkEvent():
             fields.update(role=chunk.role or "assistant", name=chunk.name)
@@ -163,5 +163,5 @@ def _start(family: _Family, chunk: _Chunk, opened_id: str) -> Event:
     return family.start(**fields)
 
 
-def _shared(chunk: _Chunk) -> dict[str, Any]:
-    return {name: getattr(chunk, name) for name in _SHARED}
+def _shared_fields(chunk: _Chunk) -> dict[str, Any]:
+    return {name: getattr(chunk, name) for name in _SHARED_FIELDS}

@@ -12,19 +12,19 @@ from ag_ui.core import (
     MessagesSnapshotEvent,
 )
 
-from koel_tui.protocol.fold.helpers import JSON_ERRORS, event_time, malformed
+from koel_tui.protocol.fold.helpers import JSON_ERRORS, event_time, with_malformed_event
 from koel_tui.protocol.fold.json_patch import apply_patch_operations
 from koel_tui.protocol.messages import extract_encrypted_reasoning, from_ag_ui, parse_content
 from koel_tui.protocol.rope import Rope
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought, ToolCall
 
 
-def messages_replaced(event: MessagesSnapshotEvent, state: ChatState) -> ChatState:
+def replace_messages(event: MessagesSnapshotEvent, state: ChatState) -> ChatState:
     """Replace the messages by id; keep reasoning and activity if the snapshot has none."""
     try:
         snapshot = from_ag_ui(event.messages)
     except JSON_ERRORS as error:
-        return malformed(state, event, error)
+        return with_malformed_event(state, event, error)
     has_reasoning = any(message.role == "reasoning" for message in event.messages)
     has_activity = any(message.role == "activity" for message in event.messages)
     local = {message.id: message for message in state.messages}
@@ -41,13 +41,13 @@ def messages_replaced(event: MessagesSnapshotEvent, state: ChatState) -> ChatSta
         state,
         messages=messages,
         open_messages=reopened,
-        pending_tool_calls=_unanswered(state.pending_tool_calls, snapshot),
+        pending_tool_calls=_without_answered(state.pending_tool_calls, snapshot),
         reasoning_echo={**state.reasoning_echo, **extract_encrypted_reasoning(event.messages)},
     )
     return state if replaced == state else replaced
 
 
-def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatState:
+def replace_activity(event: ActivitySnapshotEvent, state: ChatState) -> ChatState:
     """Add an activity message, or replace it in place unless `event.replace` is False."""
     model = ActivityMessage(
         id=event.message_id,
@@ -58,7 +58,7 @@ def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatSta
     try:
         (message,) = from_ag_ui([model])
     except JSON_ERRORS as error:
-        return malformed(state, event, error)
+        return with_malformed_event(state, event, error)
     for index, existing in enumerate(state.messages):
         if existing.id == message.id:
             if existing.role != "activity" or event.replace is False:
@@ -70,7 +70,7 @@ def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatSta
     return replace(state, messages=(*state.messages, added))
 
 
-def activity_patched(event: ActivityDeltaEvent, state: ChatState) -> ChatState:
+def patch_activity(event: ActivityDeltaEvent, state: ChatState) -> ChatState:
     """Apply an atomic patch to the content of an activity message."""
     index = _activity_index(state, event.message_id)
     if index is None:
@@ -79,7 +79,7 @@ def activity_patched(event: ActivityDeltaEvent, state: ChatState) -> ChatState:
     try:
         text, _ = parse_content(apply_patch_operations(json.loads(existing.content), event.patch))
     except (ValueError, RecursionError) as error:
-        return malformed(state, event, error)
+        return with_malformed_event(state, event, error)
     extra = {**existing.extra, "activityType": event.activity_type}
     return _with_message(state, index, replace(existing, content=text, extra=extra))
 
@@ -152,7 +152,7 @@ def _merge_open(
     return replace(opened, head=head, text=Rope.of(replacement.content))
 
 
-def _unanswered(
+def _without_answered(
     pending: tuple[ToolCall, ...], messages: tuple[Message, ...]
 ) -> tuple[ToolCall, ...]:
     """Return the calls of `pending` without a tool message after the message that made them."""

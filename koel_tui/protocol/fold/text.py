@@ -20,7 +20,7 @@ from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought
 _OTHER_ROLES = ("user", "system")
 
 
-def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
+def start_text(event: TextMessageStartEvent, state: ChatState) -> ChatState:
     """Open a message, or start the text of a message that a call opened.
 
     An incomplete answer at the end of the thread is opened again, because the agent continues it.
@@ -48,7 +48,7 @@ def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
     return replace(state, open_messages=(*state.open_messages, opened))
 
 
-def text_continued(event: TextMessageContentEvent, state: ChatState) -> ChatState:
+def append_text(event: TextMessageContentEvent, state: ChatState) -> ChatState:
     """Append to the open message."""
     if not event.delta:
         return state
@@ -58,7 +58,7 @@ def text_continued(event: TextMessageContentEvent, state: ChatState) -> ChatStat
     return state
 
 
-def text_ended(event: TextMessageEndEvent, state: ChatState) -> ChatState:
+def end_text(event: TextMessageEndEvent, state: ChatState) -> ChatState:
     """Commit the open message."""
     for index, opened in enumerate(state.open_messages):
         if opened.key == event.message_id and opened.has_text:
@@ -67,14 +67,14 @@ def text_ended(event: TextMessageEndEvent, state: ChatState) -> ChatState:
     return state
 
 
-def reasoning_started(event: ReasoningMessageStartEvent, state: ChatState) -> ChatState:
+def start_reasoning(event: ReasoningMessageStartEvent, state: ChatState) -> ChatState:
     """Open a thought for the next assistant message."""
     if _open_thought(state, event.message_id) is not None:
         return state
     return _with_thought(state, Thought(event.message_id))
 
 
-def reasoning_continued(event: ReasoningMessageContentEvent, state: ChatState) -> ChatState:
+def append_reasoning(event: ReasoningMessageContentEvent, state: ChatState) -> ChatState:
     """Append to the open thought."""
     location = _open_thought(state, event.message_id)
     if location is None or not event.delta:
@@ -85,7 +85,7 @@ def reasoning_continued(event: ReasoningMessageContentEvent, state: ChatState) -
     )
 
 
-def reasoning_ended(event: ReasoningMessageEndEvent, state: ChatState) -> ChatState:
+def end_reasoning(event: ReasoningMessageEndEvent, state: ChatState) -> ChatState:
     """Close the open thought; its message may not have started yet."""
     location = _open_thought(state, event.message_id)
     if location is None:
@@ -94,7 +94,7 @@ def reasoning_ended(event: ReasoningMessageEndEvent, state: ChatState) -> ChatSt
     return _replace_thought(state, location, replace(thought, is_open=False))
 
 
-def reasoning_encrypted(event: ReasoningEncryptedValueEvent, state: ChatState) -> ChatState:
+def store_encrypted_reasoning(event: ReasoningEncryptedValueEvent, state: ChatState) -> ChatState:
     """Store an encrypted value for the next run.
 
     Reasoning without other events is also assigned to the next assistant message.

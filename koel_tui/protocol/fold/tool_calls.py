@@ -10,8 +10,8 @@ from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.fold.helpers import (
     JSON_ERRORS,
     event_time,
-    malformed,
     open_assistant,
+    with_malformed_event,
     with_open,
     without_open,
 )
@@ -26,7 +26,7 @@ from koel_tui.protocol.messages import parse_content
 from koel_tui.protocol.state import ChatState, Message, ToolCall
 
 
-def call_started(event: ToolCallStartEvent, state: ChatState) -> ChatState:
+def start_call(event: ToolCallStartEvent, state: ChatState) -> ChatState:
     """Add a pending call to its message, which is opened if it does not exist."""
     if _pending(state, event.tool_call_id) is not None:
         return state
@@ -41,7 +41,7 @@ def call_started(event: ToolCallStartEvent, state: ChatState) -> ChatState:
     return replace(state, pending_tool_calls=(*state.pending_tool_calls, call))
 
 
-def call_continued(event: ToolCallArgsEvent, state: ChatState) -> ChatState:
+def append_arguments(event: ToolCallArgsEvent, state: ChatState) -> ChatState:
     """Append to the arguments of a pending call that is not complete."""
     call = _pending(state, event.tool_call_id)
     if call is None or not event.delta or is_committed(state, call):
@@ -49,7 +49,7 @@ def call_continued(event: ToolCallArgsEvent, state: ChatState) -> ChatState:
     return _with_pending(state, call, call.append(event.delta))
 
 
-def call_ended(event: ToolCallEndEvent, state: ChatState) -> ChatState:
+def end_call(event: ToolCallEndEvent, state: ChatState) -> ChatState:
     """Commit a call to its message; it stays pending until its result arrives."""
     call = _pending(state, event.tool_call_id)
     if call is None or is_committed(state, call):
@@ -57,7 +57,7 @@ def call_ended(event: ToolCallEndEvent, state: ChatState) -> ChatState:
     return _commit_call(state, call, event_time(event))
 
 
-def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
+def add_result(event: ToolCallResultEvent, state: ChatState) -> ChatState:
     """Insert a result after the message that made the call, in the order of its calls.
 
     A second result of a call and a result of an unknown call change nothing.
@@ -70,7 +70,7 @@ def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
             else plain([part.model_dump(by_alias=True) for part in parts])
         )
     except JSON_ERRORS as error:
-        return malformed(state, event, error)
+        return with_malformed_event(state, event, error)
     call = _pending(state, event.tool_call_id)
     if call is not None and not is_committed(state, call):
         state = _commit_call(state, call, event_time(event))

@@ -34,9 +34,9 @@ class Answer:
         self._thinking_scanner = EndScanner(markers)
 
     @property
-    def ended(self) -> bool:
+    def is_ended(self) -> bool:
         """Whether a marker or a stop string has ended the answer."""
-        return self._text_scanner.ended or self._thinking_scanner.ended
+        return self._text_scanner.is_ended or self._thinking_scanner.is_ended
 
     @property
     def calls(self) -> int:
@@ -65,7 +65,7 @@ class Answer:
     def _visible(self, pieces: list[Piece]) -> list[Piece]:
         visible: list[Piece] = []
         for piece in pieces:
-            if self.ended:
+            if self.is_ended:
                 break
             match piece:
                 case TextDelta(text=text):

@@ -118,7 +118,7 @@ TAGGED = (
 def parse_calls(call_format: CallFormat, text: str, *, ended: bool) -> list[Call]:
     """Return the calls in `text`, which begins with the start tag of the format.
 
-    `ended` is whether the end tag is present. Raises `NoCallError` if there is no valid call.
+    `is_ended` is whether the end tag is present. Raises `NoCallError` if there is no valid call.
     """
     end = len(text) - (len(call_format.end) if ended and call_format.end else 0)
     return call_format.parse(text[len(call_format.start) : end])
