@@ -41,10 +41,10 @@ def set_value(path: Path, name: str, value: object) -> None:
         )
     after = _replace_setting(before, name, value)
     # Convert to the types that TOML parses to: a path to a string, a tuple to a list.
-    wanted = {**known, name: json.loads(json.dumps(value, default=str))}
+    expected = {**known, name: json.loads(json.dumps(value, default=str))}
     if value is None:
-        del wanted[name]
-    if _parse(after, path) != wanted:
+        del expected[name]
+    if _parse(after, path) != expected:
         raise ConfigFileError(
             f"{name!r} cannot be changed in {path} as it is written there. Change it by hand: "
             "koel-chat config edit"
@@ -71,7 +71,7 @@ def _read_text(file: Path) -> str:
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
-        raise ConfigFileError(f"{file} is no UTF-8 text ({error}). Correct it first.") from error
+        raise ConfigFileError(f"{file} is not UTF-8 text ({error}). Correct it first.") from error
 
 
 def _parse(text: str, path: Path) -> dict[str, object]:
@@ -79,7 +79,7 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigFileError(
-            f"{path} is no TOML: {error}. Correct it first: koel-chat config edit"
+            f"{path} is not valid TOML: {error}. Correct it first: koel-chat config edit"
         ) from error
 
 

@@ -22,6 +22,6 @@ MAX_TOASTS = 6
 def too_long_message(what: str, characters: int, limit: int) -> str:
     """Return the message for text over a limit: its length, the limit and the remedy."""
     return (
-        f"{what} has {characters:,} characters, and {limit:,} is the most. "
-        "Nothing of it was taken; shorten it."
+        f"{what} has {characters:,} characters, and the limit is {limit:,}. "
+        "Shorten it, then try again."
     )

@@ -82,16 +82,16 @@ def private_directory(path: Path) -> Path:
     if path.parts[:1] == ("~",):  # older platformdirs return this without a home directory
         raise DirectoryError(_NO_HOME)
     try:
-        _make(path)
+        _create_directories(path)
         _check_owners(path)
         if path.stat().st_mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
-        why = error.strerror or error
+        reason = error.strerror or error
         if isinstance(error, FileExistsError | NotADirectoryError):
-            why = f"{error.filename or path} is no directory"
+            reason = f"{error.filename or path} is not a directory"
         raise DirectoryError(
-            f"Cannot use {path}: {why}. Check the path and its permissions."
+            f"Cannot use {path}: {reason}. Check the path and its permissions."
         ) from error
     return path
 
@@ -104,7 +104,7 @@ def _platform_dir(path_of: Callable[..., Path]) -> Path:
         raise DirectoryError(_NO_HOME) from error
 
 
-def _make(path: Path) -> None:
+def _create_directories(path: Path) -> None:
     """Create a directory and its missing parents, all accessible to their owner only."""
     missing = [path]
     while not missing[-1].parent.exists() and missing[-1].parent != missing[-1]:
@@ -119,16 +119,16 @@ def _check_owners(path: Path) -> None:
     link, status = path.lstat(), path.stat()
     if stat.S_ISLNK(link.st_mode) and link.st_uid not in (os.getuid(), 0):
         raise DirectoryError(
-            f"{path} is a link that somebody else made. Remove it, or choose another place."
+            f"{path} is a link of another user. Remove it, or choose another directory."
         )
     if status.st_uid != os.getuid():
         raise DirectoryError(
-            f"{path} belongs to another user. Give it back to you, or choose another place."
+            f"{path} belongs to another user. Make it yours, or choose another directory."
         )
     # Many systems create directories writable by the user's own private group; that is safe.
     foreign_group = status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()
     if status.st_mode & stat.S_IWOTH or foreign_group:
         raise DirectoryError(
-            f"Others can write in {path}, and may have left anything there. Look at what is in it, "
-            f"then close it to them: chmod 700 {path}"
+            f"Other users can write to {path}, so its files may not be yours. Check them, then "
+            f"run: chmod 700 {path}"
         )

@@ -57,7 +57,7 @@ COMMON = (
     SamplingOption("temperature", "Temperature", "0: always the likeliest token"),
     SamplingOption("top_k", "Top k", "keep the k likeliest tokens; 0: all"),
     SamplingOption("top_p", "Top p", "share of probability kept; 1: all"),
-    SamplingOption("min_p", "Min p", "0.05: at least 5 % of the best"),
+    SamplingOption("min_p", "Min p", "0.05: at least 5% of the best"),
     SamplingOption("repeat_penalty", "Repeat penalty", "1: off; 1.1 breaks loops"),
     SamplingOption("seed", "Seed", "the same seed, the same answer"),
 )
@@ -151,7 +151,7 @@ def parse_logit_bias(text: str) -> dict[int, float]:
         if len(pair) > _MAX_DIGITS:
             raise ValueError(LOGIT_BIAS_FORMAT)
         if int(token) in biases:
-            raise ValueError(f"{LOGIT_BIAS_FORMAT} (token {int(token)} is there twice)")
+            raise ValueError(f"{LOGIT_BIAS_FORMAT} (token {int(token)} is given twice)")
         biases[int(token)] = float(bias)
     try:
         return dict(Sampling(logit_bias=biases).logit_bias)

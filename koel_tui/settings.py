@@ -79,32 +79,40 @@ class Settings(BaseSettings):
 
     model: Path | None = Field(
         None,
-        description="GGUF file to run, or a model's name; none: the bundled starter.",
+        description="GGUF file or name of a model; none: the starter model.",
         examples=["~/models/qwen.gguf"],
     )
     model_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (), description="Folders to find models in, beside the usual ones."
+        (), description="More directories in which models are found."
     )
-    max_sessions: int = Field(8, ge=1, le=MAX_SEQUENCES, description="Open model contexts at most.")
+    max_sessions: int = Field(
+        8, ge=1, le=MAX_SEQUENCES, description="Threads that can have a model context."
+    )
     parallel: int = Field(1, ge=1, le=64, description="Answers written at the same time.")
     context_tokens: int | None = Field(
         None,
         ge=256,
-        description="Window in tokens (prompt and answer); none: the model's own.",
+        description="Context in tokens (prompt and answer); none: the model's.",
         examples=[8192],
     )
     max_output_tokens: int = Field(2048, description="Longest answer in tokens.")
     gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1: all that fit.")
     threads: int | None = Field(
-        None, ge=1, le=MAX_THREADS, description="CPU threads; none: physical cores.", examples=[4]
+        None,
+        ge=1,
+        le=MAX_THREADS,
+        description="CPU threads; none: one for each physical core.",
+        examples=[4],
     )
     chat_template: str | None = Field(
         None,
-        description=f"Form of what a model reads: {', '.join(CHAT_TEMPLATES)} (plain text).",
+        description=f"Chat template: {', '.join(CHAT_TEMPLATES)} (plain text).",
         examples=[CHATML],
     )
     system: str | None = Field(
-        None, description="System prompt of new threads.", examples=["Answer briefly."]
+        None,
+        description="System prompt of threads without their own.",
+        examples=["Answer briefly."],
     )
     temperature: float = _sampling_field("temperature")
     top_k: int = _sampling_field("top_k")
@@ -128,14 +136,20 @@ class Settings(BaseSettings):
     mirostat: int = _sampling_field("mirostat")
     mirostat_tau: float = _sampling_field("mirostat_tau")
     mirostat_eta: float = _sampling_field("mirostat_eta")
-    titles: bool = Field(True, description="Titles of threads made by the model when it is idle.")
-    plain: bool = Field(False, description="A line program for screen readers, no window.")
-    low_bandwidth: bool = Field(False, description="Paint rarely, for slow connections.")
-    notify: bool = Field(True, description="Ring when an answer ends while you look elsewhere.")
-    theme: str = Field("textual-dark", description="Name of a theme, your own ones included.")
+    titles: bool = Field(True, description="Let the idle model write titles for new threads.")
+    plain: bool = Field(False, description="Lines of text for screen readers, no window.")
+    low_bandwidth: bool = Field(
+        False, description="Paint at most 5 times a second, for slow connections."
+    )
+    notify: bool = Field(
+        True, description="Ring the bell when an answer ends while you look elsewhere."
+    )
+    theme: str = Field(
+        "textual-dark", description="Theme of the window: a name, also of your own theme."
+    )
     keys: ChosenKeys = Field(
         default_factory=lambda: MappingProxyType({}),
-        description='Keys of the window by what they do; several with commas, "none" for no key.',
+        description='Keys of each command; several with commas, "none" for no key.',
     )
 
     @field_validator("model_folders", mode="before")
@@ -158,7 +172,7 @@ class Settings(BaseSettings):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         if value is not None and value not in CHAT_TEMPLATES:
-            raise ValueError(f"It is one of {', '.join(CHAT_TEMPLATES)}")
+            raise ValueError(f"It must be one of {', '.join(CHAT_TEMPLATES)}")
         return value
 
     @classmethod
@@ -190,28 +204,26 @@ def load_settings(**flags: Any) -> Settings:
         path = [str(part) for part in first["loc"]] or ["settings"]
         if first["type"] == "extra_forbidden":
             raise invalid_setting_error(path, _unknown_setting_message(path[0])) from None
-        why = first["msg"].removeprefix("Value error, ")
-        raise invalid_setting_error(path, why, flag=path[0] in given) from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise invalid_setting_error(path, reason, flag=path[0] in given) from None
     except InvalidVariable as error:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
-        raise invalid_setting_error(
-            [name], "Text that is not JSON, which it has to be there"
-        ) from None
+        raise invalid_setting_error([name], "The value is not valid JSON") from None
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
+        cause = getattr(error, "strerror", None) or error
         raise SettingsError(
-            f"Cannot read {paths.config_file()}: {reason}. Correct it first."
+            f"Cannot read {paths.config_file()}: {cause}. Correct it first."
         ) from None
 
 
-def invalid_setting_error(path: Sequence[str], why: str, *, flag: bool = False) -> SettingsError:
+def invalid_setting_error(path: Sequence[str], reason: str, *, flag: bool = False) -> SettingsError:
     """Return the error of an invalid setting; its message names the place to correct."""
-    return SettingsError(f"Setting {'.'.join(path)!r}: {why}. Correct {_location(path, flag)}.")
+    return SettingsError(f"Setting {'.'.join(path)!r}: {reason}. Correct {_location(path, flag)}.")
 
 
 def _location(path: Sequence[str], flag: bool) -> str:
     if flag:
-        return "the flag"
+        return "the option"
     line = config_line(path)
     in_file = f"{paths.config_file()}" if line is None else f"line {line} of {paths.config_file()}"
     if setting_origin(path[0]) is not Origin.ENVIRONMENT:
@@ -223,4 +235,4 @@ def _location(path: Sequence[str], flag: bool) -> str:
 
 def _unknown_setting_message(name: str) -> str:
     near = difflib.get_close_matches(name, Settings.model_fields, 1)
-    return "There is no such setting" + (f"; {near[0]!r} comes nearest" if near else "")
+    return "There is no such setting" + (f" (did you mean {near[0]!r}?)" if near else "")

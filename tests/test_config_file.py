@@ -86,12 +86,12 @@ def test_a_file_that_is_not_there_begins_private_and_a_link_stays_one(file: Path
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (b"theme = \n", "no TOML"),
-        (b"theme = '\xff'\n", "no UTF-8"),
+        (b"theme = \n", "not valid TOML"),
+        (b"theme = '\xff'\n", "not UTF-8"),
         (b"[theme]\na = 1\n", "is a table"),
         (b"theme.a = 1\n", "is a table"),
-        (b"a = 1\na = 2\n", "no TOML"),
-        (b"a = " + b"[" * 20_000, "no TOML"),
+        (b"a = 1\na = 2\n", "not valid TOML"),
+        (b"a = " + b"[" * 20_000, "not valid TOML"),
     ],
     ids=lambda value: repr(value[:20]),
 )
@@ -106,5 +106,5 @@ def test_what_cannot_be_changed_safely_is_left_alone(file: Path, text: bytes, wh
 def test_what_cannot_be_written_is_an_error_and_the_old_text_stays(file: Path) -> None:
     file.parent.mkdir(mode=0o700)
     file.mkdir()
-    with pytest.raises(OSError, match="not a plain file"):
+    with pytest.raises(OSError, match="not a regular file"):
         set_value(file, "theme", "nord")

@@ -58,8 +58,8 @@ def ephemeral_agent(agent: Agent) -> Agent:
     Returns `agent` itself if it does not support ephemeral runs; then `release` frees its context.
     """
     make = getattr(agent, "ephemeral", None)
-    made: Agent = agent if make is None else make()
-    return made
+    ephemeral: Agent = agent if make is None else make()
+    return ephemeral
 
 
 async def use_model(

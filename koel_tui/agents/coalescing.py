@@ -16,34 +16,34 @@ async def coalesce_deltas(
     kind, but at most until `gap_s` is over: a tool call is one delta that takes seconds to
     generate. Text that arrived before an error is yielded before the error is raised.
     """
-    held: TextDelta | ThinkingDelta | None = None
+    buffered: TextDelta | ThinkingDelta | None = None
     count, yielded_at = 0, float("-inf")
     pending: asyncio.Future[Delta] | None = None
     try:
         while True:
-            if held is None:
+            if buffered is None:
                 delta = await anext(deltas)
             else:
                 pending = asyncio.ensure_future(anext(deltas))
                 await asyncio.wait([pending], timeout=gap_s - (clock() - yielded_at))
                 if not pending.done():
-                    yield held, count
-                    held, count, yielded_at = None, 0, clock()
+                    yield buffered, count
+                    buffered, count, yielded_at = None, 0, clock()
                 delta = await pending
-            if held is not None and type(delta) is not type(held):
-                yield held, count
-                held, count = None, 0
+            if buffered is not None and type(delta) is not type(buffered):
+                yield buffered, count
+                buffered, count = None, 0
             if not isinstance(delta, TextDelta | ThinkingDelta):
                 yield delta, 1
                 continue
-            held = delta if held is None else type(delta)(held.text + delta.text)
+            buffered = delta if buffered is None else type(delta)(buffered.text + delta.text)
             count += 1
             if clock() - yielded_at >= gap_s:
-                yield held, count
-                held, count, yielded_at = None, 0, clock()
+                yield buffered, count
+                buffered, count, yielded_at = None, 0, clock()
     except (StopAsyncIteration, EngineError) as end:
-        if held is not None:
-            yield held, count
+        if buffered is not None:
+            yield buffered, count
         if isinstance(end, EngineError):
             raise
     finally:

@@ -40,7 +40,7 @@ from koel_tui.engine import (
     ThinkingDelta,
     ToolCallDelta,
 )
-from koel_tui.engine.callbacks import isolated
+from koel_tui.engine.callbacks import call_isolated
 from koel_tui.protocol import FINISH_REASON
 from koel_tui.protocol.turn_settings import TurnSettings
 from koel_tui.text import repair
@@ -205,7 +205,7 @@ class LocalAgent:
 
     def _report_progress(self, fraction: float) -> None:
         for listener in tuple(self._listeners):
-            isolated(listener, fraction)
+            call_isolated(listener, fraction)
 
     async def _load_card(self, engine: Engine) -> ModelCard:
         return engine.card or await engine.start()
@@ -282,7 +282,7 @@ class LocalAgent:
                             yield event
                         card = await self._load_card(engine)
                         yield CustomEvent(name=METRICS, value=_metrics(delta, card))
-                        yield _run_finished(run, delta, card)
+                        yield _run_finished_event(run, delta, card)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -346,7 +346,9 @@ def _metrics(finished: Finished, card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _run_finished(run: RunAgentInput, finished: Finished, card: ModelCard) -> RunFinishedEvent:
+def _run_finished_event(
+    run: RunAgentInput, finished: Finished, card: ModelCard
+) -> RunFinishedEvent:
     metrics = finished.metrics
     usage = TokenUsage(
         provider="koel-chat",

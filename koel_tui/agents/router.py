@@ -107,19 +107,19 @@ class ModelRouter:
 
         The model's agent stores nothing of an `ephemeral` run.
         """
-        chosen = await self._model(model or "")
+        model_entry = await self._model(model or "")
         # Count the user before the next await, because a model with users is not closed.
-        chosen.users += 1
+        model_entry.users += 1
         try:
             self._close_unused()
             await self._wait_closed()  # frees memory for the next model
             # Agents return generators, which can be closed; the protocol requires only iterators.
-            running = chosen.agent.run(input, settings, lora=lora, ephemeral=ephemeral)
+            running = model_entry.agent.run(input, settings, lora=lora, ephemeral=ephemeral)
             async with aclosing(running) as events:  # type: ignore[type-var]
                 async for event in events:
                     yield event
         finally:
-            chosen.users -= 1
+            model_entry.users -= 1
             self._close_unused()
 
     async def memory(self) -> MemoryUse | None:
@@ -179,9 +179,9 @@ class ModelRouter:
         """Start to close retired models, those without a file, and extra ones over the limit."""
         unused = [each for each in self._retired if not each.users]
         unused += [each for each in self._extra if not each.users and each.file is None]
-        found = [each for each in self._extra if each.file is not None]
-        excess = max(0, len(found) - MAX_EXTRA_MODELS)
-        unused += [each for each in found if not each.users][:excess]
+        with_file = [each for each in self._extra if each.file is not None]
+        excess = max(0, len(with_file) - MAX_EXTRA_MODELS)
+        unused += [each for each in with_file if not each.users][:excess]
         for model in unused:
             (self._retired if model in self._retired else self._extra).remove(model)
             closing = asyncio.create_task(model.agent.close(), name="model close")

@@ -71,11 +71,11 @@ class ThreadSessions:
         The closing continues if the caller is cancelled.
         """
         entry = self._entries.pop(thread_id, None)
-        before = self._closing.get(thread_id)
+        previous = self._closing.get(thread_id)
         if entry is not None:
             entry.opening.cancel()
             closing = asyncio.create_task(
-                self._close(thread_id, entry.opening, before), name="engine session close"
+                self._close(thread_id, entry.opening, previous), name="engine session close"
             )
             self._closing[thread_id] = closing
             closing.add_done_callback(lambda task: self._forget(thread_id, task))
@@ -101,12 +101,12 @@ class ThreadSessions:
             snapshots = self._snapshots
             return await opener(None if snapshots is None else snapshots.find(thread_id))
 
-        def ended(task: asyncio.Task[EngineSession]) -> None:
+        def on_opened(task: asyncio.Task[EngineSession]) -> None:
             if _has_failed(task) and self._entries.get(thread_id) is entry:
                 del self._entries[thread_id]
 
         entry = _Entry(opened_with, asyncio.create_task(work(), name="engine session open"))
-        entry.opening.add_done_callback(ended)
+        entry.opening.add_done_callback(on_opened)
         self._entries[thread_id] = entry
         return entry
 
@@ -114,9 +114,9 @@ class ThreadSessions:
         self,
         thread_id: str,
         opening: asyncio.Task[EngineSession],
-        before: asyncio.Task[None] | None,
+        previous: asyncio.Task[None] | None,
     ) -> None:
-        await asyncio.wait([opening, *([before] if before is not None else [])])
+        await asyncio.wait([opening, *([previous] if previous is not None else [])])
         if _has_failed(opening):
             return
         session = opening.result()

@@ -37,27 +37,31 @@ _MAX_PIPED_CHARACTERS = 10_000_000
 @click.command()
 @click.argument("question", required=False)
 @model_option
-@click.option("--system", help="System prompt: who the model is to be.")
-@click.option("--temperature", type=Number("temperature"), help="0 takes the likeliest words.")
+@click.option("--system", help="System prompt.")
+@click.option(
+    "--temperature", type=Number("temperature"), help="0: always the most probable token."
+)
 @sampling_options
-@click.option("--seed", type=Number("seed"), help="Same seed, same answer.")
+@click.option("--seed", type=Number("seed"), help="The same seed gives the same answer.")
 @click.option(
     "--max-output-tokens", type=Number("max_output_tokens"), help="Longest answer in tokens."
 )
 @click.option(
     "--thread",
     shell_complete=complete_saved,
-    help="Saved thread to go on with (title or id); the answer is saved.",
+    help="Saved thread to continue (title or id); the answer is saved.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, also of a failure.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, also after a failure."
+)
 @template_option
 @context_options
 def ask(question: str | None, thread: str | None, as_json: bool, **options: Any) -> int:
     """Print one answer to QUESTION.
 
-    What is piped in is sent below the question, or alone where there is none. Without --thread
-    nothing is saved. An answer that was cut at its limit counts as an answer: a line on stderr says
-    so. Without a usable answer the exit code is 65.
+    Piped text is added below the question, or is the question if you give none. Without --thread
+    nothing is saved. An answer that was cut at a limit is a success, with a notice on stderr.
+    Without a usable answer the exit code is 65.
 
     \b
     Examples:
@@ -100,12 +104,12 @@ def _read_prompt(question: str | None) -> str:
     piped = "" if sys.stdin.isatty() else sys.stdin.read(_MAX_PIPED_CHARACTERS + 1)
     if len(piped) > _MAX_PIPED_CHARACTERS:
         raise UsageProblem(
-            f"more than {_MAX_PIPED_CHARACTERS:,} characters are piped in, which no model reads. "
-            "Pipe a part of it in."
+            f"the piped text has more than {_MAX_PIPED_CHARACTERS:,} characters. "
+            "Pipe only a part of it."
         )
     prompt = repair("\n\n".join(part for part in (question or "", piped) if part.strip()))
     if not prompt:
-        raise UsageProblem('nothing to ask. Try: koel-chat ask "..." or pipe a text in.')
+        raise UsageProblem('there is no question. Try: koel-chat ask "...", or pipe a text.')
     return prompt
 
 
@@ -185,7 +189,7 @@ def _apply_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSetting
     names = info.fitting_template or f"({', '.join(BUILT_IN)})"
     click.echo(
         safe_text(
-            f"koel-chat: {info.name} has no chat template: it completes the text. Use "
+            f"koel-chat: {info.name} has no chat template, so it only completes the text. Use "
             f"--chat-template {names} for an answer."
         ),
         err=True,
@@ -239,22 +243,22 @@ async def _print_answer(session: "ChatSession", answer: Answer, *, quiet: bool) 
 def _result(session: "ChatSession", answer: Answer, *, quiet: bool) -> int:
     """Return the exit code, and print any problem of the answer on stderr."""
     failed = session.state.error
-    code, why = Exit.OK, ""
+    code, problem = Exit.OK, ""
     if failed is not None:
-        code, why = _agent_exit_code(str(getattr(failed, "agent_code", ""))), str(failed)
+        code, problem = _agent_exit_code(str(getattr(failed, "agent_code", ""))), str(failed)
     elif answer.unusable_reason:
-        code, why = Exit.NO_ANSWER, answer.unusable_reason
+        code, problem = Exit.NO_ANSWER, answer.unusable_reason
     elif session.dirty:
         cause = session.save_error
         code = Exit.SAVE_FAILED if cause is None else exit_code(cause)
         code = Exit.SAVE_FAILED if code is Exit.INTERNAL else code
-        why = f"The answer could not be saved: {cause or 'the disk did not answer in time'}"
+        problem = f"The answer could not be saved: {cause or 'the disk did not respond in time'}"
     if code:
-        answer.error = why
+        answer.error = problem
     elif not quiet:
-        why = _truncation_notice(session)
-    if why:
-        click.echo(safe_text(f"koel-chat: {why}"), err=True)
+        problem = _truncation_notice(session)
+    if problem:
+        click.echo(safe_text(f"koel-chat: {problem}"), err=True)
     return code
 
 
@@ -266,7 +270,7 @@ def _agent_exit_code(agent_code: str) -> Exit:
 def _truncation_notice(session: "ChatSession") -> str:
     """Return the limit at which the answer was cut and the remedy, or '' if it is complete."""
     messages = session.state.messages
-    if not (why := incomplete_reason(messages)):
+    if not (problem := incomplete_reason(messages)):
         return ""
     option = "--context-tokens" if fills_context(messages[-1]) else "--max-output-tokens"
-    return f"{why} A larger {option} allows a longer one."
+    return f"{problem} A larger {option} allows a longer one."

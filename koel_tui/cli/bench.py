@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from koel_tui.engine.bench import Plan, Report
 
 _LEGEND = (
-    "Medians of {rounds}, taken in turns with the bare llama.cpp loop. The ratio is koel-chat's "
-    "figure over the bare loop's: for tokens/s more is better, for times and memory less. Extra is "
-    "what a switch adds to the first token of a thread that is in front already. Resuming counts "
-    "to the first token, a stop to the start of who waits. Switching to a parked thread is shown "
-    "beside a copy of its state out of the context and one back in."
+    "Medians of {rounds}; koel-chat and the bare llama.cpp loop take turns. The ratio is the value "
+    "of koel-chat divided by that of the bare loop: for tokens/s more is better, for times and "
+    "memory less. Extra is the time that a switch adds to the first token. Resuming is measured to "
+    "the first token, a stop to the start of the next answer. A switch to a parked thread is "
+    "compared with one copy of its state out of the context and one back."
 )
 
 
 @click.command()
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
-@click.option("--quick", is_flag=True, help="One round of less: a minute or so, rough figures.")
+@click.option("--quick", is_flag=True, help="One short round: about a minute, rough numbers.")
 def bench(model: Path | None, as_json: bool, quick: bool) -> int:
-    """Measure speed and memory with your model on this machine.
+    """Measure speed and memory with your model on this computer.
 
-    It takes some minutes. Run it with nothing else going on: another busy program changes the
-    figures many times over.
+    It takes some minutes. Run it while no other program is busy, because that changes the numbers
+    many times over.
 
     \b
     Examples:
       koel-chat bench --quick
-      koel-chat bench --model ~/models/qwen.gguf --json > figures.json
+      koel-chat bench --model ~/models/qwen.gguf --json > report.json
     """
     from koel_tui.engine.bench import QUICK, STANDARD
     from koel_tui.models import choose_model
@@ -46,7 +46,7 @@ def bench(model: Path | None, as_json: bool, quick: bool) -> int:
 
     settings = load_settings(model=model)
     path = choose_model(settings.model, settings.model_folders)
-    report = asyncio.run(_measure(path, QUICK if quick else STANDARD))
+    report = asyncio.run(_run_bench(path, QUICK if quick else STANDARD))
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:
@@ -54,7 +54,7 @@ def bench(model: Path | None, as_json: bool, quick: bool) -> int:
     return Exit.OK
 
 
-async def _measure(path: Path, plan: "Plan") -> "Report":
+async def _run_bench(path: Path, plan: "Plan") -> "Report":
     """Measure, with a progress line on stderr."""
     from rich.console import Console
 
@@ -79,19 +79,19 @@ def table(report: "Report") -> "Table":
     from rich.text import Text
 
     # As Text, so that a file name is not parsed as markup.
-    shown = Table(title=Text(safe_line(report.model)), title_justify="left")
-    shown.add_column("Measure")
+    result = Table(title=Text(safe_line(report.model)), title_justify="left")
+    result.add_column("Measure")
     for heading in ("koel-chat", "bare llama.cpp"):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    shown.add_column("ratio", justify="right", no_wrap=True)
+        result.add_column(heading, justify="right", no_wrap=True)
+    result.add_column("ratio", justify="right", no_wrap=True)
     for figure in report.figures:
-        shown.add_row(
+        result.add_row(
             Text(figure.name),
             f"{_format_number(figure.value)} {figure.unit}",
             "" if figure.bare is None else f"{_format_number(figure.bare)} {figure.unit}",
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
         )
-    return shown
+    return result
 
 
 def _format_number(value: float) -> str:

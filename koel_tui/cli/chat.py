@@ -39,12 +39,13 @@ def chat(
     low_bandwidth: bool,
     **flags: Any,
 ) -> int:
-    """Open the window, with a saved thread if one is named.
+    """Open the window, with a saved thread if you name one.
 
-    THREAD is its title, its id or the beginning of its id; without one the tabs of last time come
-    back. In a terminal smaller than 60 columns by 15 rows, or with TERM=dumb, it is --plain.
+    THREAD is a title, an id or the beginning of an id. Without it, the tabs of the last time are
+    restored. The plain mode starts by itself in a terminal smaller than 60 columns by 15 rows, and
+    with TERM=dumb.
 
-    Options count for this run; `koel-chat config edit` is for what is to stay.
+    Options apply to this run only. `koel-chat config edit` changes the settings.
 
     \b
     Examples:
@@ -98,8 +99,8 @@ def _exit_code(code: int, fatal: BaseException | None) -> int:
 def _check_terminal() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblem(
-            "the window needs a terminal, and this is none. "
-            'For one answer to a file or a pipe use: koel-chat ask "..."'
+            "the window needs a terminal, and input or output is not one. "
+            'To write one answer to a file or a pipe: koel-chat ask "..."'
         )
 
 
@@ -107,12 +108,12 @@ def _is_plain(start: StartSettings) -> bool:
     """Return whether to use plain mode; if it was not requested, print the reason."""
     if start.plain:
         return True
-    why = why_window_impossible(
+    reason = why_window_impossible(
         *os.get_terminal_size(), os.environ.get("TERM"), stderr_is_terminal=sys.stderr.isatty()
     )
-    if why:
-        click.echo(f"{why}, so this is plain mode.")
-    return bool(why)
+    if reason:
+        click.echo(f"{reason}, so the plain mode starts.")
+    return bool(reason)
 
 
 def _run_window(

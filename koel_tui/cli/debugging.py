@@ -24,7 +24,7 @@ def debug_option() -> click.Option:
         is_flag=True,
         expose_value=False,
         callback=_set_flag,
-        help="Show a traceback when something goes wrong.",
+        help="Print a traceback after an error.",
     )
 
 

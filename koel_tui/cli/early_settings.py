@@ -52,7 +52,7 @@ def why_window_impossible(
     A size of 0 is unknown. The app draws on stderr.
     """
     if not stderr_is_terminal:
-        return "The window is drawn on stderr, which goes elsewhere"
+        return "The window is drawn on stderr, which is not a terminal"
     if terminal == "dumb":
         return "This terminal cannot move its cursor (TERM=dumb)"
     if 0 < columns < MIN_COLUMNS or 0 < rows < MIN_ROWS:

@@ -56,8 +56,8 @@ def error_message(error: BaseException) -> str:
     """Return the message for an error: the problem and the remedy."""
     if exit_code(error) is Exit.INTERNAL:
         return (
-            f"something went wrong inside koel-chat ({type(error).__name__}: {error}). "
-            f"Your saved threads are untouched. Run it with {DEBUG} for the details."
+            f"koel-chat has an internal error ({type(error).__name__}). "
+            f"Your saved threads are unchanged. Run it with {DEBUG} for the details."
         )
     return str(error)
 

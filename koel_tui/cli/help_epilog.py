@@ -3,27 +3,27 @@
 from koel_tui.cli.exit_codes import Exit
 
 _MEANINGS = {
-    Exit.OK: "all went well",
+    Exit.OK: "success",
     Exit.INTERNAL: "an error of koel-chat itself",
-    Exit.USAGE: "the command line cannot be used, or a message is too large",
-    Exit.NO_ANSWER: "no usable answer: it is empty, or thinking only",
+    Exit.USAGE: "a wrong command line, or a message that is too large",
+    Exit.NO_ANSWER: "no usable answer: it is empty, or the model only thought",
     Exit.NO_MODEL: "the model or a file is missing or cannot be used",
-    Exit.NO_SERVER: "a server is down or refuses",
+    Exit.NO_SERVER: "a server is down or refuses the request",
     Exit.ENGINE_DIED: "the engine died",
-    Exit.NO_DIRECTORY: "a directory cannot be made or used",
-    Exit.SAVE_FAILED: "something cannot be saved, or threads cannot be read",
-    Exit.LOCKED: "threads are in use elsewhere, or encrypted",
+    Exit.NO_DIRECTORY: "a directory cannot be created or used",
+    Exit.SAVE_FAILED: "something could not be saved, or threads cannot be read",
+    Exit.LOCKED: "a thread is open in another program, or encrypted",
     Exit.WRONG_PASSPHRASE: "wrong passphrase, or no key",
     Exit.BAD_CONFIG: "the configuration cannot be used",
     Exit.INTERRUPTED: "interrupted with ctrl+c",
 }
-_SIGNALS = ("129, 143", "ended by a signal: hung up, terminated")
+_SIGNALS = ("129, 143", "ended by a signal: terminal closed, terminated")
 _ENVIRONMENT = {
-    "KOEL_NAME": "the setting of this name, KOEL_THEME for instance",
+    "KOEL_NAME": "sets the setting `name`, for example KOEL_THEME",
     "KOEL_PASSPHRASE_FILE": "file with the passphrase of encrypted threads",
     "VISUAL, EDITOR": "the editor for prompts and for config.toml",
-    "NO_COLOR": "set: shades of grey instead of colours",
-    "TERM": "dumb: lines of text instead of the window",
+    "NO_COLOR": "if set: shades of grey instead of colours",
+    "TERM": "dumb starts the plain mode",
 }
 
 

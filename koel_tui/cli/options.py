@@ -39,7 +39,7 @@ def model_option(command: F) -> F:
         "--model",
         type=click.Path(path_type=Path),
         metavar="FILE|NAME",
-        help="GGUF file to run, or a name of `models list` (default: the bundled starter model).",
+        help="GGUF file, or a name from `models list` (default: the starter model).",
     )(command)
 
 
@@ -48,7 +48,7 @@ def template_option(command: F) -> F:
     return click.option(
         "--chat-template",
         type=click.Choice(CHAT_TEMPLATES),
-        help="Form of the prompt: the model's own, a built-in one, or none (plain text).",
+        help="Chat template: the model's own, a built-in one, or none (plain text).",
     )(command)
 
 
@@ -58,7 +58,7 @@ def context_options(command: F) -> F:
         click.option(
             "--threads",
             type=click.IntRange(1, MAX_THREADS),
-            help="CPU threads to decode with (default: one for each core).",
+            help="CPU threads (default: one for each core).",
         ),
         click.option(
             "--gpu-layers",
@@ -68,7 +68,7 @@ def context_options(command: F) -> F:
         click.option(
             "--context-tokens",
             type=click.IntRange(256),
-            help="Window in tokens, prompt and answer together.",
+            help="Context size in tokens, prompt and answer together.",
         ),
     ):
         command = option(command)
@@ -79,12 +79,14 @@ def session_options(command: F) -> F:
     """Add the options for the number of sessions and of parallel answers."""
     for option in (
         click.option(
-            "--parallel", type=click.IntRange(1, 64), help="Answers written at the same time (1)."
+            "--parallel",
+            type=click.IntRange(1, 64),
+            help="Answers written at the same time (default: 1).",
         ),
         click.option(
             "--max-sessions",
             type=click.IntRange(1, MAX_SEQUENCES),
-            help="Open contexts at most (8).",
+            help="Threads that can have a model context (default: 8).",
         ),
     ):
         command = option(command)
@@ -97,20 +99,22 @@ def sampling_options(command: F) -> F:
         click.option(
             "--repeat-penalty",
             type=Number("repeat_penalty"),
-            help="Above 1 words come back less often.",
+            help="Above 1: tokens are repeated less often.",
         ),
         click.option(
-            "--min-p", type=Number("min_p"), help="Least chance, beside the likeliest word."
+            "--min-p",
+            type=Number("min_p"),
+            help="Minimum probability, relative to the most probable token.",
         ),
         click.option(
             "--top-p",
             type=Number("top_p"),
-            help="Only words that have this chance together.",
+            help="Only tokens that have this probability together.",
         ),
         click.option(
             "--top-k",
             type=Number("top_k"),
-            help="Only so many of the likeliest words; 0: all.",
+            help="Only the N most probable tokens; 0: all.",
         ),
     ):
         command = option(command)
@@ -128,9 +132,11 @@ def appearance_options(command: F) -> F:
         click.option(
             "--plain",
             is_flag=True,
-            help="For screen readers: lines of text, no window; /help lists its commands.",
+            help="Lines of text for screen readers, no window; /help lists the commands.",
         ),
-        click.option("--theme", help="Name of a theme; ctrl+p in the window lists them."),
+        click.option(
+            "--theme", help="Name of a theme; the command palette of the window lists them."
+        ),
     ):
         command = option(command)
     return command

@@ -63,10 +63,10 @@ def register_bash_completion() -> None:
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
-    """Print the script with which a shell completes koel-chat.
+    """Print the completion script for a shell.
 
-    It completes commands, options and the titles of saved threads, and belongs into a file that
-    the shell reads when it starts:
+    It completes commands, options and titles of saved threads. Add it to a file that the shell
+    reads when it starts:
 
     \b
       bash, ~/.bashrc:  eval "$(koel-chat completion bash)"
@@ -74,8 +74,8 @@ def completion(ctx: click.Context, shell: str) -> int:
       fish:             koel-chat completion fish \\
                           > ~/.config/fish/completions/koel-chat.fish
 
-    Then open a new shell. Bash has to be 4.4 or newer; in ~/.zshrc the line goes
-    below the one with compinit.
+    Then open a new shell. Bash must be 4.4 or newer. In ~/.zshrc the line goes
+    below compinit.
     """
     register_bash_completion()
     completion_class = get_completion_class(shell)

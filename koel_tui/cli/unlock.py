@@ -69,9 +69,10 @@ def new_key_source(
         if source is not None:
             return read_passphrase(source)
         if not _can_prompt():
-            how = "--new-file" if ignore_variable else PASSPHRASE_FILE
+            source_name = "--new-file" if ignore_variable else PASSPHRASE_FILE
             raise NoKeyError(
-                f"A new passphrase is needed, and nobody can be asked. Name a file in {how}."
+                "A new passphrase is needed, and there is no terminal to type it. "
+                f"Name a file in {source_name}."
             )
         return _prompt_passphrase(new)
 

@@ -7,7 +7,7 @@ from typing import Any
 _log = logging.getLogger(__name__)
 
 
-def isolated(callback: Callable[..., object], *arguments: Any) -> None:
+def call_isolated(callback: Callable[..., object], *arguments: Any) -> None:
     """Call `callback`; log its exceptions instead of raising them."""
     try:
         callback(*arguments)

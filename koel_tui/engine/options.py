@@ -79,8 +79,8 @@ def session_options(
     `fields` replace those of `settings` with the same name. Raises `UnsupportedError` for an
     unsupported feature, `ModelLoadError` if `lora` is not a file, ValueError for an invalid value.
     """
-    for feature, wanted in (("vision", vision), ("audio", audio)):
-        if wanted:
+    for feature, requested in (("vision", vision), ("audio", audio)):
+        if requested:
             raise UnsupportedError(
                 f"{spec.path.name} is loaded without {feature}: this engine supports text "
                 "models only. "
@@ -96,15 +96,15 @@ def session_options(
     return SessionOptions(name, adapter, None if kv is None else absolute_path(kv), merged)
 
 
-def turn_settings(given: TurnSettings | None, session: TurnSettings) -> TurnSettings:
-    """Return the settings of a turn: `given`, with unset fields taken from `session`.
+def turn_settings(overrides: TurnSettings | None, session: TurnSettings) -> TurnSettings:
+    """Return the settings of a turn: `overrides`, with unset fields taken from `session`.
 
-    Raises ValueError if `given` has a wrong type, `UnsupportedError` for an unsupported
+    Raises ValueError if `overrides` has a wrong type, `UnsupportedError` for an unsupported
     `tool_choice`.
     """
-    if given is not None and not isinstance(given, TurnSettings):
-        raise ValueError(f"settings must be a TurnSettings, not {given!r}")
-    settings = session if given is None else given.over(session)
+    if overrides is not None and not isinstance(overrides, TurnSettings):
+        raise ValueError(f"settings must be a TurnSettings, not {overrides!r}")
+    settings = session if overrides is None else overrides.over(session)
     choice = settings.tool_choice
     if choice is not None and choice not in _SUPPORTED_CHOICES:
         raise UnsupportedError(

@@ -187,7 +187,7 @@ class EngineSession:
         `EngineCrashedError`, and `EngineError` if there is no state or the file is not writable.
         """
         self._check_open()
-        await self._host.save_kv(self, absolute_path(path), _checked_budget(budget_bytes))
+        await self._host.save_kv(self, absolute_path(path), _check_budget(budget_bytes))
 
     async def close(
         self, save_kv: str | PathLike[str] | None = None, *, budget_bytes: int = KV_BUDGET
@@ -203,7 +203,7 @@ class EngineSession:
         if save_kv is None:
             self.shut()
             return
-        path, budget = absolute_path(save_kv), _checked_budget(budget_bytes)
+        path, budget = absolute_path(save_kv), _check_budget(budget_bytes)
         if not self._closed:
             self._closed = True
             self.stop()
@@ -246,7 +246,7 @@ class EngineSession:
             raise SessionBusyError
 
 
-def _checked_budget(budget_bytes: int) -> int:
+def _check_budget(budget_bytes: int) -> int:
     if budget_bytes < 0:
         raise ValueError(f"budget_bytes must be at least 0, not {budget_bytes}")
     return budget_bytes

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from koel_tui.engine.callbacks import isolated
+from koel_tui.engine.callbacks import call_isolated
 from koel_tui.engine.shared_task import SharedTask
 
 ProgressCallback = Callable[[float], None]
@@ -70,7 +70,7 @@ class SingleFlight(Generic[E]):
 
     def _report(self, fraction: float) -> None:
         for listener in tuple(self._listeners):
-            isolated(listener, fraction)
+            call_isolated(listener, fraction)
 
 
 class SingleFlights:

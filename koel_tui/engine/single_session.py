@@ -42,10 +42,10 @@ class SingleSession:
 
     async def _create(self, options: Callable[[], SessionOptions]) -> EngineSession:
         try:
-            session_options = options()
+            resolved_options = options()
             if self._current is not None:
                 await self._current.close()
-            self._current = await self._open(session_options)
+            self._current = await self._open(resolved_options)
             return self._current
         finally:
             # Also on failure; otherwise every later caller would get the same error.

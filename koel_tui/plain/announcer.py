@@ -108,7 +108,7 @@ class Announcer:
         if conversation.save_problem:
             lines.append(f"Error: not saved. {conversation.save_problem}")
         if trimmed := conversation.metrics.last.trimmed_turns:
-            lines.append(f"Oldest turns that did not fit the model and were left out: {trimmed}.")
+            lines.append(f"The context is full. Oldest turns left out: {trimmed}.")
         self._end_lines = lines
         return lines
 

@@ -239,7 +239,7 @@ class PlainChat:
         conversation = self._workspace.active
         conversation.ask(text)
         if conversation.queue:
-            self._print("This is sent after the answer.")
+            self._print("Queued. It is sent after the answer.")
         else:
             self._announcer.skip_user_message()
         if text != self._last_sent:

@@ -39,7 +39,7 @@ class CommandHandlers:
     async def run(self, command: ParsedCommand) -> None:
         """Run a command, or print why it cannot be run."""
         if command.command is None:
-            self._say(f"There is no command /{safe_line(command.word, 40)}. /help lists them.")
+            self._say(f"Unknown command /{safe_line(command.word, 40)}. /help lists the commands.")
             return
         handlers: dict[str, Callable[[str], Awaitable[None]]] = {
             "help": self._help,
@@ -89,7 +89,7 @@ class CommandHandlers:
         try:
             self._workspace.new()
         except Exception as error:
-            self._print_error("no thread can be begun", error)
+            self._print_error("a new thread cannot be opened", error)
         await self.announce_tab()
 
     async def _tabs(self, _: str) -> None:
@@ -101,7 +101,7 @@ class CommandHandlers:
         number = int(argument) if argument.isdecimal() else 0
         conversation = self._workspace.tabs.at(number)
         if conversation is None:
-            self._say("There is no thread of this number. /tabs lists them.")
+            self._say("No open thread has this number. /tabs lists them.")
             return
         self._workspace.tabs.activate(conversation)
         await self.announce_tab()
@@ -109,7 +109,7 @@ class CommandHandlers:
     async def _list(self, _: str) -> None:
         threads = await self._saved_threads()
         if not threads:
-            self._say("Nothing is saved yet.")
+            self._say("There are no saved threads.")
         for thread in threads:
             state = f"damaged: {thread.damage}" if thread.damage else thread.when
             self._say(f"{safe_line(thread.title) or '(no title)'}, {safe_line(state)}")
@@ -126,7 +126,7 @@ class CommandHandlers:
         count = int(argument) if argument.isdecimal() else _DEFAULT_READ
         shown = entries if argument == "all" else entries[max(0, len(entries) - count) :]
         if not shown:
-            self._say("There is nothing to read yet.")
+            self._say("There are no messages yet.")
         for entry in shown:
             self._say(format_message(entry.role, entry.text))
 
@@ -135,7 +135,7 @@ class CommandHandlers:
             each for each in chat_entries(self._workspace.active) if each.role == "assistant"
         ]
         if not answers:
-            self._say("There is no answer yet from which a new thread could go on.")
+            self._say("There is no answer yet to start a new thread from.")
             return
         try:
             await self._workspace.branch(answers[-1].id)

@@ -20,21 +20,21 @@ COMMANDS = (
     Command("list", "list the saved threads"),
     Command("open", "open a saved thread", "TITLE or ID"),
     Command("close", "close this thread; it stays saved"),
-    Command("read", "read the last messages again, 2 unless you say how many", "NUMBER or all"),
+    Command("read", "print the last messages again, 2 by default", "NUMBER or all"),
     Command("stop", "stop the answer; so does ctrl+c"),
     Command("continue", "continue an answer that was stopped or cut"),
-    Command("retry", "try again what failed"),
-    Command("again", "have your last message answered again; the answer there is stays a branch"),
-    Command("edit", "ask something else in place of your last message", "MESSAGE"),
+    Command("retry", "try the failed answer again"),
+    Command("again", "regenerate the last answer; the old one stays as a branch"),
+    Command("edit", "replace your last message and get a new answer", "MESSAGE"),
     Command("branches", "list the branches of this thread"),
     Command("branch", "show another branch", "NUMBER"),
-    Command("new-from", "open a new thread with what was said here"),
+    Command("new-from", "open a new thread with a copy of this one"),
     Command("summary", "open a new thread with a summary of this one"),
-    Command("queue", "list what waits to be sent, or take one back to edit it", "NUMBER"),
+    Command("queue", "list the queued messages, or take one back to edit it", "NUMBER"),
     Command("title", "give this thread a title", "TITLE"),
     Command("settings", "list the settings of this thread; so does /set"),
-    Command("set", "change one of them", "NAME VALUE"),
-    Command("unset", "take one back to the default", "NAME"),
+    Command("set", "change a setting", "NAME VALUE"),
+    Command("unset", "reset a setting to its default", "NAME"),
     Command("quit", "save and quit; so do ctrl+d and ctrl+c twice"),
 )
 
@@ -72,10 +72,10 @@ def help_lines() -> list[str]:
         for each in COMMANDS
     ]
     return [
-        "Type a message and press enter. A line that ends in a backslash goes on in the next one.",
-        "The up arrow brings back what you typed before.",
+        "Type a message and press enter. A line that ends with a backslash continues on the next.",
+        "The up arrow recalls what you typed before.",
         *commands,
-        "A message that begins with a slash is typed with two.",
+        "To send a message that begins with a slash, type two slashes.",
     ]
 
 

@@ -34,7 +34,7 @@ class SettingCommandHandlers:
             if name in headings:
                 self._say(f"{headings[name]}:")
             self._say(f"{name}: {_describe(texts[name], defaults.get(name))}")
-        self._say("/set NAME VALUE changes one, /unset NAME takes it back to the default.")
+        self._say("/set NAME VALUE changes a setting, /unset NAME resets it.")
 
     async def _set(self, argument: str) -> None:
         name, _, value = argument.partition(" ")

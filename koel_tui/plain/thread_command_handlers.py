@@ -69,24 +69,22 @@ class ThreadCommandHandlers:
 
     async def _edit(self, text: str) -> None:
         conversation = self._workspace.active
-        skip_user_message = [entry for entry in chat_entries(conversation) if entry.role == "user"]
-        if not skip_user_message:
-            self._say("There is no message of yours here to edit.")
+        sent = [entry for entry in chat_entries(conversation) if entry.role == "user"]
+        if not sent:
+            self._say("You have no message here to edit.")
         elif not text:
-            self._say("Type the message that is to stand in its place: /edit MESSAGE.")
+            self._say("Type the new message after the command: /edit MESSAGE.")
         elif not self._refuse_if_busy():
-            conversation.edit(skip_user_message[-1].id, text)
+            conversation.edit(sent[-1].id, text)
             self._skip_user_message()
 
     async def _branches(self, _: str) -> None:
         branches = self._workspace.active.branches
         if not branches:
-            self._say("Nothing branches here. /again answers again, /edit edits your message.")
+            self._say("This thread has no branches. /again and /edit create one.")
         for number, branch in enumerate(branches, 1):
             text = safe_line(branch.text, _MAX_EXCERPT)
-            what = (
-                format_message(branch.role, text) if branch.role else "nothing was said in it yet"
-            )
+            what = format_message(branch.role, text) if branch.role else "no messages"
             self._say(f"{number}{', shown' if branch.is_shown else ''}: {what}")
 
     async def _branch(self, argument: str) -> None:
@@ -94,27 +92,27 @@ class ThreadCommandHandlers:
         branches = dict(enumerate(conversation.branches, 1))
         branch = branches.get(int(argument) if argument.isdecimal() else 0)
         if branch is None:
-            self._say("There is no branch of this number. /branches lists them.")
+            self._say("No branch has this number. /branches lists them.")
         elif branch.is_shown:
-            self._say("This branch is shown already.")
+            self._say("This branch is already shown.")
         elif not self._refuse_if_busy():
             branch_point = branch.branch_point
             conversation.switch(branch_point, branch.number - branch_point.number)
             self._skip_user_message()
             if not conversation.problem:
-                self._say(f"Branch {argument} is shown. /read reads the last of it.")
+                self._say(f"Branch {argument} is shown. /read prints its last messages.")
 
     async def _summary(self, _: str) -> None:
         conversation = self._workspace.active
         if conversation.is_new:
-            self._say("Nothing was said here yet, so there is nothing to summarise.")
+            self._say("This thread has no messages to summarise yet.")
             return
         self._background.add(summary_job(conversation, self._on_summary))
-        self._say("A new thread opens with a summary as soon as the model has made it.")
+        self._say("A new thread opens when the summary is ready.")
 
     def _on_summary(self, conversation: Conversation, summary: str) -> None:
         if not summary:
-            self._say(f"No summary came of {_quote_title(conversation)}. Ask again.")
+            self._say(f"The model returned no summary of {_quote_title(conversation)}. Try again.")
             return
         tabs, before = self._workspace.tabs, self._workspace.active
         new = self._workspace.add_new(conversation.meta.copy(""))
@@ -130,7 +128,7 @@ class ThreadCommandHandlers:
         conversation = self._workspace.active
         queued = dict(enumerate(conversation.queue, 1))
         if not queued:
-            self._say("Nothing waits to be sent.")
+            self._say("No messages are queued.")
         elif not argument:
             for number, text in queued.items():
                 self._say(f"{number}: {safe_line(text)}")
@@ -138,9 +136,9 @@ class ThreadCommandHandlers:
             conversation.unqueue(text)
         ):
             conversation.draft = join_texts(text, conversation.draft)
-            self._say("It is not sent. You can edit it as soon as the answer is over.")
+            self._say("The message is not sent. You can edit it after the answer.")
         else:
-            self._say("Nothing of this number waits. /queue lists what does.")
+            self._say("No queued message has this number. /queue lists them.")
 
     async def _title(self, title: str) -> None:
         conversation = self._workspace.active

@@ -35,19 +35,19 @@ def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
     fork = next((fork for fork in state.forks if fork.after == after), None)
     if fork is None or count is None:
         return state
-    wanted = (fork.shown + step) % len(fork.branches)
-    if wanted == fork.shown:
+    target = (fork.shown + step) % len(fork.branches)
+    if target == fork.shown:
         return state
-    branches, left = list(fork.branches), state.messages[count:]
-    messages = state.messages[:count] + branches[wanted]
-    branches[fork.shown], branches[wanted] = left, ()
-    if not left:
+    branches, hidden = list(fork.branches), state.messages[count:]
+    messages = state.messages[:count] + branches[target]
+    branches[fork.shown], branches[target] = hidden, ()
+    if not hidden:
         del branches[fork.shown]
-        wanted -= wanted > fork.shown
+        target -= target > fork.shown
     phase = RunPhase.IDLE if state.phase is RunPhase.ERROR else state.phase
     new_state = replace(truncate(state, count), messages=messages, error=None, phase=phase)
     new_state = replace(new_state, reasoning_echo=state.reasoning_echo)
-    return _with_fork(new_state, replace(fork, branches=tuple(branches), shown=wanted))
+    return _with_fork(new_state, replace(fork, branches=tuple(branches), shown=target))
 
 
 def echo_shown(state: ChatState) -> Mapping[str, bytes]:

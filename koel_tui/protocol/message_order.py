@@ -6,17 +6,17 @@ from dataclasses import replace
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, ToolCall
 
 
-def unused_id(wanted: str, messages: Iterable[Message], opened: Iterable[OpenMessage]) -> str:
-    """Return `wanted`, or a variant of it if a message already has that id.
+def unused_id(preferred: str, messages: Iterable[Message], opened: Iterable[OpenMessage]) -> str:
+    """Return `preferred`, or a variant of it if a message already has that id.
 
     Agents may reuse an id in a later run; in a thread the ids are unique.
     """
     used = {message.id for message in messages}
     used.update(each.head.id for each in opened)
-    unused, number = wanted, 1
+    unused, number = preferred, 1
     while unused in used:
         number += 1
-        unused = f"{wanted}-{number}"
+        unused = f"{preferred}-{number}"
     return unused
 
 
@@ -29,16 +29,16 @@ def commit(messages: tuple[Message, ...], message: Message) -> tuple[Message, ..
 def commit_index(messages: Sequence[Message], calls: Iterable[ToolCall]) -> int:
     """Return the index for a message with `calls`: the end, or before their answers."""
     ids = {call.id for call in calls}
-    place = len(messages)
+    position = len(messages)
     if not ids:
-        return place
+        return position
     for index in reversed(range(len(messages))):
         message = messages[index]
         if message.role == "tool" and message.tool_call_id in ids:
-            place = index
+            position = index
         elif message.role == "user" or makes_call(message, ids):
             break
-    return place
+    return position
 
 
 def makes_call(message: Message, ids: Iterable[str]) -> bool:
@@ -68,7 +68,7 @@ def answerable(messages: Iterable[Message]) -> list[Message]:
     Models must not receive either: servers reject them, and templates pair them by position.
     """
     answers: set[str | None] = set()
-    kept: list[Message] = []
+    answered: list[Message] = []
     for message in reversed(tuple(messages)):
         calls = tuple(
             call
@@ -78,12 +78,14 @@ def answerable(messages: Iterable[Message]) -> list[Message]:
         answers -= {call.id for call in calls}
         if message.role == "tool":
             answers.add(message.tool_call_id)
-        kept.append(message if calls == message.tool_calls else replace(message, tool_calls=calls))
-    made: set[str | None] = set()
+        answered.append(
+            message if calls == message.tool_calls else replace(message, tool_calls=calls)
+        )
+    open_calls: set[str | None] = set()
     result = []
-    for message in reversed(kept):
-        made.update(call.id for call in message.tool_calls)
-        if message.role != "tool" or message.tool_call_id in made:
+    for message in reversed(answered):
+        open_calls.update(call.id for call in message.tool_calls)
+        if message.role != "tool" or message.tool_call_id in open_calls:
             result.append(message)
-            made -= {message.tool_call_id}
+            open_calls -= {message.tool_call_id}
     return result

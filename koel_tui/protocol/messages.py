@@ -28,20 +28,20 @@ def from_ag_ui(messages: Iterable[core.Message]) -> tuple[Message, ...]:
     if none follows. Of messages with the same id the last one is used. Raises TypeError, ValueError
     or RecursionError if JSON cannot represent a value.
     """
-    found: list[Message] = []
+    converted: list[Message] = []
     thoughts: list[core.ReasoningMessage] = []
     for message in messages:
         if isinstance(message, core.ReasoningMessage):
             thoughts.append(message)
             continue
-        ours = _from_ag_ui(plain(message.model_dump(by_alias=True)))
-        if ours.role == "assistant" and thoughts:
-            ours = _thought(ours, thoughts)
+        converted_message = _from_ag_ui(plain(message.model_dump(by_alias=True)))
+        if converted_message.role == "assistant" and thoughts:
+            converted_message = _thought(converted_message, thoughts)
             thoughts.clear()
-        found.append(ours)
+        converted.append(converted_message)
     if thoughts:
-        found.append(_thought(Message(thoughts[-1].id, "assistant"), thoughts))
-    return tuple({message.id: message for message in found}.values())
+        converted.append(_thought(Message(thoughts[-1].id, "assistant"), thoughts))
+    return tuple({message.id: message for message in converted}.values())
 
 
 def to_ag_ui(
@@ -56,12 +56,12 @@ def to_ag_ui(
     Attachments are sent as content parts. Raises `ProtocolError` for an attachment that AG-UI does
     not support.
     """
-    left = dict(echo or {})
+    remaining = dict(echo or {})
     result: list[core.Message] = []
     sendable = answerable(messages)
     for message in sendable:
-        result += _pop_reasoning(message, left)
-        converted = _to_ag_ui(message, left)
+        result += _pop_reasoning(message, remaining)
+        converted = _to_ag_ui(message, remaining)
         if converted is not None:
             result.append(converted)
     if (
@@ -71,9 +71,11 @@ def to_ag_ui(
     ):
         thought = repair(sendable[-1].reasoning)
         result.append(core.ReasoningMessage(id=sendable[-1].id, role="reasoning", content=thought))
-    questions = [place for place, message in enumerate(result) if message.role == "user"]
-    place = questions[-1] if questions else len(result)
-    result[place:place] = [_encrypted(name, "", value) for name, value in left.items()]
+    questions = [position for position, message in enumerate(result) if message.role == "user"]
+    position = questions[-1] if questions else len(result)
+    result[position:position] = [
+        _encrypted_message(name, "", value) for name, value in remaining.items()
+    ]
     return result
 
 
@@ -202,8 +204,8 @@ def _pop_encrypted_value(echo: dict[str, bytes], owner: Message | ToolCall) -> s
     """Pop the encrypted value of a message or call from `echo`; default to its own value."""
     if owner.id in echo:
         return echo_text(echo.pop(owner.id))
-    own = owner.extra.get("encryptedValue")
-    return repair(own) if isinstance(own, str) else None
+    own_value = owner.extra.get("encryptedValue")
+    return repair(own_value) if isinstance(own_value, str) else None
 
 
 def _pop_reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Message]:
@@ -211,11 +213,12 @@ def _pop_reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Messag
     names = [name for name in dict.fromkeys(message.reasoning_ids) if name in echo]
     texts = [message.reasoning, *("" for _ in names)]
     return [
-        _encrypted(name, text, echo.pop(name)) for name, text in zip(names, texts, strict=False)
+        _encrypted_message(name, text, echo.pop(name))
+        for name, text in zip(names, texts, strict=False)
     ]
 
 
-def _encrypted(name: str, text: str, value: bytes) -> core.ReasoningMessage:
+def _encrypted_message(name: str, text: str, value: bytes) -> core.ReasoningMessage:
     return core.ReasoningMessage(
         id=name, role="reasoning", content=repair(text), encrypted_value=echo_text(value)
     )

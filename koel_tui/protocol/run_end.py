@@ -54,12 +54,12 @@ def _close_messages(state: ChatState, phase: RunPhase, at: datetime | None) -> C
     for opened in state.open_messages:
         message = opened.message
         if not message.is_empty:
-            kept = replace(
+            closed = replace(
                 message,
                 interrupted=_is_interrupted(opened, phase),
                 timestamp=message.timestamp or at,
             )
-            messages = commit(messages, kept)
+            messages = commit(messages, closed)
     return replace(state, messages=messages, open_messages=(), phase=phase)
 
 

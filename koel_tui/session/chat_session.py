@@ -345,11 +345,11 @@ class ChatSession:
         self._set(end_run(self._state, RunPhase.CANCELLED, self._now()))
         self._autosave.save_now()
 
-    def _answer_calls(self, why: str) -> None:
+    def _answer_calls(self, reason: str) -> None:
         """Answer the calls that will not be executed, because models need a result for each."""
         if self._tool_loop is not None and self._tool_loop.answers_calls:
             for call in calls_to_answer(self._state):
-                self._set(self._apply(result_event(call, why)))
+                self._set(self._apply(result_event(call, reason)))
 
     async def _close(self, last_save: asyncio.Future[None]) -> None:
         try:

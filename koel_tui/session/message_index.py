@@ -14,5 +14,5 @@ def find_message(message_id: str, state: ChatState, thread_id: str) -> int:
 
 def last_question_index(state: ChatState) -> int | None:
     """Return the index of the last user message, None if there is none."""
-    asked = [index for index, message in enumerate(state.messages) if message.role == "user"]
-    return asked[-1] if asked else None
+    questions = [index for index, message in enumerate(state.messages) if message.role == "user"]
+    return questions[-1] if questions else None

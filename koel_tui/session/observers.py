@@ -30,16 +30,16 @@ class Observers:
     def event(self, thread_id: str, event: Event) -> None:
         """Deliver an event to all; an exception is logged, and the others still receive it."""
         for observer in self._observers:
-            _isolated(observer, lambda each: each.on_event(thread_id, event))
+            _call_isolated(observer, lambda each: each.on_event(thread_id, event))
 
     def state(self, thread_id: str, state: ChatState) -> None:
         """Deliver a state to all, with the same error handling."""
         for observer in reversed(self._observers):
-            _isolated(observer, lambda each: each.on_state(thread_id, state))
+            _call_isolated(observer, lambda each: each.on_state(thread_id, state))
 
 
-def _isolated(observer: Observer, tell: Callable[[Observer], None]) -> None:
+def _call_isolated(observer: Observer, notify: Callable[[Observer], None]) -> None:
     try:
-        tell(observer)
+        notify(observer)
     except Exception:  # an observer's error must not affect the session
         _log.exception("An observer raised: %s", type(observer).__name__)

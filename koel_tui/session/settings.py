@@ -108,16 +108,16 @@ class ThreadSettings:
         return thread_settings.over(defaults)
 
 
-def _unusable(saved: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
+def _unusable(saved: Mapping[str, Any], parsed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the saved settings that could not be parsed, for `sampling` the invalid options."""
     unusable = {
         name: saved[name]
-        for name, value in read.items()
+        for name, value in parsed.items()
         if value is None and saved.get(name) is not None
     }
     sampling = saved.get("sampling")
     if isinstance(sampling, Mapping):
-        known = read["sampling"] or {}
+        known = parsed["sampling"] or {}
         options = {name: each for name, each in sampling.items() if name not in known}
         unusable["sampling"] = {name: each for name, each in options.items() if each is not None}
     return {name: value for name, value in unusable.items() if value != {}}

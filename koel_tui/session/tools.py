@@ -72,8 +72,8 @@ async def call_tool(call: ToolCall, handlers: Mapping[str, ToolHandler]) -> str:
     """
     handler = handlers.get(call.name)
     if handler is None:
-        known = ", ".join(sorted(handlers))
-        return f"Error: there is no tool named {call.name!r}. There are: {known}."
+        names = ", ".join(sorted(handlers))
+        return f"Error: there is no tool named {call.name!r}. There are: {names}."
     try:
         arguments = json.loads(call.arguments or "{}")
         if not isinstance(arguments, dict):

@@ -33,7 +33,7 @@ def keep_usage(state: ChatState, event: Event) -> ChatState:
     if not isinstance(event.value, Mapping):
         return state
     usage = {
-        key: _rounded(event.value[key]) for key in SAVED_METRICS if _is_plain(event.value.get(key))
+        key: _round(event.value[key]) for key in SAVED_METRICS if _is_plain(event.value.get(key))
     }
     if state.open_messages:  # an answer with thinking only is open until the run ends
         *others, opened = state.open_messages
@@ -52,7 +52,7 @@ def model_name(event: Event) -> str:
     return model if isinstance(model, str) else ""
 
 
-def _rounded(value: object) -> object:
+def _round(value: object) -> object:
     return round(value, _DIGITS) if isinstance(value, float) else value
 
 

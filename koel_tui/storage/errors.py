@@ -69,8 +69,7 @@ def not_in_trash_error(thread_id: str) -> StorageError:
 def id_in_use_error(thread_id: str) -> StorageError:
     """Return the error for restoring a thread whose id is in use again."""
     return StorageError(
-        f"Thread {thread_id!r} was not brought back: there is a thread of this id. "
-        "Delete that one first."
+        f"Thread {thread_id!r} was not restored: another thread has this id. Delete that one first."
     )
 
 

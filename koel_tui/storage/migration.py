@@ -23,9 +23,9 @@ def migrate(wire: dict[str, Any], schema: int, migrations: Migrations) -> dict[s
     """
     for step in range(schema, SCHEMA):
         if step not in migrations:
-            raise NotAThreadError(f"nothing is known about its schema {step}")
+            raise NotAThreadError(f"its schema {step} is unknown")
         try:
             wire = migrations[step](wire)
         except Exception as error:  # a damaged file may raise anything; other files must open
-            raise NotAThreadError(f"it is no thread of schema {step}: {error!r}") from error
+            raise NotAThreadError(f"it is not a thread of schema {step}: {error!r}") from error
     return wire

@@ -68,7 +68,7 @@ def write_recovery_file(
             reasons.append(f"{path}: {error.strerror or error}.")
         else:
             return path
-    raise StorageError(f"It could not be kept anywhere else: {' '.join(reasons)}")
+    raise StorageError(f"No recovery file could be written: {' '.join(reasons)}")
 
 
 def find_recovery_files(directories: Iterable[Path]) -> list[Path]:
@@ -108,10 +108,10 @@ def read_recovery_file(path: Path, form: FileEncoding | None) -> UnsavedWork:
         data = form.decode(RECOVERY_STEM, data)
     wire = parse_json(data)
     if not isinstance(wire, dict) or wire.get("format") != _FORMAT:
-        raise NotAThreadError(f"it does not say that its format is {_FORMAT}")
+        raise NotAThreadError(f"it is not in the format {_FORMAT}")
     threads = wire.get("threads")
     if wire.get("version") != _VERSION or not isinstance(threads, list):
-        raise NotAThreadError("another version of koel-chat wrote it")
+        raise NotAThreadError("it was written by another version of koel-chat")
     return UnsavedWork(
         tuple(thread for each in threads for thread in from_native(each)), wire.get("tabs")
     )

@@ -53,7 +53,7 @@ class Header:
             values = plain(dict(fields))
         except (TypeError, ValueError, RecursionError) as error:
             raise StorageError(
-                f"The settings of thread {self.id!r} hold a value that cannot be saved ({error}). "
+                f"The settings of thread {self.id!r} have a value that cannot be saved ({error}). "
                 "Nothing was changed; use text, numbers and lists."
             ) from error
         meta = {"created": stamp, "updated": stamp, **self.meta, **values}
@@ -130,8 +130,8 @@ def encode_chat_state(
         return encode(state)
     except (TypeError, ValueError, RecursionError) as error:
         raise StorageError(
-            f"Thread {thread_id!r} holds a value that cannot be saved ({error}). "
-            "Report this; the rest of the thread can be copied from the window."
+            f"Thread {thread_id!r} has a value that cannot be saved ({error}). "
+            "Report this; the messages can still be copied."
         ) from error
 
 
@@ -161,7 +161,7 @@ def parse_json(text: str | bytes) -> Any:
 def parse_record(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
     """Return the thread in parsed JSON, as `decode_record` does."""
     if not isinstance(wire, dict) or wire.get("format") != FORMAT:
-        raise NotAThreadError(f"it does not say that its format is {FORMAT}")
+        raise NotAThreadError(f"it is not in the format {FORMAT}")
     schema = wire.get("schema")
     if not _is_count(schema):
         raise NotAThreadError("its schema is not a number")

@@ -26,11 +26,11 @@ def editor_command(environment: Mapping[str, str]) -> list[str]:
         try:
             words = shlex.split(environment.get(name, ""))
         except ValueError as error:
-            raise EditorError(f"{name} cannot be understood: {error}. Correct it.") from error
+            raise EditorError(f"{name} cannot be parsed: {error}. Correct it.") from error
         if words:
             return words
     raise EditorError(
-        "No editor is named. Set VISUAL or EDITOR before the start: export EDITOR=nano"
+        "No editor is set. Set VISUAL or EDITOR before you start koel-chat: export EDITOR=nano"
     )
 
 
@@ -60,7 +60,7 @@ async def edit_in_editor(
             raise
         if code:
             name = Path(command[0]).name
-            raise EditorError(f"{name!r} ended with {code}; the prompt is as it was.")
+            raise EditorError(f"{name!r} ended with {code}. The prompt is unchanged.")
         return await asyncio.to_thread(_read_back, path, text)
     finally:
         if leftovers is None:

@@ -14,7 +14,7 @@ class NotRegularFileError(OSError):
     """Not a regular file (a directory, FIFO or device)."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(errno.EINVAL, "not a plain file", str(path))
+        super().__init__(errno.EINVAL, "not a regular file", str(path))
 
 
 class TooLargeError(OSError):

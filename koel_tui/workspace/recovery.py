@@ -73,7 +73,7 @@ async def write_recovery_file(
         async with asyncio.timeout(_WRITE_TIMEOUT):
             path = await asyncio.to_thread(_write, backend, workspace, unsaved, drafts)
     except TimeoutError:
-        return f"{message}\nIt could not be kept anywhere else within {_WRITE_TIMEOUT:.0f} seconds."
+        return f"{message}\nNo recovery file could be written within {_WRITE_TIMEOUT:.0f} seconds."
     except Exception as failed:
         return f"{message}\n{failed}"
     return (

@@ -187,7 +187,7 @@ def test_an_answer_that_fails_has_its_code_and_what_came(
 @pytest.mark.parametrize(
     ("words", "config", "code", "why"),
     [
-        ((), "", 2, "nothing to ask"),
+        ((), "", 2, "there is no question"),
         (("Hi", "--thread", "nowhere"), "", 2, "nowhere"),
         (("Hi", "--model", "nowhere.gguf"), "", 66, "nowhere.gguf"),
         (("Hi",), "modle = 'x'", 78, "modle"),

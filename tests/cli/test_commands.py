@@ -42,8 +42,7 @@ def test_ask_refuses_more_than_any_model_reads(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
-        "koel-chat: more than 10,000,000 characters are piped in, which no model reads. "
-        "Pipe a part of it in.\n"
+        "koel-chat: the piped text has more than 10,000,000 characters. Pipe only a part of it.\n"
     )
     monkeypatch.setattr(sys, "stdin", io.StringIO("x" * 10_000_000))
     assert len(_read_prompt(None)) == 10_000_000
@@ -106,7 +105,7 @@ def test_ask_takes_the_memory_of_one_context(monkeypatch: pytest.MonkeyPatch) ->
 def test_ask_without_a_question_says_so() -> None:
     done = koel("ask")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "nothing to ask" in done.stderr
+    assert "there is no question" in done.stderr
 
 
 def test_ask_beyond_the_window_is_an_error_with_both_numbers() -> None:

@@ -80,7 +80,7 @@ def test_a_line_ends_where_toml_says(capsys: pytest.CaptureFixture[str]) -> None
     ("text", "words"),
     [
         ("\ntheme =\nseed = 3", ["line 2"]),
-        ('\nteme = "nord"', ["'teme'", "'theme' comes nearest", "line 2 of"]),
+        ('\nteme = "nord"', ["'teme'", "did you mean 'theme'?", "line 2 of"]),
         (
             "seed = 3\ntemperature = -99",
             ["'temperature'", "It must be a number from 0 to 1000000", "line 2 of"],
@@ -103,10 +103,10 @@ def test_what_is_wrong_is_78_and_says_where(
 
 
 def test_a_wrong_variable_or_flag_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingsError, match=r"Correct the flag\."):
+    with pytest.raises(SettingsError, match=r"Correct the option\."):
         load_settings(temperature=-9)
     monkeypatch.setenv("KOEL_KEYS", "{tab")
-    with pytest.raises(SettingsError, match=r"not JSON.*Correct KOEL_KEYS\."):
+    with pytest.raises(SettingsError, match=r"not valid JSON.*Correct KOEL_KEYS\."):
         load_settings()
 
 
@@ -126,7 +126,7 @@ def test_the_first_edit_begins_with_every_setting(
     assert run(["config", "edit"]) == 0
     assert (tmp_path / "seen").read_text() == template()
     assert load_settings().seed == 3
-    assert "is right" in capsys.readouterr().out
+    assert "is valid" in capsys.readouterr().out
     assert paths.config_file().stat().st_mode & 0o777 == 0o600
     assert paths.config_file().parent.stat().st_mode & 0o777 == 0o700
 

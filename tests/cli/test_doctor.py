@@ -128,10 +128,10 @@ def test_doctor_what_is_wrong_with_a_directory_has_a_code(
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"mode": 0o755}, "look inside"),
-        ({"free": 5_000_000}, "Make room"),
-        ({"file_system": "nfs4"}, "Locks"),
-        ({"link": "/elsewhere"}, "one of yours"),
+        ({"mode": 0o755}, "can read it"),
+        ({"free": 5_000_000}, "Free some disk space"),
+        ({"file_system": "nfs4"}, "locks"),
+        ({"link": "/elsewhere"}, "made this link"),
     ],
 )
 def test_doctor_what_is_worth_knowing_of_a_directory_is_a_warning(
@@ -199,9 +199,9 @@ def test_doctor_models_are_looked_into(
     monkeypatch.setenv("KOEL_MODEL", str(private_home / "models" / "bad.gguf"))
     _, chosen, found = models.evaluate(models.inspect(load_settings()))
     assert chosen.code is Exit.NO_MODEL and "cut off" in chosen.found
-    assert found.mark is Mark.WARNING and found.found.endswith("not usable: bad")
+    assert found.mark is Mark.WARNING and found.found.endswith("unusable: bad")
     monkeypatch.setenv("KOEL_MODEL", "good")
-    assert "not tried" in models.evaluate(models.inspect(load_settings()))[1].found
+    assert "not tested" in models.evaluate(models.inspect(load_settings()))[1].found
 
 
 async def test_doctor_an_engine_that_does_not_start_is_told(tmp_path: Path) -> None:
@@ -246,10 +246,10 @@ def test_doctor_the_table_fits_and_shows_names_as_they_are(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     assert "[red]x[/red]" in text and not {"\x1b", "\x07", "\u202e"} & {*text}
     assert "✓ a" in text and "! b" in text and "✗ c" in text and "do this" in text
-    assert "1 to be put right (✗), 1 worth knowing (!)." in text
+    assert "Errors (✗): 1, warnings (!): 1." in text
     assert examination.code is Exit.LOCKED
 
 
 def test_doctor_warnings_alone_are_well() -> None:
     examination = Report((Section("Only", (warning("a", "b"),)),))
-    assert examination.code is Exit.OK and "All is well, 1 worth knowing" in printed(examination)
+    assert examination.code is Exit.OK and "No errors, warnings (!): 1" in printed(examination)

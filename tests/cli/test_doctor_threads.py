@@ -62,7 +62,7 @@ def test_doctor_threads_that_are_whole(private_home: Path) -> None:
     index(storage)
     found = look_at_threads(private_home)
     assert {each.mark for each in found.values()} == {Mark.OK}
-    assert found["threads"].found == "3 can be read to the end"
+    assert found["threads"].found == "3 readable"
     assert found["search index"].found == "agrees with all 3 threads"
 
 
@@ -73,7 +73,7 @@ def test_doctor_damaged_threads_are_74_and_named_by_their_files(private_home: Pa
     found = look_at_threads(private_home)
     assert found["damaged"].code is Exit.SAVE_FAILED
     assert file_name("t0") in found["damaged"].found and file_name("t1") in found["damaged"].found
-    assert found["threads"].found == "1 can be read to the end"
+    assert found["threads"].found == "1 readable"
 
 
 def test_doctor_damage_inside_a_message_is_found(private_home: Path) -> None:
@@ -144,7 +144,7 @@ def test_doctor_encrypted_threads_are_read_with_the_key(
 ) -> None:
     found = look_at_threads(private_home)
     assert {each.mark for each in found.values()} == {Mark.OK}
-    assert found["threads"].found == "3 can be read to the end"
+    assert found["threads"].found == "3 readable"
     name = next(paths.threads_dir().glob("t-*.sealed"))
     name.write_bytes(name.read_bytes()[:-1])
     assert look_at_threads(private_home)["damaged"].found == f"1 cannot be read: {name.name}"

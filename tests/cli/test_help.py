@@ -42,5 +42,5 @@ def test_every_exit_code_and_variable_is_in_the_main_help(
 )
 def test_a_thread_has_every_format_that_there_is(command: str, formats: type[StrEnum]) -> None:
     params = dict(every_command())["threads", command].params
-    (form,) = (each.type for each in params if each.name == "form")
+    (form,) = (each.type for each in params if each.name == "format_name")
     assert isinstance(form, click.Choice) and [*form.choices] == [*formats]

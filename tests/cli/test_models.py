@@ -111,7 +111,7 @@ def test_list_takes_folders_from_the_settings(
 def test_probe_tells_and_remembers(models: Models, starter_path: Path) -> None:
     said = models("probe", "smollm2")
     assert said.code == 0, said.err
-    assert "works: llama, trained on 8,192 tokens; tried in" in said.out
+    assert "works: llama, trained on 8,192 tokens; tested in" in said.out
     assert "worked before" in models("probe", str(starter_path)).out
     assert models("list").out.rstrip().endswith("(works)")
     (row,) = models("probe", str(starter_path), "--json").rows
@@ -191,7 +191,7 @@ def test_ctrl_c_keeps_what_came_and_is_130(server: HubServer) -> None:
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=20)
     assert child.returncode == 130, err
-    assert "a new attempt resumes there" in err and "Traceback" not in err
+    assert "continues the download" in err and "Traceback" not in err
     kept = part.stat().st_size
     server.gate.set()
     again = pulling(server, REPO)

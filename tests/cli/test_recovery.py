@@ -45,7 +45,7 @@ def test_fault_f4_the_named_command_brings_everything_back(
     assert "Sea" in said.out and "x say?" in said.out
     assert "half an ans" in threads("show", "t").out
     assert path.exists()  # what a user names is never removed
-    assert "was there already" in threads("import", str(path)).out
+    assert "already saved" in threads("import", str(path)).out
     tally("F4", tried=1)
 
 

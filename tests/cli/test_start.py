@@ -37,8 +37,8 @@ def test_a_wrong_value_is_an_error_that_names_the_setting(monkeypatch: pytest.Mo
 
 def test_the_window_is_not_kept_waiting_for_settings_nobody_made() -> None:
     code = (
-        "import sys; from koel_tui.cli.early_settings import start_settings;"
-        "start_settings(None, False, True); print('pydantic' in sys.modules)"
+        "import sys; from koel_tui.cli.early_settings import load_start_settings;"
+        "load_start_settings(None, False, True); print('pydantic' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -39,7 +39,7 @@ def test_search_shows_hits_in_their_threads(threads: Threads) -> None:
     assert len(threads("search", "harbour", "--json").rows) == 2
     assert len(threads("search", "harbour", "--json", "--limit", "1").rows) == 1
     nothing = threads("search", "nothing of the kind")
-    assert (nothing.code, nothing.out, nothing.err) == (0, "", "Nothing is found.\n")
+    assert (nothing.code, nothing.out, nothing.err) == (0, "", "Nothing was found.\n")
     assert threads("search").code == 2
 
 
@@ -52,7 +52,7 @@ def test_rename(threads: Threads) -> None:
     assert threads("list", "--json").rows[0]["title"] == "The harbour"
     assert threads("rename", "The harbour", "Port").code == 0
     empty = threads("rename", "Port", " ")
-    assert (empty.code, "letter" in empty.err) == (2, True)
+    assert (empty.code, "title is empty" in empty.err) == (2, True)
     assert threads("rename", "nobody", "x").code == 2
 
 
@@ -106,7 +106,7 @@ def test_export_and_import_again(threads: Threads, tmp_path: Path) -> None:
     (row,) = threads("list", "--json").rows
     assert (row["id"], row["title"], row["messages"]) == ("sea", "A/../walk", 2)
     again = threads("import", str(tmp_path / "A .. walk.json"))
-    assert "was there already" in again.out and len(threads("list").out.splitlines()) == 1
+    assert "already saved" in again.out and len(threads("list").out.splitlines()) == 1
     (koel_thread,) = threads("import", str(tmp_path / "A .. walk.koel.json"), "--json").rows
     assert koel_thread["new"] is True and koel_thread["title"] == "Where is the harbour?"
     assert "Down the hill." in threads("show", str(koel_thread["id"])).out

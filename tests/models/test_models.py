@@ -46,7 +46,7 @@ def test_a_bad_file_is_named_with_its_reason(tmp_path: Path, content: bytes, rea
 
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.gguf")
-    with pytest.raises(ModelFileError, match="not a plain file"):
+    with pytest.raises(ModelFileError, match="not a regular file"):
         check_gguf(tmp_path / "pipe.gguf")
 
 

@@ -52,7 +52,7 @@ async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -
     async with plain() as chat:
         first = await chat.ask("one")
         await chat.enter("two")
-        await chat.hears("This is sent after the answer.")
+        await chat.hears("Queued. It is sent after the answer.")
         await chat.enter("/tabs")
         await chat.hears("1: one, 1 message, the model is answering, you are here.")
         first.write("First answer.")
@@ -88,12 +88,12 @@ async def test_threads_go_on_out_of_sight_and_are_read_on_return() -> None:
         await chat.hears("Thread 1 of 2: one, 2 messages.")
         await chat.hears("Model: Answer one.")
         await chat.enter("/tab 7")
-        await chat.hears("There is no thread of this number. /tabs lists them.")
+        await chat.hears("No open thread has this number. /tabs lists them.")
         await chat.enter("/close")
         await chat.hears("Closed: one.")
         await chat.hears("Thread 1 of 1: New thread, 0 messages.")
         await chat.enter("/nonsense")
-        await chat.hears("There is no command /nonsense. /help lists them.")
+        await chat.hears("Unknown command /nonsense. /help lists the commands.")
 
 
 async def test_saved_threads_are_listed_opened_and_read() -> None:

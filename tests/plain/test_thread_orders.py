@@ -32,7 +32,7 @@ async def answered(chat: Plain, turn: Turn, text: str) -> None:
 async def test_an_answer_again_is_a_branch_and_each_can_be_shown() -> None:
     async with plain() as chat:
         await chat.enter("/branches")
-        await chat.hears("Nothing branches here. /again answers again, /edit edits your message.")
+        await chat.hears("This thread has no branches. /again and /edit create one.")
         await answered(chat, await chat.ask("Why?"), "First.")
         again = await turn_of(chat, "/again")
         assert again.prompt == "Why?"
@@ -44,11 +44,11 @@ async def test_an_answer_again_is_a_branch_and_each_can_be_shown() -> None:
         await chat.hears("1: Model: First.")
         await chat.hears("2, shown: Model: Second.")
         await chat.enter("/branch 3")
-        await chat.hears("There is no branch of this number. /branches lists them.")
+        await chat.hears("No branch has this number. /branches lists them.")
         await chat.enter("/branch 2")
-        await chat.hears("This branch is shown already.")
+        await chat.hears("This branch is already shown.")
         await chat.enter("/branch 1")
-        await chat.hears("Branch 1 is shown. /read reads the last of it.")
+        await chat.hears("Branch 1 is shown. /read prints its last messages.")
         await chat.until(lambda: chat.console.prompting)
         assert chat.console.said == ["You: "], "nothing of it is read unasked"
         await chat.enter("/read 1")
@@ -58,10 +58,10 @@ async def test_an_answer_again_is_a_branch_and_each_can_be_shown() -> None:
 async def test_a_message_edited_is_sent_and_what_came_before_stays() -> None:
     async with plain() as chat:
         await chat.enter("/edit anything")
-        await chat.hears("There is no message of yours here to edit.")
+        await chat.hears("You have no message here to edit.")
         await answered(chat, await chat.ask("Wyh?"), "What?")
         await chat.enter("/edit")
-        await chat.hears("Type the message that is to stand in its place: /edit MESSAGE.")
+        await chat.hears("Type the new message after the command: /edit MESSAGE.")
         edited = await turn_of(chat, "/edit Why?")
         assert [message.content for message in edited.asked.messages] == ["Why?"]
         await answered(chat, edited, "Because.")
@@ -72,7 +72,7 @@ async def test_a_message_edited_is_sent_and_what_came_before_stays() -> None:
                      "4, shown: Model: So."):  # fmt: skip
             await chat.hears(line)
         await chat.enter("/branch 1")
-        await chat.hears("Branch 1 is shown. /read reads the last of it.")
+        await chat.hears("Branch 1 is shown. /read prints its last messages.")
         await chat.enter("/read all")
         await chat.hears("You: Wyh?")
         await chat.hears("Model: What?")
@@ -93,7 +93,7 @@ async def test_a_new_thread_goes_on_from_here() -> None:
     await storage.update_meta("t", system="Be kind.")
     async with plain() as chat:
         await chat.enter("/new-from")
-        await chat.hears("There is no answer yet from which a new thread could go on.")
+        await chat.hears("There is no answer yet to start a new thread from.")
     async with plain(storage=storage, thread="t") as chat:
         await chat.hears("Thread 1 of 1: message 0, 4 messages.")
         await chat.enter("/new-from")
@@ -122,7 +122,7 @@ async def test_settings_are_listed_changed_refused_and_sent() -> None:
         await chat.enter("/settings")
         await chat.hears("role: none (default)")
         await chat.hears("temperature: 0.8 (default)")
-        await chat.hears("/set NAME VALUE changes one, /unset NAME takes it back to the default.")
+        await chat.hears("/set NAME VALUE changes a setting, /unset NAME resets it.")
         await chat.enter("/set temperature -9")
         await chat.hears("Error: Temperature must be a number from 0 to 1000000, or empty.")
         await chat.enter("/set temprature 1")
@@ -191,7 +191,7 @@ async def test_a_title_is_given_and_said() -> None:
 async def test_what_waits_is_listed_and_taken_back() -> None:
     async with plain() as chat:
         await chat.enter("/queue")
-        await chat.hears("Nothing waits to be sent.")
+        await chat.hears("No messages are queued.")
         turn = await chat.ask("one")
         await chat.enter("two")
         await chat.enter("three")
@@ -199,9 +199,9 @@ async def test_what_waits_is_listed_and_taken_back() -> None:
         await chat.hears("1: two")
         await chat.hears("2: three")
         await chat.enter("/queue 7")
-        await chat.hears("Nothing of this number waits. /queue lists what does.")
+        await chat.hears("No queued message has this number. /queue lists them.")
         await chat.enter("/queue 1")
-        await chat.hears("It is not sent. You can edit it as soon as the answer is over.")
+        await chat.hears("The message is not sent. You can edit it after the answer.")
         await chat.enter("/queue")
         await chat.hears("1: three")
         turn.finish()
@@ -215,11 +215,11 @@ async def test_a_summary_begins_a_new_thread_and_leaves_alone_who_types() -> Non
     async with plain() as chat:
         await chat.hears("The model is ready: Scripted-1B.")
         await chat.enter("/summary")
-        await chat.hears("Nothing was said here yet, so there is nothing to summarise.")
+        await chat.hears("This thread has no messages to summarise yet.")
         await answered(chat, await chat.ask("Why?"), "Because.")
         await chat.enter("/set temperature 0.5")
         turn = await turn_of(chat, "/summary")
-        await chat.hears("A new thread opens with a summary as soon as the model has made it.")
+        await chat.hears("A new thread opens when the summary is ready.")
         await chat.enter("/new")
         await chat.hears("Thread 2 of 2: New thread, 0 messages.")
         await chat.until(lambda: chat.console.prompting)

@@ -155,7 +155,7 @@ async def test_a_damaged_older_thread_is_put_aside(old: Path) -> None:
     old.write_text(json.dumps(wire))
     storage = store(old)
     assert await storage.load("t") is None
-    assert "no thread of schema 0" in storage.damaged[0].reason
+    assert "not a thread of schema 0" in storage.damaged[0].reason
 
 
 @pytest.mark.parametrize("schema", ["-1", "0.5", "1.0", '"1"', "null", "true", "1e999", "[]"])

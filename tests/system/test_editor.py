@@ -31,7 +31,7 @@ def test_visual_goes_before_editor_and_may_have_arguments() -> None:
 def test_no_editor_and_a_broken_one_say_what_to_do() -> None:
     with pytest.raises(EditorError, match="Set VISUAL or EDITOR"):
         editor_command({})
-    with pytest.raises(EditorError, match="EDITOR cannot be understood"):
+    with pytest.raises(EditorError, match="EDITOR cannot be parsed"):
         editor_command({"EDITOR": "'vi"})
 
 
@@ -128,7 +128,7 @@ async def test_no_editor_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "")
     monkeypatch.delenv("EDITOR")
     async with opened() as window:
-        await told(window, "No editor is named")
+        await told(window, "No editor is set")
 
 
 async def test_where_there_is_no_terminal_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,8 +145,8 @@ class TestTabsFile:
             "import os, sys; from pathlib import Path\n"
             "from koel_tui.workspace.open_tabs import OpenTab, OpenTabs\n"
             "from koel_tui.conversation.drafts import Draft\n"
-            "from koel_tui.workspace.open_tabs_file import TabsFile\n"
-            "file = TabsFile(Path(sys.argv[1])); file.open()\n"
+            "from koel_tui.workspace.open_tabs_file import OpenTabsFile\n"
+            "file = OpenTabsFile(Path(sys.argv[1])); file.open()\n"
             "file.write(OpenTabs((OpenTab(None, '', Draft('half')),))); os.kill(os.getpid(), 9)"
         )
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)

@@ -105,7 +105,8 @@ def test_programs_that_append_at_once_lose_nothing_even_while_the_file_is_cut(pa
         "from koel_tui.workspace import prompt_history_file as h\n"
         "from koel_tui.conversation.drafts import Draft\n"
         "h.MAX_ENTRIES = 400\n"
-        "for n in range(150): h.HistoryFile(Path(sys.argv[1])).append(Draft(f'{sys.argv[2]}-{n}'))"
+        "file = h.PromptHistoryFile(Path(sys.argv[1]))\n"
+        "for n in range(150): file.append(Draft(f'{sys.argv[2]}-{n}'))"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, path, name]) for name in "ABC"]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]

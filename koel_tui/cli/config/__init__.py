@@ -16,8 +16,8 @@ _COMMANDS = {
 def config() -> None:
     """Show and change the settings.
 
-    A flag counts first, then the environment (KOEL_THEME for the setting theme, and so on), then
-    the file config.toml, then what the program has by itself.
+    An option wins over the environment (KOEL_THEME for the setting theme), the environment over
+    config.toml, and config.toml over the default.
 
     \b
     Examples:

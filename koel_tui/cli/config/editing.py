@@ -16,15 +16,15 @@ from koel_tui.text import safe_text
 def edit() -> None:
     """Open config.toml in $VISUAL or $EDITOR, and check it afterwards.
 
-    Where there is none yet, it begins as a list of all settings, each as a comment. What is wrong
-    with the text is said and ends with 78; the text stays as it was written.
+    A new file lists all settings as comments. If the file has an error, the command prints it and
+    ends with 78; the file stays as you wrote it.
     """
     file = paths.config_file()
     if not file.exists():
         _create(file)
-    _open(file)
-    _check(file)
-    click.echo(safe_text(f"{file} is right."))
+    _run_editor(file)
+    _check_settings(file)
+    click.echo(safe_text(f"{file} is valid."))
 
 
 def _create(file: Path) -> None:
@@ -41,7 +41,7 @@ def _create(file: Path) -> None:
         ) from error
 
 
-def _open(file: Path) -> None:
+def _run_editor(file: Path) -> None:
     from koel_tui.system.editor import EditorError, editor_command
 
     try:
@@ -60,10 +60,10 @@ def _open(file: Path) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     if code:
-        raise UsageProblem(f"{Path(command[0]).name!r} ended with {code}; {file} is as it left it.")
+        raise UsageProblem(f"{Path(command[0]).name!r} ended with {code}. {file} was not checked.")
 
 
-def _check(file: Path) -> None:
+def _check_settings(file: Path) -> None:
     """Validate the settings. Raises `SettingsError`."""
     from koel_tui.settings import SettingsError, load_settings
     from koel_tui.ui.keys.keymap import parse_keymap
@@ -72,5 +72,5 @@ def _check(file: Path) -> None:
         parse_keymap(load_settings().keys)
     except SettingsError as error:
         raise SettingsError(
-            f"{error}\nThe text stays as you wrote it. To go on with it: koel-chat config edit"
+            f"{error}\nThe file stays as you wrote it. To correct it: koel-chat config edit"
         ) from None

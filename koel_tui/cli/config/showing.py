@@ -14,20 +14,19 @@ if TYPE_CHECKING:
 
 @click.command()
 def path() -> None:
-    """Print where config.toml is, or would be.
+    """Print the path of config.toml. The file need not exist.
 
-    Themes of your own are read from the directory `themes` beside it.
+    Your own themes are in the directory `themes` next to it.
     """
     click.echo(safe_text(str(paths.config_file())))
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a setting.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per setting.")
 def show(as_json: bool) -> None:
-    """Print the settings in force, and where each comes from.
+    """Print every setting in force and its source.
 
-    Each comes from the environment, from config.toml, or is the default. What is printed could be
-    a config.toml itself.
+    The source is the environment, config.toml or the default. The output is a valid config.toml.
     """
     from koel_tui.settings import load_settings
 

@@ -11,8 +11,8 @@ from koel_tui.ui.keys.keymap import NO_KEY, KeyMap
 KEYS = "keys"
 """The table of key bindings, the only setting that is a table."""
 _HEADER = """\
-# The settings of koel-chat. Take the "# " away from a line and change it.
-# `koel-chat config show` prints those in force, `koel-chat config path` where this is.
+# The settings of koel-chat. To change one, remove the "# " before it.
+# `koel-chat config show` prints the settings in force, `koel-chat config path` the path.
 """
 
 

@@ -56,7 +56,7 @@ def _directories() -> Iterable[Finding]:
 
 def _models(chosen: "Settings | None", on_progress: OnProgress) -> Iterable[Section]:
     if chosen is None:
-        found = (warning("model", "not looked for: the configuration cannot be used"),)
+        found = (warning("model", "not checked: the configuration cannot be used"),)
         return (Section("Models", found), Section("Engine", (_instructions(),)))
     on_progress("looking for models")
     inspected: list[models.Models] = []
@@ -74,7 +74,7 @@ def _engine(
 ) -> Iterable[Finding]:
     file = inspected[0].chosen if inspected and not inspected[0].error else None
     if file is None:
-        return warning("start", "not tried: there is no model to load"), _instructions()
+        return warning("start", "not tested: there is no model to load"), _instructions()
     on_progress("starting the engine")
     return engine.evaluate(asyncio.run(engine.run_engine_test(chosen, file))), _instructions()
 

@@ -10,14 +10,13 @@ from koel_tui.cli.doctor.checks import run_checks
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(as_json: bool) -> int:
-    """Check whether everything is as it should be here.
+    """Check the installation and your data; change nothing.
 
-    It looks at the terminal, the directories, the configuration, the models and every saved
-    thread, and starts the engine to have a token written. Nothing is changed, and nothing of what
-    was said is shown.
+    It checks the terminal, the directories, the configuration, the models, every saved thread and
+    the versions, and lets the engine write one token. It prints no messages of your threads.
 
-    It ends with 0 when all is well, else with the code of the first thing to be put right (✗).
-    What is only worth knowing (!) counts as well.
+    It ends with 0, or with the exit code of the first error (✗). Warnings (!) do not change the
+    exit code.
 
     \b
     Examples:
@@ -29,7 +28,7 @@ def doctor(as_json: bool) -> int:
     from koel_tui.cli.doctor import threads
 
     access = threads.get_access()  # before the status animation, because it may prompt
-    with Console(stderr=True).status("looking") as status:
+    with Console(stderr=True).status("checking") as status:
         report = run_checks(access, status.update)
     if as_json:
         click.echo(json.dumps(report.as_json()))

@@ -12,9 +12,9 @@ from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.models.sizes import format_size
 
 _LOW_SPACE, _NO_SPACE = 100_000_000, 1_000_000
-_NETWORK = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
+_NETWORK_PREFIXES = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
 """Prefixes of the types of network file systems, which other computers may write to."""
-_NETWORK_FUSE = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "fuse.glusterfs")
+_NETWORK_FUSE_TYPES = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "fuse.glusterfs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,52 +87,50 @@ def _file_system(path: Path) -> str:
 
 def evaluate(directory: DirectoryState) -> Finding:
     """Return the worst finding about a directory, with the remedy."""
-    path, advice = str(directory.path), f"Move away what is in the way: {directory.parent}"
+    path, advice = str(directory.path), f"Move the file that is in the way: {directory.parent}"
     if not directory.is_directory:
-        return problem(directory.name, f"{path}: no directory", advice, Exit.NO_DIRECTORY)
+        return problem(directory.name, f"{path}: not a directory", advice, Exit.NO_DIRECTORY)
     if not directory.is_ours:
-        advice = f'Give it back to you: sudo chown -R "$USER" "{path}"'
+        advice = f'Make it yours: sudo chown -R "$USER" "{path}"'
         return problem(
             directory.name, f"{path}: belongs to another user", advice, Exit.NO_DIRECTORY
         )
     if not directory.is_writable:
-        where = path if directory.exists else f"{path}: cannot be made; {directory.parent}"
-        advice = (
-            "Let yourself write there, or choose another directory with XDG_DATA_HOME and such."
-        )
+        where = path if directory.exists else f"{path}: cannot be created; {directory.parent}"
+        advice = "Make it writable, or choose another directory with XDG_DATA_HOME."
         return problem(directory.name, f"{where}: not writable", advice, Exit.NO_DIRECTORY)
     if directory.free < _NO_SPACE:
         return problem(directory.name, f"{path}: the disk is full", _FREE_SPACE, Exit.SAVE_FAILED)
     return _evaluate_usable(directory)
 
 
-_FREE_SPACE = "Make room: answers cannot be saved without."
+_FREE_SPACE = "Free some disk space: without it, answers cannot be saved."
 
 
 def _evaluate_usable(directory: DirectoryState) -> Finding:
     path = str(directory.path)
     if not directory.exists:
-        return Finding(directory.name, f"{path}: not there yet, made when it is needed")
+        return Finding(directory.name, f"{path}: not there yet; it is created when it is needed")
     found = f"{path}: mode {directory.mode:04o}, {format_size(directory.free)} free"
     if directory.mode & 0o022:
-        advice = f'Others may write there: chmod 700 "{path}"'
+        advice = f'Other users can write there: chmod 700 "{path}"'
         return problem(directory.name, found, advice, Exit.NO_DIRECTORY)
     if directory.mode & 0o055 and directory.name != "configuration":
-        return warning(directory.name, found, f'Others may look inside: chmod 700 "{path}"')
+        return warning(directory.name, found, f'Other users can read it: chmod 700 "{path}"')
     if directory.free < _LOW_SPACE:
         return warning(directory.name, found, _FREE_SPACE)
-    if _is_network(directory.file_system):
-        advice = "Locks may not hold there: use it from one computer at a time."
+    if _is_network_file_system(directory.file_system):
+        advice = "File locks may not work there. Use it from one computer at a time."
         return warning(
             directory.name, f"{found}, over the network ({directory.file_system})", advice
         )
     if directory.link:
         return warning(
-            directory.name, f"{found}, a link to {directory.link}", "Is it one of yours?"
+            directory.name, f"{found}, a link to {directory.link}", "Check that you made this link."
         )
     return Finding(directory.name, found)
 
 
-def _is_network(file_system: str) -> bool:
+def _is_network_file_system(file_system: str) -> bool:
     name = file_system.lower()
-    return name.startswith(_NETWORK) or name in _NETWORK_FUSE
+    return name.startswith(_NETWORK_PREFIXES) or name in _NETWORK_FUSE_TYPES

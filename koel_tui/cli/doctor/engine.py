@@ -49,7 +49,7 @@ async def run_engine_test(settings: "Settings", model: Path) -> EngineTest:
         text = str(error).partition(" Details are in")[0].partition(" Send again")[0]
         return EngineTest(model.name, error=text, code=exit_code(error))
     except TimeoutError:
-        error_text = f"Nothing was written within {_TIMEOUT_S:.0f} s"
+        error_text = f"No token was written within {_TIMEOUT_S:.0f} s"
         return EngineTest(model.name, error=error_text, code=Exit.ENGINE_DIED)
 
 
@@ -96,10 +96,10 @@ async def _run(settings: "Settings", model: Path, log: Path) -> EngineTest:
 def evaluate(test: EngineTest) -> Finding:
     """Return the finding about the engine."""
     if test.error:
-        advice = f"Try the file alone: koel-chat models probe {test.model}; or choose another."
+        advice = f"Test the file: koel-chat models probe {test.model}. Or choose another model."
         return problem("start", test.error, advice, test.code)
     text = (
-        f"{test.model} loaded in {test.load_s:.1f} s, the first token came after "
+        f"{test.model} loaded in {test.load_s:.1f} s, first token after "
         f"{test.token_s:.2f} s; {test.memory / 1e6:,.0f} MB, {test.slots} contexts of "
         f"{test.window:,} tokens"
     )
@@ -116,5 +116,5 @@ def evaluate_instructions(found: "tuple[str, ...] | Exception") -> Finding:
     if isinstance(found, tuple):
         advice = "It may be slow. Install a build for this processor."
         return warning("llama.cpp", "uses no special instructions of this processor", advice)
-    advice = "Install llama-cpp-python again: pip install --force-reinstall llama-cpp-python"
+    advice = "Reinstall llama-cpp-python: pip install --force-reinstall llama-cpp-python"
     return problem("llama.cpp", f"cannot be loaded: {found}", advice, Exit.ENGINE_DIED)

@@ -48,7 +48,7 @@ def _format_result(report: Report) -> "Text":
     from rich.text import Text
 
     problems, warnings = report.count(Mark.PROBLEM), report.count(Mark.WARNING)
-    noted = f", {warnings} worth knowing (!)" if warnings else ""
+    noted = f", warnings (!): {warnings}" if warnings else ""
     if problems:
-        return Text(f"\n{problems} to be put right (✗){noted}.", style="bold red")
-    return Text(f"\nAll is well{noted}.", style="bold green")
+        return Text(f"\nErrors (✗): {problems}{noted}.", style="bold red")
+    return Text(f"\nNo errors{noted}.", style="bold green")

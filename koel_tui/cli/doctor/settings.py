@@ -69,8 +69,8 @@ def _file(configuration: Configuration) -> Finding:
         advice = "Correct it: koel-chat config edit"
         return problem("settings", configuration.error, advice, Exit.BAD_CONFIG)
     if not configuration.exists:
-        return Finding("settings", f"{where}: not there, everything is as the program has it")
-    return Finding("settings", f"{where}: right")
+        return Finding("settings", f"{where}: not there; the defaults apply")
+    return Finding("settings", f"{where}: valid")
 
 
 def _variables(configuration: Configuration) -> Finding:
@@ -79,7 +79,7 @@ def _variables(configuration: Configuration) -> Finding:
     if not strange:
         return Finding("variables", ", ".join(names) or "none of KOEL_*")
     near = difflib.get_close_matches(strange[0].upper(), configuration.known, 1)
-    hint = f"Is it to be {near[0]}?" if near else "`koel-chat config show` lists all settings."
+    hint = f"Did you mean {near[0]}?" if near else "`koel-chat config show` lists all settings."
     return warning("variables", f"{', '.join(strange)}: no such setting", hint)
 
 
@@ -94,4 +94,4 @@ def _folders(configuration: Configuration) -> tuple[Finding, ...]:
     if not missing:
         return ()
     advice = "Correct model_folders: koel-chat config edit"
-    return (warning("model folders", f"{', '.join(missing)}: no such folder", advice),)
+    return (warning("model folders", f"{', '.join(missing)}: no such directory", advice),)

@@ -86,51 +86,51 @@ def evaluate(terminal: Terminal) -> tuple[Finding, ...]:
 def _kind(terminal: Terminal) -> Finding:
     term = terminal.environ.get("TERM", "")
     if not terminal.is_terminal:
-        advice = "Run it in the terminal you chat in: what is said here of one may not hold there."
+        advice = "Run it in the terminal that you use for koel-chat."
         return warning("terminal", "none: input or output is a pipe or a file", advice)
     if why_window_impossible(0, 0, term):
-        return warning("terminal", f"TERM={term}: no window here", "Plain mode is what starts.")
+        return warning("terminal", f"TERM={term}: the window cannot run", "The plain mode starts.")
     program = terminal.environ.get("TERM_PROGRAM", "")
     text = " in ".join(filter(None, (f"TERM={term}" if term else "", program)))
     return Finding("terminal", text) if text else warning("terminal", "TERM is not set", _SET_TERM)
 
 
-_SET_TERM = "Set TERM to what your terminal is, xterm-256color for most."
+_SET_TERM = "Set TERM to the type of your terminal, xterm-256color for most."
 
 
 def _size(terminal: Terminal) -> Finding:
     if not terminal.columns or not terminal.rows:
-        return warning("size", "not known", "Make sure that your terminal says how large it is.")
+        return warning("size", "not known", "Make sure that your terminal reports its size.")
     found = f"{terminal.columns} columns by {terminal.rows} rows"
     if why_window_impossible(terminal.columns, terminal.rows, None):
-        advice = f"Below {MIN_COLUMNS} by {MIN_ROWS} plain mode is what starts."
+        advice = f"Below {MIN_COLUMNS} by {MIN_ROWS} the plain mode starts."
         return warning("size", found, advice)
     return Finding("size", found)
 
 
 def _colours(terminal: Terminal) -> Finding:
     if "NO_COLOR" in terminal.environ:
-        return Finding("colours", "shades of grey, as NO_COLOR is set")
+        return Finding("colours", "shades of grey, because NO_COLOR is set")
     found = _COLOURS.get(terminal.colours or "")
     if terminal.colours == "truecolor":
         return Finding("colours", f"{found}")
-    advice = "If your terminal has more: export COLORTERM=truecolor"
-    return warning("colours", found or "none known", advice)
+    advice = "If your terminal supports more: export COLORTERM=truecolor"
+    return warning("colours", found or "unknown", advice)
 
 
 def _characters(terminal: Terminal) -> Finding:
     if terminal.encoding.replace("-", "").lower() in ("utf8", "cp65001"):
         return Finding("characters", terminal.encoding)
     advice = "Set a UTF-8 locale, for example: export LANG=C.UTF-8"
-    return warning("characters", f"{terminal.encoding}, which lacks most of them", advice)
+    return warning("characters", f"{terminal.encoding}, which lacks most characters", advice)
 
 
 def _focus(terminal: Terminal) -> Finding:
     environ = terminal.environ
     if "TMUX" in environ:
         if terminal.tmux_focus == "on":
-            return Finding("focus", "tmux passes it on, if the terminal outside reports it")
-        advice = "The bell rings only when it is known: tmux set -g focus-events on"
+            return Finding("focus", "tmux passes it on if the terminal reports it")
+        advice = "Without it, no bell rings when an answer ends: tmux set -g focus-events on"
         return warning("focus", "tmux does not pass it on", advice)
     names = (environ.get("TERM", "").lower(), environ.get("TERM_PROGRAM", "").lower())
     if (
@@ -139,7 +139,7 @@ def _focus(terminal: Terminal) -> Finding:
         or any(name in environ for name in _FOCUS_VARIABLES)
     ):
         return Finding("focus", "this terminal reports it")
-    advice = "Without it no bell rings when an answer ends while you look elsewhere."
+    advice = "Without it, no bell rings when an answer ends while you look elsewhere."
     return warning("focus", "not known whether this terminal reports it", advice)
 
 
@@ -147,14 +147,14 @@ def _clipboard(terminal: Terminal) -> Finding:
     if terminal.clipboard:
         return Finding("clipboard", terminal.clipboard)
     environ = terminal.environ
-    why = "If nothing arrives, allow it in the settings of your terminal"
+    advice = "If copying does not work, allow it in the settings of your terminal"
     if "TMUX" in environ:
-        why += ", and in tmux: set -g set-clipboard on"
+        advice += ", and in tmux: set -g set-clipboard on"
     tools = {"WAYLAND_DISPLAY": "wl-clipboard", "DISPLAY": "xclip"}
-    wanted = next((tools[name] for name in tools if environ.get(name)), "")
-    if wanted and not _is_remote(terminal):
-        why += f"; or install {wanted}"
-    return Finding("clipboard", "through the terminal (OSC 52)", advice=f"{why}.")
+    package = next((tools[name] for name in tools if environ.get(name)), "")
+    if package and not _is_remote(terminal):
+        advice += f"; or install {package}"
+    return Finding("clipboard", "through the terminal (OSC 52)", advice=f"{advice}.")
 
 
 def _is_remote(terminal: Terminal) -> bool:

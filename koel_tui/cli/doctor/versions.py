@@ -74,7 +74,7 @@ def _package(versions: Versions, name: str, version: str) -> Finding:
     if not version:
         return problem(name, "not installed", advice, Exit.INTERNAL)
     if pinned and version != pinned:
-        return warning(name, f"{version}, and koel-chat was made for {pinned}", advice)
+        return warning(name, f"{version}, but koel-chat needs {pinned}", advice)
     return Finding(name, version)
 
 
@@ -82,4 +82,4 @@ def _sqlite(versions: Versions) -> Finding:
     if versions.has_full_text_search:
         return Finding("SQLite", sqlite3.sqlite_version)
     found = f"{sqlite3.sqlite_version}, without full-text search (FTS5)"
-    return warning("SQLite", found, "Use a Python with a complete SQLite to search in threads.")
+    return warning("SQLite", found, "To search threads, use a Python whose SQLite has FTS5.")

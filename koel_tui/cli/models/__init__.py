@@ -15,7 +15,7 @@ _COMMANDS = {
 
 @click.group(cls=LazyGroup, targets=_COMMANDS)
 def models() -> None:
-    """List, download, try and remove models.
+    """List, download, test and remove models.
 
-    NAME is always one that `list` shows, as in `koel-chat --model NAME`.
+    NAME is a name that `list` shows, also in `koel-chat --model NAME`.
     """

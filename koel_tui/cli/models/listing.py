@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def list_models(as_json: bool) -> None:
-    """List the models on this computer, whichever program keeps them.
+    """List the models on this computer, also those of other programs.
 
-    "works" stands after those that `probe` has tried.
+    "works" marks a model that `probe` has tested.
     """
     from koel_tui import paths
     from koel_tui.models.downloaded import model_files, partial_downloads
@@ -33,7 +33,7 @@ def list_models(as_json: bool) -> None:
     for download in partial_downloads(paths.models_dir()):
         click.echo(_format_unfinished(download), err=True)
     if not found:
-        click.echo("No model is here. Get one: koel-chat models pull OWNER/NAME", err=True)
+        click.echo("There is no model. Download one: koel-chat models pull OWNER/NAME", err=True)
 
 
 def _as_json(model: "FoundModel", works: bool) -> dict[str, Any]:

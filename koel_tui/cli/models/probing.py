@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", metavar="FILE|NAME", type=click.Path(path_type=Path))
-@click.option("--again", is_flag=True, help="Try it even if it worked before.")
+@click.option("--again", is_flag=True, help="Test the model even if it worked before.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def probe(model: Path, again: bool, as_json: bool) -> int:
-    """Try whether a model loads and writes, in a process of its own."""
+    """Test in a separate process whether a model loads and writes."""
     from koel_tui.cli.models.resolve import model_folders
     from koel_tui.models import ModelFileError
     from koel_tui.models.choose import model_path
@@ -34,7 +34,7 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
         return Exit.OK if verdict.ok else Exit.NO_MODEL
     if not verdict.ok:
         raise ModelFileError(path, safe_line(verdict.reason, 500))
-    note = "it worked before" if verdict.remembered else f"tried in {verdict.seconds:.1f} s"
+    note = "it worked before" if verdict.remembered else f"tested in {verdict.seconds:.1f} s"
     click.echo(
         f"{safe_line(path.name)} works: {safe_line(verdict.architecture)}, trained on "
         f"{verdict.context_tokens:,} tokens; {note}."

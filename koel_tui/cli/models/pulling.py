@@ -18,8 +18,8 @@ _INTERVAL_S = 0.1
 def pull(repo: str, file: str | None) -> None:
     """Download a GGUF model from Hugging Face; REPO is OWNER/NAME.
 
-    FILE is a file of it, or a part of its name like Q8_0 (default: the one with Q4_K_M). Broken off
-    or stopped, the same command goes on where it was.
+    FILE is a file in it or a part of its name, for example Q8_0 (default: the file with Q4_K_M). If
+    a download was interrupted, the same command continues it.
     """
     from koel_tui import paths
     from koel_tui.models.download import Download
@@ -31,11 +31,11 @@ def pull(repo: str, file: str | None) -> None:
     try:
         path = download.pull(repo, file, on_progress=line.show)
     except KeyboardInterrupt:
-        line.end()
-        click.echo("Stopped. What has come is kept: the same command goes on from there.", err=True)
+        line.clear()
+        click.echo("Stopped. The same command continues the download.", err=True)
         raise
     finally:
-        line.end()
+        line.clear()
     click.echo(safe_line(str(path), 5000))
     if sys.stderr.isatty():
         click.echo(safe_line(f"Run it: koel-chat --model {shlex.quote(path.stem)}", 5000), err=True)
@@ -61,7 +61,7 @@ class ProgressLine:
             f"\r\x1b[K{_format_progress(done, total, self._speed(now, done))}", nl=False, err=True
         )
 
-    def end(self) -> None:
+    def clear(self) -> None:
         """Erase the line."""
         if self._is_open:
             click.echo("\r\x1b[K", nl=False, err=True)

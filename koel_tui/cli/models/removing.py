@@ -26,7 +26,7 @@ _REMEDIES = {
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(name: str, yes: bool) -> None:
-    """Remove a model that `pull` has downloaded, or what came of one.
+    """Remove a model that `pull` downloaded, or an unfinished download.
 
     Models of other programs are never touched.
     """
@@ -36,15 +36,17 @@ def remove(name: str, yes: bool) -> None:
     path, size = _find_download(name, paths.models_dir())
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageProblem("There is nobody to ask. Add --yes to remove it.")
+            raise UsageProblem(
+                "The command asks first, and this is not a terminal. Add --yes to remove it."
+            )
         if not click.confirm(f"Remove {safe_line(str(path), 5000)} ({format_size(size)})?"):
-            click.echo("It stays.")
+            click.echo("Nothing was removed.")
             return
     try:
         remove_files(path, paths.models_dir())
     except OSError as error:
         raise UsageProblem(f"Cannot remove {path}: {error.strerror or error}.") from error
-    click.echo(f"{safe_line(name)} is removed ({format_size(size)}).")
+    click.echo(f"Removed {safe_line(name)} ({format_size(size)}).")
 
 
 def _find_download(name: str, directory: Path) -> tuple[Path, int]:

@@ -22,7 +22,7 @@ _COMMANDS = {
 
 @click.group(cls=LazyGroup, targets=_COMMANDS)
 def threads() -> None:
-    """List, search, change, move and encrypt saved threads.
+    """List, search, change, export and encrypt saved threads.
 
     THREAD is always a title, an id or the beginning of an id.
 

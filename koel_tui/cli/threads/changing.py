@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("thread", shell_complete=complete_saved)
 @click.argument("title")
 def rename(thread: str, title: str) -> None:
-    """Give a thread another title.
+    """Change the title of a thread.
 
     \b
     Example:
@@ -30,7 +30,7 @@ def rename(thread: str, title: str) -> None:
 
     new = " ".join(repair(title).split())
     if not new:
-        raise UsageProblem("A title needs at least one letter.")
+        raise UsageProblem("The title is empty. Give at least one character.")
     asyncio.run(_rename(open_storage(), thread, new))
 
 
@@ -41,7 +41,7 @@ def rename(thread: str, title: str) -> None:
 def delete(threads: tuple[str, ...]) -> None:
     """Move threads to the trash.
 
-    `koel-chat threads restore` brings them back.
+    `koel-chat threads restore` restores them. They stay in the trash for 30 days.
     """
     from koel_tui.cli.wiring import open_storage, snapshots
 
@@ -53,32 +53,32 @@ def delete(threads: tuple[str, ...]) -> None:
     "threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=complete_deleted
 )
 def restore(threads: tuple[str, ...]) -> None:
-    """Bring deleted threads back from the trash.
+    """Restore threads from the trash.
 
-    `koel-chat threads list --trash` shows what is in it.
+    `koel-chat threads list --trash` lists them.
     """
     from koel_tui.cli.wiring import open_storage
 
     asyncio.run(_restore(open_storage(), threads))
 
 
-async def _rename(storage: "SessionStorage", wanted: str, title: str) -> None:
-    await storage.update_meta(await resolve_thread(storage, wanted), title=title)
+async def _rename(storage: "SessionStorage", title_or_id: str, title: str) -> None:
+    await storage.update_meta(await resolve_thread(storage, title_or_id), title=title)
 
 
 async def _delete(
-    storage: "SessionStorage", kv_snapshots: "Snapshots", wanted: tuple[str, ...]
+    storage: "SessionStorage", kv_snapshots: "Snapshots", titles_or_ids: tuple[str, ...]
 ) -> None:
     # Resolve all names before deleting, so that a mistyped name changes nothing.
-    for thread_id in [await resolve_thread(storage, word) for word in wanted]:
+    for thread_id in [await resolve_thread(storage, word) for word in titles_or_ids]:
         await storage.trash(thread_id)
         kv_snapshots.remove(thread_id)
         command = f"koel-chat threads restore {shlex.quote(thread_id)}"
-        click.echo(f"{safe_line(thread_id)} is in the trash. To get it back: {safe_text(command)}")
+        click.echo(f"{safe_line(thread_id)} is in the trash. To restore it: {safe_text(command)}")
 
 
-async def _restore(storage: "SessionStorage", wanted: tuple[str, ...]) -> None:
+async def _restore(storage: "SessionStorage", titles_or_ids: tuple[str, ...]) -> None:
     trashed = await storage.trashed()
-    for thread_id in [resolve_summary(trashed, word) for word in wanted]:
+    for thread_id in [resolve_summary(trashed, word) for word in titles_or_ids]:
         await storage.restore(thread_id)
-        click.echo(f"{safe_line(thread_id)} is back.")
+        click.echo(f"Restored {safe_line(thread_id)}.")

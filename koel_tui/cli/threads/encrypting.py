@@ -7,17 +7,19 @@ import click
 from koel_tui.cli.exit_codes import UsageProblem
 
 _KEYRING = click.option(
-    "--keyring", is_flag=True, help="Keep the key in the system's keyring; no passphrase."
+    "--keyring",
+    is_flag=True,
+    help="Keep the key in the keyring of the system, without a passphrase.",
 )
 
 
 @click.command()
 @_KEYRING
 def encrypt(keyring: bool) -> None:
-    """Encrypt all saved threads, and every one saved from then on.
+    """Encrypt all saved threads, and those saved later.
 
-    The passphrase is asked for, or read from the file named in KOEL_PASSPHRASE_FILE. Interrupted,
-    it goes on when it is started again.
+    The command asks for the passphrase, or reads it from the file named in KOEL_PASSPHRASE_FILE. If
+    it was interrupted, start it again and it continues.
     """
     from koel_tui.cli.unlock import Keys, key_source, new_key_source
     from koel_tui.cli.wiring import remove_unencrypted_data, threads_directory
@@ -32,9 +34,9 @@ def encrypt(keyring: bool) -> None:
 
 @click.command()
 def decrypt() -> None:
-    """Write all saved threads in clear again.
+    """Remove the encryption from all saved threads.
 
-    The passphrase is asked for, or read from the file named in KOEL_PASSPHRASE_FILE.
+    The command asks for the passphrase, or reads it from the file named in KOEL_PASSPHRASE_FILE.
     """
     from koel_tui.cli.unlock import unlock
     from koel_tui.cli.wiring import threads_directory
@@ -43,7 +45,7 @@ def decrypt() -> None:
     _check_no_recovery_files()
     directory = threads_directory()
     count = decrypt_threads(directory, unlock(directory))
-    click.echo(f"The threads are in clear ({count} files).")
+    click.echo(f"The threads are decrypted ({count} files).")
 
 
 @click.command()
@@ -51,26 +53,26 @@ def decrypt() -> None:
 @click.option(
     "--new-file",
     type=click.Path(path_type=Path),
-    help="File with the new passphrase (default: it is asked for).",
+    help="File with the new passphrase (default: the command asks for it).",
 )
 def passphrase(keyring: bool, new_file: Path | None) -> None:
     """Change the passphrase of encrypted threads.
 
-    No thread is written anew: only the key to them.
+    Only the file with the key is written again.
     """
     from koel_tui.cli.unlock import new_key_source, unlock
     from koel_tui.cli.wiring import threads_directory
     from koel_tui.storage import change_key
 
     if keyring and new_file is not None:
-        raise UsageProblem("Either --keyring or --new-file: there is one key.")
+        raise UsageProblem("use --keyring or --new-file, not both.")
     directory = threads_directory()
     change_key(
         directory,
         unlock(directory),
         new_key_source(keyring=keyring, file=new_file, ignore_variable=True),
     )
-    click.echo("The threads open with the new key from now on, and no longer with the old one.")
+    click.echo("The key is changed. The old one no longer opens the threads.")
 
 
 def _check_no_recovery_files() -> None:
@@ -80,6 +82,6 @@ def _check_no_recovery_files() -> None:
 
     if files := find_recovery_files(recovery_dirs()):
         raise UsageProblem(
-            f"{files[0]} holds text that could not be saved yet. Bring it back first: start "
-            "koel-chat once, or use koel-chat threads import and then remove the file."
+            f"{files[0]} has text that is not saved yet. Restore it first: start koel-chat, "
+            "or run koel-chat threads import and remove the file."
         )

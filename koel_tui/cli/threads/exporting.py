@@ -29,13 +29,14 @@ _FORMATS = ("json", "koel", "markdown", "html")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="File or directory to write to, - for stdout (default: a file named by the title).",
+    help="File or directory to write to; - is stdout (default: a file named after the title).",
 )
-@click.option("--force", is_flag=True, help="Replace the file if there is one.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 def export(thread: str, format_name: str, output: Path | None, force: bool) -> None:
-    """Write a thread to a file: Markdown, HTML, our JSON or Koel's.
+    """Write a thread to a file: Markdown, HTML or JSON.
 
-    What is exported is in clear, also where the saved threads are encrypted.
+    `koel` is the JSON of Koel, `json` that of koel-chat. The file is never
+    encrypted, also if the saved threads are.
 
     \b
     Examples:
@@ -48,19 +49,19 @@ def export(thread: str, format_name: str, output: Path | None, force: bool) -> N
 
 
 async def _export(
-    storage: "SessionStorage", wanted: str, format_name: str, output: Path | None, force: bool
+    storage: "SessionStorage", title_or_id: str, format_name: str, output: Path | None, force: bool
 ) -> None:
     from koel_tui.storage.interchange import ExportFormat, export_thread, file_name, load_thread
 
-    thread = await load_thread(storage, await resolve_thread(storage, wanted))
-    chosen = ExportFormat(format_name)
-    text = export_thread(thread, chosen)
+    thread = await load_thread(storage, await resolve_thread(storage, title_or_id))
+    export_format = ExportFormat(format_name)
+    text = export_thread(thread, export_format)
     if output == Path("-"):
         click.echo(text, nl=False)
         return
     path = output or Path()
     if path.is_dir():
-        path /= file_name(thread.title, chosen.suffix)
+        path /= file_name(thread.title, export_format.suffix)
     _write(path, text, force=force)
     click.echo(safe_text(str(path)))
 
@@ -80,9 +81,9 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         else:
             write_exclusive(path, repair(text).encode(), private=True)
     except FileExistsError:
-        raise UsageProblem(f"{path} is there already. Add --force to replace it.") from None
+        raise UsageProblem(f"{path} already exists. Add --force to replace it.") from None
     except (OSError, ValueError) as error:
         raise StorageError(
             f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. "
-            "Choose another place with --output."
+            "Choose another path with --output."
         ) from error

@@ -22,14 +22,12 @@ _FORMATS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
 @click.argument(
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option(
-    "--format", "format_name", type=click.Choice(_FORMATS), help="Default: found out from the file."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a thread.")
+@click.option("--format", "format_name", type=click.Choice(_FORMATS), help="Default: detected.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per thread.")
 def import_threads(files: tuple[Path, ...], format_name: str | None, as_json: bool) -> int:
     """Add the threads in files to the saved ones.
 
-    Nothing there is overwritten. Known are the JSON of koel-chat and of Koel, exports of ChatGPT
+    It overwrites no thread. It reads the JSON of koel-chat and of Koel, exports of ChatGPT
     (conversations.json, or the zip with it), and the databases of oterm (store.db), elia
     (elia.sqlite) and llm (logs.db).
 
@@ -41,8 +39,8 @@ def import_threads(files: tuple[Path, ...], format_name: str | None, as_json: bo
     from koel_tui.cli.wiring import open_storage
     from koel_tui.storage.interchange import ImportFormat
 
-    chosen = None if format_name is None else ImportFormat(format_name)
-    return asyncio.run(_import(open_storage(), files, chosen, as_json))
+    import_format = None if format_name is None else ImportFormat(format_name)
+    return asyncio.run(_import(open_storage(), files, import_format, as_json))
 
 
 async def _import(
@@ -85,9 +83,9 @@ async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
         unsaved = read_recovery_file(file, getattr(storage, "codec", None))
         typed = drafts_as_threads(unsaved)
     except (OSError, NotAThreadError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or error
         raise ImportProblem(
-            file, why, "Check that it is the right file and a whole one."
+            file, reason, "Check that it is the right file and that it is complete."
         ) from error
     stored = [await restore_thread(storage, thread) for thread in unsaved.threads]
     return stored + [await store_thread(storage, thread) for thread in typed]
@@ -96,5 +94,5 @@ async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
 def _format_stored(stored: "Stored", as_json: bool) -> str:
     if as_json:
         return json.dumps({"id": stored.id, "title": stored.title, "new": stored.is_new})
-    note = "" if stored.is_new else "  (was there already)"
+    note = "" if stored.is_new else "  (already saved)"
     return f"{safe_line(stored.id)}  {safe_line(stored.title, 60) or '(empty)'}{note}"

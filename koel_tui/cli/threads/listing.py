@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-@click.option("--trash", is_flag=True, help="List what was deleted and can be restored.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.option("--trash", is_flag=True, help="List the deleted threads that can be restored.")
 def list_threads(as_json: bool, trash: bool) -> None:
-    """List the saved threads, the one changed last first.
+    """List the saved threads, the last changed first.
 
-    A line has the beginning of the id, when the thread was changed, how many messages it has, and
-    its title.
+    A line has the beginning of the id, the time of the last change, the number of messages and the
+    title.
     """
     from koel_tui.cli.wiring import open_storage
 
@@ -44,12 +44,12 @@ def show(thread: str, as_json: bool) -> None:
     asyncio.run(_show(open_storage(), thread, as_json))
 
 
-async def _show(storage: "SessionStorage", wanted: str, as_json: bool) -> None:
+async def _show(storage: "SessionStorage", title_or_id: str, as_json: bool) -> None:
     from koel_tui.protocol import encode_state
 
-    state = await storage.load(await resolve_thread(storage, wanted))
+    state = await storage.load(await resolve_thread(storage, title_or_id))
     if state is None:
-        raise UsageProblem(f"The thread {wanted!r} has just been deleted.")
+        raise UsageProblem(f"The thread {title_or_id!r} has just been deleted.")
     if as_json:
         click.echo(encode_state(state))
         return

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("words", nargs=-1, required=True)
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, help="Hits at most (20).")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    help="Print at most this many hits (default: 20).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Search titles and messages, the best hits first.
 
-    All of WORDS have to be there; the last may be the beginning of a word. A hit is the thread
+    A hit has all of WORDS; the last one can be the beginning of a word. The output is the thread
     and an excerpt with the words.
 
     \b
@@ -34,12 +39,14 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
 
     query = " ".join(words)
     if len(query) > MAX_QUERY_LENGTH:
-        raise UsageProblem(f"Search for less: {MAX_QUERY_LENGTH:,} characters are the most.")
+        raise UsageProblem(
+            f"The search text is too long. Use at most {MAX_QUERY_LENGTH:,} characters."
+        )
     hits = asyncio.run(_search(open_index(open_storage()), query, limit))
     for hit in hits:
         click.echo(json.dumps(_as_json(hit)) if as_json else _format_hit(hit))
     if not hits:
-        click.echo("Nothing is found.", err=True)
+        click.echo("Nothing was found.", err=True)
 
 
 async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
@@ -51,7 +58,7 @@ async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
 
 
 def _print_progress(done: int, total: int) -> None:
-    line = "" if done == total else f"Reading threads for the search: {done} of {total}"
+    line = "" if done == total else f"Indexing threads: {done} of {total}"
     click.echo(f"\r\x1b[K{line}", nl=False, err=True)
 
 

@@ -1,6 +1,6 @@
 """The reference of the benchmark: a bare loop of llama.cpp calls with greedy sampling.
 
-`python -m koel_tui.engine.bench.bare_loop MODEL WINDOW PROMPT_TOKENS OUTPUT_TOKENS SEQUENCES`
+`python -m koel_tui.engine.bench.bare_loop MODEL CONTEXT_TOKENS PROMPT OUTPUT SEQUENCES`
 prints a JSON object. It runs as a child process, so that the benchmark need not load llama.cpp.
 """
 
@@ -16,7 +16,7 @@ import llama_cpp
 from koel_tui.engine.cpu_count import usable_cores
 
 _BATCH = 512
-Placed = tuple[int, int, int]
+PositionedToken = tuple[int, int, int]
 """A token, its position and its sequence."""
 
 
@@ -51,15 +51,15 @@ class BareLoop:
         llama_cpp.llama_tokenize(self.vocab, text, len(text), buffer, len(buffer), True, False)
         return list(buffer[:tokens])
 
-    def decode(self, placed: Sequence[Placed], wanted: set[int]) -> None:
-        """Decode a batch, with logits at the indices `wanted`."""
-        for index, (token, position, sequence) in enumerate(placed):
+    def decode(self, batch_tokens: Sequence[PositionedToken], logits_at: set[int]) -> None:
+        """Decode a batch, with logits at the indices `logits_at`."""
+        for index, (token, position, sequence) in enumerate(batch_tokens):
             self.batch.token[index] = token
             self.batch.pos[index] = position
             self.batch.n_seq_id[index] = 1
             self.batch.seq_id[index][0] = sequence
-            self.batch.logits[index] = index in wanted
-        self.batch.n_tokens = len(placed)
+            self.batch.logits[index] = index in logits_at
+        self.batch.n_tokens = len(batch_tokens)
         if llama_cpp.llama_decode(self.context, self.batch):
             sys.exit("llama_decode failed")
 
@@ -67,23 +67,23 @@ class BareLoop:
         """Return the most probable token at an index of the last batch."""
         return int(llama_cpp.llama_sampler_sample(self.sampler, self.context, index))
 
-    def read(self, prompt: list[int], sequence: int) -> int:
+    def prefill(self, prompt: list[int], sequence: int) -> int:
         """Prefill a prompt and return the first token of the answer."""
         for start in range(0, len(prompt), _BATCH):
             part = prompt[start : start + _BATCH]
-            placed = [(token, start + index, sequence) for index, token in enumerate(part)]
-            self.decode(placed, {len(part) - 1})
+            batch_tokens = [(token, start + index, sequence) for index, token in enumerate(part)]
+            self.decode(batch_tokens, {len(part) - 1})
         return self.sample(-1)
 
     def copy_state(self) -> dict[str, float]:
         """Copy the first sequence to memory and back; return its size in bytes and the times."""
         size = llama_cpp.llama_state_seq_get_size(self.context, 0)
         state = (ctypes.c_uint8 * size)()
-        begin = time.perf_counter()
+        started = time.perf_counter()
         llama_cpp.llama_state_seq_get_data(self.context, state, size, 0)
         out = time.perf_counter()
         llama_cpp.llama_state_seq_set_data(self.context, state, size, 0)
-        return {"state_bytes": size, "out": out - begin, "in": time.perf_counter() - out}
+        return {"state_bytes": size, "out": out - started, "in": time.perf_counter() - out}
 
 
 def measure(path: str, context_tokens: int, prompt_tokens: int, output: int, sequences: int) -> Any:
@@ -91,18 +91,18 @@ def measure(path: str, context_tokens: int, prompt_tokens: int, output: int, seq
     loop = BareLoop(path, context_tokens, sequences)
     loaded_at = time.time()
     prompt = loop.prompt(prompt_tokens)
-    begin = time.perf_counter()
-    last = [loop.read(prompt, sequence) for sequence in range(sequences)]
+    started = time.perf_counter()
+    last = [loop.prefill(prompt, sequence) for sequence in range(sequences)]
     first = time.perf_counter()
     for position in range(len(prompt), len(prompt) + output - 1):
-        placed = [(token, position, sequence) for sequence, token in enumerate(last)]
-        loop.decode(placed, set(range(sequences)))
+        batch_tokens = [(token, position, sequence) for sequence, token in enumerate(last)]
+        loop.decode(batch_tokens, set(range(sequences)))
         last = [loop.sample(index) for index in range(sequences)]
     end = time.perf_counter()
     return {
         "loaded_at": loaded_at,
-        "read": first - begin,
-        "prefill": sequences * len(prompt) / (first - begin),
+        "read": first - started,
+        "prefill": sequences * len(prompt) / (first - started),
         "decode": sequences * (output - 1) / (end - first),
         **loop.copy_state(),
     }

@@ -72,12 +72,12 @@ class Report:
 class Samples:
     """Measurements of all rounds by name, in the order of first appearance."""
 
-    _ours: dict[tuple[str, Unit], list[float]] = field(default_factory=lambda: defaultdict(list))
+    _engine: dict[tuple[str, Unit], list[float]] = field(default_factory=lambda: defaultdict(list))
     _bare: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, name: str, unit: Unit, value: float, bare: float | None = None) -> None:
         """Add a measurement of one round."""
-        self._ours[name, unit].append(value)
+        self._engine[name, unit].append(value)
         if bare is not None:
             self._bare[name].append(bare)
 
@@ -90,5 +90,5 @@ class Samples:
                 statistics.median(values),
                 statistics.median(self._bare[name]) if self._bare.get(name) else None,
             )
-            for (name, unit), values in self._ours.items()
+            for (name, unit), values in self._engine.items()
         )

@@ -1,4 +1,4 @@
-"""Timed turns and the threads for them."""
+"""TurnTimes turns and the threads for them."""
 
 import itertools
 import time
@@ -19,11 +19,11 @@ _TOPICS = ("sea", "dog", "sky", "man", "sun", "cat", "day", "car", "moon")
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class TurnTimes:
     """One turn: seconds from its start to the first token, and from there to the last."""
 
     first_s: float
-    writing_s: float
+    decode_s: float
     metrics: SessionMetrics
 
     @property
@@ -34,10 +34,10 @@ class Timed:
     @property
     def decode(self) -> float:
         """Tokens generated per second."""
-        return (self.metrics.output_tokens - 1) / self.writing_s if self.writing_s else 0.0
+        return (self.metrics.output_tokens - 1) / self.decode_s if self.decode_s else 0.0
 
 
-async def timed(session: EngineSession, messages: list[ChatMessage]) -> Timed:
+async def run_timed(session: EngineSession, messages: list[ChatMessage]) -> TurnTimes:
     """Run a turn and return its times."""
     begin = time.perf_counter()
     first = last = 0.0
@@ -49,8 +49,10 @@ async def timed(session: EngineSession, messages: list[ChatMessage]) -> Timed:
         elif isinstance(delta, Finished):
             metrics = delta.metrics
     if not first:
-        raise EngineError("The model answered nothing, so nothing can be measured with it.")
-    return Timed(first - begin, last - first, metrics)
+        raise EngineError(
+            "The model returned an empty answer, so it cannot be measured. Choose another model."
+        )
+    return TurnTimes(first - begin, last - first, metrics)
 
 
 @dataclass(slots=True)
@@ -79,6 +81,6 @@ class Library:
         """Return a short conversation that requests a long answer."""
         return [ChatMessage("user", f"Number {next(self._numbers)} of my wishes. {_STORY}")]
 
-    def go_on(self, thread: list[ChatMessage]) -> list[ChatMessage]:
+    def with_new_question(self, thread: list[ChatMessage]) -> list[ChatMessage]:
         """Return the conversation with its last question replaced by a new one."""
         return [*thread[:-1], ChatMessage("user", f"Tell me about the {next(self._topics)}.")]

@@ -79,10 +79,10 @@ class Spellings:
 
         llama.cpp searches the whole text for the longest spelling first, then for the next one.
         """
-        found = sorted(self._occurrences(text), key=lambda span: -len(span.spelling.encode()))
+        candidates = sorted(self._occurrences(text), key=lambda span: -len(span.spelling.encode()))
         covered = bytearray(len(text))
         occurrences: list[Span] = []
-        for span in found:
+        for span in candidates:
             if not any(covered[span.start : span.end]):
                 covered[span.start : span.end] = b"\x01" * (span.end - span.start)
                 occurrences.append(span)

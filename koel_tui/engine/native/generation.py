@@ -70,10 +70,10 @@ class Generation:
 
     def next_chunk(self, max_tokens: int) -> Chunk:
         """Return the next tokens to decode, at most `max_tokens`."""
-        held = len(self.slot.tokens)
-        tokens = self.tokens[held : held + max_tokens]
-        last = held + len(tokens) == len(self.tokens)
-        return Chunk(self.slot.sequence, held, tokens, wants_logits=last)
+        decoded = len(self.slot.tokens)
+        tokens = self.tokens[decoded : decoded + max_tokens]
+        last = decoded + len(tokens) == len(self.tokens)
+        return Chunk(self.slot.sequence, decoded, tokens, wants_logits=last)
 
     @property
     def is_prefilling(self) -> bool:

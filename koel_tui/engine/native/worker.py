@@ -170,11 +170,11 @@ class Worker:
         self._emit(Loaded(self._model.card))
 
     def _count(self, call: int, text: str) -> None:
-        tokens = self._loaded().model.tokenize(text, special=False, start=False)
+        tokens = self._require_model().model.tokenize(text, special=False, start=False)
         self._emit(Counted(call, len(tokens)))
 
     def _open_session(self, command: OpenSession) -> None:
-        loaded = self._loaded()
+        loaded = self._require_model()
         if command.lora is not None:
             loaded.adapters.load(command.lora)
         if command.kv is not None:
@@ -198,7 +198,7 @@ class Worker:
                 self._emit_memory()
 
     def _save_kv(self, command: SaveKv) -> None:
-        loaded, session = self._loaded(), self._session(command.session)
+        loaded, session = self._require_model(), self._session(command.session)
         parked = loaded.cache.copy(command.session)
         if parked is None:
             raise EngineError("The session has no context yet. Save it after its first answer.")
@@ -208,7 +208,7 @@ class Worker:
 
     def _start_turn(self, start: StartTurn) -> None:
         started_at = time.perf_counter()
-        loaded, session = self._loaded(), self._session(start.session)
+        loaded, session = self._require_model(), self._session(start.session)
         settings = start.settings
         grammar = None if settings.schema is None else schema_grammar(settings.schema)
         messages = with_prefill(start.messages, settings.prefill)
@@ -254,7 +254,7 @@ class Worker:
         same_adapter = [each for each in self._running.values() if each.parameters.lora == lora]
         batch: list[tuple[Generation, Chunk]] = []
         try:
-            loaded = self._loaded()
+            loaded = self._require_model()
             batch = self._batch(same_adapter)
             loaded.adapters.apply(lora)
             rows = loaded.context.decode([chunk for _, chunk in batch])
@@ -281,7 +281,7 @@ class Worker:
     def _batch(self, same_adapter: Sequence[Generation]) -> list[tuple[Generation, Chunk]]:
         """Return a token of every decoding turn, then prompt tokens up to the batch limit."""
         decoding = [each for each in same_adapter if each.pending_tokens == 1]
-        free_tokens = self._loaded().context.batch_tokens - len(decoding)
+        free_tokens = self._require_model().context.batch_tokens - len(decoding)
         if decoding:
             free_tokens = min(free_tokens, _MAX_PREFILL_WHILE_DECODING)
         batch = [(each, each.next_chunk(1)) for each in decoding]
@@ -295,11 +295,11 @@ class Worker:
     def _advance(self, generation: Generation, chunk: Chunk, row: int) -> None:
         generation.slot.tokens.extend(chunk.tokens)
         if generation.is_prefilling:
-            held = len(generation.slot.tokens)
-            self._emit(Reading(generation.turn, held, generation.prompt_tokens))
+            decoded = len(generation.slot.tokens)
+            self._emit(Reading(generation.turn, decoded, generation.prompt_tokens))
         if row < 0:
             return
-        loaded = self._loaded()
+        loaded = self._require_model()
         if not loaded.context.has_valid_logits(row):
             self._fail_invalid_logits(generation)
             return
@@ -312,7 +312,7 @@ class Worker:
         self._limit_thinking(generation)
         if generation.answer.is_thinking_hidden and generation.hidden_tokens % _HIDDEN_STEP == 1:
             self._emit(HiddenThinking(generation.turn, generation.hidden_tokens))
-        if generation.answer.ended:
+        if generation.answer.is_ended:
             self._end(generation, "end")
         elif generation.is_at_limit:
             self._end(generation, "length")
@@ -322,7 +322,7 @@ class Worker:
         tags = generation.answer.open_thinking
         if tags is None:
             return
-        loaded = self._loaded()
+        loaded = self._require_model()
         closing = loaded.closing_tokens(tags)
         if generation.must_end_thinking(len(closing)):
             generation.sampler.accept_prompt(closing)
@@ -345,7 +345,7 @@ class Worker:
         self._emit_pieces(generation, generation.finish())
         if reason == "end" and generation.has_tool_calls:
             reason = "tool_calls"
-        metrics = generation.metrics(self._loaded().model.load_s)
+        metrics = generation.metrics(self._require_model().model.load_s)
         self._emit_memory()
         trimmed = generation.parameters.trimmed_turns
         self._emit(TurnEnded(generation.turn, reason, metrics, trimmed))
@@ -386,14 +386,14 @@ class Worker:
         generation.sampler.close()
 
     def _emit_memory(self) -> None:
-        self._emit(MemoryChanged(self._loaded().memory()))
+        self._emit(MemoryChanged(self._require_model().memory()))
 
     def _session(self, number: int) -> OpenSession:
         if number not in self._sessions:
             raise EngineError("The engine has no such session. Open it again.")
         return self._sessions[number]
 
-    def _loaded(self) -> LoadedModel:
+    def _require_model(self) -> LoadedModel:
         if self._model is None:
             raise EngineError("No model is loaded. Load one first.")
         return self._model

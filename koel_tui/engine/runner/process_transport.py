@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from koel_tui import paths
-from koel_tui.engine.callbacks import isolated
+from koel_tui.engine.callbacks import call_isolated
 from koel_tui.engine.errors import EngineCrashedError
 from koel_tui.engine.runner.output import RunnerOutput
 from koel_tui.engine.wire_messages import (
@@ -124,7 +124,7 @@ class ProcessTransport:
                 if length > MAX_FRAME_BYTES:
                     raise ValueError(f"a frame of {length} bytes")
                 event = self._events.decode(await reader.readexactly(length))
-                isolated(receive, event)
+                call_isolated(receive, event)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the runner has ended; the exit code has the reason
         except Exception:
@@ -137,7 +137,7 @@ class ProcessTransport:
         assertion = output.failed_assertion() if code == -signal.SIGABRT else ""
         output.close()
         if not self._closing:
-            isolated(receive, Crashed(self._exit_reason(code, assertion)))
+            call_isolated(receive, Crashed(self._exit_reason(code, assertion)))
 
     def _exit_reason(self, code: int, assertion: str) -> str:
         exit_status = f"by signal {signal_name(-code)}" if code < 0 else f"with code {code}"

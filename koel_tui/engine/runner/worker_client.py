@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from koel_tui.engine.callbacks import isolated
+from koel_tui.engine.callbacks import call_isolated
 from koel_tui.engine.errors import EngineClosedError, EngineCrashedError, EngineError
 from koel_tui.engine.restart_limiter import Restarts
 from koel_tui.engine.runner.transport import Transport
@@ -145,7 +145,7 @@ class WorkerClient:
         match event:
             case LoadProgress(fraction=fraction):
                 if self._on_progress is not None:
-                    isolated(self._on_progress, fraction)
+                    call_isolated(self._on_progress, fraction)
             case Loaded(card=card):
                 self._card = card
                 if self._loading is not None and not self._loading.done():
@@ -156,7 +156,7 @@ class WorkerClient:
                 self._is_open, self._crash_reason = False, message
                 error = EngineCrashedError(message)
                 self._reset(error)
-                isolated(self._on_crash, error)
+                call_isolated(self._on_crash, error)
             case Failed(call=0):
                 self._fail_future(self._loading, event.as_error())
             case Done(call=number) | Counted(call=number):
@@ -167,18 +167,18 @@ class WorkerClient:
                 self._fail_future(self._calls[number], event.as_error())
             case Failed(call=number) | TurnEnded(turn=number):
                 self._cancel_stop_timer(number)
-                isolated(self._on_turn, number, event)
+                call_isolated(self._on_turn, number, event)
             case _:
-                isolated(self._on_turn, event.turn, event)
+                call_isolated(self._on_turn, event.turn, event)
 
-    def _reset(self, why: EngineError) -> None:
+    def _reset(self, error: EngineError) -> None:
         """Reset the loaded state and fail all pending calls."""
         self._card = None
         self._memory = MemoryReport()
-        self._unloaded_error = why
-        self._fail_future(self._loading, why)
+        self._unloaded_error = error
+        self._fail_future(self._loading, error)
         for answer in self._calls.values():
-            self._fail_future(answer, why)
+            self._fail_future(answer, error)
         for turn in tuple(self._stopping):
             self._cancel_stop_timer(turn)
 

@@ -53,12 +53,12 @@ class StateEncoder:
 
     def encode(self, state: ChatState) -> str:
         """Return the result of `encode_state`, with the same errors."""
-        same = 0
-        for known, message in zip(self._messages, state.messages, strict=False):
-            if known is not message:
+        unchanged = 0
+        for previous, message in zip(self._messages, state.messages, strict=False):
+            if previous is not message:
                 break
-            same += 1
-        texts = [*self._texts[:same], *map(_message, state.messages[same:])]
+            unchanged += 1
+        texts = [*self._texts[:unchanged], *map(_message, state.messages[unchanged:])]
         self._messages, self._texts = state.messages, texts
         return _state(state, texts)
 

@@ -30,7 +30,7 @@ from koel_tui.protocol.events.streams import closing
 
 _Chunk = TextMessageChunkEvent | ToolCallChunkEvent | ReasoningMessageChunkEvent
 _PASS_THROUGH = (RawEvent, ActivitySnapshotEvent, ActivityDeltaEvent, ReasoningEncryptedValueEvent)
-_SHARED = ("timestamp", "raw_event", "metadata", "subagent_run_id")
+_SHARED_FIELDS = ("timestamp", "raw_event", "metadata", "subagent_run_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +87,16 @@ class ChunkExpander:
 
     def _expand(self, chunk: _Chunk) -> tuple[Event, ...]:
         family = _family(chunk)
-        given: str | None = getattr(chunk, family.id_field) or None
+        chunk_id: str | None = getattr(chunk, family.id_field) or None
         events: tuple[Event, ...] = ()
         current = self._open
-        if current is None or current.family is not family or given not in (None, current.id):
-            started = _open_family(family, chunk, given)
-            events = (*self._close(chunk), _start(family, chunk, started.id))
-            self._open = current = started
+        if current is None or current.family is not family or chunk_id not in (None, current.id):
+            opened = _open_family(family, chunk, chunk_id)
+            events = (*self._close(chunk), _start(family, chunk, opened.id))
+            self._open = current = opened
         if chunk.delta is not None:
-            named = {family.id_field: current.id, **_shared(chunk)}
-            events = (*events, family.content(delta=chunk.delta, **named))
+            ids = {family.id_field: current.id, **_shared_fields(chunk)}
+            events = (*events, family.content(delta=chunk.delta, **ids))
         return events
 
     def _close(self, by: Event | None) -> tuple[Event, ...]:
@@ -135,22 +135,22 @@ def _family(chunk: _Chunk) -> _Family:
             return _REASONING
 
 
-def _open_family(family: _Family, chunk: _Chunk, given: str | None) -> _Open:
-    missing = family.id_field.replace("_", " ") if given is None else None
+def _open_family(family: _Family, chunk: _Chunk, chunk_id: str | None) -> _Open:
+    missing = family.id_field.replace("_", " ") if chunk_id is None else None
     if isinstance(chunk, ToolCallChunkEvent) and not chunk.tool_call_name:
         missing = missing or "tool call name"
-    if given is None or missing is not None:
+    if chunk_id is None or missing is not None:
         kind = chunk.type.value
         raise ProtocolError(
             f"The agent sent a first {kind} event without a {missing}. "
             "Try again, or report it to the agent's developer.",
             event_type=kind,
         )
-    return _Open(family, given, chunk.subagent_run_id)
+    return _Open(family, chunk_id, chunk.subagent_run_id)
 
 
 def _start(family: _Family, chunk: _Chunk, opened_id: str) -> Event:
-    fields: dict[str, Any] = {family.id_field: opened_id, **_shared(chunk)}
+    fields: dict[str, Any] = {family.id_field: opened_id, **_shared_fields(chunk)}
     match chunk:
         case TextMessageChunkEvent():
             fields.update(role=chunk.role or "assistant", name=chunk.name)
@@ -163,5 +163,5 @@ def _start(family: _Family, chunk: _Chunk, opened_id: str) -> Event:
     return family.start(**fields)
 
 
-def _shared(chunk: _Chunk) -> dict[str, Any]:
-    return {name: getattr(chunk, name) for name in _SHARED}
+def _shared_fields(chunk: _Chunk) -> dict[str, Any]:
+    return {name: getattr(chunk, name) for name in _SHARED_FIELDS}

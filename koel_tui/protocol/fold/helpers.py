@@ -15,7 +15,7 @@ JSON_ERRORS = (TypeError, ValueError, RecursionError)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def malformed(state: ChatState, event: BaseEvent, cause: Exception) -> ChatState:
+def with_malformed_event(state: ChatState, event: BaseEvent, cause: Exception) -> ChatState:
     """Return `state` with only `error` and `phase` changed, because `event` cannot be used."""
     kind = event.type.value
     error = ProtocolError(

@@ -12,23 +12,23 @@ from ag_ui.core import (
     MessagesSnapshotEvent,
 )
 
-from koel_tui.protocol.fold.helpers import JSON_ERRORS, event_time, malformed
+from koel_tui.protocol.fold.helpers import JSON_ERRORS, event_time, with_malformed_event
 from koel_tui.protocol.fold.json_patch import apply_patch_operations
 from koel_tui.protocol.messages import extract_encrypted_reasoning, from_ag_ui, parse_content
 from koel_tui.protocol.rope import Rope
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought, ToolCall
 
 
-def messages_replaced(event: MessagesSnapshotEvent, state: ChatState) -> ChatState:
+def replace_messages(event: MessagesSnapshotEvent, state: ChatState) -> ChatState:
     """Replace the messages by id; keep reasoning and activity if the snapshot has none."""
     try:
-        given = from_ag_ui(event.messages)
+        snapshot = from_ag_ui(event.messages)
     except JSON_ERRORS as error:
-        return malformed(state, event, error)
+        return with_malformed_event(state, event, error)
     has_reasoning = any(message.role == "reasoning" for message in event.messages)
     has_activity = any(message.role == "activity" for message in event.messages)
     local = {message.id: message for message in state.messages}
-    by_id = {message.id: message for message in given}
+    by_id = {message.id: message for message in snapshot}
     reopened = tuple(_merge_open(opened, by_id, has_reasoning) for opened in state.open_messages)
     still_open = {opened.head.id for opened in reopened}
     merged = [
@@ -41,13 +41,13 @@ def messages_replaced(event: MessagesSnapshotEvent, state: ChatState) -> ChatSta
         state,
         messages=messages,
         open_messages=reopened,
-        pending_tool_calls=_unanswered(state.pending_tool_calls, given),
+        pending_tool_calls=_without_answered(state.pending_tool_calls, snapshot),
         reasoning_echo={**state.reasoning_echo, **extract_encrypted_reasoning(event.messages)},
     )
     return state if replaced == state else replaced
 
 
-def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatState:
+def replace_activity(event: ActivitySnapshotEvent, state: ChatState) -> ChatState:
     """Add an activity message, or replace it in place unless `event.replace` is False."""
     model = ActivityMessage(
         id=event.message_id,
@@ -58,30 +58,30 @@ def activity_replaced(event: ActivitySnapshotEvent, state: ChatState) -> ChatSta
     try:
         (message,) = from_ag_ui([model])
     except JSON_ERRORS as error:
-        return malformed(state, event, error)
-    for index, known in enumerate(state.messages):
-        if known.id == message.id:
-            if known.role != "activity" or event.replace is False:
+        return with_malformed_event(state, event, error)
+    for index, existing in enumerate(state.messages):
+        if existing.id == message.id:
+            if existing.role != "activity" or event.replace is False:
                 return state
-            return _with_message(state, index, replace(message, timestamp=known.timestamp))
+            return _with_message(state, index, replace(message, timestamp=existing.timestamp))
     if any(opened.head.id == message.id for opened in state.open_messages):
         return state
     added = replace(message, timestamp=event_time(event))
     return replace(state, messages=(*state.messages, added))
 
 
-def activity_patched(event: ActivityDeltaEvent, state: ChatState) -> ChatState:
+def patch_activity(event: ActivityDeltaEvent, state: ChatState) -> ChatState:
     """Apply an atomic patch to the content of an activity message."""
     index = _activity_index(state, event.message_id)
     if index is None:
         return state
-    known = state.messages[index]
+    existing = state.messages[index]
     try:
-        text, _ = parse_content(apply_patch_operations(json.loads(known.content), event.patch))
+        text, _ = parse_content(apply_patch_operations(json.loads(existing.content), event.patch))
     except (ValueError, RecursionError) as error:
-        return malformed(state, event, error)
-    extra = {**known.extra, "activityType": event.activity_type}
-    return _with_message(state, index, replace(known, content=text, extra=extra))
+        return with_malformed_event(state, event, error)
+    extra = {**existing.extra, "activityType": event.activity_type}
+    return _with_message(state, index, replace(existing, content=text, extra=extra))
 
 
 def _activity_index(state: ChatState, message_id: str) -> int | None:
@@ -144,22 +144,22 @@ def _merge_open(
             if thought.is_open or thought.id not in reasoning_ids
         )
         opened = replace(opened, thoughts=thoughts)
-    given = snapshot.get(opened.head.id)
-    if given is None:
+    replacement = snapshot.get(opened.head.id)
+    if replacement is None:
         return opened
-    merged = _merge(given, opened.head, has_reasoning, None)
+    merged = _merge(replacement, opened.head, has_reasoning, None)
     head = replace(merged, content="", interrupted=False, finish_reason=None)
-    return replace(opened, head=head, text=Rope.of(given.content))
+    return replace(opened, head=head, text=Rope.of(replacement.content))
 
 
-def _unanswered(
+def _without_answered(
     pending: tuple[ToolCall, ...], messages: tuple[Message, ...]
 ) -> tuple[ToolCall, ...]:
     """Return the calls of `pending` without a tool message after the message that made them."""
     answered: set[str | None] = set()
-    made: set[str] = set()
+    later_calls: set[str] = set()
     for message in reversed(messages):
-        if message.role == "tool" and message.tool_call_id not in made:
+        if message.role == "tool" and message.tool_call_id not in later_calls:
             answered.add(message.tool_call_id)
-        made.update(call.id for call in message.tool_calls)
+        later_calls.update(call.id for call in message.tool_calls)
     return tuple(call for call in pending if call.id not in answered)

@@ -12,7 +12,7 @@ from ag_ui.core import (
 )
 
 from koel_tui.protocol.events.event_types import run_error
-from koel_tui.protocol.fold.helpers import JSON_ERRORS, event_time, malformed
+from koel_tui.protocol.fold.helpers import JSON_ERRORS, event_time, with_malformed_event
 from koel_tui.protocol.messages import extract_encrypted_reasoning, from_ag_ui
 from koel_tui.protocol.run_end import end_run
 from koel_tui.protocol.state import ChatState, Message, RunPhase
@@ -21,16 +21,16 @@ FINISH_REASON = "finishReason"
 """Key in the `result` of RUN_FINISHED for the reason why the model stopped; see `Message`."""
 
 
-def run_started(event: RunStartedEvent, state: ChatState) -> ChatState:
+def start_run(event: RunStartedEvent, state: ChatState) -> ChatState:
     """Reset the data of the last run and add the new messages of the input."""
     messages, echo = state.messages, state.reasoning_echo
     if event.input is not None:
-        known = {message.id for message in messages}
+        known_ids = {message.id for message in messages}
         try:
-            given = from_ag_ui(event.input.messages)
+            input_messages = from_ag_ui(event.input.messages)
         except JSON_ERRORS as error:
-            return malformed(state, event, error)
-        messages += tuple(message for message in given if message.id not in known)
+            return with_malformed_event(state, event, error)
+        messages += tuple(message for message in input_messages if message.id not in known_ids)
         echo = {**extract_encrypted_reasoning(event.input.messages), **echo}
     started = replace(
         state,
@@ -44,7 +44,7 @@ def run_started(event: RunStartedEvent, state: ChatState) -> ChatState:
     return state if started == state else started
 
 
-def run_finished(event: RunFinishedEvent, state: ChatState) -> ChatState:
+def finish_run(event: RunFinishedEvent, state: ChatState) -> ChatState:
     """End the run with its outcome, and store in its answer why the model stopped."""
     cancelled = event.outcome is not None and event.outcome.type == "cancelled"
     phase = RunPhase.CANCELLED if cancelled else RunPhase.IDLE
@@ -59,19 +59,19 @@ def finish_reason(event: RunFinishedEvent) -> str | None:
     return reason if isinstance(reason, str) else None
 
 
-def run_failed(event: RunErrorEvent, state: ChatState) -> ChatState:
+def fail_run(event: RunErrorEvent, state: ChatState) -> ChatState:
     """End the run with its error."""
     ended = end_run(state, RunPhase.ERROR, event_time(event))
     error = run_error(event)
     return ended if ended.error == error else replace(ended, error=error)
 
 
-def step_started(event: StepStartedEvent, state: ChatState) -> ChatState:
+def start_step(event: StepStartedEvent, state: ChatState) -> ChatState:
     """Set the phase to a running step."""
     return _in_phase(state, RunPhase.STEP_RUNNING)
 
 
-def step_finished(event: StepFinishedEvent, state: ChatState) -> ChatState:
+def finish_step(event: StepFinishedEvent, state: ChatState) -> ChatState:
     """Set the phase to a run without a running step."""
     return _in_phase(state, RunPhase.RUNNING)
 

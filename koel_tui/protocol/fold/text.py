@@ -20,7 +20,7 @@ from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought
 _OTHER_ROLES = ("user", "system")
 
 
-def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
+def start_text(event: TextMessageStartEvent, state: ChatState) -> ChatState:
     """Open a message, or start the text of a message that a call opened.
 
     An incomplete answer at the end of the thread is opened again, because the agent continues it.
@@ -33,7 +33,10 @@ def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
     last = state.messages[-1] if state.messages else None
     if last is not None and last.is_continuable and last.id == event.message_id:
         thoughts = tuple(
-            t for opened in state.open_messages if opened.key is None for t in opened.thoughts
+            thought
+            for opened in state.open_messages
+            if opened.key is None
+            for thought in opened.thoughts
         )
         others = tuple(opened for opened in state.open_messages if opened.key is not None)
         reopened = replace(_reopen(last), thoughts=thoughts)
@@ -45,7 +48,7 @@ def text_started(event: TextMessageStartEvent, state: ChatState) -> ChatState:
     return replace(state, open_messages=(*state.open_messages, opened))
 
 
-def text_continued(event: TextMessageContentEvent, state: ChatState) -> ChatState:
+def append_text(event: TextMessageContentEvent, state: ChatState) -> ChatState:
     """Append to the open message."""
     if not event.delta:
         return state
@@ -55,7 +58,7 @@ def text_continued(event: TextMessageContentEvent, state: ChatState) -> ChatStat
     return state
 
 
-def text_ended(event: TextMessageEndEvent, state: ChatState) -> ChatState:
+def end_text(event: TextMessageEndEvent, state: ChatState) -> ChatState:
     """Commit the open message."""
     for index, opened in enumerate(state.open_messages):
         if opened.key == event.message_id and opened.has_text:
@@ -64,32 +67,34 @@ def text_ended(event: TextMessageEndEvent, state: ChatState) -> ChatState:
     return state
 
 
-def reasoning_started(event: ReasoningMessageStartEvent, state: ChatState) -> ChatState:
+def start_reasoning(event: ReasoningMessageStartEvent, state: ChatState) -> ChatState:
     """Open a thought for the next assistant message."""
     if _open_thought(state, event.message_id) is not None:
         return state
     return _with_thought(state, Thought(event.message_id))
 
 
-def reasoning_continued(event: ReasoningMessageContentEvent, state: ChatState) -> ChatState:
+def append_reasoning(event: ReasoningMessageContentEvent, state: ChatState) -> ChatState:
     """Append to the open thought."""
-    found = _open_thought(state, event.message_id)
-    if found is None or not event.delta:
+    location = _open_thought(state, event.message_id)
+    if location is None or not event.delta:
         return state
-    thought = state.open_messages[found[0]].thoughts[found[1]]
-    return _replace_thought(state, found, replace(thought, text=thought.text.append(event.delta)))
+    thought = state.open_messages[location[0]].thoughts[location[1]]
+    return _replace_thought(
+        state, location, replace(thought, text=thought.text.append(event.delta))
+    )
 
 
-def reasoning_ended(event: ReasoningMessageEndEvent, state: ChatState) -> ChatState:
+def end_reasoning(event: ReasoningMessageEndEvent, state: ChatState) -> ChatState:
     """Close the open thought; its message may not have started yet."""
-    found = _open_thought(state, event.message_id)
-    if found is None:
+    location = _open_thought(state, event.message_id)
+    if location is None:
         return state
-    thought = state.open_messages[found[0]].thoughts[found[1]]
-    return _replace_thought(state, found, replace(thought, is_open=False))
+    thought = state.open_messages[location[0]].thoughts[location[1]]
+    return _replace_thought(state, location, replace(thought, is_open=False))
 
 
-def reasoning_encrypted(event: ReasoningEncryptedValueEvent, state: ChatState) -> ChatState:
+def store_encrypted_reasoning(event: ReasoningEncryptedValueEvent, state: ChatState) -> ChatState:
     """Store an encrypted value for the next run.
 
     Reasoning without other events is also assigned to the next assistant message.
@@ -97,10 +102,10 @@ def reasoning_encrypted(event: ReasoningEncryptedValueEvent, state: ChatState) -
     value = echo_bytes(event.encrypted_value)
     if state.reasoning_echo.get(event.entity_id) == value:
         return state
-    kept = replace(state, reasoning_echo={**state.reasoning_echo, event.entity_id: value})
+    updated = replace(state, reasoning_echo={**state.reasoning_echo, event.entity_id: value})
     if event.subtype != "message" or _is_known(state, event.entity_id):
-        return kept
-    return _with_thought(kept, Thought(event.entity_id, is_open=False))
+        return updated
+    return _with_thought(updated, Thought(event.entity_id, is_open=False))
 
 
 def _is_known(state: ChatState, entity_id: str) -> bool:
@@ -141,8 +146,8 @@ def _reopen(message: Message) -> OpenMessage:
     return OpenMessage.of(replace(message, interrupted=False, timestamp=None, finish_reason=None))
 
 
-def _replace_thought(state: ChatState, found: tuple[int, int], thought: Thought) -> ChatState:
-    index, position = found
+def _replace_thought(state: ChatState, location: tuple[int, int], thought: Thought) -> ChatState:
+    index, position = location
     opened = state.open_messages[index]
     thoughts = (*opened.thoughts[:position], thought, *opened.thoughts[position + 1 :])
     return with_open(state, index, replace(opened, thoughts=thoughts))

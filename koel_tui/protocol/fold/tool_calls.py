@@ -10,8 +10,8 @@ from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.fold.helpers import (
     JSON_ERRORS,
     event_time,
-    malformed,
     open_assistant,
+    with_malformed_event,
     with_open,
     without_open,
 )
@@ -26,7 +26,7 @@ from koel_tui.protocol.messages import parse_content
 from koel_tui.protocol.state import ChatState, Message, ToolCall
 
 
-def call_started(event: ToolCallStartEvent, state: ChatState) -> ChatState:
+def start_call(event: ToolCallStartEvent, state: ChatState) -> ChatState:
     """Add a pending call to its message, which is opened if it does not exist."""
     if _pending(state, event.tool_call_id) is not None:
         return state
@@ -41,7 +41,7 @@ def call_started(event: ToolCallStartEvent, state: ChatState) -> ChatState:
     return replace(state, pending_tool_calls=(*state.pending_tool_calls, call))
 
 
-def call_continued(event: ToolCallArgsEvent, state: ChatState) -> ChatState:
+def append_arguments(event: ToolCallArgsEvent, state: ChatState) -> ChatState:
     """Append to the arguments of a pending call that is not complete."""
     call = _pending(state, event.tool_call_id)
     if call is None or not event.delta or is_committed(state, call):
@@ -49,7 +49,7 @@ def call_continued(event: ToolCallArgsEvent, state: ChatState) -> ChatState:
     return _with_pending(state, call, call.append(event.delta))
 
 
-def call_ended(event: ToolCallEndEvent, state: ChatState) -> ChatState:
+def end_call(event: ToolCallEndEvent, state: ChatState) -> ChatState:
     """Commit a call to its message; it stays pending until its result arrives."""
     call = _pending(state, event.tool_call_id)
     if call is None or is_committed(state, call):
@@ -57,7 +57,7 @@ def call_ended(event: ToolCallEndEvent, state: ChatState) -> ChatState:
     return _commit_call(state, call, event_time(event))
 
 
-def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
+def add_result(event: ToolCallResultEvent, state: ChatState) -> ChatState:
     """Insert a result after the message that made the call, in the order of its calls.
 
     A second result of a call and a result of an unknown call change nothing.
@@ -70,14 +70,14 @@ def call_answered(event: ToolCallResultEvent, state: ChatState) -> ChatState:
             else plain([part.model_dump(by_alias=True) for part in parts])
         )
     except JSON_ERRORS as error:
-        return malformed(state, event, error)
+        return with_malformed_event(state, event, error)
     call = _pending(state, event.tool_call_id)
     if call is not None and not is_committed(state, call):
         state = _commit_call(state, call, event_time(event))
     index = _answer_index(state, event.tool_call_id)
     if call is not None:
-        left = tuple(each for each in state.pending_tool_calls if each.id != call.id)
-        state = replace(state, pending_tool_calls=left)
+        pending = tuple(each for each in state.pending_tool_calls if each.id != call.id)
+        state = replace(state, pending_tool_calls=pending)
     if index is None:
         return state
     answer = Message(
@@ -100,15 +100,15 @@ def _with_pending(state: ChatState, call: ToolCall, changed: ToolCall) -> ChatSt
     return replace(state, pending_tool_calls=pending)
 
 
-def _parent(state: ChatState, wanted: str | None) -> Message | None:
-    """Return the assistant message with the id `wanted` in this turn, or None."""
+def _parent(state: ChatState, parent_id: str | None) -> Message | None:
+    """Return the assistant message with the id `parent_id` in this turn, or None."""
     for opened in state.open_messages:
-        if opened.key is not None and opened.key == wanted and opened.head.role == "assistant":
+        if opened.key is not None and opened.key == parent_id and opened.head.role == "assistant":
             return opened.head
     for message in reversed(state.messages):
         if message.role == "user":
             return None
-        if message.id == wanted and message.role == "assistant":
+        if message.id == parent_id and message.role == "assistant":
             return message
     return None
 
@@ -128,14 +128,14 @@ def _commit_call(state: ChatState, call: ToolCall, at: datetime | None) -> ChatS
     for index in reversed(range(len(state.messages))):
         message = state.messages[index]
         if message.id == call.parent_message_id:
-            made = replace(message, tool_calls=(*message.tool_calls, done))
-            messages = (*state.messages[:index], made, *state.messages[index + 1 :])
+            changed = replace(message, tool_calls=(*message.tool_calls, done))
+            messages = (*state.messages[:index], changed, *state.messages[index + 1 :])
             return replace(_with_pending(state, call, done), messages=messages)
-    wanted = call.id if call.parent_message_id is None else call.parent_message_id
-    parent_id = unused_id(wanted, state.messages, state.open_messages)
+    preferred_id = call.id if call.parent_message_id is None else call.parent_message_id
+    parent_id = unused_id(preferred_id, state.messages, state.open_messages)
     done = replace(done, parent_message_id=parent_id)
-    made = Message(parent_id, "assistant", tool_calls=(done,), timestamp=at)
-    return replace(_with_pending(state, call, done), messages=(*state.messages, made))
+    changed = Message(parent_id, "assistant", tool_calls=(done,), timestamp=at)
+    return replace(_with_pending(state, call, done), messages=(*state.messages, changed))
 
 
 def _answer_index(state: ChatState, call_id: str) -> int | None:
@@ -158,8 +158,8 @@ def _insertion_index(
     messages: Sequence[Message], start: int, calls: Sequence[ToolCall], call_id: str
 ) -> int | None:
     """Return the index of an answer among those from `start` on, in the order of `calls`."""
-    order = {call.id: place for place, call in enumerate(calls)}
-    place = start
+    order = {call.id: position for position, call in enumerate(calls)}
+    position = start
     for index in range(start, len(messages)):
         message = messages[index]
         if message.role != "tool":
@@ -167,5 +167,5 @@ def _insertion_index(
         if message.tool_call_id == call_id:
             return None
         if order.get(message.tool_call_id or "", -1) < order[call_id]:
-            place = index + 1
-    return place
+            position = index + 1
+    return position

@@ -49,11 +49,11 @@ def pipeline(agent: Agent, interceptors: Sequence[Interceptor]) -> Ask:
     def ask(
         run: RunAgentInput, settings: TurnSettings | None = None, extend: Extend | None = None
     ) -> AsyncIterator[Event]:
-        def checked(run: RunAgentInput, settings: TurnSettings | None) -> AsyncIterator[Event]:
+        def run_checked(run: RunAgentInput, settings: TurnSettings | None) -> AsyncIterator[Event]:
             events: AsyncIterator[Event] = verify(expand_chunks(agent.run(run, settings)))
             return events if extend is None else extend(events)
 
-        following: Next = checked
+        following: Next = run_checked
         for interceptor in reversed(interceptors):
             following = partial(interceptor, following=following)
         return following(run, settings)

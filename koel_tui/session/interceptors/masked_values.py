@@ -83,14 +83,14 @@ def mask_json(value: Any, mask: Mask) -> Any:
 
 
 def _mask_object(value: Mapping[Any, Any], mask: Mask) -> Mapping[Any, Any]:
-    found: dict[Any, Any] = {}
+    masked: dict[Any, Any] = {}
     same = True
     for key, item in value.items():
         masked_key = unused = mask(key) if isinstance(key, str) else key
         number = 1
-        while unused in found:  # two keys that differ only in their secret
+        while unused in masked:  # two keys that differ only in their secret
             number += 1
             unused = f"{masked_key} {number}"
-        found[unused] = mask_json(item, mask)
-        same = same and unused == key and found[unused] is item
-    return value if same else found
+        masked[unused] = mask_json(item, mask)
+        same = same and unused == key and masked[unused] is item
+    return value if same else masked

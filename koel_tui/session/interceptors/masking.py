@@ -50,13 +50,13 @@ class Masking:
         first = size
         for pattern in self._patterns:
             if isinstance(pattern, str):
-                begins = max(self._done, size - len(pattern) + 1)
-                held = (
+                start_at = max(self._done, size - len(pattern) + 1)
+                candidates = (
                     position
-                    for position in range(begins, size)
+                    for position in range(start_at, size)
                     if pattern.startswith(self._text[position:])
                 )
-                first = min(first, next(held, size))
+                first = min(first, next(candidates, size))
             else:
                 first = min(first, size - self._longest)
         return max(first, self._done)

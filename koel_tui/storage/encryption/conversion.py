@@ -97,7 +97,7 @@ def _convert(directory: Path, source: FileEncoding, target: FileEncoding) -> int
     except OSError as error:
         raise StorageError(
             f"The threads in {directory} are only partly converted: {error.strerror or error}. "
-            "Nothing is lost; make room or check the disk, then start it again."
+            "Nothing is lost; free some space or check the disk, then start again."
         ) from error
     return done
 
@@ -163,6 +163,6 @@ def _remove_key_file(directory: Path, key: WrappedKey, suffix: str) -> None:
         flush_directory(directory)
     except OSError as error:
         raise StorageError(
-            f"The threads in {directory} are decrypted, but their key file is still there: "
-            f"{error.strerror or error}. Start it again."
+            f"The threads in {directory} are decrypted, but their key file was not removed: "
+            f"{error.strerror or error}. Start again."
         ) from error

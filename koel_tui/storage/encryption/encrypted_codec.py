@@ -75,17 +75,17 @@ class FileEncryptor:
             line, _, ciphertext = data.partition(b"\n")
             header = json.loads(line)
             if header["format"] != FORMAT or header["version"] != _VERSION:
-                raise NotAThreadError(f"it does not say that its format is {FORMAT}")
+                raise NotAThreadError(f"it is not in the format {FORMAT}")
             if header["key"] != self._name:
-                raise NotAThreadError("it is sealed with another key")
+                raise NotAThreadError("it is encrypted with another key")
             nonce = base64.b64decode(header["nonce"], validate=True)
             return self._cipher.decrypt(nonce, ciphertext, self._associated_data(stem))
         except InvalidTag as error:
-            raise NotAThreadError("what is sealed in it was changed") from error
+            raise NotAThreadError("its encrypted content was changed") from error
         except NotAThreadError:
             raise
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise NotAThreadError(f"it is not sealed: {error}") from error
+            raise NotAThreadError(f"it is not encrypted: {error}") from error
 
     def _associated_data(self, stem: str) -> bytes:
         return dumps([FORMAT, _VERSION, self._name, stem]).encode("ascii")
@@ -200,6 +200,6 @@ def _unfinished_error(directory: Path) -> StorageError:
 
 def _not_encrypted_error(directory: Path) -> StorageError:
     return EncryptedThreadsError(
-        f"The threads in {directory} are not encrypted, or their key file is gone. "
-        "Encrypt them, or open them in clear."
+        f"The threads in {directory} are not encrypted, or their key file is missing. "
+        "Encrypt them, or open them without a key."
     )

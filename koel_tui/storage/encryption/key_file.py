@@ -89,9 +89,9 @@ def read_key_file(directory: Path) -> WrappedKey | None:
         wire = json.loads(read[0])
         check = wire.pop("check")
         if check != _checksum(wire) or wire["format"] != _FORMAT or wire["version"] != _VERSION:
-            raise ValueError("its check value does not fit")
+            raise ValueError("its checksum is wrong")
         if wire["stage"] not in get_args(Stage):
-            raise ValueError("its stage is not known")
+            raise ValueError("its stage is unknown")
         return WrappedKey(
             name=wire["name"],
             source=dict(wire["source"]),
@@ -120,7 +120,7 @@ def write_key_file(directory: Path, key: WrappedKey) -> None:
     except OSError as error:
         raise StorageError(
             f"The key file {path} was not written: {error.strerror or error}. "
-            "Nothing has changed; make room or check the disk."
+            "Nothing has changed; free some space or check the disk."
         ) from error
 
 
@@ -162,7 +162,7 @@ def key_lock(directory: Path) -> Iterator[None]:
 def key_file_error(directory: Path, state: str) -> DamagedKeyFileError:
     """Return the error for a key file; `state` is "missing" or says how it is damaged."""
     return DamagedKeyFileError(
-        f"The key file {directory / KEY_FILE} is {state}. Bring back a copy of it; without it no "
+        f"The key file {directory / KEY_FILE} is {state}. Restore a copy of it; without it no "
         "thread in this directory can be read."
     )
 

@@ -33,7 +33,7 @@ _ALLOWED_PASSES = range(2, 17)
 _ALLOWED_LANES = range(1, 17)
 _SALT_BYTES = 16
 _SERVICE = "koel-chat"
-_RESTORE_HINT = "Bring back a good copy of it."
+_RESTORE_HINT = "Restore a good copy of it."
 
 
 class KeySource(Protocol):
@@ -149,7 +149,7 @@ class SystemKeyring:
         if len(key) != KEY_BYTES:
             raise NoKeyError(
                 f"The system's keyring has no key {entry!r} of {_SERVICE}. "
-                "Unlock the keyring these threads were encrypted with, or bring it back."
+                "Unlock or restore the keyring that these threads were encrypted with."
             )
         return key
 
@@ -170,7 +170,7 @@ class SystemKeyring:
         except Exception as error:  # each backend raises different errors
             raise NoKeyError(
                 f"The system's keyring cannot be used: {error or type(error).__name__}. "
-                f"Name a file with a passphrase in {PASSPHRASE_FILE}, or unlock the keyring."
+                f"Unlock it, or name a file with a passphrase in {PASSPHRASE_FILE}."
             ) from error
 
 
@@ -221,8 +221,8 @@ class AnyKey:
             return read_passphrase(Path(self._file))
         if self._ask_user is None:
             raise NoKeyError(
-                "The passphrase of the encrypted threads is needed, and nobody can be asked. "
-                f"Name a file that holds it in {PASSPHRASE_FILE}."
+                "The encrypted threads need a passphrase, which cannot be entered here. "
+                f"Name a file with the passphrase in {PASSPHRASE_FILE}."
             )
         return self._ask_user(new)
 
@@ -249,19 +249,19 @@ def read_passphrase(path: Path) -> str:
         return data.decode("utf-8").rstrip("\r\n")
     except (OSError, ValueError) as error:
         raise NoKeyError(
-            f"The passphrase file {path} cannot be read ({error}). Mend {PASSPHRASE_FILE}."
+            f"The passphrase file {path} cannot be read ({error}). Correct {PASSPHRASE_FILE}."
         ) from error
 
 
 def _derive_key(passphrase: str, about: Mapping[str, Any]) -> bytes:
     if not passphrase:
-        raise NoKeyError("An empty passphrase protects nothing. Give one with words in it.")
+        raise NoKeyError("The passphrase is empty. Enter another one.")
     try:
         salt = base64.b64decode(about["salt"], validate=True)
         cost = Cost(*(int(about[name]) for name in ("memory", "passes", "lanes")))
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedKeyFileError(
-            f"The key file says too little ({error!r}). {_RESTORE_HINT}"
+            f"The key file is incomplete ({error!r}). {_RESTORE_HINT}"
         ) from error
     allowed = (
         cost.memory in _ALLOWED_MEMORY
@@ -270,7 +270,7 @@ def _derive_key(passphrase: str, about: Mapping[str, Any]) -> bytes:
     )
     if about.get("kdf") != "argon2id" or not allowed or len(salt) < _SALT_BYTES:
         raise DamagedKeyFileError(
-            "The key file asks for a way from the passphrase to the key that is not allowed "
+            "The key file has a key derivation that is not allowed "
             f"({about.get('kdf')}, {cost}). {_RESTORE_HINT}"
         )
     with require_packages():
@@ -290,5 +290,5 @@ def _derive_key(passphrase: str, about: Mapping[str, Any]) -> bytes:
 def _check_kind(about: Mapping[str, Any], kind: str, description: str) -> None:
     if about.get("kind") != kind:
         raise NoKeyError(
-            f"These threads are not encrypted with {description}. Open them another way."
+            f"These threads are not encrypted with {description}. Open them with the right key."
         )

@@ -65,7 +65,7 @@ class FileStorage:
 
     async def held_elsewhere(self, thread_ids: Iterable[str]) -> frozenset[str]:
         """Return the threads whose write lock another process holds now."""
-        with _wrap_os_errors("look for open threads"):
+        with _wrap_os_errors("find the open threads"):
             return await asyncio.to_thread(
                 lambda: frozenset(filter(self._files.held_elsewhere, thread_ids))
             )
@@ -115,11 +115,11 @@ class FileStorage:
 
     async def trash(self, thread_id: str) -> None:
         """Move the thread to the trash, replacing one with its id; do nothing if it is absent."""
-        await self._change("throw away", thread_id, lambda: self._trash.put(thread_id))
+        await self._change("trash", thread_id, lambda: self._trash.put(thread_id))
 
     async def restore(self, thread_id: str) -> None:
         """Restore a thread from the trash. Raises `StorageError` if that is not possible."""
-        await self._change("bring back", thread_id, lambda: self._trash.restore(thread_id))
+        await self._change("restore", thread_id, lambda: self._trash.restore(thread_id))
 
     async def trashed(self) -> list[Summary]:
         """Return the threads in the trash, most recently trashed first."""

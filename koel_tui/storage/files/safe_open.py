@@ -74,4 +74,4 @@ def check_regular(path: Path) -> bool:
 
 
 def _not_regular(path: Path) -> str:
-    return f"{path} is not a plain file; links are neither followed nor replaced. Move it away."
+    return f"{path} is not a regular file; links are neither followed nor replaced. Move it away."

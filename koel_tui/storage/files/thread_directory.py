@@ -262,8 +262,8 @@ class ThreadDirectory:
         data = self._codec.encode(parse_stem(path), text)
         if is_too_large(len(data)):
             raise StorageError(
-                f"Thread {header.id!r} was not saved: a file of {len(data) / 1024**2:,.0f} MB "
-                "would not be read again. It is still in memory; go on in a new thread."
+                f"Thread {header.id!r} was not saved: its {len(data) / 1024**2:,.0f} MB are too "
+                "large to be loaded again. It is still in memory; continue in a new thread."
             )
         written = _KnownFile(_digest(data), header)
         if is_known:
@@ -273,7 +273,7 @@ class ThreadDirectory:
         except OSError as error:
             raise StorageError(
                 f"Thread {header.id!r} was not saved to {path}: {error.strerror or error}. "
-                "It is still in memory and will be saved again; make room or check the disk."
+                "It is still in memory and will be saved again; free some space or check the disk."
             ) from error
         if is_known:
             self._known[path] = written

@@ -37,7 +37,7 @@ class ThreadFolder:
         stem = parse_stem(path)
         record = decode_record(self._codec.decode(stem, data), self._migrations)
         if self._codec.stem(record.header.id) != stem:
-            raise NotAThreadError("the id in it is another thread's")
+            raise NotAThreadError("its id is that of another thread")
         return record
 
     def summaries(self) -> Iterator[Summary]:

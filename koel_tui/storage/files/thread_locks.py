@@ -36,7 +36,7 @@ class ThreadLocks:
             if not self._acquire(name):
                 pid = self._holder(name)
                 reason = f"It is open in another koel-chat{format_process(pid)}."
-                return Access(False, pid, f"{reason} Close it there to write here.")
+                return Access(False, pid, f"{reason} Close it there to change it here.")
         except OSError as error:
             reason = f"It cannot be locked in {self._directory}: {error.strerror or error}."
             return Access(False, None, reason)

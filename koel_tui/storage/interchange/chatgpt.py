@@ -60,7 +60,7 @@ def _branch(mapping: Mapping[str, Any], last: object) -> list[Mapping[str, Any]]
     seen: set[object] = set()
     while isinstance(last, str) and last in nodes:
         if last in seen:
-            raise NotAThreadError("its messages go around in a circle")
+            raise NotAThreadError("its messages form a cycle")
         seen.add(last)
         node = nodes[last]
         if isinstance(node.get("message"), dict):

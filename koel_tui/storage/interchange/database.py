@@ -51,7 +51,7 @@ class Database:
         try:
             yield from self._connection.execute(sql, values)
         except (sqlite3.Error, OverflowError) as error:
-            raise NotAThreadError(f"SQLite says: {error}") from error
+            raise NotAThreadError(f"SQLite reports: {error}") from error
 
     def _on_progress(self) -> int:
         self._remaining -= 1
@@ -68,7 +68,7 @@ def open_database(path: Path, budget: int = _BUDGET) -> Iterator[Database]:
             f"file:{quote(str(path.resolve()))}?{options}", uri=True, check_same_thread=False
         )
     except (sqlite3.Error, OSError) as error:
-        raise NotAThreadError(f"SQLite says: {error}") from error
+        raise NotAThreadError(f"SQLite reports: {error}") from error
     try:
         yield Database(connection, budget)
     finally:
@@ -80,5 +80,5 @@ def column_text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bytes):
-        raise NotAThreadError("it holds bytes where a text should be")
+        raise NotAThreadError("it has bytes instead of text")
     return repair(str(value))

@@ -45,5 +45,5 @@ async def load_thread(storage: SessionStorage, thread_id: str) -> Thread:
     """Load a saved thread for export. Raises `StorageError`, also if it is absent."""
     state = await storage.load(thread_id)
     if state is None:
-        raise StorageError(f"There is no thread {thread_id!r} that can be read.")
+        raise StorageError(f"Thread {thread_id!r} does not exist or cannot be read.")
     return Thread(thread_id, state, await storage.meta(thread_id))

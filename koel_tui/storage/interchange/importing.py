@@ -16,8 +16,8 @@ from koel_tui.storage.interchange.llm import from_llm, is_llm
 from koel_tui.storage.interchange.oterm import from_oterm, is_oterm
 from koel_tui.storage.interchange.portable_thread import ImportProblem, Thread
 
-_ADVICE = "Check that it is the right file and a whole one; nothing of it was changed."
-_KNOWN = "Known are: JSON of koel-chat and Koel, exports of ChatGPT, databases of oterm, elia, llm."
+_ADVICE = "Check that the file is the right one and complete."
+_KNOWN = "Supported: JSON of koel-chat and Koel, ChatGPT exports, databases of oterm, elia, llm."
 
 
 class ImportFormat(StrEnum):
@@ -88,7 +88,7 @@ def _to_problems(path: Path, found: FoundThreads) -> Iterator[Thread | ImportPro
 def _threads_in_database(database: Database, form: ImportFormat | None) -> FoundThreads:
     chosen = form or _detect_database(database)
     if chosen not in _DATABASES or not _DATABASES[chosen][0](database):
-        raise NotAThreadError(f"it is no database of {chosen}")
+        raise NotAThreadError(f"it is not a database of {chosen}")
     return _DATABASES[chosen][1](database)
 
 
@@ -101,12 +101,12 @@ def _threads_in_json(wire: Any, form: ImportFormat | None) -> FoundThreads:
 
 def _detect_database(database: Database) -> ImportFormat:
     found = (form for form, (fits, _) in _DATABASES.items() if fits(database))
-    return _first_format(found, "the tables in it are no known program's")
+    return _first_format(found, "its tables are not those of a supported program")
 
 
 def _detect_json(wire: Any) -> ImportFormat:
     found = (form for form, (fits, _) in _JSON.items() if fits(wire))
-    return _first_format(found, "what it holds is in no known format")
+    return _first_format(found, "its content is not in a supported format")
 
 
 def _first_format(found: Iterator[ImportFormat], reason: str) -> ImportFormat:

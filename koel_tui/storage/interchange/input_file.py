@@ -21,7 +21,7 @@ def detect_kind(path: Path) -> str:
     """Return "sqlite", "zip" or "json" by a file's first bytes. Raises `NotAThreadError`."""
     try:
         if not path.is_file():
-            raise NotAThreadError("it is no file" if path.exists() else "there is no such file")
+            raise NotAThreadError("it is not a file" if path.exists() else "there is no such file")
         with path.open("rb") as file:
             begin = file.read(16)
     except OSError as error:
@@ -53,18 +53,19 @@ def read_json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
             members = [info for info in archive.infolist() if _MEMBER.fullmatch(info.filename)]
             for info in sorted(members, key=lambda info: info.filename):
                 if info.compress_type not in _COMPRESSIONS or info.flag_bits & 1:
-                    raise NotAThreadError(f"{info.filename} in it is encrypted or packed strangely")
+                    reason = "in it is encrypted or has an unsupported compression"
+                    raise NotAThreadError(f"{info.filename} {reason}")
                 with archive.open(info) as file:
                     data = _check_size(file.read(limit + 1), limit)
                 limit -= len(data)
                 wire = parse_json(data)
                 if not is_chatgpt(wire):
-                    raise NotAThreadError(f"{info.filename} in it holds no conversations")
+                    raise NotAThreadError(f"{info.filename} in it has no conversations")
                 found += wire if isinstance(wire, list) else [wire]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         if isinstance(error, NotAThreadError):
             raise
-        raise NotAThreadError(f"it is no whole zip file: {error}") from error
+        raise NotAThreadError(f"it is not a complete zip file: {error}") from error
     if not members:
         raise NotAThreadError("there is no conversations.json in it")
     return found
@@ -72,5 +73,5 @@ def read_json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
 
 def _check_size(data: bytes, limit: int) -> bytes:
     if len(data) > limit:
-        raise NotAThreadError(f"there are more than {limit // 1024 // 1024} MB of JSON in it")
+        raise NotAThreadError(f"it has more than {limit // 1024 // 1024} MB of JSON")
     return data

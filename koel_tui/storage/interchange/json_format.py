@@ -51,7 +51,7 @@ def from_native(wire: Any) -> Iterator[Thread]:
     """Yield the thread in parsed koel-chat JSON. Raises `NotAThreadError`."""
     record = parse_record(wire)
     if record.header.schema > SCHEMA:
-        raise NotAThreadError(f"a newer koel-chat wrote it (schema {record.header.schema})")
+        raise NotAThreadError(f"it was saved by a newer koel-chat (schema {record.header.schema})")
     check_json(dict(record.header.meta))
     yield Thread(record.header.id, _state(record.state), record.header.meta)
 

@@ -102,11 +102,11 @@ def _thread(database: Database, row: Row) -> Thread:
     tip, seen, at, model = row["tip_message_hash"], set(), None, ""
     while tip is not None:
         if tip in seen:
-            raise NotAThreadError("its messages go around in a circle")
+            raise NotAThreadError("its messages form a cycle")
         seen.add(tip)
         found = list(database.rows(_CHAIN, tip))
         if not found:
-            raise NotAThreadError("a message of it is missing")
+            raise NotAThreadError("one of its messages is missing")
         if tip in turns:
             at = parse_time(turns[tip]["datetime_utc"]) or at
             model = model or column_text(turns[tip]["model"])
@@ -159,9 +159,9 @@ def _payload(value: object) -> Mapping[str, Any]:
     try:
         found = json.loads(column_text(value) or "{}")
     except (ValueError, RecursionError) as error:
-        raise NotAThreadError("a part of a message is no JSON") from error
+        raise NotAThreadError("a part of a message is not JSON") from error
     if not isinstance(found, dict):
-        raise NotAThreadError("a part of a message is no object")
+        raise NotAThreadError("a part of a message is not a JSON object")
     return found
 
 

@@ -101,7 +101,7 @@ def check_json(value: object) -> None:
             elif isinstance(item, list):
                 following += item
             elif isinstance(item, float) and not math.isfinite(item):
-                raise NotAThreadError(f"it holds {item}, which is no number in JSON")
+                raise NotAThreadError(f"it has {item}, which is not a number in JSON")
         if not following:
             return
         level = following

@@ -185,7 +185,7 @@ def remove_index(path: Path) -> None:
     except OSError as error:
         raise StorageError(
             f"The search index {path} cannot be removed: {error.strerror or error}. "
-            "Remove it by hand; it is made again when needed."
+            "Remove it yourself; it is rebuilt when needed."
         ) from error
 
 

@@ -48,7 +48,7 @@ class IndexUpdater:
             try:
                 await self._index.refresh(progress)
             except (StorageError, DirectoryError) as error:
-                _log.warning("The search index was not brought up to date: %s", error)
+                _log.warning("The search index was not updated: %s", error)
             await self._changed.wait()
             while self._changed.is_set():
                 self._changed.clear()

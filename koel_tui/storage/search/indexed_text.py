@@ -39,8 +39,8 @@ def build_match(query: str) -> str:
     """
     if len(query) > MAX_QUERY_LENGTH:
         raise StorageError(
-            f"{len(query):,} characters are too many to be searched for, and {MAX_QUERY_LENGTH:,} "
-            "is the most. Search for fewer words."
+            f"The query has {len(query):,} characters; the maximum is {MAX_QUERY_LENGTH:,}. "
+            "Search for fewer words."
         )
     words = ['"{}"'.format(prepare_text(word).replace('"', '""')) for word in query.split()]
     if words and words[-1][-3:-1].isalnum():

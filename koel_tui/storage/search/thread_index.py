@@ -127,13 +127,13 @@ class ThreadIndex:
                 return await action()
             except BusyError as error:
                 raise StorageError(
-                    "The search index is being made by another koel-chat. Search again in a moment."
+                    "Another koel-chat is updating the search index. Search again in a moment."
                 ) from error
             except DamagedIndexError as error:
                 if last:
                     raise StorageError(
                         f"The search index {self._file} cannot be used: {error}. "
-                        "Make room or check the disk, then search again."
+                        "Free some space or check the disk, then search again."
                     ) from error
         raise AssertionError
 

@@ -34,7 +34,7 @@ GREEDY = Sampling(temperature=0)
 def scanned(*pieces: str, stops: tuple[str, ...] = ()) -> tuple[str, bool]:
     scanner = EndScanner((END, TURN), stops)
     text = "".join(map(scanner.feed, pieces)) + scanner.finish()
-    return text, scanner.ended
+    return text, scanner.is_ended
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_b20_how_an_answer_is_cut_makes_no_difference(answer: str, data: st.Data
 def test_b20_a_marker_in_thinking_ends_the_answer(thinking: bool) -> None:
     answer = Answer(AnswerParser(ThinkingTags()), thinking=thinking, markers=(END,))
     pieces = answer.feed(f"<think>why{END}</think>no", control=False) + answer.finish()
-    assert answer.ended
+    assert answer.is_ended
     assert pieces == ([ThinkingDelta("why")] if thinking else [])
 
 

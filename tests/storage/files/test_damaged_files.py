@@ -157,7 +157,7 @@ def test_input_b1_a_thread_that_could_not_be_read_again_is_not_written(
     threads.save("t", saying("hi"))
     before = threads.path_of("t").read_bytes()
     monkeypatch.setattr(safe_open, "MAX_BYTES", 5000)
-    with pytest.raises(StorageError, match=r"'t' was not saved: .* go on in a new thread"):
+    with pytest.raises(StorageError, match=r"'t' was not saved: .* continue in a new thread"):
         threads.save("t", saying("hi", "x" * 5000))
     assert threads.path_of("t").read_bytes() == before
     threads.save("t", saying("hi", "short"))

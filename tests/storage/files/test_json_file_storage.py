@@ -170,7 +170,7 @@ async def test_fault_f6_what_is_no_plain_file_is_neither_followed_nor_replaced(
         lambda: store.update_meta("t", title="x"),
     ]
     for use in uses:
-        with pytest.raises(StorageError, match="not a plain file"):
+        with pytest.raises(StorageError, match="not a regular file"):
             await use()
     assert path.lstat().st_ino == before.st_ino
     assert target.read_text() == "precious"

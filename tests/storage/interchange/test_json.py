@@ -217,7 +217,7 @@ def test_a_file_with_any_bytes_changed_is_read_or_named(
 def test_what_is_not_there_or_no_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImportProblem, match="no such file"):
         detect(tmp_path / "nowhere")
-    with pytest.raises(ImportProblem, match="it is no file"):
+    with pytest.raises(ImportProblem, match="it is not a file"):
         detect(tmp_path)
 
 

@@ -33,7 +33,7 @@ async def test_a_message_that_is_too_long_is_given_back_whole() -> None:
         for letter in "ab":
             await window.type(letter * 4000)
         await window.press("enter")
-        await window.reads("The message has 8,000 characters, and 5,000 is the most.")
+        await window.reads("The message has 8,000 characters, and the limit is 5,000.")
         assert window.prompt.whole_text == "a" * 4000 + "b" * 4000
         assert window.agent.turns == []
         await window.press("backspace", "enter")
@@ -46,13 +46,13 @@ async def test_a_paste_that_is_too_long_is_not_pasted_and_said() -> None:
     async with opened(size=(120, 24)) as window:
         await window.type("before ")
         await window.type("x" * 5001)
-        await window.tells("What was pasted has 5,001 characters, and 5,000 is the most.")
+        await window.tells("What was pasted has 5,001 characters, and the limit is 5,000.")
         await window.type("after")
         await window.prompts("before after")
         await window.press("ctrl+o")
         await window.sees("esc leaves")
         await window.type("y" * 101)
-        await window.tells("What was pasted has 101 characters, and 100 is the most.")
+        await window.tells("What was pasted has 101 characters, and the limit is 100.")
         assert window.app.screen.query_one(Input).value == ""
 
 
@@ -166,7 +166,7 @@ async def test_a_pipe_where_a_file_was_is_told_and_not_waited_for(
     await asyncio.wait_for(memory.load_tabs(), 5)
     await asyncio.wait_for(memory.load_history(), 5)
     await memory.close(OpenTabs())
-    assert len(problems) == 1 and "not a plain file" in problems[0]
+    assert len(problems) == 1 and "not a regular file" in problems[0]
 
 
 @pytest.mark.slow

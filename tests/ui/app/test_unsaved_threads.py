@@ -162,7 +162,7 @@ async def test_fault_f4_nowhere_to_go_is_said_too(
         await window.sees("NOT SAVED")
         said = await gone(window)
     assert window.app.return_code == 74
-    assert "'Doomed'" in said and f"kept anywhere else: Cannot use {file}" in said
+    assert "'Doomed'" in said and f"file could be written: Cannot use {file}" in said
     tally("F4", tried=1)
 
 

@@ -44,13 +44,13 @@ class EndScanner:
         self._buffer = ""
         self._position = 0  # index of the first unread character of the buffer
         self._marker_position: int | None = None  # index of a marker in an open code span
-        self.ended = False
+        self.is_ended = False
         """Whether the answer has ended; further text is dropped."""
 
     def feed(self, text: str) -> str:
         """Add text; return the part of the answer that can be shown now."""
-        if self.ended or not (self._markers or self._stops):
-            return "" if self.ended else text
+        if self.is_ended or not (self._markers or self._stops):
+            return "" if self.is_ended else text
         self._buffer += text
         return self._read(final=False)
 
@@ -103,7 +103,7 @@ class EndScanner:
     def _end(self, length: int) -> str:
         text = self._buffer[:length]
         self._buffer, self._position, self._marker_position = "", 0, None
-        self.ended = True
+        self.is_ended = True
         return text
 
 

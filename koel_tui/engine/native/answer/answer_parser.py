@@ -131,37 +131,37 @@ class AnswerParser:
         text = self._buffer
         if not self._has_text:
             blank = len(text) - len(text.lstrip())
-            found = self._opening_pattern.match(text, blank)
-            if found:
-                return self._open(pieces, found, self._opening)
+            match = self._opening_pattern.match(text, blank)
+            if match:
+                return self._open(pieces, match, self._opening)
             if _partial_tag_length(text[blank:], self._opening) == len(text) - blank:
                 self._add_text(pieces, text[:blank])
                 self._buffer = text[blank:]
                 return False
-        found = next(filter(self._is_valid_tag, self._anywhere_pattern.finditer(text)), None)
-        if found:
-            return self._open(pieces, found, self._anywhere)
+        match = next(filter(self._is_valid_tag, self._anywhere_pattern.finditer(text)), None)
+        if match:
+            return self._open(pieces, match, self._anywhere)
         ready = len(text) - _partial_tag_length(text, self._anywhere)
         self._add_text(pieces, text[:ready])
         self._buffer = text[ready:]
         return False
 
-    def _is_valid_tag(self, found: re.Match[str]) -> bool:
+    def _is_valid_tag(self, match: re.Match[str]) -> bool:
         """Return whether a tag is valid at its position."""
-        position = self._fed_length - len(self._buffer) + found.start()
+        position = self._fed_length - len(self._buffer) + match.start()
         return (
-            isinstance(self._anywhere[found.group()], CallFormat)
+            isinstance(self._anywhere[match.group()], CallFormat)
             or position in self._control_positions
         )
 
-    def _open(self, pieces: list[Piece], found: re.Match[str], kinds: dict[str, _Kind]) -> bool:
-        self._add_text(pieces, self._buffer[: found.start()])
-        self._mode = kinds[found.group()]
+    def _open(self, pieces: list[Piece], match: re.Match[str], kinds: dict[str, _Kind]) -> bool:
+        self._add_text(pieces, self._buffer[: match.start()])
+        self._mode = kinds[match.group()]
         if isinstance(self._mode, Tags):
-            self._buffer = self._buffer[found.end() :]
+            self._buffer = self._buffer[match.end() :]
             self._skipped = _SPACE
         else:  # a call keeps its tag, because it may have to be returned as text
-            self._buffer = self._buffer[found.start() :]
+            self._buffer = self._buffer[match.start() :]
             start = 0 if self._mode is BARE else len(self._mode.start)
             self._finder = EndFinder(self._mode, start)
         return True

@@ -34,9 +34,9 @@ class Answer:
         self._thinking_scanner = EndScanner(markers)
 
     @property
-    def ended(self) -> bool:
+    def is_ended(self) -> bool:
         """Whether a marker or a stop string has ended the answer."""
-        return self._text_scanner.ended or self._thinking_scanner.ended
+        return self._text_scanner.is_ended or self._thinking_scanner.is_ended
 
     @property
     def calls(self) -> int:
@@ -63,21 +63,21 @@ class Answer:
         return pieces + self._flush(self._thinking_scanner) + self._flush(self._text_scanner)
 
     def _visible(self, pieces: list[Piece]) -> list[Piece]:
-        shown: list[Piece] = []
+        visible: list[Piece] = []
         for piece in pieces:
-            if self.ended:
+            if self.is_ended:
                 break
             match piece:
                 case TextDelta(text=text):
-                    shown += self._flush(self._thinking_scanner)
-                    shown += self._to_pieces(self._text_scanner, self._text_scanner.feed(text))
+                    visible += self._flush(self._thinking_scanner)
+                    visible += self._to_pieces(self._text_scanner, self._text_scanner.feed(text))
                 case ThinkingDelta(text=text):
-                    shown += self._to_pieces(
+                    visible += self._to_pieces(
                         self._thinking_scanner, self._thinking_scanner.feed(text)
                     )
                 case _:
-                    shown += [*self._flush(self._text_scanner), piece]
-        return shown
+                    visible += [*self._flush(self._text_scanner), piece]
+        return visible
 
     def _flush(self, scanner: EndScanner) -> list[Piece]:
         return self._to_pieces(scanner, scanner.finish())

@@ -51,9 +51,9 @@ class EndFinder:
         return self._value_end(text) if self._end is None else self._tag_end(text, self._end)
 
     def _tag_end(self, text: str, tag: str) -> int | None:
-        found = text.find(tag, self._position)
+        index = text.find(tag, self._position)
         self._position = max(self._start, len(text) - len(tag) + 1)
-        return None if found < 0 else found + len(tag)
+        return None if index < 0 else index + len(tag)
 
     def _value_end(self, text: str) -> int | None:
         if self._depth == 0:
@@ -118,7 +118,7 @@ TAGGED = (
 def parse_calls(call_format: CallFormat, text: str, *, ended: bool) -> list[Call]:
     """Return the calls in `text`, which begins with the start tag of the format.
 
-    `ended` is whether the end tag is present. Raises `NoCallError` if there is no valid call.
+    `is_ended` is whether the end tag is present. Raises `NoCallError` if there is no valid call.
     """
     end = len(text) - (len(call_format.end) if ended and call_format.end else 0)
     return call_format.parse(text[len(call_format.start) : end])

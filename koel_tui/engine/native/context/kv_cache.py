@@ -115,11 +115,13 @@ class KvCache:
     def _find_donor(self, slot: Slot, prompt: list[int], prefix_length: int) -> Slot | None:
         """Return the slot with the longest known prefix; None if a copy would save too little."""
         others = (each for each in self._slots if each is not slot and each.lora == slot.lora)
-        known = [(common_prefix(each.tokens, prompt), -len(each.tokens), each) for each in others]
-        longest = max(known, key=lambda each: each[:2], default=None)
-        if longest is None or longest[0] - prefix_length < _MIN_COPY_TOKENS:
+        candidates = [
+            (common_prefix(each.tokens, prompt), -len(each.tokens), each) for each in others
+        ]
+        best = max(candidates, key=lambda each: each[:2], default=None)
+        if best is None or best[0] - prefix_length < _MIN_COPY_TOKENS:
             return None
-        return longest[2]
+        return best[2]
 
     def _copy_into(self, slot: Slot, donor: Slot) -> None:
         """Copy the donor's context to a slot; on MemoryError the slot is unchanged."""

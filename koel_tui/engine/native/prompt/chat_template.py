@@ -125,13 +125,13 @@ class ChatTemplate:
     def _render_marked(self, form: "_Form", context: _Fields) -> RenderedPrompt:
         """Return the prompt of a form, with its data marked. Raises `RenderError`."""
         try:
-            data = frozenset(iter_strings(form.fields(_unchanged, _unchanged)))
+            data = frozenset(iter_strings(form.fields(_identity, _identity)))
         except RecursionError:
             raise RenderError("the conversation is nested too deeply") from None
         risky = [text for text in data if may_form_control_token(self._spellings, text)]
         plain = None
         try:
-            plain = self._render_text({**context, **form.fields(_unchanged, _unchanged)})
+            plain = self._render_text({**context, **form.fields(_identity, _identity)})
         except RenderError as error:
             if error.final or not risky:
                 raise
@@ -166,8 +166,8 @@ class ChatTemplate:
         """Return `change`, limited to strings that are not words of the template's source."""
 
         def change_data(text: str) -> str:
-            known = text in self._words and not self._spellings.is_part(text)
-            return text if known else change(text)
+            is_template_word = text in self._words and not self._spellings.is_part(text)
+            return text if is_template_word else change(text)
 
         return change_data
 
@@ -286,7 +286,7 @@ def _parse_arguments(arguments: str) -> object:
         return arguments
 
 
-def _unchanged(text: str) -> str:
+def _identity(text: str) -> str:
     return text
 
 

@@ -120,10 +120,10 @@ def _to_json(
     return re.sub("[^\x00-\x7f]+", _escape, text) if ensure_ascii else text
 
 
-def _escape(found: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     return "".join(
         each if unicodedata.category(each) in ("Co", "Cn") else json.dumps(each)[1:-1]
-        for each in found.group()
+        for each in match.group()
     )
 
 

@@ -19,9 +19,9 @@ def schema_grammar(schema: Mapping[str, Any]) -> str:
 
     Raises `UnsupportedError` naming the part of the schema that cannot be converted.
     """
-    plain = rewrite_schema(schema)
+    rewritten = rewrite_schema(schema)
     try:
-        grammar = json_schema_to_gbnf(plain)
+        grammar = json_schema_to_gbnf(rewritten)
     except Exception as error:  # the converter trusts its input and may raise anything
         reason = str(error)[:200] or type(error).__name__
         raise UnsupportedError(

@@ -79,11 +79,11 @@ class _SchemaRewriter:
 
     def _schema(self, schema: Any, location: str, depth: int) -> Schema:
         if depth > _MAX_DEPTH:
-            raise _unsupported(location, f"is nested more than {_MAX_DEPTH} levels deep")
+            raise _unsupported_error(location, f"is nested more than {_MAX_DEPTH} levels deep")
         if schema is True:
             return _ANY
         if not isinstance(schema, dict):
-            raise _unsupported(location, "is not a schema that a value can match")
+            raise _unsupported_error(location, "is not a schema that a value can match")
         fields = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
         for keyword in ("const", "enum"):
             if keyword in fields:
@@ -95,7 +95,7 @@ class _SchemaRewriter:
             _check_alone(fields, "allOf", location)
             parts = _check_list(fields["allOf"], f"{location}/allOf")
             if len(parts) > 1:
-                raise _unsupported(f"{location}/allOf", "has more than one part")
+                raise _unsupported_error(f"{location}/allOf", "has more than one part")
             return self._schema(parts[0], f"{location}/allOf/0", depth + 1)
         for keyword in _ALTERNATIVES:
             if keyword in fields:
@@ -131,7 +131,7 @@ class _SchemaRewriter:
                 ]
             }
         if kinds is not None and (not isinstance(kinds, str) or kinds not in _OF_TYPE):
-            raise _unsupported(f"{location}/type", f"is {kinds!r}, which is not a type")
+            raise _unsupported_error(f"{location}/type", f"is {kinds!r}, which is not a type")
         _check_allowed(fields, _OF_TYPE.get(kinds or "", set()), location)
         _check_counts(fields, location)
         convert = {"object": self._object, "array": self._array, "string": _string}.get(kinds or "")
@@ -142,9 +142,9 @@ class _SchemaRewriter:
         required = fields.get("required", [])
         additional = fields.get("additionalProperties")
         if not isinstance(properties, dict):
-            raise _unsupported(f"{location}/properties", "is not an object")
+            raise _unsupported_error(f"{location}/properties", "is not an object")
         if not isinstance(required, list) or not {*map(str, required)} <= properties.keys():
-            raise _unsupported(
+            raise _unsupported_error(
                 f"{location}/required", "names a property that is not in `properties`"
             )
         rewritten: Schema = {"required": [*map(str, required)]} if properties else {}
@@ -178,14 +178,16 @@ class _SchemaRewriter:
     def _definition(self, reference: Any, location: str, depth: int) -> str:
         """Return the name of the referenced definition, which is rewritten at its first use."""
         if not isinstance(reference, str) or not reference.startswith("#"):
-            raise _unsupported(f"{location}/$ref", f"is {reference!r}, which is not in this schema")
+            raise _unsupported_error(
+                f"{location}/$ref", f"is {reference!r}, which is not in this schema"
+            )
         if reference not in self._names:
             self._names[reference] = name = f"{self._prefix}{len(self._names)}"
             target = self._root
             for part in reference.split("/")[1:]:
                 part = part.replace("~1", "/").replace("~0", "~")
                 if not isinstance(target, dict) or part not in target:
-                    raise _unsupported(
+                    raise _unsupported_error(
                         f"{location}/$ref", f"is {reference!r}, which does not exist"
                     )
                 target = target[part]
@@ -200,12 +202,12 @@ def _string(fields: Schema, location: str, _depth: int) -> Schema:
     if "pattern" in fields:
         rewritten["pattern"] = pattern = fields["pattern"]
         if not isinstance(pattern, str):
-            raise _unsupported(f"{location}/pattern", "is not a string")
+            raise _unsupported_error(f"{location}/pattern", "is not a string")
         counts = [int(count[:9] or 1) for count in _REPEATS.findall(pattern)]
         if math.prod(counts) > MAX_COUNT:  # nested repetitions multiply
-            raise _unsupported(f"{location}/pattern", f"repeats more than {MAX_COUNT} times")
+            raise _unsupported_error(f"{location}/pattern", f"repeats more than {MAX_COUNT} times")
     if len(rewritten.keys() - {"minLength", "maxLength"}) + bool(rewritten.keys() & _COUNTS) > 1:
-        raise _unsupported(location, "has more than one of a pattern, a format and a length")
+        raise _unsupported_error(location, "has more than one of a pattern, a format and a length")
     return rewritten
 
 
@@ -213,7 +215,7 @@ def _constant(value: Any, keyword: str, location: str) -> Any:
     if keyword == "enum":
         _check_list(value, f"{location}/enum")
     if '"$ref"' in json.dumps(value):  # the converter would treat it as a reference
-        raise _unsupported(f"{location}/{keyword}", "has a value with `$ref` in it")
+        raise _unsupported_error(f"{location}/{keyword}", "has a value with `$ref` in it")
     return value
 
 
@@ -221,10 +223,12 @@ def _check_counts(fields: Schema, location: str) -> None:
     for keyword in _COUNTS & fields.keys():
         count = fields[keyword]
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_COUNT:
-            raise _unsupported(f"{location}/{keyword}", f"is not a number from 0 to {MAX_COUNT}")
+            raise _unsupported_error(
+                f"{location}/{keyword}", f"is not a number from 0 to {MAX_COUNT}"
+            )
     for noun in ("Items", "Length"):
         if fields.get(f"min{noun}", 0) > fields.get(f"max{noun}", MAX_COUNT):
-            raise _unsupported(f"{location}/min{noun}", f"is larger than max{noun}")
+            raise _unsupported_error(f"{location}/min{noun}", f"is larger than max{noun}")
 
 
 def _select(fields: Schema, keywords: set[str]) -> Schema:
@@ -233,7 +237,7 @@ def _select(fields: Schema, keywords: set[str]) -> Schema:
 
 def _check_list(value: Any, location: str) -> list[Any]:
     if not isinstance(value, list) or not value:
-        raise _unsupported(location, "is not a list, or is empty")
+        raise _unsupported_error(location, "is not a list, or is empty")
     return value
 
 
@@ -243,11 +247,11 @@ def _check_alone(fields: Schema, keyword: str, location: str) -> None:
 
 def _check_allowed(fields: Schema, allowed: set[str], location: str) -> None:
     for keyword in fields.keys() - allowed:
-        raise _unsupported(f"{location}/{keyword}", "is not supported")
+        raise _unsupported_error(f"{location}/{keyword}", "is not supported")
 
 
-def _unsupported(location: str, problem: str) -> UnsupportedError:
-    shown = location if len(location) <= 200 else f"…{location[-200:]}"
+def _unsupported_error(location: str, problem: str) -> UnsupportedError:
+    short_location = location if len(location) <= 200 else f"…{location[-200:]}"
     return UnsupportedError(
-        f"The schema at {shown} {problem}. Remove that and check the answer yourself."
+        f"The schema at {short_location} {problem}. Remove that and check the answer yourself."
     )

@@ -156,12 +156,12 @@ class Sampler:
             stage = llama_cpp.llama_sampler_init_mirostat_v2(seed, tau, eta)
         self._add(stage)
 
-    def _last_n(self, wanted: int) -> int:
+    def _last_n(self, configured: int) -> int:
         """Return how many past tokens a stage considers.
 
         llama.cpp allocates memory for this many tokens at once and rejects -1.
         """
-        return self._context_tokens if wanted < 0 else min(wanted, self._context_tokens)
+        return self._context_tokens if configured < 0 else min(configured, self._context_tokens)
 
     def accept_prompt(self, tokens: Sequence[int]) -> None:
         """Let penalties and DRY count the prompt, as llama-server does.
