@@ -41,7 +41,7 @@ TEMPLATE_CHOICES = (*BUILT_IN, RAW_COMPLETION)
 CHAT_TEMPLATES = (OWN_TEMPLATE, *TEMPLATE_CHOICES)
 """Every value of `chat_template`."""
 
-_FIRST_MARKS = {
+_TURN_MARKERS = {
     CHATML: "<|im_start|>",
     "gemma": "<start_of_turn>",
     "llama3": "<|start_header_id|>",
@@ -51,4 +51,4 @@ _FIRST_MARKS = {
 
 def find_template(vocabulary: Collection[str]) -> str:
     """Return the name of the built-in template whose turn marker is in the vocabulary, or ''."""
-    return next((name for name, mark in _FIRST_MARKS.items() if mark in vocabulary), "")
+    return next((name for name, mark in _TURN_MARKERS.items() if mark in vocabulary), "")

@@ -204,21 +204,21 @@ def load_settings(**flags: Any) -> Settings:
         path = [str(part) for part in first["loc"]] or ["settings"]
         if first["type"] == "extra_forbidden":
             raise invalid_setting_error(path, _unknown_setting_message(path[0])) from None
-        why = first["msg"].removeprefix("Value error, ")
-        raise invalid_setting_error(path, why, flag=path[0] in given) from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise invalid_setting_error(path, reason, flag=path[0] in given) from None
     except InvalidVariable as error:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
         raise invalid_setting_error([name], "The value is not valid JSON") from None
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
+        cause = getattr(error, "strerror", None) or error
         raise SettingsError(
-            f"Cannot read {paths.config_file()}: {reason}. Correct it first."
+            f"Cannot read {paths.config_file()}: {cause}. Correct it first."
         ) from None
 
 
-def invalid_setting_error(path: Sequence[str], why: str, *, flag: bool = False) -> SettingsError:
+def invalid_setting_error(path: Sequence[str], reason: str, *, flag: bool = False) -> SettingsError:
     """Return the error of an invalid setting; its message names the place to correct."""
-    return SettingsError(f"Setting {'.'.join(path)!r}: {why}. Correct {_location(path, flag)}.")
+    return SettingsError(f"Setting {'.'.join(path)!r}: {reason}. Correct {_location(path, flag)}.")
 
 
 def _location(path: Sequence[str], flag: bool) -> str:

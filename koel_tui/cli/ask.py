@@ -243,22 +243,22 @@ async def _print_answer(session: "ChatSession", answer: Answer, *, quiet: bool) 
 def _result(session: "ChatSession", answer: Answer, *, quiet: bool) -> int:
     """Return the exit code, and print any problem of the answer on stderr."""
     failed = session.state.error
-    code, why = Exit.OK, ""
+    code, problem = Exit.OK, ""
     if failed is not None:
-        code, why = _agent_exit_code(str(getattr(failed, "agent_code", ""))), str(failed)
+        code, problem = _agent_exit_code(str(getattr(failed, "agent_code", ""))), str(failed)
     elif answer.unusable_reason:
-        code, why = Exit.NO_ANSWER, answer.unusable_reason
+        code, problem = Exit.NO_ANSWER, answer.unusable_reason
     elif session.dirty:
         cause = session.save_error
         code = Exit.SAVE_FAILED if cause is None else exit_code(cause)
         code = Exit.SAVE_FAILED if code is Exit.INTERNAL else code
-        why = f"The answer could not be saved: {cause or 'the disk did not respond in time'}"
+        problem = f"The answer could not be saved: {cause or 'the disk did not respond in time'}"
     if code:
-        answer.error = why
+        answer.error = problem
     elif not quiet:
-        why = _truncation_notice(session)
-    if why:
-        click.echo(safe_text(f"koel-chat: {why}"), err=True)
+        problem = _truncation_notice(session)
+    if problem:
+        click.echo(safe_text(f"koel-chat: {problem}"), err=True)
     return code
 
 
@@ -270,7 +270,7 @@ def _agent_exit_code(agent_code: str) -> Exit:
 def _truncation_notice(session: "ChatSession") -> str:
     """Return the limit at which the answer was cut and the remedy, or '' if it is complete."""
     messages = session.state.messages
-    if not (why := incomplete_reason(messages)):
+    if not (problem := incomplete_reason(messages)):
         return ""
     option = "--context-tokens" if fills_context(messages[-1]) else "--max-output-tokens"
-    return f"{why} A larger {option} allows a longer one."
+    return f"{problem} A larger {option} allows a longer one."

@@ -238,7 +238,7 @@ def world(
         world.noted |= {"benched": path.stem, "plan": plan}
         return REPORT
 
-    monkeypatch.setattr(bench, "_measure", measure)
+    monkeypatch.setattr(bench, "_run_bench", measure)
     return world
 
 

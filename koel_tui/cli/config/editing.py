@@ -22,8 +22,8 @@ def edit() -> None:
     file = paths.config_file()
     if not file.exists():
         _create(file)
-    _open(file)
-    _check(file)
+    _run_editor(file)
+    _check_settings(file)
     click.echo(safe_text(f"{file} is valid."))
 
 
@@ -41,7 +41,7 @@ def _create(file: Path) -> None:
         ) from error
 
 
-def _open(file: Path) -> None:
+def _run_editor(file: Path) -> None:
     from koel_tui.system.editor import EditorError, editor_command
 
     try:
@@ -63,7 +63,7 @@ def _open(file: Path) -> None:
         raise UsageProblem(f"{Path(command[0]).name!r} ended with {code}. {file} was not checked.")
 
 
-def _check(file: Path) -> None:
+def _check_settings(file: Path) -> None:
     """Validate the settings. Raises `SettingsError`."""
     from koel_tui.settings import SettingsError, load_settings
     from koel_tui.ui.keys.keymap import parse_keymap
