@@ -24,7 +24,7 @@ class Activity:
     @property
     def percent(self) -> str:
         """The fraction as a percentage with a leading space; empty if unknown."""
-        return "" if self.fraction is None else f" {self.fraction:.0%}".replace("%", " %")
+        return "" if self.fraction is None else f" {self.fraction:.0%}"
 
     @property
     def status_text(self) -> str:

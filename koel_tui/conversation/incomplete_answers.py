@@ -30,7 +30,7 @@ def describe_incomplete(message: "Message") -> str:
     if metrics is None or not metrics.output_tokens:
         cut = "cut at its limit"
     elif fills_context(message):
-        cut = f"cut by the full window of {metrics.context_tokens:,} tokens"
+        cut = f"cut by the full context of {metrics.context_tokens:,} tokens"
     else:
         plural = "" if metrics.output_tokens == 1 else "s"
         cut = f"cut at the limit of {metrics.output_tokens:,} token{plural}"

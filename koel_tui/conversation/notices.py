@@ -28,7 +28,7 @@ WELCOME = (
 _CONTEXT_WARNING_RATIO = 0.85
 _CHOOSE_MODEL = Notice("action", "  Choose a model ", "app.choose_model", (("model", ""),))
 _CHANGE_THREAD_MODEL = Notice(
-    "action", "  This thread wants that model: change it ", "app.thread_settings",
+    "action", "  This thread uses its own model: change it ", "app.thread_settings",
     (("thread.settings", ""),),
 )  # fmt: skip
 _RETRY = Notice("action", "  Retry ", "app.retry", (("run.retry", ""),))
@@ -62,7 +62,7 @@ def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notic
     if left_out := conversation.metrics.last.trimmed_turns:
         turns = "1 turn" if left_out == 1 else f"{left_out} turns"
         notices.append(
-            _context_warning(f"The oldest {turns} did not fit the model and were left out.")
+            _context_warning(f"The oldest {turns} did not fit the context and were left out.")
         )
     elif (
         conversation.metrics.last.used_tokens
@@ -70,7 +70,7 @@ def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notic
         > 0
     ):
         notices.append(
-            _context_warning("The window is nearly full: soon the oldest turns are left out.")
+            _context_warning("The context is nearly full. The oldest turns will be left out soon.")
         )
     if conversation.read_only:
         why = f"This thread can only be read here. {conversation.read_only}"
@@ -83,7 +83,7 @@ def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notic
     if conversation.is_busy and not _has_output(state):
         notices.append(Notice("wait", f"⌛ {conversation.activity.status_text}…"))
     if (end := conversation.empty_branch) is not None:
-        text = f"{end.label} nothing was said in this branch · "
+        text = f"{end.label} this branch is empty · "
         before = (("branch.previous", "shows the one before"),)
         notices.append(Notice("hint", text, "app.switch_branch(-1)", before))
     return notices + [_queued_notice(text) for text in conversation.queue]
@@ -99,7 +99,11 @@ def _run_end_notices(
 ) -> list[Notice]:
     """Return how the last run ended and what can be done about it."""
     if state is not None and state.error is not None:
-        hint = Notice("hint", "  ↑ brings your message back, enter sends it again.")
+        hint = Notice(
+            "hint",
+            "  ",
+            hints=(("prompt.previous", "restores your message"), ("prompt.send", "sends it.")),
+        )
         if incomplete_reason(state.messages):
             hint = Notice("hint", "  ", hints=((_CONTINUE_KEY, "continues the answer."),))
         notices = [Notice("error", f"✗ {state.error.message}"), _RETRY, hint]
@@ -115,9 +119,9 @@ def _run_end_notices(
             ]
         return notices
     if state is not None and _was_cancelled_unanswered(state):
-        return [_regenerate_notice("stopped before an answer came")]
+        return [_regenerate_notice("stopped before the answer began")]
     if state is not None and _ended_without_text(conversation, state):
-        return [_regenerate_notice("the model ended without a word")]
+        return [_regenerate_notice("the model returned an empty answer")]
     if model.problem:
         return [Notice("error", f"✗ {model.problem}")]
     if (

@@ -41,8 +41,8 @@ class RestoredWork:
         drafts = sum(bool(tab.draft.text) for tabs in self.tabs for tab in tabs.tabs)
         parts = [repr(title or "(empty)") for title in self.titles]
         if drafts:
-            parts.append("what was typed" if drafts == 1 else f"what was typed in {drafts} tabs")
-        return f"Back is what could not be saved last time: {', '.join(parts)}." if parts else ""
+            parts.append("1 draft" if drafts == 1 else f"{drafts} drafts")
+        return f"Restored unsaved work from the last session: {', '.join(parts)}." if parts else ""
 
 
 async def write_recovery_file(
@@ -63,7 +63,7 @@ async def write_recovery_file(
         return ""
     names = [repr(thread_title(session, workspace)) for session in unsaved]
     if drafts:
-        names.append("what is typed")
+        names.append("drafts")
     error = next((session.save_error for session in unsaved if session.save_error), None)
     reason = (
         explain_error(error, backend).why if unsaved and error else problem or "It took too long."
@@ -77,7 +77,7 @@ async def write_recovery_file(
     except Exception as failed:
         return f"{message}\n{failed}"
     return (
-        f"{message}\nIt is kept in {path} and comes back at the next start, or with:\n"
+        f"{message}\nIt is kept in {path} and restored at the next start, or with:\n"
         f"koel-chat threads import {path}"
     )
 
@@ -120,9 +120,7 @@ async def restore(backend: "Backend") -> RestoredWork:
         try:
             await _restore_file(backend, path, restored)
         except Exception as error:
-            restored.problems.append(
-                f"{path} holds what could not be saved, and cannot be brought back: {error}"
-            )
+            restored.problems.append(f"The recovery file {path} cannot be restored: {error}")
     return restored
 
 

@@ -106,14 +106,14 @@ class Runtime:
 
         async with self._loading:  # one load at a time, because each needs memory
             if self.backend is None:
-                raise RuntimeError("A model can be chosen as soon as the start is over.")
+                raise RuntimeError("Still starting. Try again in a moment.")
             self._set_status(Activity("loading").status_text)
             try:
                 loaded = await use_model(self.backend.agent, model, self._on_progress)
             finally:
                 self._set_status("")
             if loaded is None:
-                raise RuntimeError("What answers here has a model of its own, and no other.")
+                raise RuntimeError("This agent cannot switch models.")
             self.problem = None
             self._set_model(loaded)
 

@@ -83,7 +83,7 @@ def find_thread(threads: Sequence[SavedThread], wanted: str) -> SavedThread | st
         if len(found) == 1:
             return found[0]
         if found:
-            return f"{len(found)} saved threads fit {wanted!r}."
+            return f"{len(found)} saved threads match {wanted!r}."
     return f"No saved thread is called {wanted!r}."
 
 
@@ -92,7 +92,6 @@ def conflict_messages(storage: "SessionStorage", reported: int) -> list[str]:
     # Only a file storage detects conflicts.
     found: Sequence[Conflict] = getattr(storage, "conflicts", ())
     return [
-        "A thread was changed elsewhere. What is written here is saved beside it, in "
-        f"{conflict.path}"
+        f"A thread was changed by another program. Your version is saved in {conflict.path}"
         for conflict in found[reported:]
     ]

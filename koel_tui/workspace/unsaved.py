@@ -59,7 +59,7 @@ def current_problem(
         what = f"NOT SAVED: {', '.join(names[:_MAX_NAMED])}{more}"
     elif window_state.problem:
         what, cause = (
-            "NOT KEPT: what is typed, and which tabs are open",
+            "NOT SAVED: drafts and open tabs",
             SaveErrorText(window_state.problem),
         )
     else:

@@ -129,7 +129,7 @@ class WindowState:
         except (OSError, DirectoryError) as error:
             if not self._has_failed:
                 self._has_failed = True
-                self._on_error(f"Drafts and open tabs cannot be kept: {error}")
+                self._on_error(f"Drafts and open tabs cannot be saved: {error}")
         return None
 
 

@@ -25,7 +25,7 @@ class TooManyTabsError(Exception):
     """The maximum number of tabs is open."""
 
     def __init__(self) -> None:
-        super().__init__(f"{MAX_TABS} tabs are open, which is the most. Close one first.")
+        super().__init__(f"{MAX_TABS} tabs are open, the maximum. Close one first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +276,7 @@ class Workspace:
             return unsaved
         saved = await backend.storage.load(thread_id)
         if saved is None:
-            raise LookupError("it is not there any more.")
+            raise LookupError("it does not exist any more.")
         return saved
 
     def _create(self, title: str = "", unloaded_thread_id: str | None = None) -> Conversation:

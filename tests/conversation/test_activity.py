@@ -21,9 +21,9 @@ END_OF_ANSWER = 2
 """The token with which the tiny model ends an answer."""
 ENDLESS = TurnSettings(sampling=Sampling(temperature=0, logit_bias={END_OF_ANSWER: -100}))
 ROWS = {
-    "loading": "⌛ loading model 40 %…",
+    "loading": "⌛ loading model 40%…",
     "queued": "⌛ queued: 3 ahead…",
-    "reading": "⌛ reading 40 %…",
+    "reading": "⌛ reading 40%…",
     "thinking": "⌛ thinking…",
     "writing": "⌛ writing…",
 }
@@ -52,7 +52,7 @@ async def test_b30_the_window_says_that_the_model_thinks_while_its_thinking_is_h
         await window.has_tabs("1 Why? thinking")
         assert "……" not in window.screen
         await window.press("escape")
-        await window.reads("stopped before an answer came")
+        await window.reads("stopped before the answer began")
 
 
 @pytest.mark.parametrize("phase", sorted(set(get_args(Phase)) - {"idle", "waiting"}))

@@ -221,7 +221,7 @@ async def test_the_window_says_when_it_is_nearly_full() -> None:
         turn.measure(model="Scripted-1B", prompt_tokens=7000, output_tokens=300,
                      context_tokens=8192)  # fmt: skip
         turn.finish()
-        await window.reads("The window is nearly full")
+        await window.reads("The context is nearly full")
 
 
 async def test_what_a_job_does_to_end_well_is_not_cut_off() -> None:

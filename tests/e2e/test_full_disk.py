@@ -66,7 +66,7 @@ def test_fault_f4_on_a_full_disk_nothing_is_lost(private_home: Path, tally: Tall
         (path,) = (paths.state_dir() / "recovery").iterdir()
         assert f"koel-chat threads import {path}" in terminal.text.replace("\n", "")
     with Terminal(environment=ENVIRONMENT, columns=80, rows=24) as terminal:
-        terminal.until(lambda screen: "Back is what could not be saved" in screen)
+        terminal.until(lambda screen: "Restored unsaved work" in screen)
         terminal.until(lambda screen: "Tell me a long story" in screen and "half a draft" in screen)
         terminal.until(lambda screen: "ctx" in screen)
         terminal.press("ctrl+q")

@@ -79,7 +79,7 @@ def test_fault_f9_what_an_editor_puts_aside_is_left_and_told(tmp_path: Path, tal
         terminal.child.kill(signal.SIGTERM)
         assert ended(terminal) == 143
         (left,) = tmp_path.glob("koel-chat-*/prompt.md.save")
-        assert f"What the editor left is in {left.parent}." in terminal.text.replace("\n", "")
+        assert f"The edited text is in {left.parent}." in terminal.text.replace("\n", "")
     assert left.read_text() == "not written yet"
     assert left.parent.stat().st_mode & 0o777 == 0o700
     tally("F9", tried=1)

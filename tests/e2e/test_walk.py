@@ -192,7 +192,7 @@ def test_threads_are_found_renamed_deleted_and_exported(here: Path) -> None:
         walk.type("The best place")
         walk.press("enter", sees="The best place", misses="Place 11")
         # 22 Delete one, and take it back.
-        walk.press("down", "ctrl+d", sees="^z undo", misses="Place 10 ")
+        walk.press("down", "ctrl+d", sees="ctrl+z undo", misses="Place 10 ")
         walk.press("ctrl+z", sees="Place 10 ")
         # 23 Write one to a file.
         walk.press("ctrl+s", sees="Markdown")

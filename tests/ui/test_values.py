@@ -89,10 +89,10 @@ class TestActivity:
     @pytest.mark.parametrize(
         ("value", "words", "mark"),
         [
-            ({"phase": "loading", "fraction": 0.4}, "loading model 40 %", "loading 40 %"),
+            ({"phase": "loading", "fraction": 0.4}, "loading model 40%", "loading 40%"),
             ({"phase": "loading"}, "loading model", "loading"),
             ({"phase": "queued", "position": 2}, "queued: 2 ahead", "queued 2"),
-            ({"phase": "reading", "fraction": 2}, "reading 100 %", "reading 100 %"),
+            ({"phase": "reading", "fraction": 2}, "reading 100%", "reading 100%"),
             ({"phase": "writing"}, "writing", "⌛"),
         ],
     )
@@ -217,8 +217,8 @@ class TestFindThread:
         assert found.id == thread_id
 
     def test_what_fits_nothing_or_too_much_is_told(self) -> None:
-        assert find_thread(self.THREADS, "ab") == "3 saved threads fit 'ab'."
-        assert find_thread(self.THREADS, "Cities") == "2 saved threads fit 'Cities'."
+        assert find_thread(self.THREADS, "ab") == "3 saved threads match 'ab'."
+        assert find_thread(self.THREADS, "Cities") == "2 saved threads match 'Cities'."
         assert find_thread(self.THREADS, "file.json") == "No saved thread is called 'file.json'."
         assert find_thread(self.THREADS, "") == "No saved thread is called ''."
 

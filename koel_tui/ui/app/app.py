@@ -116,7 +116,7 @@ class KoelApp(ConversingApp):
             self.theme = self._requested_theme
         elif self._requested_theme:
             self._notify(
-                f"There is no theme {self._requested_theme!r}; Theme in the palette lists all."
+                f"There is no theme {self._requested_theme!r}. Theme in the palette lists all."
             )
         self._pane.prompt.focus()
         self._workspace.restore(await self._window_state.load_tabs(), self._pane.prompt.pastes)
@@ -143,7 +143,7 @@ class KoelApp(ConversingApp):
     def action_open(self) -> None:
         """Show the saved threads and open the chosen one."""
         if self._runtime.backend is None:
-            self._notify("Saved threads can be opened as soon as the start is over.")
+            self._notify("Still starting. Try again in a moment.")
         else:
             self.run_worker(self._choose(self._runtime.backend), group="choose", exclusive=True)
 
@@ -329,7 +329,7 @@ class KoelApp(ConversingApp):
             meanwhile = "" if prompt.whole_text == before else prompt.whole_text
             prompt.replace_whole_text(join_texts(meanwhile, text))
             if left is not None:
-                self._exit_message = f"What the editor left is in {left}."
+                self._exit_message = f"The edited text is in {left}."
 
         try:
             command = editor_command(os.environ)

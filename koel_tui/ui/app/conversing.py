@@ -6,7 +6,7 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui.app.tabbed import TabbedApp
 from koel_tui.ui.conversation.links import original_url
-from koel_tui.ui.keys.hints import format_hints
+from koel_tui.ui.keys.hints import format_hints, key_of
 from koel_tui.ui.widgets.choice import SimpleChoice
 
 
@@ -32,9 +32,9 @@ class ConversingApp(TabbedApp):
                 conversation.retry()
 
         text = (
-            f"As many threads have a context of the model as it keeps. The one used least lately is"
-            f"\n\n  {safe_line(other.title)}\n\nParked, it stays open and saved; when it goes on it"
-            " may have to be read again."
+            "All model contexts are in use. The least recently used thread is"
+            f"\n\n  {safe_line(other.title)}\n\nParking frees its context. The tab stays open; its"
+            " next answer may start more slowly."
         )
         self.push_screen(ConfirmPanel("Park a thread?", text, "parks it and asks again"), park)
 
@@ -48,7 +48,7 @@ class ConversingApp(TabbedApp):
 
         backend, conversation = self._runtime.backend, self._workspace.active
         if backend is None or conversation.is_unloaded:
-            self._notify("The settings of a thread can be changed as soon as the start is over.")
+            self._notify("Still starting. Try again in a moment.")
         else:
             edit_thread_settings(self, conversation, backend.defaults)
 
@@ -58,10 +58,10 @@ class ConversingApp(TabbedApp):
 
         conversation = self._workspace.active
         if conversation.is_new:
-            self._notify("Nothing was said here yet, so there is nothing to summarise.")
+            self._notify("This thread is empty. There is nothing to summarise.")
             return
         self._background_jobs.add(summary_job(conversation, self._receive_summary))
-        self._notify("A new tab opens with a summary as soon as the model has made it.")
+        self._notify("Writing a summary. It will open in a new tab.")
 
     def _receive_summary(self, conversation: Conversation, summary: str) -> None:
         # Run on the app's own queue, because the summary job may be cancelled at any time.
@@ -69,7 +69,9 @@ class ConversingApp(TabbedApp):
 
     async def _open_summary(self, conversation: Conversation, summary: str) -> None:
         if not summary:
-            self._notify(f"No summary came of {conversation.title}. Ask again, or another model.")
+            self._notify(
+                f"No summary of {conversation.title} was returned. Try again or switch models."
+            )
             return
         self._pane.store_view_state()
         before = self._workspace.active
@@ -83,7 +85,7 @@ class ConversingApp(TabbedApp):
     async def action_branch_off(self) -> None:
         """Open a tab with a copy of this thread up to the visible answer."""
         if not (answer := self._pane.visible_answer()):
-            self._notify("There is no answer yet from which a new thread could go on.")
+            self._notify("There is no answer yet to branch from.")
             return
         self._pane.store_view_state()
         await self._open(self._workspace.branch(answer))
@@ -103,7 +105,7 @@ class ConversingApp(TabbedApp):
     def action_edit_message(self) -> None:
         """Edit the user's last message in the active tab; when repeated, the one before it."""
         if not self._pane.edit_last_message():
-            self._notify("There is no message of yours here to edit.")
+            self._notify("You have no message here to edit.")
 
     def action_switch_branch(self, step: int) -> None:
         """Switch the thread to another branch at the scroll position."""
@@ -112,7 +114,7 @@ class ConversingApp(TabbedApp):
         branching = self._pane.branch_point()
         if branching is None:
             hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message"))
-            self._notify(f"Nothing branches here: {format_hints(self, hints)}.")
+            self._notify(f"There are no branches here: {format_hints(self, hints)}.")
             return
         first = self._workspace.active.switch(branching, step)
         if first:
@@ -130,12 +132,12 @@ class ConversingApp(TabbedApp):
             if conversation.unqueue(choice.value):
                 self._pane.restore_text(conversation, choice.value)
             else:
-                self._notify("It has been sent meanwhile.")
+                self._notify("It was already sent.")
 
         if conversation.queue:
             self.push_screen(QueuePicker(conversation), edit)
         else:
-            self._notify("Nothing waits to be sent here.")
+            self._notify("No messages are queued here.")
 
     def action_scroll(self, where: str) -> None:
         """Scroll the transcript; the prompt keeps the focus."""
@@ -152,7 +154,7 @@ class ConversingApp(TabbedApp):
     def action_toggle_rendering(self) -> None:
         """Toggle between plain text and Markdown for the newest answer too large for Markdown."""
         if not self._pane.toggle_rendering():
-            self._notify("No answer here is shown plainly.")
+            self._notify("No answer here is shown as plain text.")
 
     async def action_copy_answer(self) -> None:
         """Copy the newest answer of the active tab."""
@@ -194,7 +196,8 @@ class ConversingApp(TabbedApp):
     def _refuse_while_busy(self) -> bool:
         """Return whether the active tab is generating an answer; if so, notify the user."""
         if self._workspace.active.is_busy:
-            self._notify("An answer is being written here; esc stops it.")
+            key = key_of(self, "run.stop")
+            self._notify(f"An answer is being written here. {key} stops it.")
         return self._workspace.active.is_busy
 
     def copy_to_clipboard(self, text: str) -> None:

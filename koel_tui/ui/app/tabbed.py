@@ -205,9 +205,7 @@ class TabbedApp(internals.AppBase):
         """Swap the two tabs shown side by side; the prompt keeps its text."""
         front, beside = self._workspace.active, self._workspace.tabs.paired
         if beside is None:
-            self._notify(
-                f"No tab is shown beside this one: {key_of(self, 'tab.beside')} shows one."
-            )
+            self._notify(f"No tab is shown side by side. {key_of(self, 'tab.beside')} shows one.")
             return
         self._pane.store_view_state()
         moves = (

@@ -64,15 +64,17 @@ def read_themes(directory: Path, taken: Container[str]) -> tuple[list[Theme], li
     except OSError as error:
         return [], [f"The themes in {directory} cannot be read: {error.strerror or error}."]
     if len(files) > _MAX_FILES:
-        problems.append(f"Of {len(files)} themes the first {_MAX_FILES} are read. Move some away.")
+        problems.append(
+            f"Only the first {_MAX_FILES} of {len(files)} themes are read. Remove some."
+        )
     for file in files[:_MAX_FILES]:
         try:
             theme = parse_theme(_load(file))
             if theme.name in taken or theme.name in themes:
-                raise ThemeError(f"there is a theme {theme.name!r} already; choose another name")
+                raise ThemeError(f"a theme {theme.name!r} exists already; choose another name")
             themes[theme.name] = theme
         except ThemeError as error:
-            problems.append(f"The theme in {safe_line(file.name, 60)} is left out: {error}.")
+            problems.append(f"The theme in {safe_line(file.name, 60)} was skipped: {error}.")
     return list(themes.values()), problems
 
 
@@ -96,28 +98,28 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_regular(file, _MAX_BYTES).decode("utf-8"))
     except NotRegularFileError as error:
-        raise ThemeError("it is no file") from error
+        raise ThemeError("it is not a regular file") from error
     except TooLargeError as error:
         raise ThemeError(str(error.strerror)) from error
     except OSError as error:
         raise ThemeError(f"it cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # not valid UTF-8 or not valid TOML
-        raise ThemeError(f"it is no TOML: {safe_line(str(error))}") from error
+        raise ThemeError(f"it is not valid TOML: {safe_line(str(error))}") from error
 
 
 def _field_problem(field: str, value: object) -> str:
     """Return what is wrong with the value of a field; empty if it is valid."""
     if field == "name":
         is_valid = isinstance(value, str) and _NAME.fullmatch(value)
-        return "" if is_valid else "has to be a word of letters, digits, - and _"
+        return "" if is_valid else "must be a word of letters, digits, - and _"
     if field in _BOOLEANS:
-        return "" if isinstance(value, bool) else "has to be true or false"
+        return "" if isinstance(value, bool) else "must be true or false"
     if field in _FRACTIONS:
         number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-        return "" if number else "has to be a number from 0 to 1"
+        return "" if number else "must be a number from 0 to 1"
     if field == "variables":
-        return _variable_problem(value) if isinstance(value, Mapping) else "has to be a table"
-    return "" if _is_color(value) else 'has to be a colour like "#ffa62b"'
+        return _variable_problem(value) if isinstance(value, Mapping) else "must be a table"
+    return "" if _is_color(value) else 'must be a colour like "#ffa62b"'
 
 
 def _is_color(value: object) -> bool:

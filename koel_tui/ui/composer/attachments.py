@@ -90,9 +90,9 @@ async def load_attachment(path: Path, name: str, counter: TokenCounter) -> Attac
     if counter.context_tokens and tokens >= counter.context_tokens:
         about = "" if counted else "about "
         raise AttachmentError(
-            f"{name} is too large: it has {about}{tokens:,} tokens, and the window of the model "
-            f"is {counter.context_tokens:,}. Attach a part of it, or start with a larger window "
-            "(--context-tokens)."
+            f"{name} is too large: it has {about}{tokens:,} tokens, and the model's context "
+            f"is {counter.context_tokens:,}. Attach a part of it, or start with a larger "
+            "--context-tokens."
         )
     return Attachment(name, text, tokens, counted)
 
@@ -114,17 +114,17 @@ def read_text(path: Path, name: str) -> str:
     if len(data) > MAX_BYTES:
         raise AttachmentError(
             f"{name} is too large: it has {format_bytes(max(status.st_size, len(data)))}, and "
-            f"{format_bytes(MAX_BYTES)} is the most. Attach a part of it."
+            f"{format_bytes(MAX_BYTES)} is the maximum. Attach a part of it."
         )
     if not data:
         raise AttachmentError(f"{name} is empty: there is nothing to attach.")
     if b"\0" in data:
-        raise AttachmentError(f"{name} is not a text file: zero bytes are in it. Choose another.")
+        raise AttachmentError(f"{name} is not a text file: it contains NUL bytes. Choose another.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AttachmentError(
-            f"{name} is not text in UTF-8. Convert it first (iconv -t UTF-8), or choose another."
+            f"{name} is not UTF-8 text. Convert it (iconv -t UTF-8) or choose another."
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

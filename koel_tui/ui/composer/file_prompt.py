@@ -172,7 +172,7 @@ class FilePrompt(Prompt):
             if not search.files.done():
                 self._close_list()
                 self.notify(
-                    "Looking for files takes too long here. Drop one instead.", markup=False
+                    "The file search takes too long here. Drop a file instead.", markup=False
                 )
                 return True
         if search.files.done() and not search.shown:
@@ -214,7 +214,7 @@ class FilePrompt(Prompt):
             self.notify(safe_line(str(error), 400), severity="error", markup=False)
             return
         if self.text != before:
-            self.notify("The prompt has changed meanwhile: attach again.", markup=False)
+            self.notify("The prompt changed meanwhile. Attach the file again.", markup=False)
             return
         tokens = [self.pastes.attach(each.label, each.prompt_text) for each in read]
         self.replace(" ".join(tokens) + " ", start, end, maintain_selection_offset=False)

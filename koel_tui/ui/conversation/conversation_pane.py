@@ -11,12 +11,12 @@ from koel_tui.conversation.drafts import join_texts
 from koel_tui.conversation.entries import BranchPoint
 from koel_tui.ui.composer.file_prompt import FilePrompt
 from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColumn
-from koel_tui.ui.keys.hints import key_of
+from koel_tui.ui.keys.hints import format_hints, key_of
 from koel_tui.ui.transcript.scroll_position import ScrollTarget
 from koel_tui.ui.transcript.transcript import Transcript
 from koel_tui.ui.widgets.no_restyle import NoRestyle, NoRestyleContainer
 
-_EDITING = "editing your message · enter sends, esc leaves it as it was"
+_EDITING_HINTS = (("prompt.send", "sends"), ("run.stop", "cancels"))
 _NEW_TEXT_BELOW = "[@click=app.scroll('end')]↓ new text below · $key[/]"
 
 
@@ -240,4 +240,5 @@ class ConversationPane(NoRestyle, Vertical):
 
     def _show_editing(self) -> None:
         is_editing = self._conversation is not None and self._conversation.message_edit is not None
-        self.prompt.border_subtitle = _EDITING if is_editing else None
+        hints = f"editing your message · {format_hints(self.app, _EDITING_HINTS)}"
+        self.prompt.border_subtitle = hints if is_editing else None

@@ -55,7 +55,7 @@ def validate_url(href: str) -> Link:
     if len(href) > MAX_LENGTH:
         raise UnsafeLinkError(f"it is longer than {MAX_LENGTH} characters")
     if not href.isprintable() or " " in href:
-        raise UnsafeLinkError("it has spaces or characters in it that cannot be seen")
+        raise UnsafeLinkError("it contains spaces or invisible characters")
     parts = _parse_url(href)
     decoded = href
     for _ in range(_MAX_DEPTH):
@@ -64,7 +64,7 @@ def validate_url(href: str) -> Link:
             break
         again = _parse_url(decoded)
         if (again.scheme, again.netloc) != (parts.scheme, parts.netloc):
-            raise UnsafeLinkError("it leads elsewhere when it is decoded")
+            raise UnsafeLinkError("it leads elsewhere after decoding")
     else:
         raise UnsafeLinkError(f"it is encoded more than {_MAX_DEPTH} times")
     return _split_at_host(href, parts)
@@ -73,21 +73,21 @@ def validate_url(href: str) -> Link:
 def _parse_url(href: str) -> SplitResult:
     """Split a URL; raises `UnsafeLinkError` if it is unsafe without decoding."""
     if drop_controls(href) != href:
-        raise UnsafeLinkError("it has control characters in it")
+        raise UnsafeLinkError("it contains control characters")
     try:
         parts = urlsplit(href)
         port = parts.port
     except ValueError as error:
-        raise UnsafeLinkError(f"it is no address: {error}") from error
+        raise UnsafeLinkError(f"it is not a valid URL: {error}") from error
     if parts.scheme not in _SCHEMES or href[len(parts.scheme) :][:3] != "://":
         raise UnsafeLinkError("only http and https are opened")
     if "\\" in href.partition("?")[0]:
-        raise UnsafeLinkError("it has a backslash in it, which programs read in different ways")
+        raise UnsafeLinkError("it contains a backslash, which programs interpret differently")
     if not parts.hostname:
-        raise UnsafeLinkError("it names no host")
+        raise UnsafeLinkError("it has no host")
     host = _extract_host(parts.netloc)
     if not _HOST.fullmatch(host) or port == 0:
-        raise UnsafeLinkError("its host is no name of a host")
+        raise UnsafeLinkError("its host name is invalid")
     return parts
 
 

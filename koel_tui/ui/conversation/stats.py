@@ -76,7 +76,7 @@ def _context(last: TurnMetrics, window: int, room: int) -> Iterator[LabelledValu
     window = last.context_tokens or window
     if window:
         share = last.used_tokens / window
-        yield "used", f"{last.used_tokens:,} of {window:,} tokens, {share:.0%}".replace("%", " %")
+        yield "used", f"{last.used_tokens:,} of {window:,} tokens, {share:.0%}"
         yield "", progress_bar(share, min(room, _MAX_BAR))
     else:
         yield "used", f"{last.used_tokens:,} tokens"

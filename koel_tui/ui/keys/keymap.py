@@ -106,12 +106,16 @@ def key_name(text: str) -> str:
     if len(name) == 1 and written not in _NAMES:
         name = internals.key_of_character(name)
     if not _MODIFIERS.issuperset(modifiers) or not _is_known(name):
-        raise ValueError("is no key that a terminal has. Write it like ctrl+y, alt+shift+k or f7")
+        raise ValueError(
+            "is not a key that terminals send. Write it like ctrl+y, alt+shift+k or f7"
+        )
     key = "+".join([*sorted(set(modifiers)), name])
     if _is_typed(key):
-        raise ValueError("is a key to write with. Put ctrl+ or alt+ before it")
+        raise ValueError("types text. Put ctrl+ or alt+ before it")
     if key in _ALIASES:
-        raise ValueError(f"comes from most terminals as {_ALIASES[key]}. Write that if you mean it")
+        raise ValueError(
+            f"arrives from most terminals as {_ALIASES[key]}. Use that name if you mean it"
+        )
     if internals.is_sequence_prefix(key):
         raise ValueError("begins what terminals send for other keys. Choose another key")
     return key
@@ -156,7 +160,7 @@ def _check_duplicates(keys: tuple[Key, ...], changed: Mapping[str, Key]) -> None
                 guilty, other = (key, taken[name]) if key.id in changed else (taken[name], key)
                 raise _keymap_error(
                     guilty.id,
-                    f"{name} is a key of {other.id!r}, too ({other.help}). Give one of the two "
+                    f"{name} is also a key of {other.id!r} ({other.help}). Give one of the two "
                     f'another key, or "{NO_KEY}"',
                 )
             taken[name] = key
@@ -168,8 +172,8 @@ def _check_panel_keys(changed: Mapping[str, Key]) -> None:
             if name in PANEL_KEYS.get(key.id, ()):
                 raise _keymap_error(
                     key.id,
-                    f"{name} does something else in the panel that it opens, which is left with "
-                    "the same key. Choose another key",
+                    f"{name} has another function in the panel that this binding opens and closes. "
+                    "Choose another key",
                 )
 
 
@@ -177,8 +181,8 @@ def _unknown_id_message(name: str, known: Mapping[str, Key]) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, known, 3, 0.5)
-    nearest = f"; nearest come {', '.join(near)}" if near else ""
-    return f"Nothing in the window has this name{nearest}"
+    suggestion = f". Similar names: {', '.join(near)}" if near else ""
+    return f"Unknown key binding{suggestion}"
 
 
 def _keymap_error(name: str, why: str) -> "SettingsError":

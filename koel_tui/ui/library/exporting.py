@@ -9,7 +9,7 @@ FORMATS = tuple(
     for form, title, readers in (
         (ExportFormat.MARKDOWN, "Markdown", "text for people and editors"),
         (ExportFormat.HTML, "HTML", "a page for a browser"),
-        (ExportFormat.JSON, "JSON", "all that is known, to be imported again"),
+        (ExportFormat.JSON, "JSON", "everything; can be imported again"),
     )
 )
 

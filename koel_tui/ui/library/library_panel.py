@@ -38,8 +38,8 @@ _WIDE = 100
 """Width in columns from which on the preview is shown."""
 _FRAME = 5
 """Rows of the panel that do not belong to the list."""
-_KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
-_KEYS_WITH_UNDO = f"{_KEYS} · ^z undo"
+_KEYS = "f2 rename, ctrl+d delete, ctrl+s export, ctrl+t trash"
+_KEYS_WITH_UNDO = f"ctrl+z undo, {_KEYS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _ActionResult:
 class TrashPicker(Picker[SavedThread]):
     """The threads in the trash, to restore one."""
 
-    TEXTS = PickerTexts("Trash", "Type to find a thread", "The trash is empty", "brings it back")
+    TEXTS = PickerTexts("Trash", "Type to find a thread", "The trash is empty", "restores it")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+t", "dismiss", show=False)]
 
 
@@ -207,7 +207,7 @@ class LibraryPanel(Picker[SavedThread]):
 
     async def _delete(self, thread: SavedThread) -> _ActionResult:
         await self._actions.delete(thread)
-        return _ActionResult(f"{_quote_title(thread)} is in the trash, ^z undoes that")
+        return _ActionResult(f"{_quote_title(thread)} is in the trash. ctrl+z restores it.")
 
     async def _export(self, thread: SavedThread) -> _ActionResult:
         choice = await self._ask(FormatPicker(FORMATS))
@@ -220,7 +220,8 @@ class LibraryPanel(Picker[SavedThread]):
     async def _undo(self) -> _ActionResult:
         thread = await self._actions.undo_delete()
         return _ActionResult(
-            f"{_quote_title(thread)} is back" if thread else "Nothing was deleted here", thread
+            f"{_quote_title(thread)} is restored" if thread else "There is nothing to restore",
+            thread,
         )
 
     async def _choose_from_trash(self) -> _ActionResult:
@@ -228,7 +229,7 @@ class LibraryPanel(Picker[SavedThread]):
         if thread is None:
             return _ActionResult()
         await self._actions.restore(thread)
-        return _ActionResult(f"{_quote_title(thread)} is back", thread)
+        return _ActionResult(f"{_quote_title(thread)} is restored", thread)
 
     async def _ask(self, panel: Panel[Answer]) -> Answer | None:
         """Show a panel and return its result; None if this panel is no longer active."""

@@ -55,7 +55,7 @@ class TextSearch:
         if not query.strip():
             return
         if self._index is None:
-            self.state = "Only titles are searched here, not what is said."
+            self.state = "Only titles are searched here, not messages."
             return
         # Pass a function instead of a coroutine: the worker may be cancelled before it starts.
         run: Callable[[], Awaitable[None]] = partial(self._run, self._index, query)

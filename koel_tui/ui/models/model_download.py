@@ -55,7 +55,7 @@ class DownloadProgress:
         """The downloaded fraction, the total size and the speed; empty while unknown."""
         if not self.total:
             return ""
-        here = f"{self.fraction:.0%} of {formatting.format_bytes(self.total)}".replace("%", " %")
+        here = f"{self.fraction:.0%} of {formatting.format_bytes(self.total)}"
         return f"{here}, {formatting.format_bytes(round(self.per_s))}/s" if self.per_s else here
 
     @property
@@ -67,7 +67,7 @@ class DownloadProgress:
             case "stopping":
                 return f"stopping the download of {self.name}…"
             case "verifying":
-                return f"trying {self.name}…"
+                return f"verifying {self.name}…"
             case _:
                 return ""
 
@@ -192,7 +192,7 @@ def _classify_error(error: Exception) -> tuple[Phase, str, tuple[str, ...]]:
         return "stopped", "", ()
     _log.info("A download failed: %r", error)
     if isinstance(error, AmbiguousFileError):
-        return "failed", f"{error.question} Those there are stand in the list.", error.files
+        return "failed", f"{error.question} Choose a file from the list.", error.files
     return "failed", str(error) or type(error).__name__, ()
 
 
@@ -203,4 +203,4 @@ async def _verify(path: Path) -> str:
     verdict = await probe_model(path, await asyncio.to_thread(verified_models))
     if verdict.ok:
         return ""
-    return f"{path.name} came whole, but cannot be used: {verdict.reason}. Choose another model."
+    return f"{path.name} was downloaded but cannot be used: {verdict.reason}. Choose another model."

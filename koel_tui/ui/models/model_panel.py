@@ -168,14 +168,14 @@ def format_progress(progress: DownloadProgress, width: int) -> Content:
             line = f"{formatting.progress_bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
             return Content(f"{formatting.truncate(f'Downloading {name}', width)}\n{line}")
         case "stopping":
-            return Content("Stopping… What has come is kept.")
+            return Content("Stopping… The partial download is kept.")
         case "verifying":
-            return Content(f"{name} is whole. Trying it… · {_STOPS}")
+            return Content(f"{name} is downloaded. Verifying it… · {_STOPS}")
         case "stopped" if progress.total and progress.done >= progress.total:
-            return Content(f"{name} is whole, but was not tried. It is listed next time.")
+            return Content(f"{name} is downloaded but not verified. It will be listed next time.")
         case "stopped":
-            at = f" at {progress.fraction:.0%}".replace("%", " %") if progress.total else ""
-            return Content(f"Stopped{at}. What has come is kept: chosen again, it goes on.")
+            at = f" at {progress.fraction:.0%}" if progress.total else ""
+            return Content(f"Stopped{at}. Choose it again to resume.")
         case _:
             return Content()
 

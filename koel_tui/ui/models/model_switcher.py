@@ -55,7 +55,7 @@ class ModelSwitcher:
         from koel_tui.ui.models.model_panel import ModelPanel
 
         if self._runtime.backend is None:
-            self._notify("A model can be chosen as soon as the start is over.")
+            self._notify("Still starting. Try again in a moment.")
         elif not isinstance(self._app.screen, ModelPanel):
             panel = ModelPanel(
                 self._download, problem or self._runtime.problem_text, self._start_download
@@ -110,7 +110,7 @@ class ModelSwitcher:
         elif is_current:
             self._switch(path)
         else:
-            self._notify(f"{progress.name} is here and works. {self._key} shows it.")
+            self._notify(f"{progress.name} is downloaded and works. {self._key} shows it.")
 
     async def _load_model(self, path: Path) -> None:
         try:
@@ -145,13 +145,13 @@ def save_model_choice(path: Path) -> str:
         # saved.
         set_value(file, "model", None if path == starter_model() else str(path))
     except (ConfigFileError, paths.DirectoryError) as error:
-        return f"It is not kept for the next start: {error}"
+        return f"It is not saved for the next start: {error}"
     except (OSError, ValueError) as error:  # `ValueError`: the path is not valid text
         why = getattr(error, "strerror", None) or error
         return (
-            f"It is not kept for the next start: {file} cannot be changed ({why}). "
+            f"It is not saved for the next start: {file} cannot be changed ({why}). "
             f"Name it there, or with --model: {path}"
         )
     if setting_origin("model") is Origin.ENVIRONMENT:
-        return f"{variable_name('model')} is set and goes before that at the next start."
+        return f"{variable_name('model')} is set and takes precedence at the next start."
     return ""

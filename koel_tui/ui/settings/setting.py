@@ -56,12 +56,12 @@ class Setting:
     def locked(self) -> str:
         """Why it cannot be changed here; empty if it can."""
         if self.kind is None:
-            return "Chosen in the table [keys]: koel-chat config edit"
+            return "Set in the table [keys]. Edit it with koel-chat config edit"
         if self.origin == Origin.ENVIRONMENT:
             name = variable_name(self.name)
-            return f"{name} in the environment says it: unset that to change it"
+            return f"Set by {name} in the environment. Unset that to change it here"
         if not format_value(self.value).isprintable():
-            return "It has more than one line: koel-chat config edit"
+            return "It has several lines. Edit it with koel-chat config edit"
         return ""
 
     @property

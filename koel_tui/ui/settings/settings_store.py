@@ -50,7 +50,9 @@ class SettingsStore:
         now = await asyncio.to_thread(self._write, setting.name, value)
         message = f"{setting.name} is {format_value(now) or 'not set'}"
         if setting.name in self._flags:
-            return f"{setting.name} is saved. The flag it was given holds until the program ends."
+            return (
+                f"{setting.name} is saved. The command-line value applies until the program ends."
+            )
         if setting.name not in self._effects:
             return f"{message} from the next start on."
         self._effects[setting.name](now)

@@ -45,10 +45,10 @@ _FRAME = 2
 """Rows of the panel's border."""
 _WIDE = 76
 """Width in columns from which on a help text is shown behind each field."""
-_KEYS = "enter applies · tab next · ctrl+o roles · ctrl+s keeps role · esc"
-_SHORT_KEYS = "enter applies · ctrl+o roles · ctrl+s keeps · esc"
+_KEYS = "enter applies · tab next · ctrl+o roles · ctrl+s saves role · esc"
+_SHORT_KEYS = "enter applies · ctrl+o roles · ctrl+s saves · esc"
 _ROLE = "The role of the model; empty: {default}"
-_ROLE_HINT = "Role: the system prompt. ctrl+o takes one that was kept, ctrl+s keeps this one."
+_ROLE_HINT = "Role: the system prompt. ctrl+o loads a saved one, ctrl+s saves this one."
 _FOLDED_KEYS = tuple(field.key for group in FOLDED_GROUPS for field in group.fields)
 
 
@@ -64,7 +64,7 @@ class RolePicker(Picker[SimpleChoice[str]]):
     """Picker of a saved system prompt."""
 
     TEXTS = PickerTexts(
-        "Roles", "Type to find a role", "No role is kept yet: ctrl+s keeps one", "takes it"
+        "Roles", "Type to find a role", "No role is saved yet: ctrl+s saves one", "takes it"
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "dismiss", show=False)]
 
@@ -187,7 +187,7 @@ class ThreadPanel(Panel[FormResult]):
             self._initial_values = self._form_values
             keys = "enter" if isinstance(self.focused, Input) else "tab, then enter,"
             self._show_problem(
-                f"Your changes are not applied yet: {keys} applies them, esc again drops them."
+                f"Your changes are not applied yet: {keys} applies them, esc again discards them."
             )
 
     def action_go(self, step: int) -> None:
@@ -207,7 +207,7 @@ class ThreadPanel(Panel[FormResult]):
         """Save the system prompt to a file, for other threads."""
         text = self._role.text.strip()
         if not text:
-            self._show_problem("There is no role yet to keep.")
+            self._show_problem("There is no role to save.")
             return
         try:
             await asyncio.to_thread(self._roles.directory.mkdir, parents=True, exist_ok=True)
@@ -235,7 +235,7 @@ class ThreadPanel(Panel[FormResult]):
 
     def _report_saved(self, path: Path | None) -> None:
         if path is not None:
-            self._show_problem(f"The role is kept in {path}")
+            self._show_problem(f"The role is saved in {path}")
 
     def _go_to(self, key: str) -> None:
         """Focus a field, unfolding it if necessary."""

@@ -10,7 +10,7 @@ from koel_tui.ui.transcript.line_widget import LineWidget
 from koel_tui.ui.transcript.plain_text import PlainText
 from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, render_rows
 
-_PLAIN = "shown plainly: too big for Markdown"
+_PLAIN = "plain text: too large for Markdown"
 _RENDERING = f"{_PLAIN} · rendering…"
 _RENDER = "answer.render"
 
@@ -77,7 +77,7 @@ class LargeAnswer(Vertical):
 
     def _note_text(self, *, rendered: bool) -> str:
         if rendered:
-            return f"rendered as Markdown · {key_of(self.app, _RENDER)} shows it plainly"
+            return f"rendered as Markdown · {key_of(self.app, _RENDER)} shows plain text"
         hint = "" if self._writing else f" · {key_of(self.app, _RENDER)} renders it"
         return f"{_PLAIN}{hint}"
 

@@ -40,7 +40,7 @@ class SaveAsPanel(InputPanel[Path]):
             path = self._path(name)
             await asyncio.to_thread(write_exclusive, path, repair(self._text).encode())
         except FileExistsError:
-            self._show_problem(f"{name} is there already. Type another name.")
+            self._show_problem(f"{name} exists already. Type another name.")
         # ValueError: a NUL byte in the name. RuntimeError: the home of an unknown user.
         except (OSError, ValueError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or error

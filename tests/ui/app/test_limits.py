@@ -83,7 +83,7 @@ async def test_only_so_many_tabs_are_open(monkeypatch: pytest.MonkeyPatch) -> No
         await window.has_tabs("1 1", "2 2", "3 New thread")
         await window.type("a draft")
         await window.press("ctrl+n")
-        await window.tells("3 tabs are open, which is the most. Close one first.")
+        await window.tells("3 tabs are open, the maximum. Close one first.")
         for key, panel in (("alt+s", "Side by side"), ("ctrl+o", "Saved threads")):
             window.app.clear_notifications()
             await window.press(key)

@@ -66,7 +66,7 @@ async def test_input_b6_previews_and_hits_are_harmless(
         await window.sees("is in the trash")
         harmless(window)
         await window.press("ctrl+t")
-        await window.sees("brings it back")
+        await window.sees("restores it")
         harmless(window)
 
 

@@ -152,7 +152,7 @@ async def test_both_are_shown_in_a_small_window(size: tuple[int, int]) -> None:
 async def test_without_a_pair_there_is_nothing_to_swap() -> None:
     async with opened() as window:
         await window.press("alt+x")
-        await window.sees("No tab is shown beside")
+        await window.sees("No tab is shown side by side")
 
 
 async def test_swapping_gives_each_its_draft_back() -> None:

@@ -187,7 +187,7 @@ async def test_a_closed_thread_that_was_deleted_is_told() -> None:
         await window.until(lambda: turn.asked.thread_id in window.agent.released)
         await storage.delete(turn.asked.thread_id)
         await window.press("alt+shift+w")
-        await window.sees("not there any more")
+        await window.sees("does not exist any more")
         await window.has_tabs("1 New thread")
 
 
@@ -272,7 +272,7 @@ async def test_a_thread_changed_elsewhere_is_told_with_the_place_of_what_is_writ
         turn = await window.ask("Mine")
         turn.write("ours")
         turn.finish()
-        await window.sees("was changed elsewhere")
+        await window.sees("was changed by another program")
     saved = await JsonFileStorage(tmp_path).load("t")
     assert saved is not None and len(saved.messages) == 4
     (aside,) = tmp_path.glob("*conflict*")

@@ -74,7 +74,7 @@ def test_input_b10_a_bad_theme_is_left_out_with_its_reason(
 ) -> None:
     themes, (problem,) = read_themes(write(tmp_path, bad=text, good=FOREST), BUILTIN_THEMES)
     assert [theme.name for theme in themes] == ["forest"]
-    assert problem.startswith("The theme in bad.toml is left out: ")
+    assert problem.startswith("The theme in bad.toml was skipped: ")
     assert why in problem and problem.isprintable()
     tally("B10", tried=1)
 
@@ -102,7 +102,7 @@ def test_input_b10_what_is_no_theme_file_does_not_stop_the_others(
 def test_of_very_many_themes_the_first_are_read(tmp_path: Path) -> None:
     write(tmp_path, **{f"t{n:03}": FOREST.replace("forest", f"t{n:03}") for n in range(102)})
     themes, (problem,) = read_themes(tmp_path, {})
-    assert len(themes) == 100 and "Of 102 themes the first 100 are read" in problem
+    assert len(themes) == 100 and "Only the first 100 of 102 themes are read" in problem
 
 
 def test_a_theme_that_cannot_be_is_an_error() -> None:
@@ -121,7 +121,7 @@ async def test_a_theme_asked_for_is_worn_from_the_start(tmp_path: Path) -> None:
 async def test_a_theme_can_be_chosen_and_a_bad_one_is_told(tmp_path: Path) -> None:
     directory = write(tmp_path, forest=FOREST, bad="primary = 3")
     async with opened(size=(100, 40), themes=directory) as window:
-        await window.sees("The theme in bad.toml is left out")
+        await window.sees("The theme in bad.toml was skipped")
         window.app.action_change_theme()
         await window.sees("Search for themes")
         await window.type("forest")

@@ -84,7 +84,7 @@ async def test_fault_f4_what_is_unsaved_at_the_end_is_back_at_the_next_start(
     storage = Full()
     storage.full = False
     async with opened(storage=storage, home=tmp_path / "state") as window:
-        await window.sees("Back is what could not be saved last")
+        await window.sees("Restored unsaved work from the last")
         await window.reads("half an ans")
         await window.prompts("queued words\n\na draft")
         await window.until(lambda: recovered() == [], "the file is removed")
@@ -120,8 +120,8 @@ async def test_fault_f4_drafts_that_cannot_be_kept_are_put_aside(
         home.rmdir()
         home.touch()  # in place of the directory
         await window.type(" and after")
-        await window.sees("✗ NOT KEPT: what is typed")
-        assert "what is typed" in await gone(window)
+        await window.sees("✗ NOT SAVED: drafts")
+        assert "drafts" in await gone(window)
     assert window.app.return_code == 74
     home.unlink()
     async with opened(home=home) as window:
@@ -216,7 +216,7 @@ async def test_a_file_that_cannot_be_read_stays_and_is_told() -> None:
     path.parent.mkdir(parents=True, mode=0o700)
     path.write_text("{")
     async with opened(size=(150, 24)) as window:
-        await window.sees("holds what could not be saved, and cannot be")
+        await window.sees("The recovery file")
         (await window.ask("on it goes")).finish()
     assert path.read_text() == "{"
 

@@ -78,9 +78,9 @@ class TestReading:
         ("content", "why"),
         [
             (b"", "is empty"),
-            (b"a\0b", "zero bytes"),
-            ("é".encode("latin-1"), "not text in UTF-8"),
-            (b"x" * (MAX_BYTES + 7), r"1\.0 MB is the most"),
+            (b"a\0b", "NUL bytes"),
+            ("é".encode("latin-1"), "not UTF-8 text"),
+            (b"x" * (MAX_BYTES + 7), r"1\.0 MB is the maximum"),
         ],
     )
     def test_what_is_no_text_is_refused_by_name(
@@ -226,7 +226,7 @@ async def test_a_disk_that_does_not_answer_leaves_the_prompt_to_the_user(
     try:
         async with opened() as window:
             await types(window, "Read @notes\n")
-            await window.sees("Looking for files takes")
+            await window.sees("The file search takes")
             await types(window, " now")
             await window.prompts("Read @notes now")
             assert not window.agent.turns

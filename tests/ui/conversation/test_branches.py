@@ -153,7 +153,7 @@ async def test_a_branch_nothing_came_of_says_so_and_is_left_by_the_same_key() ->
         await window.press("ctrl+r")
         await window.until(lambda: len(window.agent.turns) == 2)
         await window.press("escape")
-        await window.reads("‹2/2› nothing was said in this branch")
+        await window.reads("‹2/2› this branch is empty")
         await window.press("alt+left")
         await window.reads("An oak.")
         await window.misses("‹")
@@ -173,17 +173,17 @@ async def test_a_branch_far_up_is_shown_where_it_begins() -> None:
         await window.press("ctrl+home")
         await window.reads("message 0")
         await window.press("alt+right")
-        await window.sees("Nothing branches here")
+        await window.sees("There are no branches here")
 
 
 @pytest.mark.parametrize("key", ["ctrl+r", "alt+e", "alt+left", "alt+n", "alt+q"])
 async def test_where_there_is_nothing_to_do_it_is_said(key: str) -> None:
     said = {
         "ctrl+r": "Nothing was asked here yet",
-        "alt+e": "no message of yours",
-        "alt+left": "Nothing branches here",
+        "alt+e": "You have no message here",
+        "alt+left": "There are no branches here",
         "alt+n": "no answer yet",
-        "alt+q": "Nothing waits to be sent",
+        "alt+q": "No messages are queued",
     }
     async with opened() as window:
         await window.press(key)

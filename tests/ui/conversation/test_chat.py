@@ -116,14 +116,14 @@ async def test_a_stop_before_the_first_word_is_told() -> None:
     async with opened() as window:
         await window.ask("Never mind")
         await window.press("escape")
-        await window.sees("stopped before an answer came · ctrl+r asks again")
+        await window.sees("stopped before the answer began · ctrl+r asks again")
         await window.press("ctrl+r")
         await window.until(lambda: len(window.agent.turns) == 2)
         assert window.agent.turns[1].prompt == "Never mind"
         await window.press("escape")
-        await window.sees("stopped before an answer came")
+        await window.sees("stopped before the answer began")
         await window.ask("Now")
-        await window.misses("stopped before an answer came")
+        await window.misses("stopped before the answer began")
 
 
 async def test_turns_that_did_not_fit_are_told() -> None:
@@ -132,7 +132,7 @@ async def test_turns_that_did_not_fit_are_told() -> None:
         turn.write("short")
         turn.measure(model="M", trimmed_turns=3, context_tokens=256)
         turn.finish()
-        await window.sees("The oldest 3 turns did not fit the model and were left out.")
+        await window.sees("The oldest 3 turns did not fit the context and were left out.")
 
 
 async def test_what_is_sent_during_an_answer_waits_and_is_sent_after_it() -> None:
@@ -169,7 +169,7 @@ async def test_an_error_is_a_row_with_its_cause_and_what_to_do() -> None:
         await window.sees("queued: Next")
         turn.fail("The engine ended. The next message starts it again.")
         await window.sees("✗ The engine ended. The next message starts it again.")
-        await window.sees("↑ brings your message back")
+        await window.sees("up restores your message")
         await window.has_tabs("1 Break ✗")
         # What waited is not sent into the failure: it is the user's again.
         assert window.prompt.text == "Next"
@@ -192,7 +192,7 @@ async def test_a_failed_turn_is_tried_again_without_saying_it_twice() -> None:
         await window.misses("The engine ended.")
         window.agent.turns[1].fail("Again.")
         await window.sees("✗ Again.")
-        await window.sees("↑ brings your message back")
+        await window.sees("up restores your message")
         row = next(n for n, line in enumerate(window.lines) if "Retry" in line)
         await window.pilot.click(offset=(window.lines[row].index("Retry") + 1, row))
         await window.until(lambda: len(window.agent.turns) == 3)
@@ -218,8 +218,8 @@ async def test_the_status_line_tells_where_the_run_stands_and_its_figures() -> N
         turn.report(phase="queued", position=1)
         await window.until(lambda: "queued: 1 ahead" in window.status)
         turn.report(phase="reading", fraction=0.4)
-        await window.until(lambda: "reading 40 %" in window.status)
-        await window.has_tabs("1 Figures reading 40 %")
+        await window.until(lambda: "reading 40%" in window.status)
+        await window.has_tabs("1 Figures reading 40%")
         turn.write("x")
         await window.until(lambda: "writing" in window.status)
         await window.has_tabs("1 Figures ⌛")

@@ -155,7 +155,7 @@ async def test_input_b4_a_thread_is_answered_with_a_built_in_template(tally: Tal
         native.link.fail(session, "The chat template of x cannot be read.", "ChatTemplateError")
         await window.reads("✗ The chat template of x cannot be read.")
         offer = "Answer with the chat template chatml"
-        await window.sees("↑ brings your message back")
+        await window.sees("up restores your message")
         await window.pilot.pause()  # the rows have their places
         row = next(at for at, line in enumerate(window.lines) if offer in line)
         assert "chatml · f2 sets any: chat template" in window.lines[row]
@@ -230,7 +230,7 @@ async def test_fault_f10_a_hanging_engine_lets_go_of_the_tab_that_is_stopped(tal
         await send(window, "First")
         await begun(window, native, 1)
         await window.press("escape")
-        await window.sees("stopped before an answer came")
+        await window.sees("stopped before the answer began")
         await send(window, "Again")
         await begun(window, native, 2)
         native.link.crash()
@@ -267,14 +267,14 @@ async def test_fault_f10_an_answer_without_a_word_is_told(tally: Tally) -> None:
         await window.connected()
         await send(window, "First")
         native.link.end(await begun(window, native, 1))
-        await window.reads("the model ended without a word · ctrl+r asks again")
+        await window.reads("the model returned an empty answer · ctrl+r asks again")
         await window.press("ctrl+r")
         again = await begun(window, native, 2)
-        await window.misses("without a word")
+        await window.misses("an empty answer")
         native.link.say(again, "fine")
         native.link.end(again, tokens=1)
         await window.reads("fine")
-        assert "without a word" not in window.screen
+        assert "an empty answer" not in window.screen
     tally("F10", tried=1)
 
 

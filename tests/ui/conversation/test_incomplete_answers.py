@@ -46,7 +46,7 @@ async def test_an_answer_that_filled_the_window_says_so() -> None:
         await cut(window, "Tell.", "Once upon", prompt_tokens=200, output_tokens=56,
                   context_tokens=256)  # fmt: skip
         await window.sees(
-            "The answer was cut by the full window of 256 tokens. alt+g continues it."
+            "The answer was cut by the full context of 256 tokens. alt+g continues it."
         )
 
 

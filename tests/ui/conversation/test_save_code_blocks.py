@@ -84,7 +84,7 @@ async def test_the_only_block_needs_no_choice_and_the_name_can_be_changed(here: 
     async with opened() as window:
         await saving(window, "```python\nprint(1)\n```\n")
         await window.press("enter")
-        await window.sees("Code-1.py is there already. Type another name.")
+        await window.sees("Code-1.py exists already. Type another name.")
         await window.press("ctrl+u")
         await window.press("enter")
         await window.sees("Type the name of a file.")

@@ -111,7 +111,7 @@ class TestInfo:
         assert dict(sections(info, 50)) == {
             "Model": [("name", "SmolLM2"), ("window", "8,192 tokens"), ("now", "writing")],
             "Context": [
-                ("used", "1,234 of 8,192 tokens, 15 %"),
+                ("used", "1,234 of 8,192 tokens, 15%"),
                 ("", formatting.progress_bar(1234 / 8192, 34)),
                 ("left out", "the oldest 3 turns"),
             ],
@@ -228,7 +228,7 @@ async def test_the_panel_fits_a_small_window_and_scrolls() -> None:
         turn.finish()
         await window.until(lambda: not window.app._workspace.active.is_busy)
         await panel(window)
-        await window.sees("1,234 of 8,192 tokens, 15 %")
+        await window.sees("1,234 of 8,192 tokens, 15%")
         assert all(cell_len(line) == 60 for line in window.lines)
         assert "parked" not in window.screen
         await window.press("end")

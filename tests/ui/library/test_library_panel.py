@@ -16,7 +16,7 @@ from tests.ui.transcript.test_untrusted_text import ESC, MARKUP, assert_no_forei
 from tests.ui.window import messages, opened
 
 __all__ = ["storage"]
-KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
+KEYS = "f2 rename, ctrl+d delete, ctrl+s export, ctrl+t trash"
 
 
 async def test_titles_are_filtered_at_once_and_the_text_below_them(
@@ -180,7 +180,7 @@ async def test_the_list_fits(storage: JsonFileStorage, size: tuple[int, int]) ->
         await window.sees(f"{KEYS} ")
         await window.sees("enter opens · esc leaves")
         await window.press("ctrl+d")
-        await window.sees(f"{KEYS} · ^z undo")
+        await window.sees(f"ctrl+z undo, {KEYS}")
         await window.press(*["down"] * 28)
         await window.sees("Thread 0 of a long")
         await window.press(*["up"] * 12, "ctrl+d")
@@ -215,6 +215,6 @@ async def test_titles_and_text_are_no_markup_and_no_control_bytes(storage: JsonF
         await window.press("ctrl+d")
         await window.sees("is in the trash")
         await window.press("ctrl+t")
-        await window.sees("enter brings it back")
+        await window.sees("enter restores it")
         assert_no_foreign_escape(window)
         assert "\u202e" not in window.screen

@@ -55,20 +55,20 @@ async def test_deleted_threads_come_back_by_undo_and_from_the_trash(
     async with on(storage) as window:
         await library(window)
         await window.press("ctrl+z")
-        await window.sees("Nothing was deleted here")
+        await window.sees("There is nothing to restore")
         await window.press("down", "ctrl+d")
         await lists(window, "Three", "One")
-        await window.sees("“Two” is in the trash, ^z undoes that")
+        await window.sees("“Two” is in the trash. ctrl+z restores it.")
         await window.press("ctrl+d")
         await lists(window, "Three")
         assert [each.id for each in await storage.trashed()] == ["One", "Two"]
         await window.press("ctrl+z")
         await lists(window, "Three", "One")
         await window.press("ctrl+t")
-        await window.sees("enter brings it back")
+        await window.sees("enter restores it")
         await window.press("enter")
         await lists(window, "Three", "Two", "One")
-        await window.sees("“Two” is back")
+        await window.sees("“Two” is restored")
         await window.press("ctrl+t")
         await window.sees("The trash is empty")
         await window.press("escape")
@@ -142,9 +142,9 @@ async def test_a_list_that_is_left_leaves_nothing_half_deleted() -> None:
         storage.go.set()
         await window.until(lambda: not window.app._workspace._closed, "the closed tab forgotten")
         panel = await library(window)
-        await window.sees("^z undo")  # as in the list that was left
+        await window.sees("ctrl+z undo")  # as in the list that was left
         await window.press("ctrl+z")
-        await window.sees("“Two says 0” is back")
+        await window.sees("“Two says 0” is restored")
         assert panel._actions.deleted == []
 
 

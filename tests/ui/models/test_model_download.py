@@ -52,14 +52,14 @@ async def test_a_download_that_breaks_off_goes_on_is_tried_and_chosen(
     server.gate = threading.Event()
     async with house.without_model() as window:
         await get(window)
-        await window.sees("50 % of")
+        await window.sees("50% of")
         await window.sees("del stops it")
         assert installed() == []
         await left(window)
-        await window.until(lambda: "downloading model-GGUF 50 %" in window.status)
+        await window.until(lambda: "downloading model-GGUF 50%" in window.status)
         assert "No model" in window.status
         server.gate.set()
-        await window.until(lambda: "trying model-GGUF" in window.status)
+        await window.until(lambda: "verifying model-GGUF" in window.status)
         await window.tells("m-Q4_K_M answers from now on, and at the next start.")
         assert [agent.path.name for agent in house.chosen] == installed() == ["m-Q4_K_M.gguf"]
         await window.press("alt+shift+m")
@@ -73,7 +73,7 @@ async def test_a_download_is_stopped_kept_and_gone_on_with(house: House, server:
     server.gate = threading.Event()
     async with house.without_model((60, 15)) as window:
         await get(window)
-        await window.sees("50 % of 3.0 MB")
+        await window.sees("50% of 3.0 MB")
         assert [cell_len(line) for line in window.lines] == [60] * 15
         await window.press("enter")
         await window.sees("One download at a time")
@@ -106,7 +106,7 @@ async def test_what_cannot_be_downloaded_is_told_with_what_to_do(
         server.gate = threading.Event()
         server.digests = {"m-Q4_K_M.gguf": "0" * 64}
         await get(window)
-        await window.sees("50 % of")
+        await window.sees("50% of")
         await left(window)
         server.gate.set()
         await window.sees("The SHA-256 of")
@@ -119,7 +119,7 @@ async def test_leaving_ends_a_download_without_waiting_for_the_server(
     server.gate = threading.Event()
     async with asyncio.timeout(8), house.without_model() as window:
         await get(window)
-        await window.sees("50 % of")
+        await window.sees("50% of")
         await window.press("ctrl+q")
         await window.until(lambda: window.app.return_code is not None, "the end")
     assert not server.gate.is_set() and installed() == []
@@ -133,14 +133,14 @@ async def test_a_download_does_not_replace_what_was_chosen_meanwhile(
     write_gguf(private_home / "models" / "other.gguf")
     async with house.without_model() as window:
         await get(window)
-        await window.sees("50 % of")
+        await window.sees("50% of")
         await window.press(*["backspace"] * len(REPO))
         await window.type("other")
         await window.until(lambda: "Qwen3" not in window.screen)
         await window.press("enter")
         await window.tells("other answers from now on")
         server.gate.set()
-        await window.tells("model-GGUF is here and works. alt+shift+m shows it.")
+        await window.tells("model-GGUF is downloaded and works. alt+shift+m shows it.")
     assert [agent.path.name for agent in house.chosen] == ["other.gguf"]
 
 
@@ -175,5 +175,5 @@ def test_the_news_fit_their_width() -> None:
     for width in (56, 76):
         lines = format_progress(downloading, width).plain.split("\n")
         assert len(lines) == 2 and max(map(cell_len, lines)) <= width
-    assert "42 % of 100 B, 3.0 MB/s" in lines[1]
-    assert downloading.status_text.endswith("42 % of 100 B, 3.0 MB/s")
+    assert "42% of 100 B, 3.0 MB/s" in lines[1]
+    assert downloading.status_text.endswith("42% of 100 B, 3.0 MB/s")

@@ -108,7 +108,7 @@ async def saved_threads_renamed(window: Window) -> None:
 async def saved_threads_deleted(window: Window) -> None:
     await saved_threads(window)
     await window.press("ctrl+d")
-    await window.sees("^z undo")
+    await window.sees("ctrl+z undo")
 
 
 async def saved_threads_exported(window: Window) -> None:

@@ -52,7 +52,7 @@ async def nothing_yet(window: Window) -> None:
 async def loading(window: Window) -> None:
     await window.until(lambda: "loading model" in window.status)
     window.agent.progress(0.42)
-    await window.until(lambda: "loading model 42 %" in window.status)
+    await window.until(lambda: "loading model 42%" in window.status)
 
 
 async def an_answer(window: Window) -> None:
@@ -68,7 +68,7 @@ async def top_of_an_answer(window: Window) -> None:
 async def reading(window: Window) -> None:
     turn = await window.ask("How do I make tea?")
     turn.report(phase="reading", fraction=0.4)
-    await window.until(lambda: "reading 40 %" in window.status)
+    await window.until(lambda: "reading 40%" in window.status)
 
 
 async def writing(window: Window) -> None:
@@ -228,7 +228,7 @@ async def unsaid_branch(window: Window) -> None:
     await window.press("ctrl+r")
     await window.until(lambda: len(window.agent.turns) == 4)
     await window.press("escape")
-    await window.reads("nothing was said in this branch")
+    await window.reads("this branch is empty")
 
 
 async def side_by_side(window: Window) -> None:

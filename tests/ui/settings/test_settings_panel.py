@@ -232,7 +232,7 @@ async def test_what_the_environment_says_is_not_changed_here(
     monkeypatch.setenv("KOEL_SYSTEM", EVERYTHING.replace("\0", ""))
     async with settings() as window:
         await window.type("system")
-        await window.sees("KOEL_SYSTEM in the environment says it: unset that to change it")
+        await window.sees("Set by KOEL_SYSTEM in the environment. Unset that to change it here")
         await window.press("enter")
         await window.sees("system cannot be changed here.")
         assert isinstance(window.app.screen, SettingsPanel)

@@ -218,7 +218,7 @@ async def test_a_role_is_kept_and_taken_in_another_thread(
     async with opened() as window:
         await settings(window)
         await window.press("ctrl+s")
-        await window.sees("no role yet")
+        await window.sees("There is no role to save")
         await window.press("shift+tab")
         await window.type("You are a [red]pirate.")
         await window.press("ctrl+s")
@@ -226,7 +226,7 @@ async def test_a_role_is_kept_and_taken_in_another_thread(
         await window.press("end", "ctrl+u")
         await window.type("pirate.md")
         await window.press("enter")
-        await window.sees("The role is kept in")
+        await window.sees("The role is saved in")
         await window.press("escape", "escape", "ctrl+n")
         await settings(window)
         await window.press("ctrl+o")
@@ -367,10 +367,10 @@ async def test_what_is_filled_in_is_dropped_when_asked_twice() -> None:
         await settings(window)
         await fill(window, "temperature", "1.5")
         await window.press("escape")
-        await window.sees("esc again drops them")
+        await window.sees("esc again discards them")
         await fill(window, "temperature", "1.25")
         await window.press("f2")  # something else than what was asked about
-        await window.sees("enter applies them, esc again drops them")
+        await window.sees("enter applies them, esc again discards them")
         await fill(window, "seed", "5")
         await window.press("down", "escape")  # on "All samplers", where enter shows the fields
         await window.sees("tab, then enter, applies them")

@@ -17,7 +17,7 @@ from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown
 from tests.ui.window import Window, opened
 
 MEGABYTE = 1_000_000
-OFFER = "shown plainly: too big for Markdown · alt+m renders it"
+OFFER = "plain text: too large for Markdown · alt+m renders it"
 ROW = "|" + "cell|" * 20 + "\n"
 TABLE = ROW + "|" + "---|" * 20 + "\n" + ROW * 40
 BIG = {
@@ -105,14 +105,14 @@ async def test_a_plain_answer_is_rendered_when_asked_for_and_plain_again(
 async def test_there_must_be_a_plain_answer_to_render() -> None:
     async with answered("small") as window:
         await window.press("alt+m")
-        await window.sees("No answer here is shown plainly.")
+        await window.sees("No answer here is shown as plain text.")
 
 
 async def test_an_answer_that_grows_is_offered_when_it_is_whole() -> None:
     async with opened() as window:
         turn = await window.ask("Go")
         turn.write("word " * 7000)
-        await window.reads("too big for Markdown")
+        await window.reads("too large for Markdown")
         await window.press("alt+m")
         assert "alt+m" not in window.view
         turn.write("the end")
