@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.conversation.activity import Activity
 from koel_tui.conversation.notices import ProgramModel
 from koel_tui.text import safe_line
@@ -120,7 +120,7 @@ class Runtime:
     def _set_model(self, model: "ModelInfo") -> None:
         self.model, self.context_tokens = model.name, model.context_tokens
         self.advice = safe_line(model.notice, 400)
-        known = model.fitting_template in BUILT_IN
+        known = model.fitting_template in BUILT_IN_TEMPLATES
         self.fitting_template = model.fitting_template if known else ""
 
     async def count_tokens(self, text: str) -> int | None:
