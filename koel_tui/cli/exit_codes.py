@@ -28,7 +28,7 @@ _BY_CLASS = {
     "NoModelError": Exit.NO_MODEL,
     "ModelLoadError": Exit.NO_MODEL,
     "ChatTemplateError": Exit.NO_MODEL,
-    "NotOfferedError": Exit.NO_MODEL,
+    "ModelUnavailableError": Exit.NO_MODEL,
     "UnwritableError": Exit.SAVE_FAILED,
     "DownloadError": Exit.NO_SERVER,
     "EngineCrashedError": Exit.ENGINE_DIED,

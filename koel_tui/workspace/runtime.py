@@ -139,7 +139,7 @@ class Runtime:
     def start_indexing(self) -> None:
         """Start to update the search index in the background."""
         if self.backend is not None and self.backend.index_updater is not None:
-            self.backend.index_updater.begin(self._on_indexed)
+            self.backend.index_updater.start(self._on_indexed)
 
     async def empty_trash(self) -> None:
         """Delete old threads from the trash permanently; an error is retried at the next start."""

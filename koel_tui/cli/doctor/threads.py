@@ -60,13 +60,13 @@ class Threads:
 def get_access() -> Access:
     """Return the access to the threads; on a terminal it may prompt for the passphrase."""
     from koel_tui.storage import NoKeyError, StorageError
-    from koel_tui.storage.files.file_codec import ClearCodec
+    from koel_tui.storage.files.file_codec import UnencryptedCodec
 
     directory = paths.threads_dir()
     if not directory.is_dir():
         return Access()
     if not is_encrypted():
-        return Access(ClearCodec(directory))
+        return Access(UnencryptedCodec(directory))
     import click
 
     try:
@@ -117,9 +117,9 @@ def inspect(access: Access, on_progress: OnProgress) -> Threads:
 
 def _suffix(access: Access) -> str:
     from koel_tui.storage.encryption.encrypted_codec import ENCRYPTED_SUFFIX
-    from koel_tui.storage.files.file_codec import ClearCodec
+    from koel_tui.storage.files.file_codec import UnencryptedCodec
 
-    return ENCRYPTED_SUFFIX if access.encrypted else ClearCodec.suffix
+    return ENCRYPTED_SUFFIX if access.encrypted else UnencryptedCodec.suffix
 
 
 def index_path(directory: Path) -> Path:
@@ -237,7 +237,7 @@ def _other_files(threads: Threads) -> tuple[Finding, ...]:
          "Remove what you do not need."),
         ("conflicts", other_files.conflicts, "files of threads changed in two places",
          "Import them as separate threads: koel-chat threads import FILE"),
-        ("left over", other_files.left_over, "files of interrupted saves",
+        ("left over", other_files.temporaries, "files of interrupted saves",
          "The next start removes them. The threads are complete without them."),
         ("links", other_files.foreign, "links or directories with names of threads",
          "They are never followed. Move them away."),
