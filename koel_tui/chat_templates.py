@@ -30,18 +30,18 @@ _MISTRAL = (
     "{% endfor %}"
 )
 
-BUILT_IN: Mapping[str, str] = MappingProxyType(
+BUILT_IN_TEMPLATES: Mapping[str, str] = MappingProxyType(
     {CHATML: _CHATML, "gemma": _GEMMA, "llama3": _LLAMA3, "mistral": _MISTRAL}
 )
 """Jinja sources, keyed by the name of the model family."""
 OWN_TEMPLATE = "own"
 """Value of `chat_template` that selects the model's own template, overriding the session's."""
-TEMPLATE_CHOICES = (*BUILT_IN, RAW_COMPLETION)
+TEMPLATE_CHOICES = (*BUILT_IN_TEMPLATES, RAW_COMPLETION)
 """The values of `chat_template` that replace the model's own template."""
 CHAT_TEMPLATES = (OWN_TEMPLATE, *TEMPLATE_CHOICES)
 """Every value of `chat_template`."""
 
-_FIRST_MARKS = {
+_TURN_MARKERS = {
     CHATML: "<|im_start|>",
     "gemma": "<start_of_turn>",
     "llama3": "<|start_header_id|>",
@@ -51,4 +51,4 @@ _FIRST_MARKS = {
 
 def find_template(vocabulary: Collection[str]) -> str:
     """Return the name of the built-in template whose turn marker is in the vocabulary, or ''."""
-    return next((name for name, mark in _FIRST_MARKS.items() if mark in vocabulary), "")
+    return next((name for name, mark in _TURN_MARKERS.items() if mark in vocabulary), "")

@@ -41,10 +41,10 @@ def set_value(path: Path, name: str, value: object) -> None:
         )
     after = _replace_setting(before, name, value)
     # Convert to the types that TOML parses to: a path to a string, a tuple to a list.
-    wanted = {**known, name: json.loads(json.dumps(value, default=str))}
+    expected = {**known, name: json.loads(json.dumps(value, default=str))}
     if value is None:
-        del wanted[name]
-    if _parse(after, path) != wanted:
+        del expected[name]
+    if _parse(after, path) != expected:
         raise ConfigFileError(
             f"{name!r} cannot be changed in {path} as it is written there. Change it by hand: "
             "koel-chat config edit"

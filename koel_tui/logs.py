@@ -44,7 +44,7 @@ class SafeFormatter(logging.Formatter):
     def formatException(self, ei: _ErrorInfo) -> str:  # noqa: N802 - as logging calls it
         """Return the tracebacks of an exception and its causes, the root cause first."""
         lines: list[str] = []
-        for error in reversed(list(_chain(ei[1]))):
+        for error in reversed(list(_cause_chain(ei[1]))):
             lines += ["Traceback (most recent call last):\n"] if not lines else ["Then:\n"]
             lines += traceback.format_tb(error.__traceback__)
             lines.append(f"{error_name(error)}\n")
@@ -78,7 +78,7 @@ def error_name(error: BaseException) -> str:
     return f"{type(error).__name__}: {system_text}" if system_text else type(error).__name__
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _cause_chain(error: BaseException | None) -> Iterator[BaseException]:
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         seen.append(error)
@@ -118,7 +118,7 @@ def _open_handler(path: Path) -> logging.Handler:
 
         def _open(self) -> Any:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-            return _writable(os.open(self.baseFilename, flags, 0o600))
+            return _open_text(os.open(self.baseFilename, flags, 0o600))
 
         def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
             """Print nothing, because the app owns the terminal."""
@@ -129,5 +129,5 @@ def _open_handler(path: Path) -> logging.Handler:
     return handler
 
 
-def _writable(descriptor: int) -> TextIO:
+def _open_text(descriptor: int) -> TextIO:
     return os.fdopen(descriptor, "a", encoding="utf-8", errors="replace")

@@ -39,7 +39,7 @@ def config_file() -> Path:
     return _platform_dir(platformdirs.user_config_path) / "config.toml"
 
 
-def roles_dir() -> Path:
+def system_prompts_dir() -> Path:
     """Return the directory of the user's system prompts, which may not exist."""
     return config_file().parent / "roles"
 
@@ -82,16 +82,16 @@ def private_directory(path: Path) -> Path:
     if path.parts[:1] == ("~",):  # older platformdirs return this without a home directory
         raise DirectoryError(_NO_HOME)
     try:
-        _make(path)
+        _create_directories(path)
         _check_owners(path)
         if path.stat().st_mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
-        why = error.strerror or error
+        reason = error.strerror or error
         if isinstance(error, FileExistsError | NotADirectoryError):
-            why = f"{error.filename or path} is not a directory"
+            reason = f"{error.filename or path} is not a directory"
         raise DirectoryError(
-            f"Cannot use {path}: {why}. Check the path and its permissions."
+            f"Cannot use {path}: {reason}. Check the path and its permissions."
         ) from error
     return path
 
@@ -104,7 +104,7 @@ def _platform_dir(path_of: Callable[..., Path]) -> Path:
         raise DirectoryError(_NO_HOME) from error
 
 
-def _make(path: Path) -> None:
+def _create_directories(path: Path) -> None:
     """Create a directory and its missing parents, all accessible to their owner only."""
     missing = [path]
     while not missing[-1].parent.exists() and missing[-1].parent != missing[-1]:

@@ -30,7 +30,7 @@ from koel_tui.limits import MAX_SEQUENCES, MAX_THREADS
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, Range
 from koel_tui.sampling_options import OPTIONS
 from koel_tui.setting_sources import (
-    PREFIX,
+    VARIABLE_PREFIX,
     Origin,
     config_line,
     read_config,
@@ -38,7 +38,9 @@ from koel_tui.setting_sources import (
     variable_name,
 )
 
-NUMBERS: Mapping[str, Range] = MappingProxyType({**RANGES, "max_output_tokens": OUTPUT_TOKENS})
+NUMBER_RANGES: Mapping[str, Range] = MappingProxyType(
+    {**RANGES, "max_output_tokens": OUTPUT_TOKENS}
+)
 """The allowed ranges of the settings that can also be set per thread."""
 
 
@@ -61,7 +63,7 @@ def _flat_items(table: Mapping[Any, Any], above: str) -> Iterator[tuple[str, obj
             yield f"{above}{name}", value
 
 
-ChosenKeys = Annotated[
+KeyBindings = Annotated[
     Mapping[str, str], BeforeValidator(_flatten), AfterValidator(MappingProxyType)
 ]
 
@@ -75,7 +77,7 @@ def _sampling_field(name: str) -> Any:
 class Settings(BaseSettings):
     """All program-wide settings."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=VARIABLE_PREFIX, extra="forbid", frozen=True)
 
     model: Path | None = Field(
         None,
@@ -147,7 +149,7 @@ class Settings(BaseSettings):
     theme: str = Field(
         "textual-dark", description="Theme of the window: a name, also of your own theme."
     )
-    keys: ChosenKeys = Field(
+    keys: KeyBindings = Field(
         default_factory=lambda: MappingProxyType({}),
         description='Keys of each command; several with commas, "none" for no key.',
     )
@@ -160,10 +162,10 @@ class Settings(BaseSettings):
             return tuple(each for each in value.split(os.pathsep) if each)
         return value
 
-    @field_validator(*NUMBERS)
+    @field_validator(*NUMBER_RANGES)
     @classmethod
     def _in_range(cls, value: float | None, info: ValidationInfo) -> float | None:
-        allowed = NUMBERS[info.field_name or ""]
+        allowed = NUMBER_RANGES[info.field_name or ""]
         if value is not None and value not in allowed:
             raise ValueError(f"It must be {allowed}")
         return value
@@ -204,21 +206,21 @@ def load_settings(**flags: Any) -> Settings:
         path = [str(part) for part in first["loc"]] or ["settings"]
         if first["type"] == "extra_forbidden":
             raise invalid_setting_error(path, _unknown_setting_message(path[0])) from None
-        why = first["msg"].removeprefix("Value error, ")
-        raise invalid_setting_error(path, why, flag=path[0] in given) from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise invalid_setting_error(path, reason, flag=path[0] in given) from None
     except InvalidVariable as error:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
         raise invalid_setting_error([name], "The value is not valid JSON") from None
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
+        cause = getattr(error, "strerror", None) or error
         raise SettingsError(
-            f"Cannot read {paths.config_file()}: {reason}. Correct it first."
+            f"Cannot read {paths.config_file()}: {cause}. Correct it first."
         ) from None
 
 
-def invalid_setting_error(path: Sequence[str], why: str, *, flag: bool = False) -> SettingsError:
+def invalid_setting_error(path: Sequence[str], reason: str, *, flag: bool = False) -> SettingsError:
     """Return the error of an invalid setting; its message names the place to correct."""
-    return SettingsError(f"Setting {'.'.join(path)!r}: {why}. Correct {_location(path, flag)}.")
+    return SettingsError(f"Setting {'.'.join(path)!r}: {reason}. Correct {_location(path, flag)}.")
 
 
 def _location(path: Sequence[str], flag: bool) -> str:

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-_MARKS_PER_BASE = 8
+_MAX_COMBINING_MARKS = 8
 _COMBINING_RUN = re.compile(
     r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{9,}"
 )
@@ -55,7 +55,7 @@ def safe_text(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return _COMBINING_RUN.sub(lambda run: run[0][:_MARKS_PER_BASE], text.translate(_TERMINAL))
+    return _COMBINING_RUN.sub(lambda run: run[0][:_MAX_COMBINING_MARKS], text.translate(_TERMINAL))
 
 
 def safe_input(text: str) -> str:

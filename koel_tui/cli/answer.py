@@ -32,7 +32,7 @@ class Answer:
     """Value of the METRICS event; empty if the run was interrupted or failed."""
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
-    _printed: bool = False
+    _is_printed: bool = False
 
     def on_event(self, event: "Event") -> None:
         """Read the metrics and the finish reason from an event."""
@@ -75,8 +75,8 @@ class Answer:
 
     def print_json(self) -> None:
         """Print the answer as one JSON object; later calls have no effect."""
-        if not self._printed:
-            self._printed = True
+        if not self._is_printed:
+            self._is_printed = True
             click.echo(json.dumps(self.as_json()))
 
     def as_json(self) -> dict[str, Any]:

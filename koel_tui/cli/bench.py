@@ -46,7 +46,7 @@ def bench(model: Path | None, as_json: bool, quick: bool) -> int:
 
     settings = load_settings(model=model)
     path = choose_model(settings.model, settings.model_folders)
-    report = asyncio.run(_measure(path, QUICK if quick else STANDARD))
+    report = asyncio.run(_run_bench(path, QUICK if quick else STANDARD))
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:
@@ -54,7 +54,7 @@ def bench(model: Path | None, as_json: bool, quick: bool) -> int:
     return Exit.OK
 
 
-async def _measure(path: Path, plan: "Plan") -> "Report":
+async def _run_bench(path: Path, plan: "Plan") -> "Report":
     """Measure, with a progress line on stderr."""
     from rich.console import Console
 
@@ -79,19 +79,19 @@ def table(report: "Report") -> "Table":
     from rich.text import Text
 
     # As Text, so that a file name is not parsed as markup.
-    shown = Table(title=Text(safe_line(report.model)), title_justify="left")
-    shown.add_column("Measure")
+    result = Table(title=Text(safe_line(report.model)), title_justify="left")
+    result.add_column("Measure")
     for heading in ("koel-chat", "bare llama.cpp"):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    shown.add_column("ratio", justify="right", no_wrap=True)
+        result.add_column(heading, justify="right", no_wrap=True)
+    result.add_column("ratio", justify="right", no_wrap=True)
     for figure in report.figures:
-        shown.add_row(
+        result.add_row(
             Text(figure.name),
             f"{_format_number(figure.value)} {figure.unit}",
             "" if figure.bare is None else f"{_format_number(figure.bare)} {figure.unit}",
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
         )
-    return shown
+    return result
 
 
 def _format_number(value: float) -> str:

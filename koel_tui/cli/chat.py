@@ -108,12 +108,12 @@ def _is_plain(start: StartSettings) -> bool:
     """Return whether to use plain mode; if it was not requested, print the reason."""
     if start.plain:
         return True
-    why = why_window_impossible(
+    reason = why_window_impossible(
         *os.get_terminal_size(), os.environ.get("TERM"), stderr_is_terminal=sys.stderr.isatty()
     )
-    if why:
-        click.echo(f"{why}, so the plain mode starts.")
-    return bool(why)
+    if reason:
+        click.echo(f"{reason}, so the plain mode starts.")
+    return bool(reason)
 
 
 def _run_window(

@@ -2,7 +2,7 @@
 
 import enum
 
-from koel_tui.cli.debugging import DEBUG
+from koel_tui.cli.debugging import DEBUG_OPTION
 
 
 class Exit(enum.IntEnum):
@@ -28,7 +28,7 @@ _BY_CLASS = {
     "NoModelError": Exit.NO_MODEL,
     "ModelLoadError": Exit.NO_MODEL,
     "ChatTemplateError": Exit.NO_MODEL,
-    "NotOfferedError": Exit.NO_MODEL,
+    "ModelUnavailableError": Exit.NO_MODEL,
     "UnwritableError": Exit.SAVE_FAILED,
     "DownloadError": Exit.NO_SERVER,
     "EngineCrashedError": Exit.ENGINE_DIED,
@@ -57,7 +57,7 @@ def error_message(error: BaseException) -> str:
     if exit_code(error) is Exit.INTERNAL:
         return (
             f"koel-chat has an internal error ({type(error).__name__}). "
-            f"Your saved threads are unchanged. Run it with {DEBUG} for the details."
+            f"Your saved threads are unchanged. Run it with {DEBUG_OPTION} for the details."
         )
     return str(error)
 

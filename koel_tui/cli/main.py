@@ -22,7 +22,7 @@ from koel_tui.cli.global_options import (
 from koel_tui.cli.help_epilog import epilog
 from koel_tui.cli.lazy import LazyGroup
 from koel_tui.cli.options import global_options
-from koel_tui.cli.streams import end_standard_streams, open_standard_streams
+from koel_tui.cli.streams import flush_standard_streams, open_standard_streams
 from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
 
@@ -68,9 +68,9 @@ class Commands(LazyGroup):
         chat = self.get_command(ctx, "chat")
         if chat is None or incomplete.startswith("-"):
             return found
-        with chat.make_context("chat", [], parent=ctx, resilient_parsing=True) as opened:
+        with chat.make_context("chat", [], parent=ctx, resilient_parsing=True) as chat_context:
             (thread,) = (each for each in chat.params if each.name == "thread")
-            return found + thread.shell_complete(opened, incomplete)
+            return found + thread.shell_complete(chat_context, incomplete)
 
 
 @click.group(
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         register_bash_completion()
     code = run(words)
-    if not end_standard_streams():
+    if not flush_standard_streams():
         code = code or Exit.INTERNAL
     sys.exit(code)
 

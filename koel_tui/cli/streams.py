@@ -32,7 +32,7 @@ def open_standard_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def end_standard_streams() -> bool:
+def flush_standard_streams() -> bool:
     """Flush stdout and stderr; return whether that succeeded.
 
     Output that cannot be written, for instance to a closed terminal, is dropped. Otherwise Python

@@ -13,10 +13,10 @@ from koel_tui.protocol.turn_settings import (
     Sampling,
 )
 from koel_tui.sampling_options import (
-    COMMON,
-    GROUPS,
+    COMMON_OPTIONS,
     LOGIT_BIAS,
     LOGIT_BIAS_FORMAT,
+    OPTION_GROUPS,
     OPTIONS,
     SamplingOption,
     format_logit_bias,
@@ -95,10 +95,13 @@ def _parse_template(text: str) -> str:
 
 
 TITLE = Field("title", "Name", "what the tab is called", wide=True)
-COMMON_FIELDS = tuple(map(_option_field, COMMON))
+COMMON_FIELDS = tuple(map(_option_field, COMMON_OPTIONS))
 """The sampler fields that are always shown."""
 FOLDED_GROUPS = (
-    *(FieldGroup(group.heading, tuple(map(_option_field, group.options))) for group in GROUPS),
+    *(
+        FieldGroup(group.heading, tuple(map(_option_field, group.options)))
+        for group in OPTION_GROUPS
+    ),
     FieldGroup(
         "Single tokens",
         (

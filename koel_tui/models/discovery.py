@@ -19,7 +19,7 @@ class Source(enum.StrEnum):
     """The program or folder that has a model; the values are user-visible."""
 
     STARTER = "starter"
-    OWN = "koel-chat"
+    DOWNLOADED = "koel-chat"
     HUGGING_FACE = "Hugging Face"
     LM_STUDIO = "LM Studio"
     LLAMA_CPP = "llama.cpp"
@@ -46,7 +46,7 @@ def _home() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Computer:
+class SearchRoots:
     """Base of the search: home directory, environment and file system root."""
 
     home: Path = field(default_factory=_home)
@@ -82,27 +82,31 @@ class Computer:
 
 
 def find_models(
-    folders: Iterable[Path] = (), computer: Computer | None = None, own: Path | None = None
+    folders: Iterable[Path] = (),
+    roots: SearchRoots | None = None,
+    models_directory: Path | None = None,
 ) -> list[FoundModel]:
     """Return the models on this computer and in `folders`, each file once, with its first source.
 
-    `own` is the directory of downloaded models. Blocks for some milliseconds, longer on slow
-    disks: call it in a worker thread.
+    `models_directory` is the directory of downloaded models. Blocks for some milliseconds, longer
+    on slow disks: call it in a worker thread.
     """
-    return list(iter_models(folders, computer, own))
+    return list(iter_models(folders, roots, models_directory))
 
 
 def iter_models(
-    folders: Iterable[Path] = (), computer: Computer | None = None, own: Path | None = None
+    folders: Iterable[Path] = (),
+    roots: SearchRoots | None = None,
+    models_directory: Path | None = None,
 ) -> Iterator[FoundModel]:
     """Yield the models of `find_models`, each as soon as it is found."""
-    computer = computer or Computer()
+    roots = roots or SearchRoots()
     return _unique(
         chain(
             _starter(),
-            _in_folder(Source.OWN, own or paths.models_dir()),
-            (model for place in computer.model_directories() for model in _in_folder(*place)),
-            (model for root in computer.ollama_directories() for model in _in_ollama(root)),
+            _in_folder(Source.DOWNLOADED, models_directory or paths.models_dir()),
+            (model for place in roots.model_directories() for model in _in_folder(*place)),
+            (model for root in roots.ollama_directories() for model in _in_ollama(root)),
             (each for folder in folders for each in _in_folder(Source.FOLDER, expand_user(folder))),
         )
     )

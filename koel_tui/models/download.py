@@ -54,7 +54,7 @@ class Download:
     def pull(
         self,
         repo: str,
-        wanted: str | None = None,
+        requested: str | None = None,
         *,
         on_progress: OnProgress = lambda _done, _total: None,
         stop: threading.Event | None = None,
@@ -65,19 +65,19 @@ class Download:
         `DownloadStopped` if `stop` is set. Blocks: call it in a worker thread.
         """
         stop = stop or threading.Event()
-        files = self.hub.model(repo, wanted)
+        files = self.hub.model(repo, requested)
         # `Hub` has checked that `file.name` stays within the repository folder.
         targets = [self.directory / repo / file.name for file in files]
         total = sum(file.size_bytes for file in files)
         try:
             self._check_free_space(files, targets)
-            before = 0
+            start = 0
             for file, target in zip(files, targets, strict=True):
                 transfer = _Transfer(
-                    self, file, target, stop, _offset_progress(on_progress, before, total)
+                    self, file, target, stop, _offset_progress(on_progress, start, total)
                 )
                 transfer.run()
-                before += file.size_bytes
+                start += file.size_bytes
         except OSError as error:
             raise UnwritableError(
                 f"Cannot write to {self.directory}: {error.strerror or error}. "
@@ -99,8 +99,8 @@ class Download:
             )
 
 
-def _offset_progress(on_progress: OnProgress, before: int, total: int) -> Callable[[int], None]:
-    return lambda done: on_progress(before + done, total)
+def _offset_progress(on_progress: OnProgress, start: int, total: int) -> Callable[[int], None]:
+    return lambda done: on_progress(start + done, total)
 
 
 class _Transfer:
@@ -168,11 +168,11 @@ class _Transfer:
         """Download the missing bytes; retry transient failures."""
         delays = iter(self._retry_delays_s)
         while self._received < self._file.size_bytes:
-            before = self._received
+            start = self._received
             try:
                 self._download_once(file)
             except TransientDownloadError as error:
-                if self._received > before:
+                if self._received > start:
                     delays = iter(self._retry_delays_s)
                 delay = next(delays, None)
                 if delay is None:
@@ -186,8 +186,8 @@ class _Transfer:
 
     def _download_once(self, file: BinaryIO) -> None:
         self._check_stop()
-        with self._hub.open_file(self._file, self._received) as (begin, chunks):
-            if begin != self._received:
+        with self._hub.open_file(self._file, self._received) as (offset, chunks):
+            if offset != self._received:
                 self._truncate(file)  # the server does not support ranges and restarts
             for chunk in chunks:
                 file.write(chunk)

@@ -42,7 +42,7 @@ def model_files(path: Path) -> tuple[Path, ...]:
     return (path,) if part is None else tuple(path.with_name(name) for name in part.names())
 
 
-def is_below(path: Path, directory: Path) -> bool:
+def is_within(path: Path, directory: Path) -> bool:
     """Return whether the folder of a file, with links resolved, is within `directory`."""
     return path.parent.resolve().is_relative_to(directory.resolve())
 
@@ -52,7 +52,7 @@ def remove_files(path: Path, directory: Path) -> None:
     for file in model_files(path):
         file.unlink(missing_ok=True)
     folder = path.parent
-    while folder != directory and is_below(folder, directory):
+    while folder != directory and is_within(folder, directory):
         try:
             folder.rmdir()
         except OSError:  # it is not empty

@@ -33,11 +33,11 @@ class ModelFileError(Exception):
         self.reason = reason
 
 
-class _Truncated(Exception):  # noqa: N818 - never leaves this module
+class _TruncatedError(Exception):
     """The file is shorter than its header requires."""
 
 
-class _Implausible(Exception):  # noqa: N818 - never leaves this module
+class _ImplausibleError(Exception):
     """The header has a value that is impossible in a real model."""
 
 
@@ -60,9 +60,9 @@ def check_gguf(path: Path) -> None:
         raise ModelFileError(path, "there is no such file") from None
     except OSError as error:
         raise ModelFileError(path, f"it cannot be read ({error.strerror or error})") from None
-    except _Truncated:
+    except _TruncatedError:
         raise ModelFileError(path, "the file is cut off within its header") from None
-    except _Implausible as error:
+    except _ImplausibleError as error:
         raise ModelFileError(path, f"its header is damaged ({error})") from None
     if size <= last_tensor_begin:
         raise ModelFileError(
@@ -82,7 +82,7 @@ class _Header:
         """Return the byte offset in the file of the last tensor."""
         version = self._number("<I")
         if version not in _VERSIONS:
-            raise _Implausible(f"GGUF version {version}")
+            raise _ImplausibleError(f"GGUF version {version}")
         tensors, entries = self._count("tensors"), self._count("entries")
         alignment = _DEFAULT_ALIGNMENT
         for _ in range(entries):
@@ -95,7 +95,7 @@ class _Header:
             self._bytes()
             dimensions = self._number("<I")
             if dimensions > 8:
-                raise _Implausible(f"{dimensions} dimensions")
+                raise _ImplausibleError(f"{dimensions} dimensions")
             self._read(8 * dimensions + 4)
             offset = max(offset, self._number("<Q"))
         data = self._file.tell()
@@ -120,27 +120,27 @@ class _Header:
 
     def _scalar_size(self, kind: int) -> int:
         if kind not in _SCALAR_SIZES:
-            raise _Implausible(f"value type {kind}")
+            raise _ImplausibleError(f"value type {kind}")
         return _SCALAR_SIZES[kind]
 
-    def _count(self, what: str) -> int:
+    def _count(self, kind: str) -> int:
         count = self._number("<Q")
         if count > _MAX_ENTRIES:
-            raise _Implausible(f"{count} {what}")
+            raise _ImplausibleError(f"{count} {kind}")
         return count
 
     def _bytes(self) -> bytes:
         length = self._number("<Q")
         if length > _MAX_STRING_BYTES:
-            raise _Implausible(f"a string of {length} bytes")
+            raise _ImplausibleError(f"a string of {length} bytes")
         return self._read(length)
 
-    def _number(self, format_: str) -> int:
-        (value,) = struct.unpack(format_, self._read(struct.calcsize(format_)))
+    def _number(self, struct_format: str) -> int:
+        (value,) = struct.unpack(struct_format, self._read(struct.calcsize(struct_format)))
         return int(value)
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)
         if len(data) < size:
-            raise _Truncated
+            raise _TruncatedError
         return data

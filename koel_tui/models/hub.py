@@ -27,17 +27,17 @@ class DownloadError(Exception):
     """A model cannot be downloaded; the message has the cause and the next step."""
 
 
-class NotOfferedError(DownloadError):
+class ModelUnavailableError(DownloadError):
     """The requested model does not exist or is not public."""
 
 
-class AmbiguousFileError(NotOfferedError):
+class AmbiguousFileError(ModelUnavailableError):
     """The file name is ambiguous: `question` is the message, `files` are the candidates."""
 
     def __init__(self, question: str, repo: str, files: Sequence[str]) -> None:
         names = [safe_line(name) for name in files]
-        shown = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
-        super().__init__(f"{question} {repo} has: {shown}.")
+        listed = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
+        super().__init__(f"{question} {repo} has: {listed}.")
         self.question = question
         self.files = tuple(files)
 
@@ -63,8 +63,8 @@ class Hub:
     def __init__(self, endpoint: str | None = None) -> None:
         self._endpoint = endpoint
 
-    def model(self, repo: str, wanted: str | None = None) -> tuple[HubFile, ...]:
-        """Return the file of `repo` that matches `wanted`, or the default file; all its parts.
+    def model(self, repo: str, requested: str | None = None) -> tuple[HubFile, ...]:
+        """Return the file of `repo` that matches `requested`, or the default file; all its parts.
 
         Raises `DownloadError`.
         """
@@ -72,7 +72,7 @@ class Hub:
         try:
             with _convert_errors(repo):
                 info = self._api().model_info(repo, files_metadata=True, timeout=_TIMEOUT_S)
-            return _files(repo, info, wanted)
+            return _files(repo, info, requested)
         except OSError as error:
             raise DownloadError(
                 f"Cannot look up {safe_line(repo)}: {safe_line(str(error))}. "
@@ -85,8 +85,8 @@ class Hub:
             ) from error
 
     @contextmanager
-    def open_file(self, file: HubFile, begin: int) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """Open a file at byte `begin`; yield the actual offset, and the chunks from there.
+    def open_file(self, file: HubFile, offset: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Open a file at byte `offset`; yield the actual offset, and the chunks from there.
 
         Raises `DownloadError`, also within the `with` block if the connection fails.
         """
@@ -99,14 +99,14 @@ class Hub:
         url = hf_hub_url(file.repo, file.name, revision=file.commit, endpoint=self._endpoint)
         headers = build_hf_headers(library_name="koel-chat")
         headers["Accept-Encoding"] = "identity"  # compression would change lengths and offsets
-        if begin:
-            headers["Range"] = f"bytes={begin}-"
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
         with (
             _convert_errors(file.repo, file.name),
             get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_S) as response,
         ):
             hf_raise_for_status(response)
-            yield begin if response.status_code == 206 else 0, response.iter_raw()
+            yield offset if response.status_code == 206 else 0, response.iter_raw()
 
     def _api(self) -> "HfApi":
         from huggingface_hub import HfApi
@@ -130,10 +130,10 @@ def _configure_session() -> None:
         session.event_hooks = {**hooks, "response": [*hooks["response"], refuse_unsafe]}
 
 
-def _files(repo: str, info: "ModelInfo", wanted: str | None) -> tuple[HubFile, ...]:
+def _files(repo: str, info: "ModelInfo", requested: str | None) -> tuple[HubFile, ...]:
     """Return the files of the selected model.
 
-    Raises `NotOfferedError` and errors of `_BAD_RESPONSE`.
+    Raises `ModelUnavailableError` and errors of `_BAD_RESPONSE`.
     """
     offered = {
         each.rfilename: each
@@ -141,7 +141,7 @@ def _files(repo: str, info: "ModelInfo", wanted: str | None) -> tuple[HubFile, .
         if is_model_file_name(PurePosixPath(each.rfilename).name)
     }
     files = []
-    for name in _select_files(repo, tuple(offered), wanted):
+    for name in _select_files(repo, tuple(offered), requested):
         lfs = getattr(offered.get(name), "lfs", None)
         if (
             not _is_safe_path(name)
@@ -149,7 +149,7 @@ def _files(repo: str, info: "ModelInfo", wanted: str | None) -> tuple[HubFile, .
             or not info.sha
             or not _SHA256.fullmatch(lfs.sha256)
         ):
-            raise NotOfferedError(
+            raise ModelUnavailableError(
                 f"The contents of {safe_line(name)} in {repo} cannot be verified. "
                 "Choose another file."
             )
@@ -172,72 +172,75 @@ def _convert_errors(repo: str, name: str = "") -> Iterator[None]:
         RepositoryNotFoundError,
     )
 
-    what = safe_line(f"{repo}/{name}" if name else repo)
+    subject = safe_line(f"{repo}/{name}" if name else repo)
     # The HTTPError of the HTTP library; not imported by name, as it may be httpx or httpx2.
     transport: type[BaseException] = HfHubHTTPError.__mro__[1]
     try:
         yield
     except HFValidationError:
-        raise NotOfferedError(
+        raise ModelUnavailableError(
             f"{safe_line(repo)!r} is not a repository. Give OWNER/NAME as Hugging Face shows it."
         ) from None
     except RefusedRedirect as error:
         raise DownloadError(
-            f"Cannot download {what}: {error}, which was refused. Check HF_ENDPOINT and the "
+            f"Cannot download {subject}: {error}, which was refused. Check HF_ENDPOINT and the "
             "proxy, or choose another model."
         ) from None
     except OfflineModeIsEnabled:
         raise DownloadError(
-            f"Cannot download {what}: HF_HUB_OFFLINE is set. Unset it to download."
+            f"Cannot download {subject}: HF_HUB_OFFLINE is set. Unset it to download."
         ) from None
     except GatedRepoError:
-        raise NotOfferedError(
-            f"{what} requires that you accept its terms. Accept them on its page on "
+        raise ModelUnavailableError(
+            f"{subject} requires that you accept its terms. Accept them on its page on "
             "Hugging Face, then sign in with `hf auth login` or set HF_TOKEN."
         ) from None
     except (RepositoryNotFoundError, EntryNotFoundError):
-        raise NotOfferedError(
-            f"{what} was not found on Hugging Face, or is private. Check the name; for a private "
-            "one, sign in with `hf auth login` or set HF_TOKEN."
+        raise ModelUnavailableError(
+            f"{subject} was not found on Hugging Face, or is private. Check the name; for a "
+            "private one, sign in with `hf auth login` or set HF_TOKEN."
         ) from None
     except HfHubHTTPError as error:
-        raise _status_error(what, error.response.status_code) from error
+        raise _status_error(subject, error.response.status_code) from error
     except transport as error:
         reason = safe_line(str(error)) or type(error).__name__
         raise TransientDownloadError(
-            f"Cannot reach the server for {what}: {reason}. Check the connection and try again."
+            f"Cannot reach the server for {subject}: {reason}. Check the connection and try again."
         ) from error
 
 
-def _status_error(what: str, status: int) -> DownloadError:
+def _status_error(subject: str, status: int) -> DownloadError:
     if status in (401, 403):
-        return NotOfferedError(
-            f"The server refused {what} ({status}). Sign in with `hf auth login` or set HF_TOKEN."
+        return ModelUnavailableError(
+            f"The server refused {subject} ({status}). "
+            "Sign in with `hf auth login` or set HF_TOKEN."
         )
     if status == 404:
-        return NotOfferedError(f"{what} was not found on Hugging Face. Check the name.")
+        return ModelUnavailableError(f"{subject} was not found on Hugging Face. Check the name.")
     kind = TransientDownloadError if status in _RETRY_STATUSES else DownloadError
-    return kind(f"The server answered {status} for {what}. Try again later.")
+    return kind(f"The server answered {status} for {subject}. Try again later.")
 
 
-def _select_files(repo: str, offered: tuple[str, ...], wanted: str | None) -> tuple[str, ...]:
-    """Return the file names of the selected model. Raises `NotOfferedError`."""
+def _select_files(repo: str, offered: tuple[str, ...], requested: str | None) -> tuple[str, ...]:
+    """Return the file names of the selected model. Raises `ModelUnavailableError`."""
     models = [name for name in offered if (part := parse_part(name)) is None or part.number == 1]
     if not models:
-        raise NotOfferedError(f"{repo} has no GGUF file. Choose a repository with GGUF files.")
-    if wanted is None:
-        fitting = [name for name in models if _PREFERRED in name.lower()]
-        fitting = models if len(models) == 1 else fitting
-        problem = "Which file do you want?"
+        raise ModelUnavailableError(
+            f"{repo} has no GGUF file. Choose a repository with GGUF files."
+        )
+    if requested is None:
+        matching = [name for name in models if _PREFERRED in name.lower()]
+        matching = models if len(models) == 1 else matching
+        question = "Which file do you want?"
     else:
-        plain = wanted.casefold()
-        exact = [name for name in models if wanted in (name, PurePosixPath(name).name)]
-        fitting = exact or [name for name in models if plain in name.casefold()]
-        problem = f"{len(fitting) or 'No'} files match {safe_line(wanted)!r}."
-    if len(fitting) != 1:
-        raise AmbiguousFileError(problem, repo, fitting or models)
-    part = parse_part(fitting[0])
-    return (fitting[0],) if part is None else part.names()
+        folded = requested.casefold()
+        exact = [name for name in models if requested in (name, PurePosixPath(name).name)]
+        matching = exact or [name for name in models if folded in name.casefold()]
+        question = f"{len(matching) or 'No'} files match {safe_line(requested)!r}."
+    if len(matching) != 1:
+        raise AmbiguousFileError(question, repo, matching or models)
+    part = parse_part(matching[0])
+    return (matching[0],) if part is None else part.names()
 
 
 def _is_safe_path(name: str) -> bool:

@@ -36,17 +36,18 @@ def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
             "A model is a file or a name, not a URL. To download one: "
             f"koel-chat models pull OWNER/NAME. {_LIST_HINT}"
         )
-    for fitting in (
+    for matching in (
         [model for model in models if model.name == wanted],
         [model for model in models if _normalize(model.name) == _normalize(wanted)],
         [model for model in models if _normalize(model.name).startswith(_normalize(wanted))],
     ):
-        if len(fitting) == 1:
-            return fitting[0]
-        if fitting:
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
             raise NoModelError(
-                f"{len(fitting)} models match {safe_line(wanted)!r}: "
-                f"{_format_names([_label(model, fitting) for model in fitting])}. Name one of them."
+                f"{len(matching)} models match {safe_line(wanted)!r}: "
+                f"{_format_names([_label(model, matching) for model in matching])}. "
+                "Name one of them."
             )
     similar = _similar_names(models, wanted)
     hint = f"Similar: {_format_names(similar)}. " if similar else ""
@@ -59,16 +60,16 @@ def _normalize(name: str) -> str:
 
 def _label(model: "FoundModel", others: "Sequence[FoundModel]") -> str:
     """Return a unique label of a model: its name, else its path."""
-    alike = sum(_normalize(other.name) == _normalize(model.name) for other in others)
-    return model.name if alike == 1 else str(model.path)
+    same_name = sum(_normalize(other.name) == _normalize(model.name) for other in others)
+    return model.name if same_name == 1 else str(model.path)
 
 
 def _similar_names(models: "Sequence[FoundModel]", wanted: str) -> list[str]:
     names = {_normalize(model.name): model.name for model in models}
-    plain = _normalize(wanted)
-    within = [name for key, name in names.items() if plain in key]
-    close = difflib.get_close_matches(plain, names, n=_MAX_SHOWN, cutoff=0.5)
-    return list(dict.fromkeys([*within, *(names[key] for key in close)]))
+    normalized = _normalize(wanted)
+    containing = [name for key, name in names.items() if normalized in key]
+    close = difflib.get_close_matches(normalized, names, n=_MAX_SHOWN, cutoff=0.5)
+    return list(dict.fromkeys([*containing, *(names[key] for key in close)]))
 
 
 def _format_names(names: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ _MAX_OUTPUT_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProbeResult:
     """The result of a model test; `reason` is why it failed.
 
     `has_template` is whether the file has a chat template, `fitting_template` the built-in one
@@ -53,7 +53,7 @@ def verified_models() -> VerifiedModels:
 
 async def probe_model(
     path: Path, verified: VerifiedModels, *, again: bool = False, timeout_s: float | None = None
-) -> Verdict:
+) -> ProbeResult:
     """Test a model: check its header, then load it and generate a token in a limited process.
 
     Models that passed before are not tested again unless `again`. A crash does not affect this
@@ -63,29 +63,29 @@ async def probe_model(
     try:
         for file in files:
             await asyncio.to_thread(check_gguf, file)
-        known = None if again else await asyncio.to_thread(verified.find, files)
-        if known is not None:
-            return _cached_verdict(known)
+        cached = None if again else await asyncio.to_thread(verified.find, files)
+        if cached is not None:
+            return _cached_result(cached)
         digest = await _hash_files(files)
-        known = None if again else await asyncio.to_thread(verified.find_by_hash, digest)
-        if known is not None:
-            await _add_to_cache(verified, files, digest, known)
-            return _cached_verdict(known)
+        cached = None if again else await asyncio.to_thread(verified.find_by_hash, digest)
+        if cached is not None:
+            await _add_to_cache(verified, files, digest, cached)
+            return _cached_result(cached)
         size = sum(file.stat().st_size for file in files)
     except ModelFileError as error:
-        return Verdict(False, error.reason)
+        return ProbeResult(False, error.reason)
     except OSError as error:
-        return Verdict(False, f"it cannot be read ({error.strerror or error})")
-    verdict = await _run_test(path, size, timeout_s or max(_MIN_TIMEOUT_S, size / _MIN_BYTES_PER_S))
-    if verdict.ok:
+        return ProbeResult(False, f"it cannot be read ({error.strerror or error})")
+    result = await _run_test(path, size, timeout_s or max(_MIN_TIMEOUT_S, size / _MIN_BYTES_PER_S))
+    if result.ok:
         properties = ModelProperties(
-            verdict.architecture,
-            verdict.context_tokens,
-            verdict.has_template,
-            verdict.fitting_template,
+            result.architecture,
+            result.context_tokens,
+            result.has_template,
+            result.fitting_template,
         )
         await _add_to_cache(verified, files, digest, properties)
-    return verdict
+    return result
 
 
 async def _add_to_cache(
@@ -95,8 +95,8 @@ async def _add_to_cache(
         await asyncio.to_thread(verified.add, files, digest, properties)
 
 
-def _cached_verdict(properties: ModelProperties) -> Verdict:
-    return Verdict(
+def _cached_result(properties: ModelProperties) -> ProbeResult:
+    return ProbeResult(
         True,
         "",
         properties.architecture,
@@ -115,11 +115,11 @@ async def _hash_files(files: tuple[Path, ...]) -> str:
         stop.set()
 
 
-async def _run_test(path: Path, size: int, timeout_s: float) -> Verdict:
+async def _run_test(path: Path, size: int, timeout_s: float) -> ProbeResult:
     # Files instead of pipes: the test's output is limited, but it might keep a pipe open.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         memory_bytes, cpu_s = 2 * size + _EXTRA_BYTES, int(4 * timeout_s) + 1
-        begin = time.perf_counter()
+        start = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
             *module_command(
                 "koel_tui.engine.runner.smoke_test", str(path), str(memory_bytes), str(cpu_s)
@@ -132,11 +132,11 @@ async def _run_test(path: Path, size: int, timeout_s: float) -> Verdict:
         try:
             code = await asyncio.wait_for(process.wait(), timeout_s)
         except TimeoutError:
-            return Verdict(False, f"it produced no output within {timeout_s:.0f} seconds")
+            return ProbeResult(False, f"it produced no output within {timeout_s:.0f} seconds")
         finally:
             await kill_and_wait(process)
         return _parse_result(
-            code, _read_text(output), _read_text(errors), time.perf_counter() - begin
+            code, _read_text(output), _read_text(errors), time.perf_counter() - start
         )
 
 
@@ -145,9 +145,9 @@ def _read_text(file: IO[bytes]) -> str:
     return file.read(_MAX_OUTPUT_BYTES).decode("utf-8", "replace")
 
 
-def _parse_result(code: int, output: str, errors: str, seconds: float) -> Verdict:
+def _parse_result(code: int, output: str, errors: str, seconds: float) -> ProbeResult:
     if code != 0:
-        return Verdict(False, f"{_exit_reason(code)}{_error_detail(errors)}", seconds=seconds)
+        return ProbeResult(False, f"{_exit_reason(code)}{_error_detail(errors)}", seconds=seconds)
     try:
         result: Any = json.loads(output)
         reason, architecture = str(result["reason"]), str(result.get("architecture", ""))
@@ -155,8 +155,8 @@ def _parse_result(code: int, output: str, errors: str, seconds: float) -> Verdic
         has_template = bool(result.get("has_template", True))
         fitting = str(result.get("fitting_template", ""))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
-        return Verdict(False, "the test gave no readable result", seconds=seconds)
-    return Verdict(not reason, reason, architecture, tokens, seconds, has_template, fitting)
+        return ProbeResult(False, "the test gave no readable result", seconds=seconds)
+    return ProbeResult(not reason, reason, architecture, tokens, seconds, has_template, fitting)
 
 
 def _exit_reason(code: int) -> str:

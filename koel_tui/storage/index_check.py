@@ -38,25 +38,25 @@ def is_in_use(path: Path) -> bool:
         return False
 
 
-def compare_index(path: Path, readable: ThreadScan) -> IndexComparison:
+def compare_index(path: Path, scan: ThreadScan) -> IndexComparison:
     """Compare an index with the threads. Raises `UnreadableIndexError`."""
-    known, threads = _read_entries(path), readable.intact
+    entries, threads = _read_entries(path), scan.intact
     matching = {
         name: threads[name]
-        for name, each in known.items()
+        for name, each in entries.items()
         if _is_up_to_date(threads.get(name), each)
     }
-    incorrect = sum(known[name].texts != each.texts for name, each in matching.items())
+    incorrect = sum(entries[name].texts != each.texts for name, each in matching.items())
     return IndexComparison(
         up_to_date=len(matching) - incorrect,
         outdated=len(threads.keys() - matching.keys()),
-        stale=len(known.keys() - threads.keys() - {*readable.damaged, *readable.newer}),
+        stale=len(entries.keys() - threads.keys() - {*scan.damaged, *scan.newer}),
         incorrect=incorrect,
     )
 
 
-def _is_up_to_date(thread: ExpectedEntry | None, known: ExpectedEntry) -> bool:
-    return thread is not None and thread.signature == known.signature
+def _is_up_to_date(thread: ExpectedEntry | None, entry: ExpectedEntry) -> bool:
+    return thread is not None and thread.signature == entry.signature
 
 
 def _read_entries(path: Path) -> dict[str, ExpectedEntry]:
@@ -72,13 +72,15 @@ def _read_entries(path: Path) -> dict[str, ExpectedEntry]:
                 "rowid >= first AND rowid < after) FROM threads"
             ).fetchall()
         return {
-            file: ExpectedEntry(_signature(signature), texts if after - first == texts else -1)
+            file: ExpectedEntry(
+                _parse_signature(signature), texts if after - first == texts else -1
+            )
             for file, signature, first, after, texts in rows
         }
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise UnreadableIndexError(str(error)) from error
 
 
-def _signature(text: str) -> Signature:
+def _parse_signature(text: str) -> Signature:
     device, inode, size, changed = json.loads(text)
     return (int(device), int(inode), int(size), int(changed))

@@ -13,7 +13,7 @@ from pathlib import Path
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import is_thread_file, parse_tag
-from koel_tui.storage.files.quarantine import Quarantine, Signature, signature_of
+from koel_tui.storage.files.quarantine import Quarantine, Signature, file_signature
 from koel_tui.storage.files.safe_open import modified_time, read_file
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA
@@ -50,7 +50,7 @@ class OtherFiles:
     conflicts: int = 0
     backups: int = 0
     trashed: int = 0
-    left_over: int = 0
+    temporaries: int = 0
     locks: int = 0
     held_locks: int = 0
     foreign: int = 0
@@ -84,7 +84,7 @@ def _validate(folder: ThreadFolder, path: Path) -> ExpectedEntry | None:
     record.chat_state()
     if record.header.schema > SCHEMA:
         raise FutureSchemaError(record.header.id, record.header.schema)
-    signature = signature_of(status)
+    signature = file_signature(status)
     entry = build_entry(folder, path, data, signature, modified_time(status))
     return ExpectedEntry(signature, len(entry.texts))
 
@@ -101,7 +101,7 @@ def count_other_files(directory: Path, suffix: str) -> OtherFiles:
         conflicts=sum(tag.startswith("conflict-") for tag in tags),
         backups=sum(tag.startswith("schema-") for tag in tags),
         trashed=sum(is_thread_file(name, suffix) for name in _visible_names(directory / "trash")),
-        left_over=sum(len(find_temporaries(folder)) for folder in folders if folder.is_dir()),
+        temporaries=sum(len(find_temporaries(folder)) for folder in folders if folder.is_dir()),
         locks=len(locks),
         held_locks=sum(_is_held(directory / "locks" / name) for name in locks),
         foreign=sum(1 for _ in _foreign_names(directory, suffix)),

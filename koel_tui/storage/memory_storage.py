@@ -81,7 +81,7 @@ class MemoryStorage:
     async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
         """Delete threads that were trashed at least `older_than` ago; return their number."""
         limit = self._clock() - older_than
-        expired = [name for name, (since, _) in self._trash.items() if since <= limit]
+        expired = [name for name, (trashed_at, _) in self._trash.items() if trashed_at <= limit]
         for name in expired:
             del self._trash[name]
         return len(expired)

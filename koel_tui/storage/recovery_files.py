@@ -14,7 +14,7 @@ from koel_tui.protocol import ChatState, Message, settle
 from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.encryption.encrypted_codec import ENCRYPTED_SUFFIX, is_encrypted
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
-from koel_tui.storage.files.file_codec import ClearCodec, FileEncoding
+from koel_tui.storage.files.file_codec import FileEncoding, UnencryptedCodec
 from koel_tui.storage.files.file_names import RECOVERY_STEM
 from koel_tui.storage.files.safe_open import read_file
 from koel_tui.storage.interchange.json_format import from_native, to_native
@@ -53,7 +53,7 @@ def write_recovery_file(
     threads = ",".join(to_native(thread).strip() for thread in unsaved.threads)
     header = dumps({"format": _FORMAT, "version": _VERSION, "tabs": unsaved.tabs})
     data = encode(f'{header[:-1]},"threads":[{threads}]}}'.encode("ascii"))
-    suffix = ENCRYPTED_SUFFIX if is_encrypted(data) else ClearCodec.suffix
+    suffix = ENCRYPTED_SUFFIX if is_encrypted(data) else UnencryptedCodec.suffix
     name = f"unsaved-{at:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}{suffix}"
     reasons = []
     for directory in directories:
@@ -90,11 +90,14 @@ def find_recovery_files(directories: Iterable[Path]) -> list[Path]:
 
 def is_recovery_file(path: Path) -> bool:
     """Return whether a file has the name of a recovery file."""
-    return path.name.startswith("unsaved-") and path.suffix in (ClearCodec.suffix, ENCRYPTED_SUFFIX)
+    return path.name.startswith("unsaved-") and path.suffix in (
+        UnencryptedCodec.suffix,
+        ENCRYPTED_SUFFIX,
+    )
 
 
-def read_recovery_file(path: Path, form: FileEncoding | None) -> UnsavedWork:
-    """Return the content of a recovery file; `form` decrypts an encrypted one.
+def read_recovery_file(path: Path, encoding: FileEncoding | None) -> UnsavedWork:
+    """Return the content of a recovery file; `encoding` decrypts an encrypted one.
 
     Raises `NotAThreadError` with the reason if it cannot be read; `StorageError`, OSError.
     """
@@ -103,9 +106,9 @@ def read_recovery_file(path: Path, form: FileEncoding | None) -> UnsavedWork:
         raise NotAThreadError("there is no such file")
     data = read[0]
     if is_encrypted(data):
-        if form is None or form.suffix != ENCRYPTED_SUFFIX:
+        if encoding is None or encoding.suffix != ENCRYPTED_SUFFIX:
             raise NotAThreadError("it is encrypted, and the saved threads are not")
-        data = form.decode(RECOVERY_STEM, data)
+        data = encoding.decode(RECOVERY_STEM, data)
     wire = parse_json(data)
     if not isinstance(wire, dict) or wire.get("format") != _FORMAT:
         raise NotAThreadError(f"it is not in the format {_FORMAT}")

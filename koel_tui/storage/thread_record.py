@@ -41,7 +41,7 @@ class Header:
         # The clock may have been set back; `updated` must not precede `created`.
         updated = max(stamp, created) if _has_same_format(stamp, created) else stamp
         meta = {**self.meta, "created": created, "updated": updated}
-        return replace(self._next(), meta=meta)
+        return replace(self._next_generation(), meta=meta)
 
     def with_meta(self, fields: Mapping[str, Any], at: datetime) -> "Header":
         """Return the header of the next write, with meta `fields` set, or removed if None.
@@ -58,9 +58,9 @@ class Header:
             ) from error
         meta = {"created": stamp, "updated": stamp, **self.meta, **values}
         meta = {key: value for key, value in meta.items() if value is not None}
-        return replace(self._next(), meta=meta)
+        return replace(self._next_generation(), meta=meta)
 
-    def _next(self) -> "Header":
+    def _next_generation(self) -> "Header":
         if self.schema > SCHEMA:
             raise FutureSchemaError(self.id, self.schema)
         return replace(self, gen=self.gen + 1, schema=SCHEMA)
@@ -95,7 +95,7 @@ class Record:
     def summary(self, fallback_time: datetime) -> Summary:
         """Return the thread's list entry; `fallback_time` replaces missing times."""
         meta = self.header.meta
-        messages = _messages(self.state)
+        messages = _message_list(self.state)
         updated = _parse_time(meta.get("updated")) or fallback_time
         questions = (message for message in messages if message.get("role") == "user")
         return Summary(
@@ -194,9 +194,11 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _messages(state: Any) -> list[dict[str, Any]]:
-    found = state.get("messages") if isinstance(state, dict) else None
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+def _message_list(state: Any) -> list[dict[str, Any]]:
+    messages = state.get("messages") if isinstance(state, dict) else None
+    return (
+        [item for item in messages if isinstance(item, dict)] if isinstance(messages, list) else []
+    )
 
 
 def _string_value(source: Mapping[str, Any], key: str) -> str:
@@ -209,8 +211,8 @@ def _excerpt(message: Mapping[str, Any], limit: int) -> str:
     line = " ".join(_string_value(message, "content")[: limit * 8].split())
     if len(line) <= limit:
         return line
-    cut = line[: limit - 1]
-    return (cut.rsplit(" ", 1)[0] if " " in cut[limit // 2 :] else cut) + "…"
+    shortened = line[: limit - 1]
+    return (shortened.rsplit(" ", 1)[0] if " " in shortened[limit // 2 :] else shortened) + "…"
 
 
 def _parse_time(stamp: object) -> datetime | None:
@@ -220,9 +222,9 @@ def _parse_time(stamp: object) -> datetime | None:
         time = decode_time(stamp)
     except (ValueError, OverflowError):
         return None  # an invalid time must not hide the thread from lists
-    return time if is_showable(time) else None
+    return time if is_displayable(time) else None
 
 
-def is_showable(time: datetime) -> bool:
+def is_displayable(time: datetime) -> bool:
     """Return whether a time is valid in every time zone, which excludes the years 1 and 9999."""
     return MINYEAR < time.year < MAXYEAR

@@ -26,9 +26,9 @@ class ForcedExit:
     For calls that block the event loop: a disk that does not respond, or a stalled terminal.
     """
 
-    def __init__(self, *, window: bool = False, within: float = EXIT_TIMEOUT) -> None:
+    def __init__(self, *, window: bool = False, timeout: float = EXIT_TIMEOUT) -> None:
         """Save the terminal's modes; `window`: also reset the modes that the app sets."""
-        self._within = within
+        self._timeout = timeout
         self._sequences = _WINDOW_MODES if window else ""
         self._code = 0
         self._timer: threading.Timer | None = None
@@ -40,7 +40,7 @@ class ForcedExit:
         """Start the timer that exits with this code; later calls have no effect."""
         if self._timer is None:
             self._code = code
-            self._timer = threading.Timer(self._within, self._exit_now)
+            self._timer = threading.Timer(self._timeout, self._exit_now)
             self._timer.daemon = True
             self._timer.start()
 

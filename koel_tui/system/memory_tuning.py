@@ -20,12 +20,12 @@ class GcControl:
 
     def __init__(self, before_collect: Callable[[], None] = lambda: None) -> None:
         self._before_collect = before_collect
-        self._before = gc.get_threshold()
+        self._original_threshold = gc.get_threshold()
 
     def start(self) -> None:
         """Freeze all current objects (mostly imported modules) and make full collections rare."""
         gc.freeze()
-        gc.set_threshold(*self._before[:2], _BUSY_THRESHOLD)
+        gc.set_threshold(*self._original_threshold[:2], _BUSY_THRESHOLD)
         trim_heap()
 
     def collect(self) -> None:
@@ -38,4 +38,4 @@ class GcControl:
     def stop(self) -> None:
         """Restore Python's default behaviour."""
         gc.unfreeze()
-        gc.set_threshold(*self._before)
+        gc.set_threshold(*self._original_threshold)

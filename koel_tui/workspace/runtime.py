@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.conversation.activity import Activity
 from koel_tui.conversation.notices import ProgramModel
 from koel_tui.text import safe_line
@@ -120,7 +120,7 @@ class Runtime:
     def _set_model(self, model: "ModelInfo") -> None:
         self.model_name, self.context_tokens = model.name, model.context_tokens
         self.advice = safe_line(model.notice, 400)
-        known = model.fitting_template in BUILT_IN
+        known = model.fitting_template in BUILT_IN_TEMPLATES
         self.fitting_template = model.fitting_template if known else ""
 
     async def count_tokens(self, text: str) -> int | None:
@@ -139,7 +139,7 @@ class Runtime:
     def start_indexing(self) -> None:
         """Start to update the search index in the background."""
         if self.backend is not None and self.backend.index_updater is not None:
-            self.backend.index_updater.begin(self._on_indexed)
+            self.backend.index_updater.start(self._on_indexed)
 
     async def empty_trash(self) -> None:
         """Delete old threads from the trash permanently; an error is retried at the next start."""

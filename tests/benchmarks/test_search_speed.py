@@ -9,7 +9,7 @@ import pytest
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from koel_tui.storage.thread_record import Header, encode_chat_state, encode_record
 from tests.benchmarks.report import median
@@ -29,7 +29,7 @@ def vocabulary(chance: random.Random) -> list[str]:
 
 def fill(folder: Path, words: list[str], chance: random.Random) -> None:
     folder.mkdir(mode=0o700)
-    codec = ClearCodec(folder)
+    codec = UnencryptedCodec(folder)
     said = chance.choices(words, [1 / (rank + 1) for rank in range(len(words))], k=1_000_000)
     for number in range(THREADS):
         messages = []

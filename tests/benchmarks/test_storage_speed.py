@@ -14,7 +14,7 @@ from koel_tui.protocol import ChatState, Message, encode_state
 from koel_tui.storage import MemoryStorage
 from koel_tui.storage.encryption.encrypted_codec import FileEncryptor
 from koel_tui.storage.encryption.key_file import read_key_file
-from koel_tui.storage.files.file_codec import ClearCodec, FileEncoding
+from koel_tui.storage.files.file_codec import FileEncoding, UnencryptedCodec
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.thread_record import Header, encode_record
 from tests.benchmarks.report import line, median
@@ -46,7 +46,7 @@ def seconds(deed: Callable[[], object]) -> float:
 def fill(folder: Path, kind: str) -> None:
     """Write the files as the store would, without waiting for the disk after each."""
     asyncio.run(FILE_STORES[kind](folder).save("thread 0", ChatState()))
-    form: FileEncoding = ClearCodec(folder)
+    form: FileEncoding = UnencryptedCodec(folder)
     key = read_key_file(folder)
     if key is not None:
         form = FileEncryptor(key.unwrap(passphrase()), key.name)

@@ -30,7 +30,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
         asked.append(plan)
         return REPORT
 
-    monkeypatch.setattr(bench, "_measure", measure)
+    monkeypatch.setattr(bench, "_run_bench", measure)
     return asked
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli import bench, chat, unlock
-from koel_tui.cli.debugging import DEBUG
+from koel_tui.cli.debugging import DEBUG_OPTION
 from koel_tui.cli.main import run
 from koel_tui.engine import EngineHost, ModelLoadError
 from koel_tui.engine.bench import QUICK, Plan, Report
@@ -238,7 +238,7 @@ def world(
         world.noted |= {"benched": path.stem, "plan": plan}
         return REPORT
 
-    monkeypatch.setattr(bench, "_measure", measure)
+    monkeypatch.setattr(bench, "_run_bench", measure)
     return world
 
 
@@ -330,7 +330,7 @@ def test_every_option_has_a_case() -> None:
         (words, each.opts[0])
         for words, command in every_command()
         for each in command.params
-        if isinstance(each, click.Option) and each.opts[0] != DEBUG
+        if isinstance(each, click.Option) and each.opts[0] != DEBUG_OPTION
     }
     cases = {(case.command, case.option[0]) for case in CASES}
     assert options - cases == set(), "an option without a case here"

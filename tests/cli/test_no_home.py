@@ -10,7 +10,7 @@ import pytest
 
 from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.main import run
-from koel_tui.models.discovery import Computer, find_models
+from koel_tui.models.discovery import SearchRoots, find_models
 
 UNKNOWN = "~nosuchuser/x"
 
@@ -52,7 +52,7 @@ def test_a_user_without_a_home_directory_gets_one_message(
 def test_without_a_home_directory_the_starter_model_is_found(
     no_home: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert Computer().home == Path(os.devnull)
+    assert SearchRoots().home == Path(os.devnull)
     assert "SmolLM2" in " ".join(model.name for model in find_models())
     assert run(["models", "list"]) == Exit.OK
     assert "SmolLM2" in capsys.readouterr().out

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from koel_tui.engine import EngineCrashedError, EngineError, ModelLoadError, ModelSpec
-from koel_tui.models.probe import Verdict, probe_model
+from koel_tui.models.probe import ProbeResult, probe_model
 from koel_tui.models.verified_models import VerifiedModels
 from tests.engine.outcome import STOP_TIMEOUT_S, trouble
 from tests.engine.processes import runners, trials
@@ -40,7 +40,7 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     assert list(tmp_path.glob("core*")) == []
 
 
-async def verdict_on(path: Path, verified: VerifiedModels) -> Verdict:
+async def verdict_on(path: Path, verified: VerifiedModels) -> ProbeResult:
     async with asyncio.timeout(STOP_TIMEOUT_S):
         verdict = await probe_model(path, verified)
     assert verdict.ok != bool(verdict.reason)

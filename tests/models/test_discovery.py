@@ -10,20 +10,20 @@ import pytest
 from koel_tui import paths
 from koel_tui.models import NoModelError, choose_model, named_model
 from koel_tui.models.directory_walk import walk_files
-from koel_tui.models.discovery import Computer, FoundModel, Source, find_models
+from koel_tui.models.discovery import FoundModel, SearchRoots, Source, find_models
 from koel_tui.models.downloaded import model_files
 from koel_tui.settings import load_settings
 from tests.models.gguf_file import gguf_bytes, write_gguf
 
 
 @pytest.fixture
-def computer(tmp_path: Path) -> Computer:
+def roots(tmp_path: Path) -> SearchRoots:
     """A computer with nothing on it."""
-    return Computer(tmp_path / "home", {}, tmp_path / "root")
+    return SearchRoots(tmp_path / "home", {}, tmp_path / "root")
 
 
-def found(computer: Computer, *folders: Path) -> dict[str, FoundModel]:
-    models = [model for model in find_models(folders, computer) if model.source != Source.STARTER]
+def found(roots: SearchRoots, *folders: Path) -> dict[str, FoundModel]:
+    models = [model for model in find_models(folders, roots) if model.source != Source.STARTER]
     named = {model.name: model for model in models}
     assert len(named) == len(models)
     return named
@@ -57,8 +57,8 @@ def write_ollama(root: Path, model: str, content: bytes, digest: str | None = No
     return blob
 
 
-def test_the_starter_is_found(computer: Computer, starter_path: Path) -> None:
-    (model,) = find_models((), computer)
+def test_the_starter_is_found(roots: SearchRoots, starter_path: Path) -> None:
+    (model,) = find_models((), roots)
     assert model == FoundModel(
         "SmolLM2-135M-Instruct.Q4_1", starter_path, starter_path.stat().st_size, Source.STARTER
     )
@@ -75,30 +75,30 @@ def test_the_starter_is_found(computer: Computer, starter_path: Path) -> None:
     ],
 )
 def test_each_program_keeps_its_models_somewhere(
-    computer: Computer, place: str, source: Source
+    roots: SearchRoots, place: str, source: Source
 ) -> None:
-    path = write_gguf(computer.home / place)
+    path = write_gguf(roots.home / place)
     size = path.stat().st_size
-    assert found(computer) == {"m": FoundModel("m", path, size, source)}
+    assert found(roots) == {"m": FoundModel("m", path, size, source)}
 
 
-def test_downloads_and_given_folders(computer: Computer, tmp_path: Path) -> None:
+def test_downloads_and_given_folders(roots: SearchRoots, tmp_path: Path) -> None:
     ours = write_gguf(paths.models_dir() / "owner" / "repo" / "ours.gguf")
     given = write_gguf(tmp_path / "disk" / "given.GGUF")
-    models = found(computer, tmp_path / "disk", tmp_path / "nowhere")
+    models = found(roots, tmp_path / "disk", tmp_path / "nowhere")
     assert {name: (model.path, model.source) for name, model in models.items()} == {
-        "ours": (ours, Source.OWN),
+        "ours": (ours, Source.DOWNLOADED),
         "given": (given, Source.FOLDER),
     }
 
 
-def test_the_cache_of_hugging_face_shows_each_blob_once_with_its_name(computer: Computer) -> None:
-    hub = computer.home / ".cache" / "huggingface" / "hub"
+def test_the_cache_of_hugging_face_shows_each_blob_once_with_its_name(roots: SearchRoots) -> None:
+    hub = roots.home / ".cache" / "huggingface" / "hub"
     link = write_hub(hub, "org/m", "rev1", "m-Q4_K_M.gguf", gguf_bytes())
     write_hub(hub, "org/m", "rev2", "m-Q4_K_M.gguf", gguf_bytes())
     dangling = write_hub(hub, "org/gone", "rev1", "gone.gguf", gguf_bytes(seed=1))
     dangling.resolve().unlink()
-    models = found(computer)
+    models = found(roots)
     assert list(models) == ["m-Q4_K_M"]
     assert models["m-Q4_K_M"].path == link
     assert models["m-Q4_K_M"].size_bytes == len(gguf_bytes())
@@ -117,18 +117,18 @@ def test_the_environment_names_other_places(
     tmp_path: Path, variable: str, below: str, source: Source
 ) -> None:
     place = tmp_path / "elsewhere"
-    computer = Computer(tmp_path / "home", {variable: str(place)}, tmp_path)
+    roots = SearchRoots(tmp_path / "home", {variable: str(place)}, tmp_path)
     write_gguf(place / below / "m.gguf")
-    assert found(computer)["m"].source is source
+    assert found(roots)["m"].source is source
 
 
-def test_ollama_models_have_their_names_from_the_manifests(computer: Computer) -> None:
-    root = computer.home / ".ollama" / "models"
+def test_ollama_models_have_their_names_from_the_manifests(roots: SearchRoots) -> None:
+    root = roots.home / ".ollama" / "models"
     blob = write_ollama(root, "registry.ollama.ai/library/llama3.2/1b", gguf_bytes())
     write_ollama(root, "registry.ollama.ai/who/mine/latest", gguf_bytes(seed=1))
     write_ollama(root, "hf.co/org/m-GGUF/Q4_K_M", gguf_bytes(seed=2))
     write_ollama(root, "registry.ollama.ai/library/tensors/latest", b"no GGUF at all")
-    models = found(computer)
+    models = found(roots)
     assert set(models) == {"llama3.2:1b", "who/mine:latest", "hf.co/org/m-GGUF:Q4_K_M"}
     assert models["llama3.2:1b"].path == blob
     assert {model.source for model in models.values()} == {Source.OLLAMA}
@@ -139,10 +139,10 @@ def test_ollama_where_its_variable_or_its_service_puts_it(tmp_path: Path) -> Non
     named, service = tmp_path / "named", tmp_path / "usr/share/ollama/.ollama/models"
     write_ollama(named, name, gguf_bytes())
     write_ollama(service, name, gguf_bytes(seed=1))
-    computer = Computer(tmp_path / "home", {"OLLAMA_MODELS": str(named)}, tmp_path)
-    assert found(computer)["m:1b"].path.is_relative_to(named)
-    computer = Computer(tmp_path / "home", {}, tmp_path)
-    assert found(computer)["m:1b"].path.is_relative_to(service)
+    roots = SearchRoots(tmp_path / "home", {"OLLAMA_MODELS": str(named)}, tmp_path)
+    assert found(roots)["m:1b"].path.is_relative_to(named)
+    roots = SearchRoots(tmp_path / "home", {}, tmp_path)
+    assert found(roots)["m:1b"].path.is_relative_to(service)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_ollama_where_its_variable_or_its_service_puts_it(tmp_path: Path) -> Non
     ],
     ids=range(9),
 )
-def test_bad_manifests_are_passed_over(computer: Computer, manifest: bytes) -> None:
-    root = computer.home / ".ollama" / "models"
+def test_bad_manifests_are_passed_over(roots: SearchRoots, manifest: bytes) -> None:
+    root = roots.home / ".ollama" / "models"
     write_gguf(root / "blobs" / "sha256-.." / ".." / ".." / "outside")
     good = "registry.ollama.ai/library/good/latest"
     write_ollama(root, good, gguf_bytes())
@@ -170,46 +170,46 @@ def test_bad_manifests_are_passed_over(computer: Computer, manifest: bytes) -> N
     whole = (root / "manifests" / good).read_bytes()
     (root / "manifests" / "too-short").write_bytes(whole)
     (root / "manifests" / good).with_name("huge").write_bytes(whole + b" " * 2_000_000)
-    assert list(found(computer)) == ["good:latest"]
+    assert list(found(roots)) == ["good:latest"]
 
 
-def test_a_model_in_parts_is_one_and_only_when_all_are_there(computer: Computer) -> None:
-    folder = computer.home / "models"
+def test_a_model_in_parts_is_one_and_only_when_all_are_there(roots: SearchRoots) -> None:
+    folder = roots.home / "models"
     parts = [write_gguf(folder / f"big-0000{number}-of-00003.gguf") for number in (1, 2, 3)]
     write_gguf(folder / "half-00001-of-00002.gguf")
     write_gguf(folder / "tail-00002-of-00002.gguf")
-    (model,) = found(computer).values()
+    (model,) = found(roots).values()
     assert (model.name, model.path) == ("big", parts[0])
     assert model.size_bytes == sum(part.stat().st_size for part in parts)
 
 
-def test_the_parts_of_a_model_end_as_the_first_one_does(computer: Computer) -> None:
-    parts = [write_gguf(computer.home / f"models/BIG-0000{n}-of-00002.GGUF") for n in (1, 2)]
-    (model,) = found(computer).values()
+def test_the_parts_of_a_model_end_as_the_first_one_does(roots: SearchRoots) -> None:
+    parts = [write_gguf(roots.home / f"models/BIG-0000{n}-of-00002.GGUF") for n in (1, 2)]
+    (model,) = found(roots).values()
     assert (model.name, model.path) == ("BIG", parts[0])
     assert model_files(model.path) == tuple(parts)
 
 
-def test_a_blob_that_is_a_pipe_keeps_nobody_waiting(computer: Computer) -> None:
+def test_a_blob_that_is_a_pipe_keeps_nobody_waiting(roots: SearchRoots) -> None:
     blob = write_ollama(
-        computer.home / ".ollama/models", "registry.ollama.ai/library/pipe/latest", b"GGUF"
+        roots.home / ".ollama/models", "registry.ollama.ai/library/pipe/latest", b"GGUF"
     )
     blob.unlink()
     os.mkfifo(blob)
-    assert found(computer) == {}
+    assert found(roots) == {}
 
 
-def test_what_is_no_model_is_left_out(computer: Computer) -> None:
-    folder = computer.home / "models"
+def test_what_is_no_model_is_left_out(roots: SearchRoots) -> None:
+    folder = roots.home / "models"
     for name in ("mmproj-model-f16.gguf", "m_mmproj.gguf", ".hidden.gguf", "notes.txt", "gguf"):
         write_gguf(folder / name)
     (folder / "empty.gguf").touch()
     (folder / "folder.gguf").mkdir()
-    assert found(computer) == {}
+    assert found(roots) == {}
 
 
-def test_links_in_circles_and_closed_folders_do_no_harm(computer: Computer, tmp_path: Path) -> None:
-    folder = computer.home / "models"
+def test_links_in_circles_and_closed_folders_do_no_harm(roots: SearchRoots, tmp_path: Path) -> None:
+    folder = roots.home / "models"
     linked = write_gguf(tmp_path / "other-disk" / "linked.gguf")
     write_gguf(folder / "a" / "m.gguf")
     (folder / "a" / "loop").symlink_to(folder)
@@ -222,7 +222,7 @@ def test_links_in_circles_and_closed_folders_do_no_harm(computer: Computer, tmp_
     deep = folder.joinpath(*"abcdefghij")
     write_gguf(deep / "deep.gguf")
     try:
-        models = found(computer)
+        models = found(roots)
     finally:
         closed.chmod(0o700)
     models.pop("secret", None)  # root may enter

@@ -14,7 +14,7 @@ from huggingface_hub import close_session
 from koel_tui.models import ModelFileError
 from koel_tui.models.download import Download, DownloadStopped, UnwritableError
 from koel_tui.models.downloaded import partial_downloads
-from koel_tui.models.hub import DownloadError, Hub, NotOfferedError, TransientDownloadError
+from koel_tui.models.hub import DownloadError, Hub, ModelUnavailableError, TransientDownloadError
 from tests.models.gguf_file import gguf_bytes
 from tests.models.hub_server import HubServer
 
@@ -69,14 +69,14 @@ def test_a_file_is_named_whole_or_in_part(
 
 def test_with_no_usual_choice_the_files_are_named(download: Download, server: HubServer) -> None:
     server.files["other-Q4_K_M.gguf"] = gguf_bytes()
-    with pytest.raises(NotOfferedError, match=r"has: m-Q4_K_M.gguf, other-Q4_K_M.gguf\."):
+    with pytest.raises(ModelUnavailableError, match=r"has: m-Q4_K_M.gguf, other-Q4_K_M.gguf\."):
         download.pull(REPO)
-    with pytest.raises(NotOfferedError, match=r"No files match 'Q2'.*has: m-Q4_K_M.gguf, m-"):
+    with pytest.raises(ModelUnavailableError, match=r"No files match 'Q2'.*has: m-Q4_K_M.gguf, m-"):
         download.pull(REPO, "Q2")
     server.files = {"only-F16.gguf": gguf_bytes()}
     assert download.pull(REPO).name == "only-F16.gguf"
     server.files = {"README.md": b""}
-    with pytest.raises(NotOfferedError, match="no GGUF file"):
+    with pytest.raises(ModelUnavailableError, match="no GGUF file"):
         download.pull(REPO)
 
 
@@ -147,10 +147,10 @@ def test_a_file_that_is_no_model_is_not_installed(download: Download, server: Hu
 
 
 def test_a_repository_that_is_not_there(download: Download) -> None:
-    with pytest.raises(NotOfferedError, match="owner/nothing was not found on Hugging Face"):
+    with pytest.raises(ModelUnavailableError, match="owner/nothing was not found on Hugging Face"):
         download.pull("owner/nothing")
     for odd in ("../x", "a/b/c", "a b", ""):
-        with pytest.raises(NotOfferedError, match=r"is not a repository\. Give OWNER/NAME"):
+        with pytest.raises(ModelUnavailableError, match=r"is not a repository\. Give OWNER/NAME"):
             download.pull(odd)
     assert not download.directory.exists()
 
@@ -160,10 +160,10 @@ def test_a_gated_repository_says_what_to_do(
     download: Download, server: HubServer, status: int
 ) -> None:
     server.statuses, server.error_code = [status], "GatedRepo"
-    with pytest.raises(NotOfferedError, match=r"Accept them .*hf auth login"):
+    with pytest.raises(ModelUnavailableError, match=r"Accept them .*hf auth login"):
         download.pull(REPO)
     server.statuses, server.error_code = [status], ""
-    with pytest.raises(NotOfferedError, match="hf auth login"):
+    with pytest.raises(ModelUnavailableError, match="hf auth login"):
         download.pull(REPO)
 
 
@@ -274,7 +274,7 @@ def test_names_that_lead_elsewhere_are_refused(
     download: Download, server: HubServer, name: str
 ) -> None:
     server.files = {name: gguf_bytes()}
-    with pytest.raises(NotOfferedError, match="cannot be verified"):
+    with pytest.raises(ModelUnavailableError, match="cannot be verified"):
         download.pull(REPO)
     assert not download.directory.exists()
 
@@ -284,7 +284,7 @@ def test_a_checksum_that_is_none_is_refused(
     download: Download, server: HubServer, digest: str
 ) -> None:
     server.digests["m-Q4_K_M.gguf"] = digest
-    with pytest.raises(NotOfferedError, match="cannot be verified"):
+    with pytest.raises(ModelUnavailableError, match="cannot be verified"):
         download.pull(REPO)
     assert not download.directory.exists()
 
@@ -358,5 +358,5 @@ def test_what_another_download_ends_right_now_is_not_begun_again(
 
 def test_a_file_without_checksum_is_refused(download: Download, server: HubServer) -> None:
     server.without_lfs = True
-    with pytest.raises(NotOfferedError, match="cannot be verified"):
+    with pytest.raises(ModelUnavailableError, match="cannot be verified"):
         download.pull(REPO)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui.models import probe
-from koel_tui.models.probe import Verdict, probe_model
+from koel_tui.models.probe import ProbeResult, probe_model
 from koel_tui.models.verified_models import ModelProperties, VerifiedModels
 from tests.engine.processes import trials
 from tests.engine.tiny_models import write_recurrent_model
@@ -31,7 +31,7 @@ async def test_the_starter_passes_and_is_remembered(
     assert (verdict.architecture, verdict.context_tokens) == ("llama", 8192)
     assert verdict.seconds > 0 and not verdict.remembered
     again = await probe_model(starter_path, verified)
-    expected = Verdict(True, "", "llama", 8192, fitting_template="chatml", remembered=True)
+    expected = ProbeResult(True, "", "llama", 8192, fitting_template="chatml", remembered=True)
     assert again == expected
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import Cost, EncryptedFileStorage, JsonFileStorage, Passphrase
-from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.files.file_storage import FileStorage
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -42,7 +42,7 @@ def words(state: ChatState | None) -> list[str]:
 
 def file_name(thread_id: str) -> str:
     """Return the name of a thread's file in clear."""
-    return f"{ClearCodec(Path()).stem(thread_id)}.json"
+    return f"{UnencryptedCodec(Path()).stem(thread_id)}.json"
 
 
 def passphrase(text: str = "correct horse") -> Passphrase:

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.files.file_names import tagged_path
 from koel_tui.storage.files.read_only_listing import list_read_only
 from koel_tui.storage.index_check import (
@@ -37,7 +37,9 @@ async def test_threads_are_read_to_their_last_message(store: JsonFileStorage, fo
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     (folder / file_name("torn")).write_text("{")
     before, told = names(folder), list[tuple[int, int]]()
-    found = scan_threads(folder, ClearCodec(folder), lambda done, all_: told.append((done, all_)))
+    found = scan_threads(
+        folder, UnencryptedCodec(folder), lambda done, all_: told.append((done, all_))
+    )
     assert {name: each.texts for name, each in found.intact.items()} == {file_name("whole"): 3}
     assert found.newer == (file_name("newer"),)
     assert set(found.damaged) == {file_name("odd"), file_name("torn")}
@@ -67,7 +69,7 @@ async def test_what_lies_beside_threads_is_counted(store: JsonFileStorage, folde
         conflicts=1,
         backups=1,
         trashed=1,
-        left_over=1,
+        temporaries=1,
         locks=2,
         held_locks=1,
         foreign=1,
@@ -107,7 +109,7 @@ async def test_an_index_is_compared_with_the_threads(
             [file_name("wrong")],
         )
         connection.commit()
-    readable = scan_threads(folder, ClearCodec(folder))
+    readable = scan_threads(folder, UnencryptedCodec(folder))
     assert compare_index(file, readable) == IndexComparison(
         up_to_date=1, outdated=2, stale=1, incorrect=1
     )
@@ -124,7 +126,7 @@ async def test_an_index_that_cannot_be_read_says_so(
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(harm)
         connection.commit()
-    readable = scan_threads(folder, ClearCodec(folder))
+    readable = scan_threads(folder, UnencryptedCodec(folder))
     with pytest.raises(UnreadableIndexError):
         compare_index(file, readable)
     file.write_bytes(b"no database at all" * 100)

@@ -22,26 +22,26 @@ def edit() -> None:
     file = paths.config_file()
     if not file.exists():
         _create(file)
-    _open(file)
-    _check(file)
+    _run_editor(file)
+    _check_settings(file)
     click.echo(safe_text(f"{file} is valid."))
 
 
 def _create(file: Path) -> None:
     """Write a template of all settings. Raises `DirectoryError` if it cannot be written."""
-    from koel_tui.cli.config.toml import template
+    from koel_tui.cli.config.toml import config_template
     from koel_tui.system.atomic_write import write_atomically
 
     paths.private_directory(file.parent)
     try:
-        write_atomically(file, template().encode())
+        write_atomically(file, config_template().encode())
     except OSError as error:
         raise paths.DirectoryError(
             f"Cannot write {file}: {error.strerror or error}. Check its permissions."
         ) from error
 
 
-def _open(file: Path) -> None:
+def _run_editor(file: Path) -> None:
     from koel_tui.system.editor import EditorError, editor_command
 
     try:
@@ -63,7 +63,7 @@ def _open(file: Path) -> None:
         raise UsageProblem(f"{Path(command[0]).name!r} ended with {code}. {file} was not checked.")
 
 
-def _check(file: Path) -> None:
+def _check_settings(file: Path) -> None:
     """Validate the settings. Raises `SettingsError`."""
     from koel_tui.settings import SettingsError, load_settings
     from koel_tui.ui.keys.keymap import parse_keymap

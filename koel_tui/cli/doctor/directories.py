@@ -12,9 +12,9 @@ from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.models.sizes import format_size
 
 _LOW_SPACE, _NO_SPACE = 100_000_000, 1_000_000
-_NETWORK = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
+_NETWORK_PREFIXES = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
 """Prefixes of the types of network file systems, which other computers may write to."""
-_NETWORK_FUSE = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "fuse.glusterfs")
+_NETWORK_FUSE_TYPES = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "fuse.glusterfs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _evaluate_usable(directory: DirectoryState) -> Finding:
         return warning(directory.name, found, f'Other users can read it: chmod 700 "{path}"')
     if directory.free < _LOW_SPACE:
         return warning(directory.name, found, _FREE_SPACE)
-    if _is_network(directory.file_system):
+    if _is_network_file_system(directory.file_system):
         advice = "File locks may not work there. Use it from one computer at a time."
         return warning(
             directory.name, f"{found}, over the network ({directory.file_system})", advice
@@ -131,6 +131,6 @@ def _evaluate_usable(directory: DirectoryState) -> Finding:
     return Finding(directory.name, found)
 
 
-def _is_network(file_system: str) -> bool:
+def _is_network_file_system(file_system: str) -> bool:
     name = file_system.lower()
-    return name.startswith(_NETWORK) or name in _NETWORK_FUSE
+    return name.startswith(_NETWORK_PREFIXES) or name in _NETWORK_FUSE_TYPES

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Models:
     """The available models; `chosen` is the file to run, `error` the reason if it is unusable.
 
-    `found` has the number of models of each source, `bad` the names of unusable ones.
+    `found` has the number of models of each source, `unusable` the names of unusable ones.
     """
 
     starter: Path | None
@@ -27,7 +27,7 @@ class Models:
     size: int = 0
     has_passed: bool = False
     found: tuple[tuple[str, int], ...] = ()
-    bad: tuple[str, ...] = ()
+    unusable: tuple[str, ...] = ()
 
 
 def inspect(settings: "Settings") -> Models:
@@ -48,12 +48,12 @@ def inspect(settings: "Settings") -> Models:
     except (ModelFileError, NoModelError) as found:
         error = str(found)
     all_found = find_models(settings.model_folders)
-    bad = []
+    unusable = []
     for model in all_found:
         try:
             check_gguf(model.path)
         except ModelFileError:
-            bad.append(model.name)
+            unusable.append(model.name)
     return Models(
         starter=starter_model(),
         configured=settings.model is not None,
@@ -62,7 +62,7 @@ def inspect(settings: "Settings") -> Models:
         size=size,
         has_passed=has_passed,
         found=tuple(Counter(str(model.source) for model in all_found).items()),
-        bad=tuple(bad),
+        unusable=tuple(unusable),
     )
 
 
@@ -93,7 +93,7 @@ def _found(models: Models) -> Finding:
     total = sum(count for _, count in models.found)
     counts = ", ".join(f"{count} {source}" for source, count in models.found)
     found = f"{total} on this computer" + (f": {counts}" if counts else "")
-    if not models.bad:
+    if not models.unusable:
         return Finding("found", found)
-    found = f"{found}; unusable: {format_names(models.bad)}"
+    found = f"{found}; unusable: {format_names(models.unusable)}"
     return warning("found", found, "Download them again, or remove them.")

@@ -147,14 +147,14 @@ def _clipboard(terminal: Terminal) -> Finding:
     if terminal.clipboard:
         return Finding("clipboard", terminal.clipboard)
     environ = terminal.environ
-    why = "If copying does not work, allow it in the settings of your terminal"
+    advice = "If copying does not work, allow it in the settings of your terminal"
     if "TMUX" in environ:
-        why += ", and in tmux: set -g set-clipboard on"
+        advice += ", and in tmux: set -g set-clipboard on"
     tools = {"WAYLAND_DISPLAY": "wl-clipboard", "DISPLAY": "xclip"}
-    wanted = next((tools[name] for name in tools if environ.get(name)), "")
-    if wanted and not _is_remote(terminal):
-        why += f"; or install {wanted}"
-    return Finding("clipboard", "through the terminal (OSC 52)", advice=f"{why}.")
+    package = next((tools[name] for name in tools if environ.get(name)), "")
+    if package and not _is_remote(terminal):
+        advice += f"; or install {package}"
+    return Finding("clipboard", "through the terminal (OSC 52)", advice=f"{advice}.")
 
 
 def _is_remote(terminal: Terminal) -> bool:

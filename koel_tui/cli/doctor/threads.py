@@ -48,10 +48,10 @@ class Threads:
     access: Access
     error: str = ""
     code: Exit = Exit.OK
-    readable: "ThreadScan | None" = None
-    kept: "OtherFiles | None" = None
+    scan: "ThreadScan | None" = None
+    other_files: "OtherFiles | None" = None
     recovery_files: int = 0
-    agreement: "IndexComparison | None" = None
+    comparison: "IndexComparison | None" = None
     index_error: str = ""
     index_in_use: bool = False
     unencrypted: tuple[Path, ...] = ()
@@ -60,13 +60,13 @@ class Threads:
 def get_access() -> Access:
     """Return the access to the threads; on a terminal it may prompt for the passphrase."""
     from koel_tui.storage import NoKeyError, StorageError
-    from koel_tui.storage.files.file_codec import ClearCodec
+    from koel_tui.storage.files.file_codec import UnencryptedCodec
 
     directory = paths.threads_dir()
     if not directory.is_dir():
         return Access()
     if not is_encrypted():
-        return Access(ClearCodec(directory))
+        return Access(UnencryptedCodec(directory))
     import click
 
     try:
@@ -94,13 +94,13 @@ def inspect(access: Access, on_progress: OnProgress) -> Threads:
     from koel_tui.storage import StorageError
     from koel_tui.storage.integrity_check import count_other_files, scan_threads
 
-    directory, readable, kept = paths.threads_dir(), None, None
+    directory, scan, other_files = paths.threads_dir(), None, None
     error, code = access.error, access.code
     try:
         if directory.is_dir():
-            kept = count_other_files(directory, _suffix(access))
+            other_files = count_other_files(directory, _suffix(access))
         if access.codec is not None:
-            readable = scan_threads(
+            scan = scan_threads(
                 directory,
                 access.codec,
                 lambda done, of: on_progress(f"reading thread {done} of {of}"),
@@ -108,18 +108,18 @@ def inspect(access: Access, on_progress: OnProgress) -> Threads:
     except (StorageError, OSError) as found:
         error = str(found)
         code = exit_code(found) if isinstance(found, StorageError) else Exit.SAVE_FAILED
-    threads = Threads(directory, access, error, code, readable, kept, _count_recovery_files())
+    threads = Threads(directory, access, error, code, scan, other_files, _count_recovery_files())
     index = index_path(directory)
     if access.encrypted:
         return replace(threads, unencrypted=_find_unencrypted(index))
-    return threads if readable is None else _compare_index(threads, index, readable)
+    return threads if scan is None else _compare_index(threads, index, scan)
 
 
 def _suffix(access: Access) -> str:
     from koel_tui.storage.encryption.encrypted_codec import ENCRYPTED_SUFFIX
-    from koel_tui.storage.files.file_codec import ClearCodec
+    from koel_tui.storage.files.file_codec import UnencryptedCodec
 
-    return ENCRYPTED_SUFFIX if access.encrypted else ClearCodec.suffix
+    return ENCRYPTED_SUFFIX if access.encrypted else UnencryptedCodec.suffix
 
 
 def index_path(directory: Path) -> Path:
@@ -136,7 +136,7 @@ def _find_unencrypted(index: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _compare_index(threads: Threads, index: Path, readable: "ThreadScan") -> Threads:
+def _compare_index(threads: Threads, index: Path, scan: "ThreadScan") -> Threads:
     from koel_tui.storage.index_check import UnreadableIndexError, compare_index, is_in_use
 
     if is_in_use(index):
@@ -144,7 +144,7 @@ def _compare_index(threads: Threads, index: Path, readable: "ThreadScan") -> Thr
     if not index.exists():
         return threads
     try:
-        return replace(threads, agreement=compare_index(index, readable))
+        return replace(threads, comparison=compare_index(index, scan))
     except UnreadableIndexError as error:
         return replace(threads, index_error=str(error))
 
@@ -157,7 +157,7 @@ def _count_recovery_files() -> int:
 
 def evaluate(threads: Threads) -> tuple[Finding, ...]:
     """Return the findings about the saved threads."""
-    if threads.kept is None and not threads.error:
+    if threads.other_files is None and not threads.error:
         return (Finding("threads", f"none yet in {threads.directory}"), *_recovery(threads))
     if threads.error:
         advice = "Correct that, then run this again. Nothing was changed."
@@ -173,18 +173,18 @@ def evaluate(threads: Threads) -> tuple[Finding, ...]:
 
 
 def _read(threads: Threads) -> tuple[Finding, ...]:
-    readable = threads.readable
-    if readable is None:
+    scan = threads.scan
+    if scan is None:
         advice = "Run this in a terminal, or set KOEL_PASSPHRASE_FILE."
         return (warning("threads", f"encrypted, not read: {threads.access.locked}", advice),)
-    count = len(readable.intact)
+    count = len(scan.intact)
     findings = [Finding("threads", f"{count} readable")]
-    if readable.damaged:
+    if scan.damaged:
         advice = "`koel-chat threads list` prints the causes. Restore the files from a backup."
-        found = f"{len(readable.damaged)} cannot be read: {format_names(readable.damaged)}"
+        found = f"{len(scan.damaged)} cannot be read: {format_names(scan.damaged)}"
         findings.append(problem("damaged", found, advice, Exit.SAVE_FAILED))
-    if readable.newer:
-        found = f"{len(readable.newer)} saved by a newer koel-chat, read-only here"
+    if scan.newer:
+        found = f"{len(scan.newer)} saved by a newer koel-chat, read-only here"
         findings.append(warning("newer", found, "Update koel-chat to change them."))
     return tuple(findings)
 
@@ -204,7 +204,7 @@ def _encryption(threads: Threads) -> tuple[Finding, ...]:
 
 
 def _index(threads: Threads) -> tuple[Finding, ...]:
-    name, agreement = "search index", threads.agreement
+    name, comparison = "search index", threads.comparison
     if threads.access.encrypted:
         return (Finding(name, "in memory only, because the threads are encrypted"),)
     if threads.index_in_use:
@@ -212,38 +212,41 @@ def _index(threads: Threads) -> tuple[Finding, ...]:
     if threads.index_error:
         advice = "The next search builds it again."
         return (warning(name, f"cannot be used: {threads.index_error}", advice),)
-    if agreement is None:
+    if comparison is None:
         return (Finding(name, "none yet; it is built when it is needed"),)
-    if agreement.incorrect:
+    if comparison.incorrect:
         advice = "Remove search-*.sqlite in the cache directory. The index is built again."
-        found = f"differs from {agreement.incorrect} threads"
+        found = f"differs from {comparison.incorrect} threads"
         return (problem(name, found, advice, Exit.SAVE_FAILED),)
-    if agreement.outdated or agreement.stale:
-        found = f"{agreement.outdated} threads changed since, {agreement.stale} were deleted"
+    if comparison.outdated or comparison.stale:
+        found = f"{comparison.outdated} threads changed since, {comparison.stale} were deleted"
         return (Finding(name, f"{found}; the next search updates it"),)
-    return (Finding(name, f"agrees with all {agreement.up_to_date} threads"),)
+    return (Finding(name, f"agrees with all {comparison.up_to_date} threads"),)
 
 
 def _other_files(threads: Threads) -> tuple[Finding, ...]:
-    kept = threads.kept
-    if kept is None:
+    other_files = threads.other_files
+    if other_files is None:
         return ()
     findings = [
-        Finding("in the trash", f"{kept.trashed}"),
-        Finding("locks", f"{kept.held_locks} held now, {kept.locks} lock files"),
+        Finding("in the trash", f"{other_files.trashed}"),
+        Finding("locks", f"{other_files.held_locks} held now, {other_files.locks} lock files"),
     ]
     for name, count, what, advice in (
-        ("quarantine", kept.quarantined, "copies of damaged files", "Remove what you do not need."),
-        ("conflicts", kept.conflicts, "files of threads changed in two places",
+        ("quarantine", other_files.quarantined, "copies of damaged files",
+         "Remove what you do not need."),
+        ("conflicts", other_files.conflicts, "files of threads changed in two places",
          "Import them as separate threads: koel-chat threads import FILE"),
-        ("left over", kept.left_over, "files of interrupted saves",
+        ("left over", other_files.temporaries, "files of interrupted saves",
          "The next start removes them. The threads are complete without them."),
-        ("links", kept.foreign, "links or directories with names of threads",
+        ("links", other_files.foreign, "links or directories with names of threads",
          "They are never followed. Move them away."),
     ):  # fmt: skip
         findings.append(warning(name, f"{count} {what}", advice) if count else Finding(name, "0"))
-    if kept.backups:
-        findings.append(Finding("older copies", f"{kept.backups} of threads before an update"))
+    if other_files.backups:
+        findings.append(
+            Finding("older copies", f"{other_files.backups} of threads before an update")
+        )
     return tuple(findings)
 
 

@@ -13,7 +13,7 @@ from koel_tui.cli.exit_codes import Exit
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from koel_tui.models.probe import Verdict
+    from koel_tui.models.probe import ProbeResult
 
 
 @click.command()
@@ -43,7 +43,7 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
     return Exit.OK
 
 
-def _template_message(verdict: "Verdict") -> str:
+def _template_message(verdict: "ProbeResult") -> str:
     """Return a message about the chat template of a model."""
     if verdict.has_template:
         return "It has a chat template."

@@ -31,11 +31,11 @@ def pull(repo: str, file: str | None) -> None:
     try:
         path = download.pull(repo, file, on_progress=line.show)
     except KeyboardInterrupt:
-        line.end()
+        line.clear()
         click.echo("Stopped. The same command continues the download.", err=True)
         raise
     finally:
-        line.end()
+        line.clear()
     click.echo(safe_line(str(path), 5000))
     if sys.stderr.isatty():
         click.echo(safe_line(f"Run it: koel-chat --model {shlex.quote(path.stem)}", 5000), err=True)
@@ -61,7 +61,7 @@ class ProgressLine:
             f"\r\x1b[K{_format_progress(done, total, self._speed(now, done))}", nl=False, err=True
         )
 
-    def end(self) -> None:
+    def clear(self) -> None:
         """Erase the line."""
         if self._is_open:
             click.echo("\r\x1b[K", nl=False, err=True)

@@ -52,18 +52,18 @@ def remove(name: str, yes: bool) -> None:
 def _find_download(name: str, directory: Path) -> tuple[Path, int]:
     """Return the path and size of the download with exactly this name. Raises `UsageProblem`."""
     from koel_tui.models.discovery import Source
-    from koel_tui.models.downloaded import is_below, partial_downloads
+    from koel_tui.models.downloaded import is_within, partial_downloads
 
     named = [model for model in all_models() if model.name == name]
     downloads = [
         (model.path, model.size_bytes)
         for model in named
-        if model.source is Source.OWN and is_below(model.path, directory)
+        if model.source is Source.DOWNLOADED and is_within(model.path, directory)
     ]
     downloads += [
         (download.path, download.size_bytes)
         for download in partial_downloads(directory)
-        if download.name == name and is_below(download.path, directory)
+        if download.name == name and is_within(download.path, directory)
     ]
     if len(downloads) == 1:
         return downloads[0]

@@ -62,23 +62,23 @@ def restore(threads: tuple[str, ...]) -> None:
     asyncio.run(_restore(open_storage(), threads))
 
 
-async def _rename(storage: "SessionStorage", wanted: str, title: str) -> None:
-    await storage.update_meta(await resolve_thread(storage, wanted), title=title)
+async def _rename(storage: "SessionStorage", title_or_id: str, title: str) -> None:
+    await storage.update_meta(await resolve_thread(storage, title_or_id), title=title)
 
 
 async def _delete(
-    storage: "SessionStorage", kv_snapshots: "Snapshots", wanted: tuple[str, ...]
+    storage: "SessionStorage", kv_snapshots: "Snapshots", titles_or_ids: tuple[str, ...]
 ) -> None:
     # Resolve all names before deleting, so that a mistyped name changes nothing.
-    for thread_id in [await resolve_thread(storage, word) for word in wanted]:
+    for thread_id in [await resolve_thread(storage, word) for word in titles_or_ids]:
         await storage.trash(thread_id)
         kv_snapshots.remove(thread_id)
         command = f"koel-chat threads restore {shlex.quote(thread_id)}"
         click.echo(f"{safe_line(thread_id)} is in the trash. To restore it: {safe_text(command)}")
 
 
-async def _restore(storage: "SessionStorage", wanted: tuple[str, ...]) -> None:
+async def _restore(storage: "SessionStorage", titles_or_ids: tuple[str, ...]) -> None:
     trashed = await storage.trashed()
-    for thread_id in [resolve_summary(trashed, word) for word in wanted]:
+    for thread_id in [resolve_summary(trashed, word) for word in titles_or_ids]:
         await storage.restore(thread_id)
         click.echo(f"Restored {safe_line(thread_id)}.")

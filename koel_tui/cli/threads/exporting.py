@@ -49,19 +49,19 @@ def export(thread: str, format_name: str, output: Path | None, force: bool) -> N
 
 
 async def _export(
-    storage: "SessionStorage", wanted: str, format_name: str, output: Path | None, force: bool
+    storage: "SessionStorage", title_or_id: str, format_name: str, output: Path | None, force: bool
 ) -> None:
     from koel_tui.storage.interchange import ExportFormat, export_thread, file_name, load_thread
 
-    thread = await load_thread(storage, await resolve_thread(storage, wanted))
-    chosen = ExportFormat(format_name)
-    text = export_thread(thread, chosen)
+    thread = await load_thread(storage, await resolve_thread(storage, title_or_id))
+    export_format = ExportFormat(format_name)
+    text = export_thread(thread, export_format)
     if output == Path("-"):
         click.echo(text, nl=False)
         return
     path = output or Path()
     if path.is_dir():
-        path /= file_name(thread.title, chosen.suffix)
+        path /= file_name(thread.title, export_format.suffix)
     _write(path, text, force=force)
     click.echo(safe_text(str(path)))
 

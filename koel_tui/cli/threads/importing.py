@@ -39,8 +39,8 @@ def import_threads(files: tuple[Path, ...], format_name: str | None, as_json: bo
     from koel_tui.cli.wiring import open_storage
     from koel_tui.storage.interchange import ImportFormat
 
-    chosen = None if format_name is None else ImportFormat(format_name)
-    return asyncio.run(_import(open_storage(), files, chosen, as_json))
+    import_format = None if format_name is None else ImportFormat(format_name)
+    return asyncio.run(_import(open_storage(), files, import_format, as_json))
 
 
 async def _import(
@@ -83,9 +83,9 @@ async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
         unsaved = read_recovery_file(file, getattr(storage, "codec", None))
         typed = drafts_as_threads(unsaved)
     except (OSError, NotAThreadError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or error
         raise ImportProblem(
-            file, why, "Check that it is the right file and that it is complete."
+            file, reason, "Check that it is the right file and that it is complete."
         ) from error
     stored = [await restore_thread(storage, thread) for thread in unsaved.threads]
     return stored + [await store_thread(storage, thread) for thread in typed]

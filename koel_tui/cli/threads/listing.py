@@ -44,12 +44,12 @@ def show(thread: str, as_json: bool) -> None:
     asyncio.run(_show(open_storage(), thread, as_json))
 
 
-async def _show(storage: "SessionStorage", wanted: str, as_json: bool) -> None:
+async def _show(storage: "SessionStorage", title_or_id: str, as_json: bool) -> None:
     from koel_tui.protocol import encode_state
 
-    state = await storage.load(await resolve_thread(storage, wanted))
+    state = await storage.load(await resolve_thread(storage, title_or_id))
     if state is None:
-        raise UsageProblem(f"The thread {wanted!r} has just been deleted.")
+        raise UsageProblem(f"The thread {title_or_id!r} has just been deleted.")
     if as_json:
         click.echo(encode_state(state))
         return

@@ -19,7 +19,7 @@ from koel_tui.storage.encryption.key_file import (
 )
 from koel_tui.storage.encryption.keys import KeySource
 from koel_tui.storage.errors import NotAThreadError, StorageError
-from koel_tui.storage.files.file_codec import ClearCodec, FileEncoding
+from koel_tui.storage.files.file_codec import FileEncoding, UnencryptedCodec
 from koel_tui.storage.files.file_names import KEY_FILE, is_thread_file, parse_stem, parse_tag
 from koel_tui.storage.files.safe_open import read_file
 from koel_tui.storage.files.thread_locks import ThreadLocks
@@ -38,20 +38,20 @@ def encrypt_threads(directory: Path | str, key: KeySource) -> int:
     """
     path = Path(directory)
     with key_lock(path):
-        found = read_key_file(path)
-        if found is None:
-            _check_not_locked(path, ClearCodec.suffix)
+        wrapped = read_key_file(path)
+        if wrapped is None:
+            _check_not_locked(path, UnencryptedCodec.suffix)
             secret, name = new_key()
-            found = wrap(secret, name, key)
-        elif found.stage == "sealed":
+            wrapped = wrap(secret, name, key)
+        elif wrapped.stage == "sealed":
             return 0
         else:
-            secret = found.unwrap(key)
-        encryptor = FileEncryptor(secret, found.name)
-        write_key_file(path, replace(found, stage="sealing"))
-        done = _convert(path, ClearCodec(path), encryptor)
-        write_key_file(path, replace(found, stage="sealed"))
-        return done
+            secret = wrapped.unwrap(key)
+        encryptor = FileEncryptor(secret, wrapped.name)
+        write_key_file(path, replace(wrapped, stage="sealing"))
+        count = _convert(path, UnencryptedCodec(path), encryptor)
+        write_key_file(path, replace(wrapped, stage="sealed"))
+        return count
 
 
 def decrypt_threads(directory: Path | str, key: KeySource) -> int:
@@ -62,16 +62,16 @@ def decrypt_threads(directory: Path | str, key: KeySource) -> int:
     """
     path = Path(directory)
     with key_lock(path):
-        found = read_key_file(path)
-        if found is None:
+        wrapped = read_key_file(path)
+        if wrapped is None:
             return 0
-        encryptor = FileEncryptor(found.unwrap(key), found.name)
-        if found.stage == "sealed":
+        encryptor = FileEncryptor(wrapped.unwrap(key), wrapped.name)
+        if wrapped.stage == "sealed":
             _check_not_locked(path, encryptor.suffix)
-        write_key_file(path, replace(found, stage="opening"))
-        done = _convert(path, encryptor, ClearCodec(path))
-        _remove_key_file(path, found, encryptor.suffix)
-        return done
+        write_key_file(path, replace(wrapped, stage="opening"))
+        count = _convert(path, encryptor, UnencryptedCodec(path))
+        _remove_key_file(path, wrapped, encryptor.suffix)
+        return count
 
 
 def _check_not_locked(directory: Path, suffix: str) -> None:
@@ -84,7 +84,7 @@ def _check_not_locked(directory: Path, suffix: str) -> None:
 
 def _convert(directory: Path, source: FileEncoding, target: FileEncoding) -> int:
     locks = ThreadLocks(directory)
-    done = 0
+    count = 0
     try:
         for folder in (directory / name for name in _FOLDERS):
             if folder.is_dir():
@@ -92,14 +92,14 @@ def _convert(directory: Path, source: FileEncoding, target: FileEncoding) -> int
                 for path in _thread_files(folder, source.suffix):
                     with locks.hold(parse_stem(path), parse_stem(path)):
                         _convert_file(directory / "quarantine", path, source, target)
-                    done += 1
+                    count += 1
                 flush_directory(folder)
     except OSError as error:
         raise StorageError(
             f"The threads in {directory} are only partly converted: {error.strerror or error}. "
             "Nothing is lost; free some space or check the disk, then start again."
         ) from error
-    return done
+    return count
 
 
 def _thread_files(folder: Path, suffix: str) -> list[Path]:
@@ -123,8 +123,8 @@ def _convert_file(quarantine: Path, path: Path, source: FileEncoding, target: Fi
     else:
         thread_id = _thread_id(text)
         if thread_id is not None and source.stem(thread_id) == parse_stem(path):
-            rest = path.name.removeprefix(parse_stem(path)).removesuffix(path.suffix)
-            new = path.with_name(f"{target.stem(thread_id)}{rest}{target.suffix}")
+            tail = path.name.removeprefix(parse_stem(path)).removesuffix(path.suffix)
+            new = path.with_name(f"{target.stem(thread_id)}{tail}{target.suffix}")
         else:
             name = _copy_name(target.stem(path.name), path, data)
             new = (quarantine / name).with_suffix(target.suffix)
@@ -146,10 +146,10 @@ def _copy_name(stem: str, path: Path, data: bytes) -> str:
 def _thread_id(text: bytes) -> str | None:
     """Return the id in the JSON of a thread of any schema, None if it is damaged."""
     try:
-        found = json.loads(text)["id"]
+        thread_id = json.loads(text)["id"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, str) else None
+    return thread_id if isinstance(thread_id, str) else None
 
 
 def _remove_key_file(directory: Path, key: WrappedKey, suffix: str) -> None:

@@ -24,9 +24,9 @@ from koel_tui.storage.errors import (
     NotAThreadError,
     StorageError,
 )
-from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.files.file_names import KEY_FILE, RECOVERY_STEM, is_thread_file
-from koel_tui.storage.files.quarantine import Signature, signature_of
+from koel_tui.storage.files.quarantine import Signature, file_signature
 
 ENCRYPTED_SUFFIX = ".sealed"
 FORMAT = "koel-chat/sealed"
@@ -47,13 +47,13 @@ class FileEncryptor:
         with require_packages():
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         self._name = name
-        self._names_key = hmac.digest(key, b"koel-chat names", "sha256")
+        self._stem_key = hmac.digest(key, b"koel-chat names", "sha256")
         self._cipher = AESGCM(hmac.digest(key, b"koel-chat threads", "sha256"))
 
     def stem(self, thread_id: str) -> str:
         """Return the stem of a thread: a keyed hash, which cannot be guessed without the key."""
         encoded_id = thread_id.encode("utf-8", "surrogatepass")
-        return f"t-{hmac.digest(self._names_key, encoded_id, 'sha256').hex()[:32]}"
+        return f"t-{hmac.digest(self._stem_key, encoded_id, 'sha256').hex()[:32]}"
 
     def encode(self, stem: str, text: bytes) -> bytes:
         """Return `text` encrypted for `stem`: a JSON line of parameters, then the ciphertext."""
@@ -141,19 +141,19 @@ class EncryptedCodec:
     def _load_encryptor(self) -> FileEncryptor:
         with self._unlock_lock:
             signature = self._signature()
-            known = self._unlocked
-            if known is not None and known.signature == signature:
-                return known.encryptor
+            unlocked = self._unlocked
+            if unlocked is not None and unlocked.signature == signature:
+                return unlocked.encryptor
             wrapped = read_key_file(self._directory)
             key = None
             if wrapped is None:
-                if known is not None:
+                if unlocked is not None:
                     raise _not_encrypted_error(self._directory)
                 wrapped, key = self._create_key()
             if wrapped.stage != "sealed":
                 raise _unfinished_error(self._directory)
-            if known is not None and known.name == wrapped.name:
-                encryptor = known.encryptor  # only the wrapping has changed; the key is the same
+            if unlocked is not None and unlocked.name == wrapped.name:
+                encryptor = unlocked.encryptor  # only the wrapping has changed; the key is the same
             else:
                 encryptor = FileEncryptor(key or wrapped.unwrap(self._source), wrapped.name)
             self._unlocked = _Unlocked(self._signature(), wrapped.name, encryptor)
@@ -161,7 +161,7 @@ class EncryptedCodec:
 
     def _signature(self) -> Signature | None:
         try:
-            return signature_of((self._directory / KEY_FILE).lstat())
+            return file_signature((self._directory / KEY_FILE).lstat())
         except FileNotFoundError:
             return None
 
@@ -171,13 +171,13 @@ class EncryptedCodec:
         If another process has created it first, the unwrapped key is None.
         """
         with key_lock(self._directory):
-            found = read_key_file(self._directory)
-            if found is not None:
-                return found, None
+            existing = read_key_file(self._directory)
+            if existing is not None:
+                return existing, None
             for path in self._directory.iterdir():
                 if is_thread_file(path.name, ENCRYPTED_SUFFIX):
                     raise key_file_error(self._directory, "missing")
-                if is_thread_file(path.name, ClearCodec.suffix):
+                if is_thread_file(path.name, UnencryptedCodec.suffix):
                     raise _not_encrypted_error(self._directory)
             key, name = new_key()
             wrapped = wrap(key, name, self._source)

@@ -44,9 +44,9 @@ class WrappedKey:
         with require_packages():
             from cryptography.exceptions import InvalidTag
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        wrapping = source.find(self.source)
+        wrapping_key = source.find(self.source)
         try:
-            return AESGCM(wrapping).decrypt(
+            return AESGCM(wrapping_key).decrypt(
                 self.nonce, self.wrapped, _associated_data(self.name, self.source)
             )
         except InvalidTag as error:
@@ -59,10 +59,13 @@ def wrap(key: bytes, name: str, source: KeySource) -> WrappedKey:
     """Return `key` wrapped with a new wrapping key of `source`."""
     with require_packages():
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    wrapping, about = source.make()
+    wrapping_key, description = source.make()
     nonce = secrets.token_bytes(NONCE_BYTES)
     return WrappedKey(
-        name, about, nonce, AESGCM(wrapping).encrypt(nonce, key, _associated_data(name, about))
+        name,
+        description,
+        nonce,
+        AESGCM(wrapping_key).encrypt(nonce, key, _associated_data(name, description)),
     )
 
 
@@ -132,13 +135,13 @@ def change_key(directory: Path | str, old: KeySource, new: KeySource) -> None:
     """
     path = Path(directory)
     with key_lock(path):
-        found = read_key_file(path)
-        if found is None:
+        current = read_key_file(path)
+        if current is None:
             raise StorageError(f"The threads in {path} are not encrypted.")
-        changed = wrap(found.unwrap(old), found.name, new)
-        write_key_file(path, replace(changed, stage=found.stage))
+        rewrapped = wrap(current.unwrap(old), current.name, new)
+        write_key_file(path, replace(rewrapped, stage=current.stage))
     with suppress(StorageError):  # a remaining keyring entry unlocks nothing any more
-        old.drop(found.source)
+        old.drop(current.source)
 
 
 @contextmanager

@@ -162,9 +162,9 @@ class SystemKeyring:
         keyring = self._keyring
         if keyring is None:
             with require_packages():
-                import keyring as system  # optional, and slow to import
+                import keyring as keyring_package  # optional, and slow to import
 
-                keyring = system
+                keyring = keyring_package
         try:
             return action(keyring)
         except Exception as error:  # each backend raises different errors
@@ -189,14 +189,14 @@ class AnyKey:
         environment: Mapping[str, str] = os.environ,
         cost: Cost = _COST,
     ) -> None:
-        self._file = environment.get(PASSPHRASE_FILE)
+        self._passphrase_file = environment.get(PASSPHRASE_FILE)
         self._ask_user = ask
         self._passphrase = Passphrase(self._ask, cost)
         self._keyring = SystemKeyring(keyring)
 
     def make(self) -> tuple[bytes, dict[str, Any]]:
         """Return a new key and its description for `find`. Raises `NoKeyError`."""
-        if self._file is not None:
+        if self._passphrase_file is not None:
             return self._passphrase.make()
         try:
             return self._keyring.make()
@@ -217,8 +217,8 @@ class AnyKey:
         return self._keyring if about.get("kind") == "keyring" else self._passphrase
 
     def _ask(self, new: bool) -> str:
-        if self._file is not None:
-            return read_passphrase(Path(self._file))
+        if self._passphrase_file is not None:
+            return read_passphrase(Path(self._passphrase_file))
         if self._ask_user is None:
             raise NoKeyError(
                 "The encrypted threads need a passphrase, which cannot be entered here. "

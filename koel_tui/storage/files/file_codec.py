@@ -47,22 +47,22 @@ class Codec(FileEncoding, Protocol):
         ...
 
 
-class ClearCodec:
+class UnencryptedCodec:
     """The codec of unencrypted files, which contain the JSON itself."""
 
     suffix = ".json"
 
     def __init__(self, directory: Path) -> None:
-        self._keys = directory / KEY_FILE
+        self._key_file = directory / KEY_FILE
 
     def check_directory(self) -> None:
         """Raise `EncryptedThreadsError` if the directory is encrypted.
 
         Checked at every write, because the threads may be encrypted while this program runs.
         """
-        if self._keys.exists():
+        if self._key_file.exists():
             raise EncryptedThreadsError(
-                f"The threads in {self._keys.parent} are encrypted. Open them with their key."
+                f"The threads in {self._key_file.parent} are encrypted. Open them with their key."
             )
 
     def encode_recovery(self, text: bytes) -> bytes:

@@ -57,11 +57,11 @@ class FileStorage:
 
     async def open(self, thread_id: str) -> Access:
         """Acquire the thread's write lock until `close`, unless another process holds it."""
-        return await self._do("open", thread_id, lambda: self._files.open(thread_id))
+        return await self._run("open", thread_id, lambda: self._files.open(thread_id))
 
     async def close(self, thread_id: str) -> None:
         """Release the thread's write lock; do nothing if it is not open."""
-        await self._do("close", thread_id, lambda: self._files.close(thread_id))
+        await self._run("close", thread_id, lambda: self._files.close(thread_id))
 
     async def held_elsewhere(self, thread_ids: Iterable[str]) -> frozenset[str]:
         """Return the threads whose write lock another process holds now."""
@@ -87,7 +87,7 @@ class FileStorage:
 
     async def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state, ready to be shown; None if it is absent or unreadable."""
-        return await self._do("read", thread_id, lambda: self._files.load(thread_id))
+        return await self._run("read", thread_id, lambda: self._files.load(thread_id))
 
     async def delete(self, thread_id: str) -> None:
         """Delete the thread's file permanently; do nothing if it is absent."""
@@ -103,7 +103,7 @@ class FileStorage:
 
     async def meta(self, thread_id: str) -> dict[str, Any]:
         """Return a thread's metadata as a new dict; empty if the thread is absent."""
-        return await self._do("read", thread_id, lambda: self._files.meta(thread_id))
+        return await self._run("read", thread_id, lambda: self._files.meta(thread_id))
 
     async def summaries(self, limit: int | None = None) -> list[Summary]:
         """Return the saved threads, most recently changed first, at most `limit` of them.
@@ -149,7 +149,7 @@ class FileStorage:
 
     async def _change(self, action: str, thread_id: str, job: Callable[[], None]) -> None:
         try:
-            await self._do(action, thread_id, job)
+            await self._run(action, thread_id, job)
         finally:  # a failed change may have reached the disk
             for changed in tuple(self._watchers):
                 try:
@@ -157,7 +157,7 @@ class FileStorage:
                 except Exception:  # must not make a completed change look failed
                     _log.exception("A watcher of %s failed", self.directory)
 
-    async def _do(self, action: str, thread_id: str, job: Callable[[], T]) -> T:
+    async def _run(self, action: str, thread_id: str, job: Callable[[], T]) -> T:
         with _wrap_os_errors(f"{action} thread {thread_id!r}"):
             return await self._executor.run(thread_id, job)
 
@@ -168,8 +168,8 @@ def _wrap_os_errors(action: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = f" at {error.filename}" if error.filename else ""
+        location = f" at {error.filename}" if error.filename else ""
         raise StorageError(
-            f"Cannot {action}{place}: {error.strerror or error}. "
+            f"Cannot {action}{location}: {error.strerror or error}. "
             "Check the disk and the permissions, then try again."
         ) from error

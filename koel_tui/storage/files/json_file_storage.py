@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from koel_tui.paths import threads_dir
-from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.migration import MIGRATIONS, Migrations
 from koel_tui.system.clock import utc_now
@@ -26,4 +26,4 @@ class JsonFileStorage(FileStorage):
         migrations: Migrations = MIGRATIONS,
     ) -> None:
         path = Path(directory or threads_dir())
-        super().__init__(path, ClearCodec(path), clock, migrations)
+        super().__init__(path, UnencryptedCodec(path), clock, migrations)

@@ -15,21 +15,21 @@ class KeyedExecutor:
     """
 
     def __init__(self) -> None:
-        self._last: dict[str, asyncio.Task[Any]] = {}
+        self._last_tasks: dict[str, asyncio.Task[Any]] = {}
 
     async def run(self, key: str, job: Callable[[], T]) -> T:
         """Run `job` after the previous jobs of `key`; return its result or raise its error."""
-        task = asyncio.create_task(_after(self._last.get(key), job))
-        self._last[key] = task
+        task = asyncio.create_task(_run_after(self._last_tasks.get(key), job))
+        self._last_tasks[key] = task
         task.add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(task)
 
     def _forget(self, key: str, task: asyncio.Task[Any]) -> None:
-        if self._last.get(key) is task:
-            del self._last[key]
+        if self._last_tasks.get(key) is task:
+            del self._last_tasks[key]
 
 
-async def _after(previous: asyncio.Task[Any] | None, job: Callable[[], T]) -> T:
+async def _run_after(previous: asyncio.Task[Any] | None, job: Callable[[], T]) -> T:
     if previous is not None:
         await asyncio.wait([previous])
     return await asyncio.to_thread(job)

@@ -12,7 +12,7 @@ Signature = tuple[int, int, int, int]
 """The device, inode, size and mtime (ns) of a file; changes if it is written or replaced."""
 
 
-def signature_of(status: os.stat_result) -> Signature:
+def file_signature(status: os.stat_result) -> Signature:
     """Return the signature of a file with this status."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
@@ -33,27 +33,27 @@ class Quarantine:
         """Without `makes_copies`, damaged files are reported, but not copied."""
         self._directory = directory / "quarantine"
         self._makes_copies = makes_copies
-        self._found: dict[Path, tuple[Signature, DamagedThread]] = {}
+        self._reports: dict[Path, tuple[Signature, DamagedThread]] = {}
 
     @property
     def damaged(self) -> tuple[DamagedThread, ...]:
         """The damaged files found so far, each once."""
-        return tuple(damaged for _, damaged in list(self._found.values()))
+        return tuple(damaged for _, damaged in list(self._reports.values()))
 
     def is_reported(self, path: Path, signature: Signature) -> bool:
         """Return whether the file was found damaged and copied, and has not changed since."""
-        found = self._found.get(path)
-        return found is not None and found[0] == signature and found[1].copy is not None
+        reported = self._reports.get(path)
+        return reported is not None and reported[0] == signature and reported[1].copy is not None
 
     def report(self, path: Path, reason: str, signature: Signature, data: bytes | None) -> None:
         """Report a damaged file, and copy its bytes unless they are None."""
         if not self.is_reported(path, signature):
             copy = self._copy(path, data) if self._makes_copies and data is not None else None
-            self._found[path] = (signature, DamagedThread(path, reason, copy))
+            self._reports[path] = (signature, DamagedThread(path, reason, copy))
 
     def withdraw(self, path: Path) -> None:
         """Withdraw the report of a file that was deleted or is valid again; keep its copies."""
-        self._found.pop(path, None)
+        self._reports.pop(path, None)
 
     def _copy(self, path: Path, data: bytes) -> Path | None:
         # The name contains a hash of the content, so repeated starts make only one copy.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.files.quarantine import Quarantine
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.migration import MIGRATIONS
@@ -17,5 +17,5 @@ def list_read_only(directory: Path, folder: str = ".") -> Iterator[Summary]:
     """
     quarantine = Quarantine(directory, makes_copies=False)
     return ThreadFolder(
-        directory / folder, ClearCodec(directory), quarantine, MIGRATIONS
+        directory / folder, UnencryptedCodec(directory), quarantine, MIGRATIONS
     ).summaries()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from koel_tui.storage.errors import StorageError
-from koel_tui.storage.thread_record import is_showable
+from koel_tui.storage.thread_record import is_displayable
 
 MAX_BYTES = 256 * 1024 * 1024
 """The maximum size of a thread's file; parsed, it takes a multiple of that in memory."""
@@ -54,7 +54,7 @@ def modified_time(status: os.stat_result) -> datetime:
         modified = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
     except OverflowError:
         return _EPOCH
-    return modified if is_showable(modified) else _EPOCH
+    return modified if is_displayable(modified) else _EPOCH
 
 
 def is_too_large(size: int) -> bool:

@@ -22,7 +22,7 @@ from koel_tui.storage.errors import (
 from koel_tui.storage.files.conflicts import Conflicts
 from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import parse_stem, tagged_path
-from koel_tui.storage.files.quarantine import Quarantine, signature_of
+from koel_tui.storage.files.quarantine import Quarantine, file_signature
 from koel_tui.storage.files.safe_open import check_regular, is_too_large, read_file
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.files.thread_locks import ThreadLocks
@@ -69,7 +69,7 @@ class ThreadDirectory:
     def open(self, thread_id: str) -> Access:
         """Acquire the thread's lock until `close`, unless another process holds it."""
         self.close(thread_id)  # the lock's name depends on the directory's key, which may change
-        path = self.path_of(thread_id)
+        path = self.thread_path(thread_id)
         access = self._locks.open(parse_stem(path))
         self._open_paths[thread_id] = path
         self._encoders[path] = StateEncoder()
@@ -84,12 +84,12 @@ class ThreadDirectory:
 
     def held_elsewhere(self, thread_id: str) -> bool:
         """Return whether another process holds the thread's lock at this moment."""
-        return self._locks.held_elsewhere(parse_stem(self.path_of(thread_id)))
+        return self._locks.held_elsewhere(parse_stem(self.thread_path(thread_id)))
 
     def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state; None if it is absent or unreadable."""
-        path = self.path_of(thread_id)
-        data = _read_bytes(path)
+        path = self.thread_path(thread_id)
+        data = _read_content(path)
         if data is None:
             return None
         try:
@@ -105,13 +105,13 @@ class ThreadDirectory:
 
         Raises `StorageError`; nothing has changed then.
         """
-        encoder = self._encoders.get(self.path_of(thread_id)) or StateEncoder()
+        encoder = self._encoders.get(self.thread_path(thread_id)) or StateEncoder()
         text = encode_chat_state(thread_id, state, encoder.encode)
         with self.hold_for_write(thread_id) as path:
-            data = _read_bytes(path)
+            data = _read_content(path)
             is_known = self._is_known(path, data)
-            seen = self._known.get(path)
-            header = Header(thread_id) if seen is None else seen.header
+            known = self._known.get(path)
+            header = Header(thread_id) if known is None else known.header
             if data is None or is_known:
                 self._back_up(path, header, data)
                 self._write(path, header.for_save(self._clock()), text, is_known=True)
@@ -123,8 +123,8 @@ class ThreadDirectory:
         """Write `state` to a conflict file of the thread. Raises `StorageError`."""
         text = encode_chat_state(thread_id, state)
         with self.hold_for_write(thread_id) as path:
-            seen = self._known.get(path)
-            header = Header(thread_id) if seen is None else seen.header
+            known = self._known.get(path)
+            header = Header(thread_id) if known is None else known.header
             conflict_path, base = self.conflicts.free_path(path, header)
             self._write(conflict_path, base.for_save(self._clock()), text, is_known=False)
             self.conflicts.add(thread_id, conflict_path)
@@ -132,7 +132,7 @@ class ThreadDirectory:
     def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
         """Set or remove fields of the thread's metadata. Raises `StorageError`."""
         with self.hold_for_write(thread_id) as path:
-            data = _read_bytes(path)
+            data = _read_content(path)
             is_known = data is None or self._is_known(path, data)
             if data is None:
                 record = Record.empty(thread_id)
@@ -146,8 +146,8 @@ class ThreadDirectory:
 
     def meta(self, thread_id: str) -> dict[str, Any]:
         """Return the thread's metadata; empty if it is absent or unreadable."""
-        path = self.path_of(thread_id)
-        data = _read_bytes(path)
+        path = self.thread_path(thread_id)
+        data = _read_content(path)
         if data is None:
             return {}
         if self._is_known(path, data):
@@ -175,17 +175,17 @@ class ThreadDirectory:
 
     def exists(self, thread_id: str) -> bool:
         """Return whether the thread's file exists. Raises `StorageError` if it is not regular."""
-        return check_regular(self.path_of(thread_id))
+        return check_regular(self.thread_path(thread_id))
 
-    def path_of(self, thread_id: str) -> Path:
+    def thread_path(self, thread_id: str) -> Path:
         """Return the path of the thread's file, which need not exist."""
         self.prepare()
-        return self._folder.path_of(thread_id)
+        return self._folder.thread_path(thread_id)
 
     @contextmanager
     def hold_for_write(self, thread_id: str) -> Iterator[Path]:
         """Hold the thread's lock for the block; yield the path of its file."""
-        path = self.path_of(thread_id)
+        path = self.thread_path(thread_id)
         private_directory(self.path)
         with self._locks.hold(parse_stem(path), thread_id):
             self._codec.check_directory()
@@ -222,7 +222,7 @@ class ThreadDirectory:
             record = self._folder.decode(data, path)
             state = record.chat_state()
         except NotAThreadError as error:
-            self.quarantine.report(path, str(error), signature_of(path.lstat()), data)
+            self.quarantine.report(path, str(error), file_signature(path.lstat()), data)
             raise DamagedThreadError(thread_id, str(error)) from error
         self.quarantine.withdraw(path)
         return record, state
@@ -232,17 +232,17 @@ class ThreadDirectory:
 
         A write that raised an error may have replaced the file; then its content counts as saved.
         """
-        tried = self._attempted.get(path)
+        attempted = self._attempted.get(path)
         digest = None if data is None else _digest(data)
-        if tried is not None and tried.digest == digest:
-            self._known[path] = tried
-        seen = self._known.get(path)
-        return seen is not None and seen.digest == digest
+        if attempted is not None and attempted.digest == digest:
+            self._known[path] = attempted
+        known = self._known.get(path)
+        return known is not None and known.digest == digest
 
     def _save_conflict(self, path: Path, last: Header, text: str, data: bytes) -> None:
-        found = self._validate(last.id, path, data)[0].header
-        if found.schema > SCHEMA:
-            raise FutureSchemaError(found.id, found.schema)
+        current = self._validate(last.id, path, data)[0].header
+        if current.schema > SCHEMA:
+            raise FutureSchemaError(current.id, current.schema)
         conflict_path, base = self.conflicts.save_path(path, last)
         header = base.for_save(self._clock())
         self._write(conflict_path, header, text, is_known=False)
@@ -280,7 +280,7 @@ class ThreadDirectory:
             self._attempted.pop(path, None)
 
 
-def _read_bytes(path: Path) -> bytes | None:
+def _read_content(path: Path) -> bytes | None:
     read = read_file(path)
     return None if read is None else read[0]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import is_thread_file, parse_stem
-from koel_tui.storage.files.quarantine import Quarantine, Signature, signature_of
+from koel_tui.storage.files.quarantine import Quarantine, Signature, file_signature
 from koel_tui.storage.files.safe_open import modified_time, read_file
 from koel_tui.storage.migration import Migrations
 from koel_tui.storage.session_storage import Summary
@@ -28,7 +28,7 @@ class ThreadFolder:
         self._migrations = migrations
         self._cache: dict[str, tuple[Signature, Summary]] = {}
 
-    def path_of(self, thread_id: str) -> Path:
+    def thread_path(self, thread_id: str) -> Path:
         """Return the path of a thread's file, which need not exist."""
         return self.path / f"{self._codec.stem(thread_id)}{self._codec.suffix}"
 
@@ -76,7 +76,7 @@ class ThreadFolder:
                     reason = error.strerror or str(error)
                     self._quarantine.report(self.path / entry.name, reason, _NO_SIGNATURE, None)
                     continue
-                found.append((status.st_mtime_ns, entry.name, signature_of(status)))
+                found.append((status.st_mtime_ns, entry.name, file_signature(status)))
         found.sort(reverse=True)
         return [(name, signature) for _, name, signature in found]
 
@@ -84,16 +84,16 @@ class ThreadFolder:
         """Return the summary of a file; None, and a report in the quarantine, if unreadable."""
         if self._quarantine.is_reported(path, signature):
             return None
-        known = self._cache.get(path.name)
-        if known is not None and known[0] == signature:
-            return known[1]
+        cached = self._cache.get(path.name)
+        if cached is not None and cached[0] == signature:
+            return cached[1]
         data = None
         try:
             read = read_file(path)
             if read is None:
                 return None
             data, status = read
-            signature = signature_of(status)
+            signature = file_signature(status)
             summary = self.decode(data, path).summary(modified_time(status))
         except (NotAThreadError, StorageError, OSError) as error:
             self._quarantine.report(path, str(error), signature, data)

@@ -20,11 +20,11 @@ def is_chatgpt(wire: object) -> bool:
 
 def from_chatgpt(wire: Any) -> Iterator[Thread | NotAThreadError]:
     """Yield the conversations, or an error with the reason for each invalid one."""
-    for place, conversation in enumerate(wire if isinstance(wire, list) else [wire], 1):
+    for number, conversation in enumerate(wire if isinstance(wire, list) else [wire], 1):
         try:
             thread = _thread(conversation)
         except NotAThreadError as error:
-            yield NotAThreadError(f"conversation {place}: {error}")
+            yield NotAThreadError(f"conversation {number}: {error}")
             continue
         if thread.state.messages:
             yield thread
@@ -105,9 +105,9 @@ def _is_hidden(wire: Mapping[str, Any]) -> bool:
 def _content(content: Mapping[str, Any]) -> str:
     if content.get("content_type") in _HIDDEN_TYPES:
         return ""
-    pieces = [_part(part) for part in _list(content, "parts")]
-    pieces += [_text(content, "text"), _text(content, "result")]
-    return "\n".join(filter(None, pieces))
+    texts = [_part(part) for part in _list(content, "parts")]
+    texts += [_text(content, "text"), _text(content, "result")]
+    return "\n".join(filter(None, texts))
 
 
 def _part(part: object) -> str:

@@ -25,18 +25,18 @@ def from_elia(database: Database) -> Iterator[Thread | NotAThreadError]:
     rows = database.rows(
         "SELECT id, chat_id, role, content, timestamp FROM message ORDER BY chat_id, id"
     )
-    for number, chat_rows in groupby(rows, key=lambda row: row["chat_id"]):
-        chat = chats.get(number, {})
+    for chat_id, chat_rows in groupby(rows, key=lambda row: row["chat_id"]):
+        chat = chats.get(chat_id, {})
         try:
             yield thread_from_messages(
-                f"elia-{column_text(number)}",
+                f"elia-{column_text(chat_id)}",
                 [_message(row) for row in chat_rows],
                 title=column_text(chat.get("title")),
                 model=column_text(chat.get("model")),
                 times=(parse_time(chat.get("started_at")),),
             )
         except NotAThreadError as error:
-            yield NotAThreadError(f"chat {number!r}: {error}")
+            yield NotAThreadError(f"chat {chat_id!r}: {error}")
 
 
 def _message(row: Row) -> Message:

@@ -54,8 +54,8 @@ def _article(message: Message) -> str:
         f"<article><header>{author_label(message)} <time>{format_time(message)}</time></header>"
     ]
     if message.reasoning:
-        thought = _escape(message.reasoning)
-        pieces.append(f"<details><summary>Thinking</summary>{thought}</details>")
+        reasoning = _escape(message.reasoning)
+        pieces.append(f"<details><summary>Thinking</summary>{reasoning}</details>")
     if message.role == "assistant" and len(message.content) <= _MAX_MARKDOWN_LENGTH:
         pieces.append(_render_markdown(message.content))
     elif message.content:

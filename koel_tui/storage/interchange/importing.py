@@ -80,37 +80,37 @@ def read_threads(path: Path, form: ImportFormat | None = None) -> Iterator[Threa
         raise ImportProblem(path, error, _ADVICE) from error
 
 
-def _to_problems(path: Path, found: FoundThreads) -> Iterator[Thread | ImportProblem]:
-    for item in found:
+def _to_problems(path: Path, threads: FoundThreads) -> Iterator[Thread | ImportProblem]:
+    for item in threads:
         yield item if isinstance(item, Thread) else ImportProblem(path, item, _ADVICE)
 
 
 def _threads_in_database(database: Database, form: ImportFormat | None) -> FoundThreads:
-    chosen = form or _detect_database(database)
-    if chosen not in _DATABASES or not _DATABASES[chosen][0](database):
-        raise NotAThreadError(f"it is not a database of {chosen}")
-    return _DATABASES[chosen][1](database)
+    detected = form or _detect_database(database)
+    if detected not in _DATABASES or not _DATABASES[detected][0](database):
+        raise NotAThreadError(f"it is not a database of {detected}")
+    return _DATABASES[detected][1](database)
 
 
 def _threads_in_json(wire: Any, form: ImportFormat | None) -> FoundThreads:
-    chosen = form or _detect_json(wire)
-    if chosen not in _JSON or not _JSON[chosen][0](wire):
-        raise NotAThreadError(f"it is not in the format {chosen}")
-    return _JSON[chosen][1](wire)
+    detected = form or _detect_json(wire)
+    if detected not in _JSON or not _JSON[detected][0](wire):
+        raise NotAThreadError(f"it is not in the format {detected}")
+    return _JSON[detected][1](wire)
 
 
 def _detect_database(database: Database) -> ImportFormat:
-    found = (form for form, (fits, _) in _DATABASES.items() if fits(database))
-    return _first_format(found, "its tables are not those of a supported program")
+    candidates = (form for form, (matches, _) in _DATABASES.items() if matches(database))
+    return _first_format(candidates, "its tables are not those of a supported program")
 
 
 def _detect_json(wire: Any) -> ImportFormat:
-    found = (form for form, (fits, _) in _JSON.items() if fits(wire))
-    return _first_format(found, "its content is not in a supported format")
+    candidates = (form for form, (matches, _) in _JSON.items() if matches(wire))
+    return _first_format(candidates, "its content is not in a supported format")
 
 
-def _first_format(found: Iterator[ImportFormat], reason: str) -> ImportFormat:
-    form = next(found, None)
+def _first_format(candidates: Iterator[ImportFormat], reason: str) -> ImportFormat:
+    form = next(candidates, None)
     if form is None:
         raise NotAThreadError(f"{reason}. {_KNOWN[:-1]}")
     return form

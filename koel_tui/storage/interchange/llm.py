@@ -28,18 +28,20 @@ def is_llm(database: Database) -> bool:
 
 def from_llm(database: Database) -> Iterator[Thread | NotAThreadError]:
     """Yield the conversations, or an error with the reason for each invalid one."""
-    done: set[str] = set()
+    imported_ids: set[str] = set()
     if _has_threads(database):
         for row in list(database.rows("SELECT id, name, tip_message_hash FROM threads")):
             try:
                 thread = _thread(database, row)
-                done.add(thread.id)
+                imported_ids.add(thread.id)
                 if thread.state.messages:
                     yield thread
             except NotAThreadError as error:
                 yield NotAThreadError(f"thread {row['id']!r}: {error}")
     if _has_responses(database):
-        yield from (found for found in _conversations(database) if _thread_id(found) not in done)
+        yield from (
+            found for found in _conversations(database) if _thread_id(found) not in imported_ids
+        )
 
 
 def _has_responses(database: Database) -> bool:
@@ -66,9 +68,9 @@ def _conversations(database: Database) -> Iterator[Thread | NotAThreadError]:
     if database.has("prompt_fragments", "response_id", "fragment_id", "order"):
         for row in database.rows(_FRAGMENTS):
             fragments.setdefault(row["response_id"], []).append(column_text(row["content"]))
-    more = ", reasoning" if database.has("responses", "reasoning") else ""
+    reasoning_column = ", reasoning" if database.has("responses", "reasoning") else ""
     answers = database.rows(
-        f"SELECT {', '.join(_RESPONSES)}{more}, coalesce(conversation_id, id) AS talk "  # noqa: S608 - names of ours
+        f"SELECT {', '.join(_RESPONSES)}{reasoning_column}, coalesce(conversation_id, id) AS talk "  # noqa: S608 - names of ours
         "FROM responses ORDER BY talk, datetime_utc, id"
     )
     for name, rows in groupby(answers, key=lambda row: row["talk"]):
@@ -87,12 +89,12 @@ def _conversations(database: Database) -> Iterator[Thread | NotAThreadError]:
 
 def _turn(row: Row, fragments: list[str]) -> Iterator[Message]:
     name, at = f"llm-{column_text(row['id'])}", parse_time(row["datetime_utc"])
-    asked = "\n".join([*fragments, column_text(row["prompt"])]).strip()
-    if asked:
-        yield Message(f"{name}-prompt", "user", asked, at)
-    thought = column_text(row.get("reasoning"))
-    if row["response"] or thought:
-        yield Message(name, "assistant", column_text(row["response"]), at, reasoning=thought)
+    prompt = "\n".join([*fragments, column_text(row["prompt"])]).strip()
+    if prompt:
+        yield Message(f"{name}-prompt", "user", prompt, at)
+    reasoning = column_text(row.get("reasoning"))
+    if row["response"] or reasoning:
+        yield Message(name, "assistant", column_text(row["response"]), at, reasoning=reasoning)
 
 
 def _thread(database: Database, row: Row) -> Thread:
@@ -170,11 +172,11 @@ def _part_text(database: Database, literal: object, payload: Mapping[str, Any]) 
     pieces = payload.get("text_ref")
     if not isinstance(pieces, list):
         return column_text(literal)
-    words = []
+    texts = []
     for piece in pieces:
         if isinstance(piece, dict) and isinstance(piece.get("fragment"), int):
             sql = "SELECT content FROM fragments WHERE id = ?"
-            words += [column_text(row["content"]) for row in database.rows(sql, piece["fragment"])]
+            texts += [column_text(row["content"]) for row in database.rows(sql, piece["fragment"])]
         elif isinstance(piece, dict):
-            words.append(column_text(piece.get("literal")))
-    return "".join(words)
+            texts.append(column_text(piece.get("literal")))
+    return "".join(texts)

@@ -22,8 +22,8 @@ def from_oterm(database: Database) -> Iterator[Thread | NotAThreadError]:
     """Yield the chats, or an error with the reason for each invalid one."""
     chats = {row["id"]: row for row in database.rows("SELECT id, name, model, system FROM chat")}
     rows = database.rows("SELECT id, chat_id, author, text FROM message ORDER BY chat_id, id")
-    for number, chat_rows in groupby(rows, key=lambda row: row["chat_id"]):
-        chat = chats.get(number, {})
+    for chat_id, chat_rows in groupby(rows, key=lambda row: row["chat_id"]):
+        chat = chats.get(chat_id, {})
         try:
             messages = [
                 Message(f"oterm-{column_text(row['id'])}", role, column_text(row["text"]))
@@ -31,11 +31,11 @@ def from_oterm(database: Database) -> Iterator[Thread | NotAThreadError]:
                 if (role := _ROLES.get(column_text(row["author"]), "assistant"))
             ]
             yield thread_from_messages(
-                f"oterm-{column_text(number)}",
+                f"oterm-{column_text(chat_id)}",
                 messages,
                 title=column_text(chat.get("name")),
                 model=column_text(chat.get("model")),
                 system=column_text(chat.get("system")),
             )
         except NotAThreadError as error:
-            yield NotAThreadError(f"chat {number!r}: {error}")
+            yield NotAThreadError(f"chat {chat_id!r}: {error}")

@@ -68,8 +68,8 @@ def thread_from_state(
     Known times are `times` and the timestamps of the messages.
     """
     fields: dict[str, Any] = {key: repair(value) for key, value in meta.items() if value}
-    times_known = [*times, *(message.timestamp for message in state.messages)]
-    sorted_times = sorted(stamp for stamp in times_known if stamp is not None)
+    known_times = [*times, *(message.timestamp for message in state.messages)]
+    sorted_times = sorted(stamp for stamp in known_times if stamp is not None)
     if sorted_times:
         fields |= {
             "created": encode_time(sorted_times[0]),

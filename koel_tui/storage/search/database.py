@@ -59,7 +59,7 @@ class IndexedText:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexEntry:
     """The index entry of a thread; `file` is its file name."""
 
     file: str
@@ -106,7 +106,7 @@ class SearchDatabase:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
-    def known(self) -> dict[str, Signature]:
+    def signatures(self) -> dict[str, Signature]:
         """Return the files in the index, with their signatures when they were read."""
         with self._connected("DEFERRED") as connection:
             rows = connection.execute("SELECT file, signature FROM threads").fetchall()
@@ -115,7 +115,7 @@ class SearchDatabase:
             pairs = zip(rows, signatures, strict=True)
             return {file: tuple(signature) for (file, _), signature in pairs}
 
-    def put(self, entries: Iterable[Entry], deleted: Iterable[str] = ()) -> None:
+    def put(self, entries: Iterable[IndexEntry], deleted: Iterable[str] = ()) -> None:
         """Replace the entries of these threads' files, and delete those of the files `deleted`."""
         with self._connected("IMMEDIATE") as connection:
             for file in deleted:
@@ -275,7 +275,7 @@ def _delete(connection: sqlite3.Connection, file: str) -> None:
         connection.execute("DELETE FROM threads WHERE number = ?", row[:1])
 
 
-def _add(connection: sqlite3.Connection, entry: Entry) -> None:
+def _add(connection: sqlite3.Connection, entry: IndexEntry) -> None:
     first = connection.execute("SELECT max(after) FROM threads").fetchone()[0] or 1
     number = connection.execute(
         "INSERT INTO threads (file, signature, id, title, updated, first, after) "

@@ -28,7 +28,7 @@ class IndexUpdater:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, progress: Progress | None = None) -> None:
+    def start(self, progress: Progress | None = None) -> None:
         """Update the index now, then after each change, until `close`."""
         if self._task is None:
             self._storage.watch(self._changed.set)

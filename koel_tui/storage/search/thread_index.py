@@ -11,15 +11,15 @@ from typing import TypeVar
 from koel_tui.storage.errors import EncryptedThreadsError, NotAThreadError, StorageError
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.files.json_file_storage import JsonFileStorage
-from koel_tui.storage.files.quarantine import Signature, signature_of
+from koel_tui.storage.files.quarantine import Signature, file_signature
 from koel_tui.storage.files.safe_open import modified_time, read_file
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.search.database import (
     BusyError,
     DamagedIndexError,
-    Entry,
     Hit,
     IndexedText,
+    IndexEntry,
     SearchDatabase,
     remove_index,
 )
@@ -60,7 +60,7 @@ class _Update:
         self.deleted = []
         return len(self.changed)
 
-    def _read_entry(self, path: Path) -> Entry | None:
+    def _read_entry(self, path: Path) -> IndexEntry | None:
         try:
             read = read_file(path)
         except (OSError, StorageError):
@@ -69,7 +69,7 @@ class _Update:
             self.failed.add(path.name)
             return None
         data, status = read
-        return build_entry(self.folder, path, data, signature_of(status), modified_time(status))
+        return build_entry(self.folder, path, data, file_signature(status), modified_time(status))
 
 
 class ThreadIndex:
@@ -168,19 +168,19 @@ class ThreadIndex:
             raise StorageError(
                 f"Cannot search {folder.path}: {error.strerror or error}. Check its permissions."
             ) from error
-        known = self._database.known()
+        signatures = self._database.signatures()
         changed = [
             folder.path / name
             for name, signature in reversed(names)
-            if known.get(name) != signature and name not in failed
+            if signatures.get(name) != signature and name not in failed
         ]
-        deleted = list(known.keys() - {name for name, _ in names})
+        deleted = list(signatures.keys() - {name for name, _ in names})
         return _Update(folder, self._database, len(names), changed, deleted)
 
 
 def build_entry(
     folder: ThreadFolder, path: Path, data: bytes, signature: Signature, fallback_time: datetime
-) -> Entry:
+) -> IndexEntry:
     """Return the index entry of a thread, without texts if its file is damaged.
 
     `fallback_time` is used as its time if the file has none.
@@ -189,7 +189,7 @@ def build_entry(
         record = folder.decode(data, path)
         state = record.chat_state()
     except (NotAThreadError, StorageError):
-        return Entry(path.name, signature, "", "", fallback_time, ())
+        return IndexEntry(path.name, signature, "", "", fallback_time, ())
     summary = record.summary(fallback_time)
     title = record.header.meta.get("title")
     texts = [IndexedText("", "title", title)] if isinstance(title, str) else []
@@ -197,6 +197,6 @@ def build_entry(
         text = f"{message.content}\n{message.reasoning}" if message.reasoning else message.content
         if text:
             texts.append(IndexedText(message.id, message.role, text))
-    return Entry(
+    return IndexEntry(
         path.name, signature, record.header.id, summary.title, summary.updated, tuple(texts)
     )

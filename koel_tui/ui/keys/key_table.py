@@ -59,7 +59,7 @@ KEYS: tuple[Key, ...] = (
     Key("tab.open", "ctrl+o", "open", "open a saved thread", "Tabs", "Open", "Open a saved thread"),
     Key("palette", "ctrl+p", "command_palette", "all commands", "Program", "Commands"),
     Key("run.stop", "escape", "stop", "stop the answer", "Conversation", "Stop", "Stop the answer"),
-    Key("help", "f1", "help", "list of keys", "Program", "HelpPanel", "List of keys"),
+    Key("help", "f1", "help", "list of keys", "Program", "Help", "List of keys"),
     Key("tab.previous", "f5,ctrl+pageup", "step_tab(-1)", "previous tab", "Tabs", "",
         "Previous tab"),
     Key("tab.next", "f6,ctrl+pagedown", "step_tab(1)", "next tab", "Tabs", "", "Next tab"),

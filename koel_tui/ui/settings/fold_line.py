@@ -56,7 +56,7 @@ class FoldLine(Static, can_focus=True):
 
     @property
     def hint(self) -> str:
-        """HelpPanel for the keys of this line."""
+        """Help for the keys of this line."""
         if self.unfolded:
             return f"{self._label}: enter, space or left hides them. Those that are set stay set."
         return f"{self._label}: enter, space or right shows {self._fields} more."

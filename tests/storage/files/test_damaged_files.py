@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from koel_tui.storage import StorageError
 from koel_tui.storage.encryption.encrypted_codec import EncryptedCodec
 from koel_tui.storage.files import safe_open
-from koel_tui.storage.files.file_codec import ClearCodec, Codec
+from koel_tui.storage.files.file_codec import Codec, UnencryptedCodec
 from koel_tui.storage.files.thread_directory import ThreadDirectory
 from koel_tui.storage.migration import MIGRATIONS
 from tests.hostile_summary import Tally
@@ -22,7 +22,7 @@ from tests.storage.helpers import Clock, passphrase, saying
 MUTATIONS = 600
 ALL_MUTATIONS = 5000
 CODECS: dict[str, Callable[[Path], Codec]] = {
-    "json": ClearCodec,
+    "json": UnencryptedCodec,
     "encrypted": lambda folder: EncryptedCodec(folder, passphrase()),
 }
 
@@ -102,7 +102,7 @@ def test_input_b1_ten_thousand_mutated_files(threads: ThreadDirectory, tally: Ta
 def mutate(threads: ThreadDirectory, count: int, seed: int) -> None:
     """Load so many mutations of a thread, and after them the thread itself."""
     threads.save("t", saying("first question", "first answer ☃", "x" * 300))
-    path = threads.path_of("t")
+    path = threads.thread_path("t")
     good = path.read_bytes()
     loaded = 0
     changed = mutations(good, seed)
@@ -121,7 +121,7 @@ def test_input_b1_a_file_cut_at_every_byte_is_put_aside(
     threads: ThreadDirectory, length: int, tally: Tally
 ) -> None:
     threads.save("t", saying("first question", "first answer " + "x" * length))
-    path = threads.path_of("t")
+    path = threads.thread_path("t")
     good = path.read_bytes()
     for size in range(len(good)):
         assert not check(threads, path, good[:size])
@@ -133,7 +133,7 @@ def test_input_b1_a_file_that_is_too_large_is_named_and_left_alone(
 ) -> None:
     threads.save("large", saying("hi"))
     threads.save("other", saying("hello"))
-    path = threads.path_of("large")
+    path = threads.thread_path("large")
     os.truncate(path, safe_open.MAX_BYTES + 1)  # it takes no room on the disk
     tracemalloc.start()
     with pytest.raises(StorageError, match=r"larger than 256 MB and is not read\. Move it away"):
@@ -155,11 +155,11 @@ def test_input_b1_a_thread_that_could_not_be_read_again_is_not_written(
     threads: ThreadDirectory, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     threads.save("t", saying("hi"))
-    before = threads.path_of("t").read_bytes()
+    before = threads.thread_path("t").read_bytes()
     monkeypatch.setattr(safe_open, "MAX_BYTES", 5000)
     with pytest.raises(StorageError, match=r"'t' was not saved: .* continue in a new thread"):
         threads.save("t", saying("hi", "x" * 5000))
-    assert threads.path_of("t").read_bytes() == before
+    assert threads.thread_path("t").read_bytes() == before
     threads.save("t", saying("hi", "short"))
     tally("B1", tried=1)
 
@@ -169,7 +169,7 @@ def test_storage_case_11_any_flipped_bit_of_a_sealed_file_is_noticed_b12(
 ) -> None:
     threads = ThreadDirectory(tmp_path, EncryptedCodec(tmp_path, passphrase()), Clock(), MIGRATIONS)
     threads.save("t", saying("hi"))
-    path = threads.path_of("t")
+    path = threads.thread_path("t")
     good = path.read_bytes()
     for place in range(len(good)):
         flipped = bytearray(good)
@@ -183,7 +183,7 @@ names = st.one_of(st.text(), st.text(st.characters(codec=None), max_size=40))
 
 @given(names, names)
 def test_storage_b9_any_id_has_a_name_of_its_own_in_the_directory(one: str, other: str) -> None:
-    codec = ClearCodec(Path())
+    codec = UnencryptedCodec(Path())
     for stem in (codec.stem(one), codec.stem(other)):
         assert Path(stem).name == stem and stem.isascii() and len(stem) == 34
     assert (codec.stem(one) == codec.stem(other)) == (one == other)

@@ -11,7 +11,7 @@ import pytest
 from koel_tui.paths import private_directory
 from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage, StorageError
-from koel_tui.storage.files.file_codec import ClearCodec
+from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.integrity_check import scan_threads
 from koel_tui.storage.search.thread_index import ThreadIndex
 from tests.storage.helpers import file_name, saying
@@ -96,7 +96,7 @@ async def test_b24_a_file_of_any_time_is_listed_searched_and_checked(
     hits = await index.search("thing")
     assert {hit.thread_id for hit in hits} == {"odd", "t"}
     await index.close()
-    assert len(scan_threads(directory, ClearCodec(directory)).intact) == 2
+    assert len(scan_threads(directory, UnencryptedCodec(directory)).intact) == 2
     await storage.trash("odd")
     assert [summary.id for summary in await storage.trashed()] == ["odd"]
 

@@ -17,7 +17,7 @@ PATIENCE = 20.0
 
 
 @pytest.fixture
-async def upkeep(store: JsonFileStorage, tmp_path: Path) -> AsyncIterator[IndexUpdater]:
+async def updater(store: JsonFileStorage, tmp_path: Path) -> AsyncIterator[IndexUpdater]:
     kept = IndexUpdater(store, ThreadIndex(store, tmp_path / "cache"), delay=0.01)
     yield kept
     await kept.close()
@@ -40,24 +40,24 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def test_what_was_there_is_read_with_progress(
-    store: JsonFileStorage, upkeep: IndexUpdater, tmp_path: Path
+    store: JsonFileStorage, updater: IndexUpdater, tmp_path: Path
 ) -> None:
     for n in range(40):
         await store.save(f"t{n}", saying("the lighthouse"))
     told: list[tuple[int, int]] = []
-    upkeep.begin(lambda done, total: told.append((done, total)))
+    updater.start(lambda done, total: told.append((done, total)))
     await until(lambda: (40, 40) in told)
     assert told == sorted(told) and told[0][0] < 40
     assert len(words_in_index(store, tmp_path, "lighthouse")) == 40
 
 
 async def test_every_change_reaches_the_index(
-    store: JsonFileStorage, upkeep: IndexUpdater, tmp_path: Path
+    store: JsonFileStorage, updater: IndexUpdater, tmp_path: Path
 ) -> None:
     def found(word: str) -> list[str]:
         return words_in_index(store, tmp_path, word)
 
-    upkeep.begin()
+    updater.start()
     await store.save("a", saying("harbour"))
     await until(lambda: found("harbour") == ["a"])
     await store.save("a", saying("harbour", "church"))
@@ -73,12 +73,12 @@ async def test_every_change_reaches_the_index(
 
 
 async def test_an_index_that_cannot_be_made_is_made_when_it_can(
-    store: JsonFileStorage, upkeep: IndexUpdater, tmp_path: Path
+    store: JsonFileStorage, updater: IndexUpdater, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("in the way")
-    upkeep.begin()
+    updater.start()
     await store.save("a", saying("harbour"))
-    await until(lambda: not upkeep._changed.is_set())
+    await until(lambda: not updater._changed.is_set())
     (tmp_path / "cache").unlink()
     await store.save("a", saying("harbour", "church"))
     await until(lambda: (tmp_path / "cache").is_dir())
@@ -90,12 +90,12 @@ async def test_it_ends_in_the_middle_of_its_work_and_leaves_nothing_behind(
 ) -> None:
     for n in range(100):
         await store.save(f"t{n}", saying("the lighthouse"))
-    upkeep = IndexUpdater(store, ThreadIndex(store, tmp_path / "cache"))
+    updater = IndexUpdater(store, ThreadIndex(store, tmp_path / "cache"))
     begun = asyncio.Event()
-    upkeep.begin(lambda done, total: begun.set())
+    updater.start(lambda done, total: begun.set())
     await begun.wait()
-    await upkeep.close()
-    await upkeep.close()
+    await updater.close()
+    await updater.close()
     assert len(asyncio.all_tasks()) == 1
     assert store._watchers == []
     assert 0 < len(words_in_index(store, tmp_path, "lighthouse")) < 100
@@ -110,13 +110,13 @@ async def test_answers_being_written_are_read_when_they_are_whole(
         async def refresh(self, progress: object = None) -> None:
             refreshed.append(1)
 
-    upkeep = IndexUpdater(store, CountingIndex(store, tmp_path / "cache"), delay=60.0)
-    upkeep.begin()
+    updater = IndexUpdater(store, CountingIndex(store, tmp_path / "cache"), delay=60.0)
+    updater.start()
     await until(lambda: len(refreshed) == 1)
     for n in range(5):
         await store.save("t", saying("word " * n))
     assert len(refreshed) == 1
-    await upkeep.close()
+    await updater.close()
 
 
 async def test_a_watcher_that_raises_fails_neither_the_change_nor_other_watchers(

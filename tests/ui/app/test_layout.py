@@ -30,7 +30,7 @@ def assert_it_fits(window: Window) -> None:
     assert parts[-1].region.bottom == height
     assert all(part.region.height >= 1 for part in parts)
     assert [cell_len(line) for line in window.lines] == [width] * height
-    for text in ("^n New", "^o Open", "^p Commands", "esc Stop", "f1 HelpPanel"):
+    for text in ("^n New", "^o Open", "^p Commands", "esc Stop", "f1 Help"):
         assert text in window.lines[-1]
 
 

@@ -117,7 +117,7 @@ async def test_the_window_goes_by_the_keys_chosen() -> None:
 async def test_what_has_no_key_is_not_in_the_footer() -> None:
     async with opened(keymap=parse_keymap({"tab.new": "", "help": "none"})) as window:
         await window.sees("Open")
-        assert "New" not in window.lines[-1].split() and "HelpPanel" not in window.lines[-1]
+        assert "New" not in window.lines[-1].split() and "Help" not in window.lines[-1]
 
 
 async def test_help_and_palette_show_the_keys_in_force() -> None:

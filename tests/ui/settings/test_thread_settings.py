@@ -214,7 +214,7 @@ async def test_every_field_is_reached_by_keys(size: tuple[int, int]) -> None:
 async def test_a_role_is_kept_and_taken_in_another_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paths, "roles_dir", lambda: tmp_path / "roles")
+    monkeypatch.setattr(paths, "system_prompts_dir", lambda: tmp_path / "roles")
     async with opened() as window:
         await settings(window)
         await window.press("ctrl+s")
