@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.cli.config.toml import template
+from koel_tui.cli.config.toml import config_template
 from koel_tui.config_file import ConfigFileError, set_value
 
 OTHERS = '# mine\r\nseed = 3 # three\n\n[keys]\n\'tab.new\' = "f8"\ntheme = "no setting"\n'
@@ -66,11 +66,11 @@ def test_any_value_is_read_again_as_it_was(
 
 
 def test_in_the_list_of_all_settings_it_stands_where_its_comment_does(file: Path) -> None:
-    lines = changed(file, template(), "theme", "nord").split("\n")
+    lines = changed(file, config_template(), "theme", "nord").split("\n")
     place = lines.index('theme = "nord"')
     assert lines[place - 1] == '# theme = "textual-dark"'
     del lines[place]
-    assert "\n".join(lines) == template()
+    assert "\n".join(lines) == config_template()
 
 
 def test_a_file_that_is_not_there_begins_private_and_a_link_stays_one(file: Path) -> None:

@@ -18,7 +18,7 @@ class ModelFile:
     inode: tuple[int, int] | None
 
     @classmethod
-    def of(cls, path: Path) -> Self:
+    def from_path(cls, path: Path) -> Self:
         """Return the identity of the file at `path`, which need not exist."""
         real = expand_user(path).resolve()
         try:

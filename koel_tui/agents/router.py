@@ -173,7 +173,7 @@ class ModelRouter:
         if path is None:
             return None
         self._paths[name] = path
-        return ModelFile.of(path)
+        return ModelFile.from_path(path)
 
     def _close_unused(self) -> None:
         """Start to close retired models, those without a file, and extra ones over the limit."""

@@ -25,7 +25,7 @@ _COALESCE_S = 0.04
 """Seconds within which deltas are coalesced; the app paints at most 20 times a second."""
 
 
-def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> LocalAgent:
+def create_local_agent(settings: Settings, snapshots: Snapshots | None = None) -> LocalAgent:
     """Return the agent of the model in `settings`, which runs in the runner process."""
 
     async def load(progress: Callable[[float], None]) -> Engine:
@@ -53,12 +53,12 @@ def model_spec(settings: Settings, model: Path) -> ModelSpec:
     )
 
 
-def model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter:
+def create_model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter:
     """Return the app's agent: the model of `settings`, and others for threads that select them."""
 
     def agent(model: str | None) -> LocalAgent:
         chosen = settings if model is None else settings.model_copy(update={"model": Path(model)})
-        return local_agent(chosen, snapshots)
+        return create_local_agent(chosen, snapshots)
 
     def find(model: str | None) -> Path | None:
         named = settings.model if model is None else Path(model)
@@ -120,7 +120,7 @@ def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     storage = storage or open_storage()
     unencrypted = not isinstance(storage, EncryptedFileStorage)
     kv_snapshots = snapshots() if unencrypted else None
-    agent = model_router(settings, kv_snapshots)
+    agent = create_model_router(settings, kv_snapshots)
     index = open_index(storage)
     return Backend(
         KoelClient(agent, storage=storage, reducers=[keep_usage]),

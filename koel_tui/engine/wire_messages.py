@@ -160,7 +160,7 @@ class Failed:
     kind: Literal["failed"] = "failed"
 
     @classmethod
-    def of(cls, call: int, error: EngineError) -> "Failed":
+    def from_error(cls, call: int, error: EngineError) -> "Failed":
         """Return the event for `error`."""
         return cls(call, type(error).__name__, str(error))
 
@@ -315,7 +315,7 @@ def error_reply(body: bytes, error: ValueError) -> Failed | None:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}"
-    return Failed.of(
+    return Failed.from_error(
         number,
         UnsupportedError(
             f"The request is not valid: {reason[:300]}. Use values of the documented types."

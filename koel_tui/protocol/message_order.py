@@ -62,7 +62,7 @@ def calls_to_answer(state: ChatState) -> tuple[ToolCall, ...]:
     return tuple(call for call in state.pending_tool_calls if is_committed(state, call))
 
 
-def answerable(messages: Iterable[Message]) -> list[Message]:
+def drop_unanswered(messages: Iterable[Message]) -> list[Message]:
     """Return `messages` without unanswered calls and without answers to missing calls.
 
     Models must not receive either: servers reject them, and templates pair them by position.

@@ -9,10 +9,13 @@ from typing import Any
 from ag_ui import core
 from pydantic import TypeAdapter, ValidationError
 
-from koel_tui.protocol.codec.encrypted_reasoning import echo_bytes, echo_text
+from koel_tui.protocol.codec.encrypted_reasoning import (
+    decode_encrypted_value,
+    encode_encrypted_value,
+)
 from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.errors import ProtocolError
-from koel_tui.protocol.message_order import answerable
+from koel_tui.protocol.message_order import drop_unanswered
 from koel_tui.protocol.state import Message, ToolCall
 from koel_tui.text import repair
 
@@ -58,7 +61,7 @@ def to_ag_ui(
     """
     remaining = dict(echo or {})
     result: list[core.Message] = []
-    sendable = answerable(messages)
+    sendable = drop_unanswered(messages)
     for message in sendable:
         result += _pop_reasoning(message, remaining)
         converted = _to_ag_ui(message, remaining)
@@ -82,7 +85,7 @@ def to_ag_ui(
 def extract_encrypted_reasoning(messages: Iterable[core.Message]) -> dict[str, bytes]:
     """Return the encrypted reasoning of the messages, by the ids of the reasoning."""
     return {
-        message.id: echo_bytes(message.encrypted_value)
+        message.id: decode_encrypted_value(message.encrypted_value)
         for message in messages
         if isinstance(message, core.ReasoningMessage) and message.encrypted_value is not None
     }
@@ -203,7 +206,7 @@ def _calls(calls: Sequence[ToolCall], echo: dict[str, bytes]) -> list[core.ToolC
 def _pop_encrypted_value(echo: dict[str, bytes], owner: Message | ToolCall) -> str | None:
     """Pop the encrypted value of a message or call from `echo`; default to its own value."""
     if owner.id in echo:
-        return echo_text(echo.pop(owner.id))
+        return encode_encrypted_value(echo.pop(owner.id))
     own_value = owner.extra.get("encryptedValue")
     return repair(own_value) if isinstance(own_value, str) else None
 
@@ -220,5 +223,8 @@ def _pop_reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Messag
 
 def _encrypted_message(name: str, text: str, value: bytes) -> core.ReasoningMessage:
     return core.ReasoningMessage(
-        id=name, role="reasoning", content=repair(text), encrypted_value=echo_text(value)
+        id=name,
+        role="reasoning",
+        content=repair(text),
+        encrypted_value=encode_encrypted_value(value),
     )

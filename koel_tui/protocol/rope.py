@@ -15,7 +15,7 @@ class Rope:
     pieces: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, text: str) -> "Rope":
+    def from_text(cls, text: str) -> "Rope":
         """Return a rope that contains `text`."""
         return cls((text,) if text else ())
 
@@ -46,4 +46,4 @@ class GrowingText:
     def rope(self, holder: Any) -> Rope:
         """Return the text of `holder` as a rope, without joining it."""
         value = vars(holder)[self._name]
-        return value if isinstance(value, Rope) else Rope.of(value)
+        return value if isinstance(value, Rope) else Rope.from_text(value)

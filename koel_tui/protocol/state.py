@@ -123,7 +123,7 @@ class OpenMessage:
     def of(cls, message: Message, key: str | None = None) -> Self:
         """Return `message` as an open message; events use the id `key`, by default its own id."""
         head = replace(message, content="")
-        return cls(message.id if key is None else key, head, Rope.of(message.content))
+        return cls(message.id if key is None else key, head, Rope.from_text(message.content))
 
     @property
     def pieces(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from koel_tui.protocol import ChatState
 from koel_tui.session.settings import ThreadSettings
-from koel_tui.session.succession import Fate, decide_fate
+from koel_tui.session.succession import HandoverEffect, handover_effect
 from koel_tui.storage import Access, SessionStorage
 
 _log = logging.getLogger(__name__)
@@ -93,16 +93,16 @@ class Autosave:
         dirty = self.dirty
         if self.replaced and not dirty:
             return False
-        fate = decide_fate(self._current(), newer, dirty=dirty or not loaded)
-        if self.superseded and fate is not Fate.SAME:
+        effect = handover_effect(self._current(), newer, dirty=dirty or not loaded)
+        if self.superseded and effect is not HandoverEffect.SAME:
             return False  # the conflict file already has it
-        if fate is Fate.LOST:
+        if effect is HandoverEffect.LOST:
             self.replaced = self.superseded = True
             self._revision += 1
             self.save_now()
         else:
             self.stop_saving()
-        return fate is Fate.SAME and dirty
+        return effect is HandoverEffect.SAME and dirty
 
     def stop_saving(self) -> None:
         """Stop saving, because the thread was taken over or deleted."""

@@ -40,7 +40,7 @@ from koel_tui.session.interceptors import pipeline
 from koel_tui.session.message_index import find_message, last_question_index
 from koel_tui.session.run import SAVE_TIMEOUT, Run, wait_finished
 from koel_tui.session.run_input import new_id, run_input, state_values
-from koel_tui.session.timestamps import stamp, whole_milliseconds
+from koel_tui.session.timestamps import add_timestamp, truncate_to_milliseconds
 from koel_tui.session.tool_loop import ToolLoop, result_event
 from koel_tui.session.tools import Tools, declarations, handlers_by_name
 from koel_tui.session.usage import model_name
@@ -316,7 +316,7 @@ class ChatSession:
 
     def _apply(self, event: Event) -> ChatState:
         """Publish an event and return the state after it."""
-        stamped = stamp(event, self._now())
+        stamped = add_timestamp(event, self._now())
         self._dependencies.observers.event(self._thread_id, stamped)
         self._events.publish(stamped)
         return fold(self._state, stamped)
@@ -376,7 +376,7 @@ class ChatSession:
             self._dependencies.observers.state(self._thread_id, state)
 
     def _now(self) -> datetime:
-        return whole_milliseconds(self._dependencies.clock())
+        return truncate_to_milliseconds(self._dependencies.clock())
 
     def _index(self, message_id: str) -> int:
         return find_message(message_id, self._state, self._thread_id)

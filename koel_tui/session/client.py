@@ -15,7 +15,7 @@ from koel_tui.session.dependencies import Reducer, SessionDependencies
 from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
 from koel_tui.session.interceptors import Interceptor, pipeline
 from koel_tui.session.observers import Observer, Observers
-from koel_tui.session.run import release
+from koel_tui.session.run import release_thread
 from koel_tui.session.run_input import new_id, run_input
 from koel_tui.storage import SessionStorage
 from koel_tui.system.clock import utc_now
@@ -149,7 +149,7 @@ class KoelClient:
                     elif isinstance(event, RunFinishedEvent):
                         break
         finally:
-            await release(ephemeral, run.thread_id)
+            await release_thread(ephemeral, run.thread_id)
         return "".join(pieces)
 
     def forget(self, thread_id: str) -> None:
@@ -175,7 +175,7 @@ class KoelClient:
     async def _release(self, agent: Agent, thread_id: str) -> None:
         """Free the agent's data of a thread, unless a live session of it uses this agent."""
         if not any(each.thread_id == thread_id and each.agent == agent for each in self.sessions):
-            await release(agent, thread_id)
+            await release_thread(agent, thread_id)
 
     def _forget_closed(self) -> None:
         self._sessions = [

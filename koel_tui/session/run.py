@@ -134,7 +134,7 @@ async def wait_finished(tasks: Iterable[asyncio.Future[None]]) -> None:
                 task.cancel()
 
 
-async def release(agent: Agent, thread_id: str) -> None:
+async def release_thread(agent: Agent, thread_id: str) -> None:
     """Let the agent free its data of a thread, if it supports that; never raises."""
     free = getattr(agent, "release", None)
     if free is None:

@@ -6,18 +6,18 @@ from koel_tui.protocol import ChatState, settle
 from koel_tui.storage.recovery_files import is_continuation
 
 
-class Fate(Enum):
+class HandoverEffect(Enum):
     """The effect of a newer session on a state."""
 
     SAME = auto()
     """The newer session starts with this state."""
-    KEPT = auto()
+    CONTAINED = auto()
     """The newer session contains all of this state, or this state is stored and older."""
     LOST = auto()
     """The newer session would replace this state with a different one."""
 
 
-def decide_fate(state: ChatState, newer: ChatState, *, dirty: bool) -> Fate:
+def handover_effect(state: ChatState, newer: ChatState, *, dirty: bool) -> HandoverEffect:
     """Return the fate of `state`, stored unless `dirty`, when a session starts with `newer`.
 
     A stored state is lost if the newer session was loaded before the state was stored. This does
@@ -25,8 +25,8 @@ def decide_fate(state: ChatState, newer: ChatState, *, dirty: bool) -> Fate:
     """
     state = settle(state)
     if state == newer:
-        return Fate.SAME
+        return HandoverEffect.SAME
     if state.state == newer.state and is_continuation(state, newer):
-        return Fate.KEPT
+        return HandoverEffect.CONTAINED
     stale = bool(newer.messages) and is_continuation(newer, state)
-    return Fate.LOST if dirty or stale else Fate.KEPT
+    return HandoverEffect.LOST if dirty or stale else HandoverEffect.CONTAINED

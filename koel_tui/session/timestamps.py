@@ -7,12 +7,12 @@ from ag_ui.core import BaseEvent
 from koel_tui.protocol import Event
 
 
-def whole_milliseconds(time: datetime) -> datetime:
+def truncate_to_milliseconds(time: datetime) -> datetime:
     """Return `time` truncated to whole milliseconds."""
     return time - timedelta(microseconds=time.microsecond % 1000)
 
 
-def stamp(event: Event, now: datetime) -> Event:
+def add_timestamp(event: Event, now: datetime) -> Event:
     """Return the event with a timestamp, so that the fold needs no clock; keep an existing one."""
     if not isinstance(event, BaseEvent) or event.timestamp is not None:
         return event

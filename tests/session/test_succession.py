@@ -8,7 +8,7 @@ import pytest
 
 from koel_tui.protocol import ChatState, Message, decode_state, encode_state
 from koel_tui.session import KoelClient, autosave
-from koel_tui.session.succession import Fate, decide_fate
+from koel_tui.session.succession import HandoverEffect, handover_effect
 from koel_tui.storage import Access, JsonFileStorage, MemoryStorage, StorageError
 from koel_tui.storage.files.conflicts import Conflict
 from tests.session.helpers import ScriptedAgent, eventually, say
@@ -276,17 +276,17 @@ def _talk(*texts: str, **more: object) -> ChatState:
 @pytest.mark.parametrize(
     ("state", "newer", "dirty", "fate"),
     [
-        (_talk("a"), _talk("a"), True, Fate.SAME),
-        (_talk("a"), _talk("a", "b"), True, Fate.KEPT),
-        (_talk("a", x=1), _talk("a", "b"), True, Fate.LOST),
-        (_talk("a"), _talk("b"), True, Fate.LOST),
-        (_talk("a"), _talk("b"), False, Fate.KEPT),
-        (_talk("a", "b"), _talk("a"), False, Fate.LOST),
-        (_talk("a", "b"), _talk(), False, Fate.KEPT),
-        (_talk("a", "b"), _talk(), True, Fate.LOST),
+        (_talk("a"), _talk("a"), True, HandoverEffect.SAME),
+        (_talk("a"), _talk("a", "b"), True, HandoverEffect.CONTAINED),
+        (_talk("a", x=1), _talk("a", "b"), True, HandoverEffect.LOST),
+        (_talk("a"), _talk("b"), True, HandoverEffect.LOST),
+        (_talk("a"), _talk("b"), False, HandoverEffect.CONTAINED),
+        (_talk("a", "b"), _talk("a"), False, HandoverEffect.LOST),
+        (_talk("a", "b"), _talk(), False, HandoverEffect.CONTAINED),
+        (_talk("a", "b"), _talk(), True, HandoverEffect.LOST),
     ],
 )
 def test_the_fate_of_an_older_state(
-    state: ChatState, newer: ChatState, dirty: bool, fate: Fate
+    state: ChatState, newer: ChatState, dirty: bool, fate: HandoverEffect
 ) -> None:
-    assert decide_fate(state, newer, dirty=dirty) is fate
+    assert handover_effect(state, newer, dirty=dirty) is fate

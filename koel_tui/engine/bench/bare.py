@@ -11,7 +11,7 @@ from koel_tui.system.processes import kill_and_wait, module_command
 
 
 @dataclass(frozen=True, slots=True)
-class Bare:
+class BareResult:
     """Results of the bare loop: speeds in tokens/s, times in seconds.
 
     `load` is measured from the start of its process, `read` is the prefill time of all prompts,
@@ -29,7 +29,7 @@ class Bare:
 
 async def run_bare(
     model: Path, *, context_tokens: int, prompt_tokens: int, output_tokens: int, sequences: int = 1
-) -> Bare:
+) -> BareResult:
     """Prefill and generate the given tokens in each sequence. Raises `EngineError`."""
     begin = time.time()  # `time.time`, because both processes share this clock
     numbers = (context_tokens, prompt_tokens, output_tokens, sequences)
@@ -50,7 +50,7 @@ async def run_bare(
             f"Is {model.name} a model that koel-chat can chat with?"
         )
     figures = json.loads(output)
-    return Bare(
+    return BareResult(
         load=figures["loaded_at"] - begin,
         read=figures["read"],
         prefill=figures["prefill"],

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from koel_tui.engine.bench.bare import Bare, run_bare
+from koel_tui.engine.bench.bare import BareResult, run_bare
 from koel_tui.engine.bench.figures import Plan, Report, Samples
-from koel_tui.engine.bench.turns import Library, TurnTimes, run_timed
+from koel_tui.engine.bench.turns import ThreadGenerator, TurnTimes, run_timed
 from koel_tui.engine.engine import Engine
 from koel_tui.engine.host import EngineHost
 from koel_tui.engine.session import EngineSession
@@ -49,7 +49,7 @@ class Round:
         self._plan = plan
         self._samples = samples
         self._report_step = report_step
-        self._library = Library()
+        self._threads = ThreadGenerator()
         self._thread = f"{plan.history_tokens} tokens"
 
     async def run(self) -> None:
@@ -87,7 +87,7 @@ class Round:
     ) -> EngineSession:
         return await engine.open_session(sampling=_GREEDY, max_output_tokens=tokens, **more)
 
-    async def _run_bare(self, turn: TurnTimes, *, sequences: int = 1) -> Bare:
+    async def _run_bare(self, turn: TurnTimes, *, sequences: int = 1) -> BareResult:
         return await run_bare(
             self._model,
             context_tokens=self._plan.context_tokens,
@@ -96,13 +96,13 @@ class Round:
             sequences=sequences,
         )
 
-    async def _measure_one_thread(self, engine: Engine, load: float) -> tuple[float, Bare]:
+    async def _measure_one_thread(self, engine: Engine, load: float) -> tuple[float, BareResult]:
         """Measure prefill and decode of one thread, and the bare loop with equal token counts.
 
         Returns the time to the first token of a follow-up, and the results of the bare loop.
         """
         self._report_step(f"prefilling {self._thread} and generating")
-        thread = await self._library.thread(engine, self._plan.history_tokens)
+        thread = await self._threads.thread(engine, self._plan.history_tokens)
         session = await self._open(engine, self._plan.output_tokens)
         turn = await run_timed(session, thread)
         self._report_step("the same with llama.cpp's own calls")
@@ -111,7 +111,7 @@ class Round:
         self._samples.add(f"prefill, {self._thread}", "tokens/s", turn.prefill, bare.prefill)
         self._samples.add(f"decode after {self._thread}", "tokens/s", turn.decode, bare.decode)
         follow_ups = [
-            await run_timed(session, self._library.with_new_question(thread)) for _ in range(3)
+            await run_timed(session, self._threads.with_new_question(thread)) for _ in range(3)
         ]
         follow_up_s = statistics.median(each.first_s for each in follow_ups)
         self._samples.add("first token, thread in front", "ms", follow_up_s * 1e3)
@@ -126,17 +126,17 @@ class Round:
 
     async def _measure_switch(self, engine: Engine) -> float:
         """Alternate between two threads; return the time to the first token after a switch."""
-        threads = [await self._library.thread(engine, self._plan.history_tokens) for _ in "ab"]
+        threads = [await self._threads.thread(engine, self._plan.history_tokens) for _ in "ab"]
         sessions = [await self._open(engine) for _ in threads]
         for session, thread in zip(sessions, threads, strict=True):
             await run_timed(session, thread)
             await run_timed(
-                session, self._library.with_new_question(thread)
+                session, self._threads.with_new_question(thread)
             )  # equalizes the turns below
         times = []
         for session, thread in [*zip(sessions, threads, strict=True)] * 2:
             times.append(
-                (await run_timed(session, self._library.with_new_question(thread))).first_s
+                (await run_timed(session, self._threads.with_new_question(thread))).first_s
             )
         for session in sessions:
             await session.close()
@@ -147,7 +147,7 @@ class Round:
         extra = await self._measure_switch(engine) - follow_up_s
         self._samples.add("switch, both resident: extra", "ms", extra * 1e3)
 
-    async def _measure_parked(self, engine: Engine, follow_up_s: float, bare: Bare) -> None:
+    async def _measure_parked(self, engine: Engine, follow_up_s: float, bare: BareResult) -> None:
         self._report_step(f"switching between two threads of {self._thread}, one of them parked")
         extra = await self._measure_switch(engine) - follow_up_s
         copying = bare.out_s + bare.in_s
@@ -155,7 +155,7 @@ class Round:
 
     async def _measure_resume(self, engine: Engine) -> None:
         self._report_step(f"resuming a thread of {self._thread}")
-        thread = await self._library.thread(engine, self._plan.history_tokens)
+        thread = await self._threads.thread(engine, self._plan.history_tokens)
         session = await self._open(engine)
         again = await run_timed(session, thread)
         with tempfile.TemporaryDirectory(prefix="koel-bench-") as folder:
@@ -167,7 +167,7 @@ class Round:
             begin = time.perf_counter()
             session = await self._open(engine, kv=snapshot)
             opening = time.perf_counter() - begin
-            turn = await run_timed(session, self._library.with_new_question(thread))
+            turn = await run_timed(session, self._threads.with_new_question(thread))
             await session.close()
         resumed = (opening + turn.first_s) * 1e3
         self._samples.add("resume from a snapshot", "ms", resumed)
@@ -181,7 +181,7 @@ class Round:
         self._report_step(f"generating {count} answers at once")
         output = self._plan.output_tokens
         conversations = [
-            (await self._open(engine, output), self._library.question()) for _ in range(count)
+            (await self._open(engine, output), self._threads.question()) for _ in range(count)
         ]
         read = [await run_timed(*each) for each in conversations]
         bare = await self._run_bare(read[0], sequences=count)
@@ -201,7 +201,7 @@ class Round:
     async def _measure_stop(self, engine: Engine) -> None:
         """Measure the time from a stop during prefill to the start of the next turn."""
         self._report_step(f"stopping the prefill of {self._thread}")
-        thread = await self._library.thread(engine, self._plan.history_tokens)
+        thread = await self._threads.thread(engine, self._plan.history_tokens)
         reading, waiting = await self._open(engine), await self._open(engine)
         stopped_at = started_at = 0.0
 
@@ -214,7 +214,7 @@ class Round:
 
         stopping = asyncio.create_task(stop())
         await asyncio.sleep(0)  # so that this turn is queued first
-        async for delta in waiting.stream(self._library.question(), progress=True):
+        async for delta in waiting.stream(self._threads.question(), progress=True):
             if _is_prefill(delta) and not started_at:
                 started_at = time.perf_counter()
         await stopping

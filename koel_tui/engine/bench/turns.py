@@ -56,7 +56,7 @@ async def run_timed(session: EngineSession, messages: list[ChatMessage]) -> Turn
 
 
 @dataclass(slots=True)
-class Library:
+class ThreadGenerator:
     """Generator of threads of a given length, each with different first words.
 
     They differ, because the engine prefills a common prefix of two threads only once.

@@ -308,5 +308,5 @@ def check_memory(slots: int, context_tokens: int, token_bytes: int, free: int) -
         raise ModelLoadError(
             f"A context of {slots} x {context_tokens} tokens needs {needed / 1e6:,.0f} MB and "
             f"{free / 1e6:,.0f} MB are free. Use a smaller context (--context-tokens) or fewer "
-            "sessions (--max-sessions)."
+            "contexts (--max-sessions)."
         )

@@ -122,16 +122,16 @@ class Worker:
             failure = to_engine_error(error, command.kind)
             match command:
                 case Load():
-                    self._emit(Failed.of(0, failure))
+                    self._emit(Failed.from_error(0, failure))
                 case StartTurn(turn=turn, session=session):
                     self._abandon(turn, session, failure, drop_context=failure is not error)
                 case StopTurn(turn=turn) if turn in self._running:
                     session = self._running[turn].parameters.session
                     self._abandon(turn, session, failure, drop_context=True)
                 case StopTurn(turn=call) | OpenSession(call=call) | SaveKv(call=call):
-                    self._emit(Failed.of(call, failure))
+                    self._emit(Failed.from_error(call, failure))
                 case CountTokens(call=call):
-                    self._emit(Failed.of(call, failure))
+                    self._emit(Failed.from_error(call, failure))
 
     def _dispatch(self, command: Command | Failed) -> None:
         match command:
@@ -379,7 +379,7 @@ class Worker:
                 self._model.cache.release(session)
         except Exception as error:
             to_engine_error(error, "the end of a turn")
-        self._emit(Failed.of(turn, failure))
+        self._emit(Failed.from_error(turn, failure))
 
     def _remove(self, generation: Generation) -> None:
         del self._running[generation.turn]

@@ -7,8 +7,8 @@ import binascii
 _TEXT = b"\xfftext:"
 
 
-def echo_bytes(value: str) -> bytes:
-    """Return an agent's encrypted value as bytes; `echo_text` restores the same text."""
+def decode_encrypted_value(value: str) -> bytes:
+    """Return an agent's encrypted value as bytes; `encode_encrypted_value` restores it."""
     try:
         decoded = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
@@ -17,7 +17,7 @@ def echo_bytes(value: str) -> bytes:
     return decoded if canonical and not decoded.startswith(_TEXT) else _TEXT + value.encode()
 
 
-def echo_text(value: bytes) -> str:
+def encode_encrypted_value(value: bytes) -> str:
     """Return the text of an encrypted value, as the agent sent it."""
     if value.startswith(_TEXT):
         return value.removeprefix(_TEXT).decode(errors="replace")

@@ -149,7 +149,7 @@ def _merge_open(
         return opened
     merged = _merge(replacement, opened.head, has_reasoning, None)
     head = replace(merged, content="", interrupted=False, finish_reason=None)
-    return replace(opened, head=head, text=Rope.of(replacement.content))
+    return replace(opened, head=head, text=Rope.from_text(replacement.content))
 
 
 def _without_answered(

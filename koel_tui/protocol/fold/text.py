@@ -12,7 +12,7 @@ from ag_ui.core import (
     TextMessageStartEvent,
 )
 
-from koel_tui.protocol.codec.encrypted_reasoning import echo_bytes
+from koel_tui.protocol.codec.encrypted_reasoning import decode_encrypted_value
 from koel_tui.protocol.fold.helpers import event_time, open_assistant, with_open, without_open
 from koel_tui.protocol.message_order import commit, unused_id
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought
@@ -99,7 +99,7 @@ def store_encrypted_reasoning(event: ReasoningEncryptedValueEvent, state: ChatSt
 
     Reasoning without other events is also assigned to the next assistant message.
     """
-    value = echo_bytes(event.encrypted_value)
+    value = decode_encrypted_value(event.encrypted_value)
     if state.reasoning_echo.get(event.entity_id) == value:
         return state
     updated = replace(state, reasoning_echo={**state.reasoning_echo, event.entity_id: value})

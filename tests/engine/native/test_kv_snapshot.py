@@ -9,16 +9,16 @@ import pytest
 from koel_tui.engine import ChatMessage, Engine, EngineSession, ModelSpec, Sampling
 from koel_tui.engine.native.context import host_buffer
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id, write_snapshot
-from koel_tui.engine.native.context.parked_contexts import Parked
+from koel_tui.engine.native.context.parked_contexts import ParkedContext
 
 PRINT = Fingerprint("1", "m", "f16", "")
 CAT = [ChatMessage("user", "I have a cat called Mila.")]
 SHIP = [ChatMessage("user", "My ship sails at nine.")]
 
 
-def parked(size: int = 100) -> Parked:
+def parked(size: int = 100) -> ParkedContext:
     state = host_buffer.host_buffer(size)
-    return Parked([1, 2, 3], state)
+    return ParkedContext([1, 2, 3], state)
 
 
 @pytest.mark.parametrize("function", ["lstat", "stat", "unlink", "open"])

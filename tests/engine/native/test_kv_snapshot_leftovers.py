@@ -12,7 +12,7 @@ import pytest
 from koel_tui.agents import Snapshots
 from koel_tui.engine.native.context.host_buffer import host_buffer
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, read_snapshot, write_snapshot
-from koel_tui.engine.native.context.parked_contexts import Parked
+from koel_tui.engine.native.context.parked_contexts import ParkedContext
 from tests.hostile_summary import Tally
 
 MARK = Fingerprint("library", "model", "f16", "")
@@ -27,8 +27,8 @@ write_snapshot(Path(sys.argv[1]), MARK, parked(2), 10**9)
 """
 
 
-def parked(token: int) -> Parked:
-    return Parked([token], host_buffer(1000))
+def parked(token: int) -> ParkedContext:
+    return ParkedContext([token], host_buffer(1000))
 
 
 def killed_over(path: Path) -> Path:

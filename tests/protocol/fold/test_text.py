@@ -18,7 +18,10 @@ from koel_tui.protocol import (
     to_ag_ui,
     truncate,
 )
-from koel_tui.protocol.codec.encrypted_reasoning import echo_bytes, echo_text
+from koel_tui.protocol.codec.encrypted_reasoning import (
+    decode_encrypted_value,
+    encode_encrypted_value,
+)
 from koel_tui.protocol.messages import from_ag_ui
 from tests.protocol.build import (
     HELLO,
@@ -150,9 +153,9 @@ def test_session_case_10_an_encrypted_value_goes_back_exactly_as_it_came(value: 
     ]
 
 
-@given(st.text() | st.binary().map(lambda data: echo_text(data)))
+@given(st.text() | st.binary().map(lambda data: encode_encrypted_value(data)))
 def test_session_case_10_holds_for_any_value(value: str) -> None:
-    assert echo_text(echo_bytes(value)) == value
+    assert encode_encrypted_value(decode_encrypted_value(value)) == value
 
 
 def test_session_case_10_base64_is_kept_as_its_bytes() -> None:

@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from koel_tui.cli.wiring import backend
 from koel_tui.conversation.thread_settings_form import FIELDS
-from koel_tui.sampling_options import COMMON
+from koel_tui.sampling_options import COMMON_OPTIONS
 from koel_tui.settings import load_settings
 from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
 from tests.engine.processes import runners
@@ -29,7 +29,7 @@ OPTIONS: Mapping[str, tuple[str, Any]] = {
     "max_output_tokens": ("1", 1), "chat_template": ("gemma", "gemma"),
 }  # fmt: skip
 """What is typed for each option, and what is stored for it."""
-_TO_FOLD = 1 + len(COMMON)
+_TO_FOLD = 1 + len(COMMON_OPTIONS)
 """Presses of down from the name to "All samplers"."""
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from koel_tui.engine.native.context.llama_context import Context
-from koel_tui.engine.native.context.parked_contexts import Parked, ParkedContexts
+from koel_tui.engine.native.context.parked_contexts import ParkedContext, ParkedContexts
 from koel_tui.engine.native.context.slots import Slot, SlotTable, common_prefix
 from koel_tui.engine.types import SessionMemory
 
@@ -64,11 +64,11 @@ class KvCache:
             if not is_truncated:
                 self._clear(slot)
 
-    def add_parked(self, session: int, parked: Parked) -> None:
+    def add_parked(self, session: int, parked: ParkedContext) -> None:
         """Store a context from outside as the parked context of a session."""
         self._parked.park(session, parked)
 
-    def copy(self, session: int) -> Parked | None:
+    def copy(self, session: int) -> ParkedContext | None:
         """Return the session's context, copied if it is in a slot; None if it holds nothing."""
         slot = next((slot for slot in self._slots if slot.session == session), None)
         if slot is None:
@@ -139,8 +139,8 @@ class KvCache:
         with _log_errors("clearing a sequence"):
             self._context.clear(slot.sequence)
 
-    def _copy(self, slot: Slot) -> Parked:
-        return Parked(list(slot.tokens), self._context.copy_state(slot.sequence))
+    def _copy(self, slot: Slot) -> ParkedContext:
+        return ParkedContext(list(slot.tokens), self._context.copy_state(slot.sequence))
 
     def _truncate(self, slot: Slot, tokens: int) -> None:
         if tokens and tokens == len(slot.tokens):

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
-from koel_tui.engine.native.context.parked_contexts import Parked
+from koel_tui.engine.native.context.parked_contexts import ParkedContext
 from koel_tui.models.split_files import parse_part
 
 _FORMAT = "koel-chat/kv 2"
@@ -63,7 +63,9 @@ def _single_file_id(path: Path) -> str:
     return f"{size}:{digest.hexdigest()}"
 
 
-def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget: int) -> None:
+def write_snapshot(
+    path: Path, fingerprint: Fingerprint, parked: ParkedContext, budget: int
+) -> None:
     """Write a snapshot atomically, readable by its owner only, and keep its folder within budget.
 
     The oldest other snapshots in the folder are removed until all fit `budget` bytes. Raises
@@ -97,7 +99,7 @@ def write_snapshot(path: Path, fingerprint: Fingerprint, parked: Parked, budget:
         ) from error
 
 
-def read_snapshot(path: Path, fingerprint: Fingerprint) -> Parked | None:
+def read_snapshot(path: Path, fingerprint: Fingerprint) -> ParkedContext | None:
     """Return the content of a snapshot, None if absent, damaged or of another fingerprint."""
     try:
         with path.open("rb") as file:
@@ -113,7 +115,7 @@ def read_snapshot(path: Path, fingerprint: Fingerprint) -> Parked | None:
     is_intact = zlib.crc32(state) == header.get("crc32")
     if not (is_intact and isinstance(tokens, list) and all(type(each) is int for each in tokens)):
         return None
-    return Parked(tokens, state)
+    return ParkedContext(tokens, state)
 
 
 def _read_rest(file: BinaryIO) -> Buffer:

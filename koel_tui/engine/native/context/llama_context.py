@@ -74,7 +74,7 @@ class Context:
             raise ModelLoadError(
                 f"Cannot create a context of {slots} x {context_tokens} tokens for {model.name}: "
                 f"{log.reason() or 'llama.cpp gave no reason'}. "
-                "Use a smaller context (--context-tokens) or fewer sessions."
+                "Use a smaller context (--context-tokens) or fewer contexts."
             )
         self._model = model
         self._memory = llama_cpp.llama_get_memory(self._context)
@@ -130,7 +130,7 @@ class Context:
         """Set or remove the callback that checks `abort` during decoding.
 
         llama.cpp calls it for every node of the graph. This is negligible for a prompt, but takes
-        some 5 % of the time of a single token, which needs no abort because it takes only
+        some 5% of the time of a single token, which needs no abort because it takes only
         milliseconds.
         """
         if abortable != self._is_abortable:

@@ -7,7 +7,7 @@ from koel_tui.engine.native.context.host_buffer import Buffer
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class ParkedContext:
     """A context outside its slot: its tokens, in order, and llama.cpp's bytes for them."""
 
     tokens: list[int]
@@ -19,20 +19,20 @@ class ParkedContexts:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._parked: OrderedDict[int, Parked] = OrderedDict()
+        self._parked: OrderedDict[int, ParkedContext] = OrderedDict()
 
-    def park(self, session: int, parked: Parked) -> None:
+    def park(self, session: int, parked: ParkedContext) -> None:
         """Store a session's context; one that is larger than the limit is dropped."""
         self.drop(session)
         self._parked[session] = parked
         while self._bytes() > self._limit:
             self._parked.popitem(last=False)
 
-    def pop(self, session: int) -> Parked | None:
+    def pop(self, session: int) -> ParkedContext | None:
         """Remove and return a session's context; None if there is none."""
         return self._parked.pop(session, None)
 
-    def get(self, session: int) -> Parked | None:
+    def get(self, session: int) -> ParkedContext | None:
         """Return a session's context without removing it; None if there is none."""
         return self._parked.get(session)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from koel_tui.chat_templates import BUILT_IN, CHATML, RAW_COMPLETION
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES, CHATML, RAW_COMPLETION
 from koel_tui.engine.errors import ChatTemplateError
 from koel_tui.engine.native.answer.answer_end import turn_markers
 from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
 from koel_tui.engine.native.control_tokens import RenderedPrompt, Spellings
 from koel_tui.engine.native.prompt.data_spans import (
-    Disguise,
+    CharacterSubstitution,
     iter_strings,
     map_strings,
     may_form_control_token,
@@ -32,7 +32,7 @@ _Change = Callable[[str], str]
 
 
 class ChatTemplate:
-    """A renderer of conversations to prompts, in a child process (see `sandbox`). Close it."""
+    """A renderer of conversations to prompts, in a child process. Close it."""
 
     def __init__(
         self,
@@ -138,11 +138,11 @@ class ChatTemplate:
         if plain is not None and not risky:
             return RenderedPrompt(plain, plain)
         try:
-            disguise = Disguise(self._spellings, self._characters.union(*data))
+            substitution = CharacterSubstitution(self._spellings, self._characters.union(*data))
         except ValueError as error:
             raise RenderError(f"the conversation cannot be marked: {error}", final=True) from None
         # The template may have failed because of control tokens that data spells.
-        change = self._except_template_words(disguise.replace_all)
+        change = self._except_template_words(substitution.replace_all)
         try:
             whole = self._render_text({**context, **form.fields(change, change)})
         except RenderError as error:
@@ -150,14 +150,14 @@ class ChatTemplate:
                 raise
             reason = f"it fails where characters of control tokens are replaced ({error})"
             raise RenderError(reason, final=error.final) from error
-        if plain is not None and disguise.restore(whole) == plain:
+        if plain is not None and substitution.restore(whole) == plain:
             return RenderedPrompt(plain, whole)
-        fields = form.fields(disguise.replace_spelled, disguise.replace_spelled)
+        fields = form.fields(substitution.replace_spelled, substitution.replace_spelled)
         marked = self._render_text({**context, **fields})
         if self._control_tokens(marked) != self._control_tokens(whole):
             # The template may have joined text into a control token, so hide the text from it.
             marked = whole
-        return RenderedPrompt(disguise.restore(marked), marked)
+        return RenderedPrompt(substitution.restore(marked), marked)
 
     def _control_tokens(self, text: str) -> list[str]:
         return [span.spelling for span in self._spellings.spans(text)]
@@ -210,9 +210,9 @@ class ChatTemplates:
     def find(self, name: str | None) -> ChatTemplate:
         """Return the template of this name, None for the model's. Raises `ChatTemplateError`."""
         if name not in self._compiled:
-            source = self._model_template if name is None else BUILT_IN[name]
+            source = self._model_template if name is None else BUILT_IN_TEMPLATES[name]
             if not source:
-                names = self._fitting or "|".join(BUILT_IN)
+                names = self._fitting or "|".join(BUILT_IN_TEMPLATES)
                 fitting = " that fits it" if self._fitting else ""
                 raise ChatTemplateError(
                     f"{self._names['model']} has no chat template. Choose a built-in one{fitting} "

@@ -30,7 +30,7 @@ _PRIVATE = ((0xE000, 0xF900), (0x40000, 0xE0000), (0xF0000, 0x10FFFE))
 """Code points without a meaning: private use and unassigned planes."""
 
 
-class Disguise:
+class CharacterSubstitution:
     """A reversible replacement of characters of data."""
 
     def __init__(self, spellings: Spellings, used: set[str]) -> None:

@@ -116,7 +116,7 @@ def _to_json(
         separators=separators,
         sort_keys=sort_keys,
     )
-    # Private-use and unassigned characters stay: the engine marks data with them, see `disguise`.
+    # Private-use and unassigned characters stay: the engine marks data with them, see `data_spans`.
     return re.sub("[^\x00-\x7f]+", _escape, text) if ensure_ascii else text
 
 
