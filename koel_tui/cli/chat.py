@@ -153,10 +153,10 @@ def _run_plain_mode(
     import asyncio
 
     from koel_tui.plain.chat import PlainChat
-    from koel_tui.plain.terminal import Terminal
+    from koel_tui.plain.terminal import ReadlineConsole
     from koel_tui.system.forced_exit import ForcedExit
 
-    terminal = Terminal()
+    terminal = ReadlineConsole()
     chat = PlainChat(connect, terminal, thread=thread, home=home, forced_exit=ForcedExit())
     try:
         code = asyncio.run(chat.run())

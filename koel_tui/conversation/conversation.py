@@ -56,7 +56,7 @@ class Conversation:
         self.problem = ""
         self.message_edit: MessageEdit | None = None
         self.meta = ThreadMeta(title)
-        self.read_only = ""
+        self.read_only_reason = ""
         """Why the thread is read-only; empty if it is writable."""
         self._unloaded_thread_id = unloaded_thread_id
         self._observer = observer
@@ -85,8 +85,8 @@ class Conversation:
         """The title of the thread, else the beginning of its first user message."""
         if self.meta.title:
             return self.meta.title
-        asked = next((entry.text for entry in self.entries() if entry.role == "user"), "")
-        return safe_line(asked or next(iter(self.queue), ""), _MAX_TITLE) or NEW_TITLE
+        first_prompt = next((entry.text for entry in self.entries() if entry.role == "user"), "")
+        return safe_line(first_prompt or next(iter(self.queue), ""), _MAX_TITLE) or NEW_TITLE
 
     @property
     def is_busy(self) -> bool:
@@ -313,8 +313,8 @@ class Conversation:
     @property
     def needs_title(self) -> bool:
         """Whether the first prompt is answered and the thread has no title."""
-        asked = sum(message.role == "user" for message in self.messages)
-        return asked == 1 and self.has_answered and not self.meta.title
+        prompts = sum(message.role == "user" for message in self.messages)
+        return prompts == 1 and self.has_answered and not self.meta.title
 
     @property
     def messages(self) -> "Sequence[Message]":

@@ -79,9 +79,9 @@ def _token_parser(allowed: Range) -> Callable[[str], float]:
 
 
 def _parse_thinking(text: str) -> bool | float:
-    words = {"on": True, "yes": True, "off": False, "no": False}
-    if text.casefold() in words:
-        return words[text.casefold()]
+    switches = {"on": True, "yes": True, "off": False, "no": False}
+    if text.casefold() in switches:
+        return switches[text.casefold()]
     try:
         return parse_number(text, THINKING_TOKENS)
     except ValueError:
@@ -168,9 +168,11 @@ def validate(key: str, text: str) -> None:
 def parse_settings(texts: Mapping[str, str], system: str) -> ThreadSettings:
     """Parse the form into settings. Raises `FieldError` for the first invalid field."""
     values = {field.key: _parse_value(field, texts.get(field.key, "")) for field in FIELDS}
-    given: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
-    sampling = {key: given[key] for key in (*OPTIONS, LOGIT_BIAS) if key in given}
-    others: dict[str, Any] = {field.key: given.get(field.key) for field in OTHER_FIELDS}
+    values_by_key: dict[str, Any] = {
+        key: value for key, value in values.items() if value is not None
+    }
+    sampling = {key: values_by_key[key] for key in (*OPTIONS, LOGIT_BIAS) if key in values_by_key}
+    others: dict[str, Any] = {field.key: values_by_key.get(field.key) for field in OTHER_FIELDS}
     return ThreadSettings(system.strip() or None, sampling, **others)
 
 

@@ -119,7 +119,7 @@ class ModelSwitcher:
             self.show_models_unasked(str(error) or type(error).__name__)
             return
         self._changed()
-        name = safe_line(self._runtime.model)
+        name = safe_line(self._runtime.model_name)
         problem = await asyncio.to_thread(save_model_choice, path)
         if problem:
             self._notify(f"{name} answers from now on. {problem}", "warning")

@@ -206,7 +206,7 @@ async def test_b20_the_built_in_template_that_fits_the_model_is_offered(
     native.link.card = replace(native.link.card, fitting_template=fitting)
     async with opened(connect=native.backend) as window:
         await window.connected()
-        await window.until(lambda: bool(window.app._runtime.model), "a model")
+        await window.until(lambda: bool(window.app._runtime.model_name), "a model")
         conversation = window.app._workspace.active
         await conversation.configure("", ThreadSettings(model=model))
         await send(window, "Once")

@@ -270,7 +270,7 @@ async def test_a_saved_setting_that_cannot_be_used_is_told_and_stays_saved() -> 
         assert meta["title"] == "New" and {name: meta[name] for name in saved} == saved
         await settings(window)
         await window.press("enter")
-        await window.until(lambda: not conversation.meta.unusable)
+        await window.until(lambda: not conversation.meta.unusable_settings)
         await window.until(lambda: "cannot be used" not in window.screen)
     meta = await storage.meta("t")
     assert meta["sampling"] == {"top_p": 0.5} and "stop" not in meta
