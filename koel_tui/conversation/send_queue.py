@@ -21,7 +21,7 @@ class SendQueue:
         """Return why a text cannot be queued; empty if it can."""
         if len(self) >= limits.MAX_QUEUED:
             return (
-                f"{limits.MAX_QUEUED} messages wait here already. Send this one when some are gone."
+                f"{limits.MAX_QUEUED} messages are queued already. Send this one later."
             )
         if len(text) <= limits.MAX_MESSAGE_CHARACTERS:
             return ""

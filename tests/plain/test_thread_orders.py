@@ -83,7 +83,7 @@ async def test_nothing_to_answer_again_is_said_each_time() -> None:
         for _ in range(2):
             await chat.enter("/again")
             await chat.hears(
-                "Error: Nothing was asked here yet, so there is nothing to answer again."
+                "Error: There is no message to answer again yet."
             )
 
 
