@@ -234,9 +234,7 @@ class Conversation:
         Return whether it was sent.
         """
         if self.is_busy:
-            self.problem = (
-                "An answer is being written. Stop it, then send the edited message."
-            )
+            self.problem = "An answer is being written. Stop it, then send the edited message."
         sent = not self.is_busy and self._start_run(lambda session: session.edit(message_id, text))
         self._observer.on_conversation_changed(self)
         return sent
