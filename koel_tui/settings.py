@@ -236,5 +236,5 @@ def _location(path: Sequence[str], flag: bool) -> str:
 
 
 def _unknown_setting_message(name: str) -> str:
-    near = difflib.get_close_matches(name, Settings.model_fields, 1)
-    return "There is no such setting" + (f" (did you mean {near[0]!r}?)" if near else "")
+    matches = difflib.get_close_matches(name, Settings.model_fields, 1)
+    return "There is no such setting" + (f" (did you mean {matches[0]!r}?)" if matches else "")

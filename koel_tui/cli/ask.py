@@ -20,7 +20,7 @@ from koel_tui.cli.options import (
     template_option,
 )
 from koel_tui.cli.signals import run_until_signal
-from koel_tui.cli.thread_completion import complete_saved
+from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.conversation.incomplete_answers import fills_context, incomplete_reason
 from koel_tui.text import repair, safe_text
 
@@ -48,7 +48,7 @@ _MAX_PIPED_CHARACTERS = 10_000_000
 )
 @click.option(
     "--thread",
-    shell_complete=complete_saved,
+    shell_complete=complete_thread,
     help="Saved thread to continue (title or id); the answer is saved.",
 )
 @click.option(

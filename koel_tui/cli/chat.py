@@ -18,7 +18,7 @@ from koel_tui.cli.early_settings import (
 )
 from koel_tui.cli.exit_codes import Exit, UsageProblem
 from koel_tui.cli.options import global_options
-from koel_tui.cli.thread_completion import complete_saved
+from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.logs import LogFile
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("thread", required=False, shell_complete=complete_saved)
+@click.argument("thread", required=False, shell_complete=complete_thread)
 @global_options
 def chat(
     thread: str | None,
