@@ -74,14 +74,9 @@ def chat(
     if _is_plain(start):
         code, fatal = _run_plain_mode(connect, thread, home)
     else:
-        appearance = {
-            "theme": theme,
-            "plain": plain or None,
-            "low_bandwidth": low_bandwidth or None,
-        }
-        code, fatal = _run_window(
-            connect, thread, home, start, {"model": model, **appearance, **flags}
-        )
+        look = {"theme": theme, "plain": plain or None, "low_bandwidth": low_bandwidth or None}
+        given = {"model": model, **look, **flags}
+        code, fatal = _run_window(connect, thread, home, start, given)
     return _exit_code(code, fatal)
 
 
