@@ -209,7 +209,7 @@ class Conversation:
         self._start_run_if(
             self._session is not None and bool(incomplete_reason(self._session.state.messages)),
             lambda session: session.continue_answer(),
-            "The last answer here is complete, so there is none to continue.",
+            "The last answer is complete, so there is nothing to continue.",
         )
 
     def retry(self) -> None:
@@ -217,7 +217,7 @@ class Conversation:
         self._start_run_if(
             self.has_failed,
             lambda session: session.regenerate(),
-            "No answer failed here, so there is none to try again.",
+            "No answer failed, so there is nothing to retry.",
         )
 
     def regenerate(self) -> None:
@@ -225,7 +225,7 @@ class Conversation:
         self._start_run_if(
             any(entry.role == "user" for entry in self.entries()),
             lambda session: session.regenerate(),
-            "Nothing was asked here yet, so there is nothing to answer again.",
+            "There is no message to answer again yet.",
         )
 
     def edit(self, message_id: str, text: str) -> bool:
@@ -234,9 +234,7 @@ class Conversation:
         Return whether it was sent.
         """
         if self.is_busy:
-            self.problem = (
-                "An answer is being written. Stop it (esc), then send the edited message."
-            )
+            self.problem = "An answer is being written. Stop it, then send the edited message."
         sent = not self.is_busy and self._start_run(lambda session: session.edit(message_id, text))
         self._observer.on_conversation_changed(self)
         return sent
@@ -374,7 +372,7 @@ class Conversation:
         self._observer.on_run_ended(self)
         self._send_next()
         if crash and self.is_busy:  # the next run removes its notice
-            self.problem = f"The answer before this one broke off; what was queued goes on. {crash}"
+            self.problem = f"The previous answer broke off; the queued message was sent. {crash}"
             self._observer.on_conversation_changed(self)
 
     def _return_queued(self) -> None:

@@ -90,9 +90,9 @@ def find_thread(threads: Sequence[SavedThread], query: str) -> SavedThread | str
 def conflict_messages(storage: "SessionStorage", reported: int) -> list[str]:
     """Return a message for each conflict with another program, without the first `reported`."""
     # Only a file storage detects conflicts.
-    matches: Sequence[Conflict] = getattr(storage, "conflicts", ())
+    conflicts: Sequence[Conflict] = getattr(storage, "conflicts", ())
     return [
         "A thread was changed elsewhere. What is written here is saved beside it, in "
         f"{conflict.path}"
-        for conflict in matches[reported:]
+        for conflict in conflicts[reported:]
     ]
