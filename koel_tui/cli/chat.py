@@ -64,10 +64,10 @@ def chat(
     storage = _unlock_storage()
 
     def connect() -> "Backend":
-        from koel_tui.cli.wiring import backend
+        from koel_tui.cli.wiring import create_backend
         from koel_tui.settings import load_settings
 
-        return backend(load_settings(model=model, **flags), storage)
+        return create_backend(load_settings(model=model, **flags), storage)
 
     # Tabs, drafts and history are unencrypted, so they are not persisted with encrypted threads.
     home = paths.state_dir() if storage is None else None

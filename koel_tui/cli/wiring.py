@@ -103,7 +103,7 @@ def open_index(storage: FileStorage) -> ThreadIndex:
     return ThreadIndex(storage, paths.cache_dir())
 
 
-def snapshots() -> Snapshots:
+def open_snapshots() -> Snapshots:
     """Return the store of unencrypted KV snapshots of threads."""
     return Snapshots(paths.cache_dir() / "kv")
 
@@ -111,15 +111,15 @@ def snapshots() -> Snapshots:
 def remove_unencrypted_data(directory: Path) -> None:
     """Remove all unencrypted data derived from these threads. Raises `StorageError`, OSError."""
     remove_index(index_file(paths.cache_dir(), directory))
-    snapshots().clear()
+    open_snapshots().clear()
     remove_state_files(paths.state_dir())
 
 
-def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
+def create_backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     """Return the app's backend; without `storage` the user's threads are opened."""
     storage = storage or open_storage()
     unencrypted = not isinstance(storage, EncryptedFileStorage)
-    kv_snapshots = snapshots() if unencrypted else None
+    kv_snapshots = open_snapshots() if unencrypted else None
     agent = create_model_router(settings, kv_snapshots)
     index = open_index(storage)
     return Backend(

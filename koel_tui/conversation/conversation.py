@@ -252,18 +252,18 @@ class Conversation:
 
         return list(list_branches(self._session.state)) if self._session is not None else ()
 
-    def switch(self, branching: BranchPoint, step: int) -> str:
+    def switch(self, branch_point: BranchPoint, step: int) -> str:
         """Show the branch `step` positions further. Return the id of its first entry, or empty."""
         if self._session is None or self.is_busy:
             return ""
         try:
-            self._session.switch(branching.after, step)
+            self._session.switch(branch_point.after, step)
         except Exception as error:
             self.problem = str(error) or type(error).__name__
         self.metrics.load_saved(self._session.state.messages)
         self._observer.on_conversation_changed(self)
         starts = ((entry.branch_point, entry.id) for entry in self.entries())
-        return next((id_ for at, id_ in starts if at and at.after == branching.after), "")
+        return next((id_ for at, id_ in starts if at and at.after == branch_point.after), "")
 
     async def branch(self, message_id: str) -> "ChatSession | None":
         """Return the session of a new thread up to this message; None before there is a session.
@@ -333,22 +333,22 @@ class Conversation:
             self.queue.push_front(text)  # the session refused it: return it to the user
             self._return_queued()
 
-    def _start_run_if(self, possible: bool, ask: "StartRun", refusal: str) -> None:
+    def _start_run_if(self, possible: bool, start: "StartRun", refusal: str) -> None:
         """Start a run if possible, else set the problem; do nothing during a run."""
         if self.is_busy:
             return
         if possible:
-            self._start_run(ask)
+            self._start_run(start)
         else:
             self.problem = refusal
         self._observer.on_conversation_changed(self)
 
-    def _start_run(self, ask: "StartRun") -> bool:
+    def _start_run(self, start: "StartRun") -> bool:
         """Start a run. If the session refuses, set the problem and return False."""
         if self._session is None:
             return False
         try:
-            completion = ask(self._session)
+            completion = start(self._session)
         except Exception as error:
             self.problem = str(error) or type(error).__name__
             return False

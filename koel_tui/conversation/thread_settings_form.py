@@ -45,7 +45,7 @@ class Field:
     """One field of the form.
 
     `help` is a short description. `allowed` describes the valid input; empty allows any text.
-    `read` parses a text, or raises `ValueError` with the valid input. A `wide` field has room
+    `parse` converts a text, or raises `ValueError` with the valid input. A `wide` field has room
     for a long text.
     """
 

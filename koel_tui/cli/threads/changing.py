@@ -43,9 +43,9 @@ def delete(threads: tuple[str, ...]) -> None:
 
     `koel-chat threads restore` restores them. They stay in the trash for 30 days.
     """
-    from koel_tui.cli.wiring import open_storage, snapshots
+    from koel_tui.cli.wiring import open_snapshots, open_storage
 
-    asyncio.run(_delete(open_storage(), snapshots(), threads))
+    asyncio.run(_delete(open_storage(), open_snapshots(), threads))
 
 
 @click.command()

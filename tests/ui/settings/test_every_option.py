@@ -8,7 +8,7 @@ import psutil
 import pytest
 from textual.widgets import Input
 
-from koel_tui.cli.wiring import backend
+from koel_tui.cli.wiring import create_backend
 from koel_tui.conversation.thread_settings_form import FIELDS
 from koel_tui.sampling_options import COMMON_OPTIONS
 from koel_tui.settings import load_settings
@@ -39,7 +39,7 @@ async def real_window() -> AsyncIterator[Window]:
     settings = load_settings(
         max_output_tokens=2, max_sessions=2, threads=1, context_tokens=512, titles=False
     )
-    async with opened(connect=lambda: backend(settings)) as window:
+    async with opened(connect=lambda: create_backend(settings)) as window:
         await window.connected()
         yield window
 
