@@ -30,13 +30,13 @@ _MISTRAL = (
     "{% endfor %}"
 )
 
-BUILT_IN: Mapping[str, str] = MappingProxyType(
+BUILT_IN_TEMPLATES: Mapping[str, str] = MappingProxyType(
     {CHATML: _CHATML, "gemma": _GEMMA, "llama3": _LLAMA3, "mistral": _MISTRAL}
 )
 """Jinja sources, keyed by the name of the model family."""
 OWN_TEMPLATE = "own"
 """Value of `chat_template` that selects the model's own template, overriding the session's."""
-TEMPLATE_CHOICES = (*BUILT_IN, RAW_COMPLETION)
+TEMPLATE_CHOICES = (*BUILT_IN_TEMPLATES, RAW_COMPLETION)
 """The values of `chat_template` that replace the model's own template."""
 CHAT_TEMPLATES = (OWN_TEMPLATE, *TEMPLATE_CHOICES)
 """Every value of `chat_template`."""

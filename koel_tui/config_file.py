@@ -25,7 +25,7 @@ class _Statement:
     end: int
 
 
-def set_value(path: Path, name: str, value: object) -> None:
+def set_setting(path: Path, name: str, value: object) -> None:
     """Set a top-level setting to `value`; None removes the setting.
 
     The rest of the file is preserved byte for byte, and an unchanged file is not written. Raises

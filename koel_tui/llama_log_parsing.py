@@ -14,7 +14,7 @@ LOG_LEVELS: Mapping[int, int] = MappingProxyType(
 )
 """`GGML_LOG_LEVEL_*` of ggml.h mapped to `logging` levels; the bindings' own map is outdated."""
 
-LOG_CONTINUED = 5
+LOG_CONTINUATION = 5
 """The level of text that continues the previous line."""
 
 NO_BACKTRACE_VARIABLE = "GGML_NO_BACKTRACE"
@@ -22,7 +22,7 @@ NO_BACKTRACE_VARIABLE = "GGML_NO_BACKTRACE"
 
 _DIRECTORY = re.compile(r"^\S*/")
 """The build directory in an assertion's source path: long, and of no use to the reader."""
-_USED = re.compile(r"(\w+) = 1")
+_USED_FEATURE = re.compile(r"(\w+) = 1")
 
 
 def parse_error(line: str) -> str:
@@ -38,4 +38,4 @@ def parse_assertion(output: str) -> str:
 
 def parse_used_features(system_info: str) -> tuple[str, ...]:
     """Return the instruction sets and options that `llama_print_system_info` reports as used."""
-    return tuple(_USED.findall(system_info))
+    return tuple(_USED_FEATURE.findall(system_info))

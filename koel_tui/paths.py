@@ -39,7 +39,7 @@ def config_file() -> Path:
     return _platform_dir(platformdirs.user_config_path) / "config.toml"
 
 
-def roles_dir() -> Path:
+def system_prompts_dir() -> Path:
     """Return the directory of the user's system prompts, which may not exist."""
     return config_file().parent / "roles"
 

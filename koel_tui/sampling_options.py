@@ -53,7 +53,7 @@ class OptionGroup:
     options: tuple[SamplingOption, ...]
 
 
-COMMON = (
+COMMON_OPTIONS = (
     SamplingOption("temperature", "Temperature", "0: always the likeliest token"),
     SamplingOption("top_k", "Top k", "keep the k likeliest tokens; 0: all"),
     SamplingOption("top_p", "Top p", "share of probability kept; 1: all"),
@@ -63,7 +63,7 @@ COMMON = (
 )
 """The most commonly set options."""
 
-GROUPS = (
+OPTION_GROUPS = (
     OptionGroup(
         "Probability cuts",
         (
@@ -112,7 +112,7 @@ GROUPS = (
 OPTIONS: Mapping[str, SamplingOption] = MappingProxyType(
     {
         option.name: option
-        for options in (COMMON, *(group.options for group in GROUPS))
+        for options in (COMMON_OPTIONS, *(group.options for group in OPTION_GROUPS))
         for option in options
     }
 )

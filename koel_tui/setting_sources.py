@@ -9,7 +9,7 @@ from typing import Any
 from koel_tui import paths
 from koel_tui.system.regular_files import read_regular
 
-PREFIX = "KOEL_"
+VARIABLE_PREFIX = "KOEL_"
 MAX_CONFIG_BYTES = 256 * 1024
 """Maximum size of config.toml; all settings with their explanations take 3 KB."""
 
@@ -24,7 +24,7 @@ class Origin(enum.StrEnum):
 
 def variable_name(name: str) -> str:
     """Return the environment variable of a setting."""
-    return PREFIX + name.upper()
+    return VARIABLE_PREFIX + name.upper()
 
 
 def setting_origin(name: str) -> Origin:

@@ -30,7 +30,7 @@ from koel_tui.limits import MAX_SEQUENCES, MAX_THREADS
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, Range
 from koel_tui.sampling_options import OPTIONS
 from koel_tui.setting_sources import (
-    PREFIX,
+    VARIABLE_PREFIX,
     Origin,
     config_line,
     read_config,
@@ -38,7 +38,9 @@ from koel_tui.setting_sources import (
     variable_name,
 )
 
-NUMBERS: Mapping[str, Range] = MappingProxyType({**RANGES, "max_output_tokens": OUTPUT_TOKENS})
+NUMBER_RANGES: Mapping[str, Range] = MappingProxyType(
+    {**RANGES, "max_output_tokens": OUTPUT_TOKENS}
+)
 """The allowed ranges of the settings that can also be set per thread."""
 
 
@@ -61,7 +63,7 @@ def _flat_items(table: Mapping[Any, Any], above: str) -> Iterator[tuple[str, obj
             yield f"{above}{name}", value
 
 
-ChosenKeys = Annotated[
+KeyBindings = Annotated[
     Mapping[str, str], BeforeValidator(_flatten), AfterValidator(MappingProxyType)
 ]
 
@@ -75,7 +77,7 @@ def _sampling_field(name: str) -> Any:
 class Settings(BaseSettings):
     """All program-wide settings."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=VARIABLE_PREFIX, extra="forbid", frozen=True)
 
     model: Path | None = Field(
         None,
@@ -147,7 +149,7 @@ class Settings(BaseSettings):
     theme: str = Field(
         "textual-dark", description="Theme of the window: a name, also of your own theme."
     )
-    keys: ChosenKeys = Field(
+    keys: KeyBindings = Field(
         default_factory=lambda: MappingProxyType({}),
         description='Keys of each command; several with commas, "none" for no key.',
     )
@@ -160,10 +162,10 @@ class Settings(BaseSettings):
             return tuple(each for each in value.split(os.pathsep) if each)
         return value
 
-    @field_validator(*NUMBERS)
+    @field_validator(*NUMBER_RANGES)
     @classmethod
     def _in_range(cls, value: float | None, info: ValidationInfo) -> float | None:
-        allowed = NUMBERS[info.field_name or ""]
+        allowed = NUMBER_RANGES[info.field_name or ""]
         if value is not None and value not in allowed:
             raise ValueError(f"It must be {allowed}")
         return value
@@ -234,5 +236,5 @@ def _location(path: Sequence[str], flag: bool) -> str:
 
 
 def _unknown_setting_message(name: str) -> str:
-    near = difflib.get_close_matches(name, Settings.model_fields, 1)
-    return "There is no such setting" + (f" (did you mean {near[0]!r}?)" if near else "")
+    matches = difflib.get_close_matches(name, Settings.model_fields, 1)
+    return "There is no such setting" + (f" (did you mean {matches[0]!r}?)" if matches else "")

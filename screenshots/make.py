@@ -65,11 +65,11 @@ class Studio:
 @asynccontextmanager
 async def studio(columns: int, rows: int, thread: str | None = None) -> AsyncIterator[Studio]:
     """Run the app in a terminal of this size."""
-    from koel_tui.cli.wiring import backend
+    from koel_tui.cli.wiring import create_backend
     from koel_tui.settings import load_settings
 
     settings = load_settings(temperature=0.2, seed=4, max_output_tokens=220, titles=False)
-    app = KoelApp(lambda: backend(settings), thread=thread)
+    app = KoelApp(lambda: create_backend(settings), thread=thread)
     async with app.run_test(size=(columns, rows)) as pilot:
         opened = Studio(app, pilot)
         await opened.until(lambda text: "/8.2k" in text)

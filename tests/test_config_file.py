@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.cli.config.toml import template
-from koel_tui.config_file import ConfigFileError, set_value
+from koel_tui.cli.config.toml import config_template
+from koel_tui.config_file import ConfigFileError, set_setting
 
 OTHERS = '# mine\r\nseed = 3 # three\n\n[keys]\n\'tab.new\' = "f8"\ntheme = "no setting"\n'
 
@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
 def changed(file: Path, text: str, name: str, value: object) -> str:
     file.parent.mkdir(mode=0o700, exist_ok=True)
     file.write_bytes(text.encode())
-    set_value(file, name, value)
+    set_setting(file, name, value)
     return file.read_bytes().decode()
 
 
@@ -66,20 +66,20 @@ def test_any_value_is_read_again_as_it_was(
 
 
 def test_in_the_list_of_all_settings_it_stands_where_its_comment_does(file: Path) -> None:
-    lines = changed(file, template(), "theme", "nord").split("\n")
+    lines = changed(file, config_template(), "theme", "nord").split("\n")
     place = lines.index('theme = "nord"')
     assert lines[place - 1] == '# theme = "textual-dark"'
     del lines[place]
-    assert "\n".join(lines) == template()
+    assert "\n".join(lines) == config_template()
 
 
 def test_a_file_that_is_not_there_begins_private_and_a_link_stays_one(file: Path) -> None:
-    set_value(file, "seed", 4)
+    set_setting(file, "seed", 4)
     assert file.read_text() == "seed = 4\n"
     assert file.stat().st_mode & 0o77 == file.parent.stat().st_mode & 0o77 == 0
     link = file.with_name("link.toml")
     link.symlink_to(file)
-    set_value(link, "seed", 5)
+    set_setting(link, "seed", 5)
     assert link.is_symlink() and file.read_text() == "seed = 5\n"
 
 
@@ -99,7 +99,7 @@ def test_what_cannot_be_changed_safely_is_left_alone(file: Path, text: bytes, wh
     file.parent.mkdir(mode=0o700)
     file.write_bytes(text)
     with pytest.raises(ConfigFileError, match=why):
-        set_value(file, "theme", "nord")
+        set_setting(file, "theme", "nord")
     assert file.read_bytes() == text
 
 
@@ -107,4 +107,4 @@ def test_what_cannot_be_written_is_an_error_and_the_old_text_stays(file: Path) -
     file.parent.mkdir(mode=0o700)
     file.mkdir()
     with pytest.raises(OSError, match="not a regular file"):
-        set_value(file, "theme", "nord")
+        set_setting(file, "theme", "nord")

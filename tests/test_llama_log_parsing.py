@@ -14,7 +14,7 @@ import pytest
 
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.llama_log_parsing import (
-    LOG_CONTINUED,
+    LOG_CONTINUATION,
     LOG_LEVELS,
     parse_assertion,
     parse_error,
@@ -52,8 +52,8 @@ def test_the_levels_of_its_log(said: Said, tiny_path: Path) -> None:
         logging.INFO
     }
     dots = [level for level, text in said.lines if text == "."]
-    assert dots and set(dots) == {LOG_CONTINUED}
-    assert {level for level, _ in said.lines} <= {*LOG_LEVELS, LOG_CONTINUED}
+    assert dots and set(dots) == {LOG_CONTINUATION}
+    assert {level for level, _ in said.lines} <= {*LOG_LEVELS, LOG_CONTINUATION}
 
 
 def test_the_reason_of_an_error_is_behind_the_function_it_came_from(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from koel_tui.protocol.turn_settings import RANGES, Sampling
 from koel_tui.sampling_options import (
-    COMMON,
+    COMMON_OPTIONS,
     LOGIT_BIAS,
     OPTIONS,
     format_logit_bias,
@@ -22,7 +22,7 @@ NUMBERS = {name: allowed for name, allowed in RANGES.items() if not allowed.whol
 
 def test_every_field_of_sampling_is_in_the_table() -> None:
     assert {*OPTIONS} == {*RANGES} == {each.name for each in fields(Sampling)} - {LOGIT_BIAS}
-    assert [option.name for option in COMMON] == [
+    assert [option.name for option in COMMON_OPTIONS] == [
         "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed",
     ]  # fmt: skip
 

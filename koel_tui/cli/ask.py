@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from koel_tui.chat_templates import BUILT_IN, OWN_TEMPLATE, RAW_COMPLETION
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES, OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.cli.answer import Answer
 from koel_tui.cli.exit_codes import Exit, UsageProblem, error_message, exit_code, exit_code_by_name
 from koel_tui.cli.options import (
@@ -20,7 +20,7 @@ from koel_tui.cli.options import (
     template_option,
 )
 from koel_tui.cli.signals import run_until_signal
-from koel_tui.cli.thread_completion import complete_saved
+from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.conversation.incomplete_answers import fills_context, incomplete_reason
 from koel_tui.text import repair, safe_text
 
@@ -48,7 +48,7 @@ _MAX_PIPED_CHARACTERS = 10_000_000
 )
 @click.option(
     "--thread",
-    shell_complete=complete_saved,
+    shell_complete=complete_thread,
     help="Saved thread to continue (title or id); the answer is saved.",
 )
 @click.option(
@@ -123,7 +123,7 @@ async def _ask(
     quiet: bool,
 ) -> int:
     from koel_tui.cli.threads.resolve import resolve_thread
-    from koel_tui.cli.wiring import model_router, open_storage, turn_settings
+    from koel_tui.cli.wiring import create_model_router, open_storage, turn_settings
     from koel_tui.session import KoelClient, keep_usage
     from koel_tui.storage import MemoryStorage
 
@@ -137,7 +137,9 @@ async def _ask(
     if overrides.model is not None:
         settings = settings.model_copy(update={"model": Path(overrides.model)})
     # One context is enough, and each context takes memory when the model is loaded.
-    agent = model_router(settings.model_copy(update={"max_sessions": 1, "parallel": 1}), None)
+    agent = create_model_router(
+        settings.model_copy(update={"max_sessions": 1, "parallel": 1}), None
+    )
     client = KoelClient(agent, storage=storage, reducers=[keep_usage])
     try:
         session = client.new_session(
@@ -160,7 +162,7 @@ async def _ask(
     finally:
         await client.dispose()
         await agent.close()
-    return _result(session, answer, quiet=quiet)
+    return _report_result(session, answer, quiet=quiet)
 
 
 def _thread_settings(meta: Mapping[str, Any], options: Mapping[str, Any]) -> "ThreadSettings":
@@ -186,7 +188,7 @@ def _apply_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSetting
     """Return the settings, with raw completion if there is no chat template."""
     if info.has_template or settings.chat_template not in (None, OWN_TEMPLATE):
         return settings
-    names = info.fitting_template or f"({', '.join(BUILT_IN)})"
+    names = info.fitting_template or f"({', '.join(BUILT_IN_TEMPLATES)})"
     click.echo(
         safe_text(
             f"koel-chat: {info.name} has no chat template, so it only completes the text. Use "
@@ -240,7 +242,7 @@ async def _print_answer(session: "ChatSession", answer: Answer, *, quiet: bool) 
         click.echo()
 
 
-def _result(session: "ChatSession", answer: Answer, *, quiet: bool) -> int:
+def _report_result(session: "ChatSession", answer: Answer, *, quiet: bool) -> int:
     """Return the exit code, and print any problem of the answer on stderr."""
     failed = session.state.error
     code, problem = Exit.OK, ""

@@ -18,7 +18,7 @@ from koel_tui.cli.early_settings import (
 )
 from koel_tui.cli.exit_codes import Exit, UsageProblem
 from koel_tui.cli.options import global_options
-from koel_tui.cli.thread_completion import complete_saved
+from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.logs import LogFile
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("thread", required=False, shell_complete=complete_saved)
+@click.argument("thread", required=False, shell_complete=complete_thread)
 @global_options
 def chat(
     thread: str | None,
@@ -64,24 +64,19 @@ def chat(
     storage = _unlock_storage()
 
     def connect() -> "Backend":
-        from koel_tui.cli.wiring import backend
+        from koel_tui.cli.wiring import create_backend
         from koel_tui.settings import load_settings
 
-        return backend(load_settings(model=model, **flags), storage)
+        return create_backend(load_settings(model=model, **flags), storage)
 
     # Tabs, drafts and history are unencrypted, so they are not persisted with encrypted threads.
     home = paths.state_dir() if storage is None else None
     if _is_plain(start):
         code, fatal = _run_plain_mode(connect, thread, home)
     else:
-        appearance = {
-            "theme": theme,
-            "plain": plain or None,
-            "low_bandwidth": low_bandwidth or None,
-        }
-        code, fatal = _run_window(
-            connect, thread, home, start, {"model": model, **appearance, **flags}
-        )
+        look = {"theme": theme, "plain": plain or None, "low_bandwidth": low_bandwidth or None}
+        given = {"model": model, **look, **flags}
+        code, fatal = _run_window(connect, thread, home, start, given)
     return _exit_code(code, fatal)
 
 
@@ -153,10 +148,10 @@ def _run_plain_mode(
     import asyncio
 
     from koel_tui.plain.chat import PlainChat
-    from koel_tui.plain.terminal import Terminal
+    from koel_tui.plain.terminal import ReadlineConsole
     from koel_tui.system.forced_exit import ForcedExit
 
-    terminal = Terminal()
+    terminal = ReadlineConsole()
     chat = PlainChat(connect, terminal, thread=thread, home=home, forced_exit=ForcedExit())
     try:
         code = asyncio.run(chat.run())

@@ -7,7 +7,7 @@ import click
 
 from koel_tui.text import safe_text
 
-DEBUG = "--debug"
+DEBUG_OPTION = "--debug"
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Debugging:
 def debug_option() -> click.Option:
     """Return the option --debug, which is added to every command."""
     return click.Option(
-        [DEBUG],
+        [DEBUG_OPTION],
         is_flag=True,
         expose_value=False,
         callback=_set_flag,

@@ -2,7 +2,7 @@
 
 import enum
 
-from koel_tui.cli.debugging import DEBUG
+from koel_tui.cli.debugging import DEBUG_OPTION
 
 
 class Exit(enum.IntEnum):
@@ -57,7 +57,7 @@ def error_message(error: BaseException) -> str:
     if exit_code(error) is Exit.INTERNAL:
         return (
             f"koel-chat has an internal error ({type(error).__name__}). "
-            f"Your saved threads are unchanged. Run it with {DEBUG} for the details."
+            f"Your saved threads are unchanged. Run it with {DEBUG_OPTION} for the details."
         )
     return str(error)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from koel_tui.cli.debugging import DEBUG, debug_option
+from koel_tui.cli.debugging import DEBUG_OPTION, debug_option
 
 
 class LazyGroup(click.Group):
@@ -30,6 +30,6 @@ class LazyGroup(click.Group):
             return None
         module, name = target.split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
-        if not any(DEBUG in each.opts for each in command.params):
+        if not any(DEBUG_OPTION in each.opts for each in command.params):
             command.params.append(debug_option())
         return command

@@ -25,10 +25,10 @@ class Number(click.ParamType[float]):
     ) -> float:
         """Parse the number; for an invalid one, fail with a usage error that gives the range."""
         from koel_tui.sampling_options import parse_number
-        from koel_tui.settings import NUMBERS
+        from koel_tui.settings import NUMBER_RANGES
 
         try:
-            return parse_number(str(value), NUMBERS[self._setting])
+            return parse_number(str(value), NUMBER_RANGES[self._setting])
         except ValueError as error:
             self.fail(f"{value!r} is not {error}.", param, ctx)
 

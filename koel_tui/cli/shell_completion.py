@@ -12,8 +12,8 @@ from click.shell_completion import (
 
 from koel_tui.cli.exit_codes import Exit
 
-PROGRAM = "koel-chat"
-VARIABLE = "_KOEL_CHAT_COMPLETE"
+PROGRAM_NAME = "koel-chat"
+COMPLETION_VARIABLE = "_KOEL_CHAT_COMPLETE"
 """The environment variable of a completion request; click defines its name."""
 _SHELLS = ("bash", "zsh", "fish")
 _PLAIN_VALUE = re.compile(r"[\w@%+=:./-]*")
@@ -81,5 +81,8 @@ def completion(ctx: click.Context, shell: str) -> int:
     completion_class = get_completion_class(shell)
     if completion_class is None:
         return Exit.INTERNAL
-    click.echo(completion_class(ctx.find_root().command, {}, PROGRAM, VARIABLE).source(), nl=False)
+    click.echo(
+        completion_class(ctx.find_root().command, {}, PROGRAM_NAME, COMPLETION_VARIABLE).source(),
+        nl=False,
+    )
     return Exit.OK

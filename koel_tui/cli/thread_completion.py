@@ -21,12 +21,14 @@ _UNSUPPORTED = frozenset(',\\"`$!')
 """Characters that the completion script of at least one shell does not handle."""
 
 
-def complete_saved(context: click.Context, argument: click.Parameter, prefix: str) -> Items:
+def complete_thread(context: click.Context, argument: click.Parameter, prefix: str) -> Items:
     """Return the saved threads whose title or id starts with `prefix`."""
     return _complete(prefix, trash=False)
 
 
-def complete_deleted(context: click.Context, argument: click.Parameter, prefix: str) -> Items:
+def complete_trashed_thread(
+    context: click.Context, argument: click.Parameter, prefix: str
+) -> Items:
     """Return the threads in the trash whose title or id starts with `prefix`."""
     return _complete(prefix, trash=True)
 

@@ -25,7 +25,7 @@ _COALESCE_S = 0.04
 """Seconds within which deltas are coalesced; the app paints at most 20 times a second."""
 
 
-def local_agent(settings: Settings, snapshots: Snapshots | None = None) -> LocalAgent:
+def create_local_agent(settings: Settings, snapshots: Snapshots | None = None) -> LocalAgent:
     """Return the agent of the model in `settings`, which runs in the runner process."""
 
     async def load(progress: Callable[[float], None]) -> Engine:
@@ -53,12 +53,12 @@ def model_spec(settings: Settings, model: Path) -> ModelSpec:
     )
 
 
-def model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter:
+def create_model_router(settings: Settings, snapshots: Snapshots | None) -> ModelRouter:
     """Return the app's agent: the model of `settings`, and others for threads that select them."""
 
     def agent(model: str | None) -> LocalAgent:
         chosen = settings if model is None else settings.model_copy(update={"model": Path(model)})
-        return local_agent(chosen, snapshots)
+        return create_local_agent(chosen, snapshots)
 
     def find(model: str | None) -> Path | None:
         named = settings.model if model is None else Path(model)
@@ -103,7 +103,7 @@ def open_index(storage: FileStorage) -> ThreadIndex:
     return ThreadIndex(storage, paths.cache_dir())
 
 
-def snapshots() -> Snapshots:
+def open_snapshots() -> Snapshots:
     """Return the store of unencrypted KV snapshots of threads."""
     return Snapshots(paths.cache_dir() / "kv")
 
@@ -111,16 +111,16 @@ def snapshots() -> Snapshots:
 def remove_unencrypted_data(directory: Path) -> None:
     """Remove all unencrypted data derived from these threads. Raises `StorageError`, OSError."""
     remove_index(index_file(paths.cache_dir(), directory))
-    snapshots().clear()
+    open_snapshots().clear()
     remove_state_files(paths.state_dir())
 
 
-def backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
+def create_backend(settings: Settings, storage: FileStorage | None = None) -> Backend:
     """Return the app's backend; without `storage` the user's threads are opened."""
     storage = storage or open_storage()
     unencrypted = not isinstance(storage, EncryptedFileStorage)
-    kv_snapshots = snapshots() if unencrypted else None
-    agent = model_router(settings, kv_snapshots)
+    kv_snapshots = open_snapshots() if unencrypted else None
+    agent = create_model_router(settings, kv_snapshots)
     index = open_index(storage)
     return Backend(
         KoelClient(agent, storage=storage, reducers=[keep_usage]),

@@ -40,7 +40,7 @@ class Activity:
                 return f"{phase}{self.percent}"
 
     @property
-    def tab_mark(self) -> str:
+    def tab_text(self) -> str:
         """The short text for a tab label; empty when idle."""
         match self.phase:
             case "idle":

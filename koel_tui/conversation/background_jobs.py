@@ -25,14 +25,14 @@ class Job:
 class BackgroundJobs:
     """A job queue that runs while no chat waits for an answer; a chat preempts the running job."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        """`changed` is called when `status_text` changes."""
-        self._changed = changed
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        """`on_change` is called when `status_text` changes."""
+        self._on_change = on_change
         self._backend: Backend | None = None
         self._queue: deque[Job] = deque()
         self._running: Job | None = None
         self._task: asyncio.Task[None] | None = None
-        self._busy = False
+        self._is_chat_busy = False
 
     @property
     def status_text(self) -> str:
@@ -49,13 +49,13 @@ class BackgroundJobs:
         self._queue.append(job)
         self._start_next()
 
-    def pause_while_busy(self, busy: bool) -> None:
+    def pause_while_busy(self, is_chat_busy: bool) -> None:
         """Set whether a chat is generating. While it is, the running job is cancelled and requeued.
 
         Repeated calls with the same value are allowed.
         """
-        self._busy = busy
-        if busy:
+        self._is_chat_busy = is_chat_busy
+        if is_chat_busy:
             self._cancel()
         self._start_next()
 
@@ -73,11 +73,11 @@ class BackgroundJobs:
             self._task.cancel()
 
     def _start_next(self) -> None:
-        if self._backend is None or self._busy or self._task is not None or not self._queue:
+        if self._backend is None or self._is_chat_busy or self._task is not None or not self._queue:
             return
         self._running = self._queue.popleft()
         self._task = asyncio.create_task(self._run(self._running, self._backend))
-        self._changed()
+        self._on_change()
 
     async def _run(self, job: Job, backend: "Backend") -> None:
         try:
@@ -88,5 +88,5 @@ class BackgroundJobs:
         except Exception as error:  # no caller awaits the job
             _log.warning("Not done in the background: %s: %r", job.status_text, error)
         self._running = self._task = None
-        self._changed()
+        self._on_change()
         self._start_next()

@@ -56,7 +56,7 @@ class Conversation:
         self.problem = ""
         self.message_edit: MessageEdit | None = None
         self.meta = ThreadMeta(title)
-        self.read_only = ""
+        self.read_only_reason = ""
         """Why the thread is read-only; empty if it is writable."""
         self._unloaded_thread_id = unloaded_thread_id
         self._observer = observer
@@ -85,8 +85,8 @@ class Conversation:
         """The title of the thread, else the beginning of its first user message."""
         if self.meta.title:
             return self.meta.title
-        asked = next((entry.text for entry in self.entries() if entry.role == "user"), "")
-        return safe_line(asked or next(iter(self.queue), ""), _MAX_TITLE) or NEW_TITLE
+        first_prompt = next((entry.text for entry in self.entries() if entry.role == "user"), "")
+        return safe_line(first_prompt or next(iter(self.queue), ""), _MAX_TITLE) or NEW_TITLE
 
     @property
     def is_busy(self) -> bool:
@@ -209,7 +209,7 @@ class Conversation:
         self._start_run_if(
             self._session is not None and bool(incomplete_reason(self._session.state.messages)),
             lambda session: session.continue_answer(),
-            "The last answer here is complete, so there is none to continue.",
+            "The last answer is complete, so there is nothing to continue.",
         )
 
     def retry(self) -> None:
@@ -217,7 +217,7 @@ class Conversation:
         self._start_run_if(
             self.has_failed,
             lambda session: session.regenerate(),
-            "No answer failed here, so there is none to try again.",
+            "No answer failed, so there is nothing to retry.",
         )
 
     def regenerate(self) -> None:
@@ -225,7 +225,7 @@ class Conversation:
         self._start_run_if(
             any(entry.role == "user" for entry in self.entries()),
             lambda session: session.regenerate(),
-            "Nothing was asked here yet, so there is nothing to answer again.",
+            "There is no message to answer again yet.",
         )
 
     def edit(self, message_id: str, text: str) -> bool:
@@ -234,9 +234,7 @@ class Conversation:
         Return whether it was sent.
         """
         if self.is_busy:
-            self.problem = (
-                "An answer is being written. Stop it (esc), then send the edited message."
-            )
+            self.problem = "An answer is being written. Stop it, then send the edited message."
         sent = not self.is_busy and self._start_run(lambda session: session.edit(message_id, text))
         self._observer.on_conversation_changed(self)
         return sent
@@ -254,18 +252,18 @@ class Conversation:
 
         return list(list_branches(self._session.state)) if self._session is not None else ()
 
-    def switch(self, branching: BranchPoint, step: int) -> str:
+    def switch(self, branch_point: BranchPoint, step: int) -> str:
         """Show the branch `step` positions further. Return the id of its first entry, or empty."""
         if self._session is None or self.is_busy:
             return ""
         try:
-            self._session.switch(branching.after, step)
+            self._session.switch(branch_point.after, step)
         except Exception as error:
             self.problem = str(error) or type(error).__name__
         self.metrics.load_saved(self._session.state.messages)
         self._observer.on_conversation_changed(self)
         starts = ((entry.branch_point, entry.id) for entry in self.entries())
-        return next((id_ for at, id_ in starts if at and at.after == branching.after), "")
+        return next((id_ for at, id_ in starts if at and at.after == branch_point.after), "")
 
     async def branch(self, message_id: str) -> "ChatSession | None":
         """Return the session of a new thread up to this message; None before there is a session.
@@ -313,8 +311,8 @@ class Conversation:
     @property
     def needs_title(self) -> bool:
         """Whether the first prompt is answered and the thread has no title."""
-        asked = sum(message.role == "user" for message in self.messages)
-        return asked == 1 and self.has_answered and not self.meta.title
+        prompts = sum(message.role == "user" for message in self.messages)
+        return prompts == 1 and self.has_answered and not self.meta.title
 
     @property
     def messages(self) -> "Sequence[Message]":
@@ -335,22 +333,22 @@ class Conversation:
             self.queue.push_front(text)  # the session refused it: return it to the user
             self._return_queued()
 
-    def _start_run_if(self, possible: bool, ask: "StartRun", refusal: str) -> None:
+    def _start_run_if(self, possible: bool, start: "StartRun", refusal: str) -> None:
         """Start a run if possible, else set the problem; do nothing during a run."""
         if self.is_busy:
             return
         if possible:
-            self._start_run(ask)
+            self._start_run(start)
         else:
             self.problem = refusal
         self._observer.on_conversation_changed(self)
 
-    def _start_run(self, ask: "StartRun") -> bool:
+    def _start_run(self, start: "StartRun") -> bool:
         """Start a run. If the session refuses, set the problem and return False."""
         if self._session is None:
             return False
         try:
-            completion = ask(self._session)
+            completion = start(self._session)
         except Exception as error:
             self.problem = str(error) or type(error).__name__
             return False
@@ -374,7 +372,7 @@ class Conversation:
         self._observer.on_run_ended(self)
         self._send_next()
         if crash and self.is_busy:  # the next run removes its notice
-            self.problem = f"The answer before this one broke off; what was queued goes on. {crash}"
+            self.problem = f"The previous answer broke off; the queued message was sent. {crash}"
             self._observer.on_conversation_changed(self)
 
     def _return_queued(self) -> None:

@@ -34,7 +34,7 @@ class Entry:
     """A message or a block of one; `is_writing` is true while it may still grow.
 
     `note` says how a message ended, or is the headline of a thinking or tool call block, whose
-    `text` is empty while it is folded. `branching` is set if the entry begins a branch.
+    `text` is empty while it is folded. `branch_point` is set if the entry begins a branch.
     """
 
     id: str

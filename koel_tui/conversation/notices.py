@@ -72,18 +72,18 @@ def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notic
         notices.append(
             _context_warning("The context is nearly full. The oldest turns will be left out soon.")
         )
-    if conversation.read_only:
-        why = f"This thread can only be read here. {conversation.read_only}"
-        notices.append(Notice("error", f"✗ {why}"))
+    if conversation.read_only_reason:
+        reason = f"This thread can only be read here. {conversation.read_only_reason}"
+        notices.append(Notice("error", f"✗ {reason}"))
     elif conversation.problem:
         notices.append(Notice("error", f"✗ {conversation.problem}"))
-    if conversation.meta.unusable:
-        notices.append(_unusable_settings_notice(conversation.meta.unusable))
+    if conversation.meta.unusable_settings:
+        notices.append(_unusable_settings_notice(conversation.meta.unusable_settings))
     notices += _run_end_notices(conversation, state, model)
     if conversation.is_busy and not _has_output(state):
         notices.append(Notice("wait", f"⌛ {conversation.activity.status_text}…"))
-    if (end := conversation.empty_branch) is not None:
-        text = f"{end.label} this branch is empty · "
+    if (branch_point := conversation.empty_branch) is not None:
+        text = f"{branch_point.label} this branch is empty · "
         before = (("branch.previous", "shows the one before"),)
         notices.append(Notice("hint", text, "app.switch_branch(-1)", before))
     return notices + [_queued_notice(text) for text in conversation.queue]
@@ -127,11 +127,11 @@ def _run_end_notices(
     if (
         state is not None
         and not conversation.is_busy
-        and (why := incomplete_reason(state.messages))
+        and (reason := incomplete_reason(state.messages))
     ):
-        if why == STOPPED:  # the note of the answer shows the reason
+        if reason == STOPPED:  # the note of the answer shows the reason
             return [Notice("hint", "", "app.go_on", ((_CONTINUE_KEY, "continues it"),))]
-        return [Notice("hint", f"{why} ", "app.go_on", ((_CONTINUE_KEY, "continues it."),))]
+        return [Notice("hint", f"{reason} ", "app.go_on", ((_CONTINUE_KEY, "continues it."),))]
     return []
 
 
@@ -142,8 +142,8 @@ def _template_notice(name: str) -> Notice:
     )  # fmt: skip
 
 
-def _regenerate_notice(why: str) -> Notice:
-    return Notice("hint", f"{why} · ", "app.regenerate", (("run.regenerate", "asks again"),))
+def _regenerate_notice(reason: str) -> Notice:
+    return Notice("hint", f"{reason} · ", "app.regenerate", (("run.regenerate", "asks again"),))
 
 
 def _unusable_settings_notice(names: Sequence[str]) -> Notice:
@@ -156,9 +156,9 @@ def _unusable_settings_notice(names: Sequence[str]) -> Notice:
     )
 
 
-def _context_warning(what: str) -> Notice:
+def _context_warning(text: str) -> Notice:
     hints = (("tab.summary", "opens a new thread with a summary"),)
-    return Notice("hint", f"{what} ", "app.summarise", hints)
+    return Notice("hint", f"{text} ", "app.summarise", hints)
 
 
 def _queued_notice(text: str) -> Notice:

@@ -20,9 +20,7 @@ class SendQueue:
     def refusal_reason(self, text: str) -> str:
         """Return why a text cannot be queued; empty if it can."""
         if len(self) >= limits.MAX_QUEUED:
-            return (
-                f"{limits.MAX_QUEUED} messages wait here already. Send this one when some are gone."
-            )
+            return f"{limits.MAX_QUEUED} messages are queued already. Send this one later."
         if len(text) <= limits.MAX_MESSAGE_CHARACTERS:
             return ""
         return limits.too_long_message("The message", len(text), limits.MAX_MESSAGE_CHARACTERS)

@@ -35,21 +35,21 @@ def format_stop_strings(strings: Iterable[str]) -> str:
 def _split_at_commas(text: str) -> list[str]:
     """Split a line at its unescaped commas."""
     parts = [""]
-    for found in re.finditer(r"\\.|[^\\]|\\", text, re.DOTALL):
-        if found[0] == ",":
+    for match in re.finditer(r"\\.|[^\\]|\\", text, re.DOTALL):
+        if match[0] == ",":
             parts.append("")
         else:
-            parts[-1] += found[0]
+            parts[-1] += match[0]
     return parts
 
 
 def _unescape(part: str) -> Iterable[str]:
-    at = 0
-    while at < len(part):
-        found = _PART.match(part, at)
-        if found is None:
+    index = 0
+    while index < len(part):
+        match = _PART.match(part, index)
+        if match is None:
             raise ValueError(SYNTAX)
-        short, long, name, plain = found.groups()
+        short, long, name, literal = match.groups()
         if short or long:
             yield _parse_code_point(int(short or long, 16))
         elif name is not None:
@@ -57,8 +57,8 @@ def _unescape(part: str) -> Iterable[str]:
                 raise ValueError(SYNTAX)
             yield _ESCAPES[name]
         else:
-            yield plain
-        at = found.end()
+            yield literal
+        index = match.end()
 
 
 def _parse_code_point(code: int) -> str:
@@ -70,9 +70,9 @@ def _parse_code_point(code: int) -> str:
 
 def _escape(string: str) -> str:
     string = repair(string)
-    hidden = {at for found in _HIDDEN_SPACE.finditer(string) for at in range(*found.span())}
+    hidden = {index for match in _HIDDEN_SPACE.finditer(string) for index in range(*match.span())}
     return "".join(
-        "\\s" if at in hidden else _escape_character(char) for at, char in enumerate(string)
+        "\\s" if index in hidden else _escape_character(char) for index, char in enumerate(string)
     )
 
 

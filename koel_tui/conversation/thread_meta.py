@@ -44,7 +44,7 @@ class ThreadMeta:
         return copy
 
     @property
-    def unusable(self) -> tuple[str, ...]:
+    def unusable_settings(self) -> tuple[str, ...]:
         """The names of the settings whose saved values are invalid."""
         return () if self.settings is None else self.settings.unusable_names
 

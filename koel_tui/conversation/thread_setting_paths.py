@@ -19,9 +19,9 @@ def resolve_paths(settings: ThreadSettings) -> ThreadSettings:
 
     model, lora = settings.model, settings.lora
     if model:
-        named = Path(model)
-        found = _resolve("model", lambda: choose_model(named, load_settings().model_folders))
-        model = str(found) if expand_user(named).exists() else model  # otherwise a model name
+        name_or_path = Path(model)
+        path = _resolve("model", lambda: choose_model(name_or_path, load_settings().model_folders))
+        model = str(path) if expand_user(name_or_path).exists() else model  # otherwise a model name
     if lora:
         adapter = Path(lora)
         lora = str(_resolve("lora", lambda: _validate(expand_user(adapter), check_gguf)))

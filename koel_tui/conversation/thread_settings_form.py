@@ -13,10 +13,10 @@ from koel_tui.protocol.turn_settings import (
     Sampling,
 )
 from koel_tui.sampling_options import (
-    COMMON,
-    GROUPS,
+    COMMON_OPTIONS,
     LOGIT_BIAS,
     LOGIT_BIAS_FORMAT,
+    OPTION_GROUPS,
     OPTIONS,
     SamplingOption,
     format_logit_bias,
@@ -45,7 +45,7 @@ class Field:
     """One field of the form.
 
     `help` is a short description. `allowed` describes the valid input; empty allows any text.
-    `read` parses a text, or raises `ValueError` with the valid input. A `wide` field has room
+    `parse` converts a text, or raises `ValueError` with the valid input. A `wide` field has room
     for a long text.
     """
 
@@ -79,9 +79,9 @@ def _token_parser(allowed: Range) -> Callable[[str], float]:
 
 
 def _parse_thinking(text: str) -> bool | float:
-    words = {"on": True, "yes": True, "off": False, "no": False}
-    if text.casefold() in words:
-        return words[text.casefold()]
+    switches = {"on": True, "yes": True, "off": False, "no": False}
+    if text.casefold() in switches:
+        return switches[text.casefold()]
     try:
         return parse_number(text, THINKING_TOKENS)
     except ValueError:
@@ -95,10 +95,13 @@ def _parse_template(text: str) -> str:
 
 
 TITLE = Field("title", "Name", "what the tab is called", wide=True)
-COMMON_FIELDS = tuple(map(_option_field, COMMON))
+COMMON_FIELDS = tuple(map(_option_field, COMMON_OPTIONS))
 """The sampler fields that are always shown."""
 FOLDED_GROUPS = (
-    *(FieldGroup(group.heading, tuple(map(_option_field, group.options))) for group in GROUPS),
+    *(
+        FieldGroup(group.heading, tuple(map(_option_field, group.options)))
+        for group in OPTION_GROUPS
+    ),
     FieldGroup(
         "Single tokens",
         (
@@ -165,9 +168,11 @@ def validate(key: str, text: str) -> None:
 def parse_settings(texts: Mapping[str, str], system: str) -> ThreadSettings:
     """Parse the form into settings. Raises `FieldError` for the first invalid field."""
     values = {field.key: _parse_value(field, texts.get(field.key, "")) for field in FIELDS}
-    given: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
-    sampling = {key: given[key] for key in (*OPTIONS, LOGIT_BIAS) if key in given}
-    others: dict[str, Any] = {field.key: given.get(field.key) for field in OTHER_FIELDS}
+    values_by_key: dict[str, Any] = {
+        key: value for key, value in values.items() if value is not None
+    }
+    sampling = {key: values_by_key[key] for key in (*OPTIONS, LOGIT_BIAS) if key in values_by_key}
+    others: dict[str, Any] = {field.key: values_by_key.get(field.key) for field in OTHER_FIELDS}
     return ThreadSettings(system.strip() or None, sampling, **others)
 
 

@@ -10,8 +10,8 @@ _MAX_NUMBER = 1e15
 class TurnMetrics:
     """The metrics of one answer.
 
-    `read` counts the prompt tokens, `reused` those already in the KV cache, `used` the prompt
-    and output tokens together. `window` is the context size in tokens.
+    `reused_tokens` are the prompt tokens already in the KV cache, `used_tokens` the prompt and
+    output tokens together. `context_tokens` is the context size.
     """
 
     model: str = ""

@@ -28,7 +28,7 @@ class UnwritableError(DownloadError):
     """The model cannot be written: the disk is full, or permission is denied."""
 
 
-class DownloadStopped(Exception):  # noqa: N818 - not an error: somebody asked for it
+class DownloadStopped(Exception):  # noqa: N818 - not an error: the caller requested it
     """The download was stopped; the data is kept, and the next download resumes there."""
 
 

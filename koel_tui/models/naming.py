@@ -33,8 +33,8 @@ def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
     """
     if _URL.match(wanted):  # not echoed, because it may contain a password
         raise NoModelError(
-            "A model is a file or a name, not a URL. To download one: "
-            f"koel-chat models pull OWNER/NAME. {_LIST_HINT}"
+            "A model is a file or a name, not a URL. "
+            "To download one: koel-chat models pull OWNER/NAME."
         )
     for matching in (
         [model for model in models if model.name == wanted],

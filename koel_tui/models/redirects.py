@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class RefusedRedirect(Exception):  # noqa: N818 - a reason, told as part of an error
+class RefusedRedirect(Exception):  # noqa: N818 - a reason, part of another message
     """An unsafe redirect was refused; the message has the reason."""
 
 

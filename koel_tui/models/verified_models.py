@@ -23,7 +23,7 @@ _MAX_ENTRIES = 2000
 _CHUNK_BYTES = 1024 * 1024
 
 
-class HashingStopped(Exception):  # noqa: N818 - not an error: somebody asked for it
+class HashingStopped(Exception):  # noqa: N818 - not an error: the caller requested it
     """The caller stopped the hashing."""
 
 

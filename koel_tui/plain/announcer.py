@@ -23,10 +23,12 @@ _PHASE_LINES: dict[Phase, str] = {
 class Announcer:
     """The announcer of one conversation: returns its new text and state as lines, each once."""
 
-    def __init__(self, conversation: Conversation, model: Callable[[], ProgramModel]) -> None:
-        """`model` returns the state of the program's model."""
+    def __init__(
+        self, conversation: Conversation, program_model: Callable[[], ProgramModel]
+    ) -> None:
+        """`program_model` returns the state of the program's model."""
         self._conversation = conversation
-        self._model = model
+        self._program_model = program_model
         self._announced_lengths: dict[str, int] = {}
         self._first_index = 0
         self._current_id = ""
@@ -87,13 +89,13 @@ class Announcer:
             phase_line = _PHASE_LINES.get(conversation.activity.phase)
             return [phase_line] if phase_line else []
         lines = []
-        model = self._model()
-        notices = notices_for(conversation, model)
+        program_model = self._program_model()
+        notices = notices_for(conversation, program_model)
         for row in notices:
             if row.kind == "error":
                 lines.append(f"Error: {row.text.removeprefix('✗ ').rstrip()}")
         if any(row.action.startswith("app.use_template") for row in notices):
-            name = template_for(conversation, model)
+            name = template_for(conversation, program_model)
             lines.append(
                 f"/set chat_template NAME chooses one of {', '.join(TEMPLATE_CHOICES)}; "
                 f"{RAW_COMPLETION} completes the text without a template."

@@ -102,9 +102,9 @@ class PlainChat:
             )
             backend = await self._runtime.connect(self._connect)
             if backend is not None:
-                returned = await restore(backend)
+                restored = await restore(backend)
                 self._workspace.connect(backend)
-                await self._restore_unsaved(returned)
+                await self._restore_unsaved(restored)
                 self._loading = asyncio.create_task(self._runtime.load())
                 self._loading.add_done_callback(lambda _: self._announce_model())
                 await self._open_first_thread(backend)
@@ -149,15 +149,15 @@ class PlainChat:
 
     # The steps of `run`
 
-    async def _restore_unsaved(self, returned: RestoredWork) -> None:
+    async def _restore_unsaved(self, restored: RestoredWork) -> None:
         """Restore work that an earlier run could not save, and report it."""
-        place_drafts(returned, self._workspace, self._pastes, self.on_text_returned)
+        place_drafts(restored, self._workspace, self._pastes, self.on_text_returned)
         await self._window_state.save_now(self._workspace.snapshot(self._pastes))
-        for line in (*returned.problems, returned.message):
+        for line in (*restored.problems, restored.message):
             if line:
                 self._print(safe_line(line, 4000))
         if not self._window_state.problem:
-            await asyncio.to_thread(remove_files, returned)
+            await asyncio.to_thread(remove_files, restored)
 
     async def _open_first_thread(self, backend: "Backend") -> None:
         for thread in await saved_threads(backend.storage):
@@ -206,14 +206,17 @@ class PlainChat:
             "More: " if self._line_joiner.is_unfinished else "You: ", last
         )
 
-    async def _until_quit(self, waiting: Coroutine[Any, Any, T]) -> T | None:
-        """Return the result of `waiting`, or None if the user quits first."""
-        wanted, left = asyncio.ensure_future(waiting), asyncio.ensure_future(self._quitting.wait())
-        await asyncio.wait([wanted, left], return_when=asyncio.FIRST_COMPLETED)
-        left.cancel()
-        if wanted.done():
-            return wanted.result()
-        wanted.cancel()
+    async def _until_quit(self, awaitable: Coroutine[Any, Any, T]) -> T | None:
+        """Return the result of `awaitable`, or None if the user quits first."""
+        result_task, quit_task = (
+            asyncio.ensure_future(awaitable),
+            asyncio.ensure_future(self._quitting.wait()),
+        )
+        await asyncio.wait([result_task, quit_task], return_when=asyncio.FIRST_COMPLETED)
+        quit_task.cancel()
+        if result_task.done():
+            return result_task.result()
+        result_task.cancel()
         return None
 
     def _queue_line(self, line: str | None) -> None:
@@ -251,10 +254,10 @@ class PlainChat:
         """The announcer of the active thread; it skips the messages already in the thread."""
         conversation = self._workspace.active
         if conversation.key not in self._announcers:
-            reading = self._announcers[conversation.key] = Announcer(
+            announcer = self._announcers[conversation.key] = Announcer(
                 conversation, lambda: self._runtime.program_model
             )
-            reading.skip()
+            announcer.skip()
         return self._announcers[conversation.key]
 
     def _announce_model(self) -> None:
@@ -263,7 +266,7 @@ class PlainChat:
         if self._runtime.problem is None:
             if self._runtime.backend is not None:
                 self._background.connect(self._runtime.backend)
-            self._print(f"The model is ready: {safe_line(self._runtime.model)}.")
+            self._print(f"The model is ready: {safe_line(self._runtime.model_name)}.")
             if self._runtime.advice:
                 self._print(self._runtime.advice)
         else:
@@ -290,12 +293,12 @@ class PlainChat:
 
     async def _close(self) -> str:
         await self._background.close()
-        kept = self._workspace.snapshot(self._pastes)
+        tabs = self._workspace.snapshot(self._pastes)
         problem = await close_within_deadline(
             self._runtime.backend,
             self._workspace,
             self._window_state,
-            kept,
+            tabs,
             signalled=bool(self._exit_code),
         )
         if not problem and self._forced_exit is not None:

@@ -71,12 +71,12 @@ class CommandHandlers:
 
     async def open(self, argument: str) -> None:
         """Open the saved thread with this title or id."""
-        found = find_thread(await self._saved_threads(), argument)
-        if isinstance(found, str):
-            self._say(f"{safe_line(found)} /list lists all.")
+        thread = find_thread(await self._saved_threads(), argument)
+        if isinstance(thread, str):
+            self._say(f"{safe_line(thread)} /list lists all.")
             return
         try:
-            await self._workspace.open(found.id, found.title)
+            await self._workspace.open(thread.id, thread.title)
         except Exception as error:
             self._print_error("the thread cannot be opened", error)
         await self.announce_tab()
@@ -94,8 +94,8 @@ class CommandHandlers:
 
     async def _tabs(self, _: str) -> None:
         for number, conversation in enumerate(self._workspace.tabs, 1):
-            here = ", you are here" if conversation is self._workspace.active else ""
-            self._say(f"{number}: {describe(conversation)}{here}.")
+            suffix = ", you are here" if conversation is self._workspace.active else ""
+            self._say(f"{number}: {describe(conversation)}{suffix}.")
 
     async def _tab(self, argument: str) -> None:
         number = int(argument) if argument.isdecimal() else 0
@@ -162,5 +162,5 @@ class CommandHandlers:
             self._print_error("the saved threads cannot be listed", error)
             return []
 
-    def _print_error(self, what: str, error: Exception) -> None:
-        self._say(f"Error: {what}. {safe_line(str(error), 400)}")
+    def _print_error(self, failure: str, error: Exception) -> None:
+        self._say(f"Error: {failure}. {safe_line(str(error), 400)}")

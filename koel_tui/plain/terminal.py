@@ -44,7 +44,7 @@ class Console(Protocol):
         ...
 
 
-class Terminal:
+class ReadlineConsole:
     """The console on the terminal of this process."""
 
     def __init__(self) -> None:

@@ -84,8 +84,8 @@ class ThreadCommandHandlers:
             self._say("This thread has no branches. /again and /edit create one.")
         for number, branch in enumerate(branches, 1):
             text = safe_line(branch.text, _MAX_EXCERPT)
-            what = format_message(branch.role, text) if branch.role else "no messages"
-            self._say(f"{number}{', shown' if branch.is_shown else ''}: {what}")
+            description = format_message(branch.role, text) if branch.role else "no messages"
+            self._say(f"{number}{', shown' if branch.is_shown else ''}: {description}")
 
     async def _branch(self, argument: str) -> None:
         conversation = self._workspace.active

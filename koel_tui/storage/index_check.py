@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from koel_tui.storage.files.quarantine import Signature
-from koel_tui.storage.integrity_check import ExpectedEntry, ThreadScan
+from koel_tui.storage.integrity_check import EntrySummary, ThreadScan
 
 
 class UnreadableIndexError(Exception):
@@ -55,11 +55,11 @@ def compare_index(path: Path, scan: ThreadScan) -> IndexComparison:
     )
 
 
-def _is_up_to_date(thread: ExpectedEntry | None, entry: ExpectedEntry) -> bool:
+def _is_up_to_date(thread: EntrySummary | None, entry: EntrySummary) -> bool:
     return thread is not None and thread.signature == entry.signature
 
 
-def _read_entries(path: Path) -> dict[str, ExpectedEntry]:
+def _read_entries(path: Path) -> dict[str, EntrySummary]:
     # With immutable=1, SQLite neither locks the file nor creates others next to it.
     uri = f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1"
     try:
@@ -72,9 +72,7 @@ def _read_entries(path: Path) -> dict[str, ExpectedEntry]:
                 "rowid >= first AND rowid < after) FROM threads"
             ).fetchall()
         return {
-            file: ExpectedEntry(
-                _parse_signature(signature), texts if after - first == texts else -1
-            )
+            file: EntrySummary(_parse_signature(signature), texts if after - first == texts else -1)
             for file, signature, first, after, texts in rows
         }
     except (sqlite3.Error, ValueError, TypeError) as error:

@@ -22,8 +22,8 @@ from koel_tui.system.atomic_write import find_temporaries
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedEntry:
-    """The expected index entry of a file: its signature and its number of texts."""
+class EntrySummary:
+    """The signature of a file, and the number of its texts in the index."""
 
     signature: Signature
     texts: int
@@ -33,7 +33,7 @@ class ExpectedEntry:
 class ThreadScan:
     """The readable threads of a folder by file name, and the damaged and newer files."""
 
-    intact: dict[str, ExpectedEntry]
+    intact: dict[str, EntrySummary]
     damaged: tuple[str, ...] = ()
     newer: tuple[str, ...] = ()
 
@@ -75,7 +75,7 @@ def scan_threads(directory: Path, codec: Codec, progress: Progress | None = None
     return ThreadScan(intact, tuple(damaged), tuple(newer))
 
 
-def _validate(folder: ThreadFolder, path: Path) -> ExpectedEntry | None:
+def _validate(folder: ThreadFolder, path: Path) -> EntrySummary | None:
     read = read_file(path)
     if read is None:
         return None  # deleted since it was listed
@@ -86,7 +86,7 @@ def _validate(folder: ThreadFolder, path: Path) -> ExpectedEntry | None:
         raise FutureSchemaError(record.header.id, record.header.schema)
     signature = file_signature(status)
     entry = build_entry(folder, path, data, signature, modified_time(status))
-    return ExpectedEntry(signature, len(entry.texts))
+    return EntrySummary(signature, len(entry.texts))
 
 
 def count_other_files(directory: Path, suffix: str) -> OtherFiles:

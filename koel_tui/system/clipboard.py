@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 _TIMEOUT_S = 2.0
-_TOOLS: tuple[tuple[str, tuple[str, ...]], ...] = (
+_COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("WAYLAND_DISPLAY", ("wl-copy",)),
     ("DISPLAY", ("xclip", "-selection", "clipboard")),
     ("DISPLAY", ("xsel", "--clipboard", "--input")),
 )
 
-TERMINAL = "the terminal (OSC 52)"
+TERMINAL_METHOD = "the terminal (OSC 52)"
 """The name of the terminal's method."""
 
 
@@ -31,7 +31,7 @@ def clipboard_command(
         return ()  # this would set the clipboard of the remote machine
     if platform == "darwin":
         return ("pbcopy",)
-    for variable, command in _TOOLS:
+    for variable, command in _COMMANDS:
         if environment.get(variable) and which(command[0]):
             return command
     return ()
@@ -55,7 +55,7 @@ async def copy_to_clipboard(
     if tool and await _run(tool, text):
         return tool[0]
     terminal(osc52_sequence(text, environment))
-    return TERMINAL
+    return TERMINAL_METHOD
 
 
 async def _run(tool: Sequence[str], text: str) -> bool:

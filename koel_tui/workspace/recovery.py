@@ -66,7 +66,9 @@ async def write_recovery_file(
         names.append("drafts")
     error = next((session.save_error for session in unsaved if session.save_error), None)
     reason = (
-        explain_error(error, backend).why if unsaved and error else problem or "It took too long."
+        explain_error(error, backend).reason
+        if unsaved and error
+        else problem or "It took too long."
     )
     message = f"Not saved: {', '.join(names)}. {reason}".strip()
     try:
@@ -107,10 +109,10 @@ def _to_thread(session: "ChatSession", workspace: "Workspace") -> "Thread":
     from koel_tui.storage.interchange.portable_thread import thread_from_state
 
     meta = workspace.meta(session.thread_id)
-    found = thread_from_state(session.thread_id, settle(session.state), title=meta.title)
-    wanted = meta.settings.meta if meta.settings is not None else {}
-    known = {key: value for key, value in wanted.items() if value is not None}
-    return replace(found, meta={**known, **found.meta})
+    thread = thread_from_state(session.thread_id, settle(session.state), title=meta.title)
+    settings_meta = meta.settings.meta if meta.settings is not None else {}
+    set_meta = {key: value for key, value in settings_meta.items() if value is not None}
+    return replace(thread, meta={**set_meta, **thread.meta})
 
 
 async def restore(backend: "Backend") -> RestoredWork:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.conversation.activity import Activity
 from koel_tui.conversation.notices import ProgramModel
 from koel_tui.text import safe_line
@@ -26,11 +26,11 @@ TRASH_RETENTION = timedelta(days=30)
 class Runtime:
     """The state of the backend and the model: progress text, problem, and model facts."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None]) -> None:
         self.status_text = "Starting…"
         self.idle_text = ""
         """The text for background activity, shown while the status line is otherwise idle."""
-        self.model = ""
+        self.model_name = ""
         self.context_tokens = 0
         self.advice = ""
         """Advice for the user about the loaded model; empty if there is none."""
@@ -38,7 +38,7 @@ class Runtime:
         """The built-in chat template that fits the loaded model; empty if none does."""
         self.problem: BaseException | None = None
         self.backend: Backend | None = None
-        self._changed = changed
+        self._on_change = on_change
         self._loading = asyncio.Lock()
 
     @property
@@ -118,9 +118,9 @@ class Runtime:
             self._set_model(loaded)
 
     def _set_model(self, model: "ModelInfo") -> None:
-        self.model, self.context_tokens = model.name, model.context_tokens
+        self.model_name, self.context_tokens = model.name, model.context_tokens
         self.advice = safe_line(model.notice, 400)
-        known = model.fitting_template in BUILT_IN
+        known = model.fitting_template in BUILT_IN_TEMPLATES
         self.fitting_template = model.fitting_template if known else ""
 
     async def count_tokens(self, text: str) -> int | None:
@@ -146,16 +146,16 @@ class Runtime:
         if self.backend is None:
             return
         try:
-            gone = await self.backend.storage.empty_trash(TRASH_RETENTION)
+            removed = await self.backend.storage.empty_trash(TRASH_RETENTION)
         except Exception as error:  # no caller awaits it
             _log.warning("The trash was not emptied: %s", error)
         else:
-            _log.info("%d threads left the trash for good", gone)
+            _log.info("%d threads left the trash for good", removed)
 
-    def enable_titles(self, wanted: bool) -> None:
+    def enable_titles(self, enabled: bool) -> None:
         """Set whether the model generates titles for new threads."""
         if self.backend is not None:
-            self.backend = replace(self.backend, titles=wanted)
+            self.backend = replace(self.backend, titles=enabled)
 
     def clear_problem(self) -> None:
         """Clear the problem, because the model answers again."""
@@ -166,12 +166,12 @@ class Runtime:
 
     def _on_indexed(self, done: int, total: int) -> None:
         self.idle_text = "" if done == total else f"indexing {done} of {total} threads"
-        self._changed()
+        self._on_change()
 
     def _fail(self, error: BaseException) -> None:
         self.problem = error
         self._set_status("")
 
-    def _set_status(self, words: str) -> None:
-        self.status_text = words
-        self._changed()
+    def _set_status(self, text: str) -> None:
+        self.status_text = text
+        self._on_change()

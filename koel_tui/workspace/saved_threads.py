@@ -72,26 +72,26 @@ async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
     return threads + [SavedThread("", file.path.name, damage=file.reason) for file in damaged]
 
 
-def find_thread(threads: Sequence[SavedThread], wanted: str) -> SavedThread | str:
+def find_thread(threads: Sequence[SavedThread], query: str) -> SavedThread | str:
     """Return the thread with this id, unique id prefix, or title; else the reason as text."""
     readable = [thread for thread in threads if not thread.damage]
-    for found in (
-        [thread for thread in readable if thread.id == wanted],
-        [thread for thread in readable if thread.id.startswith(wanted)] if wanted else [],
-        [thread for thread in readable if thread.title == wanted],
+    for matches in (
+        [thread for thread in readable if thread.id == query],
+        [thread for thread in readable if thread.id.startswith(query)] if query else [],
+        [thread for thread in readable if thread.title == query],
     ):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            return f"{len(found)} saved threads match {wanted!r}."
-    return f"No saved thread is called {wanted!r}."
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            return f"{len(matches)} saved threads match {query!r}."
+    return f"No saved thread is called {query!r}."
 
 
 def conflict_messages(storage: "SessionStorage", reported: int) -> list[str]:
     """Return a message for each conflict with another program, without the first `reported`."""
     # Only a file storage detects conflicts.
-    found: Sequence[Conflict] = getattr(storage, "conflicts", ())
+    conflicts: Sequence[Conflict] = getattr(storage, "conflicts", ())
     return [
         f"A thread was changed by another program. Your version is saved in {conflict.path}"
-        for conflict in found[reported:]
+        for conflict in conflicts[reported:]
     ]

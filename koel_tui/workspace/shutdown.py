@@ -135,7 +135,7 @@ async def save_for_recovery(
 ) -> str:
     """Write unsaved work to a recovery file. Return the message; empty if all is saved."""
     if backend is not None:
-        backend.client.dispose()  # in case the deadline passed before `_end` did so
+        backend.client.dispose()  # in case the deadline passed before `_close_all` did so
     from koel_tui.workspace.unsaved import unsaved_sessions
 
     unsaved = unsaved_sessions(backend)

@@ -68,7 +68,7 @@ class ThreadOperations:
         return self._backend.index
 
     @property
-    def deleted(self) -> Sequence[SavedThread]:
+    def deleted_threads(self) -> Sequence[SavedThread]:
         """The deleted threads that can be restored, last deleted last."""
         return self._deleted
 

@@ -32,7 +32,7 @@ _ADVICE = {
 class SaveErrorText:
     """The cause of a failed save and advice for the user, as sentences."""
 
-    why: str
+    reason: str
     advice: str = ""
 
 
@@ -40,8 +40,8 @@ class SaveErrorText:
 class SaveProblem:
     """A current save problem; empty if everything is saved."""
 
-    what: str = ""
-    why: str = ""
+    summary: str = ""
+    reason: str = ""
     advice: str = ""
 
 
@@ -56,9 +56,9 @@ def current_problem(
         cause = explain_error(failing[0].save_error, backend)
         names = [repr(safe_line(thread_title(session, workspace), 20)) for session in failing]
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-        what = f"NOT SAVED: {', '.join(names[:_MAX_NAMED])}{more}"
+        summary = f"NOT SAVED: {', '.join(names[:_MAX_NAMED])}{more}"
     elif window_state.problem:
-        what, cause = (
+        summary, cause = (
             "NOT SAVED: drafts and open tabs",
             SaveErrorText(window_state.problem),
         )
@@ -66,7 +66,7 @@ def current_problem(
         return SaveProblem()
     again = "it is tried again every few seconds"
     advice = f"{cause.advice}: {again}." if cause.advice else f"{again.capitalize()}."
-    return SaveProblem(what, cause.why, advice)
+    return SaveProblem(summary, cause.reason, advice)
 
 
 def explain_error(error: BaseException | None, backend: "Backend | None") -> SaveErrorText:
@@ -77,25 +77,25 @@ def explain_error(error: BaseException | None, backend: "Backend | None") -> Sav
     directory = getattr(backend.storage, "directory", None) if backend is not None else None
     if system is None or system.errno is None or directory is None:
         return SaveErrorText(str(error) or type(error).__name__)
-    why = f"{system.strerror or type(system).__name__}: {shorten_path(directory)}."
-    return SaveErrorText(why, _ADVICE.get(system.errno, "Check the disk"))
+    reason = f"{system.strerror or type(system).__name__}: {shorten_path(directory)}."
+    return SaveErrorText(reason, _ADVICE.get(system.errno, "Check the disk"))
 
 
 def unsaved_sessions(backend: "Backend | None") -> "tuple[ChatSession, ...]":
     """Return the disposed sessions with unsaved changes, whose save failed or is still running."""
     if backend is None:
         return ()
-    late = (session for session in backend.client.closing if session.dirty)
-    return (*backend.client.unsaved, *late)
+    still_closing = (session for session in backend.client.closing if session.dirty)
+    return (*backend.client.unsaved, *still_closing)
 
 
 def thread_title(session: "ChatSession", workspace: "Workspace") -> str:
     """Return the title of a session's thread."""
-    named = next((each for each in workspace.tabs if each.thread_id == session.thread_id), None)
-    if named is not None:
-        return named.title
-    asked = (each.content for each in session.state.messages if each.role == "user")
-    return workspace.meta(session.thread_id).title or " ".join(next(asked, "").split())[:40]
+    tab = next((each for each in workspace.tabs if each.thread_id == session.thread_id), None)
+    if tab is not None:
+        return tab.title
+    prompts = (each.content for each in session.state.messages if each.role == "user")
+    return workspace.meta(session.thread_id).title or " ".join(next(prompts, "").split())[:40]
 
 
 def shorten_path(path: Path) -> str:

@@ -45,14 +45,14 @@ class WindowState:
             return tabs_file.open()
 
         self._worker = ThreadPoolExecutor(1, "memory")
-        found = await self._run(read)
-        if found is None:
+        tabs = await self._run(read)
+        if tabs is None:
             self.problem = f"{directory} cannot be used."
             return OpenTabs()
-        self._tabs, self._saved = tabs_file, found
+        self._tabs, self._saved = tabs_file, tabs
         for problem in tabs_file.problems:
             self._on_error(problem)
-        return found
+        return tabs
 
     async def load_history(self) -> list[Draft]:
         """Return the prompts sent in earlier runs, oldest first."""

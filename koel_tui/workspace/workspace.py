@@ -266,7 +266,7 @@ class Workspace:
         except BaseException:
             session.dispose()
             raise
-        conversation.read_only = access.reason if access is not None else ""
+        conversation.read_only_reason = access.reason if access is not None else ""
         conversation.attach(session, backend)
 
     async def _load_state(self, thread_id: str, backend: "Backend") -> "ChatState":

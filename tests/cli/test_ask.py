@@ -79,7 +79,7 @@ def asked(
     def ask(*words: str, play: Callable[[Turn], object] | None = None) -> Said:
         monkeypatch.setattr(sys, "stdin", io.StringIO())
         if play is not None:
-            monkeypatch.setattr(wiring, "model_router", lambda *_: Playing(play))
+            monkeypatch.setattr(wiring, "create_model_router", lambda *_: Playing(play))
         capsys.readouterr()
         code = run(["ask", *words])
         said = capsys.readouterr()

@@ -54,9 +54,9 @@ def test_a_wrong_command_line_without_the_option_prints_nothing_on_stdout(
 
 HANGING = """
 import asyncio, os, signal
-from koel_tui.cli import assemble
+from koel_tui.cli import wiring
 from koel_tui.cli.main import main
-from koel_tui.system.forced_exit import HardEnd
+from koel_tui.system.forced_exit import ForcedExit
 from tests.cli.test_ask import Playing
 
 class Hanging(Playing):
@@ -67,8 +67,8 @@ def stop(turn):
     turn.write("Half")
     os.kill(os.getpid(), signal.SIGTERM)
 
-HardEnd.__init__.__kwdefaults__["within"] = 1.0
-assemble.model_router = lambda *_: Hanging(stop)
+ForcedExit.__init__.__kwdefaults__["timeout"] = 1.0
+wiring.create_model_router = lambda *_: Hanging(stop)
 main(["ask", "--json", "Hi"])
 """
 

@@ -95,7 +95,7 @@ def test_ask_takes_the_memory_of_one_context(monkeypatch: pytest.MonkeyPatch) ->
         taken.append((settings.max_sessions, settings.parallel))
         raise InterruptedError
 
-    monkeypatch.setattr(wiring, "local_agent", agent)
+    monkeypatch.setattr(wiring, "create_local_agent", agent)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setenv("KOEL_PARALLEL", "4")
     assert run(["ask", "hi"]) == 1

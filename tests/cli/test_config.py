@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui import paths
-from koel_tui.cli.config.toml import template
+from koel_tui.cli.config.toml import config_template
 from koel_tui.cli.main import run
 from koel_tui.setting_sources import config_line, may_be_set
 from koel_tui.settings import Settings, SettingsError, load_settings
@@ -124,7 +124,7 @@ def test_the_first_edit_begins_with_every_setting(
 ) -> None:
     editor(tmp_path / "editor", f'cp "$1" {tmp_path}/seen; echo "seed = 3" > "$1"', monkeypatch)
     assert run(["config", "edit"]) == 0
-    assert (tmp_path / "seen").read_text() == template()
+    assert (tmp_path / "seen").read_text() == config_template()
     assert load_settings().seed == 3
     assert "is valid" in capsys.readouterr().out
     assert paths.config_file().stat().st_mode & 0o777 == 0o600
@@ -142,10 +142,10 @@ def test_ctrl_c_in_an_editor_is_for_the_editor(
 
 
 def test_the_list_of_settings_is_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    write_config(template())
+    write_config(config_template())
     assert load_settings() == Settings.model_construct()
     assert not may_be_set(Settings.model_fields), "it would slow down every start"
-    lines = template().splitlines()
+    lines = config_template().splitlines()
     uncommented = [line.removeprefix("# ") for line in lines if " = " in line or "[" in line]
     paths.config_file().write_text("\n".join(uncommented))
     settings = load_settings()

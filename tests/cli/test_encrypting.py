@@ -10,7 +10,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli.early_settings import is_encrypted
-from koel_tui.cli.wiring import snapshots
+from koel_tui.cli.wiring import open_snapshots
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.encryption.key_file import read_key_file, write_key_file
@@ -53,8 +53,8 @@ def files_with(words: bytes) -> list[Path]:
 def test_encrypted_threads_are_used_like_others(threads: Threads, secret: Path) -> None:
     save("sea", "Where is minerva?", "Down the hill.")
     assert threads("search", "minerva").code == 0
-    snapshots().path("sea").parent.mkdir(parents=True)
-    snapshots().path("sea").write_bytes(b"the context of minerva")
+    open_snapshots().path("sea").parent.mkdir(parents=True)
+    open_snapshots().path("sea").write_bytes(b"the context of minerva")
     for name in ("history.jsonl", "tabs-1.json"):
         (paths.private_directory(paths.state_dir()) / name).write_text("minerva")
     assert len(files_with(b"minerva")) > 3

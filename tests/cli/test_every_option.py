@@ -19,7 +19,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli import bench, chat, unlock
-from koel_tui.cli.debugging import DEBUG
+from koel_tui.cli.debugging import DEBUG_OPTION
 from koel_tui.cli.main import run
 from koel_tui.engine import EngineHost, ModelLoadError
 from koel_tui.engine.bench import QUICK, Plan, Report
@@ -330,7 +330,7 @@ def test_every_option_has_a_case() -> None:
         (words, each.opts[0])
         for words, command in every_command()
         for each in command.params
-        if isinstance(each, click.Option) and each.opts[0] != DEBUG
+        if isinstance(each, click.Option) and each.opts[0] != DEBUG_OPTION
     }
     cases = {(case.command, case.option[0]) for case in CASES}
     assert options - cases == set(), "an option without a case here"

@@ -5,7 +5,7 @@ from typing import Any
 import click
 import pytest
 
-from koel_tui.cli.debugging import DEBUG
+from koel_tui.cli.debugging import DEBUG_OPTION
 from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.main import commands, run
 from tests.cli.commands import every_command, koel
@@ -13,7 +13,7 @@ from tests.cli.commands import every_command, koel
 GLOBAL = [
     each
     for each in commands.params
-    if isinstance(each, click.Option) and each.opts[0] not in (DEBUG, "--version")
+    if isinstance(each, click.Option) and each.opts[0] not in (DEBUG_OPTION, "--version")
 ]
 COMMANDS = [(words, each) for words, each in every_command() if words]
 LEAVES = [(words, each) for words, each in COMMANDS if not isinstance(each, click.Group)]
@@ -70,7 +70,7 @@ def parsed(option: click.Option, value: str) -> Any:
 def test_the_program_has_every_option_of_the_window() -> None:
     chat = dict(every_command())[("chat",)]
     of_chat = {each.opts[0] for each in chat.params if isinstance(each, click.Option)}
-    assert {each.opts[0] for each in GLOBAL} | {DEBUG} == of_chat
+    assert {each.opts[0] for each in GLOBAL} | {DEBUG_OPTION} == of_chat
 
 
 @pytest.mark.parametrize(("option", "words", "command"), PAIRS)
@@ -138,7 +138,7 @@ def test_debug_anywhere_shows_the_traceback(
     assert "Traceback" not in capsys.readouterr().err
     places = {*range(len(words) + 1), len(line)}
     for place in places:
-        assert run([*line[:place], DEBUG, *line[place:]]) == Exit.INTERNAL
+        assert run([*line[:place], DEBUG_OPTION, *line[place:]]) == Exit.INTERNAL
         said = capsys.readouterr().err
         assert "Traceback" in said and "RuntimeError: broken" in said, place
 

@@ -72,7 +72,7 @@ def test_a_path_below_the_home_of_an_unknown_user_is_a_file_that_does_not_exist(
     assert run(words) == code
     error = capsys.readouterr().err
     assert UNKNOWN in error and said in error
-    assert "went wrong" not in error
+    assert "internal error" not in error
 
 
 def test_a_model_folder_of_an_unknown_user_has_no_models(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ag_ui.core import RunAgentInput, RunErrorEvent, RunFinishedEvent, UserMessage
 
-from koel_tui.cli.wiring import model_router
+from koel_tui.cli.wiring import create_model_router
 from koel_tui.engine import EngineHost
 from koel_tui.settings import Settings
 
@@ -34,7 +34,7 @@ async def test_b10_name_path_link_and_relative_path_share_one_load(
         model=model if own else None, model_folders=[folder], context_tokens=256,
         max_output_tokens=1, chat_template="chatml",
     )  # fmt: skip
-    router = model_router(settings, None)
+    router = create_model_router(settings, None)
     names = ["pirate", str(model), "models/pirate.gguf", "./link.gguf", "PIRATE.gguf"]
     async with asyncio.timeout(120):
         for number, name in enumerate(names):

@@ -9,10 +9,10 @@ import pytest
 FULL = Path("/dev/full")
 ENDS = """
 import sys
-from koel_tui.cli.streams import end_standard_streams
+from koel_tui.cli.streams import flush_standard_streams
 sys.stdout = open(1, "w", closefd=False)
 print("what nobody can take")
-sys.exit(0 if end_standard_streams() else 7)
+sys.exit(0 if flush_standard_streams() else 7)
 """
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from koel_tui.cli.wiring import backend
+from koel_tui.cli.wiring import create_backend
 from koel_tui.settings import Settings
 from koel_tui.storage import JsonFileStorage
 from tests.storage.helpers import encrypted
@@ -11,9 +11,9 @@ from tests.storage.helpers import encrypted
 def test_all_threads_can_be_searched_and_encrypted_ones_leave_nothing_in_clear(
     tmp_path: Path,
 ) -> None:
-    clear = backend(Settings(), JsonFileStorage(tmp_path / "clear"))
+    clear = create_backend(Settings(), JsonFileStorage(tmp_path / "clear"))
     assert (
         clear.index_updater is not None and clear.index is not None and clear.snapshots is not None
     )
-    sealed = backend(Settings(), encrypted(tmp_path / "sealed"))
+    sealed = create_backend(Settings(), encrypted(tmp_path / "sealed"))
     assert sealed.index is not None and (sealed.index_updater, sealed.snapshots) == (None, None)

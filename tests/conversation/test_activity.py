@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from koel_tui.agents import LocalAgent
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.conversation.activity import Phase
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import Engine, ModelSpec, Sampling
@@ -36,7 +36,7 @@ FIGURES: dict[str, dict[str, float]] = {
 async def test_b30_the_window_says_that_the_model_thinks_while_its_thinking_is_hidden(
     tmp_path: Path,
 ) -> None:
-    template = BUILT_IN["chatml"] + "{{ '<think>\\n' }}"
+    template = BUILT_IN_TEMPLATES["chatml"] + "{{ '<think>\\n' }}"
     spec = ModelSpec(write_sliding_model(tmp_path / "tiny.gguf", template), context_tokens=4096)
 
     async def load(progress: Callable[[float], None]) -> Engine:

@@ -69,14 +69,14 @@ async def test_a_job_gives_way_at_once_and_begins_again_when_nobody_waits() -> N
     background.add(work.job)
     background.add(later.job)
     await settled()
-    background.pause_while_busy(busy=True)
+    background.pause_while_busy(is_chat_busy=True)
     await settled()
     assert background.status_text == "" and work.begun == 1
     work.may_end.set()
-    background.pause_while_busy(busy=True)
+    background.pause_while_busy(is_chat_busy=True)
     await settled()
     assert work.begun == 1
-    background.pause_while_busy(busy=False)
+    background.pause_while_busy(is_chat_busy=False)
     await settled()
     assert (work.begun, work.done, later.begun) == (2, 1, 1)
     await background.close()
@@ -240,7 +240,7 @@ async def test_what_a_job_does_to_end_well_is_not_cut_off() -> None:
     background.add(Job("work", work))
     await settled()
     for _ in range(30):
-        background.pause_while_busy(busy=True)
+        background.pause_while_busy(is_chat_busy=True)
         await asyncio.sleep(0)
     assert ended.is_set()
     await background.close()

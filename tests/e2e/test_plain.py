@@ -98,7 +98,7 @@ def test_where_the_window_does_not_fit_it_is_plain_mode(
     columns: int, rows: int, name: str, why: str
 ) -> None:
     with Terminal(columns=columns, rows=rows, environment={**SHORT, "TERM": name}) as terminal:
-        terminal.until(lambda screen: why in screen and "so this is pl" in screen)
+        terminal.until(lambda screen: why in screen and "so the plain" in screen)
         terminal.until(lambda screen: "The model is ready" in screen and prompts(screen))
         terminal.ask("Say hello.")
         terminal.until(lambda screen: "Model: " in screen and prompts(screen), seconds=90)

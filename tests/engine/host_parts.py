@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from koel_tui.chat_templates import BUILT_IN, OWN_TEMPLATE, RAW_COMPLETION
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES, OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.engine import ChatMessage, Delta, EngineSession, Sampling, TurnSettings
 from koel_tui.engine.turn import TurnStream
 from tests.engine.host_rig import SHORT
@@ -79,7 +79,9 @@ TURN_SETTINGS = st.builds(
     tool_choice=st.sampled_from([None, "auto", "none"]),
     schema=st.sampled_from([None, None, SCHEMA]),
     stop=st.sampled_from([None, (), ("e", "xyz")]),
-    chat_template=st.sampled_from([None, OWN_TEMPLATE, RAW_COMPLETION, *sorted(BUILT_IN)[:2]]),
+    chat_template=st.sampled_from(
+        [None, OWN_TEMPLATE, RAW_COMPLETION, *sorted(BUILT_IN_TEMPLATES)[:2]]
+    ),
     prefill=st.sampled_from([None, "", "ab"]),
 )
 SESSION = st.integers(0, 3)

@@ -78,7 +78,7 @@ class Rig:
         spec = ModelSpec(self._model, context_tokens=1024, slots=2, threads=1, batch_tokens=64)
         self.faults.disarm()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(process_transport, "command", command)
+            patch.setattr(process_transport, "module_command", command)
             loading = Host.load(spec, max_sessions=CAP, parallel=2, on_progress=raising)
             self.host = self.do(loading)
         self.pid = self.process

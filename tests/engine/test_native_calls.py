@@ -20,8 +20,8 @@ USERS = [
 
 def test_b1_the_modules_that_call_the_bindings_are_found() -> None:
     found = {str(path.relative_to(PACKAGE)): calls(path.read_text()) for path in USERS}
-    assert found["engine/native/sampler.py"] > 5
-    assert found["engine/native/context.py"] > 10
+    assert found["engine/native/sampling/sampler.py"] > 5
+    assert found["engine/native/context/llama_context.py"] > 10
     assert sum(found.values()) > 50
 
 

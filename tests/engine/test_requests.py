@@ -199,7 +199,7 @@ async def test_b4_an_exception_in_the_runner_keeps_its_process(
     def command(module: str, *arguments: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "tests.engine.faulty_runner", *arguments)
 
-    monkeypatch.setattr(process_transport, "command", command)
+    monkeypatch.setattr(process_transport, "module_command", command)
     monkeypatch.setenv(FAULT, fault)
     host = await EngineHost.load(ModelSpec(tiny_path, context_tokens=512, slots=2, threads=1))
     link: Any = host._worker._transport

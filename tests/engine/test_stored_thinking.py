@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.engine import (
     ChatMessage,
     Engine,
@@ -24,7 +24,7 @@ from koel_tui.engine.wire_messages import Load
 from tests.engine.tiny_models import write_sliding_model
 
 PROMPT = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
-CHATML = BUILT_IN["chatml"]
+CHATML = BUILT_IN_TEMPLATES["chatml"]
 CHOICE = CHATML + "{% if not enable_thinking %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
 ALWAYS = CHATML + "{{ '<think>\\n' }}"
 SQUARE = CHATML + "{# [THINK] #}"

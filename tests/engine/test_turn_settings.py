@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.engine import (
     ChatMessage,
     ContextOverflowError,
@@ -203,7 +203,7 @@ async def test_nothing_is_recorded_when_the_model_adds_nothing_to_the_prefill(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def thinker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
     """A model of nonsense whose template opens the thinking: it never ends that by itself."""
-    template = BUILT_IN["chatml"] + "{{ '<think>\\n' }}"
+    template = BUILT_IN_TEMPLATES["chatml"] + "{{ '<think>\\n' }}"
     path = write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf", template)
     engine = await Engine.load(ModelSpec(path, context_tokens=512, slots=2))
     yield engine

@@ -12,7 +12,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from koel_tui.chat_templates import BUILT_IN, CHATML
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES, CHATML
 
 CONTROL = ["<unk>", "<|im_start|>", "<|im_end|>"]
 WIDTH, CONTEXT = 64, 4096
@@ -79,7 +79,7 @@ def write_recurrent_model(path: Path) -> Path:
     """Write a Mamba model: its memory is one state, which cannot forget its last tokens."""
     layers, inner, state, rank = 2, 2 * WIDTH, 16, 8
     file = _ModelFile(path, "mamba", layers, {})
-    file.writer.add_chat_template(BUILT_IN[CHATML])
+    file.writer.add_chat_template(BUILT_IN_TEMPLATES[CHATML])
     file.writer.add_feed_forward_length(0)
     file.writer.add_head_count(0)
     file.writer.add_ssm_conv_kernel(4)
@@ -104,7 +104,7 @@ def write_recurrent_model(path: Path) -> Path:
 
 def write_sliding_model(
     path: Path,
-    template: str = BUILT_IN[CHATML],
+    template: str = BUILT_IN_TEMPLATES[CHATML],
     words: Mapping[str, gguf.TokenType] = MappingProxyType({}),
     *,
     name: str = "tiny",

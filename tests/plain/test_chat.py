@@ -177,7 +177,7 @@ async def test_what_failed_is_tried_again_and_each_end_is_told() -> None:
         turn.finish()
         await chat.hears("Model: At last.")
         await chat.enter("/retry")
-        await chat.hears("Error: No answer failed here, so there is none to try again.")
+        await chat.hears("Error: No answer failed, so there is nothing to retry.")
 
 
 async def test_a_model_that_cannot_be_loaded_is_said_and_known_after_the_end() -> None:

@@ -82,9 +82,7 @@ async def test_nothing_to_answer_again_is_said_each_time() -> None:
     async with plain() as chat:
         for _ in range(2):
             await chat.enter("/again")
-            await chat.hears(
-                "Error: Nothing was asked here yet, so there is nothing to answer again."
-            )
+            await chat.hears("Error: There is no message to answer again yet.")
 
 
 async def test_a_new_thread_goes_on_from_here() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.protocol import RAW_COMPLETION, Sampling, TurnSettings
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, THINKING_TOKENS, Range
 
@@ -51,7 +51,7 @@ def turn_settings() -> st.SearchStrategy[TurnSettings]:
         "tool_choice": st.sampled_from(("auto", "none", "required", "tool")),
         "schema": _OBJECTS,
         "stop": st.lists(st.text(min_size=1, max_size=8), max_size=3),
-        "chat_template": st.sampled_from((*BUILT_IN, RAW_COMPLETION)),
+        "chat_template": st.sampled_from((*BUILT_IN_TEMPLATES, RAW_COMPLETION)),
         "prefill": _TEXTS,
     }
     return st.fixed_dictionaries({}, optional=fields).map(lambda values: TurnSettings(**values))

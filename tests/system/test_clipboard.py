@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from koel_tui.system.clipboard import TERMINAL, clipboard_command, copy_to_clipboard, osc52_sequence
+from koel_tui.system.clipboard import (
+    TERMINAL_METHOD,
+    clipboard_command,
+    copy_to_clipboard,
+    osc52_sequence,
+)
 
 
 def every(name: str) -> str | None:
@@ -46,7 +51,7 @@ def test_tmux_hands_the_sequence_through() -> None:
     )
 
 
-@pytest.mark.parametrize(("script", "way"), [("cat > $OUT", "xclip"), ("exit 1", TERMINAL)])
+@pytest.mark.parametrize(("script", "way"), [("cat > $OUT", "xclip"), ("exit 1", TERMINAL_METHOD)])
 async def test_a_tool_that_fails_leaves_it_to_the_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, way: str
 ) -> None:

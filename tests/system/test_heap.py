@@ -12,9 +12,9 @@ from koel_tui.system.heap import limit_malloc_arenas, trim_heap
 
 COUNT = textwrap.dedent("""
     import ctypes, threading, tempfile
-    from koel_tui.system.heap import keep_one_heap
+    from koel_tui.system.heap import limit_malloc_arenas
     if {asked}:
-        assert keep_one_heap()
+        assert limit_malloc_arenas()
     libc = ctypes.CDLL(None)
     libc.fopen.restype = ctypes.c_void_p
     started = threading.Barrier(5)

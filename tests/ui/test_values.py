@@ -99,14 +99,14 @@ class TestActivity:
     def test_words_and_mark(self, value: object, words: str, mark: str) -> None:
         activity = parse_activity(value)
         assert activity is not None
-        assert (activity.status_text, activity.tab_mark) == (words, mark)
+        assert (activity.status_text, activity.tab_text) == (words, mark)
 
     @pytest.mark.parametrize("value", [None, 3, "writing", [], {}, {"phase": 4}, {"phase": "x"}])
     def test_what_is_none_is_left_out(self, value: object) -> None:
         assert parse_activity(value) is None
 
     def test_idle_says_nothing(self) -> None:
-        assert (Activity().status_text, Activity().tab_mark) == ("", "")
+        assert (Activity().status_text, Activity().tab_text) == ("", "")
 
     def test_figures(self) -> None:
         value = {"model": "M", "prompt_tokens": 3, "output_tokens": 4, "context_tokens": 9, "x": 1}

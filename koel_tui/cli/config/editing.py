@@ -29,12 +29,12 @@ def edit() -> None:
 
 def _create(file: Path) -> None:
     """Write a template of all settings. Raises `DirectoryError` if it cannot be written."""
-    from koel_tui.cli.config.toml import template
+    from koel_tui.cli.config.toml import config_template
     from koel_tui.system.atomic_write import write_atomically
 
     paths.private_directory(file.parent)
     try:
-        write_atomically(file, template().encode())
+        write_atomically(file, config_template().encode())
     except OSError as error:
         raise paths.DirectoryError(
             f"Cannot write {file}: {error.strerror or error}. Check its permissions."

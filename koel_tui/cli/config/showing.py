@@ -39,14 +39,14 @@ def show(as_json: bool) -> None:
 
 
 def _format_lines(settings: "Settings", name: str) -> list[str]:
-    from koel_tui.cli.config.toml import KEYS, key_table
+    from koel_tui.cli.config.toml import KEYS_TABLE, key_table
     from koel_tui.config_file import format_toml
     from koel_tui.setting_sources import Origin, setting_origin
     from koel_tui.ui.keys.keymap import parse_keymap
 
     value, origin = getattr(settings, name), setting_origin(name)
     head = f"# {type(settings).model_fields[name].description}"
-    if name == KEYS:
+    if name == KEYS_TABLE:
         origins = dict.fromkeys(settings.keys, origin)
         table = key_table(
             parse_keymap(settings.keys),
@@ -59,12 +59,12 @@ def _format_lines(settings: "Settings", name: str) -> list[str]:
 
 
 def _as_json(settings: "Settings", name: str) -> dict[str, Any]:
-    from koel_tui.cli.config.toml import KEYS
+    from koel_tui.cli.config.toml import KEYS_TABLE
     from koel_tui.setting_sources import setting_origin
     from koel_tui.ui.keys.keymap import parse_keymap
 
     value = getattr(settings, name)
-    if name == KEYS:
+    if name == KEYS_TABLE:
         keymap = parse_keymap(value)
         value = {key.id: key.keys for key in (*keymap.prompt_keys, *keymap.app_keys)}
     elif isinstance(value, tuple):

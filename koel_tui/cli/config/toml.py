@@ -8,7 +8,7 @@ from koel_tui.settings import Settings
 from koel_tui.ui.keys.key_table import Key
 from koel_tui.ui.keys.keymap import NO_KEY, KeyMap
 
-KEYS = "keys"
+KEYS_TABLE = "keys"
 """The table of key bindings, the only setting that is a table."""
 _HEADER = """\
 # The settings of koel-chat. To change one, remove the "# " before it.
@@ -18,14 +18,14 @@ _HEADER = """\
 
 def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:
     """Yield the lines of the table of key bindings, each with a note."""
-    yield f"[{KEYS}]"
+    yield f"[{KEYS_TABLE}]"
     for key in (*keymap.prompt_keys, *keymap.app_keys):
         if not key.fixed:
             names = format_toml(", ".join(key.names) or NO_KEY)
             yield f"{format_toml(key.id)} = {names}  # {note(key)}"
 
 
-def template() -> str:
+def config_template() -> str:
     """Return a config.toml with every setting as a comment, with its description."""
     return "\n".join([_HEADER, *_template_lines()])
 
@@ -33,7 +33,7 @@ def template() -> str:
 def _template_lines() -> Iterator[str]:
     for name, field in Settings.model_fields.items():
         yield f"# {field.description}"
-        if name == KEYS:
+        if name == KEYS_TABLE:
             yield from (f"# {line}" for line in key_table(KeyMap(), lambda key: key.help))
         else:
             # A setting without a default shows an example value.

@@ -48,9 +48,9 @@ def problem(name: str, found: str, advice: str, code: Exit) -> Finding:
 
 def format_names(names: Iterable[str]) -> str:
     """Return the first few names and the number of the others."""
-    every = [*names]
-    more = len(every) - _MAX_NAMES
-    return ", ".join(every[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+    all_names = [*names]
+    more = len(all_names) - _MAX_NAMES
+    return ", ".join(all_names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)

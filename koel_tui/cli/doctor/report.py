@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_SIGNS = {Mark.OK: ("✓", "green"), Mark.WARNING: ("!", "yellow"), Mark.PROBLEM: ("✗", "bold red")}
+_SYMBOLS = {Mark.OK: ("✓", "green"), Mark.WARNING: ("!", "yellow"), Mark.PROBLEM: ("✗", "bold red")}
 _MAX_CHARACTERS = 1000
 
 
@@ -28,7 +28,7 @@ def table(report: Report) -> "RenderableType":
         rows.add_column(width=width)
         rows.add_column(overflow="fold", ratio=1)
         for finding in section.findings:
-            sign, style = _SIGNS[finding.mark]
+            sign, style = _SYMBOLS[finding.mark]
             name = Text(safe_line(finding.name), style="dim")
             rows.add_row(Text(sign, style=style), name, _format_finding(finding))
         parts += [Text(section.title, style="bold"), rows]

@@ -78,8 +78,10 @@ def _variables(configuration: Configuration) -> Finding:
     strange = [name for name in names if name.upper() not in configuration.known]
     if not strange:
         return Finding("variables", ", ".join(names) or "none of KOEL_*")
-    near = difflib.get_close_matches(strange[0].upper(), configuration.known, 1)
-    hint = f"Did you mean {near[0]}?" if near else "`koel-chat config show` lists all settings."
+    matches = difflib.get_close_matches(strange[0].upper(), configuration.known, 1)
+    hint = (
+        f"Did you mean {matches[0]}?" if matches else "`koel-chat config show` lists all settings."
+    )
     return warning("variables", f"{', '.join(strange)}: no such setting", hint)
 
 

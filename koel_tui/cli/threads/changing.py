@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
-from koel_tui.cli.thread_completion import complete_deleted, complete_saved
+from koel_tui.cli.thread_completion import complete_thread, complete_trashed_thread
 from koel_tui.cli.threads.resolve import resolve_summary, resolve_thread
 from koel_tui.text import repair, safe_line, safe_text
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("thread", shell_complete=complete_saved)
+@click.argument("thread", shell_complete=complete_thread)
 @click.argument("title")
 def rename(thread: str, title: str) -> None:
     """Change the title of a thread.
@@ -36,21 +36,21 @@ def rename(thread: str, title: str) -> None:
 
 @click.command()
 @click.argument(
-    "threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=complete_saved
+    "threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=complete_thread
 )
 def delete(threads: tuple[str, ...]) -> None:
     """Move threads to the trash.
 
     `koel-chat threads restore` restores them. They stay in the trash for 30 days.
     """
-    from koel_tui.cli.wiring import open_storage, snapshots
+    from koel_tui.cli.wiring import open_snapshots, open_storage
 
-    asyncio.run(_delete(open_storage(), snapshots(), threads))
+    asyncio.run(_delete(open_storage(), open_snapshots(), threads))
 
 
 @click.command()
 @click.argument(
-    "threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=complete_deleted
+    "threads", metavar="THREAD...", nargs=-1, required=True, shell_complete=complete_trashed_thread
 )
 def restore(threads: tuple[str, ...]) -> None:
     """Restore threads from the trash.

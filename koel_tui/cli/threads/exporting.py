@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
-from koel_tui.cli.thread_completion import complete_saved
+from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.cli.threads.resolve import resolve_thread
 from koel_tui.text import repair, safe_text
 
@@ -18,7 +18,7 @@ _FORMATS = ("json", "koel", "markdown", "html")
 
 
 @click.command()
-@click.argument("thread", shell_complete=complete_saved)
+@click.argument("thread", shell_complete=complete_thread)
 @click.option(
     "--format",
     "format_name",

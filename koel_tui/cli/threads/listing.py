@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
-from koel_tui.cli.thread_completion import complete_saved
+from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.cli.threads.resolve import resolve_thread
 from koel_tui.text import safe_line, safe_text
 
@@ -35,7 +35,7 @@ def list_threads(as_json: bool, trash: bool) -> None:
 
 
 @click.command()
-@click.argument("thread", shell_complete=complete_saved)
+@click.argument("thread", shell_complete=complete_thread)
 @click.option("--json", "as_json", is_flag=True, help="Print the state as it is saved.")
 def show(thread: str, as_json: bool) -> None:
     """Print the messages of a thread."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import llama_cpp
 
-from koel_tui.llama_log_parsing import LOG_CONTINUED, LOG_LEVELS, parse_error
+from koel_tui.llama_log_parsing import LOG_CONTINUATION, LOG_LEVELS, parse_error
 
 
 class NativeLog:
@@ -56,7 +56,7 @@ class NativeLog:
 
     def add(self, level: int, text: bytes) -> None:
         """Add a text of one of llama.cpp's levels: a line or a part of one."""
-        if level != LOG_CONTINUED:
+        if level != LOG_CONTINUATION:
             self._end_line()
             self._level = LOG_LEVELS.get(level, logging.INFO)
         self._line += text.decode("utf-8", "replace")

@@ -33,10 +33,10 @@ class FileEncoding(Protocol):
 
 
 class Codec(FileEncoding, Protocol):
-    """The form of one directory, which can change while the program runs."""
+    """The encoding of one directory, which can change while the program runs."""
 
     def check_directory(self) -> None:
-        """Raise `StorageError` unless the directory has this form at this moment."""
+        """Raise `StorageError` unless the directory has this encoding at this moment."""
         ...
 
     def encode_recovery(self, text: bytes) -> bytes:

@@ -67,7 +67,7 @@ class FileStorage:
         """Return the threads whose write lock another process holds now."""
         with _wrap_os_errors("find the open threads"):
             return await asyncio.to_thread(
-                lambda: frozenset(filter(self._files.held_elsewhere, thread_ids))
+                lambda: frozenset(filter(self._files.is_held_elsewhere, thread_ids))
             )
 
     async def save(self, thread_id: str, state: ChatState) -> None:
@@ -115,7 +115,7 @@ class FileStorage:
 
     async def trash(self, thread_id: str) -> None:
         """Move the thread to the trash, replacing one with its id; do nothing if it is absent."""
-        await self._change("trash", thread_id, lambda: self._trash.put(thread_id))
+        await self._change("trash", thread_id, lambda: self._trash.add(thread_id))
 
     async def restore(self, thread_id: str) -> None:
         """Restore a thread from the trash. Raises `StorageError` if that is not possible."""
@@ -134,7 +134,7 @@ class FileStorage:
     def reader(self) -> ThreadFolder:
         """Return a reader of the thread files; loads through it do not count as loads here.
 
-        Blocking; for worker threads. Raises `StorageError` if the directory has another form.
+        Blocking; for worker threads. Raises `StorageError` if the directory has another encoding.
         """
         self._files.prepare()
         return self._files.folder_at(".")

@@ -82,9 +82,9 @@ class ThreadDirectory:
             self._encoders.pop(path, None)
             self._locks.close(parse_stem(path))
 
-    def held_elsewhere(self, thread_id: str) -> bool:
+    def is_held_elsewhere(self, thread_id: str) -> bool:
         """Return whether another process holds the thread's lock at this moment."""
-        return self._locks.held_elsewhere(parse_stem(self.thread_path(thread_id)))
+        return self._locks.is_held_elsewhere(parse_stem(self.thread_path(thread_id)))
 
     def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state; None if it is absent or unreadable."""
@@ -203,7 +203,7 @@ class ThreadDirectory:
         self.conflicts.resolve(path)
 
     def prepare(self) -> None:
-        """Create and clean up the directory. Raises `StorageError` if it has another form."""
+        """Create and clean up the directory. Raises `StorageError` if it has another encoding."""
         with self._prepare_lock:
             if not self._is_prepared:
                 private_directory(self.path)

@@ -51,7 +51,7 @@ class ThreadLocks:
             finally:
                 lock.release()
 
-    def held_elsewhere(self, name: str) -> bool:
+    def is_held_elsewhere(self, name: str) -> bool:
         """Return whether another process holds the lock at this moment, without waiting."""
         try:
             if name in self._held or not self._path(name).stat().st_size:

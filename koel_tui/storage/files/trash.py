@@ -20,7 +20,7 @@ class Trash:
         self._folder = threads.folder_at("trash")
         self._clock = clock
 
-    def put(self, thread_id: str) -> None:
+    def add(self, thread_id: str) -> None:
         """Move a thread to the trash, replacing one with its id; do nothing if it is absent."""
         if not self._threads.exists(thread_id):
             return

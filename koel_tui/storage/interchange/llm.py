@@ -75,13 +75,17 @@ def _conversations(database: Database) -> Iterator[Thread | NotAThreadError]:
     )
     for name, rows in groupby(answers, key=lambda row: row["talk"]):
         try:
-            said = list(rows)
+            responses = list(rows)
             yield thread_from_messages(
                 f"llm-{column_text(name)}",
-                [message for row in said for message in _turn(row, fragments.get(row["id"], []))],
+                [
+                    message
+                    for row in responses
+                    for message in _turn(row, fragments.get(row["id"], []))
+                ],
                 title=column_text(names.get(name)),
-                model=column_text(said[-1]["model"]),
-                system=column_text(said[0]["system"]),
+                model=column_text(responses[-1]["model"]),
+                system=column_text(responses[0]["system"]),
             )
         except NotAThreadError as error:
             yield NotAThreadError(f"conversation {name!r}: {error}")
@@ -122,13 +126,13 @@ def _thread(database: Database, row: Row) -> Thread:
 def _messages(database: Database, name: str, parts: list[Row], at: Any) -> list[Message]:
     """Return the message made of these parts, followed by one message per tool result."""
     role = column_text(parts[0]["role"])
-    said: dict[str, list[str]] = {"text": [], "reasoning": []}
+    texts: dict[str, list[str]] = {"text": [], "reasoning": []}
     calls: list[ToolCall] = []
     results: list[Message] = []
     for part in parts:
         kind, payload = column_text(part["type"]), _payload(part["payload"])
-        if kind in said:
-            said[kind].append(_part_text(database, part["text"], payload))
+        if kind in texts:
+            texts[kind].append(_part_text(database, part["text"], payload))
         elif kind == "tool_call":
             call = column_text(payload.get("tool_call_id")) or f"{name}-{len(calls)}"
             arguments = json.dumps(payload.get("arguments"))
@@ -145,13 +149,13 @@ def _messages(database: Database, name: str, parts: list[Row], at: Any) -> list[
                 )
             )
         elif kind:
-            said["text"].append(f"[{kind}]")
+            texts["text"].append(f"[{kind}]")
     message = Message(
         name,
         role if role in ("user", "system", "tool") else "assistant",
-        "\n".join(filter(None, said["text"])),
+        "\n".join(filter(None, texts["text"])),
         at,
-        reasoning="\n".join(filter(None, said["reasoning"])),
+        reasoning="\n".join(filter(None, texts["reasoning"])),
         tool_calls=tuple(calls),
     )
     return [*([] if message.is_empty else [message]), *results]

@@ -115,7 +115,7 @@ class SearchDatabase:
             pairs = zip(rows, signatures, strict=True)
             return {file: tuple(signature) for (file, _), signature in pairs}
 
-    def put(self, entries: Iterable[IndexEntry], deleted: Iterable[str] = ()) -> None:
+    def replace_entries(self, entries: Iterable[IndexEntry], deleted: Iterable[str] = ()) -> None:
         """Replace the entries of these threads' files, and delete those of the files `deleted`."""
         with self._connected("IMMEDIATE") as connection:
             for file in deleted:

@@ -56,7 +56,7 @@ class _Update:
         """Index the next files; return how many are left."""
         batch, self.changed = self.changed[:_BATCH_SIZE], self.changed[_BATCH_SIZE:]
         entries = [entry for path in batch if (entry := self._read_entry(path)) is not None]
-        self.database.put(entries, self.deleted)
+        self.database.replace_entries(entries, self.deleted)
         self.deleted = []
         return len(self.changed)
 

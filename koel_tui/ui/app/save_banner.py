@@ -24,7 +24,7 @@ class SaveBanner(Static):
         """Show `problem` if it differs from the current problem."""
         if problem != self._problem:
             self._problem = problem
-            self.display = bool(problem.what)
+            self.display = bool(problem.summary)
             self._paint()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -32,7 +32,7 @@ class SaveBanner(Static):
         self._paint()
 
     def _paint(self) -> None:
-        lines = [self._problem.what, self._problem.why, self._problem.advice]
+        lines = [self._problem.summary, self._problem.reason, self._problem.advice]
         if self.app.size.height < _MIN_FULL_HEIGHT:
             del lines[1:]
         width = (self.content_size.width or self.app.size.width - 2) - 2

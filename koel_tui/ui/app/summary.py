@@ -10,7 +10,7 @@ def tab_label(conversation: Conversation, unread: bool) -> Label:
     """Return the label of a conversation's tab."""
     if conversation.is_busy:
         waiting = len(conversation.queue)
-        mark = conversation.activity.tab_mark + (f" +{waiting}" if waiting else "")
+        mark = conversation.activity.tab_text + (f" +{waiting}" if waiting else "")
     elif conversation.save_problem:
         mark = "not saved"
     elif conversation.has_failed:
@@ -40,7 +40,7 @@ def status_for(
         or background_job
         or download
         or runtime.idle_text,
-        model=figures.model or runtime.model,
+        model=figures.model or runtime.model_name,
         used=figures.used_tokens,
         window=figures.context_tokens or runtime.context_tokens,
         tokens_per_s=conversation.tokens_per_s,

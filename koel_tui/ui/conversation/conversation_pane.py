@@ -124,9 +124,13 @@ class ConversationPane(NoRestyle, Vertical):
             return
         if conversation.message_edit is None:
             beside = self._beside.conversation
-            if beside is None or beside.read_only or not conversation.read_only:
+            if beside is None or beside.read_only_reason or not conversation.read_only_reason:
                 conversation.ask(text)
-            if beside is not None and self._beside.transcript is not None and not beside.read_only:
+            if (
+                beside is not None
+                and self._beside.transcript is not None
+                and not beside.read_only_reason
+            ):
                 beside.ask(text)
                 self._beside.transcript.go_to_end()
         elif conversation.edit(conversation.message_edit.message_id, text):

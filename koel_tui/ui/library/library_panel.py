@@ -124,7 +124,7 @@ class LibraryPanel(Picker[SavedThread]):
         self._show_message(self._search.state)
 
     def _show_keys(self) -> None:
-        self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted else _KEYS)
+        self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted_threads else _KEYS)
 
     def _show_message(self, text: str) -> None:
         self._state.update(Content(safe_line(text)))

@@ -119,7 +119,7 @@ class ModelSwitcher:
             self.show_models_unasked(str(error) or type(error).__name__)
             return
         self._changed()
-        name = safe_line(self._runtime.model)
+        name = safe_line(self._runtime.model_name)
         problem = await asyncio.to_thread(save_model_choice, path)
         if problem:
             self._notify(f"{name} answers from now on. {problem}", "warning")
@@ -132,7 +132,7 @@ class ModelSwitcher:
 def save_model_choice(path: Path) -> str:
     """Save a model for the next start; return why it will not be used then, or an empty string."""
     from koel_tui import paths
-    from koel_tui.config_file import ConfigFileError, set_value
+    from koel_tui.config_file import ConfigFileError, set_setting
     from koel_tui.models.starter import starter_model
     from koel_tui.setting_sources import Origin, setting_origin, variable_name
 
@@ -143,7 +143,7 @@ def save_model_choice(path: Path) -> str:
             raise PermissionError(0, "it is read-only")
         # The starter is the default without a setting, so a path that an upgrade may change is not
         # saved.
-        set_value(file, "model", None if path == starter_model() else str(path))
+        set_setting(file, "model", None if path == starter_model() else str(path))
     except (ConfigFileError, paths.DirectoryError) as error:
         return f"It is not saved for the next start: {error}"
     except (OSError, ValueError) as error:  # `ValueError`: the path is not valid text

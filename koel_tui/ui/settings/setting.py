@@ -124,12 +124,12 @@ def format_value(value: object) -> str:
 
 def _value_kind(name: str, field: "FieldInfo") -> Kind | None:
     """Return the allowed values of a setting; None for a table, which cannot be typed."""
-    from koel_tui.settings import NUMBERS
+    from koel_tui.settings import NUMBER_RANGES
 
     types = {field.annotation, *get_args(field.annotation)} - {None}
     minimum, maximum = _bounds(field.metadata)
-    if name in NUMBERS:
-        allowed = NUMBERS[name]
+    if name in NUMBER_RANGES:
+        allowed = NUMBER_RANGES[name]
         return Kind(str(allowed), lambda text: parse_number(text, allowed))
     if name == "theme":
         return Kind("the name of a theme", str)

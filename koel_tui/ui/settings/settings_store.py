@@ -72,13 +72,13 @@ class SettingsStore:
 
     def _write(self, name: str, value: object) -> object:
         """Write a setting and return its resulting value."""
-        from koel_tui.config_file import ConfigFileError, set_value
+        from koel_tui.config_file import ConfigFileError, set_setting
         from koel_tui.models import ModelFileError, NoModelError
         from koel_tui.settings import SettingsError
 
         file = paths.config_file()
         try:
-            set_value(file, name, self._resolve_paths(name, value))
+            set_setting(file, name, self._resolve_paths(name, value))
             return getattr(self._load(), name)
         except (ConfigFileError, ModelFileError, NoModelError, SettingsError) as error:
             raise InvalidValueError(str(error)) from error

@@ -28,7 +28,7 @@ def edit_thread_settings(app: App[int], conversation: Conversation, defaults: Tu
 
     settings = conversation.meta.settings or ThreadSettings()
     panel = ThreadPanel(
-        title_before, settings, format_defaults(defaults), SystemPrompts(paths.roles_dir())
+        title_before, settings, format_defaults(defaults), SystemPrompts(paths.system_prompts_dir())
     )
     app.push_screen(panel, on_result)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.engine import (
     ChatMessage,
     Engine,
@@ -172,7 +172,7 @@ def test_b20_a_template_that_refuses_the_search_for_markers_has_none() -> None:
     ],
 )
 def test_b20_the_markers_are_found_in_the_template(name: str, markers: tuple[str, ...]) -> None:
-    template = ChatTemplate(BUILT_IN[name], model="tiny", bos="<s>", eos="</s>")
+    template = ChatTemplate(BUILT_IN_TEMPLATES[name], model="tiny", bos="<s>", eos="</s>")
     assert template.markers == markers
     template.close()
 
@@ -204,7 +204,7 @@ async def test_b20_a_marker_ends_an_answer_as_text_only_where_the_vocabulary_lac
 
 
 async def test_b30_thinking_that_is_not_shown_is_reported(tmp_path: Path) -> None:
-    template = BUILT_IN["chatml"] + "{{ '<think>\\n' }}"
+    template = BUILT_IN_TEMPLATES["chatml"] + "{{ '<think>\\n' }}"
     path = write_sliding_model(tmp_path / "tiny.gguf", template)
     engine = await Engine.load(ModelSpec(path, context_tokens=256))
     try:
@@ -219,7 +219,7 @@ async def test_b30_thinking_that_is_not_shown_is_reported(tmp_path: Path) -> Non
 
 
 async def test_b30_text_after_unseen_thinking_reports_no_thinking(tmp_path: Path) -> None:
-    template = BUILT_IN["chatml"] + "{{ '<think>\n' }}"
+    template = BUILT_IN_TEMPLATES["chatml"] + "{{ '<think>\n' }}"
     path = write_sliding_model(tmp_path / "tiny.gguf", template)
     engine = await Engine.load(ModelSpec(path, context_tokens=256))
     try:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import gguf
 import pytest
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.engine import (
     ChatMessage,
     Engine,
@@ -26,7 +26,7 @@ from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.wire_messages import Load
 from tests.engine.tiny_models import CONTROL, write_sliding_model
 
-CHATML = BUILT_IN["chatml"]
+CHATML = BUILT_IN_TEMPLATES["chatml"]
 ALWAYS = CHATML + "{{ '<think>\n' }}"
 ANALYSIS = CHATML + "{{ '<|channel|>analysis<|message|>' }}"
 CHANNEL = CHATML.replace("<|im_end|>", "<channel|>") + "{# <|channel>thought #}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.engine import ChatMessage, EngineError, ModelLoadError, ToolCallDelta
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from tests.hostile_summary import Tally
@@ -52,7 +52,7 @@ def template() -> Iterator[Templates]:
 
 
 def test_template_of_chatml(template: Templates) -> None:
-    assert template(BUILT_IN["chatml"]).render(HELLO).text == (
+    assert template(BUILT_IN_TEMPLATES["chatml"]).render(HELLO).text == (
         "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     )
 
@@ -76,8 +76,8 @@ def test_template_of_chatml(template: Templates) -> None:
 )  # fmt: skip
 def test_template_that_is_built_in(template: Templates, name: str, prompt: str) -> None:
     talk = [*TALK, ChatMessage("assistant", "hi"), *HELLO]
-    assert template(BUILT_IN[name]).render(talk).text == prompt
-    assert "noon" in template(BUILT_IN[name]).render(CALLED, tools=[NOW]).text
+    assert template(BUILT_IN_TEMPLATES[name]).render(talk).text == prompt
+    assert "noon" in template(BUILT_IN_TEMPLATES[name]).render(CALLED, tools=[NOW]).text
 
 
 def test_template_gets_special_tokens_and_functions(template: Templates) -> None:
@@ -194,10 +194,12 @@ def test_template_that_cannot_be_read_offers_the_built_in_one_that_fits(
 
 def test_template_a_long_conversation_is_within_the_limits(template: Templates) -> None:
     talk = [ChatMessage("user", "hello" * 1000), ChatMessage("assistant", "hi")] * 1000
-    assert template(BUILT_IN["chatml"]).render([*talk, *HELLO]).text.endswith("assistant\n")
+    assert (
+        template(BUILT_IN_TEMPLATES["chatml"]).render([*talk, *HELLO]).text.endswith("assistant\n")
+    )
 
 
 def test_template_closed_twice(template: Templates) -> None:
-    made = template(BUILT_IN["chatml"])
+    made = template(BUILT_IN_TEMPLATES["chatml"])
     made.close()
     made.close()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from koel_tui.chat_templates import BUILT_IN
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.engine import ChatMessage, Engine, ModelSpec, Sampling, ToolCallDelta
 from koel_tui.engine.native.control_tokens import PromptTokenizer, RenderedPrompt
 from koel_tui.engine.native.log import NativeLog
@@ -53,8 +53,8 @@ BRANCHING = (  # joins the text and decides by it
     "{% elif '<' in t or '[' in t %}[result]{{ t }}{% else %}{{ t }}{% endif %}{% endfor %}"
 )
 TEMPLATES = {
-    **BUILT_IN, "thinking": THINKING, "tools": TOOLS, "joining": JOINING, "border": BORDER,
-    "branching": BRANCHING,
+    **BUILT_IN_TEMPLATES, "thinking": THINKING, "tools": TOOLS, "joining": JOINING,
+    "border": BORDER, "branching": BRANCHING,
 }  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_b20_every_control_token_in_the_text_adds_none_to_the_prompt(
         assert prompts.control_tokens(tokens) == expected, text
 
 
-@pytest.mark.parametrize("template", [*BUILT_IN, "tools", "border"])
+@pytest.mark.parametrize("template", [*BUILT_IN_TEMPLATES, "tools", "border"])
 def test_b20_the_model_sees_the_text_as_it_is(prompts: Prompts, template: str) -> None:
     """Without the template's control tokens the prompt is its text."""
     text = "a " + "".join(prompts.text_controls[:50]) + " \ue000 z"

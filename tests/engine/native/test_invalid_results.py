@@ -184,7 +184,7 @@ async def test_fault_f12_no_memory_to_park_or_copy_costs_time_only(
     def none(size: int) -> Any:
         raise MemoryError(f"{size} bytes")
 
-    monkeypatch.setattr("koel_tui.engine.native.context.host_buffer", none)
+    monkeypatch.setattr("koel_tui.engine.native.context.llama_context.host_buffer", none)
     for session in (*sessions, *sessions):
         assert await said(session) == whole
     with pytest.raises(EngineError, match=r"too little memory.*[\d,]+ MB are free.*Close"):

@@ -71,7 +71,7 @@ def test_b35_an_error_of_any_type_while_a_lock_is_signed_gives_it_back(
         if bool(signed) == bool(words):
             raise MemoryError
 
-    monkeypatch.setattr(thread_locks, "_sign", failing)
+    monkeypatch.setattr(thread_locks, "_write_holder", failing)
     with pytest.raises(MemoryError), ThreadLocks(tmp_path).hold("t", "t"):
         pass
     monkeypatch.undo()

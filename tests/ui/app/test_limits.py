@@ -63,7 +63,7 @@ async def test_a_full_queue_takes_no_more_and_gives_back() -> None:
         for number in range(4):
             await window.type(f"waits {number}")
             await window.press("enter")
-        await window.reads("3 messages wait here already.")
+        await window.reads("3 messages are queued already.")
         await window.prompts("waits 3")
         assert list(window.app._workspace.active.queue) == ["waits 0", "waits 1", "waits 2"]
         turn.finish()

@@ -73,7 +73,7 @@ async def test_input_b6_previews_and_hits_are_harmless(
 async def test_input_b6_settings_and_roles_of_a_thread_are_harmless(
     worst: str, harmless: Harmless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = paths.roles_dir()
+    directory = paths.system_prompts_dir()
     directory.mkdir(parents=True)
     (directory / f"role {name_of(worst)}.md").write_text(f"be {worst}")
     storage = MemoryStorage()

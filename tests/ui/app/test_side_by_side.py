@@ -194,12 +194,12 @@ async def test_a_thread_that_can_only_be_read_is_not_asked_beside_another() -> N
         await window.press("alt+s")
         front, beside = window.app._workspace.active, window.app._workspace.tabs.paired
         assert beside is not None
-        beside.read_only = "Another program has it."
+        beside.read_only_reason = "Another program has it."
         turn = await window.ask("Name a tree")
         turn.finish()
         await window.until(lambda: "saved" in window.status)
         assert len(window.agent.turns) == 1 and not beside.queue
-        beside.read_only, front.read_only = "", "Another program has it."
+        beside.read_only_reason, front.read_only_reason = "", "Another program has it."
         turn = await window.ask("Name another")
         assert turn.asked.thread_id == beside.thread_id
         await window.prompts("")

@@ -128,7 +128,7 @@ async def test_an_edited_message_is_not_lost_while_an_answer_is_written() -> Non
         await window.reads("Tw")
         await window.type("my draft")
         await window.press("alt+e", "enter")
-        await window.reads("Stop it (esc)")
+        await window.reads("Stop it, then send")
         await window.prompts("Second")
         await window.press("escape")
         await window.prompts("my draft")
@@ -179,7 +179,7 @@ async def test_a_branch_far_up_is_shown_where_it_begins() -> None:
 @pytest.mark.parametrize("key", ["ctrl+r", "alt+e", "alt+left", "alt+n", "alt+q"])
 async def test_where_there_is_nothing_to_do_it_is_said(key: str) -> None:
     said = {
-        "ctrl+r": "Nothing was asked here yet",
+        "ctrl+r": "There is no message to answer",
         "alt+e": "You have no message here",
         "alt+left": "There are no branches here",
         "alt+n": "no answer yet",

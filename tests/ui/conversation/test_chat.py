@@ -209,7 +209,7 @@ async def test_a_failed_turn_is_tried_again_without_saying_it_twice() -> None:
 async def test_there_must_be_a_failed_turn_to_try_again() -> None:
     async with opened() as window:
         await window.press("alt+r")
-        await window.sees("No answer failed here")
+        await window.sees("No answer failed, so")
 
 
 async def test_the_status_line_tells_where_the_run_stands_and_its_figures() -> None:

@@ -116,7 +116,7 @@ async def test_fault_f13_a_dead_engine_costs_one_answer(tally: Tally) -> None:
         await window.reads("Here I am.")
         await window.press("alt+1")
         await window.reads("half of")
-        await window.reads("✗ The answer before this one broke off; what was queued goes on.")
+        await window.reads("✗ The previous answer broke off; the queued message was sent.")
         queued = await begun(window, native, 3)
         native.link.say(queued, "And I.")
         native.link.end(queued)
@@ -206,7 +206,7 @@ async def test_b20_the_built_in_template_that_fits_the_model_is_offered(
     native.link.card = replace(native.link.card, fitting_template=fitting)
     async with opened(connect=native.backend) as window:
         await window.connected()
-        await window.until(lambda: bool(window.app._runtime.model), "a model")
+        await window.until(lambda: bool(window.app._runtime.model_name), "a model")
         conversation = window.app._workspace.active
         await conversation.configure("", ThreadSettings(model=model))
         await send(window, "Once")
@@ -332,7 +332,7 @@ async def test_fault_f13_an_engine_that_dies_while_it_loads(tally: Tally) -> Non
         await window.sees("Choose a model")  # it may be the model's fault
         await window.sees("the engine process ended")
         await window.press("escape")
-        await window.reads("✗ The answer before this one broke off; what was queued goes on.")
+        await window.reads("✗ The previous answer broke off; the queued message was sent.")
         await window.reads("the engine process ended")
         queued = await begun(window, native, 1)
         native.link.say(queued, "Here I am.")

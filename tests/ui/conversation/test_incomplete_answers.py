@@ -66,7 +66,7 @@ async def test_only_the_newest_answer_offers_to_be_continued_and_the_others_keep
         await window.sees("Whole.")
         await window.misses("alt+g")
         await window.press("alt+g")
-        await window.sees("The last answer here is complete, so there is none to continue.")
+        await window.sees("The last answer is complete, so there is nothing to continue.")
 
 
 async def test_an_answer_of_thinking_only_is_shown_and_continued() -> None:
@@ -124,7 +124,7 @@ async def test_plain_mode_says_that_an_answer_was_cut_and_continues_it() -> None
         second.finish("end")
         await chat.hears("Model: a time.")
         await chat.enter("/continue")
-        await chat.hears("Error: The last answer here is complete, so there is none to continue.")
+        await chat.hears("Error: The last answer is complete, so there is nothing to continue.")
 
 
 async def test_plain_mode_says_that_the_model_only_thought_and_continues() -> None:

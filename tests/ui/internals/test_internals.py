@@ -302,7 +302,8 @@ def widget_names() -> set[str]:
 
 def test_every_widget_that_the_styles_name_is_there() -> None:
     sheet = Stylesheet()
-    sheet.read(Path(str(KoelApp.CSS_PATH)))
+    for path in KoelApp.CSS_PATH:
+        sheet.read(Path(path))
     sheet.set_variables(App().get_css_variables())
     sheet.parse()
     named = {

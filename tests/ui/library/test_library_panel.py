@@ -168,7 +168,7 @@ async def test_damaged_and_locked_threads_are_listed_as_such(
         await window.tells("is open in another koel-chat")
         await window.press("down", "down", "enter")  # round past the damaged one
         await window.until(lambda: "Held says 0" in window.shown)
-        assert "open in another" in window.app._workspace.active.read_only
+        assert "open in another" in window.app._workspace.active.read_only_reason
     await other.close("Held")
 
 

@@ -145,7 +145,7 @@ async def test_a_list_that_is_left_leaves_nothing_half_deleted() -> None:
         await window.sees("ctrl+z undo")  # as in the list that was left
         await window.press("ctrl+z")
         await window.sees("“Two says 0” is restored")
-        assert panel._actions.deleted == []
+        assert panel._actions.deleted_threads == []
 
 
 async def test_a_list_that_is_left_leaves_no_tab_with_another_title() -> None:
@@ -182,7 +182,7 @@ async def test_the_window_ends_when_what_was_begun_is_done() -> None:
         assert panel._actions._running
         storage.go.set()
         await window.until(lambda: not window.app.is_running)
-    assert not panel._actions._running and panel._actions.deleted
+    assert not panel._actions._running and panel._actions.deleted_threads
 
 
 async def test_a_thread_that_another_program_deleted_is_not_made_anew(

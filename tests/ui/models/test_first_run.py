@@ -196,7 +196,7 @@ def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.Monk
     file.parent.mkdir(parents=True)
     for text, mode, why in (
         ('model = "/old.gguf"\n', 0o400, "read-only"),
-        ("model =\n", 0o600, "no TOML"),
+        ("model =\n", 0o600, "not valid TOML"),
     ):
         file.write_text(text)
         file.chmod(mode)

@@ -8,9 +8,9 @@ import psutil
 import pytest
 from textual.widgets import Input
 
-from koel_tui.cli.wiring import backend
+from koel_tui.cli.wiring import create_backend
 from koel_tui.conversation.thread_settings_form import FIELDS
-from koel_tui.sampling_options import COMMON
+from koel_tui.sampling_options import COMMON_OPTIONS
 from koel_tui.settings import load_settings
 from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
 from tests.engine.processes import runners
@@ -29,7 +29,7 @@ OPTIONS: Mapping[str, tuple[str, Any]] = {
     "max_output_tokens": ("1", 1), "chat_template": ("gemma", "gemma"),
 }  # fmt: skip
 """What is typed for each option, and what is stored for it."""
-_TO_FOLD = 1 + len(COMMON)
+_TO_FOLD = 1 + len(COMMON_OPTIONS)
 """Presses of down from the name to "All samplers"."""
 
 
@@ -39,7 +39,7 @@ async def real_window() -> AsyncIterator[Window]:
     settings = load_settings(
         max_output_tokens=2, max_sessions=2, threads=1, context_tokens=512, titles=False
     )
-    async with opened(connect=lambda: backend(settings)) as window:
+    async with opened(connect=lambda: create_backend(settings)) as window:
         await window.connected()
         yield window
 

@@ -214,7 +214,7 @@ async def test_every_field_is_reached_by_keys(size: tuple[int, int]) -> None:
 async def test_a_role_is_kept_and_taken_in_another_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paths, "roles_dir", lambda: tmp_path / "roles")
+    monkeypatch.setattr(paths, "system_prompts_dir", lambda: tmp_path / "roles")
     async with opened() as window:
         await settings(window)
         await window.press("ctrl+s")
@@ -270,7 +270,7 @@ async def test_a_saved_setting_that_cannot_be_used_is_told_and_stays_saved() -> 
         assert meta["title"] == "New" and {name: meta[name] for name in saved} == saved
         await settings(window)
         await window.press("enter")
-        await window.until(lambda: not conversation.meta.unusable)
+        await window.until(lambda: not conversation.meta.unusable_settings)
         await window.until(lambda: "cannot be used" not in window.screen)
     meta = await storage.meta("t")
     assert meta["sampling"] == {"top_p": 0.5} and "stop" not in meta

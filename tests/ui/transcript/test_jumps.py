@@ -3,7 +3,6 @@
 import pytest
 from textual import events
 
-from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.entries import Entry
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS, index_of, range_around
@@ -99,8 +98,7 @@ async def test_a_jump_to_a_message_that_is_not_there_does_nothing() -> None:
 async def test_a_thread_can_be_opened_at_a_message() -> None:
     async with opened(storage=await long_thread(), thread="long") as window:
         await window.reads(f"message number {COUNT - 1}.")
-        conversation = window.transcript._source
-        assert isinstance(conversation, Conversation)
+        conversation = window.app._workspace.active
         await window.press("ctrl+n")
         await window.until(lambda: not window.shown)
         window.app._pane.show_message(conversation, "m1234")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from koel_tui.chat_templates import BUILT_IN, CHATML, RAW_COMPLETION
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES, CHATML, RAW_COMPLETION
 from koel_tui.engine.errors import ChatTemplateError
 from koel_tui.engine.native.answer.answer_end import turn_markers
 from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
@@ -210,9 +210,9 @@ class ChatTemplates:
     def find(self, name: str | None) -> ChatTemplate:
         """Return the template of this name, None for the model's. Raises `ChatTemplateError`."""
         if name not in self._compiled:
-            source = self._model_template if name is None else BUILT_IN[name]
+            source = self._model_template if name is None else BUILT_IN_TEMPLATES[name]
             if not source:
-                names = self._fitting or "|".join(BUILT_IN)
+                names = self._fitting or "|".join(BUILT_IN_TEMPLATES)
                 fitting = " that fits it" if self._fitting else ""
                 raise ChatTemplateError(
                     f"{self._names['model']} has no chat template. Choose a built-in one{fitting} "
