@@ -130,8 +130,10 @@ def _run_end_notices(
         and (reason := incomplete_reason(state.messages))
     ):
         if reason == STOPPED:  # the note of the answer shows the reason
-            return [Notice("hint", "", "app.go_on", ((_CONTINUE_KEY, "continues it"),))]
-        return [Notice("hint", f"{reason} ", "app.go_on", ((_CONTINUE_KEY, "continues it."),))]
+            return [Notice("hint", "", "app.continue_answer", ((_CONTINUE_KEY, "continues it"),))]
+        return [
+            Notice("hint", f"{reason} ", "app.continue_answer", ((_CONTINUE_KEY, "continues it."),))
+        ]
     return []
 
 

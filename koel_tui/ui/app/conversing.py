@@ -158,7 +158,7 @@ class ConversingApp(TabbedApp):
 
     async def action_copy_answer(self) -> None:
         """Copy the newest answer of the active tab."""
-        await self._copier.answer(self._workspace.active.last_answer)
+        await self._copier.copy_answer(self._workspace.active.last_answer)
 
     async def action_copy_code(self) -> None:
         """Copy the last code block of the newest answer; when repeated, the one before it."""
@@ -176,7 +176,7 @@ class ConversingApp(TabbedApp):
             self, self._workspace.active.last_answer, self._workspace.active.title, self._notify
         )
 
-    def action_go_on(self) -> None:
+    def action_continue_answer(self) -> None:
         """Continue the incomplete answer of the active tab."""
         if not self._refuse_while_busy():
             self._workspace.active.continue_answer()
@@ -205,4 +205,4 @@ class ConversingApp(TabbedApp):
         self._copier.set_internal_clipboard(
             text
         )  # set first, because the next key may already paste it
-        self.run_worker(self._copier.text(text))
+        self.run_worker(self._copier.copy_text(text))

@@ -18,7 +18,7 @@ class Status:
     activity: str = ""
     model: str = ""
     used: int = 0
-    window: int = 0
+    context_tokens: int = 0
     tokens_per_s: float = 0.0
     saved: str = ""
     alert: str = ""
@@ -38,13 +38,12 @@ class Status:
 
     def _metrics(self, room: int) -> str:
         model = safe_line(self.model)
-        context = (
-            f"ctx {formatting.format_tokens(self.used)}/{formatting.format_tokens(self.window)}"
-            if self.window
-            else ""
-        )
+        used, size = map(formatting.format_tokens, (self.used, self.context_tokens))
+        context = f"ctx {used}/{size}" if self.context_tokens else ""
         meter = (
-            f"{context} {formatting.progress_bar(self.used / self.window)}" if self.window else ""
+            f"{context} {formatting.progress_bar(self.used / self.context_tokens)}"
+            if self.context_tokens
+            else ""
         )
         speed = f"{self.tokens_per_s:.0f} tok/s" if self.tokens_per_s else ""
         # Each choice shows less than the one before it.

@@ -42,7 +42,7 @@ def status_for(
         or runtime.idle_text,
         model=figures.model or runtime.model_name,
         used=figures.used_tokens,
-        window=figures.context_tokens or runtime.context_tokens,
+        context_tokens=figures.context_tokens or runtime.context_tokens,
         tokens_per_s=conversation.tokens_per_s,
         saved=_save_state(conversation),
         alert=_alert_text(problem, runtime, download),

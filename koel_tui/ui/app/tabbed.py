@@ -59,7 +59,7 @@ class TabbedApp(internals.AppBase):
         self._workspace = Workspace(self)
         self._background_jobs = BackgroundJobs(self._request_repaint)
         self._copier = Copier(self, self._notify)
-        self._link_opener = LinkOpener(self, self._notify, self._copier.text)
+        self._link_opener = LinkOpener(self, self._notify, self._copier.copy_text)
         self._hint = ""
         self._tab_bar = TabBar(tab_label(self._workspace.active, unread=False))
         if low_bandwidth:
@@ -126,7 +126,7 @@ class TabbedApp(internals.AppBase):
     # User actions
 
     @on(Tabs.TabActivated)
-    async def _tab_clicked(self) -> None:
+    async def _on_tab_clicked(self) -> None:
         # Textual also posts this event, possibly late, for our own changes, so only the active tab
         # counts.
         clicked = next((c for c in self._workspace.tabs if c.key == self._tab_bar.active), None)
@@ -135,7 +135,7 @@ class TabbedApp(internals.AppBase):
 
     async def action_new_tab(self) -> None:
         """Open an empty tab."""
-        if self._has_room():
+        if self._can_open_tab():
             self._pane.store_view_state()
             self._workspace.new()
             await self._show_active()
@@ -167,12 +167,12 @@ class TabbedApp(internals.AppBase):
         """Choose an open tab from a list and activate it."""
         from koel_tui.ui.app.tab_picker import TabChoice, TabPicker, choices
 
-        async def go(choice: TabChoice | None) -> None:
+        async def activate(choice: TabChoice | None) -> None:
             if choice is not None and self._workspace.tabs.activate(choice.conversation):
                 await self._show_active()
 
         tabs = zip(self._workspace.tabs, self._labels(), strict=True)
-        self.push_screen(TabPicker(choices(tabs)), go)
+        self.push_screen(TabPicker(choices(tabs)), activate)
 
     async def action_side_by_side(self) -> None:
         """Show a second tab side by side, with a shared prompt; if one is shown, hide it."""
@@ -189,17 +189,17 @@ class TabbedApp(internals.AppBase):
     def _choose_pair(self) -> None:
         from koel_tui.ui.app.tab_picker import PairPicker, TabChoice, pair_choices
 
-        async def join(choice: TabChoice | None) -> None:
+        async def pair(choice: TabChoice | None) -> None:
             if choice is None:
                 return
             if choice.conversation is not self._workspace.active:
                 self._workspace.tabs.pair_with(choice.conversation)
-            elif self._has_room():
+            elif self._can_open_tab():
                 self._workspace.add_paired()
             await self._show_active()
 
         tabs = zip(self._workspace.tabs, self._labels(), strict=True)
-        self.push_screen(PairPicker(pair_choices(tabs, self._workspace.active)), join)
+        self.push_screen(PairPicker(pair_choices(tabs, self._workspace.active)), pair)
 
     async def action_swap(self) -> None:
         """Swap the two tabs shown side by side; the prompt keeps its text."""
@@ -259,9 +259,9 @@ class TabbedApp(internals.AppBase):
             await self._paint()
         for conversation in (self._workspace.active, self._workspace.tabs.paired):
             if conversation is not None and conversation.is_unloaded:
-                self.run_worker(self._wake(conversation))
+                self.run_worker(self._load_thread(conversation))
 
-    async def _wake(self, conversation: Conversation) -> None:
+    async def _load_thread(self, conversation: Conversation) -> None:
         try:
             await self._workspace.load(conversation)
         except Exception as error:
@@ -271,7 +271,7 @@ class TabbedApp(internals.AppBase):
             await self._show_active()
         self.on_conversation_changed(conversation)
 
-    def _has_room(self) -> bool:
+    def _can_open_tab(self) -> bool:
         """Return whether another tab may be opened; if not, notify the user."""
         if self._workspace.is_full:
             self._notify(str(TooManyTabsError()), "warning")
@@ -295,9 +295,11 @@ class TabbedApp(internals.AppBase):
         self._banner.show(
             current_problem(self._runtime.backend, self._workspace, self._window_state)
         )
-        aside = self._background_jobs.status_text
+        background_job = self._background_jobs.status_text
         download = self._download.progress.status_text
-        self._status_line.show(status_for(tabs.active, self._runtime, self._hint, aside, download))
+        self._status_line.show(
+            status_for(tabs.active, self._runtime, self._hint, background_job, download)
+        )
 
     def _labels(self) -> list[Label]:
         tabs = self._workspace.tabs

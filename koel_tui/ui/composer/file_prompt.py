@@ -59,10 +59,13 @@ class FilePrompt(Prompt):
     """
 
     def __init__(
-        self, send: Callable[[str], None], remember: Callable[[Draft], None], counter: TokenCounter
+        self,
+        send: Callable[[str], None],
+        append_history: Callable[[Draft], None],
+        counter: TokenCounter,
     ) -> None:
         """`counter` counts the tokens of files."""
-        super().__init__(send, remember)
+        super().__init__(send, append_history)
         self._counter = counter
         self.file_list = FileList()
         """The list of files; it is mounted outside the prompt."""

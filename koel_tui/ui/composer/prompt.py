@@ -30,11 +30,11 @@ class Prompt(TextArea):
     def __init__(
         self,
         send: Callable[[str], None],
-        remember: Callable[[Draft], None] = lambda draft: None,
+        append_history: Callable[[Draft], None] = lambda draft: None,
     ) -> None:
         """`send` is called immediately, before any later key is handled.
 
-        `remember` is called with each sent draft that differs from the previous one.
+        `append_history` is called with each sent draft that differs from the previous one.
         """
         super().__init__(
             id="prompt",
@@ -42,7 +42,7 @@ class Prompt(TextArea):
         )
         self.cursor_blink = False  # blinking would cause most of the idle CPU use
         self._send = send
-        self._remember = remember
+        self._append_history = append_history
         self._history = PromptHistory()
         self.pastes = PastePlaceholders()
 
@@ -106,7 +106,7 @@ class Prompt(TextArea):
     def add_to_history(self, text: str) -> None:
         """Add a text to the history as if it had been sent."""
         if text.strip() and self._history.add(text):
-            self._remember(self.pastes.draft(text))
+            self._append_history(self.pastes.draft(text))
 
     def load_history(self, drafts: Iterable[Draft]) -> None:
         """Add drafts sent in earlier sessions to the history."""

@@ -24,7 +24,7 @@ class Copier:
         """Set the app's own clipboard immediately."""
         internals.set_internal_clipboard(self._app, _sanitize(text))
 
-    async def text(self, text: str, what: str = "the selection") -> None:
+    async def copy_text(self, text: str, what: str = "the selection") -> None:
         """Copy `text`, sanitized because it may be sent through the terminal."""
         self.set_internal_clipboard(text)
         method = await clipboard.copy_to_clipboard(
@@ -34,10 +34,10 @@ class Copier:
         )
         self._notify(f"Copied {what} with {method}.")
 
-    async def answer(self, answer: str) -> None:
+    async def copy_answer(self, answer: str) -> None:
         """Copy an answer; an empty string means that there is none."""
         if answer:
-            await self.text(answer, "the answer")
+            await self.copy_text(answer, "the answer")
         else:
             self._notify("There is no answer to copy yet.")
 
@@ -51,7 +51,7 @@ class Copier:
         self._answer = answer
         index = self._block_index % len(blocks)
         block = blocks[index]
-        await self.text(
+        await self.copy_text(
             block.text, f"code block {index + 1} of {len(blocks)} ({block.description})"
         )
 

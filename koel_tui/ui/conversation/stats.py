@@ -30,7 +30,7 @@ class ThreadStats:
     """
 
     model: str = ""
-    window: int = 0
+    context_tokens: int = 0
     now: str = ""
     turns: tuple[TurnMetrics, ...] = ()
     memory: "MemoryUse | str" = ""
@@ -42,7 +42,7 @@ def sections(stats: ThreadStats, width: int) -> Iterator[tuple[str, Sequence[Lab
     yield "Model", list(_model(stats, room))
     if stats.turns:
         last = stats.turns[-1]
-        yield "Context", list(_context(last, stats.window, room))
+        yield "Context", list(_context(last, stats.context_tokens, room))
         yield "Last answer", list(_answer(last))
         yield _turns_heading(len(stats.turns)), list(_turns(stats, room))
     else:
@@ -66,8 +66,8 @@ def format_stats(stats: ThreadStats, width: int) -> Content:
 
 def _model(stats: ThreadStats, room: int) -> Iterator[LabelledValue]:
     yield "name", truncate(safe_line(stats.model) or "none yet", room)
-    if stats.window:
-        yield "window", f"{stats.window:,} tokens"
+    if stats.context_tokens:
+        yield "context", f"{stats.context_tokens:,} tokens"
     if stats.now:
         yield "now", truncate(safe_line(stats.now), room)
 

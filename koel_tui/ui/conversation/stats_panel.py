@@ -89,7 +89,7 @@ def thread_stats(conversation: "Conversation", runtime: "Runtime") -> ThreadStat
     speed = conversation.tokens_per_s
     return ThreadStats(
         model=figures.model or runtime.model_name,
-        window=figures.context_tokens or runtime.context_tokens,
+        context_tokens=figures.context_tokens or runtime.context_tokens,
         now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or runtime.status_text,
         turns=conversation.metrics.turns,
     )

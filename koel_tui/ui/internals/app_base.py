@@ -51,7 +51,7 @@ class AppBase(App[int]):
     def __init__(self) -> None:
         super().__init__()
         self.crash: Exception | None = None
-        self._sent: LineDiff | None = None
+        self._line_diff: LineDiff | None = None
         # Textual parses tooltips of table cells as markup, and they contain text of the model.
         self._disable_tooltips = True
         self.error_console.soft_wrap = True  # a long path in an exit message stays copyable
@@ -68,8 +68,8 @@ class AppBase(App[int]):
                 self.notify(problem, severity="error", markup=False)
                 return
             event.text = safe_input(event.text)
-        if isinstance(event, events.Resize) and self._sent is not None:
-            self._sent.forget()  # also sent after another program had the terminal
+        if isinstance(event, events.Resize) and self._line_diff is not None:
+            self._line_diff.forget()  # also sent after another program had the terminal
         await super().on_event(event)
 
     def _max_paste(self) -> int:
@@ -94,15 +94,15 @@ class AppBase(App[int]):
 
     def enable_line_diff(self) -> None:
         """Send only changed lines to the terminal."""
-        self._sent = LineDiff()
+        self._line_diff = LineDiff()
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         if self._batch_count and renderable is not None:
             screen.refresh()  # Textual drops it but considers it painted
             return
-        if self._sent is not None and isinstance(renderable, Update):
+        if self._line_diff is not None and isinstance(renderable, Update):
             # Textual uses only the segments of an update.
-            renderable = cast("RenderableType", self._sent.changed_only(renderable))
+            renderable = cast("RenderableType", self._line_diff.changed_only(renderable))
         super()._display(screen, renderable)
 
     def action_command_palette(self) -> None:

@@ -109,7 +109,7 @@ class TestInfo:
             USE,
         )
         assert dict(sections(info, 50)) == {
-            "Model": [("name", "SmolLM2"), ("window", "8,192 tokens"), ("now", "writing")],
+            "Model": [("name", "SmolLM2"), ("context", "8,192 tokens"), ("now", "writing")],
             "Context": [
                 ("used", "1,234 of 8,192 tokens, 15%"),
                 ("", formatting.progress_bar(1234 / 8192, 34)),
