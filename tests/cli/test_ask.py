@@ -122,7 +122,7 @@ def test_an_answer_cut_by_its_limit_counts_and_stderr_says_so() -> None:
 def test_an_answer_that_fills_the_window_counts_and_names_the_option() -> None:
     done = koel("ask", "Write a very long story of 2000 words.", "--context-tokens", "256")
     assert done.returncode == 0
-    assert "cut by the full window of 256 tokens. A larger --context-tokens" in done.stderr
+    assert "cut by the full context of 256 tokens. A larger --context-tokens" in done.stderr
 
 
 def test_a_complete_answer_has_its_reason_and_figures(asked: Callable[..., Said]) -> None:

@@ -259,7 +259,7 @@ async def test_a_summary_that_does_not_come_is_told(fails: bool) -> None:
         else:
             job.write(" ")
             job.finish()
-        await window.sees("No summary came")
+        await window.sees("No summary of")
         assert len(window.tabs) == 1
 
 

@@ -32,7 +32,7 @@ async def test_a_thread_is_exported_to_a_new_file(
         await window.press(*["down"] * moves, "enter")
         await window.sees(name)
         await window.press("enter")
-        await window.sees("is there already")
+        await window.sees("exists already")
         await window.press("home")
         await window.type("new")
         await window.press("enter")
