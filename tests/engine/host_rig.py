@@ -68,7 +68,7 @@ class Rig:
 
         class Host(EngineHost):
             @classmethod
-            def _make_link(cls) -> Transport:
+            def _create_transport(cls) -> Transport:
                 return ProcessTransport(log)
 
         def command(module: str, *arguments: str) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def world() -> World:
 def kind(world: World) -> type[Engine]:
     class ScriptedEngine(Engine):
         @classmethod
-        def _make_link(cls) -> Transport:
+        def _create_transport(cls) -> Transport:
             return world.link()
 
     return ScriptedEngine
