@@ -82,8 +82,8 @@ def session_options(
     for feature, requested in (("vision", vision), ("audio", audio)):
         if requested:
             raise UnsupportedError(
-                f"{spec.path.name} is loaded without {feature}: this engine supports text "
-                "models only. "
+                f"{spec.path.name} is loaded without {feature}, which needs a model for {feature} "
+                "and its projector (an mmproj file): this engine supports text models only. "
                 f"Open the session without {feature}, or use a server that supports it."
             )
     if not isinstance(name, str):

@@ -18,7 +18,7 @@ def test_ask_completes_the_text_where_there_is_no_template_and_says_so(base: str
     short = ("--model", base, "--max-output-tokens", "4", "Hello")
     done = koel("ask", *short)
     assert done.returncode == 0 and done.stdout.strip()
-    assert "base has no chat template: it completes the text" in done.stderr
+    assert "base has no chat template, so it only completes the text" in done.stderr
     assert "Use --chat-template chatml for an answer." in done.stderr
     chosen = koel("ask", "--chat-template", "none", *short)
     assert (chosen.stdout, chosen.returncode) == (done.stdout, 0)

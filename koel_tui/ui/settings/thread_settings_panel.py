@@ -187,7 +187,7 @@ class ThreadPanel(Panel[FormResult]):
             self._initial_values = self._form_values
             keys = "enter" if isinstance(self.focused, Input) else "tab, then enter,"
             self._show_problem(
-                f"Your changes are not applied yet: {keys} applies them, esc again discards them."
+                f"Changes are not applied: {keys} applies them, esc again discards them."
             )
 
     def action_go(self, step: int) -> None:

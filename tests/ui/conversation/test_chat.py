@@ -299,4 +299,4 @@ async def test_a_stopped_answer_goes_on_in_its_own_message() -> None:
 async def test_there_must_be_a_stopped_answer_to_go_on_with() -> None:
     async with opened() as window:
         await window.press("alt+g")
-        await window.sees("The last answer here is complete")
+        await window.sees("The last answer is complete")
