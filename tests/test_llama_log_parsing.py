@@ -31,7 +31,7 @@ class Said(NativeLog):
         super().__init__(logging.getLogger("test"))
         self.lines: list[tuple[int, str]] = []
 
-    def take(self, level: int, text: bytes) -> None:
+    def add(self, level: int, text: bytes) -> None:
         self.lines.append((level, text.decode()))
 
 

@@ -98,7 +98,7 @@ def test_a_record_of_the_log_has_an_end() -> None:
 
 def test_a_search_has_an_end(threads: Threads, thread: str) -> None:
     said = threads("search", "word " * (LONGEST_SEARCH // 4))
-    assert said.code == 2 and "1,000 characters are the most" in said.err
+    assert said.code == 2 and "Use at most 1,000 characters" in said.err
 
 
 # Files that are exported

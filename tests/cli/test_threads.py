@@ -145,7 +145,7 @@ def test_import_of_several_files_names_the_bad_ones(threads: Threads, tmp_path: 
     assert len(said.out.splitlines()) == 2
     assert {row["title"] for row in threads("list", "--json").rows} == {"Sea", "Hello"}
     wrong = threads("import", "--format", "llm", str(good))
-    assert wrong.code == 2 and "no database of llm" in wrong.err
+    assert wrong.code == 2 and "not a database of llm" in wrong.err
 
 
 def test_the_names_of_bad_files_do_nothing_to_the_terminal(

@@ -177,7 +177,7 @@ async def test_a_history_that_cannot_be_written_is_told_and_does_not_stop_the_us
 ) -> None:
     (tmp_path / "history.jsonl").mkdir()
     async with opened(home=tmp_path) as window:
-        await window.sees("cannot be saved")
+        await window.tells("cannot be saved")
         await window.ask("still sent")
 
 

@@ -38,8 +38,8 @@ _WIDE = 100
 """Width in columns from which on the preview is shown."""
 _FRAME = 5
 """Rows of the panel that do not belong to the list."""
-_KEYS = "f2 rename, ctrl+d delete, ctrl+s export, ctrl+t trash"
-_KEYS_WITH_UNDO = f"ctrl+z undo, {_KEYS}"
+_KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
+_KEYS_WITH_UNDO = f"{_KEYS} · ^z undo"
 
 
 @dataclass(frozen=True, slots=True)

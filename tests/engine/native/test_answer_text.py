@@ -109,10 +109,10 @@ def test_b20_completed_text_is_text_alone(tmp_path: Path, answer: str) -> None:
 
 
 async def forced(
-    path: Path, words: Mapping[str, gguf.TokenType], text_controls: str
+    path: Path, words: Mapping[str, gguf.TokenType], spelled: str
 ) -> tuple[str, str, str]:
     """Return text, thinking and the end of an answer in which one token is always drawn."""
-    token = len(CONTROL) + 256 + list(words).index(text_controls)
+    token = len(CONTROL) + 256 + list(words).index(spelled)
     engine = await Engine.load(ModelSpec(path, context_tokens=256))
     text, thinking, reason = "", "", ""
     try:
@@ -145,8 +145,8 @@ async def forced(
     ids=["tag", "unused", "marker", "marker-and-tag"],
 )
 async def test_b20_a_control_token_of_the_vocabulary_counts_as_the_template_uses_it(
-    tmp_path: Path, template: str, text_controls: str, said: tuple[str, str, str]
+    tmp_path: Path, template: str, spelled: str, said: tuple[str, str, str]
 ) -> None:
     words = dict.fromkeys(("<think>", "<|other|>", "<channel|>"), gguf.TokenType.CONTROL)
     path = write_sliding_model(tmp_path / "tiny.gguf", template, words)
-    assert await forced(path, words, text_controls) == said
+    assert await forced(path, words, spelled) == said

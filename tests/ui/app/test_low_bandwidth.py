@@ -18,7 +18,7 @@ from tests.ui.window import opened
 PIECES = 60
 
 
-@pytest.mark.parametrize(("painter", "method"), [(Transcript, "_sync"), (TabbedApp, "_paint")])
+@pytest.mark.parametrize(("painter", "method"), [(Transcript, "_repaint"), (TabbedApp, "_paint")])
 async def test_with_low_bandwidth_paintings_are_no_closer_than_a_fifth_of_a_second(
     monkeypatch: pytest.MonkeyPatch, painter: type, method: str
 ) -> None:

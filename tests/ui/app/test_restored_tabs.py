@@ -183,7 +183,7 @@ async def test_a_home_that_cannot_be_used_is_told_and_the_window_starts(tmp_path
     home = tmp_path / "taken"
     home.write_text("a file")
     async with opened(home=home) as window:
-        await window.sees("cannot be saved")
+        await window.tells("cannot be saved")
         await window.ask("works")
         await leave(window)
     assert window.app.return_code == 0

@@ -22,9 +22,9 @@ async def test_hints_name_the_keys_that_were_chosen() -> None:
         assert "shows all keys" not in window.screen
         assert window.prompt.placeholder == "Message…  enter sends, ctrl+l starts a new line"
         await window.press("alt+x")
-        await window.sees("ctrl+b shows one")
+        await window.tells("ctrl+b shows one")
         await window.press("alt+left")
-        await window.sees("here: alt+e edits")
+        await window.tells("here: alt+e edits")
         turn = await window.ask("Tell me.")
         turn.write("Once")
         await window.type("And then?")

@@ -16,7 +16,7 @@ from tests.ui.transcript.test_untrusted_text import ESC, MARKUP, assert_no_forei
 from tests.ui.window import messages, opened
 
 __all__ = ["storage"]
-KEYS = "f2 rename, ctrl+d delete, ctrl+s export, ctrl+t trash"
+KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
 
 
 async def test_titles_are_filtered_at_once_and_the_text_below_them(
@@ -88,7 +88,9 @@ async def test_a_search_says_when_not_everything_is_read(storage: JsonFileStorag
     async with on(storage) as window:
         panel = await library(window)
         index = panel._actions.index
-        assert index is not None
+        backend = window.app._runtime.backend
+        assert index is not None and backend is not None and backend.index_updater is not None
+        await backend.index_updater.close()  # its progress would replace the progress below
         window.app._runtime._on_indexed(120, 900)
         async with index._refresh_lock:  # as while others read
             await window.type("nothing")
@@ -180,7 +182,7 @@ async def test_the_list_fits(storage: JsonFileStorage, size: tuple[int, int]) ->
         await window.sees(f"{KEYS} ")
         await window.sees("enter opens · esc leaves")
         await window.press("ctrl+d")
-        await window.sees(f"ctrl+z undo, {KEYS}")
+        await window.sees(f"{KEYS} · ^z undo")
         await window.press(*["down"] * 28)
         await window.sees("Thread 0 of a long")
         await window.press(*["up"] * 12, "ctrl+d")

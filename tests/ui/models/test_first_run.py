@@ -206,7 +206,7 @@ def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.Monk
         file.chmod(0o600)
     file.unlink()
     assert (
-        "not kept" in save_model_choice(Path(os.fsdecode(b"/models/\xff.gguf")))
+        "not saved" in save_model_choice(Path(os.fsdecode(b"/models/\xff.gguf")))
         and not file.exists()
     )
     monkeypatch.setenv("KOEL_MODEL", "/other.gguf")

@@ -90,7 +90,11 @@ async def test_a_plain_answer_is_rendered_when_asked_for_and_plain_again(
         await window.reads("rendered as Markdown")
         await window.reads("The end")
         await window.until(lambda: "# The end" not in window.view and "**" not in window.view)
-        row = next(n for n, line in enumerate(window.lines) if "alt+m shows it" in line)
+        row = next(
+            n
+            for n, line in enumerate(window.lines)
+            if "alt+m renders it" in line or "alt+m shows plain text" in line
+        )
         await window.pilot.click(offset=(5, row))
         await window.reads("# The end")
         await window.pilot.click(offset=(5, row))
@@ -105,7 +109,7 @@ async def test_a_plain_answer_is_rendered_when_asked_for_and_plain_again(
 async def test_there_must_be_a_plain_answer_to_render() -> None:
     async with answered("small") as window:
         await window.press("alt+m")
-        await window.sees("No answer here is shown as plain text.")
+        await window.tells("No answer here is shown as plain text.")
 
 
 async def test_an_answer_that_grows_is_offered_when_it_is_whole() -> None:

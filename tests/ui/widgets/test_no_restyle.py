@@ -123,7 +123,9 @@ async def test_what_a_batch_held_back_is_laid_out_when_it_ends(
 ) -> None:
     async with opened() as window:
         await window.pilot.pause()
-        monkeypatch.setattr(window.app, "_poke", lambda: None)  # which would bring it about, later
+        monkeypatch.setattr(
+            window.app, "_request_repaint", lambda: None
+        )  # which would bring it about, later
         status = window.app._status_line
         with window.app.batch_update():
             status.styles.height = 2
