@@ -32,7 +32,7 @@ def test_without_starter_the_message_says_how_to_get_a_model(
         (b"GGUF", "cut off within its header"),
         (b"GGUF" + struct.pack("<I", 99), "GGUF version 99"),
         (b"GGUF" + struct.pack("<IQQ", 3, 1, 2**60), f"{2**60} entries"),
-        (b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, 2**50), "a text of"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, 2**50), "a string of"),
     ],
 )
 def test_a_bad_file_is_named_with_its_reason(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -38,8 +38,8 @@ _WIDE = 100
 """Width in columns from which on the preview is shown."""
 _FRAME = 5
 """Rows of the panel that do not belong to the list."""
-_KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
-_KEYS_WITH_UNDO = f"{_KEYS} · ^z undo"
+_KEYS = "f2 rename, ctrl+d delete, ctrl+s export, ctrl+t trash"
+_UNDO_KEY = "ctrl+z undo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +98,11 @@ class LibraryPanel(Picker[SavedThread]):
         self._preview = Preview(actions.load_state)
         self._columns = Horizontal(self._list, self._preview, id="columns")
         self._state = Static(id="state")
-        self._keys = Static(id="keys")
+        self._keys = Static(_KEYS, id="keys")
 
     def parts(self) -> Iterable[Widget]:
         """Return the field, the search state, the list with the preview, and the key hints."""
         return self._find, self._state, self._columns, self._keys
-
-    def on_mount(self) -> None:
-        """Show the key hints."""
-        self._show_keys()
 
     # List
 
@@ -122,9 +118,6 @@ class LibraryPanel(Picker[SavedThread]):
 
     def _show_state(self) -> None:
         self._show_message(self._search.state)
-
-    def _show_keys(self) -> None:
-        self._keys.update(_KEYS_WITH_UNDO if self._actions.deleted_threads else _KEYS)
 
     def _show_message(self, text: str) -> None:
         self._state.update(Content(safe_line(text)))
@@ -150,7 +143,8 @@ class LibraryPanel(Picker[SavedThread]):
             self._list.scroll_home(animate=False)  # show the heading too
         elif not self._go_to(before):
             self._go_near(index)
-        self._panel.border_subtitle = self._hint(len(found) or len(hits))
+        undo = f"{_UNDO_KEY} · " if self._actions.deleted_threads else ""
+        self._panel.border_subtitle = undo + self._hint(len(found) or len(hits))
         self._update_preview()
 
     def _go_to(self, wanted: SavedThread | TextHit) -> bool:
@@ -258,7 +252,6 @@ class LibraryPanel(Picker[SavedThread]):
             self.notify(problem, severity="error", markup=False)
         finally:
             self._acting = False
-        self._show_keys()
         self._fill()
         if result.thread is not None:
             self._go_to(result.thread)

@@ -10,7 +10,7 @@ from koel_tui.storage.search.thread_index import Hit
 from koel_tui.ui.library.preview import preview
 from koel_tui.ui.library.result_lines import MATCH_STYLE, excerpt
 
-KEYS = "f2 rename · ^d delete · ^s export · ^t trash"
+KEYS = "f2 rename, ctrl+d delete, ctrl+s export, ctrl+t trash"
 
 
 def hit(snippet: str, *words: str) -> Hit:
