@@ -10,7 +10,7 @@ from koel_tui.ui.app.help_panel import HelpPanel
 from koel_tui.ui.conversation.link_panels import LinkDialog
 from koel_tui.ui.conversation.queue_picker import QueuePicker
 from koel_tui.ui.conversation.stats_panel import StatsPanel
-from koel_tui.ui.keys.key_table import CLOSE_PREFIX, KEYS, PROMPT_KEYS, Key
+from koel_tui.ui.keys.key_table import ALL_KEYS, CLOSE_PREFIX, Key
 from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name
 from koel_tui.ui.library.library_panel import LibraryPanel, TrashPicker
 from koel_tui.ui.models.model_panel import ModelPanel
@@ -20,7 +20,7 @@ from koel_tui.ui.widgets.confirm_panel import ConfirmPanel
 from koel_tui.ui.widgets.picker import Picker
 from tests.docs_pages import PAGES, README, USER_TEXT, code_in, own_section, section, table
 
-OWN = {key.id: key for key in (*KEYS, *PROMPT_KEYS)}
+OWN = {key.id: key for key in ALL_KEYS}
 KEY_NAME = re.compile(r"(?<![\w+])((?:ctrl|alt|shift)\+[\w+]+|f\d{1,2})(?![\w+])")
 """A key as text names it."""
 GROUPS = ("Writing", "Conversation", "Tabs and threads", "Program")

@@ -55,14 +55,16 @@ class Entry:
 class Notice:
     """A line below the messages: an error, the state of a run, or a queued prompt.
 
-    A click runs `action`, an action of the app, if it is set. `hints` are pairs of key id and
-    description, shown after the text.
+    A click runs `action`, the id of a key binding, or retries the answer with the chat template
+    `template`; both may be empty. `hints` are pairs of binding id and description, shown after the
+    text.
     """
 
     kind: str
     text: str
     action: str = ""
     hints: tuple[tuple[str, str], ...] = ()
+    template: str = ""
 
 
 def content_version(entries: Sequence[Entry]) -> str:

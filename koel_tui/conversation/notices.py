@@ -26,16 +26,16 @@ WELCOME = (
     Notice("welcome", ""),
 )
 _CONTEXT_WARNING_RATIO = 0.85
-_CHOOSE_MODEL = Notice("action", "  Choose a model ", "app.choose_model", (("model", ""),))
+_CHOOSE_MODEL = Notice("action", "  Choose a model ", "model", (("model", ""),))
 _CHANGE_THREAD_MODEL = Notice(
-    "action", "  This thread uses its own model: change it ", "app.thread_settings",
+    "action", "  This thread uses its own model: change it ", "thread.settings",
     (("thread.settings", ""),),
 )  # fmt: skip
-_RETRY = Notice("action", "  Retry ", "app.retry", (("run.retry", ""),))
+_RETRY = Notice("action", "  Retry ", "run.retry", (("run.retry", ""),))
 _RAW_COMPLETION = Notice(
     "action", "  Complete the text without a chat template · ",
-    f"app.use_template('{RAW_COMPLETION}')",
-    (("thread.settings", f"sets it: chat template {RAW_COMPLETION}"),),
+    hints=(("thread.settings", f"sets it: chat template {RAW_COMPLETION}"),),
+    template=RAW_COMPLETION,
 )  # fmt: skip
 _CONTINUE_KEY = "run.go_on"
 _MODEL_ERRORS = ("ModelLoadError", "RestartLimitError")
@@ -85,7 +85,7 @@ def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notic
     if (branch_point := conversation.empty_branch) is not None:
         text = f"{branch_point.label} this branch is empty · "
         before = (("branch.previous", "shows the one before"),)
-        notices.append(Notice("hint", text, "app.switch_branch(-1)", before))
+        notices.append(Notice("hint", text, "branch.previous", before))
     return notices + [_queued_notice(text) for text in conversation.queue]
 
 
@@ -130,22 +130,20 @@ def _run_end_notices(
         and (reason := incomplete_reason(state.messages))
     ):
         if reason == STOPPED:  # the note of the answer shows the reason
-            return [Notice("hint", "", "app.continue_answer", ((_CONTINUE_KEY, "continues it"),))]
-        return [
-            Notice("hint", f"{reason} ", "app.continue_answer", ((_CONTINUE_KEY, "continues it."),))
-        ]
+            return [Notice("hint", "", _CONTINUE_KEY, ((_CONTINUE_KEY, "continues it"),))]
+        return [Notice("hint", f"{reason} ", _CONTINUE_KEY, ((_CONTINUE_KEY, "continues it."),))]
     return []
 
 
 def _template_notice(name: str) -> Notice:
     return Notice(
-        "action", f"  Answer with the chat template {name} · ", f"app.use_template('{name}')",
-        (("thread.settings", "sets any: chat template"),),
+        "action", f"  Answer with the chat template {name} · ",
+        hints=(("thread.settings", "sets any: chat template"),), template=name,
     )  # fmt: skip
 
 
 def _regenerate_notice(reason: str) -> Notice:
-    return Notice("hint", f"{reason} · ", "app.regenerate", (("run.regenerate", "asks again"),))
+    return Notice("hint", f"{reason} · ", "run.regenerate", (("run.regenerate", "asks again"),))
 
 
 def _unusable_settings_notice(names: Sequence[str]) -> Notice:
@@ -153,18 +151,18 @@ def _unusable_settings_notice(names: Sequence[str]) -> Notice:
         "error",
         f"✗ Saved settings that cannot be used: {safe_line(', '.join(names))}. They have no "
         "effect; saving the settings of the thread removes them. ",
-        "app.thread_settings",
+        "thread.settings",
         (("thread.settings", "shows the settings."),),
     )
 
 
 def _context_warning(text: str) -> Notice:
     hints = (("tab.summary", "opens a new thread with a summary"),)
-    return Notice("hint", f"{text} ", "app.summarise", hints)
+    return Notice("hint", f"{text} ", "tab.summary", hints)
 
 
 def _queued_notice(text: str) -> Notice:
-    return Notice("queued", f"queued: {safe_line(text)} · ", "app.queue", (("queue", "edits"),))
+    return Notice("queued", f"queued: {safe_line(text)} · ", "queue", (("queue", "edits"),))
 
 
 def _was_cancelled_unanswered(state: "ChatState") -> bool:

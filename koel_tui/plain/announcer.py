@@ -94,7 +94,7 @@ class Announcer:
         for row in notices:
             if row.kind == "error":
                 lines.append(f"Error: {row.text.removeprefix('✗ ').rstrip()}")
-        if any(row.action.startswith("app.use_template") for row in notices):
+        if any(row.template for row in notices):
             name = template_for(conversation, program_model)
             lines.append(
                 f"/set chat_template NAME chooses one of {', '.join(TEMPLATE_CHOICES)}; "

@@ -59,7 +59,8 @@ async def taken(window: Window) -> str:
     def still() -> bool:
         nonlocal picture, since
         waits = (
-            window.app._repaint_throttle._is_scheduled or window.transcript._throttle._is_scheduled
+            window.app._main.repaint_throttle._is_scheduled
+            or window.transcript._throttle._is_scheduled
         )
         now = window.app.export_screenshot(title="koel-chat", simplify=True)
         if waits or now != picture:

@@ -10,7 +10,7 @@ from koel_tui.conversation.activity import Activity, TokenRate, parse_activity
 from koel_tui.conversation.turn_metrics import TurnMetrics, parse_metrics
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label
-from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import ALL_KEYS, KEYS
 from koel_tui.ui.transcript import markdown_cost
 from koel_tui.workspace.saved_threads import SavedThread, find_thread
 from koel_tui.workspace.tab_order import TabOrder
@@ -225,13 +225,13 @@ class TestFindThread:
 
 class TestKeys:
     def test_ids_and_keys_are_told_apart(self) -> None:
-        keys = (*KEYS, *PROMPT_KEYS)
+        keys = ALL_KEYS
         assert len({key.id for key in keys}) == len(keys)
         names = [name for key in keys for name in key.names]
         assert len(set(names)) == len(names)
 
     def test_no_key_is_one_that_terminals_mix_up(self) -> None:
-        names = {name for key in (*KEYS, *PROMPT_KEYS) for name in key.names}
+        names = {name for key in ALL_KEYS for name in key.names}
         assert not names & {"ctrl+i", "ctrl+m", "ctrl+h", "ctrl+left_square_bracket", "ctrl+tab"}
 
     def test_the_footer_has_at_most_five_keys(self) -> None:

@@ -66,7 +66,7 @@ def _as_json(settings: "Settings", name: str) -> dict[str, Any]:
     value = getattr(settings, name)
     if name == KEYS_TABLE:
         keymap = parse_keymap(value)
-        value = {key.id: key.keys for key in (*keymap.prompt_keys, *keymap.app_keys)}
+        value = {key.id: key.keys for key in keymap.keys}
     elif isinstance(value, tuple):
         value = [str(each) for each in value]
     elif not isinstance(value, bool | int | float | None):

@@ -19,7 +19,7 @@ _HEADER = """\
 def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:
     """Yield the lines of the table of key bindings, each with a note."""
     yield f"[{KEYS_TABLE}]"
-    for key in (*keymap.prompt_keys, *keymap.app_keys):
+    for key in keymap.keys:
         if not key.fixed:
             names = format_toml(", ".join(key.names) or NO_KEY)
             yield f"{format_toml(key.id)} = {names}  # {note(key)}"

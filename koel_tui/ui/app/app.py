@@ -1,31 +1,38 @@
 """The Textual app: startup, app-wide actions, shutdown."""
 
 import asyncio
-import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual.app import SuspendNotSupported, SystemCommand
+from textual import events
+from textual.app import SystemCommand
+from textual.dom import DOMNode
 from textual.screen import Screen
-from textual.worker import WorkerError
 
-from koel_tui.conversation.drafts import join_texts
+from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.system.memory_tuning import GcControl
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
-from koel_tui.ui.app.conversing import ConversingApp
+from koel_tui.ui.app.main_screen import MainScreen, Services
+from koel_tui.ui.app.terminal_alert import TerminalAlert
 from koel_tui.ui.app.themes import UserThemes
+from koel_tui.ui.app.thread_opener import ThreadOpener
+from koel_tui.ui.composer.external_editor import ExternalEditor
+from koel_tui.ui.conversation.conversation_pane import ConversationPane
+from koel_tui.ui.conversation.copying import Copier
+from koel_tui.ui.conversation.link_panels import LinkOpener
 from koel_tui.ui.keys.hints import key_of
-from koel_tui.ui.keys.key_table import KEYS, bindings
+from koel_tui.ui.keys.key_table import Owner, bindings
 from koel_tui.ui.keys.keymap import KeyMap
+from koel_tui.ui.models.model_download import ModelDownload
 from koel_tui.ui.models.model_switcher import ModelSwitcher
 from koel_tui.workspace.recovery import RestoredWork, place_drafts, remove_files, restore
+from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.saved_threads import conflict_messages
 from koel_tui.workspace.shutdown import (
     EXIT_SAVE_FAILED,
@@ -34,12 +41,11 @@ from koel_tui.workspace.shutdown import (
     close_within_deadline,
     save_for_recovery,
 )
+from koel_tui.workspace.window_state import WindowState
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.system.forced_exit import ForcedExit
-    from koel_tui.workspace.saved_threads import SavedThread
-    from koel_tui.workspace.thread_operations import ThreadOperations
 
 _UI = Path(__file__).parents[1]
 _PACKAGES = (
@@ -47,17 +53,17 @@ _PACKAGES = (
 )  # fmt: skip
 """The packages with a style sheet; a later one wins where selectors are equally specific."""
 _QUIT_TIMEOUT = 2.0
+LOW_BANDWIDTH_INTERVAL = 0.2
+"""Minimum seconds between two repaints in low-bandwidth mode."""
 _POLL_INTERVAL = 1.0
-_EDITOR = "editor"
-"""Worker group of the external editor."""
 
 
-class KoelApp(ConversingApp):
+class KoelApp(internals.AppBase):
     """The complete app. `connect` creates its backend and is called after the first paint."""
 
     TITLE = "koel-chat"
     CSS_PATH: ClassVar[list[str | PurePath]] = [_UI / name / f"{name}.tcss" for name in _PACKAGES]
-    BINDINGS = bindings(KEYS)
+    BINDINGS = bindings("app")
 
     def __init__(
         self,
@@ -73,31 +79,71 @@ class KoelApp(ConversingApp):
         flags: Mapping[str, object] | None = None,
         forced_exit: "ForcedExit | None" = None,
     ) -> None:
-        super().__init__(home, low_bandwidth=low_bandwidth, notify=notify)
+        """`home` is the directory of the saved tabs and the history; None disables saving them.
+
+        `low_bandwidth` reduces the repaint rate, for slow connections. `notify` alerts the user
+        when an answer ends while the terminal is not focused.
+        """
+        super().__init__()
         internals.survive_terminal_loss()
         internals.tolerate_invalid_utf8()
         internals.install_output_sanitizer()
-        (keymap or KeyMap()).bind(self, self._pane.prompt)
+        if low_bandwidth:
+            self.enable_line_diff()
+        self._terminal_alert = TerminalAlert(
+            lambda text: internals.write_to_terminal(self, text), enabled=notify
+        )
+        self._window_state = WindowState(home, self._show_error)
+        self._runtime = Runtime(self._request_repaint)
+        self._download = ModelDownload(self._request_repaint)
+        self._background_jobs = BackgroundJobs(self._request_repaint)
+        self._copier = Copier(self)
+        interval = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
+        self._pane = ConversationPane(
+            self._runtime,
+            self._copier,
+            LinkOpener(self, self._copier.copy_text),
+            self._window_state.append_history,
+            interval,
+        )
+        services = Services(
+            self._runtime,
+            self._window_state,
+            self._background_jobs,
+            self._download,
+            self._terminal_alert,
+        )
+        self._main = MainScreen(services, self._pane, interval, self._show_tabs)
+        self._workspace = self._main.workspace
+        self._action_nodes: Mapping[Owner, DOMNode] = {
+            "app": self,
+            "screen": self._main,
+            "pane": self._pane,
+            "prompt": self._pane.prompt,
+        }
+        (keymap or KeyMap()).bind(self, self._action_nodes)
         # Textual would animate the underline of the tabs for 0.3 s at every label change.
         self.animation_level = "none"
         self._connect = connect
         self._requested_thread = thread
         self._requested_theme = theme
-        self._user_themes = UserThemes(themes, lambda problem: self._notify(problem, "warning"))
+        self._user_themes = UserThemes(themes, self._show_warning)
         self._flags = flags or {}
-        self._operations: ThreadOperations | None = None
         self._conflicts_reported = 0
         self._quit_pressed_at = float("-inf")
         self._is_shutting_down = False
-        self._exit_message = ""
         self._unclosed: Backend | None = None
         self._is_shown = False
         self._forced_exit = forced_exit
         self._signals = Signals(self._shut_down, forced_exit)
+        self._editor = ExternalEditor(self, self._pane.prompt, self._signals)
+        self._thread_opener = ThreadOpener(self, self._main, self._runtime)
         self._gc_control = GcControl(lambda: internals.drop_dead_references(self))
-        self._model_switcher = ModelSwitcher(
-            self, self._runtime, self._download, self._notify, self._repaint
-        )
+        self._model_switcher = ModelSwitcher(self, self._runtime, self._download, self._repaint)
+
+    def get_default_screen(self) -> MainScreen:
+        """Return the main screen."""
+        return self._main
 
     @property
     def fatal_error(self) -> BaseException | None:
@@ -108,21 +154,21 @@ class KoelApp(ConversingApp):
         """Install the signal handlers before any terminal mode changes."""
         self._signals.install()
 
-    async def on_mount(self) -> None:
+    async def _show_tabs(self) -> None:
         """Show the last session's tabs, still empty; slow work starts after their first paint."""
         if self._requested_theme and self._requested_theme not in self.available_themes:
             await self._user_themes.register(self)  # now, so that the first paint uses it
         if self._requested_theme in self.available_themes:
             self.theme = self._requested_theme
         elif self._requested_theme:
-            self._notify(
+            self.notify(
                 f"There is no theme {self._requested_theme!r}. Theme in the palette lists all."
             )
         self._pane.prompt.focus()
         self._workspace.restore(await self._window_state.load_tabs(), self._pane.prompt.pastes)
         if self._requested_thread is not None and not self._workspace.is_full:
             self._workspace.new()  # placeholder tab for the requested thread
-        await self._show_active()
+        await self._main.show_active()
         self.set_interval(_POLL_INTERVAL, self._poll)
         self.call_after_refresh(self.run_worker, self._start)
         self._is_shown = True
@@ -142,22 +188,13 @@ class KoelApp(ConversingApp):
 
     def action_open(self) -> None:
         """Show the saved threads and open the chosen one."""
-        if self._runtime.backend is None:
-            self._notify("Still starting. Try again in a moment.")
-        else:
-            self.run_worker(self._choose(self._runtime.backend), group="choose", exclusive=True)
+        self._thread_opener.show_list()
 
     def action_help(self) -> None:
         """Show all key bindings."""
         from koel_tui.ui.app.help_panel import HelpPanel
 
-        self.push_screen(HelpPanel(internals.active_keys(self, self._pane.prompt)))
-
-    def action_stats(self) -> None:
-        """Show the statistics of the active thread and the memory use of the model."""
-        from koel_tui.ui.conversation.stats_panel import StatsPanel
-
-        self.push_screen(StatsPanel(self._workspace.active, self._runtime))
+        self.push_screen(HelpPanel(internals.active_keys(*self._action_nodes.values())))
 
     def action_program_settings(self) -> None:
         """Show the program settings for editing."""
@@ -178,7 +215,7 @@ class KoelApp(ConversingApp):
 
     def action_edit_prompt(self) -> None:
         """Edit the prompt in an external editor, which uses the terminal until it exits."""
-        self.run_worker(self._edit_prompt(), group=_EDITOR)
+        self._editor.start()
 
     async def action_copy_or_quit(self) -> None:
         """Copy the selected text; without a selection, quit when pressed twice."""
@@ -190,9 +227,8 @@ class KoelApp(ConversingApp):
             await self.action_quit()
             return
         self._quit_pressed_at = monotonic()
-        self._hint = f"press {key_of(self, 'copy_or_quit')} again to quit"
-        self.set_timer(_QUIT_TIMEOUT, self._clear_hint)
-        self._request_repaint()
+        self._main.show_hint(f"press {key_of(self, 'copy_or_quit')} again to quit")
+        self.set_timer(_QUIT_TIMEOUT, lambda: self._main.show_hint(""))
 
     async def action_quit(self) -> None:
         """Save everything, then quit; when called again, quit without waiting for the save."""
@@ -204,7 +240,7 @@ class KoelApp(ConversingApp):
         """Return the commands of the palette."""
         from koel_tui.ui.app.command_palette import commands
 
-        return commands(self, internals.active_keys(self))
+        return commands(self, self._action_nodes)
 
     # Implementation
 
@@ -217,7 +253,7 @@ class KoelApp(ConversingApp):
             self.screen.refresh()  # the screen below the panel may have changed
         self._report_conflicts()
         if not self._is_shutting_down:
-            self._window_state.save_soon(self._open_tabs())
+            self._window_state.save_soon(self._main.open_tabs())
         if not any(conversation.is_busy for conversation in self._workspace.tabs):
             self._gc_control.collect()
 
@@ -225,7 +261,7 @@ class KoelApp(ConversingApp):
         if self._runtime.backend is not None:
             for line in conflict_messages(self._runtime.backend.storage, self._conflicts_reported):
                 self._conflicts_reported += 1
-                self._notify(line, "warning")
+                self.notify(line, severity="warning")
 
     async def _start(self) -> None:
         self._pane.prompt.load_history(await self._window_state.load_history())
@@ -241,117 +277,64 @@ class KoelApp(ConversingApp):
                 return  # the recovery file is kept, so the next start restores the work
             self._workspace.connect(backend)
             await self._restore_work(restored)
-            await self._show_active()  # its thread is available now
-            await self._check_saved_threads(backend)
+            await self._main.show_active()  # its thread is available now
+            await self._thread_opener.check_saved(backend, self._requested_thread)
             await self._runtime.load()
             if self._runtime.advice:
-                self._notify(self._runtime.advice, "warning")
+                self.notify(self._runtime.advice, severity="warning")
             if self._runtime.lacks_model and not self._pane.prompt.text:
                 self._model_switcher.show_models_unasked()
             self._background_jobs.connect(backend)
             self._runtime.start_indexing()
             await self._runtime.empty_trash()
-        self.on_conversation_changed(self._workspace.active)
+        self._main.on_conversation_changed(self._workspace.active)
 
     async def _restore_work(self, restored: RestoredWork) -> None:
         """Restore work that an earlier session could not save, and report it."""
         self._pane.store_draft()
         place_drafts(restored, self._workspace, self._pane.prompt.pastes, self._pane.restore_text)
-        await self._window_state.save_now(self._open_tabs())
+        await self._window_state.save_now(self._main.open_tabs())
         for problem in restored.problems:
-            self._notify(problem, "error")
+            self.notify(problem, severity="error")
         if restored.message:
-            self._notify(restored.message)
+            self.notify(restored.message)
         if not self._window_state.problem:
             await asyncio.to_thread(remove_files, restored)
 
-    async def _check_saved_threads(self, backend: "Backend") -> None:
-        """Open the thread requested at startup, and report damaged files."""
-        from koel_tui.workspace.saved_threads import find_thread, saved_threads
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy the selected text by the best available method."""
+        self._copier.set_internal_clipboard(
+            text
+        )  # set first, because the next key may already paste it
+        self.run_worker(self._copier.copy_text(text))
 
-        threads = await self._list_threads(saved_threads(backend.storage))
-        for thread in threads:
-            if thread.damage:
-                self._notify(f"{thread.title} is damaged and was skipped: {thread.damage}", "error")
-        if self._requested_thread is None:
-            return
-        found = find_thread(threads, self._requested_thread)
-        if isinstance(found, str):
-            self._notify(f"{found} {key_of(self, 'tab.open')} lists all.", "warning")
-        else:
-            self.call_later(self._open_requested, found)
+    # Textual event handlers
 
-    async def _open_requested(self, thread: "SavedThread") -> None:
-        empty = self._workspace.active
-        await self._open_picked(thread)
-        self._workspace.close_if_empty(empty)
-        await self._show_active()
+    def on_resize(self, event: events.Resize) -> None:
+        """Keep messages and prompt visible in a low terminal, also below a panel."""
+        self._main.limit_rows(event.size.height)
 
-    async def _choose(self, backend: "Backend") -> None:
-        from koel_tui.ui.library.library_panel import LibraryPanel
-        from koel_tui.workspace.thread_operations import ThreadOperations
+    def on_app_blur(self, event: events.AppBlur) -> None:
+        """Prevent Textual from restyling every widget when the terminal loses the focus."""
+        event.prevent_default()
+        self._terminal_alert.on_blur()
 
-        if self._operations is None:
-            self._operations = ThreadOperations(
-                backend,
-                self._workspace,
-                self.on_conversation_changed,
-                lambda problem: self._notify(problem, "error"),
-            )
-        actions = self._operations
-        threads = await self._list_threads(actions.list_threads())
-        await self.push_screen(
-            LibraryPanel(threads, actions, lambda: self._runtime.idle_text), self._open_picked
-        )
+    def on_app_focus(self, event: events.AppFocus) -> None:
+        """Prevent the same restyle when the terminal regains the focus; the prompt kept focus."""
+        event.prevent_default()
+        self._terminal_alert.on_focus()
 
-    async def _list_threads(self, listing: "Awaitable[list[SavedThread]]") -> "list[SavedThread]":
-        try:
-            return await listing
-        except Exception as error:
-            self._notify(f"The saved threads cannot be listed: {error}", "error")
-            return []
+    def _show_error(self, text: str) -> None:
+        self.notify(text, severity="error")
 
-    async def _open_picked(self, thread: "SavedThread | None") -> None:
-        if thread is not None:
-            self._pane.store_view_state()
-            await self._open(self._workspace.open(thread.id, thread.title))
-            if thread.message_id and self._workspace.active.thread_id == thread.id:
-                self._pane.show_message(self._workspace.active, thread.message_id)
+    def _show_warning(self, text: str) -> None:
+        self.notify(text, severity="warning")
 
-    async def _edit_prompt(self) -> None:
-        from koel_tui.system.editor import EditorError, edit_in_editor, editor_command
-
-        prompt = self._pane.prompt
-        before = prompt.whole_text
-
-        def restore_text(text: str, left: Path | None = None) -> None:
-            # Keep text that was returned to the prompt while the editor was open.
-            meanwhile = "" if prompt.whole_text == before else prompt.whole_text
-            prompt.replace_whole_text(join_texts(meanwhile, text))
-            if left is not None:
-                self._exit_message = f"The edited text is in {left}."
-
-        try:
-            command = editor_command(os.environ)
-            with self._signals.without_interrupt(), internals.suspend_app(self):
-                text = await edit_in_editor(before, command, restore_text)
-        except (EditorError, OSError, SuspendNotSupported) as error:
-            self._notify(str(error), "error")
-            return
-        restore_text(text)
-
-    async def _end_editing(self) -> None:
-        """Terminate a running external editor and keep what it saved."""
-        if editing := self.workers.cancel_group(self, _EDITOR):
-            with suppress(WorkerError):  # the cancelled worker raises
-                await self.workers.wait_for_complete(editing)
+    def _request_repaint(self) -> None:
+        self._main.request_repaint()
 
     def _repaint(self) -> None:
-        self.on_conversation_changed(self._workspace.active)
-
-    def _clear_hint(self) -> None:
-        self._hint = ""
-        self._request_repaint()
+        self._main.on_conversation_changed(self._workspace.active)
 
     def _shut_down(self, code: int) -> None:
         # A closing terminal sends SIGHUP twice; the second one must not interrupt the save.
@@ -363,8 +346,7 @@ class KoelApp(ConversingApp):
         if not self._is_shown:  # nothing is painted yet; `on_unmount` closes everything
             self.exit(code, code)
             return
-        self._hint = "Saving…"
-        self._request_repaint()
+        self._main.show_hint("Saving…")
         self.run_worker(self._save_and_exit(code))
 
     async def _save_and_exit(self, code: int) -> None:
@@ -373,15 +355,16 @@ class KoelApp(ConversingApp):
             return
         if self._forced_exit is not None:
             self._forced_exit.set_exit_code(code)
-        self.exit(code, code, Text(safe_text(self._exit_message)) if self._exit_message else None)
+        left = self._editor.left_text
+        self.exit(code, code, Text(safe_text(left)) if left else None)
 
     async def _close(self, *, signalled: bool = False) -> str:
-        await self._end_editing()
+        await self._editor.end()
         await self._background_jobs.close()
         await self._download.close()
         backend, self._runtime.backend = self._runtime.backend, None
         self._workspace.disconnect()
-        tabs = self._open_tabs()
+        tabs = self._main.open_tabs()
         if backend is None and self._unclosed is not None:
             # The user quit without waiting for the first save.
             return await save_for_recovery(
@@ -393,7 +376,7 @@ class KoelApp(ConversingApp):
             self._workspace,
             self._window_state,
             tabs,
-            self._operations,
+            self._thread_opener.operations,
             signalled=signalled,
         )
         self._unclosed = None

@@ -1,23 +1,21 @@
 """The commands of the palette: everything with a key, and the theme chooser."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 from textual.app import App, SystemCommand
+from textual.dom import DOMNode
 
-from koel_tui.ui.keys.key_table import KEYS, display_names
+from koel_tui.ui import internals
+from koel_tui.ui.keys.key_table import KEYS, Owner, display_names
 
 
-def commands(app: App[int], active_keys: Mapping[str, Sequence[str]]) -> Iterable[SystemCommand]:
-    """Return the commands of the palette, each with its key.
-
-    `active_keys` maps binding ids to keys.
-    """
+def commands(app: App[int], nodes: Mapping[Owner, DOMNode]) -> Iterable[SystemCommand]:
+    """Return the commands of the palette, each with its key, for the nodes with their actions."""
+    active_keys = internals.active_keys(*nodes.values())
     for key in KEYS:
         if key.command:
             names = " ".join(display_names(active_keys.get(key.id, ())))
-            yield SystemCommand(key.command, names, _runner(app, key.action))
+            run = partial(app.run_action, key.action, nodes[key.owner])
+            yield SystemCommand(key.command, names, run)
     yield SystemCommand("Theme", "other colours", app.action_change_theme)
-
-
-def _runner(app: App[int], action: str) -> Callable[[], Awaitable[bool]]:
-    return lambda: app.run_action(action)

@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS, TAB_COUNT, close_binding, display_names
+from koel_tui.ui.keys.key_table import ALL_KEYS, TAB_COUNT, close_binding, display_names
 from koel_tui.ui.widgets.panel import Panel
 
 _KEY_WIDTH = 17
@@ -50,7 +50,7 @@ def key_list(active_keys: Mapping[str, Sequence[str]]) -> Content:
         if rows:
             rows.append(Content(""))
         rows.append(Content.styled(group, "bold"))
-        for key in (*PROMPT_KEYS, *KEYS):
+        for key in ALL_KEYS:
             if key.group != group or (by_number and key.id in _TAB_KEYS[1:]):
                 continue
             if by_number and key.id == _TAB_KEYS[0]:

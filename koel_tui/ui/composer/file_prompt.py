@@ -10,7 +10,6 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import Location
 
 from koel_tui.conversation.drafts import Draft
-from koel_tui.text import safe_line
 from koel_tui.ui.composer.attachments import (
     AttachmentError,
     TokenCounter,
@@ -174,9 +173,7 @@ class FilePrompt(Prompt):
                 return True  # the text changed while waiting, so drop the key
             if not search.files.done():
                 self._close_list()
-                self.notify(
-                    "The file search takes too long here. Drop a file instead.", markup=False
-                )
+                self.notify("The file search takes too long here. Drop a file instead.")
                 return True
         if search.files.done() and not search.shown:
             self._close_list()
@@ -214,10 +211,10 @@ class FilePrompt(Prompt):
         try:
             read = [await load_attachment(path, name, self._counter) for path, name in files]
         except AttachmentError as error:
-            self.notify(safe_line(str(error), 400), severity="error", markup=False)
+            self.notify(str(error), severity="error")
             return
         if self.text != before:
-            self.notify("The prompt changed meanwhile. Attach the file again.", markup=False)
+            self.notify("The prompt changed meanwhile. Attach the file again.")
             return
         tokens = [self.pastes.attach(each.label, each.prompt_text) for each in read]
         self.replace(" ".join(tokens) + " ", start, end, maintain_selection_offset=False)

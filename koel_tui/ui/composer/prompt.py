@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from textual import events
 from textual.actions import SkipAction
+from textual.dom import DOMNode
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
@@ -13,7 +14,7 @@ from koel_tui.conversation.prompt_history import PromptHistory
 from koel_tui.text import safe_input
 from koel_tui.ui import internals
 from koel_tui.ui.keys.hints import format_hints
-from koel_tui.ui.keys.key_table import PROMPT_KEYS, bindings
+from koel_tui.ui.keys.key_table import bindings
 
 MAX_LINES = 10
 _FRAME = 2
@@ -25,7 +26,7 @@ _APP_TIMEOUT = 2.0
 class Prompt(TextArea):
     """The editor of the user's messages."""
 
-    BINDINGS = bindings(PROMPT_KEYS)
+    BINDINGS = bindings("prompt")
 
     def __init__(
         self,
@@ -51,22 +52,18 @@ class Prompt(TextArea):
         self.placeholder = f"Message…  {format_hints(self.app, _HINTS)}"
 
     async def on_key(self, event: events.Key) -> None:
-        """Run the action bound to a key immediately, whether the prompt or the app binds it.
+        """Run the action bound to a key immediately, whichever node from here to the app binds it.
 
         Textual would look up the binding only after the event has bubbled up to the app. Text typed
         after the key would already be in the prompt by then: with fast input, enter would send part
         of the next prompt, and text for a new tab would stay in the old one.
         """
-        for binding in internals.bindings_for(self, event.key):
-            if await self.app.run_action(binding.action, self):
-                event.stop()
-                event.prevent_default()
-                return
-        for binding in internals.bindings_for(self.app, event.key):
-            if await self._run_in_app(binding.action):
-                event.stop()
-                event.prevent_default()
-                return
+        for node in self.ancestors_with_self:
+            for binding in internals.bindings_for(node, event.key):
+                if await self._run(binding.action, node):
+                    event.stop()
+                    event.prevent_default()
+                    return
         if event.key.startswith(("alt+", "ctrl+")):
             event.prevent_default()  # `TextArea` would insert the 1 of alt+1
 
@@ -204,14 +201,19 @@ class Prompt(TextArea):
         """Leave f6 to the tabs."""
         raise SkipAction
 
-    async def _run_in_app(self, action: str) -> bool:
-        """Run an action in the app's queue; later keys wait. Return whether it was handled."""
+    async def _run(self, action: str, node: DOMNode) -> bool:
+        """Run an action of a node; later keys wait. Return whether it was handled.
+
+        The app's queue runs the actions of other nodes, so that they do not overlap.
+        """
+        if node is self:
+            return await self.app.run_action(action, self)
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         async def run() -> None:
             handled = False
             try:
-                handled = await self.app.run_action(action, self.app)
+                handled = await self.app.run_action(action, node)
             finally:
                 if not done.done():
                     done.set_result(handled)

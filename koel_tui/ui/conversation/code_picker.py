@@ -1,6 +1,5 @@
 """Saves one of the code blocks of an answer to a file."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,7 +20,7 @@ class CodePicker(Picker[SimpleChoice[int]]):
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("save.code")]
 
 
-def save_code(app: App[int], answer: str, title: str, notify: Callable[[str], None]) -> None:
+def save_code(app: App[int], answer: str, title: str) -> None:
     """Save a code block to a file; if the answer has several, the user chooses one."""
     blocks = dict(enumerate(code_blocks(answer), 1))
 
@@ -30,7 +29,7 @@ def save_code(app: App[int], answer: str, title: str, notify: Callable[[str], No
 
         def on_saved(path: Path | None) -> None:
             if path is not None:
-                notify(f"Saved code block {number} of {len(blocks)} in {path}")
+                app.notify(f"Saved code block {number} of {len(blocks)} in {path}")
 
         app.push_screen(SaveAsPanel(suggest_file_name(block, title, number), block.text), on_saved)
 
@@ -39,7 +38,7 @@ def save_code(app: App[int], answer: str, title: str, notify: Callable[[str], No
             ask_name(choice.value)
 
     if not blocks:
-        notify(NO_CODE)
+        app.notify(NO_CODE)
     elif len(blocks) == 1:
         ask_name(1)
     else:

@@ -1,23 +1,34 @@
-"""The pane of the active conversation: its transcript and the prompt with its draft."""
+"""The pane of the active conversation: transcript, prompt, and the actions on it."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.dom import DOMNode
+from textual.widgets import Markdown
 
-from koel_tui.conversation.conversation import Conversation, MessageEdit
-from koel_tui.conversation.drafts import join_texts
+from koel_tui.conversation.conversation import Conversation
+from koel_tui.conversation.drafts import Draft, join_texts
 from koel_tui.conversation.entries import BranchPoint
 from koel_tui.ui.composer.file_prompt import FilePrompt
+from koel_tui.ui.conversation.copying import Copier
+from koel_tui.ui.conversation.link_panels import LinkOpener
+from koel_tui.ui.conversation.links import original_url
+from koel_tui.ui.conversation.message_editing import MessageEditor
 from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColumn
 from koel_tui.ui.keys.hints import format_hints, key_of
+from koel_tui.ui.keys.key_table import KEYS, Owner, bindings
+from koel_tui.ui.transcript.notice_rows import NoticeRows
 from koel_tui.ui.transcript.scroll_position import ScrollTarget
-from koel_tui.ui.transcript.transcript import Transcript
+from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL, Transcript
+from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.no_restyle import NoRestyle, NoRestyleContainer
+from koel_tui.workspace.runtime import Runtime
 
-_EDITING_HINTS = (("prompt.send", "sends"), ("run.stop", "cancels"))
-_NEW_TEXT_BELOW = "[@click=app.scroll('end')]↓ new text below · $key[/]"
+_NEW_TEXT_BELOW = "[@click=screen.scroll_to_end]↓ new text below · $key[/]"
 
 
 class ConversationPane(NoRestyle, Vertical):
@@ -26,20 +37,37 @@ class ConversationPane(NoRestyle, Vertical):
     The draft and the scroll position of a conversation are saved when another one replaces it.
     """
 
+    BINDINGS = bindings("pane")
+
     def __init__(
         self,
-        front: TranscriptColumn,
-        beside: TranscriptColumn,
-        prompt: FilePrompt,
-        positions: Positions,
+        runtime: Runtime,
+        copier: Copier,
+        link_opener: LinkOpener,
+        append_history: Callable[[Draft], None],
+        interval: float,
     ) -> None:
-        """`prompt` must pass its text to `send`."""
+        """Repaint the transcripts at most once every `interval` seconds or more rarely.
+
+        `append_history` is called with each sent draft.
+        """
         super().__init__(id="pane")
-        self._positions = positions
-        self._front = front
-        self._beside = beside
+        self._runtime = runtime
+        self._copier = copier
+        self._link_opener = link_opener
+        self._positions: Positions = WeakKeyDictionary()
+        self._front, self._beside = (
+            TranscriptColumn(
+                max(interval, FLUSH_INTERVAL),
+                self._positions,
+                lambda: runtime.program_model,
+                id=name,
+            )
+            for name in ("messages", "beside")
+        )
         self._beside.display = False
-        self.prompt = prompt
+        self.prompt = FilePrompt(self.send, append_history, runtime)
+        self._message_editor = MessageEditor(self.prompt)
 
     def compose(self) -> ComposeResult:
         """Yield the transcript columns, the file list above the prompt, and the prompt."""
@@ -75,7 +103,7 @@ class ConversationPane(NoRestyle, Vertical):
             self._front.attach(conversation)
             self.prompt.show(conversation.draft)
             self.prompt.border_title = None
-            self._show_editing()
+            self._message_editor.show_state(conversation)
         if self._beside in changed_columns:
             self._beside.detach()
             if beside is not None:
@@ -134,13 +162,15 @@ class ConversationPane(NoRestyle, Vertical):
                 beside.ask(text)
                 self._beside.transcript.go_to_end()
         elif conversation.edit(conversation.message_edit.message_id, text):
-            self.cancel_edit()
+            self._message_editor.cancel(conversation)
         else:
             self.prompt.replace_whole_text(text)
         self._transcript.go_to_end()
 
-    def scroll_messages(self, where: str) -> None:
-        """Scroll to an end, by a line or by a page."""
+    # Actions
+
+    def action_scroll(self, where: str) -> None:
+        """Scroll to an end, by a line or by a page; the prompt keeps the focus."""
         transcript = self._transcript
         if transcript is None:
             return
@@ -155,6 +185,132 @@ class ConversationPane(NoRestyle, Vertical):
             case "page_up" | "page_down":
                 transcript.scroll_lines(-page if where == "page_up" else page)
 
+    def action_step_message(self, direction: int) -> None:
+        """Go to the user message above (-1) or below (1) the scroll position."""
+        if self._transcript is not None:
+            self._transcript.step_message(direction)
+
+    def action_stop(self) -> None:
+        """Stop editing a message; if none is edited, stop the answers of the visible tabs."""
+        conversation, beside = self._conversation, self._beside.conversation
+        if conversation is None or self._message_editor.cancel(conversation):
+            return
+        conversation.stop()
+        if beside is not None:
+            beside.stop()
+
+    def action_regenerate(self) -> None:
+        """Regenerate the last answer."""
+        if (conversation := self._idle_conversation()) is not None:
+            conversation.regenerate()
+
+    def action_continue_answer(self) -> None:
+        """Continue the incomplete answer."""
+        if (conversation := self._idle_conversation()) is not None:
+            conversation.continue_answer()
+
+    def action_retry(self) -> None:
+        """Retry the failed turn."""
+        if (conversation := self._idle_conversation()) is not None:
+            conversation.retry()
+
+    def action_edit_message(self) -> None:
+        """Edit the user's last message; when repeated, the one before it."""
+        conversation = self._conversation
+        if conversation is None or not self._message_editor.edit_last_message(conversation):
+            self.notify("You have no message here to edit.")
+
+    def action_switch_branch(self, step: int) -> None:
+        """Switch the thread to another branch at the scroll position."""
+        if (conversation := self._idle_conversation()) is None:
+            return
+        branching = self._branch_point(conversation)
+        if branching is None:
+            hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message"))
+            self.notify(f"There are no branches here: {format_hints(self.app, hints)}.")
+        elif first := conversation.switch(branching, step):
+            self.show_message(conversation, first)
+
+    def action_queue(self) -> None:
+        """Choose a queued text to edit in the prompt or to delete."""
+        from koel_tui.ui.conversation.queue_picker import QueuePicker
+
+        conversation = self._conversation
+
+        def edit(choice: SimpleChoice[str] | None) -> None:
+            if choice is None or conversation is None:
+                return
+            if conversation.unqueue(choice.value):
+                self.restore_text(conversation, choice.value)
+            else:
+                self.notify("It was already sent.")
+
+        if conversation is not None and conversation.queue:
+            self.app.push_screen(QueuePicker(conversation), edit)
+        else:
+            self.notify("No messages are queued here.")
+
+    def action_fold(self) -> None:
+        """Toggle the folding of thinking and tool calls."""
+        if self._conversation is not None:
+            self._conversation.toggle_folded()
+
+    def action_toggle_rendering(self) -> None:
+        """Toggle between plain text and Markdown for the newest answer too large for Markdown."""
+        if self._transcript is None or not self._transcript.toggle_rendering():
+            self.notify("No answer here is shown as plain text.")
+
+    async def action_copy_answer(self) -> None:
+        """Copy the newest answer."""
+        await self._copier.copy_answer(self._last_answer)
+
+    async def action_copy_code(self) -> None:
+        """Copy the last code block of the newest answer; when repeated, the one before it."""
+        await self._copier.copy_next_code(self._last_answer)
+
+    def action_links(self) -> None:
+        """Choose a link from the newest answer."""
+        self._link_opener.choose(self._last_answer)
+
+    def action_save_code(self) -> None:
+        """Save a code block of the newest answer to a file, under a name that the user confirms."""
+        from koel_tui.ui.conversation.code_picker import save_code
+
+        if self._conversation is not None:
+            save_code(self.app, self._last_answer, self._conversation.title)
+
+    def action_stats(self) -> None:
+        """Show the statistics of the thread and the memory use of the model."""
+        from koel_tui.ui.conversation.stats_panel import StatsPanel
+
+        if self._conversation is not None:
+            self.app.push_screen(StatsPanel(self._conversation, self._runtime))
+
+    def action_thread_settings(self) -> None:
+        """Edit the thread's title, system prompt and answer settings."""
+        from koel_tui.ui.settings.thread_settings import edit_thread_settings
+
+        backend, conversation = self._runtime.backend, self._conversation
+        if backend is None or conversation is None or conversation.is_unloaded:
+            self.notify("Still starting. Try again in a moment.")
+        else:
+            edit_thread_settings(self.app, conversation, backend.defaults)
+
+    # Textual event handlers
+
+    async def on_notice_rows_selected(self, event: NoticeRows.Selected) -> None:
+        """Run the action of a clicked notice."""
+        if event.notice.template:
+            await self._retry_with_template(event.notice.template)
+            return
+        nodes: dict[Owner, DOMNode] = {"app": self.app, "screen": self.screen, "pane": self}
+        key = next(key for key in KEYS if key.id == event.notice.action)
+        await self.app.run_action(key.action, nodes[key.owner])
+
+    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
+        """Ask whether to open a link; a link from a model is never opened without asking."""
+        self._link_opener.confirm(original_url(event.markdown.source, event.href))
+
     def on_transcript_unseen(self, event: Transcript.Unseen) -> None:
         """Show in the prompt's border whether there is new text below.
 
@@ -166,11 +322,6 @@ class ConversationPane(NoRestyle, Vertical):
                 _NEW_TEXT_BELOW.replace("$key", key) if event.unseen else None
             )
 
-    def step_message(self, direction: int) -> None:
-        """Go to the user message above (-1) or below (1) the scroll position."""
-        if self._transcript is not None:
-            self._transcript.step_message(direction)
-
     def show_message(self, conversation: Conversation, entry_id: str) -> None:
         """Scroll to a message of this conversation, now or when the conversation becomes active."""
         if conversation is self._conversation and self._transcript is not None:
@@ -178,12 +329,12 @@ class ConversationPane(NoRestyle, Vertical):
         else:
             self._positions[conversation] = ScrollTarget(entry_id)
 
-    def branch_point(self) -> BranchPoint | None:
+    def _branch_point(self, conversation: Conversation) -> BranchPoint | None:
         """Return the last branch point in view or above; None if there is none."""
-        if self._conversation is None or self._transcript is None:
+        if self._transcript is None:
             return None
-        if self._transcript.is_at_end and self._conversation.empty_branch is not None:
-            return self._conversation.empty_branch
+        if self._transcript.is_at_end and conversation.empty_branch is not None:
+            return conversation.empty_branch
         read = reversed(self._transcript.visible_entries())
         return next((entry.branch_point for entry in read if entry.branch_point is not None), None)
 
@@ -192,57 +343,22 @@ class ConversationPane(NoRestyle, Vertical):
         read = reversed(self._transcript.visible_entries() if self._transcript is not None else ())
         return next((entry.id for entry in read if entry.role == "assistant"), "")
 
-    def edit_last_message(self) -> bool:
-        """Put the user's last message into the prompt, or the one before the message being edited.
+    @property
+    def _last_answer(self) -> str:
+        return self._conversation.last_answer if self._conversation is not None else ""
 
-        Return False if there is none.
-        """
-        conversation = self._conversation
-        if conversation is None:
-            return False
-        questions = [entry for entry in conversation.entries() if entry.role == "user"]
-        before = conversation.message_edit
-        ids = [entry.id for entry in questions]
-        if before is not None and before.message_id in ids:
-            questions = questions[: max(1, ids.index(before.message_id))]
-        if not questions:
-            return False
-        draft = before.draft if before is not None else self.prompt.text
-        self._add_edit_to_history()
-        conversation.message_edit = MessageEdit(questions[-1].id, draft)
-        self.prompt.replace_whole_text(questions[-1].text)
-        self._show_editing()
-        return True
+    def _idle_conversation(self) -> Conversation | None:
+        """Return the conversation unless it is generating an answer; if it is, notify the user."""
+        if self._conversation is not None and self._conversation.is_busy:
+            key = key_of(self.app, "run.stop")
+            self.notify(f"An answer is being written here. {key} stops it.")
+            return None
+        return self._conversation
 
-    def cancel_edit(self) -> bool:
-        """Stop editing a message and restore the saved draft; return False if none is edited."""
-        conversation = self._conversation
-        if conversation is None or conversation.message_edit is None:
-            return False
-        self._add_edit_to_history()
-        self.prompt.replace_text(conversation.message_edit.draft)
-        conversation.message_edit = None
-        self._show_editing()
-        return True
+    async def _retry_with_template(self, name: str) -> None:
+        """Retry the failed turn with another chat template, which is saved in the thread."""
+        from koel_tui.ui.settings.thread_settings import set_template
 
-    def _add_edit_to_history(self) -> None:
-        """Add an edited but unsent message to the prompt history."""
-        conversation = self._conversation
-        if conversation is None or (revision := conversation.message_edit) is None:
-            return
-        text = self.prompt.whole_text
-        if all(
-            entry.text != text
-            for entry in conversation.entries()
-            if entry.id == revision.message_id
-        ):
-            self.prompt.add_to_history(self.prompt.text)
-
-    def toggle_rendering(self) -> bool:
-        """Toggle the newest large answer's Markdown rendering; return False if there is none."""
-        return self._transcript is not None and self._transcript.toggle_rendering()
-
-    def _show_editing(self) -> None:
-        is_editing = self._conversation is not None and self._conversation.message_edit is not None
-        hints = f"editing your message · {format_hints(self.app, _EDITING_HINTS)}"
-        self.prompt.border_subtitle = hints if is_editing else None
+        if self._conversation is not None:
+            await set_template(self._conversation, name)
+            self._conversation.retry()

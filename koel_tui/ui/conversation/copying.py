@@ -1,7 +1,6 @@
 """Copies answers and their code blocks to the clipboard."""
 
 import os
-from collections.abc import Callable
 
 from textual.app import App
 
@@ -12,11 +11,10 @@ from koel_tui.ui.conversation.code_blocks import NO_CODE, code_blocks
 
 
 class Copier:
-    """Copies text to the clipboard and reports the result; `notify` shows a line to the user."""
+    """Copies text to the clipboard and reports the result."""
 
-    def __init__(self, app: App[int], notify: Callable[[str], None]) -> None:
+    def __init__(self, app: App[int]) -> None:
         self._app = app
-        self._notify = notify
         self._answer = ""
         self._block_index = 0
 
@@ -32,20 +30,20 @@ class Copier:
             os.environ,
             lambda sequence: internals.write_to_terminal(self._app, sequence),
         )
-        self._notify(f"Copied {what} with {method}.")
+        self._app.notify(f"Copied {what} with {method}.")
 
     async def copy_answer(self, answer: str) -> None:
         """Copy an answer; an empty string means that there is none."""
         if answer:
             await self.copy_text(answer, "the answer")
         else:
-            self._notify("There is no answer to copy yet.")
+            self._app.notify("There is no answer to copy yet.")
 
     async def copy_next_code(self, answer: str) -> None:
         """Copy the last code block of an answer; each further call copies the block before."""
         blocks = code_blocks(answer)
         if not blocks:
-            self._notify(NO_CODE)
+            self._app.notify(NO_CODE)
             return
         self._block_index = self._block_index - 1 if answer == self._answer else -1
         self._answer = answer

@@ -58,16 +58,10 @@ class LinkDialog(Panel[Decision]):
 
 
 class LinkOpener:
-    """Opens links; `notify` shows a line to the user, `copy` copies a URL."""
+    """Opens links; `copy` copies a URL."""
 
-    def __init__(
-        self,
-        app: App[int],
-        notify: Callable[[str], None],
-        copy: Callable[[str, str], Awaitable[None]],
-    ) -> None:
+    def __init__(self, app: App[int], copy: Callable[[str, str], Awaitable[None]]) -> None:
         self._app = app
-        self._notify = notify
         self._copy = copy
 
     def choose(self, answer: str) -> None:
@@ -82,14 +76,14 @@ class LinkOpener:
         if found:
             self._app.push_screen(LinkPicker(found), on_chosen)
         else:
-            self._notify("There is no link in the last answer.")
+            self._app.notify("There is no link in the last answer.")
 
     def confirm(self, href: str) -> None:
         """Ask whether to open a URL; if it is unsafe, show the reason instead."""
         try:
             link = validate_url(href)
         except UnsafeLinkError as error:
-            self._notify(f"This link is not opened: {error}. It leads to {href}")
+            self._app.notify(f"This link is not opened: {error}. It leads to {href}")
             return
 
         async def on_decision(decision: Decision | None) -> None:
@@ -104,4 +98,4 @@ class LinkOpener:
         try:
             await open_in_browser(url, os.environ)
         except NoBrowserError as error:
-            self._notify(str(error))
+            self._app.notify(str(error))

@@ -14,6 +14,7 @@ from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
 from textual.driver import Driver
 from textual.drivers import linux_driver
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.theme import ThemeProvider
 from textual.widget import Widget
@@ -28,6 +29,9 @@ from koel_tui.ui.internals.line_diff import LineDiff, Update
 from koel_tui.ui.internals.terminal_driver import TerminalDriver
 
 _log = logging.getLogger(__name__)
+
+_MAX_NOTIFICATION = 400
+"""The maximum length of a notification in characters."""
 
 
 class Palette(CommandPalette):
@@ -65,7 +69,7 @@ class AppBase(App[int]):
             most = self._max_paste()
             if len(event.text) > most:
                 problem = limits.too_long_message("What was pasted", len(event.text), most)
-                self.notify(problem, severity="error", markup=False)
+                self.notify(problem, severity="error")
                 return
             event.text = safe_input(event.text)
         if isinstance(event, events.Resize) and self._line_diff is not None:
@@ -81,6 +85,27 @@ class AppBase(App[int]):
                 return limits.MAX_MESSAGE_CHARACTERS
             case _:
                 return limits.MAX_TEXT_CHARACTERS
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Show a notification, which is one sanitized line.
+
+        `markup` has no effect, because most messages contain text of users, models or servers.
+        """
+        super().notify(
+            safe_line(message, _MAX_NOTIFICATION),
+            title=title,
+            severity=severity,
+            timeout=timeout,
+            markup=False,
+        )
 
     def _refresh_notifications(self) -> None:
         for notice in list(self._notifications)[: -limits.MAX_TOASTS]:

@@ -28,7 +28,8 @@ def format_hints(app: App[int], hints: Sequence[Hint]) -> str:
 
 
 def _active_bindings(app: App[int]) -> Mapping[str, Sequence[str]]:
-    return internals.active_keys(app, *app.screen_stack[0].query("#prompt"))
+    main = app.screen_stack[0]
+    return internals.active_keys(app, main, *main.query("#pane, #prompt"))
 
 
 def _first_key(active_keys: Mapping[str, Sequence[str]], key: str) -> str:

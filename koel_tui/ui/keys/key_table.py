@@ -1,12 +1,19 @@
 """The key table: the only source of all keys for bindings, help and the command palette."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from textual.binding import Binding, BindingType
 
 Group = Literal["Tabs", "Conversation", "Prompt", "Program"]
+Owner = Literal["app", "screen", "pane", "prompt"]
+"""The node with the action of a key; the pane is the one of the active conversation."""
+
+_OWNERS: Mapping[Group, Owner] = MappingProxyType(
+    {"Tabs": "screen", "Conversation": "pane", "Prompt": "prompt", "Program": "app"}
+)
 
 SHORT = {"pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
 """Display names of keys that differ from Textual's names."""
@@ -23,6 +30,7 @@ class Key:
 
     `id` identifies it for remapping, `command` is its name in the palette. `everywhere` means that
     it also works in panels. A `fixed` one cannot be remapped, because it is a typed character.
+    `other_owner` is the node with the action where the group does not determine it.
     """
 
     id: str
@@ -34,6 +42,12 @@ class Key:
     command: str = ""
     everywhere: bool = False
     fixed: bool = False
+    other_owner: Owner | None = None
+
+    @property
+    def owner(self) -> Owner:
+        """The node with the action of this key."""
+        return self.other_owner or _OWNERS[self.group]
 
     @property
     def names(self) -> list[str]:
@@ -56,7 +70,8 @@ class Key:
 # some keys: at least one key of each pair arrives.
 KEYS: tuple[Key, ...] = (
     Key("tab.new", "ctrl+n", "new_tab", "new tab", "Tabs", "New", "New tab"),
-    Key("tab.open", "ctrl+o", "open", "open a saved thread", "Tabs", "Open", "Open a saved thread"),
+    Key("tab.open", "ctrl+o", "open", "open a saved thread", "Tabs", "Open", "Open a saved thread",
+        other_owner="app"),
     Key("palette", "ctrl+p", "command_palette", "all commands", "Program", "Commands"),
     Key("run.stop", "escape", "stop", "stop the answer", "Conversation", "Stop", "Stop the answer"),
     Key("help", "f1", "help", "list of keys", "Program", "Help", "List of keys"),
@@ -81,9 +96,9 @@ KEYS: tuple[Key, ...] = (
         for n in range(1, TAB_COUNT + 1)
     ),
     Key("thread.settings", "f2", "thread_settings", "name, role and settings of this thread",
-        "Tabs", "", "Name, role, sampling and model of this thread"),
+        "Tabs", "", "Name, role, sampling and model of this thread", other_owner="pane"),
     Key("prompt.editor", "ctrl+g", "edit_prompt", "write in $EDITOR", "Prompt", "",
-        "Write the prompt in $EDITOR"),
+        "Write the prompt in $EDITOR", other_owner="app"),
     Key("scroll.page_up", "pageup", "scroll('page_up')", "page up", "Conversation"),
     Key("scroll.page_down", "pagedown", "scroll('page_down')", "page down", "Conversation"),
     Key("scroll.up", "shift+up", "scroll('up')", "line up", "Conversation"),
@@ -103,9 +118,10 @@ KEYS: tuple[Key, ...] = (
     Key("branch.next", "alt+right,alt+k", "switch_branch(1)", "next branch",
         "Conversation", "", "Show the next branch"),
     Key("branch.off", "alt+n", "branch_off", "new thread from the answer being read",
-        "Conversation", "", "New tab with the thread up to the answer being read"),
+        "Conversation", "", "New tab with the thread up to the answer being read",
+        other_owner="screen"),
     Key("tab.summary", "alt+shift+s", "summarise", "new thread with a summary of this one",
-        "Conversation", "", "New tab with a summary of this thread"),
+        "Conversation", "", "New tab with a summary of this thread", other_owner="screen"),
     Key("queue", "alt+q", "queue", "edit or drop what waits to be sent", "Conversation", "",
         "Edit or drop what waits to be sent"),
     Key("run.go_on", "alt+g", "continue_answer", "continue an incomplete answer",
@@ -134,7 +150,8 @@ KEYS: tuple[Key, ...] = (
     Key("copy_or_quit", "ctrl+c", "copy_or_quit", "copy; twice: quit", "Program"),
     Key("quit", "ctrl+q", "quit", "quit", "Program", "", "Quit", everywhere=True),
 )  # fmt: skip
-"""Keys of the whole app. The footer shows the first ones with a footer text, in this order."""
+"""Keys of the app, its main screen and the conversation pane. The footer shows the ones with a
+footer text."""
 
 PROMPT_KEYS: tuple[Key, ...] = (
     Key("prompt.send", "enter", "send", "send", "Prompt"),
@@ -146,9 +163,12 @@ PROMPT_KEYS: tuple[Key, ...] = (
 """Keys of the prompt, in addition to the editing keys of Textual's `TextArea`."""
 
 
-def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
-    """Return the Textual bindings of `keys`, without entries that have no key."""
-    return [key.binding() for key in keys if key.names]
+ALL_KEYS: tuple[Key, ...] = (*PROMPT_KEYS, *KEYS)
+
+
+def bindings(owner: Owner, keys: Iterable[Key] = ALL_KEYS) -> list[BindingType]:
+    """Return the Textual bindings of a node, without entries that have no key."""
+    return [key.binding() for key in keys if key.owner == owner and key.names]
 
 
 def close_binding(opener: str) -> Binding:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.app import App
+from textual.dom import DOMNode
 from textual.keys import Keys
 from textual.widgets import TextArea
 
 from koel_tui.text import safe_line
 from koel_tui.ui import internals
-from koel_tui.ui.keys.key_table import CLOSE_PREFIX, KEYS, PROMPT_KEYS, SHORT, Key, bindings
+from koel_tui.ui.keys.key_table import ALL_KEYS, CLOSE_PREFIX, SHORT, Key, Owner, bindings
 
 if TYPE_CHECKING:
     from koel_tui.settings import SettingsError
@@ -35,6 +36,9 @@ _ALIASES = {
 }
 """Keys that most terminals send as another key."""
 
+_INHERITED: Mapping[Owner, type[DOMNode]] = {"prompt": TextArea}
+"""The classes of Textual whose keys a node keeps."""
+
 _LIST_KEYS = frozenset({"up", "down", "pageup", "pagedown"})
 PANEL_KEYS: Mapping[str, frozenset[str]] = {
     "tab.open": _LIST_KEYS
@@ -55,23 +59,20 @@ Listed here because the panels are not imported before the first paint.
 
 @dataclass(frozen=True, slots=True)
 class KeyMap:
-    """All keys of the app and of the prompt. `remapped` are the ones that the user remapped."""
+    """All keys. `remapped` are the ones that the user remapped."""
 
-    app_keys: tuple[Key, ...] = KEYS
-    prompt_keys: tuple[Key, ...] = PROMPT_KEYS
+    keys: tuple[Key, ...] = ALL_KEYS
     remapped: tuple[Key, ...] = ()
 
-    def bind(self, app: App[int], prompt: TextArea) -> None:
-        """Apply the keys. Call it before the app is mounted."""
-        internals.register_alt_sequences(
-            name for key in (*self.app_keys, *self.prompt_keys) for name in key.names
-        )
+    def bind(self, app: App[int], nodes: Mapping[Owner, DOMNode]) -> None:
+        """Apply the keys to the nodes with their actions. Call it before the app is mounted."""
+        internals.register_alt_sequences(name for key in self.keys for name in key.names)
         if not self.remapped:
             return  # the classes already have the default bindings
-        internals.rebind(app, bindings(self.app_keys))
-        # A key remapped for the app is no longer an editing key of the prompt.
+        # A remapped key is no longer an editing key of the prompt or a key of the screen.
         without = [name for key in self.remapped for name in key.names]
-        internals.rebind(prompt, bindings(self.prompt_keys), TextArea, without)
+        for owner, node in nodes.items():
+            internals.rebind(node, bindings(owner, self.keys), _INHERITED.get(owner), without)
         app.set_keymap({CLOSE_PREFIX + key.id: key.keys for key in self.remapped})
 
 
@@ -80,17 +81,16 @@ def parse_keymap(remapped: Mapping[str, str]) -> KeyMap:
 
     Raises `SettingsError` for an unknown id, an invalid key, or a key with two functions.
     """
-    known = {key.id: key for key in (*KEYS, *PROMPT_KEYS) if not key.fixed}
+    known = {key.id: key for key in ALL_KEYS if not key.fixed}
     changed: dict[str, Key] = {}
     for name, keys in remapped.items():
         if name not in known:
             raise _keymap_error(name, _unknown_id_message(name, known))
         changed[name] = replace(known[name], keys=_parse_keys(name, keys))
-    app_keys = tuple(changed.get(key.id, key) for key in KEYS)
-    prompt_keys = tuple(changed.get(key.id, key) for key in PROMPT_KEYS)
-    _check_duplicates((*app_keys, *prompt_keys), changed)
+    all_keys = tuple(changed.get(key.id, key) for key in ALL_KEYS)
+    _check_duplicates(all_keys, changed)
     _check_panel_keys(changed)
-    return KeyMap(app_keys, prompt_keys, tuple(changed.values()))
+    return KeyMap(all_keys, tuple(changed.values()))
 
 
 def key_name(text: str) -> str:

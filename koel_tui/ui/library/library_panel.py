@@ -249,7 +249,7 @@ class LibraryPanel(Picker[SavedThread]):
             self._choices = await self._actions.list_threads()
         except Exception as error:
             problem = safe_line(str(error) or type(error).__name__, 400)
-            self.notify(problem, severity="error", markup=False)
+            self.notify(problem, severity="error")
         finally:
             self._acting = False
         self._fill()

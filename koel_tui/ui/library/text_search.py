@@ -71,7 +71,7 @@ class TextSearch:
             self._show(await index.find(query, _MAX_HITS))
         except Exception as error:
             problem = safe_line(str(error) or type(error).__name__, 400)
-            self._host.notify(problem, severity="error", markup=False)
+            self._host.notify(problem, severity="error")
             self._set_state("Only titles were searched.")
 
     async def _update_index(self, index: "ThreadIndex") -> None:

@@ -96,7 +96,7 @@ class ModelPanel(Picker[ModelChoice]):
         if choice is None or choice.path is not None:
             self.dismiss(choice)
         elif self._download.progress.running:
-            self.notify(f"One download at a time: {_STOPS}.", markup=False)
+            self.notify(f"One download at a time: {_STOPS}.")
         else:
             self._problem = ""
             self._start_download(choice)

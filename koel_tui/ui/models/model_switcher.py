@@ -2,9 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-from textual.notifications import SeverityLevel
+from typing import TYPE_CHECKING
 
 from koel_tui.text import safe_line
 from koel_tui.ui.keys.hints import key_of
@@ -23,14 +21,6 @@ _KEY = "model"
 _WRITABLE = 0o200
 
 
-class Notify(Protocol):
-    """Shows the user a notification for some seconds."""
-
-    def __call__(self, text: str, severity: SeverityLevel = "information") -> None:
-        """Show `text`."""
-        ...
-
-
 class ModelSwitcher:
     """Shows the models, loads the chosen one and saves it for the next start."""
 
@@ -39,14 +29,12 @@ class ModelSwitcher:
         app: "App[int]",
         runtime: "Runtime",
         download: "ModelDownload",
-        notify: Notify,
         changed: "Callable[[], None]",
     ) -> None:
         """`changed` is called when another model was loaded."""
         self._app = app
         self._runtime = runtime
         self._download = download
-        self._notify = notify
         self._changed = changed
         self._choice_count = 0
 
@@ -55,7 +43,7 @@ class ModelSwitcher:
         from koel_tui.ui.models.model_panel import ModelPanel
 
         if self._runtime.backend is None:
-            self._notify("Still starting. Try again in a moment.")
+            self._app.notify("Still starting. Try again in a moment.")
         elif not isinstance(self._app.screen, ModelPanel):
             panel = ModelPanel(
                 self._download, problem or self._runtime.problem_text, self._start_download
@@ -67,8 +55,9 @@ class ModelSwitcher:
         if len(self._app.screen_stack) == 1:
             self.show_models(problem)
         else:
-            self._notify(
-                f"{problem or self._runtime.problem_text} {self._key} shows the models.", "error"
+            self._app.notify(
+                f"{problem or self._runtime.problem_text} {self._key} shows the models.",
+                severity="error",
             )
 
     @property
@@ -79,7 +68,7 @@ class ModelSwitcher:
         if choice is not None and choice.path is not None:
             self._switch(choice.path)
         elif self._runtime.lacks_model and not self._download.progress.running:
-            self._notify(
+            self._app.notify(
                 f"Threads can be read without a model. {self._key} shows the models again."
             )
 
@@ -104,13 +93,13 @@ class ModelSwitcher:
         progress = self._download.progress
         if path is None:
             if panel is None and progress.problem:
-                self._notify(progress.problem, "error")
+                self._app.notify(progress.problem, severity="error")
         elif is_current and panel is not None:
             panel.dismiss(ModelChoice(path.stem, path=path))
         elif is_current:
             self._switch(path)
         else:
-            self._notify(f"{progress.name} is downloaded and works. {self._key} shows it.")
+            self._app.notify(f"{progress.name} is downloaded and works. {self._key} shows it.")
 
     async def _load_model(self, path: Path) -> None:
         try:
@@ -122,11 +111,11 @@ class ModelSwitcher:
         name = safe_line(self._runtime.model_name)
         problem = await asyncio.to_thread(save_model_choice, path)
         if problem:
-            self._notify(f"{name} answers from now on. {problem}", "warning")
+            self._app.notify(f"{name} answers from now on. {problem}", severity="warning")
         else:
-            self._notify(f"{name} answers from now on, and at the next start.")
+            self._app.notify(f"{name} answers from now on, and at the next start.")
         if self._runtime.advice:
-            self._notify(self._runtime.advice, "warning")
+            self._app.notify(self._runtime.advice, severity="warning")
 
 
 def save_model_choice(path: Path) -> str:

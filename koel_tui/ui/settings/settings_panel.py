@@ -80,7 +80,7 @@ class SettingsPanel(Picker[Setting]):
         try:
             self.set_choices(await self._settings.all())
         except SettingsError as error:
-            self.notify(safe_line(str(error), 400), severity="error", markup=False)
+            self.notify(str(error), severity="error")
             self.dismiss()
 
     def _go_to(self, name: str) -> None:

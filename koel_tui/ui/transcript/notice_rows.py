@@ -1,8 +1,10 @@
 """The notices above and below the messages of a transcript."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from textual.content import Content
+from textual.message import Message
 from textual.style import Style
 from textual.widgets import Static
 
@@ -17,6 +19,12 @@ _QUIET = "$foreground 60%"
 class NoticeRows(Static):
     """Shows notices; hidden when there are none."""
 
+    @dataclass
+    class Selected(Message):
+        """The user clicked a notice with an action."""
+
+        notice: Notice
+
     def __init__(self, id: str) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id)
         self.display = False
@@ -28,12 +36,19 @@ class NoticeRows(Static):
             return
         self._rows = rows
         self.display = bool(rows)
-        self.update(Content("\n").join(self._content(row) for row in rows))
+        self.update(Content("\n").join(self._content(*each) for each in enumerate(rows)))
 
-    def _content(self, row: Notice) -> Content:
+    def action_select(self, index: int) -> None:
+        """Post that a notice was clicked."""
+        if index < len(self._rows):  # the rows may have changed since they were painted
+            self.post_message(self.Selected(self._rows[index]))
+
+    def _content(self, index: int, row: Notice) -> Content:
         text = row.text + format_hints(self.app, row.hints)
         content = Content.styled(safe_text(text), _STYLES.get(row.kind, _QUIET))
-        return content.stylize(Style.from_meta({"@click": row.action})) if row.action else content
+        if not (row.action or row.template):
+            return content
+        return content.stylize(Style.from_meta({"@click": f"select({index})"}))
 
 
 def more_above(count: int) -> list[Notice]:

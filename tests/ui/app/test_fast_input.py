@@ -7,11 +7,11 @@ import pytest
 from textual import events
 
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import ALL_KEYS
 from tests.ui.window import Window, messages, opened
 
 CLOSE_PREFIX = {"quit", "copy_or_quit"}
-NAMES = [name for key in (*KEYS, *PROMPT_KEYS) if key.id not in CLOSE_PREFIX for name in key.names]
+NAMES = [name for key in ALL_KEYS if key.id not in CLOSE_PREFIX for name in key.names]
 MANY = ["pageup", "pagedown", "ctrl+home", "ctrl+end", "shift+up", "enter", "escape"] * 3
 TEXTS = ["word **b** ", "\n- item" * 20, "\n| a | b |\n|---|---|\n| 1 | 2 |\n", "```\ncode\n"]
 

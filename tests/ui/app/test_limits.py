@@ -117,7 +117,7 @@ async def test_a_closed_tab_stays_to_be_reopened_while_there_is_no_room(
 async def test_of_very_many_notices_the_newest_are_shown() -> None:
     async with opened(size=(120, 40)) as window:
         for number in range(50):
-            window.app._notify(f"notice {number}")
+            window.app.notify(f"notice {number}")
         await window.tells("notice 49")
         await window.until(lambda: len(window.toasts) == limits.MAX_TOASTS)
         assert "notice 44" in window.toasts[0]

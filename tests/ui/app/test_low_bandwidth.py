@@ -10,7 +10,8 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from koel_tui.ui.app.tabbed import LOW_BANDWIDTH_INTERVAL, TabbedApp
+from koel_tui.ui.app.app import LOW_BANDWIDTH_INTERVAL
+from koel_tui.ui.app.main_screen import MainScreen
 from koel_tui.ui.internals import LineDiff
 from koel_tui.ui.transcript.transcript import Transcript
 from tests.ui.window import opened
@@ -18,7 +19,7 @@ from tests.ui.window import opened
 PIECES = 60
 
 
-@pytest.mark.parametrize(("painter", "method"), [(Transcript, "_repaint"), (TabbedApp, "_paint")])
+@pytest.mark.parametrize(("painter", "method"), [(Transcript, "_repaint"), (MainScreen, "_paint")])
 async def test_with_low_bandwidth_paintings_are_no_closer_than_a_fifth_of_a_second(
     monkeypatch: pytest.MonkeyPatch, painter: type, method: str
 ) -> None:

@@ -226,7 +226,7 @@ async def test_input_b6_refusals_and_figures_are_harmless(worst: str, harmless: 
         await window.sees("trash <")
         harmless(window)
         for said in (f"told {worst}", f"told\x1b]0;{worst}"):
-            window.app._notify(said)
+            window.app.notify(said)
         await window.sees("told")
         harmless(window)
 

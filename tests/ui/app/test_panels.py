@@ -7,7 +7,7 @@ from textual.command import CommandPalette
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.ui.app.help_panel import HelpPanel
-from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import ALL_KEYS, KEYS
 from koel_tui.ui.library.library_panel import LibraryPanel
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.picker import Picker, PickerTexts
@@ -119,7 +119,7 @@ async def test_help_lists_every_key() -> None:
     async with opened(size=(100, 80)) as window:
         await window.press("f1")
         await window.until(lambda: isinstance(window.app.screen, HelpPanel))
-        for key in (*KEYS, *PROMPT_KEYS):
+        for key in ALL_KEYS:
             if not key.id.removeprefix("tab.").isdigit():
                 await window.sees(key.help)
         for names in ("alt+1 … alt+9", "f5 ctrl+pgup", "f6 ctrl+pgdn", "ctrl+j alt+enter"):

@@ -9,7 +9,7 @@ from textual import events
 from textual.geometry import Size
 from textual.widget import Widget
 
-from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import ALL_KEYS
 from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS
 from tests.hostile import EVERYTHING
 from tests.ui.window import Window, opened
@@ -40,9 +40,7 @@ class Fuzz:
     def __init__(self, window: Window, seed: int) -> None:
         self.window = window
         self.random = Random(seed)
-        self.keys = [
-            name for key in (*KEYS, *PROMPT_KEYS) if key.id not in UNTOUCHED for name in key.names
-        ]
+        self.keys = [name for key in ALL_KEYS if key.id not in UNTOUCHED for name in key.names]
         self.typed: list[str] = []
         self.trace: list[str] = []
         self.size = SIZES[3]

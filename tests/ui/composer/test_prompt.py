@@ -12,7 +12,7 @@ from textual.message import Message
 from koel_tui.conversation.prompt_history import PromptHistory
 from koel_tui.ui import internals
 from koel_tui.ui.composer.prompt import Prompt
-from koel_tui.ui.keys.key_table import KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import ALL_KEYS
 from tests.ui.window import opened
 
 
@@ -139,7 +139,7 @@ def keys_of(sequence: str) -> Iterator[str]:
     ],
 )
 def test_our_keys_arrive_from_a_terminal(sequence: str, key: str) -> None:
-    internals.register_alt_sequences(name for key in (*KEYS, *PROMPT_KEYS) for name in key.names)
+    internals.register_alt_sequences(name for key in ALL_KEYS for name in key.names)
     assert list(keys_of(sequence)) == [key]
 
 

@@ -215,7 +215,7 @@ async def test_b20_the_built_in_template_that_fits_the_model_is_offered(
         await window.reads(f"Answer with the chat template {offered} ·")
         program = window.app._runtime.program_model
         row = next(each for each in notices_for(conversation, program) if offered in each.text)
-        assert row.action == f"app.use_template('{offered}')"
+        assert row.template == offered
 
 
 def turns(native: Native) -> list[StartTurn]:

@@ -13,7 +13,7 @@ from koel_tui.ui.conversation.code_picker import CodePicker
 from koel_tui.ui.conversation.link_picker import LinkPicker
 from koel_tui.ui.conversation.queue_picker import QueuePicker
 from koel_tui.ui.conversation.stats_panel import StatsPanel
-from koel_tui.ui.keys.key_table import CLOSE_PREFIX, KEYS, PROMPT_KEYS
+from koel_tui.ui.keys.key_table import ALL_KEYS, CLOSE_PREFIX, KEYS
 from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name, parse_keymap
 from koel_tui.ui.library.library_panel import LibraryPanel
 from koel_tui.ui.settings.thread_settings_panel import ThreadPanel
@@ -45,7 +45,7 @@ def test_a_key_is_known_by_the_names_that_people_write(written: str, name: str) 
 
 
 def test_the_keys_of_the_window_have_the_names_that_are_asked_for() -> None:
-    for key in (*KEYS, *PROMPT_KEYS):
+    for key in ALL_KEYS:
         assert key.fixed or [key_name(name) for name in key.names] == key.names
 
 
@@ -96,7 +96,8 @@ def test_input_b10_what_is_wrong_with_keys_is_named(
 
 def test_keys_may_change_places() -> None:
     keymap = parse_keymap({"tab.new": "ctrl+o", "tab.open": "ctrl+n"})
-    assert [key.keys for key in keymap.app_keys[:2]] == ["ctrl+o", "ctrl+n"]
+    keys = {key.id: key.keys for key in keymap.keys}
+    assert (keys["tab.new"], keys["tab.open"]) == ("ctrl+o", "ctrl+n")
 
 
 async def test_the_window_goes_by_the_keys_chosen() -> None:
@@ -210,7 +211,7 @@ async def test_a_key_with_alt_that_was_chosen_arrives_at_once() -> None:
 
 def test_a_window_without_choices_is_bound_as_its_class_says() -> None:
     keymap = parse_keymap({})
-    assert (keymap.app_keys, keymap.prompt_keys) == (KEYS, PROMPT_KEYS)
+    assert keymap.keys == ALL_KEYS
 
 
 def test_no_key_of_the_window_begins_others() -> None:

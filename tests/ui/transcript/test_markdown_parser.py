@@ -177,7 +177,7 @@ async def test_input_b7_toasts_errors_and_the_prompt_take_nothing_for_markup(tal
         for batch in batched(strings(), 20):
             window.app.clear_notifications()
             for text in batch[:5]:
-                window.app._notify(f"told: {text}")
+                window.app.notify(f"told: {text}")
             window.prompt.replace_text(batch[0])
             told = {f"told: {safe_line(text)}" for text in batch[:5]}
             await told_all(window, told)

@@ -126,7 +126,7 @@ async def test_what_a_batch_held_back_is_laid_out_when_it_ends(
         monkeypatch.setattr(
             window.app, "_request_repaint", lambda: None
         )  # which would bring it about, later
-        status = window.app._status_line
+        status = window.app._main.status_line
         with window.app.batch_update():
             status.styles.height = 2
             await window.pilot.pause()

@@ -128,7 +128,7 @@ class Panels(App[None]):
     async def show(self, text: str) -> Iterator[str]:
         """Show a text everywhere, and return what stands there."""
         self.files.show([text.replace("/", "|")], 0, "hint")
-        self.edge.show([Notice("error", text), Notice("queued", text, "app.queue")])
+        self.edge.show([Notice("error", text), Notice("queued", text, "queue")])
         await self.fold.show(Entry("f", "call", text, note=text))
         await self.bar.show_labels([Label("t", text)], "t")
         self.options.clear_options().add_option(listed(text, text))
@@ -151,7 +151,7 @@ def actions(app: App[Any]) -> set[str]:
         for segment in strip:
             meta = segment.style.meta if segment.style is not None else {}
             found |= {str(value) for key, value in meta.items() if key.startswith("@")}
-    return found - {"grab", "scroll_up", "scroll_down", "app.queue"}
+    return found - {"grab", "scroll_up", "scroll_down", "select(1)"}
 
 
 def texts(count: int) -> list[str]:
