@@ -385,7 +385,8 @@ class Conversation:
 
     async def _watch_events(self, events: "AsyncIterator[Event]") -> None:
         async for event in events:
-            activity, measures = parse_event(event), self.metrics.on_event(event)
-            self._activity = activity or self._activity
-            if activity is not None or measures:
+            activity, measures = parse_event(event) or self._activity, self.metrics.on_event(event)
+            # A token is announced by the state alone, which it also changes.
+            if measures or activity != self._activity:
+                self._activity = activity
                 self._observer.on_conversation_changed(self)

@@ -88,12 +88,26 @@ class EntryCache:
     def __init__(self) -> None:
         self.trailing_branch: BranchPoint | None = None
         """The fork at the end of the thread whose shown branch has no complete message."""
+        self._state: ChatState | None = None
+        self._shown: Sequence[Entry] = ()
+        """The entries of `_state`."""
         self._messages: tuple[Message, ...] = ()
         self._entries: list[Entry] = []
+        """The entries of `_messages`, the complete ones."""
         self._is_unfolded = False
 
     def entries(self, state: "ChatState") -> "Sequence[Entry]":
         """Return the entries of this thread state, oldest first."""
+        if state is not self._state:
+            self._state, self._shown = state, self._build(state)
+        return self._shown
+
+    def toggle_folded(self) -> None:
+        """Toggle whether thinking and tool calls are folded."""
+        self._is_unfolded = not self._is_unfolded
+        self._state, self._messages = None, ()
+
+    def _build(self, state: "ChatState") -> "Sequence[Entry]":
         if state.messages is not self._messages:
             self._messages = state.messages
             starts, self.trailing_branch = find_branch_points(state)
@@ -108,11 +122,6 @@ class EntryCache:
             pending, is_writing=True, is_unfolded=self._is_unfolded, branch_points=starts
         )
         return [*self._entries, *pending_entries]
-
-    def toggle_folded(self) -> None:
-        """Toggle whether thinking and tool calls are folded."""
-        self._is_unfolded = not self._is_unfolded
-        self._messages = ()
 
 
 def build_entries(

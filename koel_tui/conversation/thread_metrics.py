@@ -39,14 +39,14 @@ class ThreadMetrics:
         self.decode_rate = TokenRate()
 
     def on_event(self, event: "Event") -> bool:
-        """Update the metrics from an event; return whether the event concerns them."""
+        """Update the metrics from an event; return whether it reports those of an answer."""
         from ag_ui.core import CustomEvent, TextMessageContentEvent
 
         from koel_tui.agents import METRICS, tokens_of
 
         if isinstance(event, TextMessageContentEvent):
             self.decode_rate.add(monotonic(), tokens_of(event))
-            return True
+            return False
         if not isinstance(event, CustomEvent) or event.name != METRICS:
             return False
         if (metrics := parse_metrics(event.value)) is not None:

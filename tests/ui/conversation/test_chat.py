@@ -1,5 +1,8 @@
 """Asking and answering in one tab."""
 
+import pytest
+
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.transcript.message_view import MessageView
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
@@ -300,3 +303,28 @@ async def test_there_must_be_a_stopped_answer_to_go_on_with() -> None:
     async with opened() as window:
         await window.press("alt+g")
         await window.sees("The last answer is complete")
+
+
+async def test_a_token_is_announced_once_and_its_entries_are_built_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened() as window:
+        turn = await window.ask("Count.")
+        turn.write("from ")
+        await window.reads("from")
+        announced: list[Conversation] = []
+        announce = window.app._main.on_conversation_changed
+
+        def count(conversation: Conversation) -> None:
+            announced.append(conversation)
+            announce(conversation)
+
+        monkeypatch.setattr(window.app._main, "on_conversation_changed", count)
+        conversation = window.app._workspace.active
+        for number in range(20):
+            turn.write(f"{number} ")
+            await window.until(lambda end=f" {number} ": conversation.last_answer.endswith(end))
+            await window.handled()
+        await window.reads("19")
+        assert announced == [conversation] * 20
+        assert conversation.is_busy and conversation.entries() is conversation.entries()
