@@ -6,7 +6,6 @@ key, a thread in a recovery file and a KV snapshot; and the same threads encrypt
 """
 
 import json
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from koel_tui.session import ThreadSettings
 from koel_tui.storage import JsonFileStorage
 from tests.cli.commands import koel
 from tests.e2e.terminal import Terminal
+from tests.upgrade.directories import FILES, install
 
-FILES = Path(__file__).with_name("v0_1")
 FRANCE = "e3b856fe-2c30-439f-9cae-e95f8ba8f32c"
 RIVERS = "c4b86378-4821-49ee-bc1d-a0672103de62"
 RIVERS_FILE = "t-9c04897d0c8c7279d4de81753b172f21.json"
@@ -27,15 +26,8 @@ TITLES = ["Pirate", "Name three rivers in Europe.", "What is the capital of Fran
 DRAFT = "a draft that was not sent, with umlauts äöü"
 
 
-def install(variant: str, home: Path) -> None:
-    """Copy a directory of 0.1 to where this version looks, readable by its owner only."""
-    shutil.copytree(FILES / variant, home, dirs_exist_ok=True)
-    for path in home.rglob("*"):
-        path.chmod(0o700 if path.is_dir() else 0o600)
-
-
 async def test_threads_of_0_1_keep_their_messages_branches_and_settings(private_home: Path) -> None:
-    install("plain", private_home)
+    install(FILES / "plain", private_home)
     storage = JsonFileStorage(paths.threads_dir())
     assert sorted(await storage.list_threads()) == sorted([FRANCE, RIVERS, PIRATE])
 
@@ -55,7 +47,7 @@ async def test_threads_of_0_1_keep_their_messages_branches_and_settings(private_
 
 
 async def test_a_thread_of_0_1_is_the_same_after_it_was_saved_again(private_home: Path) -> None:
-    install("plain", private_home)
+    install(FILES / "plain", private_home)
     storage = JsonFileStorage(paths.threads_dir())
     for thread in (FRANCE, RIVERS, PIRATE):
         await storage.open(thread)
@@ -68,7 +60,7 @@ async def test_a_thread_of_0_1_is_the_same_after_it_was_saved_again(private_home
 
 
 def test_encrypted_threads_of_0_1_open_with_their_passphrase(private_home: Path) -> None:
-    install("encrypted", private_home)
+    install(FILES / "encrypted", private_home)
     secret = {"KOEL_PASSPHRASE_FILE": str(private_home / "passphrase")}
     listed = koel("threads", "list", "--json", environment=secret)
     assert [json.loads(line)["title"] for line in listed.stdout.splitlines()] == TITLES
@@ -80,7 +72,7 @@ def test_encrypted_threads_of_0_1_open_with_their_passphrase(private_home: Path)
 
 
 def test_the_configuration_of_0_1_is_accepted(private_home: Path) -> None:
-    install("plain", private_home)
+    install(FILES / "plain", private_home)
     shown = koel("config", "show")
     assert shown.returncode == 0, shown.stderr
     assert "max_output_tokens = 48" in shown.stdout
@@ -91,7 +83,7 @@ def test_the_configuration_of_0_1_is_accepted(private_home: Path) -> None:
 async def test_the_window_restores_tabs_draft_history_recovery_and_keys_of_0_1(
     private_home: Path,
 ) -> None:
-    install("plain", private_home)
+    install(FILES / "plain", private_home)
     with Terminal(environment={"KOEL_MAX_OUTPUT_TOKENS": "4"}) as terminal:
         terminal.until(lambda screen: DRAFT in screen and "ctx" in screen, seconds=60)
         for label in ("1 What is the capital", "2 Name three rivers", "3 Pirate"):

@@ -1,0 +1,25 @@
+"""The directories that version 0.1 wrote, put where this version looks for its own."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FILES = Path(__file__).with_name("v0_1")
+FULL = FILES / "full"
+
+
+def install(source: Path, home: Path) -> None:
+    """Copy directories of 0.1, readable by their owner only, as if they were written just now."""
+    shutil.copytree(source, home, dirs_exist_ok=True)
+    for path in home.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.utime(path)  # what is in the trash for 30 days is removed
+
+
+def expected() -> Mapping[str, Any]:
+    """Return what 0.1 itself read from the directories in `FULL`."""
+    found: dict[str, Any] = json.loads((FULL / "expected.json").read_text())
+    return found
