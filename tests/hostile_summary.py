@@ -1,6 +1,6 @@
-"""Counts what was tried against every fault and bad input of the plan, and what was lost.
+"""Counts how often each fault and hostile input was tried, and what was lost.
 
-`uv run pytest --tally` ends with a table of them; with `-m "slow or not slow"` all are counted.
+`uv run pytest --tally` prints the table; `-m "slow or not slow"` counts all.
 """
 
 from collections import Counter
@@ -8,38 +8,38 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-ROWS = {
-    "F1": "killed while saving",
-    "F2": "power lost while saving",
-    "F3": "every system call of a save fails",
-    "F4": "disk full",
-    "F5": "directory read-only, gone, or no directory",
-    "F6": "links and strangers in the data directory",
-    "F7": "two programs on one directory",
-    "F8": "a clock that jumps or stands still",
-    "F9": "signals and closed terminals",
-    "F10": "an engine that fails, hangs, lies",
-    "F11": "cancelled at any moment",
-    "F12": "out of memory",
-    "F13": "an abort in native code",
-    "F14": "an error in the window's own code",
-    "F15": "killed while threads are encrypted anew",
-    "F16": "no terminal, or a strange one",
-    "B1": "damaged thread files",
-    "B2": "schemas of the past and the future",
-    "B3": "damaged models",
-    "B4": "hostile chat templates",
-    "B5": "event streams out of order",
-    "B6": "control characters at every sink",
-    "B7": "markup at every sink",
-    "B8": "hostile links",
-    "B9": "hostile ids and file names",
-    "B10": "bad configuration",
-    "B11": "redirects",
-    "B12": "passphrases and sealed files",
-    "B13": "pastes",
+TRIED = {
+    "killed save": "a process is killed while it saves a thread",
+    "power loss": "the power fails at any point of a save",
+    "failing system call": "each system call of a save fails",
+    "full disk": "a disk has no space left, or no file may grow",
+    "unusable directory": "a directory is read-only, removed, or not a directory",
+    "foreign files": "links, pipes and files of other users are in the data directory",
+    "two processes": "two processes use one data directory",
+    "wrong clock": "a clock jumps or stands still",
+    "signals": "a signal arrives, or the terminal closes",
+    "engine failure": "the engine fails, hangs or sends invalid results",
+    "cancellation": "a run is cancelled at any moment",
+    "low memory": "memory runs out",
+    "engine crash": "native code aborts, or the engine process is killed",
+    "window error": "the code of the window raises an exception",
+    "interrupted encryption": "a conversion or a change of passphrase is interrupted",
+    "strange terminal": "there is no terminal, or it has an unusual size or kind",
+    "damaged thread file": "a thread file is mutated, truncated or too large",
+    "other schema": "a thread file has an older or a newer schema",
+    "damaged model": "a model file has damaged headers, fields or bytes",
+    "hostile chat template": "a chat template tries to escape, to loop or to fill memory",
+    "event stream": "AG-UI events come with any fields and in any order",
+    "control characters": "each place that shows text gets control characters",
+    "markup": "each place that shows text gets markup",
+    "hostile link": "an answer has links that must not be opened",
+    "hostile name": "an id or a title is no valid file name",
+    "bad configuration": "a setting, a key or a theme is invalid",
+    "redirect": "a server redirects to another server or a forbidden address",
+    "passphrase": "a passphrase, a key file or an encrypted file is wrong",
+    "paste": "a paste is very large or contains control sequences",
 }
-"""What is tried, by its row in the plan."""
+"""The faults and hostile inputs that are tried: the name that `tally` takes, and what happens."""
 
 Tally = Callable[..., None]
 _KEY = "tally"
@@ -47,11 +47,11 @@ _KEY = "tally"
 
 @pytest.fixture
 def tally(record_property: Callable[[str, object], None]) -> Tally:
-    """Note `tally(row, tried, lost=0)` at the end of a test that tried so many."""
+    """Return a function that records how often a test tried the fault or input of that name."""
 
-    def note(row: str, tried: int, *, lost: int = 0) -> None:
-        assert row in ROWS and tried > 0
-        record_property(_KEY, (row, tried, lost))
+    def note(name: str, tried: int, *, lost: int = 0) -> None:
+        assert name in TRIED and tried > 0
+        record_property(_KEY, (name, tried, lost))
 
     return note
 
@@ -66,21 +66,22 @@ class TallyTable:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the figures of one test that passed."""
         if report.when == "call" and report.passed:
-            for row, tried, lost in _noted(report):
-                self._tried[row] += tried
-                self._lost[row] += lost
+            for name, tried, lost in _noted(report):
+                self._tried[name] += tried
+                self._lost[name] += lost
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table."""
-        terminalreporter.section("what was tried, what survived, what was lost")
-        for row, what in ROWS.items():
-            tried, lost = self._tried[row], self._lost[row]
+        terminalreporter.section("faults and hostile inputs")
+        terminalreporter.write_line(f"{'':22} {'tried':>7} {'kept':>7} {'lost':>5}")
+        for name, what in TRIED.items():
+            tried, lost = self._tried[name], self._lost[name]
             figures = f"{tried:7,} {tried - lost:7,} {lost:5,}" if tried else f"{'not run':>21}"
-            terminalreporter.write_line(f"{row:4} {what:44} {figures}")
+            terminalreporter.write_line(f"{name:22} {figures}  {what}")
 
 
 def _noted(report: pytest.TestReport) -> Iterator[tuple[str, int, int]]:
     for key, value in report.user_properties:
         if key == _KEY and isinstance(value, list | tuple):
-            row, tried, lost = value
-            yield str(row), int(tried), int(lost)
+            name, tried, lost = value
+            yield str(name), int(tried), int(lost)

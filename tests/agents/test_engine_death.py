@@ -49,7 +49,7 @@ async def running_and_waiting(
     return running, waiting
 
 
-async def test_fault_f13_threads_in_line_go_on_in_their_order(
+async def test_queued_turns_continue_in_order_after_a_crash(
     agent: LocalAgent, loader: Loader, tally: Tally
 ) -> None:
     link = loader.link
@@ -64,10 +64,10 @@ async def test_fault_f13_threads_in_line_go_on_in_their_order(
     events = await waiting
     assert isinstance(events[-1], RunFinishedEvent) and text_of(events) == "fine"
     assert (link.opened, loader.loads) == (2, 1)
-    tally("F13", tried=2)
+    tally("engine crash", tried=2)
 
 
-async def test_fault_f13_an_opening_that_was_under_way_is_made_again(
+async def test_a_session_opening_interrupted_by_a_crash_is_repeated(
     agent: LocalAgent, loader: Loader, tally: Tally
 ) -> None:
     link = loader.link
@@ -80,10 +80,10 @@ async def test_fault_f13_an_opening_that_was_under_way_is_made_again(
     await until(lambda: link.started)
     link.end(link.started[0])
     assert isinstance((await running)[-1], RunFinishedEvent)
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)
 
 
-async def test_fault_f13_an_engine_that_dies_at_every_restart_is_left_alone(
+async def test_an_engine_that_crashes_at_every_restart_reaches_the_restart_limit(
     agent: LocalAgent, loader: Loader, tally: Tally
 ) -> None:
     link = loader.link
@@ -99,10 +99,10 @@ async def test_fault_f13_an_engine_that_dies_at_every_restart_is_left_alone(
     assert error.message.startswith("The engine was restarted 3 times within 60 seconds")
     assert error.message.count("Send again") == 0, "it says two things to do"
     assert link.opened == 1 + MAX_RESTARTS
-    tally("F13", tried=1 + MAX_RESTARTS)
+    tally("engine crash", tried=1 + MAX_RESTARTS)
 
 
-async def test_fault_f13_a_model_that_dies_at_every_load_is_left_alone(
+async def test_a_model_that_crashes_at_every_load_reaches_the_restart_limit(
     agent: LocalAgent, loader: Loader, tally: Tally
 ) -> None:
     loader.error = EngineCrashedError("The engine process ended by signal SIGABRT.")
@@ -113,10 +113,10 @@ async def test_fault_f13_a_model_that_dies_at_every_load_is_left_alone(
     with pytest.raises(RestartLimitError, match="SIGABRT"):
         await agent.load()
     assert loader.loads == 1 + MAX_RESTARTS
-    tally("F13", tried=1 + MAX_RESTARTS)
+    tally("engine crash", tried=1 + MAX_RESTARTS)
 
 
-async def test_fault_f11_leaving_while_the_engine_restarts(
+async def test_a_run_can_be_cancelled_while_the_engine_restarts(
     agent: LocalAgent, loader: Loader, tally: Tally
 ) -> None:
     link = loader.link
@@ -133,4 +133,4 @@ async def test_fault_f11_leaving_while_the_engine_restarts(
     await until(lambda: len(link.started) == 2)
     link.end(link.started[-1])
     assert isinstance((await next_run)[-1], RunFinishedEvent)
-    tally("F11", tried=1)
+    tally("cancellation", tried=1)

@@ -67,7 +67,7 @@ def check(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize("what", BAD_FILES)
-def test_input_b10_a_bad_file_is_78_and_its_values_stay_secret(
+def test_an_invalid_config_file_exits_with_78_and_its_values_are_not_printed(
     what: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, tally: Tally
 ) -> None:
     write_config(BAD_FILES[what])
@@ -78,7 +78,7 @@ def test_input_b10_a_bad_file_is_78_and_its_values_stay_secret(
             parse_keymap(load_settings().keys)
         assert CANARY not in str(refused.value) and len(str(refused.value)) < 500
     check(capsys, caplog)
-    tally("B10", tried=1)
+    tally("bad configuration", tried=1)
 
 
 def a_pipe(file: Path) -> None:
@@ -103,14 +103,14 @@ def a_circle(file: Path) -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [a_pipe, a_folder, a_device, no_text, a_circle])
-def test_input_b10_what_is_no_file_of_text_neither_waits_nor_counts_as_none(
+def test_a_config_file_that_is_not_a_text_file_is_an_error_and_does_not_block(
     make: object, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, tally: Tally
 ) -> None:
     paths.config_file().parent.mkdir(parents=True)
     assert callable(make)
     make(paths.config_file())
     assert str(paths.config_file()) in check(capsys, caplog)
-    tally("B10", tried=1)
+    tally("bad configuration", tried=1)
 
 
 @pytest.mark.parametrize(
@@ -121,20 +121,20 @@ def test_input_b10_what_is_no_file_of_text_neither_waits_nor_counts_as_none(
         ("CONTEXT_TOKENS", "\x1b[2J"), ("PARALLEL", "1e999"), ("GPU_LAYERS", ""),
     ],
 )  # fmt: skip
-def test_input_b10_a_bad_variable_is_78_and_stays_secret(
+def test_an_invalid_variable_exits_with_78_and_its_value_is_not_printed(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture, tally: Tally,
 ) -> None:  # fmt: skip
     monkeypatch.setenv(f"KOEL_{name}", value)
     assert f"KOEL_{name}" in check(capsys, caplog)
-    tally("B10", tried=1)
+    tally("bad configuration", tried=1)
 
 
 @pytest.mark.parametrize(
     "model",
     [f"https://user:{CANARY}@host/m.gguf", f"https://host/m?key={CANARY}", f"hf://{CANARY}/m"],
 )
-def test_input_b10_an_address_for_a_model_is_refused_and_not_said_again(
+def test_a_url_as_a_model_is_refused_and_not_printed(
     model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -142,7 +142,7 @@ def test_input_b10_an_address_for_a_model_is_refused_and_not_said_again(
     assert run(["ask", "hi"]) == 66
     said = capsys.readouterr().err
     assert CANARY not in said and "not a URL" in said and "models pull" in said
-    tally("B10", tried=1)
+    tally("bad configuration", tried=1)
 
 
 def test_a_model_that_is_not_there_is_named(

@@ -31,7 +31,7 @@ def aside() -> Path:
 
 
 @pytest.mark.parametrize("sealed", [False, True])
-def test_fault_f4_the_named_command_brings_everything_back(
+def test_import_restores_all_threads_of_a_recovery_file(
     threads: Threads, request: pytest.FixtureRequest, sealed: bool, tally: Tally
 ) -> None:
     save("other", "Where?", "Here.")
@@ -46,7 +46,7 @@ def test_fault_f4_the_named_command_brings_everything_back(
     assert "half an ans" in threads("show", "t").out
     assert path.exists()  # what a user names is never removed
     assert "already saved" in threads("import", str(path)).out
-    tally("F4", tried=1)
+    tally("full disk", tried=1)
 
 
 def test_threads_are_not_encrypted_while_text_waits_in_clear(

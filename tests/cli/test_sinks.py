@@ -56,7 +56,7 @@ def harmless(*said: str) -> None:
     ],
     ids=lambda words: " ".join(words)[:20],
 )  # fmt: skip
-def test_input_b6_what_the_commands_for_threads_print_is_harmless(
+def test_the_output_of_thread_commands_is_sanitized(
     words: tuple[str, ...], thread: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, tally: Tally,
 ) -> None:  # fmt: skip
@@ -68,7 +68,7 @@ def test_input_b6_what_the_commands_for_threads_print_is_harmless(
     harmless(said.out, said.err)
     for path in tmp_path.iterdir():
         assert path.name.isprintable()
-    tally("B6", tried=CHARACTERS)
+    tally("control characters", tried=CHARACTERS)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_input_b6_what_the_commands_for_threads_print_is_harmless(
               ["models", "check", WORST], ["config", WORST], [f"--{WORST}"]],
     ids=lambda words: " ".join(words)[:14],
 )  # fmt: skip
-def test_input_b6_what_is_said_of_bad_words_is_harmless(
+def test_messages_about_invalid_arguments_are_sanitized(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     tally: Tally,
 ) -> None:  # fmt: skip
@@ -85,7 +85,7 @@ def test_input_b6_what_is_said_of_bad_words_is_harmless(
     said = capsys.readouterr()
     assert said.err
     harmless(said.out, said.err)
-    tally("B6", tried=CHARACTERS)
+    tally("control characters", tried=CHARACTERS)
 
 
 def test_a_record_of_the_log_has_an_end() -> None:
@@ -106,7 +106,7 @@ def test_a_search_has_an_end(threads: Threads, thread: str) -> None:
 
 @pytest.mark.parametrize("how", ["to nothing", "to a file", "to a directory's file", "a circle"])
 @pytest.mark.parametrize("forced", [False, True])
-def test_input_b9_an_export_never_follows_a_link(
+def test_an_export_never_follows_a_link(
     how: str, forced: bool, thread: str, threads: Threads, tmp_path: Path, tally: Tally
 ) -> None:
     mine, link = tmp_path / "mine", tmp_path / "link.md"
@@ -126,4 +126,4 @@ def test_input_b9_an_export_never_follows_a_link(
         assert not mine.exists()
     else:
         assert mine.read_text() == "mine"
-    tally("B9", tried=1)
+    tally("hostile name", tried=1)

@@ -66,7 +66,7 @@ def test_ask_with_a_bad_model_ends_the_same_way(tmp_path: Path, starter_path: Pa
         assert str(path) in done.stderr and reason in done.stderr
 
 
-def test_input_b4_a_broken_chat_template_is_told_and_another_answers(
+def test_an_invalid_chat_template_is_reported_and_another_can_be_chosen(
     tmp_path: Path, tally: Tally
 ) -> None:
     path = write_sliding_model(tmp_path / "broken.gguf", "{% if %}")
@@ -82,7 +82,7 @@ def test_input_b4_a_broken_chat_template_is_told_and_another_answers(
             assert (done.returncode, done.stdout.strip()) == (66, "")
             assert "template of broken cannot be read" in done.stderr
             assert "--chat-template chatml" in done.stderr and "Traceback" not in done.stderr
-    tally("B4", tried=2)
+    tally("hostile chat template", tried=2)
 
 
 def test_without_a_terminal_the_hint_is_ask() -> None:

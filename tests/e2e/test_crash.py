@@ -44,7 +44,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
         for fault in FAULTS
     ],
 )
-def test_fault_f14_an_error_of_the_window(fault: str, tally: Tally) -> None:
+def test_an_error_in_the_window_restores_the_terminal_and_names_the_log(
+    fault: str, tally: Tally
+) -> None:
     paths.private_directory(paths.threads_dir())
     asyncio.run(save_thread())
     before = files_of(paths.threads_dir())
@@ -64,10 +66,10 @@ def test_fault_f14_an_error_of_the_window(fault: str, tally: Tally) -> None:
     assert CANARY.encode() not in terminal.bytes and CANARY not in log
     assert (paths.log_file().stat().st_mode & 0o777) == 0o600
     assert files_of(paths.threads_dir()) == before
-    tally("F14", tried=1)
+    tally("window error", tried=1)
 
 
-def test_fault_f14_debug_shows_the_traceback_without_locals(tally: Tally) -> None:
+def test_debug_shows_the_traceback_without_locals(tally: Tally) -> None:
     with Terminal("a key", "--debug", command=BROKEN, columns=200, rows=60) as terminal:
         terminal.until(lambda screen: "Ask anything" in screen)
         terminal.type(KEYS_TO["a key"])
@@ -76,14 +78,14 @@ def test_fault_f14_debug_shows_the_traceback_without_locals(tally: Tally) -> Non
         told = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
     assert "Traceback (most recent call last)" in told and "in refuse" in told
     assert told.count(CANARY) == 1  # in the error's own message, and in no local
-    tally("F14", tried=1)
+    tally("window error", tried=1)
 
 
-def test_fault_f14_what_is_typed_in_no_encoding_is_no_error(tally: Tally) -> None:
+def test_typed_bytes_that_are_not_utf_8_are_replaced(tally: Tally) -> None:
     with Terminal() as terminal:
         terminal.until(lambda screen: "Ask anything" in screen)
         os.write(terminal.child.child_fd, b"caf\xe9 \xff\xfe!")
         terminal.until(lambda screen: "│ caf� ��!" in screen)
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
-    tally("F14", tried=1)
+    tally("window error", tried=1)

@@ -40,7 +40,7 @@ def threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[Pa
     assert list(tmp_path.rglob("core*")) == []
 
 
-def test_fault_f13_ask_ends_with_71_and_the_assertion(
+def test_ask_exits_with_71_and_prints_the_failed_assertion(
     bad: Path, threads: dict[Path, bytes], tally: Tally
 ) -> None:
     done = subprocess.run(
@@ -50,10 +50,10 @@ def test_fault_f13_ask_ends_with_71_and_the_assertion(
     assert (done.returncode, done.stdout) == (71, "")
     assert ASSERTED in done.stderr and "SIGABRT" in done.stderr
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
-    tally("F13", tried=1, lost=0)
+    tally("engine crash", tried=1, lost=0)
 
 
-def test_fault_f13_the_window_stays_and_gives_the_terminal_back(
+def test_the_window_survives_an_engine_crash_and_restores_the_terminal(
     bad: Path, threads: dict[Path, bytes], tally: Tally
 ) -> None:
     with Terminal("--model", str(bad), columns=200, rows=40) as terminal:
@@ -64,11 +64,11 @@ def test_fault_f13_the_window_stays_and_gives_the_terminal_back(
         assert terminal.wait() in (66, 71)
         assert terminal.restored()
         assert ASSERTED in terminal.text
-    tally("F13", tried=1, lost=0)
+    tally("engine crash", tried=1, lost=0)
 
 
 @pytest.mark.timeout(240)
-def test_fault_f13_a_killed_engine_costs_one_answer_and_no_thread(
+def test_a_killed_engine_loses_one_answer_and_no_thread(
     tmp_path: Path, threads: dict[Path, bytes], tally: Tally
 ) -> None:
     model = write_sliding_model(tmp_path / "tiny.gguf")
@@ -99,4 +99,4 @@ def test_fault_f13_a_killed_engine_costs_one_answer_and_no_thread(
     saved = b"".join(path.read_bytes() for path in paths.threads_dir().glob("*.json"))
     assert b"First question" in saved and b"Second question" in saved
     assert b"SIGKILL" not in saved, "the error was saved"
-    tally("F13", tried=1, lost=0)
+    tally("engine crash", tried=1, lost=0)

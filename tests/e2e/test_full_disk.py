@@ -42,7 +42,7 @@ def fill(folder: Path) -> Path:
 
 @pytest.mark.skipif(not can_mount(), reason="only root may mount a disk that is full")
 @pytest.mark.timeout(240)
-def test_fault_f4_on_a_full_disk_nothing_is_lost(private_home: Path, tally: Tally) -> None:
+def test_a_full_disk_loses_nothing(private_home: Path, tally: Tally) -> None:
     data = private_home / "data"
     data.mkdir()
     small = ("unshare", "-m", "sh", "-c", ON_A_SMALL_DISK, PROGRAM)
@@ -74,11 +74,11 @@ def test_fault_f4_on_a_full_disk_nothing_is_lost(private_home: Path, tally: Tall
     question, answer = asyncio.run(saved_texts())
     assert question == "Tell me a long story about the sea." and answer
     assert not path.exists()
-    tally("F4", tried=3)
+    tally("full disk", tried=3)
 
 
 @pytest.mark.timeout(240)
-def test_fault_f4_where_no_file_may_grow_it_is_said_and_the_end_is_74(tally: Tally) -> None:
+def test_a_file_size_limit_is_reported_and_the_exit_code_is_74(tally: Tally) -> None:
     with Terminal(environment={**ENVIRONMENT, "KOEL_MAX_OUTPUT_TOKENS": "5"}) as terminal:
         terminal.until(lambda screen: "ctx 0/" in screen)
         limits = resource.prlimit(int(terminal.child.pid or 0), resource.RLIMIT_FSIZE)
@@ -99,4 +99,4 @@ def test_fault_f4_where_no_file_may_grow_it_is_said_and_the_end_is_74(tally: Tal
         assert "No recovery file could be written" in terminal.text
         assert not any(child.is_running() for child in children)
     assert asyncio.run(saved_texts())[0] == "Say hello."
-    tally("F4", tried=2)
+    tally("full disk", tried=2)

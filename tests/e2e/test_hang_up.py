@@ -12,7 +12,7 @@ from tests.hostile_summary import Tally
 
 
 @pytest.mark.timeout(90)
-def test_fault_f9_closing_the_terminal_saves_the_answer_and_ends_the_program(tally: Tally) -> None:
+def test_closing_the_terminal_saves_the_answer_and_ends_the_program(tally: Tally) -> None:
     with Terminal(environment={"KOEL_TEMPERATURE": "0"}) as terminal:
         terminal.until(lambda screen: "ctx 0/" in screen)
         terminal.ask("Tell me a long story about the sea.")
@@ -26,4 +26,4 @@ def test_fault_f9_closing_the_terminal_saves_the_answer_and_ends_the_program(tal
             time.sleep(0.05)
     question, answer = asyncio.run(saved_texts())
     assert question == "Tell me a long story about the sea." and answer
-    tally("F9", tried=1)
+    tally("signals", tried=1)

@@ -20,23 +20,23 @@ def assert_unmoved(terminal: Terminal) -> None:
     assert terminal.modes >= MODES
 
 
-def test_input_b6_the_belt_holds_back_what_slipped_past_the_gate(tally: Tally) -> None:
+def test_the_output_sanitizer_removes_control_characters_of_raw_widgets(tally: Tally) -> None:
     with Terminal(command=RAW) as terminal:
         terminal.until(lambda screen: "the end" in screen)
         assert "]0;owned" in terminal.text, "what is no control is shown"
         assert_unmoved(terminal)
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
-    tally("B6", tried=RAW_WIDGETS * len(HOSTILE))
+    tally("control characters", tried=RAW_WIDGETS * len(HOSTILE))
 
 
-def test_input_b6_without_the_belt_raw_text_would_be_obeyed() -> None:
+def test_raw_text_changes_the_terminal_without_the_output_sanitizer() -> None:
     """So the test above is one that can fail."""
     with Terminal("--without-belt", command=RAW) as terminal:
         terminal.until(lambda _: foreign(terminal.bytes) and not terminal.modes >= MODES)
 
 
-def test_input_b6_a_hostile_thread_model_and_disk_change_nothing_but_the_text(
+def test_a_hostile_thread_model_and_disk_do_not_change_the_terminal(
     tally: Tally,
 ) -> None:
     with Terminal(command=WINDOW, columns=120, rows=50) as terminal:
@@ -66,7 +66,7 @@ def test_input_b6_a_hostile_thread_model_and_disk_change_nothing_but_the_text(
         said = terminal.bytes[before:].rpartition(b"Not saved")[2]
         assert b"full" in said
         assert foreign(said) == []
-    tally("B6", tried=9 * len(HOSTILE))  # the title, the thread, the answer, …
+    tally("control characters", tried=9 * len(HOSTILE))  # the title, the thread, the answer, …
 
 
 PANELS = {
@@ -89,7 +89,7 @@ def look_into(terminal: Terminal, key: str, words: str) -> None:
     assert_unmoved(terminal)
 
 
-def test_input_b6_no_panel_of_a_hostile_thread_moves_the_terminal(tally: Tally) -> None:
+def test_no_panel_of_a_hostile_thread_changes_the_terminal(tally: Tally) -> None:
     hostile = EVERYTHING.replace("\0", "")
     environment = {f"KOEL_{name}": hostile for name in ("SYSTEM", "MODEL", "THEME")}
     with Terminal(command=WINDOW, columns=120, rows=40, environment=environment) as terminal:
@@ -107,10 +107,10 @@ def test_input_b6_no_panel_of_a_hostile_thread_moves_the_terminal(tally: Tally) 
         terminal.until(lambda screen: "2 New thread" in screen)
         assert_unmoved(terminal)
         assert "owned" not in prompt_of(terminal)
-    tally("B6", tried=(len(PANELS) + 2) * len(HOSTILE))
+    tally("control characters", tried=(len(PANELS) + 2) * len(HOSTILE))
 
 
-def test_input_b13_a_paste_with_an_end_in_it_leaves_the_window_as_it_was(tally: Tally) -> None:
+def test_a_paste_that_contains_its_end_marker_does_not_change_the_terminal(tally: Tally) -> None:
     with Terminal(command=WINDOW, columns=120, rows=40) as terminal:
         terminal.until(lambda screen: "ctx" in screen)
         terminal.type("\x1b[200~first\x1b[201~second\x1b[201~third\x00\x1b[200~fourth\x1b[201~")
@@ -122,7 +122,7 @@ def test_input_b13_a_paste_with_an_end_in_it_leaves_the_window_as_it_was(tally: 
         terminal.press("ctrl+q")
         assert terminal.wait(30) in (0, 74)
         assert terminal.restored()
-    tally("B13", tried=2)
+    tally("paste", tried=2)
 
 
 def prompt_of(terminal: Terminal) -> str:

@@ -111,7 +111,7 @@ def goes_on(terminal: Terminal, sees: str) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("phase", "end"), COMBINATIONS)
-def test_fault_f9_a_signal_at_any_moment(
+def test_a_signal_in_any_phase_ends_the_program_and_saves_the_thread(
     tmp_path: Path, phase: str, end: str, tally: Tally
 ) -> None:
     with running(tmp_path, KOEL_THREADS="1" if phase == "reading" else "2") as terminal:
@@ -133,11 +133,11 @@ def test_fault_f9_a_signal_at_any_moment(
     if phase == "dialog":
         kept = Path(os.environ["XDG_STATE_HOME"], "koel-chat", "tabs-1.json").read_text()
         assert "half a thought" in kept
-    tally("F9", tried=1)
+    tally("signals", tried=1)
 
 
 @pytest.mark.timeout(120)
-def test_fault_f9_a_stop_at_any_moment(tmp_path: Path, tally: Tally) -> None:
+def test_a_suspended_window_continues_in_any_phase(tmp_path: Path, tally: Tally) -> None:
     """Suspended the terminal is the shell's; then everything is painted anew and goes on."""
     hold = tmp_path / "hold"
     with running(tmp_path, KOEL_THREADS="1", KOEL_MAX_OUTPUT_TOKENS="150") as terminal:
@@ -169,11 +169,11 @@ def test_fault_f9_a_stop_at_any_moment(tmp_path: Path, tally: Tally) -> None:
     assert [bool(message.content) and not message.interrupted for message in messages[:4]] == [
         True
     ] * 4, "an answer did not go on to its end"
-    tally("F9", tried=5)
+    tally("signals", tried=5)
 
 
 @pytest.mark.timeout(60)
-def test_fault_f9_a_stop_that_nobody_announced(tmp_path: Path, tally: Tally) -> None:
+def test_a_window_stopped_by_sigstop_continues(tmp_path: Path, tally: Tally) -> None:
     with running(tmp_path) as terminal:
         stop(terminal, signal.SIGSTOP)
         goes_on(terminal, "Ask anything")
@@ -182,20 +182,20 @@ def test_fault_f9_a_stop_that_nobody_announced(tmp_path: Path, tally: Tally) -> 
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
         assert terminal.restored()
-    tally("F9", tried=1)
+    tally("signals", tried=1)
 
 
 @pytest.mark.timeout(60)
-def test_fault_f9_a_signal_while_the_window_opens(tally: Tally) -> None:
+def test_a_signal_while_the_window_opens_ends_the_program(tally: Tally) -> None:
     with Terminal() as terminal:
         terminal.until(lambda _: b"\x1b[?1049h" in terminal.bytes)
         terminal.child.kill(signal.SIGTERM)
         assert ended(terminal) == 143
-    tally("F9", tried=1)
+    tally("signals", tried=1)
 
 
 @pytest.mark.timeout(60)
-def test_fault_f9_a_model_that_does_not_end(tmp_path: Path, tally: Tally) -> None:
+def test_a_signal_ends_the_program_while_the_engine_hangs(tmp_path: Path, tally: Tally) -> None:
     with running(tmp_path) as terminal:
         reach("writing", terminal, tmp_path / "hold")
         helpers = psutil.Process(terminal.child.pid).children(recursive=True)
@@ -211,12 +211,12 @@ def test_fault_f9_a_model_that_does_not_end(tmp_path: Path, tally: Tally) -> Non
                     each.kill()
     _, answer = asyncio.run(saved_messages())
     assert answer.content and answer.interrupted
-    tally("F9", tried=1)
+    tally("signals", tried=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(60)
-def test_fault_f9_a_disk_that_does_not_answer(tmp_path: Path, tally: Tally) -> None:
+def test_a_signal_ends_the_program_with_74_while_a_save_hangs(tmp_path: Path, tally: Tally) -> None:
     """Nothing can be saved then; what was before is there, and the code says it."""
     with running(tmp_path) as terminal:
         terminal.ask("Say hello.")
@@ -225,4 +225,4 @@ def test_fault_f9_a_disk_that_does_not_answer(tmp_path: Path, tally: Tally) -> N
         terminal.child.kill(signal.SIGHUP)
         assert ended(terminal) == 74
     assert asyncio.run(saved_messages())[0].content == "Say hello."
-    tally("F9", tried=1)
+    tally("signals", tried=1)

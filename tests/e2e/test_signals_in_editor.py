@@ -61,7 +61,7 @@ def draft() -> str:
 @pytest.mark.parametrize(
     "end", ["SIGTERM", "closed", pytest.param("SIGHUP", marks=pytest.mark.slow)]
 )
-def test_fault_f9_a_signal_while_an_editor_is_open(
+def test_a_signal_while_the_editor_is_open_saves_the_draft(
     tmp_path: Path, end: str, what: str, tally: Tally
 ) -> None:
     with editing(tmp_path, what) as (terminal, _):
@@ -70,11 +70,11 @@ def test_fault_f9_a_signal_while_an_editor_is_open(
         assert code == 128 + (signal.SIGTERM if end == "SIGTERM" else signal.SIGHUP)
     assert "half a thought and more" in draft()
     assert not list(tmp_path.glob("koel-chat-*"))
-    tally("F9", tried=1)
+    tally("signals", tried=1)
 
 
 @pytest.mark.timeout(60)
-def test_fault_f9_what_an_editor_puts_aside_is_left_and_told(tmp_path: Path, tally: Tally) -> None:
+def test_a_backup_file_of_the_editor_is_kept_and_named(tmp_path: Path, tally: Tally) -> None:
     with editing(tmp_path, "copies") as (terminal, _):
         terminal.child.kill(signal.SIGTERM)
         assert ended(terminal) == 143
@@ -82,11 +82,13 @@ def test_fault_f9_what_an_editor_puts_aside_is_left_and_told(tmp_path: Path, tal
         assert f"The edited text is in {left.parent}." in terminal.text.replace("\n", "")
     assert left.read_text() == "not written yet"
     assert left.parent.stat().st_mode & 0o777 == 0o700
-    tally("F9", tried=1)
+    tally("signals", tried=1)
 
 
 @pytest.mark.timeout(60)
-def test_fault_f9_an_interrupt_is_the_editors(tmp_path: Path, tally: Tally) -> None:
+def test_an_interrupt_does_not_end_the_window_while_the_editor_is_open(
+    tmp_path: Path, tally: Tally
+) -> None:
     with editing(tmp_path) as (terminal, go):
         terminal.child.kill(signal.SIGINT)
         go.write_text("")
@@ -95,4 +97,4 @@ def test_fault_f9_an_interrupt_is_the_editors(tmp_path: Path, tally: Tally) -> N
         assert terminal.wait() == 0
         assert terminal.restored()
     assert "half a thought and more" in draft()
-    tally("F9", tried=1)
+    tally("signals", tried=1)

@@ -49,7 +49,7 @@ def assert_kept() -> None:
     "name",
     ["SIGTERM", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGHUP", "SIGINT"))],
 )
-def test_fault_f9_a_signal_to_one_answer(name: str, tally: Tally) -> None:
+def test_a_signal_to_ask_saves_the_partial_answer(name: str, tally: Tally) -> None:
     number = getattr(signal, name)
     with asking() as program:
         begun = time.monotonic()
@@ -58,23 +58,25 @@ def test_fault_f9_a_signal_to_one_answer(name: str, tally: Tally) -> None:
         assert time.monotonic() - begun < WITHIN
     assert (program.returncode, told) == (128 + number, b"")
     assert_kept()
-    tally("F9", tried=1)
+    tally("signals", tried=1)
 
 
-def test_fault_f16_an_answer_that_nobody_reads_any_more(tally: Tally) -> None:
+def test_ask_saves_the_partial_answer_when_stdout_closes(tally: Tally) -> None:
     with asking() as program:
         assert program.stdout is not None and program.stderr is not None
         program.stdout.close()
         told = program.stderr.read()
         assert (program.wait(20), told) == (1, b"")
     assert_kept()
-    tally("F16", tried=1)
+    tally("strange terminal", tried=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("writing", [False, True])
-def test_fault_f9_a_signal_to_the_plain_mode(name: str, writing: bool, tally: Tally) -> None:
+def test_a_signal_ends_plain_mode_and_saves_the_partial_answer(
+    name: str, writing: bool, tally: Tally
+) -> None:
     with Terminal("--plain", environment={"KOEL_TEMPERATURE": "0"}) as terminal:
         terminal.until(lambda screen: "is ready" in screen and screen.rstrip().endswith("You:"))
         if writing:
@@ -87,4 +89,4 @@ def test_fault_f9_a_signal_to_the_plain_mode(name: str, writing: bool, tally: Ta
         assert terminal.restored()
     if writing:
         assert_kept()
-    tally("F9", tried=1)
+    tally("signals", tried=1)

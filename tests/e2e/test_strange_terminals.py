@@ -29,26 +29,28 @@ def in_shell(redirection: str, arguments: str = "") -> Terminal:
         ("<&- >&- 2>&-", False),
     ],
 )
-def test_fault_f16_without_a_terminal(redirection: str, said: bool, tally: Tally) -> None:
+def test_a_missing_terminal_is_an_error_on_stderr(
+    redirection: str, said: bool, tally: Tally
+) -> None:
     with in_shell(redirection) as terminal:
         screen = terminal.until(lambda screen: "ended with" in screen)
         assert (NO_TERMINAL in screen.replace("\n", "")) == said
         assert "Traceback" not in screen and "internal error" not in screen
         assert "ended with 2" in screen or redirection == "| cat"
         assert terminal.restored()
-    tally("F16", tried=1)
+    tally("strange terminal", tried=1)
 
 
 @pytest.mark.parametrize(
     "redirection", ["2>&-", pytest.param("2>/dev/null", marks=pytest.mark.slow)]
 )
-def test_fault_f16_stderr_elsewhere_is_plain_mode(redirection: str, tally: Tally) -> None:
+def test_redirected_stderr_selects_plain_mode(redirection: str, tally: Tally) -> None:
     with in_shell(redirection) as terminal:
         terminal.until(lambda screen: "drawn on stderr" in screen and "You:" in screen)
         terminal.type("\x04")
         terminal.until(lambda screen: "ended with 0" in screen)
         assert terminal.restored()
-    tally("F16", tried=1)
+    tally("strange terminal", tried=1)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_fault_f16_stderr_elsewhere_is_plain_mode(redirection: str, tally: Tally
         pytest.param((80, 24), "dumb", True, marks=pytest.mark.slow),
     ],
 )
-def test_fault_f16_a_terminal_of_another_size_or_kind(
+def test_the_size_and_kind_of_the_terminal_select_the_window_or_plain_mode(
     size: tuple[int, int], name: str, plain: bool, tally: Tally
 ) -> None:
     columns, rows = size
@@ -71,11 +73,13 @@ def test_fault_f16_a_terminal_of_another_size_or_kind(
         there.type("\x04" if plain else "\x11")
         assert there.wait() == 0
         assert there.restored()
-    tally("F16", tried=1)
+    tally("strange terminal", tried=1)
 
 
 @pytest.mark.parametrize("closed", [(0,), (2,), (0, 1, 2)])
-def test_fault_f16_one_answer_without_streams(closed: tuple[int, ...], tally: Tally) -> None:
+def test_closed_standard_streams_do_not_change_the_exit_code_of_ask(
+    closed: tuple[int, ...], tally: Tally
+) -> None:
     """No file of the program comes to stand where a stream was, and it ends by itself."""
     question = [PROGRAM, "ask", "hi", "--max-output-tokens", "2", "--model", "/nowhere.gguf"]
     done = subprocess.run(
@@ -84,4 +88,4 @@ def test_fault_f16_one_answer_without_streams(closed: tuple[int, ...], tally: Ta
     )  # fmt: skip
     assert done.returncode == 66
     assert ("nowhere" in done.stderr) == (2 not in closed)
-    tally("F16", tried=1)
+    tally("strange terminal", tried=1)

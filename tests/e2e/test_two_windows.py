@@ -14,7 +14,7 @@ QUESTION = "Say one word."
 
 
 @pytest.mark.timeout(240)
-def test_fault_f7_the_second_window_reads_and_goes_on_when_the_first_is_killed(
+def test_a_second_window_is_read_only_until_the_first_is_killed(
     tally: Tally,
 ) -> None:
     with Terminal(environment=ENVIRONMENT) as first:
@@ -45,4 +45,4 @@ def test_fault_f7_the_second_window_reads_and_goes_on_when_the_first_is_killed(
     after = asyncio.run(saved_texts())
     assert after[:2] == before
     assert after[2].endswith("And another.") and len(after) == 4
-    tally("F7", tried=2)
+    tally("two processes", tried=2)

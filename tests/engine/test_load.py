@@ -72,7 +72,7 @@ class Crowd:
 
 @pytest.mark.parametrize("parallel", [1, 4])
 @pytest.mark.parametrize("seed", range(3))
-async def test_load_l4_200_turns_are_served_in_order_whoever_leaves(
+async def test_200_turns_are_served_in_order_when_some_are_cancelled(
     parallel: int, seed: int
 ) -> None:
     crowd = Crowd(parallel, seed)

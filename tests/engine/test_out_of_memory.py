@@ -44,11 +44,11 @@ async def caps_tried(
         assert runners() == []
     monkeypatch.undo()
     assert await trouble(spec, sessions=2) is None, "the next one did not work"
-    tally("F12", tried=len(caps))
+    tally("low memory", tried=len(caps))
     return ended
 
 
-async def test_fault_f12_little_memory(
+async def test_a_low_memory_limit_does_not_affect_the_next_engine(
     tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     ended = await caps_tried(range(20, 1020, 240), tiny_path, tmp_path, monkeypatch, tally)
@@ -57,7 +57,7 @@ async def test_fault_f12_little_memory(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_fault_f12_every_little_memory(
+async def test_fifty_memory_limits_do_not_affect_the_next_engine(
     tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     ended = await caps_tried(range(20, 1020, 20), tiny_path, tmp_path, monkeypatch, tally)
@@ -72,7 +72,7 @@ async def test_fault_f12_every_little_memory(
         (2_000_000, r"attempted to allocate [\d.]+ MB"),  # the buffers beside it are too large
     ],
 )
-async def test_fault_f12_a_context_that_gets_no_memory_is_refused_with_numbers(
+async def test_a_context_that_does_not_fit_is_refused_with_its_size(
     tiny_path: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,10 +84,10 @@ async def test_fault_f12_a_context_that_gets_no_memory_is_refused_with_numbers(
     with pytest.raises(ModelLoadError, match=numbers + ".*Use a smaller context"):
         await EngineHost.load(ModelSpec(tiny_path, context_tokens=tokens, slots=1, threads=1))
     await until(lambda: not runners())
-    tally("F12", tried=1)
+    tally("low memory", tried=1)
 
 
-async def test_fault_f12_memory_that_ends_later_leaves_the_others_alive(
+async def test_a_memory_limit_set_later_does_not_end_the_sessions(
     tiny_path: Path, tally: Tally, tmp_path: Path
 ) -> None:
     host = await EngineHost.load(ModelSpec(tiny_path, context_tokens=4096, slots=2, threads=1))
@@ -119,13 +119,13 @@ async def test_fault_f12_memory_that_ends_later_leaves_the_others_alive(
         session.add(ChatMessage("user", "abc"))
         assert await session.respond()
     await host.close()
-    tally("F12", tried=tried)
+    tally("low memory", tried=tried)
 
 
 @pytest.mark.parametrize(
     ("most", "free"), [("max", None), ("1000", 1000 - 700 + 300), ("", None), ("600", 200)]
 )
-def test_fault_f12_a_container_has_its_own_limit(
+def test_the_memory_limit_of_a_container_is_read(
     tmp_path: Path, most: str, free: int | None, tally: Tally
 ) -> None:
     (tmp_path / "memory.max").write_text(f"{most}\n")
@@ -133,4 +133,4 @@ def test_fault_f12_a_container_has_its_own_limit(
     (tmp_path / "memory.stat").write_text("anon 400\nactive_file 100\ninactive_file 200\n")
     assert free_container_memory(tmp_path) == free
     assert free_container_memory(tmp_path / "none") is None
-    tally("F12", tried=1)
+    tally("low memory", tried=1)

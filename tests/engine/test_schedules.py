@@ -250,7 +250,7 @@ steps = st.lists(
 )
 
 
-def test_engine_any_schedule_keeps_the_rules_f11(tally: Tally) -> None:
+def test_engine_any_schedule_keeps_the_rules(tally: Tally) -> None:
     tried: list[int] = []
 
     @settings(max_examples=500, deadline=None, derandomize=True)
@@ -262,7 +262,7 @@ def test_engine_any_schedule_keeps_the_rules_f11(tally: Tally) -> None:
         tried.append(len(schedule))
 
     schedule_keeps_the_rules()
-    tally("F11", tried=len(tried))
+    tally("cancellation", tried=len(tried))
 
 
 def keeps_the_rules(schedule: list[tuple[str, int]], cap: int | None, parallel: int) -> None:

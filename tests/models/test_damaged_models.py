@@ -59,7 +59,7 @@ def some(names: list[str], every: int) -> list[str]:
     return names[::every]
 
 
-async def test_input_b3_no_damaged_header_passes(
+async def test_the_check_refuses_damaged_headers(
     tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
     assert len(HEADERS) >= 39
@@ -68,7 +68,7 @@ async def test_input_b3_no_damaged_header_passes(
         path.write_bytes(data)
         verdict = await verdict_on(path, verified)
         assert not verdict.ok and "crashed" not in verdict.reason, (name, verdict)
-    tally("B3", tried=len(HEADERS))
+    tally("damaged model", tried=len(HEADERS))
 
 
 async def heads_loaded(names: list[str], tmp_path: Path, tally: Tally) -> None:
@@ -76,18 +76,16 @@ async def heads_loaded(names: list[str], tmp_path: Path, tally: Tally) -> None:
         path = tmp_path / "m.gguf"
         path.write_bytes(HEADERS[name])
         assert await loaded(path) is ModelLoadError, name
-    tally("B3", tried=len(names))
+    tally("damaged model", tried=len(names))
 
 
-async def test_input_b3_the_engine_refuses_damaged_headers(tmp_path: Path, tally: Tally) -> None:
+async def test_the_engine_refuses_damaged_headers(tmp_path: Path, tally: Tally) -> None:
     await heads_loaded(some(list(HEADERS), 17), tmp_path, tally)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_input_b3_the_engine_refuses_all_damaged_headers(
-    tmp_path: Path, tally: Tally
-) -> None:
+async def test_the_engine_refuses_all_damaged_headers(tmp_path: Path, tally: Tally) -> None:
     await heads_loaded(list(HEADERS), tmp_path, tally)
 
 
@@ -102,10 +100,10 @@ async def fields_tried(
         if "block_count" in name:
             assert "llama.cpp crashed (SIGABRT)" in verdict.reason
             assert "GGML_ASSERT" in verdict.reason and ended is EngineCrashedError
-    tally("B3", tried=2 * len(names))
+    tally("damaged model", tried=2 * len(names))
 
 
-async def test_input_b3_changed_fields(
+async def test_the_check_and_the_engine_refuse_changed_fields(
     tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
     assert len(FIELDS) == 14
@@ -114,7 +112,7 @@ async def test_input_b3_changed_fields(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_input_b3_all_changed_fields(
+async def test_the_check_and_the_engine_refuse_all_changed_fields(
     tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
     await fields_tried(list(FIELDS), tiny_path, tmp_path, verified, tally)
@@ -131,11 +129,11 @@ async def flips_tried(
         came["ok" if verdict.ok else "crash" if "crashed" in verdict.reason else "bad"] += 1
         if seed % 10 == 0 and not verdict.ok:
             assert await loaded(path) in (ModelLoadError, EngineCrashedError, EngineError)
-    tally("B3", tried=len(seeds))
+    tally("damaged model", tried=len(seeds))
     return came
 
 
-async def test_input_b3_flipped_bytes(
+async def test_a_check_of_flipped_bytes_ends_with_a_verdict(
     tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
     await flips_tried(range(4), tiny_path, tmp_path, verified, tally)
@@ -143,7 +141,7 @@ async def test_input_b3_flipped_bytes(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-async def test_input_b3_five_hundred_flipped_bytes(
+async def test_a_check_of_five_hundred_flipped_bytes_ends_with_a_verdict(
     tiny_path: Path, tmp_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
     came = await flips_tried(range(500), tiny_path, tmp_path, verified, tally)
@@ -151,7 +149,7 @@ async def test_input_b3_five_hundred_flipped_bytes(
     assert came["ok"] and came["bad"]
 
 
-async def test_input_b3_a_trial_has_its_limits(
+async def test_the_process_of_a_check_has_resource_limits(
     tiny_path: Path, verified: VerifiedModels, tally: Tally
 ) -> None:
     probing = asyncio.create_task(probe_model(tiny_path, verified))
@@ -162,4 +160,4 @@ async def test_input_b3_a_trial_has_its_limits(
         assert 0 < most < 5 * 1024**3 and found[0].rlimit(psutil.RLIMIT_FSIZE)[1] < 2**21
         assert found[0].rlimit(psutil.RLIMIT_CPU)[1] != resource.RLIM_INFINITY
         assert (await probing).ok
-    tally("B3", tried=1)
+    tally("damaged model", tried=1)

@@ -30,7 +30,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HubServer, HubSer
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_input_b11_another_server_gets_neither_the_token_nor_a_body(
+def test_a_redirect_to_another_server_sends_neither_token_nor_body(
     servers: tuple[HubServer, HubServer], tmp_path: Path, status: int, tally: Tally
 ) -> None:
     source, other = servers
@@ -40,7 +40,7 @@ def test_input_b11_another_server_gets_neither_the_token_nor_a_body(
     assert set(source.tokens) == {f"Bearer {CANARY}"}, "else this tests nothing"
     assert len(other.tokens) == 2 and set(other.tokens) == {None}
     assert set(other.lengths) <= {None, "0"}
-    tally("B11", tried=2)
+    tally("redirect", tried=2)
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -56,7 +56,7 @@ def test_input_b11_another_server_gets_neither_the_token_nor_a_body(
         ("http://user:secret@127.0.0.1:9/", "a user name or password"),
     ],
 )
-def test_input_b11_where_nobody_is_sent_we_do_not_go(
+def test_a_redirect_to_a_forbidden_address_is_refused(
     servers: tuple[HubServer, HubServer], tmp_path: Path, place: str, why: str, status: int,
     tally: Tally,
 ) -> None:  # fmt: skip
@@ -71,7 +71,7 @@ def test_input_b11_where_nobody_is_sent_we_do_not_go(
         assert not isinstance(refused.value, TransientDownloadError), "it would be tried again"
         assert "secret" not in str(refused.value) and "Check HF_ENDPOINT" in str(refused.value)
     assert time.monotonic() - began < 10
-    tally("B11", tried=2)
+    tally("redirect", tried=2)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,10 @@ def test_input_b11_where_nobody_is_sent_we_do_not_go(
         ("http://127.0.0.1/m", "http:///m"),
     ],
 )
-def test_input_b11_addresses_that_lead_to_nowhere_good(
-    source: str, target: str, tally: Tally
-) -> None:
+def test_an_unsafe_redirect_is_refused(source: str, target: str, tally: Tally) -> None:
     with pytest.raises(RefusedRedirect):
         check_redirect(source, target)
-    tally("B11", tried=1)
+    tally("redirect", tried=1)
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ from tests.session.helpers import (
 @pytest.fixture(autouse=True)
 def counted(tally: Tally) -> None:
     """Count each of these, should it pass."""
-    tally("F11", tried=1)
+    tally("cancellation", tried=1)
 
 
-async def test_session_case_23_cancel_is_immediate_and_keeps_what_came_f11() -> None:
+async def test_session_case_23_cancel_is_immediate_and_keeps_the_received_text() -> None:
     storage = MemoryStorage()
     stopped = asyncio.Event()
 
@@ -73,7 +73,7 @@ async def test_session_case_23_cancel_is_immediate_and_keeps_what_came_f11() -> 
     assert len(await collected(events)) == 5  # the second run's alone
 
 
-async def test_cancel_before_the_first_token_leaves_no_empty_message_f11() -> None:
+async def test_cancel_before_the_first_token_leaves_no_empty_message() -> None:
     gate = asyncio.Event()
     session = KoelClient(ScriptedAgent(say(gate=gate))).new_session()
     sending = asyncio.create_task(session.send("hi"))
@@ -83,7 +83,7 @@ async def test_cancel_before_the_first_token_leaves_no_empty_message_f11() -> No
     assert said(session.state) == [("user", "hi")]
 
 
-async def test_cancel_of_a_run_that_has_not_begun_f11() -> None:
+async def test_cancel_of_a_run_that_has_not_begun_asks_no_agent() -> None:
     agent = ScriptedAgent(say("ok"))
     session = KoelClient(agent).new_session()
     sending = session.send("hi")
@@ -93,7 +93,7 @@ async def test_cancel_of_a_run_that_has_not_begun_f11() -> None:
     assert (session.state.phase, agent.inputs) == (RunPhase.CANCELLED, [])
 
 
-async def test_cancel_on_an_idle_session_changes_nothing_f11() -> None:
+async def test_cancel_on_an_idle_session_changes_nothing() -> None:
     session = KoelClient(ScriptedAgent(say("ok"))).new_session()
     await session.send("hi")
     before = session.state
@@ -101,7 +101,7 @@ async def test_cancel_on_an_idle_session_changes_nothing_f11() -> None:
     assert session.state is before
 
 
-async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay_cancel_f11(
+async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay_cancel(
     caplog: pytest.LogCaptureFixture, free: asyncio.Event
 ) -> None:
     waiting = asyncio.Event()
@@ -125,7 +125,7 @@ async def test_session_case_24_an_agent_that_ignores_cancellation_does_not_delay
     assert other_tasks() == set()
 
 
-async def test_an_agent_that_stops_when_asked_is_not_warned_of_f11(
+async def test_an_agent_that_stops_when_cancelled_causes_no_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     session = KoelClient(ScriptedAgent(say("Hel", gate=asyncio.Event()))).new_session()
@@ -139,7 +139,7 @@ async def test_an_agent_that_stops_when_asked_is_not_warned_of_f11(
     assert caplog.records == []
 
 
-async def test_the_next_run_waits_until_the_agent_has_let_go_of_the_last_f11() -> None:
+async def test_the_next_run_waits_until_the_agent_has_ended_the_last_run() -> None:
     running: list[str] = []
 
     async def careful(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
@@ -163,7 +163,7 @@ async def test_the_next_run_waits_until_the_agent_has_let_go_of_the_last_f11() -
     assert session.state.error is None
 
 
-async def test_cancelling_who_waits_for_send_leaves_the_run_alone_f11() -> None:
+async def test_cancelling_the_caller_of_send_does_not_cancel_the_run() -> None:
     gate = asyncio.Event()
     session = KoelClient(ScriptedAgent(say("ok", gate=gate))).new_session()
     sending = asyncio.create_task(session.send("hi"))

@@ -36,7 +36,7 @@ async def unsaved_session(owner: KoelClient) -> ChatSession:
     return session
 
 
-async def test_fault_f4_a_failed_save_is_tried_again_until_it_works(
+async def test_a_failed_save_is_retried_until_it_works(
     storage: FailingStorage, tally: Tally
 ) -> None:
     session = client(storage).new_session("t")
@@ -48,11 +48,11 @@ async def test_fault_f4_a_failed_save_is_tried_again_until_it_works(
     await eventually(lambda: not session.dirty)
     assert session.save_error is None
     assert await storage.load("t") == session.state
-    tally("F5", tried=1)
+    tally("unusable directory", tried=1)
     done = storage.attempts
     await session.dispose()
     assert storage.attempts == done
-    tally("F4", tried=1)
+    tally("full disk", tried=1)
 
 
 class Locked(FailingStorage):
@@ -63,7 +63,7 @@ class Locked(FailingStorage):
         return await super().open(thread_id)
 
 
-async def test_fault_f5_a_thread_that_cannot_be_opened_is_tried_again_and_told(
+async def test_a_thread_that_cannot_be_opened_is_reported_and_retried(
     tally: Tally,
 ) -> None:
     storage = Locked()
@@ -88,7 +88,7 @@ class FullFiles(JsonFileStorage):
         await super().save(thread_id, state)
 
 
-async def test_fault_f4_a_closed_thread_is_saved_later_and_held_only_meanwhile(
+async def test_a_closed_thread_is_saved_later_and_is_not_locked_afterwards(
     tmp_path: Path, tally: Tally
 ) -> None:
     files, other = FullFiles(tmp_path), JsonFileStorage(tmp_path)
@@ -101,10 +101,10 @@ async def test_fault_f4_a_closed_thread_is_saved_later_and_held_only_meanwhile(
     assert owner.unsaved == ()
     assert await other.load("t") == session.state
     assert (await other.open("t")).writable
-    tally("F4", tried=1)
+    tally("full disk", tried=1)
 
 
-async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved(
+async def test_a_reopened_thread_takes_over_the_unsaved_state(
     storage: FailingStorage, tally: Tally
 ) -> None:
     owner = client(storage)
@@ -114,7 +114,7 @@ async def test_fault_f4_a_thread_opened_again_takes_over_what_was_not_saved(
     storage.broken = False
     await eventually(lambda: not again.dirty)
     assert await storage.load("t") == again.state
-    tally("F4", tried=1)
+    tally("full disk", tried=1)
 
 
 async def test_a_deleted_thread_is_not_saved_again(storage: FailingStorage) -> None:

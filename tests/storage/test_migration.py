@@ -66,7 +66,7 @@ async def test_an_older_thread_is_read_without_being_written(old: Path) -> None:
 
 
 @pytest.mark.parametrize("write", ["save", "update_meta"])
-async def test_input_b2_the_first_write_of_an_older_thread_keeps_a_copy(
+async def test_the_first_write_of_an_older_thread_keeps_a_copy(
     old: Path, write: str, tally: Tally
 ) -> None:
     before = old.read_bytes()
@@ -84,13 +84,13 @@ async def test_input_b2_the_first_write_of_an_older_thread_keeps_a_copy(
     assert "about" not in wire and "lines" not in wire["state"]
     assert await JsonFileStorage(old.parent).load("t") is not None
     assert [found.id for found in await storage.summaries()] == ["t"]
-    tally("B2", tried=2)
+    tally("other schema", tried=2)
 
 
-async def test_input_b2_no_copy_no_write(
+async def test_an_older_thread_is_not_written_when_its_copy_fails(
     old: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
-    tally("B2", tried=1)
+    tally("other schema", tried=1)
     before = old.read_bytes()
     storage = store(old)
     await storage.load("t")
@@ -107,9 +107,7 @@ async def test_input_b2_no_copy_no_write(
     assert [backup.read_bytes() for backup in backups(old)] == [before]
 
 
-async def test_input_b2_a_migration_cut_short_at_any_call_is_done_again(
-    old: Path, tally: Tally
-) -> None:
+async def test_a_migration_interrupted_at_any_call_is_repeated(old: Path, tally: Tally) -> None:
     before = old.read_bytes()
     for failing in range(1, 100):
         old.write_bytes(before)
@@ -125,7 +123,7 @@ async def test_input_b2_a_migration_cut_short_at_any_call_is_done_again(
         assert [backup.read_bytes() for backup in backups(old)] == [before], failed
         if not failed:
             break
-    tally("B2", tried=failing)
+    tally("other schema", tried=failing)
 
 
 async def test_a_deleted_thread_takes_its_backups_with_it(old: Path) -> None:
@@ -137,8 +135,8 @@ async def test_a_deleted_thread_takes_its_backups_with_it(old: Path) -> None:
     assert backups(old) == []
 
 
-async def test_input_b2_an_older_schema_nobody_knows_is_put_aside(old: Path, tally: Tally) -> None:
-    tally("B2", tried=1)
+async def test_an_unknown_older_schema_is_reported_as_damaged(old: Path, tally: Tally) -> None:
+    tally("other schema", tried=1)
     before = old.read_bytes()
     storage = JsonFileStorage(old.parent)
     assert await storage.load("t") is None
@@ -159,8 +157,8 @@ async def test_a_damaged_older_thread_is_put_aside(old: Path) -> None:
 
 
 @pytest.mark.parametrize("schema", ["-1", "0.5", "1.0", '"1"', "null", "true", "1e999", "[]"])
-def test_input_b2_a_schema_that_is_no_count_is_none(schema: str, tally: Tally) -> None:
-    tally("B2", tried=1)
+def test_a_schema_that_is_not_a_natural_number_is_refused(schema: str, tally: Tally) -> None:
+    tally("other schema", tried=1)
     text = f'{{"format":"koel-chat/thread","schema":{schema},"gen":1,"id":"t","state":{{}}}}'
     with pytest.raises(NotAThreadError):
         decode_record(text, MIGRATIONS)

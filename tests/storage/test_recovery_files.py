@@ -42,7 +42,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> FileStorage:
     return storage
 
 
-async def test_fault_f4_what_is_put_aside_comes_back_as_it_was(
+async def test_a_recovery_file_restores_its_threads_unchanged(
     store: FileStorage, tmp_path: Path, tally: Tally
 ) -> None:
     folder = tmp_path / "state" / "recovery"
@@ -59,10 +59,10 @@ async def test_fault_f4_what_is_put_aside_comes_back_as_it_was(
     assert (await store.meta("t"))["title"] == "secret title"
     assert not (await restore_thread(store, thread)).is_new or await store.load("t") == SECRET
     assert len(await store.list_threads()) == 2
-    tally("F4", tried=1)
+    tally("full disk", tried=1)
 
 
-def test_fault_f4_the_first_place_that_takes_it_gets_it(tmp_path: Path, tally: Tally) -> None:
+def test_the_first_usable_directory_gets_the_recovery_file(tmp_path: Path, tally: Tally) -> None:
     file = tmp_path / "file"
     file.touch()
     link = tmp_path / "dangling"
@@ -74,10 +74,10 @@ def test_fault_f4_the_first_place_that_takes_it_gets_it(tmp_path: Path, tally: T
         write_recovery_file(UNSAVED, [file, link], bytes, MOMENT)
     assert str(file) in str(caught.value) and str(link) in str(caught.value)
     assert not (tmp_path / "nowhere").exists()
-    tally("F4", tried=4)
+    tally("full disk", tried=4)
 
 
-async def test_fault_f15_encrypted_threads_are_never_put_aside_in_clear(
+async def test_the_recovery_file_of_encrypted_threads_is_never_unencrypted(
     tmp_path: Path, tally: Tally
 ) -> None:
     clear = in_clear(tmp_path / "threads")
@@ -92,10 +92,10 @@ async def test_fault_f15_encrypted_threads_are_never_put_aside_in_clear(
     path = write_recovery_file(UNSAVED, [tmp_path / "aside"], sealed.codec.encode_recovery, MOMENT)
     assert b"secret" not in path.read_bytes()
     assert read_recovery_file(path, sealed.codec) == UNSAVED
-    tally("F15", tried=1)
+    tally("interrupted encryption", tried=1)
 
 
-async def test_fault_f15_another_passphrase_opens_what_was_put_aside_before(
+async def test_a_recovery_file_can_be_read_after_the_passphrase_changed(
     tmp_path: Path, tally: Tally
 ) -> None:
     folder = tmp_path / "threads"
@@ -111,7 +111,7 @@ async def test_fault_f15_another_passphrase_opens_what_was_put_aside_before(
         read_recovery_file(path, other.codec)
     with pytest.raises(NotAThreadError, match="encrypted"):
         read_recovery_file(path, in_clear(tmp_path / "clear").codec)
-    tally("F15", tried=1)
+    tally("interrupted encryption", tried=1)
 
 
 async def test_what_only_goes_on_takes_the_place_of_what_is_there(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_branch_that_was_left_is_not_lost() -> None:
      b'{"format":"koel-chat/recovery","version":1,"threads":[{}]}',
      b'{"format":"koel-chat/sealed"}\n\x00'],
 )  # fmt: skip
-def test_input_b1_a_damaged_file_is_refused_and_stays(
+def test_a_damaged_recovery_file_is_refused_and_not_changed(
     tmp_path: Path, data: bytes, tally: Tally
 ) -> None:
     path = tmp_path / "unsaved-1.json"
@@ -160,12 +160,10 @@ def test_input_b1_a_damaged_file_is_refused_and_stays(
     with pytest.raises(NotAThreadError):
         read_recovery_file(path, None)
     assert path.read_bytes() == data
-    tally("B1", tried=1)
+    tally("damaged thread file", tried=1)
 
 
-def test_fault_f6_only_plain_files_of_ones_own_are_brought_back(
-    tmp_path: Path, tally: Tally
-) -> None:
+def test_only_regular_files_of_the_user_are_restored(tmp_path: Path, tally: Tally) -> None:
     folder = tmp_path / "recovery"
     path = write_recovery_file(UNSAVED, [folder], bytes, MOMENT)
     (folder / "unsaved-link.json").symlink_to(path)
@@ -177,4 +175,4 @@ def test_fault_f6_only_plain_files_of_ones_own_are_brought_back(
     if os.getuid() == 0:
         os.chown(folder, 65534, -1)
         assert find_recovery_files([folder]) == []
-    tally("F6", tried=5)
+    tally("foreign files", tried=5)

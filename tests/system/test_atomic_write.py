@@ -41,8 +41,8 @@ def test_the_content_is_replaced_and_private(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_fault_f6_a_link_is_replaced_and_its_target_untouched(path: Path, tally: Tally) -> None:
-    tally("F6", tried=1)
+def test_a_link_is_replaced_and_its_target_is_not_changed(path: Path, tally: Tally) -> None:
+    tally("foreign files", tried=1)
     link = path.with_name("link.json")
     link.symlink_to(path)
     write_atomically(link, b"new")
@@ -124,7 +124,7 @@ def _every_fault(path: Path) -> Iterator[str]:
     raise AssertionError("more system calls than there should be")
 
 
-def test_storage_case_09_whatever_call_fails_the_content_is_whole_and_a_retry_works_f3(
+def test_storage_case_09_the_content_is_whole_and_a_retry_works_when_any_call_fails(
     path: Path, tally: Tally
 ) -> None:
     seen = []
@@ -138,7 +138,7 @@ def test_storage_case_09_whatever_call_fails_the_content_is_whole_and_a_retry_wo
         assert path.read_bytes() == b"retried"
     assert seen[:5] == ["open", "write", "fsync", "fstat", "replace"]
     assert seen[5:] == ["close", "open", "fsync", "close"]
-    tally("F3", tried=len(seen))
+    tally("failing system call", tried=len(seen))
 
 
 def test_sweeping_takes_left_overs_and_leaves_everything_else(folder: Path) -> None:

@@ -50,6 +50,6 @@ def harmless(worst: str, tally: Tally) -> Harmless:
     def look(shown: Window | str) -> None:
         text = shown if isinstance(shown, str) else raw(shown)
         assert not set(text) & set(HOSTILE), [repr(c) for c in HOSTILE if c in text]
-        tally("B6", tried=len(set(worst) & set(HOSTILE)))
+        tally("control characters", tried=len(set(worst) & set(HOSTILE)))
 
     return look

@@ -159,13 +159,15 @@ def test_template_that_prints_arguments_gets_them_as_text(template: Templates) -
     assert made.render(CALLED).text == 'Nonenow{"tz": "CET"}'
 
 
-def test_input_b4_arguments_nested_too_deeply_are_text(template: Templates, tally: Tally) -> None:
+def test_tool_arguments_that_are_nested_too_deeply_are_text(
+    template: Templates, tally: Tally
+) -> None:
     made = template("{{ tools }}{% for c in messages[0].tool_calls %}{{ c.id }}{% endfor %}")
     depths = (*range(900, 1000, 3), 200_000)  # also those that can be read, and not written again
     for depth in depths:
         call = ToolCallDelta("c1", "now", "[" * depth + "]" * depth)
         assert made.render([ChatMessage("assistant", "", tool_calls=(call,))]).text == "Nonec1"
-    tally("B4", tried=len(depths))
+    tally("hostile chat template", tried=len(depths))
 
 
 def test_template_without_tools_gets_them_in_the_system_prompt(template: Templates) -> None:

@@ -105,12 +105,10 @@ def spent() -> float:
 
 
 @pytest.mark.parametrize("source", ESCAPES)
-def test_input_b4_a_template_cannot_leave_its_sandbox(
-    source: str, canary: Path, tally: Tally
-) -> None:
+def test_a_template_cannot_leave_its_sandbox(source: str, canary: Path, tally: Tally) -> None:
     with pytest.raises(ChatTemplateError, match="template of tiny"):
         rendered(source.replace("'id'", f"'touch {canary}'"))
-    tally("B4", tried=1)
+    tally("hostile chat template", tried=1)
 
 
 @pytest.fixture
@@ -127,20 +125,22 @@ def limit_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> float:
 
 @pytest.mark.parametrize("source", [*ENDLESS, *BOMBS], ids=lambda source: source[:50])
 @pytest.mark.timeout(30)
-def test_input_b4_a_template_cannot_take_all_time_or_memory(
+def test_a_template_cannot_exceed_the_time_and_memory_limits(
     source: str, limit_s: float, tally: Tally
 ) -> None:
     before = spent()
     with pytest.raises(ChatTemplateError, match=r"template of tiny (failed|cannot be read)"):
         rendered(source)
     assert spent() - before < limit_s + 1  # it starts as well
-    tally("B4", tried=1)
+    tally("hostile chat template", tried=1)
 
 
 @pytest.mark.parametrize(
     "way", ["open(canary, 'w')", "open('/etc/passwd')", "import socket; socket.socket()"]
 )
-def test_input_b4_broken_out_it_could_open_nothing(way: str, canary: Path, tally: Tally) -> None:
+def test_the_template_process_cannot_open_files_or_sockets(
+    way: str, canary: Path, tally: Tally
+) -> None:
     """Beyond Jinja's sandbox the process has no files left to take."""
     script = (
         "import socket\nfrom koel_tui.engine.native.prompt import template_sandbox as sandbox\n"
@@ -150,17 +150,17 @@ def test_input_b4_broken_out_it_could_open_nothing(way: str, canary: Path, tally
         [sys.executable, "-c", script + way], capture_output=True, text=True, timeout=30
     )
     assert closed.returncode and "Too many open files" in closed.stderr
-    tally("B4", tried=1)
+    tally("hostile chat template", tried=1)
 
 
-def test_input_b4_what_a_template_says_to_a_terminal_is_only_read_by_the_model(
+def test_control_characters_of_a_template_are_passed_to_the_model(
     tally: Tally,
 ) -> None:
     assert rendered("{{ '\x1b]0;owned\x07' }}hello") == "\x1b]0;owned\x07hello"
     with pytest.raises(ChatTemplateError) as raised:
         rendered("{{ raise_exception('\x1b]0;owned\x07') }}")
     assert "template of tiny" in str(raised.value)  # every place that shows it makes it safe
-    tally("B4", tried=2)
+    tally("hostile chat template", tried=2)
 
 
 WEIGH = """
@@ -192,9 +192,9 @@ def weight(*sources: str) -> int:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not enforce RLIMIT_DATA")
-def test_input_b4_bombs_stay_small(tally: Tally) -> None:
+def test_templates_that_build_large_values_use_little_memory(tally: Tally) -> None:
     assert weight(*BOMBS) - weight("hello") < 64 * MEGABYTE
-    tally("B4", tried=len(BOMBS))
+    tally("hostile chat template", tried=len(BOMBS))
 
 
 def test_a_template_as_long_as_any_has_the_memory_it_needs() -> None:
@@ -204,7 +204,7 @@ def test_a_template_as_long_as_any_has_the_memory_it_needs() -> None:
     assert rendered("{{ 'b' }}" + block * (64 * 1024 // len(block))).startswith("b<s>a")
 
 
-def test_input_b4_one_that_reached_a_limit_renders_the_next_conversation(tally: Tally) -> None:
+def test_a_template_that_reached_a_limit_renders_the_next_conversation(tally: Tally) -> None:
     made = ChatTemplate(
         "{% for m in messages if m.content == 'work' %}{% for a in range(99999) %}"
         "{% for b in range(99999) %}{% endfor %}{% endfor %}{% endfor %}done",
@@ -216,14 +216,14 @@ def test_input_b4_one_that_reached_a_limit_renders_the_next_conversation(tally: 
     assert template_sandbox.CPU_LIMIT_S - 0.5 < spent() - before < template_sandbox.CPU_LIMIT_S + 1
     assert made.render(HELLO).text == "done"
     made.close()
-    tally("B4", tried=1)
+    tally("hostile chat template", tried=1)
 
 
-def test_input_b4_the_text_of_an_error_is_short(tally: Tally) -> None:
+def test_the_error_message_of_a_template_is_truncated(tally: Tally) -> None:
     with pytest.raises(ChatTemplateError) as caught:
         rendered("{{ raise_exception('x' * 99999) }}")
     assert len(str(caught.value)) < 1000
-    tally("B4", tried=1)
+    tally("hostile chat template", tried=1)
 
 
 BROKEN = {
@@ -241,7 +241,7 @@ async def answer(session: EngineSession) -> str:
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-async def test_input_b4_a_built_in_template_takes_the_place_of_a_broken_one(
+async def test_a_built_in_template_can_replace_an_invalid_one(
     kind: str, tmp_path: Path, tally: Tally
 ) -> None:
     """The model is there all the same: whoever asks for another template is answered."""
@@ -267,4 +267,4 @@ async def test_input_b4_a_built_in_template_takes_the_place_of_a_broken_one(
         assert said == await answer(session) != ""
     finally:
         await engine.close()
-    tally("B4", tried=1)
+    tally("hostile chat template", tried=1)

@@ -65,7 +65,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: int, code: int) -> None:
 
 @pytest.mark.parametrize("code", [1, 2, -1, -3])
 @pytest.mark.parametrize("at", [0, 1, 2, 5])
-async def test_fault_f10_a_decode_that_fails(
+async def test_a_failed_decode_fails_one_turn_only(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, code: int, at: int, tally: Tally
 ) -> None:
     first, second = await opened(engine), await opened(engine)
@@ -81,10 +81,10 @@ async def test_fault_f10_a_decode_that_fails(
     assert whole.startswith("".join(pieces)) and len(pieces) == max(0, at)
     assert await waiting == whole, "the next in line did not run, or saw what was left"
     assert await said(fresh) == whole, "what the failed batch left is still seen"
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
-async def test_fault_f10_an_exception_in_the_native_side_fails_one_turn_after_the_other(
+async def test_an_exception_in_the_worker_fails_each_turn_and_not_the_engine(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     first, second = await opened(engine), await opened(engine)
@@ -96,11 +96,11 @@ async def test_fault_f10_an_exception_in_the_native_side_fails_one_turn_after_th
             assert isinstance(result, EngineError) and "ZeroDivision" in str(result)
             assert not isinstance(result, EngineCrashedError)
     assert await said(second)
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
-async def test_fault_f10_numbers_that_are_none(
+async def test_nan_logits_fail_the_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temperature: float, tally: Tally
 ) -> None:
     with monkeypatch.context() as damaged:
@@ -115,10 +115,10 @@ async def test_fault_f10_numbers_that_are_none(
         assert engine._mutex.held == 0
     finally:
         await engine.close()
-    tally("F10", tried=2)
+    tally("engine failure", tried=2)
 
 
-async def test_fault_f10_once_wrong_numbers_are_forgotten(
+async def test_a_turn_after_invalid_logits_reuses_no_tokens(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     session = await opened(engine)
@@ -130,10 +130,10 @@ async def test_fault_f10_once_wrong_numbers_are_forgotten(
             await said(session)
     assert await said(session) == whole
     assert session.metrics.reused_tokens == 0
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
-async def test_fault_f10_a_model_that_says_nothing(
+async def test_an_empty_answer_is_not_recorded(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     session = await opened(engine)
@@ -141,7 +141,7 @@ async def test_fault_f10_a_model_that_says_nothing(
     deltas = [delta async for delta in session.stream(QUESTION)]
     assert [type(each) for each in deltas] == [Finished]
     assert session.history == tuple(QUESTION), "an empty answer was recorded"
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_fault_f10_a_model_that_says_nothing(
         ([b"ok", b"\xe2\x82"], "ok"),
     ],
 )
-async def test_fault_f10_bytes_that_are_no_text(
+async def test_bytes_that_are_not_utf_8_are_replaced(
     engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
     pieces: list[bytes],
@@ -172,10 +172,10 @@ async def test_fault_f10_bytes_that_are_no_text(
     assert "".join(heard) == text
     for piece in heard:
         piece.encode()  # never half a character
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
-async def test_fault_f12_no_memory_to_park_or_copy_costs_time_only(
+async def test_sessions_continue_without_memory_to_park_or_copy(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tally: Tally
 ) -> None:
     sessions = [await opened(engine) for _ in range(3)]  # one more than there are slots
@@ -191,10 +191,10 @@ async def test_fault_f12_no_memory_to_park_or_copy_costs_time_only(
         await sessions[-1].save_kv(tmp_path / "thread.kv")
     assert list(tmp_path.glob("*.kv*")) == []
     assert await said(sessions[0]) == whole
-    tally("F12", tried=8)
+    tally("low memory", tried=8)
 
 
-async def test_fault_f12_a_session_that_cannot_be_kept_is_an_error_of_its_own(
+async def test_a_memory_error_in_the_kv_cache_fails_one_turn_only(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     first, second = await opened(engine), await opened(engine)
@@ -208,4 +208,4 @@ async def test_fault_f12_a_session_that_cannot_be_kept_is_an_error_of_its_own(
         with pytest.raises(EngineError, match="too little memory"):
             await said(second)
     assert await said(second) == await said(first) == whole
-    tally("F12", tried=1)
+    tally("low memory", tried=1)

@@ -47,7 +47,7 @@ def snapshots(tmp_path: Path) -> Snapshots:
     return Snapshots(tmp_path / "kv")
 
 
-def test_fault_f13_a_kill_over_a_snapshot_leaves_the_old_one(
+def test_a_killed_snapshot_write_leaves_the_old_snapshot(
     snapshots: Snapshots, tally: Tally
 ) -> None:
     path, other = snapshots.path("a thread"), snapshots.path("another")
@@ -61,16 +61,14 @@ def test_fault_f13_a_kill_over_a_snapshot_leaves_the_old_one(
     os.utime(left, (long_ago, long_ago))
     write_snapshot(other, MARK, parked(3), 10**9)
     assert not left.exists() and path.exists()
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)
 
 
-def test_fault_f13_what_is_to_be_forgotten_is_forgotten_unfinished_too(
-    snapshots: Snapshots, tally: Tally
-) -> None:
+def test_removing_snapshots_removes_unfinished_files(snapshots: Snapshots, tally: Tally) -> None:
     mine, other = snapshots.path("a thread"), snapshots.path("another")
     left = [killed_over(mine), killed_over(other)]
     snapshots.remove("a thread")
     assert [each.exists() for each in left] == [False, True]
     snapshots.clear()
     assert list(mine.parent.iterdir()) == []
-    tally("F13", tried=2)
+    tally("engine crash", tried=2)

@@ -46,7 +46,7 @@ async def opened(host: EngineHost, most: int = 8) -> EngineSession:
     return session
 
 
-async def test_fault_f13_killed_while_it_loads(
+async def test_a_runner_killed_while_it_loads_fails_the_load_only(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     loading = asyncio.create_task(EngineHost.load(ModelSpec(tiny_path, threads=1)))
@@ -58,10 +58,10 @@ async def test_fault_f13_killed_while_it_loads(
     host = await EngineHost.load(ModelSpec(tiny_path, threads=1))
     assert await (await opened(host)).respond()
     await host.close()
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)
 
 
-async def test_fault_f13_killed_while_it_saves_a_snapshot(
+async def test_a_runner_killed_while_it_saves_leaves_the_old_snapshot(
     host: EngineHost, tmp_path: Path, tally: Tally
 ) -> None:
     session = await opened(host)
@@ -80,10 +80,10 @@ async def test_fault_f13_killed_while_it_saves_a_snapshot(
     assert session.history[-1].content == before
     session.add(QUESTION)
     assert await session.respond()
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)
 
 
-async def test_fault_f13_killed_while_it_closes(tiny_path: Path, tally: Tally) -> None:
+async def test_closing_ends_when_the_runner_is_killed(tiny_path: Path, tally: Tally) -> None:
     host = await EngineHost.load(ModelSpec(tiny_path, threads=1))
     running = await reached(await opened(host, 4000), "writing")
     (runner,) = runners()
@@ -95,21 +95,25 @@ async def test_fault_f13_killed_while_it_closes(tiny_path: Path, tally: Tally) -
         await closing
         await asyncio.gather(running, return_exceptions=True)
     assert runners() == []
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGRTMIN + 3])
-async def test_fault_f13_whatever_it_dies_of(host: EngineHost, number: int, tally: Tally) -> None:
+async def test_any_fatal_signal_fails_the_turn_and_the_runner_is_restarted(
+    host: EngineHost, number: int, tally: Tally
+) -> None:
     running = await reached(await opened(host, 4000), "writing")
     runners()[0].send_signal(number)
     with pytest.raises(EngineCrashedError, match=f"signal .*({number - 1}|{number}|SIG)"):
         async with asyncio.timeout(5):
             await running
     assert await (await opened(host)).respond()
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)
 
 
-async def test_fault_f13_four_deaths_in_a_minute_are_enough(host: EngineHost, tally: Tally) -> None:
+async def test_a_fourth_crash_within_a_minute_reaches_the_restart_limit(
+    host: EngineHost, tally: Tally
+) -> None:
     session = await opened(host)
     for _ in range(3):
         await until(runners)
@@ -122,11 +126,11 @@ async def test_fault_f13_four_deaths_in_a_minute_are_enough(host: EngineHost, ta
         with pytest.raises(RestartLimitError, match=r"3 times within 60 .*SIGKILL.*in \d+ s\.$"):
             await session.respond()
     assert runners() == []
-    tally("F13", tried=4)
+    tally("engine crash", tried=4)
 
 
 @pytest.mark.parametrize("layers", [0, 513])
-async def test_fault_f13_an_assertion_is_told_in_its_own_words(
+async def test_the_error_of_a_failed_load_quotes_the_assertion(
     tiny_path: Path, tmp_path: Path, layers: int, tally: Tally
 ) -> None:
     bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", layers)
@@ -145,10 +149,10 @@ async def test_fault_f13_an_assertion_is_told_in_its_own_words(
     with pytest.raises(EngineCrashedError) as caught:
         await loading
     assert "ASSERT" not in str(caught.value)
-    tally("F13", tried=3)
+    tally("engine crash", tried=3)
 
 
-async def test_fault_f13_an_assertion_while_it_reads(
+async def test_an_assertion_during_the_prefill_fails_the_turn(
     tiny_path: Path, tmp_path: Path, tally: Tally
 ) -> None:
     name = "gemma3.attention.layer_norm_rms_epsilon"
@@ -159,12 +163,10 @@ async def test_fault_f13_an_assertion_while_it_reads(
     assert caught.value.begun
     await host.close()
     assert runners() == []
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)
 
 
-async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(
-    tiny_path: Path, tally: Tally
-) -> None:
+async def test_a_crash_writes_no_core_dump(tiny_path: Path, tally: Tally) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     if hard == 0:
         pytest.skip("no process writes its memory here")
@@ -176,20 +178,20 @@ async def test_fault_f13_a_crash_writes_no_memory_to_the_disk(
         await host.close()
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)
 
 
-def test_fault_f13_an_assertion_starts_no_debugger(tally: Tally) -> None:
+def test_an_assertion_starts_no_debugger(tally: Tally) -> None:
     script = "import os; from koel_tui.engine.runner import process; process.disable_crash_dumps();"
     script += "import ctypes; libc = ctypes.CDLL(None); libc.getenv.restype = ctypes.c_char_p;"
     script += "print(libc.getenv(b'GGML_NO_BACKTRACE').decode())"
     environment = {key: each for key, each in os.environ.items() if key != "GGML_NO_BACKTRACE"}
     said = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
     assert said == "1\n"
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)
 
 
-async def test_fault_f10_a_runner_that_hangs_is_ended_when_it_was_told_to_stop(
+async def test_a_runner_that_ignores_a_stop_is_killed(
     host: EngineHost, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     monkeypatch.setattr(worker_client, "STOP_TIMEOUT_S", 0.2)
@@ -206,16 +208,14 @@ async def test_fault_f10_a_runner_that_hangs_is_ended_when_it_was_told_to_stop(
     began = asyncio.get_running_loop().time()
     await until(lambda: asyncio.get_running_loop().time() - began > 0.4)
     assert runners() == [fresh] != [runner], "the patience with the dead one ended the fresh one"
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
-async def test_fault_f10_a_turn_that_stops_when_told_needs_no_patience(
-    host: EngineHost, tally: Tally
-) -> None:
+async def test_a_turn_that_stops_cancels_the_stop_timeout(host: EngineHost, tally: Tally) -> None:
     session = await opened(host, 4000)
     running = await reached(session, "writing")
     session.stop()
     assert len(host._worker._stopping) == 1
     await running
     assert host._worker._stopping == {}
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)

@@ -201,7 +201,7 @@ _chunks = st.one_of(
 )
 
 
-def test_input_b5_whatever_is_opened_is_ended_before_anything_else_is_opened(
+def test_arbitrary_chunks_end_before_the_next_begins(
     tally: Tally,
 ) -> None:
     tried = []
@@ -212,7 +212,7 @@ def test_input_b5_whatever_is_opened_is_ended_before_anything_else_is_opened(
         _check_ends(chunks)
 
     ended()
-    tally("B5", tried=len(tried))
+    tally("event stream", tried=len(tried))
 
 
 def _check_ends(given: list[Event]) -> None:

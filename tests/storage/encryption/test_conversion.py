@@ -143,7 +143,7 @@ async def test_a_store_that_was_open_before_does_not_write_in_clear_after(folder
     await check_in_clear(folder)
 
 
-async def test_fault_f15_a_failing_disk_loses_nothing_and_it_goes_on(
+async def test_a_conversion_on_a_full_disk_loses_nothing_and_can_continue(
     folder: Path, tally: Tally
 ) -> None:
     await fill(folder)
@@ -163,7 +163,7 @@ async def test_fault_f15_a_failing_disk_loses_nothing_and_it_goes_on(
         assert failures
         await check(folder)
         tried += failures
-    tally("F15", tried=tried)
+    tally("interrupted encryption", tried=tried)
 
 
 def _fill_disk(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
@@ -216,18 +216,18 @@ def _stage(folder: Path) -> str | None:
     return json.loads(path.read_text())["stage"] if path.exists() else None
 
 
-async def test_fault_f15_a_killed_conversion_loses_nothing_and_goes_on(
+async def test_a_killed_conversion_loses_nothing_and_can_continue(
     folder: Path, tally: Tally
 ) -> None:
     assert await kill_conversions(folder, 12) > 0
-    tally("F15", tried=12)
+    tally("interrupted encryption", tried=12)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_fault_f15_two_hundred_killed_conversions(folder: Path, tally: Tally) -> None:
+async def test_two_hundred_killed_conversions_lose_nothing(folder: Path, tally: Tally) -> None:
     assert await kill_conversions(folder, 200) > 20
-    tally("F15", tried=200)
+    tally("interrupted encryption", tried=200)
 
 
 @pytest.mark.parametrize("stage", ["sealing", "opening"])

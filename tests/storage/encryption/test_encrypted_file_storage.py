@@ -74,10 +74,10 @@ async def test_nothing_is_in_clear(folder: Path) -> None:
     assert clear.stem.encode() not in left, "the name gives the id away to whoever guesses it"
 
 
-async def test_storage_case_11_a_wrong_passphrase_and_a_flipped_bit_are_told_apart_b12(
+async def test_storage_case_11_a_wrong_passphrase_and_a_flipped_bit_are_different_errors(
     folder: Path, tally: Tally
 ) -> None:
-    tally("B12", tried=5)
+    tally("passphrase", tried=5)
     await encrypted(folder).save("t", saying("hi"))
     wrong = encrypted(folder, "incorrect horse")
     for use in (wrong.load("t"), wrong.save("t", saying("x")), wrong.summaries(), wrong.open("t")):
@@ -94,7 +94,7 @@ async def test_storage_case_11_a_wrong_passphrase_and_a_flipped_bit_are_told_apa
     assert report.copy is not None and report.copy.read_bytes() == data
 
 
-async def test_storage_case_11_every_flipped_bit_of_the_key_file_is_damage_b12(
+async def test_storage_case_11_every_flipped_bit_of_the_key_file_is_damage(
     folder: Path, tally: Tally
 ) -> None:
     await encrypted(folder).save("t", saying("hi"))
@@ -106,7 +106,7 @@ async def test_storage_case_11_every_flipped_bit_of_the_key_file_is_damage_b12(
         path.write_bytes(flipped)
         with pytest.raises(DamagedKeyFileError):
             read_key_file(folder)
-    tally("B12", tried=len(good))
+    tally("passphrase", tried=len(good))
     path.write_bytes(good)
     assert await encrypted(folder).load("t") == saying("hi")
 
@@ -164,25 +164,23 @@ async def test_a_wrong_passphrase_is_asked_for_again(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [("caf\u00e9", "cafe\u0301"), ("x" * 1_000_000,) * 2, ("\ud83d",) * 2]
 )
-async def test_input_b12_passphrases_that_are_the_same(
+async def test_equivalent_passphrases_open_the_same_threads(
     folder: Path, one: str, other: str, tally: Tally
 ) -> None:
-    tally("B12", tried=1)
+    tally("passphrase", tried=1)
     await encrypted(folder, one).save("t", saying("hi"))
     assert await encrypted(folder, other).load("t") == saying("hi")
 
 
-async def test_input_b12_an_empty_passphrase_is_refused(folder: Path, tally: Tally) -> None:
-    tally("B12", tried=1)
+async def test_an_empty_passphrase_is_refused(folder: Path, tally: Tally) -> None:
+    tally("passphrase", tried=1)
     with pytest.raises(NoKeyError, match="empty"):
         await encrypted(folder, "").save("t", saying("hi"))
     assert list(folder.glob("*.*")) == []
 
 
 @pytest.mark.timeout(20)
-def test_input_b12_a_passphrase_file_is_read_so_far_and_may_be_a_pipe(
-    tmp_path: Path, tally: Tally
-) -> None:
+def test_a_passphrase_file_has_a_size_limit_and_can_be_a_pipe(tmp_path: Path, tally: Tally) -> None:
     endless, long = tmp_path / "endless", tmp_path / "long"
     endless.symlink_to("/dev/zero")
     long.write_text("x" * (1024 * 1024 + 1))
@@ -194,17 +192,17 @@ def test_input_b12_a_passphrase_file_is_read_so_far_and_may_be_a_pipe(
     os.close(writer)
     assert read_passphrase(Path(f"/dev/fd/{reader}")) == "many words"
     os.close(reader)
-    tally("B12", tried=3)
+    tally("passphrase", tried=3)
 
 
 @pytest.mark.parametrize(
     "cost",
     [Cost(memory=2**40), Cost(memory=8), Cost(passes=1), Cost(passes=10**9), Cost(lanes=10**6)],
 )
-async def test_input_b12_a_cost_out_of_bounds_is_refused(
+async def test_a_key_derivation_cost_out_of_bounds_is_refused(
     folder: Path, cost: Cost, tally: Tally
 ) -> None:
-    tally("B12", tried=1)
+    tally("passphrase", tried=1)
     storage = EncryptedFileStorage(folder, key=Passphrase(lambda new: "words", cost))
     with pytest.raises(DamagedKeyFileError, match="not allowed"):
         await storage.save("t", saying("hi"))
@@ -212,10 +210,10 @@ async def test_input_b12_a_cost_out_of_bounds_is_refused(
 
 @pytest.mark.parametrize("change", [{"memory": 2**40}, {"memory": 19456.5}, {"salt": "AA=="},
                                     {"salt": 3}, {"kdf": "md5"}, {"lanes": None}])  # fmt: skip
-async def test_input_b12_a_changed_cost_in_the_key_file_is_refused(
+async def test_a_changed_field_in_the_key_file_is_refused(
     folder: Path, change: dict[str, object], tally: Tally
 ) -> None:
-    tally("B12", tried=1)
+    tally("passphrase", tried=1)
     await encrypted(folder).save("t", saying("hi"))
     key = read_key_file(folder)
     assert key is not None

@@ -32,7 +32,7 @@ async def opens(folder: Path) -> set[str]:
     return fitting
 
 
-async def test_fault_f15_a_disk_that_fails_leaves_the_old_or_the_new_passphrase(
+async def test_a_failing_disk_leaves_the_old_or_the_new_passphrase(
     tmp_path: Path, tally: Tally
 ) -> None:
     await encrypted(tmp_path).save("t", saying("hi"))
@@ -46,7 +46,7 @@ async def test_fault_f15_a_disk_that_fails_leaves_the_old_or_the_new_passphrase(
         assert len(await opens(tmp_path)) == 1, faults.failed
         if not faults.failed:
             break
-    tally("F15", tried=failing - 1)
+    tally("interrupted encryption", tried=failing - 1)
 
 
 def kill_changes(folder: Path, rounds: int) -> None:
@@ -64,10 +64,10 @@ def kill_changes(folder: Path, rounds: int) -> None:
 @pytest.mark.parametrize(
     "rounds", [4, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(300)])]
 )
-def test_fault_f15_a_killed_change_leaves_the_old_or_the_new_passphrase(
+def test_a_killed_change_leaves_the_old_or_the_new_passphrase(
     tmp_path: Path, rounds: int, tally: Tally
 ) -> None:
     asyncio.run(encrypted(tmp_path).save("t", saying("hi")))
     kill_changes(tmp_path, rounds)
     assert len(asyncio.run(opens(tmp_path))) == 1
-    tally("F15", tried=rounds)
+    tally("interrupted encryption", tried=rounds)

@@ -85,18 +85,18 @@ def check(threads: ThreadDirectory, path: Path, data: bytes) -> bool:
     return state is not None
 
 
-def test_input_b1_mutated_files_load_or_are_put_aside(
-    threads: ThreadDirectory, tally: Tally
-) -> None:
+def test_mutated_files_load_or_are_quarantined(threads: ThreadDirectory, tally: Tally) -> None:
     mutate(threads, MUTATIONS, 1)
-    tally("B1", tried=MUTATIONS)
+    tally("damaged thread file", tried=MUTATIONS)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_input_b1_ten_thousand_mutated_files(threads: ThreadDirectory, tally: Tally) -> None:
+def test_ten_thousand_mutated_files_load_or_are_quarantined(
+    threads: ThreadDirectory, tally: Tally
+) -> None:
     mutate(threads, ALL_MUTATIONS, 2)
-    tally("B1", tried=ALL_MUTATIONS)
+    tally("damaged thread file", tried=ALL_MUTATIONS)
 
 
 def mutate(threads: ThreadDirectory, count: int, seed: int) -> None:
@@ -117,7 +117,7 @@ def mutate(threads: ThreadDirectory, count: int, seed: int) -> None:
 @pytest.mark.parametrize(
     "length", [0, pytest.param(2500, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
 )
-def test_input_b1_a_file_cut_at_every_byte_is_put_aside(
+def test_a_file_truncated_at_any_byte_is_quarantined(
     threads: ThreadDirectory, length: int, tally: Tally
 ) -> None:
     threads.save("t", saying("first question", "first answer " + "x" * length))
@@ -125,10 +125,10 @@ def test_input_b1_a_file_cut_at_every_byte_is_put_aside(
     good = path.read_bytes()
     for size in range(len(good)):
         assert not check(threads, path, good[:size])
-    tally("B1", tried=len(good))
+    tally("damaged thread file", tried=len(good))
 
 
-def test_input_b1_a_file_that_is_too_large_is_named_and_left_alone(
+def test_a_file_that_is_too_large_is_reported_and_not_changed(
     threads: ThreadDirectory, tally: Tally
 ) -> None:
     threads.save("large", saying("hi"))
@@ -148,10 +148,10 @@ def test_input_b1_a_file_that_is_too_large_is_named_and_left_alone(
     assert [str(each.path) for each in threads.quarantine.damaged] == [str(path)]
     assert not (threads.path / "quarantine").exists()
     assert threads.load("other") == saying("hello")
-    tally("B1", tried=1)
+    tally("damaged thread file", tried=1)
 
 
-def test_input_b1_a_thread_that_could_not_be_read_again_is_not_written(
+def test_a_thread_that_is_too_large_to_read_is_not_written(
     threads: ThreadDirectory, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     threads.save("t", saying("hi"))
@@ -161,10 +161,10 @@ def test_input_b1_a_thread_that_could_not_be_read_again_is_not_written(
         threads.save("t", saying("hi", "x" * 5000))
     assert threads.thread_path("t").read_bytes() == before
     threads.save("t", saying("hi", "short"))
-    tally("B1", tried=1)
+    tally("damaged thread file", tried=1)
 
 
-def test_storage_case_11_any_flipped_bit_of_a_sealed_file_is_noticed_b12(
+def test_storage_case_11_any_flipped_bit_of_an_encrypted_file_is_detected(
     tmp_path: Path, tally: Tally
 ) -> None:
     threads = ThreadDirectory(tmp_path, EncryptedCodec(tmp_path, passphrase()), Clock(), MIGRATIONS)
@@ -175,14 +175,14 @@ def test_storage_case_11_any_flipped_bit_of_a_sealed_file_is_noticed_b12(
         flipped = bytearray(good)
         flipped[place] ^= 1 << place % 8
         assert not check(threads, path, bytes(flipped)) or threads.load("t") == saying("hi")
-    tally("B12", tried=len(good))
+    tally("passphrase", tried=len(good))
 
 
 names = st.one_of(st.text(), st.text(st.characters(codec=None), max_size=40))
 
 
 @given(names, names)
-def test_storage_b9_any_id_has_a_name_of_its_own_in_the_directory(one: str, other: str) -> None:
+def test_any_id_has_its_own_file_name(one: str, other: str) -> None:
     codec = UnencryptedCodec(Path())
     for stem in (codec.stem(one), codec.stem(other)):
         assert Path(stem).name == stem and stem.isascii() and len(stem) == 34

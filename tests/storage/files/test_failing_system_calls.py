@@ -93,7 +93,7 @@ async def attempt(
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES])
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("kind", STORES)
-async def test_storage_case_09_whatever_call_fails_nothing_is_lost_f3(
+async def test_storage_case_09_no_failing_call_loses_data(
     tmp_path: Path, kind: str, opened: bool, code: int, tally: Tally
 ) -> None:
     refusals, tried = set(), []
@@ -119,7 +119,7 @@ async def test_storage_case_09_whatever_call_fails_nothing_is_lost_f3(
     else:
         raise AssertionError("more system calls than there should be")
     assert refusals >= {"open", "write", "fsync", "replace"}, tried
-    tally("F3", tried=len(tried) - 1)
+    tally("failing system call", tried=len(tried) - 1)
 
 
 def temporary_files(folder: Path) -> list[Path]:
@@ -127,7 +127,7 @@ def temporary_files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("kind", STORES)
-async def test_storage_case_09_short_writes_are_finished_f3(
+async def test_storage_case_09_short_writes_are_finished(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     real = os.write
@@ -135,11 +135,11 @@ async def test_storage_case_09_short_writes_are_finished_f3(
     store = STORES[kind](tmp_path)
     await store.save("t", NEW)
     assert await STORES[kind](tmp_path).load("t") == NEW
-    tally("F3", tried=1)
+    tally("failing system call", tried=1)
 
 
 @pytest.mark.parametrize("kind", STORES)
-async def test_storage_case_09_a_disk_that_stays_broken_for_a_while_f3(
+async def test_storage_case_09_two_failures_in_succession_lose_nothing(
     tmp_path: Path, kind: str, tally: Tally
 ) -> None:
     """Two failures one after the other: the first after the rename, the second anywhere."""
@@ -158,4 +158,4 @@ async def test_storage_case_09_a_disk_that_stays_broken_for_a_while_f3(
         assert await STORES[kind](folder).load("t") == LAST
         assert store.conflicts == ()
         tried += 1
-    tally("F3", tried=tried)
+    tally("failing system call", tried=tried)

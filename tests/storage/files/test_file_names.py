@@ -32,7 +32,7 @@ def text() -> st.SearchStrategy[str]:
     )
 
 
-def test_input_b9_every_id_has_a_file_of_its_own_below(tmp_path: Path, tally: Tally) -> None:
+def test_every_hostile_id_has_its_own_file_in_the_directory(tmp_path: Path, tally: Tally) -> None:
     directory = tmp_path / "threads"
 
     async def keep() -> None:
@@ -48,12 +48,12 @@ def test_input_b9_every_id_has_a_file_of_its_own_below(tmp_path: Path, tally: Ta
     files = [each for each in directory.iterdir() if each.suffix == ".json"]
     assert len(files) == len(NAMES) and len({each.name.casefold() for each in files}) == len(files)
     assert {each.name for each in tmp_path.iterdir()} <= {"threads", "home"}
-    tally("B9", tried=len(NAMES))
+    tally("hostile name", tried=len(NAMES))
 
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.timeout(600)
-def test_input_b9_any_text_is_an_id(count: int, tmp_path: Path, tally: Tally) -> None:
+def test_any_text_can_be_an_id(count: int, tmp_path: Path, tally: Tally) -> None:
     tried: list[str] = []
     directory = tmp_path / "threads"
     storage = JsonFileStorage(directory)
@@ -71,13 +71,11 @@ def test_input_b9_any_text_is_an_id(count: int, tmp_path: Path, tally: Tally) ->
     loop.close()
     assert len([each for each in directory.iterdir() if each.suffix == ".json"]) == len(set(tried))
     assert {each.name for each in tmp_path.iterdir()} <= {"threads", "home"}
-    tally("B9", tried=len(tried))
+    tally("hostile name", tried=len(tried))
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_input_b9_any_title_is_the_name_of_a_file_here(
-    count: int, tmp_path: Path, tally: Tally
-) -> None:
+def test_any_title_gives_a_safe_file_name(count: int, tmp_path: Path, tally: Tally) -> None:
     tried: list[str] = []
 
     @settings(max_examples=count)
@@ -95,4 +93,4 @@ def test_input_b9_any_title_is_the_name_of_a_file_here(
         tried.append(title)
 
     check()
-    tally("B9", tried=len(tried))
+    tally("hostile name", tried=len(tried))

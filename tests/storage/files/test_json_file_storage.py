@@ -149,7 +149,7 @@ async def test_storage_case_07_foreign_files_are_left_alone(
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-async def test_fault_f6_what_is_no_plain_file_is_neither_followed_nor_replaced(
+async def test_a_path_that_is_not_a_regular_file_is_neither_followed_nor_replaced(
     store: JsonFileStorage, folder: Path, tmp_path: Path, kind: str, tally: Tally
 ) -> None:
     await store.save("other", saying("hi"))
@@ -175,7 +175,7 @@ async def test_fault_f6_what_is_no_plain_file_is_neither_followed_nor_replaced(
     assert path.lstat().st_ino == before.st_ino
     assert target.read_text() == "precious"
     assert await store.list_threads() == ["other"]
-    tally("F6", tried=1)
+    tally("foreign files", tried=1)
 
 
 DAMAGE = {
@@ -198,7 +198,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_input_b1_a_bad_file_is_copied_aside_reported_once_and_never_overwritten(
+async def test_a_damaged_file_is_quarantined_reported_once_and_never_overwritten(
     store: JsonFileStorage, folder: Path, damage: str, tally: Tally
 ) -> None:
     await store.save("good", saying("hi"))
@@ -222,7 +222,7 @@ async def test_input_b1_a_bad_file_is_copied_aside_reported_once_and_never_overw
                 await use
     assert path.read_bytes() == DAMAGE[damage]
     assert len(list((folder / "quarantine").iterdir())) == 1
-    tally("B1", tried=1)
+    tally("damaged thread file", tried=1)
 
 
 async def test_a_damaged_thread_can_be_deleted_and_its_copy_stays(
@@ -262,10 +262,10 @@ async def test_a_damaged_file_that_cannot_be_copied_is_reported_without_a_copy(
     assert (folder / "quarantine").read_text() == "in the way"
 
 
-async def test_input_b2_a_future_schema_is_listed_and_loads_and_is_never_written(
+async def test_a_future_schema_is_listed_and_loaded_and_never_written(
     store: JsonFileStorage, folder: Path, tally: Tally
 ) -> None:
-    tally("B2", tried=1)
+    tally("other schema", tried=1)
     await store.save("t", saying("hi"))
     path = folder / file_name("t")
     rewrite(path, schema=2)
@@ -280,10 +280,10 @@ async def test_input_b2_a_future_schema_is_listed_and_loads_and_is_never_written
     assert store.damaged == ()
 
 
-async def test_input_b2_a_future_schema_that_cannot_be_read_says_so_and_is_not_damaged(
+async def test_an_unreadable_future_schema_is_not_reported_as_damaged(
     store: JsonFileStorage, folder: Path, tally: Tally
 ) -> None:
-    tally("B2", tried=1)
+    tally("other schema", tried=1)
     await store.save("t", saying("hi"))
     path = folder / file_name("t")
     rewrite(path, schema=2, state={"messages": {"by": "id"}})

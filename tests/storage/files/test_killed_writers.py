@@ -25,11 +25,11 @@ def check(tally: Tally, kind: str, folder: Path, rounds: int, size: int = 20 * K
     assert paid.rounds == rounds + 1
     assert paid.saves > rounds / 2, "the kills came before anything was saved"
     assert (paid.torn, paid.lost, paid.left_over) == (0, 0, 0)
-    tally("F1", tried=rounds, lost=paid.torn + paid.lost)
+    tally("killed save", tried=rounds, lost=paid.torn + paid.lost)
 
 
 @pytest.mark.parametrize("kind", ["json", "encrypted"])
-def test_storage_case_08_a_kill_leaves_the_old_or_the_new_f1(
+def test_storage_case_08_a_kill_leaves_the_old_or_the_new(
     tmp_path: Path, kind: str, tally: Tally
 ) -> None:
     check(tally, kind, tmp_path / "threads", 60)
@@ -38,7 +38,7 @@ def test_storage_case_08_a_kill_leaves_the_old_or_the_new_f1(
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rounds"), [("json", 1000), ("encrypted", 200)])
 @pytest.mark.timeout(PATIENCE)
-def test_storage_case_08_a_thousand_kills_f1(
+def test_storage_case_08_a_thousand_kills_leave_the_old_or_the_new(
     tmp_path: Path, kind: str, rounds: int, tally: Tally
 ) -> None:
     check(tally, kind, tmp_path / "threads", rounds)
@@ -46,10 +46,10 @@ def test_storage_case_08_a_thousand_kills_f1(
 
 @pytest.mark.slow
 @pytest.mark.timeout(PATIENCE)
-def test_fault_f1_kills_while_two_megabytes_are_saved(tmp_path: Path, tally: Tally) -> None:
+def test_kills_while_two_megabytes_are_saved_lose_nothing(tmp_path: Path, tally: Tally) -> None:
     check(tally, "json", tmp_path / "threads", 300, 2000 * KILOBYTES)
 
 
-def test_storage_case_08_f1_the_test_finds_a_naive_writer_out(tmp_path: Path) -> None:
+def test_storage_case_08_the_test_detects_a_naive_writer(tmp_path: Path) -> None:
     paid = toll("naive", tmp_path / "threads", 60)
     assert paid.torn or paid.lost

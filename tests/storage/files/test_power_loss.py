@@ -200,11 +200,11 @@ def folder_unflushed(path: Path, data: bytes) -> None:
     os.replace(temporary, path)  # noqa: PTH105 - the call that is recorded
 
 
-def test_storage_case_09_a_loss_of_power_leaves_the_old_or_the_new_f2(
+def test_storage_case_09_a_loss_of_power_leaves_the_old_or_the_new(
     tmp_path: Path, tally: Tally
 ) -> None:
     assert verdict(tmp_path / "t.json", write_atomically) == (False, False)
-    tally("F2", tried=states(tmp_path / "t.json", write_atomically))
+    tally("power loss", tried=states(tmp_path / "t.json", write_atomically))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_storage_case_09_a_loss_of_power_leaves_the_old_or_the_new_f2(
     [(over_the_old, (True, False)), (renamed_unflushed, (True, True)),
      (folder_unflushed, (False, True))],
 )  # fmt: skip
-def test_fault_f2_the_enumeration_finds_out_who_flushes_too_little(
+def test_the_enumeration_detects_writers_that_flush_too_little(
     tmp_path: Path, writer: Callable[[Path, bytes], object], expected: tuple[bool, bool]
 ) -> None:
     assert verdict(tmp_path / "t.json", writer) == expected

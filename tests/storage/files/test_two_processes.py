@@ -33,7 +33,7 @@ def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("kind", FILE_STORES)
-async def test_storage_case_10_no_append_of_two_processes_is_lost_f7(
+async def test_storage_case_10_no_append_of_two_processes_is_lost(
     folder: Path, kind: str, tally: Tally
 ) -> None:
     store = FILE_STORES[kind](folder)
@@ -59,7 +59,7 @@ async def test_storage_case_10_no_append_of_two_processes_is_lost_f7(
     assert all(answer[0] for answer in answers)
     lost = kept - await everything(store, folder)
     assert not lost
-    tally("F7", tried=400, lost=len(lost))
+    tally("two processes", tried=400, lost=len(lost))
 
 
 async def everything(store: FileStorage, folder: Path) -> set[str]:
@@ -77,7 +77,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("t-*"), key=lambda path: len(path.name))
 
 
-async def test_fault_f7_a_thread_open_elsewhere_is_read_only_and_says_so(
+async def test_a_thread_open_in_another_process_is_read_only_and_names_the_process(
     folder: Path, tally: Tally
 ) -> None:
     store = JsonFileStorage(folder)
@@ -100,7 +100,7 @@ async def test_fault_f7_a_thread_open_elsewhere_is_read_only_and_says_so(
             assert caught.value.pid == process.pid
         assert (folder / file_name("t")).read_bytes() == before
         await store.save("other", saying("free"))
-    tally("F7", tried=4)
+    tally("two processes", tried=4)
 
 
 async def test_threads_open_elsewhere_can_be_told_without_opening_them(folder: Path) -> None:
@@ -118,9 +118,7 @@ async def test_threads_open_elsewhere_can_be_told_without_opening_them(folder: P
         assert await JsonFileStorage(folder).open("t") == Access(writable=True)
 
 
-async def test_fault_f7_the_lock_of_a_killed_process_is_free_at_once(
-    folder: Path, tally: Tally
-) -> None:
+async def test_the_lock_of_a_killed_process_is_free_at_once(folder: Path, tally: Tally) -> None:
     store = JsonFileStorage(folder)
     with holding(folder) as process:
         assert not (await store.open("t")).writable
@@ -129,7 +127,7 @@ async def test_fault_f7_the_lock_of_a_killed_process_is_free_at_once(
         begin = time.monotonic()
         assert await store.open("t") == Access(writable=True)
         assert time.monotonic() - begin < 1
-    tally("F7", tried=1)
+    tally("two processes", tried=1)
 
 
 async def test_a_closed_thread_can_be_opened_by_others(folder: Path) -> None:
@@ -154,7 +152,7 @@ async def test_lock_files_are_private_and_stay(folder: Path) -> None:
     assert lock.read_bytes() == b""
 
 
-async def test_fault_f6_a_lock_that_is_a_link_is_not_followed(
+async def test_a_lock_that_is_a_link_is_not_followed(
     folder: Path, tmp_path: Path, tally: Tally
 ) -> None:
     store = JsonFileStorage(folder)
@@ -168,4 +166,4 @@ async def test_fault_f6_a_lock_that_is_a_link_is_not_followed(
     assert (access.writable, access.holder_pid) == (False, None)
     assert "cannot be locked" in access.reason
     assert target.read_text() == "precious"
-    tally("F6", tried=1)
+    tally("foreign files", tried=1)

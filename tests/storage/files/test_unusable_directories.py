@@ -36,7 +36,7 @@ def refused(done: subprocess.CompletedProcess[str], path: Path) -> str:
     return done.stderr
 
 
-def test_fault_f5_a_directory_that_may_not_be_written_is_73(
+def test_a_directory_without_write_permission_exits_with_73(
     private_home: Path, tally: Tally
 ) -> None:
     if ROOT and shutil.which("setpriv") is None:
@@ -45,20 +45,20 @@ def test_fault_f5_a_directory_that_may_not_be_written_is_73(
     data.mkdir(mode=0o500)
     assert "Permission denied" in refused(listed(*_MORTAL), paths.data_dir())
     assert list(data.iterdir()) == []
-    tally("F5", tried=1)
+    tally("unusable directory", tried=1)
 
 
 @pytest.mark.skipif(not ROOT, reason="only root may mount a disk read-only")
-def test_fault_f5_a_read_only_disk_is_73(private_home: Path, tally: Tally) -> None:
+def test_a_read_only_disk_exits_with_73(private_home: Path, tally: Tally) -> None:
     data = private_home / "data"
     data.mkdir()
     done = listed("unshare", "-m", "sh", "-c", _READ_ONLY, str(data))
     assert "Read-only file system" in refused(done, paths.data_dir())
-    tally("F5", tried=1)
+    tally("unusable directory", tried=1)
 
 
 @pytest.mark.parametrize("place", ["data", "data/koel-chat", "data/koel-chat/threads"])
-def test_fault_f5_a_file_in_place_of_a_directory_is_73(
+def test_a_file_in_place_of_a_directory_exits_with_73(
     private_home: Path, place: str, tally: Tally
 ) -> None:
     path = private_home / place
@@ -67,10 +67,10 @@ def test_fault_f5_a_file_in_place_of_a_directory_is_73(
     path.write_text("precious")
     assert "is not a directory" in refused(listed(), path)
     assert path.read_text() == "precious"
-    tally("F5", tried=1)
+    tally("unusable directory", tried=1)
 
 
-def test_fault_f5_without_a_home_nothing_is_made_where_the_program_was_started(
+def test_without_a_home_nothing_is_created_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -78,10 +78,10 @@ def test_fault_f5_without_a_home_nothing_is_made_where_the_program_was_started(
     with pytest.raises(DirectoryError, match="Set HOME"):
         private_directory(Path("~/.local/share/koel-chat"))
     assert sorted(tmp_path.iterdir()) == before
-    tally("F5", tried=1)
+    tally("unusable directory", tried=1)
 
 
-async def test_fault_f5_a_directory_that_goes_while_threads_are_open(
+async def test_a_directory_removed_while_threads_are_open_is_created_again(
     tmp_path: Path, tally: Tally
 ) -> None:
     folder = tmp_path / "threads"
@@ -96,7 +96,7 @@ async def test_fault_f5_a_directory_that_goes_while_threads_are_open(
     folder.unlink()
     await storage.save("t", saying("hi", "hello"))
     assert await in_clear(folder).load("t") == saying("hi", "hello")
-    tally("F5", tried=2)
+    tally("unusable directory", tried=2)
 
 
 def test_directories_that_are_made_are_for_nobody_else(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def for_everybody(path: Path) -> None:
     "make", [for_everybody, of_somebody_else, of_a_strange_group, a_link_of_somebody_else]
 )
 @pytest.mark.parametrize("name", ["koel-chat", "koel-chat/threads"])
-def test_fault_f6_where_strangers_may_have_been_is_73(
+def test_a_directory_that_other_users_can_change_exits_with_73(
     private_home: Path, name: str, make: Callable[[Path], None], tally: Tally
 ) -> None:
     if make is not for_everybody and not ROOT:
@@ -149,16 +149,14 @@ def test_fault_f6_where_strangers_may_have_been_is_73(
     said = refused(listed(), path)
     assert "chmod 700" in said or "another user" in said or "link of another user" in said
     assert path.stat().st_mode == mode and list(path.iterdir()) == []
-    tally("F6", tried=1)
+    tally("foreign files", tried=1)
 
 
-async def test_fault_f6_a_link_of_ones_own_to_another_disk_is_followed(
-    tmp_path: Path, tally: Tally
-) -> None:
+async def test_a_link_of_the_user_to_another_disk_is_followed(tmp_path: Path, tally: Tally) -> None:
     target, link = tmp_path / "disk", tmp_path / "threads"
     target.mkdir(mode=0o755)
     link.symlink_to(target)
     await in_clear(link).save("t", saying("hi"))
     assert await in_clear(target).load("t") == saying("hi")
     assert target.stat().st_mode & 0o777 == 0o700
-    tally("F6", tried=1)
+    tally("foreign files", tried=1)

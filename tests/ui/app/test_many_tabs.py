@@ -84,10 +84,10 @@ async def crowded(tabs: int) -> None:
     assert link.closed
 
 
-async def test_load_l3_more_tabs_than_permits() -> None:
+async def test_eight_tabs_with_four_permits_are_answered_in_order() -> None:
     await crowded(8)
 
 
 @pytest.mark.slow
-async def test_load_l3_32_tabs_28_of_them_waiting() -> None:
+async def test_32_tabs_with_four_permits_are_answered_in_order() -> None:
     await crowded(32)

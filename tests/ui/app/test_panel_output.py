@@ -23,7 +23,7 @@ def name_of(text: str) -> str:
     return text.replace("/", "").replace("\0", "").encode()[:200].decode(errors="ignore")
 
 
-async def test_input_b6_previews_and_hits_are_harmless(
+async def test_previews_and_search_hits_are_sanitized(
     worst: str, harmless: Harmless, tmp_path: Path
 ) -> None:
     agent, storage = ScriptedAgent(), JsonFileStorage(tmp_path / "threads")
@@ -70,7 +70,7 @@ async def test_input_b6_previews_and_hits_are_harmless(
         harmless(window)
 
 
-async def test_input_b6_settings_and_roles_of_a_thread_are_harmless(
+async def test_settings_and_roles_of_a_thread_are_sanitized(
     worst: str, harmless: Harmless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = paths.system_prompts_dir()
@@ -97,7 +97,7 @@ async def test_input_b6_settings_and_roles_of_a_thread_are_harmless(
         harmless(window)
 
 
-async def test_input_b6_settings_of_the_program_are_harmless(
+async def test_settings_of_the_program_are_sanitized(
     worst: str, harmless: Harmless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("SYSTEM", "THEME", "MODEL", "MODEL_FOLDERS"):
@@ -116,7 +116,7 @@ async def test_input_b6_settings_of_the_program_are_harmless(
         harmless(window)
 
 
-async def test_input_b6_files_that_are_attached_are_harmless(
+async def test_attached_files_are_sanitized(
     worst: str, harmless: Harmless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -137,7 +137,7 @@ async def test_input_b6_files_that_are_attached_are_harmless(
         harmless(window)
 
 
-async def test_input_b6_branches_and_summaries_are_harmless(worst: str, harmless: Harmless) -> None:
+async def test_branches_and_summaries_are_sanitized(worst: str, harmless: Harmless) -> None:
     async with opened(size=SIZE) as window:
         await window.answered(f"ask {worst}", f"one {worst}")
         await window.press("ctrl+r")
@@ -166,7 +166,7 @@ async def test_input_b6_branches_and_summaries_are_harmless(worst: str, harmless
         harmless(window)
 
 
-async def test_input_b6_code_queues_and_commands_are_harmless(
+async def test_code_blocks_queued_messages_and_commands_are_sanitized(
     worst: str, harmless: Harmless
 ) -> None:
     line = worst.replace("\n", "")
@@ -208,7 +208,7 @@ class Complaining(MemoryStorage):
         raise StorageError(f"preview {self._words}")
 
 
-async def test_input_b6_refusals_and_figures_are_harmless(worst: str, harmless: Harmless) -> None:
+async def test_errors_and_figures_are_sanitized(worst: str, harmless: Harmless) -> None:
     storage = Complaining(worst)
     await storage.save("t", ChatState(messages=(Message("u", "user", "asked"),)))
     async with opened(size=SIZE, storage=storage) as window:
@@ -231,7 +231,7 @@ async def test_input_b6_refusals_and_figures_are_harmless(worst: str, harmless: 
         harmless(window)
 
 
-async def test_input_b6_damaged_files_are_harmless_where_they_are_named(
+async def test_messages_about_damaged_files_are_sanitized(
     worst: str, harmless: Harmless, tmp_path: Path
 ) -> None:
     storage = JsonFileStorage(tmp_path / "threads")

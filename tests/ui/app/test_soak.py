@@ -17,14 +17,14 @@ MOST_BYTES = 1_000_000
 """By which the memory may grow in a hundred turns; three threads in ten of them are new."""
 
 
-async def test_soak_l7_tasks_threads_and_descriptors_stay_flat(tmp_path: Path) -> None:
+async def test_tasks_threads_and_descriptors_do_not_grow(tmp_path: Path) -> None:
     first, *_, last = await soak(20, tmp_path)
     assert last.turns >= 20 and not last.exceeds(first), (first, last)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_soak_l7_5000_turns(tmp_path: Path) -> None:
+def test_memory_does_not_grow_over_5000_turns(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.ui.app.soak", "5000", str(tmp_path)],
         cwd=ROOT,

@@ -41,7 +41,7 @@ def test_who_does_not_want_it_is_not_called() -> None:
     assert written == []
 
 
-def test_input_b6_a_hostile_title_says_nothing_to_the_terminal(worst: str, tally: Tally) -> None:
+def test_a_hostile_title_is_sanitized(worst: str, tally: Tally) -> None:
     written: list[str] = []
     attention = TerminalAlert(written.append)
     attention.on_blur()
@@ -49,7 +49,7 @@ def test_input_b6_a_hostile_title_says_nothing_to_the_terminal(worst: str, tally
     title = written[0].removeprefix("\x1b[22;0t\x1b]0;").removesuffix("\x1b\\\x07")
     assert foreign(title.encode()) == [] and "\n" not in title
     assert len(title) < 100
-    tally("B6", tried=len(set(worst) & set(HOSTILE)))
+    tally("control characters", tried=len(set(worst) & set(HOSTILE)))
 
 
 async def focus(window: Window, event: events.Event) -> None:

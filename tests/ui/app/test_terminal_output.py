@@ -63,7 +63,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_input_b6_an_answer_is_harmless_whole_and_in_pieces(
+async def test_an_answer_is_sanitized_whole_and_in_deltas(
     worst: str, harmless: Harmless, shape: str
 ) -> None:
     text = SHAPES[shape].replace("{}", worst.replace("\n", ""))
@@ -81,7 +81,7 @@ async def test_input_b6_an_answer_is_harmless_whole_and_in_pieces(
             harmless(window.app.clipboard)
 
 
-async def test_input_b6_a_plain_answer_is_harmless(worst: str, harmless: Harmless) -> None:
+async def test_an_answer_shown_as_plain_text_is_sanitized(worst: str, harmless: Harmless) -> None:
     async with opened(size=SIZE) as window:
         turn = await window.ask("go")
         turn.write("long line\n" * 4000)
@@ -94,7 +94,7 @@ async def test_input_b6_a_plain_answer_is_harmless(worst: str, harmless: Harmles
 
 
 @pytest.mark.parametrize("cut", [whole, halved, text_controls])
-async def test_input_b6_thinking_calls_and_errors_are_harmless(
+async def test_thinking_tool_calls_and_errors_are_sanitized(
     worst: str, harmless: Harmless, cut: Callable[[str], Sequence[str]]
 ) -> None:
     async with opened(size=SIZE) as window:
@@ -112,9 +112,7 @@ async def test_input_b6_thinking_calls_and_errors_are_harmless(
         harmless(window)
 
 
-async def test_input_b6_a_saved_thread_is_harmless_wherever_it_is_named(
-    worst: str, harmless: Harmless
-) -> None:
+async def test_a_saved_thread_is_sanitized_in_every_place(worst: str, harmless: Harmless) -> None:
     storage = MemoryStorage()
     state = ChatState(
         messages=(
@@ -145,7 +143,7 @@ async def test_input_b6_a_saved_thread_is_harmless_wherever_it_is_named(
         harmless(window)
 
 
-async def test_input_b6_the_links_of_an_answer_are_harmless(worst: str, harmless: Harmless) -> None:
+async def test_the_links_of_an_answer_are_sanitized(worst: str, harmless: Harmless) -> None:
     text = worst.replace("\n", "")
     async with opened(size=SIZE) as window:
         turn = await window.ask("go")
@@ -174,7 +172,7 @@ class Failing(MemoryStorage):
         raise OSError(f"lost {self._words}")
 
 
-async def test_input_b6_errors_of_the_disk_are_harmless(worst: str, harmless: Harmless) -> None:
+async def test_storage_errors_are_sanitized(worst: str, harmless: Harmless) -> None:
     storage = Failing(worst)
     await MemoryStorage.save(storage, "t", ChatState(messages=(Message("u", "user", "hi"),)))
     async with opened(size=SIZE, storage=storage) as window:
@@ -188,7 +186,7 @@ async def test_input_b6_errors_of_the_disk_are_harmless(worst: str, harmless: Ha
         harmless(window)
 
 
-async def test_input_b6_a_start_that_fails_is_harmless(worst: str, harmless: Harmless) -> None:
+async def test_errors_at_the_start_are_sanitized(worst: str, harmless: Harmless) -> None:
     agent = ScriptedAgent(load_at_once=False)
     async with opened(size=SIZE, agent=agent) as window:
         agent.end_load(RuntimeError(f"file {worst}"))
@@ -204,7 +202,7 @@ async def test_input_b6_a_start_that_fails_is_harmless(worst: str, harmless: Har
         harmless(window)
 
 
-async def test_input_b6_what_was_kept_of_the_last_window_is_harmless(
+async def test_restored_drafts_and_prompt_history_are_sanitized(
     worst: str, harmless: Harmless, tmp_path: Path
 ) -> None:
     keep(tmp_path, OpenTab(None, f"title {worst}", Draft(f"draft {worst}")))
@@ -219,9 +217,7 @@ async def test_input_b6_what_was_kept_of_the_last_window_is_harmless(
         harmless(window)
 
 
-async def test_input_b6_what_is_typed_queued_and_given_back_is_harmless(
-    worst: str, harmless: Harmless
-) -> None:
+async def test_typed_queued_and_returned_text_is_sanitized(worst: str, harmless: Harmless) -> None:
     async with opened(size=SIZE) as window:
         turn = await window.ask(f"first {worst}")
         await window.type(f"second {worst}")
@@ -233,14 +229,14 @@ async def test_input_b6_what_is_typed_queued_and_given_back_is_harmless(
         harmless(window)
 
 
-async def test_input_b6_what_an_editor_leaves_is_harmless(worst: str, harmless: Harmless) -> None:
+async def test_text_from_an_editor_is_sanitized(worst: str, harmless: Harmless) -> None:
     async with opened(size=SIZE) as window:
         window.prompt.replace_whole_text(f"edited {worst}")
         await window.sees("edited")
         harmless(window)
 
 
-async def test_input_b6_the_clipboard_gets_harmless_text_and_its_sequence_is_one(
+async def test_copied_text_is_sanitized_and_sent_in_one_sequence(
     worst: str, harmless: Harmless
 ) -> None:
     async with opened() as window:
@@ -252,7 +248,7 @@ async def test_input_b6_the_clipboard_gets_harmless_text_and_its_sequence_is_one
         assert base64.b64decode(encoded, validate=True).decode() == worst
 
 
-async def test_input_b6_the_words_at_the_end_are_harmless(worst: str, harmless: Harmless) -> None:
+async def test_messages_at_the_end_are_sanitized(worst: str, harmless: Harmless) -> None:
     storage = Failing(worst)
     async with opened(storage=storage) as window:
         (await window.ask(worst)).finish()
@@ -264,7 +260,7 @@ async def test_input_b6_the_words_at_the_end_are_harmless(worst: str, harmless: 
         harmless(said)
 
 
-def test_input_b6_a_log_line_is_harmless(worst: str, harmless: Harmless) -> None:
+def test_a_log_line_is_sanitized(worst: str, harmless: Harmless) -> None:
     record = logging.LogRecord("n", logging.INFO, "p", 1, "m %s", (worst + "\ud800",), None)
     line = SafeFormatter("%(message)s").format(record)
     assert line.startswith("m <")

@@ -69,14 +69,14 @@ def test_where_there_are_none_there_is_nothing_to_say(tmp_path: Path) -> None:
         (f'name = "a"\nprimary = "red"\n# {"x" * 70000}', "it is larger than 64 KB"),
     ],
 )
-def test_input_b10_a_bad_theme_is_left_out_with_its_reason(
+def test_an_invalid_theme_is_left_out_with_its_reason(
     tmp_path: Path, text: str, why: str, tally: Tally
 ) -> None:
     themes, (problem,) = read_themes(write(tmp_path, bad=text, good=FOREST), BUILTIN_THEMES)
     assert [theme.name for theme in themes] == ["forest"]
     assert problem.startswith("The theme in bad.toml was skipped: ")
     assert why in problem and problem.isprintable()
-    tally("B10", tried=1)
+    tally("bad configuration", tried=1)
 
 
 def test_of_two_themes_with_one_name_the_first_counts(tmp_path: Path) -> None:
@@ -85,9 +85,7 @@ def test_of_two_themes_with_one_name_the_first_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(20)
-def test_input_b10_what_is_no_theme_file_does_not_stop_the_others(
-    tmp_path: Path, tally: Tally
-) -> None:
+def test_an_unreadable_theme_file_does_not_stop_the_others(tmp_path: Path, tally: Tally) -> None:
     write(tmp_path, forest=FOREST)
     (tmp_path / "directory.toml").mkdir()
     os.mkfifo(tmp_path / "pipe.toml")
@@ -96,7 +94,7 @@ def test_input_b10_what_is_no_theme_file_does_not_stop_the_others(
     themes, problems = read_themes(tmp_path, {})
     assert [theme.name for theme in themes] == ["forest"]
     assert len(problems) == 4
-    tally("B10", tried=4)
+    tally("bad configuration", tried=4)
 
 
 def test_of_very_many_themes_the_first_are_read(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ async def gone(window: Window) -> str:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 15)])
-async def test_fault_f4_a_banner_lasts_as_long_as_the_disk_is_full(
+async def test_a_banner_is_shown_while_the_disk_is_full(
     size: tuple[int, int], tally: Tally
 ) -> None:
     storage = Full()
@@ -63,12 +63,10 @@ async def test_fault_f4_a_banner_lasts_as_long_as_the_disk_is_full(
     assert window.app.return_code == 0
     assert len(await storage.list_threads()) == 2
     assert recovered() == []
-    tally("F4", tried=2)
+    tally("full disk", tried=2)
 
 
-async def test_fault_f4_what_is_unsaved_at_the_end_is_back_at_the_next_start(
-    tmp_path: Path, tally: Tally
-) -> None:
+async def test_unsaved_work_is_restored_at_the_next_start(tmp_path: Path, tally: Tally) -> None:
     storage = Full()
     async with opened(storage=storage, home=tmp_path / "state") as window:
         turn = await window.ask("Long story")
@@ -92,10 +90,10 @@ async def test_fault_f4_what_is_unsaved_at_the_end_is_back_at_the_next_start(
     state = await storage.load(thread_id)
     assert state is not None
     assert [message.content for message in state.messages] == ["Long story", "half an ans"]
-    tally("F4", tried=3)
+    tally("full disk", tried=3)
 
 
-async def test_fault_f4_a_tab_closed_unsaved_is_in_the_file_too(tally: Tally) -> None:
+async def test_an_unsaved_closed_tab_is_in_the_recovery_file(tally: Tally) -> None:
     async with opened(storage=Full()) as window:
         (await window.ask("Closed")).finish()
         await window.sees("NOT SAVED: 'Closed'")
@@ -105,10 +103,10 @@ async def test_fault_f4_a_tab_closed_unsaved_is_in_the_file_too(tally: Tally) ->
         assert "'Closed'" in await gone(window)
     (path,) = recovered()
     assert b"Closed" in path.read_bytes()
-    tally("F4", tried=1)
+    tally("full disk", tried=1)
 
 
-async def test_fault_f4_drafts_that_cannot_be_kept_are_put_aside(
+async def test_drafts_that_cannot_be_saved_are_in_the_recovery_file(
     tmp_path: Path, tally: Tally
 ) -> None:
     home = tmp_path / "drafts"
@@ -128,7 +126,7 @@ async def test_fault_f4_drafts_that_cannot_be_kept_are_put_aside(
         await window.prompts("before and after")
         await window.until(lambda: recovered() == [], "the file is removed")
         await window.until(lambda: b"and after" in kept(home), "the draft kept")
-    tally("F5", tried=1)
+    tally("unusable directory", tried=1)
 
 
 def kept(home: Path) -> bytes:
@@ -136,9 +134,7 @@ def kept(home: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-async def test_fault_f5_a_directory_that_is_gone_is_made_again(
-    tmp_path: Path, tally: Tally
-) -> None:
+async def test_a_removed_drafts_directory_is_created_again(tmp_path: Path, tally: Tally) -> None:
     home = tmp_path / "drafts"
     async with opened(home=home) as window:
         await window.type("before")
@@ -148,10 +144,10 @@ async def test_fault_f5_a_directory_that_is_gone_is_made_again(
         home.rmdir()
         await window.type(" and after")
         await window.until(lambda: b"before and after" in kept(home), "the draft kept")
-    tally("F5", tried=1)
+    tally("unusable directory", tried=1)
 
 
-async def test_fault_f4_nowhere_to_go_is_said_too(
+async def test_a_recovery_file_that_cannot_be_written_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     file = tmp_path / "file"
@@ -163,10 +159,10 @@ async def test_fault_f4_nowhere_to_go_is_said_too(
         said = await gone(window)
     assert window.app.return_code == 74
     assert "'Doomed'" in said and f"file could be written: Cannot use {file}" in said
-    tally("F4", tried=1)
+    tally("full disk", tried=1)
 
 
-async def test_fault_f4_encrypted_threads_stay_encrypted(
+async def test_the_recovery_file_of_encrypted_threads_is_encrypted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     folder = tmp_path / "threads"
@@ -208,7 +204,7 @@ async def test_fault_f4_encrypted_threads_stay_encrypted(
     assert [message.content for message in state.messages] == ["secret question", "secret answer"]
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or b"secret" not in file.read_bytes(), file
-    tally("F4", tried=1)
+    tally("full disk", tried=1)
 
 
 async def test_a_file_that_cannot_be_read_stays_and_is_told() -> None:
@@ -221,7 +217,7 @@ async def test_a_file_that_cannot_be_read_stays_and_is_told() -> None:
     assert path.read_text() == "{"
 
 
-async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept(
+async def test_an_error_of_the_window_names_the_recovery_file(
     capsys: pytest.CaptureFixture[str], tally: Tally
 ) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
@@ -238,10 +234,10 @@ async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept(
     assert "ended by an error of its own: RuntimeError in test_unsaved_threads.py" in said
     assert str(recovered()[0]) in said
     assert window.app.return_code == 1
-    tally("F14", tried=1)
+    tally("window error", tried=1)
 
 
-async def test_fault_f4_who_does_not_wait_for_the_end_loses_nothing(
+async def test_a_forced_exit_writes_the_recovery_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tally: Tally
 ) -> None:
     async with opened(storage=Full()) as window:
@@ -255,4 +251,4 @@ async def test_fault_f4_who_does_not_wait_for_the_end_loses_nothing(
         slow.set()
     assert window.app.return_code == 74
     assert str(recovered()[0]) in capsys.readouterr().err
-    tally("F4", tried=1)
+    tally("full disk", tried=1)

@@ -58,7 +58,7 @@ def tabs_and_turns(window: Window) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("what", PASTES)
-async def test_input_b13_a_paste_is_text_and_presses_no_key(what: str, tally: Tally) -> None:
+async def test_a_paste_is_text_and_presses_no_key(what: str, tally: Tally) -> None:
     async with opened() as window:
         before = tabs_and_turns(window)
         await window.type(PASTES[what])
@@ -72,11 +72,11 @@ async def test_input_b13_a_paste_is_text_and_presses_no_key(what: str, tally: Ta
         await window.until(lambda: field.value.startswith("a"))
         assert not set(field.value) & set(HOSTILE) and "\n" not in field.value
         assert tabs_and_turns(window) == (before[0], before[1], before[2] + 1)
-    tally("B13", tried=2)
+    tally("paste", tried=2)
 
 
 @pytest.mark.parametrize("what", LARGE)
-async def test_input_b13_five_megabytes_freeze_nothing(what: str, tally: Tally) -> None:
+async def test_a_paste_of_five_megabytes_does_not_block_the_window(what: str, tally: Tally) -> None:
     async with opened() as window, beating() as away:
         window.app.post_message(events.Paste(LARGE[what]))
         await window.until(lambda: window.prompt.text.startswith("[pasted"))
@@ -84,4 +84,4 @@ async def test_input_b13_five_megabytes_freeze_nothing(what: str, tally: Tally) 
         await window.prompts("")
         assert max(away) < 1.0
         assert window.agent.turns == []
-    tally("B13", tried=1)
+    tally("paste", tried=1)

@@ -58,9 +58,7 @@ async def begun(window: Window, native: Native, count: int) -> int:
 
 
 @pytest.mark.parametrize("said", [0, 1, 3])
-async def test_fault_f10_an_engine_that_fails_is_a_row_and_the_next_tab_runs(
-    said: int, tally: Tally
-) -> None:
+async def test_a_failed_turn_shows_its_error_and_the_next_tab_runs(said: int, tally: Tally) -> None:
     native = Native()
     async with opened(connect=native.backend) as window:
         await window.connected()
@@ -86,7 +84,7 @@ async def test_fault_f10_an_engine_that_fails_is_a_row_and_the_next_tab_runs(
         await window.misses("llama_decode")
     threads = [each async for each in states(native.storage)]
     assert len(threads) == 2 and not any("llama_decode" in each for each in threads)
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
 async def states(storage: MemoryStorage) -> AsyncIterator[str]:
@@ -97,7 +95,7 @@ async def states(storage: MemoryStorage) -> AsyncIterator[str]:
         yield encode_state(state)
 
 
-async def test_fault_f13_a_dead_engine_costs_one_answer(tally: Tally) -> None:
+async def test_an_engine_crash_loses_one_answer(tally: Tally) -> None:
     native = Native()
     async with opened(connect=native.backend) as window:
         await window.connected()
@@ -123,10 +121,10 @@ async def test_fault_f13_a_dead_engine_costs_one_answer(tally: Tally) -> None:
         await window.reads("And I.")
         assert window.prompt.text == ""
         assert native.link.opened == 2
-    tally("F13", tried=3)
+    tally("engine crash", tried=3)
 
 
-async def test_fault_f13_an_engine_that_dies_again_and_again_is_given_up_for_a_while(
+async def test_an_engine_that_keeps_crashing_reaches_the_restart_limit(
     tally: Tally,
 ) -> None:
     native = Native()
@@ -143,10 +141,10 @@ async def test_fault_f13_an_engine_that_dies_again_and_again_is_given_up_for_a_w
         # The first four died with it, the next was refused, and what was left is the user's again.
         await window.prompts("Question 5")
         assert (native.link.opened, len(native.link.started)) == (4, 4)
-    tally("F13", tried=4)
+    tally("engine crash", tried=4)
 
 
-async def test_input_b4_a_thread_is_answered_with_a_built_in_template(tally: Tally) -> None:
+async def test_a_thread_can_choose_a_built_in_template_after_an_error(tally: Tally) -> None:
     native = Native()
     async with opened(connect=native.backend) as window:
         await window.connected()
@@ -169,7 +167,7 @@ async def test_input_b4_a_thread_is_answered_with_a_built_in_template(tally: Tal
         assert len(native.link.sent(OpenSession)) == 1
     (thread,) = await native.storage.list_threads()
     assert (await native.storage.meta(thread))["chat_template"] == "chatml"
-    tally("B4", tried=1)
+    tally("hostile chat template", tried=1)
 
 
 async def test_b20_a_thread_is_completed_without_a_template_when_chosen() -> None:
@@ -222,7 +220,7 @@ def turns(native: Native) -> list[StartTurn]:
     return [each for each in native.link.commands if isinstance(each, StartTurn)]
 
 
-async def test_fault_f10_a_hanging_engine_lets_go_of_the_tab_that_is_stopped(tally: Tally) -> None:
+async def test_a_stopped_tab_is_free_while_the_engine_hangs(tally: Tally) -> None:
     native = Native()
     native.link.deaf = True
     async with opened(connect=native.backend) as window:
@@ -235,10 +233,10 @@ async def test_fault_f10_a_hanging_engine_lets_go_of_the_tab_that_is_stopped(tal
         await begun(window, native, 2)
         native.link.crash()
         await window.reads("✗ the engine process ended")
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
-async def test_fault_f10_late_words_of_a_stopped_turn_are_nobodys(tally: Tally) -> None:
+async def test_late_deltas_of_a_stopped_turn_are_ignored(tally: Tally) -> None:
     native = Native()
     native.link.deaf = True
     async with opened(connect=native.backend) as window:
@@ -258,10 +256,10 @@ async def test_fault_f10_late_words_of_a_stopped_turn_are_nobodys(tally: Tally) 
         await window.reads("fine")
         assert "too late" not in window.view
     assert not any(["too late" in each async for each in states(native.storage)])
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
-async def test_fault_f10_an_answer_without_a_word_is_told(tally: Tally) -> None:
+async def test_an_empty_answer_is_reported(tally: Tally) -> None:
     native = Native()
     async with opened(connect=native.backend) as window:
         await window.connected()
@@ -275,12 +273,12 @@ async def test_fault_f10_an_answer_without_a_word_is_told(tally: Tally) -> None:
         native.link.end(again, tokens=1)
         await window.reads("fine")
         assert "an empty answer" not in window.screen
-    tally("F10", tried=1)
+    tally("engine failure", tried=1)
 
 
 @pytest.mark.parametrize("when", ["before", "queued", "begun", "writing"])
 @pytest.mark.parametrize("how", ["once", "twice", "close", "send"])
-async def test_fault_f11_stopped_in_every_phase(when: str, how: str, tally: Tally) -> None:
+async def test_a_turn_can_be_stopped_in_every_phase(when: str, how: str, tally: Tally) -> None:
     native = Native()
     async with opened(connect=native.backend) as window:
         await window.connected()
@@ -316,10 +314,10 @@ async def test_fault_f11_stopped_in_every_phase(when: str, how: str, tally: Tall
     kept = [each async for each in states(native.storage)]
     assert not any("half of" in each for each in kept) or when == "writing"
     assert when != "writing" or any("half of" in each for each in kept)
-    tally("F11", tried=1)
+    tally("cancellation", tried=1)
 
 
-async def test_fault_f13_an_engine_that_dies_while_it_loads(tally: Tally) -> None:
+async def test_a_crash_during_the_load_fails_one_answer(tally: Tally) -> None:
     native = Native()
     native.link.hold_load = True
     async with opened(connect=native.backend) as window:
@@ -339,4 +337,4 @@ async def test_fault_f13_an_engine_that_dies_while_it_loads(tally: Tally) -> Non
         native.link.end(queued)
         await window.reads("Here I am.")
         assert [each.content for each in native.asked(queued)] == ["First", "Queued"]
-    tally("F13", tried=1)
+    tally("engine crash", tried=1)

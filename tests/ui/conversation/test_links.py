@@ -111,20 +111,18 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("href", REFUSED)
-def test_input_b8_an_address_that_is_not_plainly_of_the_web_is_refused(
-    href: str, tally: Tally
-) -> None:
+def test_an_address_that_is_not_a_plain_web_address_is_refused(href: str, tally: Tally) -> None:
     with pytest.raises(UnsafeLinkError) as refused:
         validate_url(href)
     assert str(refused.value).isprintable()
-    tally("B8", tried=1)
+    tally("hostile link", tried=1)
 
 
 @pytest.mark.parametrize("href", TAKEN)
-def test_input_b8_an_address_of_the_web_is_taken_as_it_stands(href: str, tally: Tally) -> None:
+def test_a_web_address_is_accepted_unchanged(href: str, tally: Tally) -> None:
     link = validate_url(href)
     assert (link.url, link.host) == (href, TAKEN[href])
-    tally("B8", tried=1)
+    tally("hostile link", tried=1)
 
 
 def test_links_and_images_of_an_answer_are_found_once() -> None:
@@ -196,7 +194,7 @@ async def click(window: Window, words: str) -> None:
     await window.pilot.click(offset=(window.lines[row].index(words) + 1, row))
 
 
-async def test_input_b8_a_clicked_link_is_opened_when_confirmed_and_only_then(
+async def test_a_clicked_link_is_opened_only_after_confirmation(
     canary: Canary, tally: Tally
 ) -> None:
     async with opened() as window:
@@ -213,7 +211,7 @@ async def test_input_b8_a_clicked_link_is_opened_when_confirmed_and_only_then(
         await window.until(lambda: canary.opened != [])
         assert canary.opened == ["https://trusted.example@evil.example/a%20b?u=a%26b"]
         await window.misses("Open this link?")
-    tally("B8", tried=1)
+    tally("hostile link", tried=1)
 
 
 async def test_a_link_is_chosen_with_keys_and_may_be_copied(canary: Canary) -> None:
@@ -231,7 +229,7 @@ async def test_a_link_is_chosen_with_keys_and_may_be_copied(canary: Canary) -> N
         assert canary.opened == []
 
 
-async def test_input_b8_refused_links_are_listed_with_the_reason_and_not_to_be_taken(
+async def test_refused_links_are_listed_with_the_reason_and_cannot_be_chosen(
     canary: Canary, tally: Tally
 ) -> None:
     async with opened(size=(120, 30)) as window:
@@ -244,12 +242,10 @@ async def test_input_b8_refused_links_are_listed_with_the_reason_and_not_to_be_t
         await click(window, "bad")
         await window.sees("This link is not opened: only http and https")
         assert canary.opened == []
-    tally("B8", tried=2)
+    tally("hostile link", tried=2)
 
 
-async def test_input_b8_no_refused_address_ever_reaches_the_browser(
-    canary: Canary, tally: Tally
-) -> None:
+async def test_a_refused_address_never_reaches_the_browser(canary: Canary, tally: Tally) -> None:
     async with opened(size=(100, 40)) as window:
         hrefs = [href for href in REFUSED if len(href) < 100]
         for href in hrefs:
@@ -258,7 +254,7 @@ async def test_input_b8_no_refused_address_ever_reaches_the_browser(
         await window.pilot.pause()
         assert len(window.app.screen_stack) == 1, "no question was asked"
         assert canary.opened == []
-    tally("B8", tried=len(hrefs))
+    tally("hostile link", tried=len(hrefs))
 
 
 async def test_a_browser_that_fails_is_told(canary: Canary) -> None:

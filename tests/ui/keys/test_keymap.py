@@ -64,10 +64,10 @@ def test_the_keys_of_the_window_have_the_names_that_are_asked_for() -> None:
         ("alt+shift+o", "terminals send for other keys"),
     ],
 )
-def test_input_b10_what_cannot_be_a_key_is_refused(written: str, why: str, tally: Tally) -> None:
+def test_an_invalid_key_is_refused(written: str, why: str, tally: Tally) -> None:
     with pytest.raises(ValueError, match=why):
         key_name(written)
-    tally("B10", tried=1)
+    tally("bad configuration", tried=1)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_input_b10_what_cannot_be_a_key_is_refused(written: str, why: str, tally
         ({"tab.new": "f8\x1b[2J\n"}, "not a key"),
     ],
 )
-def test_input_b10_what_is_wrong_with_keys_is_named(
+def test_the_error_of_an_invalid_key_binding_gives_the_reason(
     chosen: dict[str, str], why: str, tally: Tally
 ) -> None:
     with pytest.raises(SettingsError, match=why) as raised:
         parse_keymap(chosen)
     assert str(raised.value).isprintable()
-    tally("B10", tried=1)
+    tally("bad configuration", tried=1)
 
 
 def test_keys_may_change_places() -> None:

@@ -87,7 +87,7 @@ def plain(widget: Static | Tab) -> str:
     return shown.plain
 
 
-async def test_input_b7_the_lines_of_the_window_take_nothing_for_markup(tally: Tally) -> None:
+async def test_the_lines_of_the_window_do_not_interpret_markup(tally: Tally) -> None:
     app = Lines()
     async with app.run_test(size=(400, 40)) as pilot:
         for batch in batched(strings(), 100):
@@ -110,7 +110,7 @@ async def test_input_b7_the_lines_of_the_window_take_nothing_for_markup(tally: T
             )
             await pilot.pause()
             assert not list(actions(app))
-    tally("B7", tried=8 * STRINGS)
+    tally("markup", tried=8 * STRINGS)
 
 
 def toasts(window: Window) -> list[Static]:
@@ -128,7 +128,7 @@ async def shown(window: Window, text: str) -> None:
 @pytest.mark.parametrize(
     "part", [pytest.param(part, marks=[pytest.mark.slow] if part > 1 else []) for part in range(10)]
 )
-async def test_input_b7_messages_take_nothing_for_markup(part: int, tally: Tally) -> None:
+async def test_messages_do_not_interpret_markup(part: int, tally: Tally) -> None:
     batch = strings()[part * 200 : (part + 1) * 200]
     text = "\n".join(batch)
     state = ChatState(
@@ -151,10 +151,10 @@ async def test_input_b7_messages_take_nothing_for_markup(part: int, tally: Tally
         # The user, the answer, the thinking, the arguments, the result, and the orphan.
         await window.until(lambda: words(window.screen).count(words(text)) == 6)
         assert not list(actions(window.app))
-    tally("B7", tried=6 * len(batch))
+    tally("markup", tried=6 * len(batch))
 
 
-async def test_input_b7_paragraphs_and_tables_bind_nothing_but_links(tally: Tally) -> None:
+async def test_paragraphs_and_tables_have_no_actions_except_links(tally: Tally) -> None:
     """There Markdown has its say, so that they are not shown literally all."""
     async with opened(size=(120, 100)) as window:
         for number, batch in enumerate(batched(strings(), 100)):
@@ -169,10 +169,10 @@ async def test_input_b7_paragraphs_and_tables_bind_nothing_but_links(tally: Tall
             turn.finish()
             await window.sees(f"number {number}.")
             assert all(action.startswith("link(") for action in actions(window.app))
-    tally("B7", tried=STRINGS)
+    tally("markup", tried=STRINGS)
 
 
-async def test_input_b7_toasts_errors_and_the_prompt_take_nothing_for_markup(tally: Tally) -> None:
+async def test_toasts_errors_and_the_prompt_do_not_interpret_markup(tally: Tally) -> None:
     async with opened(size=(120, 40)) as window:
         for batch in batched(strings(), 20):
             window.app.clear_notifications()
@@ -183,4 +183,4 @@ async def test_input_b7_toasts_errors_and_the_prompt_take_nothing_for_markup(tal
             await told_all(window, told)
             await shown(window, batch[0])
             assert not list(actions(window.app))
-    tally("B7", tried=6 * STRINGS // 20)
+    tally("markup", tried=6 * STRINGS // 20)

@@ -94,9 +94,7 @@ def bound(content: Content) -> bool:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_input_b7_what_panels_are_made_of_takes_nothing_for_markup(
-    count: int, tally: Tally
-) -> None:
+def test_the_contents_of_panels_do_not_interpret_markup(count: int, tally: Tally) -> None:
     tried: list[str] = []
 
     @settings(max_examples=count)
@@ -111,7 +109,7 @@ def test_input_b7_what_panels_are_made_of_takes_nothing_for_markup(
             tried.append(name)
 
     check()
-    tally("B7", tried=len(tried))
+    tally("markup", tried=len(tried))
 
 
 class Panels(App[None]):
@@ -163,7 +161,7 @@ def texts(count: int) -> list[str]:
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.timeout(600)
-async def test_input_b7_widgets_take_nothing_for_markup(count: int, tally: Tally) -> None:
+async def test_widgets_do_not_interpret_markup(count: int, tally: Tally) -> None:
     app = Panels()
     async with app.run_test(size=(WIDE, 40)) as pilot:
         for number, text in enumerate(texts(count)):
@@ -172,13 +170,13 @@ async def test_input_b7_widgets_take_nothing_for_markup(count: int, tally: Tally
             if not number % 20:
                 await pilot.pause()
                 assert not actions(app)
-    tally("B7", tried=count * 5)
+    tally("markup", tried=count * 5)
 
 
 @pytest.mark.parametrize(
     "text", ["[/x]", "[@click=app.quit]x[/]", "[bold]b[/bold]", "[[", "\\[", "[", "[$x='#'", "]/@"]
 )
-async def test_input_b7_questions_take_nothing_for_markup(text: str, tally: Tally) -> None:
+async def test_dialogs_do_not_interpret_markup(text: str, tally: Tally) -> None:
     link = validate_url(f"https://example.org/?{text.replace(chr(92), '')}")
     app = App[None]()
     async with app.run_test(size=(120, 30)) as pilot:
@@ -188,4 +186,4 @@ async def test_input_b7_questions_take_nothing_for_markup(text: str, tally: Tall
             shown = [plain(each) for each in screen.query(Static)]
             assert (text if isinstance(screen, ConfirmPanel) else link.url) in "".join(shown)
             assert not actions(app)
-    tally("B7", tried=2)
+    tally("markup", tried=2)
