@@ -1,5 +1,7 @@
 """Asking and answering in one tab."""
 
+from functools import partial
+
 import pytest
 
 from koel_tui.conversation.conversation import Conversation
@@ -303,6 +305,10 @@ async def test_there_must_be_a_stopped_answer_to_go_on_with() -> None:
     async with opened() as window:
         await window.press("alt+g")
         await window.sees("The last answer is complete")
+
+
+def _ends_with(conversation: Conversation, text: str) -> bool:
+    return conversation.last_answer.endswith(text)
 
 
 async def test_a_token_is_announced_once_and_its_entries_are_built_once(
