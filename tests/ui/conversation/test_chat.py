@@ -329,7 +329,7 @@ async def test_a_token_is_announced_once_and_its_entries_are_built_once(
         conversation = window.app._workspace.active
         for number in range(20):
             turn.write(f"{number} ")
-            await window.until(lambda end=f" {number} ": conversation.last_answer.endswith(end))
+            await window.until(partial(_ends_with, conversation, f" {number} "))
             await window.handled()
         await window.reads("19")
         assert announced == [conversation] * 20
