@@ -235,7 +235,7 @@ async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept(
             window.app.call_later(fail)
             await window.until(lambda: not window.app.is_running, "the end")
     said = capsys.readouterr().err
-    assert "ended by an error of its own: RuntimeError in test_unsaved_threads.py" in said
+    assert "ended because of an internal error: RuntimeError in test_unsaved_threads.py" in said
     assert str(recovered()[0]) in said
     assert window.app.return_code == 1
     tally("F14", tried=1)
