@@ -39,7 +39,7 @@ ROWS = {
     "B12": "passphrases and sealed files",
     "B13": "pastes",
 }
-"""What is tried, by its row in the plan."""
+"""The kinds of attempts, by their row in the plan."""
 
 Tally = Callable[..., None]
 _KEY = "tally"
@@ -47,7 +47,7 @@ _KEY = "tally"
 
 @pytest.fixture
 def tally(record_property: Callable[[str, object], None]) -> Tally:
-    """Note `tally(row, tried, lost=0)` at the end of a test that tried so many."""
+    """Note `tally(row, tried, lost=0)` at the end of a test that made `tried` attempts."""
 
     def note(row: str, tried: int, *, lost: int = 0) -> None:
         assert row in ROWS and tried > 0
@@ -57,7 +57,7 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
 
 
 class TallyTable:
-    """Adds up what the tests noted, in whichever process they ran."""
+    """Adds up the notes of the tests, from all processes."""
 
     def __init__(self) -> None:
         self._tried: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows."""
+"""Rules of the project that no linter checks."""
 
 import ast
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def test_every_file_is_short() -> None:
 
 
 def test_every_function_is_short() -> None:
-    """From `def` to its last line: the options of a command stand above."""
+    """From `def` to the last line; the options of a command are above `def`."""
     assert [
         f"{place(path, node)} {node.name}"
         for path in files("koel_tui")

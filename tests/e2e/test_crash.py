@@ -23,7 +23,7 @@ KEYS_TO = {
     "typing": "x",
     "reading keys": "x",
 }
-"""What brings the program to the fault; the others come by themselves."""
+"""The keys that cause each fault; the faults without an entry occur without a key."""
 BY_DEFAULT = {"a panel", "a worker", "reading keys"}
 
 

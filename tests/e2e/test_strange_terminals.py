@@ -76,7 +76,7 @@ def test_fault_f16_a_terminal_of_another_size_or_kind(
 
 @pytest.mark.parametrize("closed", [(0,), (2,), (0, 1, 2)])
 def test_fault_f16_one_answer_without_streams(closed: tuple[int, ...], tally: Tally) -> None:
-    """No file of the program comes to stand where a stream was, and it ends by itself."""
+    """No file of the program gets the descriptor of a closed stream, and the program ends."""
     question = [PROGRAM, "ask", "hi", "--max-output-tokens", "2", "--model", "/nowhere.gguf"]
     done = subprocess.run(
         ["/bin/sh", "-c", '"$@" ' + " ".join(f"{number}>&-" for number in closed), "sh", *question],

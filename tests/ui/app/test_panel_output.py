@@ -195,7 +195,7 @@ async def test_input_b6_code_queues_and_commands_are_harmless(
 
 
 class Complaining(MemoryStorage):
-    """Refuses what is done to threads, in words of its own."""
+    """Refuses changes of threads, with its own text."""
 
     def __init__(self, words: str) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ class CountingStorage(MemoryStorage):
 
 
 async def saved(count: int) -> CountingStorage:
-    """Return a storage of so many threads, t0, t1 and so on."""
+    """Return a storage of `count` threads: t0, t1 and so on."""
     storage = CountingStorage()
     for n in range(count):
         await storage.save(f"t{n}", messages(2, f"thread {n} message {{n}}"))

@@ -1,4 +1,4 @@
-"""The user's own themes: read, refused with a reason, worn; and a window without colours."""
+"""The user's own themes: read, refused with a reason, applied; and a window without colours."""
 
 import os
 from pathlib import Path

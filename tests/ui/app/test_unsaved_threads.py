@@ -1,4 +1,4 @@
-"""The banner while nothing can be saved, and what comes of the text when the window ends."""
+"""The banner while nothing can be saved, and the text that is left when the window ends."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Full(MemoryStorage):
-    """A disk that is full until somebody makes room."""
+    """A disk that is full until space is freed."""
 
     full = True
     directory = Path("/data/threads")

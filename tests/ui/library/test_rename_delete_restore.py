@@ -1,4 +1,4 @@
-"""What is done to saved threads from their list: renamed, thrown away, brought back."""
+"""Saved threads renamed, moved to the trash and restored from their list."""
 
 import asyncio
 import json
