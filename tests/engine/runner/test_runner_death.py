@@ -1,4 +1,4 @@
-"""The runner killed, aborted or stuck in every phase: the errors of callers, the files left behind."""
+"""The runner killed, aborted or stuck in every phase: errors of callers, files left behind."""
 
 import asyncio
 import os
