@@ -18,7 +18,7 @@ __all__ = ["tally"]
 # changed constant changes examples. Collect all of `tests` to see a failure of a full run again.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
-# The user's own cache, before a test gets a home of its own: the joined file is kept between runs.
+# The user's own cache, before a test gets a private home: the joined file is kept between runs.
 try:
     TEST_CACHE = user_cache_path("koel-chat-tests")
 except RuntimeError:  # no home directory: the file is joined in the folder of the run
@@ -92,7 +92,7 @@ def gemma_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Path of a model of some hundred kilobytes: it talks nonsense, and that within no time."""
+    """Path of a model of some hundred kilobytes: it writes random text, and fast."""
     from tests.engine.tiny_models import write_sliding_model  # numpy is not for every test
 
     return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")

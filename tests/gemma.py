@@ -43,7 +43,7 @@ def is_whole(path: Path) -> bool:
 def joined(folder: Path) -> Path:
     """Return the model file in `folder`; join the chunks there when it is missing or damaged.
 
-    Two processes may join at once: each writes a file of its own and renames it.
+    Two processes may join at once: each writes a separate file and renames it.
     """
     target = folder / NAME
     if is_whole(target):

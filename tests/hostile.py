@@ -1,4 +1,4 @@
-"""What hostile text is made of, and what may be in the bytes a terminal gets."""
+"""The characters of hostile text, and the bytes that a terminal may get."""
 
 import re
 

@@ -57,7 +57,7 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
 
 
 class TallyTable:
-    """Adds up what the tests noted, in whichever process they ran."""
+    """Adds up the notes of the tests, from all processes."""
 
     def __init__(self) -> None:
         self._tried: Counter[str] = Counter()

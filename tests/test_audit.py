@@ -34,7 +34,7 @@ SKIPPED = {"name": "shaky", "skip_reason": "Dependency not found on PyPI"}
 
 @pytest.fixture
 def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What stands in for uv: a program that prints this file."""
+    """The replacement of uv: a program that prints this file."""
     folder = tmp_path / "bin"
     folder.mkdir()
     said = tmp_path / "said"

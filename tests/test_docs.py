@@ -262,18 +262,6 @@ def test_the_messages_of_incomplete_answers_are_those_of_the_program() -> None:
     assert label in PAGES["answers"]
 
 
-PRIVATE_WORDS = (
-    "anew|beside|besides|whoever|who of|in clear|goes? on with|put aside|is told|takes for"
-)
-"""Words of the project's old prose; each has a standard term."""
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_docs_use_standard_terms(name: str) -> None:
-    text = re.sub(r"`[^`\n]+`", "", (ROOT / name).read_text())
-    assert re.findall(rf"\b({PRIVATE_WORDS})\b", text) == []
-
-
 # Places, pictures and links
 
 

@@ -107,7 +107,7 @@ def _keys_of(panel: type[Any]) -> set[str]:
 
 
 def test_keys_in_the_text_exist() -> None:
-    # Not those in code: they stand for keys that somebody may choose.
+    # Not those in code: they are examples of keys that a user may choose.
     text = re.sub(r"```.*?```|`\"[^`]+`", "", USER_TEXT, flags=re.DOTALL)
     named = {key_name(name) for name in KEY_NAME.findall(text)}
     known = {name for key in OWN.values() for name in key.names}

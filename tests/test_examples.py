@@ -22,7 +22,7 @@ SAID = {
 
 
 def on_one_processor() -> None:
-    """Two tests beside each other would hold up each other with more."""
+    """Two tests at the same time would slow each other with more."""
     os.sched_setaffinity(0, {random.choice([*os.sched_getaffinity(0)])})
 
 

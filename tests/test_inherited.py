@@ -1,4 +1,4 @@
-"""The state that every test begins with, whatever the suite was started with."""
+"""The state that every test begins with does not depend on the environment of the suite."""
 
 import locale
 import os

@@ -1,4 +1,4 @@
-"""What is read out of llama.cpp's output, held against what the installed one says.
+"""The parser of llama.cpp's output, compared with the output of the installed version.
 
 When one of these fails after an upgrade, fix `koel_tui/llama_log_parsing.py`.
 """
@@ -25,7 +25,7 @@ from tests.models.damaged import patched
 
 
 class Said(NativeLog):
-    """What llama.cpp logs, with its own levels."""
+    """The log lines of llama.cpp, with their levels."""
 
     def __init__(self) -> None:
         super().__init__(logging.getLogger("test"))

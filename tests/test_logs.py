@@ -1,4 +1,4 @@
-"""The log: of a bounded size, its owner's alone, and in nobody's way when it cannot be written."""
+"""The log: its size is bounded, only its owner can read it, and errors in it are ignored."""
 
 import logging
 from pathlib import Path

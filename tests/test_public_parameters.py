@@ -3,7 +3,7 @@
 Options are parameters with a default, fields of dataclasses and keywords of a TypedDict. A test
 sets one when it calls the class, function or method by its name with a value that is not the
 default, by keyword or position: a literal, a constant of the test file, or the name of the default
-count as what they are. What a helper passes on under the name of its own parameter does not count,
+count as what they are. A parameter that a helper passes on under the same name does not count,
 nor does a method of another class where the test says which class its object has.
 """
 
@@ -38,7 +38,7 @@ NO_OTHER_VALUE = {
     "SessionClosedError(message)": ANSWERED,
     "SessionMetrics(snapshot_misses)": ANSWERED,
 }
-"""What is no option of a caller, with the reason."""
+"""Parameters that are not options of a caller, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Option:
     position: int | None
     default_source: str = ""
     classes: frozenset[str] = frozenset()
-    """The class of a method and those that inherit it; empty for what is no method."""
+    """The class of a method and those that inherit it; empty for other functions."""
 
     @property
     def label(self) -> str:
@@ -61,7 +61,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Use:
-    """A call in a test, the constants of its file, and the class of its object where it is told."""
+    """A call in a test, the constants of its file, and the class of its object if known."""
 
     call: ast.Call
     constants: Mapping[str, ast.expr]

@@ -8,7 +8,7 @@ from koel_tui.text import drop_controls, repair, safe_input, safe_line, safe_tex
 
 ANY = st.text(st.characters())  # broken surrogates and control characters too
 ACUTE = "\u0301"
-FLAG = "\U0001f3f4\U000e0067\U000e007f"  # a flag whose tags say what nobody sees
+FLAG = "\U0001f3f4\U000e0067\U000e007f"  # a flag whose tags are invisible
 BIDI = ["\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"]
 
 

@@ -36,8 +36,8 @@ class MultiModelAgent(Protocol):
 class BoundAgent:
     """An agent that runs `owner` with a fixed model and adapter.
 
-    `model` None is the default model, `lora` None is no adapter. Two instances with equal fields
-    are equal. If `is_ephemeral`, `owner` stores nothing of the runs.
+    `model` None means the default model, `lora` None means no adapter. Two instances with equal
+    fields are equal. If `is_ephemeral`, `owner` stores nothing of the runs.
     """
 
     owner: MultiModelAgent

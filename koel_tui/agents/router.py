@@ -86,7 +86,7 @@ class ModelRouter:
     def agent(self, model: str | None = None, lora: str | None = None) -> BoundAgent:
         """Return an agent bound to one model, a file or a name, and one adapter.
 
-        None is the default model, and the adapter that the model was loaded with.
+        None means the default model, and the adapter that the model was loaded with.
         """
         return BoundAgent(self, model or None, lora or None)
 

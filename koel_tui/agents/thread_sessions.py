@@ -31,7 +31,7 @@ class _Entry:
 
     @property
     def is_usable(self) -> bool:
-        """Whether a run may use the session or wait for it."""
+        """True if a run may use the session or wait for it."""
         return not self.opening.done() or (self.session is not None and not self.session.closed)
 
 

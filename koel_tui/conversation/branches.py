@@ -24,7 +24,7 @@ class Branch:
 
     @property
     def is_shown(self) -> bool:
-        """Whether this branch is shown."""
+        """True if this branch is shown."""
         return self.number == self.branch_point.number
 
 

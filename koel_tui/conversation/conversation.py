@@ -57,7 +57,7 @@ class Conversation:
         self.message_edit: MessageEdit | None = None
         self.meta = ThreadMeta(title)
         self.read_only_reason = ""
-        """Why the thread is read-only; empty if it is writable."""
+        """The reason why the thread is read-only; empty if it is writable."""
         self._unloaded_thread_id = unloaded_thread_id
         self._observer = observer
         self._session: ChatSession | None = None
@@ -77,7 +77,7 @@ class Conversation:
 
     @property
     def is_unloaded(self) -> bool:
-        """Whether the saved thread of this tab is not loaded yet."""
+        """True if the saved thread of this tab is not loaded yet."""
         return self._session is None and self._unloaded_thread_id is not None
 
     @property
@@ -90,7 +90,7 @@ class Conversation:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a run is in flight."""
+        """True if a run is in flight."""
         return self._run is not None
 
     @property
@@ -100,17 +100,17 @@ class Conversation:
 
     @property
     def is_new(self) -> bool:
-        """Whether the conversation is new: no messages, no run and an empty queue."""
+        """True if the conversation is new: no messages, no run and an empty queue."""
         return not (self.is_unloaded or self.is_busy or self.queue or self.entries())
 
     @property
     def has_failed(self) -> bool:
-        """Whether the last run ended in an error."""
+        """True if the last run ended in an error."""
         return self._session is not None and self._session.state.error is not None
 
     @property
     def hit_session_limit(self) -> bool:
-        """Whether the last run failed because all model contexts are in use."""
+        """True if the last run failed because all model contexts are in use."""
         error = self._session.state.error if self._session is not None else None
         return getattr(error, "agent_code", None) == "SessionLimitError"
 
@@ -123,7 +123,7 @@ class Conversation:
 
     @property
     def has_answered(self) -> bool:
-        """Whether the model has completed an answer since the thread was opened."""
+        """True if the model has completed an answer since the thread was opened."""
         return self.metrics.has_live_answer and not self.has_failed
 
     @property
@@ -138,12 +138,12 @@ class Conversation:
 
     @property
     def is_unsaved(self) -> bool:
-        """Whether the thread has changes that are not saved yet."""
+        """True if the thread has changes that are not saved yet."""
         return self._session is not None and self._session.dirty
 
     @property
     def save_problem(self) -> str:
-        """Why the thread cannot be saved; empty if it can."""
+        """The reason why the thread cannot be saved; empty if it can."""
         error = self._session.save_error if self._session else None
         return safe_line(str(error) or type(error).__name__) if error else ""
 
@@ -184,7 +184,7 @@ class Conversation:
         self._unloaded_thread_id, self.meta = None, ThreadMeta()
 
     def ask(self, text: str) -> None:
-        """Queue `text` and send it when the thread is idle; give it back if it exceeds a limit."""
+        """Queue `text` and send it when the thread is idle; return it if it exceeds a limit."""
         if problem := self.queue.refusal_reason(text):
             self.problem = problem
             self._observer.on_text_returned(self, text)
@@ -305,12 +305,12 @@ class Conversation:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the session is disposed."""
+        """True if the session is disposed."""
         return self._session is not None and self._session.disposed
 
     @property
     def needs_title(self) -> bool:
-        """Whether the first prompt is answered and the thread has no title."""
+        """True if the first prompt is answered and the thread has no title."""
         prompts = sum(message.role == "user" for message in self.messages)
         return prompts == 1 and self.has_answered and not self.meta.title
 

@@ -20,7 +20,7 @@ class ThreadMeta:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the thread has neither title nor settings."""
+        """True if the thread has neither title nor settings."""
         from koel_tui.session import ThreadSettings
 
         return not self.title and self.settings in (None, ThreadSettings())
@@ -50,7 +50,7 @@ class ThreadMeta:
 
     @property
     def has_own_model(self) -> bool:
-        """Whether the thread uses another model than the program."""
+        """True if the thread uses another model than the program."""
         return self.settings is not None and self.settings.model is not None
 
     def turn_settings(self, defaults: "TurnSettings") -> "TurnSettings":

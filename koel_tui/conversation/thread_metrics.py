@@ -22,7 +22,7 @@ class ThreadMetrics:
         self.turns: tuple[TurnMetrics, ...] = ()
         """The metrics of the latest answers, oldest first."""
         self.has_live_answer = False
-        """Whether an answer was completed since the thread was opened."""
+        """True if an answer was completed since the thread was opened."""
         self.decode_rate = TokenRate()
         """The decode rate of the current answer."""
 

@@ -16,8 +16,8 @@ _MAX_EXCERPT = 600
 """Characters of a message that suffice to recognize the topic."""
 _TITLE_PROMPT = "Give this conversation a title of two to six words. Answer with the title alone."
 _SUMMARY_PROMPT = (
-    "Summarise our conversation up to here in a few sentences, with everything somebody needs "
-    "to go on with it. Answer with the summary alone."
+    "Summarise our conversation up to here in a few sentences, with everything that is "
+    "needed to continue it. Answer with the summary alone."
 )
 _SUMMARY_HEADING = "What we talked about before, in short:"
 

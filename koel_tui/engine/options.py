@@ -22,13 +22,13 @@ class SessionSettings(TypedDict, total=False):
     system: str | None
     """System prompt, used if the conversation has none."""
     sampling: Sampling | None
-    """Sampling parameters; None is `Sampling()`."""
+    """Sampling parameters; None means `Sampling()`."""
     lora: str | PathLike[str] | None
-    """LoRA adapter file of this session; None is that of `ModelSpec`."""
+    """LoRA adapter file of this session; None means that of `ModelSpec`."""
     kv: str | PathLike[str] | None
     """Snapshot of `EngineSession.save_kv` to restore; ignored if it is unusable."""
     thinking: bool | int | None
-    """Whether the model thinks and `ThinkingDelta`s are sent; an int is the token budget."""
+    """True if the model thinks and `ThinkingDelta`s are sent; an int is the token budget."""
     vision: bool | None
     """Not supported: raises `UnsupportedError`."""
     audio: bool | None
@@ -42,9 +42,9 @@ class SessionSettings(TypedDict, total=False):
     stop: Sequence[str] | None
     """Strings that end an answer."""
     chat_template: str | None
-    """Name of a built-in chat template; None is that of the model."""
+    """Name of a built-in chat template; None means that of the model."""
     max_output_tokens: int | None
-    """Maximum answer length in tokens; None is the rest of the context."""
+    """Maximum answer length in tokens; None means the rest of the context."""
     prefill: str | None
     """Beginning of every answer, fixed by the caller."""
 

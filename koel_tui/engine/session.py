@@ -88,12 +88,12 @@ class EngineSession:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called, here or by the engine."""
+        """True if `close` was called, here or by the engine."""
         return self._closed
 
     @property
     def generating(self) -> bool:
-        """Whether a turn is queued or running."""
+        """True if a turn is queued or running."""
         return self._turn is not None
 
     def add(self, message: ChatMessage) -> None:

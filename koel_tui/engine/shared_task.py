@@ -19,7 +19,7 @@ class SharedTask(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether the task has ended, in any way."""
+        """True if the task has ended, in any way."""
         return self._task.done()
 
     def cancel(self) -> None:

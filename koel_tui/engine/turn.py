@@ -178,7 +178,7 @@ class TurnStream(AsyncIterator[Delta]):
     """The deltas of one turn. Leaving the loop early, or dropping the stream, ends the turn.
 
     Not an async generator: the event loop finalizes an abandoned generator some time later, and
-    the next turn would have to wait for that.
+    the next turn would wait for that.
     """
 
     def __init__(

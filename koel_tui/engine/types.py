@@ -9,7 +9,7 @@ from koel_tui.limits import MAX_SEQUENCES, MAX_THREADS
 from koel_tui.protocol.turn_settings import TurnSettings
 
 FinishReason = Literal["end", "length", "stopped", "tool_calls", "error"]
-"""Why a turn ended: end of answer, token limit, stopped, tool calls to run, error."""
+"""The reason why a turn ended: end of answer, token limit, stopped, tool calls to run, error."""
 KvType = Literal["f16", "q8_0"]
 CONTEXT_STEP = 256
 """llama.cpp rounds the context size up to a multiple of this."""
@@ -22,12 +22,12 @@ class ModelSpec:
     """The model file and how to load it. Raises ValueError for a number out of range.
 
     `path` is the GGUF file. `context_tokens` is the context size of each session, prompt and
-    answer together; None is that of the model, at most 8192. `gpu_layers` -1 puts all layers on
-    a GPU if there is one. `threads` None is one per physical core: with more, decoding is several
-    times slower; llama.cpp accepts at most 512. `batch_tokens` is the maximum prefill step.
+    answer together; None means that of the model, at most 8192. `gpu_layers` -1 puts all layers on
+    a GPU if there is one. `threads` None means one per physical core: with more, decoding is
+    several times slower; llama.cpp accepts at most 512. `batch_tokens` is the maximum prefill step.
     `kv_type` is the KV cache format; q8_0 takes 17/32 of the bytes of f16. `mmap` maps the file
     instead of reading it. `slots` is how many sessions are in the context at once, 1 to 256,
-    llama.cpp's limit; None is as many as fit a quarter of the free memory. `lora` is the default
+    llama.cpp's limit; None means as many as fit a quarter of the free memory. `lora` is the default
     adapter file of sessions. `mmproj` is a projector for images and sound; an engine without
     support for these refuses it.
     """
@@ -103,7 +103,7 @@ class ChatMessage:
 
     @property
     def begins_answer(self) -> bool:
-        """Whether the model continues this message if it is the last one of a conversation."""
+        """True if the model continues this message if it is the last one of a conversation."""
         return self.role == "assistant" and not self.tool_calls
 
 

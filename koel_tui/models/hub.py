@@ -58,7 +58,7 @@ class HubFile:
 
 
 class Hub:
-    """The server at `endpoint`; None is that of HF_ENDPOINT, or huggingface.co."""
+    """The server at `endpoint`; None means that of HF_ENDPOINT, or huggingface.co."""
 
     def __init__(self, endpoint: str | None = None) -> None:
         self._endpoint = endpoint

@@ -18,7 +18,7 @@ class Response(Protocol):
 
     @property
     def has_redirect_location(self) -> bool:
-        """Whether the response is a redirect."""
+        """True if the response is a redirect."""
         ...
 
     @property

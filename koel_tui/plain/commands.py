@@ -91,7 +91,7 @@ class LineJoiner:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the next line continues the previous ones."""
+        """True if the next line continues the previous ones."""
         return bool(self._lines)
 
     def add(self, line: str) -> str | None:

@@ -24,7 +24,7 @@ class RunPhase(StrEnum):
 
     @property
     def is_running(self) -> bool:
-        """Whether a run is active in this phase."""
+        """True if a run is active in this phase."""
         return self in (RunPhase.RUNNING, RunPhase.STEP_RUNNING)
 
 
@@ -78,18 +78,18 @@ class Message:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the message has no content at all."""
+        """True if the message has no content at all."""
         return not (self.content or self.reasoning or self.tool_calls or self.attachments)
 
     @property
     def is_thinking_only(self) -> bool:
-        """Whether this is an answer with thinking but without text, calls or attachments."""
+        """True if this is an answer with thinking but without text, calls or attachments."""
         content = self.content.strip() or self.tool_calls or self.attachments
         return self.role == "assistant" and bool(self.reasoning) and not content
 
     @property
     def is_continuable(self) -> bool:
-        """Whether this is an incomplete answer, which an agent may continue at a thread's end."""
+        """True if this is an incomplete answer, which an agent may continue at a thread's end."""
         if self.role != "assistant":
             return False
         return self.interrupted or self.finish_reason == LENGTH or self.is_thinking_only

@@ -44,16 +44,16 @@ class Autosave:
         self._is_released = False  # if True, each write locks and unlocks the thread
         self._model = ""
         self.superseded = False
-        """Whether a newer session owns the thread's file; this state goes to a conflict file."""
+        """True if a newer session owns the thread's file; this state goes to a conflict file."""
         self.replaced = False
-        """Whether a newer session owns the thread, or the thread was deleted."""
+        """True if a newer session owns the thread, or the thread was deleted."""
         self.error: Exception | None = None
         self.access: Access | None = None
-        """Whether the thread may be written; None before it is opened."""
+        """True if the thread may be written; None before it is opened."""
 
     @property
     def dirty(self) -> bool:
-        """Whether the newest state is not stored yet; always False without a storage."""
+        """True if the newest state is not stored yet; always False without a storage."""
         return self._storage is not None and self._revision != self._saved
 
     def mark_changed(self) -> None:

@@ -107,12 +107,12 @@ class ChatSession:
 
     @property
     def disposed(self) -> bool:
-        """Whether the session was disposed."""
+        """True if the session was disposed."""
         return self._closing is not None
 
     @property
     def closed(self) -> bool:
-        """Whether the session was disposed and has finished its last save."""
+        """True if the session was disposed and has finished its last save."""
         return self._closing is not None and self._closing.done()
 
     @property
@@ -122,7 +122,7 @@ class ChatSession:
 
     @property
     def dirty(self) -> bool:
-        """Whether the newest state is not saved yet; always False without a storage."""
+        """True if the newest state is not saved yet; always False without a storage."""
         return self._autosave.dirty
 
     # Runs. The call sets state and phase; the returned coroutine completes when the run ends. A
@@ -264,7 +264,7 @@ class ChatSession:
 
     @property
     def superseded(self) -> bool:
-        """Whether a newer session owns the thread, so that this one saves to a conflict file."""
+        """True if a newer session owns the thread, so that this one saves to a conflict file."""
         return self._autosave.superseded
 
     def hand_over(self, state: ChatState, *, loaded: bool) -> bool:

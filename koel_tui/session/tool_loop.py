@@ -50,11 +50,11 @@ class ToolLoop:
         self._needs_another_run = False
         self._running = False
         self.is_over = False
-        """Whether the last yielded event ends the answer."""
+        """True if the last yielded event ends the answer."""
 
     @property
     def answers_calls(self) -> bool:
-        """Whether this loop answers the pending calls: it has handlers and a run is active."""
+        """True if this loop answers the pending calls: it has handlers and a run is active."""
         return bool(self._handlers) and self._running
 
     async def events(self) -> AsyncGenerator[Event, None]:

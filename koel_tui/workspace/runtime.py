@@ -43,7 +43,7 @@ class Runtime:
 
     @property
     def lacks_model(self) -> bool:
-        """Whether the model file is missing or unusable, so that the user must choose another."""
+        """True if the model file is missing or unusable, so that the user must choose another."""
         if self.problem is None or self.backend is None:
             return False
         from koel_tui.engine import EngineCrashedError, ModelLoadError

@@ -20,7 +20,7 @@ class SavedThread:
     messages: int = 0
     damage: str = ""
     open_state: str = ""
-    """Where the thread is open, if anywhere."""
+    """The state "open" or "open elsewhere"; empty if the thread is closed."""
     message_id: str = ""
     """The id of the message to scroll to; empty for the last scroll position."""
 
@@ -43,7 +43,7 @@ class SavedThread:
 
     @property
     def enabled(self) -> bool:
-        """Whether the thread can be opened."""
+        """True if the thread can be opened."""
         return not self.damage
 
     def matches(self, words: Sequence[str]) -> bool:

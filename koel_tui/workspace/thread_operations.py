@@ -101,7 +101,7 @@ class ThreadOperations:
                 return session.state
         saved = await self._backend.storage.load(thread_id)
         if saved is None:
-            raise LookupError("It cannot be read any more.")
+            raise LookupError("It can no longer be read.")
         return saved
 
     async def rename(self, thread: SavedThread, title: str) -> None:

@@ -31,7 +31,7 @@ class WindowState:
         self._writing: asyncio.Future[None] | None = None
         self._has_failed = False
         self.problem = ""
-        """Why the tabs cannot be saved at present; empty if they can."""
+        """The reason why the tabs cannot be saved at present; empty if they can."""
 
     async def load_tabs(self) -> OpenTabs:
         """Return the tabs to restore; from then on `save_soon` saves those of this app."""

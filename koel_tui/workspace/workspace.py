@@ -57,7 +57,7 @@ class Workspace:
 
     @property
     def is_full(self) -> bool:
-        """Whether the maximum number of tabs is open."""
+        """True if the maximum number of tabs is open."""
         return len(self.tabs) >= MAX_TABS
 
     def connect(self, backend: "Backend") -> None:
@@ -276,7 +276,7 @@ class Workspace:
             return unsaved
         saved = await backend.storage.load(thread_id)
         if saved is None:
-            raise LookupError("it does not exist any more.")
+            raise LookupError("it no longer exists.")
         return saved
 
     def _create(self, title: str = "", unloaded_thread_id: str | None = None) -> Conversation:

@@ -1,4 +1,4 @@
-"""What an agent tells of its model, with the real one, and agents that tell nothing."""
+"""Capabilities of agents, with the real model, and agents that have none."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,7 +24,7 @@ class Silent:
 
 
 class Odd(Silent):
-    """Tells what nobody can use."""
+    """An agent whose capabilities return invalid values."""
 
     async def memory(self) -> str:
         return "much"

@@ -130,7 +130,7 @@ async def test_nothing_is_lost_moved_or_late(steps: list[tuple[float, Delta]]) -
         delta for _, delta in timed
     )
     assert sum(count for _, _, count in told) == len(timed)
-    # Whatever is told late was told with the very next delta that came after the gap was over.
+    # A late delta is sent with the first delta that came after the end of the gap.
     for (before, *_), (after, *_) in pairwise(told):
         assert all(moment >= after for moment, _ in timed if moment - before >= GAP)
 

@@ -1,4 +1,4 @@
-"""The engine dies under the local agent: who waited goes on, who was answered hears of it."""
+"""An engine crash under the local agent: the active run fails, the waiting runs continue."""
 
 import asyncio
 from collections.abc import AsyncIterator

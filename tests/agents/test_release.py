@@ -1,4 +1,4 @@
-"""However a thread ends, the engine has the sessions that the threads in use have, and no other."""
+"""The engine has the sessions of the threads in use and no others, in every way a thread ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -65,7 +65,7 @@ class Scripted:
         return set(self.link.opened_sessions) - set(self.link.closed_sessions)
 
     async def say(self, thread: str, tokens: int = 500) -> None:
-        """Have a thread answered; so many tokens make its context worth a snapshot."""
+        """Have a thread answered; with this many tokens, its context is worth a snapshot."""
         reading = collect(self.agent, run_input(thread))
         begun = len(self.link.started)
         await until(lambda: len(self.link.started) > begun)
@@ -148,7 +148,7 @@ async def test_b2_a_run_that_is_left_while_its_session_opens(
         await scripted.agent.release("a")
         assert scripted.open == [] and scripted.open_natively == set()
     scripted.link.finish_sessions()
-    await scripted.say("a")  # the thread goes on, in one session
+    await scripted.say("a")  # the thread continues, in one session
     assert scripted.open == ["a"] and len(scripted.open_natively) == 1
 
 

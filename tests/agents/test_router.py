@@ -255,7 +255,7 @@ async def test_an_agent_with_a_model_of_its_own_is_told_from_one_with_a_choice()
 
 
 class Files:
-    """A house whose models are files in a folder, some with several names."""
+    """A router whose models are files in a folder, some with several names."""
 
     def __init__(self, folder: Path) -> None:
         self.house = House(self.find)

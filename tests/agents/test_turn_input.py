@@ -1,4 +1,4 @@
-"""What a model on this computer is asked with, and what it cannot take."""
+"""The input of a turn for a model on this computer, and the input that the model refuses."""
 
 import asyncio
 from collections.abc import AsyncIterator

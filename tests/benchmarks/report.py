@@ -14,7 +14,7 @@ def share(values: Sequence[float], part: float) -> float:
 
 
 def line(what: str, ours: float, reference: float, unit: str, against: str, limit: str = "") -> str:
-    """Return a figure beside its reference, and beside its limit where there is one."""
+    """Return a figure with its reference, and with its limit if there is one."""
     return (
         f"{what}: {ours:.3g} {unit}, {against} {reference:.3g} {unit}, ratio {ours / reference:.3f}"
         + (f" (limit {limit})" if limit else "")

@@ -1,4 +1,4 @@
-"""How fast the engine is beside llama.cpp's own calls. Run alone: pytest -m benchmark -s."""
+"""The engine's speed, compared with llama.cpp's own calls. Run alone: pytest -m benchmark -s."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How soon the window is there, beside the least Textual program. Run alone."""
+"""The time to the first paint, compared with the minimal Textual program. Run alone."""
 
 import sys
 import time

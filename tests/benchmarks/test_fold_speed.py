@@ -1,4 +1,4 @@
-"""How folding grows with the length of a stream: ten times the events, ten times the time."""
+"""Folding is linear in the length of a stream: ten times the events, ten times the time."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How long the first index of ten thousand threads takes, and a search in it. Run alone."""
+"""The time of the first index of ten thousand threads, and of a search in it. Run alone."""
 
 import asyncio
 import random
@@ -22,7 +22,7 @@ QUERIES = {"a rare word": 20_000, "a common word": 0, "two common words": 1}
 
 
 def vocabulary(chance: random.Random) -> list[str]:
-    """Words of which a few are said very often and most hardly ever, as in any language."""
+    """Random words with the distribution of a language: a few are frequent and most are rare."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     return ["".join(chance.choices(letters, k=chance.randint(3, 9))) for _ in range(VOCABULARY)]
 

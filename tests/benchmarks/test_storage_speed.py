@@ -1,4 +1,4 @@
-"""How fast ten thousand threads are listed and one long thread is saved and loaded. Run alone."""
+"""The time to list ten thousand threads, and to save and load one long thread. Run alone."""
 
 import asyncio
 import json

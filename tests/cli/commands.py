@@ -23,14 +23,14 @@ PROGRAM = str(Path(sys.executable).with_name("koel-chat"))
 def koel(
     *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program in a process of its own."""
+    """Run the program in a separate process."""
     return subprocess.run(
         [PROGRAM, *arguments],
         input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
-        # Two tests beside each other would hold up each other with more.
+        # Two tests at the same time would slow each other with more threads.
         env={
             **os.environ,
             "KOEL_TEMPERATURE": "0",
@@ -65,7 +65,7 @@ def every_command(
 
 
 class Said:
-    """What a command answered."""
+    """The exit code and the output of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err

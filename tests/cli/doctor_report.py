@@ -1,4 +1,4 @@
-"""What tests of `koel-chat doctor` share: a word that must not be shown, and how files are."""
+"""Parts that tests of `koel-chat doctor` share: a word that must not be shown, and file states."""
 
 import hashlib
 from pathlib import Path

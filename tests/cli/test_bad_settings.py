@@ -1,4 +1,4 @@
-"""Settings that cannot be used: 78 each time, and no value of them is said again."""
+"""Invalid settings: exit code 78 each time, and no value is quoted in the message."""
 
 import io
 import logging

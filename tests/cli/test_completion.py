@@ -1,4 +1,4 @@
-"""What a shell is offered, and that bash puts it on the command line."""
+"""The completions of a shell, and that bash puts them on the command line."""
 
 import os
 import shutil

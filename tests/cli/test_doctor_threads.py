@@ -49,7 +49,7 @@ def saved() -> JsonFileStorage:
 
 
 def look_at_threads(home: Path) -> dict[str, Finding]:
-    """Examine the threads, and see that this changed nothing and told nothing of them."""
+    """Examine the threads, and check that nothing is changed and no content is shown."""
     before = tree(home)
     findings = threads.evaluate(threads.inspect(threads.get_access(), lambda words: None))
     assert tree(home) == before

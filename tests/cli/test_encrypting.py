@@ -1,4 +1,4 @@
-"""Encrypted threads from the command line: locked, asked for, and nothing left in clear."""
+"""Encrypted threads from the command line: locked, asked for, and nothing left unencrypted."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The program works whatever it inherits: umask, locale, time zone, home, signals, limits."""
+"""The program works in any environment: umask, locale, time zone, home, signals, limits."""
 
 import json
 import os
@@ -18,7 +18,7 @@ THREAD = {
 }  # fmt: skip
 QUESTION = "Grüße, İstanbul"
 Change = Callable[[dict[str, str], Path], str]
-"""Changes an environment in a folder of its own; returns what the shell does before the program."""
+"""Changes an environment in a separate folder; returns the shell commands before the program."""
 
 
 def variables(**values: str) -> Change:

@@ -38,7 +38,7 @@ WARM = {"KOEL_TEMPERATURE": "0"}
 
 @dataclass
 class World:
-    """Where a command runs, and what was seen of it beside its output."""
+    """The directories a command runs in, and the effects noted in addition to its output."""
 
     home: Path
     tmp: Path
@@ -67,7 +67,7 @@ class Case:
     rest: tuple[str, ...]
     seen: Seen
     wanted: Any = None
-    """What is seen with the option, where that is known."""
+    """The value that is seen with the option, where that is known."""
     setup: Callable[[World], None] = lambda _: None
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -229,7 +229,7 @@ def world(
     capsys: pytest.CaptureFixture[str],
 ) -> World:  # fmt: skip
     world = World(private_home, tmp_path, starter_path, monkeypatch, capsys)
-    monkeypatch.setenv("KOEL_THREADS", "1")  # more are slow beside other tests
+    monkeypatch.setenv("KOEL_THREADS", "1")  # more are slow with parallel tests
     monkeypatch.chdir(tmp_path)  # an export without --output writes there
     keyring = MemoryKeyring()
     monkeypatch.setattr(unlock, "SystemKeyring", lambda: SystemKeyring(keyring))

@@ -1,4 +1,4 @@
-"""What a start costs: the window's process imports what it needs, when it needs it."""
+"""The cost of a start: the window's process imports each module when it is needed."""
 
 import subprocess
 import sys

@@ -62,7 +62,7 @@ def own(name: str) -> Path:
 
 
 def pulling(server: HubServer, *words: str) -> subprocess.Popen[str]:
-    """`models pull` as a program of its own: huggingface_hub reads HF_ENDPOINT at its import."""
+    """`models pull` as a separate program: huggingface_hub reads HF_ENDPOINT at its import."""
     return subprocess.Popen(
         [PROGRAM, "models", "pull", *words],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

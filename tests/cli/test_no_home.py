@@ -22,7 +22,7 @@ def nothing_piped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the user one whom the system does not know, as `docker run --user 1234` does."""
+    """Make the user one that the system does not know, as `docker run --user 1234` does."""
 
     def unknown(_: int) -> Any:
         raise KeyError

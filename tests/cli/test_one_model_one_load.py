@@ -1,4 +1,4 @@
-"""The weights of a file are loaded once, by whichever name or path threads ask for them."""
+"""The weights of a file are loaded once, by any name or path that threads ask for."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Text that a window could not save, brought back from the command line."""
+"""Text that a window could not save, restored from the command line."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ TABS = OpenTabs(
 
 
 def aside() -> Path:
-    """Put a thread aside, and what was typed."""
+    """Write a recovery file with a thread and the typed text."""
     thread = Thread("t", saying("question", "half an ans"), {"title": "Sea"})
     unsaved = UnsavedWork((thread,), json.loads(TABS.encode()))
     storage = open_storage()

@@ -1,4 +1,4 @@
-"""What the commands print of threads, files and errors: nothing of it moves a terminal."""
+"""The commands print threads, files and errors without a character that controls a terminal."""
 
 import asyncio
 import logging

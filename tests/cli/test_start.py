@@ -1,4 +1,4 @@
-"""What is known before anything is opened: plain or window, and how it looks."""
+"""Settings that are known before anything is opened: plain mode or window, and the theme."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Standard streams that somebody has closed, or that nobody reads any more."""
+"""Standard streams that are closed, or whose reader has ended."""
 
 import subprocess
 import sys

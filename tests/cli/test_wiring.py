@@ -1,4 +1,4 @@
-"""What the window is given to talk to."""
+"""The backend that the window gets."""
 
 from pathlib import Path
 

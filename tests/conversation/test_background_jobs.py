@@ -1,4 +1,4 @@
-"""Jobs of the model beside the chats: titles and summaries, never in anybody's way."""
+"""Background jobs of the model: titles and summaries, which never delay a chat."""
 
 import asyncio
 from collections.abc import Callable

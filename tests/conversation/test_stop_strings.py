@@ -1,4 +1,4 @@
-"""Stop strings are read as they are written, whatever is in them."""
+"""Stop strings are read as they are written, with any characters."""
 
 import pytest
 from hypothesis import example, given

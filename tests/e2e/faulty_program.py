@@ -28,7 +28,7 @@ FAULTS = {
     "typing": "koel_tui.ui.composer.prompt:Prompt._on_key",
     "reading keys": "textual.drivers.linux_driver:LinuxDriver.process_message",
 }
-"""What raises, and where it is found."""
+"""The functions that raise, by the name of the fault."""
 
 
 def refuse(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""A program that shows raw text past every gate but the belt. Run by test_hostile."""
+"""A program that shows unsanitized text; only the output sanitizer is left. For test_hostile."""
 
 import sys
 

@@ -79,11 +79,11 @@ class Terminal:
             dimensions=(rows, columns),
             # Titles would come whenever the model finds them.
             env={
-                # The size of another terminal, of whoever runs the tests, goes before that of this.
+                # The size variables of the outer terminal would override this size.
                 **{name: value for name, value in os.environ.items() if name not in _SIZE},
                 "TERM": "xterm-256color",
                 "KOEL_TITLES": "false",
-                # Two tests beside each other would hold up each other with more, and to load the
+                # Two tests at the same time would slow each other with more, and to load the
                 # model is mostly to make its contexts.
                 "KOEL_THREADS": "1",
                 "KOEL_MAX_SESSIONS": "3",
@@ -121,12 +121,12 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What is on the screen now."""
+        """The text on the screen now."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
     @property
     def title(self) -> str:
-        """The title of the terminal's window; empty while nobody gave it one."""
+        """The title of the terminal's window; empty if none was set."""
         return str(self._screen.title)
 
     @property
@@ -159,7 +159,7 @@ class Terminal:
         return -(self.child.signalstatus or 0) if status is None else int(status)
 
     def restored(self) -> bool:
-        """Whether the terminal is as it was before the program."""
+        """True if the terminal is as it was before the program."""
         modes = termios.tcgetattr(self.child.child_fd)[3]
         flags = termios.ICANON | termios.ECHO
         left = all(
@@ -169,7 +169,7 @@ class Terminal:
         return bool(modes & flags == self._before[3] & flags and left)
 
     def forget_screen(self) -> None:
-        """Take the screen for empty, so that what is seen from now on has been painted anew."""
+        """Clear the emulated screen, so that all text seen after this was painted again."""
         self._screen.reset()
 
     def hang_up(self) -> None:

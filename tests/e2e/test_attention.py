@@ -1,4 +1,4 @@
-"""In a real terminal that tells of its focus: called when it is elsewhere, and left as it was."""
+"""Alerts in a real terminal that reports its focus: sent without focus, and reset at the end."""
 
 from tests.e2e.terminal import Terminal
 from tests.e2e.test_hostile import WINDOW
@@ -6,7 +6,7 @@ from tests.hostile import HOSTILE
 
 FOCUS_LOST, FOCUS_GOT = "\x1b[O", "\x1b[I"
 BELL = b"\x1b\\\x07"
-"""After the title; Textual ends sequences of its own with the same character."""
+"""After the title; Textual ends its own sequences with the same character."""
 BROUGHT_BACK = b"\x1b]0;koel-chat\x1b\\\x1b[23;0t"
 
 

@@ -1,4 +1,4 @@
-"""What bad input gets, in a real terminal: one sentence, the right code, nothing lost."""
+"""Bad input in a real terminal: one sentence, the right exit code, nothing lost."""
 
 import struct
 import subprocess

@@ -23,7 +23,7 @@ KEYS_TO = {
     "typing": "x",
     "reading keys": "x",
 }
-"""What brings the program to the fault; the others come by themselves."""
+"""The keys that cause each fault; the faults without an entry occur without a key."""
 BY_DEFAULT = {"a panel", "a worker", "reading keys"}
 
 
@@ -57,7 +57,7 @@ def test_an_error_in_the_window_restores_the_terminal_and_names_the_log(
         assert terminal.wait() == 1
         assert terminal.restored()
         told = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
-    assert "koel-chat ended by an error of its own: RuntimeError" in told
+    assert "koel-chat ended because of an internal error: RuntimeError" in told
     assert "Your threads are saved." in told
     assert str(paths.log_file()) in told.replace("\r\n", "")
     assert told.count("\n") <= 6 and "Traceback" not in told

@@ -29,7 +29,7 @@ def bad(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[Path, bytes]]:
-    """A saved thread that has to stay as it is, and no core file anywhere near."""
+    """A saved thread that must not change, and no core file in its directories."""
     monkeypatch.chdir(tmp_path)
     kept = ChatState(messages=(Message("1", "user", "keep me"),))
     asyncio.run(JsonFileStorage(paths.threads_dir()).save("kept", kept))

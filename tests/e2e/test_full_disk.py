@@ -20,7 +20,7 @@ ON_A_SMALL_DISK = 'mount -t tmpfs -o size=1m none "$XDG_DATA_HOME" && exec "$0" 
 
 
 def can_mount() -> bool:
-    """Whether this user may have a disk of their own."""
+    """Return whether this user may mount a separate disk."""
     try:
         done = subprocess.run(["unshare", "-m", "true"], capture_output=True)
     except OSError:

@@ -1,4 +1,4 @@
-"""A terminal that is closed: the window saves what came and ends, with nobody to tell."""
+"""A closed terminal: the window saves the text so far and ends without output."""
 
 import asyncio
 import time

@@ -78,7 +78,7 @@ PANELS = {
     "ctrl+p": "Search for commands",
     "alt+q": "Waiting to be sent",
 }
-"""Every panel with text of others in it, and what is seen of it first."""
+"""Every panel with untrusted text in it, and the text that is seen first."""
 
 
 def look_into(terminal: Terminal, key: str, words: str) -> None:
@@ -126,5 +126,5 @@ def test_a_paste_that_contains_its_end_marker_does_not_change_the_terminal(tally
 
 
 def prompt_of(terminal: Terminal) -> str:
-    """What stands between the last two round corners."""
+    """The text between the last two round corners."""
     return terminal.text.rpartition("╭")[2].partition("╰")[0]

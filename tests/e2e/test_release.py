@@ -1,4 +1,4 @@
-"""What is released: a wheel that runs in an environment of its own, sources without junk."""
+"""The release files: a wheel that runs in a new environment, and sources without other files."""
 
 import importlib.metadata
 import re
@@ -34,7 +34,7 @@ def uv(*arguments: str | Path) -> str:
 
 @pytest.fixture(scope="session")
 def downloads() -> str:
-    """Where uv keeps what it has downloaded, found before a test has a home of its own."""
+    """The download cache of uv, found before a test gets a private home."""
     return uv("cache", "dir").strip()
 
 

@@ -1,4 +1,4 @@
-"""What a window leaves to the next one when it is killed, and the terminal lent to an editor."""
+"""The state that a killed window leaves to the next one, and the terminal lent to an editor."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Signals in a real terminal with the real model: what came is saved, the terminal given back."""
+"""Signals in a real terminal with the real model: text is saved, the terminal is restored."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ COMBINATIONS = [
 
 @contextmanager
 def running(tmp_path: Path, **settings: str) -> Iterator[Terminal]:
-    """Yield the program, its model loaded, on a disk that can be held up."""
+    """Yield the program, its model loaded, on a disk that can be blocked."""
     environment = {"KOEL_TEMPERATURE": "0", "HELD_BY": str(tmp_path / "hold"), **settings}
     with Terminal(command=WITH_DISK, environment=environment) as terminal:
         terminal.until(lambda screen: "ctx 0/" in screen)
@@ -74,7 +74,7 @@ def end_by(end: str, terminal: Terminal) -> None:
 
 
 def ended(terminal: Terminal, closed: bool = False) -> int:
-    """Return the exit code of a program that has to end now; there is no screen if `closed`."""
+    """Return the exit code of a program that must end now; there is no screen if `closed`."""
     begun = time.monotonic()
     if closed:
         wait_until(lambda: not terminal.child.isalive())
@@ -103,7 +103,7 @@ def stop(terminal: Terminal, number: int) -> None:
 
 
 def goes_on(terminal: Terminal, sees: str) -> None:
-    """Let the program go on, and see it paint everything."""
+    """Let the program continue, and check that it paints everything."""
     terminal.forget_screen()
     terminal.child.kill(signal.SIGCONT)
     terminal.until(lambda screen: sees in screen and "1 " in terminal.label_row)
@@ -138,7 +138,7 @@ def test_a_signal_in_any_phase_ends_the_program_and_saves_the_thread(
 
 @pytest.mark.timeout(120)
 def test_a_suspended_window_continues_in_any_phase(tmp_path: Path, tally: Tally) -> None:
-    """Suspended the terminal is the shell's; then everything is painted anew and goes on."""
+    """Suspended, the program leaves the terminal to the shell; then it paints everything again."""
     hold = tmp_path / "hold"
     with running(tmp_path, KOEL_THREADS="1", KOEL_MAX_OUTPUT_TOKENS="150") as terminal:
         stop(terminal, signal.SIGTSTP)
@@ -200,7 +200,7 @@ def test_a_signal_ends_the_program_while_the_engine_hangs(tmp_path: Path, tally:
         reach("writing", terminal, tmp_path / "hold")
         helpers = psutil.Process(terminal.child.pid).children(recursive=True)
         (runner,) = [each for each in helpers if "koel_tui.engine.runner.process" in each.cmdline()]
-        runner.suspend()  # as one in a native call that takes for ever
+        runner.suspend()  # as one in a native call that never returns
         try:
             terminal.child.kill(signal.SIGTERM)
             assert ended(terminal) == 143

@@ -1,4 +1,4 @@
-"""Signals to one answer and to the plain mode, and a pipe that nobody reads any more."""
+"""Signals to one answer and to the plain mode, and a pipe whose reader has ended."""
 
 import asyncio
 import os

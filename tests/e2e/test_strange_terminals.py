@@ -80,7 +80,7 @@ def test_the_size_and_kind_of_the_terminal_select_the_window_or_plain_mode(
 def test_closed_standard_streams_do_not_change_the_exit_code_of_ask(
     closed: tuple[int, ...], tally: Tally
 ) -> None:
-    """No file of the program comes to stand where a stream was, and it ends by itself."""
+    """No file of the program gets the descriptor of a closed stream, and the program ends."""
     question = [PROGRAM, "ask", "hi", "--max-output-tokens", "2", "--model", "/nowhere.gguf"]
     done = subprocess.run(
         ["/bin/sh", "-c", '"$@" ' + " ".join(f"{number}>&-" for number in closed), "sh", *question],

@@ -1,4 +1,4 @@
-"""Two windows on one thread: the second reads it, says who has it, and may go on after that."""
+"""Two windows on one thread: the second is read-only, names the first, and may continue later."""
 
 import asyncio
 import signal

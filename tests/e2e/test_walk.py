@@ -22,7 +22,7 @@ _QUIET = 0.6
 
 
 class Walk:
-    """Somebody at the keyboard of a terminal."""
+    """A user at the keyboard of a terminal."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
@@ -50,7 +50,7 @@ class Walk:
         self.answered()
 
     def answered(self) -> None:
-        """Wait until the model has nothing more to say, which the screen tells with a delay."""
+        """Wait until the answer is complete, which the screen shows with a delay."""
         since: list[float] = []
 
         def quiet(screen: str) -> bool:
@@ -110,7 +110,7 @@ def test_conversations_are_steered_by_keys_alone() -> None:
         walk.press("enter", sees="[notes.txt ·", misses="enter attaches")
         terminal.press("enter")
         walk.answered()
-        # 10 Go on in a new thread from here.
+        # 10 Continue in a new thread from here.
         walk.press("alt+n", sees="2 Trees (branch)")
         # 11 Put two threads side by side.
         walk.press("alt+s", sees="─ Side by side ─")
@@ -123,7 +123,7 @@ def test_conversations_are_steered_by_keys_alone() -> None:
         # 13 Close a tab, and have it back.
         walk.press("alt+w", sees="2 Trees (branch)", misses="3 Say")
         walk.press("alt+shift+w", sees="3 Say hello.")
-        # 14 Begin anew with a summary.
+        # 14 Begin a new thread with a summary.
         walk.press("alt+shift+s", sees="What we talked about before", misses="summarising")
         # 15 Find a command without knowing its key.
         walk.press("ctrl+p", sees="Search for commands")
@@ -152,7 +152,7 @@ def test_a_long_answer_is_stopped_gone_on_with_and_followed_by_what_waits() -> N
         # 17 Stop the answer; what waited is in the prompt again.
         walk.press("escape", sees="alt+g continues it", misses="queued")
         walk.sees("│ And why?")
-        # 18 Let it go on.
+        # 18 Let it continue.
         walk.press("alt+g", sees="writing", misses="continues it")
         walk.press("escape", sees="alt+g continues it")
         # 19 Copy what there is.
@@ -181,7 +181,7 @@ def test_threads_are_found_renamed_deleted_and_exported(here: Path) -> None:
     with Terminal(columns=80, rows=24, environment=ENVIRONMENT) as terminal:
         walk = Walk(terminal)
         walk.sees("ctx 0/")
-        # 20 Find a thread by what was said in it, and open it there.
+        # 20 Find a thread by a text in it, and open it there.
         walk.press("ctrl+o", sees="─ Saved threads ─")
         walk.type("lighthouse 7", sees="in the text")
         walk.press("enter", sees="lighthouse of 7 floors", misses="─ Saved threads ─")
@@ -221,7 +221,7 @@ def test_ten_tabs_come_back_and_one_goes_on() -> None:
         walk.sees("lighthouse of 9 floors")
         walk.press("alt+1", sees="lighthouse of 0 floors")
         walk.sees("ctx 0/")
-        # 24 Go on where one of ten threads stopped.
+        # 24 Continue where one of ten threads stopped.
         walk.ask("How many floors has it?")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0

@@ -1,4 +1,4 @@
-"""What a program left on the disk, for tests that have ended it."""
+"""The files that a program left on the disk, for tests that have ended it."""
 
 from koel_tui.protocol import Message
 from koel_tui.storage import JsonFileStorage

@@ -1,6 +1,6 @@
 """A program that does the same over and over; prints by how many bytes its memory grew.
 
-In a process of its own, so that nothing else is in the figure.
+In a separate process, so that nothing else is in the figure.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a machine over an `EngineHost` holds, and what must be so of it."""
+"""The state of a machine over an `EngineHost`, and its invariants."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -139,7 +139,7 @@ class Books(RuleBasedStateMachine):
                     self.complete(held.reading)
 
     async def result(self, task: "asyncio.Task[Any]") -> Any:
-        """Return what came of a task; None when it was cancelled."""
+        """Return the result of a task; None when it was cancelled."""
         await asyncio.wait({task})
         return None if task.cancelled() else task.result()
 
@@ -151,7 +151,7 @@ class Books(RuleBasedStateMachine):
         kind: str,
         session: EngineSession | None = None,
     ) -> Any:
-        """Cancel a call after some turns of the loop; return what came of it."""
+        """Cancel a call after some turns of the loop; return its result."""
         task = self.rig.loop.create_task(work)
         self.rig.pause(turns)
         task.cancel()
@@ -221,7 +221,7 @@ class Books(RuleBasedStateMachine):
     def judge(
         self, error: Exception, hits: int, session: EngineSession | None, work: str = ""
     ) -> None:
-        """Check that an error came of a native call that raised for this request."""
+        """Check that an error is the result of a native call that raised for this request."""
         assert isinstance(error, EngineError), repr(error)
         assert not isinstance(error, EngineCrashedError), error
         for hit in self.rig.faults.hits()[hits:]:

@@ -1,4 +1,4 @@
-"""What the machine over an `EngineHost` asks for, and its notes of what it asked."""
+"""The requests of the machine over an `EngineHost`, and its notes of them."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ NATIVE = [
 
 
 class CallerError(Exception):
-    """What an object of the caller raises."""
+    """The error that an object of the caller raises."""
 
 
 class RaisingPath:
@@ -106,7 +106,7 @@ class Reading:
     stream: TurnStream
     settings: TurnSettings
     messages: tuple[ChatMessage, ...] | None
-    """What it answers; None until its first read takes the history."""
+    """The messages to answer; None until its first read takes the history."""
     poisoned: bool
     hits: int
     """Calls that had raised before it began."""

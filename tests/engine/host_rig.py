@@ -162,7 +162,7 @@ class Rig:
             self._discard(processes)
 
     def discard(self) -> None:
-        """Kill the runner and end the loop, whatever state they are in."""
+        """Kill the runner and end the loop, in any state."""
         self._discard(self._processes())
 
     def _processes(self) -> list[psutil.Process]:

@@ -16,7 +16,7 @@ def write_adapter(
     layers: int = LAYERS,
     shape: tuple[int, int] = (WIDTH, WIDTH),
 ) -> Path:
-    """Write a LoRA adapter, for SmolLM2-135M unless told; one of strength 0 changes nothing.
+    """Write a LoRA adapter, by default for SmolLM2-135M; one of strength 0 changes nothing.
 
     `shape` is the width of what the attention puts out, and of what it puts that together from.
     """

@@ -17,7 +17,7 @@ from typing import Any
 _PACKAGE = "llama_cpp"
 _FUNCTION: Any = ctypes._CFuncPtr  # type: ignore[attr-defined]  # the stubs do not export it
 _UNKNOWN = object()
-"""Stands for a value whose type the source text does not tell."""
+"""The placeholder of a value whose type the source text does not show."""
 _SAMPLES: Mapping[Any, Any] = {
     int: 1, float: 1.0, bool: True, str: "", bytes: b"", list: [], tuple: (), dict: {},
     set: set(), type(None): None,
@@ -74,7 +74,7 @@ class _Check(ast.NodeVisitor):
             if each.name == "*":
                 self._fault(node, "imports everything, so its calls cannot be found")
                 continue
-            with contextlib.suppress(ImportError):  # it is no submodule
+            with contextlib.suppress(ImportError):  # it is not a submodule
                 importlib.import_module(f"{node.module}.{each.name}")
             if hasattr(module, each.name):
                 self._members[each.asname or each.name] = getattr(module, each.name)

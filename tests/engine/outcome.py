@@ -1,4 +1,4 @@
-"""How it ends when a model is loaded and asked."""
+"""The outcome of loading a model and asking it."""
 
 import asyncio
 

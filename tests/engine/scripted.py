@@ -163,7 +163,7 @@ class ScriptedLink:
 
 
 class StrictLink(ScriptedLink):
-    """A native side that refuses to be told nonsense, and hears nothing while it is dead."""
+    """A native side that refuses invalid requests, and ignores requests while it is dead."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class StrictLink(ScriptedLink):
             case OpenSession(session=session):
                 assert session not in self.known - self.refused, "opened twice"
                 self.refused.discard(session)
-                # A refused one too: a caller who leaves before he hears of it closes it.
+                # A refused one too: a caller that leaves before the refusal closes it.
                 self.known.add(session)
                 if self.refuse_sessions:
                     self.refused.add(session)

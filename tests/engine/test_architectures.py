@@ -1,4 +1,4 @@
-"""Models whose memory is no plain KV cache: every way to go on gives what a fresh context gives."""
+"""Models without a plain KV cache: every way to continue gives the result of a fresh context."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(WRITERS))
 async def engine(tiny: dict[str, Path], request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
-    """Two slots for any number of sessions: the third one parks somebody."""
+    """Two slots for any number of sessions: the third one parks another."""
     spec = ModelSpec(tiny[request.param], context_tokens=2048, slots=2, threads=1)
     loaded = await Engine.load(spec, max_sessions=None, parallel=2)
     yield loaded
@@ -167,7 +167,7 @@ async def test_engine_any_real_schedule_leaves_survivors_as_if_fresh(engine: Eng
     """A context that is wrong anywhere gives other words from the first letter on.
 
     Only the beginnings are compared, and one may differ: how turns share batches changes the last
-    bits of the numbers, and with them which of two letters that are equally likely is said.
+    bits of the numbers, and with them which of two equally likely letters is written.
     """
     chance, strange = random.Random(7), []
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""Where contexts live: slots, parking, snapshots, shared prefixes, batches; with SmolLM2."""
+"""The places of contexts: slots, parking, snapshots, shared prefixes, batches; with SmolLM2."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ def user(text: str) -> ChatMessage:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(starter_path: Path) -> AsyncIterator[Engine]:
-    """Two slots for any number of sessions: the third one parks somebody."""
+    """Two slots for any number of sessions: the third one parks another."""
     spec = ModelSpec(starter_path, context_tokens=1024, slots=2, threads=1)
     loaded = await Engine.load(spec, max_sessions=None)
     yield loaded
@@ -69,7 +69,7 @@ async def test_engine_case_23_a_parked_session_goes_on_where_it_was(engine: Engi
     assert set(resident) == {b.number, c.number}
     assert await ask(a, "What is my cat called?")
     assert a.metrics.reused_tokens >= held - 2, "the parked context was not used"
-    assert engine.memory.parked_bytes > 0  # now somebody else is parked
+    assert engine.memory.parked_bytes > 0  # now another session is parked
     await close(a, b, c)
 
 

@@ -1,4 +1,4 @@
-"""How many threads compute when nobody says."""
+"""The default number of compute threads."""
 
 import os
 

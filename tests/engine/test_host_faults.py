@@ -41,7 +41,7 @@ def module_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 
 class Life:
-    """What a session does from opening to closing, and which of it failed."""
+    """The life of a session from opening to closing, and the steps of it that failed."""
 
     def __init__(self, rig: Rig, name: str) -> None:
         self.rig = rig
@@ -51,7 +51,7 @@ class Life:
         self.open: list[EngineSession] = []
 
     async def attempt(self, what: str, session: EngineSession | None, work: Awaitable[Any]) -> Any:
-        """Do a request; note it when it fails with an `EngineError` that is no crash."""
+        """Do a request; note it when it fails with an `EngineError` that is not a crash."""
         try:
             return await work
         except EngineError as error:

@@ -57,7 +57,7 @@ class HostMachine(Books):
 
     @step(lora=LORAS, own=TURN_SETTINGS, kv=st.integers(0, 3), lane=st.booleans())
     def open(self, lora: int, own: TurnSettings, kv: int, lane: bool) -> None:
-        """Open a session, with a snapshot where there is one, or replace that of the lane."""
+        """Open a session, with a snapshot if there is one, or replace the single session."""
         if len(self.held) >= OPEN:
             return
         self.opened(self.opening(lora, own, kv, lane), lane=lane)
@@ -84,7 +84,7 @@ class HostMachine(Books):
 
     @step(lora=LORAS, turns=TURNS, lane=st.booleans())
     def open_and_leave(self, lora: int, turns: int, lane: bool) -> None:
-        """Cancel the caller of an opening; a session of the lane is there all the same."""
+        """Cancel the caller of an opening; a single session is opened anyway."""
         if len(self.held) >= OPEN:
             return
         before, hits = self.host.session, self.hits
@@ -231,7 +231,7 @@ class HostMachine(Books):
 
     @step(held=SESSION, action=ACTIONS, turns=TURNS)
     def act(self, held: Held, action: str, turns: int) -> None:
-        """Do something with a session, whatever its turn has come to."""
+        """Do something with a session, in any state of its turn."""
         self.do(held, action, turns)
 
     @step(held=SESSION, actions=st.lists(ACTIONS, max_size=4), turns=TURNS)

@@ -97,7 +97,7 @@ async def said(session: EngineSession, messages: tuple[ChatMessage, ...] = SHORT
 
 
 async def work(engine: Engine, folder: Path) -> list[Any]:
-    """Do everything that an engine does, and return what came of it."""
+    """Call everything that an engine does, and return the results."""
     snapshot = folder / "thread.kv"
 
     async def one(messages: tuple[ChatMessage, ...]) -> list[str]:

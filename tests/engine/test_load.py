@@ -1,4 +1,4 @@
-"""Two hundred turns on thirty-two sessions: first come, first served, and nobody is forgotten."""
+"""Two hundred turns on thirty-two sessions: first come, first served, and none is forgotten."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ SESSIONS, TURNS, CANCELS = 32, 200, 60
 
 
 class Crowd:
-    """Everybody who wants to be answered, some of whom leave before or while they are."""
+    """The callers of the test; some of them leave before or during their answer."""
 
     def __init__(self, parallel: int, seed: int) -> None:
         self.link = StrictLink()
@@ -31,7 +31,7 @@ class Crowd:
         self.answered += 1
 
     async def use(self, session: EngineSession, leaving: list[bool]) -> None:
-        """Ask one thing after the other in one session, and leave where that is said."""
+        """Ask one thing after the other in one session, and leave where `leaving` is true."""
         for leaves in leaving:
             asking = asyncio.create_task(self.ask(session))
             if leaves:
@@ -46,7 +46,7 @@ class Crowd:
                 asking.result()
 
     async def answer(self) -> None:
-        """Be the model: write a little for whoever is there, and end now and then."""
+        """Act as the model: write a little for each active turn, and sometimes end one."""
         while True:
             for session in list(self.link.turns):
                 if self.chance.random() < 0.3:

@@ -1,4 +1,4 @@
-"""Loading: who shares a load, what a failed one leaves behind; on a scripted native side."""
+"""Loading: the callers that share a load, the state after a failure; on a scripted native side."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""LoRA adapters of sessions: what they change, and that they change nothing for anybody else."""
+"""LoRA adapters of sessions: each one changes its session and no other."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""The generation mutex: permits, order, and who may give back what."""
+"""The generation mutex: permits, order, and the return of permits."""
 
 from hypothesis import given
 from hypothesis import strategies as st

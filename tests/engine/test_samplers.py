@@ -180,7 +180,7 @@ async def test_the_seed_that_llama_cpp_takes_for_random_is_fixed_here(
 
 @pytest.mark.parametrize("temperature", [1e-7, 1e-38, 1e-44])
 async def test_a_temperature_near_0_is_greedy(session: EngineSession, temperature: float) -> None:
-    """llama.cpp would divide by it, and some quotients are no 32-bit floats."""
+    """llama.cpp would divide by it, and some quotients are not 32-bit floats."""
     near = replace(HOT, temperature=temperature, seed=3)
     assert await answer(session, near) == await answer(session, GREEDY)
 
@@ -224,7 +224,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "mirostat_tau": {"mirostat": 2},
     "mirostat_eta": {"mirostat": 1},
 }
-"""What must be on for an option to matter."""
+"""The settings that an option needs to have an effect."""
 
 
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES)

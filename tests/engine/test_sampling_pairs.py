@@ -68,7 +68,7 @@ def pid_of(engine: EngineHost) -> int | None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(starter_path: Path) -> AsyncIterator[EngineHost]:
-    """One runner for all turns, which has to be the same process at the end."""
+    """One runner for all turns, which must be the same process at the end."""
     spec = ModelSpec(starter_path, context_tokens=512, slots=2, threads=1)
     loaded = await EngineHost.load(spec, max_sessions=None)
     pid = pid_of(loaded)

@@ -1,4 +1,4 @@
-"""Whatever the order of opening, asking, stopping, leaving, failing, crashing: the rules hold."""
+"""Any order of opening, asking, stopping, leaving, failing and crashing: the invariants hold."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,11 +25,11 @@ from tests.engine.scripted import QUESTION, StrictLink
 from tests.hostile_summary import Tally
 
 STEPS = 400
-"""Turns of the loop within which everything that was begun has to come to its end."""
+"""Turns of the loop within which everything that was begun must end."""
 
 
 class Schedule:
-    """An engine, everybody who uses it, and what each step does to them."""
+    """An engine, all its callers, and the effect of each step on them."""
 
     def __init__(self, cap: int | None, parallel: int) -> None:
         self.cap, self.parallel = cap, parallel
@@ -46,7 +46,7 @@ class Schedule:
     def spawn(self, work: Any) -> None:
         self.tasks.append(asyncio.create_task(work))
 
-    # Steps; each takes a number that picks whom it is about
+    # Steps; each takes a number that chooses the session
 
     def do_open(self, _: int) -> None:
         self.spawn(self._open())
@@ -82,7 +82,7 @@ class Schedule:
         self._stream(pick, lambda stream: self.spawn(self._read(stream, 1 + pick % 3)))
 
     def do_peek(self, pick: int) -> None:
-        """Read once and keep the stream, the way a reader does that stands still."""
+        """Read once and keep the stream, like a reader that is stuck."""
 
         def peek(stream: TurnStream) -> None:
             self.streams.append(stream)
@@ -175,7 +175,7 @@ class Schedule:
     # Rules
 
     def check(self) -> None:
-        """What holds at any time."""
+        """Check the invariants."""
         mutex = self.engine._mutex
         assert mutex.held <= self.parallel
         assert len(self.link.turns) <= self.parallel
@@ -218,7 +218,7 @@ class Schedule:
         assert not self.engine._turns
         self._count_closed()
         await self.engine._single_session.wait()
-        # Those of the engine too: whoever created one may have been cancelled meanwhile.
+        # Those of the engine too: the caller that created one may have been cancelled meanwhile.
         for session in (*self.sessions, *self.engine.sessions):
             await session.close()
         assert self.engine.sessions == ()
@@ -229,7 +229,7 @@ class Schedule:
         assert asyncio.all_tasks() == {asyncio.current_task()}, "something still runs"
 
     async def _settle(self) -> None:
-        """End native turns as they start, until nobody waits for anything any more."""
+        """End native turns as they start, until no caller waits."""
         for _ in range(STEPS):
             self.link.finish_sessions()
             for session in list(self.link.turns):
@@ -244,7 +244,7 @@ class Schedule:
 
 STEP_NAMES = ["wait", *(name[3:] for name in dir(Schedule) if name.startswith("do_"))]
 USUAL = ["open", "answer", *["ask", "ask", "say", "wait", "wait", "end"] * 3]
-"""Said again, so that most schedules have turns in them to be disturbed."""
+"""Repeated, so that most schedules have turns in them to be disturbed."""
 steps = st.lists(
     st.tuples(st.sampled_from([*USUAL, *STEP_NAMES]), st.integers(0, 5)), min_size=30, max_size=90
 )

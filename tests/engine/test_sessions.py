@@ -1,4 +1,4 @@
-"""Opening sessions: the legacy lane, the settings, saving; on a scripted native side."""
+"""Opening sessions: the single session, the settings, saving; on a scripted native side."""
 
 import asyncio
 import math

@@ -202,7 +202,7 @@ async def test_nothing_is_recorded_when_the_model_adds_nothing_to_the_prefill(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def thinker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
-    """A model of nonsense whose template opens the thinking: it never ends that by itself."""
+    """A model of random weights whose template opens the thinking: it never ends the thinking."""
     template = BUILT_IN_TEMPLATES["chatml"] + "{{ '<think>\\n' }}"
     path = write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf", template)
     engine = await Engine.load(ModelSpec(path, context_tokens=512, slots=2))

@@ -1,4 +1,4 @@
-"""What a turn tells, what is kept of it, crashes between turns; on a scripted native side."""
+"""The events of a turn, its history, crashes between turns; on a scripted native side."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
 """Model files of a few hundred kilobytes, for architectures whose memory works another way.
 
-The weights are random, so they talk nonsense; but each token they say depends on every token
+The weights are random, and so is the text; but each token they write depends on every token
 before it, and that is what a test of the memory needs. They spell byte by byte.
 """
 

@@ -28,7 +28,7 @@ def _header(
     count: int | None = None,
     rest: bytes = b"",
 ) -> bytes:
-    """A header of one entry, the architecture, and of what is asked for besides."""
+    """A header with the entry of the architecture and the given entries."""
     named = _entry(b"general.architecture", _STRING, _text(b"llama"))
     counted = (1 + bool(entries)) if count is None else count
     return magic + version + struct.pack("<QQ", tensors, counted) + named + entries + rest

@@ -31,22 +31,22 @@ class HubServer:
         self.cuts: list[int] = []
         """After how many bytes each of the next answers breaks off."""
         self.statuses: list[int] = []
-        """What the next requests for a file are answered with instead."""
+        """The statuses of the next answers to requests for a file."""
         self.moved: tuple[int, str] | None = None
-        """What requests are answered with, and where they are sent on to."""
+        """The redirect status of all answers, and its target."""
         self.error_code = ""
         self.digests: dict[str, str] = {}
         self.body: bytes | None = None
-        """What is answered instead of what is known of the repository."""
+        """The body that replaces the description of the repository."""
         self.takes_ranges = True
         self.without_lfs = False
         self.gate: threading.Event | None = None
-        """What the second half of an answer waits for."""
+        """The event that the second half of an answer waits for."""
         self.begins: list[int] = []
-        """Where each request for a file began."""
+        """The start offset of each request for a file."""
         self.tokens: list[str | None] = []
         self.lengths: list[str | None] = []
-        """How long the body of each request was said to be."""
+        """The Content-Length header of each request."""
         self._server = _QuietServer(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 

@@ -1,4 +1,4 @@
-"""Damaged models: refused with a reason, whoever is asked, and nobody but the trial dies of one."""
+"""Damaged models: every caller refuses them with a reason, and only the probe process dies."""
 
 import asyncio
 import resource

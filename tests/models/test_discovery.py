@@ -1,4 +1,4 @@
-"""Finding models: who keeps which where, and what is no model."""
+"""Finding models: the programs and their directories, and files that are not models."""
 
 import hashlib
 import json

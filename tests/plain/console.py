@@ -1,4 +1,4 @@
-"""A console in the hands of a test: what it types, and what was said to it."""
+"""A console controlled by a test: its input, and the output it received."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -52,7 +52,7 @@ class ScriptedConsole:
         self.history += texts
 
     def close(self) -> None:
-        """Do nothing: there is nothing to give back."""
+        """Do nothing: there is nothing to restore."""
 
     @property
     def prompting(self) -> bool:
@@ -86,7 +86,7 @@ class Plain:
             await asyncio.sleep(0.005)
 
     async def hears(self, line: str) -> None:
-        """Wait until this line was said, and forget it and all before it."""
+        """Wait until this line was printed, and drop it and all lines before it."""
         await self.until(lambda: line in self.console.said)
         del self.console.said[: self.console.said.index(line) + 1]
 

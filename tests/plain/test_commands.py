@@ -1,4 +1,4 @@
-"""What is typed: commands, messages, and lines that go on."""
+"""Typed input: commands, messages, and continued lines."""
 
 from koel_tui.plain.commands import (
     COMMANDS,

@@ -36,7 +36,7 @@ class Native(StrictLink):
 
 
 class Files(JsonFileStorage):
-    """Files that cannot be written while `broken`, of which nobody hears, or that are encrypted."""
+    """Files whose writes fail while `broken`: "before" the write, or "after" it."""
 
     broken = ""
 

@@ -21,7 +21,7 @@ SETTINGS = TurnSettings(max_output_tokens=9)
 
 
 class Listener:
-    """Keeps all that an observer hears."""
+    """Keeps all events that an observer receives."""
 
     def __init__(self) -> None:
         self.heard: list[object] = []

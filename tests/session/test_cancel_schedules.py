@@ -1,4 +1,4 @@
-"""Whatever the order of sending, cancelling, closing and dying: the rules of a session hold."""
+"""Any order of sending, cancelling, closing and dying: the invariants of a session hold."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from tests.hostile_summary import Tally
 
 THREADS = 3
 STEPS = 3000
-"""Turns of the loop within which everything that was begun has to come to its end."""
+"""Turns of the loop within which everything that was begun must end."""
 
 
 class Schedule:
@@ -42,7 +42,7 @@ class Schedule:
         await engine.start()
         return engine
 
-    # Steps; each takes a number that picks whom it is about
+    # Steps; each takes a number that chooses the session
 
     def do_send(self, pick: int) -> None:
         number = pick % THREADS
@@ -101,7 +101,7 @@ class Schedule:
             self.link.crash()
 
     def check(self) -> None:
-        """What holds at any time."""
+        """Check the invariants."""
         assert len(self.link.turns) <= 1, "two native turns at once"
         for number, left in self.cancelled.items():
             assert self.sessions[number].state is left, "something came after the cancel"
@@ -148,7 +148,7 @@ class Schedule:
 
 STEP_NAMES = ["wait", *(name[3:] for name in dir(Schedule) if name.startswith("do_"))]
 USUAL = ["send", "send", "wait", "wait", "say", "wait", "end"] * 2
-"""Said again, so that most schedules have turns in them to be cancelled."""
+"""Repeated, so that most schedules have turns in them to be cancelled."""
 steps = st.lists(
     st.tuples(st.sampled_from([*USUAL, *STEP_NAMES]), st.integers(0, 5)), min_size=15, max_size=60
 )

@@ -1,4 +1,4 @@
-"""Whatever happens to sessions in whatever order: engine and client agree, nothing is lost.
+"""Any actions on sessions in any order: engine and client agree, nothing is lost.
 
 The engine is the real one with a scripted native side, the agent, the client and the files are
 real. Saves fail, and callbacks raise, when the machine says so.
@@ -94,7 +94,7 @@ class ClientMachine(RuleBasedStateMachine):
         return self.loop.run_until_complete(asyncio.wait_for(deed, DEADLINE))
 
     def pause(self) -> None:
-        """Let what was begun go on for some turns of the loop."""
+        """Let the started calls continue for some turns of the loop."""
 
         async def turns() -> None:
             for _ in range(10):

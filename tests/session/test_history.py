@@ -1,4 +1,4 @@
-"""What is done with what was said: answered anew, changed, branched, gone on with."""
+"""Changes of the history: answers generated again, edited messages, branches, continuing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -182,7 +182,7 @@ def half() -> ChatState:
 
 
 async def going_on(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
-    """Go on with the last message, as the local agent does."""
+    """Continue the last message, as the local agent does."""
     last = run.messages[-1]
     assert last.role == "assistant"
     yield begin(run)

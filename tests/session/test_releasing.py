@@ -1,4 +1,4 @@
-"""What agents and storages keep for a thread is freed when its session is closed (B2, B35)."""
+"""Agents and storages free the data of a thread when its session is closed (B2, B35)."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Saves that fail: tried again by themselves, by whoever has the thread."""
+"""Failed saves are tried again automatically, by the session that owns the thread."""
 
 from pathlib import Path
 

@@ -145,7 +145,7 @@ async def test_b5_a_conflict_that_cannot_be_saved_either_stays_unsaved_and_is_tr
 
 
 async def _with_a_stored_and_a_superseded_state(storage: FullFiles, owner: KoelClient) -> ChatState:
-    """Store "newer", and return the state "older" that is to be saved beside it."""
+    """Store "newer", and return the state "older" that goes to a conflict file."""
     storage.broken = storage.no_conflicts = True
     first = owner.new_session("t")
     await first.send("older")

@@ -14,7 +14,7 @@ from tests.session.helpers import ScriptedAgent, begin, content, end, eventually
 
 
 class Scribe:
-    """Notes what it hears in a list shared with others."""
+    """Adds the events it receives to a list shared with others."""
 
     def __init__(self, name: str, notes: list[str]) -> None:
         self._name = name

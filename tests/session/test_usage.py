@@ -1,4 +1,4 @@
-"""What an answer took stays with its message."""
+"""The usage of an answer is saved with its message."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the tests of the stores share: a clock, threads with words in them, names of files."""
+"""Parts that the tests of the stores share: a clock, threads with words in them, file names."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ CHEAP = Cost(memory=19 * 1024, passes=2, lanes=1)
 
 
 class Clock:
-    """A clock that goes on by one second each time it is asked."""
+    """A clock that advances by one second each time it is asked."""
 
     def __init__(self) -> None:
         self.now = MOMENT
@@ -35,13 +35,13 @@ def saying(*texts: str) -> ChatState:
 
 
 def words(state: ChatState | None) -> list[str]:
-    """Return what was said, one text a message."""
+    """Return the texts of the messages."""
     assert state is not None
     return [message.content for message in state.messages]
 
 
 def file_name(thread_id: str) -> str:
-    """Return the name of a thread's file in clear."""
+    """Return the unencrypted name of a thread's file."""
     return f"{UnencryptedCodec(Path()).stem(thread_id)}.json"
 
 

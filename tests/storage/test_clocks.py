@@ -1,4 +1,4 @@
-"""Clocks that jump or stand still: nothing is ordered by them."""
+"""Clocks that jump or stop: nothing is ordered by them."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Looking over a directory without leaving a trace: threads, what lies beside them, the index."""
+"""Checking a directory without changing it: threads, other files, the index."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Threads put aside where they cannot be saved, and brought back."""
+"""Recovery files of threads that cannot be saved, and restoring them."""
 
 import os
 import stat

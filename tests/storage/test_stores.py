@@ -1,4 +1,4 @@
-"""What every store promises, tested on each: storage contract case 12."""
+"""Promises of every store, tested on each: storage contract case 12."""
 
 import asyncio
 import json

@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def start(deed: str, kind: str, folder: Path, *more: str) -> subprocess.Popen[str]:
-    """Begin a deed in a process of its own."""
+    """Start an action in a separate process."""
     command = [sys.executable, "-m", "tests.storage.worker", deed, kind, str(folder), *more]
     return subprocess.Popen(
         command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -81,7 +81,7 @@ async def append(kind: str, folder: Path, name: str, times: str) -> None:
 
 @dataclass
 class Toll:
-    """What kills did: starts that found nothing readable, lost saves, left-over files."""
+    """The effects of kills: starts that found nothing readable, lost saves, left-over files."""
 
     rounds: int = 0
     saves: int = 0

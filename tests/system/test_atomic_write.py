@@ -101,7 +101,7 @@ class Faults:
             if self.count != failing:
                 return real(*arguments, **named)
             if name == "close":
-                real(*arguments)  # a failed close closes all the same
+                real(*arguments)  # a failed close closes the descriptor anyway
             self.failed = name
             raise OSError(5, "Input/output error")
 
@@ -131,7 +131,7 @@ def test_storage_case_09_the_content_is_whole_and_a_retry_works_when_any_call_fa
     for failed in _every_fault(path):
         seen.append(failed)
         assert path.read_bytes() in (b"old", b"new content")
-        if len(seen) <= 5:  # up to the rename itself the old content must stand
+        if len(seen) <= 5:  # up to the rename itself the old content must remain
             assert path.read_bytes() == b"old"
         assert list(path.parent.iterdir()) == [path]
         write_atomically(path, b"retried")

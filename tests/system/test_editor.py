@@ -1,4 +1,4 @@
-"""The prompt in an editor: which one, what it gets, and what comes of each way it ends."""
+"""The prompt in an editor: which one, its input, and the result of each way it ends."""
 
 import os
 import shlex
@@ -37,7 +37,7 @@ def test_no_editor_and_a_broken_one_say_what_to_do() -> None:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the text is put meanwhile."""
+    """The directory of the temporary file."""
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
@@ -78,7 +78,7 @@ async def test_an_editor_that_fails_is_an_error_and_nothing_is_left(temporary: P
 
 @contextmanager
 def not_on_a_terminal(self: KoelApp) -> Iterator[None]:
-    """Stand in for leaving the terminal: the window under test has none."""
+    """Replace the suspension of the terminal, because the window under test has no terminal."""
     yield
 
 

@@ -1,4 +1,4 @@
-"""A full look for garbage waits until nobody does, and comes then."""
+"""A full garbage collection is delayed until the window is idle."""
 
 import gc
 import weakref
@@ -19,7 +19,7 @@ class Knot:
 
 
 def old_knot() -> "weakref.ref[Knot]":
-    """Return a knot that no smaller look finds any more, and that nobody refers to."""
+    """Return an unreferenced cycle that only a full collection finds."""
     knot = Knot()
     gc.collect(1)
     return weakref.ref(knot)
@@ -82,7 +82,7 @@ async def test_widgets_that_are_gone_are_let_go() -> None:
         assert len(gone) > 10
         await window.press("escape", "alt+w")
         await window.has_tabs("1 One")
-        for key in ("f1", "escape"):  # so that the footer is made anew
+        for key in ("f1", "escape"):  # so that the footer is built again
             await window.press(key)
         await window.until(lambda: len(app.screen_stack) == 1)
         alive = {id(each) for each in app.query("*")}

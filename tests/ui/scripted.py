@@ -28,7 +28,7 @@ from koel_tui.protocol import FINISH_REASON, TurnSettings
 
 
 class Turn:
-    """One run of the agent, in the hands of the test."""
+    """One run of the agent, controlled by the test."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Turn:
         self._say(TextMessageContentEvent(message_id=self._message_id, delta=text))
 
     def go_on(self) -> None:
-        """Go on with the message at the end of the thread, as the local agent does."""
+        """Continue the message at the end of the thread, as the local agent does."""
         self._message_id = self.asked.messages[-1].id
 
     def think(self, *deltas: str) -> None:

@@ -1,6 +1,6 @@
-"""What every place that shows text of others is tried with, and how it is looked at.
+"""The hostile text for every place that shows untrusted text, and the check of the output.
 
-What is looked at are the strips before the belt: each sink has to be harmless by itself.
+The strips before the output sanitizer are checked: each sink must be harmless without it.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Harmless = Callable[[Window | str], None]
 
 
 def raw(window: Window) -> str:
-    """Return all text on all screens, as it goes to the belt."""
+    """Return all text on all screens, before the output sanitizer."""
     return "".join(
         segment.text
         for screen in window.app.screen_stack

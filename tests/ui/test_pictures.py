@@ -45,13 +45,13 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_blinking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cursor that blinks is there or not, as chance has it."""
+    """A blinking cursor would be visible at random."""
     for field in (Input, TextArea):
         monkeypatch.setattr(field.cursor_blink, "_default", False)
 
 
 async def taken(window: Window) -> str:
-    """Return a picture of what the window shows once nothing changes any more."""
+    """Return a picture of the window once nothing changes."""
     picture, since = "", 0.0
     window.app.screen.refresh()  # with what has changed under a panel
     await window.handled()

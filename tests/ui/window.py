@@ -43,15 +43,15 @@ class Window:
             began = monotonic()
 
     async def sees(self, text: str) -> None:
-        """Wait until `text` stands on the screen."""
+        """Wait until `text` is on the screen."""
         await self.until(lambda: text in self.screen, text)
 
     async def misses(self, text: str) -> None:
-        """Wait until `text` stands nowhere on the screen."""
+        """Wait until `text` is nowhere on the screen."""
         await self.until(lambda: text not in self.screen, f"no {text!r}")
 
     async def press(self, *keys: str) -> None:
-        """Press keys, faster than anybody could."""
+        """Press keys, faster than any user."""
         for key in keys:
             self.app.post_message(events.Key(key, None))
         await self.handled()
@@ -64,7 +64,7 @@ class Window:
     async def handled(self) -> None:
         """Wait until what was posted went through the queues: the app's, a widget's, the app's.
 
-        What that leads to later has to be waited for by what is to be seen of it.
+        A test must wait for later effects by the text that they show.
         """
         for _ in range(3):
             await self.pilot.pause(0)
@@ -85,7 +85,7 @@ class Window:
         await self.until(lambda: "saved" in self.status)
 
     async def prompts(self, text: str) -> None:
-        """Wait until `text` stands in the prompt."""
+        """Wait until `text` is in the prompt."""
         await self.until(lambda: self.prompt.text == text, f"{text!r} in the prompt")
 
     async def connected(self) -> None:
@@ -94,7 +94,7 @@ class Window:
 
     @property
     def lines(self) -> list[str]:
-        """What stands on the screen, line by line."""
+        """The text on the screen, line by line."""
         strips = self.app.screen._compositor.render_strips()
         return ["".join(segment.text for segment in strip) for strip in strips]
 
@@ -104,13 +104,13 @@ class Window:
 
     @property
     def view(self) -> str:
-        """What stands in the transcript; nothing while one tab gives way to another."""
+        """The text of the transcript; empty while one tab replaces another."""
         for transcript in self.app.screen_stack[0].query(Transcript):
             return "\n".join(self.lines[transcript.region.y : transcript.region.bottom])
         return ""
 
     async def reads(self, text: str) -> None:
-        """Wait until `text` stands in the transcript."""
+        """Wait until `text` is in the transcript."""
         await self.until(lambda: text in self.view, text)
 
     @property
@@ -128,7 +128,7 @@ class Window:
 
     @property
     def toasts(self) -> list[str]:
-        """What the notices on the screen say."""
+        """The text of the notices on the screen."""
         return [str(toast.render()) for toast in self.app.screen.query("Toast").results(Static)]
 
     async def tells(self, text: str) -> None:
@@ -190,7 +190,7 @@ async def opened(
 
 
 def messages(count: int, text: str = "message {n}") -> ChatState:
-    """Return a state of so many messages, the user and the assistant in turn."""
+    """Return a state of `count` messages, the user and the assistant in turn."""
     roles = ("user", "assistant")
     return ChatState(
         messages=tuple(Message(f"m{n}", roles[n % 2], text.format(n=n)) for n in range(count))

@@ -1,4 +1,4 @@
-"""What was sent, kept over restarts: bounded, private, shared by several programs."""
+"""The history of sent prompts over restarts: bounded, private, shared by several programs."""
 
 import json
 import stat
@@ -163,7 +163,7 @@ async def test_up_brings_what_another_run_sent(tmp_path: Path) -> None:
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["text"] for line in lines] == ["a", FOLDED]
     async with opened(home=tmp_path) as window:
-        await window.prompts(f"a\n\n{FOLDED}")  # what could not be sent any more
+        await window.prompts(f"a\n\n{FOLDED}")  # the draft that could not be sent
         await window.press("ctrl+n")
         await window.prompts("")
         await window.press("up")

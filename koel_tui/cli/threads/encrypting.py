@@ -29,7 +29,7 @@ def encrypt(keyring: bool) -> None:
     directory = threads_directory()
     count = encrypt_threads(directory, Keys(key_source(), new_key_source(keyring=keyring)))
     remove_unencrypted_data(directory)
-    click.echo(f"The threads are encrypted ({count} files). Without the key nobody can read them.")
+    click.echo(f"The threads are encrypted ({count} files). Without the key they cannot be read.")
 
 
 @click.command()

@@ -17,7 +17,7 @@ from koel_tui.engine.types import SessionMetrics
 class TurnParameters:
     """The turn to answer, its session and its limits.
 
-    Thinking ends after `thinking_budget` tokens of it; None is no limit.
+    Thinking ends after `thinking_budget` tokens of it; None means no limit.
     """
 
     turn: int
@@ -77,12 +77,12 @@ class Generation:
 
     @property
     def is_prefilling(self) -> bool:
-        """Whether the prompt is still in prefill."""
+        """True if the prompt is still in prefill."""
         return self.output_tokens == 0
 
     @property
     def is_at_limit(self) -> bool:
-        """Whether the answer has reached its maximum length."""
+        """True if the answer has reached its maximum length."""
         return self.output_tokens >= self.parameters.output_limit
 
     def must_end_thinking(self, closing: int) -> bool:
@@ -99,7 +99,7 @@ class Generation:
 
     @property
     def has_tool_calls(self) -> bool:
-        """Whether the answer contains tool calls."""
+        """True if the answer contains tool calls."""
         return self.answer.calls > 0
 
     def add_token(self, token: int, piece: bytes) -> list[Piece]:

@@ -212,7 +212,7 @@ class LoadedModel:
         return controls.intersection(chain.from_iterable(tokens))
 
     def fingerprint(self, lora: Path | None) -> Fingerprint:
-        """Return the fingerprint that a KV snapshot must have to be valid here."""
+        """Return the fingerprint of the KV snapshots that are valid here."""
         return Fingerprint(
             library=llama_cpp.__version__,
             model=self._file_id,

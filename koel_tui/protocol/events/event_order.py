@@ -47,7 +47,7 @@ class Verifier:
 
     @property
     def broken(self) -> bool:
-        """Whether the stream broke a rule; then no more events are returned."""
+        """True if the stream broke a rule; then no more events are returned."""
         return self._stage is _Stage.BROKEN
 
     def feed(self, event: Event) -> tuple[Event, ...]:

@@ -140,7 +140,7 @@ def change_key(directory: Path | str, old: KeySource, new: KeySource) -> None:
             raise StorageError(f"The threads in {path} are not encrypted.")
         rewrapped = wrap(current.unwrap(old), current.name, new)
         write_key_file(path, replace(rewrapped, stage=current.stage))
-    with suppress(StorageError):  # a remaining keyring entry unlocks nothing any more
+    with suppress(StorageError):  # a remaining keyring entry no longer unlocks anything
         old.drop(current.source)
 
 

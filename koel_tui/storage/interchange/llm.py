@@ -70,7 +70,7 @@ def _conversations(database: Database) -> Iterator[Thread | NotAThreadError]:
             fragments.setdefault(row["response_id"], []).append(column_text(row["content"]))
     reasoning_column = ", reasoning" if database.has("responses", "reasoning") else ""
     answers = database.rows(
-        f"SELECT {', '.join(_RESPONSES)}{reasoning_column}, coalesce(conversation_id, id) AS talk "  # noqa: S608 - names of ours
+        f"SELECT {', '.join(_RESPONSES)}{reasoning_column}, coalesce(conversation_id, id) AS talk "  # noqa: S608 - our own names
         "FROM responses ORDER BY talk, datetime_utc, id"
     )
     for name, rows in groupby(answers, key=lambda row: row["talk"]):

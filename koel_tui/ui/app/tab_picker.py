@@ -48,7 +48,7 @@ class PairPicker(Picker[TabChoice]):
     """Picker of the tab to show next to the active one."""
 
     TEXTS = PickerTexts(
-        "Side by side", "Type to find a tab", "No other tab is open", "shows it beside this tab"
+        "Side by side", "Type to find a tab", "No other tab is open", "shows it next to this tab"
     )
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("tab.beside")]
 

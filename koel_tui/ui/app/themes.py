@@ -134,11 +134,11 @@ def _variable_problem(variables: Mapping[str, object]) -> str:
     defaults = ColorSystem(primary="#0178D4").generate()
     for name, value in variables.items():
         if name not in defaults:
-            return f"has {safe_line(name, 40)!r}, which is none"
+            return f"has {safe_line(name, 40)!r}, which is not a theme variable"
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             return f"has no text for {name} that a style could be"
         if not all(_is_valid_rule(rule, value) for rule in _matching_rules(defaults[name])):
-            return f"has a value for {name} that cannot stand for {defaults[name]!r}"
+            return f"has a value for {name} that cannot replace {defaults[name]!r}"
     return ""
 
 

@@ -164,8 +164,8 @@ class AppBase(App[int]):
         if self.crash is None:
             trace = getattr(renderables[0], "trace", None)
             kinds = ", ".join(stack.exc_type for stack in trace.stacks) if trace else ""
-            self.crash = RuntimeError(f"The keys cannot be read any more: {kinds}")
-            _log.critical("The keys cannot be read any more: %s", kinds)
+            self.crash = RuntimeError(f"The keys can no longer be read: {kinds}")
+            _log.critical("The keys can no longer be read: %s", kinds)
         self._return_code = 1
         self._fatal_error()
 
@@ -176,7 +176,7 @@ class AppBase(App[int]):
             for frame in extract_tb(error.__traceback__)[-1:]
         )
         # The message is left out, because it may quote the user's text or a secret key.
-        what = f"koel-chat ended by an error of its own: {error_name(error)}{where}."
+        what = f"koel-chat ended because of an internal error: {error_name(error)}{where}."
         details = f"Where it came from is in {paths.log_file()}"
         self._exit_renderables[:] = [Text(safe_line(f"{what} {details}", 600))]
         self._close_messages_no_wait()

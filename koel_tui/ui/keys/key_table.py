@@ -112,7 +112,7 @@ KEYS: tuple[Key, ...] = (
     Key("run.regenerate", "ctrl+r", "regenerate", "answer again; the answer stays a branch",
         "Conversation", "", "Answer again (the answer stays as a branch)"),
     Key("message.edit", "alt+e", "edit_message", "edit your message; again: the one before",
-        "Conversation", "", "Edit your message (what came of it stays as a branch)"),
+        "Conversation", "", "Edit your message (the old one stays as a branch)"),
     Key("branch.previous", "alt+left,alt+j", "switch_branch(-1)", "branch before",
         "Conversation", "", "Show the branch before"),
     Key("branch.next", "alt+right,alt+k", "switch_branch(1)", "next branch",

@@ -127,7 +127,7 @@ def _parse_keys(name: str, keys: str) -> str:
     names = []
     for text in keys.split(","):
         if not text.strip():
-            raise _keymap_error(name, f'There is an empty key in it; "{NO_KEY}" stands for no key')
+            raise _keymap_error(name, f'There is an empty key in it; "{NO_KEY}" means no key')
         try:
             names.append(key_name(text))
         except ValueError as error:

@@ -17,4 +17,4 @@ FORMATS = tuple(
 class FormatPicker(Picker[SimpleChoice[ExportFormat]]):
     """Picker of the format in which a thread is exported."""
 
-    TEXTS = PickerTexts("Export as", "Type to find a format", "There is no format", "goes on")
+    TEXTS = PickerTexts("Export as", "Type to find a format", "There is no format", "continues")

@@ -37,7 +37,7 @@ class TextHit:
 
 
 ResultLine = SavedThread | TextHit | None
-"""A line of the list; None is a heading."""
+"""A line of the list; None means a heading."""
 
 
 def match_hits(

@@ -42,7 +42,7 @@ class DownloadProgress:
 
     @property
     def running(self) -> bool:
-        """Whether a download is running."""
+        """True if a download is running."""
         return self.phase in ("resolving", "downloading", "stopping", "verifying")
 
     @property

@@ -31,7 +31,7 @@ class ModelChoice:
 
     @property
     def enabled(self) -> bool:
-        """Whether the line can be chosen."""
+        """True if the line can be chosen."""
         return self.path is not None or bool(self.repo)
 
     def matches(self, words: Sequence[str]) -> bool:

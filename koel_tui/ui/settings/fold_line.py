@@ -35,7 +35,7 @@ class FoldLine(Static, can_focus=True):
 
     @property
     def unfolded(self) -> bool:
-        """Whether the fields are shown."""
+        """True if the fields are shown."""
         return self._body.display
 
     def fold(self, fold: bool) -> None:

@@ -54,7 +54,7 @@ class Setting:
 
     @property
     def locked(self) -> str:
-        """Why it cannot be changed here; empty if it can."""
+        """The reason why it cannot be changed here; empty if it can."""
         if self.kind is None:
             return "Set in the table [keys]. Edit it with koel-chat config edit"
         if self.origin == Origin.ENVIRONMENT:

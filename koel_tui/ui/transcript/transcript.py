@@ -99,12 +99,12 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
 
     @property
     def is_tail_mounted(self) -> bool:
-        """Whether the newest message is mounted."""
+        """True if the newest message is mounted."""
         return self._end == self._total
 
     @property
     def is_at_end(self) -> bool:
-        """Whether the end is visible or followed."""
+        """True if the end is visible or followed."""
         return self.is_tail_mounted and (self.is_vertical_scroll_end or internals.follows_end(self))
 
     def scroll_position(self) -> ScrollPosition | ScrollTarget | None:

@@ -24,7 +24,7 @@ class Choice(Protocol):
 
     @property
     def enabled(self) -> bool:
-        """Whether the item can be chosen."""
+        """True if the item can be chosen."""
         ...
 
     def matches(self, words: Sequence[str]) -> bool:

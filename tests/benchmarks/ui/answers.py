@@ -1,4 +1,4 @@
-"""What a model could have written: Markdown as tokens, and threads that are long already."""
+"""Text as models write it: Markdown as tokens, and long threads."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from itertools import count
 from koel_tui.protocol import ChatState, Message
 
 FIRST_WORD = "Harbour"
-"""A word that stands at the beginning of the answer and nowhere else before it."""
+"""A word that is at the beginning of the answer and nowhere else before it."""
 _ANSWER = f"""\
 ## {FIRST_WORD} notes {{n}}
 
@@ -55,12 +55,12 @@ def tokens() -> Iterator[str]:
 
 
 def last_words(messages: int, name: str = "") -> str:
-    """Return what stands in the last line of such a history."""
+    """Return the text in the last line of such a history."""
     return f"{name}{messages - 1}."
 
 
 def history(messages: int, name: str = "") -> ChatState:
-    """Return a thread of so many messages, questions and answers in turn."""
+    """Return a thread of `messages` messages, questions and answers in turn."""
     return ChatState(
         messages=tuple(
             Message(f"q{n}", "user", _QUESTION.format(n=n))

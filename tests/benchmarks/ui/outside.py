@@ -26,7 +26,7 @@ FOCUS_IN = "\x1b[I"
 
 
 def module(name: str, *arguments: object) -> list[str]:
-    """Return the command that runs a module beside this one."""
+    """Return the command that runs a module of this directory."""
     return [sys.executable, "-m", f"{__package__}.{name}", *map(str, arguments)]
 
 
@@ -58,7 +58,7 @@ class Outside:
         self._child.close(force=True)
 
     def send(self, text: str) -> float:
-        """Type `text`; what was seen before does not count any more. Return when that was."""
+        """Type `text` and drop the output so far. Return the time of typing."""
         self._seen = b""
         begin = time.perf_counter()
         os.write(self._fd, text.encode())
@@ -70,7 +70,7 @@ class Outside:
         return time.perf_counter()
 
     def find(self, pattern: str) -> re.Match[bytes]:
-        """Wait until what is written fits `pattern`; what stands before does not count any more."""
+        """Wait until the output matches `pattern`, and drop the output up to there."""
         wanted = re.compile(pattern.encode())
         end = time.perf_counter() + DEADLINE
         begin = 0
@@ -82,13 +82,13 @@ class Outside:
         return found
 
     def watch(self, seconds: float) -> None:
-        """Read what is written for so long."""
+        """Read the output for `seconds`."""
         end = time.perf_counter() + seconds
         while (left := end - time.perf_counter()) > 0:
             self._read(left)
 
     def echo(self, keys: int) -> list[float]:
-        """Type so many letters, a few a second; return how long each took to be seen, in ms."""
+        """Type `keys` letters, a few a second; return how long each took to be seen, in ms."""
         chance = random.Random(1)
         latencies = []
         for letter in LETTERS[:keys]:
@@ -104,7 +104,7 @@ class Outside:
         return float(times.user + times.system)
 
     def _read(self, seconds: float) -> int:
-        """Read what there is within so long, and return how many bytes that was."""
+        """Wait up to `seconds` for output, and return the number of bytes read."""
         if not select.select([self._fd], [], [], seconds)[0]:
             return 0
         try:

@@ -16,7 +16,7 @@ from tests.benchmarks.ui.paced import PacedAgent
 
 
 def main(threads: str, tokens_per_s: str, thread: str | None = None, *options: str) -> None:
-    """Run the window until somebody ends it."""
+    """Run the window until it is ended."""
 
     def connect() -> Backend:
         agent = PacedAgent(float(tokens_per_s))

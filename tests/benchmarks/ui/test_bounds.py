@@ -1,4 +1,4 @@
-"""How much is mounted and how long the event loop is held up, whatever the text. Run alone."""
+"""The number of widgets and the longest block of the event loop, for any text. Run alone."""
 
 import asyncio
 import time
@@ -46,7 +46,7 @@ async def test_what_is_mounted_of_a_long_thread() -> None:
 
 @asynccontextmanager
 async def longest_gap(gaps: list[float]) -> AsyncIterator[None]:
-    """Add the longest time that the event loop was held up within the block."""
+    """Add the longest time that the event loop was blocked within the block."""
 
     async def beat() -> None:
         last = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How soon a typed letter is seen while an answer is written. Run alone."""
+"""The time until a typed letter is seen while an answer is written. Run alone."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How soon a thread and a tab are there, beside the minimal program. Run alone."""
+"""The time to open a thread and a tab, compared with the minimal program. Run alone."""
 
 import asyncio
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ F6 = "\x1b[17~"
 
 
 def mount_in_minimal(messages: int) -> float:
-    """Return how long the minimal program takes to show so many messages."""
+    """Return how long the minimal program takes to show `messages` messages."""
     with Outside(module("reference", "none", 1, messages)) as program:
         program.see("Ask anything.")
         program.watch(SETTLED)
@@ -38,7 +38,7 @@ def mount_in_minimal(messages: int) -> float:
 
 @contextmanager
 def saved_tabs(count: int) -> Iterator[None]:
-    """Leave so many tabs to the next window."""
+    """Save `count` tabs for the next window."""
     tabs_file = OpenTabsFile(paths.private_directory(paths.state_dir()))
     tabs_file.open()
     kept = (OpenTab(f"t{n}", f"T{n}", Draft("")) for n in range(count))

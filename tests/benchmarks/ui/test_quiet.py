@@ -1,4 +1,4 @@
-"""What the window costs while nothing happens, or happens elsewhere. Run alone."""
+"""The CPU time of the window while nothing happens, or only elsewhere. Run alone."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tokens a second with the real model in the tab in front, beside the runner alone. Run alone."""
+"""Tokens a second of the real model in the active tab, compared with the runner. Run alone."""
 
 import asyncio
 from collections.abc import Sequence

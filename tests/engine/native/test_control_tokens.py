@@ -1,4 +1,4 @@
-"""Text of messages is data: it never becomes a control token, whatever it spells."""
+"""Text of messages is data: it never becomes a control token, even if it spells one."""
 
 import logging
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What of a rendered template is data: templates that read, join, refuse or compare the text."""
+"""The data spans of a rendered template: templates read, join, refuse or compare the text."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace

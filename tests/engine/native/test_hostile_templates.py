@@ -92,14 +92,14 @@ def rendered(source: str) -> str:
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Iterator[Path]:
-    """A file that is not there as long as nobody has run anything."""
+    """A file that is created only if a command is run."""
     path = tmp_path / "canary"
     yield path
     assert not path.exists()
 
 
 def spent() -> float:
-    """How many seconds of a processor the processes that have ended took."""
+    """The CPU seconds of the processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -244,7 +244,7 @@ async def answer(session: EngineSession) -> str:
 async def test_a_built_in_template_can_replace_an_invalid_one(
     kind: str, tmp_path: Path, tally: Tally
 ) -> None:
-    """The model is there all the same: whoever asks for another template is answered."""
+    """The model is loaded anyway: a request for another template is answered."""
     broken = write_sliding_model(tmp_path / "broken.gguf", BROKEN[kind])
     engine = await Engine.load(ModelSpec(broken, context_tokens=256, slots=2))
     greedy = Sampling(temperature=0)

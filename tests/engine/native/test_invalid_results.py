@@ -1,4 +1,4 @@
-"""A native side that computes nonsense or refuses to: an error for its turn, nobody else's."""
+"""A native side that returns invalid results or refuses: an error for its turn and no other."""
 
 import asyncio
 import math

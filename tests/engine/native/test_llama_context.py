@@ -31,7 +31,7 @@ def logits(context: Context, sequence: int, position: int, tokens: list[int]) ->
 
 
 def apart(one: list[float], other: list[float]) -> float:
-    """How far two sets of logits are apart: 0 the same, around 1 unrelated."""
+    """The distance of two sets of logits: 0 is the same, around 1 is unrelated."""
     product = sum(a * b for a, b in zip(one, other, strict=True))
     sizes = math.sqrt(sum(a * a for a in one) * sum(b * b for b in other))
     return 1 - product / sizes

@@ -49,7 +49,7 @@ def test_a_log_that_has_ended_leaves_no_dangling_callback(
         for number in range(5):
             elsewhere(tmp_path / f"{number}.gguf")
         before = len(caplog.records)
-        fail_to_load(tmp_path / "nobody.gguf")  # nobody listens, and nothing breaks
+        fail_to_load(tmp_path / "nobody.gguf")  # no listener, and nothing breaks
     assert before and len(caplog.records) == before
 
 

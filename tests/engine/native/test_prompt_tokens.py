@@ -1,4 +1,4 @@
-"""The tokenizer of prompts gives the tokens of llama.cpp, whatever the vocabulary."""
+"""The tokenizer of prompts gives the tokens of llama.cpp, for any vocabulary."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -67,7 +67,7 @@ def test_b20_a_vocabulary_puts_its_tokens_around_each_prompt_once(
     assert made.whole("hello") == made.tokens("hello")
     # The template may write the first token itself.
     assert made.text_controls(made.tokens(START, data)) == [first, *plain]
-    # Data that begins with it is no reason to leave it out.
+    # Data that begins with it is not a reason to leave it out.
     assert made.text_controls(made.tokens("", START + data))[:2] == [first, b"<"]
 
 

@@ -1,4 +1,4 @@
-"""A runner process that sends what no runner says: it is ended, and who waits hears of it."""
+"""A runner process that sends invalid frames: it is ended, and the waiting callers get an error."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The runner killed, aborted or stuck in every phase: who hears of it, and what is left behind."""
+"""The runner killed, aborted or stuck in every phase: errors of callers, files left behind."""
 
 import asyncio
 import os
@@ -136,7 +136,7 @@ async def test_the_error_of_a_failed_load_quotes_the_assertion(
     bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", layers)
     with pytest.raises(EngineCrashedError, match=r"SIGABRT \(.*GGML_ASSERT\(.*\) failed\)"):
         await EngineHost.load(ModelSpec(bad, threads=1))
-    # In a log that was put aside meanwhile, too.
+    # Also in a log that was renamed meanwhile.
     loading = asyncio.create_task(EngineHost.load(ModelSpec(bad, threads=1)))
     await until(runners)
     paths.log_file().rename(tmp_path / "old.log")

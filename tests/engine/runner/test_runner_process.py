@@ -202,7 +202,7 @@ class RawRunner:
         return next(event for event in self.events() if isinstance(event, kind))
 
     def end(self) -> int:
-        """Close the parent's end, whatever is unread, and return how the runner ended."""
+        """Close the parent's end, even with unread events, and return how the runner ended."""
         self._stream.close()
         self._ours.close()
         return int(self.process.wait(10))
@@ -216,7 +216,7 @@ def runner(tmp_path: Path) -> Iterator[RawRunner]:
 
 
 async def at_rest(process: psutil.Process, seconds: float = 20.0) -> None:
-    """Wait until the process uses no processor time any more."""
+    """Wait until the process no longer uses CPU time."""
     async with asyncio.timeout(seconds):
         before = None
         while (now := process.cpu_times()[:2]) != before:

@@ -205,7 +205,7 @@ _streams = st.lists(_events, max_size=12) | st.lists(_runs, max_size=3).map(
 
 
 def _first_violation(kinds_and_ids: list[tuple[str, str]]) -> int | None:
-    """The rules once more, told by the history before each event instead of by a state."""
+    """The rules once more, derived from the history before each event instead of from a state."""
     for index, (kind, name) in enumerate(kinds_and_ids):
         before = kinds_and_ids[:index]
         runs = [i for i, (earlier, _) in enumerate(before) if earlier.startswith("RUN_")]

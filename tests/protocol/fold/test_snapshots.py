@@ -1,4 +1,4 @@
-"""What a snapshot of the messages keeps of what only this side knows."""
+"""A snapshot of the messages keeps the data that only this side knows."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A directory encrypted in its place and decrypted again, whatever comes between."""
+"""A directory encrypted in place and decrypted again, with interruptions of any kind."""
 
 import asyncio
 import errno

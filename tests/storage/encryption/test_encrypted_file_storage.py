@@ -57,7 +57,7 @@ async def test_nothing_is_in_clear(folder: Path) -> None:
     await storage.save("secret-id", saying("secret words"))
     await storage.update_meta("secret-id", title="secret title", model="secret model")
     other = encrypted(folder)
-    await other.save("secret-id", saying("secret conflict"))  # goes beside it
+    await other.save("secret-id", saying("secret conflict"))  # goes to a conflict file
     await storage.trash("secret-id")
     await storage.save("secret-id", saying("secret again"))
     path = min(folder.glob("t-*.sealed"), key=lambda path: len(path.name))

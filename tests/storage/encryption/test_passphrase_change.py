@@ -50,7 +50,7 @@ async def test_a_failing_disk_leaves_the_old_or_the_new_passphrase(
 
 
 def kill_changes(folder: Path, rounds: int) -> None:
-    """Kill processes that change the passphrase to and fro, at random moments."""
+    """Kill processes that change the passphrase back and forth, at random moments."""
     chance = random.Random(1)
     for _ in range(rounds):
         (now,) = asyncio.run(opens(folder))

@@ -1,4 +1,4 @@
-"""Saves that would replace what somebody else wrote."""
+"""Saves that would replace the changes of another process."""
 
 import json
 from pathlib import Path

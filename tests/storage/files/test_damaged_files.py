@@ -1,4 +1,4 @@
-"""Bad files: whatever is in one, it loads or is put into quarantine, and is not overwritten."""
+"""Bad files: each one loads or is put into quarantine, and is not overwritten."""
 
 import os
 import random
@@ -100,7 +100,7 @@ def test_ten_thousand_mutated_files_load_or_are_quarantined(
 
 
 def mutate(threads: ThreadDirectory, count: int, seed: int) -> None:
-    """Load so many mutations of a thread, and after them the thread itself."""
+    """Load `count` mutations of a thread, and after them the thread itself."""
     threads.save("t", saying("first question", "first answer ☃", "x" * 300))
     path = threads.thread_path("t")
     good = path.read_bytes()

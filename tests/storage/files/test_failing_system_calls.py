@@ -67,7 +67,7 @@ class Faults:
                 return real(*arguments, **named)
             self.failed = name
             if name == "close":
-                real(*arguments)  # a failed close closes all the same
+                real(*arguments)  # a failed close closes the descriptor anyway
             raise OSError(self._code, os.strerror(self._code))
 
         return call

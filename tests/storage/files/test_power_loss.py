@@ -1,4 +1,4 @@
-"""What a loss of power may leave on the disk: every state that the recorded calls allow."""
+"""The possible states of the disk after a loss of power: all that the recorded calls allow."""
 
 import itertools
 import os
@@ -138,7 +138,7 @@ def _apply(names: dict[str, int], step: Step) -> None:
 
 
 def left_after_power_loss(steps: list[Step], name: str, inode: int) -> set[bytes | None]:
-    """Return everything that may stand under a name; None for nothing."""
+    """Return all possible contents of a name; None for a missing file."""
     left: set[bytes | None] = set()
     for names in names_left(steps, {name: inode}):
         there = names.get(name)

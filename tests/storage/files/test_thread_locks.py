@@ -1,4 +1,4 @@
-"""Locks are given back whatever raises in between."""
+"""Locks are released after any error in between."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.storage.helpers import passphrase, saying
 
 
 def hold(directory: Path) -> list[str]:
-    """Return the names of the lock files that somebody holds."""
+    """Return the names of the lock files that a process holds."""
     found = []
     for path in sorted((directory / "locks").glob("*.lock")):
         lock = FileLock(path, thread_local=False)
@@ -32,7 +32,7 @@ async def test_b35_a_thread_that_was_open_while_the_others_were_encrypted_is_unl
     tmp_path: Path,
 ) -> None:
     storage = JsonFileStorage(tmp_path)
-    assert (await storage.open("new")).writable  # it has no file yet, so nobody sees it
+    assert (await storage.open("new")).writable  # it has no file yet, so no other process sees it
     encrypt_threads(tmp_path, passphrase())
     assert len(hold(tmp_path)) == 1
     await storage.close("new")
@@ -48,7 +48,7 @@ async def test_b35_a_session_ends_without_a_lock_when_its_threads_are_encrypted_
     encrypt_threads(tmp_path, passphrase())
     await session.send("hi")
     await client.dispose()
-    assert session.dirty  # nothing goes there in clear
+    assert session.dirty  # nothing is written unencrypted
     assert hold(tmp_path) == []
 
 
@@ -64,7 +64,7 @@ async def test_b35_opening_twice_and_closing_once_leaves_no_lock(tmp_path: Path)
 def test_b35_an_error_of_any_type_while_a_lock_is_signed_gives_it_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
-    kept = []  # a lock that is collected as garbage is released too, but nobody knows when
+    kept = []  # a lock that is collected as garbage is released too, but at an unknown time
 
     def failing(lock: object, signed: str) -> None:
         kept.append(lock)

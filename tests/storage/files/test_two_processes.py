@@ -63,7 +63,7 @@ async def test_storage_case_10_no_append_of_two_processes_is_lost(
 
 
 async def everything(store: FileStorage, folder: Path) -> set[str]:
-    """Return all the words in a thread and in the files beside it."""
+    """Return all the words in a thread and in its conflict files."""
     own, *asides = files(folder)
     found = set(words(await store.load("t")))
     for aside in asides:
@@ -73,7 +73,7 @@ async def everything(store: FileStorage, folder: Path) -> set[str]:
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the file of the one thread, and behind it those beside it."""
+    """Return the file of the one thread, followed by its conflict files."""
     return sorted(folder.glob("t-*"), key=lambda path: len(path.name))
 
 

@@ -1,4 +1,4 @@
-"""Files whose status or content no program of ours wrote: the others are listed all the same."""
+"""Files whose status or content our programs did not write: the others are still listed."""
 
 import json
 import os
@@ -21,7 +21,7 @@ TIMES = [YEAR_14645, -YEAR_14645, 2**62 // 10**9, -(2**40), 253_402_300_799, -62
 
 
 class _Times:
-    """Gives a chosen time as the one at which a file was changed, whatever the disk can keep."""
+    """Sets the modification time that a file reports, also times that the disk cannot store."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, seconds: int) -> None:
         real_scan, real_fstat, real_lstat = os.scandir, os.fstat, os.lstat

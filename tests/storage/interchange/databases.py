@@ -128,7 +128,7 @@ def llm(path: Path) -> Path:
 
 
 def llm_threads(path: Path) -> Path:
-    """A log of both kinds: the conversation c1 went on as a thread."""
+    """A log of both kinds: the conversation c1 was continued as a thread."""
     llm(path)
     call = {"name": "look", "arguments": {"at": "sea"}, "tool_call_id": "t1"}
     answer = {"name": "look", "output": "wet", "tool_call_id": "t1"}

@@ -1,4 +1,4 @@
-"""Markdown, HTML and names of files: whatever was said, it is shown and does nothing."""
+"""Markdown, HTML and file names: any text of a message is shown and has no effect."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""JSON of ours and of Koel's: there and back, and what is no such thing."""
+"""JSON of this program and of Koel: round trips, and other files."""
 
 import json
 from dataclasses import replace

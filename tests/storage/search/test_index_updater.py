@@ -1,4 +1,4 @@
-"""The search index follows what is saved without anybody asking."""
+"""The search index follows every save automatically."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -225,7 +225,7 @@ def tokens(text: str) -> list[str]:
 
 
 def is_said(text: str, query: str) -> bool:
-    """Whether each word of the query is in the text, the last one perhaps as a beginning only."""
+    """Return whether each word of the query is in the text; the last one may be a prefix."""
     said, asked = tokens(text), [tokens(word) for word in query.split()]
     partly = (
         len(asked[-1][-1]) > 1 if asked and asked[-1] and query.rstrip()[-1].isalnum() else False

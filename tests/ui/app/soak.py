@@ -1,6 +1,6 @@
 """A window that is used for long: asked, its tabs opened and closed; what it holds is measured.
 
-`python -m tests.ui.app.soak TURNS FOLDER` prints the measures as JSON, in a process of its own so
+`python -m tests.ui.app.soak TURNS FOLDER` prints the measures as JSON, in a separate process so
 that nothing else is in the figures.
 """
 
@@ -41,12 +41,12 @@ _IDLE = 2.5
 and looks once a second whether it is."""
 _PATIENCE = 8.0
 _POOL = "asyncio_"
-"""How the threads are called that asyncio makes when it needs them, and keeps: six at most here."""
+"""The name prefix of the threads that asyncio creates on demand and keeps: six at most here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What the process holds after so many turns, with one empty tab open."""
+    """The resources of the process after `turns` turns, with one empty tab open."""
 
     turns: int
     memory: int
@@ -55,7 +55,7 @@ class Measure:
     descriptors: int
 
     def exceeds(self, other: "Measure") -> bool:
-        """Whether there is more of anything but memory."""
+        """Return whether there is more of a resource other than memory."""
         pairs = (
             (self.tasks, other.tasks),
             (self.threads, other.threads),
@@ -65,7 +65,7 @@ class Measure:
 
 
 class Talker(ScriptedAgent):
-    """Answers at once, unless it is told to be silent; remembers nothing of it."""
+    """Answers immediately unless a test makes it silent; remembers nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Soak:
         await self._window.until(lambda: len(app.screen_stack) == 1, "no panel")
 
     async def _close(self, leave: int) -> None:
-        """Close tabs until so many are left; the last one gives way to an empty tab."""
+        """Close tabs until `leave` are left; the last one is replaced by an empty tab."""
         while len(self._tabs) > max(1, leave):
             count = len(self._tabs)
             await self._window.press("alt+w")
@@ -186,7 +186,7 @@ class Soak:
 
 
 async def soak(turns: int, folder: Path) -> list[Measure]:
-    """Use a window for so many turns, and return what it held along the way."""
+    """Use a window for `turns` turns, and return the measures on the way."""
     agent, process = Talker(), psutil.Process()
 
     def connect() -> Backend:

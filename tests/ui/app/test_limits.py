@@ -1,4 +1,4 @@
-"""Limits of the window: what is too much is said, and nothing of it is lost."""
+"""Limits of the window: an exceeded limit is reported, and nothing is lost."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Many tabs at once on few permits: each is told its place, one too many is refused."""
+"""Many tabs at once on few permits: each shows its place in the queue; one too many is refused."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ async def ask(window: Window, number: int) -> None:
 
 
 async def placed(window: Window, link: ScriptedLink, number: int) -> None:
-    """Wait until the newest tab is told its place in the line."""
+    """Wait until the newest tab shows its place in the queue."""
     waiting = max(0, number - PARALLEL)
     await window.until(lambda: len(link.opened_sessions) == number, "a session")
     await window.until(
@@ -33,7 +33,7 @@ async def placed(window: Window, link: ScriptedLink, number: int) -> None:
 
 
 async def answer(window: Window, link: ScriptedLink, number: int) -> None:
-    """Answer whoever has had the turn of this number."""
+    """Answer the tab that has had the turn of this number."""
     await window.until(lambda: len(link.started) >= number, "the next turn")
     session = link.started[number - 1]
     link.say(session, f"answer {number}")

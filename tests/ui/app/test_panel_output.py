@@ -195,7 +195,7 @@ async def test_code_blocks_queued_messages_and_commands_are_sanitized(
 
 
 class Complaining(MemoryStorage):
-    """Refuses what is done to threads, in words of its own."""
+    """Refuses changes of threads, with its own text."""
 
     def __init__(self, words: str) -> None:
         super().__init__()

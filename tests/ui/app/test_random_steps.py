@@ -46,7 +46,7 @@ class Fuzz:
         self.size = SIZES[3]
 
     def step(self) -> None:
-        """Do one thing, without waiting for what comes of it."""
+        """Do one thing, without waiting for the result."""
         steps = (self.key, self.key, self.key, self.word, self.answer, self.wheel, self.resize)
         weights = (3, 3, 3, 4, 8, 2, 1)
         (chosen,) = self.random.choices(steps, weights)
@@ -59,7 +59,7 @@ class Fuzz:
         return key
 
     def word(self) -> str:
-        """Paste a word nobody typed before, into the prompt only: a list's field is no draft."""
+        """Paste a new word, only into the prompt: the field of a list is not a draft."""
         if len(self.window.app.screen_stack) > 1:
             return "no word"
         word = chr(0x4E00 + len(self.typed))  # of one character: none is written into it

@@ -30,7 +30,7 @@ class CountingStorage(MemoryStorage):
 
 
 async def saved(count: int) -> CountingStorage:
-    """Return a storage of so many threads, t0, t1 and so on."""
+    """Return a storage of `count` threads: t0, t1 and so on."""
     storage = CountingStorage()
     for n in range(count):
         await storage.save(f"t{n}", messages(2, f"thread {n} message {{n}}"))
@@ -163,7 +163,7 @@ async def test_a_thread_that_is_gone_takes_its_tab_with_it_but_not_the_draft(
     storage = await saved(1)
     keep(tmp_path, tab(8), tab(9, "still mine"), tab(0))
     async with opened(home=tmp_path, storage=storage) as window:
-        await window.sees("does not exist any more")
+        await window.sees("no longer exists")
         await window.until(lambda: len(window.tabs) == 2)
         await window.prompts("still mine")
         await window.has_tabs("1 New thread", "2 Title 0")

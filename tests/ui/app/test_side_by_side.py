@@ -27,7 +27,7 @@ def test_a_pair_is_shown_whichever_of_the_two_is_in_front() -> None:
 
 
 async def readers(window: Window) -> tuple[str, str]:
-    """Return what stands in both readers, as it is on the screen."""
+    """Return the text of both columns, as it is on the screen."""
     front, beside = window.app.screen.query(TranscriptColumn).results(TranscriptColumn)
     lines = window.lines
     return tuple(  # type: ignore[return-value]  # of two

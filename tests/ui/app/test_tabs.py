@@ -187,7 +187,7 @@ async def test_a_closed_thread_that_was_deleted_is_told() -> None:
         await window.until(lambda: turn.asked.thread_id in window.agent.released)
         await storage.delete(turn.asked.thread_id)
         await window.press("alt+shift+w")
-        await window.tells("does not exist any more")
+        await window.tells("no longer exists")
         await window.has_tabs("1 New thread")
 
 

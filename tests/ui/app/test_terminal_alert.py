@@ -1,4 +1,4 @@
-"""Calling a user who looks elsewhere: when it is done, what is written, and what is put back."""
+"""Alerts of an unfocused terminal: when they are sent, their text, and the restored title."""
 
 import pytest
 from textual import events

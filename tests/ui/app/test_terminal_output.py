@@ -1,4 +1,4 @@
-"""Every place that shows text of others, with every character that may not reach a terminal."""
+"""Every place that shows untrusted text, with every character that must not reach a terminal."""
 
 import base64
 import logging

@@ -1,4 +1,4 @@
-"""The user's own themes: read, refused with a reason, worn; and a window without colours."""
+"""The user's own themes: read, refused with a reason, applied; and a window without colours."""
 
 import os
 from pathlib import Path
@@ -58,7 +58,10 @@ def test_where_there_are_none_there_is_nothing_to_say(tmp_path: Path) -> None:
         ('name = "a"\nprimary = "red"\ndark = "yes"', "dark must be true or false"),
         ('name = "a"\nprimary = "red"\ntext_alpha = 7', "text_alpha must be a number"),
         ('name = "a"\nprimary = "red"\nvariables = "red"', "variables must be a table"),
-        ('name = "a"\nprimary = "red"\n[variables]\nboarder = "red"', "'boarder', which is none"),
+        (
+            'name = "a"\nprimary = "red"\n[variables]\nboarder = "red"',
+            "'boarder', which is not a theme variable",
+        ),
         ('name = "a"\nprimary = "red"\n[variables]\nborder = "}{"', "no text for border"),
         ('name = "a"\nprimary = "red"\n[variables]\ntext = "bold"', "value for text that cannot"),
         ('name = "a"\nprimary = "red"\n[variables]\nlink-style = "red"', "for link-style that"),

@@ -1,4 +1,4 @@
-"""The banner while nothing can be saved, and what comes of the text when the window ends."""
+"""The banner while nothing can be saved, and the text that is left when the window ends."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Full(MemoryStorage):
-    """A disk that is full until somebody makes room."""
+    """A disk that is full until space is freed."""
 
     full = True
     directory = Path("/data/threads")
@@ -231,7 +231,7 @@ async def test_an_error_of_the_window_names_the_recovery_file(
             window.app.call_later(fail)
             await window.until(lambda: not window.app.is_running, "the end")
     said = capsys.readouterr().err
-    assert "ended by an error of its own: RuntimeError in test_unsaved_threads.py" in said
+    assert "ended because of an internal error: RuntimeError in test_unsaved_threads.py" in said
     assert str(recovered()[0]) in said
     assert window.app.return_code == 1
     tally("window error", tried=1)

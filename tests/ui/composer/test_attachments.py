@@ -28,7 +28,7 @@ from tests.ui.window import Window, opened
 
 NOTES = "The harbour was quiet.\nI wrote that down.\n"
 SENT = f"notes.txt:\n```\n{NOTES}```\n"
-TOKEN = "[notes.txt · 15 tokens #1]"  # noqa: S105 - what stands in the prompt
+TOKEN = "[notes.txt · 15 tokens #1]"  # noqa: S105 - the text in the prompt
 ESTIMATED = f"[notes.txt · ~{-(-len(SENT) // 4)} tokens #1]"
 
 
@@ -56,7 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def types(window: Window, text: str) -> None:
-    """Press the keys of `text`, faster than anybody could."""
+    """Press the keys of `text`, faster than any user."""
     for char in text:
         key = {"@": "at", "\n": "enter", " ": "space"}.get(char, char)
         window.app.post_message(events.Key(key, None if char == "\n" else char))

@@ -1,4 +1,4 @@
-"""Answers given again, messages edited, branches switched and gone on with, by keyboard."""
+"""Answers generated again, edited messages, branches switched and continued, by keyboard."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the window shows when the engine fails, hangs, dies: a row, and everything else goes on."""
+"""The window when the engine fails, hangs or dies: it shows a row, and the rest continues."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -41,7 +41,7 @@ class Native:
         return self.link.started[-1]
 
     def asked(self, session: int) -> tuple[ChatMessage, ...]:
-        """What the last turn of a session was asked."""
+        """The request of the last turn of a session."""
         turns = [each for each in self.link.commands if isinstance(each, StartTurn)]
         return next(each.messages for each in reversed(turns) if each.session == session)
 
@@ -52,7 +52,7 @@ async def send(window: Window, text: str) -> None:
 
 
 async def begun(window: Window, native: Native, count: int) -> int:
-    """Wait until so many turns have been started, and return the session of the last."""
+    """Wait until `count` turns have been started, and return the session of the last."""
     await window.until(lambda: len(native.link.started) == count, f"{count} turns")
     return native.last
 

@@ -44,7 +44,7 @@ REFUSED = [
     "app.quit",
     "@click=app.quit",
     "[@click=app.quit]",
-    # what a program that opens it would take for a file, an option, or another host
+    # links that an opening program would interpret as a file, an option, or another host
     "/etc/passwd",
     "../..",
     "C:\\Windows",

@@ -118,7 +118,7 @@ async def test_b11_a_send_stops_the_title_before_it_is_answered() -> None:
         second.write("It is")
         await window.until(job.closed.is_set, "the job stopped")
         await window.reads("It is")
-        assert len(agent.turns) == 3  # the job does not begin again while somebody waits
+        assert len(agent.turns) == 3  # the job does not begin again while an answer is requested
         second.finish()
         answer(await next_turn(window, 4), "Old trees")
         await window.has_tabs("1 Old trees")

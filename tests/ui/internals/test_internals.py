@@ -64,7 +64,7 @@ CALLED: Mapping[type | ModuleType, Mapping[str, str]] = {
     WriterThread: {"run": "self"},
     keys: {"_character_to_key": "character"},
 }
-"""What is called or put in the place of, with its parameters."""
+"""The methods that are called or replaced, with their parameters."""
 
 HELD: Mapping[type, set[str]] = {
     App: {
@@ -81,7 +81,7 @@ HELD: Mapping[type, set[str]] = {
     Widget: {"_anchor_released"},
     WriterThread: {"_queue"},
 }  # fmt: skip
-"""What objects have."""
+"""The attributes of objects."""
 
 
 @cache
@@ -101,7 +101,7 @@ def classes_of(module: str) -> Mapping[str, ast.ClassDef]:
 
 
 def code_of(owner: type | ModuleType) -> ast.Module | ast.ClassDef:
-    """Return a class or a module as it is written, whatever was put in the place of what."""
+    """Return a class or a module as it is written, without runtime replacements."""
     if isinstance(owner, ModuleType):
         return tree_of(owner)
     return classes_of(owner.__module__)[owner.__name__]

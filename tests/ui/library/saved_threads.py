@@ -1,4 +1,4 @@
-"""The list of saved threads in a window under test: threads to find, and what stands there."""
+"""The list of saved threads in a window under test: threads to find, and the text of the list."""
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -61,7 +61,7 @@ async def library(window: Window) -> LibraryPanel:
 
 
 def listed(window: Window) -> list[str]:
-    """Return what stands in the list of threads, top to bottom, without what is said beside it."""
+    """Return the titles in the list of threads, top to bottom, without the details at the right."""
     options = window.app.screen_stack[1].query_one("#choices", OptionList).options
     return [str(option.prompt).partition("  ")[0].strip() for option in options]
 

@@ -1,4 +1,4 @@
-"""What is done to saved threads from their list: renamed, thrown away, brought back."""
+"""Saved threads renamed, moved to the trash and restored from their list."""
 
 import asyncio
 import json
@@ -196,7 +196,7 @@ async def test_a_thread_that_another_program_deleted_is_not_made_anew(
         await window.sees("enter saves")
         await window.type("x")
         await window.press("enter")
-        await window.tells("It cannot be read any more.")
+        await window.tells("It can no longer be read.")
     assert await storage.summaries() == []
 
 

@@ -1,4 +1,4 @@
-"""Looking into a thread and searching all: who goes on at once leaves nothing behind."""
+"""Opening a thread and searching all threads: a user who continues at once leaves no job behind."""
 
 import gc
 from collections.abc import Callable

@@ -65,7 +65,7 @@ async def test_a_download_that_breaks_off_goes_on_is_tried_and_chosen(
         await window.press("alt+shift+m")
         await window.sees("works")
         await left(window)
-    assert server.begins[0] == 0 and server.begins[1] > 0  # gone on with, not begun anew
+    assert server.begins[0] == 0 and server.begins[1] > 0  # continued, not started again
     assert "m-Q4_K_M.gguf" in paths.config_file().read_text()
 
 

@@ -1,4 +1,4 @@
-"""Scenes of messages: asked, answered, branched, and what goes on meanwhile."""
+"""Scenes of messages: asked, answered, branched, and the states in between."""
 
 from tests.ui.window import Window
 

@@ -28,7 +28,7 @@ OPTIONS: Mapping[str, tuple[str, Any]] = {
     "stop": ("\\nUser:, \\,", ["\nUser:", ","]), "thinking": ("16", 16),
     "max_output_tokens": ("1", 1), "chat_template": ("gemma", "gemma"),
 }  # fmt: skip
-"""What is typed for each option, and what is stored for it."""
+"""The text that is typed for each option, and the value that is stored for it."""
 _TO_FOLD = 1 + len(COMMON_OPTIONS)
 """Presses of down from the name to "All samplers"."""
 

@@ -22,7 +22,7 @@ async def long_thread() -> MemoryStorage:
 
 
 def line_of(window: Window, text: str) -> int:
-    """Return on which line of the transcript a text stands."""
+    """Return the line of the transcript that contains a text."""
     return next(n for n, line in enumerate(window.view.split("\n")) if text in line)
 
 

@@ -43,7 +43,7 @@ def strings(seed: int = 5) -> list[str]:
 
 
 def batched(texts: list[str], size: int) -> Iterator[list[str]]:
-    """Yield so many at a time."""
+    """Yield `size` texts at a time."""
     return (texts[start : start + size] for start in range(0, len(texts), size))
 
 
@@ -58,12 +58,12 @@ def actions(app: App[Any]) -> Iterator[str]:
 
 
 def words(text: str) -> str:
-    """Return the text without its spaces, nor the edge beside it."""
+    """Return the text without its spaces and without the edge of the screen."""
     return "".join(text.replace("█", "").split())
 
 
 class Lines(App[None]):
-    """Every widget that shows one line of others' text."""
+    """Every widget that shows one line of untrusted text."""
 
     def __init__(self) -> None:
         super().__init__()

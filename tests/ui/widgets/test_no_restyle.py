@@ -1,4 +1,4 @@
-"""What goes on around the history neither restyles it nor lays it out anew."""
+"""Changes around the history neither restyle it nor lay it out again."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -81,7 +81,7 @@ SINKS: dict[str, Callable[[str], Content]] = {
     "figures": lambda text: format_stats(ThreadStats(model=text, memory=text, now=text), WIDE),
     "a download": lambda text: format_progress(DownloadProgress("resolving", text), WIDE),
 }
-"""What makes content of a text: of lists, panels and lines."""
+"""The functions that make content of a text: of lists, panels and lines."""
 
 
 def words(text: str) -> str:
@@ -124,7 +124,7 @@ class Panels(App[None]):
         yield from (self.bar, self.files, self.edge, self.fold, self.options)
 
     async def show(self, text: str) -> Iterator[str]:
-        """Show a text everywhere, and return what stands there."""
+        """Show a text everywhere, and return the shown text."""
         self.files.show([text.replace("/", "|")], 0, "hint")
         self.edge.show([Notice("error", text), Notice("queued", text, "queue")])
         await self.fold.show(Entry("f", "call", text, note=text))

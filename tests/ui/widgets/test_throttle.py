@@ -12,7 +12,7 @@ from koel_tui.ui.widgets.throttle import Throttle, cpu_share_for, period
 
 
 class Painted:
-    """A throttle with clocks that stand still until they are moved, and what it asked for."""
+    """A throttle with clocks that change only when they are moved, and its requests."""
 
     def __init__(self, interval: float, cost: float = 0.0) -> None:
         self.now = self.cpu_clock = 100.0

@@ -45,7 +45,7 @@ class EndScanner:
         self._position = 0  # index of the first unread character of the buffer
         self._marker_position: int | None = None  # index of a marker in an open code span
         self.is_ended = False
-        """Whether the answer has ended; further text is dropped."""
+        """True if the answer has ended; further text is dropped."""
 
     def feed(self, text: str) -> str:
         """Add text; return the part of the answer that can be shown now."""

@@ -160,7 +160,7 @@ class AnswerParser:
         if isinstance(self._mode, Tags):
             self._buffer = self._buffer[match.end() :]
             self._skipped = _SPACE
-        else:  # a call keeps its tag, because it may have to be returned as text
+        else:  # a call keeps its tag, because it may be returned as text
             self._buffer = self._buffer[match.start() :]
             start = 0 if self._mode is BARE else len(self._mode.start)
             self._finder = EndFinder(self._mode, start)

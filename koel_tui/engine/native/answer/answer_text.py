@@ -35,7 +35,7 @@ class Answer:
 
     @property
     def is_ended(self) -> bool:
-        """Whether a marker or a stop string has ended the answer."""
+        """True if a marker or a stop string has ended the answer."""
         return self._text_scanner.is_ended or self._thinking_scanner.is_ended
 
     @property
@@ -45,7 +45,7 @@ class Answer:
 
     @property
     def is_thinking_hidden(self) -> bool:
-        """Whether the model is thinking and the thinking is hidden."""
+        """True if the model is thinking and the thinking is hidden."""
         return self.open_thinking is not None and not self._shows_thinking
 
     @property

@@ -13,7 +13,7 @@ class Tags:
 
     @property
     def is_channel(self) -> bool:
-        """Whether the format has channels, so that thinking may also begin later in the answer."""
+        """True if the format has channels, so that thinking may also begin later in the answer."""
         return self.start.startswith("<|channel")
 
     @property

@@ -23,7 +23,7 @@ _ABORTED = 2
 _CACHE_FULL = 1
 
 
-class DecodeAborted(Exception):  # noqa: N818 - not an error: somebody asked for it
+class DecodeAborted(Exception):  # noqa: N818 - not an error: the caller requested it
     """Decoding was aborted; the cache holds an unknown part of the batch."""
 
 

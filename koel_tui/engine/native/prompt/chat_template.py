@@ -76,7 +76,7 @@ class ChatTemplate:
 
     @property
     def supports_tools(self) -> bool:
-        """Whether the template renders tools itself."""
+        """True if the template renders tools itself."""
         return "tools" in self._renderer.variables
 
     def render(

@@ -17,7 +17,7 @@ MAX_SCHEMA_CHARACTERS = 256 * 1024
 """The maximum length of a schema in characters of JSON."""
 
 MAX_COUNT = 1000
-"""The maximum of minItems, maxLength and the like: each unit nests the grammar one level deeper."""
+"""The maximum of minItems, maxLength and similar: each unit nests the grammar one level deeper."""
 
 _MAX_DEPTH = 64
 
