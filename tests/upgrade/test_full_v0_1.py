@@ -38,7 +38,7 @@ SNAPSHOT_THREAD = "thread with a snapshot"
 
 @pytest.fixture(params=["plain", "encrypted"])
 def storage(request: pytest.FixtureRequest, private_home: Path) -> FileStorage:
-    """Give the threads of 0.1, in clear and encrypted."""
+    """Give the threads of 0.1, unencrypted and encrypted."""
     install(FULL / request.param, private_home)
     if request.param == "plain":
         return JsonFileStorage(paths.threads_dir())
@@ -53,7 +53,7 @@ def threads(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Threads:
-    """Give `koel-chat threads` on the threads of 0.1, in clear and encrypted."""
+    """Give `koel-chat threads` on the threads of 0.1, unencrypted and encrypted."""
     install(FULL / request.param, private_home)
     monkeypatch.setenv("KOEL_PASSPHRASE_FILE", str(private_home / "passphrase"))
     return Threads(capsys)

@@ -114,7 +114,7 @@ async def test_every_key_of_0_1_runs_its_action(
                 await window.press(name)
                 await window.until(lambda: bool(ran), f"the action of {key.id}")
                 assert ran == [key.action], name
-        for key in KEYS:  # the keys before do nothing any more
+        for key in KEYS:  # the default keys no longer do anything
             ran.clear()
             await window.press(key.names[0])
             assert key.action not in ran

@@ -98,29 +98,9 @@ class KoelApp(internals.AppBase):
         self._download = ModelDownload(self._request_repaint)
         self._background_jobs = BackgroundJobs(self._request_repaint)
         self._copier = Copier(self)
-        interval = LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0
-        self._pane = ConversationPane(
-            self._runtime,
-            self._copier,
-            LinkOpener(self, self._copier.copy_text),
-            self._window_state.append_history,
-            interval,
-        )
-        services = Services(
-            self._runtime,
-            self._window_state,
-            self._background_jobs,
-            self._download,
-            self._terminal_alert,
-        )
-        self._main = MainScreen(services, self._pane, interval, self._show_tabs)
+        self._main = self._create_main(LOW_BANDWIDTH_INTERVAL if low_bandwidth else 0.0)
+        self._pane = self._main.pane
         self._workspace = self._main.workspace
-        self._action_nodes: Mapping[Owner, DOMNode] = {
-            "app": self,
-            "screen": self._main,
-            "pane": self._pane,
-            "prompt": self._pane.prompt,
-        }
         (keymap or KeyMap()).bind(self, self._action_nodes)
         # Textual would animate the underline of the tabs for 0.3 s at every label change.
         self.animation_level = "none"
@@ -140,6 +120,30 @@ class KoelApp(internals.AppBase):
         self._thread_opener = ThreadOpener(self, self._main, self._runtime)
         self._gc_control = GcControl(lambda: internals.drop_dead_references(self))
         self._model_switcher = ModelSwitcher(self, self._runtime, self._download, self._repaint)
+
+    def _create_main(self, interval: float) -> MainScreen:
+        """Return the main screen; `interval` is the minimum seconds between two repaints."""
+        pane = ConversationPane(
+            self._runtime,
+            self._copier,
+            LinkOpener(self, self._copier.copy_text),
+            self._window_state.append_history,
+            interval,
+        )
+        services = Services(
+            self._runtime,
+            self._window_state,
+            self._background_jobs,
+            self._download,
+            self._terminal_alert,
+        )
+        return MainScreen(services, pane, interval, self._show_tabs)
+
+    @property
+    def _action_nodes(self) -> Mapping[Owner, DOMNode]:
+        """The nodes with the actions of keys."""
+        pane = self._pane
+        return {"app": self, "screen": self._main, "pane": pane, "prompt": pane.prompt}
 
     def get_default_screen(self) -> MainScreen:
         """Return the main screen."""

@@ -24,7 +24,7 @@ class ExternalEditor:
 
     def __init__(self, app: App[int], prompt: Prompt, signals: "Signals") -> None:
         self.left_text = ""
-        """Where the editor's text is, if the app ended before it; empty if nothing was left."""
+        """A sentence with the path of the text, if the app ended the editor; else empty."""
         self._app = app
         self._prompt = prompt
         self._signals = signals

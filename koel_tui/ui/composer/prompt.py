@@ -52,7 +52,7 @@ class Prompt(TextArea):
         self.placeholder = f"Message…  {format_hints(self.app, _HINTS)}"
 
     async def on_key(self, event: events.Key) -> None:
-        """Run the action bound to a key immediately, whichever node from here to the app binds it.
+        """Run the action that the prompt, a parent or the app binds to a key, immediately.
 
         Textual would look up the binding only after the event has bubbled up to the app. Text typed
         after the key would already be in the prompt by then: with fast input, enter would send part

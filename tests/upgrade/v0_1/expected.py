@@ -1,4 +1,4 @@
-"""What version 0.1 reads from the directories that `write.py` has made it write."""
+"""The data that version 0.1 reads from the directories that `write.py` made it write."""
 
 import json
 from collections.abc import Callable

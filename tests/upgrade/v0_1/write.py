@@ -93,7 +93,7 @@ def command(*words: str) -> str:
     """Run a command of 0.1 and return what it prints."""
     printed = StringIO()
     with redirect_stdout(printed), ThreadPoolExecutor(1) as thread:
-        code = thread.submit(run, list(words)).result()  # it has an event loop of its own
+        code = thread.submit(run, list(words)).result()  # it has a separate event loop
     assert code == 0, (words, code)
     return printed.getvalue()
 
