@@ -84,7 +84,7 @@ def test_themes_and_system_prompts_are_there(installed: Path) -> None:
 
 def test_every_binding_of_0_1_is_known_and_has_its_action(installed: Path) -> None:
     keymap = parse_keymap(load_settings().keys)
-    now = {key.id: key for key in (*keymap.app_keys, *keymap.prompt_keys)}
+    now = {key.id: key for key in keymap.keys}
     assert {
         name: {"keys": now[name].names, "action": now[name].action, "group": now[name].group}
         for name in EXPECTED["keys"]
@@ -108,7 +108,7 @@ async def test_every_key_of_0_1_runs_its_action(
 
     async with opened(keymap=keymap) as window:
         monkeypatch.setattr(type(window.app), "run_action", record)
-        for key in (*keymap.app_keys, *keymap.prompt_keys):
+        for key in keymap.keys:
             for name in key.names if not key.fixed else ():
                 ran.clear()
                 await window.press(name)

@@ -85,9 +85,6 @@ class KoelApp(internals.AppBase):
         when an answer ends while the terminal is not focused.
         """
         super().__init__()
-        internals.survive_terminal_loss()
-        internals.tolerate_invalid_utf8()
-        internals.install_output_sanitizer()
         if low_bandwidth:
             self.enable_line_diff()
         self._terminal_alert = TerminalAlert(
@@ -102,8 +99,6 @@ class KoelApp(internals.AppBase):
         self._pane = self._main.pane
         self._workspace = self._main.workspace
         (keymap or KeyMap()).bind(self, self._action_nodes)
-        # Textual would animate the underline of the tabs for 0.3 s at every label change.
-        self.animation_level = "none"
         self._connect = connect
         self._requested_thread = thread
         self._requested_theme = theme

@@ -27,9 +27,7 @@ from koel_tui.ui.internals.tab_strip import (
 from koel_tui.ui.internals.terminal_driver import (
     is_terminal_gone,
     set_internal_clipboard,
-    survive_terminal_loss,
     suspend_app,
-    tolerate_invalid_utf8,
     write_to_terminal,
 )
 
@@ -54,9 +52,7 @@ __all__ = [
     "register_alt_sequences",
     "scroll_active_into_view",
     "set_internal_clipboard",
-    "survive_terminal_loss",
     "suspend_app",
     "tabs_container",
-    "tolerate_invalid_utf8",
     "write_to_terminal",
 ]

@@ -26,7 +26,12 @@ from koel_tui.logs import error_name
 from koel_tui.text import safe_input, safe_line, safe_text
 from koel_tui.ui.internals.layout import ignore_empty_list
 from koel_tui.ui.internals.line_diff import LineDiff, Update
-from koel_tui.ui.internals.terminal_driver import TerminalDriver
+from koel_tui.ui.internals.output_sanitizer import install_output_sanitizer
+from koel_tui.ui.internals.terminal_driver import (
+    TerminalDriver,
+    survive_terminal_loss,
+    tolerate_invalid_utf8,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +59,11 @@ class AppBase(App[int]):
 
     def __init__(self) -> None:
         super().__init__()
+        survive_terminal_loss()
+        tolerate_invalid_utf8()
+        install_output_sanitizer()
+        # Textual would animate the underline of the tabs for 0.3 s at every label change.
+        self.animation_level = "none"
         self.crash: Exception | None = None
         self._line_diff: LineDiff | None = None
         # Textual parses tooltips of table cells as markup, and they contain text of the model.
