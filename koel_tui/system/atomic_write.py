@@ -7,6 +7,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from koel_tui.system.file_lock import lock_descriptor
+
 _TEMPORARY_NAME = re.compile(r"\.(t-[0-9a-f]{32}|keys|unsaved-[0-9a-f-]+)\..*\.[0-9a-f]{16}\.tmp")
 
 
@@ -21,8 +23,7 @@ def write_atomically(path: Path, data: bytes) -> os.stat_result:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
-        with suppress(OSError):  # without locks only `remove_temporaries` is less safe
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_descriptor(descriptor)  # against `remove_temporaries`
         _write_all(descriptor, data)
         _flush(descriptor)
         status = os.fstat(descriptor)
@@ -70,8 +71,8 @@ def find_temporaries(directory: Path) -> list[Path]:
 def _remove_unlocked(path: Path) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
+        if lock_descriptor(descriptor).acquired:
+            path.unlink()
     finally:
         os.close(descriptor)
 
