@@ -13,7 +13,7 @@ from typing import BinaryIO
 from koel_tui.models.downloaded import partial_path
 from koel_tui.models.gguf import ModelFileError, check_gguf
 from koel_tui.models.hub import DownloadError, Hub, HubFile, TransientDownloadError
-from koel_tui.models.install_file import install_file
+from koel_tui.system.atomic_write import install_atomically
 from koel_tui.system.file_lock import lock_descriptor
 from koel_tui.system.regular_files import is_at_path
 
@@ -133,7 +133,7 @@ class _Transfer:
                 self._download(file)
                 file.flush()
                 self._verify(file, path)
-                install_file(path, self._target)
+                install_atomically(path, self._target)
                 return
 
     def _is_installed(self) -> bool:
