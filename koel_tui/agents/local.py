@@ -81,7 +81,7 @@ class LocalAgent:
         self._ephemeral_sessions = ThreadSessions(snapshots=None)
         self._reserved = asyncio.Lock()  # held by the run that has the reserved engine session
         self._restarts = Restarts()
-        self._last_crash: EngineCrashedError | None = None  # the crash of the previous load
+        self._crash_reason = ""  # of the last load that crashed
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
@@ -189,12 +189,11 @@ class LocalAgent:
                 self._listeners.remove(progress)
 
     async def _load(self) -> Engine:
-        if self._last_crash is not None:
-            self._restarts.count(asyncio.get_running_loop().time(), self._last_crash.how)
+        self._restarts.count(asyncio.get_running_loop().time(), self._crash_reason)
         try:
             self._loaded_engine = await self._loader(self._report_progress)
         except EngineCrashedError as error:
-            self._last_crash = error
+            self._crash_reason = error.how
             raise
         return self._loaded_engine
 

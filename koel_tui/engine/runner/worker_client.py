@@ -61,7 +61,7 @@ class WorkerClient:
         self._memory = MemoryReport()
         self._is_open = False
         self._restarts = Restarts()
-        self._crash_reason = ""  # reason of the last crash
+        self._crash_reason = ""  # of the last crash
         self._unloaded_error: EngineError = EngineClosedError()  # why nothing is loaded
         self._closed = False
 
@@ -129,8 +129,7 @@ class WorkerClient:
 
     async def _load_once(self) -> ModelCard:
         if not self._is_open:  # else a worker runs, but its load failed
-            if self._crash_reason:
-                self._restarts.count(asyncio.get_running_loop().time(), self._crash_reason)
+            self._restarts.count(asyncio.get_running_loop().time(), self._crash_reason)
             await self._transport.open(self._receive)
             self._is_open = True
         self._check_open()
